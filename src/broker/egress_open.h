@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// egress_open: the sockets by which datagrams leave.
+#ifndef MCR_BROKER_EGRESS_OPEN_H
+#define MCR_BROKER_EGRESS_OPEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+
+// Opens a packet socket for whole frames with a virtio_net_hdr before each, bound to ifindex; it receives nothing.
+// Returns a descriptor that the caller closes, or -1 with errno set and *step the name of what failed.
+int egress_open_frame(uint32_t ifindex, const char **step);
+
+struct egress_flow {
+    char interface[16];
+    uint32_t ifindex;
+    struct addr source, destination;
+    uint16_t source_port, port; // host order
+};
+
+// Opens a UDP socket connected to the flow's destination by its interface; it receives nothing. *gso tells whether
+// it takes UDP_SEGMENT; without: mask of enum feature. Returns as above.
+int egress_open_socket(const struct egress_flow *flow, unsigned without, bool *gso, const char **step);
+
+#endif

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// feature: abilities of newer kernels that mcrd uses where it finds them, and does without elsewhere.
+#ifndef MCR_BROKER_FEATURE_H
+#define MCR_BROKER_FEATURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// Bits of a mask of features that are to be treated as missing (mcrd --without), to test each fallback.
+enum feature {
+    FEATURE_PACKET_GSO = 1 << 0,      // UDP GSO frames on packet sockets: Linux 6.2
+    FEATURE_UDP_GSO = 1 << 1,         // UDP_SEGMENT: Linux 4.18
+    FEATURE_IGNORE_OUTGOING = 1 << 2, // PACKET_IGNORE_OUTGOING: Linux 4.20
+};
+
+// Parses a comma-separated list of names into *mask. On an unknown name returns false; *names lists the known ones.
+bool feature_parse(const char *text, unsigned *mask, const char **names);
+
+#endif

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "broker/ingress_open.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/virtio_net.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "broker/feature.h"
+
+#ifndef PACKET_IGNORE_OUTGOING
+#define PACKET_IGNORE_OUTGOING 23 // linux/if_packet.h, since 4.20
+#endif
+
+#define BLOCK_SIZE (256u << 10) // bytes; a multiple of every page size up to 64 KiB
+
+struct ingress_geometry ingress_geometry(uint32_t mtu, uint32_t ring_mib)
+{
+    // tpacket_rcv() puts the network header behind the slot's own header, sockaddr_ll, at least 16 bytes for the
+    // link header, and the virtio_net_hdr; 4 bytes for a tag that stays in the frame.
+    uint32_t used = TPACKET_ALIGN(TPACKET2_HDRLEN + 16) + sizeof(struct virtio_net_hdr) + mtu + 4;
+    struct ingress_geometry g = {.block_size = BLOCK_SIZE};
+
+    g.slot_size = (used + 63) & ~63u; // whole cache lines
+    if (g.slot_size > BLOCK_SIZE)
+        g.slot_size = BLOCK_SIZE;
+    g.n_slots = (ring_mib << 20) / BLOCK_SIZE * (BLOCK_SIZE / g.slot_size);
+    return g;
+}
+
+static bool set(int fd, int name, int value)
+{
+    return setsockopt(fd, SOL_PACKET, name, &value, sizeof(value)) == 0;
+}
+
+bool ingress_set_filter(int fd, const struct sock_fprog *filter)
+{
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, filter, sizeof(*filter)) == 0;
+}
+
+int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct sock_fprog *filter,
+                 unsigned without, const char **step)
+{
+    struct tpacket_req ring = {
+        .tp_block_size = g->block_size,
+        .tp_block_nr = g->n_slots / (g->block_size / g->slot_size),
+        .tp_frame_size = g->slot_size,
+        .tp_frame_nr = g->n_slots,
+    };
+    struct sockaddr_ll where = {
+        .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int) ifindex};
+    int room = 8 << 20; // bytes for super-frames that no slot holds; the kernel caps it at rmem_max
+    // Protocol 0: no frame arrives before the filter and the ring stand and bind() names the interface.
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    *step = "socket (needs CAP_NET_RAW)";
+    if (fd < 0)
+        return -1;
+    *step = "PACKET_VERSION";
+    if (!set(fd, PACKET_VERSION, TPACKET_V2))
+        goto fail;
+    // Tells the segment size of super-frames, and which checksums are finished.
+    *step = "PACKET_VNET_HDR";
+    if (!set(fd, PACKET_VNET_HDR, 1))
+        goto fail;
+    // Frames that exceed a slot are queued whole for read().
+    *step = "PACKET_COPY_THRESH";
+    if (!set(fd, PACKET_COPY_THRESH, 1))
+        goto fail;
+    *step = "SO_RCVBUF";
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)) != 0)
+        goto fail;
+    // The relay drops the host's own frames by itself where the kernel does not.
+    *step = "PACKET_IGNORE_OUTGOING";
+    if (!(without & FEATURE_IGNORE_OUTGOING) && !set(fd, PACKET_IGNORE_OUTGOING, 1) && errno != ENOPROTOOPT)
+        goto fail;
+    *step = "SO_ATTACH_FILTER";
+    if (!ingress_set_filter(fd, filter))
+        goto fail;
+    *step = "PACKET_RX_RING (no memory for ring_mib?)";
+    if (setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)) != 0)
+        goto fail;
+    *step = "bind";
+    if (bind(fd, (struct sockaddr *) &where, sizeof(where)) != 0)
+        goto fail;
+    return fd;
+
+fail:;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}

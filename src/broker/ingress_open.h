@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// ingress_open: the packet socket and ring of one input interface.
+#ifndef MCR_BROKER_INGRESS_OPEN_H
+#define MCR_BROKER_INGRESS_OPEN_H
+
+#include <linux/filter.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+// TPACKET_V2 geometry (packet_mmap): slots lie side by side in blocks, and never across two.
+struct ingress_geometry {
+    uint32_t slot_size, n_slots, block_size;
+};
+
+// A ring of at most ring_mib MiB whose slots hold a whole frame of an interface with this MTU.
+struct ingress_geometry ingress_geometry(uint32_t mtu, uint32_t ring_mib);
+
+// Opens a socket with ring and filter on ifindex. without: mask of enum feature. Returns a descriptor that the caller
+// closes, or -1 with errno set and *step the name of what failed.
+int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct sock_fprog *filter,
+                 unsigned without, const char **step);
+
+// Replaces the filter of an open socket at once.
+bool ingress_set_filter(int fd, const struct sock_fprog *filter);
+
+#endif

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// link: what the kernel says of a network interface now.
+#ifndef MCR_BROKER_LINK_H
+#define MCR_BROKER_LINK_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+
+struct link {
+    char name[IFNAMSIZ];
+    uint32_t ifindex; // 0: there is no such interface
+    bool up;
+    bool ethernet;    // frames begin with an Ethernet header
+    uint8_t mac[6];
+    uint32_t mtu;     // bytes
+    struct addr ipv4; // its first IPv4 address; ADDR_NONE: it has none
+};
+
+// Fills links[0..n-1], whose names are given, from one answer of the kernel. False with errno set when the kernel
+// does not answer; a missing interface is no error.
+bool link_query(struct link *links, size_t n);
+
+#endif

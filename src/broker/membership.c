@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "broker/membership.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "broker/registry.h"
+
+struct member_socket {
+    int fd;
+    bool full;
+};
+
+struct memberships {
+    struct registry *joined; // an entry's fd is the number of its socket
+    struct member_socket *sockets;
+    size_t n_sockets;
+};
+
+struct memberships *memberships_new(void)
+{
+    struct memberships *m = calloc(1, sizeof(*m));
+
+    if (m && !(m->joined = registry_new())) {
+        free(m);
+        return NULL;
+    }
+    return m;
+}
+
+void memberships_free(struct memberships *m)
+{
+    if (!m)
+        return;
+    registry_free(m->joined);
+    for (size_t i = 0; i < m->n_sockets; i++)
+        close(m->sockets[i].fd);
+    free(m->sockets);
+    free(m);
+}
+
+void memberships_begin(struct memberships *m)
+{
+    registry_begin(m->joined);
+}
+
+static bool open_socket(struct memberships *m)
+{
+    struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    struct sock_fprog nothing = {.len = 1, .filter = code};
+    int off = 0;
+    struct member_socket *grown = reallocarray(m->sockets, m->n_sockets + 1, sizeof(*grown));
+
+    if (!grown)
+        return false;
+    m->sockets = grown;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+    if (fd < 0)
+        return false;
+    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &nothing, sizeof(nothing)) != 0 ||
+        setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(off)) != 0) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        return false;
+    }
+    m->sockets[m->n_sockets++] = (struct member_socket){.fd = fd};
+    return true;
+}
+
+static bool change(const struct memberships *m, const struct registry_key *key, size_t socket, int what)
+{
+    struct ip_mreqn request = {.imr_ifindex = (int) key->ifindex};
+
+    memcpy(&request.imr_multiaddr, key->destination.bytes, sizeof(request.imr_multiaddr));
+    return setsockopt(m->sockets[socket].fd, IPPROTO_IP, what, &request, sizeof(request)) == 0;
+}
+
+// Joins by the first socket that has room (the kernel says ENOBUFS when one has none). The socket's number, or -1.
+static int join(struct memberships *m, const struct registry_key *key)
+{
+    for (size_t i = 0; i < m->n_sockets; i++) {
+        if (m->sockets[i].full)
+            continue;
+        if (change(m, key, i, IP_ADD_MEMBERSHIP))
+            return (int) i;
+        if (errno != ENOBUFS)
+            return -1;
+        m->sockets[i].full = true;
+    }
+    if (!open_socket(m) || !change(m, key, m->n_sockets - 1, IP_ADD_MEMBERSHIP))
+        return -1;
+    return (int) m->n_sockets - 1;
+}
+
+bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr *group)
+{
+    struct registry_key key = {.kind = REGISTRY_MEMBERSHIP, .ifindex = ifindex, .destination = *group};
+
+    if (registry_want(m->joined, &key))
+        return true;
+    int socket = join(m, &key);
+    if (socket < 0)
+        return false;
+    if (registry_add(m->joined, &key, socket))
+        return true;
+    change(m, &key, (size_t) socket, IP_DROP_MEMBERSHIP);
+    errno = ENOMEM;
+    return false;
+}
+
+static void leave(void *context, struct registry_entry *e)
+{
+    struct memberships *m = context;
+
+    // Fails when the interface is gone, and its memberships with it.
+    change(m, &e->key, (size_t) e->fd, IP_DROP_MEMBERSHIP);
+    m->sockets[e->fd].full = false;
+}
+
+void memberships_settle(struct memberships *m, bool committed)
+{
+    registry_settle(m->joined, committed, leave, m);
+}
+
+size_t memberships_sockets(const struct memberships *m)
+{
+    return m->n_sockets;
+}
+
+int memberships_fd(const struct memberships *m, size_t i)
+{
+    return m->sockets[i].fd;
+}

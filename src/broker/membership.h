@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// membership: the groups that the host has joined for mcr, spread over sockets that are never read.
+//
+// A socket may hold net.ipv4.igmp_max_memberships of them (20 by default). The relay keeps every socket open too, so
+// that the groups stay joined should the broker die.
+#ifndef MCR_BROKER_MEMBERSHIP_H
+#define MCR_BROKER_MEMBERSHIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+
+struct memberships;
+
+// NULL when there is no memory. Freeing leaves all groups.
+struct memberships *memberships_new(void);
+void memberships_free(struct memberships *m);
+
+// Begins a load: nothing is wanted yet.
+void memberships_begin(struct memberships *m);
+
+// Wants group on ifindex, and joins it (RFC 1112; IGMP is the kernel's) unless that is done already. False with errno.
+bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr *group);
+
+// Ends a load: leaves what the table in force does not want (committed), or what only the failed one wanted.
+void memberships_settle(struct memberships *m, bool committed);
+
+// The sockets, for the relay to hold. They are never closed while m lives; new ones come at the end.
+size_t memberships_sockets(const struct memberships *m);
+int memberships_fd(const struct memberships *m, size_t i);
+
+#endif

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "broker/registry.h"
+
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct registry {
+    struct registry_entry **entries;
+    size_t n, room;
+    void *tree; // of the same entries, by key
+    uint64_t next_id;
+};
+
+// The key is an entry's first member: an entry is found by its key alone.
+static int compare(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct registry_key));
+}
+
+struct registry *registry_new(void)
+{
+    struct registry *r = calloc(1, sizeof(*r));
+
+    if (r)
+        r->next_id = 1;
+    return r;
+}
+
+static void remove_at(struct registry *r, size_t i)
+{
+    struct registry_entry *e = r->entries[i];
+
+    tdelete(e, &r->tree, compare);
+    r->entries[i] = r->entries[--r->n];
+    free(e);
+}
+
+void registry_free(struct registry *r)
+{
+    if (!r)
+        return;
+    while (r->n > 0)
+        remove_at(r, r->n - 1);
+    free(r->entries);
+    free(r);
+}
+
+void registry_begin(struct registry *r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        r->entries[i]->wanted = false;
+}
+
+struct registry_entry *registry_want(struct registry *r, const struct registry_key *key)
+{
+    struct registry_entry *const *found = tfind(key, &r->tree, compare);
+
+    if (!found)
+        return NULL;
+    (*found)->wanted = true;
+    return *found;
+}
+
+struct registry_entry *registry_add(struct registry *r, const struct registry_key *key, int fd)
+{
+    if (r->n == r->room) {
+        size_t room = r->room ? 2 * r->room : 64;
+        struct registry_entry **grown = reallocarray(r->entries, room, sizeof(struct registry_entry *));
+        if (!grown)
+            return NULL;
+        r->entries = grown;
+        r->room = room;
+    }
+    struct registry_entry *e = calloc(1, sizeof(*e));
+    if (!e)
+        return NULL;
+    *e = (struct registry_entry){.key = *key, .fd = fd, .wanted = true};
+    if (!tsearch(e, &r->tree, compare)) {
+        free(e);
+        return NULL;
+    }
+    e->id = r->next_id++;
+    r->entries[r->n++] = e;
+    return e;
+}
+
+void registry_settle(struct registry *r, bool committed, void (*close_entry)(void *context, struct registry_entry *e),
+                     void *context)
+{
+    for (size_t i = r->n; i-- > 0;) {
+        struct registry_entry *e = r->entries[i];
+        if (committed)
+            e->running = e->wanted;
+        if (e->running)
+            continue;
+        close_entry(context, e);
+        remove_at(r, i);
+    }
+}
+
+size_t registry_count(const struct registry *r)
+{
+    return r->n;
+}
+
+struct registry_entry *registry_at(const struct registry *r, size_t i)
+{
+    return r->entries[i];
+}

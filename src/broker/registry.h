@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// registry: what is open, by key: what the table in force uses, and what the table that is being prepared wants.
+//
+// A load begins with nothing wanted, wants each thing (reusing it by key or adding it), and ends in one of two ways:
+// settled as committed (what is not wanted goes) or as rolled back (what is only wanted goes).
+#ifndef MCR_BROKER_REGISTRY_H
+#define MCR_BROKER_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+
+enum registry_kind { REGISTRY_RING, REGISTRY_FRAME, REGISTRY_SOCKET, REGISTRY_MEMBERSHIP };
+
+// Compared by its bytes: zero it before filling in.
+struct registry_key {
+    uint32_t kind; // enum registry_kind
+    uint32_t ifindex;
+    struct addr source, destination;
+    uint16_t source_port, port;
+    uint16_t reserved; // no byte of a key is padding
+    uint32_t geometry[3];
+};
+
+struct registry_entry {
+    struct registry_key key;
+    uint64_t id; // never given twice
+    int fd;      // or, for a membership, the number of its socket
+    bool gso;
+    uint32_t place; // scratch of a load: its index in the table that is being compiled
+    bool wanted, running;
+};
+
+struct registry;
+
+struct registry *registry_new(void);
+// Frees the registry and its entries; what they stand for is the caller's to close before.
+void registry_free(struct registry *r);
+
+void registry_begin(struct registry *r);
+
+// The entry of this key, now wanted, or NULL.
+struct registry_entry *registry_want(struct registry *r, const struct registry_key *key);
+
+// Adds a wanted entry of a key that is not there. NULL without memory. Entries stay where they are until settled.
+struct registry_entry *registry_add(struct registry *r, const struct registry_key *key, int fd);
+
+// Ends a load. Every entry that goes is passed to close_entry first.
+void registry_settle(struct registry *r, bool committed, void (*close_entry)(void *context, struct registry_entry *e),
+                     void *context);
+
+// Entry i of registry_count(), in no order.
+size_t registry_count(const struct registry *r);
+struct registry_entry *registry_at(const struct registry *r, size_t i);
+
+#endif

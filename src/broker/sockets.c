@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "broker/sockets.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/membership.h"
+
+struct sockets {
+    struct registry *registry;
+    struct memberships *memberships;
+    size_t holds_running; // membership sockets that the relay has
+    unsigned without;
+};
+
+struct sockets *sockets_new(unsigned without)
+{
+    struct sockets *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return NULL;
+    s->without = without;
+    s->registry = registry_new();
+    s->memberships = memberships_new();
+    if (!s->registry || !s->memberships) {
+        sockets_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static void close_entry(void *context, struct registry_entry *e)
+{
+    (void) context;
+    close(e->fd);
+}
+
+void sockets_free(struct sockets *s)
+{
+    if (!s)
+        return;
+    memberships_free(s->memberships);
+    if (s->registry) {
+        sockets_begin(s);
+        registry_settle(s->registry, true, close_entry, s);
+    }
+    registry_free(s->registry);
+    free(s);
+}
+
+void sockets_begin(struct sockets *s)
+{
+    registry_begin(s->registry);
+    if (s->memberships)
+        memberships_begin(s->memberships);
+}
+
+void sockets_settle(struct sockets *s, bool committed)
+{
+    registry_settle(s->registry, committed, close_entry, s);
+    memberships_settle(s->memberships, committed);
+    if (committed)
+        s->holds_running = memberships_sockets(s->memberships);
+}
+
+static struct registry_entry *add(struct sockets *s, const struct registry_key *key, int fd, const char **step)
+{
+    if (fd < 0)
+        return NULL;
+    struct registry_entry *e = registry_add(s->registry, key, fd);
+    if (!e) {
+        close(fd);
+        *step = "memory";
+        errno = ENOMEM;
+    }
+    return e;
+}
+
+struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, const struct ingress_geometry *g,
+                                    const struct sock_fprog *filter, const char **step)
+{
+    struct registry_key key = {
+        .kind = REGISTRY_RING, .ifindex = ifindex, .geometry = {g->slot_size, g->n_slots, g->block_size}};
+    struct registry_entry *e = registry_want(s->registry, &key);
+
+    return e ? e : add(s, &key, ingress_open(ifindex, g, filter, s->without, step), step);
+}
+
+struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const char **step)
+{
+    struct registry_key key = {.kind = REGISTRY_FRAME, .ifindex = ifindex};
+    struct registry_entry *e = registry_want(s->registry, &key);
+
+    if (e)
+        return e;
+    e = add(s, &key, egress_open_frame(ifindex, step), step);
+    // Whether the kernel takes GSO frames shows at the first one (egress.c): there is nothing to ask beforehand.
+    if (e)
+        e->gso = !(s->without & FEATURE_PACKET_GSO);
+    return e;
+}
+
+struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow *flow, const char **step)
+{
+    struct registry_key key = {.kind = REGISTRY_SOCKET,
+                               .ifindex = flow->ifindex,
+                               .source = flow->source,
+                               .destination = flow->destination,
+                               .source_port = flow->source_port,
+                               .port = flow->port};
+    struct registry_entry *e = registry_want(s->registry, &key);
+    bool gso = false;
+
+    if (e)
+        return e;
+    e = add(s, &key, egress_open_socket(flow, s->without, &gso, step), step);
+    if (e)
+        e->gso = gso;
+    return e;
+}
+
+bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group, const char **step)
+{
+    *step = "join the group";
+    return memberships_want(s->memberships, ifindex, group);
+}
+
+size_t sockets_holds(const struct sockets *s)
+{
+    return memberships_sockets(s->memberships);
+}
+
+struct sending {
+    int fd;
+    struct handover_message message;
+    int fds[HANDOVER_FDS_MAX];
+};
+
+static bool flush(struct sending *out)
+{
+    bool ok = out->message.n_fds == 0 || handover_send(out->fd, &out->message, out->fds);
+
+    out->message.n_fds = 0;
+    return ok;
+}
+
+static bool put(struct sending *out, uint64_t id, enum handover_socket_kind kind, int fd)
+{
+    uint32_t n = out->message.n_fds++;
+
+    out->message.sockets[n] = (struct handover_socket){.id = id, .kind = kind};
+    out->fds[n] = fd;
+    return n + 1 < HANDOVER_FDS_MAX || flush(out);
+}
+
+bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial)
+{
+    struct sending out = {.fd = fd, .message = {.type = HANDOVER_SOCKETS, .serial = serial}};
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < registry_count(s->registry); i++) {
+        const struct registry_entry *e = registry_at(s->registry, i);
+        if (e->wanted && !e->running)
+            ok = put(&out, e->id, e->key.kind == REGISTRY_RING ? HANDOVER_RING : HANDOVER_EGRESS, e->fd);
+    }
+    for (size_t i = s->holds_running; ok && i < memberships_sockets(s->memberships); i++)
+        ok = put(&out, SOCKETS_HOLD_ID + i, HANDOVER_HOLD, memberships_fd(s->memberships, i));
+    return ok && flush(&out);
+}
+
+// Appends the keys of the rules that the ring takes in for table.
+static size_t collect_keys(const struct table_view *table, uint64_t ring_id, struct filter_key *keys)
+{
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < table->n_rules; i++) {
+        const struct table_rule *r = &table->rules[i];
+        uint32_t address;
+        if (!(r->flags & TABLE_RULE_ENABLED) || table->interfaces[r->interface].ring_id != ring_id)
+            continue;
+        memcpy(&address, r->destination.bytes, sizeof(address));
+        keys[n++] = (struct filter_key){.address = ntohl(address), .port = r->port};
+    }
+    return n;
+}
+
+static struct registry_entry *find_ring(const struct sockets *s, uint64_t id)
+{
+    for (size_t i = 0; i < registry_count(s->registry); i++)
+        if (registry_at(s->registry, i)->id == id)
+            return registry_at(s->registry, i);
+    return NULL;
+}
+
+bool sockets_set_filters(struct sockets *s, const struct table_view *table, const struct table_view *also)
+{
+    size_t most = table->n_rules + (also ? also->n_rules : 0);
+    struct filter_key *keys = calloc(most ? most : 1, sizeof(*keys));
+    bool ok = keys != NULL;
+
+    for (uint32_t i = 0; ok && i < table->n_interfaces; i++) {
+        struct sock_fprog program;
+        uint64_t id = table->interfaces[i].ring_id;
+        const struct registry_entry *ring = id ? find_ring(s, id) : NULL;
+        if (!ring)
+            continue;
+        size_t n = collect_keys(table, id, keys);
+        if (also)
+            n += collect_keys(also, id, keys + n);
+        ok = filter_build(&program, keys, n);
+        if (ok) {
+            ok = ingress_set_filter(ring->fd, &program);
+            free(program.filter);
+        }
+    }
+    free(keys);
+    return ok;
+}

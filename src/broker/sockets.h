@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// sockets: everything that the tables have open, reused from one table to the next where nothing about it changed.
+#ifndef MCR_BROKER_SOCKETS_H
+#define MCR_BROKER_SOCKETS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/egress_open.h"
+#include "broker/feature.h"
+#include "broker/filter.h"
+#include "broker/ingress_open.h"
+#include "broker/registry.h"
+#include "handover/handover.h"
+#include "table/view.h"
+
+struct sockets;
+
+// without: mask of enum feature. NULL when there is no memory.
+struct sockets *sockets_new(unsigned without);
+void sockets_free(struct sockets *s);
+
+// A load wants everything that its table uses, then is settled: committed or rolled back (registry.h).
+void sockets_begin(struct sockets *s);
+void sockets_settle(struct sockets *s, bool committed);
+
+// Each returns the entry, opened now or before, or NULL with errno set and *step the name of what failed.
+struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, const struct ingress_geometry *g,
+                                    const struct sock_fprog *filter, const char **step);
+struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const char **step);
+struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow *flow, const char **step);
+bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group, const char **step);
+
+// The ids of the membership sockets: sockets_holds() of them, from SOCKETS_HOLD_ID on.
+#define SOCKETS_HOLD_ID (UINT64_C(1) << 62)
+size_t sockets_holds(const struct sockets *s);
+
+// Sends the relay every descriptor that this load has opened. False with errno set.
+bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial);
+
+// Makes the filter of every ring of `table` accept what its rules take in, and what those of `also` (or NULL) do.
+bool sockets_set_filters(struct sockets *s, const struct table_view *table, const struct table_view *also);
+
+#endif

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "broker/statistics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "stats/segment.h"
+
+static bool name_new(const char *path, char *out, size_t size)
+{
+    return (size_t) snprintf(out, size, "%s.new", path) < size;
+}
+
+static bool make_directory(const char *path, uid_t uid, gid_t gid)
+{
+    char directory[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t) (slash - path) : 0;
+
+    if (length == 0 || length >= sizeof(directory))
+        return true;
+    memcpy(directory, path, length);
+    directory[length] = '\0';
+    if (mkdir(directory, 0755) != 0)
+        return errno == EEXIST;
+    return geteuid() != 0 || chown(directory, uid, gid) == 0;
+}
+
+bool statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why, pid_t *other)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat st;
+
+    *other = 0;
+    *why = "the directory of stats_file cannot be made";
+    if (!make_directory(path, uid, gid))
+        return false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    *why = "stats_file cannot be opened";
+    if (fd < 0)
+        return errno == ENOENT;
+    *why = "stats_file is no regular file";
+    bool ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    if (ok && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) {
+        struct stats_header h;
+        *why = "another mcrd uses this stats_file";
+        if (pread(fd, &h, sizeof(h), 0) == (ssize_t) sizeof(h) && h.magic == STATS_MAGIC)
+            *other = (pid_t) h.pid;
+        errno = EBUSY;
+        ok = false;
+    }
+    close(fd);
+    return ok;
+}
+
+static void describe_output(const struct table_view *t, const struct table_output *o, struct stats_output *to)
+{
+    char address[ADDR_TEXT_MAX];
+    bool brackets = o->to.family == ADDR_IPV6;
+
+    snprintf(to->to, sizeof(to->to), "%s %s%s%s:%u", t->interfaces[o->interface].name, brackets ? "[" : "",
+             addr_format(&o->to, address), brackets ? "]" : "", o->port);
+}
+
+static void fill(void *memory, size_t size, const char *config_path, const struct table_view *t)
+{
+    struct stats_segment s;
+
+    stats_segment_place(&s, memory, t->n_interfaces, t->n_rules);
+    s.header->magic = STATS_MAGIC;
+    s.header->version = STATS_VERSION;
+    s.header->size = (uint32_t) size;
+    s.header->n_interfaces = t->n_interfaces;
+    s.header->n_rules = t->n_rules;
+    s.header->n_outputs = t->n_outputs;
+    s.header->state = STATS_PREPARED;
+    snprintf(s.header->program_version, sizeof(s.header->program_version), "%s", PACKAGE_VERSION);
+    memcpy(s.header->instance, t->header->instance, sizeof(s.header->instance));
+    snprintf(s.header->file, sizeof(s.header->file), "%s", config_path);
+    for (uint32_t i = 0; i < t->n_interfaces; i++) {
+        memcpy(s.interfaces[i].name, t->interfaces[i].name, sizeof(s.interfaces[i].name));
+        s.interfaces[i].state = t->interfaces[i].state;
+    }
+    for (uint32_t i = 0; i < t->n_rules; i++) {
+        const struct table_rule *r = &t->rules[i];
+        memcpy(s.rules[i].name, r->name, sizeof(s.rules[i].name));
+        memcpy(s.rules[i].note, r->note, sizeof(s.rules[i].note));
+        s.rules[i].first_output = r->first_output;
+        s.rules[i].n_outputs = r->n_outputs;
+        s.rules[i].state = !(r->flags & TABLE_RULE_ENABLED) ? STATS_RULE_DISABLED
+                           : r->flags & TABLE_RULE_WAITING  ? STATS_RULE_WAITING
+                                                            : STATS_RULE_ACTIVE;
+    }
+    for (uint32_t i = 0; i < t->n_outputs; i++)
+        describe_output(t, &t->outputs[i], &s.outputs[i]);
+}
+
+int statistics_create(const char *path, const char *config_path, const struct table_view *table)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    size_t size = stats_segment_size(table->n_interfaces, table->n_rules, table->n_outputs);
+    char name[PATH_MAX];
+    void *memory = MAP_FAILED;
+
+    if (!name_new(path, name, sizeof(name))) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (unlink(name) != 0 && errno != ENOENT)
+        return -1;
+    int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return -1;
+    // Everyone may read, whatever the umask; memory is taken now so that no write can fail later.
+    if (fchmod(fd, 0644) == 0 && ftruncate(fd, (off_t) size) == 0 &&
+        (errno = posix_fallocate(fd, 0, (off_t) size)) == 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0)
+        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED) {
+        int saved = errno;
+        close(fd);
+        unlink(name);
+        errno = saved;
+        return -1;
+    }
+    fill(memory, size, config_path, table);
+    munmap(memory, size);
+    return fd;
+}
+
+bool statistics_publish(const char *path)
+{
+    char name[PATH_MAX];
+
+    return name_new(path, name, sizeof(name)) && rename(name, path) == 0;
+}
+
+void statistics_discard(const char *path)
+{
+    char name[PATH_MAX];
+
+    if (name_new(path, name, sizeof(name)))
+        unlink(name);
+}

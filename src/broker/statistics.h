@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// statistics: lays out the statistics segment of a new table, and puts it in the place of the one before.
+#ifndef MCR_BROKER_STATISTICS_H
+#define MCR_BROKER_STATISTICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "table/view.h"
+
+// Makes the directory of path when it is missing (only the last component; mode 0755, owner uid and gid), and looks
+// whether another mcrd writes there. False with *why; *other is the other's pid or 0.
+bool statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why, pid_t *other);
+
+// Makes PATH.new with the names of the table filled in and every counter zero, all memory taken, locked for as long
+// as a descriptor of it is open. Returns a descriptor that the caller closes, or -1 with errno set.
+int statistics_create(const char *path, const char *config_path, const struct table_view *table);
+
+// Puts PATH.new in the place of PATH; or removes it.
+bool statistics_publish(const char *path);
+void statistics_discard(const char *path);
+
+#endif

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "common/addr.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool addr_parse(const char *text, struct addr *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (inet_pton(AF_INET, text, out->bytes) == 1) {
+        out->family = ADDR_IPV4;
+        return true;
+    }
+    if (inet_pton(AF_INET6, text, out->bytes) == 1) {
+        out->family = ADDR_IPV6;
+        return true;
+    }
+    memset(out, 0, sizeof(*out));
+    return false;
+}
+
+static bool host_bits_are_zero(const struct addr_prefix *p)
+{
+    for (unsigned bit = p->bits; bit < 8 * addr_length(&p->addr); bit++)
+        if (p->addr.bytes[bit / 8] & (0x80u >> (bit % 8)))
+            return false;
+    return true;
+}
+
+bool addr_prefix_parse(const char *text, struct addr_prefix *out, const char **why)
+{
+    char address[ADDR_TEXT_MAX];
+    const char *slash = strchr(text, '/');
+    size_t length = slash ? (size_t) (slash - text) : strlen(text);
+
+    memset(out, 0, sizeof(*out));
+    *why = "not an IPv4 or IPv6 address or prefix";
+    if (length >= sizeof(address))
+        return false;
+    memcpy(address, text, length);
+    address[length] = '\0';
+    if (!addr_parse(address, &out->addr))
+        return false;
+
+    unsigned most = (unsigned) (8 * addr_length(&out->addr));
+    if (!slash) {
+        out->bits = (uint8_t) most;
+        return true;
+    }
+    size_t digits = strspn(slash + 1, "0123456789");
+    if (digits == 0 || digits > 3 || slash[1 + digits] != '\0' || strtoul(slash + 1, NULL, 10) > most) {
+        *why = most == 32 ? "the prefix length is not 0 to 32" : "the prefix length is not 0 to 128";
+        return false;
+    }
+    out->bits = (uint8_t) strtoul(slash + 1, NULL, 10);
+    if (!host_bits_are_zero(out)) {
+        *why = "address bits beyond the prefix length are set";
+        return false;
+    }
+    return true;
+}
+
+const char *addr_format(const struct addr *a, char text[ADDR_TEXT_MAX])
+{
+    int family = a->family == ADDR_IPV4 ? AF_INET : AF_INET6;
+
+    if (a->family == ADDR_NONE || !inet_ntop(family, a->bytes, text, ADDR_TEXT_MAX))
+        snprintf(text, ADDR_TEXT_MAX, "none");
+    return text;
+}
+
+const char *addr_prefix_format(const struct addr_prefix *p, char text[ADDR_TEXT_MAX])
+{
+    addr_format(&p->addr, text);
+    if (p->bits < 8 * addr_length(&p->addr)) {
+        size_t used = strlen(text);
+        snprintf(text + used, ADDR_TEXT_MAX - used, "/%u", p->bits);
+    }
+    return text;
+}
+
+size_t addr_length(const struct addr *a)
+{
+    return a->family == ADDR_IPV4 ? 4 : a->family == ADDR_IPV6 ? 16 : 0;
+}
+
+bool addr_equal(const struct addr *a, const struct addr *b)
+{
+    return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+bool addr_is_multicast(const struct addr *a)
+{
+    return (a->family == ADDR_IPV4 && (a->bytes[0] & 0xf0) == 0xe0) ||
+           (a->family == ADDR_IPV6 && a->bytes[0] == 0xff);
+}
+
+bool addr_is_unicast(const struct addr *a)
+{
+    static const uint8_t zero[16];
+
+    if (a->family == ADDR_IPV4)
+        return a->bytes[0] != 0 && a->bytes[0] < 224;
+    return a->family == ADDR_IPV6 && a->bytes[0] != 0xff && memcmp(a->bytes, zero, sizeof(zero)) != 0;
+}
+
+bool addr_prefix_contains(const struct addr_prefix *p, const struct addr *a)
+{
+    unsigned whole = p->bits / 8, rest = p->bits % 8;
+
+    if (p->addr.family != a->family || memcmp(p->addr.bytes, a->bytes, whole) != 0)
+        return false;
+    return rest == 0 || ((p->addr.bytes[whole] ^ a->bytes[whole]) >> (8 - rest)) == 0;
+}

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "config/check.h"
+
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/circle.h"
+#include "config/endpoint.h"
+
+#define CIRCLES_MAX        100 // that are looked for: the file is refused by the first already
+#define CIRCLE_RULES_SHOWN 12
+
+struct check {
+    const struct config *c;
+    struct config_problems *problems;
+};
+
+static void out_of_memory(const struct check *k)
+{
+    config_error(k->problems, 0, NULL, "out of memory");
+}
+
+// As messages call it: by its position as long as its name is not valid.
+static const char *rule_label(const struct config *c, const struct config_rule *rule,
+                              char text[CONFIG_NAME_MAX])
+{
+    snprintf(text, CONFIG_NAME_MAX, "#%zu", (size_t)(rule - c->rules) + 1);
+    return rule->name[0] ? rule->name : text;
+}
+
+// --- names -------------------------------------------------------------------------------------------
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct config_rule *const *left = a, *const *right = b;
+    int order = strcmp((*left)->name, (*right)->name);
+
+    return order != 0 ? order : (*left > *right) - (*left < *right); // in the order of the file
+}
+
+static void check_names(const struct check *k)
+{
+    size_t n = k->c->n_rules, first = 0;
+    const struct config_rule **sorted = calloc(n + 1, sizeof(struct config_rule *));
+
+    if (!sorted) {
+        out_of_memory(k);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = &k->c->rules[i];
+    qsort(sorted, n, sizeof(struct config_rule *), compare_names);
+    for (size_t i = 1; i < n; i++) {
+        if (sorted[i]->name[0] == '\0' || strcmp(sorted[i]->name, sorted[first]->name) != 0)
+            first = i;
+        else
+            config_error(k->problems, sorted[i]->line, sorted[i]->name,
+                         "\"name\" is \"%s\", taken by the rule in line %d already", sorted[i]->name,
+                         sorted[first]->line);
+    }
+    free(sorted);
+}
+
+static void check_interface_list(const struct check *k)
+{
+    const struct config_interface *list = k->c->interfaces;
+
+    for (size_t i = 0; i < k->c->n_interfaces; i++)
+        for (size_t j = 0; j < i && list[i].name[0]; j++)
+            if (strcmp(list[i].name, list[j].name) == 0) {
+                config_error(k->problems, list[i].line, NULL, "interface \"%s\" is listed in line %d already",
+                             list[i].name, list[j].line);
+                break;
+            }
+}
+
+// --- inputs and outputs ------------------------------------------------------------------------------
+
+// The complete inputs of the enabled rules, sorted; index is that of the rule. NULL when out of memory.
+static struct endpoint *collect_inputs(const struct check *k, size_t *n)
+{
+    struct endpoint *inputs = calloc(k->c->n_rules + 1, sizeof(*inputs));
+
+    *n = 0;
+    for (size_t i = 0; inputs && i < k->c->n_rules; i++) {
+        struct endpoint e = endpoint_of_input(&k->c->rules[i].input, (uint32_t)i);
+        if (k->c->rules[i].enabled && endpoint_is_complete(&e))
+            inputs[(*n)++] = e;
+    }
+    if (inputs)
+        endpoint_sort(inputs, *n);
+    return inputs;
+}
+
+// Sources do not make inputs different: the relay looks a datagram up by its destination and finds one rule.
+static void check_same_inputs(const struct check *k, const struct endpoint *inputs, size_t n)
+{
+    char text[ENDPOINT_TEXT_MAX], label[CONFIG_NAME_MAX], other[CONFIG_NAME_MAX];
+    size_t first = 0;
+
+    for (size_t i = 1; i < n; i++) {
+        if (endpoint_compare(&inputs[i], &inputs[first]) != 0) {
+            first = i;
+            continue;
+        }
+        const struct config_rule *rule = &k->c->rules[inputs[i].index],
+                                 *same = &k->c->rules[inputs[first].index];
+        config_error(k->problems, rule->input.line, rule_label(k->c, rule, label),
+                     "\"input\" is that of rule \"%s\" in line %d (%s), allowed is one enabled rule for it",
+                     rule_label(k->c, same, other), same->line, endpoint_format(&inputs[i], text));
+    }
+}
+
+static void check_outputs_of(const struct check *k, const struct config_rule *rule)
+{
+    struct endpoint outputs[CONFIG_OUTPUTS_MAX], input = endpoint_of_input(&rule->input, 0);
+    char text[ENDPOINT_TEXT_MAX], label[CONFIG_NAME_MAX];
+    const char *name = rule_label(k->c, rule, label);
+    size_t n = 0, first = 0;
+
+    for (size_t i = 0; i < rule->n_outputs; i++) {
+        outputs[n] = endpoint_of_output(&rule->outputs[i], (uint32_t)i);
+        if (endpoint_is_complete(&outputs[n]))
+            n++;
+    }
+    endpoint_sort(outputs, n);
+    for (size_t i = 0; i < n; i++) {
+        int line = rule->outputs[outputs[i].index].line;
+        if (endpoint_compare(&outputs[i], &input) == 0)
+            config_error(k->problems, line, name, "output %u feeds the rule's own input (%s)",
+                         outputs[i].index + 1, endpoint_format(&outputs[i], text));
+        if (i > 0 && endpoint_compare(&outputs[i], &outputs[first]) == 0)
+            config_error(k->problems, line, name, "output %u repeats output %u (%s)", outputs[i].index + 1,
+                         outputs[first].index + 1, endpoint_format(&outputs[i], text));
+        else
+            first = i;
+    }
+}
+
+static void check_outputs(const struct check *k)
+{
+    size_t total = 0, sockets = 0;
+
+    for (size_t i = 0; i < k->c->n_rules; i++) {
+        const struct config_rule *rule = &k->c->rules[i];
+        check_outputs_of(k, rule);
+        total += rule->n_outputs;
+        for (size_t o = 0; rule->enabled && o < rule->n_outputs; o++)
+            sockets += rule->outputs[o].kind == CONFIG_ADDRESS || rule->outputs[o].mode == CONFIG_MODE_SOCKET;
+    }
+    if (total > CONFIG_TOTAL_OUTPUTS_MAX)
+        config_error(k->problems, 0, NULL, "the rules have %zu outputs, allowed is up to %d in the file",
+                     total, CONFIG_TOTAL_OUTPUTS_MAX);
+    if (sockets > CONFIG_SOCKET_OUTPUTS_MAX)
+        config_error(k->problems, 0, NULL,
+                     "the rules need %zu sockets for outputs (\"address\", or \"mode\" is \"socket\"), "
+                     "allowed is up to %d in the file",
+                     sockets, CONFIG_SOCKET_OUTPUTS_MAX);
+}
+
+// --- circles -----------------------------------------------------------------------------------------
+
+// One edge for each output of an enabled rule that is the input of another one. Frees nothing on failure.
+static void add_edges(const struct config *c, const struct endpoint *inputs, size_t n_inputs, uint32_t *first,
+                      uint32_t *to)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < c->n_rules; i++) {
+        const struct config_rule *rule = &c->rules[i];
+        first[i] = n;
+        for (size_t o = 0; rule->enabled && o < rule->n_outputs; o++) {
+            struct endpoint output = endpoint_of_output(&rule->outputs[o], 0);
+            const struct endpoint *fed = endpoint_find(inputs, n_inputs, &output);
+            if (fed && fed->index != i) // its own input: check_outputs_of() has told
+                to[n++] = fed->index;
+        }
+    }
+    first[c->n_rules] = n;
+}
+
+static void report_circle(const struct check *k, const uint32_t *path, uint32_t n)
+{
+    char text[(CIRCLE_RULES_SHOWN + 2) * (CONFIG_NAME_MAX + 8)] = "", label[CONFIG_NAME_MAX];
+    const struct config_rule *start = &k->c->rules[path[0]];
+    uint32_t shown = n > CIRCLE_RULES_SHOWN ? CIRCLE_RULES_SHOWN : n;
+    size_t used = 0;
+
+    for (uint32_t i = 0; i < shown; i++)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "\"%s\" -> ",
+                                 rule_label(k->c, &k->c->rules[path[i]], label));
+    if (shown < n)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%u more -> ", n - shown);
+    snprintf(text + used, sizeof(text) - used, "\"%s\"", rule_label(k->c, start, label));
+    config_error(k->problems, start->line, rule_label(k->c, start, label),
+                 "outputs run in a circle: %s; allowed only when each of these rules says two_way = true",
+                 text);
+}
+
+// A circle is an error when a rule in it does not say two_way. Each such rule is told in one circle.
+static void report_circles(const struct check *k, const struct circle_graph *g, const uint32_t *component,
+                           uint32_t *path, uint32_t *previous, bool *told)
+{
+    unsigned circles = 0;
+
+    for (uint32_t i = 0; i < g->n && circles < CIRCLES_MAX; i++) {
+        bool inner = false; // an edge within its component: a circle passes here
+        for (uint32_t e = g->first[i]; e < g->first[i + 1]; e++)
+            inner = inner || component[g->to[e]] == component[i];
+        if (!inner || told[i] || k->c->rules[i].two_way)
+            continue;
+        uint32_t n = circle_through(g, component, i, path, previous);
+        for (uint32_t j = 0; j < n; j++)
+            told[path[j]] = true;
+        report_circle(k, path, n);
+        circles++;
+    }
+}
+
+static void check_circles(const struct check *k, const struct endpoint *inputs, size_t n_inputs)
+{
+    size_t n = k->c->n_rules, n_outputs = 0;
+
+    for (size_t i = 0; i < n; i++)
+        n_outputs += k->c->rules[i].n_outputs;
+    uint32_t *room = calloc(4 * (n + 1) + n_outputs, sizeof(*room));
+    bool *told = calloc(n + 1, sizeof(*told));
+    if (room && told) {
+        uint32_t *first = room, *component = first + n + 1, *path = component + n, *previous = path + n;
+        uint32_t *to = previous + n;
+        struct circle_graph g = {.n = (uint32_t)n, .first = first, .to = to};
+        add_edges(k->c, inputs, n_inputs, first, to);
+        if (circle_components(&g, component))
+            report_circles(k, &g, component, path, previous, told);
+        else
+            out_of_memory(k);
+    } else {
+        out_of_memory(k);
+    }
+    free(told);
+    free(room);
+}
+
+// --- interfaces --------------------------------------------------------------------------------------
+
+struct use {
+    const char *interface;
+    const struct config_rule *rule;
+    enum config_role role;
+    int line;
+};
+
+static int compare_uses(const void *a, const void *b)
+{
+    const struct use *left = a, *right = b;
+    int order = strcmp(left->interface, right->interface);
+
+    if (order == 0)
+        order = (left->rule > right->rule) - (left->rule < right->rule);
+    return order != 0 ? order : (left->line > right->line) - (left->line < right->line);
+}
+
+// Each use of an interface by a rule, sorted by interface, then in the order of the file. NULL when out of
+// memory.
+static struct use *collect_uses(const struct config *c, size_t *n)
+{
+    size_t most = 1;
+    struct use *uses;
+
+    *n = 0;
+    for (size_t i = 0; i < c->n_rules; i++)
+        most += 1 + c->rules[i].n_outputs;
+    uses = calloc(most, sizeof(*uses));
+    for (size_t i = 0; uses && i < c->n_rules; i++) {
+        const struct config_rule *rule = &c->rules[i];
+        if (rule->input.interface[0])
+            uses[(*n)++] = (struct use){rule->input.interface, rule, CONFIG_ROLE_IN, rule->input.line};
+        for (size_t o = 0; o < rule->n_outputs; o++)
+            if (rule->outputs[o].interface[0])
+                uses[(*n)++] =
+                    (struct use){rule->outputs[o].interface, rule, CONFIG_ROLE_OUT, rule->outputs[o].line};
+    }
+    if (uses)
+        qsort(uses, *n, sizeof(*uses), compare_uses);
+    return uses;
+}
+
+// The index after the last use of the interface that uses[at] is of.
+static size_t end_of_run(const struct use *uses, size_t n, size_t at)
+{
+    size_t end = at + 1;
+
+    while (end < n && strcmp(uses[end].interface, uses[at].interface) == 0)
+        end++;
+    return end;
+}
+
+static const struct config_interface *find_interface(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_interfaces; i++)
+        if (strcmp(c->interfaces[i].name, name) == 0)
+            return &c->interfaces[i];
+    return NULL;
+}
+
+static void check_role(const struct check *k, const struct config_interface *interface, const struct use *use)
+{
+    static const char *const roles[] = {[CONFIG_ROLE_IN] = "in", [CONFIG_ROLE_OUT] = "out"};
+    char label[CONFIG_NAME_MAX];
+
+    if (interface->role != use->role)
+        config_error(k->problems, use->line, rule_label(k->c, use->rule, label),
+                     "interface \"%s\" is used for an %sput, allowed by its role in line %d is \"%s\"",
+                     use->interface, roles[use->role], interface->line, roles[interface->role]);
+}
+
+static void check_uses(const struct check *k)
+{
+    size_t n, n_interfaces = 0;
+    struct use *uses = collect_uses(k->c, &n);
+
+    if (!uses) {
+        out_of_memory(k);
+        return;
+    }
+    for (size_t at = 0, end; at < n; at = end) {
+        const struct config_interface *interface = find_interface(k->c, uses[at].interface);
+        end = end_of_run(uses, n, at);
+        n_interfaces++;
+        for (size_t i = at; interface && i < end; i++)
+            check_role(k, interface, &uses[i]);
+    }
+    if (n_interfaces > CONFIG_INTERFACES_MAX)
+        config_error(k->problems, 0, NULL, "the rules use %zu interfaces, allowed is up to %d in the file",
+                     n_interfaces, CONFIG_INTERFACES_MAX);
+    free(uses);
+}
+
+static void tell_missing(const struct check *k, const struct use *first, size_t n_rules)
+{
+    char label[CONFIG_NAME_MAX], others[48] = "the rule waits";
+
+    if (n_rules > 1)
+        snprintf(others, sizeof(others), "the rule and %zu more wait", n_rules - 1);
+    if (k->c->reject_missing)
+        config_error(k->problems, first->line, rule_label(k->c, first->rule, label),
+                     "interface \"%s\" does not exist here, which missing_interface = \"reject\" refuses",
+                     first->interface);
+    else
+        config_warning(k->problems, first->line, rule_label(k->c, first->rule, label),
+                       "interface \"%s\" does not exist here; %s for it", first->interface, others);
+}
+
+void check_interfaces_exist(const struct config *c, struct config_problems *problems)
+{
+    struct check k = {c, problems};
+    size_t n;
+    struct use *uses = collect_uses(c, &n);
+
+    if (!uses) {
+        out_of_memory(&k);
+        return;
+    }
+    for (size_t at = 0, end; at < n; at = end) {
+        const struct use *first = NULL, *last = NULL;
+        size_t n_rules = 0;
+        end = end_of_run(uses, n, at);
+        for (size_t i = at; i < end; i++) {
+            if (!uses[i].rule->enabled)
+                continue;
+            first = first ? first : &uses[i];
+            n_rules += !last || last->rule != uses[i].rule;
+            last = &uses[i];
+        }
+        if (first && if_nametoindex(first->interface) == 0)
+            tell_missing(&k, first, n_rules);
+    }
+    free(uses);
+}
+
+void check_config(const struct config *c, struct config_problems *problems)
+{
+    struct check k = {c, problems};
+    size_t n_inputs;
+    struct endpoint *inputs = collect_inputs(&k, &n_inputs);
+
+    check_names(&k);
+    check_interface_list(&k);
+    check_outputs(&k);
+    check_uses(&k);
+    if (inputs) {
+        check_same_inputs(&k, inputs, n_inputs);
+        check_circles(&k, inputs, n_inputs);
+    } else {
+        out_of_memory(&k);
+    }
+    free(inputs);
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// endpoint: where a rule takes datagrams in or sends them, in a form that can be sorted and looked up.
+#ifndef MCR_CONFIG_ENDPOINT_H
+#define MCR_CONFIG_ENDPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/model.h"
+
+struct endpoint {
+    const char *interface;
+    const struct addr *address;
+    enum config_destination kind;
+    uint16_t port;
+    uint16_t vlan;
+    uint32_t index; // of the rule (input) or within it (output)
+};
+
+struct endpoint endpoint_of_input(const struct config_input *in, uint32_t index);
+struct endpoint endpoint_of_output(const struct config_output *out, uint32_t index);
+
+// False when a part was refused, and so is not known.
+bool endpoint_is_complete(const struct endpoint *e);
+
+// The order of interface, kind, address, port and vlan; 0 when datagrams of one are those of the other.
+int endpoint_compare(const struct endpoint *a, const struct endpoint *b);
+
+// Sorts by endpoint_compare(), equal ones by index.
+void endpoint_sort(struct endpoint *list, size_t n);
+
+// The first of the sorted list that equals wanted, or NULL.
+const struct endpoint *endpoint_find(const struct endpoint *list, size_t n, const struct endpoint *wanted);
+
+#define ENDPOINT_TEXT_MAX 128
+
+// 'group 239.1.1.1, port 5000, interface "ot0"'; returns text.
+const char *endpoint_format(const struct endpoint *e, char text[ENDPOINT_TEXT_MAX]);
+
+#endif

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "config/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <sha256.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *type_name(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFDIR:
+        return "a directory";
+    case S_IFIFO:
+        return "a FIFO";
+    case S_IFSOCK:
+        return "a socket";
+    case S_IFCHR:
+    case S_IFBLK:
+        return "a device";
+    default:
+        return "a special file";
+    }
+}
+
+static bool check_size(uint64_t size, struct config_problems *problems)
+{
+    if (size <= CONFIG_FILE_MAX)
+        return true;
+    config_error(problems, 0, NULL, "size is %llu bytes, allowed is up to %u", (unsigned long long)size,
+                 CONFIG_FILE_MAX);
+    return false;
+}
+
+static bool check_stat(const struct stat *st, struct config_problems *problems)
+{
+    bool ok;
+
+    if (!S_ISREG(st->st_mode)) {
+        config_error(problems, 0, NULL, "is %s, allowed is a regular file", type_name(st->st_mode));
+        return false;
+    }
+    ok = check_size((uint64_t)st->st_size, problems);
+    if (st->st_mode & (S_IWGRP | S_IWOTH)) {
+        config_error(problems, 0, NULL, "mode is %04o, allowed is one without write by group or others",
+                     (unsigned)(st->st_mode & 07777));
+        ok = false;
+    }
+    return ok;
+}
+
+bool file_check_owner(const struct config_file_info *info, const char *user, struct config_problems *problems)
+{
+    uid_t self = geteuid();
+
+    if (info->owner == 0 || info->owner == self)
+        return true;
+    if (self != 0) {
+        config_error(problems, 0, NULL, "owner is uid %u, allowed is root or uid %u", (unsigned)info->owner,
+                     (unsigned)self);
+        return false;
+    }
+    const struct passwd *account = user ? getpwnam(user) : NULL;
+    if (account && account->pw_uid == info->owner)
+        return true;
+    config_error(problems, 0, NULL, "owner is uid %u, allowed is root or the user that the daemon becomes",
+                 (unsigned)info->owner);
+    return false;
+}
+
+// The bound holds while reading too: a file can grow after it was looked at. Returns the bytes read or -1.
+static ssize_t read_all(int fd, char *text, size_t room)
+{
+    size_t used = 0;
+
+    while (used < room) {
+        ssize_t n = read(fd, text + used, room - used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        used += (size_t)n;
+    }
+    return (ssize_t)used;
+}
+
+static bool read_regular(int fd, const struct stat *st, struct config_bytes *out,
+                         struct config_problems *problems)
+{
+    size_t expected = (size_t)st->st_size;
+    ssize_t n;
+
+    out->text = malloc(expected + 1);
+    if (!out->text) {
+        config_error(problems, 0, NULL, "out of memory");
+        return false;
+    }
+    n = read_all(fd, out->text, expected + 1);
+    if (n < 0) {
+        config_error(problems, 0, NULL, "cannot be read: %s", strerror(errno));
+        return false;
+    }
+    // Half of an old and half of a new file would be neither; who replaces it by rename never gets here.
+    if ((size_t)n != expected) {
+        config_error(problems, 0, NULL, "changed while it was read, replace it by rename");
+        return false;
+    }
+    out->text[n] = '\0';
+    out->size = expected;
+    return true;
+}
+
+static void describe(const struct stat *st, struct config_bytes *out)
+{
+    SHA256_CTX hash;
+
+    SHA256Init(&hash);
+    SHA256Update(&hash, (const uint8_t *)out->text, out->size);
+    SHA256Final(out->info.sha256, &hash);
+    out->info.size = out->size;
+    out->info.owner = st->st_uid;
+    out->info.mode = st->st_mode;
+    out->info.mtime = st->st_mtim;
+}
+
+bool file_read(const char *path, struct config_bytes *out, struct config_problems *problems)
+{
+    struct stat st;
+    bool ok = false;
+    int fd;
+
+    memset(out, 0, sizeof(*out));
+    // O_NONBLOCK: a FIFO must not hold us up. Symbolic links are followed: config management uses them, and
+    // what counts is the owner and the mode of the file that was opened.
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        config_error(problems, 0, NULL, "cannot be opened: %s", strerror(errno));
+        goto done;
+    }
+    if (!check_stat(&st, problems) || !read_regular(fd, &st, out, problems))
+        goto done;
+    describe(&st, out);
+    ok = true;
+done:
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+void file_free(struct config_bytes *bytes)
+{
+    free(bytes->text);
+    memset(bytes, 0, sizeof(*bytes));
+}

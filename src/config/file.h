@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// file: a config file as bytes: read once, judged by its owner and mode, hashed as it was read.
+#ifndef MCR_CONFIG_FILE_H
+#define MCR_CONFIG_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "config/model.h"
+#include "config/problems.h"
+
+struct config_bytes {
+    char *text; // size bytes and a NUL
+    size_t size;
+    struct config_file_info info;
+};
+
+// Reads the file at path. Returns false with an error for each reason why it is refused: not a regular file,
+// too large, writable by others, changed while it was read. The owner is judged by file_check_owner(). The
+// caller frees what is in out with file_free(), also after a failure.
+bool file_read(const char *path, struct config_bytes *out, struct config_problems *problems);
+
+// The owner must be root, the effective user or, as long as that is root, user: whom the daemon becomes.
+// NULL: not known, because the file could not be parsed.
+bool file_check_owner(const struct config_file_info *info, const char *user,
+                      struct config_problems *problems);
+
+void file_free(struct config_bytes *bytes);
+
+#endif

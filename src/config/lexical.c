@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "config/lexical.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct lexer {
+    const char *at; // the next byte; *end is NUL
+    const char *end;
+    int line;
+    int bad_line;   // the last line with a character that was refused: one error a line is enough
+    int comma_line; // of the comma that was the last token; 0: it was another
+    unsigned depth;
+    unsigned keys[LEXICAL_DEPTH_MAX + 1]; // in each open bracket
+    unsigned values;
+    unsigned errors;
+    struct config_problems *problems;
+};
+
+static void fail(struct lexer *l, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void fail(struct lexer *l, int line, const char *format, ...)
+{
+    char text[200];
+    va_list ap;
+
+    if (l->errors++ >= LEXICAL_ERRORS_MAX)
+        return;
+    va_start(ap, format);
+    vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    config_error(l->problems, line, NULL, "%s", text);
+}
+
+// --- characters --------------------------------------------------------------------------------------
+
+// Decodes one UTF-8 sequence (RFC 3629: shortest form, no surrogates, up to U+10FFFF). Returns its length or
+// 0.
+static size_t decode(const char *text, size_t size, uint32_t *code)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *byte = (const unsigned char *)text;
+    size_t length = byte[0] < 0x80 ? 1 : (byte[0] & 0xe0) == 0xc0 ? 2 : (byte[0] & 0xf0) == 0xe0 ? 3 : 4;
+
+    if (length == 1) {
+        *code = byte[0];
+        return 1;
+    }
+    if (length > size || byte[0] >= 0xf8 || byte[0] < 0xc0)
+        return 0;
+    *code = byte[0] & (0xffu >> (length + 1));
+    for (size_t i = 1; i < length; i++) {
+        if ((byte[i] & 0xc0) != 0x80)
+            return 0;
+        *code = *code << 6 | (byte[i] & 0x3f);
+    }
+    if (*code < least[length] || *code > 0x10ffff || (*code >= 0xd800 && *code <= 0xdfff))
+        return 0;
+    return length;
+}
+
+// Invisible, or changing the order in which a line is shown: the reviewer would not see what is parsed.
+static bool is_hidden(uint32_t code)
+{
+    return (code >= 0x200b && code <= 0x200f) || code == 0x2028 || code == 0x2029 ||
+           (code >= 0x202a && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) || code == 0xfeff;
+}
+
+static bool is_control(const struct lexer *l, uint32_t code)
+{
+    if (code == '\r') // only as the first half of a line end
+        return l->at + 1 >= l->end || l->at[1] != '\n';
+    return (code < 0x20 && code != '\t' && code != '\n') || (code >= 0x7f && code <= 0x9f);
+}
+
+static void fail_char(struct lexer *l, uint32_t code, bool valid)
+{
+    if (l->bad_line == l->line)
+        return;
+    l->bad_line = l->line;
+    if (!valid)
+        fail(l, l->line, "byte 0x%02X is not UTF-8", (unsigned)(unsigned char)*l->at);
+    else if (code == 0)
+        fail(l, l->line, "a NUL byte, allowed is plain text");
+    else
+        fail(l, l->line, "character U+%04X is not allowed: it cannot be seen", (unsigned)code);
+}
+
+// Goes past one character of any kind, judging it and counting lines.
+static void step(struct lexer *l)
+{
+    uint32_t code = 0;
+    size_t length = decode(l->at, (size_t)(l->end - l->at), &code);
+
+    if (length == 0 || is_control(l, code) || is_hidden(code))
+        fail_char(l, code, length > 0);
+    if (code == '\n')
+        l->line++;
+    l->at += length ? length : 1;
+}
+
+// --- comments and strings ----------------------------------------------------------------------------
+
+static bool starts(const struct lexer *l, const char *with)
+{
+    return strncmp(l->at, with, strlen(with)) == 0; // the NUL after the text ends the comparison
+}
+
+static void line_comment(struct lexer *l)
+{
+    while (l->at < l->end && *l->at != '\n')
+        step(l);
+}
+
+// libconfig takes the end of the file as the end of the comment, and so leaves out all that follows.
+static void block_comment(struct lexer *l)
+{
+    int line = l->line;
+
+    l->at += 2;
+    while (l->at < l->end && !starts(l, "*/"))
+        step(l);
+    if (l->at < l->end)
+        l->at += 2;
+    else
+        fail(l, line, "the comment has no end, \"*/\" is missing");
+}
+
+// libconfig keeps the backslash of an escape that it does not know, and cuts the string at \x00.
+static void escape(struct lexer *l)
+{
+    if (l->at[1] == 'x' || l->at[1] == 'X') {
+        char hex[3] = "";
+        if (isxdigit((unsigned char)l->at[2]))
+            memcpy(hex, l->at + 2, isxdigit((unsigned char)l->at[3]) ? 2 : 1);
+        long code = strlen(hex) == 2 ? strtol(hex, NULL, 16) : -1;
+        if (code < 0x20 || code > 0x7e)
+            fail(l, l->line, "escape \"\\x%s\" in a string, allowed is \\x20 to \\x7E", hex);
+        l->at += 2 + strlen(hex);
+        return;
+    }
+    if (l->at[1] != '\0' && strchr("nrtf\\\"", l->at[1])) {
+        l->at += 2;
+        return;
+    }
+    fail(l, l->line, "a backslash in a string, allowed is \\\\ \\\" \\n \\r \\t \\f and \\x20 to \\x7E");
+    l->at++;
+}
+
+// A string ends on its line, although libconfig would go on: no key takes a line end, and with a quote
+// missing the error would otherwise be told far from its place.
+static void string(struct lexer *l)
+{
+    l->at++;
+    while (l->at < l->end && *l->at != '"' && *l->at != '\n') {
+        if (*l->at == '\\')
+            escape(l);
+        else
+            step(l);
+    }
+    if (l->at < l->end && *l->at == '"')
+        l->at++;
+    else
+        fail(l, l->line, "the string has no end on its line, '\"' is missing");
+}
+
+// --- numbers and names -------------------------------------------------------------------------------
+
+// libconfig 1.5 cuts what exceeds 32 bits unless an L follows, and 64 bits with it, without a word.
+static void integer(struct lexer *l)
+{
+    const char *digits = l->at + (*l->at == '-' || *l->at == '+');
+    bool hex = digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X');
+    char *end;
+
+    errno = 0;
+    long long value = strtoll(l->at, &end, hex ? 16 : 10);
+    bool is_float = !hex && (*end == '.' || *end == 'e' || *end == 'E'); // no key takes one: the parser tells
+    int shown = (int)(end - l->at < 40 ? end - l->at : 40);
+
+    if (!is_float && errno != 0)
+        fail(l, l->line, "integer %.*s does not fit into 64 bits", shown, l->at);
+    else if (!is_float && *end != 'L' && (value > INT32_MAX || value < INT32_MIN))
+        fail(l, l->line, "integer %.*s does not fit into 32 bits, write %.*sL", shown, l->at, shown, l->at);
+    l->at = end;
+    // The rest of a float, the L, or what libconfig calls a syntax error.
+    while (isalnum((unsigned char)*l->at) || *l->at == '.')
+        l->at++;
+}
+
+static void name(struct lexer *l)
+{
+    while (isalnum((unsigned char)*l->at) || (*l->at != '\0' && strchr("-_*", *l->at)))
+        l->at++;
+}
+
+static bool is_number(const struct lexer *l)
+{
+    return isdigit((unsigned char)l->at[*l->at == '-' || *l->at == '+']);
+}
+
+// --- structure ---------------------------------------------------------------------------------------
+
+static void count_value(struct lexer *l)
+{
+    if (++l->values == LEXICAL_VALUES_MAX + 1)
+        fail(l, l->line, "more than %u values in the file", LEXICAL_VALUES_MAX);
+}
+
+static void open_bracket(struct lexer *l)
+{
+    l->depth++;
+    if (l->depth == LEXICAL_DEPTH_MAX + 1)
+        fail(l, l->line, "brackets are nested deeper than %d", LEXICAL_DEPTH_MAX);
+    if (l->depth <= LEXICAL_DEPTH_MAX)
+        l->keys[l->depth] = 0;
+}
+
+static void close_bracket(struct lexer *l)
+{
+    if (l->comma_line && *l->at != '}') // after a setting of a group a comma is fine
+        fail(l, l->comma_line, "a comma before \"%c\", none may follow the last element", *l->at);
+    if (l->depth > 0) // otherwise libconfig finds the syntax error
+        l->depth--;
+}
+
+static void punctuation(struct lexer *l)
+{
+    switch (*l->at) {
+    case '(':
+    case '[':
+    case '{':
+        open_bracket(l);
+        break;
+    case ')':
+    case ']':
+    case '}':
+        close_bracket(l);
+        break;
+    case '=':
+    case ':':
+        count_value(l);
+        if (l->depth <= LEXICAL_DEPTH_MAX && ++l->keys[l->depth] == LEXICAL_KEYS_MAX + 1)
+            fail(l, l->line, "more than %d keys in one group", LEXICAL_KEYS_MAX);
+        break;
+    case ',':
+        count_value(l);
+        break;
+    case '@':
+        fail(l, l->line, "\"@\" outside a string: directives as @include are not allowed");
+        line_comment(l); // its argument is of no interest
+        return;
+    }
+    l->comma_line = *l->at == ',' ? l->line : 0;
+    step(l);
+}
+
+static void token(struct lexer *l)
+{
+    bool word = true;
+
+    if (*l->at == '#' || starts(l, "//")) {
+        line_comment(l);
+        return;
+    }
+    if (starts(l, "/*")) {
+        block_comment(l);
+        return;
+    }
+    if (*l->at == '"')
+        string(l);
+    else if (is_number(l))
+        integer(l);
+    else if (isalpha((unsigned char)*l->at) || *l->at == '*')
+        name(l);
+    else
+        word = false;
+    if (word)
+        l->comma_line = 0;
+    else if (isspace((unsigned char)*l->at))
+        step(l);
+    else
+        punctuation(l);
+}
+
+bool lexical_check(const char *text, size_t size, struct config_problems *problems)
+{
+    struct lexer l = {.at = text, .end = text + size, .line = 1, .problems = problems};
+
+    while (l.at < l.end && l.errors < LEXICAL_ERRORS_MAX)
+        token(&l);
+    return l.errors == 0;
+}

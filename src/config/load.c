@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "config/load.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/check.h"
+#include "config/file.h"
+#include "config/lexical.h"
+#include "config/parse.h"
+
+struct config *config_load_text(const char *text, size_t size, unsigned flags,
+                                struct config_problems *problems)
+{
+    struct config *c;
+    size_t errors = problems->n_errors;
+
+    // What libconfig would misread must not reach it.
+    if (!lexical_check(text, size, problems))
+        return NULL;
+    c = parse_config(text, size, problems);
+    if (!c)
+        return NULL;
+    check_config(c, problems);
+    if (!(flags & CONFIG_LOAD_OFFLINE_INTERFACES))
+        check_interfaces_exist(c, problems);
+    if (problems->n_errors == errors)
+        return c;
+    config_free(c);
+    return NULL;
+}
+
+struct config *config_load(const char *path, unsigned flags, struct config_problems *problems)
+{
+    struct config_bytes bytes;
+    struct config *c = NULL;
+
+    if (!file_read(path, &bytes, problems))
+        goto done;
+    c = config_load_text(bytes.text, bytes.size, flags, problems);
+    // Only now is it known whom the daemon becomes.
+    if (!file_check_owner(&bytes.info, c ? c->user : NULL, problems))
+        goto fail;
+    if (!c)
+        goto done;
+    c->file = bytes.info;
+    c->path = strdup(path);
+    if (c->path)
+        goto done;
+    config_error(problems, 0, NULL, "out of memory");
+fail:
+    config_free(c);
+    c = NULL;
+done:
+    file_free(&bytes);
+    return c;
+}
+
+void config_free(struct config *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < c->n_rules; i++) {
+        free(c->rules[i].input.sources);
+        free(c->rules[i].outputs);
+    }
+    free(c->rules);
+    free(c->interfaces);
+    free(c->path);
+    free(c);
+}

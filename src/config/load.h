@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// load: from a path to a checked struct config, or to the complete list of what is wrong with the file.
+#ifndef MCR_CONFIG_LOAD_H
+#define MCR_CONFIG_LOAD_H
+
+#include "config/model.h"
+#include "config/problems.h"
+
+// Do not ask the kernel which interfaces exist (missing_interface): the verdict is then the same on every
+// machine.
+#define CONFIG_LOAD_OFFLINE_INTERFACES 1u
+
+// Reads the file at path once, hashes what was read, parses and checks it. Returns a config that the caller
+// frees with config_free(), or NULL with at least one error in problems. Warnings may be added either way.
+struct config *config_load(const char *path, unsigned flags, struct config_problems *problems);
+
+// The same for size bytes of text, which a NUL follows; path and file of the config stay empty.
+struct config *config_load_text(const char *text, size_t size, unsigned flags,
+                                struct config_problems *problems);
+
+// Frees it; NULL is allowed.
+void config_free(struct config *c);
+
+#endif

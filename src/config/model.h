@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// model: what one config file says, after defaults are filled in. Plain data, owned by struct config.
+#ifndef MCR_CONFIG_MODEL_H
+#define MCR_CONFIG_MODEL_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "common/addr.h"
+
+#define CONFIG_DEFAULT_PATH "/etc/mcr/mcr.conf"
+#define CONFIG_FILE_MAX     (16u << 20) // bytes
+#define CONFIG_RULES_MAX    10000
+#define CONFIG_OUTPUTS_MAX  256   // of one rule
+#define CONFIG_NAME_MAX     64    // with the NUL
+#define CONFIG_NOTE_MAX     256   // with the NUL
+#define CONFIG_SOURCES_MAX  256   // of one rule
+#define CONFIG_INTERFACES_MAX 64  // distinct interfaces that the file uses
+#define CONFIG_TOTAL_OUTPUTS_MAX 65536
+#define CONFIG_SOCKET_OUTPUTS_MAX 7000 // each is a descriptor of its own, below the ingress descriptors
+#define CONFIG_PAYLOAD_MAX  65507 // IPv4: 65535 - 20 - 8
+
+enum config_destination { CONFIG_GROUP, CONFIG_ADDRESS, CONFIG_BROADCAST };
+enum config_role { CONFIG_ROLE_IN, CONFIG_ROLE_OUT };
+enum config_mode { CONFIG_MODE_AUTO, CONFIG_MODE_FRAME, CONFIG_MODE_SOCKET };
+
+#define CONFIG_DSCP_PRESERVE (-1)
+
+struct config_input {
+    char interface[IFNAMSIZ];
+    enum config_destination kind;
+    struct addr address; // the group or host address; ADDR_NONE for a broadcast
+    uint16_t port;
+    uint16_t vlan;       // 1..4094; 0: untagged frames only
+    struct addr_prefix *sources;
+    size_t n_sources;    // 0: every sender is allowed
+    int line;
+};
+
+struct config_output {
+    char interface[IFNAMSIZ];
+    enum config_destination kind;
+    struct addr address;
+    uint16_t port;
+    uint8_t ttl;         // 1..255
+    bool ttl_decrement;  // the datagram's own ttl less one, in place of ttl
+    int dscp;            // 0..63 or CONFIG_DSCP_PRESERVE
+    struct addr source;  // ADDR_NONE: the interface's own address
+    uint16_t source_port; // never 0 once defaults are filled in
+    enum config_mode mode;
+    int line;
+};
+
+struct config_limit {
+    uint64_t packets_per_second; // 0: no limit
+    uint64_t bits_per_second;    // 0: no limit; of UDP payload
+    uint32_t burst_ms;
+    int line;
+};
+
+struct config_rule {
+    char name[CONFIG_NAME_MAX];
+    char note[CONFIG_NOTE_MAX];
+    bool enabled;
+    bool two_way;
+    uint32_t max_payload; // bytes
+    struct config_input input;
+    struct config_output *outputs;
+    size_t n_outputs;
+    struct config_limit limit;
+    int line;
+};
+
+struct config_interface {
+    char name[IFNAMSIZ];
+    enum config_role role;
+    int line;
+};
+
+// The file as it was read, once.
+struct config_file_info {
+    uint8_t sha256[32];
+    uint64_t size; // bytes
+    uid_t owner;
+    mode_t mode;
+    struct timespec mtime;
+};
+
+struct config {
+    char *path;
+    struct config_file_info file;
+    char instance[CONFIG_NAME_MAX];
+    char user[32];
+    char group[32];
+    char stats_file[108];
+    bool reject_missing; // missing_interface = "reject"
+    uint32_t ring_mib;
+    struct config_interface *interfaces;
+    size_t n_interfaces;
+    struct config_rule *rules;
+    size_t n_rules;
+};
+
+#endif

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "config/parse.h"
+
+#include <libconfig.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/load.h"
+#include "config/schema.h"
+#include "config/value.h"
+
+#define SHOWN_KEY 64 // bytes of an unknown key
+
+struct parser {
+    struct config_problems *problems;
+    const char *rule; // as messages call it; NULL outside of rules
+    char rule_text[CONFIG_NAME_MAX];
+};
+
+static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group,
+                         void *target);
+
+static int line_of(const config_setting_t *s)
+{
+    return (int)config_setting_source_line(s);
+}
+
+static const config_setting_t *member(const config_setting_t *group, const char *name)
+{
+    return config_setting_get_member(group, name);
+}
+
+static const config_setting_t *element(const config_setting_t *list, int i)
+{
+    return config_setting_get_elem(list, (unsigned)i);
+}
+
+// --- single values -----------------------------------------------------------------------------------
+
+static void refuse(struct parser *p, const struct schema_key *key, const config_setting_t *s,
+                   const struct value *value, enum value_verdict verdict)
+{
+    char shown[VALUE_TEXT_MAX], allowed[SCHEMA_ALLOWED_MAX];
+
+    value_format(value, shown);
+    if (verdict == VALUE_LATER)
+        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, which is not supported yet", key->name,
+                     shown);
+    else if (verdict == VALUE_LATER_IPV6)
+        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, IPv6 is not supported yet", key->name,
+                     shown);
+    else
+        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, allowed is %s", key->name, shown,
+                     schema_allowed(key, allowed));
+}
+
+static void read_value(struct parser *p, const struct schema_key *key, const config_setting_t *s,
+                       void *target)
+{
+    struct value value = value_of(s);
+    enum value_verdict verdict = value_store(key, &value, target);
+
+    if (verdict != VALUE_OK)
+        refuse(p, key, s, &value, verdict);
+}
+
+// --- lists -------------------------------------------------------------------------------------------
+
+// Room for all elements of a list, kept in the target's pointer. NULL, after an error, when their number is
+// not allowed.
+static void *room_for(struct parser *p, const struct schema_key *key, const config_setting_t *s, size_t size,
+                      void *target)
+{
+    int n = config_setting_length(s);
+    char allowed[SCHEMA_ALLOWED_MAX];
+    void *elements;
+
+    if (n < key->least || n > key->most) {
+        config_error(p->problems, line_of(s), p->rule, "\"%s\" has %d elements, allowed is %s", key->name, n,
+                     schema_allowed(key, allowed));
+        return NULL;
+    }
+    elements = calloc(n > 0 ? (size_t)n : 1, size);
+    if (!elements) {
+        config_error(p->problems, line_of(s), p->rule, "out of memory");
+        return NULL;
+    }
+    memcpy((char *)target + key->offset, &elements, sizeof(elements));
+    memcpy((char *)target + key->aside, &(size_t){(size_t)n}, sizeof(size_t));
+    return elements;
+}
+
+// The line is that of the whole list: libconfig gives a string the line of the token after it.
+static void read_prefix(struct parser *p, const struct schema_key *key, const config_setting_t *list, int i,
+                        struct addr_prefix *prefix)
+{
+    struct value value = value_of(element(list, i));
+    char shown[VALUE_TEXT_MAX];
+    const char *why = "not an IPv4 or IPv6 address or prefix";
+
+    if (value.type == VALUE_STRING && addr_prefix_parse(value.text, prefix, &why)) {
+        if (addr_is_unicast(&prefix->addr))
+            return;
+        why = "allowed is unicast";
+    }
+    memset(prefix, 0, sizeof(*prefix));
+    config_error(p->problems, line_of(list), p->rule, "\"%s\" element %d is %s, %s", key->name, i + 1,
+                 value_format(&value, shown), why);
+}
+
+static void read_prefixes(struct parser *p, const struct schema_key *key, const config_setting_t *s,
+                          void *target)
+{
+    struct value value = value_of(s);
+    struct addr_prefix *prefixes;
+
+    if (!config_setting_is_list(s) && !config_setting_is_array(s)) {
+        refuse(p, key, s, &value, VALUE_NOT_ALLOWED);
+        return;
+    }
+    prefixes = room_for(p, key, s, sizeof(*prefixes), target);
+    for (int i = 0; prefixes && i < config_setting_length(s); i++)
+        read_prefix(p, key, s, i, &prefixes[i]);
+}
+
+// Messages call a rule by its name or, as long as that is not valid, by its position.
+static void name_rule(struct parser *p, const config_setting_t *rule, int i)
+{
+    const struct schema_key *key = schema_find(SCHEMA_RULE, "name");
+    const config_setting_t *s = config_setting_is_group(rule) ? member(rule, "name") : NULL;
+    struct config_rule named = {.line = 0};
+
+    snprintf(p->rule_text, sizeof(p->rule_text), "#%d", i + 1);
+    p->rule = p->rule_text;
+    if (s) {
+        struct value value = value_of(s);
+        if (value_store(key, &value, &named) == VALUE_OK)
+            memcpy(p->rule_text, named.name, sizeof(p->rule_text));
+    }
+}
+
+static void read_sections(struct parser *p, const struct schema_key *key, const config_setting_t *s,
+                          void *target)
+{
+    struct value value = value_of(s);
+    size_t size = schema_places[key->inside].size;
+    char shown[VALUE_TEXT_MAX], *elements;
+
+    if (!config_setting_is_list(s)) {
+        refuse(p, key, s, &value, VALUE_NOT_ALLOWED);
+        return;
+    }
+    elements = room_for(p, key, s, size, target);
+    for (int i = 0; elements && i < config_setting_length(s); i++) {
+        const config_setting_t *group = element(s, i);
+        if (key->inside == SCHEMA_RULE)
+            name_rule(p, group, i);
+        if (config_setting_is_group(group)) {
+            read_section(p, key->inside, group, elements + (size_t)i * size);
+            continue;
+        }
+        value = value_of(group);
+        config_error(p->problems, line_of(group), key->inside == SCHEMA_RULE ? NULL : p->rule,
+                     "\"%s\" element %d is %s, allowed is a group { }", key->name, i + 1,
+                     value_format(&value, shown));
+    }
+    if (key->inside == SCHEMA_RULE)
+        p->rule = NULL;
+}
+
+// --- what the keys of one section say together -------------------------------------------------------
+
+static int compare_prefixes(const void *a, const void *b)
+{
+    const struct addr_prefix *const *left = a, *const *right = b;
+    int order = memcmp(*left, *right, sizeof(**left));
+
+    return order != 0 ? order : (*left > *right) - (*left < *right); // in the order of the list
+}
+
+static void check_repeated_sources(struct parser *p, const struct config_input *in, int line)
+{
+    const struct addr_prefix *sorted[CONFIG_SOURCES_MAX];
+    char text[ADDR_TEXT_MAX];
+
+    for (size_t i = 0; i < in->n_sources; i++)
+        sorted[i] = &in->sources[i];
+    qsort(sorted, in->n_sources, sizeof(sorted[0]), compare_prefixes);
+    for (size_t i = 1; i < in->n_sources; i++)
+        if (memcmp(sorted[i], sorted[i - 1], sizeof(*sorted[i])) == 0)
+            config_error(p->problems, line, p->rule, "\"sources\" element %zu is \"%s\", as is element %zu",
+                         (size_t)(sorted[i] - in->sources) + 1, addr_prefix_format(sorted[i], text),
+                         (size_t)(sorted[i - 1] - in->sources) + 1);
+}
+
+static void finish_input(struct parser *p, const config_setting_t *group, void *target)
+{
+    const struct config_input *in = target;
+    const config_setting_t *sources = member(group, "sources");
+    char text[ADDR_TEXT_MAX];
+
+    if (!sources)
+        return;
+    for (size_t i = 0; i < in->n_sources; i++)
+        if (in->sources[i].addr.family != in->address.family)
+            config_error(p->problems, line_of(sources), p->rule,
+                         "\"sources\" element %zu is \"%s\", allowed is IPv%d as the group", i + 1,
+                         addr_prefix_format(&in->sources[i], text), in->address.family);
+    check_repeated_sources(p, in, line_of(sources));
+}
+
+#define PORT_UNPRIVILEGED 1024 // below it bind() needs CAP_NET_BIND_SERVICE, which the broker does not have
+
+static void finish_output(struct parser *p, const config_setting_t *group, void *target)
+{
+    struct config_output *out = target;
+    const config_setting_t *mode = member(group, "mode"), *port = member(group, "source_port");
+    bool derived = out->source_port == 0;
+
+    if (derived)
+        out->source_port = out->port;
+    if (out->kind == CONFIG_ADDRESS && out->mode == CONFIG_MODE_FRAME)
+        config_error(p->problems, line_of(mode), p->rule,
+                     "\"mode\" is \"frame\" for an \"address\", allowed is \"socket\" or \"auto\": "
+                     "only the kernel finds neighbours");
+    else if ((out->kind == CONFIG_ADDRESS || out->mode == CONFIG_MODE_SOCKET) &&
+             out->source_port < PORT_UNPRIVILEGED)
+        config_error(p->problems, line_of(port ? port : group), p->rule,
+                     "\"source_port\" is %u%s, allowed for a socket is %d to 65535: "
+                     "the broker has no right to bind lower ones",
+                     out->source_port, derived ? " (the output's port)" : "", PORT_UNPRIVILEGED);
+}
+
+// --- sections ----------------------------------------------------------------------------------------
+
+static void refuse_unknown(struct parser *p, enum schema_place where, const config_setting_t *s)
+{
+    const char *name = config_setting_name(s), *place = schema_places[where].name;
+    const struct schema_key *nearest = schema_nearest(where, name);
+
+    if (nearest) {
+        config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s, did you mean \"%s\"?",
+                     SHOWN_KEY, name, place, nearest->name);
+        return;
+    }
+    for (int elsewhere = SCHEMA_TOP; elsewhere < SCHEMA_PLACES; elsewhere++)
+        if (schema_find((enum schema_place)elsewhere, name)) {
+            config_error(p->problems, line_of(s), p->rule, "unknown key \"%s\" in %s, it belongs in %s", name,
+                         place, schema_places[elsewhere].name);
+            return;
+        }
+    config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s", SHOWN_KEY, name, place);
+}
+
+static void read_key(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)
+{
+    struct value value = value_of(s);
+
+    if (!key->supported)
+        config_error(p->problems, line_of(s), p->rule, "\"%s\" is not supported yet", key->name);
+    else if (key->kind == SCHEMA_PREFIXES)
+        read_prefixes(p, key, s, target);
+    else if (key->kind == SCHEMA_SECTIONS)
+        read_sections(p, key, s, target);
+    else if (key->kind != SCHEMA_SECTION)
+        read_value(p, key, s, target);
+    else if (config_setting_is_group(s))
+        read_section(p, key->inside, s, (char *)target + key->offset);
+    else
+        refuse(p, key, s, &value, VALUE_NOT_ALLOWED);
+}
+
+static void require(struct parser *p, enum schema_place where, const config_setting_t *group)
+{
+    char allowed[SCHEMA_ALLOWED_MAX];
+
+    for (size_t i = 0; i < schema_n_keys; i++) {
+        const struct schema_key *key = &schema_keys[i];
+        if (key->where == where && key->need == SCHEMA_REQUIRED && !member(group, key->name))
+            config_error(p->problems, line_of(group), p->rule, "\"%s\" is missing in %s, allowed is %s",
+                         key->name, schema_places[where].name, schema_allowed(key, allowed));
+    }
+}
+
+// Keys of which one must be there: exactly one or at least one.
+static void require_choice(struct parser *p, enum schema_place where, const config_setting_t *group,
+                           enum schema_need need)
+{
+    char known[64] = "", found[64] = "";
+    int given = 0;
+
+    for (size_t i = 0; i < schema_n_keys; i++) {
+        const struct schema_key *key = &schema_keys[i];
+        if (key->where != where || key->need != need)
+            continue;
+        bool there = member(group, key->name) != NULL;
+        char *text = there ? found : known;
+        size_t used = strlen(text);
+        if (there || key->supported)
+            snprintf(text + used, sizeof(known) - used, "%s\"%s\"",
+                     used == 0 ? ""
+                     : there   ? " and "
+                               : " or ",
+                     key->name);
+        given += there;
+    }
+    if (given == 0 && known[0])
+        config_error(p->problems, line_of(group), p->rule, "%s is missing in %s", known,
+                     schema_places[where].name);
+    else if (given > 1 && need == SCHEMA_ONE_OF)
+        config_error(p->problems, line_of(group), p->rule, "%s are given in %s, allowed is one of them",
+                     found, schema_places[where].name);
+}
+
+static void fill_defaults(enum schema_place where, void *target)
+{
+    for (size_t i = 0; i < schema_n_keys; i++) {
+        const struct schema_key *key = &schema_keys[i];
+        if (key->where != where || !key->supported || !key->fallback)
+            continue;
+        struct value value = value_fallback(key);
+        value_store(key, &value, target);
+    }
+}
+
+static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group,
+                         void *target)
+{
+    static void (*const finish[SCHEMA_PLACES])(struct parser *, const config_setting_t *, void *) = {
+        [SCHEMA_INPUT] = finish_input,
+        [SCHEMA_OUTPUT] = finish_output,
+    };
+    size_t errors = p->problems->n_errors;
+
+    if (schema_places[where].line)
+        *(int *)(void *)((char *)target + schema_places[where].line) = line_of(group);
+    fill_defaults(where, target);
+    for (int i = 0; i < config_setting_length(group); i++) {
+        const config_setting_t *s = element(group, i);
+        const struct schema_key *key = schema_find(where, config_setting_name(s));
+        if (key)
+            read_key(p, key, s, target);
+        else
+            refuse_unknown(p, where, s);
+    }
+    require(p, where, group);
+    require_choice(p, where, group, SCHEMA_ONE_OF);
+    require_choice(p, where, group, SCHEMA_ANY_OF);
+    if (finish[where] && p->problems->n_errors == errors)
+        finish[where](p, group, target);
+}
+
+// --- the file ----------------------------------------------------------------------------------------
+
+static void refuse_syntax(const config_t *tree, struct config_problems *problems)
+{
+    static const char *const plain[][2] = {
+        {"syntax error", "syntax error here or just before"},
+        {"duplicate setting name", "a key is given twice in the same group"},
+        {"mismatched element type in array", "elements of an array [ ] differ in type"},
+    };
+    const char *text = config_error_text(tree);
+
+    for (size_t i = 0; text && i < sizeof(plain) / sizeof(plain[0]); i++)
+        if (strcmp(text, plain[i][0]) == 0)
+            text = plain[i][1];
+    config_error(problems, config_error_line(tree), NULL, "%s", text ? text : "cannot be parsed");
+}
+
+// A file of another version may mean something else by each of its keys: nothing of it is judged.
+static bool is_our_version(const config_setting_t *root, struct config_problems *problems)
+{
+    const config_setting_t *s = member(root, "version");
+
+    if (!s || config_setting_type(s) != CONFIG_TYPE_INT || config_setting_get_int(s) == 1)
+        return true;
+    config_error(problems, line_of(s), NULL, "\"version\" is %d, this program understands 1",
+                 config_setting_get_int(s));
+    return false;
+}
+
+// libconfig 1.5 does not see the end of a comment on a last line without a line end.
+static bool read_tree(config_t *tree, const char *text, size_t size, struct config_problems *problems)
+{
+    char *ended = malloc(size + 2);
+
+    if (!ended) {
+        config_error(problems, 0, NULL, "out of memory");
+        return false;
+    }
+    memcpy(ended, text, size);
+    memcpy(ended + size, "\n", 2);
+    bool ok = config_read_string(tree, ended) == CONFIG_TRUE;
+    if (!ok)
+        refuse_syntax(tree, problems);
+    free(ended);
+    return ok && is_our_version(config_root_setting(tree), problems);
+}
+
+struct config *parse_config(const char *text, size_t size, struct config_problems *problems)
+{
+    struct parser p = {.problems = problems};
+    struct config *c = NULL;
+    config_t tree;
+
+    config_init(&tree);
+    if (!read_tree(&tree, text, size, problems))
+        goto done;
+    c = calloc(1, sizeof(*c));
+    if (c)
+        read_section(&p, SCHEMA_TOP, config_root_setting(&tree), c);
+    else
+        config_error(problems, 0, NULL, "out of memory");
+done:
+    config_destroy(&tree);
+    return c;
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "config/print.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "config/schema.h"
+#include "config/value.h"
+
+// Both forms are written from one tree, which the schema's rows build: what is printed has the keys, and
+// their order, of the schema.
+
+static json_t *section_tree(enum schema_place where, const void *target);
+
+const char *config_sha256_format(const struct config_file_info *file, char text[CONFIG_SHA256_TEXT_MAX])
+{
+    for (size_t i = 0; i < sizeof(file->sha256); i++)
+        snprintf(text + 2 * i, 3, "%02x", file->sha256[i]);
+    return text;
+}
+
+// --- the tree ----------------------------------------------------------------------------------------
+
+static json_t *address_tree(const struct addr *address)
+{
+    char text[ADDR_TEXT_MAX];
+
+    return json_string(addr_format(address, text));
+}
+
+static json_t *prefixes_tree(const struct addr_prefix *prefixes, size_t n)
+{
+    json_t *array = json_array();
+    char text[ADDR_TEXT_MAX];
+
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(array, json_string(addr_prefix_format(&prefixes[i], text)));
+    return array;
+}
+
+static json_t *sections_tree(enum schema_place inside, const char *elements, size_t n)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(array, section_tree(inside, elements + i * schema_places[inside].size));
+    return array;
+}
+
+static json_t *word_tree(const struct schema_key *key, uint64_t index)
+{
+    size_t length;
+    const char *word = schema_word(key->words, (unsigned)index, &length);
+
+    return word ? json_stringn(word, length) : NULL;
+}
+
+// A number that was not given is 0, which the schema does not allow then; version alone is not kept.
+static json_t *number_tree(const struct schema_key *key, const void *field)
+{
+    int64_t number = key->size == 0 ? key->least : (int64_t)value_load_number(field, key->size);
+
+    return number >= key->least ? json_integer(number) : NULL;
+}
+
+// A value of several elements, or NULL for one that was not given. target is the struct that holds field.
+static json_t *aggregate_tree(const struct schema_key *key, const char *field, const char *aside)
+{
+    const void *elements;
+    size_t n;
+
+    if (key->kind == SCHEMA_SECTION) {
+        json_t *tree = section_tree(key->inside, field);
+        // An optional section that nothing was said in is left with its defaults alone: limit.
+        if (key->need == SCHEMA_REQUIRED ||
+            *(const int *)(const void *)(field + schema_places[key->inside].line))
+            return tree;
+        json_decref(tree);
+        return NULL;
+    }
+    memcpy(&elements, field, sizeof(elements));
+    memcpy(&n, aside, sizeof(n));
+    if (n == 0 && key->need != SCHEMA_REQUIRED)
+        return NULL;
+    return key->kind == SCHEMA_PREFIXES ? prefixes_tree(elements, n)
+                                        : sections_tree(key->inside, elements, n);
+}
+
+// The value of one key, or NULL when there is nothing to say.
+static json_t *value_tree(const struct schema_key *key, const void *target)
+{
+    const char *field = (const char *)target + key->offset, *aside = (const char *)target + key->aside;
+    const void *any = field, *any_aside = aside;
+
+    switch (key->kind) {
+    case SCHEMA_NUMBER:
+    case SCHEMA_RATE:
+        return number_tree(key, field);
+    case SCHEMA_BOOL:
+        return json_boolean(*(const bool *)any);
+    case SCHEMA_CHOICE:
+        return word_tree(key, value_load_number(field, key->size));
+    case SCHEMA_NAME:
+    case SCHEMA_IFNAME:
+    case SCHEMA_NOTE:
+    case SCHEMA_PATH:
+        return field[0] ? json_string(field) : NULL;
+    case SCHEMA_TTL:
+        return *(const bool *)any_aside ? word_tree(key, 0) : number_tree(key, field);
+    case SCHEMA_DSCP:
+        return *(const int *)any == CONFIG_DSCP_PRESERVE ? word_tree(key, 0) : number_tree(key, field);
+    case SCHEMA_GROUP:
+        return *(const enum config_destination *)any_aside == CONFIG_GROUP ? address_tree(any) : NULL;
+    case SCHEMA_HOST:
+        return *(const enum config_destination *)any_aside == CONFIG_ADDRESS ? address_tree(any) : NULL;
+    case SCHEMA_SOURCE:
+        return ((const struct addr *)any)->family == ADDR_NONE ? word_tree(key, 0) : address_tree(any);
+    case SCHEMA_PREFIXES:
+    case SCHEMA_SECTION:
+    case SCHEMA_SECTIONS:
+        return aggregate_tree(key, field, aside);
+    case SCHEMA_BROADCAST: // not supported yet
+    case SCHEMA_KINDS:
+        break;
+    }
+    return NULL;
+}
+
+static json_t *section_tree(enum schema_place where, const void *target)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 0; i < schema_n_keys; i++) {
+        const struct schema_key *key = &schema_keys[i];
+        json_t *value = key->where == where && key->supported ? value_tree(key, target) : NULL;
+        if (value)
+            json_object_set_new(object, key->name, value);
+    }
+    return object;
+}
+
+// --- the file's own grammar --------------------------------------------------------------------------
+
+static void print_value(json_t *value, int indent, FILE *to);
+
+static void print_string(const char *text, FILE *to)
+{
+    fputc('"', to);
+    for (; *text; text++) { // control characters were refused
+        if (*text == '"' || *text == '\\')
+            fputc('\\', to);
+        fputc(*text, to);
+    }
+    fputc('"', to);
+}
+
+static void print_integer(json_int_t number, FILE *to)
+{
+    fprintf(to, "%" JSON_INTEGER_FORMAT "%s", number, number > INT32_MAX ? "L" : "");
+}
+
+// A group that holds no other group is one line.
+static bool is_flat(json_t *object)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(object, name, value) if (json_is_object(value) ||
+                                                 json_is_object(json_array_get(value, 0))) return false;
+    return true;
+}
+
+static void print_members(json_t *object, int indent, const char *between, FILE *to)
+{
+    const char *name, *before = "";
+    json_t *value;
+
+    json_object_foreach(object, name, value)
+    {
+        fprintf(to, "%s%*s%s = ", before, indent, "", name);
+        print_value(value, indent, to);
+        fputc(';', to);
+        before = between;
+    }
+}
+
+static void print_group(json_t *object, int indent, FILE *to)
+{
+    if (is_flat(object)) {
+        fputs("{ ", to);
+        print_members(object, 0, " ", to);
+        fputs(" }", to);
+        return;
+    }
+    fputs("{\n", to);
+    print_members(object, indent + 2, "\n", to);
+    fprintf(to, "\n%*s}", indent, "");
+}
+
+static void print_array(json_t *array, int indent, FILE *to)
+{
+    bool groups = json_array_size(array) == 0 || json_is_object(json_array_get(array, 0));
+    size_t i;
+    json_t *value;
+
+    fputs(groups ? "(" : "[", to);
+    json_array_foreach(array, i, value)
+    {
+        if (groups)
+            fprintf(to, "%s\n%*s", i ? "," : "", indent + 2, "");
+        else
+            fputs(i ? ", " : " ", to);
+        print_value(value, indent + 2, to);
+    }
+    if (!groups)
+        fputs(" ]", to);
+    else if (json_array_size(array) == 0)
+        fputs(" )", to);
+    else
+        fprintf(to, "\n%*s)", indent, "");
+}
+
+static void print_value(json_t *value, int indent, FILE *to)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        print_group(value, indent, to);
+        break;
+    case JSON_ARRAY:
+        print_array(value, indent, to);
+        break;
+    case JSON_STRING:
+        print_string(json_string_value(value), to);
+        break;
+    case JSON_INTEGER:
+        print_integer(json_integer_value(value), to);
+        break;
+    default:
+        fputs(json_is_true(value) ? "true" : "false", to);
+        break;
+    }
+}
+
+bool config_print(const struct config *c, FILE *to)
+{
+    json_t *tree = section_tree(SCHEMA_TOP, c);
+
+    if (!tree)
+        return false;
+    print_members(tree, 0, "\n", to);
+    fputc('\n', to);
+    json_decref(tree);
+    return !ferror(to);
+}
+
+bool config_print_json(const struct config *c, FILE *to)
+{
+    json_t *tree = json_object(), *keys = section_tree(SCHEMA_TOP, c);
+    char hex[CONFIG_SHA256_TEXT_MAX];
+    bool ok;
+
+    ok = json_object_set_new(tree, "file", json_string(c->path)) == 0 &&
+         json_object_set_new(tree, "sha256", json_string(config_sha256_format(&c->file, hex))) == 0 &&
+         json_object_update(tree, keys) == 0 &&
+         json_dumpf(tree, to, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
+    fputc('\n', to);
+    json_decref(keys);
+    json_decref(tree);
+    return ok && !ferror(to);
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "config/problems.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PROBLEMS_MAX 1000
+
+static char *rule_text(const char *rule, const char *text)
+{
+    char *whole = NULL;
+    int n;
+
+    if (!rule)
+        return strdup(text);
+    n = rule[0] == '#' ? asprintf(&whole, "rule %s: %s", rule, text)
+                       : asprintf(&whole, "rule \"%s\": %s", rule, text);
+    return n < 0 ? NULL : whole;
+}
+
+// The list is kept sorted by line; what has the same line stays in the order in which it was found.
+static bool insert(struct config_problems *p, const struct config_problem *problem)
+{
+    size_t at = p->n;
+
+    if (p->n >= PROBLEMS_MAX)
+        return false;
+    if (!p->list)
+        p->list = calloc(PROBLEMS_MAX, sizeof(*p->list));
+    if (!p->list)
+        return false;
+    while (at > 0 && p->list[at - 1].line > problem->line)
+        at--;
+    memmove(&p->list[at + 1], &p->list[at], (p->n - at) * sizeof(*p->list));
+    p->list[at] = *problem;
+    p->n++;
+    return true;
+}
+
+static void add(struct config_problems *p, int line, bool warning, const char *rule, const char *format,
+                va_list ap) __attribute__((format(printf, 5, 0)));
+
+static void add(struct config_problems *p, int line, bool warning, const char *rule, const char *format,
+                va_list ap)
+{
+    struct config_problem problem = {.line = line, .warning = warning};
+    char *text = NULL;
+
+    // Counted even when there is no room to keep it: a file with an error must never pass as valid.
+    if (!warning)
+        p->n_errors++;
+    if (vasprintf(&text, format, ap) < 0) {
+        p->left_out++;
+        return;
+    }
+    problem.text = rule_text(rule, text);
+    free(text);
+    if (!problem.text || !insert(p, &problem)) {
+        free(problem.text);
+        p->left_out++;
+    }
+}
+
+void config_error(struct config_problems *p, int line, const char *rule, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    add(p, line, false, rule, format, ap);
+    va_end(ap);
+}
+
+void config_warning(struct config_problems *p, int line, const char *rule, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    add(p, line, true, rule, format, ap);
+    va_end(ap);
+}
+
+// Line 0 is the file as a whole.
+static const char *line_text(const struct config_problem *problem, char text[16])
+{
+    text[0] = '\0';
+    if (problem->line > 0)
+        snprintf(text, 16, ":%d", problem->line);
+    return text;
+}
+
+void config_problems_print(const struct config_problems *p, const char *path, FILE *to)
+{
+    char line[16];
+
+    for (size_t i = 0; i < p->n; i++)
+        fprintf(to, "%s%s: %s%s\n", path, line_text(&p->list[i], line), p->list[i].warning ? "warning: " : "",
+                p->list[i].text);
+    if (p->left_out)
+        fprintf(to, "%s: %zu more left out\n", path, p->left_out);
+}
+
+void config_problems_first(const struct config_problems *p, const char *path, char *text, size_t size)
+{
+    char line[16];
+
+    for (size_t i = 0; i < p->n; i++)
+        if (!p->list[i].warning) {
+            snprintf(text, size, "%s%s: %s", path, line_text(&p->list[i], line), p->list[i].text);
+            return;
+        }
+    snprintf(text, size, "%s: %s", path, p->n_errors ? "errors that could not be kept" : "no error");
+}
+
+void config_problems_free(struct config_problems *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        free(p->list[i].text);
+    free(p->list);
+    memset(p, 0, sizeof(*p));
+}

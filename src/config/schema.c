@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "config/schema.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "config/model.h"
+
+const struct schema_place_info schema_places[SCHEMA_PLACES] = {
+    [SCHEMA_TOP] = {"the file", sizeof(struct config), 0},
+    [SCHEMA_INTERFACE] = {"interfaces", sizeof(struct config_interface),
+                          offsetof(struct config_interface, line)},
+    [SCHEMA_RULE] = {"the rule", sizeof(struct config_rule), offsetof(struct config_rule, line)},
+    [SCHEMA_INPUT] = {"input", sizeof(struct config_input), offsetof(struct config_input, line)},
+    [SCHEMA_OUTPUT] = {"output", sizeof(struct config_output), offsetof(struct config_output, line)},
+    [SCHEMA_LIMIT] = {"limit", sizeof(struct config_limit), offsetof(struct config_limit, line)},
+};
+
+#define FIELD(type, field) .offset = offsetof(struct type, field), .size = sizeof(((struct type *)0)->field)
+#define ASIDE(type, field) .aside = offsetof(struct type, field)
+#define RANGE(low, high)   .least = (low), .most = (high)
+#define TEXT(type, field)  FIELD(type, field), RANGE(1, sizeof(((struct type *)0)->field) - 1)
+#define WORKS              .supported = true
+#define REQUIRED           .need = SCHEMA_REQUIRED
+
+// The order is that of the printed form.
+// clang-format off
+const struct schema_key schema_keys[] = {
+    {SCHEMA_TOP, "version", SCHEMA_NUMBER, RANGE(1, 1), REQUIRED, WORKS,
+     .help = "the grammar of this file"},
+    {SCHEMA_TOP, "instance", SCHEMA_NAME, TEXT(config, instance), WORKS,
+     .help = "name of this relay in log lines and metrics"},
+    {SCHEMA_TOP, "user", SCHEMA_NAME, TEXT(config, user), .fallback = "mcr", WORKS,
+     .help = "whom to become when started as root"},
+    {SCHEMA_TOP, "group", SCHEMA_NAME, TEXT(config, group), .fallback = "mcr", WORKS,
+     .help = "which group to become when started as root"},
+    {SCHEMA_TOP, "stats_file", SCHEMA_PATH, TEXT(config, stats_file), .fallback = "/run/mcr/stats", WORKS,
+     .help = "the shared statistics"},
+    {SCHEMA_TOP, "reload_on_change", SCHEMA_BOOL,
+     .help = "take over a replaced file without a signal"},
+    {SCHEMA_TOP, "missing_interface", SCHEMA_CHOICE, FIELD(config, reject_missing), .words = "wait|reject",
+     .fallback = "wait", WORKS,
+     .help = "whether a rule waits for an interface that does not exist, or the file is refused"},
+    {SCHEMA_TOP, "ring_mib", SCHEMA_NUMBER, FIELD(config, ring_mib), RANGE(1, 1024), .fallback = "16", WORKS,
+     .help = "ring size of each input interface, MiB"},
+    {SCHEMA_TOP, "coalesce_usecs", SCHEMA_NUMBER,
+     .help = "most time that a packet may wait to be sent with its neighbours, microseconds"},
+    {SCHEMA_TOP, "interfaces", SCHEMA_SECTIONS, FIELD(config, interfaces), ASIDE(config, n_interfaces),
+     RANGE(0, CONFIG_INTERFACES_MAX), .inside = SCHEMA_INTERFACE, WORKS,
+     .help = "which way an interface may be used"},
+    {SCHEMA_TOP, "rules", SCHEMA_SECTIONS, FIELD(config, rules), ASIDE(config, n_rules),
+     RANGE(0, CONFIG_RULES_MAX), .inside = SCHEMA_RULE, REQUIRED, WORKS,
+     .help = "what is relayed"},
+
+    {SCHEMA_INTERFACE, "name", SCHEMA_IFNAME, TEXT(config_interface, name), REQUIRED, WORKS,
+     .help = "the interface"},
+    {SCHEMA_INTERFACE, "role", SCHEMA_CHOICE, FIELD(config_interface, role), .words = "in|out", REQUIRED,
+     WORKS,
+     .help = "the only way in which rules may use it"},
+
+    {SCHEMA_RULE, "name", SCHEMA_NAME, TEXT(config_rule, name), REQUIRED, WORKS,
+     .help = "unique; counters are carried over a reload by it"},
+    {SCHEMA_RULE, "note", SCHEMA_NOTE, TEXT(config_rule, note), WORKS,
+     .help = "ticket, owner; carried into log and statistics"},
+    {SCHEMA_RULE, "enabled", SCHEMA_BOOL, FIELD(config_rule, enabled), .fallback = "true", WORKS,
+     .help = "whether the rule is active"},
+    {SCHEMA_RULE, "two_way", SCHEMA_BOOL, FIELD(config_rule, two_way), .fallback = "false", WORKS,
+     .help = "on every rule of a circle: allows it"},
+    {SCHEMA_RULE, "max_payload", SCHEMA_NUMBER, FIELD(config_rule, max_payload), RANGE(0, CONFIG_PAYLOAD_MAX),
+     .fallback = "65507", WORKS,
+     .help = "largest UDP payload let through, bytes"},
+    {SCHEMA_RULE, "silence_ms", SCHEMA_NUMBER,
+     .help = "alarm when the input falls silent, milliseconds"},
+    {SCHEMA_RULE, "input", SCHEMA_SECTION, FIELD(config_rule, input), .inside = SCHEMA_INPUT, REQUIRED, WORKS,
+     .help = "what is taken in"},
+    {SCHEMA_RULE, "outputs", SCHEMA_SECTIONS, FIELD(config_rule, outputs), ASIDE(config_rule, n_outputs),
+     RANGE(1, CONFIG_OUTPUTS_MAX), .inside = SCHEMA_OUTPUT, REQUIRED, WORKS,
+     .help = "where it goes"},
+    {SCHEMA_RULE, "limit", SCHEMA_SECTION, FIELD(config_rule, limit), .inside = SCHEMA_LIMIT, WORKS,
+     .help = "what exceeds it is dropped and counted"},
+
+    {SCHEMA_INPUT, "interface", SCHEMA_IFNAME, TEXT(config_input, interface), REQUIRED, WORKS,
+     .help = "where it comes in"},
+    {SCHEMA_INPUT, "vlan", SCHEMA_NUMBER,
+     .help = "only frames with this tag; without it, only untagged frames"},
+    {SCHEMA_INPUT, "group", SCHEMA_GROUP, FIELD(config_input, address), ASIDE(config_input, kind),
+     .need = SCHEMA_ONE_OF, WORKS,
+     .help = "the multicast group that is taken in"},
+    {SCHEMA_INPUT, "address", SCHEMA_HOST, .need = SCHEMA_ONE_OF,
+     .help = "the address of this host whose datagrams are taken in"},
+    {SCHEMA_INPUT, "broadcast", SCHEMA_BROADCAST, .need = SCHEMA_ONE_OF,
+     .help = "true: broadcasts are taken in"},
+    {SCHEMA_INPUT, "port", SCHEMA_NUMBER, FIELD(config_input, port), RANGE(1, 65535), REQUIRED, WORKS,
+     .help = "its UDP destination port"},
+    {SCHEMA_INPUT, "sources", SCHEMA_PREFIXES, FIELD(config_input, sources), ASIDE(config_input, n_sources),
+     RANGE(1, CONFIG_SOURCES_MAX), WORKS,
+     .help = "allowed senders; exact addresses alone become source-specific joins; without it: all"},
+
+    {SCHEMA_OUTPUT, "interface", SCHEMA_IFNAME, TEXT(config_output, interface), REQUIRED, WORKS,
+     .help = "where it goes out"},
+    {SCHEMA_OUTPUT, "group", SCHEMA_GROUP, FIELD(config_output, address), ASIDE(config_output, kind),
+     .need = SCHEMA_ONE_OF, WORKS,
+     .help = "the multicast group that it is sent to"},
+    {SCHEMA_OUTPUT, "address", SCHEMA_HOST, FIELD(config_output, address), ASIDE(config_output, kind),
+     .need = SCHEMA_ONE_OF, WORKS,
+     .help = "the host that it is sent to"},
+    {SCHEMA_OUTPUT, "broadcast", SCHEMA_BROADCAST, .need = SCHEMA_ONE_OF,
+     .help = "true: it is sent to all hosts of the interface"},
+    {SCHEMA_OUTPUT, "port", SCHEMA_NUMBER, FIELD(config_output, port), RANGE(1, 65535), REQUIRED, WORKS,
+     .help = "the UDP destination port"},
+    {SCHEMA_OUTPUT, "ttl", SCHEMA_TTL, FIELD(config_output, ttl), ASIDE(config_output, ttl_decrement),
+     RANGE(1, 255), .words = "decrement", .fallback = "1", WORKS,
+     .help = "reach; \"decrement\": the datagram's own less one"},
+    {SCHEMA_OUTPUT, "dscp", SCHEMA_DSCP, FIELD(config_output, dscp), RANGE(0, 63), .words = "preserve",
+     .fallback = "preserve", WORKS,
+     .help = "the traffic class"},
+    {SCHEMA_OUTPUT, "source", SCHEMA_SOURCE, FIELD(config_output, source), .words = "interface",
+     .later = "preserve", .fallback = "interface", WORKS,
+     .help = "the source address; \"interface\": that of the interface"},
+    {SCHEMA_OUTPUT, "source_port", SCHEMA_NUMBER, FIELD(config_output, source_port), RANGE(1, 65535),
+     .later = "preserve", WORKS,
+     .help = "the UDP source port; without it, the output's port"},
+    {SCHEMA_OUTPUT, "mode", SCHEMA_CHOICE, FIELD(config_output, mode), .words = "auto|frame|socket",
+     .fallback = "auto", WORKS,
+     .help = "whether frames are written or the kernel's UDP is used"},
+
+    {SCHEMA_LIMIT, "packets_per_second", SCHEMA_NUMBER, FIELD(config_limit, packets_per_second),
+     RANGE(1, 1000000000), .need = SCHEMA_ANY_OF, WORKS,
+     .help = "datagrams a second"},
+    {SCHEMA_LIMIT, "bits_per_second", SCHEMA_RATE, FIELD(config_limit, bits_per_second),
+     RANGE(1, 1000000000000), .need = SCHEMA_ANY_OF, WORKS,
+     .help = "bits of UDP payload a second"},
+    {SCHEMA_LIMIT, "burst_ms", SCHEMA_NUMBER, FIELD(config_limit, burst_ms), RANGE(1, 10000),
+     .fallback = "100", WORKS,
+     .help = "how much may come at once, in milliseconds of the rate"},
+    {SCHEMA_LIMIT, "per_source", SCHEMA_BOOL,
+     .help = "each sender has the limit for itself"},
+};
+// clang-format on
+
+const size_t schema_n_keys = sizeof(schema_keys) / sizeof(schema_keys[0]);
+
+const struct schema_key *schema_find(enum schema_place where, const char *name)
+{
+    for (size_t i = 0; i < schema_n_keys; i++)
+        if (schema_keys[i].where == where && strcmp(schema_keys[i].name, name) == 0)
+            return &schema_keys[i];
+    return NULL;
+}
+
+#define NAME_MAX_COMPARED 31
+
+// Edits of one character, a swap of two neighbours counting as one (optimal string alignment).
+static unsigned distance(const char *a, const char *b)
+{
+    unsigned d[NAME_MAX_COMPARED + 1][NAME_MAX_COMPARED + 1];
+    size_t n = strlen(a), m = strlen(b);
+
+    for (size_t i = 0; i <= n; i++)
+        for (size_t j = 0; j <= m; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = (unsigned)(i + j);
+                continue;
+            }
+            unsigned best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            if (d[i - 1][j] + 1 < best)
+                best = d[i - 1][j] + 1;
+            if (d[i][j - 1] + 1 < best)
+                best = d[i][j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+                best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
+        }
+    return d[n][m];
+}
+
+const struct schema_key *schema_nearest(enum schema_place where, const char *name)
+{
+    const struct schema_key *nearest = NULL;
+    size_t length = strlen(name);
+    unsigned least = 1 + (unsigned)(length / 3); // further away is no misspelling
+
+    if (length > NAME_MAX_COMPARED)
+        return NULL;
+    for (size_t i = 0; i < schema_n_keys; i++) {
+        const struct schema_key *key = &schema_keys[i];
+        if (key->where != where || !key->supported)
+            continue;
+        unsigned d = distance(name, key->name);
+        if (d < least) {
+            least = d;
+            nearest = key;
+        }
+    }
+    return nearest;
+}
+
+const char *schema_word(const char *words, unsigned index, size_t *length)
+{
+    while (words) {
+        *length = strcspn(words, "|");
+        if (index-- == 0)
+            return words;
+        words = words[*length] ? words + *length + 1 : NULL;
+    }
+    return NULL;
+}
+
+int schema_word_index(const char *words, const char *word)
+{
+    size_t length;
+    const char *at;
+
+    for (unsigned i = 0; (at = schema_word(words, i, &length)) != NULL; i++)
+        if (strlen(word) == length && memcmp(word, at, length) == 0)
+            return (int)i;
+    return -1;
+}
+
+// "a" or "b" or "c"
+static void add_words(const struct schema_key *key, char text[SCHEMA_ALLOWED_MAX])
+{
+    size_t length;
+    const char *word;
+
+    for (unsigned i = 0; (word = schema_word(key->words, i, &length)) != NULL; i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, SCHEMA_ALLOWED_MAX - used, "%s\"%.*s\"", used ? " or " : "", (int)length, word);
+    }
+}
+
+const char *schema_allowed(const struct schema_key *key, char text[SCHEMA_ALLOWED_MAX])
+{
+    static const struct {
+        bool range; // say least and most first
+        const char *text;
+    } kinds[SCHEMA_KINDS] = {
+        [SCHEMA_NUMBER] = {true, ""},
+        [SCHEMA_BOOL] = {false, "true or false"},
+        [SCHEMA_CHOICE] = {false, ""},
+        [SCHEMA_NAME] = {true, " characters of A-Z a-z 0-9 _ . -"},
+        [SCHEMA_IFNAME] = {true, " characters of A-Z a-z 0-9 _ . -, the first neither . nor -"},
+        [SCHEMA_NOTE] = {true, " bytes of text without control characters"},
+        [SCHEMA_PATH] = {true, " bytes, the absolute path of a file"},
+        [SCHEMA_TTL] = {true, ""},
+        [SCHEMA_DSCP] = {true, " or a name (be le ef va cs0 to cs7 af11 to af43)"},
+        [SCHEMA_RATE] = {true, " or a string such as \"500k\", \"40M\", \"1G\""},
+        [SCHEMA_GROUP] = {false, "an IPv4 multicast address"},
+        [SCHEMA_HOST] = {false, "an IPv4 unicast address"},
+        [SCHEMA_BROADCAST] = {false, "true"},
+        [SCHEMA_SOURCE] = {false, "an IPv4 unicast address"},
+        [SCHEMA_PREFIXES] = {true, " unicast addresses or prefixes in a list"},
+        [SCHEMA_SECTION] = {false, "a group { }"},
+        [SCHEMA_SECTIONS] = {true, " groups { } in a list ( )"},
+    };
+    char range[48] = "";
+
+    if (kinds[key->kind].range && key->least == key->most)
+        snprintf(range, sizeof(range), "%lld", (long long)key->least);
+    else if (kinds[key->kind].range)
+        snprintf(range, sizeof(range), "%lld to %lld", (long long)key->least, (long long)key->most);
+    snprintf(text, SCHEMA_ALLOWED_MAX, "%s%s", range, kinds[key->kind].text);
+    add_words(key, text);
+    return text;
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// schema: what a config file may say, as rows of data. Parser, printer, messages and tests all follow from
+// these rows.
+#ifndef MCR_CONFIG_SCHEMA_H
+#define MCR_CONFIG_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum schema_place {
+    SCHEMA_TOP,
+    SCHEMA_INTERFACE,
+    SCHEMA_RULE,
+    SCHEMA_INPUT,
+    SCHEMA_OUTPUT,
+    SCHEMA_LIMIT,
+    SCHEMA_PLACES
+};
+
+// How a value is written in the file and kept in the model.
+enum schema_kind {
+    SCHEMA_NUMBER,    // an unsigned integer of the field's size; 0 when it was not given
+    SCHEMA_BOOL,      // bool
+    SCHEMA_CHOICE,    // one of words, kept as its index in an enum or a bool
+    SCHEMA_NAME,      // A-Z a-z 0-9 _ . -, at least one character
+    SCHEMA_IFNAME,    // the same, but not starting with - or .
+    SCHEMA_NOTE,      // text without control characters
+    SCHEMA_PATH,      // an absolute path
+    SCHEMA_TTL,       // a number, or "decrement" (aside: bool)
+    SCHEMA_DSCP,      // a number, its name, or "preserve"
+    SCHEMA_RATE,      // a number, or a string with a suffix k, M or G
+    SCHEMA_GROUP,     // a multicast address (aside: enum config_destination)
+    SCHEMA_HOST,      // a unicast address (aside: enum config_destination)
+    SCHEMA_BROADCAST, // true (aside: enum config_destination)
+    SCHEMA_SOURCE,    // "interface" or a unicast address
+    SCHEMA_PREFIXES,  // a list of addresses and prefixes (aside: their number)
+    SCHEMA_SECTION,   // a group of keys: { }
+    SCHEMA_SECTIONS,  // a list of such groups: ( { }, { } ) (aside: their number)
+    SCHEMA_KINDS
+};
+
+enum schema_need {
+    SCHEMA_OPTIONAL,
+    SCHEMA_REQUIRED,
+    SCHEMA_ONE_OF, // exactly one of these keys of the place
+    SCHEMA_ANY_OF, // one of these keys of the place or more
+};
+
+struct schema_key {
+    enum schema_place where;
+    const char *name;
+    enum schema_kind kind;
+    int64_t least, most;  // of the number, the text's bytes, or the list's elements
+    const char *words;    // "a|b": taken too, or alone (SCHEMA_CHOICE)
+    const char *later;    // a word that is known, but not supported yet
+    const char *fallback; // the default as the file would say it; NULL: none, or told in help
+    enum schema_need need;
+    bool supported;           // false: known, but refused until it works
+    enum schema_place inside; // of a section: what it holds
+    size_t offset, size;      // the field in the place's struct; size 0: not kept
+    size_t aside;             // its companion, see schema_kind
+    const char *help;
+};
+
+// Where keys can be.
+struct schema_place_info {
+    const char *name; // as messages call it
+    size_t size;      // of its struct in the model
+    size_t line;      // offset of its int line; 0: it has none
+};
+
+extern const struct schema_key schema_keys[];
+extern const size_t schema_n_keys;
+extern const struct schema_place_info schema_places[SCHEMA_PLACES];
+
+// The key of this name in this place, or NULL.
+const struct schema_key *schema_find(enum schema_place where, const char *name);
+
+// The supported key of this place that name is most likely a misspelling of, or NULL when none is near.
+const struct schema_key *schema_nearest(enum schema_place where, const char *name);
+
+#define SCHEMA_ALLOWED_MAX 160
+
+// Says what the value may be ("1 to 255 or \"decrement\"") and returns text.
+const char *schema_allowed(const struct schema_key *key, char text[SCHEMA_ALLOWED_MAX]);
+
+// The index of word in words ("a|b"), or -1.
+int schema_word_index(const char *words, const char *word);
+
+// The word of this index, not NUL-terminated but *length bytes long, or NULL.
+const char *schema_word(const char *words, unsigned index, size_t *length);
+
+#endif

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// value: one value of a config file, and its way into the model's field as the schema says.
+#ifndef MCR_CONFIG_VALUE_H
+#define MCR_CONFIG_VALUE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/schema.h"
+
+struct config_setting_t;
+
+enum value_type { VALUE_INTEGER, VALUE_BOOL, VALUE_STRING, VALUE_OTHER };
+
+struct value {
+    enum value_type type;
+    long long number; // also of a bool
+    const char *text; // of a string; of another type, what it is: "a list ( )"
+};
+
+enum value_verdict {
+    VALUE_OK,
+    VALUE_NOT_ALLOWED, // schema_allowed() says what is
+    VALUE_LATER,       // known, but not supported yet
+    VALUE_LATER_IPV6,  // an address that would be right if IPv6 were supported
+};
+
+// The value of a setting; text points into it.
+struct value value_of(const struct config_setting_t *setting);
+
+// The value that the file would have to say for this key to get its default.
+struct value value_fallback(const struct schema_key *key);
+
+// Puts the value into the fields of target, the struct of the key's place. Without VALUE_OK nothing is
+// changed. Not for sections and prefixes, which hold more than one value.
+enum value_verdict value_store(const struct schema_key *key, const struct value *value, void *target);
+
+#define VALUE_TEXT_MAX 160
+
+// The value as the file says it, shortened where it is long; returns text.
+const char *value_format(const struct value *value, char text[VALUE_TEXT_MAX]);
+
+// An unsigned integer, an enum or a bool of this size; 0 of any other size.
+uint64_t value_load_number(const void *field, size_t size);
+
+#endif

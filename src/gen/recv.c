@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "gen/recv.h"
+#include "gen/clock.h"
+#include "gen/payload.h"
+#include "gen/report.h"
+#include "gen/socket.h"
+#include "gen/stop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+#define BATCH 128
+
+// After something came, the next look at the socket is this much later: at a high rate a wake-up for each datagram
+// would cost the sender's processor a third of its time (measured on veth), and the kernel stamps the arrival.
+#define NAP_NS 200000
+
+// The largest datagram or coalesced train of them is below 64 KiB. Somewhat more, so that the beginnings of the
+// buffers do not all fall into the same cache lines.
+#define STRIDE (65536 + 320)
+
+struct sink {
+    const struct gen_options *o;
+    int fd;
+    uint8_t *buffers;
+    struct mmsghdr messages[BATCH];
+    struct iovec parts[BATCH];
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[CMSG_SPACE(sizeof(struct timespec)) + CMSG_SPACE(sizeof(int))];
+    } control[BATCH];
+    bool active; // something of ours has come
+    bool failed;
+    struct gen_received result;
+};
+
+static struct sink *sink_new(const struct gen_options *o)
+{
+    struct sink *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return NULL;
+    s->o = o;
+    s->fd = -1;
+    s->buffers = malloc((size_t) BATCH * STRIDE);
+    if (!s->buffers || !sequence_init(&s->result.sequence)) {
+        free(s->buffers);
+        free(s);
+        return NULL;
+    }
+    for (unsigned i = 0; i < BATCH; i++) {
+        s->parts[i] = (struct iovec) {s->buffers + (size_t) i * STRIDE, STRIDE};
+        s->messages[i].msg_hdr = (struct msghdr) {
+            .msg_iov = &s->parts[i], .msg_iovlen = 1, .msg_control = s->control[i].bytes};
+    }
+    s->result.counted_only = gen_given(o, GEN_SIZE) && o->size == 0;
+    s->result.stream_known = gen_given(o, GEN_STREAM);
+    s->result.stream = (uint32_t) o->stream;
+    if (gen_given(o, GEN_EXPECT))
+        sequence_expect(&s->result.sequence, o->first, o->expect);
+    return s;
+}
+
+static void sink_free(struct sink *s)
+{
+    if (s->fd >= 0)
+        close(s->fd);
+    sequence_free(&s->result.sequence);
+    free(s->buffers);
+    free(s);
+}
+
+static void accept_datagram(struct sink *s, size_t size, uint64_t at_ns)
+{
+    struct gen_received *r = &s->result;
+
+    if (r->received++ == 0)
+        r->first_ns = r->last_ns = at_ns;
+    r->bytes += size;
+    // Stamped on several processors, two arrivals may be a little out of order.
+    if (at_ns > r->last_ns) {
+        if (at_ns - r->last_ns > r->gap_max_ns)
+            r->gap_max_ns = at_ns - r->last_ns;
+        r->last_ns = at_ns;
+    }
+    s->active = true;
+}
+
+static void count_corrupt(struct sink *s)
+{
+    s->result.corrupt++;
+    s->active = true;
+}
+
+static void judge_short(struct sink *s, const uint8_t *data, size_t size, uint64_t at_ns)
+{
+    struct gen_received *r = &s->result;
+    uint8_t low;
+
+    if (size != s->o->size) {
+        r->foreign++;
+        return;
+    }
+    if (size > 0) {
+        if (!payload_check_compact(data, size, &low)) {
+            count_corrupt(s);
+            return;
+        }
+        sequence_add(&r->sequence, sequence_widen(&r->sequence, low, s->o->first));
+    }
+    accept_datagram(s, size, at_ns);
+}
+
+static void judge(struct sink *s, const uint8_t *data, size_t size, uint64_t at_ns)
+{
+    struct gen_received *r = &s->result;
+    struct payload_info info;
+
+    if (gen_given(s->o, GEN_SIZE) && s->o->size < PAYLOAD_HEADER) {
+        judge_short(s, data, size, at_ns);
+        return;
+    }
+    switch (payload_check(data, size, &info)) {
+    case PAYLOAD_FOREIGN:
+        r->foreign++;
+        return;
+    case PAYLOAD_CORRUPT:
+        count_corrupt(s);
+        return;
+    case PAYLOAD_GOOD:
+        break;
+    }
+    if (r->stream_known && info.stream != r->stream) {
+        r->foreign++;
+        return;
+    }
+    if (gen_given(s->o, GEN_SIZE) && size != s->o->size) {
+        count_corrupt(s);
+        return;
+    }
+    // Without --stream, the first one that comes is the one that is judged.
+    r->stream_known = true;
+    r->stream = info.stream;
+    sequence_add(&r->sequence, info.seq);
+    histogram_add(&r->latency, (int64_t) (at_ns - info.time_ns));
+    accept_datagram(s, size, at_ns);
+}
+
+static bool enough(const struct sink *s)
+{
+    return gen_given(s->o, GEN_COUNT) && s->result.received >= s->o->count;
+}
+
+static void judge_message(struct sink *s, struct mmsghdr *message)
+{
+    const uint8_t *data = message->msg_hdr.msg_iov->iov_base;
+    size_t left = message->msg_len, segment = left;
+    uint64_t at_ns = 0;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message->msg_hdr); c; c = CMSG_NXTHDR(&message->msg_hdr, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+            struct timespec t;
+            memcpy(&t, CMSG_DATA(c), sizeof(t));
+            at_ns = (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec;
+        } else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+            int size;
+            memcpy(&size, CMSG_DATA(c), sizeof(size));
+            if (size > 0)
+                segment = (size_t) size;
+        }
+    }
+    if (at_ns == 0)
+        at_ns = clock_realtime_ns();
+    do {
+        size_t size = left < segment ? left : segment;
+        judge(s, data, size, at_ns);
+        data += size;
+        left -= size;
+    } while (left > 0 && !enough(s));
+}
+
+// Judges what is there. Returns the number of messages; 0 when there was nothing.
+static int drain(struct sink *s)
+{
+    for (unsigned i = 0; i < BATCH; i++)
+        s->messages[i].msg_hdr.msg_controllen = sizeof(s->control[i].bytes);
+    int n = recvmmsg(s->fd, s->messages, BATCH, MSG_DONTWAIT, NULL);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            fprintf(stderr, "mcrgen: receiving: %s\n", strerror(errno));
+            s->failed = true;
+        }
+        return 0;
+    }
+    for (int i = 0; i < n && !enough(s); i++)
+        judge_message(s, &s->messages[i]);
+    return n;
+}
+
+static void progress(const struct sink *s, uint64_t elapsed_ns)
+{
+    const struct gen_received *r = &s->result;
+
+    fprintf(stderr,
+            "%4" PRIu64 " s  received %" PRIu64 "  missing %" PRIu64 "  duplicates %" PRIu64 "  corrupt %" PRIu64
+            "  socket drops %" PRIu32 "\n",
+            elapsed_ns / NS_PER_S, r->received, sequence_lost(&r->sequence, NULL), r->sequence.duplicates,
+            r->corrupt, gen_socket_drops(s->fd));
+}
+
+static void wait_for_more(const struct sink *s, uint64_t now, uint64_t until)
+{
+    uint64_t left = until > now ? until - now : 0;
+    struct timespec timeout = {.tv_nsec = (long) (left < STOP_TICK_NS ? left : STOP_TICK_NS - 1)};
+    struct pollfd wanted = {.fd = s->fd, .events = POLLIN};
+
+    ppoll(&wanted, 1, &timeout, NULL);
+}
+
+// Returns why it ended.
+static const char *run(struct sink *s)
+{
+    const struct gen_options *o = s->o;
+    uint64_t start = clock_monotonic_ns(), deadline = start + o->duration_ns, next_progress = start + NS_PER_S;
+    uint64_t idle_end = UINT64_MAX;
+
+    while (!s->failed) {
+        // Taken before the socket is asked: when it has nothing, then it had nothing at this time.
+        uint64_t now = clock_monotonic_ns();
+        if (stop_requested())
+            return "signal";
+        if (now >= deadline)
+            return "seconds";
+        if (gen_given(o, GEN_PROGRESS) && now >= next_progress) {
+            progress(s, now - start);
+            next_progress += NS_PER_S;
+        }
+        s->active = false;
+        int messages = drain(s);
+        bool nothing = messages == 0;
+        if (enough(s))
+            return "count";
+        if (s->active && gen_given(o, GEN_IDLE_MS))
+            idle_end = clock_monotonic_ns() + o->idle_ms * 1000000;
+        else if (nothing && now >= idle_end)
+            return "idle";
+        if (nothing) {
+            uint64_t until = deadline < idle_end ? deadline : idle_end;
+            if (gen_given(o, GEN_PROGRESS) && next_progress < until)
+                until = next_progress;
+            wait_for_more(s, now, until);
+        } else if (messages < BATCH) {
+            struct timespec nap = {.tv_nsec = NAP_NS};
+            clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
+        }
+    }
+    return "error";
+}
+
+// Tells whoever waits that datagrams sent from now on will be counted.
+static bool say_ready(const struct gen_options *o)
+{
+    static const char line[] = "ready\n";
+    int fd = gen_given(o, GEN_READY_FD) ? (int) o->ready_fd : STDERR_FILENO;
+
+    if (write(fd, line, sizeof(line) - 1) != (ssize_t) (sizeof(line) - 1)) {
+        fprintf(stderr, "mcrgen: cannot say ready on file descriptor %d: %s\n", fd, strerror(errno));
+        return false;
+    }
+    if (fd > STDERR_FILENO)
+        close(fd);
+    return true;
+}
+
+static void conclude(struct sink *s, int64_t checksum_errors_before)
+{
+    struct gen_received *r = &s->result;
+    const struct gen_options *o = s->o;
+    const struct sequence *q = &r->sequence;
+    int64_t checksum_errors = gen_socket_checksum_errors();
+
+    r->socket_drops = gen_socket_drops(s->fd);
+    r->receive_buffer = gen_socket_buffer(s->fd);
+    r->checksum_errors = checksum_errors < 0 ? -1 : checksum_errors - checksum_errors_before;
+    if (!r->counted_only) {
+        r->lost = sequence_lost(q, gen_given(o, GEN_FIRST) ? &o->first : NULL);
+        r->unexpected = q->unexpected;
+    } else if (gen_given(o, GEN_EXPECT)) {
+        r->lost = o->expect > r->received ? o->expect - r->received : 0;
+        r->unexpected = r->received > o->expect ? r->received - o->expect : 0;
+    }
+    // That nothing at all came is a success only for one who expects nothing.
+    bool came = r->received > 0 || (gen_given(o, GEN_EXPECT) && o->expect == 0);
+    r->ok = came && r->lost == 0 && q->duplicates == 0 && r->corrupt == 0 && r->unexpected == 0 && q->too_old == 0;
+}
+
+int gen_recv(const struct gen_options *o)
+{
+    int64_t checksum_errors = gen_socket_checksum_errors();
+    int status = 2;
+    struct sink *s;
+
+    if (gen_given(o, GEN_READY_FD) && fcntl((int) o->ready_fd, F_GETFD) < 0) {
+        fprintf(stderr, "mcrgen recv: --ready-fd %" PRIu64 ": an open file descriptor is allowed\n", o->ready_fd);
+        return 2;
+    }
+    s = sink_new(o);
+    if (!s) {
+        fprintf(stderr, "mcrgen: out of memory\n");
+        return 2;
+    }
+    s->fd = gen_socket_open_receiver(o);
+    if (s->fd >= 0 && say_ready(o)) {
+        s->result.stopped_by = run(s);
+        conclude(s, checksum_errors);
+        bool printed = gen_report_received(o, &s->result);
+        status = s->failed ? 2 : printed && s->result.ok ? 0 : 1;
+    }
+    sink_free(s);
+    return status;
+}

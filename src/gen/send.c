@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "gen/send.h"
+#include "gen/clock.h"
+#include "gen/pace.h"
+#include "gen/payload.h"
+#include "gen/report.h"
+#include "gen/socket.h"
+#include "gen/stop.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// A sleep ends this much late on an ordinary kernel (measured: 30 to 60 us); the rest of a wait is spun away.
+#define SPIN_NS 60000
+
+struct source {
+    const struct gen_options *o;
+    int fd;
+    struct payload_maker *maker;
+    struct mmsghdr *messages; // o->batch of them
+    struct iovec *parts;      // two for each datagram: header and body
+    uint8_t (*headers)[PAYLOAD_HEADER];
+    struct gen_sent result;
+};
+
+static bool source_init(struct source *s, const struct gen_options *o)
+{
+    size_t datagrams = o->batch * o->gso;
+
+    *s = (struct source) {.o = o, .fd = -1};
+    s->maker = payload_maker_new(o->size, (uint32_t) o->stream);
+    s->messages = calloc(o->batch, sizeof(*s->messages));
+    s->parts = calloc(datagrams * 2, sizeof(*s->parts));
+    s->headers = calloc(datagrams, sizeof(*s->headers));
+    if (!s->maker || !s->messages || !s->parts || !s->headers) {
+        fprintf(stderr, "mcrgen: out of memory\n");
+        return false;
+    }
+    s->fd = gen_socket_open_sender(o);
+    return s->fd >= 0;
+}
+
+static void source_free(struct source *s)
+{
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s->headers);
+    free(s->parts);
+    free(s->messages);
+    payload_maker_free(s->maker);
+}
+
+static void note_error(struct gen_sent *r, int number)
+{
+    unsigned i = 0;
+
+    while (i < r->errors_used && r->errors[i].number != number)
+        i++;
+    if (i == GEN_ERRORS_MAX)
+        return;
+    if (i == r->errors_used) {
+        r->errors_used++;
+        r->errors[i].number = number;
+        fprintf(stderr, "mcrgen: sending: %s (said once; the report counts)\n", strerror(number));
+    }
+    r->errors[i].times++;
+}
+
+// Makes messages of n datagrams from seq on, and returns their number.
+static unsigned fill(struct source *s, uint64_t seq, uint64_t n)
+{
+    uint64_t time_ns = clock_realtime_ns();
+    bool with_header = s->o->size >= PAYLOAD_HEADER;
+    struct iovec *part = s->parts;
+    unsigned message = 0;
+
+    for (uint64_t i = 0; i < n; i++, seq++) {
+        if (i % s->o->gso == 0)
+            s->messages[message++].msg_hdr = (struct msghdr) {.msg_iov = part};
+        struct iovec *first = part;
+        if (with_header) {
+            payload_maker_header(s->maker, seq, time_ns, s->headers[i]);
+            *part++ = (struct iovec) {s->headers[i], PAYLOAD_HEADER};
+        }
+        size_t length;
+        const uint8_t *body = payload_maker_body(s->maker, seq, &length);
+        if (length > 0)
+            *part++ = (struct iovec) {(void *) (uintptr_t) body, length};
+        s->messages[message - 1].msg_hdr.msg_iovlen += (size_t) (part - first);
+    }
+    return message;
+}
+
+// Sends n datagrams from seq on. What fails is counted and not tried again: its sequence numbers are lost.
+static void send_some(struct source *s, uint64_t seq, uint64_t n)
+{
+    struct gen_sent *r = &s->result;
+    unsigned total = fill(s, seq, n), done = 0;
+    bool retried = false;
+
+    while (done < total) {
+        int got = sendmmsg(s->fd, s->messages + done, total - done, 0);
+        // The last message of all may hold fewer datagrams than the others.
+        uint64_t rest = n - (uint64_t) done * s->o->gso;
+        if (got > 0) {
+            uint64_t datagrams = (uint64_t) got * s->o->gso;
+            r->sent += datagrams < rest ? datagrams : rest;
+            done += (unsigned) got;
+            retried = false;
+            continue;
+        }
+        if (errno == EINTR) {
+            if (stop_requested())
+                return;
+            continue;
+        }
+        note_error(r, errno);
+        // Tells of an ICMP answer to an earlier datagram; this one was not tried yet.
+        if (errno == ECONNREFUSED && !retried) {
+            retried = true;
+            continue;
+        }
+        r->failed += s->o->gso < rest ? s->o->gso : rest;
+        done++;
+        retried = false;
+    }
+}
+
+static void wait_until(uint64_t until_ns)
+{
+    for (;;) {
+        uint64_t now = clock_monotonic_ns();
+        if (now >= until_ns || stop_requested())
+            return;
+        uint64_t left = until_ns - now;
+        if (left < SPIN_NS + SPIN_NS / 2)
+            continue;
+        uint64_t wake = left - SPIN_NS < STOP_TICK_NS ? until_ns - SPIN_NS : now + STOP_TICK_NS;
+        struct timespec at = {.tv_sec = (time_t) (wake / NS_PER_S), .tv_nsec = (long) (wake % NS_PER_S)};
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+    }
+}
+
+// How many datagrams the options ask for.
+static uint64_t total_of(const struct gen_options *o)
+{
+    uint64_t total = gen_given(o, GEN_COUNT) ? o->count : PAYLOAD_SEQ_MAX - o->first;
+
+    if (gen_given(o, GEN_SECONDS) && o->rate > 0) {
+        uint64_t ns = o->duration_ns;
+        uint64_t due = ns / NS_PER_S * o->rate + (ns % NS_PER_S * o->rate + NS_PER_S - 1) / NS_PER_S;
+        if (due < total)
+            total = due;
+    }
+    return total;
+}
+
+static void progress(const struct gen_sent *r, uint64_t elapsed_ns)
+{
+    fprintf(stderr, "%4" PRIu64 " s  sent %" PRIu64 "  failed %" PRIu64 "\n", elapsed_ns / NS_PER_S, r->sent,
+            r->failed);
+}
+
+static void run(struct source *s)
+{
+    const struct gen_options *o = s->o;
+    uint64_t total = total_of(o), most = o->batch * o->gso, done = 0;
+    uint64_t start = clock_monotonic_ns(), now = start, next_progress = start + NS_PER_S;
+    // A paced run ends with its total; only one that lags behind reaches this.
+    uint64_t deadline = start + o->duration_ns + (o->rate ? PACE_LAG_NS : 0);
+    uint64_t first_ns = 0, last_ns = 0;
+    struct pace pace;
+
+    pace_init(&pace, o->rate, o->gso, most, start);
+    while (done < total && !stop_requested()) {
+        now = clock_monotonic_ns();
+        if (gen_given(o, GEN_SECONDS) && now >= deadline)
+            break;
+        if (gen_given(o, GEN_PROGRESS) && now >= next_progress) {
+            progress(&s->result, now - start);
+            next_progress += NS_PER_S;
+        }
+        uint64_t left = total - done, wait = 0;
+        uint64_t n = pace_take(&pace, left < most ? left : most, now, &wait);
+        if (n == 0) {
+            bool report_first = gen_given(o, GEN_PROGRESS) && next_progress < wait;
+            wait_until(report_first ? next_progress : wait);
+            continue;
+        }
+        if (first_ns == 0)
+            first_ns = now;
+        send_some(s, o->first + done, n);
+        last_ns = clock_monotonic_ns();
+        done += n;
+    }
+    s->result.duration_ns = last_ns - first_ns;
+    s->result.given_up_ns = pace.given_up_ns;
+    s->result.bytes = s->result.sent * o->size;
+}
+
+int gen_send(const struct gen_options *o)
+{
+    struct source source;
+    int status = 2;
+
+    // Threads of ordinary priority are woken up to 50 us late on purpose, for the sake of power.
+    prctl(PR_SET_TIMERSLACK, 1UL);
+    if (source_init(&source, o)) {
+        run(&source);
+        bool printed = gen_report_sent(o, &source.result);
+        status = printed && source.result.failed == 0 ? 0 : 1;
+    }
+    source_free(&source);
+    return status;
+}

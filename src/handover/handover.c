@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "handover/handover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+union control {
+    struct cmsghdr align;
+    char room[CMSG_SPACE(sizeof(int) * HANDOVER_FDS_MAX)];
+};
+
+bool handover_pair(int ends[2])
+{
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        return false;
+    int flags = fcntl(ends[0], F_GETFL);
+    if (flags >= 0 && fcntl(ends[0], F_SETFL, flags | O_NONBLOCK) == 0)
+        return true;
+    int saved = errno;
+    close(ends[0]);
+    close(ends[1]);
+    errno = saved;
+    return false;
+}
+
+bool handover_send(int fd, const struct handover_message *m, const int *fds)
+{
+    struct iovec iov = {.iov_base = (void *) m, .iov_len = sizeof(*m)};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    union control control;
+    ssize_t n;
+
+    if (m->n_fds > HANDOVER_FDS_MAX) {
+        errno = EINVAL;
+        return false;
+    }
+    if (m->n_fds == 0) {
+        // write() in place of sendmsg(): all that the relay's filter needs to allow.
+        do
+            n = write(fd, m, sizeof(*m));
+        while (n < 0 && errno == EINTR);
+        return n == (ssize_t) sizeof(*m);
+    }
+
+    memset(&control, 0, sizeof(control));
+    msg.msg_control = &control;
+    msg.msg_controllen = CMSG_SPACE(sizeof(int) * m->n_fds);
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int) * m->n_fds);
+    memcpy(CMSG_DATA(c), fds, sizeof(int) * m->n_fds);
+    do
+        n = sendmsg(fd, &msg, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t) sizeof(*m);
+}
+
+// Copies the descriptors of msg into fds and returns how many came.
+static uint32_t take_descriptors(struct msghdr *msg, int *fds)
+{
+    uint32_t n = 0;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t bytes = c->cmsg_len - CMSG_LEN(0);
+        for (size_t i = 0; i < bytes / sizeof(int) && n < HANDOVER_FDS_MAX; i++, n++)
+            memcpy(&fds[n], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+    }
+    return n;
+}
+
+enum handover_result handover_receive(int fd, struct handover_message *m, int *fds)
+{
+    struct iovec iov = {.iov_base = m, .iov_len = sizeof(*m)};
+    union control control;
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    ssize_t n;
+
+    do
+        n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK ? HANDOVER_EMPTY : HANDOVER_CLOSED;
+    if (n == 0)
+        return HANDOVER_CLOSED;
+
+    uint32_t got = take_descriptors(&msg, fds);
+    if (n == (ssize_t) sizeof(*m) && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && m->n_fds == got &&
+        m->type >= HANDOVER_HELLO && m->type < HANDOVER_TYPES)
+        return HANDOVER_GOT;
+    for (uint32_t i = 0; i < got; i++)
+        close(fds[i]);
+    return HANDOVER_BOGUS;
+}

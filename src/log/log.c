@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "log/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES   2048
+#define KINDS_MAX        64 // distinct events of one process; those beyond share the last entry
+#define PER_SECOND_MAX   10 // lines of one event
+
+struct kind {
+    const char *event;
+    time_t second;
+    unsigned written; // in that second
+    unsigned long suppressed;
+};
+
+static struct {
+    char process[16];
+    char instance[64];
+    bool debug;
+    bool journald;
+    struct kind kinds[KINDS_MAX];
+} ctx;
+
+void log_setup(const char *process, const char *instance)
+{
+    snprintf(ctx.process, sizeof(ctx.process), "%s", process);
+    snprintf(ctx.instance, sizeof(ctx.instance), "%s", instance ? instance : "");
+    ctx.journald = getenv("JOURNAL_STREAM") != NULL;
+}
+
+void log_set_debug(bool on)
+{
+    ctx.debug = on;
+}
+
+static struct kind *find_kind(const char *event)
+{
+    for (size_t i = 0; i < KINDS_MAX - 1; i++) {
+        if (!ctx.kinds[i].event)
+            ctx.kinds[i].event = event;
+        if (strcmp(ctx.kinds[i].event, event) == 0)
+            return &ctx.kinds[i];
+    }
+    return &ctx.kinds[KINDS_MAX - 1];
+}
+
+// Says whether a line of this kind may be written now, and how many were left out before it.
+static bool admit(const char *event, unsigned long *suppressed)
+{
+    struct timespec now;
+    struct kind *k = find_kind(event);
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (k->second != now.tv_sec) {
+        k->second = now.tv_sec;
+        k->written = 0;
+    }
+    if (k->written >= PER_SECOND_MAX) {
+        k->suppressed++;
+        return false;
+    }
+    k->written++;
+    *suppressed = k->suppressed;
+    k->suppressed = 0;
+    return true;
+}
+
+static const char *level_name(enum log_level level)
+{
+    switch (level) {
+    case LOG_LEVEL_ERR:
+        return "error";
+    case LOG_LEVEL_WARNING:
+        return "warning";
+    case LOG_LEVEL_NOTICE:
+        return "notice";
+    case LOG_LEVEL_INFO:
+        return "info";
+    case LOG_LEVEL_DEBUG:
+        break;
+    }
+    return "debug";
+}
+
+// Appends to line, which keeps room for its newline.
+static void __attribute__((format(printf, 3, 0))) append(char *line, size_t *used, const char *format, va_list args)
+{
+    size_t room = LINE_MAX_BYTES - 1 - *used;
+    int n = vsnprintf(line + *used, room, format, args);
+
+    if (n > 0)
+        *used += (size_t) n < room ? (size_t) n : room - 1;
+}
+
+static void __attribute__((format(printf, 3, 4))) appendf(char *line, size_t *used, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    append(line, used, format, args);
+    va_end(args);
+}
+
+static void __attribute__((format(printf, 4, 0)))
+write_event(enum log_level level, const char *event, const char *error, const char *format, va_list args)
+{
+    char line[LINE_MAX_BYTES];
+    size_t used = 0;
+    unsigned long suppressed = 0;
+
+    if (level == LOG_LEVEL_DEBUG && !ctx.debug)
+        return;
+    if (level != LOG_LEVEL_NOTICE && !admit(event, &suppressed))
+        return;
+    if (ctx.journald)
+        appendf(line, &used, "<%d>", (int) level);
+    appendf(line, &used, "level=%s process=%s", level_name(level), ctx.process[0] ? ctx.process : "mcrd");
+    if (ctx.instance[0])
+        appendf(line, &used, " instance=%s", ctx.instance);
+    appendf(line, &used, " event=%s", event);
+    if (format[0]) {
+        appendf(line, &used, " ");
+        append(line, &used, format, args);
+    }
+    if (error)
+        appendf(line, &used, " error=\"%s\"", error);
+    if (suppressed)
+        appendf(line, &used, " suppressed=%lu", suppressed);
+    line[used++] = '\n';
+    // Nobody is left to be told when stderr itself fails.
+    ssize_t ignored = write(STDERR_FILENO, line, used);
+    (void) ignored;
+}
+
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    write_event(level, event, NULL, format, args);
+    va_end(args);
+}
+
+void log_errno(enum log_level level, const char *event, const char *format, ...)
+{
+    const char *error = strerror(errno);
+    va_list args;
+
+    va_start(args, format);
+    write_event(level, event, error, format, args);
+    va_end(args);
+}
+
+const char *log_quote(const char *value, char *out, size_t size)
+{
+    size_t used = 0;
+
+    if (size < 3)
+        return "";
+    out[used++] = '"';
+    // Room for an escape of four bytes, the closing quote and the NUL.
+    for (; *value && used + 6 <= size; value++) {
+        unsigned char c = (unsigned char) *value;
+        if (c == '"' || c == '\\') {
+            out[used++] = '\\';
+            out[used++] = (char) c;
+        } else if (c < 0x20 || c == 0x7f) {
+            used += (size_t) snprintf(out + used, size - used, "\\x%02x", c);
+        } else {
+            out[used++] = (char) c;
+        }
+    }
+    out[used++] = '"';
+    out[used] = '\0';
+    return out;
+}

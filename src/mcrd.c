@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// mcrd: the daemon, and the commands that look at its config file.
+#include <config.h>
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "broker/broker.h"
+#include "broker/feature.h"
+#include "config/command.h"
+#include "config/model.h"
+#include "handover/handover.h"
+#include "log/log.h"
+#include "relay/relay.h"
+
+#define EXIT_USAGE 2
+
+enum command { RUN, CHECK, PRINT };
+
+struct options {
+    enum command command;
+    const char *config_path;
+    bool json;
+    bool debug;
+    enum sandbox_mode sandbox;
+    unsigned without;
+};
+
+static const char usage[] =
+    "usage: mcrd [--config FILE]            run in the foreground\n"
+    "       mcrd --check [--config FILE]    say whether the file is valid; opens nothing\n"
+    "       mcrd --print [--json]           print the effective config, defaults filled in\n"
+    "\n"
+    "  --config FILE    the config file; " CONFIG_DEFAULT_PATH "\n"
+    "  --json           with --print: as one JSON object\n"
+    "  --sandbox MODE   enforce, log (the kernel logs what would be refused) or off,\n"
+    "                   for debugging; enforce\n"
+    "  --without LIST   do without kernel features, to try their fallbacks:\n"
+    "                   packet-gso, udp-gso, ignore-outgoing\n"
+    "  --debug          log more\n"
+    "  --help           print this\n"
+    "  --version        print the version\n"
+    "\n"
+    "Exit status: 0 stopped by a signal, or valid; 1 failed, or invalid; 2 usage.\n"
+    "Signals: SIGHUP takes the file over again, SIGTERM and SIGINT stop, SIGUSR1\n"
+    "logs a summary. See mcrd(8) and mcr.conf(5).\n";
+
+static int __attribute__((format(printf, 1, 2))) wrong_usage(const char *format, ...)
+{
+    va_list args;
+
+    fputs("mcrd: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputs("; mcrd --help tells more\n", stderr);
+    return EXIT_USAGE;
+}
+
+static bool parse_sandbox(const char *text, enum sandbox_mode *mode)
+{
+    static const char *const names[] = {"off", "log", "enforce"};
+
+    for (int i = 0; i < 3; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *mode = (enum sandbox_mode) i;
+            return true;
+        }
+    return false;
+}
+
+// Fills *o. Returns -1 to go on, or the exit status.
+static int parse_options(int argc, char **argv, struct options *o)
+{
+    enum { OPT_CHECK = 256, OPT_PRINT, OPT_JSON, OPT_CONFIG, OPT_SANDBOX, OPT_WITHOUT, OPT_DEBUG, OPT_HELP, OPT_VERSION };
+    static const struct option known[] = {
+        {"check", no_argument, NULL, OPT_CHECK},
+        {"print", no_argument, NULL, OPT_PRINT},
+        {"json", no_argument, NULL, OPT_JSON},
+        {"config", required_argument, NULL, OPT_CONFIG},
+        {"sandbox", required_argument, NULL, OPT_SANDBOX},
+        {"without", required_argument, NULL, OPT_WITHOUT},
+        {"debug", no_argument, NULL, OPT_DEBUG},
+        {"help", no_argument, NULL, OPT_HELP},
+        {"version", no_argument, NULL, OPT_VERSION},
+        {NULL, 0, NULL, 0},
+    };
+    const char *features;
+    int commands = 0, c;
+
+    while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        switch (c) {
+        case OPT_CHECK:
+        case OPT_PRINT:
+            o->command = c == OPT_CHECK ? CHECK : PRINT;
+            commands++;
+            break;
+        case OPT_JSON:
+            o->json = true;
+            break;
+        case OPT_CONFIG:
+            o->config_path = optarg;
+            break;
+        case OPT_SANDBOX:
+            if (!parse_sandbox(optarg, &o->sandbox))
+                return wrong_usage("--sandbox is \"%s\", allowed are enforce, log and off", optarg);
+            break;
+        case OPT_WITHOUT:
+            if (!feature_parse(optarg, &o->without, &features))
+                return wrong_usage("--without names an unknown feature, known are %s", features);
+            break;
+        case OPT_DEBUG:
+            o->debug = true;
+            break;
+        case OPT_HELP:
+            fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        case OPT_VERSION:
+            puts("mcrd " PACKAGE_VERSION);
+            return EXIT_SUCCESS;
+        default:
+            // getopt_long() has told what is wrong.
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc)
+        return wrong_usage("unexpected argument \"%s\"", argv[optind]);
+    if (commands > 1)
+        return wrong_usage("only one of --check and --print is possible");
+    if (o->json && o->command != PRINT)
+        return wrong_usage("--json goes with --print");
+    return -1;
+}
+
+// Ingress sockets live above SANDBOX_INGRESS_FD, and every output in socket mode needs a descriptor below it.
+static bool raise_descriptor_limit(void)
+{
+    const rlim_t needed = SANDBOX_INGRESS_FD + 1024;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return false;
+    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed) {
+        log_error("start", "limit=%llu needed=%llu reason=\"too few open files allowed: raise LimitNOFILE or ulimit -Hn\"",
+                  (unsigned long long) limit.rlim_max, (unsigned long long) needed);
+        return false;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+static int run(const struct options *o)
+{
+    int ends[2];
+
+    if (!raise_descriptor_limit())
+        return EXIT_FAILURE;
+    if (!handover_pair(ends)) {
+        log_errno(LOG_LEVEL_ERR, "start", "reason=\"no socket pair\"");
+        return EXIT_FAILURE;
+    }
+    // The relay is the parent, so that systemd's main process is the one that takes signals. Each side must see the
+    // end of the other: neither keeps the other's descriptor.
+    switch (fork()) {
+    case -1:
+        log_errno(LOG_LEVEL_ERR, "start", "reason=\"no second process\"");
+        return EXIT_FAILURE;
+    case 0: {
+        struct broker_options broker = {
+            .sandbox = o->sandbox, .config_path = o->config_path, .without = o->without};
+        close(ends[0]);
+        return broker_run(&broker, ends[1]);
+    }
+    default: {
+        struct relay_options relay = {.sandbox = o->sandbox, .config_path = o->config_path};
+        close(ends[1]);
+        return relay_run(&relay, ends[0]);
+    }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.command = RUN, .config_path = CONFIG_DEFAULT_PATH, .sandbox = SANDBOX_ENFORCE};
+    int status = parse_options(argc, argv, &o);
+
+    if (status >= 0)
+        return status;
+    log_set_debug(o.debug);
+    switch (o.command) {
+    case CHECK:
+        return config_command_check(o.config_path);
+    case PRINT:
+        return config_command_print(o.config_path, o.json);
+    case RUN:
+        break;
+    }
+    return run(&o);
+}

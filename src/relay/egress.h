@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// egress: sends a batch of datagrams by one output, as few system calls as the kernel allows.
+#ifndef MCR_RELAY_EGRESS_H
+#define MCR_RELAY_EGRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "stats/layout.h"
+#include "table/layout.h"
+
+// UDP_MAX_SEGMENTS of Linux 4.18 (later kernels take more).
+#define BATCH_DATAGRAMS 64
+// Payload bytes of one batch: with the largest headers it stays within one IP packet of 65,535 bytes.
+#define BATCH_BYTES 65440
+
+// Datagrams of one rule and one size that leave together. The pieces point into the ring: whole datagrams each, in
+// order; only the last datagram of the batch may be shorter than the others.
+struct batch {
+    uint32_t n_datagrams;
+    uint32_t n_pieces;
+    size_t segment; // payload bytes of each datagram but the last
+    size_t bytes;   // of payload in all
+    uint8_t dscp, ttl; // as received
+    // pieces[0] is egress.c's own, for the headers.
+    struct iovec pieces[1 + BATCH_DATAGRAMS];
+};
+
+// One socket that the broker has opened, and what it was last told.
+struct egress {
+    uint64_t id;
+    int fd;
+    bool gso;
+    enum table_egress_kind kind;
+    uint32_t mtu; // bytes, of the IP packet
+    uint16_t identification; // of the next IPv4 packet in frame mode
+    int dscp, ttl, segment; // socket mode: as set now; -1: not yet
+};
+
+void egress_init(struct egress *e, uint64_t id, int fd);
+
+// Takes over what the table says of it.
+void egress_configure(struct egress *e, const struct table_egress *t);
+
+// Sends b by o and counts every datagram of it in counters. e is NULL where the output's interface is missing.
+void egress_send(struct egress *e, const struct table_output *o, struct batch *b,
+                 struct stats_output_counters *counters);
+
+#endif

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "relay/forward.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// --- life ------------------------------------------------------------------------------------------------------------
+
+static void init_flow(struct forward *f, uint32_t rule, const struct forward *before)
+{
+    const struct table_rule *r = &f->table->rules[rule];
+    struct flow *flow = &f->flows[rule];
+
+    // The largest datagram passes a full bucket whatever the rate.
+    bucket_init(&flow->packets, r->packets_per_second, r->burst_ms, 1, f->now_ns);
+    bucket_init(&flow->bits, r->bits_per_second, r->burst_ms, 65535 * 8, f->now_ns);
+    if (!before || r->carried_from >= before->table->n_rules)
+        return;
+    const struct flow *old = &before->flows[r->carried_from];
+    flow->counters = old->counters;
+    bucket_carry(&flow->packets, &old->packets);
+    bucket_carry(&flow->bits, &old->bits);
+}
+
+struct forward *forward_new(const struct table_view *table, const struct stats_segment *stats,
+                            const struct forward *before, uint64_t now_ns)
+{
+    struct forward *f = calloc(1, sizeof(*f));
+
+    if (!f)
+        return NULL;
+    f->table = table;
+    f->stats = *stats;
+    f->now_ns = now_ns;
+    f->flows = calloc(table->n_rules + 1, sizeof(*f->flows));
+    f->outputs = calloc(table->n_outputs + 1, sizeof(*f->outputs));
+    f->egress = calloc(table->n_egress + 1, sizeof(struct egress *));
+    f->touched = calloc(table->n_rules + 1, sizeof(*f->touched));
+    f->pending = calloc(FORWARD_BATCHES, sizeof(*f->pending));
+    f->batches = calloc(FORWARD_BATCHES, sizeof(*f->batches));
+    if (!f->flows || !f->outputs || !f->egress || !f->touched || !f->pending || !f->batches) {
+        forward_free(f);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < table->n_rules; i++)
+        init_flow(f, i, before);
+    for (uint32_t i = 0; before && i < table->n_outputs; i++)
+        if (table->outputs[i].carried_from < before->table->n_outputs)
+            f->outputs[i] = before->outputs[table->outputs[i].carried_from];
+    return f;
+}
+
+void forward_free(struct forward *f)
+{
+    if (!f)
+        return;
+    free(f->flows);
+    free(f->outputs);
+    free(f->egress);
+    free(f->touched);
+    free(f->pending);
+    free(f->batches);
+    free(f);
+}
+
+// --- send ------------------------------------------------------------------------------------------------------------
+
+static void send_batch(struct forward *f, const struct table_rule *r, struct batch *b)
+{
+    for (uint32_t i = r->first_output; i < r->first_output + r->n_outputs; i++) {
+        const struct table_output *o = &f->table->outputs[i];
+        egress_send(o->egress == TABLE_NONE ? NULL : f->egress[o->egress], o, b, &f->outputs[i]);
+    }
+    b->n_datagrams = b->n_pieces = 0;
+    b->bytes = 0;
+}
+
+void forward_flush(struct forward *f)
+{
+    for (uint32_t i = 0; i < f->n_pending; i++) {
+        struct flow *flow = &f->flows[f->pending[i]];
+        if (flow->batch->n_datagrams > 0)
+            send_batch(f, &f->table->rules[f->pending[i]], flow->batch);
+        flow->batch = NULL;
+    }
+    f->n_pending = 0;
+}
+
+// --- batch -----------------------------------------------------------------------------------------------------------
+
+static struct batch *batch_of(struct forward *f, uint32_t rule)
+{
+    struct flow *flow = &f->flows[rule];
+
+    if (flow->batch)
+        return flow->batch;
+    if (f->n_pending == FORWARD_BATCHES)
+        forward_flush(f);
+    flow->batch = &f->batches[f->n_pending];
+    f->pending[f->n_pending++] = rule;
+    flow->batch->n_datagrams = flow->batch->n_pieces = 0;
+    flow->batch->bytes = 0;
+    return flow->batch;
+}
+
+// Whether datagrams of this size and these header values may join b.
+static bool joins(const struct table_rule *r, const struct batch *b, const struct packet *p, size_t size)
+{
+    return b->n_datagrams < BATCH_DATAGRAMS && size > 0 && size <= b->segment && b->dscp == p->dscp &&
+           b->bytes == b->n_datagrams * b->segment && b->bytes + size <= BATCH_BYTES &&
+           (!(r->flags & TABLE_RULE_TTL_ANY) || b->ttl == p->ttl);
+}
+
+// Batches n datagrams that lie side by side: all of `segment` bytes but the last, which has what is left of `bytes`.
+static void batch_run(struct forward *f, const struct table_rule *r, const struct packet *p, const uint8_t *at,
+                      size_t bytes, size_t segment)
+{
+    struct batch *b = batch_of(f, (uint32_t) (r - f->table->rules));
+
+    do {
+        size_t size = bytes < segment ? bytes : segment;
+        if (b->n_datagrams > 0 && !joins(r, b, p, size))
+            send_batch(f, r, b);
+        if (b->n_datagrams == 0) {
+            b->segment = size;
+            b->dscp = p->dscp;
+            b->ttl = p->ttl;
+        }
+        // As many as fit, as one piece; a shorter one closes the batch (joins() refuses the next).
+        size_t take = size;
+        uint32_t n = 1;
+        while (size == b->segment && b->n_datagrams + n < BATCH_DATAGRAMS && take < bytes &&
+               b->bytes + take + b->segment <= BATCH_BYTES) {
+            take += bytes - take < segment ? bytes - take : segment;
+            n++;
+        }
+        b->pieces[++b->n_pieces] = (struct iovec){.iov_base = (void *) at, .iov_len = take};
+        b->n_datagrams += n;
+        b->bytes += take;
+        at += take;
+        bytes -= take;
+    } while (bytes > 0);
+}
+
+// --- limit -----------------------------------------------------------------------------------------------------------
+
+// How many of n datagrams of `size` bytes the rule's limit lets through now.
+static uint64_t admit(struct forward *f, struct flow *flow, uint64_t n, size_t size)
+{
+    bucket_fill(&flow->packets, f->now_ns);
+    bucket_fill(&flow->bits, f->now_ns);
+    n = bucket_affords(&flow->packets, n, 1);
+    n = bucket_affords(&flow->bits, n, size * 8);
+    bucket_take(&flow->packets, n);
+    bucket_take(&flow->bits, n * size * 8);
+    return n;
+}
+
+// A run of n datagrams of one size: size, limit, batch.
+static void pass_run(struct forward *f, const struct table_rule *r, struct flow *flow, const struct packet *p,
+                     const uint8_t *at, uint64_t n, size_t size)
+{
+    if (size > r->max_payload) {
+        flow->counters.drops.size += n;
+        return;
+    }
+    uint64_t passed = admit(f, flow, n, size);
+    flow->counters.drops.rate += n - passed;
+    if (passed > 0)
+        batch_run(f, r, p, at, passed * size, size);
+}
+
+// --- match -----------------------------------------------------------------------------------------------------------
+
+static bool source_allowed(const struct forward *f, const struct table_rule *r, const struct addr *source)
+{
+    if (r->n_sources == 0)
+        return true;
+    for (uint32_t i = r->first_source; i < r->first_source + r->n_sources; i++)
+        if (addr_prefix_contains(&f->table->sources[i], source))
+            return true;
+    return false;
+}
+
+static void touch(struct forward *f, struct flow *flow)
+{
+    if (flow->touched)
+        return;
+    flow->touched = true;
+    f->touched[f->n_touched++] = (uint32_t) (flow - f->flows);
+}
+
+enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const struct packet *p,
+                                    const struct packet_meta *meta)
+{
+    struct table_key key = {
+        .destination = p->destination, .port = p->port, .vlan = p->vlan, .interface = interface};
+    const struct table_rule *r = table_lookup(f->table, &key);
+
+    if (!r)
+        return FORWARD_UNMATCHED;
+    // Only now: what no rule wants is not worth reading through.
+    if (!packet_checksum_ok(p, meta))
+        return FORWARD_BAD_CHECKSUM;
+
+    struct flow *flow = &f->flows[r - f->table->rules];
+    touch(f, flow);
+    flow->counters.packets += p->datagrams;
+    flow->counters.bytes += p->length;
+    flow->counters.last_packet_ns = f->now_ns;
+    if (!source_allowed(f, r, &p->source)) {
+        flow->counters.drops.source += p->datagrams;
+        return FORWARD_TAKEN;
+    }
+    if ((r->flags & TABLE_RULE_TTL_ALL) && p->ttl <= 1) {
+        flow->counters.drops.ttl += p->datagrams;
+        return FORWARD_TAKEN;
+    }
+
+    // A super-frame is a run of datagrams of one size, and at most one shorter behind it.
+    uint64_t whole = p->datagrams;
+    size_t last = p->length - (p->datagrams - 1) * p->segment;
+    if (last < p->segment)
+        whole--;
+    if (whole > 0)
+        pass_run(f, r, flow, p, p->payload, whole, p->segment);
+    if (whole < p->datagrams)
+        pass_run(f, r, flow, p, p->payload + whole * p->segment, 1, last);
+    return FORWARD_TAKEN;
+}
+
+// --- count -----------------------------------------------------------------------------------------------------------
+
+static void publish_rule(struct forward *f, uint32_t rule)
+{
+    const struct table_rule *r = &f->table->rules[rule];
+    struct stats_rule *to = &f->stats.rules[rule];
+
+    stats_write_begin(&to->sequence);
+    to->counters = f->flows[rule].counters;
+    stats_write_end(&to->sequence);
+    for (uint32_t i = r->first_output; i < r->first_output + r->n_outputs; i++) {
+        stats_write_begin(&f->stats.outputs[i].sequence);
+        f->stats.outputs[i].counters = f->outputs[i];
+        stats_write_end(&f->stats.outputs[i].sequence);
+    }
+}
+
+void forward_publish(struct forward *f)
+{
+    for (uint32_t i = 0; i < f->n_touched; i++) {
+        f->flows[f->touched[i]].touched = false;
+        publish_rule(f, f->touched[i]);
+    }
+    f->n_touched = 0;
+}
+
+void forward_publish_all(struct forward *f)
+{
+    for (uint32_t i = 0; i < f->table->n_rules; i++)
+        publish_rule(f, i);
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// forward: what happens to a parsed packet under one table: match, check, limit, batch, send, count.
+#ifndef MCR_RELAY_FORWARD_H
+#define MCR_RELAY_FORWARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "relay/bucket.h"
+#include "relay/egress.h"
+#include "relay/packet.h"
+#include "stats/segment.h"
+#include "table/view.h"
+
+#define FORWARD_BATCHES 64 // pending at once; the next rule's first datagram flushes them all
+
+// What belongs to one rule beside the table.
+struct flow {
+    struct stats_rule_counters counters;
+    struct bucket packets, bits;
+    struct batch *batch; // pending, or NULL
+    bool touched;        // its counters differ from the published ones
+};
+
+// All memory is taken by forward_new(); nothing is allocated for a packet.
+struct forward {
+    const struct table_view *table;
+    struct stats_segment stats;
+    struct flow *flows;                    // one for each rule
+    struct stats_output_counters *outputs; // one for each output
+    struct egress **egress;                // one for each of the table's, set by the owner; NULL: missing
+    uint32_t *touched;                     // rules
+    uint32_t n_touched;
+    uint32_t *pending; // rules that hold a batch; batch i belongs to pending[i]
+    uint32_t n_pending;
+    struct batch *batches;
+    uint64_t now_ns; // of this pass
+};
+
+// Prepares forwarding by table, which with the mapped statistics stays the caller's and must outlive it. before: the
+// state under the table before, from which the counters and buckets of carried rules are copied, or NULL. NULL when
+// there is no memory.
+struct forward *forward_new(const struct table_view *table, const struct stats_segment *stats,
+                            const struct forward *before, uint64_t now_ns);
+void forward_free(struct forward *f);
+
+enum forward_verdict { FORWARD_TAKEN, FORWARD_UNMATCHED, FORWARD_BAD_CHECKSUM };
+
+// Takes one packet from an interface (index in the table). Its payload must stay as it is until forward_flush().
+// FORWARD_TAKEN: a rule counts it from here on.
+enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const struct packet *p,
+                                    const struct packet_meta *meta);
+
+// Sends everything that is pending.
+void forward_flush(struct forward *f);
+
+// Writes the counters that have changed into the statistics segment.
+void forward_publish(struct forward *f);
+
+// The same for all rules, changed or not (a new segment).
+void forward_publish_all(struct forward *f);
+
+#endif

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "relay/ingress.h"
+
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <linux/virtio_net.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5 // linux/virtio_net.h, since 6.2
+#endif
+
+// A super-frame is at most 64 KiB of IP packet (GSO_LEGACY_MAX_SIZE) behind its link header.
+#define SPILL_FRAME (sizeof(struct virtio_net_hdr) + 65536 + 64)
+#define SPILL_COUNT 64
+
+struct ingress_spill {
+    uint32_t used;
+    uint8_t frames[SPILL_COUNT][SPILL_FRAME];
+};
+
+struct ingress_spill *ingress_spill_new(void)
+{
+    return calloc(1, sizeof(struct ingress_spill));
+}
+
+void ingress_spill_free(struct ingress_spill *s)
+{
+    free(s);
+}
+
+bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_interface *t)
+{
+    *in = (struct ingress){
+        .id = id,
+        .fd = fd,
+        .slot_size = t->slot_size,
+        .n_slots = t->n_slots,
+        .block_size = t->block_size,
+        .slots_per_block = t->block_size / t->slot_size,
+    };
+    in->ring_size = (size_t) (t->n_slots / in->slots_per_block) * t->block_size;
+    void *ring = mmap(NULL, in->ring_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (ring == MAP_FAILED)
+        return false;
+    in->ring = ring;
+    return true;
+}
+
+void ingress_close(struct ingress *in)
+{
+    munmap(in->ring, in->ring_size);
+    close(in->fd);
+}
+
+static struct tpacket2_hdr *slot_at(const struct ingress *in, uint32_t i)
+{
+    size_t at = (size_t) (i / in->slots_per_block) * in->block_size + (size_t) (i % in->slots_per_block) * in->slot_size;
+
+    return (struct tpacket2_hdr *) (void *) (in->ring + at);
+}
+
+// A frame as it lies in its slot or in the spill.
+struct frame {
+    const uint8_t *bytes;
+    size_t length;
+    struct virtio_net_hdr v;
+};
+
+// Reads a frame that exceeds its slot from the socket's queue, where the kernel has put it whole.
+static bool read_spilled(struct ingress *in, struct forward *f, struct ingress_spill *spill, struct frame *out)
+{
+    if (spill->used == SPILL_COUNT) {
+        forward_flush(f);
+        spill->used = 0;
+    }
+    uint8_t *room = spill->frames[spill->used];
+    ssize_t n = read(in->fd, room, SPILL_FRAME);
+    if (n < (ssize_t) sizeof(out->v))
+        return false;
+    spill->used++;
+    memcpy(&out->v, room, sizeof(out->v));
+    out->bytes = room + sizeof(out->v);
+    out->length = (size_t) n - sizeof(out->v);
+    return true;
+}
+
+// The kernel writes the slot, but nothing in it is trusted to stay within it.
+static bool take_frame(struct ingress *in, struct forward *f, struct ingress_spill *spill,
+                       const struct tpacket2_hdr *slot, struct frame *out)
+{
+    if (slot->tp_status & TP_STATUS_COPY)
+        return read_spilled(in, f, spill, out);
+    if (slot->tp_snaplen < slot->tp_len)
+        return false;
+    size_t mac = slot->tp_mac, length = slot->tp_snaplen;
+    if (mac < sizeof(out->v) || mac > in->slot_size || length > in->slot_size - mac)
+        return false;
+    out->bytes = (const uint8_t *) slot + mac;
+    out->length = length;
+    memcpy(&out->v, out->bytes - sizeof(out->v), sizeof(out->v));
+    return true;
+}
+
+static struct packet_meta meta_of(const struct tpacket2_hdr *slot, const struct virtio_net_hdr *v)
+{
+    struct packet_meta m = {.vlan = 0};
+
+    if (slot->tp_status & TP_STATUS_VLAN_VALID)
+        m.vlan = slot->tp_vlan_tci & 0xfff; // IEEE 802.1Q: 0 is a priority tag, no VLAN
+    if ((v->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP_L4)
+        m.segment = v->gso_size;
+    m.checksum_vouched = (slot->tp_status & (TP_STATUS_CSUMNOTREADY | TP_STATUS_CSUM_VALID)) != 0;
+    return m;
+}
+
+static void take_slot(struct ingress *in, struct forward *f, struct ingress_spill *spill,
+                      const struct tpacket2_hdr *slot)
+{
+    const struct sockaddr_ll *from =
+        (const void *) ((const uint8_t *) slot + TPACKET_ALIGN(sizeof(struct tpacket2_hdr)));
+    struct stats_interface_counters *c = &in->counters;
+    struct packet p = {.datagrams = 1};
+    struct frame frame;
+    bool whole = take_frame(in, f, spill, slot, &frame);
+
+    if (!whole) {
+        c->received++;
+        c->truncated++;
+        return;
+    }
+    struct packet_meta meta = meta_of(slot, &frame.v);
+    enum packet_verdict verdict = packet_parse(&p, frame.bytes, frame.length, &meta);
+    uint32_t n = verdict == PACKET_OK ? p.datagrams : 1;
+
+    c->received += n;
+    if (from->sll_pkttype == PACKET_OUTGOING) {
+        // Only where the kernel lacks PACKET_IGNORE_OUTGOING.
+        c->own += n;
+        return;
+    }
+    switch (verdict) {
+    case PACKET_MALFORMED:
+        c->malformed++;
+        return;
+    case PACKET_FRAGMENT:
+        c->fragments++;
+        return;
+    case PACKET_FOREIGN:
+        c->unmatched++;
+        return;
+    case PACKET_OK:
+        break;
+    }
+    // A frame to another station's address is there only because something else made the interface promiscuous.
+    if (from->sll_pkttype == PACKET_OTHERHOST) {
+        c->unmatched += n;
+        return;
+    }
+    switch (forward_packet(f, in->interface, &p, &meta)) {
+    case FORWARD_TAKEN:
+        break;
+    case FORWARD_UNMATCHED:
+        if (p.vlan != 0)
+            c->vlan += n;
+        else
+            c->unmatched += n;
+        break;
+    case FORWARD_BAD_CHECKSUM:
+        c->bad_checksum += n;
+        break;
+    }
+}
+
+uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill)
+{
+    uint32_t first = in->head, n = 0;
+
+    while (n < INGRESS_BUDGET && n < in->n_slots) {
+        struct tpacket2_hdr *slot = slot_at(in, in->head);
+        if (!(__atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER))
+            break;
+        take_slot(in, f, spill, slot);
+        in->head = in->head + 1 == in->n_slots ? 0 : in->head + 1;
+        n++;
+    }
+    // The batches point into the slots: only now they may be written again.
+    forward_flush(f);
+    spill->used = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = first + i < in->n_slots ? first + i : first + i - in->n_slots;
+        __atomic_store_n(&slot_at(in, at)->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+    }
+    return n;
+}
+
+void ingress_count_drops(struct ingress *in)
+{
+    struct tpacket_stats s;
+    socklen_t length = sizeof(s);
+
+    if (getsockopt(in->fd, SOL_PACKET, PACKET_STATISTICS, &s, &length) == 0)
+        in->counters.ring_drops += s.tp_drops;
+}

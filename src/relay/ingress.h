@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// ingress: the ring of one input interface, drained pass by pass.
+#ifndef MCR_RELAY_INGRESS_H
+#define MCR_RELAY_INGRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "relay/forward.h"
+#include "stats/layout.h"
+#include "table/layout.h"
+
+// Slots of one pass. Bounds how long other interfaces, signals and a new table wait, and how much of the ring is
+// withheld from the kernel meanwhile.
+#define INGRESS_BUDGET 256
+
+struct ingress {
+    uint64_t id;
+    int fd;
+    uint8_t *ring;
+    size_t ring_size; // bytes
+    uint32_t slot_size, n_slots, block_size, slots_per_block;
+    uint32_t head; // next slot to be read
+    uint32_t interface; // index in the present table
+    struct stats_interface_counters counters;
+};
+
+// Frames that no slot holds are read into these; shared by all interfaces, because every pass ends with a flush.
+struct ingress_spill;
+struct ingress_spill *ingress_spill_new(void); // NULL without memory
+void ingress_spill_free(struct ingress_spill *s);
+
+// Maps the ring of fd, which becomes this struct's, with the geometry of t. False with errno set; fd is then still the
+// caller's.
+bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_interface *t);
+
+// Unmaps and closes.
+void ingress_close(struct ingress *in);
+
+// Takes at most INGRESS_BUDGET frames through f, flushes, and gives the slots back to the kernel. Returns how many.
+uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill);
+
+// Adds what the kernel has dropped since the last call (PACKET_STATISTICS is cleared by reading).
+void ingress_count_drops(struct ingress *in);
+
+#endif

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// packet: what one received frame is. Pure: no system call, no state; every byte of the frame is hostile.
+#ifndef MCR_RELAY_PACKET_H
+#define MCR_RELAY_PACKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+
+enum packet_verdict {
+    PACKET_OK,
+    PACKET_MALFORMED, // lengths or versions that cannot be, or a wrong IPv4 header checksum
+    PACKET_FRAGMENT,  // part of a larger IPv4 datagram
+    PACKET_FOREIGN,   // not UDP over IPv4
+};
+
+// What the kernel says about the frame besides its bytes (packet_mmap, virtio_net_hdr).
+struct packet_meta {
+    uint16_t vlan;        // from the stripped tag; 0: none, or a priority tag
+    uint16_t segment;     // payload bytes of each datagram of a super-frame (GSO, GRO); 0: one datagram
+    bool checksum_vouched; // hardware or the kernel has verified the UDP checksum, or the sender on this host has
+                           // left it to be finished (TP_STATUS_CSUMNOTREADY): never to be verified here
+};
+
+struct packet {
+    struct addr source, destination;
+    uint16_t source_port, port; // host order
+    uint16_t vlan;
+    uint8_t ttl;
+    uint8_t dscp;
+    const uint8_t *payload;
+    size_t length;     // bytes of payload, of all datagrams together
+    size_t segment;    // bytes of each datagram but the last, which may be shorter; equals length for one datagram
+    uint32_t datagrams; // at least 1
+};
+
+// Parses the length bytes of an Ethernet frame. out points into the frame. Everything but the UDP checksum is
+// verified; padding behind the datagram is left out.
+enum packet_verdict packet_parse(struct packet *out, const uint8_t *frame, size_t length,
+                                 const struct packet_meta *meta);
+
+// Verifies the UDP checksum (RFC 768; 0 means that the sender made none) of a parsed packet. A super-frame has
+// been verified by whoever merged it.
+bool packet_checksum_ok(const struct packet *p, const struct packet_meta *meta);
+
+// One's complement sum (RFC 1071) of length bytes in memory order, added to sum and folded to 16 bits. Fold the
+// complement of a whole sum to get a checksum; an odd last byte counts as if a zero followed, so that only the last
+// piece of a sum may be odd.
+uint16_t packet_sum(uint16_t sum, const void *bytes, size_t length);
+
+#endif

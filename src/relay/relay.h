@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// relay: the process that forwards. It has the one event loop and no right but to use what the broker hands over.
+#ifndef MCR_RELAY_RELAY_H
+#define MCR_RELAY_RELAY_H
+
+#include <stdint.h>
+
+#include "sandbox/sandbox.h"
+
+struct relay_options {
+    enum sandbox_mode sandbox;
+    const char *config_path; // for messages only
+};
+
+// Runs on broker, the relay's end of the handover pair, until a signal or a failure. Returns the exit status.
+int relay_run(const struct relay_options *options, int broker);
+
+#endif

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "relay/swap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "sandbox/sandbox.h"
+
+void swap_init(struct swap *s)
+{
+    *s = (struct swap){.offered_table = -1, .offered_stats = -1};
+}
+
+static bool refuse(char why[SWAP_WHY_MAX], const char *what)
+{
+    snprintf(why, SWAP_WHY_MAX, "%s", what);
+    return false;
+}
+
+static bool refuse_errno(char why[SWAP_WHY_MAX], const char *what)
+{
+    snprintf(why, SWAP_WHY_MAX, "%s: %s", what, strerror(errno));
+    return false;
+}
+
+// --- what a table names ----------------------------------------------------------------------------------------------
+
+static bool names_ring(const struct swap_table *t, uint64_t id)
+{
+    for (uint32_t i = 0; t && i < t->view.n_interfaces; i++)
+        if (t->view.interfaces[i].ring_id == id)
+            return true;
+    return false;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
+
+    return (x > y) - (x < y);
+}
+
+// The ids of all egress sockets of a table, sorted, so that closing what is not among them stays fast for thousands.
+static uint64_t *egress_ids(const struct swap_table *t, size_t *n)
+{
+    *n = t ? t->view.n_egress : 0;
+    uint64_t *ids = calloc(*n + 1, sizeof(*ids));
+    if (!ids)
+        return NULL;
+    for (size_t i = 0; i < *n; i++)
+        ids[i] = t->view.egress[i].id;
+    qsort(ids, *n, sizeof(*ids), by_id);
+    return ids;
+}
+
+static struct ingress *find_ring(const struct swap *s, uint64_t id)
+{
+    for (size_t i = 0; i < s->n_rings; i++)
+        if (s->rings[i]->id == id)
+            return s->rings[i];
+    return NULL;
+}
+
+// --- what comes ------------------------------------------------------------------------------------------------------
+
+bool swap_offer(struct swap *s, const struct handover_message *m, const int *fds, char why[SWAP_WHY_MAX])
+{
+    swap_reject(s);
+    if (m->n_fds != 2) {
+        for (uint32_t i = 0; i < m->n_fds; i++)
+            close(fds[i]);
+        return refuse(why, "an offer needs a table and statistics");
+    }
+    s->offered_table = fds[0];
+    s->offered_stats = fds[1];
+    s->serial = m->serial;
+    return true;
+}
+
+// A hold of an offer that failed comes again with the next one.
+static bool keep_hold(struct swap *s, uint64_t id, int fd)
+{
+    for (size_t i = 0; i < s->n_holds; i++) {
+        if (s->holds[i].id != id)
+            continue;
+        close(fd);
+        return true;
+    }
+    struct swap_hold *grown = reallocarray(s->holds, s->n_holds + 1, sizeof(*grown));
+
+    if (!grown)
+        return false;
+    s->holds = grown;
+    s->holds[s->n_holds++] = (struct swap_hold){.id = id, .fd = fd};
+    return true;
+}
+
+static bool keep_egress(struct swap *s, uint64_t id, int fd)
+{
+    struct egress **grown = reallocarray(s->egress, s->n_egress + 1, sizeof(struct egress *));
+
+    if (!grown)
+        return false;
+    s->egress = grown;
+    struct egress *e = malloc(sizeof(*e));
+    if (!e)
+        return false;
+    egress_init(e, id, fd);
+    s->egress[s->n_egress++] = e;
+    return true;
+}
+
+// A ring waits unmapped until the table tells its geometry.
+static bool keep_ring(struct swap *s, uint64_t id, int fd)
+{
+    struct ingress **grown = reallocarray(s->rings, s->n_rings + 1, sizeof(struct ingress *));
+
+    if (!grown)
+        return false;
+    s->rings = grown;
+    struct ingress *in = malloc(sizeof(*in));
+    if (!in)
+        return false;
+    *in = (struct ingress){.id = id, .fd = fd};
+    s->rings[s->n_rings++] = in;
+    return true;
+}
+
+// Moves a descriptor that must never be written to out of the reach of writev (sandbox.h).
+static int move_up(int fd)
+{
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, SANDBOX_INGRESS_FD);
+    int saved = errno;
+
+    close(fd);
+    errno = saved;
+    return moved;
+}
+
+static bool keep(struct swap *s, const struct handover_socket *what, int fd, char why[SWAP_WHY_MAX])
+{
+    bool kept = false;
+
+    if (what->kind != HANDOVER_EGRESS && (fd = move_up(fd)) < 0)
+        return refuse_errno(why, "no descriptor for an ingress socket");
+    switch (what->kind) {
+    case HANDOVER_RING:
+        kept = keep_ring(s, what->id, fd);
+        break;
+    case HANDOVER_EGRESS:
+        kept = fd < SANDBOX_INGRESS_FD && keep_egress(s, what->id, fd);
+        break;
+    case HANDOVER_HOLD:
+        kept = keep_hold(s, what->id, fd);
+        break;
+    }
+    if (!kept) {
+        close(fd);
+        refuse(why, "no memory for a socket, or it is of no known kind");
+    }
+    return kept;
+}
+
+bool swap_sockets(struct swap *s, const struct handover_message *m, const int *fds, char why[SWAP_WHY_MAX])
+{
+    bool ok = m->serial == s->serial && s->offered_table >= 0;
+
+    if (!ok)
+        refuse(why, "sockets without an offer");
+    for (uint32_t i = 0; i < m->n_fds; i++) {
+        if (ok)
+            ok = keep(s, &m->sockets[i], fds[i], why);
+        else
+            close(fds[i]);
+    }
+    return ok;
+}
+
+// --- the new table ---------------------------------------------------------------------------------------------------
+
+static void free_table(struct swap_table *t)
+{
+    if (!t)
+        return;
+    forward_free(t->forward);
+    if (t->memory)
+        munmap(t->memory, t->size);
+    if (t->stats_memory)
+        munmap(t->stats_memory, t->stats_size);
+    if (t->stats_fd >= 0)
+        close(t->stats_fd);
+    free(t);
+}
+
+static bool map_table(struct swap_table *t, int fd, char why[SWAP_WHY_MAX])
+{
+    const int sealed = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+    const char *bad;
+    off_t size = lseek(fd, 0, SEEK_END);
+    int seals = fcntl(fd, F_GET_SEALS);
+
+    if (seals < 0 || (seals & sealed) != sealed)
+        return refuse(why, "the table is not sealed");
+    if (size <= 0 || size > (off_t) TABLE_BYTES_MAX)
+        return refuse(why, "the table's size is out of bounds");
+    void *memory = mmap(NULL, (size_t) size, PROT_READ, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return refuse_errno(why, "the table cannot be mapped");
+    t->memory = memory;
+    t->size = (size_t) size;
+    if (table_attach(&t->view, t->memory, t->size, &bad))
+        return true;
+    snprintf(why, SWAP_WHY_MAX, "the table is not valid: %s", bad);
+    return false;
+}
+
+static bool map_stats(struct swap_table *t, int fd, struct stats_segment *segment, char why[SWAP_WHY_MAX])
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+
+    t->stats_size = stats_segment_size(t->view.n_interfaces, t->view.n_rules, t->view.n_outputs);
+    if (size != (off_t) t->stats_size)
+        return refuse(why, "the statistics do not fit the table");
+    void *memory = mmap(NULL, t->stats_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return refuse_errno(why, "the statistics cannot be mapped");
+    t->stats_memory = memory;
+    stats_segment_place(segment, memory, t->view.n_interfaces, t->view.n_rules);
+    return true;
+}
+
+static int by_egress_id(const void *a, const void *b)
+{
+    const struct egress *x = *(struct egress *const *) a, *y = *(struct egress *const *) b;
+
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+// Gives every egress of the table its socket. The list is sorted by id from here on.
+static bool bind_egress(struct swap *s, struct swap_table *t, char why[SWAP_WHY_MAX])
+{
+    if (s->n_egress > 0)
+        qsort(s->egress, s->n_egress, sizeof(struct egress *), by_egress_id);
+    for (uint32_t i = 0; i < t->view.n_egress; i++) {
+        struct egress key = {.id = t->view.egress[i].id}, *key_pointer = &key;
+        struct egress **found = s->n_egress ? bsearch(&key_pointer, s->egress, s->n_egress, sizeof(struct egress *),
+                                                      by_egress_id)
+                                            : NULL;
+        if (!found)
+            return refuse(why, "the table names an egress socket that did not come");
+        t->forward->egress[i] = *found;
+    }
+    return true;
+}
+
+static bool map_rings(struct swap *s, struct swap_table *t, char why[SWAP_WHY_MAX])
+{
+    for (uint32_t i = 0; i < t->view.n_interfaces; i++) {
+        const struct table_interface *interface = &t->view.interfaces[i];
+        struct ingress *in = interface->ring_id ? find_ring(s, interface->ring_id) : NULL;
+        if (!interface->ring_id)
+            continue;
+        if (!in)
+            return refuse(why, "the table names a ring that did not come");
+        if (!in->ring && !ingress_init(in, in->id, in->fd, interface))
+            return refuse_errno(why, "a ring cannot be mapped");
+    }
+    return true;
+}
+
+static struct swap_table *prepare(struct swap *s, uint64_t now_ns, char why[SWAP_WHY_MAX])
+{
+    struct swap_table *t = calloc(1, sizeof(*t));
+    struct stats_segment segment;
+
+    if (!t) {
+        refuse_errno(why, "table");
+        return NULL;
+    }
+    t->stats_fd = -1;
+    if (!map_table(t, s->offered_table, why) || !map_stats(t, s->offered_stats, &segment, why))
+        goto fail;
+    t->forward = forward_new(&t->view, &segment, s->now ? s->now->forward : NULL, now_ns);
+    if (!t->forward) {
+        refuse_errno(why, "forwarding state");
+        goto fail;
+    }
+    if (!map_rings(s, t, why) || !bind_egress(s, t, why))
+        goto fail;
+    return t;
+
+fail:
+    free_table(t);
+    return NULL;
+}
+
+// --- what goes -------------------------------------------------------------------------------------------------------
+
+typedef void ring_callback(void *context, struct ingress *in, bool comes);
+
+static void close_ring(struct swap *s, size_t i, ring_callback *on_ring, void *context)
+{
+    struct ingress *in = s->rings[i];
+
+    if (in->ring) {
+        if (on_ring)
+            on_ring(context, in, false);
+        ingress_close(in);
+    } else {
+        close(in->fd);
+    }
+    free(in);
+    s->rings[i] = s->rings[--s->n_rings];
+}
+
+// Closes every ring and socket that the present table does not name.
+static void close_unnamed(struct swap *s, ring_callback *on_ring, void *context)
+{
+    size_t n_ids, kept = 0;
+    uint64_t *ids = egress_ids(s->now, &n_ids);
+
+    for (size_t i = s->n_rings; i-- > 0;)
+        if (!names_ring(s->now, s->rings[i]->id))
+            close_ring(s, i, on_ring, context);
+    // Without memory for the list they stay open until the next time.
+    for (size_t i = 0; ids && i < s->n_egress; i++) {
+        struct egress *e = s->egress[i];
+        if (bsearch(&e->id, ids, n_ids, sizeof(*ids), by_id)) {
+            s->egress[kept++] = e;
+            continue;
+        }
+        close(e->fd);
+        free(e);
+    }
+    if (ids)
+        s->n_egress = kept;
+    free(ids);
+}
+
+static void close_offer(struct swap *s)
+{
+    if (s->offered_table >= 0)
+        close(s->offered_table);
+    if (s->offered_stats >= 0)
+        close(s->offered_stats);
+    s->offered_table = s->offered_stats = -1;
+}
+
+void swap_reject(struct swap *s)
+{
+    close_offer(s);
+    close_unnamed(s, NULL, NULL);
+}
+
+bool swap_commit(struct swap *s, uint64_t now_ns, ring_callback *on_ring, void *context, char why[SWAP_WHY_MAX])
+{
+    if (s->offered_table < 0)
+        return refuse(why, "a commit without an offer");
+    struct swap_table *before = s->now, *t = prepare(s, now_ns, why);
+    if (!t)
+        return false;
+
+    // From here on nothing can fail.
+    t->stats_fd = s->offered_stats;
+    s->offered_stats = -1;
+    s->now = t;
+    for (uint32_t i = 0; i < t->view.n_egress; i++)
+        egress_configure(t->forward->egress[i], &t->view.egress[i]);
+    for (uint32_t i = 0; i < t->view.n_interfaces; i++) {
+        struct ingress *in = t->view.interfaces[i].ring_id ? find_ring(s, t->view.interfaces[i].ring_id) : NULL;
+        if (!in)
+            continue;
+        in->interface = i;
+        if (!names_ring(before, in->id) && on_ring)
+            on_ring(context, in, true);
+    }
+    close_unnamed(s, on_ring, context);
+    close_offer(s);
+    if (before)
+        ((struct stats_header *) before->stats_memory)->state = STATS_SUPERSEDED;
+    free_table(before);
+    return true;
+}
+
+void swap_close(struct swap *s, ring_callback *on_ring, void *context)
+{
+    close_offer(s);
+    free_table(s->now);
+    s->now = NULL;
+    close_unnamed(s, on_ring, context);
+    for (size_t i = 0; i < s->n_holds; i++)
+        close(s->holds[i].fd);
+    free(s->holds);
+    free(s->rings);
+    free(s->egress);
+    swap_init(s);
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// swap: takes a table and its descriptors over from the broker, whole or not at all.
+#ifndef MCR_RELAY_SWAP_H
+#define MCR_RELAY_SWAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "handover/handover.h"
+#include "relay/forward.h"
+#include "relay/ingress.h"
+
+#define SWAP_WHY_MAX 256
+
+struct swap_table {
+    void *memory;
+    size_t size;
+    struct table_view view;
+    void *stats_memory;
+    size_t stats_size;
+    int stats_fd; // keeps the segment's lock
+    struct forward *forward;
+};
+
+// Everything that the relay has open for its tables.
+struct swap {
+    struct swap_table *now; // NULL before the first table
+    struct ingress **rings;
+    size_t n_rings;
+    struct egress **egress;
+    size_t n_egress;
+    struct swap_hold {
+        uint64_t id;
+        int fd;
+    } *holds;
+    size_t n_holds;
+    // An offer that is not complete yet.
+    int offered_table, offered_stats; // -1: none
+    uint32_t serial;
+};
+
+void swap_init(struct swap *s);
+
+// OFFER and SOCKETS messages, in order; takes over the descriptors in any case. False with why when the message makes
+// no sense: then nothing has changed but swap_reject() is due.
+bool swap_offer(struct swap *s, const struct handover_message *m, const int *fds, char why[SWAP_WHY_MAX]);
+bool swap_sockets(struct swap *s, const struct handover_message *m, const int *fds, char why[SWAP_WHY_MAX]);
+
+// COMMIT: verifies and maps everything, then changes tables at once. Rings and egress sockets that the new table does
+// not name are closed; on_ring is told of each ring that comes (true) or is about to go. False with why: nothing has
+// changed but swap_reject() is due.
+bool swap_commit(struct swap *s, uint64_t now_ns, void (*on_ring)(void *context, struct ingress *in, bool comes),
+                 void *context, char why[SWAP_WHY_MAX]);
+
+// Closes what an offer brought and was not committed.
+void swap_reject(struct swap *s);
+
+// Closes everything.
+void swap_close(struct swap *s, void (*on_ring)(void *context, struct ingress *in, bool comes), void *context);
+
+#endif

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "sandbox/sandbox.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <grp.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "log/log.h"
+
+// Whether the sets of this process hold exactly what the role may keep.
+static bool capabilities_are(enum sandbox_role role)
+{
+    capng_clear(CAPNG_SELECT_ALL);
+    if (capng_get_caps_process() != 0)
+        return false;
+    for (int cap = 0; cap <= CAP_LAST_CAP; cap++) {
+        bool keep = role == SANDBOX_BROKER && cap == CAP_NET_RAW;
+        if (capng_have_capability(CAPNG_EFFECTIVE, (unsigned) cap) != keep ||
+            capng_have_capability(CAPNG_PERMITTED, (unsigned) cap) != keep ||
+            capng_have_capability(CAPNG_INHERITABLE, (unsigned) cap) || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) == 1)
+            return false;
+    }
+    return true;
+}
+
+static void choose_capabilities(enum sandbox_role role)
+{
+    capng_clear(CAPNG_SELECT_ALL);
+    if (role == SANDBOX_BROKER)
+        capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_RAW);
+}
+
+// Supplementary groups can be given up only with CAP_SETGID, and never in a user namespace that denies setgroups(2)
+// (user_namespaces(7)); there they give no right outside of what the invoking user has anyway.
+static bool drop_groups(void)
+{
+    if (setgroups(0, NULL) == 0 || getgroups(0, NULL) == 0)
+        return true;
+    if (geteuid() == 0 && errno != EPERM)
+        return false;
+    log_warn("sandbox_groups", "kept=%d reason=\"not permitted to give up supplementary groups\"",
+             getgroups(0, NULL));
+    return true;
+}
+
+static bool change_ids(enum sandbox_role role, uid_t uid, gid_t gid)
+{
+    choose_capabilities(role);
+    if (getuid() == uid && geteuid() == uid && getgid() == gid && getegid() == gid) {
+        if (!drop_groups())
+            return false;
+    } else {
+        // Keeps the chosen capabilities across the change of user, which capng_apply() alone would lose.
+        int rc = capng_change_id((int) uid, (int) gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
+        if (rc != 0) {
+            log_error("sandbox_user", "uid=%u gid=%u rc=%d reason=\"cannot become this user and group\"",
+                      (unsigned) uid, (unsigned) gid, rc);
+            return false;
+        }
+        choose_capabilities(role);
+    }
+
+    // Without CAP_SETPCAP the bounding set stays as it is; with no_new_privs nothing can be regained from it.
+    if (capng_apply(CAPNG_SELECT_BOUNDS) != 0)
+        log_debug("sandbox_bounding", "kept=yes");
+    choose_capabilities(role);
+    capng_apply(CAPNG_SELECT_AMBIENT);
+    choose_capabilities(role);
+    return capng_apply(CAPNG_SELECT_CAPS) == 0;
+}
+
+bool sandbox_drop(enum sandbox_role role, uid_t uid, gid_t gid)
+{
+    static const struct rlimit none = {0, 0};
+    const char *name = role == SANDBOX_RELAY ? "relay" : "broker";
+
+    if (!change_ids(role, uid, gid)) {
+        log_errno(LOG_LEVEL_ERR, "sandbox_drop", "role=%s uid=%u gid=%u", name, (unsigned) uid, (unsigned) gid);
+        return false;
+    }
+    // After the change of user, which sets the process dumpable or not by itself.
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
+        setrlimit(RLIMIT_CORE, &none) != 0) {
+        log_errno(LOG_LEVEL_ERR, "sandbox_drop", "role=%s", name);
+        return false;
+    }
+    if (getuid() != uid || geteuid() != uid || getgid() != gid || getegid() != gid || !capabilities_are(role) ||
+        prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
+        log_error("sandbox_drop",
+                  "role=%s reason=\"rights are not as they must be after the drop: start as root or with CAP_NET_RAW\"",
+                  name);
+        return false;
+    }
+    return true;
+}
+
+uint64_t sandbox_capabilities(void)
+{
+    uint64_t set = 0;
+
+    capng_clear(CAPNG_SELECT_ALL);
+    if (capng_get_caps_process() != 0)
+        return UINT64_MAX;
+    for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+        if (capng_have_capability(CAPNG_EFFECTIVE, (unsigned) cap) ||
+            capng_have_capability(CAPNG_PERMITTED, (unsigned) cap))
+            set |= UINT64_C(1) << cap;
+    return set;
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// layout: the shared statistics segment. The broker lays it out, the relay alone counts, anyone may read.
+//
+// A file that is mapped: header, interfaces[], rules[], outputs[], in this order without gaps. Each record carries a
+// sequence number that is odd while the relay writes it, so that a reader can take a consistent copy of the record;
+// nothing here can make the relay wait or fail. A reload brings a new file under the same name; the header of the
+// old one then says STATS_SUPERSEDED.
+#ifndef MCR_STATS_LAYOUT_H
+#define MCR_STATS_LAYOUT_H
+
+#include <net/if.h>
+#include <stdint.h>
+
+#define STATS_MAGIC   UINT64_C(0x313053544154434d) // "MCTATS01" as little-endian bytes
+#define STATS_VERSION 1
+
+// Every counter is declared here, once: X(name, help). The writer, the reader, JSON and the tables follow.
+#define STATS_INTERFACE_COUNTERS(X)                                                                             \
+    X(received, "datagrams taken from the ring")                                                                \
+    X(unmatched, "no rule for this destination and port")                                                       \
+    X(malformed, "lengths or header checksum that cannot be")                                                   \
+    X(truncated, "longer than a ring slot and not kept whole by the kernel")                                    \
+    X(fragments, "part of a fragmented datagram")                                                               \
+    X(bad_checksum, "wrong UDP checksum")                                                                       \
+    X(vlan, "carries a VLAN tag that no rule asks for")                                                         \
+    X(own, "sent by this host itself")                                                                          \
+    X(ring_drops, "lost by the kernel because the ring was full; not part of received")
+
+#define STATS_RULE_DROPS(X)                                                                                     \
+    X(source, "sender is not in sources")                                                                       \
+    X(size, "payload is larger than max_payload")                                                               \
+    X(rate, "exceeds limit")                                                                                    \
+    X(ttl, "ttl is used up and every output decrements it")
+
+#define STATS_OUTPUT_COUNTERS(X)                                                                                \
+    X(packets, "datagrams handed to the kernel")                                                                \
+    X(bytes, "payload bytes handed to the kernel")                                                              \
+    X(errors, "datagrams that the kernel refused, or without a usable interface")                               \
+    X(too_big, "datagrams larger than the interface's MTU")                                                     \
+    X(expired, "ttl is used up, where other outputs of the rule do not decrement it")
+
+#define STATS_FIELD(name, help) uint64_t name;
+
+struct stats_interface_counters {
+    STATS_INTERFACE_COUNTERS(STATS_FIELD)
+};
+
+struct stats_drops {
+    STATS_RULE_DROPS(STATS_FIELD)
+};
+
+struct stats_rule_counters {
+    uint64_t packets; // datagrams that matched: forwarded + every drop
+    uint64_t bytes;   // their payload
+    uint64_t last_packet_ns; // CLOCK_MONOTONIC; 0: none yet
+    struct stats_drops drops;
+};
+
+struct stats_output_counters {
+    STATS_OUTPUT_COUNTERS(STATS_FIELD)
+};
+
+enum stats_interface_state { STATS_INTERFACE_UP, STATS_INTERFACE_DOWN, STATS_INTERFACE_MISSING };
+enum stats_rule_state { STATS_RULE_ACTIVE, STATS_RULE_WAITING, STATS_RULE_SILENT, STATS_RULE_DISABLED };
+enum stats_config_state { STATS_CONFIG_CURRENT, STATS_CONFIG_PENDING, STATS_CONFIG_INVALID };
+enum stats_segment_state { STATS_PREPARED, STATS_LIVE, STATS_SUPERSEDED, STATS_STOPPED };
+enum stats_seccomp { STATS_SECCOMP_OFF, STATS_SECCOMP_LOG, STATS_SECCOMP_ENFORCE };
+
+struct stats_interface {
+    uint32_t sequence;
+    uint32_t state; // enum stats_interface_state
+    char name[IFNAMSIZ];
+    struct stats_interface_counters counters;
+};
+
+struct stats_rule {
+    uint32_t sequence;
+    uint32_t state; // enum stats_rule_state
+    char name[64];
+    char note[256];
+    uint32_t first_output, n_outputs;
+    struct stats_rule_counters counters;
+};
+
+struct stats_output {
+    uint32_t sequence;
+    uint32_t reserved;
+    char to[96]; // "INTERFACE ADDRESS:PORT"
+    struct stats_output_counters counters;
+};
+
+struct stats_header {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t size; // bytes, of the whole segment
+    uint32_t n_interfaces, n_rules, n_outputs;
+    uint32_t state; // enum stats_segment_state
+    char program_version[32];
+    char instance[64];
+    char file[512]; // the config file's path
+    uint32_t sequence; // of what follows
+    uint32_t pid;      // of the relay
+    uint64_t generation;
+    uint64_t started_ns, loaded_ns; // CLOCK_REALTIME
+    uint64_t heartbeat_ns;          // CLOCK_MONOTONIC, when the relay last wrote here
+    uint8_t sha256[32];             // of the file as it was loaded
+    uint32_t config_state;          // enum stats_config_state
+    uint32_t seccomp;               // enum stats_seccomp, as the kernel reports it for the relay
+    uint64_t capabilities;          // of the relay, effective or permitted, as the kernel reports them
+    uint32_t landlock;              // ABI in force, 0: none
+    uint32_t broker_alive;
+    char last_error[512]; // why the last load was refused; empty: it was not
+};
+
+#endif

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// layout: the flat rule table that the broker compiles and seals and the relay maps read-only.
+//
+// One block of memory without pointers: a header, then arrays at the offsets (in bytes from its start) that the
+// header names. Host byte order, except where a field says network order; addresses are always network order.
+// A table is never edited: a reload brings a new one.
+#ifndef MCR_TABLE_LAYOUT_H
+#define MCR_TABLE_LAYOUT_H
+
+#include <net/if.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+
+#define TABLE_MAGIC   UINT64_C(0x313042415452434d) // "MCRTAB01" as little-endian bytes
+#define TABLE_VERSION 1
+
+#define TABLE_NAME_MAX 64
+#define TABLE_NOTE_MAX 256
+#define TABLE_NONE     UINT32_MAX
+
+// Bounds that a table must keep to be attached; those of the config file (config/model.h) are within them.
+#define TABLE_INTERFACES_MAX 64
+#define TABLE_RULES_MAX      10000
+#define TABLE_OUTPUTS_MAX    65536
+#define TABLE_SOURCES_MAX    (256u * TABLE_RULES_MAX)
+#define TABLE_HOLDS_MAX      16384
+#define TABLE_BYTES_MAX      (256u << 20)
+
+// Offset and count of one array.
+struct table_array {
+    uint32_t offset;
+    uint32_t n;
+};
+
+struct table_header {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t size; // bytes, of the whole table
+    uint64_t generation;
+    uint8_t sha256[32]; // of the file that it was compiled from
+    char instance[TABLE_NAME_MAX];
+    struct table_array interfaces; // struct table_interface
+    struct table_array rules;      // struct table_rule, in the order of the file
+    struct table_array outputs;    // struct table_output, those of one rule side by side
+    struct table_array egress;     // struct table_egress
+    struct table_array sources;    // struct addr_prefix
+    struct table_array holds;      // uint64_t: ids of descriptors that the relay only keeps open (memberships)
+    struct table_array slots;      // struct table_slot: the hash index; a power of two, never full
+    uint32_t longest_probe;        // no look-up inspects more slots than this
+};
+
+enum table_interface_state { TABLE_INTERFACE_UP, TABLE_INTERFACE_DOWN, TABLE_INTERFACE_MISSING };
+
+// TPACKET_V2 geometry (packet_mmap); ring_id is 0 where the interface is no input or is missing.
+struct table_interface {
+    char name[IFNAMSIZ];
+    uint32_t ifindex;
+    uint32_t state; // enum table_interface_state when the table was compiled
+    uint64_t ring_id;
+    uint32_t slot_size; // bytes
+    uint32_t n_slots;
+    uint32_t block_size; // bytes
+};
+
+enum table_rule_flags {
+    TABLE_RULE_ENABLED = 1u << 0,
+    TABLE_RULE_WAITING = 1u << 1, // an interface that it uses is missing
+    TABLE_RULE_TTL_ANY = 1u << 2, // some output decrements the ttl
+    TABLE_RULE_TTL_ALL = 1u << 3, // every output does
+};
+
+struct table_rule {
+    char name[TABLE_NAME_MAX];
+    char note[TABLE_NOTE_MAX];
+    struct addr destination;
+    uint16_t port; // host order
+    uint16_t vlan; // 0: untagged
+    uint32_t interface;
+    uint32_t flags;
+    uint32_t max_payload; // bytes
+    uint32_t first_output, n_outputs;
+    uint32_t first_source, n_sources; // none: every sender
+    uint64_t packets_per_second;      // 0: no limit
+    uint64_t bits_per_second;         // 0: no limit
+    uint32_t burst_ms;
+    uint32_t carried_from; // index of the rule of this name in the table before, or TABLE_NONE
+};
+
+#define TABLE_DSCP_PRESERVE 0xff
+#define TABLE_HEADER_MAX    64 // Ethernet 14 + IPv6 40 + UDP 8, rounded up
+
+// How one output's datagrams are addressed. header is the ready Ethernet, IP and UDP header of a frame (empty in
+// socket mode); lengths, checksums, identification, ttl and dscp are filled in for each send.
+struct table_output {
+    struct addr to;
+    uint16_t port; // host order
+    uint8_t ttl;   // 0: the datagram's own less one
+    uint8_t dscp;  // 0..63 or TABLE_DSCP_PRESERVE
+    uint32_t interface;
+    uint32_t egress; // TABLE_NONE while the interface is missing
+    uint32_t carried_from; // index of the same output in the table before, or TABLE_NONE
+    uint16_t header_length;
+    uint8_t header[TABLE_HEADER_MAX];
+};
+
+enum table_egress_kind {
+    TABLE_EGRESS_FRAME,  // AF_PACKET with a virtio_net_hdr before each frame
+    TABLE_EGRESS_SOCKET, // a connected UDP socket
+};
+
+enum table_egress_flags {
+    TABLE_EGRESS_GSO = 1u << 0, // takes UDP_SEGMENT, or VIRTIO_NET_HDR_GSO_UDP_L4 in a frame
+};
+
+struct table_egress {
+    uint64_t id;
+    uint32_t kind;
+    uint32_t flags;
+    uint32_t mtu; // bytes, of the IP packet
+};
+
+// rule is TABLE_NONE in an empty slot.
+struct table_slot {
+    uint32_t hash;
+    uint32_t rule;
+};
+
+#endif

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "table/view.h"
+
+#include <string.h>
+
+static uint64_t load64(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
+uint32_t table_hash(const struct table_key *key)
+{
+    // Multiplicative mixing with odd constants (golden ratio and two of the SplitMix64 finaliser). The keys in the
+    // index come from the reviewed file, so a sender cannot lengthen a probe beyond longest_probe.
+    uint64_t h = load64(key->destination.bytes) * UINT64_C(0x9e3779b97f4a7c15);
+
+    h ^= load64(key->destination.bytes + 8) * UINT64_C(0xbf58476d1ce4e5b9);
+    h += ((uint64_t) key->interface << 40) ^ ((uint64_t) key->destination.family << 32) ^
+         ((uint64_t) key->vlan << 16) ^ key->port;
+    h = (h ^ (h >> 29)) * UINT64_C(0x94d049bb133111eb);
+    return (uint32_t) (h >> 32);
+}
+
+static bool key_matches(const struct table_rule *r, const struct table_key *key)
+{
+    return r->port == key->port && r->vlan == key->vlan && r->interface == key->interface &&
+           addr_equal(&r->destination, &key->destination);
+}
+
+const struct table_rule *table_lookup(const struct table_view *view, const struct table_key *key)
+{
+    uint32_t hash = table_hash(key);
+    uint32_t mask = view->n_slots - 1;
+
+    for (uint32_t i = 0; i < view->header->longest_probe; i++) {
+        const struct table_slot *slot = &view->slots[(hash + i) & mask];
+        if (slot->rule == TABLE_NONE)
+            return NULL;
+        if (slot->hash == hash && key_matches(&view->rules[slot->rule], key))
+            return &view->rules[slot->rule];
+    }
+    return NULL;
+}
+
+// Whether a lies within the table, aligned for 8-byte elements, and has at most `most` elements of `size` bytes.
+static bool array_fits(const struct table_header *h, const struct table_array *a, size_t size, uint32_t most)
+{
+    return a->n <= most && a->offset % 8 == 0 && a->offset >= sizeof(*h) && a->offset <= h->size &&
+           (uint64_t) a->n * size <= h->size - a->offset;
+}
+
+static bool range_fits(uint32_t first, uint32_t n, uint32_t total)
+{
+    return first <= total && n <= total - first;
+}
+
+static bool text_ends(const char *text, size_t size)
+{
+    return memchr(text, '\0', size) != NULL;
+}
+
+static bool addr_valid(const struct addr *a)
+{
+    return a->family == ADDR_IPV4 || a->family == ADDR_IPV6;
+}
+
+static bool interface_valid(const struct table_interface *i)
+{
+    if (!text_ends(i->name, sizeof(i->name)) || i->state > TABLE_INTERFACE_MISSING)
+        return false;
+    if (i->ring_id == 0)
+        return true;
+    // The relay maps n_slots * slot_size bytes and walks them block by block.
+    return i->slot_size >= 256 && i->slot_size % 16 == 0 && i->block_size >= i->slot_size &&
+           i->n_slots > 0 && i->n_slots % (i->block_size / i->slot_size) == 0 &&
+           (uint64_t) i->n_slots * i->slot_size <= UINT64_C(1) << 30;
+}
+
+static bool rule_valid(const struct table_view *v, const struct table_rule *r)
+{
+    return text_ends(r->name, sizeof(r->name)) && text_ends(r->note, sizeof(r->note)) &&
+           addr_valid(&r->destination) && r->port != 0 && r->interface < v->n_interfaces &&
+           range_fits(r->first_output, r->n_outputs, v->n_outputs) &&
+           range_fits(r->first_source, r->n_sources, v->n_sources);
+}
+
+static bool output_valid(const struct table_view *v, const struct table_output *o)
+{
+    if (!addr_valid(&o->to) || o->port == 0 || o->interface >= v->n_interfaces ||
+        !(o->dscp < 64 || o->dscp == TABLE_DSCP_PRESERVE))
+        return false;
+    if (o->egress == TABLE_NONE)
+        return true;
+    if (o->egress >= v->n_egress)
+        return false;
+    // A frame's header is Ethernet, IPv4 without options, UDP; packet writers rely on these offsets.
+    return v->egress[o->egress].kind == TABLE_EGRESS_SOCKET ? o->header_length == 0 : o->header_length == 14 + 20 + 8;
+}
+
+static bool egress_valid(const struct table_egress *e)
+{
+    return e->id != 0 && e->kind <= TABLE_EGRESS_SOCKET;
+}
+
+bool table_attach(struct table_view *view, const void *memory, size_t size, const char **why)
+{
+    const struct table_header *h = memory;
+    const uint8_t *base = memory;
+
+    memset(view, 0, sizeof(*view));
+    *why = "header";
+    if (size < sizeof(*h) || size > TABLE_BYTES_MAX || h->magic != TABLE_MAGIC || h->version != TABLE_VERSION ||
+        h->size != size || !text_ends(h->instance, sizeof(h->instance)))
+        return false;
+
+    *why = "array bounds";
+    if (!array_fits(h, &h->interfaces, sizeof(struct table_interface), TABLE_INTERFACES_MAX) ||
+        !array_fits(h, &h->rules, sizeof(struct table_rule), TABLE_RULES_MAX) ||
+        !array_fits(h, &h->outputs, sizeof(struct table_output), TABLE_OUTPUTS_MAX) ||
+        !array_fits(h, &h->egress, sizeof(struct table_egress), TABLE_OUTPUTS_MAX) ||
+        !array_fits(h, &h->sources, sizeof(struct addr_prefix), TABLE_SOURCES_MAX) ||
+        !array_fits(h, &h->holds, sizeof(uint64_t), TABLE_HOLDS_MAX) ||
+        !array_fits(h, &h->slots, sizeof(struct table_slot), 4 * TABLE_RULES_MAX))
+        return false;
+
+    struct table_view v = {
+        .header = h,
+        .interfaces = (const void *) (base + h->interfaces.offset),
+        .rules = (const void *) (base + h->rules.offset),
+        .outputs = (const void *) (base + h->outputs.offset),
+        .egress = (const void *) (base + h->egress.offset),
+        .sources = (const void *) (base + h->sources.offset),
+        .holds = (const void *) (base + h->holds.offset),
+        .slots = (const void *) (base + h->slots.offset),
+        .n_interfaces = h->interfaces.n,
+        .n_rules = h->rules.n,
+        .n_outputs = h->outputs.n,
+        .n_egress = h->egress.n,
+        .n_sources = h->sources.n,
+        .n_holds = h->holds.n,
+        .n_slots = h->slots.n,
+    };
+
+    *why = "hash index";
+    if (v.n_slots == 0 || (v.n_slots & (v.n_slots - 1)) != 0 || h->longest_probe > v.n_slots)
+        return false;
+    for (uint32_t i = 0; i < v.n_slots; i++)
+        if (v.slots[i].rule != TABLE_NONE && v.slots[i].rule >= v.n_rules)
+            return false;
+    *why = "interface";
+    for (uint32_t i = 0; i < v.n_interfaces; i++)
+        if (!interface_valid(&v.interfaces[i]))
+            return false;
+    *why = "rule";
+    for (uint32_t i = 0; i < v.n_rules; i++)
+        if (!rule_valid(&v, &v.rules[i]))
+            return false;
+    *why = "egress";
+    for (uint32_t i = 0; i < v.n_egress; i++)
+        if (!egress_valid(&v.egress[i]))
+            return false;
+    *why = "output";
+    for (uint32_t i = 0; i < v.n_outputs; i++)
+        if (!output_valid(&v, &v.outputs[i]))
+            return false;
+    *why = "source";
+    for (uint32_t i = 0; i < v.n_sources; i++)
+        if (!addr_valid(&v.sources[i].addr) || v.sources[i].bits > 8 * addr_length(&v.sources[i].addr))
+            return false;
+
+    *why = NULL;
+    *view = v;
+    return true;
+}

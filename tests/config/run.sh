@@ -1,0 +1,275 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Config goldens, as TAP: each file in valid/ must be printed as its .printed says, each in invalid/ must be
+# refused with exactly the errors of its .err. Then what cannot lie in a repository: sizes, modes, FIFOs,
+# cuts.
+#
+# Environment: MCRD, the program (default: src/mcrd of the build directory); srcdir, the top of the sources.
+# UPDATE=1 writes the goldens anew, to be read before they are committed.
+set -u
+
+srcdir=$(cd "${srcdir:-.}" && pwd)
+MCRD=${MCRD:-src/mcrd}
+MCRD=$(cd "$(dirname "$MCRD")" && pwd)/$(basename "$MCRD")
+goldens=$srcdir/tests/config
+work=$(mktemp -d) || exit 99
+trap 'chmod -R u+rwX "$work"; rm -rf "$work"' EXIT
+cd "$work" || exit 99
+umask 022
+
+# libconfig 1.5 loses what it has read of a string when a syntax error follows.
+echo 'leak:strbuf_append' >lsan
+export LSAN_OPTIONS="${LSAN_OPTIONS:+$LSAN_OPTIONS:}suppressions=$work/lsan:print_suppressions=0"
+
+count=0
+failed=0
+
+# Prints the result of one test; its name, then the command that decides.
+ok() {
+  name=$1
+  shift
+  count=$((count + 1))
+  if "$@" >diag 2>&1; then
+    echo "ok $count - $name"
+  else
+    echo "not ok $count - $name"
+    sed 's/^/# /' diag
+    failed=$((failed + 1))
+  fi
+}
+
+# mcrd with a bound on its time; stdout and stderr are kept in files of these names.
+run() {
+  timeout 60 "$MCRD" "$@" >stdout 2>stderr
+}
+
+# The errors without the warnings, which depend on the interfaces of this machine.
+errors() {
+  grep -v '^[^ ]*: warning: ' stderr
+  true
+}
+
+same() {
+  if [ "${UPDATE:-}" ]; then
+    cp "$2" "$1"
+  fi
+  diff -u "$1" "$2"
+}
+
+is_json() {
+  if command -v jq >/dev/null; then
+    jq -e .sha256 <stdout
+  else
+    python3 -m json.tool <stdout
+  fi
+}
+
+# NAME FILE: FILE is valid and printed as NAME.printed says; the printed form is printed as it is.
+valid() {
+  run --check --config "$2" || { cat stderr; return 1; }
+  [ "$(cut -d, -f1 stdout)" = "$2: valid" ] || { cat stdout; return 1; }
+  [ "$(sed 's/.*sha256 //' stdout)" = "$(sha256sum "$2" | cut -d' ' -f1)" ] || { cat stdout; return 1; }
+  run --print --config "$2" || { cat stderr; return 1; }
+  same "$goldens/valid/$1.printed" stdout || return 1
+  cp stdout printed.conf
+  run --print --config printed.conf || { cat stderr; return 1; }
+  diff -u printed.conf stdout || return 1
+  run --print --json --config "$2" && is_json
+}
+
+invalid() {
+  run --check --config "$1.conf"
+  [ $? -eq 1 ] || { echo "exit status is not 1"; cat stdout stderr; return 1; }
+  [ ! -s stdout ] || { cat stdout; return 1; }
+  errors >found.err
+  same "$goldens/invalid/$1.err" found.err
+}
+
+# FILE ERROR: FILE is refused with this one error. For long files: that it takes less than a minute.
+refused() {
+  run --check --config "$1"
+  [ $? -eq 1 ] || { echo "exit status is not 1"; cat stdout stderr; return 1; }
+  errors >found.err
+  echo "$2" >wanted.err
+  diff -u wanted.err found.err
+}
+
+accepted() {
+  run --check --config "$1" || { cat stderr; return 1; }
+}
+
+# Each file that begins as the example does, in steps of 7 bytes, is valid or not; nothing else happens.
+cuts() {
+  size=$(wc -c <example.conf)
+  cut=0
+  while [ "$cut" -lt "$size" ]; do
+    head -c "$cut" example.conf >cut.conf
+    run --check --config cut.conf
+    status=$?
+    [ $status -le 1 ] || { echo "exit status $status after $cut bytes"; cat stderr; return 1; }
+    cut=$((cut + 7))
+  done
+}
+
+# N: as many rules, each with an input and a group of its own.
+rules() {
+  awk -v n="$1" 'BEGIN {
+    print "version = 1;\nrules = ("
+    for (i = 0; i < n; i++)
+      printf "%s{ name = \"r%d\"; input = { interface = \"lo\"; group = \"239.1.%d.%d\"; port = 5000; };\n" \
+        "outputs = ( { interface = \"lo\"; group = \"239.2.%d.%d\"; port = 5000; } ); }\n", \
+        i ? "," : "", i, i / 256, i % 256, i / 256, i % 256
+    print ");"
+  }'
+}
+
+# RULES OUTPUTS KIND: rules with so many outputs each, to a "group" or an "address".
+outputs() {
+  awk -v n="$1" -v m="$2" -v kind="$3" 'BEGIN {
+    print "version = 1;\nrules = ("
+    for (i = 0; i < n; i++) {
+      printf "%s{ name = \"r%d\"; input = { interface = \"lo\"; group = \"239.1.%d.%d\"; port = 5000; };\n", \
+        i ? "," : "", i, i / 256, i % 256
+      print "outputs = ("
+      for (o = 0; o < m; o++)
+        printf "%s{ interface = \"lo\"; %s = \"%s.2.%d.%d\"; port = 5000; }\n", \
+          o ? "," : "", kind, kind == "group" ? "239" : "10", o / 256, o % 256
+      print "); }"
+    }
+    print ");"
+  }'
+}
+
+# N: one circle of as many rules.
+circle() {
+  awk -v n="$1" 'BEGIN {
+    print "version = 1;\nrules = ("
+    for (i = 0; i < n; i++) {
+      next_one = (i + 1) % n
+      printf "%s{ name = \"r%d\"; input = { interface = \"lo\"; group = \"239.1.%d.%d\"; port = 5000; };" \
+        "outputs = ( { interface = \"lo\"; group = \"239.1.%d.%d\"; port = 5000; } ); }\n", \
+        i ? "," : "", i, i / 256, i % 256, next_one / 256, next_one % 256
+    }
+    print ");"
+  }'
+}
+
+# N: rules that use so many interfaces.
+interfaces() {
+  awk -v n="$1" 'BEGIN {
+    print "version = 1;\nrules = ("
+    for (i = 0; i < n; i++)
+      printf "%s{ name = \"r%d\"; input = { interface = \"mcr%d\"; group = \"239.1.0.1\"; port = 5000; };" \
+        "outputs = ( { interface = \"mcr0\"; group = \"239.2.0.1\"; port = 5000; } ); }\n", i ? "," : "", i, i
+    print ");"
+  }'
+}
+
+# N TEXT: TEXT so many times.
+repeat() {
+  awk -v n="$1" -v text="$2" 'BEGIN { for (i = 0; i < n; i++) printf "%s", text }'
+}
+
+cp "$srcdir/etc/mcr.conf.example" example.conf
+chmod 0644 example.conf
+ok "valid: etc/mcr.conf.example" valid example example.conf
+
+for file in "$goldens"/valid/*.conf; do
+  name=$(basename "$file" .conf)
+  cp "$file" . && chmod 0644 "$name.conf"
+  ok "valid: $name" valid "$name" "$name.conf"
+done
+
+# Line ends of another system: the same config.
+sed 's/$/\r/' example.conf >crlf.conf
+ok "valid: CR LF" valid example crlf.conf
+
+for file in "$goldens"/invalid/*.conf; do
+  name=$(basename "$file" .conf)
+  cp "$file" . && chmod 0644 "$name.conf"
+  ok "invalid: $name" invalid "$name"
+done
+
+# --- the file itself ---
+ok "refused: no file" refused none.conf "none.conf: cannot be opened: No such file or directory"
+ok "refused: a directory" refused . ".: is a directory, allowed is a regular file"
+mkfifo fifo.conf
+ok "refused: a FIFO" refused fifo.conf "fifo.conf: is a FIFO, allowed is a regular file"
+ok "refused: a device" refused /dev/null "/dev/null: is a device, allowed is a regular file"
+ln -s example.conf link.conf
+ok "accepted: a symbolic link" accepted link.conf
+for mode in 0664 0646 0666; do
+  cp example.conf "mode$mode.conf" && chmod $mode "mode$mode.conf"
+  ok "refused: mode $mode" refused "mode$mode.conf" \
+    "mode$mode.conf: mode is $mode, allowed is one without write by group or others"
+done
+cp example.conf mode0400.conf && chmod 0400 mode0400.conf
+ok "accepted: mode 0400" accepted mode0400.conf
+if [ "$(id -u)" -eq 0 ]; then
+  cp example.conf owner.conf && chown 65533 owner.conf
+  ok "refused: a foreign owner" refused owner.conf \
+    "owner.conf: owner is uid 65533, allowed is root or the user that the daemon becomes"
+  printf 'version = 1;\nuser = "daemon";\nrules = ( );\n' >user.conf && chown daemon user.conf
+  ok "accepted: owned by whom the daemon becomes" accepted user.conf
+fi
+
+# --- bounds ---
+{ cat example.conf; head -c 17825792 /dev/zero | tr '\0' ' '; } >big.conf
+ok "refused: 17 MiB" refused big.conf \
+  "big.conf: size is $(wc -c <big.conf) bytes, allowed is up to 16777216"
+{ cat example.conf; head -c $((16777216 - $(wc -c <example.conf))) /dev/zero | tr '\0' ' '; } >full.conf
+ok "accepted: 16 MiB" accepted full.conf
+rules 10000 >rules.conf
+ok "accepted: 10,000 rules" accepted rules.conf
+rules 10001 >more-rules.conf
+ok "refused: 10,001 rules" refused more-rules.conf \
+  'more-rules.conf:2: "rules" has 10001 elements, allowed is 0 to 10000 groups { } in a list ( )'
+outputs 1 257 group >outputs.conf
+ok "refused: 257 outputs" refused outputs.conf \
+  'outputs.conf:4: rule "r0": "outputs" has 257 elements, allowed is 1 to 256 groups { } in a list ( )'
+outputs 256 256 group >all-outputs.conf
+ok "accepted: 65,536 outputs" accepted all-outputs.conf
+outputs 257 256 group >more-outputs.conf
+ok "refused: more than 65,536 outputs" refused more-outputs.conf \
+  "more-outputs.conf: the rules have 65792 outputs, allowed is up to 65536 in the file"
+outputs 35 200 address >sockets.conf
+ok "accepted: 7,000 sockets" accepted sockets.conf
+outputs 28 251 address >more-sockets.conf
+ok "refused: more than 7,000 sockets" refused more-sockets.conf "more-sockets.conf: the rules need 7028\
+ sockets for outputs (\"address\", or \"mode\" is \"socket\"), allowed is up to 7000 in the file"
+interfaces 64 >interfaces.conf
+ok "accepted: 64 interfaces" accepted interfaces.conf
+interfaces 65 >more-interfaces.conf
+ok "refused: 65 interfaces" refused more-interfaces.conf \
+  "more-interfaces.conf: the rules use 65 interfaces, allowed is up to 64 in the file"
+circle 10000 >circle.conf
+ok "refused: a circle of 10,000 rules" refused circle.conf "circle.conf:3: rule \"r0\": outputs run in a\
+ circle: \"r0\" -> \"r1\" -> \"r2\" -> \"r3\" -> \"r4\" -> \"r5\" -> \"r6\" -> \"r7\" -> \"r8\" -> \"r9\" ->\
+ \"r10\" -> \"r11\" -> 9988 more -> \"r0\"; allowed only when each of these rules says two_way = true"
+{ echo 'version = 1; a ='; repeat 1000000 '('; repeat 1000000 ')'; } >deep.conf
+ok "refused: brackets in brackets" refused deep.conf "deep.conf:2: brackets are nested deeper than 16"
+{ awk 'BEGIN { for (i = 0; i < 1000000; i++) printf "a%d=1;", i }'; } >keys.conf
+ok "refused: keys without end" refused keys.conf "keys.conf:1: more than 64 keys in one group"
+{ printf 'version = 1; rules = (1'; repeat 3000000 ',1'; echo ');'; } >values.conf
+ok "refused: values without end" refused values.conf "values.conf:1: more than 2097152 values in the file"
+{ printf 'version = 1; rules = ( ); instance = "'; repeat 10000000 x; echo '";'; } >string.conf
+ok "refused: a long string" refused string.conf "string.conf:1: \"instance\" is \"$(repeat 64 x)...\",\
+ allowed is 1 to 63 characters of A-Z a-z 0-9 _ . -"
+{ printf 'version = 1; rules = ( ); '; repeat 10000000 x; echo ' = 1;'; } >key.conf
+ok "refused: a long key" refused key.conf "key.conf:1: unknown key \"$(repeat 64 x)\" in the file"
+head -c 1000 /dev/zero >zero.conf
+ok "refused: NUL bytes" refused zero.conf "zero.conf:1: a NUL byte, allowed is plain text"
+
+ok "no cut of the example does harm" cuts
+
+# A full disk must not look like success.
+if [ -c /dev/full ]; then
+  full() {
+    timeout 60 "$MCRD" --print --config example.conf >/dev/full 2>stderr
+    [ $? -eq 1 ]
+  }
+  ok "refused: standard output is full" full
+fi
+
+echo "1..$count"
+[ "$failed" -eq 0 ]

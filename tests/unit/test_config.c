@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: Apache-2.0
+// The config files of tests/config judge whole messages; here are the parts, and what a file cannot show.
+#include <config.h>
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/circle.h"
+#include "config/endpoint.h"
+#include "config/lexical.h"
+#include "config/load.h"
+#include "config/print.h"
+#include "config/schema.h"
+#include "config/value.h"
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+#define INPUT   "input = { interface = \"lo\"; group = \"239.1.0.1\"; port = 5000; };"
+#define OUTPUTS "outputs = ( { interface = \"lo\"; group = \"239.1.0.2\"; port = 5000; } );"
+
+// The first error of text, or "" when it is valid.
+static void first_error(const char *text, char error[256])
+{
+    struct config_problems problems = {0};
+    struct config *c = config_load_text(text, strlen(text), CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
+
+    error[0] = '\0';
+    if (!c)
+        config_problems_first(&problems, "f", error, 256);
+    cr_expect((c == NULL) == (problems.n_errors > 0));
+    config_free(c);
+    config_problems_free(&problems);
+}
+
+// --- lexical -----------------------------------------------------------------------------------------
+
+Test(lexical, table)
+{
+    static const struct {
+        const char *text;
+        size_t size; // 0: strlen(text)
+        int line;    // of the first error; 0: none
+    } cases[] = {
+        {"", 0, 0},
+        {"a = 1; # comment", 0, 0},
+        {"a = 1; // comment with \" and /*", 0, 0},
+        {"/**/ a /* # // \" \n */ = 1;", 0, 0},
+        {"/*/ a = 1;", 0, 1},
+        {"a = 1;\n/* no end", 0, 2},
+        {"a = 1;\n/* no end *", 0, 2},
+        {"/* one */ a = 1; */", 0, 0}, // libconfig's syntax error
+        {"a = \"x", 0, 1},
+        {"a = \"x\nb = 1;\nc = \"y\";", 0, 1},
+        {"a = \"\\", 0, 1},
+        {"a = \"\\x", 0, 1},
+        {"a = \"\\x4", 0, 1},
+        {"a = \"\\x4\"", 0, 1},
+        {"a = \"\\x41\\\\\\\"\\n\\r\\t\\f\";", 0, 0},
+        {"a = \"\\x00\";", 0, 1},
+        {"a = \"\\x1F\";", 0, 1},
+        {"a = \"\\x7f\";", 0, 1},
+        {"a = \"\\a\";", 0, 1},
+        {"a = \"# // /* @include\";", 0, 0},
+        {"@include \"x\"", 0, 1},
+        {"a = 1;\n  @include \"x\"", 0, 2},
+        {"# @include \"x\"", 0, 0},
+        {"a = 1;@", 0, 1},
+        {"a = 2147483647; b = -2147483648; c = 0x7FFFFFFF;", 0, 0},
+        {"a = 2147483648;", 0, 1},
+        {"a = -2147483649;", 0, 1},
+        {"a = +2147483648;", 0, 1},
+        {"a = 0x80000000;", 0, 1},
+        {"a = 2147483648L; b = 9223372036854775807L; c = -9223372036854775808L;", 0, 0},
+        {"a = 9223372036854775808L;", 0, 1},
+        {"a = 0x7fffffffffffffffLL;", 0, 0},
+        {"a = 0x8000000000000000L;", 0, 1},
+        {"a = 00000000000000000000000000001;", 0, 0},
+        {"a = 1e300; b = 99999999999999999999.5;", 0, 0},
+        {"a4294967296 = 1; b-4294967296 = 1;", 0, 0},
+        {"a = (1,2);", 0, 0},
+        {"a = (1,);", 0, 1},
+        {"a = [1,\n\n];", 0, 1},
+        {"a = (1, # )\n/* x */ 2);", 0, 0},
+        {"a = (1, # 2\n/* x */ );", 0, 1},
+        {"a = {b = 1, };", 0, 0},
+        {"a = ((((((((((((((((1))))))))))))))));", 0, 0},
+        {"a = (((((((((((((((((1)))))))))))))))));", 0, 1},
+        {"))))))))))))))))))))))))))))))))))))))))", 0, 0}, // libconfig's syntax error
+        {"a\0b", 3, 1},
+        {"\0", 1, 1},
+        {"a = 1;\r\nb = 2;\r\n", 0, 0},
+        {"a = 1;\rb = 2;", 0, 1},
+        {"a = 1;\n\f", 0, 2},
+        {"a = \"\t\";", 0, 0},
+        {"a = \"\x1b[2J\";", 0, 1},
+        {"# \x7f", 0, 1},
+        {"# \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf", 0, 0},
+        {"# \x80", 0, 1},
+        {"# \xc3", 0, 1},
+        {"# \xc3\x28", 0, 1},
+        {"# \xc0\xaf", 0, 1},
+        {"# \xe0\x80\xaf", 0, 1},
+        {"# \xed\xa0\x80", 0, 1},
+        {"# \xf4\x90\x80\x80", 0, 1},
+        {"# \xf8\x88\x80\x80\x80", 0, 1},
+        {"# \xff", 0, 1},
+        {"# \xc2\x85", 0, 1},     // a control character of the second set
+        {"# \xe2\x80\x8b", 0, 1}, // zero width
+        {"# \xe2\x80\xae", 0, 1}, // right to left
+        {"\xef\xbb\xbf"
+         "a = 1;",
+         0, 1},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct config_problems problems = {0};
+        size_t size = cases[i].size ? cases[i].size : strlen(cases[i].text);
+        bool ok = lexical_check(cases[i].text, size, &problems);
+        int line = problems.n ? problems.list[0].line : 0;
+        cr_expect(ok == (problems.n_errors == 0), "%s", cases[i].text);
+        cr_expect(line == cases[i].line, "%s: line %d", cases[i].text, line);
+        config_problems_free(&problems);
+    }
+}
+
+Test(lexical, errors_are_bounded)
+{
+    static char text[100000];
+    struct config_problems problems = {0};
+
+    memset(text, '\\', sizeof(text) - 1);
+    for (size_t i = 0; i + 2 < sizeof(text); i += 2)
+        memcpy(text + i, "\"\n", 2);
+    cr_expect_not(lexical_check(text, strlen(text), &problems));
+    cr_expect(problems.n == LEXICAL_ERRORS_MAX);
+    config_problems_free(&problems);
+}
+
+// --- schema ------------------------------------------------------------------------------------------
+
+Test(schema, rows_are_sound)
+{
+    for (size_t i = 0; i < schema_n_keys; i++) {
+        const struct schema_key *key = &schema_keys[i];
+        char allowed[SCHEMA_ALLOWED_MAX];
+
+        cr_expect(schema_find(key->where, key->name) == key, "\"%s\" is there twice", key->name);
+        cr_expect(key->help && key->help[0], "\"%s\" has no help", key->name);
+        cr_expect(key->least <= key->most, "%s", key->name);
+        cr_expect(strlen(schema_allowed(key, allowed)) > 0, "%s", key->name);
+        cr_expect(strlen(allowed) < sizeof(allowed) - 1, "\"%s\": %s is cut", key->name, allowed);
+        cr_expect(key->offset + key->size <= schema_places[key->where].size, "%s", key->name);
+        cr_expect(key->supported || !key->fallback, "\"%s\" does not work, but has a default", key->name);
+        if (!key->fallback)
+            continue;
+        char target[sizeof(struct config)] __attribute__((aligned(16))) = "";
+        struct value value = value_fallback(key);
+        cr_expect(value_store(key, &value, target) == VALUE_OK, "the default of \"%s\"", key->name);
+    }
+}
+
+// The shipped example explains every key, the ones that do not work yet too.
+Test(schema, example_has_every_key)
+{
+    const char *srcdir = getenv("srcdir");
+    char path[4096], needle[64];
+    static char text[1 << 16];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/etc/mcr.conf.example", srcdir ? srcdir : ".");
+    file = fopen(path, "r");
+    cr_assert(file != NULL, "%s", path);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    for (size_t i = 0; i < schema_n_keys; i++) {
+        snprintf(needle, sizeof(needle), "%s = ", schema_keys[i].name);
+        cr_expect(strstr(text, needle) != NULL, "%s", needle);
+    }
+}
+
+Test(schema, nearest)
+{
+    static const struct {
+        enum schema_place where;
+        const char *name, *nearest;
+    } cases[] = {
+        {SCHEMA_INPUT, "prot", "port"},
+        {SCHEMA_INPUT, "porrt", "port"},
+        {SCHEMA_INPUT, "Port", "port"},
+        {SCHEMA_INPUT, "iface", NULL},
+        {SCHEMA_INPUT, "interfaec", "interface"},
+        {SCHEMA_INPUT, "source", "sources"},
+        {SCHEMA_INPUT, "vlna", NULL}, // not supported yet: no suggestion
+        {SCHEMA_OUTPUT, "sourceport", "source_port"},
+        {SCHEMA_OUTPUT, "note", NULL},
+        {SCHEMA_RULE, "output", "outputs"},
+        {SCHEMA_LIMIT, "packets_per_secnod", "packets_per_second"},
+        {SCHEMA_TOP, "rule", "rules"},
+        {SCHEMA_TOP, "x", NULL},
+        {SCHEMA_TOP, "0123456789012345678901234567890123456789", NULL},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct schema_key *key = schema_nearest(cases[i].where, cases[i].name);
+        const char *name = key ? key->name : "none";
+        cr_expect_str_eq(name, cases[i].nearest ? cases[i].nearest : "none", "%s: %s", cases[i].name, name);
+    }
+}
+
+Test(schema, words)
+{
+    size_t length;
+
+    cr_expect(schema_word_index("a|bc|d", "a") == 0);
+    cr_expect(schema_word_index("a|bc|d", "bc") == 1);
+    cr_expect(schema_word_index("a|bc|d", "d") == 2);
+    cr_expect(schema_word_index("a|bc|d", "b") == -1);
+    cr_expect(schema_word_index("a|bc|d", "") == -1);
+    cr_expect(schema_word_index("a|bc|d", "a|bc") == -1);
+    cr_expect(schema_word_index(NULL, "a") == -1);
+    cr_expect_null(schema_word("a|b", 2, &length));
+}
+
+// One key of an output or a limit, and what the model holds then.
+Test(schema, values)
+{
+    static const struct {
+        enum schema_place where;
+        const char *key, *text; // text NULL: number
+        long long number;
+        long long kept; // -2: refused
+    } cases[] = {
+        {SCHEMA_OUTPUT, "dscp", "preserve", 0, -1},
+        {SCHEMA_OUTPUT, "dscp", "be", 0, 0},
+        {SCHEMA_OUTPUT, "dscp", "le", 0, 1},
+        {SCHEMA_OUTPUT, "dscp", "cs0", 0, 0},
+        {SCHEMA_OUTPUT, "dscp", "cs7", 0, 56},
+        {SCHEMA_OUTPUT, "dscp", "cs8", 0, -2},
+        {SCHEMA_OUTPUT, "dscp", "af11", 0, 10},
+        {SCHEMA_OUTPUT, "dscp", "af43", 0, 38},
+        {SCHEMA_OUTPUT, "dscp", "af41", 0, 34},
+        {SCHEMA_OUTPUT, "dscp", "af44", 0, -2},
+        {SCHEMA_OUTPUT, "dscp", "af51", 0, -2},
+        {SCHEMA_OUTPUT, "dscp", "af4", 0, -2},
+        {SCHEMA_OUTPUT, "dscp", "ef", 0, 46},
+        {SCHEMA_OUTPUT, "dscp", "va", 0, 44},
+        {SCHEMA_OUTPUT, "dscp", "EF", 0, -2},
+        {SCHEMA_OUTPUT, "dscp", "", 0, -2},
+        {SCHEMA_OUTPUT, "dscp", NULL, 63, 63},
+        {SCHEMA_OUTPUT, "dscp", NULL, 64, -2},
+        {SCHEMA_OUTPUT, "ttl", NULL, 255, 255},
+        {SCHEMA_OUTPUT, "ttl", NULL, 256, -2},
+        {SCHEMA_OUTPUT, "ttl", NULL, 0, -2},
+        {SCHEMA_OUTPUT, "ttl", "1", 0, -2},
+        {SCHEMA_OUTPUT, "mode", "auto", 0, CONFIG_MODE_AUTO},
+        {SCHEMA_OUTPUT, "mode", "frame", 0, CONFIG_MODE_FRAME},
+        {SCHEMA_OUTPUT, "mode", "socket", 0, CONFIG_MODE_SOCKET},
+        {SCHEMA_OUTPUT, "port", NULL, 65535, 65535},
+        {SCHEMA_OUTPUT, "port", NULL, 65536, -2},
+        {SCHEMA_OUTPUT, "port", NULL, -1, -2},
+        {SCHEMA_OUTPUT, "port", NULL, 4294967297, -2},
+        {SCHEMA_LIMIT, "bits_per_second", NULL, 1, 1},
+        {SCHEMA_LIMIT, "bits_per_second", NULL, 1000000000000, 1000000000000},
+        {SCHEMA_LIMIT, "bits_per_second", NULL, 1000000000001, -2},
+        {SCHEMA_LIMIT, "bits_per_second", "1k", 0, 1000},
+        {SCHEMA_LIMIT, "bits_per_second", "40M", 0, 40000000},
+        {SCHEMA_LIMIT, "bits_per_second", "1000G", 0, 1000000000000},
+        {SCHEMA_LIMIT, "bits_per_second", "1001G", 0, -2},
+        {SCHEMA_LIMIT, "bits_per_second", "999999999999G", 0, -2},
+        {SCHEMA_LIMIT, "bits_per_second", "9999999999999G", 0, -2},
+        {SCHEMA_LIMIT, "bits_per_second", "0k", 0, -2},
+        {SCHEMA_LIMIT, "bits_per_second", "k", 0, -2},
+        {SCHEMA_LIMIT, "bits_per_second", "", 0, -2},
+        {SCHEMA_LIMIT, "bits_per_second", "40", 0, -2},
+        {SCHEMA_LIMIT, "bits_per_second", "40 M", 0, -2},
+        {SCHEMA_LIMIT, "bits_per_second", "40m", 0, -2},
+        {SCHEMA_LIMIT, "bits_per_second", "40Mb", 0, -2},
+        {SCHEMA_LIMIT, "bits_per_second", "-1k", 0, -2},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct schema_key *key = schema_find(cases[i].where, cases[i].key);
+        char target[sizeof(struct config)] __attribute__((aligned(16))) = "";
+        struct value value = {.type = cases[i].text ? VALUE_STRING : VALUE_INTEGER,
+                              .text = cases[i].text,
+                              .number = cases[i].number};
+        enum value_verdict verdict = value_store(key, &value, target);
+        long long kept = (long long)value_load_number(target + key->offset, key->size);
+        if (key->kind == SCHEMA_DSCP)
+            kept = (int)kept;
+        cr_expect((verdict == VALUE_OK) == (cases[i].kept != -2), "%zu: %s", i, cases[i].key);
+        if (verdict == VALUE_OK)
+            cr_expect(kept == cases[i].kept, "%zu: %s is %lld", i, cases[i].key, kept);
+    }
+}
+
+Test(schema, long_values_are_shown_short)
+{
+    char text[VALUE_TEXT_MAX], value[400];
+    struct value v = {.type = VALUE_STRING, .text = value};
+
+    memset(value, '"', sizeof(value) - 1);
+    value[sizeof(value) - 1] = '\0';
+    value_format(&v, text);
+    cr_expect(strlen(text) == 1 + 2 * 64 + 4, "%s", text);
+    memset(value, 'a', sizeof(value) - 1);
+    memcpy(value + 63, "\xe2\x82\xac", 3); // is not cut in two
+    value_format(&v, text);
+    cr_expect(strlen(text) == 1 + 63 + 4, "%s", text);
+}
+
+Test(schema, defaults)
+{
+    static const char text[] = "version = 1; rules = ( { name = \"a\"; " INPUT OUTPUTS " } );";
+    struct config_problems problems = {0};
+    struct config *c = config_load_text(text, strlen(text), CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
+
+    cr_assert(c != NULL);
+    cr_expect_str_eq(c->instance, "");
+    cr_expect_str_eq(c->user, "mcr");
+    cr_expect_str_eq(c->group, "mcr");
+    cr_expect_str_eq(c->stats_file, "/run/mcr/stats");
+    cr_expect_not(c->reject_missing);
+    cr_expect(c->ring_mib == 16);
+    cr_assert(c->n_rules == 1 && c->rules[0].n_outputs == 1);
+    const struct config_rule *rule = &c->rules[0];
+    cr_expect(rule->enabled && !rule->two_way && rule->max_payload == 65507);
+    cr_expect(rule->input.n_sources == 0 && rule->input.vlan == 0 && rule->input.kind == CONFIG_GROUP);
+    cr_expect(rule->limit.packets_per_second == 0 && rule->limit.bits_per_second == 0);
+    const struct config_output *out = &rule->outputs[0];
+    cr_expect(out->ttl == 1 && !out->ttl_decrement && out->dscp == CONFIG_DSCP_PRESERVE);
+    cr_expect(out->source.family == ADDR_NONE && out->source_port == 5000 && out->mode == CONFIG_MODE_AUTO);
+    cr_expect(rule->line == 1 && out->line == 1);
+    config_free(c);
+    config_problems_free(&problems);
+}
+
+Test(schema, problems_are_sorted_and_bounded)
+{
+    struct config_problems problems = {0};
+    char text[64];
+
+    config_warning(&problems, 1, NULL, "a warning");
+    for (int i = 0; i < 1100; i++)
+        config_error(&problems, 1200 - i, "r", "%d", i);
+    cr_expect(problems.n == 1000 && problems.n_errors == 1100 && problems.left_out == 101);
+    for (size_t i = 1; i < problems.n; i++)
+        cr_expect(problems.list[i - 1].line <= problems.list[i].line);
+    config_problems_first(&problems, "f", text, sizeof(text));
+    cr_expect_str_eq(text, "f:202: rule \"r\": 998", "%s", text);
+    config_problems_first(&problems, "f", text, 4);
+    cr_expect_str_eq(text, "f:2");
+    config_problems_free(&problems);
+    config_problems_free(&problems);
+    config_problems_first(&problems, "f", text, sizeof(text));
+    cr_expect_str_eq(text, "f: no error");
+}
+
+// --- check -------------------------------------------------------------------------------------------
+
+Test(check, files)
+{
+    static const struct {
+        const char *rules, *error;
+    } cases[] = {
+        {"{ name = \"a\"; " INPUT OUTPUTS " }", ""},
+        {"{ name = \"a\"; " INPUT OUTPUTS " },\n{ name = \"a\"; enabled = false; " INPUT OUTPUTS " }",
+         "f:2: rule \"a\": \"name\" is \"a\", taken by the rule in line 1 already"},
+        {"{ name = \"a\"; " INPUT OUTPUTS " },\n{ name = \"b\"; enabled = false; " INPUT OUTPUTS " }", ""},
+        {"{ name = \"a\"; " INPUT OUTPUTS " },\n{ name = \"b\"; " INPUT OUTPUTS " }",
+         "f:2: rule \"b\": \"input\" is that of rule \"a\" in line 1 (group 239.1.0.1, port 5000, interface "
+         "\"lo\"), "
+         "allowed is one enabled rule for it"},
+        {"{ name = \"a\"; " INPUT
+         "outputs = ( { interface = \"lo\"; group = \"239.1.0.1\"; port = 5001; } ); }",
+         ""},
+        {"{ name = \"a\"; two_way = true; " INPUT
+         "outputs = ( { interface = \"lo\"; group = \"239.1.0.1\"; port = 5000; } ); }",
+         "f:1: rule \"a\": output 1 feeds the rule's own input (group 239.1.0.1, port 5000, interface "
+         "\"lo\")"},
+    };
+    char text[2048], error[256];
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        snprintf(text, sizeof(text), "version = 1; rules = ( %s );", cases[i].rules);
+        first_error(text, error);
+        cr_expect_str_eq(error, cases[i].error, "%zu: %s", i, error);
+    }
+}
+
+Test(check, circle_components)
+{
+    // 0 -> 1 -> 2 -> 0, 2 -> 3 -> 4 -> 3, 5 -> 0, 6
+    static const uint32_t first[] = {0, 1, 2, 4, 5, 6, 7, 7}, to[] = {1, 2, 0, 3, 4, 3, 0};
+    struct circle_graph g = {7, first, to};
+    uint32_t component[7], path[7], previous[7];
+
+    cr_assert(circle_components(&g, component));
+    cr_expect(component[0] == component[1] && component[1] == component[2]);
+    cr_expect(component[3] == component[4] && component[3] != component[0]);
+    cr_expect(component[5] != component[0] && component[6] != component[5] && component[6] != component[0]);
+    cr_expect(circle_through(&g, component, 1, path, previous) == 3);
+    cr_expect(path[0] == 1 && path[1] == 2 && path[2] == 0);
+    cr_expect(circle_through(&g, component, 4, path, previous) == 2);
+    cr_expect(path[0] == 4 && path[1] == 3);
+    cr_expect(circle_through(&g, component, 5, path, previous) == 0);
+    cr_expect(circle_through(&g, component, 6, path, previous) == 0);
+}
+
+// A node of a component can be off every circle that a depth-first search closes: 0 -> 1 -> 0, 0 -> 2 -> 1.
+Test(check, circle_through_each_node)
+{
+    static const uint32_t first[] = {0, 2, 3, 4}, to[] = {1, 2, 0, 1};
+    struct circle_graph g = {3, first, to};
+    uint32_t component[3], path[3], previous[3];
+
+    cr_assert(circle_components(&g, component));
+    cr_expect(component[0] == component[1] && component[1] == component[2]);
+    cr_expect(circle_through(&g, component, 2, path, previous) == 3);
+    cr_expect(path[0] == 2 && path[1] == 1 && path[2] == 0);
+}
+
+Test(check, endpoints_are_found)
+{
+    struct addr a, b;
+    struct endpoint list[4], wanted;
+
+    cr_assert(addr_parse("239.1.0.1", &a) && addr_parse("239.1.0.2", &b));
+    list[0] = (struct endpoint){"eth1", &a, CONFIG_GROUP, 5000, 0, 3};
+    list[1] = (struct endpoint){"eth0", &b, CONFIG_GROUP, 5000, 0, 2};
+    list[2] = (struct endpoint){"eth0", &a, CONFIG_GROUP, 5000, 0, 1};
+    list[3] = (struct endpoint){"eth0", &a, CONFIG_GROUP, 5000, 0, 0};
+    endpoint_sort(list, 4);
+    wanted = (struct endpoint){"eth0", &a, CONFIG_GROUP, 5000, 0, 9};
+    cr_expect(endpoint_find(list, 4, &wanted) == &list[0] && list[0].index == 0 && list[1].index == 1);
+    wanted.port = 5001;
+    cr_expect_null(endpoint_find(list, 4, &wanted));
+    wanted = (struct endpoint){"eth0", &a, CONFIG_ADDRESS, 5000, 0, 9};
+    cr_expect_null(endpoint_find(list, 4, &wanted));
+    wanted = (struct endpoint){"eth0", &a, CONFIG_GROUP, 5000, 7, 9};
+    cr_expect_null(endpoint_find(list, 4, &wanted));
+    cr_expect_null(endpoint_find(list, 0, &wanted));
+}
+
+// The text of a config, printed; the caller frees it.
+static char *printed(const struct config *c)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+
+    cr_assert(to && config_print(c, to));
+    fclose(to);
+    return text;
+}
+
+Test(check, print_parses_back)
+{
+    static const char text[] =
+        "version = 1; rules = ( { name = \"a\"; note = \"\\\"q\\\" \\\\ \\x41\"; " INPUT OUTPUTS
+        "limit = { bits_per_second = 3000000000L; }; } );";
+    struct config_problems problems = {0};
+    struct config *c = config_load_text(text, strlen(text), CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
+
+    cr_assert(c != NULL);
+    cr_expect_str_eq(c->rules[0].note, "\"q\" \\ A");
+    char *first = printed(c);
+    struct config *again = config_load_text(first, strlen(first), CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
+    cr_assert(again != NULL);
+    char *second = printed(again);
+    cr_expect_str_eq(first, second);
+    cr_expect_str_eq(again->rules[0].note, c->rules[0].note);
+    cr_expect(again->rules[0].limit.bits_per_second == 3000000000);
+    free(first);
+    free(second);
+    config_free(c);
+    config_free(again);
+    config_problems_free(&problems);
+}
