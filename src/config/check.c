@@ -164,7 +164,7 @@ static void check_outputs(const struct check *k)
 
 // --- circles -----------------------------------------------------------------------------------------
 
-// One edge for each output of an enabled rule that is the input of another one. Frees nothing on failure.
+// One edge for each output of an enabled rule that is the input of another one.
 static void add_edges(const struct config *c, const struct endpoint *inputs, size_t n_inputs, uint32_t *first,
                       uint32_t *to)
 {

@@ -47,6 +47,12 @@ void egress_configure(struct egress *e, const struct table_egress *t)
     e->gso = e->gso && (t->flags & TABLE_EGRESS_GSO);
 }
 
+// The kernel fragments what a UDP socket sends, but not the frames of packet sockets.
+static bool fits(const struct egress *e, size_t payload)
+{
+    return payload + sizeof(struct iphdr) + sizeof(struct udphdr) <= e->mtu;
+}
+
 // --- frame mode ------------------------------------------------------------------------------------------------------
 
 // The kernel or the device finishes the UDP checksum, and cuts a GSO frame into its datagrams.
@@ -108,8 +114,7 @@ static ssize_t send_socket(struct egress *e, const struct table_output *o, const
     int ttl_name = addr_is_multicast(&o->to) ? IP_MULTICAST_TTL : IP_TTL;
     // A send of no more than a segment leaves as it is, so that the size need not be unset for a single datagram;
     // but no segment may be larger than the link.
-    bool segment_fits = s->segment + sizeof(struct iphdr) + sizeof(struct udphdr) <= e->mtu;
-    int segment = e->gso && segment_fits ? (int) s->segment : 0;
+    int segment = e->gso && fits(e, s->segment) ? (int) s->segment : 0;
 
     if (!set_if_changed(e->fd, &e->dscp, s->dscp << 2, IPPROTO_IP, IP_TOS) ||
         !set_if_changed(e->fd, &e->ttl, s->ttl, IPPROTO_IP, ttl_name) ||
@@ -168,7 +173,9 @@ static bool send_one_by_one(struct egress *e, const struct table_output *o, cons
             size_t rest = b->pieces[i].iov_len - at;
             s->bytes = rest < b->segment ? rest : b->segment;
             iov[1] = (struct iovec){.iov_base = (uint8_t *) b->pieces[i].iov_base + at, .iov_len = s->bytes};
-            if (ship(e, o, s, counters))
+            if (e->kind == TABLE_EGRESS_FRAME && !fits(e, s->bytes))
+                counters->too_big++;
+            else if (ship(e, o, s, counters))
                 any = true;
             else
                 count_failure(o, counters, 1);
@@ -200,14 +207,9 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
         .dscp = o->dscp == TABLE_DSCP_PRESERVE ? b->dscp : o->dscp,
         .ttl = o->ttl == 0 ? (uint8_t) (b->ttl - 1) : o->ttl,
     };
-    bool fits = b->segment + sizeof(struct iphdr) + sizeof(struct udphdr) <= e->mtu;
 
-    // The kernel does not fragment the frames of packet sockets.
-    if (e->kind == TABLE_EGRESS_FRAME && !fits) {
-        counters->too_big += b->n_datagrams;
-        return;
-    }
-    if (b->n_datagrams > 1 && (!e->gso || !fits)) {
+    // Where the largest does not fit, the last one of the batch still may.
+    if ((b->n_datagrams > 1 && !e->gso) || !fits(e, b->segment)) {
         send_one_by_one(e, o, b, &s, counters);
         return;
     }

@@ -18,7 +18,7 @@ cd "$work" || exit 99
 umask 022
 
 # libconfig 1.5 loses what it has read of a string when a syntax error follows.
-echo 'leak:strbuf_append' >lsan
+printf 'leak:strbuf_append\nleak:libconfig_yylex\n' >lsan
 export LSAN_OPTIONS="${LSAN_OPTIONS:+$LSAN_OPTIONS:}suppressions=$work/lsan:print_suppressions=0"
 
 count=0

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+// Batching, limits and accounting, judged by what leaves: the egress is a socket pair, whose other end takes each frame
+// with its virtio_net_hdr, cuts it as a device would, and compares datagram by datagram.
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <linux/virtio_net.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "relay/forward.h"
+
+#define MOST 4000
+
+// One interface, two rules on it (groups .1 and .2), one output each by the same socket.
+struct fixture {
+    struct table_header header;
+    struct table_interface interface;
+    struct table_rule rules[2];
+    struct table_output outputs[2];
+    struct table_egress egress;
+    struct table_slot slots[16];
+    struct addr_prefix source;
+    struct table_view view;
+    struct stats_segment stats;
+    struct egress socket;
+    struct forward *f;
+    int ends[2];
+    // What went in and must come out, in order, by rule.
+    struct expected {
+        uint8_t *bytes;
+        size_t length;
+    } in[2][MOST];
+    size_t n_in[2], n_out[2], n_writes, largest;
+};
+
+static void index_rule(struct fixture *x, uint32_t i)
+{
+    struct table_key key = {.destination = x->rules[i].destination, .port = 5000};
+    uint32_t hash = table_hash(&key);
+
+    while (x->slots[hash % 16].rule != TABLE_NONE)
+        hash++;
+    struct table_slot *slot = &x->slots[hash % 16];
+    *slot = (struct table_slot){.hash = table_hash(&key), .rule = i};
+}
+
+static struct fixture *open_fixture(void)
+{
+    struct fixture *x = calloc(1, sizeof(*x));
+    int room = 4 << 20;
+
+    memset(x->slots, 0xff, sizeof(x->slots));
+    x->header.longest_probe = 16;
+    x->egress = (struct table_egress){.id = 1, .kind = TABLE_EGRESS_FRAME, .flags = TABLE_EGRESS_GSO, .mtu = 9000};
+    for (uint32_t i = 0; i < 2; i++) {
+        x->rules[i] = (struct table_rule){
+            .name = "r", .destination = {.family = ADDR_IPV4, .bytes = {239, 255, 0, (uint8_t) (i + 1)}}, .port = 5000,
+            .flags = TABLE_RULE_ENABLED, .max_payload = 65507, .first_output = i, .n_outputs = 1,
+            .carried_from = TABLE_NONE, .burst_ms = 100};
+        x->outputs[i] = (struct table_output){
+            .to = x->rules[i].destination, .port = 6000, .ttl = 1, .dscp = TABLE_DSCP_PRESERVE, .header_length = 42,
+            .carried_from = TABLE_NONE, .header = {[14] = 0x45, [23] = 17, [33] = (uint8_t) i}};
+        index_rule(x, i);
+    }
+    x->view = (struct table_view){.header = &x->header, .interfaces = &x->interface, .rules = x->rules,
+                                  .outputs = x->outputs, .egress = &x->egress, .sources = &x->source,
+                                  .slots = x->slots, .n_interfaces = 1, .n_rules = 2, .n_outputs = 2, .n_egress = 1,
+                                  .n_sources = 1, .n_slots = 16};
+    stats_segment_place(&x->stats, calloc(1, stats_segment_size(1, 2, 2)), 1, 2);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, x->ends), 0);
+    setsockopt(x->ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+    egress_init(&x->socket, 1, x->ends[0]);
+    egress_configure(&x->socket, &x->egress);
+    x->f = forward_new(&x->view, &x->stats, NULL, 1);
+    x->f->egress[0] = &x->socket;
+    return x;
+}
+
+static void close_fixture(struct fixture *x)
+{
+    for (int r = 0; r < 2; r++)
+        for (size_t i = 0; i < x->n_in[r]; i++)
+            free(x->in[r][i].bytes);
+    forward_free(x->f);
+    free(x->stats.header);
+    close(x->ends[0]);
+    close(x->ends[1]);
+    free(x);
+}
+
+// One packet of `datagrams` times `size` bytes, the last of `last` bytes; remembered as expected when it is to pass.
+static enum forward_verdict put(struct fixture *x, int rule, uint32_t datagrams, size_t size, size_t last, bool passes,
+                                uint8_t ttl)
+{
+    static uint32_t serial;
+    size_t length = (datagrams - 1) * size + last;
+    uint8_t *bytes = malloc(length + 8 + 1);
+    struct packet_meta meta = {.checksum_vouched = true, .segment = datagrams > 1 ? (uint16_t) size : 0};
+    struct packet p = {.destination = x->rules[rule].destination,
+                       .source = {.family = ADDR_IPV4, .bytes = {198, 18, 0, 1}},
+                       .port = 5000, .ttl = ttl, .payload = bytes + 8, .length = length,
+                       .segment = datagrams > 1 ? size : length, .datagrams = datagrams};
+
+    for (size_t i = 0; i < length; i++)
+        bytes[8 + i] = (uint8_t) (++serial * 2654435761u >> 24);
+    for (uint32_t i = 0; passes && i < datagrams; i++) {
+        struct expected *e = &x->in[rule][x->n_in[rule]++];
+        e->length = i + 1 < datagrams ? size : last;
+        e->bytes = malloc(e->length + 1);
+        memcpy(e->bytes, bytes + 8 + i * size, e->length);
+    }
+    return forward_packet(x->f, 0, &p, &meta); // bytes stay for the batch, as the ring's slots do
+}
+
+// Takes everything that has left and compares it with what went in.
+static void take(struct fixture *x)
+{
+    static uint8_t buffer[70000];
+    ssize_t n;
+
+    forward_flush(x->f);
+    while ((n = recv(x->ends[1], buffer, sizeof(buffer), MSG_DONTWAIT)) > 0) {
+        struct virtio_net_hdr v;
+        uint8_t *ip = buffer + sizeof(v) + 14, *payload = ip + 28;
+        int rule = ip[19];
+        size_t left = (size_t) n - (size_t) (payload - buffer);
+        memcpy(&v, buffer, sizeof(v));
+        x->n_writes++;
+        if (left > x->largest)
+            x->largest = left;
+        cr_assert_eq(ip[2] << 8 | ip[3], (int) (left + 28), "total length");
+        cr_assert_eq(ip[24] << 8 | ip[25], (int) (left + 8), "UDP length");
+        cr_assert_eq(v.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+        size_t segment = v.gso_type ? v.gso_size : left;
+        uint32_t datagrams = 0;
+        do {
+            size_t size = left < segment ? left : segment;
+            struct expected *e = &x->in[rule][x->n_out[rule]];
+            cr_assert_lt(x->n_out[rule], x->n_in[rule], "more came than went in");
+            cr_assert_eq(size, e->length, "datagram %zu has %zu bytes, not %zu", x->n_out[rule], size, e->length);
+            cr_assert(memcmp(payload, e->bytes, size) == 0, "datagram %zu differs", x->n_out[rule]);
+            x->n_out[rule]++;
+            payload += size;
+            left -= size;
+            datagrams++;
+        } while (left > 0);
+        cr_assert_leq(datagrams, BATCH_DATAGRAMS);
+    }
+}
+
+static void expect_accounted(struct fixture *x, int rule)
+{
+    const struct stats_rule_counters *c = &x->f->flows[rule].counters;
+    const struct stats_output_counters *o = &x->f->outputs[rule];
+    uint64_t drops = c->drops.source + c->drops.size + c->drops.rate + c->drops.ttl;
+
+    cr_expect_eq(c->packets, drops + o->packets + o->errors + o->too_big + o->expired);
+    cr_expect_eq(o->packets, x->n_out[rule]);
+    cr_expect_eq(x->n_out[rule], x->n_in[rule]);
+}
+
+Test(forward, equal_sizes_leave_together)
+{
+    struct fixture *x = open_fixture();
+
+    for (int i = 0; i < 64; i++)
+        put(x, 0, 1, 1000, 1000, true, 64);
+    take(x);
+    cr_expect_eq(x->n_writes, 1);
+    for (int i = 0; i < 65; i++)
+        put(x, 0, 1, 1000, 1000, true, 64);
+    take(x);
+    cr_expect_eq(x->n_writes, 3, "64 at most");
+    expect_accounted(x, 0);
+    close_fixture(x);
+}
+
+Test(forward, a_shorter_one_closes_the_batch)
+{
+    struct fixture *x = open_fixture();
+
+    put(x, 0, 1, 100, 100, true, 64);
+    put(x, 0, 1, 100, 100, true, 64);
+    put(x, 0, 1, 40, 40, true, 64);
+    put(x, 0, 1, 40, 40, true, 64);
+    put(x, 0, 1, 100, 100, true, 64);
+    take(x);
+    cr_expect_eq(x->n_writes, 3);
+    expect_accounted(x, 0);
+    close_fixture(x);
+}
+
+Test(forward, empty_datagrams_leave_alone)
+{
+    struct fixture *x = open_fixture();
+
+    put(x, 0, 1, 0, 0, true, 64);
+    put(x, 0, 1, 0, 0, true, 64);
+    put(x, 0, 1, 9, 9, true, 64);
+    put(x, 0, 1, 0, 0, true, 64);
+    take(x);
+    cr_expect_eq(x->n_writes, 4);
+    expect_accounted(x, 0);
+    close_fixture(x);
+}
+
+Test(forward, large_ones_stay_within_one_packet)
+{
+    struct fixture *x = open_fixture();
+
+    for (int i = 0; i < 20; i++)
+        put(x, 0, 1, 8972, 8972, true, 64);
+    take(x);
+    cr_expect_leq(x->largest, BATCH_BYTES);
+    cr_expect_eq(x->n_writes, 3);
+    expect_accounted(x, 0);
+    close_fixture(x);
+}
+
+Test(forward, two_rules_interleaved_batch_apart)
+{
+    struct fixture *x = open_fixture();
+
+    for (int i = 0; i < 40; i++)
+        put(x, i % 2, 1, 500, 500, true, 64);
+    take(x);
+    cr_expect_eq(x->n_writes, 2);
+    expect_accounted(x, 0);
+    expect_accounted(x, 1);
+    close_fixture(x);
+}
+
+Test(forward, super_frames_and_plain_ones_in_any_mixture)
+{
+    struct fixture *x = open_fixture();
+
+    srand(11);
+    for (int round = 0; round < 60; round++) {
+        for (int i = 0; i < 12 && x->n_in[0] < MOST - 80 && x->n_in[1] < MOST - 80; i++) {
+            static const size_t sizes[] = {1, 7, 100, 100, 1316, 1472};
+            size_t size = sizes[rand() % 6];
+            uint32_t n = rand() % 3 == 0 ? 1 : 1 + (uint32_t) rand() % 40;
+            size_t last = n == 1 || rand() % 2 ? size : 1 + (size_t) rand() % size;
+            put(x, rand() % 2, n, size, n == 1 ? size : last, true, 64);
+        }
+        take(x);
+    }
+    cr_expect_gt(x->n_in[0], 1000);
+    expect_accounted(x, 0);
+    expect_accounted(x, 1);
+    close_fixture(x);
+}
+
+Test(forward, without_gso_one_by_one)
+{
+    struct fixture *x = open_fixture();
+
+    x->socket.gso = false;
+    put(x, 0, 10, 100, 30, true, 64);
+    put(x, 0, 1, 100, 100, true, 64);
+    take(x);
+    cr_expect_eq(x->n_writes, 11);
+    expect_accounted(x, 0);
+    close_fixture(x);
+}
+
+Test(forward, what_does_not_fit_is_counted)
+{
+    struct fixture *x = open_fixture();
+
+    x->socket.mtu = 1500;
+    put(x, 0, 1, 1473, 1473, false, 64);
+    put(x, 0, 1, 1472, 1472, true, 64);
+    x->rules[0].max_payload = 50;
+    put(x, 0, 3, 100, 50, false, 64); // the last, of 50 bytes, passes
+    x->in[0][x->n_in[0]++] = (struct expected){.bytes = calloc(1, 50), .length = 50};
+    forward_flush(x->f);
+    cr_expect_eq(x->f->outputs[0].too_big, 1);
+    cr_expect_eq(x->f->flows[0].counters.drops.size, 2);
+    cr_expect_eq(x->f->outputs[0].packets, 2);
+    close_fixture(x);
+}
+
+Test(forward, ttl_is_used_up)
+{
+    struct fixture *x = open_fixture();
+
+    x->rules[0].flags |= TABLE_RULE_TTL_ANY | TABLE_RULE_TTL_ALL;
+    x->outputs[0].ttl = 0;
+    put(x, 0, 1, 10, 10, false, 1);
+    put(x, 0, 1, 10, 10, true, 2);
+    put(x, 0, 1, 10, 10, true, 2);
+    put(x, 0, 1, 10, 10, true, 9); // another ttl does not join
+    take(x);
+    cr_expect_eq(x->n_writes, 2);
+    cr_expect_eq(x->f->flows[0].counters.drops.ttl, 1);
+    x->rules[0].flags = TABLE_RULE_ENABLED | TABLE_RULE_TTL_ANY;
+    put(x, 0, 1, 10, 10, false, 1);
+    take(x);
+    cr_expect_eq(x->f->outputs[0].expired, 1);
+    expect_accounted(x, 0);
+    close_fixture(x);
+}
+
+Test(forward, limits_cut_super_frames_too)
+{
+    struct fixture *x = open_fixture();
+
+    x->rules[0].packets_per_second = 100; // bursts of 10
+    forward_free(x->f);
+    x->f = forward_new(&x->view, &x->stats, NULL, 1);
+    x->f->egress[0] = &x->socket;
+    put(x, 0, 25, 100, 100, true, 64);
+    x->n_in[0] = 10;
+    take(x);
+    cr_expect_eq(x->f->flows[0].counters.drops.rate, 15);
+    x->f->now_ns += 50000000; // five more
+    put(x, 0, 1, 100, 100, true, 64);
+    take(x);
+    cr_expect_eq(x->f->flows[0].counters.drops.rate, 15);
+    expect_accounted(x, 0);
+    close_fixture(x);
+}
+
+Test(forward, senders_are_checked)
+{
+    struct fixture *x = open_fixture();
+
+    x->rules[0].n_sources = 1;
+    x->source = (struct addr_prefix){.addr = {.family = ADDR_IPV4, .bytes = {198, 18, 0, 0}}, .bits = 24};
+    put(x, 0, 1, 10, 10, true, 64);
+    x->source.addr.bytes[2] = 1;
+    put(x, 0, 2, 10, 10, false, 64);
+    take(x);
+    cr_expect_eq(x->f->flows[0].counters.drops.source, 2);
+    expect_accounted(x, 0);
+    close_fixture(x);
+}
+
+Test(forward, an_output_that_is_missing_counts_errors)
+{
+    struct fixture *x = open_fixture();
+
+    x->outputs[0].egress = TABLE_NONE;
+    put(x, 0, 3, 10, 10, false, 64);
+    take(x);
+    cr_expect_eq(x->f->outputs[0].errors, 3);
+    expect_accounted(x, 0);
+    close_fixture(x);
+}
+
+Test(forward, counters_are_carried_and_published)
+{
+    struct fixture *x = open_fixture();
+
+    put(x, 1, 2, 10, 10, true, 64);
+    take(x);
+    x->rules[0].carried_from = 1;
+    x->outputs[0].carried_from = 1;
+    struct forward *next = forward_new(&x->view, &x->stats, x->f, 2);
+    cr_expect_eq(next->flows[0].counters.packets, 2);
+    cr_expect_eq(next->flows[1].counters.packets, 0, "carried by name, not by place");
+    cr_expect_eq(next->outputs[0].packets, 2);
+    forward_publish_all(next);
+    cr_expect_eq(x->stats.rules[0].counters.packets, 2);
+    cr_expect_eq(x->stats.outputs[0].counters.bytes, 20);
+    cr_expect_eq(x->stats.rules[0].sequence % 2, 0);
+    forward_free(next);
+    close_fixture(x);
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/packet.h"
+
+#define IP_AT 14
+#define UDP_AT 34
+#define PAYLOAD_AT 42
+
+// Independent of packet_sum(): 16 bits at a time, as RFC 1071 writes it.
+static uint16_t plain_sum(const uint8_t *p, size_t n, uint32_t sum)
+{
+    for (size_t i = 0; i < n; i += 2)
+        sum += (uint32_t) p[i] << 8 | (i + 1 < n ? p[i + 1] : 0);
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t) sum;
+}
+
+static void put16(uint8_t *p, unsigned v)
+{
+    p[0] = (uint8_t) (v >> 8);
+    p[1] = (uint8_t) v;
+}
+
+static void finish_ip(uint8_t *f)
+{
+    put16(f + IP_AT + 10, 0);
+    put16(f + IP_AT + 10, (uint16_t) ~plain_sum(f + IP_AT, (f[IP_AT] & 15u) * 4u, 0));
+}
+
+static void finish_udp(uint8_t *f, size_t udp_length)
+{
+    uint32_t pseudo = plain_sum(f + IP_AT + 12, 8, 17 + (uint32_t) udp_length);
+
+    put16(f + UDP_AT + 6, 0);
+    uint16_t sum = (uint16_t) ~plain_sum(f + UDP_AT, udp_length, pseudo);
+    put16(f + UDP_AT + 6, sum ? sum : 0xffff);
+}
+
+// 198.18.0.1:1111 -> 239.255.0.1:5000 with n bytes of payload; returns the frame's length.
+static size_t build(uint8_t *f, size_t n)
+{
+    static const uint8_t head[] = {0x01, 0, 0x5e, 0x7f, 0, 1, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0xb8, 0, 0, 0x12, 0x34,
+                                   0x40, 0, 7, 17, 0, 0, 198, 18, 0, 1, 239, 255, 0, 1, 0x04, 0x57, 0x13, 0x88};
+
+    memcpy(f, head, sizeof(head));
+    put16(f + IP_AT + 2, (unsigned) (28 + n));
+    put16(f + UDP_AT + 4, (unsigned) (8 + n));
+    for (size_t i = 0; i < n; i++)
+        f[PAYLOAD_AT + i] = (uint8_t) (i * 37 + n);
+    finish_ip(f);
+    finish_udp(f, 8 + n);
+    return PAYLOAD_AT + n;
+}
+
+static const struct packet_meta no_meta;
+
+Test(packet, sum_agrees_with_the_plain_one)
+{
+    uint8_t bytes[300];
+
+    srand(7);
+    for (int round = 0; round < 2000; round++) {
+        size_t n = (size_t) rand() % sizeof(bytes), at = (size_t) rand() % 8;
+        if (at > n)
+            at = 0;
+        for (size_t i = 0; i < n; i++)
+            bytes[i] = round < 10 ? 0xff : (uint8_t) rand();
+        uint16_t sum = packet_sum(0, bytes + at, n - at);
+        const uint8_t *order = (const uint8_t *) &sum;
+        uint16_t network = (uint16_t) (order[0] << 8 | order[1]);
+        cr_assert_eq(network, plain_sum(bytes + at, n - at, 0), "%zu bytes at %zu", n - at, at);
+    }
+}
+
+Test(packet, parses_a_datagram_of_every_size)
+{
+    uint8_t f[1600];
+
+    for (size_t n = 0; n <= 1472; n++) {
+        struct packet p;
+        size_t length = build(f, n);
+        cr_assert_eq(packet_parse(&p, f, length, &no_meta), PACKET_OK);
+        cr_assert_eq(p.length, n);
+        cr_assert_eq(p.segment, n);
+        cr_assert_eq(p.datagrams, 1);
+        cr_assert_eq(p.payload, f + PAYLOAD_AT);
+        cr_assert_eq(p.source_port, 1111);
+        cr_assert_eq(p.port, 5000);
+        cr_assert_eq(p.ttl, 7);
+        cr_assert_eq(p.dscp, 46);
+        cr_assert(packet_checksum_ok(&p, &no_meta));
+    }
+    char text[ADDR_TEXT_MAX];
+    struct packet p;
+    packet_parse(&p, f, build(f, 4), &no_meta);
+    cr_expect_str_eq(addr_format(&p.source, text), "198.18.0.1");
+    cr_expect_str_eq(addr_format(&p.destination, text), "239.255.0.1");
+}
+
+Test(packet, every_flipped_bit_is_noticed)
+{
+    uint8_t f[200];
+    size_t length = build(f, 50);
+
+    // From the IP header on: a flipped bit ends in a verdict, in a wrong checksum, or in another destination or
+    // source that the checksum then denies.
+    for (size_t bit = IP_AT * 8; bit < length * 8; bit++) {
+        struct packet p;
+        f[bit / 8] ^= (uint8_t) (1u << bit % 8);
+        bool accepted = packet_parse(&p, f, length, &no_meta) == PACKET_OK && packet_checksum_ok(&p, &no_meta);
+        f[bit / 8] ^= (uint8_t) (1u << bit % 8);
+        cr_expect(!accepted, "bit %zu of byte %zu", bit % 8, bit / 8);
+    }
+}
+
+Test(packet, padding_is_not_payload)
+{
+    uint8_t f[100] = {0};
+    struct packet p;
+
+    build(f, 1);
+    memset(f + PAYLOAD_AT + 1, 0xaa, 17); // to 60 bytes, as Ethernet pads
+    cr_expect_eq(packet_parse(&p, f, 60, &no_meta), PACKET_OK);
+    cr_expect_eq(p.length, 1);
+    cr_expect(packet_checksum_ok(&p, &no_meta));
+}
+
+Test(packet, udp_length_may_be_less_than_the_ip_packet)
+{
+    uint8_t f[100];
+    struct packet p;
+    size_t length = build(f, 20);
+
+    put16(f + UDP_AT + 4, 8 + 12);
+    finish_udp(f, 8 + 12);
+    cr_expect_eq(packet_parse(&p, f, length, &no_meta), PACKET_OK);
+    cr_expect_eq(p.length, 12);
+    cr_expect(packet_checksum_ok(&p, &no_meta));
+}
+
+Test(packet, ip_options_are_skipped)
+{
+    uint8_t f[120];
+    struct packet p;
+    size_t length = build(f, 10);
+
+    memmove(f + UDP_AT + 8, f + UDP_AT, length - UDP_AT);
+    memset(f + UDP_AT, 1, 8); // NOP
+    f[IP_AT] = 0x47;
+    put16(f + IP_AT + 2, 28 + 8 + 10);
+    finish_ip(f);
+    cr_expect_eq(packet_parse(&p, f, length + 8, &no_meta), PACKET_OK);
+    cr_expect_eq(p.length, 10);
+    cr_expect_eq(p.port, 5000);
+    cr_expect(packet_checksum_ok(&p, &no_meta));
+}
+
+Test(packet, what_cannot_be_is_malformed)
+{
+    static const struct {
+        const char *what;
+        size_t at;
+        uint8_t value;
+        bool keep_checksum; // of the IP header
+    } cases[] = {
+        {"IP version 5", IP_AT, 0x55, false},
+        {"IP version 6 under an IPv4 type", IP_AT, 0x65, false},
+        {"header length 16", IP_AT, 0x44, false},
+        {"header length beyond the packet", IP_AT, 0x4f, false},
+        {"total length beyond the frame", IP_AT + 2, 1, false},
+        {"total length less than the header", IP_AT + 3, 19, false},
+        {"no room for a UDP header", IP_AT + 3, 27, false},
+        {"UDP length beyond the packet", UDP_AT + 4, 1, false},
+        {"UDP length less than its header", UDP_AT + 5, 7, false},
+        {"wrong header checksum", IP_AT + 8, 99, true},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint8_t f[100];
+        struct packet p;
+        size_t length = build(f, 8);
+        f[cases[i].at] = cases[i].value;
+        if (!cases[i].keep_checksum && (f[IP_AT] & 15) >= 5 && IP_AT + (f[IP_AT] & 15u) * 4 <= length)
+            finish_ip(f);
+        cr_expect_eq(packet_parse(&p, f, length, &no_meta), PACKET_MALFORMED, "%s", cases[i].what);
+    }
+}
+
+Test(packet, cut_at_every_length_never_reads_beyond)
+{
+    uint8_t f[200];
+    size_t length = build(f, 60);
+
+    for (size_t n = 0; n < length; n++) {
+        // A block of its own, so that a sanitizer or valgrind sees one byte too many.
+        uint8_t *copy = malloc(n ? n : 1);
+        struct packet p;
+        memcpy(copy, f, n);
+        cr_expect_eq(packet_parse(&p, copy, n, &no_meta), PACKET_MALFORMED, "%zu bytes", n);
+        free(copy);
+    }
+}
+
+Test(packet, other_protocols_and_fragments)
+{
+    uint8_t f[100];
+    struct packet p;
+    size_t length = build(f, 8);
+
+    f[13] = 6; // ARP
+    cr_expect_eq(packet_parse(&p, f, length, &no_meta), PACKET_FOREIGN);
+    build(f, 8);
+    f[IP_AT + 9] = 6; // TCP
+    finish_ip(f);
+    cr_expect_eq(packet_parse(&p, f, length, &no_meta), PACKET_FOREIGN);
+    build(f, 8);
+    f[IP_AT + 6] = 0x20; // more fragments
+    finish_ip(f);
+    cr_expect_eq(packet_parse(&p, f, length, &no_meta), PACKET_FRAGMENT);
+    build(f, 8);
+    f[IP_AT + 7] = 1; // offset 8
+    finish_ip(f);
+    cr_expect_eq(packet_parse(&p, f, length, &no_meta), PACKET_FRAGMENT);
+    build(f, 8);
+    f[IP_AT + 6] = 0x80; // the reserved bit (RFC 3514) is no fragment
+    finish_ip(f);
+    cr_expect_eq(packet_parse(&p, f, length, &no_meta), PACKET_OK);
+}
+
+Test(packet, super_frames_are_counted_in_datagrams)
+{
+    static const struct {
+        size_t payload;
+        uint16_t segment;
+        uint32_t datagrams;
+        size_t size;
+    } cases[] = {
+        {1000, 0, 1, 1000}, {1000, 100, 10, 100}, {1001, 100, 11, 100}, {99, 100, 1, 99},
+        {100, 100, 1, 100}, {0, 100, 1, 0},       {5, 1, 5, 1},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint8_t f[1600];
+        struct packet p;
+        struct packet_meta meta = {.segment = cases[i].segment};
+        size_t length = build(f, cases[i].payload);
+        cr_assert_eq(packet_parse(&p, f, length, &meta), PACKET_OK);
+        cr_expect_eq(p.datagrams, cases[i].datagrams, "case %zu: %u", i, p.datagrams);
+        cr_expect_eq(p.segment, cases[i].size);
+    }
+}
+
+Test(packet, checksums)
+{
+    uint8_t f[100];
+    struct packet p;
+    struct packet_meta vouched = {.checksum_vouched = true};
+    size_t length = build(f, 9);
+
+    f[UDP_AT + 7] ^= 1;
+    packet_parse(&p, f, length, &no_meta);
+    cr_expect(!packet_checksum_ok(&p, &no_meta));
+    cr_expect(packet_checksum_ok(&p, &vouched), "an unfinished checksum is not the sender's word");
+    put16(f + UDP_AT + 6, 0);
+    cr_expect(packet_checksum_ok(&p, &no_meta), "none was made (RFC 768)");
+}

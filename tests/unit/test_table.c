@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "table/view.h"
+
+#define N_RULES 500
+
+// One interface, N_RULES rules with one output each.
+struct block {
+    struct table_header header;
+    struct table_interface interfaces[1];
+    struct table_rule rules[N_RULES];
+    struct table_output outputs[N_RULES];
+    struct table_egress egress[1];
+    struct addr_prefix sources[1];
+    uint8_t pad[6];
+    uint64_t holds[1];
+    struct table_slot slots[1024];
+};
+
+static struct addr group(uint32_t i)
+{
+    return (struct addr){.family = ADDR_IPV4, .bytes = {239, 255, (uint8_t) (i >> 8), (uint8_t) i}};
+}
+
+static struct table_key key_of(uint32_t i)
+{
+    return (struct table_key){.destination = group(i), .port = (uint16_t) (5000 + i % 3), .vlan = i % 5 ? 0 : 7};
+}
+
+#define ARRAY(member, count) {.offset = offsetof(struct block, member), .n = (count)}
+
+static struct block *build(void)
+{
+    struct block *b = calloc(1, sizeof(*b));
+
+    b->header = (struct table_header){
+        .magic = TABLE_MAGIC,
+        .version = TABLE_VERSION,
+        .size = sizeof(*b),
+        .interfaces = ARRAY(interfaces, 1),
+        .rules = ARRAY(rules, N_RULES),
+        .outputs = ARRAY(outputs, N_RULES),
+        .egress = ARRAY(egress, 1),
+        .sources = ARRAY(sources, 1),
+        .holds = ARRAY(holds, 1),
+        .slots = ARRAY(slots, 1024),
+    };
+    b->interfaces[0] = (struct table_interface){
+        .name = "in0", .ring_id = 1, .slot_size = 1664, .block_size = 1 << 18, .n_slots = 157 * 64};
+    b->egress[0] = (struct table_egress){.id = 2, .kind = TABLE_EGRESS_FRAME, .mtu = 1500};
+    b->sources[0] = (struct addr_prefix){.addr = {.family = ADDR_IPV4}, .bits = 0};
+    for (uint32_t i = 0; i < 1024; i++)
+        b->slots[i].rule = TABLE_NONE;
+    for (uint32_t i = 0; i < N_RULES; i++) {
+        struct table_key key = key_of(i);
+        uint32_t hash = table_hash(&key), probe = 0;
+        b->rules[i] = (struct table_rule){
+            .name = "r", .destination = key.destination, .port = key.port, .vlan = key.vlan,
+            .first_output = i, .n_outputs = 1, .flags = TABLE_RULE_ENABLED};
+        b->outputs[i] = (struct table_output){.to = group(i), .port = 6000, .header_length = 42};
+        while (b->slots[(hash + probe) & 1023].rule != TABLE_NONE)
+            probe++;
+        b->slots[(hash + probe) & 1023] = (struct table_slot){.hash = hash, .rule = i};
+        if (probe + 1 > b->header.longest_probe)
+            b->header.longest_probe = probe + 1;
+    }
+    return b;
+}
+
+Test(table, finds_each_rule_and_no_other)
+{
+    struct block *b = build();
+    struct table_view v;
+    const char *why = NULL;
+
+    cr_assert(table_attach(&v, b, sizeof(*b), &why), "%s", why);
+    for (uint32_t i = 0; i < N_RULES; i++) {
+        struct table_key key = key_of(i);
+        cr_assert_eq(table_lookup(&v, &key), &b->rules[i]);
+        key.port = 4999;
+        cr_expect_null(table_lookup(&v, &key), "another port");
+        key = key_of(i);
+        key.vlan ^= 1;
+        cr_expect_null(table_lookup(&v, &key), "another VLAN");
+        key = key_of(i);
+        key.interface = 1;
+        cr_expect_null(table_lookup(&v, &key), "another interface");
+        key = key_of(i);
+        key.destination.family = ADDR_IPV6;
+        cr_expect_null(table_lookup(&v, &key), "another family");
+    }
+    for (uint32_t i = N_RULES; i < 60000; i++) {
+        struct table_key key = key_of(i);
+        cr_expect_null(table_lookup(&v, &key));
+    }
+    cr_expect_lt(b->header.longest_probe, 40, "the hash spreads: %u", b->header.longest_probe);
+    free(b);
+}
+
+Test(table, every_wrong_bound_is_refused)
+{
+    struct block *b = build();
+    struct table_view v;
+    const char *why;
+
+#define REFUSED(change)                                                                                         \
+    do {                                                                                                        \
+        struct block *copy = malloc(sizeof(*copy));                                                             \
+        memcpy(copy, b, sizeof(*copy));                                                                         \
+        copy->change;                                                                                           \
+        cr_expect(!table_attach(&v, copy, sizeof(*copy), &why), "%s", #change);                                 \
+        cr_expect_not_null(why);                                                                                \
+        free(copy);                                                                                             \
+    } while (0)
+
+    cr_assert(table_attach(&v, b, sizeof(*b), &why));
+    REFUSED(header.magic++);
+    REFUSED(header.version = 2);
+    REFUSED(header.size--);
+    REFUSED(header.rules.offset = 8);
+    REFUSED(header.rules.offset++);
+    REFUSED(header.rules.offset = UINT32_MAX - 7);
+    REFUSED(header.rules.n = TABLE_RULES_MAX);
+    REFUSED(header.rules.n = UINT32_MAX);
+    REFUSED(header.outputs.n--);
+    REFUSED(header.outputs.offset = sizeof(*b));
+    REFUSED(header.egress.n = 0);
+    REFUSED(header.sources.n = UINT32_MAX);
+    REFUSED(header.holds.n = UINT32_MAX);
+    REFUSED(header.slots.n = 1000);
+    REFUSED(header.slots.n = 0);
+    REFUSED(header.longest_probe = 1025);
+    REFUSED(header.interfaces.n = 0);
+    memset(b->header.instance, 'x', sizeof(b->header.instance));
+    cr_expect(!table_attach(&v, b, sizeof(*b), &why));
+    memset(b->header.instance, 0, sizeof(b->header.instance));
+    REFUSED(slots[5].rule = N_RULES);
+    REFUSED(interfaces[0].slot_size = 0);
+    REFUSED(interfaces[0].slot_size = 1660);
+    REFUSED(interfaces[0].block_size = 1024);
+    REFUSED(interfaces[0].n_slots = 0);
+    REFUSED(interfaces[0].n_slots++);
+    REFUSED(interfaces[0].state = 3);
+    REFUSED(rules[499].interface = 1);
+    REFUSED(rules[499].port = 0);
+    REFUSED(rules[499].destination.family = 5);
+    REFUSED(rules[499].n_outputs = 2);
+    REFUSED(rules[499].first_output = N_RULES + 1);
+    REFUSED(rules[499].first_source = 2);
+    REFUSED(rules[499].n_sources = UINT32_MAX);
+    REFUSED(outputs[7].egress = 1);
+    REFUSED(outputs[7].interface = 1);
+    REFUSED(outputs[7].header_length = 64);
+    REFUSED(outputs[7].header_length = 0);
+    REFUSED(outputs[7].dscp = 64);
+    REFUSED(outputs[7].port = 0);
+    REFUSED(egress[0].kind = 2);
+    REFUSED(egress[0].id = 0);
+    REFUSED(sources[0].bits = 33);
+    REFUSED(sources[0].addr.family = 0);
+    for (size_t n = 0; n < sizeof(*b); n += 777)
+        cr_expect(!table_attach(&v, b, n, &why), "%zu bytes of it", n);
+    free(b);
+}
+
+Test(table, a_missing_egress_is_no_error)
+{
+    struct block *b = build();
+    struct table_view v;
+    const char *why;
+
+    b->outputs[3].egress = TABLE_NONE;
+    b->outputs[3].header_length = 0;
+    cr_expect(table_attach(&v, b, sizeof(*b), &why));
+    free(b);
+}
