@@ -135,17 +135,39 @@ static bool open_rings(struct compilation *c)
     return ok;
 }
 
-static bool join_groups(struct compilation *c)
+// Exact addresses alone make a source-specific membership (RFC 4607); a prefix can only be filtered by the relay.
+static bool names_senders(const struct config_input *in)
 {
-    for (size_t i = 0; i < c->config->n_rules; i++) {
-        const struct config_rule *r = &c->config->rules[i];
-        const struct link *l = &c->links[c->rules[i].interface];
-        const char *step = "";
-        if (!r->enabled || !l->ifindex || r->input.kind != CONFIG_GROUP)
-            continue;
-        if (!sockets_join(c->sockets, l->ifindex, &r->input.address, &step))
+    for (size_t i = 0; i < in->n_sources; i++)
+        if (in->sources[i].bits < 8 * addr_length(&in->sources[i].addr))
+            return false;
+    return in->n_sources > 0;
+}
+
+static bool join_for_rule(struct compilation *c, const struct config_rule *r, const struct link *l)
+{
+    size_t n = names_senders(&r->input) ? r->input.n_sources : 1;
+    const char *step = "";
+
+    for (size_t i = 0; i < n; i++) {
+        const struct addr *source = names_senders(&r->input) ? &r->input.sources[i].addr : NULL;
+        if (!sockets_join(c->sockets, l->ifindex, &r->input.address, source, &step))
             return refuse(c, "rule \"%s\": %s on interface \"%s\": %s", r->name, step, l->name, strerror(errno));
     }
+    return true;
+}
+
+static bool join_groups(struct compilation *c)
+{
+    // First those that take every sender (memberships_want()).
+    for (int with_senders = 0; with_senders <= 1; with_senders++)
+        for (size_t i = 0; i < c->config->n_rules; i++) {
+            const struct config_rule *r = &c->config->rules[i];
+            const struct link *l = &c->links[c->rules[i].interface];
+            if (r->enabled && l->ifindex && r->input.kind == CONFIG_GROUP &&
+                names_senders(&r->input) == (with_senders == 1) && !join_for_rule(c, r, l))
+                return false;
+        }
     return true;
 }
 

@@ -75,35 +75,61 @@ static bool open_socket(struct memberships *m)
     return true;
 }
 
-static bool change(const struct memberships *m, const struct registry_key *key, size_t socket, int what)
+static void put_address(struct sockaddr_storage *to, const struct addr *a)
 {
-    struct ip_mreqn request = {.imr_ifindex = (int) key->ifindex};
+    struct sockaddr_in in = {.sin_family = AF_INET};
 
-    memcpy(&request.imr_multiaddr, key->destination.bytes, sizeof(request.imr_multiaddr));
-    return setsockopt(m->sockets[socket].fd, IPPROTO_IP, what, &request, sizeof(request)) == 0;
+    memcpy(&in.sin_addr, a->bytes, sizeof(in.sin_addr));
+    memcpy(to, &in, sizeof(in));
 }
 
-// Joins by the first socket that has room (the kernel says ENOBUFS when one has none). The socket's number, or -1.
+// Joins or leaves by one socket (RFC 3678, the protocol-independent API).
+static bool change(const struct memberships *m, const struct registry_key *key, size_t socket, bool joins)
+{
+    struct group_source_req one = {.gsr_interface = key->ifindex};
+    struct group_req all = {.gr_interface = key->ifindex};
+    int fd = m->sockets[socket].fd;
+
+    if (key->source.family != ADDR_NONE) {
+        put_address(&one.gsr_group, &key->destination);
+        put_address(&one.gsr_source, &key->source);
+        return setsockopt(fd, IPPROTO_IP, joins ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP, &one, sizeof(one)) == 0;
+    }
+    put_address(&all.gr_group, &key->destination);
+    return setsockopt(fd, IPPROTO_IP, joins ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &all, sizeof(all)) == 0;
+}
+
+// Joins by the first socket that can. ENOBUFS: it has no room for another group, or (net.ipv4.igmp_max_msf, 10 by
+// default) for another source of this one; EINVAL, EADDRINUSE: it has joined this group the other way (for every sender,
+// or for one). The socket's number, or -1.
 static int join(struct memberships *m, const struct registry_key *key)
 {
     for (size_t i = 0; i < m->n_sockets; i++) {
         if (m->sockets[i].full)
             continue;
-        if (change(m, key, i, IP_ADD_MEMBERSHIP))
+        if (change(m, key, i, true))
             return (int) i;
-        if (errno != ENOBUFS)
+        if (errno != ENOBUFS && errno != EINVAL && errno != EADDRINUSE)
             return -1;
-        m->sockets[i].full = true;
+        // Another source of a group that it has joined may still fit.
+        if (errno == ENOBUFS && key->source.family == ADDR_NONE)
+            m->sockets[i].full = true;
     }
-    if (!open_socket(m) || !change(m, key, m->n_sockets - 1, IP_ADD_MEMBERSHIP))
+    if (!open_socket(m) || !change(m, key, m->n_sockets - 1, true))
         return -1;
     return (int) m->n_sockets - 1;
 }
 
-bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr *group)
+bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr *group, const struct addr *source)
 {
     struct registry_key key = {.kind = REGISTRY_MEMBERSHIP, .ifindex = ifindex, .destination = *group};
 
+    if (source) {
+        const struct registry_entry *all = registry_find(m->joined, &key);
+        if (all && all->wanted)
+            return true;
+        key.source = *source;
+    }
     if (registry_want(m->joined, &key))
         return true;
     int socket = join(m, &key);
@@ -111,7 +137,7 @@ bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr
         return false;
     if (registry_add(m->joined, &key, socket))
         return true;
-    change(m, &key, (size_t) socket, IP_DROP_MEMBERSHIP);
+    change(m, &key, (size_t) socket, false);
     errno = ENOMEM;
     return false;
 }
@@ -121,7 +147,7 @@ static void leave(void *context, struct registry_entry *e)
     struct memberships *m = context;
 
     // Fails when the interface is gone, and its memberships with it.
-    change(m, &e->key, (size_t) e->fd, IP_DROP_MEMBERSHIP);
+    change(m, &e->key, (size_t) e->fd, false);
     m->sockets[e->fd].full = false;
 }
 

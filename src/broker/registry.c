@@ -54,14 +54,20 @@ void registry_begin(struct registry *r)
         r->entries[i]->wanted = false;
 }
 
-struct registry_entry *registry_want(struct registry *r, const struct registry_key *key)
+struct registry_entry *registry_find(const struct registry *r, const struct registry_key *key)
 {
     struct registry_entry *const *found = tfind(key, &r->tree, compare);
 
-    if (!found)
-        return NULL;
-    (*found)->wanted = true;
-    return *found;
+    return found ? *found : NULL;
+}
+
+struct registry_entry *registry_want(struct registry *r, const struct registry_key *key)
+{
+    struct registry_entry *e = registry_find(r, key);
+
+    if (e)
+        e->wanted = true;
+    return e;
 }
 
 struct registry_entry *registry_add(struct registry *r, const struct registry_key *key, int fd)

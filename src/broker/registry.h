@@ -41,7 +41,10 @@ void registry_free(struct registry *r);
 
 void registry_begin(struct registry *r);
 
-// The entry of this key, now wanted, or NULL.
+// The entry of this key, or NULL.
+struct registry_entry *registry_find(const struct registry *r, const struct registry_key *key);
+
+// The same, now wanted.
 struct registry_entry *registry_want(struct registry *r, const struct registry_key *key);
 
 // Adds a wanted entry of a key that is not there. NULL without memory. Entries stay where they are until settled.

@@ -124,10 +124,11 @@ struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow 
     return e;
 }
 
-bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group, const char **step)
+bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group, const struct addr *source,
+                  const char **step)
 {
     *step = "join the group";
-    return memberships_want(s->memberships, ifindex, group);
+    return memberships_want(s->memberships, ifindex, group, source);
 }
 
 size_t sockets_holds(const struct sockets *s)

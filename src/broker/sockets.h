@@ -30,7 +30,9 @@ struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, const s
                                     const struct sock_fprog *filter, const char **step);
 struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const char **step);
 struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow *flow, const char **step);
-bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group, const char **step);
+// source: see memberships_want().
+bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group, const struct addr *source,
+                  const char **step);
 
 // The ids of the membership sockets: sockets_holds() of them, from SOCKETS_HOLD_ID on.
 #define SOCKETS_HOLD_ID (UINT64_C(1) << 62)

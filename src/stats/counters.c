@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "stats/counters.h"
+
+#include <cap-ng.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+// What is no drop is named here; every other counter is one.
+#define INTERFACE_DROP(field) (offsetof(struct stats_interface_counters, field) != offsetof(struct stats_interface_counters, received))
+#define OUTPUT_DROP(field)                                                                                           \
+    (offsetof(struct stats_output_counters, field) != offsetof(struct stats_output_counters, packets) &&             \
+     offsetof(struct stats_output_counters, field) != offsetof(struct stats_output_counters, bytes))
+
+#define INTERFACE_ROW(field, text) {#field, text, offsetof(struct stats_interface_counters, field), INTERFACE_DROP(field)},
+#define RULE_ROW(field, text)      {#field, text, offsetof(struct stats_drops, field), true},
+#define OUTPUT_ROW(field, text)    {#field, text, offsetof(struct stats_output_counters, field), OUTPUT_DROP(field)},
+#define END                        {NULL, NULL, 0, false}
+
+const struct stats_counter stats_interface_counters[] = {STATS_INTERFACE_COUNTERS(INTERFACE_ROW) END};
+const struct stats_counter stats_rule_drops[] = {STATS_RULE_DROPS(RULE_ROW) END};
+const struct stats_counter stats_output_counters[] = {STATS_OUTPUT_COUNTERS(OUTPUT_ROW) END};
+
+uint64_t stats_counter_value(const struct stats_counter *counter, const void *counters)
+{
+    uint64_t value;
+
+    memcpy(&value, (const char *) counters + counter->at, sizeof(value));
+    return value;
+}
+
+#define NAMED(names, value) ((value) < sizeof(names) / sizeof((names)[0]) ? (names)[value] : "unknown")
+
+const char *stats_interface_state_name(uint32_t state)
+{
+    static const char *const names[] = {
+        [STATS_INTERFACE_UP] = "up", [STATS_INTERFACE_DOWN] = "down", [STATS_INTERFACE_MISSING] = "missing"};
+
+    return NAMED(names, state);
+}
+
+const char *stats_rule_state_name(uint32_t state)
+{
+    static const char *const names[] = {[STATS_RULE_ACTIVE] = "active",
+                                        [STATS_RULE_WAITING] = "waiting",
+                                        [STATS_RULE_SILENT] = "silent",
+                                        [STATS_RULE_DISABLED] = "disabled"};
+
+    return NAMED(names, state);
+}
+
+const char *stats_config_state_name(uint32_t state)
+{
+    static const char *const names[] = {
+        [STATS_CONFIG_CURRENT] = "current", [STATS_CONFIG_PENDING] = "pending", [STATS_CONFIG_INVALID] = "invalid"};
+
+    return NAMED(names, state);
+}
+
+const char *stats_seccomp_name(uint32_t mode)
+{
+    static const char *const names[] = {
+        [STATS_SECCOMP_OFF] = "off", [STATS_SECCOMP_LOG] = "log", [STATS_SECCOMP_ENFORCE] = "enforce"};
+
+    return NAMED(names, mode);
+}
+
+const char *stats_capability_name(unsigned capability, char out[STATS_CAPABILITY_MAX])
+{
+    const char *name = capng_capability_to_name(capability);
+
+    if (name)
+        snprintf(out, STATS_CAPABILITY_MAX, "cap_%s", name);
+    else
+        snprintf(out, STATS_CAPABILITY_MAX, "cap_%u", capability);
+    for (char *c = out; *c; c++)
+        *c = (char) toupper((unsigned char) *c);
+    return out;
+}
+
+const char *stats_sha256_text(const struct stats_header *h, char out[65])
+{
+    for (size_t i = 0; i < sizeof(h->sha256); i++)
+        snprintf(out + 2 * i, 3, "%02x", h->sha256[i]);
+    return out;
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// counters: the counters that layout.h declares, as tables for those that show them; and names for its enumerations.
+#ifndef MCR_STATS_COUNTERS_H
+#define MCR_STATS_COUNTERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stats/layout.h"
+
+// A uint64_t at so many bytes of the struct that it is a counter of. A table ends with a NULL name.
+struct stats_counter {
+    const char *name, *help;
+    size_t at;
+    bool drop; // counts datagrams that were not relayed
+};
+
+extern const struct stats_counter stats_interface_counters[]; // of struct stats_interface_counters
+extern const struct stats_counter stats_rule_drops[];         // of struct stats_drops
+extern const struct stats_counter stats_output_counters[];    // of struct stats_output_counters
+
+uint64_t stats_counter_value(const struct stats_counter *counter, const void *counters);
+
+// The words of DESIGN section 5; "unknown" for any other value.
+const char *stats_interface_state_name(uint32_t state);
+const char *stats_rule_state_name(uint32_t state);
+const char *stats_config_state_name(uint32_t state);
+const char *stats_seccomp_name(uint32_t mode);
+
+#define STATS_CAPABILITY_MAX 40
+
+// "CAP_NET_RAW" for 13.
+const char *stats_capability_name(unsigned capability, char out[STATS_CAPABILITY_MAX]);
+
+// 64 hexadecimal digits.
+const char *stats_sha256_text(const struct stats_header *h, char out[65]);
+
+#endif

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "stats/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "stats/text.h"
+
+#define NS_PER_S UINT64_C(1000000000)
+
+// A reload marks the old file as superseded a moment before the new one takes its name.
+#define REOPEN_TRIES 40
+#define REOPEN_NS    25000000
+
+#define BATCH_RECORDS 64
+#define BATCH_BYTES   32768
+#define READ_TRIES    10000
+
+// Always false, for the caller to return.
+static bool __attribute__((format(printf, 2, 3))) refuse(char why[STATS_WHY_MAX], const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(why, STATS_WHY_MAX, format, args);
+    va_end(args);
+    return false;
+}
+
+// --- parsing ---------------------------------------------------------------------------------------------------------
+
+// Points at into memory once the header's counts fit its size.
+static bool parse_header(struct stats_segment *at, void *memory, size_t size, char why[STATS_WHY_MAX])
+{
+    const struct stats_header *h = memory;
+
+    if (size < sizeof(*h) || h->magic != STATS_MAGIC)
+        return refuse(why, "it does not begin like one");
+    if (h->version != STATS_VERSION)
+        return refuse(why, "its layout is version %u, known here is %d: use the mcrstat that came with the running mcrd",
+                      h->version, STATS_VERSION);
+    // Bounded one by one, so that their sum cannot wrap.
+    if (h->n_interfaces > STATS_BYTES_MAX / sizeof(struct stats_interface) ||
+        h->n_rules > STATS_BYTES_MAX / sizeof(struct stats_rule) ||
+        h->n_outputs > STATS_BYTES_MAX / sizeof(struct stats_output) || h->size != size ||
+        stats_segment_size(h->n_interfaces, h->n_rules, h->n_outputs) != size)
+        return refuse(why, "%zu bytes cannot be %u interfaces, %u rules and %u outputs", size, h->n_interfaces,
+                      h->n_rules, h->n_outputs);
+    stats_segment_place(at, memory, h->n_interfaces, h->n_rules);
+    return true;
+}
+
+static bool parse_string(char *field, size_t size)
+{
+    if (!memchr(field, '\0', size))
+        return false;
+    text_repair(field);
+    return true;
+}
+
+#define STRING(field) parse_string(field, sizeof(field))
+
+static bool parse_records(const struct stats_segment *at, char why[STATS_WHY_MAX])
+{
+    struct stats_header *h = at->header;
+    uint64_t next_output = 0;
+
+    if (!STRING(h->program_version) || !STRING(h->instance) || !STRING(h->file) || !STRING(h->last_error))
+        return refuse(why, "a string of the header does not end");
+    for (uint32_t i = 0; i < h->n_interfaces; i++)
+        if (!STRING(at->interfaces[i].name))
+            return refuse(why, "the name of interface %u does not end", i);
+    for (uint32_t i = 0; i < h->n_rules; i++) {
+        struct stats_rule *r = &at->rules[i];
+        if (!STRING(r->name) || !STRING(r->note))
+            return refuse(why, "a string of rule %u does not end", i);
+        // In order and apart: together no more than there are, however many rules there be.
+        uint64_t end = (uint64_t) r->first_output + r->n_outputs;
+        if (r->first_output < next_output || end > h->n_outputs)
+            return refuse(why, "the outputs of rule %u cannot be", i);
+        next_output = end;
+    }
+    for (uint32_t i = 0; i < h->n_outputs; i++)
+        if (!STRING(at->outputs[i].to))
+            return refuse(why, "the name of output %u does not end", i);
+    return true;
+}
+
+bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[STATS_WHY_MAX])
+{
+    return parse_header(at, memory, size, why) && parse_records(at, why);
+}
+
+// --- reading ---------------------------------------------------------------------------------------------------------
+
+// The file is read, not mapped: whoever may write it may also truncate it, and a mapping would answer with SIGBUS.
+static bool read_at(int fd, void *to, size_t size, size_t offset)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = pread(fd, (char *) to + done, size - done, (off_t) (offset + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        done += (size_t) n;
+    }
+    return true;
+}
+
+// One kind of record: its size, and where its sequence number lies.
+struct kind {
+    size_t size, sequence;
+};
+
+static uint32_t sequence_of(const char *record, struct kind kind)
+{
+    uint32_t sequence;
+
+    memcpy(&sequence, record + kind.sequence, sizeof(sequence));
+    return sequence;
+}
+
+// stats_read_record() for a file: reads n records, and the sequence numbers before and after them.
+static bool read_once(int fd, char *to, size_t offset, struct kind kind, size_t n, bool *consistent)
+{
+    char other[BATCH_BYTES];
+    uint32_t before[BATCH_RECORDS];
+    size_t size = n * kind.size;
+
+    if (!read_at(fd, other, size, offset))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        before[i] = sequence_of(other + i * kind.size, kind);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (!read_at(fd, to, size, offset))
+        return false;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (!read_at(fd, other, size, offset))
+        return false;
+    *consistent = true;
+    for (size_t i = 0; i < n; i++)
+        if (before[i] & 1 || before[i] != sequence_of(other + i * kind.size, kind))
+            *consistent = false;
+    return true;
+}
+
+// False when the file ended or could not be read. Where it was written all the while, *consistent is false and the
+// last copy stays.
+static bool read_record(int fd, char *to, size_t offset, struct kind kind, bool *consistent)
+{
+    *consistent = false;
+    for (unsigned i = 0; i < READ_TRIES && !*consistent; i++)
+        if (!read_once(fd, to, offset, kind, 1, consistent))
+            return false;
+    return true;
+}
+
+static bool read_records(int fd, const struct stats_segment *at, void *first, size_t n, struct kind kind)
+{
+    size_t in_batch = BATCH_BYTES / kind.size < BATCH_RECORDS ? BATCH_BYTES / kind.size : BATCH_RECORDS;
+    size_t offset = (size_t) ((char *) first - (char *) at->header);
+    bool consistent;
+
+    for (size_t i = 0, count; i < n; i += count) {
+        char *to = (char *) first + i * kind.size;
+        count = n - i < in_batch ? n - i : in_batch;
+        if (!read_once(fd, to, offset + i * kind.size, kind, count, &consistent))
+            return false;
+        // Something in it changed: one by one, which takes less time than the relay from one change to the next.
+        for (size_t j = 0; !consistent && j < count; j++) {
+            bool one;
+            if (!read_record(fd, to + j * kind.size, offset + (i + j) * kind.size, kind, &one) || !one)
+                return false;
+        }
+    }
+    return true;
+}
+
+#define KIND(type) ((struct kind){sizeof(struct type), offsetof(struct type, sequence)})
+
+_Static_assert(sizeof(struct stats_header) <= BATCH_BYTES, "a record fits the buffer");
+
+// --- the daemon ------------------------------------------------------------------------------------------------------
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec;
+}
+
+// The relay holds a write lock for as long as it lives. Asked for as a reader: a read lock, which anyone may take who
+// may read the file, says nothing.
+static bool writer_lives(int fd)
+{
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
+}
+
+static bool daemon_gone(const struct stats_snapshot *s, char why[STATS_WHY_MAX])
+{
+    const struct stats_header *h = s->at.header;
+    char time[TEXT_NUMBER_MAX];
+
+    text_time(time, s->realtime_ns - stats_age_ms(s, h->heartbeat_ns) * 1000000);
+    return refuse(why,
+                  "no daemon: mcrd (pid %u) %s; last statistics from %s; \"systemctl start mcr\" starts it, "
+                  "\"journalctl -u mcr\" tells more",
+                  h->pid, h->state == STATS_STOPPED ? "was stopped" : "has ended without being stopped", time);
+}
+
+// Opens path, and sees to its being a file that may be read without waiting.
+static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+
+    if (fd < 0) {
+        if (errno == ENOENT)
+            refuse(why, "no daemon: %s does not exist; see \"systemctl status mcr\", or name the stats_file of its "
+                        "config with --stats", path);
+        else if (errno == ELOOP)
+            refuse(why, "%s is a symbolic link, which is not followed: name the file itself with --stats", path);
+        else
+            refuse(why, "%s cannot be opened: %s", path, strerror(errno));
+        return -1;
+    }
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        refuse(why, "%s is no regular file: name the stats_file of mcrd's config with --stats", path);
+    } else if (st.st_size < (off_t) sizeof(struct stats_header) || st.st_size > (off_t) STATS_BYTES_MAX) {
+        refuse(why, "%s is not the statistics of mcrd: %lld bytes are too %s; name the stats_file of its config with "
+                    "--stats", path, (long long) st.st_size, st.st_size > (off_t) STATS_BYTES_MAX ? "many" : "few");
+    } else {
+        *size = (size_t) st.st_size;
+        return fd;
+    }
+    close(fd);
+    return -1;
+}
+
+static bool malformed(const char *path, char why[STATS_WHY_MAX])
+{
+    char what[STATS_WHY_MAX];
+
+    memcpy(what, why, sizeof(what));
+    return refuse(why, "%s is not the statistics of mcrd, or damaged: %s", path, what);
+}
+
+// Reads the open file into s->memory, which has the room. *superseded tells that another has, or will have, its name.
+static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char *path, bool *superseded,
+                      char why[STATS_WHY_MAX])
+{
+    struct stats_header *h = s->memory;
+    bool consistent;
+
+    if (!read_record(fd, s->memory, 0, KIND(stats_header), &consistent))
+        return refuse(why, "%s cannot be read: it ended early", path);
+    if (!parse_header(&s->at, s->memory, size, why))
+        return malformed(path, why);
+    s->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+    s->realtime_ns = clock_ns(CLOCK_REALTIME);
+    *superseded = h->state == STATS_SUPERSEDED;
+    if (*superseded)
+        return refuse(why,
+                      "%s is from before the last reload and was not replaced: \"journalctl -u mcr\" tells why "
+                      "(event statistics); restart mcrd",
+                      path);
+    if (h->state == STATS_STOPPED || !writer_lives(fd))
+        return daemon_gone(s, why);
+    if (h->state != STATS_LIVE)
+        return refuse(why, "mcrd does not use %s yet: try again", path);
+    if (!consistent || !read_records(fd, &s->at, s->at.interfaces, h->n_interfaces, KIND(stats_interface)) ||
+        !read_records(fd, &s->at, s->at.rules, h->n_rules, KIND(stats_rule)) ||
+        !read_records(fd, &s->at, s->at.outputs, h->n_outputs, KIND(stats_output)))
+        return refuse(why, "%s cannot be read: it %s: try again", path,
+                      errno == 0 ? "ended early, or changes all the time" : strerror(errno));
+    if (!parse_records(&s->at, why))
+        return malformed(path, why);
+    s->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+    s->realtime_ns = clock_ns(CLOCK_REALTIME);
+    return true;
+}
+
+static bool take(struct stats_snapshot *s, const char *path, bool *superseded, char why[STATS_WHY_MAX])
+{
+    size_t size;
+    int fd = open_file(path, &size, why);
+    bool ok = false;
+
+    *s = (struct stats_snapshot){.memory = NULL};
+    *superseded = false;
+    if (fd < 0)
+        return false;
+    s->memory = malloc(size);
+    if (!s->memory)
+        refuse(why, "no memory for the %zu bytes of %s", size, path);
+    else
+        ok = take_open(s, fd, size, path, superseded, why);
+    if (!ok)
+        stats_snapshot_free(s);
+    close(fd);
+    return ok;
+}
+
+bool stats_snapshot_take(struct stats_snapshot *s, const char *path, char why[STATS_WHY_MAX])
+{
+    static const struct timespec pause = {.tv_nsec = REOPEN_NS};
+    bool superseded, ok = take(s, path, &superseded, why);
+
+    for (unsigned i = 0; superseded && i < REOPEN_TRIES; i++) {
+        nanosleep(&pause, NULL);
+        ok = take(s, path, &superseded, why);
+    }
+    return ok;
+}
+
+void stats_snapshot_free(struct stats_snapshot *s)
+{
+    free(s->memory);
+    *s = (struct stats_snapshot){.memory = NULL};
+}
+
+uint64_t stats_age_ms(const struct stats_snapshot *s, uint64_t monotonic_ns)
+{
+    return monotonic_ns < s->monotonic_ns ? (s->monotonic_ns - monotonic_ns) / 1000000 : 0;
+}
+
+uint64_t stats_age_s(const struct stats_snapshot *s, uint64_t realtime_ns)
+{
+    return realtime_ns < s->realtime_ns ? (s->realtime_ns - realtime_ns) / NS_PER_S : 0;
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// reader: a checked copy of the statistics that a running mcrd publishes. Every byte of the file is taken as hostile.
+#ifndef MCR_STATS_READER_H
+#define MCR_STATS_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stats/segment.h"
+
+#define STATS_DEFAULT_PATH "/run/mcr/stats"
+#define STATS_WHY_MAX      1024
+
+// The most that a reader takes in. Tables within their bounds (table/layout.h) need 14 MB.
+#define STATS_BYTES_MAX (64u << 20)
+
+// A copy in memory of the caller's, which stats_snapshot_free() gives back.
+struct stats_snapshot {
+    struct stats_segment at; // checked, see stats_parse()
+    void *memory;
+    uint64_t monotonic_ns, realtime_ns; // when it was taken
+};
+
+// Pure: checks the size bytes at memory, aligned for a uint64_t, and points at into them. Afterwards the counts of the
+// header fit, every string ends within its field and is UTF-8 (what was not is replaced by '?'), and the outputs of
+// each rule lie within the array, after those of the rules before. Enumerations and counters may have any value.
+// False, with what is wrong in why, otherwise.
+bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[STATS_WHY_MAX]);
+
+// Takes a snapshot of the file at path, each record of it consistent. False, with what is the matter and what to do
+// about it in why, when there is no running daemon behind it or it cannot be read; *s holds nothing then.
+bool stats_snapshot_take(struct stats_snapshot *s, const char *path, char why[STATS_WHY_MAX]);
+
+// Gives its memory back; harmless on one that holds nothing.
+void stats_snapshot_free(struct stats_snapshot *s);
+
+// Ages at the moment of the snapshot: milliseconds since a CLOCK_MONOTONIC time, seconds since a CLOCK_REALTIME one;
+// 0 for what lies ahead.
+uint64_t stats_age_ms(const struct stats_snapshot *s, uint64_t monotonic_ns);
+uint64_t stats_age_s(const struct stats_snapshot *s, uint64_t realtime_ns);
+
+#endif

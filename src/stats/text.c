@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "stats/text.h"
+
+#include <inttypes.h>
+#include <langinfo.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <wchar.h>
+
+// --- UTF-8 -----------------------------------------------------------------------------------------------------------
+
+// Bytes of the character at text, 0 when there is none; text ends in a NUL, which is no continuation.
+static size_t decode(const char *text, uint32_t *character)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *s = (const unsigned char *) text;
+    size_t length = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
+
+    if (length == 0)
+        return 0;
+    *character = length == 1 ? s[0] : s[0] & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if (s[i] >> 6 != 2)
+            return 0;
+        *character = *character << 6 | (s[i] & 0x3fu);
+    }
+    bool surrogate = *character >= 0xd800 && *character <= 0xdfff;
+    return *character < least[length] || *character > 0x10ffff || surrogate ? 0 : length;
+}
+
+void text_repair(char *text)
+{
+    uint32_t character;
+
+    while (*text) {
+        size_t length = decode(text, &character);
+        if (length == 0)
+            *text = '?';
+        text += length ? length : 1;
+    }
+}
+
+// Invisible, or changing the direction of what follows: a name could pass for another.
+static bool deceives(uint32_t c)
+{
+    return (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff;
+}
+
+// Columns of a character that may be shown, or -1.
+static int width_of(uint32_t c, bool utf8)
+{
+    if (c < 0x80)
+        return c >= 0x20 && c != 0x7f ? 1 : -1;
+    return utf8 && !deceives(c) ? wcwidth((wchar_t) c) : -1;
+}
+
+int text_show(char *out, size_t size, const char *text, int columns)
+{
+    bool utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    const char *ellipsis = utf8 ? "\u2026" : "~";
+    size_t used = 0, used_before_ellipsis = 0;
+    int taken = 0, taken_before_ellipsis = 0;
+
+    while (*text) {
+        uint32_t c;
+        size_t length = decode(text, &c);
+        int width = length ? width_of(c, utf8) : -1;
+        const char *from = width < 0 ? "?" : text;
+        size_t bytes = width < 0 ? 1 : length;
+        if (taken + 1 <= columns && used + strlen(ellipsis) < size) {
+            used_before_ellipsis = used;
+            taken_before_ellipsis = taken;
+        }
+        if (taken + (width < 0 ? 1 : width) > columns || used + bytes >= size) {
+            used = used_before_ellipsis;
+            taken = taken_before_ellipsis;
+            if (taken < columns && used + strlen(ellipsis) < size) {
+                memcpy(out + used, ellipsis, strlen(ellipsis));
+                used += strlen(ellipsis);
+                taken++;
+            }
+            break;
+        }
+        memcpy(out + used, from, bytes);
+        used += bytes;
+        taken += width < 0 ? 1 : width;
+        text += length ? length : 1;
+    }
+    out[used] = '\0';
+    return taken;
+}
+
+// --- numbers ---------------------------------------------------------------------------------------------------------
+
+const char *text_scaled(char out[TEXT_NUMBER_MAX], double value, const char *unit)
+{
+    static const char prefixes[] = " kMGTPE";
+    size_t i = 0;
+
+    while (value >= 999.5 && i + 2 < sizeof(prefixes)) {
+        value /= 1000;
+        i++;
+    }
+    // Digits after the point only where they say something.
+    int places = value >= 99.95 || (i == 0 && value == (double) (uint64_t) value) ? 0 : value >= 9.995 ? 1 : 2;
+    const char prefix[] = {prefixes[i], '\0'};
+    snprintf(out, TEXT_NUMBER_MAX, "%.*f%s%s%s", places, value, i > 0 || *unit ? " " : "", i > 0 ? prefix : "", unit);
+    return out;
+}
+
+const char *text_count(char out[TEXT_NUMBER_MAX], uint64_t value, int width)
+{
+    char digits[TEXT_NUMBER_MAX];
+    int n = snprintf(digits, sizeof(digits), "%" PRIu64, value), used = 0;
+
+    if (n + (n - 1) / 3 > width)
+        return text_scaled(out, (double) value, "");
+    for (int i = 0; i < n; i++) {
+        if (i > 0 && (n - i) % 3 == 0)
+            out[used++] = ',';
+        out[used++] = digits[i];
+    }
+    out[used] = '\0';
+    return out;
+}
+
+const char *text_age(char out[TEXT_NUMBER_MAX], uint64_t ms)
+{
+    static const struct {
+        uint64_t ms;
+        const char *unit;
+    } units[] = {{86400000, "d"}, {3600000, "h"}, {60000, "min"}, {1000, "s"}, {1, "ms"}};
+    size_t i = 0;
+
+    // Of hours and minutes at least two, so that the figure says enough.
+    while (i < 4 && ms < units[i].ms * (units[i].ms > 1000 ? 2 : 1))
+        i++;
+    if (i == 3 && ms < 10000)
+        snprintf(out, TEXT_NUMBER_MAX, "%.1f s", (double) (ms / 100) / 10);
+    else
+        snprintf(out, TEXT_NUMBER_MAX, "%" PRIu64 " %s", ms / units[i].ms, units[i].unit);
+    return out;
+}
+
+const char *text_duration(char out[TEXT_NUMBER_MAX], uint64_t seconds)
+{
+    uint64_t days = seconds / 86400;
+    int n = days ? snprintf(out, TEXT_NUMBER_MAX, "%" PRIu64 " d ", days) : 0;
+
+    snprintf(out + n, TEXT_NUMBER_MAX - (size_t) n, "%02u:%02u:%02u", (unsigned) (seconds / 3600 % 24),
+             (unsigned) (seconds / 60 % 60), (unsigned) (seconds % 60));
+    return out;
+}
+
+const char *text_time(char out[TEXT_NUMBER_MAX], uint64_t realtime_ns)
+{
+    time_t seconds = (time_t) (realtime_ns / 1000000000u);
+    struct tm t;
+
+    if (!gmtime_r(&seconds, &t) || strftime(out, TEXT_NUMBER_MAX, "%Y-%m-%dT%H:%M:%SZ", &t) == 0)
+        snprintf(out, TEXT_NUMBER_MAX, "?");
+    return out;
+}
