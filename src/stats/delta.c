@@ -6,11 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+// More than the records of one kind that a config file may have side by side: bounds the time that a hostile
+// segment can cost.
+#define FIND_MAX 10000
+
 // Index of the record called name in n records of size bytes, from hint on and round: where nothing was added or
 // removed, at once.
 static uint32_t find(const char *name, const char *names, size_t size, uint32_t n, uint32_t hint)
 {
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n && i < FIND_MAX; i++) {
         uint32_t at = (uint32_t) (((uint64_t) hint + i) % n);
         if (strcmp(names + at * size, name) == 0)
             return at;

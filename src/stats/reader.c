@@ -14,12 +14,16 @@
 #include <unistd.h>
 
 #include "stats/text.h"
+#include "table/layout.h"
 
 #define NS_PER_S UINT64_C(1000000000)
 
 // A reload marks the old file as superseded a moment before the new one takes its name.
 #define REOPEN_TRIES 40
 #define REOPEN_NS    25000000
+
+// Well above what TABLE_*_MAX records need.
+#define BYTES_MAX (64u << 20)
 
 #define BATCH_RECORDS 64
 #define BATCH_BYTES   32768
@@ -48,10 +52,9 @@ static bool parse_header(struct stats_segment *at, void *memory, size_t size, ch
     if (h->version != STATS_VERSION)
         return refuse(why, "its layout is version %u, known here is %d: use the mcrstat that came with the running mcrd",
                       h->version, STATS_VERSION);
-    // Bounded one by one, so that their sum cannot wrap.
-    if (h->n_interfaces > STATS_BYTES_MAX / sizeof(struct stats_interface) ||
-        h->n_rules > STATS_BYTES_MAX / sizeof(struct stats_rule) ||
-        h->n_outputs > STATS_BYTES_MAX / sizeof(struct stats_output) || h->size != size ||
+    // Bounded first, so that their sum cannot wrap.
+    if (h->n_interfaces > TABLE_INTERFACES_MAX || h->n_rules > TABLE_RULES_MAX || h->n_outputs > TABLE_OUTPUTS_MAX ||
+        h->size != size ||
         stats_segment_size(h->n_interfaces, h->n_rules, h->n_outputs) != size)
         return refuse(why, "%zu bytes cannot be %u interfaces, %u rules and %u outputs", size, h->n_interfaces,
                       h->n_rules, h->n_outputs);
@@ -238,9 +241,9 @@ static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
     }
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         refuse(why, "%s is no regular file: name the stats_file of mcrd's config with --stats", path);
-    } else if (st.st_size < (off_t) sizeof(struct stats_header) || st.st_size > (off_t) STATS_BYTES_MAX) {
+    } else if (st.st_size < (off_t) sizeof(struct stats_header) || st.st_size > (off_t) BYTES_MAX) {
         refuse(why, "%s is not the statistics of mcrd: %lld bytes are too %s; name the stats_file of its config with "
-                    "--stats", path, (long long) st.st_size, st.st_size > (off_t) STATS_BYTES_MAX ? "many" : "few");
+                    "--stats", path, (long long) st.st_size, st.st_size > (off_t) BYTES_MAX ? "many" : "few");
     } else {
         *size = (size_t) st.st_size;
         return fd;
@@ -265,7 +268,7 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
     bool consistent;
 
     if (!read_record(fd, s->memory, 0, KIND(stats_header), &consistent))
-        return refuse(why, "%s cannot be read: it ended early", path);
+        return refuse(why, "%s cannot be read: it was cut: try again", path);
     if (!parse_header(&s->at, s->memory, size, why))
         return malformed(path, why);
     s->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
@@ -283,8 +286,7 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
     if (!consistent || !read_records(fd, &s->at, s->at.interfaces, h->n_interfaces, KIND(stats_interface)) ||
         !read_records(fd, &s->at, s->at.rules, h->n_rules, KIND(stats_rule)) ||
         !read_records(fd, &s->at, s->at.outputs, h->n_outputs, KIND(stats_output)))
-        return refuse(why, "%s cannot be read: it %s: try again", path,
-                      errno == 0 ? "ended early, or changes all the time" : strerror(errno));
+        return refuse(why, "%s cannot be read: it was cut, or changes all the time: try again", path);
     if (!parse_records(&s->at, why))
         return malformed(path, why);
     s->monotonic_ns = clock_ns(CLOCK_MONOTONIC);

@@ -12,9 +12,6 @@
 #define STATS_DEFAULT_PATH "/run/mcr/stats"
 #define STATS_WHY_MAX      1024
 
-// The most that a reader takes in. Tables within their bounds (table/layout.h) need 14 MB.
-#define STATS_BYTES_MAX (64u << 20)
-
 // A copy in memory of the caller's, which stats_snapshot_free() gives back.
 struct stats_snapshot {
     struct stats_segment at; // checked, see stats_parse()

@@ -7,12 +7,8 @@ a raw AF_PACKET capture, a plain socket). Only then it is compared with the daem
 Nothing of the machine is touched: the test itself moves into a network namespace of its own first. Nothing is left
 behind, not even when the test is killed: see Guardian.
 """
-import atexit
-import collections
 import contextlib
 import ctypes
-import errno
-import fcntl
 import grp
 import json
 import os
@@ -469,7 +465,7 @@ class Mcrd:
             for name, expected in (("CapEff", kept), ("CapPrm", kept), ("CapInh", 0), ("CapAmb", 0), ("CapBnd", 0)):
                 equal(f"{int(status[name], 16):x}", f"{expected:x}", f"{who}: {name}")
             uid = pwd.getpwnam(USER).pw_uid
-            equal(status["Uid"].split(), [str(_in_parent_map(uid))] * 4, f"{who}: Uid")
+            equal(status["Uid"].split(), [str(uid)] * 4, f"{who}: Uid")
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -589,11 +585,6 @@ def _child_of(parent):
         if status and status["PPid"] == str(parent):
             return int(name)
     return None
-
-
-def _in_parent_map(uid):
-    """/proc shows ids as the reader's user namespace sees them: as they are."""
-    return uid
 
 
 # --- mcrgen ----------------------------------------------------------------------------------------------------------
@@ -823,10 +814,10 @@ class Capture:
             vlan, unfinished = None, False
             for level, kind, value in extra:
                 if level == SOL_PACKET and kind == PACKET_AUXDATA:
-                    status, _, _, _, _, tci, _ = struct.unpack("IIIHHHH", value)
+                    status, _, _, _, _, tci, _ = struct.unpack("=IIIHHHH", value)
                     vlan = tci if status & TP_STATUS_VLAN_VALID else None
                     unfinished = bool(status & TP_STATUS_CSUMNOTREADY)
-            _, gso_type, _, gso_size, _, _ = struct.unpack_from("<BBHHHH", data)
+            _, gso_type, _, gso_size, _, _ = struct.unpack_from("=BBHHHH", data)
             self.frames.append(Frame(data[10:], vlan, address[2] == PACKET_OUTGOING, unfinished,
                                      gso_size if gso_type == VIRTIO_NET_HDR_GSO_UDP_L4 else 0))
 

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// show: a snapshot of the statistics as JSON, as a table, or again and again.
+#ifndef MCR_STATS_SHOW_H
+#define MCR_STATS_SHOW_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "stats/delta.h"
+#include "stats/reader.h"
+
+#define SHOW_COLUMNS 80 // of a table that goes to no terminal, and the least that one is made for
+
+// Whether everything was written to `to`.
+bool show_json(const struct stats_snapshot *s, FILE *to, bool one_line);
+
+struct show_style {
+    int columns; // SHOW_COLUMNS or more
+    bool colour;
+};
+
+// With d, rates since the snapshot before it in place of bytes; changes without it (NULL on the first one) show none.
+struct show_view {
+    const struct stats_snapshot *now;
+    const struct stats_delta *d;
+    bool rates;
+};
+
+void show_table(const struct show_view *v, const struct show_style *style, FILE *to);
+
+// What the terminal behind fd, if it is one, can show.
+struct show_style show_style_of(int fd);
+
+// Shows the table (or, with json, one object a line) at once and then each interval until a signal or the key q.
+// On a terminal the table is redrawn in place and outlasts a daemon that goes; elsewhere that ends it. Returns the
+// exit status; why, for stderr, is empty unless there is something to tell.
+int show_watch(const char *path, double seconds, bool json, char why[STATS_WHY_MAX]);
+
+#endif

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "stats/show.h"
+
+#include <jansson.h>
+
+#include "stats/counters.h"
+#include "stats/text.h"
+
+// A value that could not be made (no memory) must not be left out in silence: every put tells.
+static bool put(json_t *object, const char *key, json_t *value)
+{
+    return json_object_set_new(object, key, value) == 0;
+}
+
+// What no signed number can hold, no counter reaches.
+static json_t *number(uint64_t value)
+{
+    return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t) value);
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return *text ? json_string(text) : json_null();
+}
+
+static bool put_counters(json_t *object, const struct stats_counter *table, const void *counters)
+{
+    bool ok = true;
+
+    for (const struct stats_counter *c = table; c->name; c++)
+        ok &= put(object, c->name, number(stats_counter_value(c, counters)));
+    return ok;
+}
+
+// Each of these consumes nothing and adds one member to `to`; they return whether all went well.
+
+static bool put_config(json_t *to, const struct stats_header *h)
+{
+    json_t *o = json_object();
+    char sha256[65], loaded[TEXT_NUMBER_MAX];
+
+    bool ok = put(o, "file", json_string(h->file));
+    ok &= put(o, "sha256", json_string(stats_sha256_text(h, sha256)));
+    ok &= put(o, "loaded_at", json_string(text_time(loaded, h->loaded_ns)));
+    ok &= put(o, "state", json_string(stats_config_state_name(h->config_state)));
+    ok &= put(o, "last_error", text_or_null(h->last_error));
+    return put(to, "config", o) && ok;
+}
+
+static bool put_sandbox(json_t *to, const struct stats_header *h)
+{
+    json_t *o = json_object(), *capabilities = json_array();
+    char name[STATS_CAPABILITY_MAX];
+    bool ok = true;
+
+    for (unsigned i = 0; i < 64; i++)
+        if (h->capabilities >> i & 1)
+            ok &= json_array_append_new(capabilities, json_string(stats_capability_name(i, name))) == 0;
+    ok &= put(o, "capabilities", capabilities);
+    ok &= put(o, "seccomp", json_string(stats_seccomp_name(h->seccomp)));
+    ok &= put(o, "landlock", number(h->landlock));
+    return put(to, "sandbox", o) && ok;
+}
+
+static bool add_interface(json_t *to, const struct stats_interface *i)
+{
+    json_t *o = json_object();
+
+    bool ok = put(o, "name", json_string(i->name));
+    ok &= put(o, "state", json_string(stats_interface_state_name(i->state)));
+    ok &= put_counters(o, stats_interface_counters, &i->counters);
+    return json_array_append_new(to, o) == 0 && ok;
+}
+
+static bool add_output(json_t *to, const struct stats_output *output)
+{
+    json_t *o = json_object();
+
+    bool ok = put(o, "to", json_string(output->to));
+    ok &= put_counters(o, stats_output_counters, &output->counters);
+    return json_array_append_new(to, o) == 0 && ok;
+}
+
+static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)
+{
+    const struct stats_rule_counters *c = &r->counters;
+    json_t *o = json_object(), *drops = json_object(), *outputs = json_array();
+
+    bool ok = put(o, "name", json_string(r->name));
+    ok &= put(o, "note", text_or_null(r->note));
+    ok &= put(o, "state", json_string(stats_rule_state_name(r->state)));
+    ok &= put(o, "packets", number(c->packets));
+    ok &= put(o, "bytes", number(c->bytes));
+    ok &= put(o, "last_packet_ms", c->last_packet_ns ? number(stats_age_ms(s, c->last_packet_ns)) : json_null());
+    ok &= put_counters(drops, stats_rule_drops, &c->drops);
+    ok &= put(o, "drops", drops);
+    for (uint32_t i = 0; i < r->n_outputs; i++)
+        ok &= add_output(outputs, &s->at.outputs[r->first_output + i]);
+    ok &= put(o, "outputs", outputs);
+    return json_array_append_new(to, o) == 0 && ok;
+}
+
+static bool put_everything(json_t *root, const struct stats_snapshot *s)
+{
+    const struct stats_header *h = s->at.header;
+    json_t *interfaces = json_array(), *rules = json_array();
+
+    bool ok = put(root, "instance", text_or_null(h->instance));
+    ok &= put(root, "pid", number(h->pid));
+    ok &= put(root, "version", json_string(h->program_version));
+    ok &= put(root, "generation", number(h->generation));
+    ok &= put_config(root, h);
+    ok &= put(root, "uptime_s", number(stats_age_s(s, h->started_ns)));
+    ok &= put_sandbox(root, h);
+    ok &= put(root, "broker", json_string(h->broker_alive ? "alive" : "gone"));
+    ok &= put(root, "heartbeat_ms", number(stats_age_ms(s, h->heartbeat_ns)));
+    for (uint32_t i = 0; i < h->n_interfaces; i++)
+        ok &= add_interface(interfaces, &s->at.interfaces[i]);
+    ok &= put(root, "interfaces", interfaces);
+    for (uint32_t i = 0; i < h->n_rules; i++)
+        ok &= add_rule(rules, s, &s->at.rules[i]);
+    return put(root, "rules", rules) && ok;
+}
+
+bool show_json(const struct stats_snapshot *s, FILE *to, bool one_line)
+{
+    json_t *root = json_object();
+    bool ok = put_everything(root, s) &&
+              json_dumpf(root, to, JSON_PRESERVE_ORDER | (one_line ? JSON_COMPACT : JSON_INDENT(2))) == 0;
+
+    json_decref(root);
+    fputc('\n', to);
+    return fflush(to) == 0 && ok;
+}
