@@ -28,6 +28,9 @@ struct show_view {
 
 void show_table(const struct show_view *v, const struct show_style *style, FILE *to);
 
+// Text in as many lines as it takes.
+void show_notice(const char *text, const struct show_style *style, FILE *to);
+
 // What the terminal behind fd, if it is one, can show.
 struct show_style show_style_of(int fd);
 

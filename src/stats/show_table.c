@@ -51,13 +51,21 @@ static void painted(const struct page *p, enum paint how, const char *text)
         paint(p, PLAIN);
 }
 
-// Text from the segment, cut to width and filled up with blanks.
-static void cell(const struct page *p, enum paint how, const char *text, int width)
+// Text from the segment, cut to width. Returns the columns that it takes.
+static int cut(const struct page *p, enum paint how, const char *text, int width)
 {
     char shown[1024];
     int taken = text_show(shown, sizeof(shown), text, width);
 
     painted(p, how, shown);
+    return taken;
+}
+
+// The same, filled up with blanks.
+static void cell(const struct page *p, enum paint how, const char *text, int width)
+{
+    int taken = cut(p, how, text, width);
+
     fprintf(p->to, "%*s", width - taken, "");
 }
 
@@ -111,15 +119,13 @@ static void show_daemon(const struct page *p)
 {
     const struct stats_snapshot *s = p->view->now;
     const struct stats_header *h = s->at.header;
-    char shown[128], time[TEXT_NUMBER_MAX];
+    char time[TEXT_NUMBER_MAX];
 
-    text_show(shown, 32, h->program_version, 16);
     fputs("mcrd ", p->to);
-    painted(p, BOLD, shown);
+    cut(p, BOLD, h->program_version, 16);
     if (h->instance[0]) {
-        text_show(shown, sizeof(shown), h->instance, 32);
         fputs("  ", p->to);
-        painted(p, BOLD, shown);
+        cut(p, BOLD, h->instance, 24);
     }
     fprintf(p->to, "  pid %u  up %s\n", h->pid, text_duration(time, stats_age_s(s, h->started_ns)));
     uint64_t silent = stats_age_ms(s, h->heartbeat_ns);
@@ -141,7 +147,7 @@ static void show_config(const struct page *p)
     char sha256[65], time[TEXT_NUMBER_MAX];
 
     label(p, "config");
-    cell(p, PLAIN, h->file, p->style.columns - LABEL);
+    cut(p, PLAIN, h->file, p->style.columns - LABEL);
     fputc('\n', p->to);
     label(p, "");
     painted(p, how, stats_config_state_name(h->config_state));
@@ -313,10 +319,8 @@ static void show_rule(const struct page *p, uint32_t index)
     right(p, c->last_packet_ns ? text_age(age, stats_age_ms(p->view->now, c->last_packet_ns)) : "never", LAST);
     fputc('\n', p->to);
     if (r->note[0]) {
-        char shown[1024];
-        text_show(shown, sizeof(shown), r->note, p->style.columns - 2);
         fputs("  ", p->to);
-        painted(p, DIM, shown);
+        cut(p, DIM, r->note, p->style.columns - 2);
         fputc('\n', p->to);
     }
     show_drops(p, stats_rule_drops, &c->drops, before ? &before->counters.drops : NULL, 2);
@@ -344,6 +348,15 @@ void show_table(const struct show_view *v, const struct show_style *style, FILE 
         show_rule(&p, i);
     if (h->n_rules == 0)
         fputs("none: nothing is relayed\n", to);
+}
+
+void show_notice(const char *text, const struct show_style *style, FILE *to)
+{
+    struct page p = {.to = to, .style = *style};
+    struct flow f = {.page = &p};
+
+    flow_text(&f, BAD, text);
+    fputc('\n', to);
 }
 
 struct show_style show_style_of(int fd)

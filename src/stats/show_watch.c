@@ -128,8 +128,11 @@ static void draw_screen(const struct watch *w)
 
     if (!memory)
         return;
-    if (*w->why)
-        fprintf(memory, "%s\n\n", w->why);
+    if (*w->why) {
+        struct show_style style = show_style_of(STDOUT_FILENO);
+        show_notice(w->why, &style, memory);
+        fputc('\n', memory);
+    }
     write_table(w, memory);
     if (fclose(memory) != 0) {
         free(text);
@@ -149,12 +152,13 @@ static void draw_screen(const struct watch *w)
     free(text);
 }
 
-static void show(const struct watch *w)
+// Whether it was written.
+static bool show(const struct watch *w)
 {
     char time[TEXT_NUMBER_MAX];
 
     if (w->json) {
-        show_json(&w->now, stdout, true);
+        return show_json(&w->now, stdout, true);
     } else if (w->screen) {
         draw_screen(w);
     } else {
@@ -162,6 +166,7 @@ static void show(const struct watch *w)
         write_table(w, stdout);
         fputc('\n', stdout);
     }
+    return fflush(stdout) == 0 && !ferror(stdout);
 }
 
 // --- the loop --------------------------------------------------------------------------------------------------------
@@ -232,18 +237,15 @@ static bool advance(struct watch *w)
     return true;
 }
 
-// Whether it ended as it was asked to.
+// Goes on from the first snapshot. Whether it ended as it was asked to.
 static bool run(struct watch *w)
 {
     struct timespec next, now;
 
     clock_gettime(CLOCK_MONOTONIC, &next);
-    while (!stopped) {
-        if (!advance(w) && !w->screen)
-            return false;
-        show(w);
-        if (fflush(stdout) != 0 || ferror(stdout)) {
-            snprintf(w->why, STATS_WHY_MAX, "cannot write to the standard output: %s", strerror(errno));
+    for (;;) {
+        if (!show(w)) {
+            snprintf(w->why, STATS_WHY_MAX, "cannot write to the standard output");
             return false;
         }
         add(&next, w->seconds);
@@ -251,8 +253,11 @@ static bool run(struct watch *w)
         if (now.tv_sec > next.tv_sec + 1)
             next = now; // was suspended: what was missed is not made up for
         wait_until(w, &next);
+        if (stopped)
+            return true;
+        if (!advance(w) && !w->screen)
+            return false;
     }
-    return true;
 }
 
 int show_watch(const char *path, double seconds, bool json, char why[STATS_WHY_MAX])
@@ -263,7 +268,6 @@ int show_watch(const char *path, double seconds, bool json, char why[STATS_WHY_M
     // A daemon that is not there at the start is more likely a wrong path than one to wait for.
     if (!stats_snapshot_take(&w.now, path, why))
         return EXIT_FAILURE;
-    stats_snapshot_free(&w.now);
     *why = '\0';
     w.screen = !json && isatty(STDOUT_FILENO);
     begin_signals(&w);

@@ -926,7 +926,7 @@ def _tcpdump_again(t):
         real_enter(daemon)
         log = os.path.join(daemon.config.directory, "tcpdump.log")
         with open(log, "wb") as f:
-            p = start_process(["tcpdump", "-Z", "root", "-l", "-n", "-e", "-vv", "-c", "200", "-i", "any", "udp or vlan or igmp"],
+            p = start_process(["tcpdump", "-Z", "root", "-l", "-n", "-e", "-vv", "-c", "200", "-i", "any", "udp or igmp or icmp"],
                               daemon.node, stdout=f, stderr=subprocess.STDOUT)
         captures.append(log)
         with contextlib.suppress(Failure):
