@@ -63,6 +63,7 @@ struct stats_output_counters {
 enum stats_interface_state { STATS_INTERFACE_UP, STATS_INTERFACE_DOWN, STATS_INTERFACE_MISSING };
 enum stats_rule_state { STATS_RULE_ACTIVE, STATS_RULE_WAITING, STATS_RULE_SILENT, STATS_RULE_DISABLED };
 enum stats_config_state { STATS_CONFIG_CURRENT, STATS_CONFIG_PENDING, STATS_CONFIG_INVALID };
+enum stats_verdict { STATS_VERDICT_NONE, STATS_VERDICT_ACCEPTED, STATS_VERDICT_REFUSED };
 enum stats_segment_state { STATS_PREPARED, STATS_LIVE, STATS_SUPERSEDED, STATS_STOPPED };
 enum stats_seccomp { STATS_SECCOMP_OFF, STATS_SECCOMP_LOG, STATS_SECCOMP_ENFORCE };
 
@@ -94,7 +95,8 @@ struct stats_header {
     uint32_t version;
     uint32_t size; // bytes, of the whole segment
     uint32_t n_interfaces, n_rules, n_outputs;
-    uint32_t state; // enum stats_segment_state
+    uint32_t state; // enum stats_verdict { STATS_VERDICT_NONE, STATS_VERDICT_ACCEPTED, STATS_VERDICT_REFUSED };
+enum stats_segment_state
     char program_version[32];
     char instance[64];
     char file[512]; // the config file's path
@@ -109,7 +111,14 @@ struct stats_header {
     uint64_t capabilities;          // of the relay, effective or permitted, as the kernel reports them
     uint32_t landlock;              // ABI in force, 0: none
     uint32_t broker_alive;
-    char last_error[512]; // why the last load was refused; empty: it was not
+    uint8_t disk_sha256[32]; // of the file as it lies on disk now; zero: it cannot be read
+    // mcrd --reload remembers asked, sends SIGHUP, and waits until answered exceeds what it remembers.
+    uint64_t asked;    // how often a load was asked for by signal
+    uint64_t answered; // what asked was when the load began whose verdict stands here
+    uint32_t verdict;  // enum stats_verdict
+    uint32_t reserved;
+    char refusal[512];    // why the last load was refused; empty: it was not
+    char disk_error[512]; // the first error of the file on disk; empty: it is valid
 };
 
 #endif
