@@ -16,8 +16,10 @@
 #include <unistd.h>
 
 #include "broker/compile.h"
+#include "broker/running.h"
 #include "broker/sockets.h"
 #include "broker/statistics.h"
+#include "broker/watch.h"
 #include "config/load.h"
 #include "handover/handover.h"
 #include "log/log.h"
@@ -30,9 +32,18 @@ struct broker {
     // Fixed at the start: what the process has become, and where others look for its statistics.
     char user[32], group[32], stats_file[108];
     struct sockets *sockets;
-    struct compiled running; // the table in force; bytes is NULL before the first
+    struct watch watch;
+    struct config *config;   // in force; NULL before the first
+    struct compiled running; // its table; bytes is NULL before the first
     struct table_view view;  // of it
-    uint64_t generation;
+};
+
+// One reading of the file.
+struct reading {
+    struct config *config; // NULL: refused
+    struct config_bytes bytes;
+    struct handover_file file;
+    char why[1024]; // when refused
 };
 
 // --- start -----------------------------------------------------------------------------------------------------------
@@ -98,35 +109,85 @@ static bool say_hello(const struct broker *b)
     return handover_send(b->relay, &m, NULL);
 }
 
-// --- load ------------------------------------------------------------------------------------------------------------
+// --- the file --------------------------------------------------------------------------------------------------------
 
-static void refuse(const struct broker *b, uint32_t serial, const char *why)
+static uint32_t login_of(uint32_t pid)
 {
-    struct handover_message m = {.type = HANDOVER_REFUSED, .serial = serial};
+    char path[64], text[16] = "";
+    char *end;
 
-    snprintf(m.text, sizeof(m.text), "%s", why);
-    if (!handover_send(b->relay, &m, NULL))
+    if (pid == 0)
+        return UINT32_MAX;
+    snprintf(path, sizeof(path), "/proc/%u/loginuid", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return UINT32_MAX;
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    unsigned long value = n > 0 ? strtoul(text, &end, 10) : UINT32_MAX;
+    return value < UINT32_MAX ? (uint32_t) value : UINT32_MAX;
+}
+
+static struct handover_file describe(const struct config_file_info *info, uint32_t login)
+{
+    struct handover_file f = {
+        .size = info->size,
+        .mtime_s = info->mtime.tv_sec,
+        .mtime_ns = (uint32_t) info->mtime.tv_nsec,
+        .owner = info->owner,
+        .mode = info->mode,
+        .loginuid = login,
+    };
+
+    memcpy(f.sha256, info->sha256, sizeof(f.sha256));
+    return f;
+}
+
+// print: tell every problem on stderr, as --check does; else only the first is told, to the relay.
+static void read_file(struct broker *b, bool print, uint32_t login, struct reading *r)
+{
+    struct config_problems problems = {0};
+
+    *r = (struct reading){.config = NULL};
+    watch_update(&b->watch, b->options->config_path);
+    r->config = config_load_file(b->options->config_path, CONFIG_LOAD_OFFLINE_INTERFACES, &problems, &r->bytes);
+    r->file = describe(&r->bytes.info, login);
+    if (!r->config) {
+        if (print)
+            config_problems_print(&problems, b->options->config_path, stderr);
+        config_problems_first(&problems, b->options->config_path, r->why, sizeof(r->why));
+    }
+    config_problems_free(&problems);
+    if (r->config && (strcmp(r->config->user, b->user) != 0 || strcmp(r->config->group, b->group) != 0 ||
+                      strcmp(r->config->stats_file, b->stats_file) != 0)) {
+        snprintf(r->why, sizeof(r->why),
+                 "%s: user, group and stats_file are fixed at the start (%s, %s, %s): restart to change them",
+                 b->options->config_path, b->user, b->group, b->stats_file);
+        config_free(r->config);
+        r->config = NULL;
+    }
+}
+
+static void free_reading(struct reading *r)
+{
+    config_free(r->config);
+    file_free(&r->bytes);
+}
+
+// --- the table -------------------------------------------------------------------------------------------------------
+
+static void answer(const struct broker *b, const struct handover_message *m)
+{
+    if (!handover_send(b->relay, m, NULL))
         log_errno(LOG_LEVEL_ERR, "relay", "reason=\"cannot be answered\"");
 }
 
-static struct config *read_config(const struct broker *b, char *why, size_t size)
+static void refuse(const struct broker *b, uint32_t serial, const struct handover_file *file, const char *why)
 {
-    struct config_problems problems = {0};
-    struct config *c = config_load(b->options->config_path, CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
+    struct handover_message m = {.type = HANDOVER_REFUSED, .serial = serial, .file = *file};
 
-    if (!c) {
-        config_problems_print(&problems, b->options->config_path, stderr);
-        config_problems_first(&problems, b->options->config_path, why, size);
-    }
-    config_problems_free(&problems);
-    if (c && (strcmp(c->user, b->user) != 0 || strcmp(c->group, b->group) != 0 ||
-              strcmp(c->stats_file, b->stats_file) != 0)) {
-        snprintf(why, size, "%s: user, group and stats_file are fixed at the start (%s, %s, %s): restart to change them",
-                 b->options->config_path, b->user, b->group, b->stats_file);
-        config_free(c);
-        return NULL;
-    }
-    return c;
+    snprintf(m.text, sizeof(m.text), "%s", why);
+    answer(b, &m);
 }
 
 // The table as a sealed memory file. Returns its descriptor or -1 with errno set.
@@ -153,18 +214,18 @@ fail:;
 }
 
 // Sends table, statistics and new sockets, and waits for the relay's verdict. Whether it runs the table now.
-static bool hand_over(struct broker *b, uint32_t serial, int table_fd, int stats_fd)
+static bool hand_over(struct broker *b, uint32_t serial, const struct handover_file *file, int table_fd, int stats_fd)
 {
     struct handover_message m = {.type = HANDOVER_OFFER, .serial = serial, .n_fds = 2};
     int fds[HANDOVER_FDS_MAX] = {table_fd, stats_fd};
-    struct handover_message end = {.type = HANDOVER_COMMIT, .serial = serial};
+    struct handover_message end = {.type = HANDOVER_COMMIT, .serial = serial, .file = *file};
 
     if (!handover_send(b->relay, &m, fds) || !sockets_send_new(b->sockets, b->relay, serial) ||
         !handover_send(b->relay, &end, NULL)) {
         log_errno(LOG_LEVEL_ERR, "relay", "reason=\"a table cannot be handed over\"");
         return false;
     }
-    // Nothing else is due from the relay now: it asks for one load at a time.
+    // Nothing else is due from the relay now: it has one request under way at a time.
     if (handover_receive(b->relay, &m, fds) != HANDOVER_GOT || m.serial != serial)
         return false;
     return m.type == HANDOVER_ADOPTED;
@@ -172,7 +233,8 @@ static bool hand_over(struct broker *b, uint32_t serial, int table_fd, int stats
 
 // Offers a compiled table. Whether it is in force; else *why says what is wrong, or is empty when the relay has
 // refused by itself.
-static bool offer(struct broker *b, uint32_t serial, const struct compiled *table, char *why, size_t size)
+static bool offer(struct broker *b, uint32_t serial, const struct compiled *table, const struct handover_file *file,
+                  char *why, size_t size)
 {
     struct table_view view;
     const char *bad;
@@ -195,7 +257,7 @@ static bool offer(struct broker *b, uint32_t serial, const struct compiled *tabl
         snprintf(why, size, "ingress filter: %s", strerror(errno));
         goto done;
     }
-    adopted = hand_over(b, serial, table_fd, stats_fd);
+    adopted = hand_over(b, serial, file, table_fd, stats_fd);
 done:
     if (table_fd >= 0)
         close(table_fd);
@@ -218,36 +280,114 @@ static void run_table(struct broker *b, const struct compiled *table)
     b->running = *table;
     // Attached before it was offered; the bytes are the same.
     table_attach(&b->view, b->running.bytes, b->running.size, &why);
-    b->generation = b->view.header->generation;
 }
 
-static void load(struct broker *b, uint32_t serial)
+enum outcome { ADOPTED, UNCHANGED, REFUSED };
+
+// Compiles c and hands it over. On REFUSED, why tells the reason, or is empty when the relay has refused by itself.
+static enum outcome change_table(struct broker *b, uint32_t serial, const struct config *c, uint64_t generation,
+                                 const struct handover_file *file, char *why, size_t size)
 {
+    bool running = c == b->config;
     struct compiled table = {.bytes = NULL};
-    char why[1024] = "";
-    bool adopted = false;
-    struct config *c = read_config(b, why, sizeof(why));
+    char reason[COMPILE_WHY_MAX] = "";
+    enum outcome outcome = REFUSED;
 
     sockets_begin(b->sockets);
-    if (c) {
-        char reason[COMPILE_WHY_MAX] = "";
-        if (compile(c, b->running.bytes ? &b->view : NULL, b->generation + 1, b->sockets, &table, reason))
-            adopted = offer(b, serial, &table, why, sizeof(why));
-        else
-            snprintf(why, sizeof(why), "%s: %s", b->options->config_path, reason);
-    }
-    config_free(c);
-    if (adopted)
+    if (!compile(c, b->running.bytes ? &b->view : NULL, generation, running, b->sockets, &table, reason))
+        snprintf(why, size, "%s: %s", b->options->config_path, reason);
+    else if (running && compiled_equal(&table, &b->running))
+        outcome = UNCHANGED;
+    else if (offer(b, serial, &table, file, why, size))
+        outcome = ADOPTED;
+    if (outcome == ADOPTED)
         run_table(b, &table);
     else
         free(table.bytes);
-    // One commit point; failing leaves exactly what the table in force uses. Without a file there is nothing to settle
-    // that was wanted, and nothing new.
-    sockets_settle(b->sockets, adopted);
-    if (b->running.bytes && !sockets_set_filters(b->sockets, &b->view, NULL))
+    // The one commit point. A failure leaves exactly what the table in force uses.
+    sockets_settle(b->sockets, outcome != REFUSED);
+    if (b->running.bytes && outcome != UNCHANGED && !sockets_set_filters(b->sockets, &b->view, NULL))
         log_errno(LOG_LEVEL_WARNING, "filter", "reason=\"an ingress filter stays wider than needed\"");
-    if (!adopted && why[0])
-        refuse(b, serial, why);
+    return outcome;
+}
+
+// --- requests --------------------------------------------------------------------------------------------------------
+
+static void load(struct broker *b, uint32_t serial, const struct handover_asker *asker)
+{
+    uint64_t generation = b->running.bytes ? b->view.header->generation + 1 : 1;
+    struct reading r;
+
+    read_file(b, true, login_of(asker->pid), &r);
+    if (r.config && change_table(b, serial, r.config, generation, &r.file, r.why, sizeof(r.why)) == ADOPTED) {
+        if (!running_save(b->stats_file, r.bytes.text, r.bytes.size, r.bytes.info.mode))
+            log_errno(LOG_LEVEL_WARNING, "running", "reason=\"no copy of the running file can be kept\"");
+        config_free(b->config);
+        b->config = r.config;
+        r.config = NULL;
+    } else if (r.why[0]) {
+        refuse(b, serial, &r.file, r.why);
+    }
+    free_reading(&r);
+}
+
+static void follow_links(struct broker *b, uint32_t serial)
+{
+    struct handover_message unchanged = {.type = HANDOVER_UNCHANGED, .serial = serial};
+    struct handover_file file = {.loginuid = UINT32_MAX};
+    char why[1024] = "";
+
+    if (!b->config) {
+        answer(b, &unchanged);
+        return;
+    }
+    file = describe(&b->config->file, UINT32_MAX);
+    switch (change_table(b, serial, b->config, b->view.header->generation, &file, why, sizeof(why))) {
+    case ADOPTED:
+        break;
+    case UNCHANGED:
+        answer(b, &unchanged);
+        break;
+    case REFUSED:
+        if (why[0])
+            refuse(b, serial, &file, why);
+        break;
+    }
+}
+
+static void probe(struct broker *b, uint32_t serial)
+{
+    struct handover_message m = {.type = HANDOVER_PROBED, .serial = serial};
+    struct reading r;
+
+    read_file(b, false, UINT32_MAX, &r);
+    m.file = r.file;
+    m.probe_state = !r.config ? HANDOVER_PROBE_INVALID
+                    : b->config && memcmp(r.file.sha256, b->config->file.sha256, sizeof(r.file.sha256)) == 0
+                        ? HANDOVER_PROBE_CURRENT
+                        : HANDOVER_PROBE_PENDING;
+    memcpy(m.text, r.why, sizeof(m.text));
+    answer(b, &m);
+    free_reading(&r);
+}
+
+static bool serve_request(struct broker *b, const struct handover_message *m)
+{
+    if (m->n_fds != 0)
+        return false;
+    switch (m->type) {
+    case HANDOVER_LOAD:
+        load(b, m->serial, &m->asker);
+        return true;
+    case HANDOVER_LINKS:
+        follow_links(b, m->serial);
+        return true;
+    case HANDOVER_PROBE:
+        probe(b, m->serial);
+        return true;
+    default:
+        return false;
+    }
 }
 
 static int serve(struct broker *b)
@@ -256,17 +396,10 @@ static int serve(struct broker *b)
     int fds[HANDOVER_FDS_MAX];
 
     for (;;) {
-        switch (handover_receive(b->relay, &m, fds)) {
-        case HANDOVER_CLOSED:
+        enum handover_result result = handover_receive(b->relay, &m, fds);
+        if (result == HANDOVER_CLOSED)
             return EXIT_SUCCESS;
-        case HANDOVER_GOT:
-            if (m.n_fds == 0 && m.type == HANDOVER_LOAD) {
-                load(b, m.serial);
-                break;
-            }
-            // fall through
-        case HANDOVER_EMPTY:
-        case HANDOVER_BOGUS:
+        if (result != HANDOVER_GOT || !serve_request(b, &m)) {
             log_error("relay", "reason=\"bogus message: the broker ends\"");
             return EXIT_FAILURE;
         }
@@ -285,11 +418,13 @@ int broker_run(const struct broker_options *options, int relay)
     signal(SIGTERM, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
+    watch_init(&b.watch, options->inotify);
     b.sockets = sockets_new(options->without);
     if (b.sockets && read_identity(&b) && find_user(&b) && prepare_statistics(&b) && say_hello(&b) &&
         sandbox_drop(SANDBOX_BROKER, b.uid, b.gid) && sandbox_filter(SANDBOX_BROKER, options->sandbox))
         status = serve(&b);
     sockets_free(b.sockets);
     free(b.running.bytes);
+    config_free(b.config);
     return status;
 }

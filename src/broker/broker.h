@@ -10,6 +10,7 @@ struct broker_options {
     enum sandbox_mode sandbox;
     const char *config_path;
     unsigned without; // mask of enum feature
+    int inotify;      // shared with the relay (watch.h)
 };
 
 // Runs on relay, the broker's end of the handover pair, until the relay closes it. Returns the exit status.

@@ -20,6 +20,7 @@ struct compilation {
     const struct config *config;
     const struct table_view *before;
     struct sockets *sockets;
+    bool reject_missing;
     struct link *links;
     struct table_interface *interfaces;
     uint32_t n_interfaces;
@@ -74,7 +75,7 @@ static bool find_interfaces(struct compilation *c)
         c->interfaces[i].state = !l->ifindex ? TABLE_INTERFACE_MISSING : l->up ? TABLE_INTERFACE_UP : TABLE_INTERFACE_DOWN;
         if (l->ifindex)
             continue;
-        if (c->config->reject_missing)
+        if (c->reject_missing)
             return refuse(c, "interface \"%s\" does not exist and missing_interface is \"reject\"", l->name);
         log_warn("interface_missing", "interface=%s reason=\"its rules wait for it\"", l->name);
     }
@@ -91,7 +92,7 @@ static bool rule_takes_in(const struct compilation *c, size_t rule, uint32_t int
 static bool open_ring(struct compilation *c, uint32_t interface, struct filter_key *keys)
 {
     struct table_interface *t = &c->interfaces[interface];
-    struct ingress_geometry g = ingress_geometry(c->links[interface].mtu, c->config->ring_mib);
+    struct ingress_geometry g;
     struct sock_fprog filter;
     const char *step = "";
     size_t n = 0;
@@ -109,7 +110,8 @@ static bool open_ring(struct compilation *c, uint32_t interface, struct filter_k
         return refuse(c, "interface \"%s\" has no Ethernet headers: not supported as an input yet", t->name);
     if (!filter_build(&filter, keys, n))
         return refuse(c, "interface \"%s\": filter: %s", t->name, strerror(ENOMEM));
-    const struct registry_entry *e = sockets_ring(c->sockets, t->ifindex, &g, &filter, &step);
+    const struct registry_entry *e =
+        sockets_ring(c->sockets, t->ifindex, c->links[interface].mtu, c->config->ring_mib, &filter, &g, &step);
     int error = errno;
     free(filter.filter);
     if (!e)
@@ -203,7 +205,7 @@ static bool is_passing(int error)
 static bool output_waits(struct compilation *c, const struct config_rule *r, const struct config_output *o,
                          const char *reason, int error)
 {
-    if (c->config->reject_missing || (error && !is_passing(error)))
+    if (c->reject_missing || (error && !is_passing(error)))
         return refuse(c, "rule \"%s\": output on interface \"%s\": %s%s%s", r->name, o->interface, reason,
                       error ? ": " : "", error ? strerror(error) : "");
     log_warn("output_waiting", "rule=%s interface=%s reason=\"%s\"", r->name, o->interface, reason);
@@ -421,6 +423,7 @@ static bool lay_out(struct compilation *c, uint64_t generation, struct compiled 
         .version = TABLE_VERSION,
         .generation = generation,
         .longest_probe = c->longest_probe,
+        .flags = c->config->reload_on_change ? TABLE_RELOAD_ON_CHANGE : 0,
     };
     size_t size = sizeof(h);
 
@@ -479,10 +482,14 @@ static bool allocate(struct compilation *c)
     return c->interfaces && c->links && c->rules && c->outputs && c->egress && c->sources && c->slots;
 }
 
-bool compile(const struct config *config, const struct table_view *before, uint64_t generation,
+bool compile(const struct config *config, const struct table_view *before, uint64_t generation, bool running,
              struct sockets *sockets, struct compiled *out, char why[COMPILE_WHY_MAX])
 {
-    struct compilation c = {.config = config, .before = before, .sockets = sockets, .why = why};
+    struct compilation c = {.config = config,
+                            .before = before,
+                            .sockets = sockets,
+                            .reject_missing = config->reject_missing && !running,
+                            .why = why};
     bool ok = allocate(&c);
 
     if (!ok)
@@ -504,4 +511,34 @@ bool compile(const struct config *config, const struct table_view *before, uint6
     free(c.sources);
     free(c.slots);
     return ok;
+}
+
+// A copy of the table without what is carried over. NULL without memory.
+static void *without_carried(const struct compiled *t)
+{
+    uint8_t *copy = malloc(t->size);
+
+    if (!copy)
+        return NULL;
+    memcpy(copy, t->bytes, t->size);
+    const struct table_header *h = (const void *) copy;
+    struct table_rule *rules = (void *) (copy + h->rules.offset);
+    struct table_output *outputs = (void *) (copy + h->outputs.offset);
+    for (uint32_t i = 0; i < h->rules.n; i++)
+        rules[i].carried_from = TABLE_NONE;
+    for (uint32_t i = 0; i < h->outputs.n; i++)
+        outputs[i].carried_from = TABLE_NONE;
+    return copy;
+}
+
+bool compiled_equal(const struct compiled *a, const struct compiled *b)
+{
+    void *x = NULL, *y = NULL;
+    bool equal = false;
+
+    if (a->size == b->size && (x = without_carried(a)) && (y = without_carried(b)))
+        equal = memcmp(x, y, a->size) == 0;
+    free(x);
+    free(y);
+    return equal;
 }

@@ -21,7 +21,7 @@ struct registry_key {
     struct addr source, destination;
     uint16_t source_port, port;
     uint16_t reserved; // no byte of a key is padding
-    uint32_t geometry[3];
+    uint32_t ring_mib;
 };
 
 struct registry_entry {
@@ -29,6 +29,7 @@ struct registry_entry {
     uint64_t id; // never given twice
     int fd;      // or, for a membership, the number of its socket
     bool gso;
+    uint32_t mtu;   // of a ring's interface when it was opened
     uint32_t place; // scratch of a load: its index in the table that is being compiled
     bool wanted, running;
 };

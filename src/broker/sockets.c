@@ -81,14 +81,21 @@ static struct registry_entry *add(struct sockets *s, const struct registry_key *
     return e;
 }
 
-struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, const struct ingress_geometry *g,
-                                    const struct sock_fprog *filter, const char **step)
+struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t ring_mib,
+                                    const struct sock_fprog *filter, struct ingress_geometry *g, const char **step)
 {
-    struct registry_key key = {
-        .kind = REGISTRY_RING, .ifindex = ifindex, .geometry = {g->slot_size, g->n_slots, g->block_size}};
+    struct registry_key key = {.kind = REGISTRY_RING, .ifindex = ifindex, .ring_mib = ring_mib};
     struct registry_entry *e = registry_want(s->registry, &key);
 
-    return e ? e : add(s, &key, ingress_open(ifindex, g, filter, s->without, step), step);
+    if (e) {
+        *g = ingress_geometry(e->mtu, ring_mib);
+        return e;
+    }
+    *g = ingress_geometry(mtu, ring_mib);
+    e = add(s, &key, ingress_open(ifindex, g, filter, s->without, step), step);
+    if (e)
+        e->mtu = mtu;
+    return e;
 }
 
 struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const char **step)

@@ -26,8 +26,10 @@ void sockets_begin(struct sockets *s);
 void sockets_settle(struct sockets *s, bool committed);
 
 // Each returns the entry, opened now or before, or NULL with errno set and *step the name of what failed.
-struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, const struct ingress_geometry *g,
-                                    const struct sock_fprog *filter, const char **step);
+// A ring stays as it is when the interface's MTU changes: what no longer fits a slot comes another way (ingress.c). *g
+// tells its geometry.
+struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t ring_mib,
+                                    const struct sock_fprog *filter, struct ingress_geometry *g, const char **step);
 struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const char **step);
 struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow *flow, const char **step);
 // source: see memberships_want().

@@ -32,28 +32,34 @@ struct config *config_load_text(const char *text, size_t size, unsigned flags,
     return NULL;
 }
 
-struct config *config_load(const char *path, unsigned flags, struct config_problems *problems)
+struct config *config_load_file(const char *path, unsigned flags, struct config_problems *problems,
+                                struct config_bytes *bytes)
 {
-    struct config_bytes bytes;
     struct config *c = NULL;
 
-    if (!file_read(path, &bytes, problems))
-        goto done;
-    c = config_load_text(bytes.text, bytes.size, flags, problems);
+    if (!file_read(path, bytes, problems))
+        return NULL;
+    c = config_load_text(bytes->text, bytes->size, flags, problems);
     // Only now is it known whom the daemon becomes.
-    if (!file_check_owner(&bytes.info, c ? c->user : NULL, problems))
+    if (!file_check_owner(&bytes->info, c ? c->user : NULL, problems))
         goto fail;
     if (!c)
-        goto done;
-    c->file = bytes.info;
+        return NULL;
+    c->file = bytes->info;
     c->path = strdup(path);
     if (c->path)
-        goto done;
+        return c;
     config_error(problems, 0, NULL, "out of memory");
 fail:
     config_free(c);
-    c = NULL;
-done:
+    return NULL;
+}
+
+struct config *config_load(const char *path, unsigned flags, struct config_problems *problems)
+{
+    struct config_bytes bytes;
+    struct config *c = config_load_file(path, flags, problems, &bytes);
+
     file_free(&bytes);
     return c;
 }

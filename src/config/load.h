@@ -3,6 +3,7 @@
 #ifndef MCR_CONFIG_LOAD_H
 #define MCR_CONFIG_LOAD_H
 
+#include "config/file.h"
 #include "config/model.h"
 #include "config/problems.h"
 
@@ -13,6 +14,11 @@
 // Reads the file at path once, hashes what was read, parses and checks it. Returns a config that the caller
 // frees with config_free(), or NULL with at least one error in problems. Warnings may be added either way.
 struct config *config_load(const char *path, unsigned flags, struct config_problems *problems);
+
+// The same, and keeps what was read and what is known of the file, also after a failure: the caller frees it with
+// file_free() (config/file.h). What could not be read is zero.
+struct config *config_load_file(const char *path, unsigned flags, struct config_problems *problems,
+                                struct config_bytes *bytes);
 
 // The same for size bytes of text, which a NUL follows; path and file of the config stay empty.
 struct config *config_load_text(const char *text, size_t size, unsigned flags,

@@ -97,6 +97,7 @@ struct config {
     char user[32];
     char group[32];
     char stats_file[108];
+    bool reload_on_change;
     bool reject_missing; // missing_interface = "reject"
     uint32_t ring_mib;
     struct config_interface *interfaces;

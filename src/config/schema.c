@@ -38,7 +38,7 @@ const struct schema_key schema_keys[] = {
      .help = "which group to become when started as root"},
     {SCHEMA_TOP, "stats_file", SCHEMA_PATH, TEXT(config, stats_file), .fallback = "/run/mcr/stats", WORKS,
      .help = "the shared statistics"},
-    {SCHEMA_TOP, "reload_on_change", SCHEMA_BOOL,
+    {SCHEMA_TOP, "reload_on_change", SCHEMA_BOOL, FIELD(config, reload_on_change), .fallback = "false", WORKS,
      .help = "take over a replaced file without a signal"},
     {SCHEMA_TOP, "missing_interface", SCHEMA_CHOICE, FIELD(config, reject_missing), .words = "wait|reject",
      .fallback = "wait", WORKS,

@@ -3,14 +3,18 @@
 //
 //   relay                          broker
 //     |  <------------- HELLO         |   whom to become
-//     |  LOAD --------------------->  |   reads, checks, compiles, opens
-//     |  <----------- REFUSED         |   nothing has changed
+//     |  LOAD | LINKS ------------->  |   reads (LOAD), checks, compiles, opens
+//     |  <- REFUSED | UNCHANGED       |   nothing has changed
 //     |  <- OFFER (table, statistics) |   or: the new table,
 //     |  <- SOCKETS (descriptors) ... |   the descriptors that are new in it,
 //     |  <------------ COMMIT         |   all of it stands
 //     |  ADOPTED | REJECTED ------->  |   closes what is no longer used | what was new
+//     |                               |
+//     |  PROBE -------------------->  |   reads and checks the file, no more
+//     |  <------------ PROBED         |
 //
-// A request carries no path, no address and no rule: the broker re-reads the one path that it was started with.
+// A request carries no path, no address and no rule: the broker re-reads the one path that it was started with. The
+// relay has one request under way at a time; the broker answers each before it looks for the next.
 #ifndef MCR_HANDOVER_HANDOVER_H
 #define MCR_HANDOVER_HANDOVER_H
 
@@ -20,13 +24,17 @@
 
 enum handover_type {
     HANDOVER_HELLO = 1,
-    HANDOVER_LOAD,
-    HANDOVER_REFUSED,
+    HANDOVER_LOAD,      // take the file over; asker
+    HANDOVER_LINKS,     // interfaces, addresses or routes have changed: the same rules anew
+    HANDOVER_PROBE,     // what would a load find?
+    HANDOVER_PROBED,    // file, probe_state, text
+    HANDOVER_REFUSED,   // file, text
+    HANDOVER_UNCHANGED, // to LINKS: the table stays as it is
     HANDOVER_OFFER,
     HANDOVER_SOCKETS,
-    HANDOVER_COMMIT,
+    HANDOVER_COMMIT, // file
     HANDOVER_ADOPTED,
-    HANDOVER_REJECTED,
+    HANDOVER_REJECTED, // text
     HANDOVER_TYPES
 };
 
@@ -45,15 +53,36 @@ struct handover_socket {
     uint32_t reserved;
 };
 
+// The file as the broker has read it, and what it means.
+struct handover_file {
+    uint8_t sha256[32]; // zero: it could not be read
+    uint64_t size;      // bytes
+    int64_t mtime_s;    // CLOCK_REALTIME
+    uint32_t mtime_ns;
+    uint32_t owner, mode;
+    uint32_t loginuid; // of the asker (loginuid in proc(5)); UINT32_MAX: not known
+    uint32_t added, removed, changed; // rules
+    uint32_t reserved;
+};
+
+// Who sent the signal, as signalfd tells; pid 0: nobody, the relay asks by itself.
+struct handover_asker {
+    uint32_t pid, uid;
+};
+
+enum handover_probe_state { HANDOVER_PROBE_CURRENT, HANDOVER_PROBE_PENDING, HANDOVER_PROBE_INVALID };
+
 struct handover_message {
     uint32_t type;   // enum handover_type
-    uint32_t serial; // of the LOAD that this belongs to
+    uint32_t serial; // of the request that this belongs to
     uint32_t n_fds;
-    uint32_t reserved;
+    uint32_t probe_state; // enum handover_probe_state
+    struct handover_file file;
     union {
         struct handover_hello hello;
+        struct handover_asker asker;
         struct handover_socket sockets[HANDOVER_FDS_MAX]; // SOCKETS: one for each descriptor
-        char text[1024];                                  // REFUSED, REJECTED: why, NUL-terminated
+        char text[1024];                                  // why, NUL-terminated
     };
 };
 

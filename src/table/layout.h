@@ -48,6 +48,11 @@ struct table_header {
     struct table_array holds;      // uint64_t: ids of descriptors that the relay only keeps open (memberships)
     struct table_array slots;      // struct table_slot: the hash index; a power of two, never full
     uint32_t longest_probe;        // no look-up inspects more slots than this
+    uint32_t flags;                // enum table_flags
+};
+
+enum table_flags {
+    TABLE_RELOAD_ON_CHANGE = 1u << 0, // a changed file is taken over without a signal
 };
 
 enum table_interface_state { TABLE_INTERFACE_UP, TABLE_INTERFACE_DOWN, TABLE_INTERFACE_MISSING };

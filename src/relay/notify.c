@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "relay/notify.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "log/log.h"
+
+// libsystemd's sd_notify() makes a socket for each message, which the relay may not.
+static int connect_to(const char *path)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    size_t length = strlen(path);
+
+    if ((path[0] != '/' && path[0] != '@') || length < 2 || length >= sizeof(to.sun_path))
+        return -1;
+    memcpy(to.sun_path, path, length);
+    if (path[0] == '@')
+        to.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *) &to, (socklen_t) (offsetof(struct sockaddr_un, sun_path) + length)) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static uint64_t watchdog_interval(void)
+{
+    const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+    char *end;
+
+    if (!usec || (pid && strtoull(pid, NULL, 10) != (unsigned long long) getpid()))
+        return 0;
+    errno = 0;
+    unsigned long long value = strtoull(usec, &end, 10);
+    if (errno != 0 || *end != '\0' || value == 0 || value > UINT64_C(86400000000))
+        return 0;
+    return value * 1000 / 2;
+}
+
+void notify_init(struct notify *n)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+
+    *n = (struct notify){.fd = -1};
+    if (!path)
+        return;
+    n->fd = connect_to(path);
+    if (n->fd < 0)
+        log_warn("notify", "reason=\"NOTIFY_SOCKET cannot be connected\"");
+    else
+        n->watchdog_ns = watchdog_interval();
+}
+
+void notify_send(const struct notify *n, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+
+    if (n->fd < 0)
+        return;
+    va_start(args, format);
+    int length = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (length <= 0)
+        return;
+    ssize_t ignored = write(n->fd, text, (size_t) length < sizeof(text) ? (size_t) length : sizeof(text) - 1);
+    (void) ignored;
+}
