@@ -59,21 +59,31 @@ static uint32_t interface_index(struct compilation *c, const char *name)
     return i;
 }
 
-static bool find_interfaces(struct compilation *c)
+static void name_interfaces(struct compilation *c, bool enabled)
 {
     for (size_t i = 0; i < c->config->n_rules; i++) {
         const struct config_rule *r = &c->config->rules[i];
+        if (r->enabled != enabled)
+            continue;
         interface_index(c, r->input.interface);
         for (size_t j = 0; j < r->n_outputs; j++)
             interface_index(c, r->outputs[j].interface);
     }
+}
+
+static bool find_interfaces(struct compilation *c)
+{
+    name_interfaces(c, true);
+    // Those that only disabled rules name may be missing.
+    uint32_t n_used = c->n_interfaces;
+    name_interfaces(c, false);
     if (!link_query(c->links, c->n_interfaces))
         return refuse(c, "the kernel does not list the interfaces: %s", strerror(errno));
     for (uint32_t i = 0; i < c->n_interfaces; i++) {
         const struct link *l = &c->links[i];
         c->interfaces[i].ifindex = l->ifindex;
         c->interfaces[i].state = !l->ifindex ? TABLE_INTERFACE_MISSING : l->up ? TABLE_INTERFACE_UP : TABLE_INTERFACE_DOWN;
-        if (l->ifindex)
+        if (l->ifindex || i >= n_used)
             continue;
         if (c->reject_missing)
             return refuse(c, "interface \"%s\" does not exist and missing_interface is \"reject\"", l->name);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// histogram: how latencies are spread, in fixed memory: 64 buckets for each power of two, so that a percentile is
-// right within 1.6 %. Pure.
+// histogram: how latencies are spread, in fixed memory: 64 buckets for each power of two, so that a
+// percentile is right within 1.6 %. Pure.
 #ifndef MCR_GEN_HISTOGRAM_H
 #define MCR_GEN_HISTOGRAM_H
 

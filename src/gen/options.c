@@ -135,7 +135,7 @@ static bool read_interface(struct gen_options *o, const char *text)
 
 static bool read_value(struct gen_options *o, const struct row *row, const char *text)
 {
-    void *field = (char *) o + row->at;
+    void *field = (char *)o + row->at;
 
     switch (row->kind) {
     case FLAG:
@@ -144,12 +144,12 @@ static bool read_value(struct gen_options *o, const struct row *row, const char 
         if (parse_number(text, row->least, row->most, field))
             return true;
         return wrong(o, "--%s \"%s\": a whole number from %llu to %llu is allowed", row->name, text,
-                     (unsigned long long) row->least, (unsigned long long) row->most);
+                     (unsigned long long)row->least, (unsigned long long)row->most);
     case SECONDS:
         if (parse_seconds(text, row->most, field))
             return true;
-        return wrong(o, "--%s \"%s\": a time from 0.001 to %llu, with up to three decimals, is allowed", row->name,
-                     text, (unsigned long long) row->most);
+        return wrong(o, "--%s \"%s\": a time from 0.001 to %llu, with up to three decimals, is allowed",
+                     row->name, text, (unsigned long long)row->most);
     case ADDRESS:
         if (addr_parse(text, field))
             return true;
@@ -193,12 +193,12 @@ static bool check_send(struct gen_options *o)
             return wrong(o, "--gso needs a --size of at least 1");
         if (o->gso * o->size > PAYLOAD_MAX)
             return wrong(o, "--gso %llu: with --size %llu, at most %llu is allowed (%d bytes in one send)",
-                         (unsigned long long) o->gso, (unsigned long long) o->size,
-                         (unsigned long long) (PAYLOAD_MAX / o->size), PAYLOAD_MAX);
+                         (unsigned long long)o->gso, (unsigned long long)o->size,
+                         (unsigned long long)(PAYLOAD_MAX / o->size), PAYLOAD_MAX);
     }
     if (o->count > SEQ_MAX - o->first)
         return wrong(o, "--first and --count: sequence numbers up to %llu are allowed",
-                     (unsigned long long) SEQ_MAX);
+                     (unsigned long long)SEQ_MAX);
     return true;
 }
 
@@ -206,7 +206,7 @@ static bool check_recv(struct gen_options *o)
 {
     if (gen_given(o, GEN_EXPECT) && o->expect > SEQ_MAX - o->first)
         return wrong(o, "--first and --expect: sequence numbers up to %llu are allowed",
-                     (unsigned long long) SEQ_MAX);
+                     (unsigned long long)SEQ_MAX);
     if (gen_given(o, GEN_STREAM) && gen_given(o, GEN_SIZE) && o->size < PAYLOAD_HEADER)
         return wrong(o, "--stream: payloads shorter than %d bytes carry none; leave it out, or raise --size",
                      PAYLOAD_HEADER);
@@ -229,22 +229,23 @@ bool gen_options_read(struct gen_options *o, enum gen_role role, int argc, char 
     struct option known[ROWS + 1] = {{0}};
     unsigned used = 0;
 
-    *o = (struct gen_options) {.role = role, .rate = 1000, .size = 1316, .ttl = 1, .gso = 1, .batch = 64};
+    *o = (struct gen_options){.role = role, .rate = 1000, .size = 1316, .ttl = 1, .gso = 1, .batch = 64};
     if (role == GEN_RECV)
         o->duration_ns = 60 * NS_PER_S;
     for (unsigned i = 0; i < ROWS; i++)
         if (rows[i].roles & role)
-            known[used++] = (struct option) {.name = rows[i].name,
-                                             .has_arg = rows[i].kind == FLAG ? no_argument : required_argument,
-                                             .val = (int) i};
+            known[used++] = (struct option){.name = rows[i].name,
+                                            .has_arg = rows[i].kind == FLAG ? no_argument : required_argument,
+                                            .val = (int)i};
     optind = 1;
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, ":", known, NULL)) != -1;) {
         if (c == ':')
             return wrong(o, "%s needs a value", argv[optind - 1]);
         if (c == '?')
-            return wrong(o, "%s is not an option here; see mcrgen %s --help", argv[optind - 1], role_name(role));
-        if (gen_given(o, (enum gen_option) c))
+            return wrong(o, "%s is not an option here; see mcrgen %s --help", argv[optind - 1],
+                         role_name(role));
+        if (gen_given(o, (enum gen_option)c))
             return wrong(o, "--%s is given twice", rows[c].name);
         o->given |= UINT32_C(1) << c;
         if (c == GEN_HELP || c == GEN_VERSION)
@@ -253,6 +254,7 @@ bool gen_options_read(struct gen_options *o, enum gen_role role, int argc, char 
             return false;
     }
     if (optind < argc)
-        return wrong(o, "\"%s\": only options are allowed; see mcrgen %s --help", argv[optind], role_name(role));
+        return wrong(o, "\"%s\": only options are allowed; see mcrgen %s --help", argv[optind],
+                     role_name(role));
     return check(o);
 }

@@ -46,7 +46,8 @@ struct gen_options {
     struct addr group, address;
     struct addr destination; // the group or the address; ADDR_NONE: whatever is addressed to this host
     struct addr source;
-    uint64_t port, rate, count, size, ttl, dscp, source_port, stream, first, gso, batch, idle_ms, expect, ready_fd;
+    uint64_t port, rate, count, size, ttl, dscp, source_port, stream, first, gso, batch, idle_ms, expect,
+        ready_fd;
     uint64_t duration_ns;
 };
 
@@ -55,8 +56,8 @@ static inline bool gen_given(const struct gen_options *o, enum gen_option option
     return (o->given & UINT32_C(1) << option) != 0;
 }
 
-// Reads argv[1..]; argv[0] is the name of the role. On failure says on stderr what is wrong and what is allowed, and
-// returns false. --help and --version end the reading at once with true.
+// Reads argv[1..]; argv[0] is the name of the role. On failure says on stderr what is wrong and what is
+// allowed, and returns false. --help and --version end the reading at once with true.
 bool gen_options_read(struct gen_options *o, enum gen_role role, int argc, char *argv[]);
 
 #endif

@@ -27,7 +27,7 @@ void pace_init(struct pace *p, uint64_t rate, uint64_t unit, uint64_t most, uint
         group = unit;
     if (group > most)
         group = most;
-    *p = (struct pace) {.rate = rate, .start_ns = now_ns, .unit = unit, .group = group};
+    *p = (struct pace){.rate = rate, .start_ns = now_ns, .unit = unit, .group = group};
 }
 
 uint64_t pace_take(struct pace *p, uint64_t most, uint64_t now_ns, uint64_t *wait_ns)

@@ -5,11 +5,12 @@
 
 #include <stdint.h>
 
-// What is due within this time leaves together when the rate is high: one wake-up and one system call for all.
+// What is due within this time leaves together when the rate is high: one wake-up and one system call for
+// all.
 #define PACE_GROUP_NS 50000
 
-// After a stall, what was missed is made up for at no more than twice the rate; what was missed longer ago than this
-// is given up, and the rest of the schedule moves.
+// After a stall, what was missed is made up for at no more than twice the rate; what was missed longer ago
+// than this is given up, and the rest of the schedule moves.
 #define PACE_LAG_NS 100000000
 
 struct pace {
@@ -25,8 +26,8 @@ struct pace {
 // rate is at most 100,000,000. most bounds a group.
 void pace_init(struct pace *p, uint64_t rate, uint64_t unit, uint64_t most, uint64_t now_ns);
 
-// How many may be sent now, at most `most`, which must be a multiple of the unit or all that are left. When 0,
-// *wait_ns is when to ask again.
+// How many may be sent now, at most `most`, which must be a multiple of the unit or all that are left. When
+// 0, *wait_ns is when to ask again.
 uint64_t pace_take(struct pace *p, uint64_t most, uint64_t now_ns, uint64_t *wait_ns);
 
 #endif

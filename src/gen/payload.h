@@ -22,7 +22,7 @@
 #define PAYLOAD_MAGIC   0x6d637267u
 #define PAYLOAD_HEADER  32
 #define PAYLOAD_MAX     65507 // 65535 less an IPv4 header and a UDP header (RFC 791, RFC 768)
-#define PAYLOAD_SEQ_MAX ((uint64_t) INT64_MAX)
+#define PAYLOAD_SEQ_MAX ((uint64_t)INT64_MAX)
 
 struct payload_info {
     uint32_t stream;
@@ -42,11 +42,12 @@ void payload_write(uint8_t *buffer, size_t size, const struct payload_info *info
 // Judges a payload of the full form; info is filled in only when it is good.
 enum payload_verdict payload_check(const uint8_t *buffer, size_t size, struct payload_info *info);
 
-// Judges a compact payload of 1..31 bytes; *seq_low is its sequence number modulo 256. False when it is corrupt.
+// Judges a compact payload of 1..31 bytes; *seq_low is its sequence number modulo 256. False when it is
+// corrupt.
 bool payload_check_compact(const uint8_t *buffer, size_t size, uint8_t *seq_low);
 
-// Makes many payloads of one size and stream at a fraction of payload_write's cost: the body is pointed to, not
-// written, and the checksum is put together from that of the header and one made beforehand.
+// Makes many payloads of one size and stream at a fraction of payload_write's cost: the body is pointed to,
+// not written, and the checksum is put together from that of the header and one made beforehand.
 struct payload_maker;
 
 // NULL when out of memory. To be freed by payload_maker_free().

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // sequence: which sequence numbers came, how often and in which order. Pure, but for its memory.
 //
-// What came is remembered in a window of SEQUENCE_WINDOW numbers that ends at the highest one seen: 8 MiB at most,
-// and the kernel gives pages only for the part that is used.
+// What came is remembered in a window of SEQUENCE_WINDOW numbers that ends at the highest one seen: 8 MiB at
+// most, and the kernel gives pages only for the part that is used.
 #ifndef MCR_GEN_SEQUENCE_H
 #define MCR_GEN_SEQUENCE_H
 
@@ -12,7 +12,8 @@
 #define SEQUENCE_WINDOW (UINT64_C(1) << 26)
 
 struct sequence {
-    uint64_t *window; // a bit for each number of (highest - SEQUENCE_WINDOW, highest], at number modulo its size
+    uint64_t
+        *window; // a bit for each number of (highest - SEQUENCE_WINDOW, highest], at number modulo its size
     bool any;
     uint64_t lowest, highest; // seen so far, when any
     uint64_t unique;
@@ -39,8 +40,8 @@ void sequence_add(struct sequence *s, uint64_t seq);
 // nearest to start. Right as long as no more than 127 in a row are missing.
 uint64_t sequence_widen(const struct sequence *s, uint8_t low, uint64_t start);
 
-// The numbers that did not come: of those expected, or else of those between the lowest (or *from, when not NULL and
-// lower still) and the highest.
+// The numbers that did not come: of those expected, or else of those between the lowest (or *from, when not
+// NULL and lower still) and the highest.
 uint64_t sequence_lost(const struct sequence *s, const uint64_t *from);
 
 #endif

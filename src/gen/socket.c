@@ -37,22 +37,23 @@ static bool set(int fd, int level, int name, int value, const char *what)
     return false;
 }
 
-// Fills in a socket address and returns its length. The scope matters only for IPv6 link-local and multicast ones.
+// Fills in a socket address and returns its length. The scope matters only for IPv6 link-local and multicast
+// ones.
 static socklen_t make_sockaddr(struct sockaddr_storage *storage, const struct addr *a, uint64_t port,
                                unsigned ifindex)
 {
     memset(storage, 0, sizeof(*storage));
     if (a->family == ADDR_IPV4) {
-        struct sockaddr_in *in = (struct sockaddr_in *) storage;
+        struct sockaddr_in *in = (struct sockaddr_in *)storage;
         in->sin_family = AF_INET;
-        in->sin_port = htons((uint16_t) port);
+        in->sin_port = htons((uint16_t)port);
         memcpy(&in->sin_addr, a->bytes, sizeof(in->sin_addr));
         return sizeof(*in);
     }
     // Also for ADDR_NONE: the wildcard, which is all zero.
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *) storage;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)storage;
     in6->sin6_family = AF_INET6;
-    in6->sin6_port = htons((uint16_t) port);
+    in6->sin6_port = htons((uint16_t)port);
     memcpy(&in6->sin6_addr, a->bytes, sizeof(in6->sin6_addr));
     if (IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) || IN6_IS_ADDR_MULTICAST(&in6->sin6_addr))
         in6->sin6_scope_id = ifindex;
@@ -73,7 +74,7 @@ static int open_socket(const struct gen_options *o, int flags)
 
 static bool bind_to_device(int fd, const struct gen_options *o)
 {
-    if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, o->interface, (socklen_t) strlen(o->interface)) == 0)
+    if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, o->interface, (socklen_t)strlen(o->interface)) == 0)
         return true;
     fprintf(stderr, "mcrgen: cannot bind to interface %s: %s%s\n", o->interface, strerror(errno),
             errno == EPERM ? " (before Linux 5.7 this needs CAP_NET_RAW)" : "");
@@ -84,7 +85,7 @@ static bool set_sender_options(int fd, const struct gen_options *o)
 {
     bool v4 = o->destination.family == ADDR_IPV4;
     bool df = gen_given(o, GEN_DONT_FRAGMENT);
-    int ttl = (int) o->ttl, tos = (int) o->dscp << 2;
+    int ttl = (int)o->ttl, tos = (int)o->dscp << 2;
 
     if (v4) {
         if (!set(fd, IPPROTO_IP, IP_TTL, ttl, "TTL") || !set(fd, IPPROTO_IP, IP_MULTICAST_TTL, ttl, "TTL") ||
@@ -98,7 +99,7 @@ static bool set_sender_options(int fd, const struct gen_options *o)
                     "don't fragment")) {
         return false;
     }
-    if (o->gso > 1 && !set(fd, IPPROTO_UDP, UDP_SEGMENT, (int) o->size, "--gso (needs Linux 4.18)"))
+    if (o->gso > 1 && !set(fd, IPPROTO_UDP, UDP_SEGMENT, (int)o->size, "--gso (needs Linux 4.18)"))
         return false;
     return set(fd, SOL_SOCKET, SO_BROADCAST, 1, "broadcast");
 }
@@ -119,16 +120,16 @@ int gen_socket_open_sender(const struct gen_options *o)
         goto fail;
     if (gen_given(o, GEN_SOURCE) || gen_given(o, GEN_SOURCE_PORT)) {
         length = make_sockaddr(&address, &source, o->source_port, o->ifindex);
-        if (bind(fd, (struct sockaddr *) &address, length) != 0) {
+        if (bind(fd, (struct sockaddr *)&address, length) != 0) {
             fprintf(stderr, "mcrgen: cannot send from %s port %u: %s\n", addr_format(&source, text),
-                    (unsigned) o->source_port, strerror(errno));
+                    (unsigned)o->source_port, strerror(errno));
             goto fail;
         }
     }
     length = make_sockaddr(&address, &o->destination, o->port, o->ifindex);
-    if (connect(fd, (struct sockaddr *) &address, length) != 0) {
-        fprintf(stderr, "mcrgen: cannot send to %s by %s: %s\n", addr_format(&o->destination, text), o->interface,
-                strerror(errno));
+    if (connect(fd, (struct sockaddr *)&address, length) != 0) {
+        fprintf(stderr, "mcrgen: cannot send to %s by %s: %s\n", addr_format(&o->destination, text),
+                o->interface, strerror(errno));
         goto fail;
     }
     return fd;
@@ -138,7 +139,8 @@ fail:
     return -1;
 }
 
-// By interface index, with or without a source, in either family (RFC 3678), so that the interface needs no address.
+// By interface index, with or without a source, in either family (RFC 3678), so that the interface needs no
+// address.
 static bool join(int fd, const struct gen_options *o)
 {
     int level = o->group.family == ADDR_IPV4 ? IPPROTO_IP : IPPROTO_IPV6;
@@ -182,8 +184,7 @@ int gen_socket_open_receiver(const struct gen_options *o)
         return -1;
     enlarge_buffer(fd);
     // Bound to the interface before it is bound to the port: nothing from elsewhere may slip in.
-    if (!bind_to_device(fd, o) ||
-        !set(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1, "receive timestamps") ||
+    if (!bind_to_device(fd, o) || !set(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1, "receive timestamps") ||
         !set(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0, "IP_MULTICAST_ALL"))
         goto fail;
     if (!v4) {
@@ -195,14 +196,15 @@ int gen_socket_open_receiver(const struct gen_options *o)
     }
     if (gen_given(o, GEN_GRO) && !set(fd, IPPROTO_UDP, UDP_GRO, 1, "--gro (needs Linux 5.0)"))
         goto fail;
-    // Several receivers may listen to one group, each gets all; of a unicast address they would rob each other.
+    // Several receivers may listen to one group, each gets all; of a unicast address they would rob each
+    // other.
     if (gen_given(o, GEN_GROUP) && !set(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"))
         goto fail;
     socklen_t length = make_sockaddr(&address, &o->destination, o->port, o->ifindex);
-    if (bind(fd, (struct sockaddr *) &address, length) != 0) {
+    if (bind(fd, (struct sockaddr *)&address, length) != 0) {
         fprintf(stderr, "mcrgen: cannot listen on %s port %u: %s\n",
                 o->destination.family == ADDR_NONE ? "any address" : addr_format(&o->destination, text),
-                (unsigned) o->port, strerror(errno));
+                (unsigned)o->port, strerror(errno));
         goto fail;
     }
     if (gen_given(o, GEN_GROUP) && !join(fd, o))
@@ -220,7 +222,7 @@ uint64_t gen_socket_buffer(int fd)
     socklen_t length = sizeof(size);
 
     getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &length);
-    return (uint64_t) size;
+    return (uint64_t)size;
 }
 
 uint32_t gen_socket_drops(int fd)

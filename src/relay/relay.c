@@ -41,6 +41,7 @@ struct relay {
     uint32_t serial;     // of the last LOAD
     bool loading, again; // a LOAD is under way; another was asked for meanwhile
     char last_error[512];
+    pid_t pid; // asked before the filter
     uint64_t capabilities;
     uint64_t started_ns, loaded_ns; // CLOCK_REALTIME
     int status;          // to exit with
@@ -79,7 +80,7 @@ static void publish_header(struct relay *r, enum stats_segment_state state)
 
     stats_write_begin(&h->sequence);
     h->state = state;
-    h->pid = (uint32_t) getpid();
+    h->pid = (uint32_t) r->pid;
     h->generation = table->generation;
     h->started_ns = r->started_ns;
     h->loaded_ns = r->loaded_ns;
@@ -481,6 +482,7 @@ int relay_run(const struct relay_options *options, int broker)
         // Rights go before the first packet socket comes. What is left is read back before the filter, which lets
         // nothing change it afterwards.
         if (sandbox_drop(SANDBOX_RELAY, hello.hello.uid, hello.hello.gid)) {
+            r->pid = getpid();
             r->capabilities = sandbox_capabilities();
             if (sandbox_filter(SANDBOX_RELAY, options->sandbox)) {
                 ask_for_load(r);

@@ -19,7 +19,7 @@ struct show_style {
     bool colour;
 };
 
-// With d, rates since the snapshot before it in place of bytes; changes without it (NULL on the first one) show none.
+// With rates, those since the snapshot before in place of bytes; d is NULL where there is none, as on the first.
 struct show_view {
     const struct stats_snapshot *now;
     const struct stats_delta *d;

@@ -17,7 +17,7 @@
 #define LABEL 9 // columns of the words that begin the lines of the header
 
 // Columns, with one blank between two. A name gets what is left; that of an output also the state's.
-enum { STATE = 8, COUNT_WIDE = 16, COUNT = 14, BYTES = 9, RATE = 10, LAST = 7 };
+enum { NAME_MIN = 24, OUTPUT_INDENT = 4, STATE = 8, COUNT_WIDE = 16, COUNT = 14, BYTES = 9, RATE = 10, LAST = 7 };
 
 enum paint { PLAIN, BOLD, DIM, GOOD, WARN, BAD };
 
@@ -119,15 +119,18 @@ static void show_daemon(const struct page *p)
 {
     const struct stats_snapshot *s = p->view->now;
     const struct stats_header *h = s->at.header;
-    char time[TEXT_NUMBER_MAX];
+    struct flow f = {p, 0, 0};
+    char text[64], time[TEXT_NUMBER_MAX];
 
-    fputs("mcrd ", p->to);
-    cut(p, BOLD, h->program_version, 16);
-    if (h->instance[0]) {
-        fputs("  ", p->to);
-        cut(p, BOLD, h->instance, 24);
-    }
-    fprintf(p->to, "  pid %u  up %s\n", h->pid, text_duration(time, stats_age_s(s, h->started_ns)));
+    flow_word(&f, PLAIN, "mcrd", 1);
+    flow_word(&f, BOLD, h->program_version, 1);
+    if (h->instance[0])
+        flow_word(&f, BOLD, h->instance, 2);
+    snprintf(text, sizeof(text), "pid %u", h->pid);
+    flow_word(&f, PLAIN, text, 2);
+    snprintf(text, sizeof(text), "up %s", text_duration(time, stats_age_s(s, h->started_ns)));
+    flow_word(&f, PLAIN, text, 2);
+    fputc('\n', p->to);
     uint64_t silent = stats_age_ms(s, h->heartbeat_ns);
     if (silent >= HEARTBEAT_LATE_MS) {
         label(p, "");
@@ -138,26 +141,54 @@ static void show_daemon(const struct page *p)
     }
 }
 
+static enum paint paint_of_config(uint32_t state)
+{
+    switch (state) {
+    case STATS_CONFIG_CURRENT:
+        return GOOD;
+    case STATS_CONFIG_PENDING:
+        return WARN;
+    default:
+        return BAD;
+    }
+}
+
 static void show_config(const struct page *p)
 {
     const struct stats_header *h = p->view->now->at.header;
-    enum paint how = h->config_state == STATS_CONFIG_CURRENT   ? GOOD
-                     : h->config_state == STATS_CONFIG_PENDING ? WARN
-                                                               : BAD;
-    char sha256[65], time[TEXT_NUMBER_MAX];
+    struct flow f = {p, LABEL, LABEL};
+    char text[64], sha256[65], time[TEXT_NUMBER_MAX];
 
     label(p, "config");
     cut(p, PLAIN, h->file, p->style.columns - LABEL);
     fputc('\n', p->to);
     label(p, "");
-    painted(p, how, stats_config_state_name(h->config_state));
-    fprintf(p->to, ", generation %llu, sha256 %.12s, loaded %s\n", (unsigned long long) h->generation,
-            stats_sha256_text(h, sha256), text_time(time, h->loaded_ns));
+    snprintf(text, sizeof(text), "%s,", stats_config_state_name(h->config_state));
+    flow_word(&f, paint_of_config(h->config_state), text, 1);
+    snprintf(text, sizeof(text), "generation %llu,", (unsigned long long) h->generation);
+    flow_word(&f, PLAIN, text, 1);
+    snprintf(text, sizeof(text), "sha256 %.12s,", stats_sha256_text(h, sha256));
+    flow_word(&f, PLAIN, text, 1);
+    snprintf(text, sizeof(text), "loaded %s", text_time(time, h->loaded_ns));
+    flow_word(&f, PLAIN, text, 1);
+    fputc('\n', p->to);
     if (h->last_error[0]) {
-        struct flow f = {p, LABEL, LABEL};
+        f = (struct flow){p, LABEL, LABEL};
         label(p, "refused");
         flow_text(&f, BAD, h->last_error);
         fputc('\n', p->to);
+    }
+}
+
+static enum paint paint_of_seccomp(uint32_t mode)
+{
+    switch (mode) {
+    case STATS_SECCOMP_ENFORCE:
+        return PLAIN;
+    case STATS_SECCOMP_LOG:
+        return WARN;
+    default:
+        return BAD;
     }
 }
 
@@ -169,11 +200,7 @@ static void show_sandbox(const struct page *p)
 
     label(p, "sandbox");
     snprintf(text, sizeof(text), "seccomp %s,", stats_seccomp_name(h->seccomp));
-    flow_word(&f,
-              h->seccomp == STATS_SECCOMP_ENFORCE ? PLAIN
-              : h->seccomp == STATS_SECCOMP_LOG   ? WARN
-                                                  : BAD,
-              text, 1);
+    flow_word(&f, paint_of_seccomp(h->seccomp), text, 1);
     if (h->landlock)
         snprintf(text, sizeof(text), "landlock %u,", h->landlock);
     else
@@ -281,16 +308,16 @@ static void show_output(const struct page *p, uint32_t index)
     if (d && d->outputs[index] != STATS_DELTA_NEW)
         before = &d->before->at.outputs[d->outputs[index]];
     fputs("  > ", p->to);
-    cell(p, PLAIN, o->to, p->name + 1 + STATE - 4);
+    cell(p, PLAIN, o->to, p->name + 1 + STATE - OUTPUT_INDENT);
     show_packets(p, o->counters.packets, before ? &before->counters.packets : NULL);
     show_bytes(p, o->counters.bytes, before ? &before->counters.bytes : NULL);
     fputc('\n', p->to);
     show_drops(p, stats_output_counters, &o->counters, before ? &before->counters : NULL, 4);
 }
 
-static enum paint paint_of(uint32_t rule_state)
+static enum paint paint_of_rule(uint32_t state)
 {
-    switch (rule_state) {
+    switch (state) {
     case STATS_RULE_ACTIVE:
         return PLAIN;
     case STATS_RULE_DISABLED:
@@ -313,7 +340,7 @@ static void show_rule(const struct page *p, uint32_t index)
         before = &d->before->at.rules[d->rules[index]];
     cell(p, BOLD, r->name, p->name);
     fputc(' ', p->to);
-    cell(p, paint_of(r->state), stats_rule_state_name(r->state), STATE);
+    cell(p, paint_of_rule(r->state), stats_rule_state_name(r->state), STATE);
     show_packets(p, c->packets, before ? &before->counters.packets : NULL);
     show_bytes(p, c->bytes, before ? &before->counters.bytes : NULL);
     right(p, c->last_packet_ns ? text_age(age, stats_age_ms(p->view->now, c->last_packet_ns)) : "never", LAST);
@@ -328,13 +355,29 @@ static void show_rule(const struct page *p, uint32_t index)
         show_output(p, r->first_output + i);
 }
 
+// Columns that no name of a rule or an output exceeds, or what there is room for. On a wide terminal the numbers
+// would else be far from their names.
+static int name_columns(const struct show_view *v, const struct show_style *style)
+{
+    const struct stats_segment *at = &v->now->at;
+    size_t longest = NAME_MIN;
+    int room = style->columns - (1 + STATE) - (1 + BYTES) - (1 + LAST) -
+               (v->rates ? 1 + COUNT + 1 + RATE : 1 + COUNT_WIDE);
+
+    for (uint32_t i = 0; i < at->header->n_rules; i++)
+        if (longest < strlen(at->rules[i].name))
+            longest = strlen(at->rules[i].name);
+    for (uint32_t i = 0; i < at->header->n_outputs; i++)
+        if (longest + 1 + STATE < OUTPUT_INDENT + strlen(at->outputs[i].to))
+            longest = OUTPUT_INDENT + strlen(at->outputs[i].to) - 1 - STATE;
+    return (int) longest < room ? (int) longest : room;
+}
+
 void show_table(const struct show_view *v, const struct show_style *style, FILE *to)
 {
     const struct stats_header *h = v->now->at.header;
-    struct page p = {.to = to, .view = v, .style = *style};
+    struct page p = {.to = to, .view = v, .style = *style, .name = name_columns(v, style)};
 
-    p.name = style->columns - (1 + STATE) - (1 + BYTES) - (1 + LAST) -
-             (v->rates ? 1 + COUNT + 1 + RATE : 1 + COUNT_WIDE);
     show_daemon(&p);
     show_config(&p);
     show_sandbox(&p);

@@ -97,7 +97,8 @@ static void write_table(const struct watch *w, FILE *to)
 {
     struct show_style style = show_style_of(STDOUT_FILENO);
     struct stats_delta d;
-    bool has_delta = w->has_before && stats_delta_make(&d, &w->now, &w->before);
+    // Nothing is known about now while the daemon is away.
+    bool has_delta = w->has_before && !*w->why && stats_delta_make(&d, &w->now, &w->before);
     struct show_view view = {.now = &w->now, .d = has_delta ? &d : NULL, .rates = true};
 
     show_table(&view, &style, to);
@@ -110,13 +111,13 @@ static void draw_status(const struct watch *w, int more)
 {
     char time[TEXT_NUMBER_MAX];
 
+    fputs("\033[K", stdout);
     if (*w->why)
-        printf("\033[7mq ends\033[0m  waiting for mcrd; above, the last that was seen of it");
+        printf("\033[7mq ends\033[0m  waiting for mcrd, last seen %s", text_time(time, w->now.realtime_ns));
     else
         printf("\033[7mq ends\033[0m  every %g s  %s", w->seconds, text_time(time, w->now.realtime_ns));
     if (more > 0)
         printf("  %d more line%s below", more, more == 1 ? "" : "s");
-    fputs("\033[K", stdout);
 }
 
 static void draw_screen(const struct watch *w)
@@ -142,7 +143,7 @@ static void draw_screen(const struct watch *w)
     fputs("\033[H", stdout);
     for (char *line; (line = strsep(&rest, "\n")) != NULL && rest;) {
         if (++used < rows)
-            printf("%s\033[K\r\n", line);
+            printf("\033[K%s\r\n", line); // erased first: behind a full line it would take the last character
         else
             more++;
     }

@@ -98,13 +98,15 @@ int text_show(char *out, size_t size, const char *text, int columns)
 
 const char *text_scaled(char out[TEXT_NUMBER_MAX], double value, const char *unit)
 {
-    static const char prefixes[] = " kMGTPE";
+    static const char prefixes[] = " kMGTPEZY";
     size_t i = 0;
 
     while (value >= 999.5 && i + 2 < sizeof(prefixes)) {
         value /= 1000;
         i++;
     }
+    if (value > 999)
+        value = 999;
     // Digits after the point only where they say something.
     int places = value >= 99.95 || (i == 0 && value == (double) (uint64_t) value) ? 0 : value >= 9.995 ? 1 : 2;
     const char prefix[] = {prefixes[i], '\0'};

@@ -19,7 +19,7 @@ int text_show(char *out, size_t size, const char *text, int columns);
 // "1,234,567"; "12.3 M" where that would be wider than width.
 const char *text_count(char out[TEXT_NUMBER_MAX], uint64_t value, int width);
 
-// Three digits: "0.25", "12.3 MB", "999 G", with prefixes of powers of 1000.
+// Three digits: "0.25", "12.3 MB", "999 G", with prefixes of powers of 1000; no wider than 6 columns and the unit.
 const char *text_scaled(char out[TEXT_NUMBER_MAX], double value, const char *unit);
 
 // "12 ms", "3.4 s", "17 min", "5 h", "12 d"

@@ -8,6 +8,7 @@ Nothing of the machine is touched: the test itself moves into a network namespac
 behind, not even when the test is killed: see Guardian.
 """
 import contextlib
+import copy
 import ctypes
 import grp
 import json
@@ -751,14 +752,14 @@ class RawSender:
 
 
 class Frame:
-    """A captured frame, taken apart as far as it goes."""
+    """A captured frame, taken apart as far as it goes. Of a super-frame, one datagram."""
 
-    def __init__(self, data, vlan, outgoing, unfinished, gso_size):
+    def __init__(self, data, vlan, outgoing, unfinished):
         self.data = data
         self.vlan = vlan  # tag control information, or None
         self.outgoing = outgoing
         self.unfinished = unfinished  # its UDP checksum is left to the device
-        self.gso_size = gso_size  # 0: no super-frame of datagrams
+        self.super_frame = False
         self.to, self.sender = data[:6], data[6:12]
         self.kind, = struct.unpack_from("!H", data, 12)
         self.payload = None
@@ -775,11 +776,24 @@ class Frame:
         self.source, self.destination = socket.inet_ntoa(source), socket.inet_ntoa(destination)
         self.ip_checksum_ok = ones_sum(ip[:header]) == 0xffff
         if self.protocol == socket.IPPROTO_UDP and self.offset == 0 and self.length >= header + 8:
-            datagram_bytes = ip[header:self.length]
-            self.source_port, self.port, self.udp_length, self.udp_checksum = struct.unpack_from("!HHHH", datagram_bytes)
-            self.payload = datagram_bytes[8:]
-            self.udp_checksum_ok = ones_sum(
-                pseudo_header(self.source, self.destination, len(datagram_bytes)) + datagram_bytes) == 0xffff
+            whole = ip[header:self.length]
+            self.source_port, self.port, self.udp_length, self.udp_checksum = struct.unpack_from("!HHHH", whole)
+            self.payload = whole[8:]
+            self.udp_checksum_ok = (not self.unfinished and
+                                    ones_sum(pseudo_header(self.source, self.destination, len(whole)) + whole) == 0xffff)
+
+    def datagrams(self, size):
+        """Those of a super-frame, as a device would cut them."""
+        parts = []
+        for i in range(0, len(self.payload), size):
+            part = copy.copy(self)
+            part.super_frame = True
+            part.payload = self.payload[i:i + size]
+            part.length = part.header_length + 8 + len(part.payload)
+            part.udp_length = 8 + len(part.payload)
+            part.ident = (self.ident + len(parts)) & 0xffff
+            parts.append(part)
+        return parts
 
     def is_udp(self, destination=None, port=None):
         return (self.payload is not None and (destination is None or self.destination == destination) and
@@ -803,6 +817,7 @@ class Capture:
         with node.inside():
             self.socket.bind((interface, ETH_P_ALL))
         self.frames = []
+        self.super_frames = 0
 
     def poll(self):
         """Takes what has come; all frames so far."""
@@ -818,8 +833,12 @@ class Capture:
                     vlan = tci if status & TP_STATUS_VLAN_VALID else None
                     unfinished = bool(status & TP_STATUS_CSUMNOTREADY)
             _, gso_type, _, gso_size, _, _ = struct.unpack_from("=BBHHHH", data)
-            self.frames.append(Frame(data[10:], vlan, address[2] == PACKET_OUTGOING, unfinished,
-                                     gso_size if gso_type == VIRTIO_NET_HDR_GSO_UDP_L4 else 0))
+            f = Frame(data[10:], vlan, address[2] == PACKET_OUTGOING, unfinished)
+            if gso_type == VIRTIO_NET_HDR_GSO_UDP_L4 and f.payload is not None:
+                self.super_frames += 1
+                self.frames += f.datagrams(gso_size)
+            else:
+                self.frames.append(f)
 
     def udp(self, destination=None, port=None, outgoing=False):
         """The datagrams so far."""
@@ -840,9 +859,6 @@ class Capture:
             wait_for(lambda: any(f.payload == payload for f in self.udp()), seconds)
         except Failure:
             raise Failure(f"{payload!r} was not captured; all: {self.udp()[:20]}") from None
-
-    def super_frames(self):
-        return [f for f in self.poll() if f.gso_size]
 
 
 # --- the run ---------------------------------------------------------------------------------------------------------
@@ -869,7 +885,7 @@ class Test:
             self.saved[daemon] = json.dumps(daemon.stats())
 
     def print_artefacts(self):
-        for d in self.daemons:
+        for d in self.daemons[-1:]:
             with contextlib.suppress(OSError):
                 with open(d.config.file, encoding="utf-8") as f:
                     note("--- mcr.conf\n" + f.read())
@@ -926,7 +942,7 @@ def _tcpdump_again(t):
         real_enter(daemon)
         log = os.path.join(daemon.config.directory, "tcpdump.log")
         with open(log, "wb") as f:
-            p = start_process(["tcpdump", "-Z", "root", "-l", "-n", "-e", "-vv", "-c", "200", "-i", "any", "udp or igmp or icmp"],
+            p = start_process(["tcpdump", "-Z", "root", "-l", "-n", "-e", "-v", "-c", "200", "-i", "any", "udp or igmp or icmp"],
                               daemon.node, stdout=f, stderr=subprocess.STDOUT)
         captures.append(log)
         with contextlib.suppress(Failure):
@@ -942,7 +958,7 @@ def _tcpdump_again(t):
     for log in captures:
         with open(log, encoding="utf-8", errors="replace") as f:
             lines = f.read().splitlines()
-        note("\n".join(lines[:80]))
+        note("\n".join(lines[:40]))
 
 
 def _skip_all(reason):

@@ -1,0 +1,776 @@
+// SPDX-License-Identifier: Apache-2.0
+// The statistics: the segment, its reader on files that no daemon wrote, and what is shown of it.
+#include <config.h>
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "stats/counters.h"
+#include "stats/delta.h"
+#include "stats/reader.h"
+#include "stats/segment.h"
+#include "stats/show.h"
+#include "stats/text.h"
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+#define INTERFACES 2
+#define RULES      2
+#define OUTPUTS    3
+
+struct made {
+    struct stats_segment at;
+    void *memory;
+    size_t size;
+};
+
+// A segment as the daemon would write it: rule 0 has two outputs, rule 1 one. To be freed.
+static struct made make(void)
+{
+    struct made m = {.size = stats_segment_size(INTERFACES, RULES, OUTPUTS)};
+    static const char *const to[OUTPUTS] = {"dmz0 239.20.0.1:6000", "wan0 203.0.113.5:7000", "wan0 [ff05::1]:7000"};
+
+    m.memory = calloc(1, m.size);
+    cr_assert_not_null(m.memory);
+    stats_segment_place(&m.at, m.memory, INTERFACES, RULES);
+    struct stats_header *h = m.at.header;
+    *h = (struct stats_header){.magic = STATS_MAGIC,
+                               .version = STATS_VERSION,
+                               .size = (uint32_t) m.size,
+                               .n_interfaces = INTERFACES,
+                               .n_rules = RULES,
+                               .n_outputs = OUTPUTS,
+                               .state = STATS_LIVE,
+                               .program_version = "0.1.0",
+                               .instance = "dmz-relay-1",
+                               .file = "/etc/mcr/mcr.conf",
+                               .pid = 4711,
+                               .generation = 3,
+                               .loaded_ns = UINT64_C(1700000000) * 1000000000u,
+                               .seccomp = STATS_SECCOMP_ENFORCE,
+                               .broker_alive = 1};
+    strcpy(m.at.interfaces[0].name, "ot0");
+    strcpy(m.at.interfaces[1].name, "dmz0");
+    m.at.interfaces[0].counters.received = 1234567;
+    strcpy(m.at.rules[0].name, "plc-telemetry");
+    strcpy(m.at.rules[0].note, "CHG0031337");
+    m.at.rules[0].n_outputs = 2;
+    m.at.rules[0].counters.packets = 1234;
+    m.at.rules[0].counters.bytes = 123456;
+    m.at.rules[0].counters.drops.rate = 77;
+    strcpy(m.at.rules[1].name, "historian");
+    m.at.rules[1].state = STATS_RULE_WAITING;
+    m.at.rules[1].first_output = 2;
+    m.at.rules[1].n_outputs = 1;
+    for (unsigned i = 0; i < OUTPUTS; i++)
+        strcpy(m.at.outputs[i].to, to[i]);
+    return m;
+}
+
+static struct stats_snapshot snapshot_of(const struct made *m)
+{
+    return (struct stats_snapshot){.at = m->at, .memory = m->memory, .monotonic_ns = UINT64_C(100) * 1000000000u,
+                                   .realtime_ns = UINT64_C(1700000060) * 1000000000u};
+}
+
+// --- segment ---------------------------------------------------------------------------------------------------------
+
+Test(stats, size_and_place)
+{
+    static const uint32_t counts[][3] = {{0, 0, 0}, {1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {64, 10000, 65536}};
+
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        uint32_t n_interfaces = counts[i][0], n_rules = counts[i][1], n_outputs = counts[i][2];
+        size_t size = stats_segment_size(n_interfaces, n_rules, n_outputs);
+        char *memory = malloc(size);
+        struct stats_segment s;
+        stats_segment_place(&s, memory, n_interfaces, n_rules);
+        cr_expect((char *) s.header == memory);
+        cr_expect((char *) s.interfaces == memory + sizeof(struct stats_header));
+        cr_expect((char *) (s.interfaces + n_interfaces) == (char *) s.rules);
+        cr_expect((char *) (s.rules + n_rules) == (char *) s.outputs);
+        cr_expect((char *) (s.outputs + n_outputs) == memory + size);
+        free(memory);
+    }
+}
+
+Test(stats, records_keep_their_alignment)
+{
+    cr_expect(sizeof(struct stats_header) % 8 == 0);
+    cr_expect(sizeof(struct stats_interface) % 8 == 0);
+    cr_expect(sizeof(struct stats_rule) % 8 == 0);
+    cr_expect(sizeof(struct stats_output) % 8 == 0);
+}
+
+Test(stats, sequence_is_odd_while_written)
+{
+    struct stats_output from = {.counters = {.packets = 1}}, to;
+
+    cr_expect(stats_read_record(&to, &from, sizeof(to), &from.sequence));
+    stats_write_begin(&from.sequence);
+    cr_expect(from.sequence == 1);
+    cr_expect_not(stats_read_record(&to, &from, sizeof(to), &from.sequence), "a copy of half a change");
+    from.counters.packets = 2;
+    stats_write_end(&from.sequence);
+    cr_expect(from.sequence == 2);
+    cr_expect(stats_read_record(&to, &from, sizeof(to), &from.sequence));
+    cr_expect(to.counters.packets == 2);
+}
+
+// --- parsing ---------------------------------------------------------------------------------------------------------
+
+static bool parses(struct made *m, size_t size)
+{
+    struct stats_segment at;
+    char why[STATS_WHY_MAX] = "";
+    // Exactly as long as it is said to be, for the sanitizer to see what is read beyond it.
+    void *copy = malloc(size ? size : 1);
+
+    memcpy(copy, m->memory, size);
+    bool ok = stats_parse(&at, copy, size, why);
+    cr_expect(ok == (why[0] == '\0'), "%s", why);
+    free(copy);
+    return ok;
+}
+
+Test(stats, parse_takes_what_the_daemon_writes)
+{
+    struct made m = make();
+
+    cr_expect(parses(&m, m.size));
+    free(m.memory);
+}
+
+Test(stats, parse_refuses_every_other_length)
+{
+    struct made m = make();
+
+    for (size_t size = 0; size < m.size; size++)
+        cr_expect_not(parses(&m, size), "%zu bytes", size);
+    // As if the header knew of it.
+    for (size_t size = sizeof(struct stats_header); size < m.size; size++) {
+        m.at.header->size = (uint32_t) size;
+        cr_expect_not(parses(&m, size), "%zu bytes", size);
+    }
+    m.memory = realloc(m.memory, m.size + 8);
+    memset((char *) m.memory + m.size, 0, 8);
+    ((struct stats_header *) m.memory)->size = (uint32_t) m.size + 8;
+    cr_expect_not(parses(&m, m.size + 8));
+    free(m.memory);
+}
+
+Test(stats, parse_refuses_wrong_numbers)
+{
+#define IN_HEADER(field) offsetof(struct stats_header, field)
+#define IN_RULE(rule, field)                                                                                         \
+    (sizeof(struct stats_header) + INTERFACES * sizeof(struct stats_interface) + (rule) * sizeof(struct stats_rule) + \
+     offsetof(struct stats_rule, field))
+    static const struct {
+        const char *what;
+        size_t at;
+        uint32_t value;
+    } cases[] = {
+        {"magic", IN_HEADER(magic), 0},
+        {"version", IN_HEADER(version), STATS_VERSION + 1},
+        {"version 0", IN_HEADER(version), 0},
+        {"size", IN_HEADER(size), 0},
+        {"size", IN_HEADER(size), UINT32_MAX},
+        {"interfaces", IN_HEADER(n_interfaces), INTERFACES + 1},
+        {"interfaces", IN_HEADER(n_interfaces), UINT32_MAX},
+        {"rules", IN_HEADER(n_rules), 0},
+        {"rules", IN_HEADER(n_rules), UINT32_MAX},
+        {"rules", IN_HEADER(n_rules), UINT32_MAX / sizeof(struct stats_rule) + 2},
+        {"outputs", IN_HEADER(n_outputs), OUTPUTS - 1},
+        {"outputs", IN_HEADER(n_outputs), UINT32_MAX},
+        {"first output", IN_RULE(0, first_output), OUTPUTS - 1},
+        {"first output", IN_RULE(0, first_output), UINT32_MAX},
+        {"first output of another rule", IN_RULE(1, first_output), 1},
+        {"outputs of a rule", IN_RULE(0, n_outputs), 3},
+        {"outputs of a rule", IN_RULE(1, n_outputs), 2},
+        {"outputs of a rule", IN_RULE(1, n_outputs), UINT32_MAX},
+        {"outputs of a rule that wrap", IN_RULE(1, n_outputs), UINT32_MAX - 1},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct made m = make();
+        memcpy((char *) m.memory + cases[i].at, &cases[i].value, sizeof(cases[i].value));
+        cr_expect_not(parses(&m, m.size), "%s %u", cases[i].what, cases[i].value);
+        free(m.memory);
+    }
+}
+
+Test(stats, parse_refuses_strings_without_end)
+{
+    struct made m = make();
+    const struct {
+        char *field;
+        size_t size;
+    } cases[] = {
+#define FIELD(f) {(f), sizeof(f)}
+        FIELD(m.at.header->program_version), FIELD(m.at.header->instance),   FIELD(m.at.header->file),
+        FIELD(m.at.header->last_error),      FIELD(m.at.interfaces[0].name), FIELD(m.at.interfaces[1].name),
+        FIELD(m.at.rules[0].name),           FIELD(m.at.rules[1].note),      FIELD(m.at.outputs[0].to),
+        FIELD(m.at.outputs[2].to),
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char kept[1024];
+        memcpy(kept, cases[i].field, cases[i].size);
+        memset(cases[i].field, 'x', cases[i].size);
+        cr_expect_not(parses(&m, m.size), "string %zu", i);
+        cases[i].field[cases[i].size - 1] = '\0';
+        cr_expect(parses(&m, m.size), "string %zu", i);
+        memcpy(cases[i].field, kept, cases[i].size);
+    }
+    free(m.memory);
+}
+
+// --- reading ---------------------------------------------------------------------------------------------------------
+
+struct place {
+    char directory[32], file[64];
+};
+
+static struct place make_place(void)
+{
+    struct place p = {.directory = "/tmp/mcr-stats-XXXXXX"};
+
+    cr_assert_not_null(mkdtemp(p.directory));
+    snprintf(p.file, sizeof(p.file), "%s/stats", p.directory);
+    return p;
+}
+
+static void remove_place(const struct place *p)
+{
+    unlink(p->file);
+    rmdir(p->directory);
+}
+
+// The descriptor, which holds the daemon's lock when live.
+static int write_file(const char *path, const void *bytes, size_t size, bool live)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+    cr_assert(fd >= 0);
+    cr_assert(write(fd, bytes, size) == (ssize_t) size);
+    if (live)
+        cr_assert(fcntl(fd, F_OFD_SETLK, &lock) == 0);
+    return fd;
+}
+
+// Expects a refusal that contains text.
+static void expect_refused(const char *path, const char *text)
+{
+    struct stats_snapshot s;
+    char why[STATS_WHY_MAX];
+
+    cr_expect_not(stats_snapshot_take(&s, path, why), "%s", text);
+    cr_expect_not_null(strstr(why, text), "\"%s\" and not \"%s\"", why, text);
+    cr_expect_null(s.memory);
+}
+
+Test(stats, reader_takes_a_live_file)
+{
+    struct place p = make_place();
+    struct made m = make();
+    int fd = write_file(p.file, m.memory, m.size, true);
+    struct stats_snapshot s;
+    char why[STATS_WHY_MAX] = "";
+
+    cr_assert(stats_snapshot_take(&s, p.file, why), "%s", why);
+    cr_expect(memcmp(s.memory, m.memory, m.size) == 0);
+    cr_expect_str_eq(s.at.outputs[2].to, "wan0 [ff05::1]:7000");
+    stats_snapshot_free(&s);
+    stats_snapshot_free(&s);
+    close(fd);
+    remove_place(&p);
+    free(m.memory);
+}
+
+Test(stats, reader_knows_a_daemon_that_is_gone)
+{
+    struct place p = make_place();
+    struct made m = make();
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+
+    int fd = write_file(p.file, m.memory, m.size, false);
+    expect_refused(p.file, "no daemon: mcrd (pid 4711) has ended");
+    // Anyone may hold that one.
+    cr_assert(fcntl(fd, F_OFD_SETLK, &lock) == 0);
+    expect_refused(p.file, "no daemon: mcrd (pid 4711) has ended");
+    close(fd);
+    m.at.header->state = STATS_STOPPED;
+    fd = write_file(p.file, m.memory, m.size, true);
+    expect_refused(p.file, "no daemon: mcrd (pid 4711) was stopped");
+    close(fd);
+    // A relay that was killed in the middle of a change.
+    m.at.header->state = STATS_LIVE;
+    m.at.header->sequence = 1;
+    fd = write_file(p.file, m.memory, m.size, false);
+    expect_refused(p.file, "no daemon: mcrd (pid 4711) has ended");
+    close(fd);
+    remove_place(&p);
+    free(m.memory);
+}
+
+Test(stats, reader_refuses_what_is_no_statistics)
+{
+    struct place p = make_place();
+    struct made m = make();
+    char link[80];
+
+    expect_refused(p.file, "does not exist");
+    expect_refused(p.directory, "no regular file");
+    expect_refused("/dev/null", "no regular file");
+    cr_assert(mkfifo(p.file, 0600) == 0);
+    expect_refused(p.file, "no regular file");
+    unlink(p.file);
+
+    close(write_file(p.file, "", 0, false));
+    expect_refused(p.file, "too few");
+    cr_assert(truncate(p.file, (off_t) 1 << 40) == 0);
+    expect_refused(p.file, "too many");
+    close(write_file(p.file, m.memory, m.size - 1, false));
+    expect_refused(p.file, "cannot be 2 interfaces");
+    snprintf(link, sizeof(link), "%s.link", p.file);
+    cr_assert(symlink(p.file, link) == 0);
+    expect_refused(link, "symbolic link");
+    unlink(link);
+
+    m.at.header->state = STATS_PREPARED;
+    close(write_file(p.file, m.memory, m.size, false));
+    expect_refused(p.file, "has ended");
+    int fd = write_file(p.file, m.memory, m.size, true);
+    expect_refused(p.file, "yet");
+    close(fd);
+    remove_place(&p);
+    free(m.memory);
+}
+
+Test(stats, reader_gives_up_on_a_record_that_always_changes)
+{
+    struct place p = make_place();
+    struct made m = make();
+
+    m.at.outputs[OUTPUTS - 1].sequence = 1;
+    int fd = write_file(p.file, m.memory, m.size, true);
+    expect_refused(p.file, "changes all the time");
+    close(fd);
+    remove_place(&p);
+    free(m.memory);
+}
+
+Test(stats, reader_follows_a_reload)
+{
+    struct place p = make_place();
+    struct made m = make();
+    struct stats_snapshot s;
+    char why[STATS_WHY_MAX] = "", new[80];
+
+    m.at.header->state = STATS_SUPERSEDED;
+    int old = write_file(p.file, m.memory, m.size, false);
+    m.at.header->state = STATS_LIVE;
+    m.at.header->generation++;
+    snprintf(new, sizeof(new), "%s.new", p.file);
+    int fd = write_file(new, m.memory, m.size, true);
+    pid_t child = fork();
+    cr_assert(child >= 0);
+    if (child == 0) {
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+        _exit(rename(new, p.file) != 0);
+    }
+    cr_expect(stats_snapshot_take(&s, p.file, why), "%s", why);
+    cr_expect(s.memory && s.at.header->generation == 4);
+    stats_snapshot_free(&s);
+    waitpid(child, NULL, 0);
+    close(old);
+    close(fd);
+    remove_place(&p);
+    free(m.memory);
+}
+
+Test(stats, reader_tells_a_reload_that_was_not_published)
+{
+    struct place p = make_place();
+    struct made m = make();
+
+    m.at.header->state = STATS_SUPERSEDED;
+    close(write_file(p.file, m.memory, m.size, false));
+    expect_refused(p.file, "before the last reload");
+    remove_place(&p);
+    free(m.memory);
+}
+
+// --- JSON ------------------------------------------------------------------------------------------------------------
+
+static char *json_text(const struct stats_snapshot *s, bool one_line)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+
+    cr_assert_not_null(to);
+    cr_expect(show_json(s, to, one_line));
+    fclose(to);
+    return text;
+}
+
+static json_t *json_of(const struct stats_snapshot *s)
+{
+    json_error_t error;
+    char *text = json_text(s, false);
+    json_t *root = json_loads(text, 0, &error);
+
+    cr_assert_not_null(root, "%s in %s", error.text, text);
+    free(text);
+    return root;
+}
+
+// The keys in their order, separated by blanks.
+static void expect_keys(json_t *object, const char *expected)
+{
+    char keys[1024] = "";
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(object, key, value)
+    {
+        strcat(keys, *keys ? " " : "");
+        strcat(keys, key);
+    }
+    cr_expect_str_eq(keys, expected);
+}
+
+Test(stats, json_has_the_keys_of_the_contract)
+{
+#define KEY(name, help) " " #name
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+    json_t *root = json_of(&s);
+    json_t *rule = json_array_get(json_object_get(root, "rules"), 0);
+
+    expect_keys(root, "instance pid version generation config uptime_s sandbox broker heartbeat_ms interfaces rules");
+    expect_keys(json_object_get(root, "config"), "file sha256 loaded_at state last_error");
+    expect_keys(json_object_get(root, "sandbox"), "capabilities seccomp landlock");
+    cr_expect(json_array_size(json_object_get(root, "interfaces")) == INTERFACES);
+    expect_keys(json_array_get(json_object_get(root, "interfaces"), 0), "name state" STATS_INTERFACE_COUNTERS(KEY));
+    cr_expect(json_array_size(json_object_get(root, "rules")) == RULES);
+    expect_keys(rule, "name note state packets bytes last_packet_ms drops outputs");
+    expect_keys(json_object_get(rule, "drops"), (STATS_RULE_DROPS(KEY)) + 1);
+    cr_expect(json_array_size(json_object_get(rule, "outputs")) == 2);
+    expect_keys(json_array_get(json_object_get(rule, "outputs"), 0), "to" STATS_OUTPUT_COUNTERS(KEY));
+    json_decref(root);
+    free(m.memory);
+}
+
+Test(stats, json_values)
+{
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+    const char *loaded, *state, *broker, *capability, *to;
+    json_int_t uptime, age, packets, rate, huge;
+
+    m.at.header->capabilities = UINT64_C(1) << 13;
+    m.at.header->started_ns = s.realtime_ns - 61000000000u;
+    m.at.rules[0].counters.last_packet_ns = s.monotonic_ns - 12345678;
+    m.at.rules[1].counters.packets = UINT64_MAX;
+    json_t *root = json_of(&s), *rules = json_object_get(root, "rules");
+    cr_assert(json_unpack(root, "{s:{s:s,s:s},s:I,s:s,s:{s:[s]}}", "config", "loaded_at", &loaded, "state", &state,
+                          "uptime_s", &uptime, "broker", &broker, "sandbox", "capabilities", &capability) == 0);
+    cr_expect_str_eq(loaded, "2023-11-14T22:13:20Z");
+    cr_expect_str_eq(state, "current");
+    cr_expect_str_eq(broker, "alive");
+    cr_expect_str_eq(capability, "CAP_NET_RAW");
+    cr_expect(uptime == 61);
+    cr_expect(json_is_null(json_object_get(json_object_get(root, "config"), "last_error")));
+    cr_assert(json_unpack(json_array_get(rules, 0), "{s:I,s:I,s:{s:I}}", "last_packet_ms", &age, "packets", &packets,
+                          "drops", "rate", &rate) == 0);
+    cr_expect(age == 12);
+    cr_expect(packets == 1234);
+    cr_expect(rate == 77);
+    cr_assert(json_unpack(json_array_get(rules, 1), "{s:I,s:s,s:[{s:s}]}", "packets", &huge, "state", &state,
+                          "outputs", "to", &to) == 0);
+    cr_expect(huge == INT64_MAX);
+    cr_expect_str_eq(state, "waiting");
+    cr_expect_str_eq(to, "wan0 [ff05::1]:7000");
+    cr_expect(json_is_null(json_object_get(json_array_get(rules, 1), "note")));
+    cr_expect(json_is_null(json_object_get(json_array_get(rules, 1), "last_packet_ms")));
+    json_decref(root);
+    free(m.memory);
+}
+
+Test(stats, json_is_valid_whatever_the_segment_says)
+{
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+    char why[STATS_WHY_MAX];
+
+    strcpy(m.at.header->instance, "\x1b[2J\xff\xc0\xaf");
+    memset(m.at.rules[0].note, 0x80, sizeof(m.at.rules[0].note) - 1);
+    m.at.rules[0].state = m.at.interfaces[0].state = m.at.header->config_state = m.at.header->seccomp = UINT32_MAX;
+    m.at.header->capabilities = UINT64_MAX;
+    m.at.header->loaded_ns = m.at.header->started_ns = m.at.header->heartbeat_ns = UINT64_MAX;
+    cr_assert(stats_parse(&s.at, m.memory, m.size, why), "%s", why);
+    json_t *root = json_of(&s);
+    cr_expect_str_eq(json_string_value(json_object_get(root, "instance")), "\x1b[2J???");
+    cr_expect(json_array_size(json_object_get(json_object_get(root, "sandbox"), "capabilities")) == 64);
+    json_decref(root);
+    char *text = json_text(&s, true);
+    cr_expect(strchr(text, '\n') == text + strlen(text) - 1, "one line");
+    cr_expect_null(strchr(text, '\x1b'));
+    free(text);
+    free(m.memory);
+}
+
+// --- table -----------------------------------------------------------------------------------------------------------
+
+static char *table_text(const struct show_view *view, bool colour)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+
+    cr_assert_not_null(to);
+    show_table(view, &(struct show_style){.columns = SHOW_COLUMNS, .colour = colour}, to);
+    fclose(to);
+    return text;
+}
+
+static void expect_lines_fit(const char *text)
+{
+    while (*text) {
+        size_t length = strcspn(text, "\n");
+        cr_expect(length <= SHOW_COLUMNS, "%.*s", (int) length, text);
+        cr_expect(length == 0 || text[length - 1] != ' ', "%.*s|", (int) length, text);
+        text += length + 1;
+    }
+}
+
+Test(stats, table_names_drops_only_where_there_are_any)
+{
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+    char *text = table_text(&(struct show_view){.now = &s}, false);
+
+    expect_lines_fit(text);
+    cr_expect_not_null(strstr(text, "\n  dropped  rate 77\n"), "%s", text);
+    cr_expect_null(strstr(text, "ttl"));
+    cr_expect_null(strstr(text, "ring_drops"));
+    cr_expect_not_null(strstr(text, "1,234,567"));
+    cr_expect_not_null(strstr(text, "CHG0031337"));
+    cr_expect_null(strchr(text, '\x1b'));
+    free(text);
+    free(m.memory);
+}
+
+Test(stats, table_fits_whatever_the_segment_says)
+{
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m), before = snapshot_of(&m);
+    struct stats_delta d;
+    char why[STATS_WHY_MAX];
+
+#define FILL(field) memset(field, 'x', sizeof(field) - 1)
+    FILL(m.at.header->program_version);
+    FILL(m.at.header->instance);
+    FILL(m.at.header->file);
+    FILL(m.at.header->last_error);
+    FILL(m.at.interfaces[0].name);
+    FILL(m.at.rules[0].name);
+    FILL(m.at.rules[0].note);
+    FILL(m.at.outputs[0].to);
+    m.at.rules[1].note[0] = '\x1b';
+    m.at.header->state = m.at.header->config_state = m.at.header->pid = UINT32_MAX;
+    m.at.header->generation = m.at.header->capabilities = m.at.header->loaded_ns = UINT64_MAX;
+    memset(&m.at.interfaces[0].counters, 0xff, sizeof(m.at.interfaces[0].counters));
+    memset(&m.at.rules[0].counters, 0xff, sizeof(m.at.rules[0].counters));
+    memset(&m.at.outputs[0].counters, 0xff, sizeof(m.at.outputs[0].counters));
+    cr_assert(stats_parse(&s.at, m.memory, m.size, why), "%s", why);
+    char *text = table_text(&(struct show_view){.now = &s}, false);
+    expect_lines_fit(text);
+    cr_expect_null(strchr(text, '\x1b'));
+    free(text);
+
+    // As fast as they can grow.
+    struct made old = make();
+    before.at = old.at;
+    before.monotonic_ns = s.monotonic_ns - 1;
+    memcpy(old.at.header, m.at.header, sizeof(*m.at.header));
+    memcpy(old.at.rules[0].name, m.at.rules[0].name, sizeof(m.at.rules[0].name));
+    memcpy(old.at.outputs[0].to, m.at.outputs[0].to, sizeof(m.at.outputs[0].to));
+    cr_assert(stats_delta_make(&d, &s, &before));
+    text = table_text(&(struct show_view){.now = &s, .d = &d, .rates = true}, false);
+    expect_lines_fit(text);
+    free(text);
+    stats_delta_free(&d);
+    free(old.memory);
+    free(m.memory);
+}
+
+Test(stats, table_uses_colours_where_told)
+{
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+    char *text = table_text(&(struct show_view){.now = &s}, true);
+
+    cr_expect_not_null(strstr(text, "\x1b[33mrate 77\x1b[0m"), "%s", text);
+    cr_expect_not_null(strstr(text, "\x1b[33mwaiting\x1b[0m"), "%s", text);
+    free(text);
+    free(m.memory);
+}
+
+// --- delta -----------------------------------------------------------------------------------------------------------
+
+Test(stats, delta_finds_records_by_name)
+{
+    struct made a = make(), b = make();
+    struct stats_snapshot before = snapshot_of(&a), now = snapshot_of(&b);
+    struct stats_delta d;
+
+    before.monotonic_ns -= 2000000000;
+    // The reload has swapped the interfaces, and given the second rule's name to the first.
+    strcpy(b.at.interfaces[0].name, "dmz0");
+    strcpy(b.at.interfaces[1].name, "ot0");
+    strcpy(b.at.rules[0].name, "historian");
+    strcpy(b.at.rules[1].name, "new");
+    strcpy(b.at.outputs[0].to, "wan0 [ff05::1]:7000");
+    cr_assert(stats_delta_make(&d, &now, &before));
+    cr_expect(d.interfaces[0] == 1 && d.interfaces[1] == 0);
+    cr_expect(d.rules[0] == 1 && d.rules[1] == STATS_DELTA_NEW);
+    cr_expect(d.outputs[0] == 2);
+    cr_expect(d.outputs[1] == STATS_DELTA_NEW && d.outputs[2] == STATS_DELTA_NEW);
+    cr_expect(stats_delta_rate(&d, 300, 100) == 100);
+    cr_expect(stats_delta_rate(&d, 100, 300) == 0);
+    stats_delta_free(&d);
+    free(a.memory);
+    free(b.memory);
+}
+
+Test(stats, delta_of_nothing)
+{
+    struct made a = make(), b = make();
+    struct stats_snapshot before = snapshot_of(&a), now = snapshot_of(&b);
+    struct stats_delta d;
+
+    cr_expect_not(stats_delta_make(&d, &now, &before), "no time between them");
+    before.monotonic_ns--;
+    cr_expect(stats_delta_make(&d, &now, &before));
+    stats_delta_free(&d);
+    b.at.header->started_ns++;
+    cr_expect_not(stats_delta_make(&d, &now, &before), "another daemon");
+    free(a.memory);
+    free(b.memory);
+}
+
+// --- text ------------------------------------------------------------------------------------------------------------
+
+Test(stats, text_numbers)
+{
+    static const struct {
+        uint64_t value;
+        int width;
+        const char *text;
+    } counts[] = {
+        {0, 16, "0"},
+        {999, 16, "999"},
+        {1000, 16, "1,000"},
+        {1234567, 16, "1,234,567"},
+        {1234567, 9, "1,234,567"},
+        {1234567, 8, "1.23 M"},
+        {UINT64_MAX, 16, "18.4 E"},
+    };
+    static const struct {
+        double value;
+        const char *text;
+    } scaled[] = {
+        {0, "0"},         {0.25, "0.25"},     {7, "7"},           {12.34, "12.3"},
+        {999, "999"},     {999.6, "1.00 k"},  {99.96, "100"},     {12345, "12.3 k"},
+        {1e6, "1.00 M"},  {4.4e10, "44.0 G"}, {999499, "999 k"},  {999500, "1.00 M"},
+    };
+    static const struct {
+        uint64_t ms;
+        const char *text;
+    } ages[] = {
+        {0, "0 ms"},         {999, "999 ms"},     {1000, "1.0 s"},      {9999, "9.9 s"},     {10000, "10 s"},
+        {119999, "119 s"},   {120000, "2 min"},   {7199999, "119 min"}, {7200000, "2 h"},    {172800000, "2 d"},
+    };
+    char out[TEXT_NUMBER_MAX];
+
+    for (size_t i = 0; i < COUNT(counts); i++)
+        cr_expect_str_eq(text_count(out, counts[i].value, counts[i].width), counts[i].text);
+    for (size_t i = 0; i < COUNT(scaled); i++)
+        cr_expect_str_eq(text_scaled(out, scaled[i].value, ""), scaled[i].text);
+    for (size_t i = 0; i < COUNT(ages); i++)
+        cr_expect_str_eq(text_age(out, ages[i].ms), ages[i].text);
+    cr_expect_str_eq(text_scaled(out, 1500, "B"), "1.50 kB");
+    cr_expect_str_eq(text_scaled(out, 15, "B"), "15 B");
+    cr_expect_str_eq(text_duration(out, 59), "00:00:59");
+    cr_expect_str_eq(text_duration(out, 3 * 86400 + 3723), "3 d 01:02:03");
+    cr_expect_str_eq(text_time(out, 0), "1970-01-01T00:00:00Z");
+}
+
+Test(stats, text_repairs_utf8)
+{
+    static const char *const cases[][2] = {
+        {"", ""},
+        {"abc", "abc"},
+        {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
+        {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
+        {"a\xff" "b", "a?b"},
+        {"\xc3", "?"},
+        {"\xe2\x82", "??"},
+        {"\xc0\xaf", "??"},             // overlong
+        {"\xe0\x80\xaf", "???"},        // overlong
+        {"\xed\xa0\x80", "???"},        // a surrogate
+        {"\xf4\x90\x80\x80", "????"},   // beyond U+10FFFF
+        {"\xf8\x88\x80\x80\x80", "?????"},
+        {"\xc3\xc3\xbc", "?\xc3\xbc"},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char text[32];
+        strcpy(text, cases[i][0]);
+        text_repair(text);
+        cr_expect_str_eq(text, cases[i][1]);
+    }
+}
+
+// In the C locale, which tests run in.
+Test(stats, text_shows_no_control_characters)
+{
+    static const struct {
+        const char *text, *shown;
+        int columns;
+    } cases[] = {
+        {"plain", "plain", 10},
+        {"plain", "plain", 5},
+        {"plain", "pla~", 4},
+        {"plain", "~", 1},
+        {"plain", "", 0},
+        {"\x1b[31mred\x7f\n", "?[31mred??", 10},
+        {"gr\xc3\xbc\xc3\x9f", "gr??", 10},
+        {"gr\xc3\xbc\xc3\x9f", "gr~", 3},
+        {"\xff\xfe", "??", 10},
+    };
+    char out[64];
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        int taken = text_show(out, sizeof(out), cases[i].text, cases[i].columns);
+        cr_expect_str_eq(out, cases[i].shown);
+        cr_expect(taken == (int) strlen(out));
+    }
+    // Too little memory rather than too few columns.
+    cr_expect(text_show(out, 4, "plain", 10) == 3);
+    cr_expect_str_eq(out, "pl~");
+    cr_expect(text_show(out, 1, "plain", 10) == 0);
+    cr_expect_str_eq(out, "");
+}
