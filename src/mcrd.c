@@ -8,12 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "broker/broker.h"
 #include "broker/feature.h"
-#include "config/command.h"
+#include "command/command.h"
 #include "config/model.h"
 #include "handover/handover.h"
 #include "log/log.h"
@@ -21,12 +22,17 @@
 
 #define EXIT_USAGE 2
 
-enum command { RUN, CHECK, PRINT };
+#define TIMEOUT_DEFAULT 60.0 // seconds
+#define TIMEOUT_MIN     0.1
+#define TIMEOUT_MAX     3600.0
+
+enum command { RUN, CHECK, PRINT, DIFF, RELOAD };
 
 struct options {
     enum command command;
     const char *config_path;
     bool json;
+    double timeout; // seconds; 0: not given
     bool debug;
     enum sandbox_mode sandbox;
     unsigned without;
@@ -35,10 +41,16 @@ struct options {
 static const char usage[] =
     "usage: mcrd [--config FILE]            run in the foreground\n"
     "       mcrd --check [--config FILE]    say whether the file is valid; opens nothing\n"
+    "       mcrd --diff [--json]            say what a reload would change, and whether it\n"
+    "                                       disturbs traffic\n"
     "       mcrd --print [--json]           print the effective config, defaults filled in\n"
+    "       mcrd --reload                   check the file, let the running mcrd take it\n"
+    "                                       over, and wait for its verdict\n"
     "\n"
     "  --config FILE    the config file; " CONFIG_DEFAULT_PATH "\n"
-    "  --json           with --print: as one JSON object\n"
+    "  --json           with --diff and --print: as one JSON object\n"
+    "  --timeout SECONDS\n"
+    "                   with --reload: how long to wait, 0.1 to 3600; 60\n"
     "  --sandbox MODE   enforce, log (the kernel logs what would be refused) or off,\n"
     "                   for debugging; enforce\n"
     "  --without LIST   do without kernel features, to try their fallbacks:\n"
@@ -47,7 +59,8 @@ static const char usage[] =
     "  --help           print this\n"
     "  --version        print the version\n"
     "\n"
-    "Exit status: 0 stopped by a signal, or valid; 1 failed, or invalid; 2 usage.\n"
+    "Exit status: 0 stopped by a signal, valid, the same, or running it; 1 failed, invalid,\n"
+    "different, or refused; 2 usage, or with --diff and --reload: trouble, such as no daemon.\n"
     "Signals: SIGHUP takes the file over again, SIGTERM and SIGINT stop, SIGUSR1\n"
     "logs a summary. See mcrd(8) and mcr.conf(5).\n";
 
@@ -75,14 +88,31 @@ static bool parse_sandbox(const char *text, enum sandbox_mode *mode)
     return false;
 }
 
+static bool parse_timeout(const char *text, double *seconds)
+{
+    char *end;
+
+    // Leaves strtod() no infinity, hexadecimal or sign.
+    if (*text == '\0' || text[strspn(text, "0123456789.")] != '\0')
+        return false;
+    *seconds = strtod(text, &end);
+    return *end == '\0' && *seconds >= TIMEOUT_MIN && *seconds <= TIMEOUT_MAX;
+}
+
 // Fills *o. Returns -1 to go on, or the exit status.
 static int parse_options(int argc, char **argv, struct options *o)
 {
-    enum { OPT_CHECK = 256, OPT_PRINT, OPT_JSON, OPT_CONFIG, OPT_SANDBOX, OPT_WITHOUT, OPT_DEBUG, OPT_HELP, OPT_VERSION };
+    enum {
+        OPT_CHECK = 256, OPT_DIFF, OPT_PRINT, OPT_RELOAD, OPT_JSON, OPT_TIMEOUT, OPT_CONFIG, OPT_SANDBOX, OPT_WITHOUT,
+        OPT_DEBUG, OPT_HELP, OPT_VERSION
+    };
     static const struct option known[] = {
         {"check", no_argument, NULL, OPT_CHECK},
+        {"diff", no_argument, NULL, OPT_DIFF},
         {"print", no_argument, NULL, OPT_PRINT},
+        {"reload", no_argument, NULL, OPT_RELOAD},
         {"json", no_argument, NULL, OPT_JSON},
+        {"timeout", required_argument, NULL, OPT_TIMEOUT},
         {"config", required_argument, NULL, OPT_CONFIG},
         {"sandbox", required_argument, NULL, OPT_SANDBOX},
         {"without", required_argument, NULL, OPT_WITHOUT},
@@ -97,12 +127,18 @@ static int parse_options(int argc, char **argv, struct options *o)
     while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (c) {
         case OPT_CHECK:
+        case OPT_DIFF:
         case OPT_PRINT:
-            o->command = c == OPT_CHECK ? CHECK : PRINT;
+        case OPT_RELOAD:
+            o->command = c == OPT_CHECK ? CHECK : c == OPT_DIFF ? DIFF : c == OPT_PRINT ? PRINT : RELOAD;
             commands++;
             break;
         case OPT_JSON:
             o->json = true;
+            break;
+        case OPT_TIMEOUT:
+            if (!parse_timeout(optarg, &o->timeout))
+                return wrong_usage("--timeout is \"%s\", allowed are 0.1 to 3600 seconds", optarg);
             break;
         case OPT_CONFIG:
             o->config_path = optarg;
@@ -132,9 +168,11 @@ static int parse_options(int argc, char **argv, struct options *o)
     if (optind < argc)
         return wrong_usage("unexpected argument \"%s\"", argv[optind]);
     if (commands > 1)
-        return wrong_usage("only one of --check and --print is possible");
-    if (o->json && o->command != PRINT)
-        return wrong_usage("--json goes with --print");
+        return wrong_usage("only one of --check, --diff, --print and --reload is possible");
+    if (o->json && o->command != DIFF && o->command != PRINT)
+        return wrong_usage("--json goes with --diff or --print");
+    if (o->timeout > 0 && o->command != RELOAD)
+        return wrong_usage("--timeout goes with --reload");
     return -1;
 }
 
@@ -161,8 +199,10 @@ static int run(const struct options *o)
 
     if (!raise_descriptor_limit())
         return EXIT_FAILURE;
-    if (!handover_pair(ends)) {
-        log_errno(LOG_LEVEL_ERR, "start", "reason=\"no socket pair\"");
+    // Both sides hold one inotify instance: the broker adds watches, the relay reads what happens.
+    int inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (inotify < 0 || !handover_pair(ends)) {
+        log_errno(LOG_LEVEL_ERR, "start", "reason=\"no socket pair or inotify instance\"");
         return EXIT_FAILURE;
     }
     // The relay is the parent, so that systemd's main process is the one that takes signals. Each side must see the
@@ -173,12 +213,12 @@ static int run(const struct options *o)
         return EXIT_FAILURE;
     case 0: {
         struct broker_options broker = {
-            .sandbox = o->sandbox, .config_path = o->config_path, .without = o->without};
+            .sandbox = o->sandbox, .config_path = o->config_path, .without = o->without, .inotify = inotify};
         close(ends[0]);
         return broker_run(&broker, ends[1]);
     }
     default: {
-        struct relay_options relay = {.sandbox = o->sandbox, .config_path = o->config_path};
+        struct relay_options relay = {.sandbox = o->sandbox, .config_path = o->config_path, .inotify = inotify};
         close(ends[1]);
         return relay_run(&relay, ends[0]);
     }
@@ -195,9 +235,13 @@ int main(int argc, char **argv)
     log_set_debug(o.debug);
     switch (o.command) {
     case CHECK:
-        return config_command_check(o.config_path);
+        return command_check(o.config_path);
+    case DIFF:
+        return command_diff(o.config_path, o.json);
     case PRINT:
-        return config_command_print(o.config_path, o.json);
+        return command_print(o.config_path, o.json);
+    case RELOAD:
+        return command_reload(o.config_path, o.timeout > 0 ? o.timeout : TIMEOUT_DEFAULT);
     case RUN:
         break;
     }

@@ -244,6 +244,21 @@ static void print_value(json_t *value, int indent, FILE *to)
     }
 }
 
+json_t *config_value_tree(const struct schema_key *key, const void *target)
+{
+    return value_tree(key, target);
+}
+
+json_t *config_section_tree(enum schema_place where, const void *target)
+{
+    return section_tree(where, target);
+}
+
+void config_tree_print(json_t *tree, FILE *to)
+{
+    print_value(tree, 0, to);
+}
+
 bool config_print(const struct config *c, FILE *to)
 {
     json_t *tree = section_tree(SCHEMA_TOP, c);

@@ -8,24 +8,16 @@
 
 // --- life ------------------------------------------------------------------------------------------------------------
 
-static void init_flow(struct forward *f, uint32_t rule, const struct forward *before)
+static void init_flow(struct forward *f, uint32_t rule)
 {
     const struct table_rule *r = &f->table->rules[rule];
-    struct flow *flow = &f->flows[rule];
 
     // The largest datagram passes a full bucket whatever the rate.
-    bucket_init(&flow->packets, r->packets_per_second, r->burst_ms, 1, f->now_ns);
-    bucket_init(&flow->bits, r->bits_per_second, r->burst_ms, 65535 * 8, f->now_ns);
-    if (!before || r->carried_from >= before->table->n_rules)
-        return;
-    const struct flow *old = &before->flows[r->carried_from];
-    flow->counters = old->counters;
-    bucket_carry(&flow->packets, &old->packets);
-    bucket_carry(&flow->bits, &old->bits);
+    bucket_init(&f->flows[rule].packets, r->packets_per_second, r->burst_ms, 1, f->now_ns);
+    bucket_init(&f->flows[rule].bits, r->bits_per_second, r->burst_ms, 65535 * 8, f->now_ns);
 }
 
-struct forward *forward_new(const struct table_view *table, const struct stats_segment *stats,
-                            const struct forward *before, uint64_t now_ns)
+struct forward *forward_new(const struct table_view *table, const struct stats_segment *stats, uint64_t now_ns)
 {
     struct forward *f = calloc(1, sizeof(*f));
 
@@ -45,11 +37,25 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
         return NULL;
     }
     for (uint32_t i = 0; i < table->n_rules; i++)
-        init_flow(f, i, before);
-    for (uint32_t i = 0; before && i < table->n_outputs; i++)
-        if (table->outputs[i].carried_from < before->table->n_outputs)
-            f->outputs[i] = before->outputs[table->outputs[i].carried_from];
+        init_flow(f, i);
     return f;
+}
+
+void forward_carry(struct forward *f, const struct forward *before)
+{
+    if (!before)
+        return;
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+        if (f->table->rules[i].carried_from >= before->table->n_rules)
+            continue;
+        const struct flow *old = &before->flows[f->table->rules[i].carried_from];
+        f->flows[i].counters = old->counters;
+        bucket_carry(&f->flows[i].packets, &old->packets);
+        bucket_carry(&f->flows[i].bits, &old->bits);
+    }
+    for (uint32_t i = 0; i < f->table->n_outputs; i++)
+        if (f->table->outputs[i].carried_from < before->table->n_outputs)
+            f->outputs[i] = before->outputs[f->table->outputs[i].carried_from];
 }
 
 void forward_free(struct forward *f)

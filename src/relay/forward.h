@@ -38,12 +38,14 @@ struct forward {
     uint64_t now_ns; // of this pass
 };
 
-// Prepares forwarding by table, which with the mapped statistics stays the caller's and must outlive it. before: the
-// state under the table before, from which the counters and buckets of carried rules are copied, or NULL. NULL when
+// Prepares forwarding by table, which with the mapped statistics stays the caller's and must outlive it. NULL when
 // there is no memory.
-struct forward *forward_new(const struct table_view *table, const struct stats_segment *stats,
-                            const struct forward *before, uint64_t now_ns);
+struct forward *forward_new(const struct table_view *table, const struct stats_segment *stats, uint64_t now_ns);
 void forward_free(struct forward *f);
+
+// Copies the counters and the buckets' levels of the rules and outputs that the table says to carry over from the one
+// before; NULL: none.
+void forward_carry(struct forward *f, const struct forward *before);
 
 enum forward_verdict { FORWARD_TAKEN, FORWARD_UNMATCHED, FORWARD_BAD_CHECKSUM };
 

@@ -178,16 +178,32 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
     }
 }
 
+// The slot at the head, or NULL when the kernel has not filled it yet.
+static struct tpacket2_hdr *filled_slot(const struct ingress *in)
+{
+    struct tpacket2_hdr *slot = slot_at(in, in->head);
+
+    return __atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER ? slot : NULL;
+}
+
+static void advance(struct ingress *in)
+{
+    in->head = in->head + 1 == in->n_slots ? 0 : in->head + 1;
+}
+
+static void give_back(struct tpacket2_hdr *slot)
+{
+    __atomic_store_n(&slot->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+}
+
 uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill)
 {
     uint32_t first = in->head, n = 0;
+    const struct tpacket2_hdr *slot;
 
-    while (n < INGRESS_BUDGET && n < in->n_slots) {
-        struct tpacket2_hdr *slot = slot_at(in, in->head);
-        if (!(__atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER))
-            break;
+    while (n < INGRESS_BUDGET && n < in->n_slots && (slot = filled_slot(in))) {
         take_slot(in, f, spill, slot);
-        in->head = in->head + 1 == in->n_slots ? 0 : in->head + 1;
+        advance(in);
         n++;
     }
     // The batches point into the slots: only now they may be written again.
@@ -195,9 +211,26 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
     spill->used = 0;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t at = first + i < in->n_slots ? first + i : first + i - in->n_slots;
-        __atomic_store_n(&slot_at(in, at)->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+        give_back(slot_at(in, at));
     }
     return n;
+}
+
+void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *spill)
+{
+    // No more than the ring held when this began: a sender cannot keep us here.
+    for (uint32_t n = 0, some = 1; some > 0 && n < in->n_slots; n += some)
+        some = ingress_pass(in, f, spill);
+}
+
+void ingress_skip(struct ingress *in)
+{
+    struct tpacket2_hdr *slot;
+
+    for (uint32_t n = 0; n < in->n_slots && (slot = filled_slot(in)); n++) {
+        give_back(slot);
+        advance(in);
+    }
 }
 
 void ingress_count_drops(struct ingress *in)

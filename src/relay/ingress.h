@@ -41,6 +41,12 @@ void ingress_close(struct ingress *in);
 // Takes at most INGRESS_BUDGET frames through f, flushes, and gives the slots back to the kernel. Returns how many.
 uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill);
 
+// Takes everything that is there now through f: a ring that is about to go.
+void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *spill);
+
+// Gives everything that is there now back untouched: what another ring of the same interface has taken in already.
+void ingress_skip(struct ingress *in);
+
 // Adds what the kernel has dropped since the last call (PACKET_STATISTICS is cleared by reading).
 void ingress_count_drops(struct ingress *in);
 

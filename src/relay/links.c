@@ -113,7 +113,7 @@ bool links_changed(int fd, const struct table_view *table)
             return concerned;
         // Only the kernel (port 0) is believed.
         else if (from.nl_pid == 0)
-            concerned = concerned || links_concern(buffer, (size_t) n, table);
+            concerned = concerned || !table || links_concern(buffer, (size_t) n, table);
     }
     return concerned;
 }

@@ -12,7 +12,7 @@
 int links_open(void);
 
 // Reads all that has come. Whether it may matter to table: its interfaces by name or index, their addresses, and, while
-// one of its outputs is closed, routes.
+// one of its outputs is closed, routes. Without a table (NULL) anything may.
 bool links_changed(int fd, const struct table_view *table);
 
 // The same for one buffer of messages; pure.

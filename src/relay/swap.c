@@ -287,7 +287,7 @@ static struct swap_table *prepare(struct swap *s, uint64_t now_ns, char why[SWAP
     t->stats_fd = -1;
     if (!map_table(t, s->offered_table, why) || !map_stats(t, s->offered_stats, &segment, why))
         goto fail;
-    t->forward = forward_new(&t->view, &segment, s->now ? s->now->forward : NULL, now_ns);
+    t->forward = forward_new(&t->view, &segment, now_ns);
     if (!t->forward) {
         refuse_errno(why, "forwarding state");
         goto fail;
@@ -359,7 +359,25 @@ void swap_reject(struct swap *s)
     close_unnamed(s, NULL, NULL);
 }
 
-bool swap_commit(struct swap *s, uint64_t now_ns, ring_callback *on_ring, void *context, char why[SWAP_WHY_MAX])
+// What came in before the change leaves by the old table.
+static void drain_unnamed(struct swap *s, const struct swap_table *next, struct ingress_spill *spill)
+{
+    for (size_t i = 0; s->now && i < s->n_rings; i++)
+        if (names_ring(s->now, s->rings[i]->id) && !names_ring(next, s->rings[i]->id))
+            ingress_drain(s->rings[i], s->now->forward, spill);
+}
+
+// Whether the table takes an interface of this index in by some ring.
+static bool has_ring_of(const struct swap_table *t, uint32_t ifindex)
+{
+    for (uint32_t i = 0; t && i < t->view.n_interfaces; i++)
+        if (t->view.interfaces[i].ring_id != 0 && t->view.interfaces[i].ifindex == ifindex)
+            return true;
+    return false;
+}
+
+bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill, ring_callback *on_ring, void *context,
+                 char why[SWAP_WHY_MAX])
 {
     if (s->offered_table < 0)
         return refuse(why, "a commit without an offer");
@@ -367,18 +385,26 @@ bool swap_commit(struct swap *s, uint64_t now_ns, ring_callback *on_ring, void *
     if (!t)
         return false;
 
-    // From here on nothing can fail.
+    // From here on nothing can fail. The counters are copied after the last datagram under the old table.
+    drain_unnamed(s, t, spill);
+    forward_carry(t->forward, before ? before->forward : NULL);
     t->stats_fd = s->offered_stats;
     s->offered_stats = -1;
     s->now = t;
     for (uint32_t i = 0; i < t->view.n_egress; i++)
         egress_configure(t->forward->egress[i], &t->view.egress[i]);
     for (uint32_t i = 0; i < t->view.n_interfaces; i++) {
-        struct ingress *in = t->view.interfaces[i].ring_id ? find_ring(s, t->view.interfaces[i].ring_id) : NULL;
+        const struct table_interface *interface = &t->view.interfaces[i];
+        struct ingress *in = interface->ring_id ? find_ring(s, interface->ring_id) : NULL;
         if (!in)
             continue;
         in->interface = i;
-        if (!names_ring(before, in->id) && on_ring)
+        if (names_ring(before, in->id))
+            continue;
+        // A new ring in the place of another (ring_mib) holds what that one has just been drained of.
+        if (has_ring_of(before, interface->ifindex))
+            ingress_skip(in);
+        if (on_ring)
             on_ring(context, in, true);
     }
     close_unnamed(s, on_ring, context);

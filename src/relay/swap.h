@@ -48,10 +48,10 @@ bool swap_offer(struct swap *s, const struct handover_message *m, const int *fds
 bool swap_sockets(struct swap *s, const struct handover_message *m, const int *fds, char why[SWAP_WHY_MAX]);
 
 // COMMIT: verifies and maps everything, then changes tables at once. Rings and egress sockets that the new table does
-// not name are closed; on_ring is told of each ring that comes (true) or is about to go. False with why: nothing has
-// changed but swap_reject() is due.
-bool swap_commit(struct swap *s, uint64_t now_ns, void (*on_ring)(void *context, struct ingress *in, bool comes),
-                 void *context, char why[SWAP_WHY_MAX]);
+// not name are drained and closed; on_ring is told of each ring that comes (true) or is about to go. False with why:
+// nothing has changed but swap_reject() is due.
+bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill,
+                 void (*on_ring)(void *context, struct ingress *in, bool comes), void *context, char why[SWAP_WHY_MAX]);
 
 // Closes what an offer brought and was not committed.
 void swap_reject(struct swap *s);

@@ -95,8 +95,7 @@ struct stats_header {
     uint32_t version;
     uint32_t size; // bytes, of the whole segment
     uint32_t n_interfaces, n_rules, n_outputs;
-    uint32_t state; // enum stats_verdict { STATS_VERDICT_NONE, STATS_VERDICT_ACCEPTED, STATS_VERDICT_REFUSED };
-enum stats_segment_state
+    uint32_t state; // enum stats_segment_state
     char program_version[32];
     char instance[64];
     char file[512]; // the config file's path
@@ -117,8 +116,8 @@ enum stats_segment_state
     uint64_t answered; // what asked was when the load began whose verdict stands here
     uint32_t verdict;  // enum stats_verdict
     uint32_t reserved;
-    char refusal[512];    // why the last load was refused; empty: it was not
-    char disk_error[512]; // the first error of the file on disk; empty: it is valid
+    char refusal[1024];    // why the last load was refused; empty: it was not
+    char disk_error[1024]; // the first error of the file on disk; empty: it is valid
 };
 
 #endif

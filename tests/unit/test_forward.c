@@ -75,7 +75,7 @@ static struct fixture *open_fixture(void)
     setsockopt(x->ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
     egress_init(&x->socket, 1, x->ends[0]);
     egress_configure(&x->socket, &x->egress);
-    x->f = forward_new(&x->view, &x->stats, NULL, 1);
+    x->f = forward_new(&x->view, &x->stats, 1);
     x->f->egress[0] = &x->socket;
     return x;
 }
@@ -312,7 +312,7 @@ Test(forward, limits_cut_super_frames_too)
 
     x->rules[0].packets_per_second = 100; // bursts of 10
     forward_free(x->f);
-    x->f = forward_new(&x->view, &x->stats, NULL, 1);
+    x->f = forward_new(&x->view, &x->stats, 1);
     x->f->egress[0] = &x->socket;
     put(x, 0, 25, 100, 100, true, 64);
     x->n_in[0] = 10;
@@ -361,7 +361,8 @@ Test(forward, counters_are_carried_and_published)
     take(x);
     x->rules[0].carried_from = 1;
     x->outputs[0].carried_from = 1;
-    struct forward *next = forward_new(&x->view, &x->stats, x->f, 2);
+    struct forward *next = forward_new(&x->view, &x->stats, 2);
+    forward_carry(next, x->f);
     cr_expect_eq(next->flows[0].counters.packets, 2);
     cr_expect_eq(next->flows[1].counters.packets, 0, "carried by name, not by place");
     cr_expect_eq(next->outputs[0].packets, 2);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+// The commands that look at the file alone.
 #include <config.h>
 
-#include "config/command.h"
+#include "command/command.h"
 
 #include <stdio.h>
 
 #include "config/load.h"
 #include "config/print.h"
 
-// Loads the file and tells all that is wrong with it.
-static struct config *load(const char *path)
+struct config *command_load(const char *path)
 {
     struct config_problems problems = {0};
     struct config *c = config_load(path, 0, &problems);
@@ -19,20 +19,26 @@ static struct config *load(const char *path)
     return c;
 }
 
-// Output that is cut (a full disk, a closed pipe) must not look like success.
-static int finish(struct config *c, bool printed)
+bool command_flush(const char *path, bool printed)
 {
-    if (fflush(stdout) != 0)
+    if (fflush(stdout) != 0 || ferror(stdout))
         printed = false;
     if (!printed)
-        fprintf(stderr, "%s: cannot write to the standard output\n", c->path);
-    config_free(c);
-    return printed ? 0 : 1;
+        fprintf(stderr, "%s: cannot write to the standard output\n", path);
+    return printed;
 }
 
-int config_command_check(const char *path)
+static int finish(struct config *c, bool printed)
 {
-    struct config *c = load(path);
+    bool ok = command_flush(c->path, printed);
+
+    config_free(c);
+    return ok ? 0 : 1;
+}
+
+int command_check(const char *path)
+{
+    struct config *c = command_load(path);
     char hex[CONFIG_SHA256_TEXT_MAX];
 
     if (!c)
@@ -41,9 +47,9 @@ int config_command_check(const char *path)
                             c->n_rules == 1 ? "" : "s", config_sha256_format(&c->file, hex)) > 0);
 }
 
-int config_command_print(const char *path, bool json)
+int command_print(const char *path, bool json)
 {
-    struct config *c = load(path);
+    struct config *c = command_load(path);
 
     if (!c)
         return 1;

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// command: what mcrd does other than to run. Each prints its result to stdout, what is wrong to stderr, and
+// returns the exit status.
+#ifndef MCR_COMMAND_COMMAND_H
+#define MCR_COMMAND_COMMAND_H
+
+#include <stdbool.h>
+
+struct config;
+
+// "FILE: valid, N rules, sha256 HEX". 0 valid, 1 not.
+int command_check(const char *path);
+
+// The effective config, as the file would say it or as JSON. 0 valid, 1 not.
+int command_print(const char *path, bool json);
+
+// What taking the file over would change, against running.conf beside the statistics of the running daemon.
+// 0 nothing, 1 something, 2 trouble: the file is not valid, or what runs is not known.
+int command_diff(const char *path, bool json);
+
+// Lets the running daemon take the file over, and waits at most so many seconds for its verdict. 0 it runs, 1
+// it is not valid or was refused, 2 trouble.
+int command_reload(const char *path, double seconds);
+
+// --- what they share ---------------------------------------------------------------------------------
+
+// Loads the file and prints all that is wrong with it to stderr. NULL when it is not valid.
+struct config *command_load(const char *path);
+
+// Whether all that was printed has left: output that is cut (a full disk, a closed pipe) must not look like
+// success.
+bool command_flush(const char *path, bool printed);
+
+#endif

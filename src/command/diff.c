@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plan of what a reload would do.
+#include <config.h>
+
+#include "command/command.h"
+
+#include <jansson.h>
+#include <limits.h>
+#include <locale.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "command/daemon.h"
+#include "config/diff.h"
+#include "config/file.h"
+#include "config/load.h"
+#include "config/print.h"
+#include "config/schema.h"
+#include "config/value.h"
+
+#define TROUBLE 2
+
+// A take-over replaces running.conf and the statistics one after the other.
+#define MATCH_TRIES 40
+#define MATCH_NS    25000000
+
+// --- what runs ---------------------------------------------------------------------------------------
+
+// Beside the statistics; the schema lets stats_file be absolute and at most 107 bytes long.
+static void running_path(const struct config *c, char path[PATH_MAX])
+{
+    snprintf(path, PATH_MAX, "%.*s/running.conf", (int)(strrchr(c->stats_file, '/') - c->stats_file),
+             c->stats_file);
+}
+
+// The broker wrote it under the daemon's user, who need be neither root nor who asks.
+static bool is_of_daemon(const struct config_file_info *file, const struct daemon *d)
+{
+    return file->owner == 0 || file->owner == d->owner;
+}
+
+// Reads the copy that the daemon keeps. NULL, with the reasons in problems, when it is not what runs.
+static struct config *load_running(const char *path, const struct daemon *d, struct config_problems *problems,
+                                   bool *again)
+{
+    struct config_bytes bytes;
+    struct config *c = NULL;
+
+    *again = false;
+    if (!file_read(path, &bytes, problems))
+        goto done;
+    if (memcmp(bytes.info.sha256, d->header.sha256, sizeof(d->header.sha256)) != 0) {
+        config_error(problems, 0, NULL, "is not what runs: the daemon (pid %u) names another sha256",
+                     d->header.pid);
+        *again = true;
+    } else if (!is_of_daemon(&bytes.info, d)) {
+        config_error(problems, 0, NULL, "owner is uid %u, allowed is root or uid %u, who owns the statistics",
+                     (unsigned)bytes.info.owner, (unsigned)d->owner);
+    } else {
+        // What it warns of has been known since it was taken over.
+        struct config_problems own = {0};
+        char first[1024];
+        c = config_load_text(bytes.text, bytes.size, CONFIG_LOAD_OFFLINE_INTERFACES, &own);
+        config_problems_first(&own, path, first, sizeof(first));
+        if (c)
+            c->file = bytes.info;
+        else
+            config_error(problems, 0, NULL, "runs, but is not valid for this version: %s", first);
+        config_problems_free(&own);
+    }
+done:
+    file_free(&bytes);
+    return c;
+}
+
+// NULL after telling why.
+static struct config *find_running(const struct config *wanted, const char *path)
+{
+    static const struct timespec pause = {.tv_nsec = MATCH_NS};
+    struct config *running = NULL;
+    char why[DAEMON_WHY_MAX];
+    struct daemon d;
+    bool again = true;
+
+    for (unsigned i = 0; !running && again; i++) {
+        struct config_problems problems = {0};
+        if (daemon_wait(wanted->stats_file, &d, why) != DAEMON_RUNS) {
+            fprintf(stderr, "mcrd: %s\n", why);
+            return NULL;
+        }
+        running = load_running(path, &d, &problems, &again);
+        again = again && i < MATCH_TRIES;
+        if (again)
+            nanosleep(&pause, NULL);
+        else
+            config_problems_print(&problems, path, stderr);
+        config_problems_free(&problems);
+    }
+    return running;
+}
+
+// --- as text -----------------------------------------------------------------------------------------
+
+static const char *note_of(const struct diff_rule *r)
+{
+    return r->to ? r->to->note : r->from->note;
+}
+
+static const char *name_of(const struct diff_rule *r)
+{
+    return r->to ? r->to->name : r->from->name;
+}
+
+static void print_field(const struct diff_field *f)
+{
+    bool element = f->path[strlen(f->path) - 1] == ']';
+
+    printf("%s: ", f->path);
+    if (!f->from)
+        fputs(element ? "added " : "unset -> ", stdout);
+    else if (!f->to && element)
+        fputs("removed ", stdout);
+    if (f->from)
+        config_tree_print(f->from, stdout);
+    if (f->from && f->to)
+        fputs(" -> ", stdout);
+    else if (f->from && !element)
+        fputs(" -> unset", stdout);
+    if (f->to)
+        config_tree_print(f->to, stdout);
+    putchar('\n');
+}
+
+static void print_disturbs(bool disturbs)
+{
+    printf("    disturbs traffic: %s\n", disturbs ? "yes" : "no");
+}
+
+static void print_top(const struct diff_field *f)
+{
+    fputs("~ ", stdout);
+    print_field(f);
+    if (f->effect == DIFF_RESTART)
+        puts("    needs a restart: a reload is refused");
+    else
+        print_disturbs(f->effect == DIFF_DISTURBS);
+}
+
+// What a rule says beyond the defaults; its name and note are told apart.
+static void print_rule(const struct config_rule *rule)
+{
+    struct config_rule blank = {.line = 0};
+
+    for (size_t i = 0; i < schema_n_keys; i++) {
+        const struct schema_key *key = &schema_keys[i];
+        if (key->where != SCHEMA_RULE || !key->supported || key->kind == SCHEMA_NAME ||
+            key->kind == SCHEMA_NOTE)
+            continue;
+        if (key->fallback) {
+            struct value fallback = value_fallback(key);
+            value_store(key, &fallback, &blank);
+        }
+        json_t *value = config_value_tree(key, rule), *usual = config_value_tree(key, &blank);
+        if (value && !json_equal(value, usual)) {
+            size_t n = json_is_array(value) ? json_array_size(value) : 0;
+            for (size_t o = 0; o < n; o++) {
+                printf("    %s[%zu]: ", key->name, o);
+                config_tree_print(json_array_get(value, o), stdout);
+                putchar('\n');
+            }
+            if (n == 0) {
+                printf("    %s: ", key->name);
+                config_tree_print(value, stdout);
+                putchar('\n');
+            }
+        }
+        json_decref(value);
+        json_decref(usual);
+    }
+}
+
+static void print_note(const struct diff_rule *r)
+{
+    json_t *note;
+
+    for (size_t i = 0; i < r->n_fields; i++)
+        if (strcmp(r->fields[i].path, "note") == 0)
+            return; // told as it changes
+    if (!note_of(r)[0])
+        return;
+    note = json_string(note_of(r));
+    fputs("    note: ", stdout);
+    config_tree_print(note, stdout);
+    putchar('\n');
+    json_decref(note);
+}
+
+static void print_entry(const struct diff_rule *r)
+{
+    static const char signs[] = {[DIFF_ADDED] = '+', [DIFF_REMOVED] = '-', [DIFF_CHANGED] = '~'};
+
+    printf("%c rule \"%s\"\n", signs[r->kind], name_of(r));
+    print_note(r);
+    if (r->kind != DIFF_CHANGED)
+        print_rule(r->to ? r->to : r->from);
+    for (size_t i = 0; i < r->n_fields; i++) {
+        fputs("    ", stdout);
+        print_field(&r->fields[i]);
+    }
+    print_disturbs(r->disturbs);
+}
+
+static void print_text(const struct diff *d, const struct config *running, const struct config *wanted)
+{
+    char ours[CONFIG_SHA256_TEXT_MAX], theirs[CONFIG_SHA256_TEXT_MAX];
+
+    if (diff_is_empty(d)) {
+        puts("no difference");
+        if (memcmp(running->file.sha256, wanted->file.sha256, sizeof(running->file.sha256)) != 0)
+            printf("the files differ in comments, layout or order only: sha256 %s runs, %s is %s\n",
+                   config_sha256_format(&running->file, theirs), wanted->path,
+                   config_sha256_format(&wanted->file, ours));
+        return;
+    }
+    for (size_t i = 0; i < d->n_top; i++)
+        print_top(&d->top[i]);
+    for (size_t i = 0; i < d->n_rules; i++)
+        print_entry(&d->rules[i]);
+    printf("%zu added, %zu removed, %zu changed", d->n_added, d->n_removed, d->n_changed);
+    if (d->n_top)
+        printf(", %zu outside the rules", d->n_top);
+    printf("; disturbs traffic: %s%s\n", d->disturbs ? "yes" : "no",
+           d->needs_restart ? "; needs a restart: a reload is refused" : "");
+}
+
+// --- as JSON -----------------------------------------------------------------------------------------
+
+static json_t *file_tree(const char *path, const struct config_file_info *file)
+{
+    char hex[CONFIG_SHA256_TEXT_MAX];
+
+    return json_pack("{s:s, s:s}", "file", path, "sha256", config_sha256_format(file, hex));
+}
+
+// What was not given is null.
+static json_t *field_tree(const struct diff_field *f)
+{
+    return json_pack("{s:s, s:O?, s:O?}", "field", f->path, "from", f->from, "to", f->to);
+}
+
+static json_t *top_tree(const struct diff *d)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < d->n_top; i++) {
+        json_t *field = field_tree(&d->top[i]);
+        json_object_set_new(field, "disturbs", json_boolean(d->top[i].effect == DIFF_DISTURBS));
+        json_object_set_new(field, "needs_restart", json_boolean(d->top[i].effect == DIFF_RESTART));
+        json_array_append_new(array, field);
+    }
+    return array;
+}
+
+static json_t *rules_tree(const struct diff *d, enum diff_kind kind)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < d->n_rules; i++) {
+        const struct diff_rule *r = &d->rules[i];
+        if (r->kind != kind)
+            continue;
+        json_t *rule = json_pack("{s:s, s:s}", "name", name_of(r), "note", note_of(r)),
+               *fields = json_array();
+        for (size_t j = 0; j < r->n_fields; j++)
+            json_array_append_new(fields, field_tree(&r->fields[j]));
+        if (kind == DIFF_CHANGED)
+            json_object_set(rule, "fields", fields);
+        else
+            json_object_set_new(rule, "rule", config_section_tree(SCHEMA_RULE, r->to ? r->to : r->from));
+        json_object_set_new(rule, "disturbs", json_boolean(r->disturbs));
+        json_array_append_new(array, rule);
+        json_decref(fields);
+    }
+    return array;
+}
+
+static bool print_json(const struct diff *d, const struct config *running, const char *path,
+                       const struct config *wanted)
+{
+    json_t *tree =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "running", file_tree(path, &running->file),
+                  "file", file_tree(wanted->path, &wanted->file), "added", rules_tree(d, DIFF_ADDED),
+                  "removed", rules_tree(d, DIFF_REMOVED), "changed", rules_tree(d, DIFF_CHANGED), "top",
+                  top_tree(d), "disturbs", d->disturbs, "needs_restart", d->needs_restart);
+    bool ok = tree && json_dumpf(tree, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
+
+    putchar('\n');
+    json_decref(tree);
+    return ok;
+}
+
+// --- both --------------------------------------------------------------------------------------------
+
+static int compare(const struct config *running, const char *path, const struct config *wanted, bool json)
+{
+    struct diff d;
+    bool printed = true;
+    int status;
+
+    if (!diff_make(&d, running, wanted)) {
+        fputs("mcrd: out of memory\n", stderr);
+        return TROUBLE;
+    }
+    if (json)
+        printed = print_json(&d, running, path, wanted);
+    else
+        print_text(&d, running, wanted);
+    status = !command_flush(wanted->path, printed) ? TROUBLE : diff_is_empty(&d) ? 0 : 1;
+    diff_free(&d);
+    return status;
+}
+
+int command_diff(const char *path, bool json)
+{
+    struct config *wanted = command_load(path), *running = NULL;
+    char running_conf[PATH_MAX];
+    int status = TROUBLE;
+
+    if (wanted) {
+        setlocale(LC_CTYPE, "");
+        running_path(wanted, running_conf);
+        running = find_running(wanted, running_conf);
+    }
+    if (running)
+        status = compare(running, running_conf, wanted, json);
+    config_free(running);
+    config_free(wanted);
+    return status;
+}

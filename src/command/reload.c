@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// There is no socket to ask through: a signal asks, and the statistics tell the verdict.
+#include <config.h>
+
+#include "command/command.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <locale.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "command/daemon.h"
+#include "config/load.h"
+#include "config/print.h"
+
+#define TROUBLE 2
+
+#define POLL_MS_LEAST 10
+#define POLL_MS_MOST  100
+
+static int trouble(const char *why)
+{
+    fprintf(stderr, "mcrd: %s\n", why);
+    return TROUBLE;
+}
+
+// Where a path of the daemon leads: a relative one begins where it was started.
+static char *daemon_path(const struct daemon *d)
+{
+    char path[sizeof(d->header.file) + 32], *resolved = NULL;
+
+    if (d->header.file[0] != '/') {
+        // Readable for root and, at most, for its user.
+        snprintf(path, sizeof(path), "/proc/%u/cwd/%s", d->header.pid, d->header.file);
+        resolved = realpath(path, NULL);
+    }
+    return resolved ? resolved : realpath(d->header.file, NULL);
+}
+
+static bool is_its_file(const struct daemon *d, const char *path)
+{
+    char *theirs = daemon_path(d), *ours = realpath(path, NULL);
+    bool same = theirs && ours && strcmp(theirs, ours) == 0;
+
+    free(theirs);
+    free(ours);
+    return same;
+}
+
+// Its process, once it is known to be the one that runs this file; or -1, which has been told.
+static int find(const struct config *c, struct daemon *d)
+{
+    char why[DAEMON_WHY_MAX], shown[DAEMON_WHY_MAX];
+    int process = -1;
+
+    if (daemon_wait(c->stats_file, d, why) != DAEMON_RUNS || (process = daemon_open(d, why)) < 0) {
+        trouble(why);
+        return -1;
+    }
+    if (!is_its_file(d, c->path)) {
+        fprintf(stderr, "mcrd: the daemon (pid %u) runs %s, not %s: name its own file with --config\n",
+                d->header.pid, daemon_text(d->header.file, shown), c->path);
+        close(process);
+        return -1;
+    }
+    return process;
+}
+
+static bool ask(int process, const struct daemon *d)
+{
+    if (syscall(SYS_pidfd_send_signal, process, SIGHUP, NULL, 0) == 0)
+        return true;
+    fprintf(stderr, "mcrd: the daemon (pid %u) cannot be signalled: %s%s\n", d->header.pid, strerror(errno),
+            errno == EPERM ? "; run as root or as the daemon's user" : "");
+    return false;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+// Sleeps for so long, or until the process ends. Whether it has ended.
+static bool sleep_or_end(int process, int64_t ms)
+{
+    struct pollfd p = {.fd = process, .events = POLLIN};
+
+    return poll(&p, 1, (int)ms) > 0;
+}
+
+enum answer { ANSWERED, GONE, TIMED_OUT };
+
+// Waits for a verdict that was reached after `asked`, which *d then holds. Each take-over gives the file a
+// new inode.
+static enum answer wait_for_answer(int process, const struct config *c, uint64_t asked, double seconds,
+                                   struct daemon *d)
+{
+    const int64_t deadline = now_ms() + (int64_t)(seconds * 1000);
+    const uint32_t pid = d->header.pid;
+    const uid_t owner = d->owner;
+    int64_t pause = POLL_MS_LEAST;
+    char why[DAEMON_WHY_MAX];
+
+    for (;;) {
+        // In this order, so that the last answer of one that ends is seen.
+        int64_t left = deadline - now_ms();
+        bool ended = sleep_or_end(process, left < 0 ? 0 : left < pause ? left : pause);
+        struct daemon seen;
+        if (daemon_look(c->stats_file, &seen, why) == DAEMON_RUNS && seen.header.pid == pid &&
+            seen.owner == owner && seen.header.answered > asked) {
+            *d = seen;
+            return ANSWERED;
+        }
+        if (ended)
+            return GONE;
+        if (now_ms() >= deadline)
+            return TIMED_OUT;
+        pause = pause * 3 / 2 < POLL_MS_MOST ? pause * 3 / 2 : POLL_MS_MOST;
+    }
+}
+
+static int tell_verdict(const struct config *c, const struct daemon *d)
+{
+    const struct stats_header *h = &d->header;
+    struct config_file_info runs = {.size = 0};
+    char ours[CONFIG_SHA256_TEXT_MAX], theirs[CONFIG_SHA256_TEXT_MAX], shown[DAEMON_WHY_MAX];
+
+    memcpy(runs.sha256, h->sha256, sizeof(runs.sha256));
+    config_sha256_format(&runs, theirs);
+    config_sha256_format(&c->file, ours);
+    switch (h->verdict) {
+    case STATS_VERDICT_ACCEPTED:
+        break;
+    case STATS_VERDICT_REFUSED:
+        fprintf(stderr, "mcrd: reload refused: %s\n", daemon_text(h->refusal, shown));
+        return 1;
+    default:
+        return trouble("the daemon has answered, but neither that it accepts nor that it refuses");
+    }
+    if (strcmp(ours, theirs) != 0) {
+        fprintf(stderr,
+                "mcrd: reload accepted: generation %" PRIu64
+                ", but %s was replaced meanwhile: sha256 %s was checked, "
+                "%s runs\n",
+                h->generation, c->path, ours, theirs);
+        return TROUBLE;
+    }
+    // It runs, whether that can be printed or not.
+    printf("reload accepted: generation %" PRIu64 ", sha256 %s, %zu rule%s\n", h->generation, theirs,
+           c->n_rules, c->n_rules == 1 ? "" : "s");
+    command_flush(c->path, true);
+    return 0;
+}
+
+static int reload(const struct config *c, double seconds)
+{
+    struct daemon d;
+    char text[128];
+    int process = find(c, &d), status = TROUBLE;
+
+    if (process < 0)
+        return TROUBLE;
+    if (!ask(process, &d))
+        goto done;
+    switch (wait_for_answer(process, c, d.header.asked, seconds, &d)) {
+    case ANSWERED:
+        status = tell_verdict(c, &d);
+        break;
+    case GONE:
+        snprintf(text, sizeof(text), "the daemon (pid %u) ended before it had answered", d.header.pid);
+        trouble(text);
+        break;
+    case TIMED_OUT:
+        snprintf(text, sizeof(text), "the daemon (pid %u) was signalled, but has not answered within %g s",
+                 d.header.pid, seconds);
+        trouble(text);
+        break;
+    }
+done:
+    close(process);
+    return status;
+}
+
+int command_reload(const char *path, double seconds)
+{
+    struct config *c = command_load(path);
+    int status;
+
+    if (!c)
+        return 1;
+    setlocale(LC_CTYPE, ""); // for what the daemon says
+    status = reload(c, seconds);
+    config_free(c);
+    return status;
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// What others may see of the relay: the statistics segment, systemd's status line, the summary in the log.
+#include <config.h>
+
+#include "relay/state.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "log/log.h"
+
+void publish_interface(struct relay *r, struct ingress *in)
+{
+    struct stats_interface *to = &r->swap.now->forward->stats.interfaces[in->interface];
+
+    stats_write_begin(&to->sequence);
+    to->counters = in->counters;
+    stats_write_end(&to->sequence);
+}
+
+static enum stats_seccomp seccomp_of(enum sandbox_mode mode)
+{
+    switch (mode) {
+    case SANDBOX_ENFORCE:
+        return STATS_SECCOMP_ENFORCE;
+    case SANDBOX_LOG:
+        return STATS_SECCOMP_LOG;
+    case SANDBOX_OFF:
+        break;
+    }
+    return STATS_SECCOMP_OFF;
+}
+
+void publish_header(struct relay *r, enum stats_segment_state state)
+{
+    if (!r->swap.now)
+        return;
+    struct stats_header *h = r->swap.now->forward->stats.header;
+    const struct table_header *table = r->swap.now->view.header;
+
+    stats_write_begin(&h->sequence);
+    h->state = state;
+    h->pid = (uint32_t) r->pid;
+    h->generation = table->generation;
+    h->started_ns = r->started_ns;
+    h->loaded_ns = r->loaded_ns;
+    h->heartbeat_ns = relay_clock(CLOCK_MONOTONIC);
+    memcpy(h->sha256, table->sha256, sizeof(h->sha256));
+    memcpy(h->disk_sha256, r->disk_sha256, sizeof(h->disk_sha256));
+    h->config_state = r->config_state;
+    h->seccomp = seccomp_of(r->options->sandbox);
+    h->capabilities = r->capabilities;
+    h->broker_alive = r->broker_alive;
+    h->asked = r->asked;
+    h->answered = r->answered;
+    h->verdict = r->verdict;
+    memcpy(h->refusal, r->refusal, sizeof(h->refusal));
+    memcpy(h->disk_error, r->disk_error, sizeof(h->disk_error));
+    stats_write_end(&h->sequence);
+}
+
+void publish_everything(struct relay *r)
+{
+    if (!r->swap.now)
+        return;
+    for (size_t i = 0; i < r->swap.n_rings; i++) {
+        ingress_count_drops(r->swap.rings[i]);
+        publish_interface(r, r->swap.rings[i]);
+    }
+    forward_publish_all(r->swap.now->forward);
+    publish_header(r, STATS_LIVE);
+}
+
+void publish_status(struct relay *r)
+{
+    static const char *const files[] = {"file is current", "a changed file is PENDING", "the file on disk is INVALID"};
+    const struct table_view *t = relay_table(r);
+    uint32_t waiting = 0;
+
+    if (!t)
+        return;
+    for (uint32_t i = 0; i < t->n_rules; i++)
+        waiting += (t->rules[i].flags & TABLE_RULE_WAITING) != 0;
+    notify_send(&r->notify, "STATUS=generation %llu, %u rules, %u waiting; %s%s%s",
+                (unsigned long long) t->header->generation, t->n_rules, waiting, files[r->config_state],
+                r->refusal[0] ? "; last reload REFUSED" : "", r->broker_alive ? "" : "; the broker is GONE");
+}
+
+void publish_summary(struct relay *r)
+{
+    const struct table_view *t = relay_table(r);
+
+    if (!t)
+        return;
+    publish_everything(r);
+    for (size_t i = 0; i < r->swap.n_rings; i++) {
+        const struct ingress *in = r->swap.rings[i];
+        const struct stats_interface_counters *c = &in->counters;
+#define FORMAT(name, help) " " #name "=%llu"
+#define VALUE(name, help)  , (unsigned long long) c->name
+        log_notice("interface", "interface=%s" STATS_INTERFACE_COUNTERS(FORMAT),
+                   t->interfaces[in->interface].name STATS_INTERFACE_COUNTERS(VALUE));
+#undef FORMAT
+    }
+    for (uint32_t i = 0; i < t->n_rules; i++) {
+        const struct stats_rule_counters *rule = &r->swap.now->forward->flows[i].counters;
+        const struct stats_drops *c = &rule->drops;
+        uint64_t out = 0;
+        for (uint32_t j = 0; j < t->rules[i].n_outputs; j++)
+            out += r->swap.now->forward->outputs[t->rules[i].first_output + j].packets;
+#define FORMAT(name, help) " dropped_" #name "=%llu"
+        log_notice("rule", "rule=%s packets=%llu bytes=%llu sent=%llu" STATS_RULE_DROPS(FORMAT), t->rules[i].name,
+                   (unsigned long long) rule->packets, (unsigned long long) rule->bytes,
+                   (unsigned long long) out STATS_RULE_DROPS(VALUE));
+#undef FORMAT
+#undef VALUE
+    }
+}

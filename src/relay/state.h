@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// state: what the relay's one loop knows; shared by relay.c (the loop), request.c (the broker) and publish.c (what
+// others may see). No one else includes it.
+#ifndef MCR_RELAY_STATE_H
+#define MCR_RELAY_STATE_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "handover/handover.h"
+#include "relay/notify.h"
+#include "relay/relay.h"
+#include "relay/swap.h"
+
+// What the broker can be asked for, the most urgent first.
+enum request { REQUEST_LOAD, REQUEST_LINKS, REQUEST_PROBE, REQUESTS, REQUEST_NONE = REQUESTS };
+
+struct ring_watcher {
+    ev_io io; // first: libev gives it back
+    struct ingress *in; // NULL: free
+};
+
+struct relay {
+    const struct relay_options *options;
+    struct ev_loop *loop;
+    ev_io broker_io, signal_io, links_io, inotify_io;
+    ev_timer tick, links_timer, probe_timer, watchdog;
+    int broker, signals, links;
+    struct notify notify;
+    struct swap swap;
+    struct ingress_spill *spill;
+    struct ring_watcher watchers[TABLE_INTERFACES_MAX];
+
+    // One request is under way at a time; those asked for meanwhile are folded into one more of each kind.
+    bool broker_alive;
+    bool wanted[REQUESTS];
+    enum request under_way;
+    uint32_t serial;
+    struct handover_asker asker; // of the load that is wanted or under way
+    uint64_t began_ns;           // CLOCK_MONOTONIC, of the request under way
+
+    // As in stats/layout.h.
+    uint64_t asked, asked_then, answered;
+    enum stats_verdict verdict;
+    enum stats_config_state config_state;
+    uint8_t disk_sha256[32];
+    char refusal[1024], disk_error[1024];
+    uint64_t started_ns, loaded_ns; // CLOCK_REALTIME
+    uint64_t capabilities;
+    pid_t pid; // asked before the filter
+
+    int status; // to exit with
+};
+
+uint64_t relay_clock(clockid_t clock); // nanoseconds
+
+// The table in force, or NULL.
+const struct table_view *relay_table(const struct relay *r);
+
+void relay_stop(struct relay *r, int status);
+
+// request.c: asks for something, now or when the broker is free.
+void request_send(struct relay *r, enum request what);
+// Takes one message of the broker. on_ring: see swap.h.
+void request_on_message(struct relay *r);
+
+// A ring comes or goes with a table (swap.h); context is the relay.
+void relay_on_ring(void *context, struct ingress *in, bool comes);
+// One pass over a ring. Returns how many frames it took.
+uint32_t relay_pass(struct relay *r, struct ingress *in);
+
+// publish.c: statistics, systemd, summary.
+void publish_interface(struct relay *r, struct ingress *in);
+void publish_header(struct relay *r, enum stats_segment_state state);
+void publish_everything(struct relay *r);
+void publish_status(struct relay *r);
+void publish_summary(struct relay *r);
+
+#endif

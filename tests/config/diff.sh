@@ -1,0 +1,167 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# mcrd --diff, as TAP: for each NAME in diff/, NAME.running.conf runs and NAME.conf is compared with it; the output must
+# be NAME.text and, with --json, NAME.json. Then what is in the way of an answer.
+. "${srcdir:-.}/tests/config/standin.sh"
+
+goldens=$srcdir/tests/config/diff
+
+# FILE: put it in place of what follows, with our directory in it.
+here() {
+  sed "s|@DIR@|$work|g" "$1"
+}
+
+# NAME: running.conf and new.conf are its files, and a daemon runs the first.
+prepare() {
+  here "$goldens/$1.running.conf" >running.conf
+  here "$goldens/$1.conf" >new.conf
+  stands_in sha256="$(sha256 running.conf)"
+}
+
+# GOLDEN FOUND
+same() {
+  if [ "${UPDATE:-}" ]; then
+    sed "s|$work|@DIR@|g; s|$(sha256 running.conf)|@RUNNING@|g; s|$(sha256 new.conf)|@FILE@|g" "$2" >"$1"
+  fi
+  sed "s|@DIR@|$work|g; s|@RUNNING@|$(sha256 running.conf)|g; s|@FILE@|$(sha256 new.conf)|g" "$1" >wanted
+  diff -u wanted "$2"
+}
+
+is_json() {
+  if command -v jq >/dev/null; then
+    jq -e .running <stdout >/dev/null
+  else
+    python3 -m json.tool <stdout >/dev/null
+  fi
+}
+
+golden() {
+  prepare "$1" || return 1
+  timeout 60 "$MCRD" --diff --config new.conf >stdout 2>stderr
+  status=$?
+  same "$goldens/$1.text" stdout || { cat stderr; return 1; }
+  [ $status -eq "$(tail -n 1 stdout | grep -c 'disturbs traffic: ')" ] || { echo "exit status $status"; return 1; }
+  run $status --diff --json --config new.conf && is_json && same "$goldens/$1.json" stdout
+}
+
+for file in "$goldens"/*.running.conf; do
+  name=$(basename "$file" .running.conf)
+  ok "golden: $name" golden "$name"
+done
+
+# --- trouble ---
+trouble() {
+  run 2 --diff --config "${2:-new.conf}" && [ ! -s stdout ] && said "$1"
+}
+
+invalid() {
+  prepare same && echo '!' >>new.conf && run 2 --diff --config new.conf && [ ! -s stdout ] &&
+    said "new.conf:$(wc -l <new.conf): syntax error here or just before"
+}
+ok "trouble: the file is not valid" invalid
+
+ok "trouble: no file" trouble "none.conf: cannot be opened: No such file or directory" none.conf
+
+no_daemon() {
+  rm -f stats
+  here "$goldens/same.conf" >new.conf
+  trouble "mcrd: no daemon: $work/stats, the stats_file of the config, does not exist"
+}
+ok "trouble: no daemon" no_daemon
+
+ended() {
+  prepare same && pid=$standin && away &&
+    trouble "mcrd: no daemon: mcrd (pid $pid), whose statistics are in $work/stats, has ended"
+}
+ok "trouble: the daemon has ended" ended
+
+stopped() {
+  prepare same && stands_in state=3 &&
+    trouble "mcrd: no daemon: mcrd (pid $standin), whose statistics are in $work/stats, was stopped"
+}
+ok "trouble: the daemon was stopped" stopped
+
+no_running() {
+  prepare same && rm running.conf && trouble "$work/running.conf: cannot be opened: No such file or directory"
+}
+ok "trouble: no running.conf" no_running
+
+other_running() {
+  prepare same && echo >>running.conf &&
+    trouble "$work/running.conf: is not what runs: the daemon (pid $standin) names another sha256"
+}
+ok "trouble: running.conf is of another file" other_running
+
+bad_running() {
+  prepare same && echo 'version = 1; rules = ( ); later = 1;' >running.conf &&
+    stands_in sha256="$(sha256 running.conf)" &&
+    trouble "$work/running.conf: runs, but is not valid for this version: $work/running.conf:1: unknown key \"later\"\
+ in the file"
+}
+ok "trouble: running.conf is of another version" bad_running
+
+writable_running() {
+  prepare same && chmod 0664 running.conf &&
+    trouble "$work/running.conf: mode is 0664, allowed is one without write by group or others"
+}
+ok "trouble: running.conf can be written by others" writable_running
+
+foreign_running() {
+  prepare same && chown 65533 running.conf &&
+    trouble "$work/running.conf: owner is uid 65533, allowed is root or uid 0, who owns the statistics"
+}
+owned_running() {
+  prepare same && chown 65533 running.conf stats && run 0 --diff --config new.conf
+}
+if [ "$(id -u)" -eq 0 ]; then
+  ok "trouble: running.conf is of a foreign owner" foreign_running
+  ok "running.conf and statistics are of the daemon's user" owned_running
+else
+  skip "trouble: running.conf is of a foreign owner" "needs root"
+  skip "running.conf and statistics are of the daemon's user" "needs root"
+fi
+
+# running.conf is replaced a moment before the statistics.
+take_over() {
+  prepare same && { (sleep 0.3; here "$goldens/same.running.conf" >x; mv x running.conf) & } &&
+    echo >>running.conf && run 0 --diff --config new.conf && wait $!
+}
+ok "a take-over is waited for" take_over
+
+full() {
+  prepare rules || return 1
+  timeout 60 "$MCRD" --diff --config new.conf >/dev/full 2>stderr
+  [ $? -eq 2 ]
+}
+if [ -c /dev/full ]; then
+  ok "trouble: standard output is full" full
+fi
+
+# --- 10,000 rules ---
+# TTL NOTE: ten thousand rules, in an order of their own for each NOTE.
+rules() {
+  awk -v ttl="$1" -v note="$2" -v stats="$work/stats" 'BEGIN {
+    print "version = 1; stats_file = \"" stats "\"; ring_mib = 1;\nrules = ("
+    for (n = 0; n < 10000; n++) {
+      i = note == "" ? n : 9999 - n
+      printf "%s{ name = \"r%d\"; note = \"%s\"; input = { interface = \"lo\"; group = \"239.1.%d.%d\"; port = 5000; };\n" \
+        "outputs = ( { interface = \"lo\"; group = \"239.2.%d.%d\"; port = 5000; ttl = %d; } ); }\n", \
+        n ? "," : "", i, note, i / 256, i % 256, i / 256, i % 256, ttl
+    }
+    print ");"
+  }' | sed 's/note = "";//'
+}
+
+many() {
+  rules 1 "" >running.conf
+  rules 2 CHG1 >new.conf
+  stands_in sha256="$(sha256 running.conf)" && run 1 --diff --config new.conf &&
+    [ "$(tail -n 1 stdout)" = "0 added, 0 removed, 10000 changed; disturbs traffic: yes" ] &&
+    [ "$(head -n 4 stdout)" = '~ rule "r9999"
+    note: unset -> "CHG1"
+    outputs[0].ttl: 1 -> 2
+    disturbs traffic: yes' ] && run 1 --diff --json --config new.conf && is_json
+}
+ok "10,000 rules" many
+
+plan

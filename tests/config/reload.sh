@@ -1,0 +1,203 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# mcrd --reload, as TAP, before a stand-in for the daemon: which process is signalled, and what is made of its answers.
+# That a real one takes the file over is shown in tests/net.
+. "${srcdir:-.}/tests/config/standin.sh"
+
+cat >f.conf <<END
+version = 1;
+stats_file = "$work/stats";
+rules = ( { name = "a"; input = { interface = "lo"; group = "239.1.0.1"; port = 5000; };
+  outputs = ( { interface = "lo"; group = "239.1.0.2"; port = 5000; } ); } );
+END
+digest=$(sha256 f.conf)
+
+# KEY=VALUE...: a daemon that runs f.conf.
+daemon() {
+  stands_in file="$work/f.conf" "$@"
+}
+
+# N: so many SIGHUPs have reached the stand-in.
+hups() {
+  away
+  [ "$(grep -c '^hup$' hups)" -eq "$1" ] || { cat hups; return 1; }
+}
+
+# --- answers ---
+accepted() {
+  daemon then="$digest" "$@" && run 0 --reload --config f.conf &&
+    [ "$(cat stdout)" = "reload accepted: generation 2, sha256 $digest, 1 rule" ] && hups 1
+}
+ok "accepted" accepted
+ok "accepted, after a while" accepted delay_ms=700
+ok "accepted: by a relative name" accepted file=f.conf
+ln -s f.conf link.conf
+ok "accepted: by a symbolic link" accepted file="$work/link.conf"
+
+refused() {
+  daemon on_hup=refuse && run 1 --reload --config f.conf && [ ! -s stdout ] &&
+    said "mcrd: reload refused: f.conf:1: no memory" && hups 1
+}
+ok "refused" refused
+
+hostile() {
+  daemon on_hup=hostile && run 1 --reload --config f.conf && said "mcrd: reload refused: f.conf:1: ?[2Jno?" && hups 1
+}
+ok "refused: control characters do not reach the terminal" hostile
+
+other() {
+  other=$(echo other | sha256sum | cut -d' ' -f1)
+  daemon then="$other" && run 2 --reload --config f.conf && [ ! -s stdout ] &&
+    said "mcrd: reload accepted: generation 2, but f.conf was replaced meanwhile: sha256 $digest was checked,\
+ $other runs" && hups 1
+}
+ok "trouble: another file was taken over" other
+
+silent() {
+  daemon on_hup=ignore && pid=$standin && run 2 --reload --timeout 0.5 --config f.conf &&
+    said "mcrd: the daemon (pid $pid) was signalled, but has not answered within 0.5 s" && hups 1
+}
+ok "trouble: no answer" silent
+
+late() {
+  daemon delay_ms=1000 then="$digest" && run 2 --reload --timeout 0.1 --config f.conf && hups 1
+}
+ok "trouble: an answer after the time" late
+
+gone() {
+  daemon on_hup=exit && pid=$standin && run 2 --reload --config f.conf &&
+    said "mcrd: the daemon (pid $pid) ended before it had answered" && hups 1
+}
+ok "trouble: the daemon ends" gone
+
+# --- nobody is signalled ---
+invalid() {
+  echo 'version = 1;' >bad.conf
+  daemon && run 1 --reload --config bad.conf && [ ! -s stdout ] &&
+    said 'bad.conf:1: "rules" is missing in the file, allowed is 0 to 10000 groups { } in a list ( )' && hups 0
+}
+ok "not signalled: the file is not valid" invalid
+
+# TEXT KEY=VALUE...
+trouble() {
+  text=$1
+  shift
+  daemon "$@" && pid=$standin && run 2 --reload --config f.conf && [ ! -s stdout ] &&
+    said "$(echo "$text" | sed "s|@PID@|$pid|")" && hups 0
+}
+
+no_daemon() {
+  rm -f stats
+  run 2 --reload --config f.conf && said "mcrd: no daemon: $work/stats, the stats_file of the config, does not exist"
+}
+ok "not signalled: no daemon" no_daemon
+
+garbage() {
+  head -c 10000 /dev/urandom >stats
+  run 2 --reload --config f.conf && said "mcrd: $work/stats is not the statistics of mcrd" &&
+    : >stats && run 2 --reload --config f.conf && said "mcrd: $work/stats is not the statistics of mcrd" &&
+    rm stats && mkfifo stats && run 2 --reload --config f.conf &&
+    said "mcrd: $work/stats is no regular file: stats_file must be the one that the daemon was started with" && rm stats
+}
+ok "not signalled: not statistics" garbage
+
+link() {
+  daemon && mv stats real && ln -s real stats && run 2 --reload --config f.conf &&
+    said "mcrd: $work/stats cannot be opened: Too many levels of symbolic links" && hups 0 && rm stats
+}
+ok "not signalled: a symbolic link" link
+
+ok "not signalled: stale statistics" trouble \
+  "mcrd: no daemon: mcrd (pid @PID@), whose statistics are in $work/stats, has ended" lock=0
+ok "not signalled: a daemon that was stopped" trouble \
+  "mcrd: no daemon: mcrd (pid @PID@), whose statistics are in $work/stats, was stopped" state=3
+ok "not signalled: statistics that were never replaced" trouble "mcrd: $work/stats is being replaced" state=2
+ok "not signalled: statistics that were never begun" trouble "mcrd: mcrd does not use $work/stats yet" state=0
+ok "not signalled: another layout" trouble \
+  "mcrd: the layout of $work/stats is version 999, known here is 1: use the mcrd that runs, or restart it" version=999
+
+cp f.conf other.conf
+ok "not signalled: another file" trouble \
+  "mcrd: the daemon (pid @PID@) runs $work/other.conf, not f.conf: name its own file with --config" \
+  file="$work/other.conf"
+ok "not signalled: another file, that is not there" trouble \
+  "mcrd: the daemon (pid @PID@) runs $work/none.conf, not f.conf: name its own file with --config" \
+  file="$work/none.conf"
+
+# A reader's lock is no sign of life.
+if command -v python3 >/dev/null; then
+  reader() {
+    daemon lock=0 && pid=$standin && python3 -c '
+import fcntl, struct, subprocess, sys
+f = open("stats", "rb")
+fcntl.fcntl(f, 37, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 0, 0, 0))  # F_OFD_SETLK
+sys.exit(subprocess.run(sys.argv[1:]).returncode)' "$MCRD" --reload --config f.conf 2>stderr
+    [ $? -eq 2 ] && said "mcrd: no daemon: mcrd (pid $pid), whose statistics are in $work/stats, has ended" && hups 0
+  }
+  ok "not signalled: a lock that anyone may take" reader
+fi
+
+me=$(id -u)
+ok "not signalled: a process of another name" trouble \
+  "mcrd: pid @PID@, which the statistics name, is \"mcrd2\" of uid $me, not mcrd of uid $me, who owns them:\
+ not signalled" comm=mcrd2
+
+# SIGHUP would end it.
+sleeper() {
+  sleep 60 &
+  sleeper=$!
+  daemon pid=$sleeper && run 2 --reload --config f.conf &&
+    said "mcrd: pid $sleeper, which the statistics name, is \"sleep\" of uid $me, not mcrd of uid $me, who owns them:\
+ not signalled" && hups 0 && kill -0 $sleeper && sleep 0.1 && kill -0 $sleeper
+  status=$?
+  kill $sleeper
+  wait $sleeper
+  [ $? -eq 143 ] && return $status
+}
+ok "not signalled: a sleep" sleeper
+
+ended() {
+  true &
+  wait $!
+  daemon pid=$! && run 2 --reload --config f.conf &&
+    said "mcrd: pid $!, which the statistics name, cannot be reached: No such process" && hups 0
+}
+ok "not signalled: a process that has ended" ended
+ok "not signalled: no process" trouble \
+  "mcrd: pid 0, which the statistics name, cannot be reached: No such process" pid=0
+ok "not signalled: no process can have this number" trouble \
+  "mcrd: pid 4294967295, which the statistics name, cannot be reached: No such process" pid=4294967295
+
+if [ "$me" -eq 0 ]; then
+  ok "not signalled: a process of another user" trouble \
+    "mcrd: pid @PID@, which the statistics name, is \"mcrd\" of uid 65533, not mcrd of uid 0, who owns them:\
+ not signalled" uid=65533
+else
+  skip "not signalled: a process of another user" "needs root"
+fi
+
+# As a user who may not signal the daemon.
+denied() {
+  daemon && pid=$standin || return 1
+  timeout 60 setpriv --reuid=65533 --clear-groups "$MCRD" --reload --config f.conf >stdout 2>stderr
+  [ $? -eq 2 ] && said "mcrd: the daemon (pid $pid) cannot be signalled: Operation not permitted; run as root or as the\
+ daemon's user" && hups 0
+}
+if [ "$me" -eq 0 ] && setpriv --reuid=65533 --clear-groups "$MCRD" --version >/dev/null 2>&1; then
+  ok "not signalled: no right to" denied
+else
+  skip "not signalled: no right to" "needs root, setpriv, and a build that others may read"
+fi
+
+# --- usage ---
+usage() {
+  for arguments in "--reload --timeout 0" "--reload --timeout -1" "--reload --timeout inf" "--reload --timeout 3601" \
+    "--reload --timeout" "--reload --timeout 1x" "--check --timeout 5" "--timeout 5" "--reload --json" \
+    "--check --json" "--reload --diff" "--diff --print" "--diff x"; do
+    # shellcheck disable=SC2086
+    run 2 $arguments --config f.conf || { echo "$arguments"; return 1; }
+  done
+}
+ok "usage" usage
+
+plan

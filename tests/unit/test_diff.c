@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+// The goldens of tests/config/diff judge whole plans; here are the parts, and what a file cannot show.
+#include <config.h>
+
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "config/diff.h"
+#include "config/load.h"
+#include "config/print.h"
+#include "config/schema.h"
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+#define INPUT   "input = { interface = \"i\"; group = \"239.1.0.1\"; port = 5000; };"
+#define OUTPUT  "{ interface = \"o\"; group = \"239.2.0.1\"; port = 5000; }"
+#define OUTPUTS "outputs = ( " OUTPUT " );"
+#define OTHER   "{ interface = \"o\"; group = \"239.2.0.2\"; port = 5000; }"
+
+static struct config *load(const char *text)
+{
+    struct config_problems problems = {0};
+    struct config *c = config_load_text(text, strlen(text), CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
+    char error[256];
+
+    config_problems_first(&problems, "f", error, sizeof(error));
+    cr_assert(c, "%s\n%s", error, text);
+    config_problems_free(&problems);
+    return c;
+}
+
+// One rule "r" that says this.
+static struct config *load_rule(const char *says)
+{
+    char text[16384];
+
+    snprintf(text, sizeof(text), "version = 1; rules = ( { name = \"r\"; %s } );", says);
+    return load(text);
+}
+
+static char *text_of(json_t *tree)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+
+    if (tree)
+        config_tree_print(tree, to);
+    else
+        fputs("-", to);
+    fclose(to);
+    return text;
+}
+
+// "path: from -> to; ..." of all fields.
+static void describe(const struct diff_field *fields, size_t n, char *out, size_t size)
+{
+    out[0] = '\0';
+    for (size_t i = 0; i < n; i++) {
+        char *from = text_of(fields[i].from), *to = text_of(fields[i].to);
+        size_t used = strlen(out);
+        snprintf(out + used, size - used, "%s%s: %s -> %s", i ? "; " : "", fields[i].path, from, to);
+        free(from);
+        free(to);
+    }
+}
+
+Test(diff, fields)
+{
+    static const struct {
+        const char *from, *to;
+        const char *fields; // NULL: the same
+        bool disturbs;
+    } cases[] = {
+        {INPUT OUTPUTS, INPUT OUTPUTS, NULL, false},
+        {INPUT OUTPUTS, OUTPUTS INPUT "enabled = true; max_payload = 65507; two_way = false;", NULL, false},
+        {INPUT OUTPUTS, INPUT OUTPUTS "note = \"x\";", "note: - -> \"x\"", false},
+        {INPUT OUTPUTS "note = \"\\\"\";", INPUT OUTPUTS, "note: \"\\\"\" -> -", false},
+        {INPUT OUTPUTS, INPUT OUTPUTS "two_way = true;", "two_way: false -> true", false},
+        {INPUT OUTPUTS "two_way = true;", INPUT OUTPUTS, "two_way: true -> false", false},
+        {INPUT OUTPUTS, INPUT OUTPUTS "enabled = false;", "enabled: true -> false", true},
+        {INPUT OUTPUTS "enabled = false;", INPUT OUTPUTS, "enabled: false -> true", false},
+        {INPUT OUTPUTS "enabled = false;", INPUT OUTPUTS "max_payload = 1;",
+         "enabled: false -> true; max_payload: 65507 -> 1", false},
+        {INPUT OUTPUTS "max_payload = 1;", INPUT OUTPUTS "max_payload = 2;", "max_payload: 1 -> 2", false},
+        {INPUT OUTPUTS "max_payload = 1;", INPUT OUTPUTS "max_payload = 0;", "max_payload: 1 -> 0", true},
+        {INPUT OUTPUTS, "input = { interface = \"j\"; group = \"239.1.0.9\"; port = 5009; };" OUTPUTS,
+         "input.interface: \"i\" -> \"j\"; input.group: \"239.1.0.1\" -> \"239.1.0.9\"; input.port: 5000 -> 5009", true},
+        // Outputs are found by where they go to.
+        {INPUT "outputs = ( " OUTPUT ", " OTHER ");", INPUT "outputs = ( " OTHER ", " OUTPUT ");", NULL, false},
+        {INPUT OUTPUTS, INPUT "outputs = ( " OTHER ", " OUTPUT ");",
+         "outputs[0]: - -> { interface = \"o\"; group = \"239.2.0.2\"; port = 5000; ttl = 1; dscp = \"preserve\"; "
+         "source = \"interface\"; source_port = 5000; mode = \"auto\"; }",
+         false},
+        {INPUT "outputs = ( " OTHER ", " OUTPUT ");", INPUT "outputs = ( " OTHER ");",
+         "outputs[1]: { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; ttl = 1; dscp = \"preserve\"; "
+         "source = \"interface\"; source_port = 5000; mode = \"auto\"; } -> -",
+         true},
+        {INPUT "outputs = ( " OUTPUT ", " OTHER ");",
+         INPUT "outputs = ( " OTHER ", { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; ttl = \"decrement\"; });",
+         "outputs[1].ttl: 1 -> \"decrement\"", true},
+        {INPUT "outputs = ( { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; dscp = 34; });",
+         INPUT "outputs = ( { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; dscp = \"af41\"; });", NULL, false},
+        {INPUT OUTPUTS, INPUT "outputs = ( { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; dscp = 0; });",
+         "outputs[0].dscp: \"preserve\" -> 0", true},
+        {INPUT OUTPUTS, INPUT "outputs = ( { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; source_port = 5000; });",
+         NULL, false},
+        {INPUT OUTPUTS, INPUT "outputs = ( { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; source = \"192.0.2.1\"; "
+                              "source_port = 1; mode = \"frame\"; });",
+         "outputs[0].source: \"interface\" -> \"192.0.2.1\"; outputs[0].source_port: 5000 -> 1; "
+         "outputs[0].mode: \"auto\" -> \"frame\"",
+         true},
+        // Limits.
+        {INPUT OUTPUTS, INPUT OUTPUTS "limit = { packets_per_second = 5; };",
+         "limit: - -> { packets_per_second = 5; burst_ms = 100; }", true},
+        {INPUT OUTPUTS "limit = { packets_per_second = 5; };", INPUT OUTPUTS,
+         "limit: { packets_per_second = 5; burst_ms = 100; } -> -", false},
+        {INPUT OUTPUTS "limit = { packets_per_second = 5; };", INPUT OUTPUTS "limit = { bits_per_second = \"3G\"; };",
+         "limit.packets_per_second: 5 -> -; limit.bits_per_second: - -> 3000000000L", true},
+        {INPUT OUTPUTS "limit = { packets_per_second = 5; bits_per_second = 1; };",
+         INPUT OUTPUTS "limit = { packets_per_second = 6; burst_ms = 101; };",
+         "limit.packets_per_second: 5 -> 6; limit.bits_per_second: 1 -> -; limit.burst_ms: 100 -> 101", false},
+        {INPUT OUTPUTS "limit = { packets_per_second = 5; };", INPUT OUTPUTS "limit = { packets_per_second = 4; };",
+         "limit.packets_per_second: 5 -> 4", true},
+        {INPUT OUTPUTS "limit = { packets_per_second = 5; };",
+         INPUT OUTPUTS "limit = { packets_per_second = 5; burst_ms = 99; };", "limit.burst_ms: 100 -> 99", true},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct config *from = load_rule(cases[i].from), *to = load_rule(cases[i].to);
+        char found[2048] = "";
+        struct diff d;
+        cr_assert(diff_make(&d, from, to));
+        cr_expect(d.n_top == 0 && d.n_added == 0 && d.n_removed == 0 && !d.needs_restart, "case %zu", i);
+        cr_expect(diff_is_empty(&d) == !cases[i].fields && d.n_changed == d.n_rules, "case %zu", i);
+        cr_expect(d.disturbs == cases[i].disturbs, "case %zu: %s -> %s", i, cases[i].from, cases[i].to);
+        if (d.n_rules == 1) {
+            describe(d.rules[0].fields, d.rules[0].n_fields, found, sizeof(found));
+            cr_expect(d.rules[0].disturbs == cases[i].disturbs && d.rules[0].kind == DIFF_CHANGED &&
+                      d.rules[0].from == from->rules && d.rules[0].to == to->rules);
+        }
+        cr_expect_str_eq(found, cases[i].fields ? cases[i].fields : "", "case %zu: %s", i, found);
+        diff_free(&d);
+        config_free(from);
+        config_free(to);
+    }
+}
+
+#define ALL ""
+
+Test(diff, sources)
+{
+    static const struct {
+        const char *from, *to;
+        int disturbs; // -1: the same
+    } cases[] = {
+        {ALL, ALL, -1},
+        {"\"10.0.0.1\", \"10.0.0.2\"", "\"10.0.0.2\", \"10.0.0.1\"", -1},
+        {"\"10.0.0.1\"", "\"10.0.0.1/32\"", -1},
+        {"\"10.0.0.1\"", ALL, 0},
+        {ALL, "\"10.0.0.1\"", 1},
+        {ALL, "\"0.0.0.0/0\"", 0},
+        {"\"0.0.0.0/0\"", ALL, 0},
+        {ALL, "\"0.0.0.0/1\", \"128.0.0.0/1\"", 0},
+        {ALL, "\"128.0.0.0/2\", \"0.0.0.0/1\", \"192.0.0.0/2\"", 0},
+        {ALL, "\"0.0.0.0/1\", \"128.0.0.0/2\"", 1},
+        {"\"10.0.0.1\"", "\"10.0.0.1\", \"10.0.0.2\"", 0},
+        {"\"10.0.0.1\", \"10.0.0.2\"", "\"10.0.0.1\"", 1},
+        {"\"10.0.0.1\", \"10.0.0.2\"", "\"10.0.0.2\"", 1},
+        {"\"10.0.0.1\"", "\"10.0.0.0/24\"", 0},
+        {"\"10.0.0.0/24\"", "\"10.0.0.0/25\"", 1},
+        {"\"10.0.0.0/24\"", "\"10.0.0.128/25\"", 1},
+        {"\"10.0.0.0/24\"", "\"10.0.0.128/25\", \"10.0.0.0/25\"", 0},
+        {"\"10.0.0.0/24\"", "\"10.0.0.128/25\", \"10.0.0.0/26\", \"10.0.0.64/26\"", 0},
+        {"\"10.0.0.0/24\"", "\"10.0.0.128/25\", \"10.0.0.0/26\", \"10.0.0.64/27\"", 1},
+        {"\"10.0.0.0/24\"", "\"10.0.0.0/23\", \"10.0.0.7\"", 0},
+        {"\"10.0.0.0/24\", \"10.0.0.7\"", "\"10.0.0.0/24\"", 0},
+        {"\"10.0.0.0/31\"", "\"10.0.0.0\", \"10.0.0.1\"", 0},
+        {"\"10.0.0.255\", \"10.0.1.0\"", "\"10.0.0.0/23\"", 0},
+        {"\"223.255.255.255\"", "\"128.0.0.0/1\"", 0},
+        {"\"128.0.0.0/1\"", "\"223.255.255.255\"", 1},
+        {"\"10.0.0.1\", \"10.0.0.3\", \"10.0.0.5\"", "\"10.0.0.0/30\", \"10.0.0.5\", \"10.0.0.9\"", 0},
+        {"\"10.0.0.1\", \"10.0.0.4\", \"10.0.0.5\"", "\"10.0.0.0/30\", \"10.0.0.5\", \"10.0.0.9\"", 1},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct config *c[2];
+        struct diff d;
+        for (size_t j = 0; j < 2; j++) {
+            const char *sources = j ? cases[i].to : cases[i].from;
+            char text[512];
+            snprintf(text, sizeof(text), "input = { interface = \"i\"; group = \"239.1.0.1\"; port = 1; %s%s%s };" OUTPUTS,
+                     *sources ? "sources = [ " : "", sources, *sources ? " ];" : "");
+            c[j] = load_rule(text);
+        }
+        cr_assert(diff_make(&d, c[0], c[1]));
+        cr_expect(diff_is_empty(&d) == (cases[i].disturbs < 0), "%s -> %s", cases[i].from, cases[i].to);
+        cr_expect(d.disturbs == (cases[i].disturbs > 0), "%s -> %s", cases[i].from, cases[i].to);
+        if (d.n_rules == 1)
+            cr_expect_str_eq(d.rules[0].fields[0].path, "input.sources");
+        diff_free(&d);
+        config_free(c[0]);
+        config_free(c[1]);
+    }
+}
+
+Test(diff, top)
+{
+    static const struct {
+        const char *from, *to, *fields;
+        bool disturbs, restart;
+    } cases[] = {
+        {"", "ring_mib = 16;", "", false, false},
+        {"", "ring_mib = 8;", "ring_mib: 16 -> 8", true, false},
+        {"", "instance = \"x\";", "instance: - -> \"x\"", false, false},
+        {"", "missing_interface = \"reject\";", "missing_interface: \"wait\" -> \"reject\"", false, false},
+        {"", "user = \"x\";", "user: \"mcr\" -> \"x\"", false, true},
+        {"", "group = \"x\";", "group: \"mcr\" -> \"x\"", false, true},
+        {"", "stats_file = \"/x\";", "stats_file: \"/run/mcr/stats\" -> \"/x\"", false, true},
+        {"", "interfaces = ( );", "", false, false},
+        {"", "interfaces = ( { name = \"a\"; role = \"in\"; } );", "interfaces[0]: - -> { name = \"a\"; role = \"in\"; }",
+         false, false},
+        {"interfaces = ( { name = \"a\"; role = \"in\"; }, { name = \"b\"; role = \"in\"; } );",
+         "interfaces = ( { name = \"b\"; role = \"in\"; }, { name = \"a\"; role = \"in\"; } );", "", false, false},
+        {"interfaces = ( { name = \"a\"; role = \"in\"; }, { name = \"b\"; role = \"in\"; } );",
+         "interfaces = ( { name = \"b\"; role = \"out\"; } );",
+         "interfaces[0].role: \"in\" -> \"out\"; interfaces[0]: { name = \"a\"; role = \"in\"; } -> -", false, false},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char text[2][512], found[512];
+        struct diff d;
+        snprintf(text[0], sizeof(text[0]), "version = 1; rules = ( ); %s", cases[i].from);
+        snprintf(text[1], sizeof(text[1]), "version = 1; rules = ( ); %s", cases[i].to);
+        struct config *from = load(text[0]), *to = load(text[1]);
+        cr_assert(diff_make(&d, from, to));
+        describe(d.top, d.n_top, found, sizeof(found));
+        cr_expect_str_eq(found, cases[i].fields, "case %zu: %s", i, found);
+        cr_expect(d.disturbs == cases[i].disturbs && d.needs_restart == cases[i].restart, "case %zu", i);
+        diff_free(&d);
+        config_free(from);
+        config_free(to);
+    }
+}
+
+// What is added and removed, in which order; and a config that says nothing.
+Test(diff, rules)
+{
+    static const char form[] = "{ name = \"%s\"; input = { interface = \"i\"; group = \"239.1.0.1\"; port = %d; }; " OUTPUTS
+                               " note = \"%s\"; enabled = %s; }";
+    static const char *const before[] = {"z", "a", "m", "off"}, *const after[] = {"new2", "m", "a", "new1"};
+    static const struct {
+        enum diff_kind kind;
+        const char *name;
+        bool disturbs;
+    } wanted[] = {
+        {DIFF_ADDED, "new2", false}, {DIFF_ADDED, "new1", false},  {DIFF_REMOVED, "z", true},
+        {DIFF_REMOVED, "off", false}, {DIFF_CHANGED, "m", false}, {DIFF_CHANGED, "a", false},
+    };
+    char text[2][4096] = {"version = 1; rules = (", "version = 1; rules = ("};
+    struct config nothing = {.n_rules = 0};
+    struct diff d;
+
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 2; j++) {
+            const char *name = j ? after[i] : before[i];
+            size_t used = strlen(text[j]);
+            if (i)
+                text[j][used++] = ',';
+            snprintf(text[j] + used, sizeof(text[j]) - used, form, name, 1000 + name[0], j ? "b" : "a",
+                     strcmp(name, "off") == 0 || strcmp(name, "new1") == 0 ? "false" : "true");
+        }
+    strcat(text[0], ");");
+    strcat(text[1], ");");
+    struct config *from = load(text[0]), *to = load(text[1]);
+
+    cr_assert(diff_make(&d, from, to));
+    cr_assert(d.n_rules == COUNT(wanted) && d.n_added == 2 && d.n_removed == 2 && d.n_changed == 2);
+    for (size_t i = 0; i < COUNT(wanted); i++) {
+        const struct diff_rule *r = &d.rules[i];
+        cr_expect(r->kind == wanted[i].kind && r->disturbs == wanted[i].disturbs, "%zu", i);
+        cr_expect((r->from == NULL) == (r->kind == DIFF_ADDED) && (r->to == NULL) == (r->kind == DIFF_REMOVED));
+        cr_expect_str_eq((r->to ? r->to : r->from)->name, wanted[i].name);
+        cr_expect(r->n_fields == (r->kind == DIFF_CHANGED));
+    }
+    cr_expect(d.disturbs);
+    diff_free(&d);
+
+    cr_assert(diff_make(&d, from, from));
+    cr_expect(diff_is_empty(&d));
+    diff_free(&d);
+    cr_assert(diff_make(&d, &nothing, to));
+    cr_expect(d.n_added == 4 && d.n_rules == 4);
+    diff_free(&d);
+    cr_assert(diff_make(&d, from, &nothing));
+    cr_expect(d.n_removed == 4 && d.n_rules == 4);
+    diff_free(&d);
+    cr_assert(diff_make(&d, &nothing, &nothing));
+    cr_expect(diff_is_empty(&d));
+    diff_free(&d);
+    config_free(from);
+    config_free(to);
+}
+
+// In the worst order, and every one changed.
+Test(diff, many_rules)
+{
+    enum { N = CONFIG_RULES_MAX };
+    struct config c[2] = {{.n_rules = N}, {.n_rules = N}};
+    struct config_output output = {.interface = "o", .port = 1, .source_port = 1, .ttl = 1, .line = 1};
+    struct diff d;
+
+    cr_assert(addr_parse("239.2.0.1", &output.address));
+    for (int j = 0; j < 2; j++) {
+        c[j].rules = calloc(N, sizeof(*c[j].rules));
+        for (int i = 0; i < N; i++) {
+            struct config_rule *r = &c[j].rules[i];
+            snprintf(r->name, sizeof(r->name), "rule-%05d", j ? N - i : i);
+            r->max_payload = j + 1;
+            r->enabled = true;
+            r->outputs = &output;
+            r->n_outputs = 1;
+        }
+    }
+    cr_assert(diff_make(&d, &c[0], &c[1]));
+    cr_expect(d.n_changed == N - 1 && d.n_added == 1 && d.n_removed == 1 && d.disturbs);
+    diff_free(&d);
+    free(c[0].rules);
+    free(c[1].rules);
+}
