@@ -189,6 +189,8 @@ static bool raise_descriptor_limit(void)
                   (unsigned long long) limit.rlim_max, (unsigned long long) needed);
         return false;
     }
+    if (limit.rlim_cur == limit.rlim_max)
+        return true;
     limit.rlim_cur = limit.rlim_max;
     return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }

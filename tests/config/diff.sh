@@ -13,6 +13,7 @@ here() {
 
 # NAME: running.conf and new.conf are its files, and a daemon runs the first.
 prepare() {
+  rm -f running.conf new.conf
   here "$goldens/$1.running.conf" >running.conf
   here "$goldens/$1.conf" >new.conf
   stands_in sha256="$(sha256 running.conf)"

@@ -12,9 +12,9 @@ rules = ( { name = "a"; input = { interface = "lo"; group = "239.1.0.1"; port = 
 END
 digest=$(sha256 f.conf)
 
-# KEY=VALUE...: a daemon that runs f.conf.
+# KEY=VALUE...: a daemon that runs f.conf, unless said otherwise.
 daemon() {
-  stands_in file="$work/f.conf" "$@"
+  stands_in "$@" file="$work/f.conf"
 }
 
 # N: so many SIGHUPs have reached the stand-in.
@@ -74,7 +74,7 @@ ok "trouble: the daemon ends" gone
 invalid() {
   echo 'version = 1;' >bad.conf
   daemon && run 1 --reload --config bad.conf && [ ! -s stdout ] &&
-    said 'bad.conf:1: "rules" is missing in the file, allowed is 0 to 10000 groups { } in a list ( )' && hups 0
+    said 'bad.conf: "rules" is missing in the file, allowed is 0 to 10000 groups { } in a list ( )' && hups 0
 }
 ok "not signalled: the file is not valid" invalid
 
@@ -158,9 +158,10 @@ ok "not signalled: a sleep" sleeper
 
 ended() {
   true &
-  wait $!
-  daemon pid=$! && run 2 --reload --config f.conf &&
-    said "mcrd: pid $!, which the statistics name, cannot be reached: No such process" && hups 0
+  ended=$!
+  wait $ended
+  daemon pid=$ended && run 2 --reload --config f.conf &&
+    said "mcrd: pid $ended, which the statistics name, cannot be reached: No such process" && hups 0
 }
 ok "not signalled: a process that has ended" ended
 ok "not signalled: no process" trouble \
