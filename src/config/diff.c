@@ -109,8 +109,9 @@ static size_t sender_ranges(const struct config_input *in, uint8_t family,
     const struct addr_prefix all = {.addr.family = family};
     size_t n = in->n_sources ? in->n_sources : 1, last = 0;
 
-    for (size_t i = 0; i < n; i++)
-        ranges[i] = range_of(in->n_sources ? &in->sources[i] : &all);
+    ranges[0] = range_of(&all);
+    for (size_t i = 0; i < in->n_sources; i++)
+        ranges[i] = range_of(&in->sources[i]);
     qsort(ranges, n, sizeof(ranges[0]), compare_ranges);
     for (size_t i = 1; i < n; i++) {
         if (follows(&ranges[last].last, &ranges[i].first))

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # mcrd --diff, as TAP: for each NAME in diff/, NAME.running.conf runs and NAME.conf is compared with it; the output must
 # be NAME.text and, with --json, NAME.json. Then what is in the way of an answer.
+# shellcheck source=tests/config/standin.sh
 . "${srcdir:-.}/tests/config/standin.sh"
 
 goldens=$srcdir/tests/config/diff

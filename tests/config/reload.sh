@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # mcrd --reload, as TAP, before a stand-in for the daemon: which process is signalled, and what is made of its answers.
 # That a real one takes the file over is shown in tests/net.
+# shellcheck source=tests/config/standin.sh
 . "${srcdir:-.}/tests/config/standin.sh"
 
 cat >f.conf <<END

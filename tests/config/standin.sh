@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
 # For diff.sh and reload.sh, which read this: TAP, mcrd, and a stand-in for the daemon (standin.c).
 #
