@@ -9,12 +9,12 @@
 #include <string.h>
 
 // What is no drop is named here; every other counter is one.
-#define INTERFACE_DROP(field) (offsetof(struct stats_interface_counters, field) != offsetof(struct stats_interface_counters, received))
-#define OUTPUT_DROP(field)                                                                                           \
-    (offsetof(struct stats_output_counters, field) != offsetof(struct stats_output_counters, packets) &&             \
-     offsetof(struct stats_output_counters, field) != offsetof(struct stats_output_counters, bytes))
+#define IS(type, one, other) (offsetof(struct type, one) == offsetof(struct type, other))
+#define INTERFACE_DROP(field) !IS(stats_interface_counters, field, received)
+#define OUTPUT_DROP(field)    (!IS(stats_output_counters, field, packets) && !IS(stats_output_counters, field, bytes))
 
-#define INTERFACE_ROW(field, text) {#field, text, offsetof(struct stats_interface_counters, field), INTERFACE_DROP(field)},
+#define INTERFACE_ROW(field, text)                                                                                  \
+    {#field, text, offsetof(struct stats_interface_counters, field), INTERFACE_DROP(field)},
 #define RULE_ROW(field, text)      {#field, text, offsetof(struct stats_drops, field), true},
 #define OUTPUT_ROW(field, text)    {#field, text, offsetof(struct stats_output_counters, field), OUTPUT_DROP(field)},
 #define END                        {NULL, NULL, 0, false}

@@ -52,7 +52,7 @@ static bool parse_header(struct stats_segment *at, void *memory, size_t size, ch
     if (size < sizeof(*h) || h->magic != STATS_MAGIC)
         return refuse(why, "it does not begin like one");
     if (h->version != STATS_VERSION)
-        return refuse(why, "its layout is version %u, known here is %d: use the mcrstat that came with the running mcrd",
+        return refuse(why, "its layout is version %u, known here is %d: use the mcrstat that came with this mcrd",
                       h->version, STATS_VERSION);
     // Bounded first, so that their sum cannot wrap.
     if (h->n_interfaces > TABLE_INTERFACES_MAX || h->n_rules > TABLE_RULES_MAX || h->n_outputs > TABLE_OUTPUTS_MAX ||
@@ -121,8 +121,9 @@ static bool read_at(int fd, void *to, size_t size, size_t offset)
     return true;
 }
 
-// stats_read_record() for a file: reads records of size bytes whose sequence number lies so far into them. False when
-// the file ended or could not be read. Where it was written all the while, *consistent is false and the last copy stays.
+// stats_read_record() for a file: reads the record of size bytes at offset whose sequence number lies so far into it.
+// False when the file ended or could not be read. Where the record was written all the while, *consistent is false
+// and the last copy stays.
 static bool read_record(int fd, void *to, size_t size, size_t offset, size_t sequence, bool *consistent)
 {
     static const struct timespec pause = {.tv_nsec = READ_PAUSE_NS};

@@ -259,6 +259,27 @@ def reload_changed():
         t.equal(sorted(f.payload for f in capture.udp()), [b"first", b"first", b"second", b"second"], "what came")
 
 
+@t.test("the broker dies: forwarding goes on, a reload is refused, exit status 0 at the end")
+def broker_dies():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        forwards(net, d)
+        os.kill(d.broker, signal.SIGKILL)
+        t.wait_for(lambda: t.process_status(d.broker) is None and d.logged("broker"), 5, "the broker's end is noticed")
+        forwards(net, d, 2)
+        t.check("result=refused" in (answer := d.reload()) and "broker" in answer, answer)
+        forwards(net, d, 3)
+        d.broker_expected = False
+
+
+@t.test("mcrstat tells a daemon that has ended from one that runs")
+def stats_after_the_end():
+    with t.line() as net:
+        with t.Mcrd(net.relay, RULE) as d:
+            forwards(net, d)
+        status, out, _ = t.run_command([t.MCRSTAT, "--json", "--stats", d.config.stats_file], check_status=False)
+        t.equal((status, out), (1, ""), "exit status and output after the stop")
+
+
 @t.test("SIGHUP storm: 50 at once end in a running daemon")
 def reload_storm():
     with t.line() as net, t.Mcrd(net.relay, RULE) as d:
