@@ -498,11 +498,18 @@ class Mcrd:
         status = end_process(self.process, self.STOPPED_WITHIN)
         equal(status, 0, "mcrd's exit status after SIGTERM")
         wait_for(lambda: process_status(self.broker) is None, self.STOPPED_WITHIN, "the broker's end")
+        self.check_log()
+
+    def check_log(self):
+        """The broker's exit status is seen by nobody, but what a sanitizer says is in the log."""
+        found = [x for x in self.log_text().splitlines() if "Sanitizer" in x or "runtime error" in x]
+        check(not found, f"mcrd's log: {found[:1]}")
 
     def run_to_end(self, seconds=20):
         """For a start that must fail. Returns (status, what it has said)."""
         self.launch()
         status = end_process(self.process, seconds)
+        self.check_log()
         return status, self.log_text()
 
     def stats(self):
