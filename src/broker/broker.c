@@ -20,6 +20,7 @@
 #include "broker/sockets.h"
 #include "broker/statistics.h"
 #include "broker/watch.h"
+#include "config/diff.h"
 #include "config/load.h"
 #include "handover/handover.h"
 #include "log/log.h"
@@ -311,23 +312,66 @@ static enum outcome change_table(struct broker *b, uint32_t serial, const struct
     return outcome;
 }
 
+// --- what changes ------------------------------------------------------------------------------------------------------
+
+// Counts the rules that next adds, removes and changes. The diff is the caller's to free.
+static bool compare(const struct broker *b, const struct config *next, struct diff *d, struct handover_file *file)
+{
+    static const struct config nothing;
+
+    if (!diff_make(d, b->config ? b->config : &nothing, next))
+        return false;
+    file->added = (uint32_t) d->n_added;
+    file->removed = (uint32_t) d->n_removed;
+    file->changed = (uint32_t) d->n_changed;
+    return true;
+}
+
+// One line for each rule that is another now: the second part of the record (relay/request.c).
+static void log_changes(const struct diff *d, uint64_t generation)
+{
+    static const char *const events[] = {
+        [DIFF_ADDED] = "rule_added", [DIFF_REMOVED] = "rule_removed", [DIFF_CHANGED] = "rule_changed"};
+    char note[2 * CONFIG_NOTE_MAX], fields[1024];
+
+    for (size_t i = 0; i < d->n_rules; i++) {
+        const struct diff_rule *r = &d->rules[i];
+        const struct config_rule *rule = r->to ? r->to : r->from;
+        size_t used = 0;
+        fields[0] = '\0';
+        for (size_t j = 0; j < r->n_fields && used < sizeof(fields); j++)
+            used += (size_t) snprintf(fields + used, sizeof(fields) - used, "%s%s", j ? "," : " fields=",
+                                      r->fields[j].path);
+        log_notice(events[r->kind], "generation=%llu rule=%s note=%s disturbs=%s%s", (unsigned long long) generation,
+                   rule->name, log_quote(rule->note, note, sizeof(note)), r->disturbs ? "yes" : "no", fields);
+    }
+}
+
 // --- requests --------------------------------------------------------------------------------------------------------
 
 static void load(struct broker *b, uint32_t serial, const struct handover_asker *asker)
 {
     uint64_t generation = b->running.bytes ? b->view.header->generation + 1 : 1;
+    struct diff changes = {.rules = NULL};
     struct reading r;
 
     read_file(b, true, login_of(asker->pid), &r);
-    if (r.config && change_table(b, serial, r.config, generation, &r.file, r.why, sizeof(r.why)) == ADOPTED) {
+    if (r.config && !compare(b, r.config, &changes, &r.file))
+        snprintf(r.why, sizeof(r.why), "%s", strerror(ENOMEM));
+    else if (r.config && change_table(b, serial, r.config, generation, &r.file, r.why, sizeof(r.why)) == ADOPTED) {
         if (!running_save(b->stats_file, r.bytes.text, r.bytes.size, r.bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, "running", "reason=\"no copy of the running file can be kept\"");
+        // At the start everything is new, and the file itself tells it.
+        if (b->config)
+            log_changes(&changes, generation);
+        diff_free(&changes);
         config_free(b->config);
         b->config = r.config;
         r.config = NULL;
-    } else if (r.why[0]) {
-        refuse(b, serial, &r.file, r.why);
     }
+    if (r.why[0])
+        refuse(b, serial, &r.file, r.why);
+    diff_free(&changes);
     free_reading(&r);
 }
 

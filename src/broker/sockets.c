@@ -46,7 +46,8 @@ void sockets_free(struct sockets *s)
         return;
     memberships_free(s->memberships);
     if (s->registry) {
-        sockets_begin(s);
+        // Nothing is wanted any more.
+        registry_begin(s->registry);
         registry_settle(s->registry, true, close_entry, s);
     }
     registry_free(s->registry);
@@ -56,8 +57,7 @@ void sockets_free(struct sockets *s)
 void sockets_begin(struct sockets *s)
 {
     registry_begin(s->registry);
-    if (s->memberships)
-        memberships_begin(s->memberships);
+    memberships_begin(s->memberships);
 }
 
 void sockets_settle(struct sockets *s, bool committed)

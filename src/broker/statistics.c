@@ -37,7 +37,8 @@ static bool make_directory(const char *path, uid_t uid, gid_t gid)
 
 bool statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why, pid_t *other)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    // Asked as a reader: a daemon's write lock answers, and a read lock that anyone could take does not.
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
     struct stat st;
 
     *other = 0;
@@ -117,12 +118,12 @@ int statistics_create(const char *path, const char *config_path, const struct ta
     }
     if (unlink(name) != 0 && errno != ENOENT)
         return -1;
-    int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -1;
-    // Everyone may read, whatever the umask; memory is taken now so that no write can fail later.
-    if (fchmod(fd, 0644) == 0 && ftruncate(fd, (off_t) size) == 0 &&
-        (errno = posix_fallocate(fd, 0, (off_t) size)) == 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0)
+    // Everyone may read, whatever the umask, once it is locked; memory is taken now so that no write can fail later.
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0 && fchmod(fd, 0644) == 0 && ftruncate(fd, (off_t) size) == 0 &&
+        (errno = posix_fallocate(fd, 0, (off_t) size)) == 0)
         memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED) {
         int saved = errno;

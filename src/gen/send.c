@@ -177,7 +177,7 @@ static void run(struct source *s)
 {
     const struct gen_options *o = s->o;
     uint64_t total = total_of(o), most = o->batch * o->gso, done = 0;
-    uint64_t start = clock_monotonic_ns(), now = start, next_progress = start + NS_PER_S;
+    uint64_t start = clock_monotonic_ns(), next_progress = start + NS_PER_S;
     // A paced run ends with its total; only one that lags behind reaches this.
     uint64_t deadline = start + o->duration_ns + (o->rate ? PACE_LAG_NS : 0);
     uint64_t first_ns = 0, last_ns = 0;
@@ -185,7 +185,7 @@ static void run(struct source *s)
 
     pace_init(&pace, o->rate, o->gso, most, start);
     while (done < total && !stop_requested()) {
-        now = clock_monotonic_ns();
+        uint64_t now = clock_monotonic_ns();
         if (gen_given(o, GEN_SECONDS) && now >= deadline)
             break;
         if (gen_given(o, GEN_PROGRESS) && now >= next_progress) {

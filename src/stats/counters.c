@@ -9,12 +9,12 @@
 #include <string.h>
 
 // What is no drop is named here; every other counter is one.
-#define INTERFACE_DROP(field) (offsetof(struct stats_interface_counters, field) != offsetof(struct stats_interface_counters, received))
-#define OUTPUT_DROP(field)                                                                                           \
-    (offsetof(struct stats_output_counters, field) != offsetof(struct stats_output_counters, packets) &&             \
-     offsetof(struct stats_output_counters, field) != offsetof(struct stats_output_counters, bytes))
+#define IS(type, one, other) (offsetof(struct type, one) == offsetof(struct type, other))
+#define INTERFACE_DROP(field) !IS(stats_interface_counters, field, received)
+#define OUTPUT_DROP(field)    (!IS(stats_output_counters, field, packets) && !IS(stats_output_counters, field, bytes))
 
-#define INTERFACE_ROW(field, text) {#field, text, offsetof(struct stats_interface_counters, field), INTERFACE_DROP(field)},
+#define INTERFACE_ROW(field, text)                                                                                  \
+    {#field, text, offsetof(struct stats_interface_counters, field), INTERFACE_DROP(field)},
 #define RULE_ROW(field, text)      {#field, text, offsetof(struct stats_drops, field), true},
 #define OUTPUT_ROW(field, text)    {#field, text, offsetof(struct stats_output_counters, field), OUTPUT_DROP(field)},
 #define END                        {NULL, NULL, 0, false}
@@ -59,6 +59,20 @@ const char *stats_config_state_name(uint32_t state)
     return NAMED(names, state);
 }
 
+const char *stats_verdict_name(uint32_t verdict)
+{
+    static const char *const names[] = {[STATS_VERDICT_NONE] = "none",
+                                        [STATS_VERDICT_ACCEPTED] = "accepted",
+                                        [STATS_VERDICT_REFUSED] = "refused"};
+
+    return NAMED(names, verdict);
+}
+
+const char *stats_last_error(const struct stats_header *h)
+{
+    return h->config_state == STATS_CONFIG_INVALID && h->disk_error[0] ? h->disk_error : h->refusal;
+}
+
 const char *stats_seccomp_name(uint32_t mode)
 {
     static const char *const names[] = {
@@ -80,9 +94,9 @@ const char *stats_capability_name(unsigned capability, char out[STATS_CAPABILITY
     return out;
 }
 
-const char *stats_sha256_text(const struct stats_header *h, char out[65])
+const char *stats_sha256_text(const uint8_t sha256[32], char out[65])
 {
-    for (size_t i = 0; i < sizeof(h->sha256); i++)
-        snprintf(out + 2 * i, 3, "%02x", h->sha256[i]);
+    for (size_t i = 0; i < 32; i++)
+        snprintf(out + 2 * i, 3, "%02x", sha256[i]);
     return out;
 }

@@ -26,6 +26,10 @@ uint64_t stats_counter_value(const struct stats_counter *counter, const void *co
 const char *stats_interface_state_name(uint32_t state);
 const char *stats_rule_state_name(uint32_t state);
 const char *stats_config_state_name(uint32_t state);
+const char *stats_verdict_name(uint32_t verdict);
+
+// What is wrong with the file on disk, or else why the last load was refused; empty: neither.
+const char *stats_last_error(const struct stats_header *h);
 const char *stats_seccomp_name(uint32_t mode);
 
 #define STATS_CAPABILITY_MAX 40
@@ -34,6 +38,6 @@ const char *stats_seccomp_name(uint32_t mode);
 const char *stats_capability_name(unsigned capability, char out[STATS_CAPABILITY_MAX]);
 
 // 64 hexadecimal digits.
-const char *stats_sha256_text(const struct stats_header *h, char out[65]);
+const char *stats_sha256_text(const uint8_t sha256[32], char out[65]);
 
 #endif

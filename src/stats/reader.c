@@ -25,9 +25,11 @@
 // Well above what TABLE_*_MAX records need.
 #define BYTES_MAX (64u << 20)
 
-#define BATCH_RECORDS 64
-#define BATCH_BYTES   32768
-#define READ_TRIES    10000
+
+// The relay may be interrupted in the middle of a change: after some tries, wait for it to run again.
+#define READ_TRIES       1000
+#define READ_TRIES_QUICK 100
+#define READ_PAUSE_NS    1000000
 
 // Always false, for the caller to return.
 static bool __attribute__((format(printf, 2, 3))) refuse(char why[STATS_WHY_MAX], const char *format, ...)
@@ -50,7 +52,7 @@ static bool parse_header(struct stats_segment *at, void *memory, size_t size, ch
     if (size < sizeof(*h) || h->magic != STATS_MAGIC)
         return refuse(why, "it does not begin like one");
     if (h->version != STATS_VERSION)
-        return refuse(why, "its layout is version %u, known here is %d: use the mcrstat that came with the running mcrd",
+        return refuse(why, "its layout is version %u, known here is %d: use the mcrstat that came with this mcrd",
                       h->version, STATS_VERSION);
     // Bounded first, so that their sum cannot wrap.
     if (h->n_interfaces > TABLE_INTERFACES_MAX || h->n_rules > TABLE_RULES_MAX || h->n_outputs > TABLE_OUTPUTS_MAX ||
@@ -77,7 +79,7 @@ static bool parse_records(const struct stats_segment *at, char why[STATS_WHY_MAX
     struct stats_header *h = at->header;
     uint64_t next_output = 0;
 
-    if (!STRING(h->program_version) || !STRING(h->instance) || !STRING(h->file) || !STRING(h->last_error))
+    if (!STRING(h->program_version) || !STRING(h->instance) || !STRING(h->file) || !STRING(h->refusal) || !STRING(h->disk_error))
         return refuse(why, "a string of the header does not end");
     for (uint32_t i = 0; i < h->n_interfaces; i++)
         if (!STRING(at->interfaces[i].name))
@@ -119,78 +121,44 @@ static bool read_at(int fd, void *to, size_t size, size_t offset)
     return true;
 }
 
-// One kind of record: its size, and where its sequence number lies.
-struct kind {
-    size_t size, sequence;
-};
-
-static uint32_t sequence_of(const char *record, struct kind kind)
+// stats_read_record() for a file: reads the record of size bytes at offset whose sequence number lies so far into it.
+// False when the file ended or could not be read. Where the record was written all the while, *consistent is false
+// and the last copy stays.
+static bool read_record(int fd, void *to, size_t size, size_t offset, size_t sequence, bool *consistent)
 {
-    uint32_t sequence;
+    static const struct timespec pause = {.tv_nsec = READ_PAUSE_NS};
+    uint32_t before, after;
 
-    memcpy(&sequence, record + kind.sequence, sizeof(sequence));
-    return sequence;
-}
-
-// stats_read_record() for a file: reads n records, and the sequence numbers before and after them.
-static bool read_once(int fd, char *to, size_t offset, struct kind kind, size_t n, bool *consistent)
-{
-    char other[BATCH_BYTES];
-    uint32_t before[BATCH_RECORDS];
-    size_t size = n * kind.size;
-
-    if (!read_at(fd, other, size, offset))
-        return false;
-    for (size_t i = 0; i < n; i++)
-        before[i] = sequence_of(other + i * kind.size, kind);
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    if (!read_at(fd, to, size, offset))
-        return false;
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    if (!read_at(fd, other, size, offset))
-        return false;
-    *consistent = true;
-    for (size_t i = 0; i < n; i++)
-        if (before[i] & 1 || before[i] != sequence_of(other + i * kind.size, kind))
-            *consistent = false;
-    return true;
-}
-
-// False when the file ended or could not be read. Where it was written all the while, *consistent is false and the
-// last copy stays.
-static bool read_record(int fd, char *to, size_t offset, struct kind kind, bool *consistent)
-{
     *consistent = false;
-    for (unsigned i = 0; i < READ_TRIES && !*consistent; i++)
-        if (!read_once(fd, to, offset, kind, 1, consistent))
+    for (unsigned i = 0; i < READ_TRIES && !*consistent; i++) {
+        if (i >= READ_TRIES_QUICK)
+            nanosleep(&pause, NULL);
+        if (!read_at(fd, &before, sizeof(before), offset + sequence))
             return false;
-    return true;
-}
-
-static bool read_records(int fd, const struct stats_segment *at, void *first, size_t n, struct kind kind)
-{
-    size_t in_batch = BATCH_BYTES / kind.size < BATCH_RECORDS ? BATCH_BYTES / kind.size : BATCH_RECORDS;
-    size_t offset = (size_t) ((char *) first - (char *) at->header);
-    bool consistent;
-
-    for (size_t i = 0, count; i < n; i += count) {
-        char *to = (char *) first + i * kind.size;
-        count = n - i < in_batch ? n - i : in_batch;
-        if (!read_once(fd, to, offset + i * kind.size, kind, count, &consistent))
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (!read_at(fd, to, size, offset))
             return false;
-        // Something in it changed: one by one, which takes less time than the relay from one change to the next.
-        for (size_t j = 0; !consistent && j < count; j++) {
-            bool one;
-            if (!read_record(fd, to + j * kind.size, offset + (i + j) * kind.size, kind, &one) || !one)
-                return false;
-        }
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (!read_at(fd, &after, sizeof(after), offset + sequence))
+            return false;
+        *consistent = before == after && !(before & 1);
     }
     return true;
 }
 
-#define KIND(type) ((struct kind){sizeof(struct type), offsetof(struct type, sequence)})
+static bool read_records(int fd, const struct stats_segment *at, void *first, size_t n, size_t size, size_t sequence)
+{
+    size_t offset = (size_t) ((char *) first - (char *) at->header);
+    bool consistent = true;
 
-_Static_assert(sizeof(struct stats_header) <= BATCH_BYTES, "a record fits the buffer");
+    for (size_t i = 0; i < n && consistent; i++)
+        if (!read_record(fd, (char *) first + i * size, size, offset + i * size, sequence, &consistent))
+            return false;
+    return consistent;
+}
+
+// Its size, and where its sequence number lies.
+#define RECORD(type) sizeof(struct type), offsetof(struct type, sequence)
 
 // --- the daemon ------------------------------------------------------------------------------------------------------
 
@@ -267,7 +235,7 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
     struct stats_header *h = s->memory;
     bool consistent;
 
-    if (!read_record(fd, s->memory, 0, KIND(stats_header), &consistent))
+    if (!read_record(fd, h, sizeof(*h), 0, offsetof(struct stats_header, sequence), &consistent))
         return refuse(why, "%s cannot be read: it was cut: try again", path);
     if (!parse_header(&s->at, s->memory, size, why))
         return malformed(path, why);
@@ -283,9 +251,9 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
         return daemon_gone(s, why);
     if (h->state != STATS_LIVE)
         return refuse(why, "mcrd does not use %s yet: try again", path);
-    if (!consistent || !read_records(fd, &s->at, s->at.interfaces, h->n_interfaces, KIND(stats_interface)) ||
-        !read_records(fd, &s->at, s->at.rules, h->n_rules, KIND(stats_rule)) ||
-        !read_records(fd, &s->at, s->at.outputs, h->n_outputs, KIND(stats_output)))
+    if (!consistent || !read_records(fd, &s->at, s->at.interfaces, h->n_interfaces, RECORD(stats_interface)) ||
+        !read_records(fd, &s->at, s->at.rules, h->n_rules, RECORD(stats_rule)) ||
+        !read_records(fd, &s->at, s->at.outputs, h->n_outputs, RECORD(stats_output)))
         return refuse(why, "%s cannot be read: it was cut, or changes all the time: try again", path);
     if (!parse_records(&s->at, why))
         return malformed(path, why);

@@ -157,7 +157,7 @@ static void show_config(const struct page *p)
 {
     const struct stats_header *h = p->view->now->at.header;
     struct flow f = {p, LABEL, LABEL};
-    char text[64], sha256[65], time[TEXT_NUMBER_MAX];
+    char text[80], sha256[65], time[TEXT_NUMBER_MAX];
 
     label(p, "config");
     cut(p, PLAIN, h->file, p->style.columns - LABEL);
@@ -165,17 +165,16 @@ static void show_config(const struct page *p)
     label(p, "");
     snprintf(text, sizeof(text), "%s,", stats_config_state_name(h->config_state));
     flow_word(&f, paint_of_config(h->config_state), text, 1);
-    snprintf(text, sizeof(text), "generation %llu,", (unsigned long long) h->generation);
+    snprintf(text, sizeof(text), "sha256 %.12s,", stats_sha256_text(h->sha256, sha256));
     flow_word(&f, PLAIN, text, 1);
-    snprintf(text, sizeof(text), "sha256 %.12s,", stats_sha256_text(h, sha256));
-    flow_word(&f, PLAIN, text, 1);
-    snprintf(text, sizeof(text), "loaded %s", text_time(time, h->loaded_ns));
+    snprintf(text, sizeof(text), "generation %llu of %s", (unsigned long long) h->generation,
+             text_time(time, h->loaded_ns));
     flow_word(&f, PLAIN, text, 1);
     fputc('\n', p->to);
-    if (h->last_error[0]) {
+    if (stats_last_error(h)[0]) {
         f = (struct flow){p, LABEL, LABEL};
-        label(p, "refused");
-        flow_text(&f, BAD, h->last_error);
+        label(p, h->config_state == STATS_CONFIG_INVALID && h->disk_error[0] ? "invalid" : "refused");
+        flow_text(&f, BAD, stats_last_error(h));
         fputc('\n', p->to);
     }
 }

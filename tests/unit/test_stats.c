@@ -216,7 +216,7 @@ Test(stats, parse_refuses_strings_without_end)
     } cases[] = {
 #define FIELD(f) {(f), sizeof(f)}
         FIELD(m.at.header->program_version), FIELD(m.at.header->instance),   FIELD(m.at.header->file),
-        FIELD(m.at.header->last_error),      FIELD(m.at.interfaces[0].name), FIELD(m.at.interfaces[1].name),
+        FIELD(m.at.header->refusal),      FIELD(m.at.header->disk_error), FIELD(m.at.interfaces[0].name), FIELD(m.at.interfaces[1].name),
         FIELD(m.at.rules[0].name),           FIELD(m.at.rules[1].note),      FIELD(m.at.outputs[0].to),
         FIELD(m.at.outputs[2].to),
     };
@@ -459,7 +459,7 @@ Test(stats, json_has_the_keys_of_the_contract)
     json_t *rule = json_array_get(json_object_get(root, "rules"), 0);
 
     expect_keys(root, "instance pid version generation config uptime_s sandbox broker heartbeat_ms interfaces rules");
-    expect_keys(json_object_get(root, "config"), "file sha256 loaded_at state last_error");
+    expect_keys(json_object_get(root, "config"), "file sha256 loaded_at state last_error disk_sha256 last_load");
     expect_keys(json_object_get(root, "sandbox"), "capabilities seccomp landlock");
     cr_expect(json_array_size(json_object_get(root, "interfaces")) == INTERFACES);
     expect_keys(json_array_get(json_object_get(root, "interfaces"), 0), "name state" STATS_INTERFACE_COUNTERS(KEY));
@@ -583,7 +583,8 @@ Test(stats, table_fits_whatever_the_segment_says)
     FILL(m.at.header->program_version);
     FILL(m.at.header->instance);
     FILL(m.at.header->file);
-    FILL(m.at.header->last_error);
+    FILL(m.at.header->refusal);
+    FILL(m.at.header->disk_error);
     FILL(m.at.interfaces[0].name);
     FILL(m.at.rules[0].name);
     FILL(m.at.rules[0].note);

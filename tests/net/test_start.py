@@ -1,0 +1,297 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Start, reload and stop: fail closed at the start, fail safe at a reload."""
+import os
+import re
+import signal
+
+import mcrtest as t
+
+IN, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.1.1", 5000, 6000
+RULE = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)])]
+
+
+def refused(node, config, *patterns, args=()):
+    """Starts mcrd, which must end with 1, say all of it, and leave nothing."""
+    d = t.Mcrd(node, config, args)
+    status, said = d.run_to_end()
+    t.equal(status, 1, f"exit status (it said: {said.strip()})")
+    for pattern in patterns:
+        t.check(re.search(pattern, said, re.MULTILINE), f"it did not say {pattern!r} but: {said.strip()}")
+    t.equal(d.logged("started"), [], "started")
+    t.equal(node.read_proc("packet").splitlines()[1:], [], "packet sockets")
+    return d
+
+
+def forwards(net, d, counted=1):
+    """Whether the rule r lets a datagram through now."""
+    capture = t.Capture(net.dst, "d0")
+    t.RawSender(net.src, "s0").send(t.datagram(IN, PORT, b"still alive"))
+    capture.wait_payload(b"still alive")
+    if counted:
+        d.account({"r": counted})
+
+
+@t.test("a bad file at the start: exit status 1, every error with file and line")
+def bad_file():
+    with t.line() as net:
+        c = t.Config(RULE)
+        c.write(f'version = 1;\nuser = "{t.USER}";\ngroup = "{t.GROUP}";\nstats_file = "{c.stats_file}";\n'
+                'rules = (\n  { name = "a";\n    input = { interface = "in0"; group = "198.18.0.1"; port = 0; };\n'
+                '    outputs = ( { interface = "out0"; group = "239.255.1.1"; port = 6000; colour = 1; } );\n  }\n);\n')
+        name = re.escape(c.file)
+        refused(net.relay, c, rf'^{name}:7: .*"a".*group', rf'^{name}:7: .*"a".*port', rf'^{name}:8: .*"a".*colour')
+
+
+@t.test("a file that does not parse, is missing, or is empty")
+def unreadable_file():
+    with t.line() as net:
+        c = t.Config(RULE)
+        c.write("version = 1;\nrules = (\n  { name = \n }\n);\n")
+        refused(net.relay, c, rf"^{re.escape(c.file)}:[34]: syntax error")
+        c.write("version = 1;\nrules = (")
+        refused(net.relay, c, rf"^{re.escape(c.file)}:\d+: syntax error")
+        c.write("")
+        refused(net.relay, c, rf"^{re.escape(c.file)}")
+        os.unlink(c.file)
+        refused(net.relay, c, rf"^{re.escape(c.file)}: .*No such file")
+
+
+@t.test("a file that others may write, that is no regular file, or of another owner")
+def untrusted_file():
+    with t.line() as net:
+        c = t.Config(RULE)
+        for mode in (0o664, 0o646, 0o666):
+            os.chmod(c.file, mode)
+            refused(net.relay, c, rf"^{re.escape(c.file)}: mode is 0{mode:o}")
+        os.unlink(c.file)
+        os.mkfifo(c.file, 0o644)
+        refused(net.relay, c, rf"^{re.escape(c.file)}: is a FIFO")
+        if t.USER != "root":
+            c.write()
+            os.chown(c.file, 12345, 12345)
+            refused(net.relay, c, rf"^{re.escape(c.file)}: .*own")
+
+
+@t.test("an interface that is missing: missing_interface = \"reject\" ends the start")
+def missing_reject():
+    with t.line() as net:
+        rules = RULE + [t.rule("m", "239.255.0.2", PORT, [t.to_group(OUT, OUT_PORT)], "nowhere0")]
+        c = t.Config(rules, missing_interface="reject")
+        refused(net.relay, c, r'"?nowhere0"?.*does not exist')
+        rules = RULE + [t.rule("m", "239.255.0.2", PORT, [t.to_group(OUT, OUT_PORT, "nowhere0")])]
+        refused(net.relay, t.Config(rules, missing_interface="reject"), r'"?nowhere0"?.*does not exist')
+
+
+@t.test("an interface that is missing: \"wait\" starts, its rules wait, the others forward")
+def missing_wait():
+    rules = RULE + [t.rule("in", "239.255.0.2", PORT, [t.to_group(OUT, OUT_PORT)], "nowhere0"),
+                    t.rule("out", "239.255.0.3", PORT, [t.to_group(OUT, OUT_PORT, "nowhere1"),
+                                                        t.to_group("239.255.1.3", OUT_PORT)])]
+    with t.line() as net, t.Mcrd(net.relay, rules) as d:
+        capture = t.Capture(net.dst, "d0")
+        t.RawSender(net.src, "s0").send(t.datagram("239.255.0.3", PORT, b"one output is there"),
+                                        t.datagram(IN, PORT, b"all is there"))
+        capture.wait(2)
+        s = d.account({"r": 1, "out": {"packets": 1, "outputs": [{"errors": 1}, 1]}})
+        t.equal({r["name"]: r["state"] for r in s["rules"]}, {"r": "active", "in": "waiting", "out": "waiting"}, "states")
+        t.equal({i["name"]: i["state"] for i in s["interfaces"]},
+                {"in0": "up", "out0": "up", "nowhere0": "missing", "nowhere1": "missing"}, "interfaces")
+
+
+@t.test("a second mcrd with the same stats_file is refused, the first one runs on")
+def second_daemon():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as first:
+        second = t.Mcrd(net.dst, t.Config(RULE, stats_file=first.config.stats_file))
+        status, said = second.run_to_end()
+        t.equal(status, 1, "exit status")
+        t.check("another mcrd uses this stats_file" in said and f"pid={first.process.pid}" in said, said)
+        forwards(net, first)
+
+
+@t.test("after a stop, and after a kill, the same stats_file is free again")
+def stats_file_again():
+    with t.line() as net:
+        with t.Mcrd(net.relay, RULE) as d:
+            config = d.config
+            forwards(net, d)
+        d = t.Mcrd(net.relay, config)
+        d.launch()
+        t.wait_for(lambda: len(d.logged("started")) == 2, 20, "the second start")
+        broker = t.wait_for(lambda: t.child_of(d.process.pid), 2)
+        t.kill_process(d.process)
+        t.wait_for(lambda: t.process_status(broker) is None, 5, "the broker's end after a kill of the relay")
+        config.write()
+        os.unlink(config.log)
+        with t.Mcrd(net.relay, config) as d:
+            forwards(net, d)
+
+
+@t.test("an unknown user or group is refused")
+def unknown_user():
+    with t.line() as net:
+        refused(net.relay, t.Config(RULE, user="nobody-of-this-name"), "there is no user nobody-of-this-name")
+        refused(net.relay, t.Config(RULE, group="nogroup-of-this-name"), "there is no group nogroup-of-this-name")
+
+
+@t.test("a source address that the interface does not have, in socket mode: waits, or is refused")
+def source_not_there():
+    rules = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT, source="198.19.1.1", mode="socket")])]
+    with t.line() as net:
+        refused(net.relay, t.Config(rules, missing_interface="reject"), "source")
+        with t.Mcrd(net.relay, rules) as d:
+            t.equal(d.stats()["rules"][0]["state"], "waiting", "state")
+
+
+@t.test("without CAP_NET_RAW it does not start")
+def without_right():
+    with t.line() as net:
+        c = t.Config(RULE)
+        d = t.Mcrd(net.relay, c)
+        with open(c.log, "ab") as log:
+            p = t.start_process([t.MCRD, f"--sandbox={t.SANDBOX}", "--config", c.file], net.relay,
+                                before=lambda: t.drop_from_bounding_set(13), stdout=log, stderr=log)
+        t.equal(t.end_process(p, 20), 1, "exit status")
+        t.check(any("role=broker" in x for x in d.logged("sandbox_drop")), d.log_text())
+
+
+@t.test("no rules: starts, forwards nothing, stops")
+def no_rules():
+    with t.line() as net, t.Mcrd(net.relay, []) as d:
+        t.equal(d.stats()["rules"], [], "rules")
+        t.equal(net.relay.read_proc("packet").splitlines()[1:], [], "packet sockets")
+
+
+@t.test("SIGINT stops as SIGTERM does; the final counters are logged")
+def interrupt():
+    with t.line() as net:
+        d = t.Mcrd(net.relay, RULE)
+        with d:
+            forwards(net, d)
+            d.signal(signal.SIGINT)
+            t.equal(t.end_process(d.process, 10), 0, "exit status")
+            d.stop = lambda: None
+        t.wait_for(lambda: t.process_status(d.broker) is None, 5, "the broker's end")
+        t.check(any(" received=1 " in x for x in d.logged("interface")), d.log_text())
+        t.check(any("rule=r packets=1 " in x and " sent=1 " in x for x in d.logged("rule")), d.log_text())
+
+
+@t.test("SIGUSR1 logs a summary and changes nothing")
+def summary():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        forwards(net, d)
+        d.signal(signal.SIGUSR1)
+        t.wait_for(lambda: d.logged("rule"), 5, "the summary")
+        t.check("rule=r packets=1 " in d.logged("rule")[0], d.logged("rule")[0])
+        forwards(net, d, 2)
+
+
+@t.test("SIGHUP with an unchanged file: generation + 1, counters kept")
+def reload_unchanged():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        forwards(net, d)
+        for generation in (2, 3):
+            t.check("result=accepted" in (answer := d.reload()) and f"generation={generation} " in answer, answer)
+            s = d.account({"r": generation - 1})
+            t.equal((s["generation"], s["config"]["state"]), (generation, "current"), "generation and state")
+            forwards(net, d, generation)
+
+
+@t.test("SIGHUP with a broken file: refused and said; rules, counters, generation stay; exit status 0 at the end")
+def reload_broken():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        forwards(net, d)
+        for text in ("rules = (", "", "version = 2;\nrules = ();\n"):
+            d.config.write(text)
+            answer = d.reload()
+            t.check("result=refused" in answer and "generation=1 " in answer and d.config.file in answer, answer)
+            s = d.account({"r": 1})
+            t.equal((s["generation"], s["config"]["state"]), (1, "invalid"), "generation and state")
+            t.check(d.config.file in s["config"]["last_error"], f"last_error is {s['config']['last_error']!r}")
+        os.unlink(d.config.file)
+        t.check("result=refused" in (answer := d.reload()), answer)
+        d.config.write()
+        os.chmod(d.config.file, 0o666)
+        t.check("result=refused" in (answer := d.reload()), answer)
+        forwards(net, d, 2)
+        d.config.write()
+        t.check("result=accepted" in (answer := d.reload()), answer)
+        s = d.account({"r": 2})
+        t.equal((s["config"]["state"], s["config"]["last_error"] or ""), ("current", ""), "state and last_error")
+
+
+@t.test("SIGHUP with another user, group or stats_file is refused")
+def reload_fixed_keys():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        top = dict(d.config.top)
+        for key, value in (("user", "daemon"), ("group", "daemon"), ("stats_file", d.config.stats_file + "2")):
+            d.config.top = {**top, key: value}
+            d.config.write()
+            t.check("result=refused" in (answer := d.reload()) and "fixed at the start" in answer, answer)
+        forwards(net, d)
+
+
+@t.test("SIGHUP with other rules: added, changed and removed ones, joined and left groups")
+def reload_changed():
+    second = t.rule("second", "239.255.0.2", PORT, [t.to_group("239.255.1.2", OUT_PORT)])
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+        to_first, to_second = t.datagram(IN, PORT, b"first"), t.datagram("239.255.0.2", PORT, b"second")
+        sender.send(to_second, to_first)
+        capture.wait(1)
+        d.account({"r": 1})
+        d.config.rules = RULE + [second]
+        d.config.write()
+        t.check("result=accepted" in (answer := d.reload()), answer)
+        t.equal(t.memberships(net.relay, "in0"), {IN, "239.255.0.2"}, "joined")
+        sender.send(to_second, to_first)
+        capture.wait(3)
+        d.account({"r": 2, "second": 1})
+        d.config.rules = [second]
+        d.config.write()
+        t.check("result=accepted" in (answer := d.reload()), answer)
+        t.equal(t.memberships(net.relay, "in0"), {"239.255.0.2"}, "joined")
+        sender.send(to_first, to_second)
+        capture.wait(4)
+        # The kernel's filter is narrowed after the change: until then what the old rule wanted is unmatched.
+        s = t.wait_for(lambda: (s := d.stats())["rules"][0]["packets"] == 2 and s, 5, "the counters")
+        i = next(i for i in s["interfaces"] if i["name"] == "in0")
+        # The interface keeps what it has received for the rule that is gone.
+        t.equal(i["received"] - i["unmatched"], 4, "received for rules")
+        t.check(i["unmatched"] <= 1, f"unmatched: {i['unmatched']}")
+        t.equal(sorted(f.payload for f in capture.udp()), [b"first", b"first", b"second", b"second"], "what came")
+
+
+@t.test("the broker dies: forwarding goes on, a reload is refused, exit status 0 at the end")
+def broker_dies():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        forwards(net, d)
+        os.kill(d.broker, signal.SIGKILL)
+        t.wait_for(lambda: t.process_status(d.broker) is None and d.logged("broker"), 5, "the broker's end is noticed")
+        forwards(net, d, 2)
+        t.check("result=refused" in (answer := d.reload()) and "broker" in answer, answer)
+        forwards(net, d, 3)
+        d.broker_expected = False
+
+
+@t.test("mcrstat tells a daemon that has ended from one that runs")
+def stats_after_the_end():
+    with t.line() as net:
+        with t.Mcrd(net.relay, RULE) as d:
+            forwards(net, d)
+        status, out, _ = t.run_command([t.MCRSTAT, "--json", "--stats", d.config.stats_file], check_status=False)
+        t.equal((status, out), (1, ""), "exit status and output after the stop")
+
+
+@t.test("SIGHUP storm: 50 at once end in a running daemon")
+def reload_storm():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        for _ in range(50):
+            d.signal(signal.SIGHUP)
+        t.wait_for(lambda: d.logged("reload"), 10, "an answer")
+        d.reload()
+        forwards(net, d)
+
+
+if __name__ == "__main__":
+    t.main()
