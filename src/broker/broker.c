@@ -340,8 +340,8 @@ static void log_changes(const struct diff *d, uint64_t generation)
         size_t used = 0;
         fields[0] = '\0';
         for (size_t j = 0; j < r->n_fields && used < sizeof(fields); j++)
-            used += (size_t) snprintf(fields + used, sizeof(fields) - used, "%s%s", j ? "," : " fields=",
-                                      r->fields[j].path);
+            used += (size_t) snprintf(fields + used, sizeof(fields) - used, "%s%s%s", j ? "," : " fields=",
+                                      !r->fields[j].from ? "+" : !r->fields[j].to ? "-" : "", r->fields[j].path);
         log_notice(events[r->kind], "generation=%llu rule=%s note=%s disturbs=%s%s", (unsigned long long) generation,
                    rule->name, log_quote(rule->note, note, sizeof(note)), r->disturbs ? "yes" : "no", fields);
     }

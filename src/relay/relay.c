@@ -3,7 +3,6 @@
 
 #include "relay/relay.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,80 +22,6 @@
 // News come in bursts; the first of them starts the clock, so that a storm cannot put the answer off.
 #define LINKS_SECONDS 0.05
 #define PROBE_SECONDS 0.15
-
-uint64_t relay_clock(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
-}
-
-const struct table_view *relay_table(const struct relay *r)
-{
-    return r->swap.now ? &r->swap.now->view : NULL;
-}
-
-void relay_stop(struct relay *r, int status)
-{
-    r->status = status;
-    ev_break(r->loop, EVBREAK_ALL);
-}
-
-// --- ingress ---------------------------------------------------------------------------------------------------------
-
-uint32_t relay_pass(struct relay *r, struct ingress *in)
-{
-    struct forward *f = r->swap.now->forward;
-
-    f->now_ns = relay_clock(CLOCK_MONOTONIC);
-    uint32_t n = ingress_pass(in, f, r->spill);
-    forward_publish(f);
-    publish_interface(r, in);
-    return n;
-}
-
-// An empty pass means that the socket woke us with an error: the link went down, or the interface is gone. rtnetlink
-// tells the rest.
-static void clear_error(const struct ingress *in)
-{
-    int error = 0;
-    socklen_t length = sizeof(error);
-
-    if (getsockopt(in->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error != 0)
-        log_debug("ring", "id=%llu error=\"%s\"", (unsigned long long) in->id, strerror(error));
-}
-
-static void on_ring_readable(struct ev_loop *loop, ev_io *io, int events)
-{
-    struct ring_watcher *w = (struct ring_watcher *) io;
-
-    (void) loop;
-    (void) events;
-    if (relay_pass(io->data, w->in) == 0)
-        clear_error(w->in);
-}
-
-void relay_on_ring(void *context, struct ingress *in, bool comes)
-{
-    struct relay *r = context;
-
-    for (size_t i = 0; i < TABLE_INTERFACES_MAX; i++) {
-        struct ring_watcher *w = &r->watchers[i];
-        if (comes ? w->in != NULL : w->in != in)
-            continue;
-        if (comes) {
-            ev_io_init(&w->io, on_ring_readable, in->fd, EV_READ);
-            w->io.data = r;
-            w->in = in;
-            ev_io_start(r->loop, &w->io);
-        } else {
-            ev_io_stop(r->loop, &w->io);
-            w->in = NULL;
-        }
-        return;
-    }
-}
 
 // --- news ------------------------------------------------------------------------------------------------------------
 

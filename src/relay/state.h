@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "handover/handover.h"
 #include "relay/notify.h"
@@ -54,22 +55,27 @@ struct relay {
     int status; // to exit with
 };
 
-uint64_t relay_clock(clockid_t clock); // nanoseconds
+static inline uint64_t relay_clock(clockid_t clock) // nanoseconds
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
+}
 
 // The table in force, or NULL.
-const struct table_view *relay_table(const struct relay *r);
+static inline const struct table_view *relay_table(const struct relay *r)
+{
+    return r->swap.now ? &r->swap.now->view : NULL;
+}
 
+// state.c
+// Ends the loop.
 void relay_stop(struct relay *r, int status);
-
-// request.c: asks for something, now or when the broker is free.
-void request_send(struct relay *r, enum request what);
-// Takes one message of the broker. on_ring: see swap.h.
-void request_on_message(struct relay *r);
-
-// A ring comes or goes with a table (swap.h); context is the relay.
-void relay_on_ring(void *context, struct ingress *in, bool comes);
 // One pass over a ring. Returns how many frames it took.
 uint32_t relay_pass(struct relay *r, struct ingress *in);
+// A ring comes or goes with a table (swap.h); context is the relay.
+void relay_on_ring(void *context, struct ingress *in, bool comes);
 
 // publish.c: statistics, systemd, summary.
 void publish_interface(struct relay *r, struct ingress *in);
@@ -77,5 +83,10 @@ void publish_header(struct relay *r, enum stats_segment_state state);
 void publish_everything(struct relay *r);
 void publish_status(struct relay *r);
 void publish_summary(struct relay *r);
+
+// request.c: asks for something, now or when the broker is free.
+void request_send(struct relay *r, enum request what);
+// Takes one message of the broker.
+void request_on_message(struct relay *r);
 
 #endif
