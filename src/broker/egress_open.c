@@ -101,6 +101,11 @@ int egress_open_socket(const struct egress_flow *flow, unsigned without, bool *g
     *step = "IP_MTU_DISCOVER";
     if (!set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT))
         return fail(fd);
+    // Without it a datagram that the interface's queue drops counts as sent. ICMP errors then wait in a queue that nobody
+    // reads: as small a one as the kernel makes.
+    *step = "IP_RECVERR";
+    if (!set(fd, IPPROTO_IP, IP_RECVERR, 1) || !set(fd, SOL_SOCKET, SO_RCVBUF, 1))
+        return fail(fd);
     *step = "IP_MULTICAST_IF";
     if (setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &multicast, sizeof(multicast)) != 0)
         return fail(fd);

@@ -123,8 +123,8 @@ static ssize_t send_socket(struct egress *e, const struct table_output *o, const
     for (int tries = 0;; tries++) {
         // writev() of nothing never reaches the socket; write() of nothing sends an empty datagram.
         ssize_t n = s->bytes == 0 ? write(e->fd, "", 0) : writev(e->fd, s->iov + 1, (int) s->n_pieces);
-        // An ICMP error of an earlier datagram is told once, in place of sending this one.
-        if (n >= 0 || tries == 1 || (errno != ECONNREFUSED && errno != EHOSTUNREACH && errno != EPROTO))
+        // An ICMP error of an earlier datagram is told once, in place of sending this one; these are none.
+        if (n >= 0 || tries == 1 || errno == EAGAIN || errno == ENOBUFS || errno == EINVAL || errno == EIO)
             return n;
     }
 }

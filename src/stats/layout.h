@@ -19,12 +19,12 @@
     X(received, "datagrams taken from the ring")                                                                \
     X(unmatched, "no rule for this destination and port")                                                       \
     X(malformed, "lengths or header checksum that cannot be")                                                   \
-    X(truncated, "longer than a ring slot and not kept whole by the kernel")                                    \
+    X(truncated, "frames longer than a ring slot and not kept whole by the kernel")                                  \
     X(fragments, "part of a fragmented datagram")                                                               \
     X(bad_checksum, "wrong UDP checksum")                                                                       \
     X(vlan, "carries a VLAN tag that no rule asks for")                                                         \
     X(own, "sent by this host itself")                                                                          \
-    X(ring_drops, "lost by the kernel because the ring was full; not part of received")
+    X(ring_drops, "frames lost by the kernel because the ring was full; not part of received")
 
 #define STATS_RULE_DROPS(X)                                                                                     \
     X(source, "sender is not in sources")                                                                       \

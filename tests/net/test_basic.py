@@ -157,15 +157,16 @@ def ttl_expired_at_one_output():
             sender.send(*(t.datagram(IN, PORT, bytes([k]), ttl=k) for k in (1, 9)))
             capture.wait(3)
             d.account({"r": {"packets": 2, "outputs": [{"packets": 1, "expired": 1}, 2]}})
-        t.equal(sorted((f.destination, f.ttl) for f in capture.udp()), [(OUT, 8), ("239.255.1.2", 7), ("239.255.1.2", 7)],
-                "ttl")
+        t.equal(sorted((f.destination, f.ttl) for f in capture.udp()),
+                [(OUT, 8), ("239.255.1.2", 7), ("239.255.1.2", 7)], "ttl")
 
 
 @t.test("ttl = \"decrement\" in socket mode, changing from datagram to datagram")
 def ttl_decrement_socket():
     with t.line() as net:
         ttls = [5, 5, 9, 2, 255, 9]
-        seen = rewritten(net, one_rule(ttl="decrement", mode="socket"), [t.datagram(IN, PORT, b"x", ttl=k) for k in ttls])
+        seen = rewritten(net, one_rule(ttl="decrement", mode="socket"),
+                         [t.datagram(IN, PORT, b"x", ttl=k) for k in ttls])
         t.equal([f.ttl for f in seen], [k - 1 for k in ttls], "ttl")
 
 
@@ -213,7 +214,8 @@ def ip_options():
         frames = [t.datagram(IN, PORT, b"with options", options=bytes([148, 4, 0, 0])),
                   t.datagram(IN, PORT, b"longest header", options=b"\1" * 40)]
         seen = rewritten(net, one_rule(), frames)
-        t.equal([(f.payload, f.header_length) for f in seen], [(b"with options", 20), (b"longest header", 20)], "frames")
+        t.equal([(f.payload, f.header_length) for f in seen],
+                [(b"with options", 20), (b"longest header", 20)], "frames")
 
 
 @t.test("UDP checksums at the edge: none, one that is written 0xffff, one that becomes 0xffff")

@@ -10,7 +10,8 @@ def one_port_many_groups():
     rules = [t.rule(f"r{i}", g, 5000, [t.to_group(o, 6000)]) for i, (g, o) in enumerate(groups.items())]
     with t.line() as net, t.Mcrd(net.relay, rules) as d:
         receivers = [t.Receiver(net.dst, "d0", o, 6000, stream=i, expect=100) for i, o in enumerate(groups.values())]
-        senders = [t.start_sending(net.src, "s0", g, 5000, stream=i, count=100, rate=2000) for i, g in enumerate(groups)]
+        senders = [t.start_sending(net.src, "s0", g, 5000, stream=i, count=100, rate=2000)
+                   for i, g in enumerate(groups)]
         for s in senders:
             t.finish_sending(s)
         for r in receivers:
@@ -23,7 +24,8 @@ def one_group_many_ports():
     ports = [5000, 5001, 5002, 80, 65535]
     rules = [t.rule(f"p{p}", "239.255.0.1", p, [t.to_group("239.255.1.1", 6000 + i)]) for i, p in enumerate(ports)]
     with t.line() as net, t.Mcrd(net.relay, rules) as d:
-        receivers = [t.Receiver(net.dst, "d0", "239.255.1.1", 6000 + i, stream=i, expect=100) for i in range(len(ports))]
+        receivers = [t.Receiver(net.dst, "d0", "239.255.1.1", 6000 + i, stream=i, expect=100)
+                     for i in range(len(ports))]
         senders = [t.start_sending(net.src, "s0", "239.255.0.1", p, stream=i, count=100, rate=2000)
                    for i, p in enumerate(ports)]
         for s in senders:
@@ -94,7 +96,8 @@ def two_inputs():
 def several_sources():
     with t.line() as net, t.Mcrd(net.relay, [t.rule("r", "239.255.0.1", 5000, [t.to_group("239.255.1.1", 6000)])]) as d:
         receivers = [t.Receiver(net.dst, "d0", "239.255.1.1", 6000, stream=i, expect=300) for i in range(3)]
-        senders = [t.start_sending(net.src, "s0", "239.255.0.1", 5000, stream=i, count=300, rate=3000) for i in range(3)]
+        senders = [t.start_sending(net.src, "s0", "239.255.0.1", 5000, stream=i, count=300, rate=3000)
+                   for i in range(3)]
         for s in senders:
             t.finish_sending(s)
         for r in receivers:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Super-frames in, super-frames out, unfinished checksums, and links that can do none of it: the datagrams are the same."""
+"""Super-frames in and out, unfinished checksums, and links that can do none of it: the datagrams are the same."""
 import socket
 import struct
 

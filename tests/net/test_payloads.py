@@ -17,7 +17,8 @@ def every_mode():
 
 
 def receivers(net, **options):
-    return [t.Receiver(net.dst, "d0", to, port, **options) for to, port in ((FRAME, 6000), (SOCKET, 6001), (HOST, 6002))]
+    return [t.Receiver(net.dst, "d0", to, port, **options)
+            for to, port in ((FRAME, 6000), (SOCKET, 6001), (HOST, 6002))]
 
 
 def one_size(mtu, size):

@@ -94,7 +94,8 @@ def missing_wait():
                                         t.datagram(IN, PORT, b"all is there"))
         capture.wait(2)
         s = d.account({"r": 1, "out": {"packets": 1, "outputs": [{"errors": 1}, 1]}})
-        t.equal({r["name"]: r["state"] for r in s["rules"]}, {"r": "active", "in": "waiting", "out": "waiting"}, "states")
+        t.equal({r["name"]: r["state"] for r in s["rules"]}, {"r": "active", "in": "waiting", "out": "waiting"},
+                "states")
         t.equal({i["name"]: i["state"] for i in s["interfaces"]},
                 {"in0": "up", "out0": "up", "nowhere0": "missing", "nowhere1": "missing"}, "interfaces")
 
