@@ -223,11 +223,16 @@ void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *
         some = ingress_pass(in, f, spill);
 }
 
-void ingress_skip(struct ingress *in)
+void ingress_skip(struct ingress *in, struct ingress_spill *spill)
 {
     struct tpacket2_hdr *slot;
 
     for (uint32_t n = 0; n < in->n_slots && (slot = filled_slot(in)); n++) {
+        // Whole frames wait in the order of their slots: one must go with its slot.
+        if (slot->tp_status & TP_STATUS_COPY) {
+            ssize_t ignored = read(in->fd, spill->frames[0], SPILL_FRAME);
+            (void) ignored;
+        }
         give_back(slot);
         advance(in);
     }

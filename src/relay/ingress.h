@@ -45,7 +45,7 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
 void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *spill);
 
 // Gives everything that is there now back untouched: what another ring of the same interface has taken in already.
-void ingress_skip(struct ingress *in);
+void ingress_skip(struct ingress *in, struct ingress_spill *spill);
 
 // Adds what the kernel has dropped since the last call (PACKET_STATISTICS is cleared by reading).
 void ingress_count_drops(struct ingress *in);

@@ -403,7 +403,7 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill, r
             continue;
         // A new ring in the place of another (ring_mib) holds what that one has just been drained of.
         if (has_ring_of(before, interface->ifindex))
-            ingress_skip(in);
+            ingress_skip(in, spill);
         if (on_ring)
             on_ring(context, in, true);
     }
