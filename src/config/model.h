@@ -46,11 +46,14 @@ struct config_output {
     enum config_destination kind;
     struct addr address;
     uint16_t port;
+    uint16_t vlan;       // 1..4094: frames carry this tag; 0: none
     uint8_t ttl;         // 1..255
     bool ttl_decrement;  // the datagram's own ttl less one, in place of ttl
     int dscp;            // 0..63 or CONFIG_DSCP_PRESERVE
     struct addr source;  // ADDR_NONE: the interface's own address
+    bool keep_source;    // the sender's address, in place of source
     uint16_t source_port; // never 0 once defaults are filled in
+    bool keep_source_port; // the sender's port, in place of source_port
     enum config_mode mode;
     int line;
 };
