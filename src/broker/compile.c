@@ -3,16 +3,13 @@
 
 #include "broker/compile.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/if_ether.h>
-#include <netinet/ip.h>
-#include <netinet/udp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/header.h"
 #include "broker/link.h"
 #include "log/log.h"
 
@@ -31,6 +28,8 @@ struct compilation {
     uint32_t n_egress;
     struct addr_prefix *sources;
     uint32_t n_sources;
+    struct table_destination *destinations;
+    uint32_t n_destinations;
     struct table_slot *slots;
     uint32_t n_slots, longest_probe;
     char *why;
@@ -82,6 +81,7 @@ static bool find_interfaces(struct compilation *c)
     for (uint32_t i = 0; i < c->n_interfaces; i++) {
         const struct link *l = &c->links[i];
         c->interfaces[i].ifindex = l->ifindex;
+        c->interfaces[i].link = l->ethernet ? TABLE_LINK_ETHERNET : TABLE_LINK_NONE;
         c->interfaces[i].state = !l->ifindex ? TABLE_INTERFACE_MISSING : l->up ? TABLE_INTERFACE_UP : TABLE_INTERFACE_DOWN;
         if (l->ifindex || i >= n_used)
             continue;
@@ -94,11 +94,6 @@ static bool find_interfaces(struct compilation *c)
 
 // --- inputs ----------------------------------------------------------------------------------------------------------
 
-static bool rule_takes_in(const struct compilation *c, size_t rule, uint32_t interface)
-{
-    return c->config->rules[rule].enabled && c->rules[rule].interface == interface;
-}
-
 static bool open_ring(struct compilation *c, uint32_t interface, struct filter_key *keys)
 {
     struct table_interface *t = &c->interfaces[interface];
@@ -107,18 +102,12 @@ static bool open_ring(struct compilation *c, uint32_t interface, struct filter_k
     const char *step = "";
     size_t n = 0;
 
-    for (size_t i = 0; i < c->config->n_rules; i++) {
-        uint32_t address;
-        if (!rule_takes_in(c, i, interface))
-            continue;
-        memcpy(&address, c->rules[i].destination.bytes, sizeof(address));
-        keys[n++] = (struct filter_key){.address = ntohl(address), .port = c->rules[i].port};
-    }
+    for (uint32_t i = 0; i < c->n_destinations; i++)
+        if (c->destinations[i].interface == interface)
+            keys[n++] = (struct filter_key){.address = c->destinations[i].address, .port = c->destinations[i].port};
     if (n == 0)
         return true;
-    if (!c->links[interface].ethernet)
-        return refuse(c, "interface \"%s\" has no Ethernet headers: not supported as an input yet", t->name);
-    if (!filter_build(&filter, keys, n))
+    if (!filter_build(&filter, keys, n, c->links[interface].ethernet))
         return refuse(c, "interface \"%s\": filter: %s", t->name, strerror(ENOMEM));
     const struct registry_entry *e =
         sockets_ring(c->sockets, t->ifindex, c->links[interface].mtu, c->config->ring_mib, &filter, &g, &step);
@@ -135,7 +124,7 @@ static bool open_ring(struct compilation *c, uint32_t interface, struct filter_k
 
 static bool open_rings(struct compilation *c)
 {
-    struct filter_key *keys = calloc(c->config->n_rules + 1, sizeof(*keys));
+    struct filter_key *keys = calloc(c->n_destinations + 1, sizeof(*keys));
     bool ok = keys != NULL;
 
     if (!ok)
@@ -169,6 +158,18 @@ static bool join_for_rule(struct compilation *c, const struct config_rule *r, co
     return true;
 }
 
+// The kernel must not answer datagrams to this host that only the ring reads with ICMP errors. Where somebody else has
+// bound the port, it is quiet already; without the right to bind it, the relay works all the same.
+static void keep_quiet(struct compilation *c, const struct config_rule *r, const struct link *l)
+{
+    const char *step = "";
+
+    if (!sockets_quiet(c->sockets, l->name, l->ifindex, &r->input.address, r->input.port, &step) && errno != EADDRINUSE)
+        log_errno(LOG_LEVEL_WARNING, "input_not_quiet",
+                  "rule=%s interface=%s reason=\"%s\" effect=\"the kernel answers its senders with ICMP errors\"", r->name,
+                  l->name, step);
+}
+
 static bool join_groups(struct compilation *c)
 {
     // First those that take every sender (memberships_want()).
@@ -180,30 +181,15 @@ static bool join_groups(struct compilation *c)
                 names_senders(&r->input) == (with_senders == 1) && !join_for_rule(c, r, l))
                 return false;
         }
+    for (size_t i = 0; i < c->config->n_rules; i++) {
+        const struct config_rule *r = &c->config->rules[i];
+        if (r->enabled && r->input.kind == CONFIG_ADDRESS && c->links[c->rules[i].interface].ifindex)
+            keep_quiet(c, r, &c->links[c->rules[i].interface]);
+    }
     return true;
 }
 
 // --- outputs ---------------------------------------------------------------------------------------------------------
-
-// The ready header of a frame to a group (RFC 1112, section 6.4, for its Ethernet address).
-static void write_frame_header(struct table_output *t, const struct config_output *o, const struct link *l,
-                               const struct addr *source)
-{
-    struct ethhdr eth = {.h_proto = htons(ETH_P_IP)};
-    struct iphdr ip = {.version = 4, .ihl = 5, .ttl = o->ttl, .protocol = IPPROTO_UDP};
-    struct udphdr udp = {.source = htons(o->source_port), .dest = htons(o->port)};
-    const uint8_t *group = o->address.bytes;
-    const uint8_t to[ETH_ALEN] = {0x01, 0x00, 0x5e, group[1] & 0x7f, group[2], group[3]};
-
-    memcpy(eth.h_dest, to, ETH_ALEN);
-    memcpy(eth.h_source, l->mac, ETH_ALEN);
-    memcpy(&ip.saddr, source->bytes, 4);
-    memcpy(&ip.daddr, o->address.bytes, 4);
-    memcpy(t->header, &eth, sizeof(eth));
-    memcpy(t->header + sizeof(eth), &ip, sizeof(ip));
-    memcpy(t->header + sizeof(eth) + sizeof(ip), &udp, sizeof(udp));
-    t->header_length = sizeof(eth) + sizeof(ip) + sizeof(udp);
-}
 
 // Whether an output that cannot be opened for this reason may become possible by itself.
 static bool is_passing(int error)
@@ -230,46 +216,62 @@ static struct table_egress *place_egress(struct compilation *c, struct registry_
     e->place = c->n_egress++;
     c->egress[e->place] = (struct table_egress){
         .id = e->id,
-        .kind = e->key.kind == REGISTRY_FRAME ? TABLE_EGRESS_FRAME : TABLE_EGRESS_SOCKET,
+        .kind = e->key.kind == REGISTRY_FRAME ? TABLE_EGRESS_FRAME
+                : e->key.kind == REGISTRY_RAW ? TABLE_EGRESS_RAW
+                                              : TABLE_EGRESS_SOCKET,
         .flags = e->gso ? TABLE_EGRESS_GSO : 0,
         .mtu = l->mtu,
     };
     return &c->egress[e->place];
 }
 
+// What the kernel binds for nobody but root (ip_unprivileged_port_start) must be written by ourselves.
+#define PRIVILEGED_PORTS 1024
+
+static enum registry_kind way_of(const struct config_output *o, const struct link *l)
+{
+    if (o->kind != CONFIG_ADDRESS && (o->mode == CONFIG_MODE_FRAME || (o->mode == CONFIG_MODE_AUTO && l->ethernet)))
+        return REGISTRY_FRAME;
+    return o->keep_source || o->keep_source_port || o->source_port < PRIVILEGED_PORTS ? REGISTRY_RAW : REGISTRY_SOCKET;
+}
+
 static bool open_output(struct compilation *c, const struct config_rule *r, const struct config_output *o,
                         struct table_output *t)
 {
     const struct link *l = &c->links[t->interface];
-    const struct addr *source = o->source.family == ADDR_NONE ? &l->ipv4 : &o->source;
-    bool frame = o->kind != CONFIG_ADDRESS &&
-                 (o->mode == CONFIG_MODE_FRAME || (o->mode == CONFIG_MODE_AUTO && l->ethernet));
-    struct registry_entry *e;
+    const struct addr *source = o->source.family == ADDR_NONE ? link_source(l, &t->to) : &o->source;
+    static const struct addr kept[2] = {{.family = ADDR_IPV4}, {.family = ADDR_IPV6}};
+    enum registry_kind way = way_of(o, l);
+    struct registry_entry *e = NULL;
     const char *step = "";
 
     if (!l->ifindex)
         return output_waits(c, r, o, "the interface does not exist", 0);
+    if (o->keep_source)
+        source = &kept[t->to.family == ADDR_IPV6];
     if (source->family == ADDR_NONE)
-        return output_waits(c, r, o, "the interface has no IPv4 address: give it one, or set source", 0);
-    if (frame && !l->ethernet)
-        return refuse(c, "rule \"%s\": interface \"%s\" has no Ethernet headers: use mode \"socket\" or \"auto\"",
+        return output_waits(c, r, o, "the interface has no address to send from: give it one, or set source", 0);
+    if ((way == REGISTRY_FRAME || o->vlan != 0) && !l->ethernet)
+        return refuse(c, "rule \"%s\": interface \"%s\" has no Ethernet headers: use mode \"socket\" or \"auto\", and no vlan",
                       r->name, o->interface);
-    if (frame) {
+
+    struct egress_flow flow = {.ifindex = l->ifindex,
+                               .source = *source,
+                               .destination = t->to,
+                               .source_port = o->source_port,
+                               .port = o->port};
+    memcpy(flow.interface, l->name, sizeof(flow.interface));
+    if (way == REGISTRY_FRAME)
         e = sockets_frame(c->sockets, l->ifindex, &step);
-    } else {
-        struct egress_flow flow = {.ifindex = l->ifindex,
-                                   .source = *source,
-                                   .destination = o->address,
-                                   .source_port = o->source_port,
-                                   .port = o->port};
-        memcpy(flow.interface, l->name, sizeof(flow.interface));
+    else if (way == REGISTRY_RAW)
+        e = sockets_raw(c->sockets, &flow, &step);
+    else
         e = sockets_flow(c->sockets, &flow, &step);
-    }
     if (!e)
         return output_waits(c, r, o, step, errno);
     t->egress = (uint32_t) (place_egress(c, e, l) - c->egress);
-    if (frame)
-        write_frame_header(t, o, l, source);
+    if (way != REGISTRY_SOCKET)
+        header_write(t, way == REGISTRY_FRAME ? l->mac : NULL, o->vlan, source, o->source_port);
     return true;
 }
 
@@ -327,18 +329,65 @@ static bool carry_over(struct compilation *c)
 
 // --- rules -----------------------------------------------------------------------------------------------------------
 
-static void place_rule(struct compilation *c, size_t i)
+static const struct addr limited_broadcast = {.family = ADDR_IPV4, .bytes = {255, 255, 255, 255}};
+
+static void place_destination(struct compilation *c, uint32_t rule, const struct addr *address)
+{
+    const struct config_input *in = &c->config->rules[rule].input;
+
+    c->destinations[c->n_destinations++] = (struct table_destination){
+        .address = *address, .port = in->port, .vlan = in->vlan, .interface = c->rules[rule].interface, .rule = rule};
+}
+
+static void place_destinations(struct compilation *c, uint32_t rule)
+{
+    const struct config_rule *r = &c->config->rules[rule];
+    const struct addr *subnet = &c->links[c->rules[rule].interface].broadcast;
+
+    c->rules[rule].first_destination = c->n_destinations;
+    if (!r->enabled)
+        return;
+    if (r->input.kind != CONFIG_BROADCAST) {
+        place_destination(c, rule, &r->input.address);
+    } else {
+        place_destination(c, rule, &limited_broadcast);
+        if (subnet->family != ADDR_NONE && !addr_equal(subnet, &limited_broadcast))
+            place_destination(c, rule, subnet);
+    }
+    c->rules[rule].n_destinations = c->n_destinations - c->rules[rule].first_destination;
+}
+
+static void place_output(struct compilation *c, struct table_rule *t, const struct config_output *o)
+{
+    uint16_t flags = (uint16_t) ((o->keep_source ? TABLE_OUTPUT_KEEP_SOURCE : 0) |
+                                 (o->keep_source_port ? TABLE_OUTPUT_KEEP_PORT : 0));
+
+    c->outputs[c->n_outputs++] = (struct table_output){
+        .to = o->kind == CONFIG_BROADCAST ? limited_broadcast : o->address,
+        .port = o->port,
+        .flags = flags,
+        .ttl = o->ttl_decrement ? 0 : o->ttl,
+        .dscp = o->dscp == CONFIG_DSCP_PRESERVE ? TABLE_DSCP_PRESERVE : (uint8_t) o->dscp,
+        .interface = interface_index(c, o->interface),
+        .egress = TABLE_NONE,
+        .carried_from = TABLE_NONE,
+    };
+    if (flags)
+        t->flags |= TABLE_RULE_KEEPS;
+    if (o->ttl_decrement)
+        t->flags |= TABLE_RULE_TTL_ANY;
+    else
+        t->flags &= ~(uint32_t) TABLE_RULE_TTL_ALL;
+}
+
+static void place_rule(struct compilation *c, uint32_t i)
 {
     const struct config_rule *r = &c->config->rules[i];
     struct table_rule *t = &c->rules[i];
-    size_t decrementing = 0;
 
     *t = (struct table_rule){
-        .destination = r->input.address,
-        .port = r->input.port,
-        .vlan = r->input.vlan,
         .interface = interface_index(c, r->input.interface),
-        .flags = r->enabled ? TABLE_RULE_ENABLED : 0,
+        .flags = (r->enabled ? TABLE_RULE_ENABLED : 0u) | TABLE_RULE_TTL_ALL,
         .max_payload = r->max_payload,
         .first_output = c->n_outputs,
         .n_outputs = (uint32_t) r->n_outputs,
@@ -354,21 +403,9 @@ static void place_rule(struct compilation *c, size_t i)
     if (r->input.n_sources > 0)
         memcpy(c->sources + c->n_sources, r->input.sources, r->input.n_sources * sizeof(*c->sources));
     c->n_sources += (uint32_t) r->input.n_sources;
-    for (size_t j = 0; j < r->n_outputs; j++) {
-        const struct config_output *o = &r->outputs[j];
-        c->outputs[c->n_outputs++] = (struct table_output){
-            .to = o->address,
-            .port = o->port,
-            .ttl = o->ttl_decrement ? 0 : o->ttl,
-            .dscp = o->dscp == CONFIG_DSCP_PRESERVE ? TABLE_DSCP_PRESERVE : (uint8_t) o->dscp,
-            .interface = interface_index(c, o->interface),
-            .egress = TABLE_NONE,
-            .carried_from = TABLE_NONE,
-        };
-        decrementing += o->ttl_decrement;
-    }
-    if (decrementing > 0)
-        t->flags |= TABLE_RULE_TTL_ANY | (decrementing == r->n_outputs ? TABLE_RULE_TTL_ALL : 0u);
+    place_destinations(c, i);
+    for (size_t j = 0; j < r->n_outputs; j++)
+        place_output(c, t, &r->outputs[j]);
 }
 
 static bool open_outputs(struct compilation *c)
@@ -391,20 +428,18 @@ static bool open_outputs(struct compilation *c)
     return true;
 }
 
-static void index_rules(struct compilation *c)
+static void index_destinations(struct compilation *c)
 {
     for (uint32_t i = 0; i < c->n_slots; i++)
-        c->slots[i].rule = TABLE_NONE;
-    for (uint32_t i = 0; i < c->config->n_rules; i++) {
-        const struct table_rule *r = &c->rules[i];
+        c->slots[i].destination = TABLE_NONE;
+    for (uint32_t i = 0; i < c->n_destinations; i++) {
+        const struct table_destination *d = &c->destinations[i];
         struct table_key key = {
-            .destination = r->destination, .port = r->port, .vlan = r->vlan, .interface = r->interface};
+            .destination = d->address, .port = d->port, .vlan = d->vlan, .interface = d->interface};
         uint32_t hash = table_hash(&key), probe = 0;
-        if (!(r->flags & TABLE_RULE_ENABLED))
-            continue;
-        while (c->slots[(hash + probe) & (c->n_slots - 1)].rule != TABLE_NONE)
+        while (c->slots[(hash + probe) & (c->n_slots - 1)].destination != TABLE_NONE)
             probe++;
-        c->slots[(hash + probe) & (c->n_slots - 1)] = (struct table_slot){.hash = hash, .rule = i};
+        c->slots[(hash + probe) & (c->n_slots - 1)] = (struct table_slot){.hash = hash, .destination = i};
         if (probe + 1 > c->longest_probe)
             c->longest_probe = probe + 1;
     }
@@ -444,7 +479,8 @@ static bool lay_out(struct compilation *c, uint64_t generation, struct compiled 
     h.outputs = reserve(&size, c->n_outputs, sizeof(*c->outputs));
     h.egress = reserve(&size, c->n_egress, sizeof(*c->egress));
     h.sources = reserve(&size, c->n_sources, sizeof(*c->sources));
-    h.holds = reserve(&size, (uint32_t) sockets_holds(c->sockets), sizeof(uint64_t));
+    h.holds = reserve(&size, (uint32_t) sockets_holds(c->sockets, NULL, 0), sizeof(uint64_t));
+    h.destinations = reserve(&size, c->n_destinations, sizeof(*c->destinations));
     h.slots = reserve(&size, c->n_slots, sizeof(*c->slots));
     h.size = (uint32_t) size;
     if (size > TABLE_BYTES_MAX)
@@ -459,10 +495,9 @@ static bool lay_out(struct compilation *c, uint64_t generation, struct compiled 
     fill(base, &h.outputs, c->outputs, sizeof(*c->outputs));
     fill(base, &h.egress, c->egress, sizeof(*c->egress));
     fill(base, &h.sources, c->sources, sizeof(*c->sources));
+    fill(base, &h.destinations, c->destinations, sizeof(*c->destinations));
     fill(base, &h.slots, c->slots, sizeof(*c->slots));
-    uint64_t *holds = (uint64_t *) (void *) (base + h.holds.offset);
-    for (uint32_t i = 0; i < h.holds.n; i++)
-        holds[i] = SOCKETS_HOLD_ID + i;
+    sockets_holds(c->sockets, (uint64_t *) (void *) (base + h.holds.offset), h.holds.n);
     out->bytes = base;
     out->size = size;
     return true;
@@ -477,9 +512,9 @@ static bool allocate(struct compilation *c)
         outputs += config->rules[i].n_outputs;
         sources += config->rules[i].input.n_sources;
     }
-    // At least twice as many slots as rules keeps probes short.
+    // At least twice as many slots as destinations keeps probes short; a broadcast input has two.
     c->n_slots = 16;
-    while (c->n_slots < 2 * config->n_rules)
+    while (c->n_slots < 4 * config->n_rules)
         c->n_slots *= 2;
     // An interface may be named by every rule and output; config/check.c bounds the distinct ones.
     c->interfaces = calloc(CONFIG_INTERFACES_MAX, sizeof(*c->interfaces));
@@ -488,8 +523,9 @@ static bool allocate(struct compilation *c)
     c->outputs = calloc(outputs + 1, sizeof(*c->outputs));
     c->egress = calloc(outputs + 1, sizeof(*c->egress));
     c->sources = calloc(sources + 1, sizeof(*c->sources));
+    c->destinations = calloc(2 * config->n_rules + 1, sizeof(*c->destinations));
     c->slots = calloc(c->n_slots, sizeof(*c->slots));
-    return c->interfaces && c->links && c->rules && c->outputs && c->egress && c->sources && c->slots;
+    return c->interfaces && c->links && c->rules && c->outputs && c->egress && c->sources && c->destinations && c->slots;
 }
 
 bool compile(const struct config *config, const struct table_view *before, uint64_t generation, bool running,
@@ -505,12 +541,12 @@ bool compile(const struct config *config, const struct table_view *before, uint6
     if (!ok)
         refuse(&c, "%s", strerror(ENOMEM));
     ok = ok && find_interfaces(&c);
-    for (size_t i = 0; ok && i < config->n_rules; i++)
+    for (uint32_t i = 0; ok && i < config->n_rules; i++)
         place_rule(&c, i);
     // Memberships last: a group's traffic finds its ring ready.
     ok = ok && carry_over(&c) && open_outputs(&c) && open_rings(&c) && join_groups(&c);
     if (ok) {
-        index_rules(&c);
+        index_destinations(&c);
         ok = lay_out(&c, generation, out);
     }
     free(c.interfaces);
@@ -519,6 +555,7 @@ bool compile(const struct config *config, const struct table_view *before, uint6
     free(c.outputs);
     free(c.egress);
     free(c.sources);
+    free(c.destinations);
     free(c.slots);
     return ok;
 }

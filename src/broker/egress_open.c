@@ -66,20 +66,81 @@ int egress_open_frame(uint32_t ifindex, const char **step)
     return fd;
 }
 
-static struct sockaddr_in sockaddr_of(const struct addr *a, uint16_t port)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+union socket_address {
+    struct sockaddr any;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+};
 
-    memcpy(&in.sin_addr, a->bytes, sizeof(in.sin_addr));
-    return in;
+static socklen_t fill_address(union socket_address *to, const struct addr *a, uint16_t port, uint32_t ifindex)
+{
+    memset(to, 0, sizeof(*to));
+    if (a->family == ADDR_IPV4) {
+        to->in.sin_family = AF_INET;
+        to->in.sin_port = htons(port);
+        memcpy(&to->in.sin_addr, a->bytes, sizeof(to->in.sin_addr));
+        return sizeof(to->in);
+    }
+    to->in6.sin6_family = AF_INET6;
+    to->in6.sin6_port = htons(port);
+    to->in6.sin6_scope_id = ifindex; // the kernel looks at it for link-local addresses only
+    memcpy(&to->in6.sin6_addr, a->bytes, sizeof(to->in6.sin6_addr));
+    return sizeof(to->in6);
+}
+
+static int domain_of(const struct addr *a)
+{
+    return a->family == ADDR_IPV4 ? AF_INET : AF_INET6;
+}
+
+// By this interface whatever the routes say, never back to a listener on this host, and fragmented by the kernel where a
+// link is smaller: the relay's datagrams are its own.
+static bool set_way(int fd, const struct egress_flow *flow, const char **step)
+{
+    struct ip_mreqn multicast = {.imr_ifindex = (int) flow->ifindex};
+    bool ipv4 = flow->destination.family == ADDR_IPV4;
+
+    *step = "SO_BINDTODEVICE";
+    if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, flow->interface, (socklen_t) strlen(flow->interface)) != 0)
+        return false;
+    *step = "SO_SNDBUF";
+    if (!set(fd, SOL_SOCKET, SO_SNDBUF, SEND_ROOM))
+        return false;
+    *step = "path MTU discovery";
+    if (ipv4 ? !set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+             : !set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT))
+        return false;
+    // Without it a datagram that the interface's queue drops counts as sent. ICMP errors then wait in a queue that nobody
+    // reads: as small a one as the kernel makes.
+    *step = "IP_RECVERR";
+    if (!(ipv4 ? set(fd, IPPROTO_IP, IP_RECVERR, 1) : set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1)) ||
+        !set(fd, SOL_SOCKET, SO_RCVBUF, 1))
+        return false;
+    *step = "multicast interface";
+    if (ipv4 ? setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &multicast, sizeof(multicast)) != 0
+             : !set(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, (int) flow->ifindex))
+        return false;
+    *step = "multicast loop";
+    if (ipv4 ? !set(fd, IPPROTO_IP, IP_MULTICAST_LOOP, 0) : !set(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 0))
+        return false;
+    *step = "SO_BROADCAST";
+    return set(fd, SOL_SOCKET, SO_BROADCAST, 1);
+}
+
+static bool connect_to(int fd, const struct egress_flow *flow, uint16_t port, const char **step)
+{
+    union socket_address to;
+    socklen_t length = fill_address(&to, &flow->destination, port, flow->ifindex);
+
+    *step = "connect (no route to the address?)";
+    return connect(fd, &to.any, length) == 0;
 }
 
 int egress_open_socket(const struct egress_flow *flow, unsigned without, bool *gso, const char **step)
 {
-    struct sockaddr_in from = sockaddr_of(&flow->source, flow->source_port);
-    struct sockaddr_in to = sockaddr_of(&flow->destination, flow->port);
-    struct ip_mreqn multicast = {.imr_ifindex = (int) flow->ifindex};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+    union socket_address from;
+    socklen_t length = fill_address(&from, &flow->source, flow->source_port, flow->ifindex);
+    int fd = socket(domain_of(&flow->destination), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
 
     *step = "socket";
     if (fd < 0)
@@ -87,38 +148,54 @@ int egress_open_socket(const struct egress_flow *flow, unsigned without, bool *g
     *step = "SO_ATTACH_FILTER";
     if (!refuse_everything(fd))
         return fail(fd);
-    // Rules may share a source port, and leave by one interface whatever the routes say.
+    // Rules may share a source port.
     *step = "SO_REUSEADDR";
-    if (!set(fd, SOL_SOCKET, SO_REUSEADDR, 1))
-        return fail(fd);
-    *step = "SO_BINDTODEVICE";
-    if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, flow->interface, (socklen_t) strlen(flow->interface)) != 0)
-        return fail(fd);
-    *step = "SO_SNDBUF";
-    if (!set(fd, SOL_SOCKET, SO_SNDBUF, SEND_ROOM))
-        return fail(fd);
-    // The kernel fragments what a smaller link needs fragmented: the relay's datagrams are its own.
-    *step = "IP_MTU_DISCOVER";
-    if (!set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT))
-        return fail(fd);
-    // Without it a datagram that the interface's queue drops counts as sent. ICMP errors then wait in a queue that nobody
-    // reads: as small a one as the kernel makes.
-    *step = "IP_RECVERR";
-    if (!set(fd, IPPROTO_IP, IP_RECVERR, 1) || !set(fd, SOL_SOCKET, SO_RCVBUF, 1))
-        return fail(fd);
-    *step = "IP_MULTICAST_IF";
-    if (setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &multicast, sizeof(multicast)) != 0)
-        return fail(fd);
-    // Never back to a listener on this host.
-    *step = "IP_MULTICAST_LOOP";
-    if (!set(fd, IPPROTO_IP, IP_MULTICAST_LOOP, 0))
+    if (!set(fd, SOL_SOCKET, SO_REUSEADDR, 1) || !set_way(fd, flow, step))
         return fail(fd);
     *step = "bind to source and source_port";
-    if (bind(fd, (struct sockaddr *) &from, sizeof(from)) != 0)
-        return fail(fd);
-    *step = "connect (no route to the address?)";
-    if (connect(fd, (struct sockaddr *) &to, sizeof(to)) != 0)
+    if (bind(fd, &from.any, length) != 0 || !connect_to(fd, flow, flow->port, step))
         return fail(fd);
     *gso = !(without & FEATURE_UDP_GSO) && set(fd, IPPROTO_UDP, UDP_SEGMENT, 0);
+    return fd;
+}
+
+int egress_open_raw(const struct egress_flow *flow, const char **step)
+{
+    // IPPROTO_RAW receives nothing, and takes the IP header from us.
+    int fd = socket(domain_of(&flow->destination), SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
+
+    *step = "socket (needs CAP_NET_RAW)";
+    if (fd < 0)
+        return -1;
+    *step = "SO_ATTACH_FILTER";
+    if (!refuse_everything(fd))
+        return fail(fd);
+    *step = "header included";
+    if (flow->destination.family == ADDR_IPV6 && !set(fd, IPPROTO_IPV6, IPV6_HDRINCL, 1))
+        return fail(fd);
+    if (!set_way(fd, flow, step) || !connect_to(fd, flow, 0, step))
+        return fail(fd);
+    return fd;
+}
+
+int egress_open_quiet(const char *interface, uint32_t ifindex, const struct addr *address, uint16_t port,
+                      const char **step)
+{
+    union socket_address at;
+    socklen_t length = fill_address(&at, address, port, ifindex);
+    int fd = socket(domain_of(address), SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+
+    *step = "socket";
+    if (fd < 0)
+        return -1;
+    *step = "SO_ATTACH_FILTER";
+    if (!refuse_everything(fd))
+        return fail(fd);
+    *step = "SO_BINDTODEVICE";
+    if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t) strlen(interface)) != 0)
+        return fail(fd);
+    *step = "bind to the input's address";
+    if (bind(fd, &at.any, length) != 0)
+        return fail(fd);
     return fd;
 }

@@ -9,18 +9,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// One configured destination, host order.
+#include "common/addr.h"
+
+// One configured destination.
 struct filter_key {
-    uint32_t address;
-    uint16_t port;
+    struct addr address;
+    uint16_t port; // host order
 };
 
-// Builds the program for n keys (which it sorts) on frames with an Ethernet header. It accepts
-//   ip and udp and ((dst host A and dst port P) or ...), and every fragment of an IPv4 datagram to one of the
-// addresses, because only a first fragment names a port; VLAN tags are metadata here and do not matter.
-// Where the exact program would exceed what the kernel takes (BPF_MAXINSNS) it accepts all ports of the addresses;
-// where that is still too long, every UDP datagram between the lowest and the highest address. The relay matches
-// exactly in any case. False when there is no memory; program->filter is freed by the caller.
-bool filter_build(struct sock_fprog *program, struct filter_key *keys, size_t n);
+// Builds the program for n keys (which it sorts), on frames with an Ethernet header or on bare IP packets. It accepts
+//   udp and ((dst host A and dst port P) or ...), and every fragment to one of the addresses, because only a first
+// fragment names a port; in IPv6 also everything to one of the addresses that has extension headers. VLAN tags are
+// metadata here and do not matter. Where the exact program would exceed what the kernel takes (BPF_MAXINSNS) it accepts
+// all ports of the addresses; where that is still too long, every UDP datagram. The relay matches exactly in any case.
+// False when there is no memory; program->filter is freed by the caller.
+bool filter_build(struct sock_fprog *program, struct filter_key *keys, size_t n, bool ethernet);
 
 #endif

@@ -45,6 +45,40 @@ static void take_ipv4_address(struct link *l, const struct ifaddrs *a)
     memcpy(&in, a->ifa_addr, sizeof(in));
     l->ipv4.family = ADDR_IPV4;
     memcpy(l->ipv4.bytes, &in.sin_addr, sizeof(in.sin_addr));
+    if (!(a->ifa_flags & IFF_BROADCAST) || !a->ifa_broadaddr)
+        return;
+    memcpy(&in, a->ifa_broadaddr, sizeof(in));
+    l->broadcast.family = ADDR_IPV4;
+    memcpy(l->broadcast.bytes, &in.sin_addr, sizeof(in.sin_addr));
+}
+
+static bool is_link_local(const struct addr *a)
+{
+    return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
+static void take_ipv6_address(struct link *l, const struct ifaddrs *a)
+{
+    struct sockaddr_in6 in6;
+    struct addr address = {.family = ADDR_IPV6};
+
+    memcpy(&in6, a->ifa_addr, sizeof(in6));
+    memcpy(address.bytes, &in6.sin6_addr, sizeof(in6.sin6_addr));
+    struct addr *to = is_link_local(&address) ? &l->local6 : &l->ipv6;
+    if (to->family == ADDR_NONE)
+        *to = address;
+}
+
+const struct addr *link_source(const struct link *l, const struct addr *to)
+{
+    // ff01:: and ff02:: stay on the link, whatever the flags in between (RFC 4291, section 2.7).
+    bool local = is_link_local(to) || (to->bytes[0] == 0xff && (to->bytes[1] & 0x0f) <= 2);
+
+    if (to->family == ADDR_IPV4)
+        return &l->ipv4;
+    if (local ? l->local6.family != ADDR_NONE : l->ipv6.family == ADDR_NONE)
+        return &l->local6;
+    return &l->ipv6;
 }
 
 bool link_query(struct link *links, size_t n)
@@ -64,6 +98,8 @@ bool link_query(struct link *links, size_t n)
             take_packet_address(l, a, fd);
         else if (l && a->ifa_addr->sa_family == AF_INET)
             take_ipv4_address(l, a);
+        else if (l && a->ifa_addr->sa_family == AF_INET6)
+            take_ipv6_address(l, a);
     }
     freeifaddrs(all);
     close(fd);

@@ -17,11 +17,17 @@ struct link {
     bool ethernet;    // frames begin with an Ethernet header
     uint8_t mac[6];
     uint32_t mtu;     // bytes
-    struct addr ipv4; // its first IPv4 address; ADDR_NONE: it has none
+    struct addr ipv4;      // its first IPv4 address; ADDR_NONE: it has none
+    struct addr broadcast; // of that address's subnet; ADDR_NONE: it has none
+    struct addr ipv6;      // its first IPv6 address of more than link scope
+    struct addr local6;    // its first IPv6 link-local address
 };
 
 // Fills links[0..n-1], whose names are given, from one answer of the kernel. False with errno set when the kernel
 // does not answer; a missing interface is no error.
 bool link_query(struct link *links, size_t n);
+
+// The address of l to send to `to` from: one of its family and, in IPv6, of its scope where there is one. ADDR_NONE: none.
+const struct addr *link_source(const struct link *l, const struct addr *to);
 
 #endif

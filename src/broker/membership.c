@@ -15,6 +15,7 @@
 
 struct member_socket {
     int fd;
+    uint8_t family; // ADDR_IPV4 or ADDR_IPV6
     bool full;
 };
 
@@ -51,7 +52,7 @@ void memberships_begin(struct memberships *m)
     registry_begin(m->joined);
 }
 
-static bool open_socket(struct memberships *m)
+static bool open_socket(struct memberships *m, uint8_t family)
 {
     struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
     struct sock_fprog nothing = {.len = 1, .filter = code};
@@ -61,26 +62,33 @@ static bool open_socket(struct memberships *m)
     if (!grown)
         return false;
     m->sockets = grown;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+    int fd = socket(family == ADDR_IPV4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
     if (fd < 0)
         return false;
+    // Not bound, it receives nothing but what IP_MULTICAST_ALL would let in; the filter is a second lock.
     if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &nothing, sizeof(nothing)) != 0 ||
-        setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(off)) != 0) {
+        (family == ADDR_IPV4 && setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(off)) != 0)) {
         int saved = errno;
         close(fd);
         errno = saved;
         return false;
     }
-    m->sockets[m->n_sockets++] = (struct member_socket){.fd = fd};
+    m->sockets[m->n_sockets++] = (struct member_socket){.fd = fd, .family = family};
     return true;
 }
 
 static void put_address(struct sockaddr_storage *to, const struct addr *a)
 {
     struct sockaddr_in in = {.sin_family = AF_INET};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
 
-    memcpy(&in.sin_addr, a->bytes, sizeof(in.sin_addr));
-    memcpy(to, &in, sizeof(in));
+    if (a->family == ADDR_IPV4) {
+        memcpy(&in.sin_addr, a->bytes, sizeof(in.sin_addr));
+        memcpy(to, &in, sizeof(in));
+    } else {
+        memcpy(&in6.sin6_addr, a->bytes, sizeof(in6.sin6_addr));
+        memcpy(to, &in6, sizeof(in6));
+    }
 }
 
 // Joins or leaves by one socket (RFC 3678, the protocol-independent API).
@@ -88,34 +96,40 @@ static bool change(const struct memberships *m, const struct registry_key *key, 
 {
     struct group_source_req one = {.gsr_interface = key->ifindex};
     struct group_req all = {.gr_interface = key->ifindex};
-    int fd = m->sockets[socket].fd;
+    int fd = m->sockets[socket].fd, level = key->destination.family == ADDR_IPV4 ? IPPROTO_IP : IPPROTO_IPV6;
 
     if (key->source.family != ADDR_NONE) {
         put_address(&one.gsr_group, &key->destination);
         put_address(&one.gsr_source, &key->source);
-        return setsockopt(fd, IPPROTO_IP, joins ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP, &one, sizeof(one)) == 0;
+        return setsockopt(fd, level, joins ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP, &one, sizeof(one)) == 0;
     }
     put_address(&all.gr_group, &key->destination);
-    return setsockopt(fd, IPPROTO_IP, joins ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &all, sizeof(all)) == 0;
+    return setsockopt(fd, level, joins ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &all, sizeof(all)) == 0;
 }
 
-// Joins by the first socket that can. ENOBUFS: it has no room for another group, or (net.ipv4.igmp_max_msf, 10 by
-// default) for another source of this one; EINVAL, EADDRINUSE: it has joined this group the other way (for every sender,
-// or for one). The socket's number, or -1.
+// ENOBUFS: no room for another group (net.ipv4.igmp_max_memberships), or for another source of this one
+// (igmp_max_msf, mld_max_msf); ENOMEM: net.core.optmem_max, all that bounds IPv6 groups; EINVAL, EADDRINUSE: this socket
+// has joined the group the other way (for every sender, or for one). Another socket may do in each case.
+static bool another_may(int error)
+{
+    return error == ENOBUFS || error == ENOMEM || error == EINVAL || error == EADDRINUSE;
+}
+
+// Joins by the first socket that can. The socket's number, or -1.
 static int join(struct memberships *m, const struct registry_key *key)
 {
     for (size_t i = 0; i < m->n_sockets; i++) {
-        if (m->sockets[i].full)
+        if (m->sockets[i].full || m->sockets[i].family != key->destination.family)
             continue;
         if (change(m, key, i, true))
             return (int) i;
-        if (errno != ENOBUFS && errno != EINVAL && errno != EADDRINUSE)
+        if (!another_may(errno))
             return -1;
         // Another source of a group that it has joined may still fit.
-        if (errno == ENOBUFS && key->source.family == ADDR_NONE)
+        if ((errno == ENOBUFS || errno == ENOMEM) && key->source.family == ADDR_NONE)
             m->sockets[i].full = true;
     }
-    if (!open_socket(m) || !change(m, key, m->n_sockets - 1, true))
+    if (!open_socket(m, key->destination.family) || !change(m, key, m->n_sockets - 1, true))
         return -1;
     return (int) m->n_sockets - 1;
 }

@@ -3,7 +3,6 @@
 
 #include "broker/sockets.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,6 +130,23 @@ struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow 
     return e;
 }
 
+struct registry_entry *sockets_raw(struct sockets *s, const struct egress_flow *flow, const char **step)
+{
+    struct registry_key key = {.kind = REGISTRY_RAW, .ifindex = flow->ifindex, .destination = flow->destination};
+    struct registry_entry *e = registry_want(s->registry, &key);
+
+    return e ? e : add(s, &key, egress_open_raw(flow, step), step);
+}
+
+struct registry_entry *sockets_quiet(struct sockets *s, const char *interface, uint32_t ifindex,
+                                     const struct addr *address, uint16_t port, const char **step)
+{
+    struct registry_key key = {.kind = REGISTRY_QUIET, .ifindex = ifindex, .destination = *address, .port = port};
+    struct registry_entry *e = registry_want(s->registry, &key);
+
+    return e ? e : add(s, &key, egress_open_quiet(interface, ifindex, address, port, step), step);
+}
+
 bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group, const struct addr *source,
                   const char **step)
 {
@@ -138,9 +154,25 @@ bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group,
     return memberships_want(s->memberships, ifindex, group, source);
 }
 
-size_t sockets_holds(const struct sockets *s)
+// Membership sockets have no entry in the registry: their ids are their numbers from here on.
+#define HOLD_ID (UINT64_C(1) << 62)
+
+size_t sockets_holds(const struct sockets *s, uint64_t *ids, size_t most)
 {
-    return memberships_sockets(s->memberships);
+    size_t n = 0;
+
+    for (size_t i = 0; i < memberships_sockets(s->memberships); i++, n++)
+        if (n < most)
+            ids[n] = HOLD_ID + i;
+    for (size_t i = 0; i < registry_count(s->registry); i++) {
+        const struct registry_entry *e = registry_at(s->registry, i);
+        if (e->key.kind != REGISTRY_QUIET || !e->wanted)
+            continue;
+        if (n < most)
+            ids[n] = e->id;
+        n++;
+    }
+    return n;
 }
 
 struct sending {
@@ -166,6 +198,18 @@ static bool put(struct sending *out, uint64_t id, enum handover_socket_kind kind
     return n + 1 < HANDOVER_FDS_MAX || flush(out);
 }
 
+static enum handover_socket_kind kind_of(const struct registry_entry *e)
+{
+    switch (e->key.kind) {
+    case REGISTRY_RING:
+        return HANDOVER_RING;
+    case REGISTRY_QUIET:
+        return HANDOVER_HOLD;
+    default:
+        return HANDOVER_EGRESS;
+    }
+}
+
 bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial)
 {
     struct sending out = {.fd = fd, .message = {.type = HANDOVER_SOCKETS, .serial = serial}};
@@ -174,25 +218,22 @@ bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial)
     for (size_t i = 0; ok && i < registry_count(s->registry); i++) {
         const struct registry_entry *e = registry_at(s->registry, i);
         if (e->wanted && !e->running)
-            ok = put(&out, e->id, e->key.kind == REGISTRY_RING ? HANDOVER_RING : HANDOVER_EGRESS, e->fd);
+            ok = put(&out, e->id, kind_of(e), e->fd);
     }
     for (size_t i = s->holds_running; ok && i < memberships_sockets(s->memberships); i++)
-        ok = put(&out, SOCKETS_HOLD_ID + i, HANDOVER_HOLD, memberships_fd(s->memberships, i));
+        ok = put(&out, HOLD_ID + i, HANDOVER_HOLD, memberships_fd(s->memberships, i));
     return ok && flush(&out);
 }
 
-// Appends the keys of the rules that the ring takes in for table.
+// Appends the keys of what the ring takes in for table.
 static size_t collect_keys(const struct table_view *table, uint64_t ring_id, struct filter_key *keys)
 {
     size_t n = 0;
 
-    for (uint32_t i = 0; i < table->n_rules; i++) {
-        const struct table_rule *r = &table->rules[i];
-        uint32_t address;
-        if (!(r->flags & TABLE_RULE_ENABLED) || table->interfaces[r->interface].ring_id != ring_id)
-            continue;
-        memcpy(&address, r->destination.bytes, sizeof(address));
-        keys[n++] = (struct filter_key){.address = ntohl(address), .port = r->port};
+    for (uint32_t i = 0; i < table->n_destinations; i++) {
+        const struct table_destination *d = &table->destinations[i];
+        if (table->interfaces[d->interface].ring_id == ring_id)
+            keys[n++] = (struct filter_key){.address = d->address, .port = d->port};
     }
     return n;
 }
@@ -207,7 +248,7 @@ static struct registry_entry *find_ring(const struct sockets *s, uint64_t id)
 
 bool sockets_set_filters(struct sockets *s, const struct table_view *table, const struct table_view *also)
 {
-    size_t most = table->n_rules + (also ? also->n_rules : 0);
+    size_t most = table->n_destinations + (also ? also->n_destinations : 0);
     struct filter_key *keys = calloc(most ? most : 1, sizeof(*keys));
     bool ok = keys != NULL;
 
@@ -220,7 +261,7 @@ bool sockets_set_filters(struct sockets *s, const struct table_view *table, cons
         size_t n = collect_keys(table, id, keys);
         if (also)
             n += collect_keys(also, id, keys + n);
-        ok = filter_build(&program, keys, n);
+        ok = filter_build(&program, keys, n, table->interfaces[i].link == TABLE_LINK_ETHERNET);
         if (ok) {
             ok = ingress_set_filter(ring->fd, &program);
             free(program.filter);

@@ -32,13 +32,16 @@ struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_
                                     const struct sock_fprog *filter, struct ingress_geometry *g, const char **step);
 struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const char **step);
 struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow *flow, const char **step);
+struct registry_entry *sockets_raw(struct sockets *s, const struct egress_flow *flow, const char **step);
+struct registry_entry *sockets_quiet(struct sockets *s, const char *interface, uint32_t ifindex,
+                                     const struct addr *address, uint16_t port, const char **step);
 // source: see memberships_want().
 bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group, const struct addr *source,
                   const char **step);
 
-// The ids of the membership sockets: sockets_holds() of them, from SOCKETS_HOLD_ID on.
-#define SOCKETS_HOLD_ID (UINT64_C(1) << 62)
-size_t sockets_holds(const struct sockets *s);
+// The ids of what the relay only keeps open: membership sockets and quiet ones. Room for `most`; returns how many there
+// are.
+size_t sockets_holds(const struct sockets *s, uint64_t *ids, size_t most);
 
 // Sends the relay every descriptor that this load has opened. False with errno set.
 bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial);

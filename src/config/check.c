@@ -115,6 +115,26 @@ static void check_same_inputs(const struct check *k, const struct endpoint *inpu
     }
 }
 
+// A header of another family cannot hold the sender's address.
+static void check_kept_sources(const struct check *k, const struct config_rule *rule)
+{
+    struct endpoint input = endpoint_of_input(&rule->input, 0);
+    char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX], label[CONFIG_NAME_MAX];
+
+    for (size_t i = 0; endpoint_is_complete(&input) && i < rule->n_outputs; i++) {
+        const struct config_output *out = &rule->outputs[i];
+        struct endpoint output = endpoint_of_output(out, (uint32_t)i);
+        if (!out->keep_source || !endpoint_is_complete(&output) ||
+            endpoint_family(&output) == endpoint_family(&input))
+            continue;
+        config_error(k->problems, out->line, rule_label(k->c, rule, label),
+                     "\"source\" of output %zu is \"preserve\" from IPv%d (%s) to IPv%d (%s), "
+                     "allowed is within one family",
+                     i + 1, endpoint_family(&input), endpoint_format(&input, from), endpoint_family(&output),
+                     endpoint_format(&output, to));
+    }
+}
+
 static void check_outputs_of(const struct check *k, const struct config_rule *rule)
 {
     struct endpoint outputs[CONFIG_OUTPUTS_MAX], input = endpoint_of_input(&rule->input, 0);
@@ -148,6 +168,7 @@ static void check_outputs(const struct check *k)
     for (size_t i = 0; i < k->c->n_rules; i++) {
         const struct config_rule *rule = &k->c->rules[i];
         check_outputs_of(k, rule);
+        check_kept_sources(k, rule);
         total += rule->n_outputs;
         for (size_t o = 0; rule->enabled && o < rule->n_outputs; o++)
             sockets += rule->outputs[o].kind == CONFIG_ADDRESS || rule->outputs[o].mode == CONFIG_MODE_SOCKET;

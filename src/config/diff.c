@@ -127,8 +127,9 @@ static size_t sender_ranges(const struct config_input *in, uint8_t family,
 static bool shuts_out(const struct config_input *from, const struct config_input *to)
 {
     struct range before[CONFIG_SOURCES_MAX], after[CONFIG_SOURCES_MAX];
-    size_t n_before = sender_ranges(from, to->address.family, before), j = 0;
-    size_t n_after = sender_ranges(to, to->address.family, after);
+    struct endpoint input = endpoint_of_input(to, 0);
+    size_t n_before = sender_ranges(from, endpoint_family(&input), before), j = 0;
+    size_t n_after = sender_ranges(to, endpoint_family(&input), after);
 
     for (size_t i = 0; i < n_before; i++) {
         while (j < n_after && compare_addresses(&after[j].last, &before[i].first) < 0)

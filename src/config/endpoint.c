@@ -14,13 +14,18 @@ struct endpoint endpoint_of_input(const struct config_input *in, uint32_t index)
 
 struct endpoint endpoint_of_output(const struct config_output *out, uint32_t index)
 {
-    return (struct endpoint){out->interface, &out->address, out->kind, out->port, 0, index};
+    return (struct endpoint){out->interface, &out->address, out->kind, out->port, out->vlan, index};
 }
 
 bool endpoint_is_complete(const struct endpoint *e)
 {
     return e->interface[0] != '\0' && e->port != 0 &&
            (e->kind == CONFIG_BROADCAST || e->address->family != ADDR_NONE);
+}
+
+uint8_t endpoint_family(const struct endpoint *e)
+{
+    return e->kind == CONFIG_BROADCAST ? ADDR_IPV4 : e->address->family;
 }
 
 int endpoint_compare(const struct endpoint *a, const struct endpoint *b)
@@ -70,11 +75,13 @@ const struct endpoint *endpoint_find(const struct endpoint *list, size_t n, cons
 const char *endpoint_format(const struct endpoint *e, char text[ENDPOINT_TEXT_MAX])
 {
     static const char *const kinds[] = {"group ", "address ", "broadcast"};
-    char address[ADDR_TEXT_MAX] = "";
+    char address[ADDR_TEXT_MAX] = "", vlan[16] = "";
 
     if (e->kind != CONFIG_BROADCAST)
         addr_format(e->address, address);
-    snprintf(text, ENDPOINT_TEXT_MAX, "%s%s, port %u, interface \"%s\"", kinds[e->kind], address, e->port,
-             e->interface);
+    if (e->vlan)
+        snprintf(vlan, sizeof(vlan), ", vlan %u", e->vlan);
+    snprintf(text, ENDPOINT_TEXT_MAX, "%s%s, port %u, interface \"%s\"%s", kinds[e->kind], address, e->port,
+             e->interface, vlan);
     return text;
 }

@@ -24,6 +24,9 @@ struct endpoint endpoint_of_output(const struct config_output *out, uint32_t ind
 // False when a part was refused, and so is not known.
 bool endpoint_is_complete(const struct endpoint *e);
 
+// ADDR_IPV4 or ADDR_IPV6 of a complete one; there are broadcasts in IPv4 only.
+uint8_t endpoint_family(const struct endpoint *e);
+
 // The order of interface, kind, address, port and vlan; 0 when datagrams of one are those of the other.
 int endpoint_compare(const struct endpoint *a, const struct endpoint *b);
 
@@ -35,7 +38,7 @@ const struct endpoint *endpoint_find(const struct endpoint *list, size_t n, cons
 
 #define ENDPOINT_TEXT_MAX 128
 
-// 'group 239.1.1.1, port 5000, interface "ot0"'; returns text.
+// 'group 239.1.1.1, port 5000, interface "ot0"', with ', vlan 200' where there is one; returns text.
 const char *endpoint_format(const struct endpoint *e, char text[ENDPOINT_TEXT_MAX]);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/endpoint.h"
 #include "config/load.h"
 #include "config/schema.h"
 #include "config/value.h"
@@ -46,12 +47,9 @@ static void refuse(struct parser *p, const struct schema_key *key, const config_
     char shown[VALUE_TEXT_MAX], allowed[SCHEMA_ALLOWED_MAX];
 
     value_format(value, shown);
-    if (verdict == VALUE_LATER)
-        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, which is not supported yet", key->name,
-                     shown);
-    else if (verdict == VALUE_LATER_IPV6)
-        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, IPv6 is not supported yet", key->name,
-                     shown);
+    if (value_verdict_text(verdict))
+        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, %s", key->name, shown,
+                     value_verdict_text(verdict));
     else
         config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, allowed is %s", key->name, shown,
                      schema_allowed(key, allowed));
@@ -101,7 +99,9 @@ static void read_prefix(struct parser *p, const struct schema_key *key, const co
     char shown[VALUE_TEXT_MAX];
     const char *why = "not an IPv4 or IPv6 address or prefix";
 
-    if (value.type == VALUE_STRING && addr_prefix_parse(value.text, prefix, &why)) {
+    if (value.type == VALUE_STRING && value_judge_form(value.text) != VALUE_OK) {
+        why = value_verdict_text(value_judge_form(value.text));
+    } else if (value.type == VALUE_STRING && addr_prefix_parse(value.text, prefix, &why)) {
         if (addr_is_unicast(&prefix->addr))
             return;
         why = "allowed is unicast";
@@ -196,42 +196,63 @@ static void check_repeated_sources(struct parser *p, const struct config_input *
                          (size_t)(sorted[i - 1] - in->sources) + 1);
 }
 
+static const char *const as_destination[] = {
+    [CONFIG_GROUP] = "as the group",
+    [CONFIG_ADDRESS] = "as the address",
+    [CONFIG_BROADCAST] = "as every broadcast",
+};
+
 static void finish_input(struct parser *p, const config_setting_t *group, void *target)
 {
     const struct config_input *in = target;
     const config_setting_t *sources = member(group, "sources");
+    struct endpoint input = endpoint_of_input(in, 0);
+    int family = endpoint_family(&input);
     char text[ADDR_TEXT_MAX];
 
     if (!sources)
         return;
     for (size_t i = 0; i < in->n_sources; i++)
-        if (in->sources[i].addr.family != in->address.family)
+        if (in->sources[i].addr.family != family)
             config_error(p->problems, line_of(sources), p->rule,
-                         "\"sources\" element %zu is \"%s\", allowed is IPv%d as the group", i + 1,
-                         addr_prefix_format(&in->sources[i], text), in->address.family);
+                         "\"sources\" element %zu is \"%s\", allowed is IPv%d %s", i + 1,
+                         addr_prefix_format(&in->sources[i], text), family, as_destination[in->kind]);
     check_repeated_sources(p, in, line_of(sources));
 }
 
-#define PORT_UNPRIVILEGED 1024 // below it bind() needs CAP_NET_BIND_SERVICE, which the broker does not have
+static void check_tag(struct parser *p, const struct config_output *out, int line)
+{
+    static const char why[] = "a socket writes no tag, but the VLAN's own interface does";
+
+    if (out->kind == CONFIG_ADDRESS)
+        config_error(p->problems, line, p->rule,
+                     "\"vlan\" is %u for an \"address\", allowed is \"group\" or \"broadcast\": %s", out->vlan,
+                     why);
+    else if (out->mode == CONFIG_MODE_SOCKET)
+        config_error(p->problems, line, p->rule,
+                     "\"vlan\" is %u with the \"mode\" \"socket\", allowed is \"frame\" or \"auto\": %s",
+                     out->vlan, why);
+}
 
 static void finish_output(struct parser *p, const config_setting_t *group, void *target)
 {
     struct config_output *out = target;
-    const config_setting_t *mode = member(group, "mode"), *port = member(group, "source_port");
-    bool derived = out->source_port == 0;
+    struct endpoint output = endpoint_of_output(out, 0);
+    int family = endpoint_family(&output);
+    char text[ADDR_TEXT_MAX];
 
-    if (derived)
+    if (out->source_port == 0)
         out->source_port = out->port;
     if (out->kind == CONFIG_ADDRESS && out->mode == CONFIG_MODE_FRAME)
-        config_error(p->problems, line_of(mode), p->rule,
+        config_error(p->problems, line_of(member(group, "mode")), p->rule,
                      "\"mode\" is \"frame\" for an \"address\", allowed is \"socket\" or \"auto\": "
                      "only the kernel finds neighbours");
-    else if ((out->kind == CONFIG_ADDRESS || out->mode == CONFIG_MODE_SOCKET) &&
-             out->source_port < PORT_UNPRIVILEGED)
-        config_error(p->problems, line_of(port ? port : group), p->rule,
-                     "\"source_port\" is %u%s, allowed for a socket is %d to 65535: "
-                     "the broker has no right to bind lower ones",
-                     out->source_port, derived ? " (the output's port)" : "", PORT_UNPRIVILEGED);
+    if (out->vlan)
+        check_tag(p, out, line_of(member(group, "vlan")));
+    if (out->source.family != ADDR_NONE && out->source.family != family)
+        config_error(p->problems, line_of(member(group, "source")), p->rule,
+                     "\"source\" is \"%s\", allowed is IPv%d %s", addr_format(&out->source, text), family,
+                     as_destination[out->kind]);
 }
 
 // --- sections ----------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ static json_t *value_tree(const struct schema_key *key, const void *target)
     case SCHEMA_NOTE:
     case SCHEMA_PATH:
         return field[0] ? json_string(field) : NULL;
-    case SCHEMA_TTL:
+    case SCHEMA_OR_WORD:
         return *(const bool *)any_aside ? word_tree(key, 0) : number_tree(key, field);
     case SCHEMA_DSCP:
         return *(const int *)any == CONFIG_DSCP_PRESERVE ? word_tree(key, 0) : number_tree(key, field);
@@ -116,13 +116,16 @@ static json_t *value_tree(const struct schema_key *key, const void *target)
         return *(const enum config_destination *)any_aside == CONFIG_GROUP ? address_tree(any) : NULL;
     case SCHEMA_HOST:
         return *(const enum config_destination *)any_aside == CONFIG_ADDRESS ? address_tree(any) : NULL;
+    case SCHEMA_BROADCAST:
+        return *(const enum config_destination *)any_aside == CONFIG_BROADCAST ? json_true() : NULL;
     case SCHEMA_SOURCE:
+        if (*(const bool *)any_aside)
+            return word_tree(key, 1);
         return ((const struct addr *)any)->family == ADDR_NONE ? word_tree(key, 0) : address_tree(any);
     case SCHEMA_PREFIXES:
     case SCHEMA_SECTION:
     case SCHEMA_SECTIONS:
         return aggregate_tree(key, field, aside);
-    case SCHEMA_BROADCAST: // not supported yet
     case SCHEMA_KINDS:
         break;
     }

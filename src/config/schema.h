@@ -21,19 +21,19 @@ enum schema_place {
 // How a value is written in the file and kept in the model.
 enum schema_kind {
     SCHEMA_NUMBER,    // an unsigned integer of the field's size; 0 when it was not given
+    SCHEMA_OR_WORD,   // the same, or one word in its place (aside: bool)
     SCHEMA_BOOL,      // bool
     SCHEMA_CHOICE,    // one of words, kept as its index in an enum or a bool
     SCHEMA_NAME,      // A-Z a-z 0-9 _ . -, at least one character
     SCHEMA_IFNAME,    // the same, but not starting with - or .
     SCHEMA_NOTE,      // text without control characters
     SCHEMA_PATH,      // an absolute path
-    SCHEMA_TTL,       // a number, or "decrement" (aside: bool)
     SCHEMA_DSCP,      // a number, its name, or "preserve"
     SCHEMA_RATE,      // a number, or a string with a suffix k, M or G
     SCHEMA_GROUP,     // a multicast address (aside: enum config_destination)
     SCHEMA_HOST,      // a unicast address (aside: enum config_destination)
-    SCHEMA_BROADCAST, // true (aside: enum config_destination)
-    SCHEMA_SOURCE,    // "interface" or a unicast address
+    SCHEMA_BROADCAST, // true, kept as no address (aside: enum config_destination)
+    SCHEMA_SOURCE,    // a unicast address, "interface", or "preserve" (aside: bool)
     SCHEMA_PREFIXES,  // a list of addresses and prefixes (aside: their number)
     SCHEMA_SECTION,   // a group of keys: { }
     SCHEMA_SECTIONS,  // a list of such groups: ( { }, { } ) (aside: their number)
@@ -53,10 +53,10 @@ struct schema_key {
     enum schema_kind kind;
     int64_t least, most;  // of the number, the text's bytes, or the list's elements
     const char *words;    // "a|b": taken too, or alone (SCHEMA_CHOICE)
-    const char *later;    // a word that is known, but not supported yet
     const char *fallback; // the default as the file would say it; NULL: none, or told in help
     enum schema_need need;
     bool supported;           // false: known, but refused until it works
+    bool ranges_later;        // a range in its place is known, but not supported yet
     enum schema_place inside; // of a section: what it holds
     size_t offset, size;      // the field in the place's struct; size 0: not kept
     size_t aside;             // its companion, see schema_kind

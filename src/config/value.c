@@ -112,13 +112,13 @@ static enum value_verdict store_choice(const struct schema_key *key, const struc
     return VALUE_OK;
 }
 
-static enum value_verdict store_ttl(const struct schema_key *key, const struct value *value, uint8_t *ttl,
-                                    bool *decrement)
+static enum value_verdict store_or_word(const struct schema_key *key, const struct value *value, void *field,
+                                        bool *word)
 {
-    enum value_verdict verdict = is_word(key, value) ? VALUE_OK : store_range(key, value, ttl);
+    enum value_verdict verdict = is_word(key, value) ? VALUE_OK : store_range(key, value, field);
 
     if (verdict == VALUE_OK)
-        *decrement = is_word(key, value);
+        *word = is_word(key, value);
     return verdict;
 }
 
@@ -215,22 +215,65 @@ static enum value_verdict store_text(const struct schema_key *key, const struct 
     return VALUE_OK;
 }
 
+// --- addresses ---------------------------------------------------------------------------------------
+
+// Parses what stands before the first of these characters. False when there is none.
+static bool parse_before(const char *text, const char *ends, struct addr *out)
+{
+    char head[ADDR_TEXT_MAX];
+    size_t length = strcspn(text, ends);
+
+    if (text[length] == '\0' || length >= sizeof(head))
+        return false;
+    memcpy(head, text, length);
+    head[length] = '\0';
+    return addr_parse(head, out);
+}
+
+enum value_verdict value_judge_form(const char *text)
+{
+    static const struct addr_prefix mapped = {
+        .addr = {.family = ADDR_IPV6, .bytes = {[10] = 0xff, [11] = 0xff}}, .bits = 96};
+    struct addr parsed;
+
+    if (parse_before(text, "%", &parsed))
+        return VALUE_SCOPED;
+    // RFC 4291, section 2.5.5.2: never on the wire, but the kernel would send IPv4 for it.
+    if ((addr_parse(text, &parsed) || parse_before(text, "/", &parsed)) &&
+        addr_prefix_contains(&mapped, &parsed))
+        return VALUE_MAPPED;
+    return VALUE_OK;
+}
+
 static enum value_verdict store_address(const struct schema_key *key, const struct value *value,
                                         struct addr *field)
 {
     struct addr parsed = {.family = ADDR_NONE};
 
-    if (is_word(key, value)) {
-        *field = parsed;
-        return VALUE_OK;
-    }
-    if (value->type != VALUE_STRING || !addr_parse(value->text, &parsed) ||
+    if (value->type != VALUE_STRING)
+        return VALUE_NOT_ALLOWED;
+    if (value_judge_form(value->text) != VALUE_OK)
+        return value_judge_form(value->text);
+    if (!addr_parse(value->text, &parsed) ||
         !(key->kind == SCHEMA_GROUP ? addr_is_multicast(&parsed) : addr_is_unicast(&parsed)))
         return VALUE_NOT_ALLOWED;
-    if (parsed.family == ADDR_IPV6)
-        return VALUE_LATER_IPV6;
     *field = parsed;
     return VALUE_OK;
+}
+
+// Its words are "interface" and "preserve".
+static enum value_verdict store_source(const struct schema_key *key, const struct value *value,
+                                       struct addr *field, bool *keep)
+{
+    enum value_verdict verdict = VALUE_OK;
+
+    if (is_word(key, value))
+        *field = (struct addr){.family = ADDR_NONE};
+    else
+        verdict = store_address(key, value, field);
+    if (verdict == VALUE_OK)
+        *keep = is_word(key, value) && schema_word_index(key->words, value->text) == 1;
+    return verdict;
 }
 
 static enum value_verdict store_destination(const struct schema_key *key, const struct value *value,
@@ -243,6 +286,28 @@ static enum value_verdict store_destination(const struct schema_key *key, const 
     return verdict;
 }
 
+static enum value_verdict store_broadcast(const struct value *value, struct addr *field,
+                                          enum config_destination *kind)
+{
+    if (value->type != VALUE_BOOL || !value->number)
+        return VALUE_NOT_ALLOWED;
+    *field = (struct addr){.family = ADDR_NONE};
+    *kind = CONFIG_BROADCAST;
+    return VALUE_OK;
+}
+
+// "239.10.0.0/28" for a group, "5000-5015" for a number.
+static bool is_range(const struct schema_key *key, const char *text)
+{
+    struct addr first;
+    size_t digits = strspn(text, "0123456789");
+
+    if (key->kind == SCHEMA_GROUP)
+        return parse_before(text, "/", &first) && addr_is_multicast(&first);
+    return digits > 0 && text[digits] == '-' && text[digits + 1] != '\0' &&
+           text[digits + 1 + strspn(text + digits + 1, "0123456789")] == '\0';
+}
+
 // --- all of them -------------------------------------------------------------------------------------
 
 enum value_verdict value_store(const struct schema_key *key, const struct value *value, void *target)
@@ -250,8 +315,8 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
     void *field = (char *)target + key->offset;
     void *aside = (char *)target + key->aside;
 
-    if (value->type == VALUE_STRING && schema_word_index(key->later, value->text) >= 0)
-        return VALUE_LATER;
+    if (key->ranges_later && value->type == VALUE_STRING && is_range(key, value->text))
+        return VALUE_RANGE;
     switch (key->kind) {
     case SCHEMA_NUMBER:
         return store_range(key, value, field);
@@ -264,8 +329,8 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
     case SCHEMA_NOTE:
     case SCHEMA_PATH:
         return store_text(key, value, field);
-    case SCHEMA_TTL:
-        return store_ttl(key, value, field, aside);
+    case SCHEMA_OR_WORD:
+        return store_or_word(key, value, field, aside);
     case SCHEMA_DSCP:
         return store_dscp(key, value, field);
     case SCHEMA_RATE:
@@ -273,9 +338,10 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
     case SCHEMA_GROUP:
     case SCHEMA_HOST:
         return store_destination(key, value, field, aside);
+    case SCHEMA_BROADCAST:
+        return store_broadcast(value, field, aside);
     case SCHEMA_SOURCE:
-        return store_address(key, value, field);
-    case SCHEMA_BROADCAST: // not supported yet
+        return store_source(key, value, field, aside);
     case SCHEMA_PREFIXES:
     case SCHEMA_SECTION:
     case SCHEMA_SECTIONS:
@@ -283,6 +349,22 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
         break;
     }
     return VALUE_NOT_ALLOWED;
+}
+
+const char *value_verdict_text(enum value_verdict verdict)
+{
+    switch (verdict) {
+    case VALUE_RANGE:
+        return "ranges are not supported yet";
+    case VALUE_SCOPED:
+        return "allowed is an address without \"%\": the key \"interface\" says where";
+    case VALUE_MAPPED:
+        return "an IPv4 address in the form of IPv6, allowed is IPv4 in its own";
+    case VALUE_OK:
+    case VALUE_NOT_ALLOWED:
+        break;
+    }
+    return NULL;
 }
 
 // --- printed -----------------------------------------------------------------------------------------

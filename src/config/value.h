@@ -21,8 +21,9 @@ struct value {
 enum value_verdict {
     VALUE_OK,
     VALUE_NOT_ALLOWED, // schema_allowed() says what is
-    VALUE_LATER,       // known, but not supported yet
-    VALUE_LATER_IPV6,  // an address that would be right if IPv6 were supported
+    VALUE_RANGE,       // a range in place of one port or group, not supported yet
+    VALUE_SCOPED,      // an IPv6 address with a scope: "fe80::1%eth0"
+    VALUE_MAPPED,      // an IPv4 address in the form of IPv6: "::ffff:192.0.2.1"
 };
 
 // The value of a setting; text points into it.
@@ -36,6 +37,12 @@ struct value value_fallback(const struct schema_key *key);
 enum value_verdict value_store(const struct schema_key *key, const struct value *value, void *target);
 
 #define VALUE_TEXT_MAX 160
+
+// Says what is wrong where it is not for schema_allowed() to say, else NULL.
+const char *value_verdict_text(enum value_verdict verdict);
+
+// Judges an address or prefix by its form alone: VALUE_SCOPED, VALUE_MAPPED or VALUE_OK.
+enum value_verdict value_judge_form(const char *text);
 
 // The value as the file says it, shortened where it is long; returns text.
 const char *value_format(const struct value *value, char text[VALUE_TEXT_MAX]);

@@ -8,6 +8,7 @@
 #include <linux/if_ether.h>
 #include <linux/virtio_net.h>
 #include <netinet/ip.h>
+#include <netinet/ip6.h>
 #include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,8 +24,6 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5 // linux/virtio_net.h, since 6.2
 #endif
 
-enum { IP_AT = sizeof(struct ethhdr), UDP_AT = IP_AT + sizeof(struct iphdr), PAYLOAD_AT = UDP_AT + sizeof(struct udphdr) };
-
 // What one system call sends: the datagrams of some pieces.
 struct shipment {
     struct iovec *iov; // iov[0] is free for headers
@@ -32,6 +31,7 @@ struct shipment {
     uint32_t n_datagrams;
     size_t bytes, segment;
     uint8_t dscp, ttl; // as they leave
+    const struct batch *batch; // whose sender may be kept
 };
 
 void egress_init(struct egress *e, uint64_t id, int fd)
@@ -47,54 +47,180 @@ void egress_configure(struct egress *e, const struct table_egress *t)
     e->gso = e->gso && (t->flags & TABLE_EGRESS_GSO);
 }
 
-// The kernel fragments what a UDP socket sends, but not the frames of packet sockets.
-static bool fits(const struct egress *e, size_t payload)
+static size_t ip_header_size(const struct table_output *o)
 {
-    return payload + sizeof(struct iphdr) + sizeof(struct udphdr) <= e->mtu;
+    return o->to.family == ADDR_IPV4 ? sizeof(struct iphdr) : sizeof(struct ip6_hdr);
 }
 
-// --- frame mode ------------------------------------------------------------------------------------------------------
+// Whether a datagram leaves in one packet. The kernel fragments what a UDP socket sends, but not where the IP header is
+// ours.
+static bool fits(const struct egress *e, const struct table_output *o, size_t payload)
+{
+    return payload + ip_header_size(o) + sizeof(struct udphdr) <= e->mtu;
+}
 
-// The kernel or the device finishes the UDP checksum, and cuts a GSO frame into its datagrams.
+// --- headers that we write ourselves -----------------------------------------------------------------------------------
+
+#define FRAGMENT_HEADER 8 // IPv6 (RFC 8200, section 4.5)
+
+static void write_ipv4(struct egress *e, const struct table_output *o, const struct shipment *s, uint8_t *at,
+                       size_t udp_length)
+{
+    struct iphdr ip;
+
+    memcpy(&ip, at, sizeof(ip));
+    if (o->flags & TABLE_OUTPUT_KEEP_SOURCE)
+        memcpy(&ip.saddr, s->batch->source.bytes, sizeof(ip.saddr));
+    ip.tos = (uint8_t) (s->dscp << 2);
+    ip.ttl = s->ttl;
+    ip.tot_len = htons((uint16_t) (udp_length + sizeof(ip)));
+    ip.id = htons((uint16_t) e->identification);
+    ip.check = 0;
+    ip.check = (uint16_t) ~packet_sum(0, &ip, sizeof(ip));
+    memcpy(at, &ip, sizeof(ip));
+    e->identification += s->n_datagrams;
+}
+
+static void write_ipv6(const struct table_output *o, const struct shipment *s, uint8_t *at, size_t udp_length)
+{
+    struct ip6_hdr ip;
+
+    memcpy(&ip, at, sizeof(ip));
+    if (o->flags & TABLE_OUTPUT_KEEP_SOURCE)
+        memcpy(&ip.ip6_src, s->batch->source.bytes, sizeof(ip.ip6_src));
+    ip.ip6_flow = htonl(UINT32_C(6) << 28 | (uint32_t) s->dscp << 22);
+    ip.ip6_plen = htons((uint16_t) udp_length);
+    ip.ip6_hlim = s->ttl;
+    memcpy(at, &ip, sizeof(ip));
+}
+
+// Fills the output's header in. The UDP checksum is that of the pseudo-header alone, for the kernel or the device to
+// finish; write_checksum() finishes it here.
+static void write_header(struct egress *e, const struct table_output *o, const struct shipment *s, uint8_t *header)
+{
+    size_t udp_length = s->bytes + sizeof(struct udphdr), ip_size = ip_header_size(o);
+    size_t addresses = o->ip_at + (o->to.family == ADDR_IPV4 ? 12u : 8u);
+    uint8_t *udp_at = header + o->ip_at + ip_size;
+    struct udphdr udp;
+
+    memcpy(header, o->header, o->header_length);
+    if (o->to.family == ADDR_IPV4)
+        write_ipv4(e, o, s, header + o->ip_at, udp_length);
+    else
+        write_ipv6(o, s, header + o->ip_at, udp_length);
+    memcpy(&udp, udp_at, sizeof(udp));
+    if (o->flags & TABLE_OUTPUT_KEEP_PORT)
+        udp.source = htons(s->batch->source_port);
+    udp.len = htons((uint16_t) udp_length);
+    uint16_t pseudo[2] = {htons(IPPROTO_UDP), udp.len};
+    udp.check = packet_sum(packet_sum(0, header + addresses, 2 * addr_length(&o->to)), pseudo, sizeof(pseudo));
+    memcpy(udp_at, &udp, sizeof(udp));
+}
+
+// For one datagram, which lies in one piece.
+static void write_checksum(uint8_t *udp_at, const struct iovec *payload)
+{
+    struct udphdr udp;
+
+    // The pseudo-header's sum stands in the field itself and is summed with the rest.
+    uint16_t sum = packet_sum(packet_sum(0, udp_at, sizeof(udp)), payload->iov_base, payload->iov_len);
+    memcpy(&udp, udp_at, sizeof(udp));
+    udp.check = (uint16_t) ~sum;
+    if (udp.check == 0)
+        udp.check = 0xffff; // 0 would say that there is none (RFC 768)
+    memcpy(udp_at, &udp, sizeof(udp));
+}
+
 static ssize_t send_frame(struct egress *e, const struct table_output *o, const struct shipment *s)
 {
     struct virtio_net_hdr v = {
         .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-        .csum_start = UDP_AT,
+        .csum_start = (uint16_t) (o->ip_at + ip_header_size(o)),
         .csum_offset = offsetof(struct udphdr, check),
     };
     uint8_t block[sizeof(v) + TABLE_HEADER_MAX];
-    uint8_t *frame = block + sizeof(v);
-    size_t udp_length = s->bytes + sizeof(struct udphdr);
-    struct iphdr ip;
-    struct udphdr udp;
 
     if (s->n_datagrams > 1) {
         v.gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
         v.gso_size = (uint16_t) s->segment;
-        v.hdr_len = PAYLOAD_AT;
+        v.hdr_len = o->header_length;
     }
     memcpy(block, &v, sizeof(v));
-    memcpy(frame, o->header, PAYLOAD_AT);
-
-    memcpy(&ip, frame + IP_AT, sizeof(ip));
-    ip.tos = (uint8_t) (s->dscp << 2);
-    ip.ttl = s->ttl;
-    ip.tot_len = htons((uint16_t) (udp_length + sizeof(ip)));
-    ip.id = htons(e->identification);
-    ip.check = 0;
-    ip.check = (uint16_t) ~packet_sum(0, &ip, sizeof(ip));
-    memcpy(frame + IP_AT, &ip, sizeof(ip));
-    e->identification = (uint16_t) (e->identification + s->n_datagrams);
-
-    memcpy(&udp, frame + UDP_AT, sizeof(udp));
-    udp.len = htons((uint16_t) udp_length);
-    uint16_t pseudo[2] = {htons(IPPROTO_UDP), udp.len};
-    udp.check = packet_sum(packet_sum(0, &ip.saddr, 8), pseudo, sizeof(pseudo));
-    memcpy(frame + UDP_AT, &udp, sizeof(udp));
-
-    s->iov[0] = (struct iovec){.iov_base = block, .iov_len = sizeof(v) + PAYLOAD_AT};
+    write_header(e, o, s, block + sizeof(v));
+    s->iov[0] = (struct iovec){.iov_base = block, .iov_len = sizeof(v) + o->header_length};
     return writev(e->fd, s->iov, (int) s->n_pieces + 1);
+}
+
+static ssize_t send_raw(struct egress *e, const struct table_output *o, const struct shipment *s)
+{
+    uint8_t header[TABLE_HEADER_MAX];
+
+    write_header(e, o, s, header);
+    write_checksum(header + ip_header_size(o), &s->iov[1]);
+    s->iov[0] = (struct iovec){.iov_base = header, .iov_len = o->header_length};
+    return writev(e->fd, s->iov, 2);
+}
+
+// Makes the IP header at `at` that of the fragment of `length` bytes at `offset`, and returns its size.
+static size_t write_fragment(const struct table_output *o, uint8_t *at, uint32_t id, size_t offset, size_t length,
+                             bool more)
+{
+    if (o->to.family == ADDR_IPV4) {
+        struct iphdr ip;
+        memcpy(&ip, at, sizeof(ip));
+        ip.tot_len = htons((uint16_t) (sizeof(ip) + length));
+        ip.frag_off = htons((uint16_t) (offset / 8 | (more ? IP_MF : 0u)));
+        ip.check = 0;
+        ip.check = (uint16_t) ~packet_sum(0, &ip, sizeof(ip));
+        memcpy(at, &ip, sizeof(ip));
+        return sizeof(ip);
+    }
+    struct ip6_hdr ip;
+    struct ip6_frag fragment = {.ip6f_nxt = IPPROTO_UDP,
+                                .ip6f_offlg = htons((uint16_t) (offset | (more ? 1u : 0u))),
+                                .ip6f_ident = htonl(id)};
+    memcpy(&ip, at, sizeof(ip));
+    ip.ip6_nxt = IPPROTO_FRAGMENT;
+    ip.ip6_plen = htons((uint16_t) (sizeof(fragment) + length));
+    memcpy(at, &ip, sizeof(ip));
+    memcpy(at + sizeof(ip), &fragment, sizeof(fragment));
+    return sizeof(ip) + sizeof(fragment);
+}
+
+// Sends one datagram that is larger than the link as fragments: the kernel does not do it where the IP header is ours.
+static ssize_t send_fragments(struct egress *e, const struct table_output *o, const struct shipment *s)
+{
+    struct virtio_net_hdr v = {.flags = 0};
+    size_t lead = e->kind == TABLE_EGRESS_FRAME ? sizeof(v) : 0;
+    size_t ip_size = ip_header_size(o) + (o->to.family == ADDR_IPV6 ? FRAGMENT_HEADER : 0);
+    size_t total = s->bytes + sizeof(struct udphdr), most = e->mtu > ip_size ? (e->mtu - ip_size) & ~(size_t) 7 : 0;
+    uint8_t header[TABLE_HEADER_MAX], block[sizeof(v) + TABLE_HEADER_MAX + FRAGMENT_HEADER + sizeof(struct udphdr)];
+    uint32_t id = e->identification;
+    const uint8_t *payload = s->iov[1].iov_base;
+
+    if (most < 8 * sizeof(struct udphdr)) {
+        errno = EMSGSIZE;
+        return -1;
+    }
+    write_header(e, o, s, header);
+    write_checksum(header + o->ip_at + ip_header_size(o), &s->iov[1]);
+    e->identification = id + 1;
+    memcpy(block, &v, sizeof(v));
+    for (size_t offset = 0; offset < total;) {
+        size_t length = total - offset < most ? total - offset : most;
+        size_t udp = offset == 0 ? sizeof(struct udphdr) : 0;
+        memcpy(block + lead, header, o->ip_at + ip_header_size(o));
+        size_t used = lead + o->ip_at;
+        used += write_fragment(o, block + used, id, offset, length, offset + length < total);
+        memcpy(block + used, header + o->ip_at + ip_header_size(o), udp);
+        struct iovec iov[2] = {{.iov_base = block, .iov_len = used + udp},
+                               {.iov_base = (void *) payload, .iov_len = length - udp}};
+        if (writev(e->fd, iov, 2) < 0)
+            return -1;
+        payload += length - udp;
+        offset += length;
+    }
+    return (ssize_t) total;
 }
 
 // --- socket mode -----------------------------------------------------------------------------------------------------
@@ -109,33 +235,59 @@ static bool set_if_changed(int fd, int *present, int value, int level, int name)
     return true;
 }
 
-static ssize_t send_socket(struct egress *e, const struct table_output *o, const struct shipment *s)
+// What the kernel calls these settings in each family.
+struct names {
+    int level, dscp, unicast_ttl, multicast_ttl;
+};
+static const struct names names_ipv4 = {IPPROTO_IP, IP_TOS, IP_TTL, IP_MULTICAST_TTL};
+static const struct names names_ipv6 = {IPPROTO_IPV6, IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_MULTICAST_HOPS};
+
+static bool apply_settings(struct egress *e, const struct table_output *o, const struct shipment *s)
 {
-    int ttl_name = addr_is_multicast(&o->to) ? IP_MULTICAST_TTL : IP_TTL;
+    const struct names *n = o->to.family == ADDR_IPV4 ? &names_ipv4 : &names_ipv6;
     // A send of no more than a segment leaves as it is, so that the size need not be unset for a single datagram;
     // but no segment may be larger than the link.
-    int segment = e->gso && fits(e, s->segment) ? (int) s->segment : 0;
+    int segment = e->gso && fits(e, o, s->segment) ? (int) s->segment : 0;
 
-    if (!set_if_changed(e->fd, &e->dscp, s->dscp << 2, IPPROTO_IP, IP_TOS) ||
-        !set_if_changed(e->fd, &e->ttl, s->ttl, IPPROTO_IP, ttl_name) ||
-        (e->gso && !set_if_changed(e->fd, &e->segment, segment, IPPROTO_UDP, UDP_SEGMENT)))
+    return set_if_changed(e->fd, &e->dscp, s->dscp << 2, n->level, n->dscp) &&
+           set_if_changed(e->fd, &e->ttl, s->ttl, n->level,
+                          addr_is_multicast(&o->to) ? n->multicast_ttl : n->unicast_ttl) &&
+           (!e->gso || set_if_changed(e->fd, &e->segment, segment, IPPROTO_UDP, UDP_SEGMENT));
+}
+
+static ssize_t send_socket(struct egress *e, const struct table_output *o, const struct shipment *s)
+{
+    if (!apply_settings(e, o, s))
         return -1;
-    for (int tries = 0;; tries++) {
-        // writev() of nothing never reaches the socket; write() of nothing sends an empty datagram.
-        ssize_t n = s->bytes == 0 ? write(e->fd, "", 0) : writev(e->fd, s->iov + 1, (int) s->n_pieces);
-        // An ICMP error of an earlier datagram is told once, in place of sending this one; these are none.
-        if (n >= 0 || tries == 1 || errno == EAGAIN || errno == ENOBUFS || errno == EINVAL || errno == EIO)
-            return n;
-    }
+    // writev() of nothing never reaches the socket; write() of nothing sends an empty datagram.
+    return s->bytes == 0 ? write(e->fd, "", 0) : writev(e->fd, s->iov + 1, (int) s->n_pieces);
 }
 
 // --- both ------------------------------------------------------------------------------------------------------------
 
+static ssize_t send_once(struct egress *e, const struct table_output *o, const struct shipment *s)
+{
+    if (e->kind != TABLE_EGRESS_SOCKET && !fits(e, o, s->bytes) && s->n_datagrams == 1)
+        return send_fragments(e, o, s);
+    switch (e->kind) {
+    case TABLE_EGRESS_FRAME:
+        return send_frame(e, o, s);
+    case TABLE_EGRESS_RAW:
+        return send_raw(e, o, s);
+    case TABLE_EGRESS_SOCKET:
+        break;
+    }
+    return send_socket(e, o, s);
+}
+
 static bool ship(struct egress *e, const struct table_output *o, const struct shipment *s,
                  struct stats_output_counters *counters)
 {
-    ssize_t n = e->kind == TABLE_EGRESS_FRAME ? send_frame(e, o, s) : send_socket(e, o, s);
+    ssize_t n = send_once(e, o, s);
 
+    // An ICMP error of an earlier datagram is told once, in place of sending this one; these are none.
+    if (n < 0 && e->kind != TABLE_EGRESS_FRAME && errno != EAGAIN && errno != ENOBUFS && errno != EINVAL && errno != EIO)
+        n = send_once(e, o, s);
     if (n >= 0) {
         counters->packets += s->n_datagrams;
         counters->bytes += s->bytes;
@@ -173,9 +325,7 @@ static bool send_one_by_one(struct egress *e, const struct table_output *o, cons
             size_t rest = b->pieces[i].iov_len - at;
             s->bytes = rest < b->segment ? rest : b->segment;
             iov[1] = (struct iovec){.iov_base = (uint8_t *) b->pieces[i].iov_base + at, .iov_len = s->bytes};
-            if (e->kind == TABLE_EGRESS_FRAME && !fits(e, s->bytes))
-                counters->too_big++;
-            else if (ship(e, o, s, counters))
+            if (ship(e, o, s, counters))
                 any = true;
             else
                 count_failure(o, counters, 1);
@@ -206,10 +356,11 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
         .segment = b->segment,
         .dscp = o->dscp == TABLE_DSCP_PRESERVE ? b->dscp : o->dscp,
         .ttl = o->ttl == 0 ? (uint8_t) (b->ttl - 1) : o->ttl,
+        .batch = b,
     };
 
     // Where the largest does not fit, the last one of the batch still may.
-    if ((b->n_datagrams > 1 && !e->gso) || !fits(e, b->segment)) {
+    if ((b->n_datagrams > 1 && !e->gso) || !fits(e, o, b->segment)) {
         send_one_by_one(e, o, b, &s, counters);
         return;
     }

@@ -24,6 +24,8 @@ struct batch {
     size_t segment; // payload bytes of each datagram but the last
     size_t bytes;   // of payload in all
     uint8_t dscp, ttl; // as received
+    struct addr source; // of all, where an output of the rule keeps it
+    uint16_t source_port; // host order
     // pieces[0] is egress.c's own, for the headers.
     struct iovec pieces[1 + BATCH_DATAGRAMS];
 };
@@ -35,7 +37,7 @@ struct egress {
     bool gso;
     enum table_egress_kind kind;
     uint32_t mtu; // bytes, of the IP packet
-    uint16_t identification; // of the next IPv4 packet in frame mode
+    uint32_t identification; // of the next IPv4 packet or IPv6 fragment that we write ourselves
     int dscp, ttl, segment; // socket mode: as set now; -1: not yet
 };
 

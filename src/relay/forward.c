@@ -116,7 +116,9 @@ static bool joins(const struct table_rule *r, const struct batch *b, const struc
 {
     return b->n_datagrams < BATCH_DATAGRAMS && size > 0 && size <= b->segment && b->dscp == p->dscp &&
            b->bytes == b->n_datagrams * b->segment && b->bytes + size <= BATCH_BYTES &&
-           (!(r->flags & TABLE_RULE_TTL_ANY) || b->ttl == p->ttl);
+           (!(r->flags & TABLE_RULE_TTL_ANY) || b->ttl == p->ttl) &&
+           (!(r->flags & TABLE_RULE_KEEPS) ||
+            (b->source_port == p->source_port && addr_equal(&b->source, &p->source)));
 }
 
 // Batches n datagrams that lie side by side: all of `segment` bytes but the last, which has what is left of `bytes`.
@@ -133,6 +135,8 @@ static void batch_run(struct forward *f, const struct table_rule *r, const struc
             b->segment = size;
             b->dscp = p->dscp;
             b->ttl = p->ttl;
+            b->source = p->source;
+            b->source_port = p->source_port;
         }
         // As many as fit, as one piece; a shorter one closes the batch (joins() refuses the next).
         size_t take = size;

@@ -44,6 +44,7 @@ bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_in
         .n_slots = t->n_slots,
         .block_size = t->block_size,
         .slots_per_block = t->block_size / t->slot_size,
+        .ethernet = t->link == TABLE_LINK_ETHERNET,
     };
     in->ring_size = (size_t) (t->n_slots / in->slots_per_block) * t->block_size;
     void *ring = mmap(NULL, in->ring_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -108,9 +109,10 @@ static bool take_frame(struct ingress *in, struct forward *f, struct ingress_spi
     return true;
 }
 
-static struct packet_meta meta_of(const struct tpacket2_hdr *slot, const struct virtio_net_hdr *v)
+static struct packet_meta meta_of(const struct ingress *in, const struct tpacket2_hdr *slot,
+                                  const struct virtio_net_hdr *v)
 {
-    struct packet_meta m = {.vlan = 0};
+    struct packet_meta m = {.ethernet = in->ethernet};
 
     if (slot->tp_status & TP_STATUS_VLAN_VALID)
         m.vlan = slot->tp_vlan_tci & 0xfff; // IEEE 802.1Q: 0 is a priority tag, no VLAN
@@ -135,7 +137,7 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
         c->truncated++;
         return;
     }
-    struct packet_meta meta = meta_of(slot, &frame.v);
+    struct packet_meta meta = meta_of(in, slot, &frame.v);
     enum packet_verdict verdict = packet_parse(&p, frame.bytes, frame.length, &meta);
     uint32_t n = verdict == PACKET_OK ? p.datagrams : 1;
 

@@ -7,6 +7,7 @@
 #include <linux/if_ether.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
+#include <netinet/ip6.h>
 #include <netinet/udp.h>
 #include <string.h>
 
@@ -36,11 +37,11 @@ uint16_t packet_sum(uint16_t sum, const void *bytes, size_t length)
     return (uint16_t) s;
 }
 
-static void set_ipv4(struct addr *a, uint32_t address)
+static void set_address(struct addr *a, uint8_t family, const void *bytes)
 {
     memset(a, 0, sizeof(*a));
-    a->family = ADDR_IPV4;
-    memcpy(a->bytes, &address, sizeof(address));
+    a->family = family;
+    memcpy(a->bytes, bytes, family == ADDR_IPV4 ? 4 : 16);
 }
 
 static enum packet_verdict parse_udp(struct packet *out, const uint8_t *bytes, size_t room,
@@ -68,39 +69,121 @@ static enum packet_verdict parse_udp(struct packet *out, const uint8_t *bytes, s
     return PACKET_OK;
 }
 
-enum packet_verdict packet_parse(struct packet *out, const uint8_t *frame, size_t length,
-                                 const struct packet_meta *meta)
+static enum packet_verdict parse_ipv4(struct packet *out, const uint8_t *bytes, size_t room,
+                                      const struct packet_meta *meta)
 {
-    struct ethhdr eth;
     struct iphdr ip;
 
-    if (length < sizeof(eth))
+    if (room < sizeof(ip))
         return PACKET_MALFORMED;
-    memcpy(&eth, frame, sizeof(eth));
-    if (ntohs(eth.h_proto) != ETH_P_IP)
-        return PACKET_FOREIGN;
-    frame += sizeof(eth);
-    length -= sizeof(eth);
-
-    if (length < sizeof(ip))
-        return PACKET_MALFORMED;
-    memcpy(&ip, frame, sizeof(ip));
+    memcpy(&ip, bytes, sizeof(ip));
     size_t header = ip.ihl * 4u, total = ntohs(ip.tot_len);
-    if (ip.version != 4 || header < sizeof(ip) || total < header || total > length)
+    if (ip.version != 4 || header < sizeof(ip) || total < header || total > room)
         return PACKET_MALFORMED;
-    if (packet_sum(0, frame, header) != 0xffff)
+    if (packet_sum(0, bytes, header) != 0xffff)
         return PACKET_MALFORMED;
 
-    set_ipv4(&out->source, ip.saddr);
-    set_ipv4(&out->destination, ip.daddr);
-    out->vlan = meta->vlan;
+    set_address(&out->source, ADDR_IPV4, &ip.saddr);
+    set_address(&out->destination, ADDR_IPV4, &ip.daddr);
     out->ttl = ip.ttl;
     out->dscp = ip.tos >> 2;
     if (ntohs(ip.frag_off) & (IP_MF | IP_OFFMASK))
         return PACKET_FRAGMENT;
     if (ip.protocol != IPPROTO_UDP)
         return PACKET_FOREIGN;
-    return parse_udp(out, frame + header, total - header, meta);
+    return parse_udp(out, bytes + header, total - header, meta);
+}
+
+#define EXTENSIONS_MAX 8 // headers walked before a packet is given up; RFC 8200 wants each at most once
+
+// Walks the extension headers (RFC 8200, section 4) from *next at *bytes to the UDP header.
+static enum packet_verdict skip_extensions(uint8_t *next, const uint8_t **bytes, size_t *room)
+{
+    for (int i = 0; i < EXTENSIONS_MAX; i++) {
+        size_t length;
+        switch (*next) {
+        case IPPROTO_UDP:
+            return PACKET_OK;
+        case IPPROTO_HOPOPTS:
+        case IPPROTO_ROUTING:
+        case IPPROTO_DSTOPTS:
+            if (*room < 8)
+                return PACKET_MALFORMED;
+            length = ((*bytes)[1] + 1u) * 8;
+            // A routing header with segments left is on its way to somebody else (RFC 8200, section 4.4).
+            if (*next == IPPROTO_ROUTING && (*bytes)[3] != 0)
+                return PACKET_FOREIGN;
+            break;
+        case IPPROTO_FRAGMENT:
+            length = 8;
+            if (*room < length)
+                return PACKET_MALFORMED;
+            // Neither an offset nor more to come: an atomic fragment is whole (RFC 6946).
+            if ((*bytes)[2] != 0 || ((*bytes)[3] & 0xf9) != 0)
+                return PACKET_FRAGMENT;
+            break;
+        default:
+            return PACKET_FOREIGN;
+        }
+        if (length > *room)
+            return PACKET_MALFORMED;
+        *next = (*bytes)[0];
+        *bytes += length;
+        *room -= length;
+    }
+    return PACKET_MALFORMED;
+}
+
+static enum packet_verdict parse_ipv6(struct packet *out, const uint8_t *bytes, size_t room,
+                                      const struct packet_meta *meta)
+{
+    struct ip6_hdr ip;
+
+    if (room < sizeof(ip))
+        return PACKET_MALFORMED;
+    memcpy(&ip, bytes, sizeof(ip));
+    size_t total = ntohs(ip.ip6_plen);
+    uint32_t flow = ntohl(ip.ip6_flow);
+    if (flow >> 28 != 6 || total > room - sizeof(ip))
+        return PACKET_MALFORMED;
+
+    set_address(&out->source, ADDR_IPV6, &ip.ip6_src);
+    set_address(&out->destination, ADDR_IPV6, &ip.ip6_dst);
+    out->ttl = ip.ip6_hlim;
+    out->dscp = (uint8_t) (flow >> 22 & 0x3f);
+    uint8_t next = ip.ip6_nxt;
+    bytes += sizeof(ip);
+    enum packet_verdict verdict = skip_extensions(&next, &bytes, &total);
+    return verdict == PACKET_OK ? parse_udp(out, bytes, total, meta) : verdict;
+}
+
+enum packet_verdict packet_parse(struct packet *out, const uint8_t *frame, size_t length,
+                                 const struct packet_meta *meta)
+{
+    struct ethhdr eth;
+    uint16_t type;
+
+    out->vlan = meta->vlan;
+    if (meta->ethernet) {
+        if (length < sizeof(eth))
+            return PACKET_MALFORMED;
+        memcpy(&eth, frame, sizeof(eth));
+        type = ntohs(eth.h_proto);
+        frame += sizeof(eth);
+        length -= sizeof(eth);
+    } else {
+        if (length == 0)
+            return PACKET_MALFORMED;
+        type = frame[0] >> 4 == 6 ? ETH_P_IPV6 : ETH_P_IP;
+    }
+    switch (type) {
+    case ETH_P_IP:
+        return parse_ipv4(out, frame, length, meta);
+    case ETH_P_IPV6:
+        return parse_ipv6(out, frame, length, meta);
+    default:
+        return PACKET_FOREIGN;
+    }
 }
 
 bool packet_checksum_ok(const struct packet *p, const struct packet_meta *meta)
@@ -109,13 +192,15 @@ bool packet_checksum_ok(const struct packet *p, const struct packet_meta *meta)
     uint16_t check;
 
     memcpy(&check, udp + offsetof(struct udphdr, check), sizeof(check));
-    if (meta->checksum_vouched || p->datagrams > 1 || check == 0)
+    if (meta->checksum_vouched || p->datagrams > 1)
         return true;
+    if (check == 0)
+        return p->source.family == ADDR_IPV4;
 
     size_t length = p->length + sizeof(struct udphdr);
     uint16_t pseudo[2] = {htons(IPPROTO_UDP), htons((uint16_t) length)};
-    uint16_t sum = packet_sum(0, p->source.bytes, 4);
-    sum = packet_sum(sum, p->destination.bytes, 4);
+    uint16_t sum = packet_sum(0, p->source.bytes, addr_length(&p->source));
+    sum = packet_sum(sum, p->destination.bytes, addr_length(&p->destination));
     sum = packet_sum(sum, pseudo, sizeof(pseudo));
     return packet_sum(sum, udp, length) == 0xffff;
 }

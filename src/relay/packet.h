@@ -12,12 +12,13 @@
 enum packet_verdict {
     PACKET_OK,
     PACKET_MALFORMED, // lengths or versions that cannot be, or a wrong IPv4 header checksum
-    PACKET_FRAGMENT,  // part of a larger IPv4 datagram
-    PACKET_FOREIGN,   // not UDP over IPv4
+    PACKET_FRAGMENT,  // part of a larger datagram
+    PACKET_FOREIGN,   // not UDP over IPv4 or IPv6
 };
 
 // What the kernel says about the frame besides its bytes (packet_mmap, virtio_net_hdr).
 struct packet_meta {
+    bool ethernet;        // the frame begins with an Ethernet header; else with the IP header
     uint16_t vlan;        // from the stripped tag; 0: none, or a priority tag
     uint16_t segment;     // payload bytes of each datagram of a super-frame (GSO, GRO); 0: one datagram
     bool checksum_vouched; // hardware or the kernel has verified the UDP checksum, or the sender on this host has
@@ -28,7 +29,7 @@ struct packet {
     struct addr source, destination;
     uint16_t source_port, port; // host order
     uint16_t vlan;
-    uint8_t ttl;
+    uint8_t ttl; // or hop limit
     uint8_t dscp;
     const uint8_t *payload;
     size_t length;     // bytes of payload, of all datagrams together
@@ -36,12 +37,12 @@ struct packet {
     uint32_t datagrams; // at least 1
 };
 
-// Parses the length bytes of an Ethernet frame. out points into the frame. Everything but the UDP checksum is
+// Parses the length bytes of a frame. out points into the frame. Everything but the UDP checksum is
 // verified; padding behind the datagram is left out.
 enum packet_verdict packet_parse(struct packet *out, const uint8_t *frame, size_t length,
                                  const struct packet_meta *meta);
 
-// Verifies the UDP checksum (RFC 768; 0 means that the sender made none) of a parsed packet. A super-frame has
+// Verifies the UDP checksum of a parsed packet (RFC 768: 0 means that the sender made none; RFC 8200: IPv6 wants one). A super-frame has
 // been verified by whoever merged it.
 bool packet_checksum_ok(const struct packet *p, const struct packet_meta *meta);
 

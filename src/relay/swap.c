@@ -47,17 +47,30 @@ static int by_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-// The ids of all egress sockets of a table, sorted, so that closing what is not among them stays fast for thousands.
+// A set of ids, sorted, so that closing what is not among them stays fast for thousands. NULL without memory.
+static uint64_t *sort_ids(uint64_t *ids, size_t n)
+{
+    if (ids)
+        qsort(ids, n, sizeof(*ids), by_id);
+    return ids;
+}
+
 static uint64_t *egress_ids(const struct swap_table *t, size_t *n)
 {
     *n = t ? t->view.n_egress : 0;
     uint64_t *ids = calloc(*n + 1, sizeof(*ids));
-    if (!ids)
-        return NULL;
-    for (size_t i = 0; i < *n; i++)
+    for (size_t i = 0; ids && i < *n; i++)
         ids[i] = t->view.egress[i].id;
-    qsort(ids, *n, sizeof(*ids), by_id);
-    return ids;
+    return sort_ids(ids, *n);
+}
+
+static uint64_t *hold_ids(const struct swap_table *t, size_t *n)
+{
+    *n = t ? t->view.n_holds : 0;
+    uint64_t *ids = calloc(*n + 1, sizeof(*ids));
+    if (ids && *n > 0)
+        memcpy(ids, t->view.holds, *n * sizeof(*ids));
+    return sort_ids(ids, *n);
 }
 
 static struct ingress *find_ring(const struct swap *s, uint64_t id)
@@ -320,6 +333,23 @@ static void close_ring(struct swap *s, size_t i, ring_callback *on_ring, void *c
     s->rings[i] = s->rings[--s->n_rings];
 }
 
+// What is only kept open: memberships, and bound ports that keep the kernel quiet.
+static void close_holds(struct swap *s)
+{
+    size_t n_ids, kept = 0;
+    uint64_t *ids = hold_ids(s->now, &n_ids);
+
+    for (size_t i = 0; ids && i < s->n_holds; i++) {
+        if (bsearch(&s->holds[i].id, ids, n_ids, sizeof(*ids), by_id))
+            s->holds[kept++] = s->holds[i];
+        else
+            close(s->holds[i].fd);
+    }
+    if (ids)
+        s->n_holds = kept;
+    free(ids);
+}
+
 // Closes every ring and socket that the present table does not name.
 static void close_unnamed(struct swap *s, ring_callback *on_ring, void *context)
 {
@@ -342,6 +372,7 @@ static void close_unnamed(struct swap *s, ring_callback *on_ring, void *context)
     if (ids)
         s->n_egress = kept;
     free(ids);
+    close_holds(s);
 }
 
 static void close_offer(struct swap *s)
@@ -421,8 +452,6 @@ void swap_close(struct swap *s, ring_callback *on_ring, void *context)
     free_table(s->now);
     s->now = NULL;
     close_unnamed(s, on_ring, context);
-    for (size_t i = 0; i < s->n_holds; i++)
-        close(s->holds[i].fd);
     free(s->holds);
     free(s->rings);
     free(s->egress);

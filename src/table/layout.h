@@ -13,7 +13,7 @@
 #include "common/addr.h"
 
 #define TABLE_MAGIC   UINT64_C(0x313042415452434d) // "MCRTAB01" as little-endian bytes
-#define TABLE_VERSION 1
+#define TABLE_VERSION 2
 
 #define TABLE_NAME_MAX 64
 #define TABLE_NOTE_MAX 256
@@ -24,7 +24,8 @@
 #define TABLE_RULES_MAX      10000
 #define TABLE_OUTPUTS_MAX    65536
 #define TABLE_SOURCES_MAX    (256u * TABLE_RULES_MAX)
-#define TABLE_HOLDS_MAX      16384
+#define TABLE_HOLDS_MAX      32768
+#define TABLE_DESTINATIONS_MAX (2 * TABLE_RULES_MAX) // a broadcast input has two
 #define TABLE_BYTES_MAX      (256u << 20)
 
 // Offset and count of one array.
@@ -46,6 +47,7 @@ struct table_header {
     struct table_array egress;     // struct table_egress
     struct table_array sources;    // struct addr_prefix
     struct table_array holds;      // uint64_t: ids of descriptors that the relay only keeps open (memberships)
+    struct table_array destinations; // struct table_destination
     struct table_array slots;      // struct table_slot: the hash index; a power of two, never full
     uint32_t longest_probe;        // no look-up inspects more slots than this
     uint32_t flags;                // enum table_flags
@@ -55,6 +57,11 @@ enum table_flags {
     TABLE_RELOAD_ON_CHANGE = 1u << 0, // a changed file is taken over without a signal
 };
 
+enum table_link {
+    TABLE_LINK_ETHERNET, // frames begin with an Ethernet header
+    TABLE_LINK_NONE,     // they begin with the IP header (tun, WireGuard, ppp)
+};
+
 enum table_interface_state { TABLE_INTERFACE_UP, TABLE_INTERFACE_DOWN, TABLE_INTERFACE_MISSING };
 
 // TPACKET_V2 geometry (packet_mmap); ring_id is 0 where the interface is no input or is missing.
@@ -62,6 +69,8 @@ struct table_interface {
     char name[IFNAMSIZ];
     uint32_t ifindex;
     uint32_t state; // enum table_interface_state when the table was compiled
+    uint32_t link;  // enum table_link
+    uint32_t reserved;
     uint64_t ring_id;
     uint32_t slot_size; // bytes
     uint32_t n_slots;
@@ -73,15 +82,25 @@ enum table_rule_flags {
     TABLE_RULE_WAITING = 1u << 1, // an interface that it uses is missing
     TABLE_RULE_TTL_ANY = 1u << 2, // some output decrements the ttl
     TABLE_RULE_TTL_ALL = 1u << 3, // every output does
+    TABLE_RULE_KEEPS = 1u << 4,   // some output keeps the sender's address or port
+};
+
+// What datagrams of a rule are sent to. Network order, but for port.
+struct table_destination {
+    struct addr address;
+    uint8_t reserved;
+    uint16_t port; // host order
+    uint16_t vlan; // 0: untagged
+    uint16_t reserved2;
+    uint32_t interface;
+    uint32_t rule;
 };
 
 struct table_rule {
     char name[TABLE_NAME_MAX];
     char note[TABLE_NOTE_MAX];
-    struct addr destination;
-    uint16_t port; // host order
-    uint16_t vlan; // 0: untagged
     uint32_t interface;
+    uint32_t first_destination, n_destinations;
     uint32_t flags;
     uint32_t max_payload; // bytes
     uint32_t first_output, n_outputs;
@@ -93,15 +112,22 @@ struct table_rule {
 };
 
 #define TABLE_DSCP_PRESERVE 0xff
-#define TABLE_HEADER_MAX    64 // Ethernet 14 + IPv6 40 + UDP 8, rounded up
+#define TABLE_HEADER_MAX    80 // Ethernet 14 + tag 4 + IPv6 40 + UDP 8, rounded up
 
-// How one output's datagrams are addressed. header is the ready Ethernet, IP and UDP header of a frame (empty in
-// socket mode); lengths, checksums, identification, ttl and dscp are filled in for each send.
+enum table_output_flags {
+    TABLE_OUTPUT_KEEP_SOURCE = 1u << 0, // the sender's address, in place of the header's
+    TABLE_OUTPUT_KEEP_PORT = 1u << 1,
+};
+
+// How one output's datagrams are addressed. header is the ready link, IP and UDP header (nothing for a socket, no link
+// header for a raw one); lengths, checksums, identification, ttl, dscp and what is kept are filled in for each send.
 struct table_output {
     struct addr to;
-    uint16_t port; // host order
     uint8_t ttl;   // 0: the datagram's own less one
     uint8_t dscp;  // 0..63 or TABLE_DSCP_PRESERVE
+    uint8_t ip_at; // offset of the IP header in header
+    uint16_t port; // host order
+    uint16_t flags; // enum table_output_flags
     uint32_t interface;
     uint32_t egress; // TABLE_NONE while the interface is missing
     uint32_t carried_from; // index of the same output in the table before, or TABLE_NONE
@@ -112,6 +138,7 @@ struct table_output {
 enum table_egress_kind {
     TABLE_EGRESS_FRAME,  // AF_PACKET with a virtio_net_hdr before each frame
     TABLE_EGRESS_SOCKET, // a connected UDP socket
+    TABLE_EGRESS_RAW,    // a connected raw socket: the IP header is ours, neighbour and route the kernel's
 };
 
 enum table_egress_flags {
@@ -125,10 +152,10 @@ struct table_egress {
     uint32_t mtu; // bytes, of the IP packet
 };
 
-// rule is TABLE_NONE in an empty slot.
+// destination is TABLE_NONE in an empty slot.
 struct table_slot {
     uint32_t hash;
-    uint32_t rule;
+    uint32_t destination;
 };
 
 #endif

@@ -26,10 +26,10 @@ uint32_t table_hash(const struct table_key *key)
     return (uint32_t) (h >> 32);
 }
 
-static bool key_matches(const struct table_rule *r, const struct table_key *key)
+static bool key_matches(const struct table_destination *d, const struct table_key *key)
 {
-    return r->port == key->port && r->vlan == key->vlan && r->interface == key->interface &&
-           addr_equal(&r->destination, &key->destination);
+    return d->port == key->port && d->vlan == key->vlan && d->interface == key->interface &&
+           addr_equal(&d->address, &key->destination);
 }
 
 const struct table_rule *table_lookup(const struct table_view *view, const struct table_key *key)
@@ -39,10 +39,11 @@ const struct table_rule *table_lookup(const struct table_view *view, const struc
 
     for (uint32_t i = 0; i < view->header->longest_probe; i++) {
         const struct table_slot *slot = &view->slots[(hash + i) & mask];
-        if (slot->rule == TABLE_NONE)
+        if (slot->destination == TABLE_NONE)
             return NULL;
-        if (slot->hash == hash && key_matches(&view->rules[slot->rule], key))
-            return &view->rules[slot->rule];
+        const struct table_destination *d = &view->destinations[slot->destination];
+        if (slot->hash == hash && key_matches(d, key))
+            return &view->rules[d->rule];
     }
     return NULL;
 }
@@ -71,7 +72,7 @@ static bool addr_valid(const struct addr *a)
 
 static bool interface_valid(const struct table_interface *i)
 {
-    if (!text_ends(i->name, sizeof(i->name)) || i->state > TABLE_INTERFACE_MISSING)
+    if (!text_ends(i->name, sizeof(i->name)) || i->state > TABLE_INTERFACE_MISSING || i->link > TABLE_LINK_NONE)
         return false;
     if (i->ring_id == 0)
         return true;
@@ -84,9 +85,32 @@ static bool interface_valid(const struct table_interface *i)
 static bool rule_valid(const struct table_view *v, const struct table_rule *r)
 {
     return text_ends(r->name, sizeof(r->name)) && text_ends(r->note, sizeof(r->note)) &&
-           addr_valid(&r->destination) && r->port != 0 && r->interface < v->n_interfaces &&
+           r->interface < v->n_interfaces &&
+           range_fits(r->first_destination, r->n_destinations, v->n_destinations) &&
            range_fits(r->first_output, r->n_outputs, v->n_outputs) &&
            range_fits(r->first_source, r->n_sources, v->n_sources);
+}
+
+static bool destination_valid(const struct table_view *v, const struct table_destination *d)
+{
+    return addr_valid(&d->address) && d->port != 0 && d->interface < v->n_interfaces && d->rule < v->n_rules;
+}
+
+// Packet writers rely on these offsets: a link header (Ethernet, perhaps with a tag) where there is one, an IP header
+// without options, UDP.
+static bool header_valid(const struct table_output *o, enum table_egress_kind kind)
+{
+    size_t ip = o->to.family == ADDR_IPV4 ? 20 : 40;
+
+    switch (kind) {
+    case TABLE_EGRESS_FRAME:
+        return (o->ip_at == 14 || o->ip_at == 18) && o->header_length == o->ip_at + ip + 8;
+    case TABLE_EGRESS_RAW:
+        return o->ip_at == 0 && o->header_length == ip + 8;
+    case TABLE_EGRESS_SOCKET:
+        break;
+    }
+    return o->header_length == 0 && o->flags == 0;
 }
 
 static bool output_valid(const struct table_view *v, const struct table_output *o)
@@ -98,13 +122,12 @@ static bool output_valid(const struct table_view *v, const struct table_output *
         return true;
     if (o->egress >= v->n_egress)
         return false;
-    // A frame's header is Ethernet, IPv4 without options, UDP; packet writers rely on these offsets.
-    return v->egress[o->egress].kind == TABLE_EGRESS_SOCKET ? o->header_length == 0 : o->header_length == 14 + 20 + 8;
+    return header_valid(o, v->egress[o->egress].kind);
 }
 
 static bool egress_valid(const struct table_egress *e)
 {
-    return e->id != 0 && e->kind <= TABLE_EGRESS_SOCKET;
+    return e->id != 0 && e->kind <= TABLE_EGRESS_RAW;
 }
 
 bool table_attach(struct table_view *view, const void *memory, size_t size, const char **why)
@@ -125,7 +148,8 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
         !array_fits(h, &h->egress, sizeof(struct table_egress), TABLE_OUTPUTS_MAX) ||
         !array_fits(h, &h->sources, sizeof(struct addr_prefix), TABLE_SOURCES_MAX) ||
         !array_fits(h, &h->holds, sizeof(uint64_t), TABLE_HOLDS_MAX) ||
-        !array_fits(h, &h->slots, sizeof(struct table_slot), 4 * TABLE_RULES_MAX))
+        !array_fits(h, &h->destinations, sizeof(struct table_destination), TABLE_DESTINATIONS_MAX) ||
+        !array_fits(h, &h->slots, sizeof(struct table_slot), 4 * TABLE_DESTINATIONS_MAX))
         return false;
 
     struct table_view v = {
@@ -136,6 +160,7 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
         .egress = (const void *) (base + h->egress.offset),
         .sources = (const void *) (base + h->sources.offset),
         .holds = (const void *) (base + h->holds.offset),
+        .destinations = (const void *) (base + h->destinations.offset),
         .slots = (const void *) (base + h->slots.offset),
         .n_interfaces = h->interfaces.n,
         .n_rules = h->rules.n,
@@ -143,6 +168,7 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
         .n_egress = h->egress.n,
         .n_sources = h->sources.n,
         .n_holds = h->holds.n,
+        .n_destinations = h->destinations.n,
         .n_slots = h->slots.n,
     };
 
@@ -150,7 +176,7 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
     if (v.n_slots == 0 || (v.n_slots & (v.n_slots - 1)) != 0 || h->longest_probe > v.n_slots)
         return false;
     for (uint32_t i = 0; i < v.n_slots; i++)
-        if (v.slots[i].rule != TABLE_NONE && v.slots[i].rule >= v.n_rules)
+        if (v.slots[i].destination != TABLE_NONE && v.slots[i].destination >= v.n_destinations)
             return false;
     *why = "interface";
     for (uint32_t i = 0; i < v.n_interfaces; i++)
@@ -159,6 +185,10 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
     *why = "rule";
     for (uint32_t i = 0; i < v.n_rules; i++)
         if (!rule_valid(&v, &v.rules[i]))
+            return false;
+    *why = "destination";
+    for (uint32_t i = 0; i < v.n_destinations; i++)
+        if (!destination_valid(&v, &v.destinations[i]))
             return false;
     *why = "egress";
     for (uint32_t i = 0; i < v.n_egress; i++)

@@ -17,8 +17,9 @@ struct table_view {
     const struct table_egress *egress;
     const struct addr_prefix *sources;
     const uint64_t *holds;
+    const struct table_destination *destinations;
     const struct table_slot *slots;
-    uint32_t n_interfaces, n_rules, n_outputs, n_egress, n_sources, n_holds, n_slots;
+    uint32_t n_interfaces, n_rules, n_outputs, n_egress, n_sources, n_holds, n_destinations, n_slots;
 };
 
 // What a datagram is matched by.

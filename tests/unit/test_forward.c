@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 
+#include <arpa/inet.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct fixture {
     struct table_rule rules[2];
     struct table_output outputs[2];
     struct table_egress egress;
+    struct table_destination destinations[2];
     struct table_slot slots[16];
     struct addr_prefix source;
     struct table_view view;
@@ -39,13 +41,13 @@ struct fixture {
 
 static void index_rule(struct fixture *x, uint32_t i)
 {
-    struct table_key key = {.destination = x->rules[i].destination, .port = 5000};
+    struct table_key key = {.destination = x->destinations[i].address, .port = 5000};
     uint32_t hash = table_hash(&key);
 
-    while (x->slots[hash % 16].rule != TABLE_NONE)
+    while (x->slots[hash % 16].destination != TABLE_NONE)
         hash++;
     struct table_slot *slot = &x->slots[hash % 16];
-    *slot = (struct table_slot){.hash = table_hash(&key), .rule = i};
+    *slot = (struct table_slot){.hash = table_hash(&key), .destination = i};
 }
 
 static struct fixture *open_fixture(void)
@@ -58,17 +60,20 @@ static struct fixture *open_fixture(void)
     x->egress = (struct table_egress){.id = 1, .kind = TABLE_EGRESS_FRAME, .flags = TABLE_EGRESS_GSO, .mtu = 9000};
     for (uint32_t i = 0; i < 2; i++) {
         x->rules[i] = (struct table_rule){
-            .name = "r", .destination = {.family = ADDR_IPV4, .bytes = {239, 255, 0, (uint8_t) (i + 1)}}, .port = 5000,
-            .flags = TABLE_RULE_ENABLED, .max_payload = 65507, .first_output = i, .n_outputs = 1,
+            .name = "r", .flags = TABLE_RULE_ENABLED, .max_payload = 65507, .first_output = i, .n_outputs = 1,
             .carried_from = TABLE_NONE, .burst_ms = 100};
+        x->destinations[i] = (struct table_destination){
+            .address = {.family = ADDR_IPV4, .bytes = {239, 255, 0, (uint8_t) (i + 1)}}, .port = 5000, .rule = i};
         x->outputs[i] = (struct table_output){
-            .to = x->rules[i].destination, .port = 6000, .ttl = 1, .dscp = TABLE_DSCP_PRESERVE, .header_length = 42,
+            .to = x->destinations[i].address, .port = 6000, .ttl = 1, .dscp = TABLE_DSCP_PRESERVE, .ip_at = 14,
+            .header_length = 42,
             .carried_from = TABLE_NONE, .header = {[14] = 0x45, [23] = 17, [33] = (uint8_t) i}};
         index_rule(x, i);
     }
     x->view = (struct table_view){.header = &x->header, .interfaces = &x->interface, .rules = x->rules,
                                   .outputs = x->outputs, .egress = &x->egress, .sources = &x->source,
-                                  .slots = x->slots, .n_interfaces = 1, .n_rules = 2, .n_outputs = 2, .n_egress = 1,
+                                  .destinations = x->destinations, .slots = x->slots,
+                                  .n_destinations = 2, .n_interfaces = 1, .n_rules = 2, .n_outputs = 2, .n_egress = 1,
                                   .n_sources = 1, .n_slots = 16};
     stats_segment_place(&x->stats, calloc(1, stats_segment_size(1, 2, 2)), 1, 2);
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, x->ends), 0);
@@ -92,6 +97,8 @@ static void close_fixture(struct fixture *x)
     free(x);
 }
 
+static uint8_t sender = 1; // last byte of the address and offset of the port
+
 // One packet of `datagrams` times `size` bytes, the last of `last` bytes; remembered as expected when it is to pass.
 static enum forward_verdict put(struct fixture *x, int rule, uint32_t datagrams, size_t size, size_t last, bool passes,
                                 uint8_t ttl)
@@ -100,9 +107,9 @@ static enum forward_verdict put(struct fixture *x, int rule, uint32_t datagrams,
     size_t length = (datagrams - 1) * size + last;
     uint8_t *bytes = malloc(length + 8 + 1);
     struct packet_meta meta = {.checksum_vouched = true, .segment = datagrams > 1 ? (uint16_t) size : 0};
-    struct packet p = {.destination = x->rules[rule].destination,
-                       .source = {.family = ADDR_IPV4, .bytes = {198, 18, 0, 1}},
-                       .port = 5000, .ttl = ttl, .payload = bytes + 8, .length = length,
+    struct packet p = {.destination = x->destinations[rule].address,
+                       .source = {.family = ADDR_IPV4, .bytes = {198, 18, 0, sender}},
+                       .source_port = (uint16_t) (7000 + sender), .port = 5000, .ttl = ttl, .payload = bytes + 8, .length = length,
                        .segment = datagrams > 1 ? size : length, .datagrams = datagrams};
 
     for (size_t i = 0; i < length; i++)
@@ -268,20 +275,111 @@ Test(forward, without_gso_one_by_one)
     close_fixture(x);
 }
 
-Test(forward, what_does_not_fit_is_counted)
+Test(forward, the_largest_payload_let_through)
 {
     struct fixture *x = open_fixture();
 
-    x->socket.mtu = 1500;
-    put(x, 0, 1, 1473, 1473, false, 64);
-    put(x, 0, 1, 1472, 1472, true, 64);
     x->rules[0].max_payload = 50;
     put(x, 0, 3, 100, 50, false, 64); // the last, of 50 bytes, passes
-    x->in[0][x->n_in[0]++] = (struct expected){.bytes = calloc(1, 50), .length = 50};
     forward_flush(x->f);
-    cr_expect_eq(x->f->outputs[0].too_big, 1);
     cr_expect_eq(x->f->flows[0].counters.drops.size, 2);
+    cr_expect_eq(x->f->outputs[0].packets, 1);
+    close_fixture(x);
+}
+
+// Puts the fragments of one IPv4 datagram together as a receiver would; returns the length of the UDP datagram.
+static size_t reassemble(struct fixture *x, uint8_t *datagram, size_t mtu, int *n_fragments)
+{
+    uint8_t buffer[9100];
+    size_t total = 0, got = 0;
+    ssize_t n;
+    int id = -1;
+
+    *n_fragments = 0;
+    while ((n = recv(x->ends[1], buffer, sizeof(buffer), MSG_DONTWAIT)) > 0) {
+        const uint8_t *ip = buffer + sizeof(struct virtio_net_hdr) + 14;
+        size_t length = (size_t) (ip[2] << 8 | ip[3]) - 20, offset = (size_t) ((ip[6] << 8 | ip[7]) & 0x1fff) * 8;
+        cr_assert_eq((size_t) (buffer + n - ip), length + 20);
+        cr_assert_leq(length + 20, mtu);
+        cr_assert_eq(packet_sum(0, ip, 20), 0xffff, "IP header checksum");
+        cr_assert(id < 0 || id == (ip[4] << 8 | ip[5]), "one identification");
+        id = ip[4] << 8 | ip[5];
+        memcpy(datagram + offset, ip + 20, length);
+        got += length;
+        if (!(ip[6] & 0x20))
+            total = offset + length;
+        ++*n_fragments;
+    }
+    cr_assert_eq(got, total);
+    return total;
+}
+
+Test(forward, what_does_not_fit_is_fragmented)
+{
+    static const size_t sizes[] = {1473, 1480, 2952, 4000, 8972, 65507};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct fixture *x = open_fixture();
+        static uint8_t datagram[65536];
+        int n;
+        x->socket.mtu = 1500;
+        x->outputs[0].header[26] = 198; // a source, for the checksum
+        put(x, 0, 1, sizes[i], sizes[i], true, 64);
+        forward_flush(x->f);
+        size_t length = reassemble(x, datagram, 1500, &n);
+        cr_assert_eq(length, sizes[i] + 8);
+        cr_expect_eq((size_t) n, (sizes[i] + 8 + 1479) / 1480);
+        cr_expect(memcmp(datagram + 8, x->in[0][0].bytes, sizes[i]) == 0);
+        uint16_t length_field, protocol = htons(17);
+        memcpy(&length_field, datagram + 4, 2);
+        uint16_t sum = packet_sum(packet_sum(0, x->outputs[0].header + 26, 8), &protocol, 2);
+        sum = packet_sum(packet_sum(sum, &length_field, 2), datagram, length);
+        cr_expect_eq(sum, 0xffff, "UDP checksum");
+        cr_expect_eq(x->f->outputs[0].packets, 1);
+        close_fixture(x);
+    }
+}
+
+Test(forward, one_that_fits_behind_one_that_does_not)
+{
+    struct fixture *x = open_fixture();
+    uint8_t buffer[2000];
+    int n = 0;
+
+    x->socket.mtu = 1500;
+    put(x, 0, 1, 1473, 1473, true, 64);
+    put(x, 0, 1, 1472, 1472, true, 64);
+    forward_flush(x->f);
+    while (recv(x->ends[1], buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
+        n++;
+    cr_expect_eq(n, 3, "two fragments and a whole one");
     cr_expect_eq(x->f->outputs[0].packets, 2);
+    close_fixture(x);
+}
+
+Test(forward, kept_senders_do_not_mix)
+{
+    struct fixture *x = open_fixture();
+    uint8_t buffer[2000];
+    int n = 0;
+
+    x->rules[0].flags |= TABLE_RULE_KEEPS;
+    x->outputs[0].flags = TABLE_OUTPUT_KEEP_SOURCE | TABLE_OUTPUT_KEEP_PORT;
+    for (int i = 0; i < 6; i++) {
+        sender = (uint8_t) (i / 3);
+        put(x, 0, 1, 100, 100, true, 64);
+    }
+    sender = 1;
+    forward_flush(x->f);
+    while (recv(x->ends[1], buffer, sizeof(buffer), MSG_DONTWAIT) > 0) {
+        const uint8_t *ip = buffer + sizeof(struct virtio_net_hdr) + 14;
+        cr_expect_eq(ip[12], 198);
+        cr_expect_eq(ip[15], n, "the sender's address");
+        cr_expect_eq(ip[20] << 8 | ip[21], 7000 + n, "the sender's port");
+        n++;
+    }
+    cr_expect_eq(n, 2);
+    cr_expect_eq(x->f->outputs[0].packets, 6);
     close_fixture(x);
 }
 

@@ -59,7 +59,7 @@ static size_t build(uint8_t *f, size_t n)
     return PAYLOAD_AT + n;
 }
 
-static const struct packet_meta no_meta;
+static const struct packet_meta no_meta = {.ethernet = true};
 
 Test(packet, sum_agrees_with_the_plain_one)
 {
@@ -249,7 +249,7 @@ Test(packet, super_frames_are_counted_in_datagrams)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint8_t f[1600];
         struct packet p;
-        struct packet_meta meta = {.segment = cases[i].segment};
+        struct packet_meta meta = {.ethernet = true, .segment = cases[i].segment};
         size_t length = build(f, cases[i].payload);
         cr_assert_eq(packet_parse(&p, f, length, &meta), PACKET_OK);
         cr_expect_eq(p.datagrams, cases[i].datagrams, "case %zu: %u", i, p.datagrams);
@@ -261,7 +261,7 @@ Test(packet, checksums)
 {
     uint8_t f[100];
     struct packet p;
-    struct packet_meta vouched = {.checksum_vouched = true};
+    struct packet_meta vouched = {.ethernet = true, .checksum_vouched = true};
     size_t length = build(f, 9);
 
     f[UDP_AT + 7] ^= 1;
@@ -270,4 +270,111 @@ Test(packet, checksums)
     cr_expect(packet_checksum_ok(&p, &vouched), "an unfinished checksum is not the sender's word");
     put16(f + UDP_AT + 6, 0);
     cr_expect(packet_checksum_ok(&p, &no_meta), "none was made (RFC 768)");
+}
+
+// --- IPv6 ------------------------------------------------------------------------------------------------------------
+
+#define IP6_SIZE 40
+
+// 2001:db8::1 -> ff15::1, 1111 -> 5000, with extension headers as given (each a multiple of 8 bytes) and n bytes.
+static size_t build6(uint8_t *f, uint8_t first, const uint8_t *extensions, size_t extensions_size, size_t n)
+{
+    static const uint8_t head[] = {0x33, 0x33, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0x86, 0xdd};
+    uint8_t *ip = f + IP_AT, *udp = ip + IP6_SIZE + extensions_size;
+
+    memcpy(f, head, sizeof(head));
+    memset(ip, 0, IP6_SIZE);
+    ip[0] = 0x6b; // traffic class 0xb8: dscp 46
+    ip[1] = 0x80;
+    put16(ip + 4, (unsigned) (extensions_size + 8 + n));
+    ip[6] = first;
+    ip[7] = 9;
+    memcpy(ip + 8, (const uint8_t[]){0x20, 0x01, 0x0d, 0xb8}, 4);
+    ip[23] = 1;
+    ip[24] = 0xff;
+    ip[25] = 0x15;
+    ip[39] = 1;
+    if (extensions_size > 0)
+        memcpy(ip + IP6_SIZE, extensions, extensions_size);
+    put16(udp, 1111);
+    put16(udp + 2, 5000);
+    put16(udp + 4, (unsigned) (8 + n));
+    put16(udp + 6, 0);
+    for (size_t i = 0; i < n; i++)
+        udp[8 + i] = (uint8_t) (i * 11 + n);
+    uint32_t pseudo = plain_sum(ip + 8, 32, 17 + (uint32_t) (8 + n));
+    uint16_t sum = (uint16_t) ~plain_sum(udp, 8 + n, pseudo);
+    put16(udp + 6, sum ? sum : 0xffff);
+    return (size_t) (udp + 8 + n - f);
+}
+
+Test(packet, ipv6_with_and_without_ethernet)
+{
+    static const struct packet_meta bare;
+    uint8_t f[300];
+    char text[ADDR_TEXT_MAX];
+
+    for (size_t n = 0; n < 100; n++) {
+        struct packet p;
+        size_t length = build6(f, 17, NULL, 0, n);
+        cr_assert_eq(packet_parse(&p, f, length, &no_meta), PACKET_OK);
+        cr_expect_eq(p.length, n);
+        cr_expect_eq(p.dscp, 46);
+        cr_expect_eq(p.ttl, 9);
+        cr_expect(packet_checksum_ok(&p, &no_meta));
+        cr_expect_str_eq(addr_format(&p.destination, text), "ff15::1");
+        cr_assert_eq(packet_parse(&p, f + IP_AT, length - IP_AT, &bare), PACKET_OK);
+        cr_expect_eq(p.port, 5000);
+        cr_expect(packet_checksum_ok(&p, &bare));
+        f[IP_AT + IP6_SIZE + 6] ^= 4;
+        cr_expect(!packet_checksum_ok(&p, &bare));
+        put16(f + IP_AT + IP6_SIZE + 6, 0);
+        cr_expect(!packet_checksum_ok(&p, &bare), "RFC 8200: IPv6 wants a checksum");
+    }
+}
+
+Test(packet, ipv6_extension_headers)
+{
+    static const struct {
+        const char *what;
+        uint8_t first;
+        uint8_t bytes[24];
+        size_t size;
+        enum packet_verdict verdict;
+    } cases[] = {
+        {"hop-by-hop", 0, {17, 0, 1, 4}, 8, PACKET_OK},
+        {"hop-by-hop of 16 bytes, then destination options", 0, {60, 1, [16] = 17}, 24, PACKET_OK},
+        {"routing, no segments left", 43, {17, 0, 0, 0}, 8, PACKET_OK},
+        {"routing, on its way", 43, {17, 0, 0, 1}, 8, PACKET_FOREIGN},
+        {"an atomic fragment", 44, {17, 0, 0, 0}, 8, PACKET_OK},
+        {"a first fragment", 44, {17, 0, 0, 1}, 8, PACKET_FRAGMENT},
+        {"a later fragment", 44, {17, 0, 0, 8}, 8, PACKET_FRAGMENT},
+        {"authentication", 51, {17, 0, 0, 0}, 8, PACKET_FOREIGN},
+        {"TCP", 6, {0}, 0, PACKET_FOREIGN},
+        {"nothing", 59, {0}, 0, PACKET_FOREIGN},
+        {"longer than the packet", 0, {17, 200}, 8, PACKET_MALFORMED},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint8_t f[300];
+        struct packet p;
+        size_t length = build6(f, cases[i].first, cases[i].bytes, cases[i].size, 30);
+        cr_expect_eq(packet_parse(&p, f, length, &no_meta), cases[i].verdict, "%s", cases[i].what);
+        if (cases[i].verdict == PACKET_OK)
+            cr_expect(packet_checksum_ok(&p, &no_meta) && p.length == 30, "%s", cases[i].what);
+    }
+    // A chain that never ends.
+    uint8_t chain[200] = {0}, f[400];
+    struct packet p;
+    size_t length = build6(f, 60, NULL, 0, 0);
+    for (size_t i = 0; i < sizeof(chain); i += 8)
+        chain[i] = 60;
+    length = build6(f, 60, chain, sizeof(chain), 10);
+    cr_expect_eq(packet_parse(&p, f, length, &no_meta), PACKET_MALFORMED);
+    for (size_t n = 0; n < length; n++) {
+        uint8_t *copy = malloc(n ? n : 1);
+        memcpy(copy, f, n);
+        cr_expect_eq(packet_parse(&p, copy, n, &no_meta), PACKET_MALFORMED, "%zu bytes", n);
+        free(copy);
+    }
 }

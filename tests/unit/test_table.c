@@ -20,6 +20,7 @@ struct block {
     struct addr_prefix sources[1];
     uint8_t pad[6];
     uint64_t holds[1];
+    struct table_destination destinations[N_RULES];
     struct table_slot slots[1024];
 };
 
@@ -49,6 +50,7 @@ static struct block *build(void)
         .egress = ARRAY(egress, 1),
         .sources = ARRAY(sources, 1),
         .holds = ARRAY(holds, 1),
+        .destinations = ARRAY(destinations, N_RULES),
         .slots = ARRAY(slots, 1024),
     };
     b->interfaces[0] = (struct table_interface){
@@ -56,17 +58,19 @@ static struct block *build(void)
     b->egress[0] = (struct table_egress){.id = 2, .kind = TABLE_EGRESS_FRAME, .mtu = 1500};
     b->sources[0] = (struct addr_prefix){.addr = {.family = ADDR_IPV4}, .bits = 0};
     for (uint32_t i = 0; i < 1024; i++)
-        b->slots[i].rule = TABLE_NONE;
+        b->slots[i].destination = TABLE_NONE;
     for (uint32_t i = 0; i < N_RULES; i++) {
         struct table_key key = key_of(i);
         uint32_t hash = table_hash(&key), probe = 0;
         b->rules[i] = (struct table_rule){
-            .name = "r", .destination = key.destination, .port = key.port, .vlan = key.vlan,
+            .name = "r", .first_destination = i, .n_destinations = 1,
             .first_output = i, .n_outputs = 1, .flags = TABLE_RULE_ENABLED};
-        b->outputs[i] = (struct table_output){.to = group(i), .port = 6000, .header_length = 42};
-        while (b->slots[(hash + probe) & 1023].rule != TABLE_NONE)
+        b->destinations[i] = (struct table_destination){
+            .address = key.destination, .port = key.port, .vlan = key.vlan, .rule = i};
+        b->outputs[i] = (struct table_output){.to = group(i), .port = 6000, .ip_at = 14, .header_length = 42};
+        while (b->slots[(hash + probe) & 1023].destination != TABLE_NONE)
             probe++;
-        b->slots[(hash + probe) & 1023] = (struct table_slot){.hash = hash, .rule = i};
+        b->slots[(hash + probe) & 1023] = (struct table_slot){.hash = hash, .destination = i};
         if (probe + 1 > b->header.longest_probe)
             b->header.longest_probe = probe + 1;
     }
@@ -121,7 +125,7 @@ Test(table, every_wrong_bound_is_refused)
 
     cr_assert(table_attach(&v, b, sizeof(*b), &why));
     REFUSED(header.magic++);
-    REFUSED(header.version = 2);
+    REFUSED(header.version++);
     REFUSED(header.size--);
     REFUSED(header.rules.offset = 8);
     REFUSED(header.rules.offset++);
@@ -140,7 +144,13 @@ Test(table, every_wrong_bound_is_refused)
     memset(b->header.instance, 'x', sizeof(b->header.instance));
     cr_expect(!table_attach(&v, b, sizeof(*b), &why));
     memset(b->header.instance, 0, sizeof(b->header.instance));
-    REFUSED(slots[5].rule = N_RULES);
+    REFUSED(slots[5].destination = N_RULES);
+    REFUSED(header.destinations.n = UINT32_MAX);
+    REFUSED(destinations[499].interface = 1);
+    REFUSED(destinations[499].port = 0);
+    REFUSED(destinations[499].address.family = 5);
+    REFUSED(destinations[499].rule = N_RULES);
+    REFUSED(interfaces[0].link = 2);
     REFUSED(interfaces[0].slot_size = 0);
     REFUSED(interfaces[0].slot_size = 1660);
     REFUSED(interfaces[0].block_size = 1024);
@@ -148,8 +158,7 @@ Test(table, every_wrong_bound_is_refused)
     REFUSED(interfaces[0].n_slots++);
     REFUSED(interfaces[0].state = 3);
     REFUSED(rules[499].interface = 1);
-    REFUSED(rules[499].port = 0);
-    REFUSED(rules[499].destination.family = 5);
+    REFUSED(rules[499].n_destinations = 2);
     REFUSED(rules[499].n_outputs = 2);
     REFUSED(rules[499].first_output = N_RULES + 1);
     REFUSED(rules[499].first_source = 2);
@@ -158,9 +167,13 @@ Test(table, every_wrong_bound_is_refused)
     REFUSED(outputs[7].interface = 1);
     REFUSED(outputs[7].header_length = 64);
     REFUSED(outputs[7].header_length = 0);
+    REFUSED(outputs[7].ip_at = 15);
+    REFUSED(outputs[7].to.family = ADDR_IPV6);
     REFUSED(outputs[7].dscp = 64);
     REFUSED(outputs[7].port = 0);
-    REFUSED(egress[0].kind = 2);
+    REFUSED(egress[0].kind = 3);
+    REFUSED(egress[0].kind = TABLE_EGRESS_SOCKET);
+    REFUSED(egress[0].kind = TABLE_EGRESS_RAW);
     REFUSED(egress[0].id = 0);
     REFUSED(sources[0].bits = 33);
     REFUSED(sources[0].addr.family = 0);
