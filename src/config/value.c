@@ -359,7 +359,7 @@ const char *value_verdict_text(enum value_verdict verdict)
     case VALUE_SCOPED:
         return "allowed is an address without \"%\": the key \"interface\" says where";
     case VALUE_MAPPED:
-        return "an IPv4 address in the form of IPv6, allowed is IPv4 in its own";
+        return "which is IPv4 written as IPv6, allowed is its IPv4 form";
     case VALUE_OK:
     case VALUE_NOT_ALLOWED:
         break;

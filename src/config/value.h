@@ -23,7 +23,7 @@ enum value_verdict {
     VALUE_NOT_ALLOWED, // schema_allowed() says what is
     VALUE_RANGE,       // a range in place of one port or group, not supported yet
     VALUE_SCOPED,      // an IPv6 address with a scope: "fe80::1%eth0"
-    VALUE_MAPPED,      // an IPv4 address in the form of IPv6: "::ffff:192.0.2.1"
+    VALUE_MAPPED,      // an IPv4 address written as IPv6: "::ffff:192.0.2.1"
 };
 
 // The value of a setting; text points into it.

@@ -123,7 +123,7 @@ rules() {
   }'
 }
 
-# RULES OUTPUTS KIND: rules with so many outputs each, to a "group" or an "address".
+# RULES OUTPUTS KIND: rules with so many outputs each, to a "group", an "address", or what KIND says as a whole.
 outputs() {
   awk -v n="$1" -v m="$2" -v kind="$3" 'BEGIN {
     print "version = 1;\nrules = ("
@@ -131,9 +131,12 @@ outputs() {
       printf "%s{ name = \"r%d\"; input = { interface = \"lo\"; group = \"239.1.%d.%d\"; port = 5000; };\n", \
         i ? "," : "", i, i / 256, i % 256
       print "outputs = ("
-      for (o = 0; o < m; o++)
-        printf "%s{ interface = \"lo\"; %s = \"%s.2.%d.%d\"; port = 5000; }\n", \
-          o ? "," : "", kind, kind == "group" ? "239" : "10", o / 256, o % 256
+      for (o = 0; o < m; o++) {
+        to = sprintf("%s = \"%s.2.%d.%d\"", kind, kind == "group" ? "239" : "10", o / 256, o % 256)
+        if (kind ~ / = /)
+          to = kind
+        printf "%s{ interface = \"lo\"; %s; port = %d; }\n", o ? "," : "", to, 5000 + o
+      }
       print "); }"
     }
     print ");"
@@ -236,6 +239,11 @@ outputs 35 200 address >sockets.conf
 ok "accepted: 7,000 sockets" accepted sockets.conf
 outputs 28 251 address >more-sockets.conf
 ok "refused: more than 7,000 sockets" refused more-sockets.conf "more-sockets.conf: the rules need 7028\
+ sockets for outputs (\"address\", or \"mode\" is \"socket\"), allowed is up to 7000 in the file"
+outputs 28 251 "broadcast = true" >broadcasts.conf
+ok "accepted: broadcasts are no sockets" accepted broadcasts.conf
+outputs 28 251 "broadcast = true; mode = \"socket\"" >more-broadcasts.conf
+ok "refused: broadcasts by sockets are" refused more-broadcasts.conf "more-broadcasts.conf: the rules need 7028\
  sockets for outputs (\"address\", or \"mode\" is \"socket\"), allowed is up to 7000 in the file"
 interfaces 64 >interfaces.conf
 ok "accepted: 64 interfaces" accepted interfaces.conf

@@ -192,7 +192,10 @@ Test(schema, nearest)
         {SCHEMA_INPUT, "iface", NULL},
         {SCHEMA_INPUT, "interfaec", "interface"},
         {SCHEMA_INPUT, "source", "sources"},
-        {SCHEMA_INPUT, "vlna", NULL}, // not supported yet: no suggestion
+        {SCHEMA_INPUT, "vlna", "vlan"},
+        {SCHEMA_OUTPUT, "vlans", "vlan"},
+        {SCHEMA_INPUT, "broadcasts", "broadcast"},
+        {SCHEMA_LIMIT, "per_sources", NULL}, // not supported yet: no suggestion
         {SCHEMA_OUTPUT, "sourceport", "source_port"},
         {SCHEMA_OUTPUT, "note", NULL},
         {SCHEMA_RULE, "output", "outputs"},
@@ -261,6 +264,16 @@ Test(schema, values)
         {SCHEMA_OUTPUT, "port", NULL, 65536, -2},
         {SCHEMA_OUTPUT, "port", NULL, -1, -2},
         {SCHEMA_OUTPUT, "port", NULL, 4294967297, -2},
+        {SCHEMA_OUTPUT, "port", "preserve", 0, -2},
+        {SCHEMA_OUTPUT, "source_port", NULL, 1, 1},
+        {SCHEMA_OUTPUT, "source_port", NULL, 0, -2},
+        {SCHEMA_OUTPUT, "source_port", "preserve", 0, 0},
+        {SCHEMA_OUTPUT, "source_port", "interface", 0, -2},
+        {SCHEMA_OUTPUT, "vlan", NULL, 0, -2},
+        {SCHEMA_OUTPUT, "vlan", NULL, 4094, 4094},
+        {SCHEMA_OUTPUT, "vlan", NULL, 4095, -2},
+        {SCHEMA_INPUT, "vlan", NULL, 1, 1},
+        {SCHEMA_INPUT, "vlan", NULL, 65537, -2},
         {SCHEMA_LIMIT, "bits_per_second", NULL, 1, 1},
         {SCHEMA_LIMIT, "bits_per_second", NULL, 1000000000000, 1000000000000},
         {SCHEMA_LIMIT, "bits_per_second", NULL, 1000000000001, -2},
@@ -293,6 +306,87 @@ Test(schema, values)
         cr_expect((verdict == VALUE_OK) == (cases[i].kept != -2), "%zu: %s", i, cases[i].key);
         if (verdict == VALUE_OK)
             cr_expect(kept == cases[i].kept, "%zu: %s is %lld", i, cases[i].key, kept);
+    }
+}
+
+// Addresses and what can stand in their place.
+Test(schema, destinations)
+{
+    static const struct {
+        enum schema_place where;
+        const char *key, *text; // text NULL: true
+        enum value_verdict verdict;
+        const char *kept; // as it is printed; NULL: none
+    } cases[] = {
+        {SCHEMA_INPUT, "group", "239.1.0.1", VALUE_OK, "239.1.0.1"},
+        {SCHEMA_INPUT, "group", "FF02::0:FB", VALUE_OK, "ff02::fb"},
+        {SCHEMA_INPUT, "group", "ff00::", VALUE_OK, "ff00::"},
+        {SCHEMA_INPUT, "group", "fe80::1", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_INPUT, "group", "ff02::1%lo", VALUE_SCOPED, NULL},
+        {SCHEMA_INPUT, "group", "239.1.0.1%lo", VALUE_SCOPED, NULL},
+        {SCHEMA_INPUT, "group", "%lo", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_INPUT, "group", "x%lo", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_INPUT, "group", "239.1.0.0/28", VALUE_RANGE, NULL},
+        {SCHEMA_INPUT, "group", "239.1.0.0/", VALUE_RANGE, NULL},
+        {SCHEMA_OUTPUT, "group", "ff15::/120", VALUE_RANGE, NULL},
+        {SCHEMA_OUTPUT, "group", "10.0.0.0/8", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "group", "/8", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "address", "10.0.0.0/8", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_INPUT, "port", "1-2", VALUE_RANGE, NULL},
+        {SCHEMA_OUTPUT, "port", "5000-70000", VALUE_RANGE, NULL},
+        {SCHEMA_OUTPUT, "port", "1-2-3", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "port", "-", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "port", "1-", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "source_port", "1-2", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "vlan", "1-2", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_INPUT, "address", "192.0.2.1", VALUE_OK, "192.0.2.1"},
+        {SCHEMA_INPUT, "address", "fe80::1", VALUE_OK, "fe80::1"},
+        {SCHEMA_OUTPUT, "address", "fe80::1", VALUE_OK, "fe80::1"},
+        {SCHEMA_OUTPUT, "address", "ff02::1", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "address", "::", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "address", "::ffff:10.0.0.1", VALUE_MAPPED, NULL},
+        {SCHEMA_OUTPUT, "address", "::fffe:10.0.0.1", VALUE_OK, "::fffe:a00:1"},
+        {SCHEMA_OUTPUT, "address", "1::ffff:10.0.0.1", VALUE_OK, "1::ffff:a00:1"},
+        {SCHEMA_OUTPUT, "source", "::ffff:a00:1", VALUE_MAPPED, NULL},
+        {SCHEMA_OUTPUT, "source", "fe80::1%eth0", VALUE_SCOPED, NULL},
+        {SCHEMA_OUTPUT, "source", "2001:db8::1", VALUE_OK, "2001:db8::1"},
+        {SCHEMA_OUTPUT, "source", "ff02::1", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "source", "interface", VALUE_OK, "none"},
+        {SCHEMA_OUTPUT, "source", "preserve", VALUE_OK, "preserve"},
+        {SCHEMA_OUTPUT, "source", NULL, VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_INPUT, "broadcast", NULL, VALUE_OK, "none"},
+        {SCHEMA_OUTPUT, "broadcast", NULL, VALUE_OK, "none"},
+        {SCHEMA_OUTPUT, "broadcast", "true", VALUE_NOT_ALLOWED, NULL},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct schema_key *key = schema_find(cases[i].where, cases[i].key);
+        struct config_input in = {.port = 0};
+        struct config_output out = {.port = 0};
+        void *target = cases[i].where == SCHEMA_INPUT ? (void *)&in : (void *)&out;
+        struct value value = {.type = cases[i].text ? VALUE_STRING : VALUE_BOOL,
+                              .text = cases[i].text,
+                              .number = 1};
+        enum value_verdict verdict = value_store(key, &value, target);
+        enum config_destination kind = cases[i].where == SCHEMA_INPUT ? in.kind : out.kind;
+        char text[ADDR_TEXT_MAX];
+
+        cr_expect(verdict == cases[i].verdict, "%zu: %s is %d", i, cases[i].text, verdict);
+        cr_expect((value_verdict_text(verdict) == NULL) ==
+                      (verdict == VALUE_OK || verdict == VALUE_NOT_ALLOWED),
+                  "%zu", i);
+        if (verdict != VALUE_OK)
+            continue;
+        if (key->kind == SCHEMA_SOURCE) {
+            cr_expect_str_eq(out.keep_source ? "preserve" : addr_format(&out.source, text), cases[i].kept);
+            continue;
+        }
+        addr_format(cases[i].where == SCHEMA_INPUT ? &in.address : &out.address, text);
+        cr_expect_str_eq(text, cases[i].kept, "%zu: %s", i, text);
+        cr_expect(kind == (key->kind == SCHEMA_GROUP  ? CONFIG_GROUP
+                           : key->kind == SCHEMA_HOST ? CONFIG_ADDRESS
+                                                      : CONFIG_BROADCAST),
+                  "%zu", i);
     }
 }
 
@@ -441,7 +535,41 @@ Test(check, endpoints_are_found)
     cr_expect_null(endpoint_find(list, 4, &wanted));
     wanted = (struct endpoint){"eth0", &a, CONFIG_GROUP, 5000, 7, 9};
     cr_expect_null(endpoint_find(list, 4, &wanted));
+    list[0].vlan = 7;
+    endpoint_sort(list, 4);
+    cr_expect(endpoint_find(list, 4, &wanted)->index == 0);
     cr_expect_null(endpoint_find(list, 0, &wanted));
+}
+
+Test(check, endpoints_are_told)
+{
+    static const struct {
+        enum config_destination kind;
+        const char *address;
+        uint16_t vlan;
+        uint8_t family;
+        const char *text;
+    } cases[] = {
+        {CONFIG_GROUP, "239.1.0.1", 0, ADDR_IPV4, "group 239.1.0.1, port 5000, interface \"eth0\""},
+        {CONFIG_ADDRESS, "2001:db8::1", 0, ADDR_IPV6, "address 2001:db8::1, port 5000, interface \"eth0\""},
+        {CONFIG_BROADCAST, "", 4094, ADDR_IPV4, "broadcast, port 5000, interface \"eth0\", vlan 4094"},
+    };
+    char text[ENDPOINT_TEXT_MAX];
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct config_output out = {
+            .interface = "eth0", .kind = cases[i].kind, .port = 5000, .vlan = cases[i].vlan};
+        cr_assert(addr_parse(cases[i].address, &out.address) || cases[i].kind == CONFIG_BROADCAST);
+        struct endpoint e = endpoint_of_output(&out, 0);
+        cr_expect(endpoint_is_complete(&e) && endpoint_family(&e) == cases[i].family, "%zu", i);
+        cr_expect_str_eq(endpoint_format(&e, text), cases[i].text, "%zu: %s", i, text);
+    }
+    struct config_output longest = {
+        .interface = "interface-name1", .kind = CONFIG_ADDRESS, .port = 65535, .vlan = 4094};
+    memset(&longest.address, 0xfd, sizeof(longest.address));
+    longest.address.family = ADDR_IPV6;
+    struct endpoint e = endpoint_of_output(&longest, 0);
+    cr_expect(strlen(endpoint_format(&e, text)) < ENDPOINT_TEXT_MAX - 1 && strstr(text, ", vlan 4094"));
 }
 
 // The text of a config, printed; the caller frees it.

@@ -123,6 +123,28 @@ Test(diff, fields)
          "outputs[0].source: \"interface\" -> \"192.0.2.1\"; outputs[0].source_port: 5000 -> 1; "
          "outputs[0].mode: \"auto\" -> \"frame\"",
          true},
+        // Other kinds of destination, tags and kept sources.
+        {INPUT OUTPUTS, "input = { interface = \"i\"; group = \"ff15::1\"; port = 5000; vlan = 5; };" OUTPUTS,
+         "input.vlan: - -> 5; input.group: \"239.1.0.1\" -> \"ff15::1\"", true},
+        {INPUT OUTPUTS, "input = { interface = \"i\"; address = \"192.0.2.1\"; port = 5000; };" OUTPUTS,
+         "input.group: \"239.1.0.1\" -> -; input.address: - -> \"192.0.2.1\"", true},
+        {"input = { interface = \"i\"; broadcast = true; port = 5000; };" OUTPUTS, INPUT OUTPUTS,
+         "input.group: - -> \"239.1.0.1\"; input.broadcast: true -> -", true},
+        {INPUT "outputs = ( { interface = \"o\"; address = \"192.0.2.1\"; port = 514; });",
+         INPUT "outputs = ( { interface = \"o\"; address = \"192.0.2.1\"; port = 514; source = \"preserve\"; "
+               "source_port = \"preserve\"; });",
+         "outputs[0].source: \"interface\" -> \"preserve\"; outputs[0].source_port: 514 -> \"preserve\"",
+         true},
+        {INPUT "outputs = ( { interface = \"o\"; broadcast = true; port = 5000; source = \"preserve\"; });",
+         INPUT "outputs = ( { interface = \"o\"; broadcast = true; port = 5000; source = \"192.0.2.1\"; });",
+         "outputs[0].source: \"preserve\" -> \"192.0.2.1\"", true},
+        {INPUT "outputs = ( { interface = \"o\"; broadcast = true; port = 5000; vlan = 5; });",
+         INPUT "outputs = ( { interface = \"o\"; broadcast = true; port = 5000; vlan = 6; }, "
+               "{ interface = \"o\"; broadcast = true; port = 5000; vlan = 5; ttl = 2; });",
+         "outputs[0]: - -> { interface = \"o\"; vlan = 6; broadcast = true; port = 5000; ttl = 1; dscp = "
+         "\"preserve\"; "
+         "source = \"interface\"; source_port = 5000; mode = \"auto\"; }; outputs[1].ttl: 1 -> 2",
+         true},
         // Limits.
         {INPUT OUTPUTS, INPUT OUTPUTS "limit = { packets_per_second = 5; };",
          "limit: - -> { packets_per_second = 5; burst_ms = 100; }", true},
@@ -164,11 +186,17 @@ Test(diff, fields)
 
 #define ALL ""
 
+#define IPV4 "group = \"239.1.0.1\""
+#define IPV6 "group = \"ff15::1\""
+#define HOST "address = \"2001:db8::9\""
+#define NET  "broadcast = true"
+
 Test(diff, sources)
 {
     static const struct {
         const char *from, *to;
-        int disturbs; // -1: the same
+        int disturbs;      // -1: the same
+        const char *input; // NULL: IPV4
     } cases[] = {
         {ALL, ALL, -1},
         {"\"10.0.0.1\", \"10.0.0.2\"", "\"10.0.0.2\", \"10.0.0.1\"", -1},
@@ -194,6 +222,18 @@ Test(diff, sources)
         {"\"128.0.0.0/1\"", "\"223.255.255.255\"", 1},
         {"\"10.0.0.1\", \"10.0.0.3\", \"10.0.0.5\"", "\"10.0.0.0/30\", \"10.0.0.5\", \"10.0.0.9\"", 0},
         {"\"10.0.0.1\", \"10.0.0.4\", \"10.0.0.5\"", "\"10.0.0.0/30\", \"10.0.0.5\", \"10.0.0.9\"", 1},
+        {"\"10.0.0.1\"", ALL, 0, NET},
+        {ALL, "\"10.0.0.1\"", 1, NET},
+        {"\"10.0.0.0/24\"", "\"10.0.0.128/25\", \"10.0.0.0/25\"", 0, NET},
+        {"\"10.0.0.0/24\"", "\"10.0.0.128/25\"", 1, NET},
+        {"\"2001:db8::1\"", ALL, 0, IPV6},
+        {ALL, "\"4000::/2\", \"8000::/1\"", 1, IPV6},
+        {"\"2001:db8::1\"", "\"2001:DB8:0::1/128\"", -1, IPV6},
+        {"\"2001:db8::/32\"", "\"2001:db8::/33\", \"2001:db8:8000::/33\"", 0, IPV6},
+        {"\"2001:db8::/32\"", "\"2001:db8::/33\", \"2001:db8:8000::/34\"", 1, IPV6},
+        {"\"2001:db8::ffff\", \"2001:db8::1:0\"", "\"2001:db8::/111\"", 0, IPV6},
+        {"\"fe80::/10\"", "\"fe80::1\"", 1, HOST},
+        {"\"fe80::1\"", ALL, 0, HOST},
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -202,9 +242,8 @@ Test(diff, sources)
         for (size_t j = 0; j < 2; j++) {
             const char *sources = j ? cases[i].to : cases[i].from;
             char text[512];
-            snprintf(text, sizeof(text),
-                     "input = { interface = \"i\"; group = \"239.1.0.1\"; port = 1; %s%s%s };" OUTPUTS,
-                     *sources ? "sources = [ " : "", sources, *sources ? " ];" : "");
+            snprintf(text, sizeof(text), "input = { interface = \"i\"; %s; port = 1; %s%s%s };" OUTPUTS,
+                     cases[i].input ? cases[i].input : IPV4, *sources ? "sources = [ " : "", sources, *sources ? " ];" : "");
             c[j] = load_rule(text);
         }
         cr_assert(diff_make(&d, c[0], c[1]));
