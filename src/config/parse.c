@@ -226,8 +226,8 @@ static void check_tag(struct parser *p, const struct config_output *out, int lin
 
     if (out->kind == CONFIG_ADDRESS)
         config_error(p->problems, line, p->rule,
-                     "\"vlan\" is %u for an \"address\", allowed is \"group\" or \"broadcast\": %s", out->vlan,
-                     why);
+                     "\"vlan\" is %u for an \"address\", allowed is \"group\" or \"broadcast\": %s",
+                     out->vlan, why);
     else if (out->mode == CONFIG_MODE_SOCKET)
         config_error(p->problems, line, p->rule,
                      "\"vlan\" is %u with the \"mode\" \"socket\", allowed is \"frame\" or \"auto\": %s",

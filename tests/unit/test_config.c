@@ -364,9 +364,8 @@ Test(schema, destinations)
         struct config_input in = {.port = 0};
         struct config_output out = {.port = 0};
         void *target = cases[i].where == SCHEMA_INPUT ? (void *)&in : (void *)&out;
-        struct value value = {.type = cases[i].text ? VALUE_STRING : VALUE_BOOL,
-                              .text = cases[i].text,
-                              .number = 1};
+        struct value value = {
+            .type = cases[i].text ? VALUE_STRING : VALUE_BOOL, .text = cases[i].text, .number = 1};
         enum value_verdict verdict = value_store(key, &value, target);
         enum config_destination kind = cases[i].where == SCHEMA_INPUT ? in.kind : out.kind;
         char text[ADDR_TEXT_MAX];
