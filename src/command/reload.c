@@ -20,6 +20,7 @@
 #include "command/daemon.h"
 #include "config/load.h"
 #include "config/print.h"
+#include "log/log.h"
 
 #define TROUBLE 2
 
@@ -192,15 +193,48 @@ done:
     return status;
 }
 
+static int own_login(void)
+{
+    FILE *f = fopen("/proc/self/loginuid", "re");
+    unsigned login = UINT32_MAX;
+
+    if (f) {
+        if (fscanf(f, "%u", &login) != 1)
+            login = UINT32_MAX;
+        fclose(f);
+    }
+    return (int) login;
+}
+
+// The daemon hears nothing of an attempt that ends here, so that its record is written here: systemd puts it into the
+// unit's journal.
+static void record_refusal(const char *path, const struct config_problems *problems, const struct config_bytes *bytes)
+{
+    char hex[CONFIG_SHA256_TEXT_MAX], file[600], why[1024], quoted[1100];
+
+    config_problems_first(problems, path, why, sizeof(why));
+    log_error("reload", "result=refused file=%s sha256=%s size=%llu owner=%u pid=%d uid=%u loginuid=%d reason=%s",
+              log_quote(path, file, sizeof(file)), config_sha256_format(&bytes->info, hex),
+              (unsigned long long) bytes->info.size, (unsigned) bytes->info.owner, (int) getpid(),
+              (unsigned) getuid(), own_login(), log_quote(why, quoted, sizeof(quoted)));
+}
+
 int command_reload(const char *path, double seconds)
 {
-    struct config *c = command_load(path);
-    int status;
+    struct config_problems problems = {0};
+    struct config_bytes bytes;
+    struct config *c = config_load_file(path, 0, &problems, &bytes);
+    int status = 1;
 
-    if (!c)
-        return 1;
-    setlocale(LC_CTYPE, ""); // for what the daemon says
-    status = reload(c, seconds);
+    config_problems_print(&problems, path, stderr);
+    if (c) {
+        setlocale(LC_CTYPE, ""); // for what the daemon says
+        status = reload(c, seconds);
+    } else {
+        record_refusal(path, &problems, &bytes);
+    }
+    config_problems_free(&problems);
+    file_free(&bytes);
     config_free(c);
     return status;
 }

@@ -29,6 +29,14 @@ static bool capabilities_are(enum sandbox_role role)
     return true;
 }
 
+// Whether the bounding set can be cut. Asked in vain, libcap-ng complains to syslog, at level error, and leaves its
+// socket open.
+static bool may_cut_bounds(void)
+{
+    capng_clear(CAPNG_SELECT_ALL);
+    return capng_get_caps_process() == 0 && capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
+}
+
 static void choose_capabilities(enum sandbox_role role)
 {
     capng_clear(CAPNG_SELECT_ALL);
@@ -40,7 +48,13 @@ static void choose_capabilities(enum sandbox_role role)
 // (user_namespaces(7)); there they give no right outside of what the invoking user has anyway.
 static bool drop_groups(void)
 {
-    if (setgroups(0, NULL) == 0 || getgroups(0, NULL) == 0)
+    gid_t one;
+    int n;
+
+    if (setgroups(0, NULL) == 0 || (n = getgroups(0, NULL)) == 0)
+        return true;
+    // systemd lists the unit's own group among them, which gives nothing.
+    if (n == 1 && getgroups(1, &one) == 1 && one == getegid())
         return true;
     if (geteuid() == 0 && errno != EPERM)
         return false;
@@ -67,7 +81,9 @@ static bool change_ids(enum sandbox_role role, uid_t uid, gid_t gid)
     }
 
     // Without CAP_SETPCAP the bounding set stays as it is; with no_new_privs nothing can be regained from it.
-    if (capng_apply(CAPNG_SELECT_BOUNDS) != 0)
+    bool cut = may_cut_bounds();
+    choose_capabilities(role);
+    if (!cut || capng_apply(CAPNG_SELECT_BOUNDS) != 0)
         log_debug("sandbox_bounding", "kept=yes");
     choose_capabilities(role);
     capng_apply(CAPNG_SELECT_AMBIENT);

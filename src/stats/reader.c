@@ -199,7 +199,7 @@ static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
 
     if (fd < 0) {
         if (errno == ENOENT)
-            refuse(why, "no daemon: %s does not exist; see \"systemctl status mcr\", or name the stats_file of its "
+            refuse(why, "no daemon: %s does not exist; see \"systemctl status mcrd\", or name the stats_file of its "
                         "config with --stats", path);
         else if (errno == ELOOP)
             refuse(why, "%s is a symbolic link, which is not followed: name the file itself with --stats", path);

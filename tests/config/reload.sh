@@ -74,8 +74,10 @@ ok "trouble: the daemon ends" gone
 # --- nobody is signalled ---
 invalid() {
   echo 'version = 1;' >bad.conf
-  daemon && run 1 --reload --config bad.conf && [ ! -s stdout ] &&
-    said 'bad.conf: "rules" is missing in the file, allowed is 0 to 10000 groups { } in a list ( )' && hups 0
+  daemon && run 1 --reload --config bad.conf && [ ! -s stdout ] && hups 0 &&
+    [ "$(head -n 1 stderr)" = 'bad.conf: "rules" is missing in the file, allowed is 0 to 10000 groups { } in a list ( )' ] &&
+    # The record of the attempt, which no daemon writes.
+    grep -q "event=reload result=refused file=\"bad.conf\" sha256=$(sha256sum <bad.conf | cut -c1-64) .* uid=$(id -u) .*reason=" stderr
 }
 ok "not signalled: the file is not valid" invalid
 

@@ -263,13 +263,16 @@ class Log:
         return [x for x in found if x.get("event") in names]
 
 
-def reload(d, log=None, seconds=20, before=None):
+def reload(d, log=None, seconds=20):
     """SIGHUP; the fields of the one record that answers it."""
     log = log or Log(d)
-    if before:
-        before()
     d.signal(signal.SIGHUP)
-    return t.wait_for(lambda: log.events("reload"), seconds, "the answer to SIGHUP")[0]
+
+    def answer():
+        t.check(d.process.poll() is None, f"mcrd has ended, status {d.process.poll()}")
+        return log.events("reload")
+
+    return t.wait_for(answer, seconds, "the answer to SIGHUP")[0]
 
 
 def accepted(d, rules=None, log=None, seconds=20):
@@ -384,15 +387,40 @@ def same_holds(d, before, seconds=2):
             t.equal(now[what], value, what)
 
 
+_LIMITS = {resource.RLIMIT_NOFILE: "Max open files", resource.RLIMIT_AS: "Max address space"}
+
+
+def set_soft_limit(pid, limit, value):
+    """prlimit(2) needs the same ids or CAP_SYS_RESOURCE, which root in a container may not have: so with its ids.
+    Returns what it was."""
+    status = t.process_status(pid)
+    with open(f"/proc/{pid}/limits", encoding="ascii") as f:
+        line = next(x for x in f if x.startswith(_LIMITS[limit]))
+    soft, hard = (resource.RLIM_INFINITY if x == "unlimited" else int(x) for x in line[26:].split()[:2])
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            uid, gid = int(status["Uid"].split()[0]), int(status["Gid"].split()[0])
+            if (uid, gid) != (os.getuid(), os.getgid()):
+                os.setgroups([])
+                os.setresgid(gid, gid, gid)
+                os.setresuid(uid, uid, uid)
+            resource.prlimit(pid, limit, (value, hard))
+            os._exit(0)
+        os._exit(1)
+    t.equal(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0, f"exit status of prlimit on {pid}")
+    return soft
+
+
 @contextlib.contextmanager
 def limited(pid, limit, value):
     """A soft limit of another process."""
-    before = resource.prlimit(pid, limit)
-    resource.prlimit(pid, limit, (value, before[1]))
+    before = set_soft_limit(pid, limit, value)
     try:
         yield
     finally:
-        resource.prlimit(pid, limit, before)
+        if t.process_status(pid):
+            set_soft_limit(pid, limit, before)
 
 
 def virtual_bytes(pid):

@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""mcrd --reload and mcrd --diff beside a running daemon: what they say, their exit status, and what they leave alone."""
+import json
+import os
+import pwd
+import re
+import signal
+import subprocess
+
+import mcrtest as t
+import reloadtest as r
+
+IN, PORT, OUT, OTHER, OUT_PORT = "239.255.0.1", 5000, "239.255.1.1", "239.255.1.2", 6000
+RULE = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)], note="CHG0000001")]
+CHANGED = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT, ttl=4)], note="CHG0000002")]
+
+
+def command(d, *args, config=None, **options):
+    """mcrd with these arguments, in the daemon's node: (status, stdout, stderr)."""
+    return d.node.run(t.MCRD, *args, "--config", config or d.config.file, check_status=False, **options)
+
+
+def says(result, status, out=None, err=None):
+    """Whether it ended with this status and said these, as patterns; where there is none, it says nothing."""
+    found = f"{result}"
+    t.equal(result[0], status, f"the exit status of {found}")
+    for text, pattern in ((result[1], out), (result[2], err)):
+        if pattern is None:
+            t.equal(text, "", f"what else it said: {found}")
+        else:
+            t.check(re.search(pattern, text, re.MULTILINE), f"{found}: nothing of {pattern!r}")
+    return result
+
+
+def start_command(d, *args):
+    return t.start_process([t.MCRD, *args, "--config", d.config.file], d.node, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, text=True)
+
+
+def untouched(net, d, generation=1, group=OUT):
+    s = d.stats()
+    t.equal((s["generation"], s["config"]["sha256"]), (generation, untouched.digest), "generation and digest")
+    capture = t.Capture(net.dst, "d0")
+    t.RawSender(net.src, "s0").send(t.datagram(IN, PORT, b"still there"))
+    capture.wait_payload(b"still there")
+    t.equal([f.destination for f in capture.udp()], [group], "where it went")
+
+
+# --- reload ----------------------------------------------------------------------------------------------------------
+
+
+@t.test("--reload: a good file: 0, its generation and digest on stdout; it runs when the command returns")
+def reload_good():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        log = r.Log(d)
+        for generation, rules in enumerate((CHANGED, CHANGED, RULE + [t.rule("more", OTHER, PORT, [t.to_group(OUT, 7)])]), 2):
+            d.config.rules = rules
+            d.config.write()
+            digest = r.sha256_of(d.config.file)
+            says(command(d, "--reload"), 0, rf"generation {generation}\b.*sha256 {digest}\b.*{len(rules)} rule")
+            s = d.stats()
+            t.equal((s["generation"], s["config"]["sha256"], s["config"]["state"]), (generation, digest, "current"),
+                    "at its return: generation, digest, state")
+            t.equal(s["config"]["last_load"], "accepted", "last_load")
+        found = log.events("reload")
+        t.equal([x["result"] for x in found], ["accepted"] * 3, "the records")
+        t.check(all(x["uid"] == str(os.getuid()) and int(x["pid"]) > 0 for x in found), f"who asked: {found}")
+
+
+@t.test("--reload: a file with errors: 1, all of them as FILE:LINE on stderr; the daemon is not even asked")
+def reload_invalid():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        untouched.digest = r.sha256_of(d.config.file)
+        log, name = r.Log(d), re.escape(d.config.file)
+        d.config.rules = [t.rule("r", "198.18.0.1", 0, [t.to_group(OUT, OUT_PORT, colour=1)])]
+        d.config.write()
+        for pattern in (rf'^{name}:5: rule "r": .*group', rf'^{name}:5: rule "r": .*port', rf"^{name}:5: .*colour"):
+            says(command(d, "--reload"), 1, None, pattern)
+        os.unlink(d.config.file)
+        says(command(d, "--reload"), 1, None, rf"^{name}: .*No such file")
+        d.config.write("")
+        says(command(d, "--reload"), 1, None, rf"^{name}")
+        t.equal(log.events("reload", "reload_asked"), [], "asked")
+        untouched(net, d)
+
+
+@t.test("--reload: valid, but refused by the daemon: 1, with its reason on stderr; all as before")
+def reload_refused():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        untouched.digest = r.sha256_of(d.config.file)
+        held, top = r.holds(d), dict(d.config.top)
+        # Missing there only: the command itself opens nothing, and is run where all of them exist.
+        admin = net.node("admin")
+        for a, b in (("in0", "out0"), ("m0", "m1")):
+            admin.run("ip", "link", "add", a, "type", "veth", "peer", "name", b)
+        missing = RULE + [t.rule("m", "239.255.0.2", PORT, [t.to_group(OTHER, OUT_PORT, "m0")])]
+        d.config.top["missing_interface"] = "reject"
+        d.config.rules = missing
+        d.config.write()
+        result = admin.run(t.MCRD, "--reload", "--config", d.config.file, check_status=False)
+        says(result, 1, None, r'refused: .*"m0" does not exist')
+        untouched(net, d)
+        for key, value in (("user", "daemon"), ("group", "daemon")):
+            d.config.top = {**top, key: value}
+            d.config.rules = RULE
+            d.config.write()
+            says(command(d, "--reload"), 1, None, r"refused: .*fixed at the start")
+            untouched(net, d)
+        d.config.top = top
+        d.config.rules = RULE
+        d.config.write()
+        r.same_holds(d, held)
+        t.equal(d.stats()["config"]["last_load"], "refused", "last_load")
+        says(command(d, "--reload"), 0, "generation 2")
+
+
+@t.test("--reload: ten at once: 0 for each, and the daemon answers each of them")
+def reload_at_once():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        for n in (2, 10):
+            d.config.rules = CHANGED if n == 2 else RULE
+            d.config.write()
+            digest = r.sha256_of(d.config.file)
+            running = [start_command(d, "--reload") for _ in range(n)]
+            for p in running:
+                out, err = p.communicate(timeout=20)
+                t.end_process(p)
+                says((p.returncode, out, err), 0, f"sha256 {digest}")
+        says(command(d, "--diff"), 0, "no difference")
+
+
+@t.test("--reload: a file that is replaced between check and load: never \"0\" for another digest than that which was checked")
+def reload_race():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        for i in range(10):
+            d.config.rules = CHANGED
+            d.config.write()
+            checked = r.sha256_of(d.config.file)
+            p = start_command(d, "--reload")
+            d.config.rules = [{**RULE[0], "note": f"CHG{i:07}"}]
+            d.config.write()
+            replaced = r.sha256_of(d.config.file)
+            out, err = p.communicate(timeout=20)
+            t.end_process(p)
+            runs = d.stats()["config"]["sha256"]
+            t.check(runs in (checked, replaced), f"runs {runs}")
+            t.check(p.returncode in (0, 2), f"status {p.returncode}: {out} {err}")
+            if p.returncode == 0:
+                t.check(f"sha256 {runs}" in out, f"{runs} runs: {out} {err}")
+            else:
+                t.check("replaced meanwhile" in err and checked in err and replaced in err, f"{out} {err}")
+
+
+@t.test("--reload: no daemon: 2; one that has been killed: 2; one that ends or does not answer meanwhile: 2")
+def reload_nobody():
+    with t.line() as net:
+        c = t.Config(RULE)
+        d = t.Mcrd(net.relay, c)
+        says(command(d, "--reload"), 2, None, "no daemon: .*does not exist")
+        with d:
+            pass
+        says(command(d, "--reload"), 2, None, "no daemon: .*stopped")
+        os.unlink(c.log)
+        with t.Mcrd(net.relay, c) as d:
+            # The broker hangs: the deadline tells, and the daemon goes on.
+            os.kill(d.broker, signal.SIGSTOP)
+            result = command(d, "--reload", "--timeout", "0.5")
+            os.kill(d.broker, signal.SIGCONT)
+            says(result, 2, None, "not answered within 0.5 s")
+            t.wait_for(lambda: d.stats()["generation"] == 2, 5, "what was asked for, in the end")
+            os.kill(d.broker, signal.SIGSTOP)
+            p = start_command(d, "--reload")
+            t.wait_for(lambda: len(d.logged("reload_asked")) == 2, 5, "the second signal")
+            d.process.kill()
+            out, err = p.communicate(timeout=20)
+            t.end_process(p)
+            says((p.returncode, out, err), 2, None, "ended before")
+            os.kill(d.broker, signal.SIGCONT)
+            t.end_process(d.process)
+            t.wait_for(lambda: t.process_status(d.broker) is None, 5, "the broker's end")
+            d.stop = lambda: None
+        says(command(d, "--reload"), 2, None, "no daemon: .*ended")
+
+
+@t.test("--reload: another file than the daemon's: 2, not signalled; the same file by another name: 0")
+def reload_other_file():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        log = r.Log(d)
+        other = t.Config(CHANGED, stats_file=d.config.stats_file)
+        says(command(d, "--reload", config=other.file), 2, None, "runs .*, not ")
+        t.equal(log.events("reload_asked", "reload"), [], "asked")
+        link = os.path.join(d.config.directory, "link.conf")
+        os.symlink("mcr.conf", link)
+        says(command(d, "--reload", config=link), 0, "generation 2")
+        # Wrong usage: 2.
+        for args in (("--reload", "--check"), ("--reload", "--json"), ("--reload", "--timeout", "0"), ("--reload", "x"),
+                     ("--diff", "--reload")):
+            t.equal(command(d, *args)[0], 2, f"exit status of {args}")
+
+
+@t.test("--reload: as a user who may not signal the daemon: 2, and says so; --diff may be run by anyone")
+def reload_not_permitted():
+    if t.USER == "root":
+        raise t.Skip("there is one user here")
+    other = pwd.getpwnam("daemon")
+
+    def become():
+        os.setgroups([])
+        os.setresgid(other.pw_gid, other.pw_gid, other.pw_gid)
+        os.setresuid(other.pw_uid, other.pw_uid, other.pw_uid)
+
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        log = r.Log(d)
+
+        def as_other(*args):
+            p = t.start_process([t.MCRD, *args, "--config", d.config.file], d.node, become, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+            out, err = p.communicate(timeout=20)
+            t.end_process(p)
+            return p.returncode, out, err
+
+        says(as_other("--reload"), 2, None, "cannot be signalled: Operation not permitted")
+        t.equal(log.events("reload_asked", "reload"), [], "asked")
+        says(as_other("--diff"), 0, "no difference")
+        d.config.rules = CHANGED
+        d.config.write()
+        says(as_other("--diff"), 1, r"outputs\[0\]\.ttl: 1 -> 4")
+        # The daemon's own user may.
+        other = pwd.getpwnam(t.USER)
+        says(as_other("--reload"), 0, "generation 2")
+        t.equal(log.events("reload")[0]["uid"], str(other.pw_uid), "uid in the record")
+
+
+# --- diff ------------------------------------------------------------------------------------------------------------
+
+
+@t.test("--diff: the same: 0; other: 1, field by field, as text and as JSON; after --reload: 0 again")
+def diff():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        before = r.sha256_of(d.config.file)
+        says(command(d, "--diff"), 0, r"\Ano difference\n\Z")
+        found = json.loads(says(command(d, "--diff", "--json"), 0, "")[1])
+        t.equal({k: found[k] for k in ("added", "removed", "changed", "top", "disturbs", "needs_restart")},
+                {"added": [], "removed": [], "changed": [], "top": [], "disturbs": False, "needs_restart": False}, "JSON")
+        d.config.rules = CHANGED + [t.rule("new", "239.255.0.2", PORT, [t.to_group(OTHER, OUT_PORT)], note="CHG0000003")]
+        d.config.write()
+        _, text, _ = says(command(d, "--diff"), 1, "")
+        for line in ('+ rule "new"', '    note: "CHG0000003"', '~ rule "r"', "    outputs[0].ttl: 1 -> 4",
+                     '    note: "CHG0000001" -> "CHG0000002"', "1 added, 0 removed, 1 changed; disturbs traffic: yes"):
+            t.check(line in text.splitlines(), f"{line!r} is not a line of:\n{text}")
+        found = json.loads(says(command(d, "--diff", "--json"), 1, "")[1])
+        t.equal([x["name"] for x in found["added"]], ["new"], "added")
+        t.equal([(x["name"], x["note"], x["disturbs"]) for x in found["changed"]], [("r", "CHG0000002", True)], "changed")
+        t.check({"field": "outputs[0].ttl", "from": 1, "to": 4} in found["changed"][0]["fields"], f"{found['changed']}")
+        t.equal((found["running"]["sha256"], found["file"]["sha256"]), (before, r.sha256_of(d.config.file)), "digests")
+        # --diff applies nothing and asks nobody.
+        t.equal((d.logged("reload_asked"), d.stats()["generation"]), ([], 1), "asked")
+        says(command(d, "--reload"), 0, "generation 2")
+        says(command(d, "--diff"), 0, "no difference")
+        d.config.rules = list(reversed(d.config.rules))
+        d.config.write()
+        says(command(d, "--diff"), 0, r"differ in comments, layout or order only: .*" + r.sha256_of(d.config.file))
+
+
+@t.test("--diff: trouble is 2: a bad file, no daemon, a running.conf that is not what runs")
+def diff_trouble():
+    with t.line() as net:
+        with t.Mcrd(net.relay, RULE) as d:
+            running = os.path.join(os.path.dirname(d.config.stats_file), "running.conf")
+            d.config.write("rules = (")
+            says(command(d, "--diff"), 2, None, r"syntax error")
+            d.config.write()
+            with open(running, encoding="ascii") as f:
+                text = f.read()
+            os.chmod(running, 0o644)
+            with open(running, "w", encoding="ascii") as f:
+                f.write(text.replace(OUT, OTHER))
+            says(command(d, "--diff"), 2, None, "running.conf")
+            os.unlink(running)
+            says(command(d, "--diff"), 2, None, "running.conf")
+            says(command(d, "--reload"), 0, "generation 2")
+            says(command(d, "--diff"), 0, "no difference")
+        says(command(d, "--diff"), 2, None, "no daemon")
+
+
+@t.test("running.conf is the file that runs, byte for byte, readable by no more than the file is; refused ones leave it")
+def running_conf():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        running = os.path.join(os.path.dirname(d.config.stats_file), "running.conf")
+
+        def is_it(mode):
+            def same():
+                with open(running, "rb") as f, open(d.config.file, "rb") as g:
+                    return f.read() == g.read()
+            t.wait_for(same, 2, "running.conf is the file")
+            t.equal(f"{os.stat(running).st_mode & 0o7777:04o}", f"{mode:04o}", "its mode")
+
+        is_it(0o644)
+        text = "// a comment, a tab\t, and no newline at the end\n" + open(d.config.file, encoding="ascii").read().rstrip()
+        for mode, wanted in ((0o644, 0o644), (0o755, 0o644), (0o640, 0o640), (0o600, 0o600)):
+            d.config.write(text)
+            # Who may not read the file may not read the copy.
+            os.chmod(d.config.file, mode)
+            if t.USER != "root":
+                os.chown(d.config.file, pwd.getpwnam(t.USER).pw_uid, -1)
+            says(command(d, "--reload"), 0, "accepted")
+            is_it(wanted)
+        t.equal(sorted(os.listdir(os.path.dirname(running))), ["running.conf", "stats"], "files")
+        with open(running, "rb") as f:
+            before = f.read()
+        d.config.write("rules = (")
+        r.refused(d, "syntax error")
+        with open(running, "rb") as f:
+            t.equal(f.read(), before, "running.conf after a refusal")
+        # The relay, which handles packets, cannot write it; nor can anyone but the daemon's user.
+        t.equal(os.stat(running).st_uid, pwd.getpwnam(t.USER).pw_uid, "its owner")
+
+
+if __name__ == "__main__":
+    t.main()

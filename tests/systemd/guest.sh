@@ -1,0 +1,497 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# In the guest that run.sh boots: what systemd makes of mcrd, with real packets. Writes TAP to /test/result.
+#
+#   namespace far: s0 --- in0 guest out0 --- d0   198.18.1.0/24, 198.18.2.0/24
+#                  s9 --- in9 (late)
+#
+# Environment: MCRD, the program; CONFIG, the directory of its files.
+set -u
+
+LC_ALL=C.UTF-8
+export LC_ALL
+exec </dev/null
+exec 3>/test/result >/test/output 2>&1
+cd /test || exit 1
+conf=$CONFIG/mcr.conf
+dropins=/run/systemd/system/mcrd.service.d
+run=/run/mcr
+
+count=0
+failed=0
+accepted=''
+accepted_before=''
+
+# NAME COMMAND...: one test; the command decides. What it prints is shown when it fails.
+ok() {
+  local name=$1
+  shift
+  count=$((count + 1))
+  if "$@" >diag 2>&1; then
+    echo "ok $count - $name" >&3
+  else
+    echo "not ok $count - $name" >&3
+    sed 's/^/#   /' diag >&3
+    mcrstat 2>&1 | sed 's/^/#   mcrstat: /' >&3
+    journalctl --no-pager -q -u 'mcrd*' -o short-monotonic -n 15 2>&1 | sed 's/^/#   journal: /' >&3
+    failed=$((failed + 1))
+  fi
+}
+
+note() {
+  sed 's/^/# /' >&3
+}
+
+# SECONDS COMMAND...
+within() {
+  local end=$((SECONDS + $1 + 1)) tries=0
+  shift
+  until "$@" >/dev/null 2>&1; do
+    tries=$((tries + 1))
+    [ $SECONDS -lt $end ] || { echo "not in time: $*"; return 1; }
+    sleep 0.05
+  done
+}
+
+# STATUS COMMAND...: the command ends with it, in time.
+status() {
+  local expected=$1 got
+  shift
+  timeout 30 "$@"
+  got=$?
+  [ $got -eq "$expected" ] || { echo "$*: exit status $got, expected $expected"; return 1; }
+}
+
+fails() {
+  local got
+  timeout 30 "$@"
+  got=$?
+  [ $got -ne 0 ] && [ $got -lt 124 ] || { echo "$*: exit status $got, expected a failure"; return 1; }
+}
+
+equal() {
+  [ "$1" = "$2" ] || { echo "found \"$1\", expected \"$2\""; return 1; }
+}
+
+property() {
+  systemctl show --value -p "$1" "${2:-mcrd}"
+}
+
+# UNIT STATE
+state_is() {
+  equal "$(property ActiveState "$1")" "$2"
+}
+
+processes() {
+  local dir
+  for dir in /proc/[0-9]*; do
+    [ "$(cat "$dir/comm" 2>/dev/null)" != mcrd ] || echo "${dir#/proc/}"
+  done
+}
+
+generation() {
+  mcrstat --json --stats "${1:-$run/stats}" | tr -d ' \n' | sed -n 's/.*"generation":\([0-9]*\).*/\1/p'
+}
+
+digest() {
+  sha256sum "$1" | cut -d' ' -f1
+}
+
+# Where the journal ends now; journal() tells what has come since.
+mark() {
+  journalctl --sync
+  cursor=$(journalctl -q --no-pager -n 0 --show-cursor | sed -n 's/^-- cursor: //p')
+}
+
+# UNIT: what it has said since mark.
+journal() {
+  journalctl --sync
+  journalctl -q --no-pager -o cat -u "${1:-mcrd}" --after-cursor "$cursor"
+}
+
+# PATTERN
+said() {
+  journal >journal
+  grep -E -e "$1" journal || { echo "no such line: $1"; return 1; }
+}
+
+# --- files ---
+
+# TTL: three rules, of which the second has this TTL, and the third an interface that is not there yet.
+rules() {
+  cat <<END
+version = 1;
+rules = (
+  { name = "steady";
+    input = { interface = "in0"; group = "239.255.1.1"; port = 5000; };
+    outputs = ( { interface = "out0"; group = "239.255.2.1"; port = 6000; } ); },
+  { name = "edited"; note = "CHG0031337";
+    input = { interface = "in0"; group = "239.255.1.2"; port = 5000; };
+    outputs = ( { interface = "out0"; group = "239.255.2.2"; port = 6000; ttl = $1; } ); },
+  { name = "late";
+    input = { interface = "in9"; group = "239.255.1.9"; port = 5000; };
+    outputs = ( { interface = "out0"; group = "239.255.2.9"; port = 6000; } ); }
+);
+END
+}
+
+# The standard input becomes the file, as configuration management does it: readable for the group alone.
+put() {
+  cat >"$1.new" && chown root:mcr "$1.new" && chmod 0640 "$1.new" && mv "$1.new" "$1"
+}
+
+# ttl = 999 in line 8.
+put_bad() {
+  rules 999 | put "$conf"
+  bad="$conf:8: rule \"edited\":"
+}
+
+# --- packets ---
+
+# NAME DATAGRAMS RATE: a stream from s0 to d0, which stream_ends judges.
+stream_begins() {
+  local group
+  case $1 in steady) group=1 ;; edited) group=2 ;; other) group=3 ;; esac
+  rm -f received # the "ready" of the stream before must not count
+  ip netns exec far mcrgen recv --interface d0 --group 239.255.2.$group --port 6000 --expect "$2" --idle-ms 300 \
+    --seconds 20 >received 2>&1 &
+  receiver=$!
+  within 5 grep -q ready received || return 1
+  ip netns exec far mcrgen send --interface s0 --group 239.255.1.$group --port 5000 --count "$2" --rate "$3" \
+    >sent 2>&1 &
+  sender=$!
+}
+
+stream_ends() {
+  local result=0
+  wait "$sender" || result=1
+  wait "$receiver" || result=1
+  cat sent received
+  return $result
+}
+
+flows() {
+  stream_begins "${1:-steady}" 500 2000 && stream_ends
+}
+
+# --- the topology ---
+
+# NAME PEER ADDRESS PEER_ADDRESS
+link() {
+  ip link add "$1" type veth peer name "$2" netns far && ip address add "$3/24" dev "$1" &&
+    ip -n far address add "$4/24" dev "$2" && ip -n far link set "$2" up && ip link set "$1" up
+}
+
+has_topology() {
+  ip netns add far && ip -n far link set lo up && link in0 s0 198.18.1.2 198.18.1.1 && link out0 d0 198.18.2.2 198.18.2.1
+}
+
+# --- installation ---
+
+has_user() {
+  systemd-sysusers && getent passwd mcr && getent group mcr && systemd-tmpfiles --create mcr.conf &&
+    equal "$(stat -c '%U:%G %a' $run)" "mcr:mcr 755"
+}
+
+units_verify() {
+  systemd-analyze verify --man=no mcrd.service mcrd@other.service && status 0 systemctl enable mcrd mcrd@other &&
+    equal "$(systemctl is-enabled mcrd mcrd@other | tr '\n' ' ')" "enabled enabled "
+}
+
+exposed_little() {
+  systemd-analyze security --offline=true --no-pager --threshold=20 "$1" >exposure
+  local result=$?
+  tail -n 1 exposure | note
+  [ $result -eq 0 ] || { grep ✗ exposure; return 1; }
+}
+
+# --- start ---
+
+bad_start() {
+  mark
+  mkdir -p "$CONFIG" && put_bad && fails systemctl start mcrd && said "^$bad .*999" &&
+    status 0 systemctl stop mcrd && equal "$(processes)" "" || return 1
+  systemctl reset-failed mcrd || true # there may be nothing left to forget
+}
+
+# What starts mcrd waits for a file first.
+active_after_ready() {
+  mkdir -p $dropins && cat >$dropins/gate.conf <<END && systemctl daemon-reload || return 1
+[Service]
+ExecStart=
+ExecStart=/bin/sh -c 'until [ -e /test/gate ]; do sleep 0.05; done; exec $MCRD --config $conf'
+END
+  rules 1 | put "$conf"
+  mark
+  systemctl start --no-block mcrd
+  within 5 eval '[ "$(property MainPID)" != 0 ]' && state_is mcrd activating &&
+    equal "$(property SubState)" start || return 1
+  touch gate
+  status 0 systemctl start mcrd && state_is mcrd active && equal "$(generation)" 1 && said '^.*event=started .*' || return 1
+  # systemd's word comes after that of mcrd.
+  grep -nE 'event=started|^Started ' journal
+  equal "$(grep -oE 'event=started|^Started' journal | tr '\n' ' ')" "event=started Started "
+}
+
+no_rights() {
+  rm -f $dropins/gate.conf && systemctl daemon-reload && status 0 systemctl restart mcrd || return 1
+  local pid line
+  pid=$(property MainPID)
+  cat "/proc/$pid/status"
+  for line in CapInh CapPrm CapEff CapAmb; do
+    equal "$(awk "/^$line:/ { print \$2 }" "/proc/$pid/status")" 0000000000000000 || return 1
+  done
+  equal "$(awk '/^(Seccomp|NoNewPrivs):/ { print $2 }' "/proc/$pid/status" | tr '\n' ' ')" "1 2 " &&
+    equal "$(awk '/^(Uid|Gid):/ { print $2, $3, $4, $5 }' "/proc/$pid/status" | tr '\n' ' ')" \
+      "$(id -u mcr) $(id -u mcr) $(id -u mcr) $(id -u mcr) $(id -g mcr) $(id -g mcr) $(id -g mcr) $(id -g mcr) "
+}
+
+# The broker is the other process of the unit.
+broker_rights() {
+  local pid main
+  main=$(property MainPID)
+  pid=$(processes | grep -vx "$main")
+  cat "/proc/$pid/status"
+  equal "$(awk '/^CapEff:/ { print $2 }' "/proc/$pid/status")" 0000000000002000 &&
+    equal "$(awk '/^Seccomp:/ { print $2 }' "/proc/$pid/status")" 2
+}
+
+file_is_private() {
+  equal "$(stat -c '%U:%G %a' "$conf")" "root:mcr 640" && equal "$(generation)" 1
+}
+
+# --- reload ---
+
+good_reload() {
+  local before first pid ttl
+  before=$(digest "$conf")
+  first=$(generation)
+  pid=$(property MainPID)
+  mark
+  stream_begins steady 20000 10000 || return 1
+  for ttl in 2 3 4 5; do
+    before=$(digest "$conf")
+    rules $ttl | put "$conf"
+    status 0 systemctl reload mcrd && equal "$(generation)" $((first + ttl - 1)) || { stream_ends; return 1; }
+  done
+  # The stream was there all the time.
+  kill -0 "$sender" || { echo "the stream ended too early"; return 1; }
+  stream_ends && equal "$(property MainPID)" "$pid" && state_is mcrd active || return 1
+  accepted=$(journal | grep 'event=reload .*result=accepted' | tail -n 1)
+  accepted_before=$before
+}
+
+changed_rule() {
+  flows edited
+}
+
+# A key of a record, which may be quoted.
+value() {
+  sed -n "s/.* $1=\(\"[^\"]*\"\|[^ ]*\).*/\1/p" <<<" $2"
+}
+
+record_of_accepted() {
+  echo "$accepted"
+  equal "$(value generation "$accepted")" 5 && equal "$(value sha256 "$accepted")" "$(digest "$conf")" &&
+    equal "$(value sha256_before "$accepted")" "$accepted_before" && equal "$(value uid "$accepted")" "$(id -u mcr)" &&
+    equal "$(value mode "$accepted")" 0640 && equal "$(value changed "$accepted")" 1 &&
+    [[ $(value pid "$accepted") =~ ^[1-9][0-9]*$ ]]
+}
+
+bad_reload() {
+  local now pid
+  now=$(generation)
+  pid=$(property MainPID)
+  mark
+  stream_begins steady 12000 10000 && put_bad || return 1
+  fails systemctl reload mcrd && kill -0 "$sender" && said "^$bad .*999" && state_is mcrd active &&
+    equal "$(property MainPID)" "$pid" && equal "$(generation)" "$now" || { stream_ends; return 1; }
+  grep -E 'Reload failed|Control process exited' journal
+  stream_ends
+}
+
+# Past the check of the command, as a signal does.
+bad_signal() {
+  local now record
+  now=$(generation)
+  mark
+  status 0 systemctl kill --kill-whom=main -s HUP mcrd && within 5 said 'event=reload .*result=refused' || return 1
+  record=$(grep 'event=reload .*result=refused' journal)
+  echo "$record"
+  [[ $(value reason "$record") == *"$conf:8: "* ]] && equal "$(value sha256 "$record")" "$(digest "$conf")" &&
+    equal "$(generation)" "$now" && flows
+}
+
+# Valid, but not for the daemon that runs.
+refused_reload() {
+  local now
+  now=$(generation)
+  { echo 'user = "nobody";'; rules 5; } | put "$conf"
+  mark
+  fails systemctl reload mcrd && said '^mcrd: reload refused: .*fixed at the start' &&
+    said 'event=reload .*result=refused .*sha256_before=.*pid=.*uid=.*reason=.*fixed at the start' &&
+    equal "$(generation)" "$now" && state_is mcrd active && flows
+}
+
+# By root, outside of the unit, from a login.
+login_is_recorded() {
+  rules 6 | put "$conf"
+  mark
+  if ! bash -c "echo 4242 >/proc/self/loginuid && exec timeout 30 $MCRD --reload --config $conf"; then
+    # The kernel may not keep login uids, or not let a container set them.
+    [ "$(cat /proc/self/loginuid 2>/dev/null)" = 4294967295 ] || return 1
+    status 0 "$MCRD" --reload --config "$conf" && said 'event=reload .*result=accepted .*uid=0 .*loginuid=-1'
+    return
+  fi
+  said 'event=reload .*result=accepted .*uid=0 .*loginuid=4242'
+}
+
+# --- what systemctl tells ---
+
+# TEXT: in the status line.
+tells() {
+  within 5 eval "systemctl status --no-pager mcrd | grep -E 'Status: \"generation $(generation), .*$1'" && return
+  systemctl status --no-pager -n 0 mcrd
+  return 1
+}
+
+drift() {
+  tells 'file is current"' || return 1
+  rules 7 | put "$conf"
+  tells 'PENDING' || return 1
+  put_bad
+  tells 'INVALID' || return 1
+  rules 6 | put "$conf"
+  tells 'file is current"'
+}
+
+# --- a late interface ---
+
+# The receiver judges: of two seconds at 1,000/s, less than the first may be missing.
+late_interface() {
+  local first
+  systemctl status --no-pager -n 0 mcrd | grep -F '1 waiting' || return 1
+  ip netns exec far mcrgen recv --interface d0 --group 239.255.2.9 --port 6000 --idle-ms 300 --seconds 5 --json \
+    >received 2>ready &
+  receiver=$!
+  within 5 grep -q ready ready && link in9 s9 198.18.9.2 198.18.9.1 || return 1
+  ip netns exec far mcrgen send --interface s9 --group 239.255.1.9 --port 5000 --count 2000 --rate 1000
+  wait "$receiver"
+  cat received
+  first=$(tr -d ' \n' <received | sed -n 's/.*"first_seq":\([0-9]*\).*/\1/p')
+  # And from then on all come.
+  [ -n "$first" ] && [ "$first" -lt 1000 ] && tr -d ' \n' <received | grep -q '"last_seq":1999' &&
+    tr -d ' \n' <received | grep -q "\"received\":$((2000 - first))," &&
+    systemctl status --no-pager -n 0 mcrd | grep -F '0 waiting'
+}
+
+# --- a second instance ---
+
+second_instance() {
+  { echo 'instance = "other"; stats_file = "/run/mcr-other/stats";'
+    rules 1 | sed -e '/name = "edited"/,$d' -e 's/"steady"/"other"/' -e 's/239\.255\.\([12]\)\.1/239.255.\1.3/' -e 's/},$/}/'
+    echo ');'; } | put "$CONFIG/other.conf"
+  status 0 systemctl start mcrd@other && state_is mcrd@other active && state_is mcrd active &&
+    equal "$(generation /run/mcr-other/stats)" 1 && flows other && flows
+}
+
+second_reload() {
+  local now
+  now=$(generation)
+  mark
+  echo '# changed' | cat "$CONFIG/other.conf" - | put "$CONFIG/other.conf"
+  status 0 systemctl reload mcrd@other && equal "$(generation /run/mcr-other/stats)" 2 &&
+    equal "$(generation)" "$now" || return 1
+  journal mcrd@other | grep 'instance=other .*event=reload .*result=accepted' || { journal mcrd@other; return 1; }
+}
+
+second_stop() {
+  status 0 systemctl stop mcrd@other && state_is mcrd@other inactive && state_is mcrd active &&
+    [ ! -e /run/mcr-other ] && equal "$(processes | wc -l)" 2 && flows
+}
+
+# --- trouble ---
+
+# OLD: another process is the main one, and ready.
+replaced() {
+  [ "$(property MainPID)" != "$1" ] && state_is mcrd active
+}
+
+stopped_main() {
+  local pid began=$EPOCHREALTIME restarts
+  printf '[Service]\nWatchdogSec=2\n' >$dropins/watchdog.conf
+  systemctl reset-failed mcrd
+  systemctl daemon-reload && status 0 systemctl restart mcrd && flows || return 1
+  # Fed in time, it goes on.
+  sleep 2.5
+  pid=$(property MainPID)
+  restarts=$(property NRestarts)
+  equal "$restarts" 0 || return 1
+  mark
+  kill -STOP "$pid"
+  began=$EPOCHREALTIME
+  within 8 replaced "$pid" && said 'Watchdog timeout' && equal "$(property NRestarts)" 1 || return 1
+  awk "BEGIN { printf \"restarted by the watchdog after %.1f s, with WatchdogSec=2 and RestartSec=1\\n\", $EPOCHREALTIME - $began }" |
+    note
+  equal "$(processes | wc -l)" 2 && flows
+}
+
+killed_main() {
+  local pid
+  rm -f $dropins/watchdog.conf
+  systemctl reset-failed mcrd
+  systemctl daemon-reload && status 0 systemctl restart mcrd || return 1
+  pid=$(property MainPID)
+  kill -KILL "$pid"
+  within 5 replaced "$pid" && equal "$(property NRestarts)" 1 && equal "$(processes | wc -l)" 2 && flows
+}
+
+restarts() {
+  local pid
+  pid=$(property MainPID)
+  systemctl reset-failed mcrd
+  status 0 systemctl restart mcrd && replaced "$pid" && equal "$(generation)" 1 && flows
+}
+
+stops() {
+  local began=$EPOCHREALTIME
+  mark
+  status 0 systemctl stop mcrd || return 1
+  awk "BEGIN { took = $EPOCHREALTIME - $began; print took; exit took > 2 }" && state_is mcrd inactive &&
+    equal "$(property Result) $(property ExecMainCode) $(property ExecMainStatus)" "success 1 0" &&
+    equal "$(processes)" "" && [ ! -e $run ] && said 'event=stopping .*signal=SIGTERM' &&
+    said 'event=rule .*rule=steady .*packets=' && fails systemctl reload mcrd
+}
+
+# --- all of them ---
+
+echo "# $(systemctl --version | head -n 1), Linux $(uname -r)" >&3
+ok "sysusers and tmpfiles make the user and its directory" has_user
+ok "the units are valid and can be enabled" units_verify
+ok "mcrd.service is hardened" exposed_little mcrd.service
+ok "mcrd@.service is hardened" exposed_little mcrd@other.service
+ok "there are links" has_topology
+ok "start: a bad file fails, and the journal tells FILE:LINE" bad_start
+ok "start: active only after READY" active_after_ready
+ok "start: the main process has no right and a filter" no_rights
+ok "start: the broker has CAP_NET_RAW alone and a filter" broker_rights
+ok "start: the file is readable for the group alone" file_is_private
+ok "datagrams flow" flows
+ok "reload: four good files; the stream of an unchanged rule loses nothing" good_reload
+ok "reload: the changed rule flows" changed_rule
+ok "reload: the journal has the record of an accepted file" record_of_accepted
+ok "reload: a bad file fails, and the journal tells FILE:LINE; nothing is disturbed" bad_reload
+ok "reload: a bad file by a signal is refused; the journal has the record" bad_signal
+ok "reload: what the daemon refuses fails, and both tell why" refused_reload
+ok "reload: by root from a login, which is recorded" login_is_recorded
+ok "status: tells generation, pending and invalid drift" drift
+ok "an interface that comes late is used within a second" late_interface
+ok "second instance: starts beside the first" second_instance
+ok "second instance: reloads by itself" second_reload
+ok "second instance: stops by itself" second_stop
+ok "restart: all flows again" restarts
+ok "watchdog: a main process that hangs is replaced" stopped_main
+ok "a main process that is killed is replaced" killed_main
+ok "stop: clean, complete, with the final counters" stops
+echo "1..$count" >&3
+[ $failed -eq 0 ]
