@@ -215,7 +215,8 @@ fail:;
 }
 
 // Sends table, statistics and new sockets, and waits for the relay's verdict. Whether it runs the table now.
-static bool hand_over(struct broker *b, uint32_t serial, const struct handover_file *file, int table_fd, int stats_fd)
+static bool hand_over(struct broker *b, uint32_t serial, const struct handover_file *file, int table_fd, int stats_fd,
+                      char *why, size_t size)
 {
     struct handover_message m = {.type = HANDOVER_OFFER, .serial = serial, .n_fds = 2};
     int fds[HANDOVER_FDS_MAX] = {table_fd, stats_fd};
@@ -223,13 +224,16 @@ static bool hand_over(struct broker *b, uint32_t serial, const struct handover_f
 
     if (!handover_send(b->relay, &m, fds) || !sockets_send_new(b->sockets, b->relay, serial) ||
         !handover_send(b->relay, &end, NULL)) {
-        log_errno(LOG_LEVEL_ERR, "relay", "reason=\"a table cannot be handed over\"");
+        snprintf(why, size, "the table cannot be handed over: %s", strerror(errno));
         return false;
     }
     // Nothing else is due from the relay now: it has one request under way at a time.
-    if (handover_receive(b->relay, &m, fds) != HANDOVER_GOT || m.serial != serial)
-        return false;
-    return m.type == HANDOVER_ADOPTED;
+    if (handover_receive(b->relay, &m, fds) == HANDOVER_GOT && m.serial == serial && m.n_fds == 0 &&
+        (m.type == HANDOVER_ADOPTED || m.type == HANDOVER_REJECTED))
+        return m.type == HANDOVER_ADOPTED;
+    // It is gone, or not what it was.
+    log_error("relay", "reason=\"no verdict on a table: the broker ends\"");
+    exit(EXIT_FAILURE);
 }
 
 // Offers a compiled table. Whether it is in force; else *why says what is wrong, or is empty when the relay has
@@ -258,7 +262,7 @@ static bool offer(struct broker *b, uint32_t serial, const struct compiled *tabl
         snprintf(why, size, "ingress filter: %s", strerror(errno));
         goto done;
     }
-    adopted = hand_over(b, serial, file, table_fd, stats_fd);
+    adopted = hand_over(b, serial, file, table_fd, stats_fd, why, size);
 done:
     if (table_fd >= 0)
         close(table_fd);

@@ -18,6 +18,7 @@ struct compilation {
     const struct table_view *before;
     struct sockets *sockets;
     bool reject_missing;
+    bool running; // these rules run already: what cannot be opened waits
     struct link *links;
     struct table_interface *interfaces;
     uint32_t n_interfaces;
@@ -98,7 +99,6 @@ static bool open_ring(struct compilation *c, uint32_t interface, struct filter_k
 {
     struct table_interface *t = &c->interfaces[interface];
     struct ingress_geometry g;
-    struct sock_fprog filter;
     const char *step = "";
     size_t n = 0;
 
@@ -107,14 +107,11 @@ static bool open_ring(struct compilation *c, uint32_t interface, struct filter_k
             keys[n++] = (struct filter_key){.address = c->destinations[i].address, .port = c->destinations[i].port};
     if (n == 0)
         return true;
-    if (!filter_build(&filter, keys, n, c->links[interface].ethernet))
-        return refuse(c, "interface \"%s\": filter: %s", t->name, strerror(ENOMEM));
+    struct ingress_filter filter = {.keys = keys, .n = n, .ethernet = c->links[interface].ethernet};
     const struct registry_entry *e =
         sockets_ring(c->sockets, t->ifindex, c->links[interface].mtu, c->config->ring_mib, &filter, &g, &step);
-    int error = errno;
-    free(filter.filter);
     if (!e)
-        return refuse(c, "interface \"%s\": %s: %s", t->name, step, strerror(error));
+        return refuse(c, "interface \"%s\": %s: %s", t->name, step, strerror(errno));
     t->ring_id = e->id;
     t->slot_size = g.slot_size;
     t->n_slots = g.n_slots;
@@ -201,7 +198,7 @@ static bool is_passing(int error)
 static bool output_waits(struct compilation *c, const struct config_rule *r, const struct config_output *o,
                          const char *reason, int error)
 {
-    if (c->reject_missing || (error && !is_passing(error)))
+    if (c->reject_missing || (error && !c->running && !is_passing(error)))
         return refuse(c, "rule \"%s\": output on interface \"%s\": %s%s%s", r->name, o->interface, reason,
                       error ? ": " : "", error ? strerror(error) : "");
     log_warn("output_waiting", "rule=%s interface=%s reason=\"%s\"", r->name, o->interface, reason);
@@ -271,7 +268,7 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
         return output_waits(c, r, o, step, errno);
     t->egress = (uint32_t) (place_egress(c, e, l) - c->egress);
     if (way != REGISTRY_SOCKET)
-        header_write(t, way == REGISTRY_FRAME ? l->mac : NULL, o->vlan, source, o->source_port);
+        header_write(t, way == REGISTRY_FRAME ? l->mac : NULL, source, o->source_port);
     return true;
 }
 
@@ -289,7 +286,7 @@ static int by_name(const void *a, const void *b)
 
 static bool same_output(const struct compilation *c, const struct table_output *a, const struct table_output *b)
 {
-    return a->port == b->port && addr_equal(&a->to, &b->to) &&
+    return a->port == b->port && a->vlan == b->vlan && addr_equal(&a->to, &b->to) &&
            strcmp(c->interfaces[a->interface].name, c->before->interfaces[b->interface].name) == 0;
 }
 
@@ -366,6 +363,7 @@ static void place_output(struct compilation *c, struct table_rule *t, const stru
         .to = o->kind == CONFIG_BROADCAST ? limited_broadcast : o->address,
         .port = o->port,
         .flags = flags,
+        .vlan = o->vlan,
         .ttl = o->ttl_decrement ? 0 : o->ttl,
         .dscp = o->dscp == CONFIG_DSCP_PRESERVE ? TABLE_DSCP_PRESERVE : (uint8_t) o->dscp,
         .interface = interface_index(c, o->interface),
@@ -535,6 +533,7 @@ bool compile(const struct config *config, const struct table_view *before, uint6
                             .before = before,
                             .sockets = sockets,
                             .reject_missing = config->reject_missing && !running,
+                            .running = running,
                             .why = why};
     bool ok = allocate(&c);
 

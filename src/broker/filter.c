@@ -244,7 +244,7 @@ static size_t without_repeats(struct filter_key *keys, size_t n)
     return kept;
 }
 
-bool filter_build(struct sock_fprog *program, struct filter_key *keys, size_t n, bool ethernet)
+bool filter_build(struct sock_fprog *program, struct filter_key *keys, size_t n, bool ethernet, int coarser)
 {
     struct assembler a = {.room = BPF_MAXINSNS};
 
@@ -254,7 +254,7 @@ bool filter_build(struct sock_fprog *program, struct filter_key *keys, size_t n,
     if (n > 0)
         qsort(keys, n, sizeof(*keys), compare);
     n = without_repeats(keys, n);
-    for (enum detail detail = PORTS; detail <= PROTOCOL; detail++) {
+    for (enum detail detail = (enum detail) coarser; detail <= PROTOCOL; detail++) {
         emit_program(&a, keys, n, ethernet, detail);
         if (a.n <= a.room)
             break;

@@ -16,12 +16,12 @@ static void append(struct table_output *t, const void *bytes, size_t size)
     t->header_length = (uint16_t) (t->header_length + size);
 }
 
-static void write_link(struct table_output *t, const uint8_t link[6], uint16_t vlan)
+static void write_link(struct table_output *t, const uint8_t link[6])
 {
     const uint8_t *a = t->to.bytes;
     uint8_t to[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
     uint16_t type = htons(t->to.family == ADDR_IPV4 ? ETH_P_IP : ETH_P_IPV6);
-    uint16_t tag[2] = {htons(ETH_P_8021Q), htons(vlan)};
+    uint16_t tag[2] = {htons(ETH_P_8021Q), htons(t->vlan)};
 
     if (t->to.family == ADDR_IPV6)
         memcpy(to, (const uint8_t[]){0x33, 0x33, a[12], a[13], a[14], a[15]}, ETH_ALEN);
@@ -29,19 +29,18 @@ static void write_link(struct table_output *t, const uint8_t link[6], uint16_t v
         memcpy(to, (const uint8_t[]){0x01, 0x00, 0x5e, a[1] & 0x7f, a[2], a[3]}, ETH_ALEN);
     append(t, to, ETH_ALEN);
     append(t, link, ETH_ALEN);
-    if (vlan != 0)
+    if (t->vlan != 0)
         append(t, tag, sizeof(tag));
     append(t, &type, sizeof(type));
 }
 
-void header_write(struct table_output *t, const uint8_t link[6], uint16_t vlan, const struct addr *source,
-                  uint16_t source_port)
+void header_write(struct table_output *t, const uint8_t link[6], const struct addr *source, uint16_t source_port)
 {
     struct udphdr udp = {.source = htons(source_port), .dest = htons(t->port)};
 
     t->header_length = 0;
     if (link)
-        write_link(t, link, vlan);
+        write_link(t, link);
     t->ip_at = (uint8_t) t->header_length;
     if (t->to.family == ADDR_IPV4) {
         struct iphdr ip = {.version = 4, .ihl = 5, .protocol = IPPROTO_UDP};

@@ -8,6 +8,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -32,7 +33,7 @@ struct ingress_geometry ingress_geometry(uint32_t mtu, uint32_t ring_mib)
     uint32_t used = TPACKET_ALIGN(TPACKET2_HDRLEN + 16) + sizeof(struct virtio_net_hdr) + mtu + 4;
     struct ingress_geometry g = {.block_size = BLOCK_SIZE};
 
-    g.slot_size = (used + 63) & ~63u; // whole cache lines
+    g.slot_size = used < 256 ? 256 : (used + 63) & ~63u; // whole cache lines
     if (g.slot_size > BLOCK_SIZE)
         g.slot_size = BLOCK_SIZE;
     g.n_slots = (ring_mib << 20) / BLOCK_SIZE * (BLOCK_SIZE / g.slot_size);
@@ -44,9 +45,21 @@ static bool set(int fd, int name, int value)
     return setsockopt(fd, SOL_PACKET, name, &value, sizeof(value)) == 0;
 }
 
-bool ingress_set_filter(int fd, const struct sock_fprog *filter)
+bool ingress_set_filter(int fd, const struct ingress_filter *filter)
 {
-    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, filter, sizeof(*filter)) == 0;
+    bool attached = false;
+
+    errno = ENOMEM;
+    for (int coarser = 0; !attached && errno == ENOMEM && coarser <= FILTER_COARSEST; coarser++) {
+        struct sock_fprog program;
+        if (!filter_build(&program, filter->keys, filter->n, filter->ethernet, coarser))
+            return false;
+        attached = setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
+        int saved = errno;
+        free(program.filter);
+        errno = saved;
+    }
+    return attached;
 }
 
 // Makes the socket a fanout group of its own, in which the kernel puts IPv4 fragments together before the filter and the
@@ -63,7 +76,18 @@ static void reassemble(int fd, uint32_t ifindex, unsigned without)
         log_errno(LOG_LEVEL_INFO, "feature_missing", "index=%u feature=defrag effect=\"fragments are dropped\"", ifindex);
 }
 
-int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct sock_fprog *filter,
+// The kernel counts twice what is asked for.
+static void warn_if_small(int fd, uint32_t ifindex, int asked)
+{
+    int got = 0;
+    socklen_t length = sizeof(got);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &got, &length) == 0 && got < asked)
+        log_info("buffer_small", "index=%u bytes=%d effect=\"bursts of super-frames are truncated: raise net.core.rmem_max\"",
+                 ifindex, got / 2);
+}
+
+int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
                  unsigned without, const char **step)
 {
     struct tpacket_req ring = {
@@ -109,6 +133,7 @@ int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struc
     if (bind(fd, (struct sockaddr *) &where, sizeof(where)) != 0)
         goto fail;
     reassemble(fd, ifindex, without);
+    warn_if_small(fd, ifindex, room);
     return fd;
 
 fail:;

@@ -3,9 +3,11 @@
 #ifndef MCR_BROKER_INGRESS_OPEN_H
 #define MCR_BROKER_INGRESS_OPEN_H
 
-#include <linux/filter.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "broker/filter.h"
 
 // TPACKET_V2 geometry (packet_mmap): slots lie side by side in blocks, and never across two.
 struct ingress_geometry {
@@ -15,12 +17,20 @@ struct ingress_geometry {
 // A ring of at most ring_mib MiB whose slots hold a whole frame of an interface with this MTU.
 struct ingress_geometry ingress_geometry(uint32_t mtu, uint32_t ring_mib);
 
+// What a socket takes in: the keys of its filter, which are sorted where they lie.
+struct ingress_filter {
+    struct filter_key *keys;
+    size_t n;
+    bool ethernet;
+};
+
 // Opens a socket with ring and filter on ifindex. without: mask of enum feature. Returns a descriptor that the caller
 // closes, or -1 with errno set and *step the name of what failed.
-int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct sock_fprog *filter,
+int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
                  unsigned without, const char **step);
 
-// Replaces the filter of an open socket at once.
-bool ingress_set_filter(int fd, const struct sock_fprog *filter);
+// Replaces the filter of an open socket at once, by as exact a one as net.core.optmem_max has room for beside the one
+// before. False with errno set.
+bool ingress_set_filter(int fd, const struct ingress_filter *filter);
 
 #endif

@@ -14,8 +14,11 @@
 
 static struct link *find(struct link *links, size_t n, const char *name)
 {
+    // An IPv4 address goes by its label, which may be the interface's name and a suffix ("eth0:1").
+    size_t length = strcspn(name, ":");
+
     for (size_t i = 0; i < n; i++)
-        if (strcmp(links[i].name, name) == 0)
+        if (strlen(links[i].name) == length && strncmp(links[i].name, name, length) == 0)
             return &links[i];
     return NULL;
 }

@@ -107,6 +107,17 @@ static bool change(const struct memberships *m, const struct registry_key *key, 
     return setsockopt(fd, level, joins ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &all, sizeof(all)) == 0;
 }
 
+// Without its interface a source cannot be left, but the group can, with all its sources: none counts any more.
+static void drop(const struct memberships *m, const struct registry_key *key, size_t socket)
+{
+    struct registry_key all = *key;
+
+    if (change(m, key, socket, false) || errno != ENODEV)
+        return;
+    all.source = (struct addr){.family = ADDR_NONE};
+    change(m, &all, socket, false);
+}
+
 // ENOBUFS: no room for another group (net.ipv4.igmp_max_memberships), or for another source of this one
 // (igmp_max_msf, mld_max_msf); ENOMEM: net.core.optmem_max, all that bounds IPv6 groups; EINVAL, EADDRINUSE: this socket
 // has joined the group the other way (for every sender, or for one). Another socket may do in each case.
@@ -134,7 +145,8 @@ static int join(struct memberships *m, const struct registry_key *key)
     return (int) m->n_sockets - 1;
 }
 
-bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr *group, const struct addr *source)
+bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr *group, const struct addr *source,
+                      bool again)
 {
     struct registry_key key = {.kind = REGISTRY_MEMBERSHIP, .ifindex = ifindex, .destination = *group};
 
@@ -144,7 +156,13 @@ bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr
             return true;
         key.source = *source;
     }
-    if (registry_want(m->joined, &key))
+    const struct registry_entry *e = registry_want(m->joined, &key);
+    if (e && again) {
+        // The socket still lists it, the interface of this index does not.
+        drop(m, &key, (size_t) e->fd);
+        return change(m, &key, (size_t) e->fd, true);
+    }
+    if (e)
         return true;
     int socket = join(m, &key);
     if (socket < 0)
@@ -161,7 +179,7 @@ static void leave(void *context, struct registry_entry *e)
     struct memberships *m = context;
 
     // Fails when the interface is gone, and its memberships with it.
-    change(m, &e->key, (size_t) e->fd, false);
+    drop(m, &e->key, (size_t) e->fd);
     m->sockets[e->fd].full = false;
 }
 

@@ -23,8 +23,10 @@ void memberships_begin(struct memberships *m);
 
 // Wants group on ifindex from every sender (source NULL), or from one (RFC 4607; as IGMPv3 INCLUDE), and joins it
 // unless that is done already. Whoever wants a group from every sender comes first: then it is not joined for one as
-// well. False with errno.
-bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr *group, const struct addr *source);
+// well. again: the interface has gone and another has got its index, so that what was joined must be joined anew. False
+// with errno.
+bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr *group, const struct addr *source,
+                      bool again);
 
 // Ends a load: leaves what the table in force does not want (committed), or what only the failed one wanted.
 void memberships_settle(struct memberships *m, bool committed);

@@ -20,7 +20,7 @@ struct registry_key {
     uint32_t ifindex;
     struct addr source, destination;
     uint16_t source_port, port;
-    uint16_t reserved; // no byte of a key is padding
+    uint16_t reserved; // no byte of a key is padding; counts sockets that outlived an interface of this index
     uint32_t ring_mib;
 };
 

@@ -4,8 +4,10 @@
 #include "broker/sockets.h"
 
 #include <errno.h>
+#include <netpacket/packet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "broker/membership.h"
@@ -15,6 +17,9 @@ struct sockets {
     struct memberships *memberships;
     size_t holds_running; // membership sockets that the relay has
     unsigned without;
+    // Interfaces of this load whose sockets outlived them, their index being given again.
+    uint32_t gone[2 * TABLE_INTERFACES_MAX];
+    size_t n_gone;
 };
 
 struct sockets *sockets_new(unsigned without)
@@ -55,6 +60,7 @@ void sockets_free(struct sockets *s)
 
 void sockets_begin(struct sockets *s)
 {
+    s->n_gone = 0;
     registry_begin(s->registry);
     memberships_begin(s->memberships);
 }
@@ -80,11 +86,34 @@ static struct registry_entry *add(struct sockets *s, const struct registry_key *
     return e;
 }
 
+// A packet socket forgets its interface when that goes, and never finds another one of the same index.
+static bool outlived(int fd)
+{
+    struct sockaddr_ll where;
+    socklen_t length = sizeof(where);
+
+    return getsockname(fd, (struct sockaddr *) &where, &length) == 0 && where.sll_ifindex <= 0;
+}
+
+// The living entry of this key, now wanted; or NULL with a key that is free.
+static struct registry_entry *want_living(struct sockets *s, struct registry_key *key)
+{
+    const struct registry_entry *e;
+
+    for (; (e = registry_find(s->registry, key)); key->reserved++) {
+        if (!outlived(e->fd))
+            return registry_want(s->registry, key);
+        if (s->n_gone < sizeof(s->gone) / sizeof(s->gone[0]))
+            s->gone[s->n_gone++] = key->ifindex;
+    }
+    return NULL;
+}
+
 struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t ring_mib,
-                                    const struct sock_fprog *filter, struct ingress_geometry *g, const char **step)
+                                    const struct ingress_filter *filter, struct ingress_geometry *g, const char **step)
 {
     struct registry_key key = {.kind = REGISTRY_RING, .ifindex = ifindex, .ring_mib = ring_mib};
-    struct registry_entry *e = registry_want(s->registry, &key);
+    struct registry_entry *e = want_living(s, &key);
 
     if (e) {
         *g = ingress_geometry(e->mtu, ring_mib);
@@ -100,7 +129,7 @@ struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_
 struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const char **step)
 {
     struct registry_key key = {.kind = REGISTRY_FRAME, .ifindex = ifindex};
-    struct registry_entry *e = registry_want(s->registry, &key);
+    struct registry_entry *e = want_living(s, &key);
 
     if (e)
         return e;
@@ -150,8 +179,12 @@ struct registry_entry *sockets_quiet(struct sockets *s, const char *interface, u
 bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group, const struct addr *source,
                   const char **step)
 {
+    bool again = false;
+
     *step = "join the group";
-    return memberships_want(s->memberships, ifindex, group, source);
+    for (size_t i = 0; i < s->n_gone; i++)
+        again |= s->gone[i] == ifindex;
+    return memberships_want(s->memberships, ifindex, group, source, again);
 }
 
 // Membership sockets have no entry in the registry: their ids are their numbers from here on.
@@ -252,8 +285,8 @@ bool sockets_set_filters(struct sockets *s, const struct table_view *table, cons
     struct filter_key *keys = calloc(most ? most : 1, sizeof(*keys));
     bool ok = keys != NULL;
 
-    for (uint32_t i = 0; ok && i < table->n_interfaces; i++) {
-        struct sock_fprog program;
+    // Each for itself: one that fails keeps none of the others wider than needed.
+    for (uint32_t i = 0; keys && i < table->n_interfaces; i++) {
         uint64_t id = table->interfaces[i].ring_id;
         const struct registry_entry *ring = id ? find_ring(s, id) : NULL;
         if (!ring)
@@ -261,11 +294,10 @@ bool sockets_set_filters(struct sockets *s, const struct table_view *table, cons
         size_t n = collect_keys(table, id, keys);
         if (also)
             n += collect_keys(also, id, keys + n);
-        ok = filter_build(&program, keys, n, table->interfaces[i].link == TABLE_LINK_ETHERNET);
-        if (ok) {
-            ok = ingress_set_filter(ring->fd, &program);
-            free(program.filter);
-        }
+        struct ingress_filter filter = {
+            .keys = keys, .n = n, .ethernet = table->interfaces[i].link == TABLE_LINK_ETHERNET};
+        if (!ingress_set_filter(ring->fd, &filter))
+            ok = false;
     }
     free(keys);
     return ok;

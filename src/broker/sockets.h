@@ -29,7 +29,7 @@ void sockets_settle(struct sockets *s, bool committed);
 // A ring stays as it is when the interface's MTU changes: what no longer fits a slot comes another way (ingress.c). *g
 // tells its geometry.
 struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t ring_mib,
-                                    const struct sock_fprog *filter, struct ingress_geometry *g, const char **step);
+                                    const struct ingress_filter *filter, struct ingress_geometry *g, const char **step);
 struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const char **step);
 struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow *flow, const char **step);
 struct registry_entry *sockets_raw(struct sockets *s, const struct egress_flow *flow, const char **step);

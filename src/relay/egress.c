@@ -32,6 +32,7 @@ struct shipment {
     size_t bytes, segment;
     uint8_t dscp, ttl; // as they leave
     const struct batch *batch; // whose sender may be kept
+    bool plain; // socket mode: without UDP_SEGMENT, whatever it is set to
 };
 
 void egress_init(struct egress *e, uint64_t id, int fd)
@@ -247,7 +248,7 @@ static bool apply_settings(struct egress *e, const struct table_output *o, const
     const struct names *n = o->to.family == ADDR_IPV4 ? &names_ipv4 : &names_ipv6;
     // A send of no more than a segment leaves as it is, so that the size need not be unset for a single datagram;
     // but no segment may be larger than the link.
-    int segment = e->gso && fits(e, o, s->segment) ? (int) s->segment : 0;
+    int segment = !s->plain && e->gso && fits(e, o, s->segment) ? (int) s->segment : 0;
 
     return set_if_changed(e->fd, &e->dscp, s->dscp << 2, n->level, n->dscp) &&
            set_if_changed(e->fd, &e->ttl, s->ttl, n->level,
@@ -319,6 +320,7 @@ static bool send_one_by_one(struct egress *e, const struct table_output *o, cons
     s->iov = iov;
     s->n_pieces = 1;
     s->n_datagrams = 1;
+    s->plain = true;
     for (uint32_t i = 1; left > 0 && i <= b->n_pieces; i++) {
         size_t at = 0;
         do {
@@ -366,8 +368,14 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
     }
     if (ship(e, o, &s, counters))
         return;
-    if (b->n_datagrams == 1 || (errno != EINVAL && errno != EIO)) {
+    // EMSGSIZE (EINVAL before 6.14): the route's MTU is below the link's, and no segment may be fragmented; a datagram may.
+    bool segments = b->n_datagrams > 1 || (e->kind == TABLE_EGRESS_SOCKET && e->segment > 0);
+    if (!segments || (errno != EINVAL && errno != EIO && errno != EMSGSIZE)) {
         count_failure(o, counters, b->n_datagrams);
+        return;
+    }
+    if (errno == EMSGSIZE) {
+        send_one_by_one(e, o, b, &s, counters);
         return;
     }
     // EINVAL: the kernel knows no UDP GSO for this socket; EIO: none without checksum offload.

@@ -74,6 +74,17 @@ struct frame {
     struct virtio_net_hdr v;
 };
 
+// Takes the next frame of the socket's queue. An error of the link (ENETDOWN) is told once in place of a frame: reading on
+// keeps the queue and the slots in step.
+static ssize_t read_queued(const struct ingress *in, void *room)
+{
+    ssize_t n = -1;
+
+    for (int tries = 0; tries < 4 && (n = read(in->fd, room, SPILL_FRAME)) < 0 && errno != EAGAIN; tries++)
+        ;
+    return n;
+}
+
 // Reads a frame that exceeds its slot from the socket's queue, where the kernel has put it whole.
 static bool read_spilled(struct ingress *in, struct forward *f, struct ingress_spill *spill, struct frame *out)
 {
@@ -82,7 +93,7 @@ static bool read_spilled(struct ingress *in, struct forward *f, struct ingress_s
         spill->used = 0;
     }
     uint8_t *room = spill->frames[spill->used];
-    ssize_t n = read(in->fd, room, SPILL_FRAME);
+    ssize_t n = read_queued(in, room);
     if (n < (ssize_t) sizeof(out->v))
         return false;
     spill->used++;
@@ -122,6 +133,22 @@ static struct packet_meta meta_of(const struct ingress *in, const struct tpacket
     return m;
 }
 
+// How many datagrams a frame was that is not there as a whole: by what its slot still tells.
+static uint32_t count_truncated(const struct ingress *in, const struct tpacket2_hdr *slot)
+{
+    struct virtio_net_hdr v;
+    size_t mac = slot->tp_mac, ip = mac + (in->ethernet ? 14u : 0u);
+
+    if (mac < sizeof(v) || ip + 1 > in->slot_size || slot->tp_snaplen < ip - mac + 1)
+        return 1;
+    memcpy(&v, (const uint8_t *) slot + mac - sizeof(v), sizeof(v));
+    uint8_t first = ((const uint8_t *) slot)[ip];
+    size_t headers = ip - mac + (first >> 4 == 6 ? 40u : (first & 15u) * 4u) + 8;
+    if ((v.gso_type & ~VIRTIO_NET_HDR_GSO_ECN) != VIRTIO_NET_HDR_GSO_UDP_L4 || v.gso_size == 0 || slot->tp_len <= headers)
+        return 1;
+    return (uint32_t) ((slot->tp_len - headers + v.gso_size - 1) / v.gso_size);
+}
+
 static void take_slot(struct ingress *in, struct forward *f, struct ingress_spill *spill,
                       const struct tpacket2_hdr *slot)
 {
@@ -133,8 +160,9 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
     bool whole = take_frame(in, f, spill, slot, &frame);
 
     if (!whole) {
-        c->received++;
-        c->truncated++;
+        uint32_t lost = count_truncated(in, slot);
+        c->received += lost;
+        c->truncated += lost;
         return;
     }
     struct packet_meta meta = meta_of(in, slot, &frame.v);
@@ -231,10 +259,8 @@ void ingress_skip(struct ingress *in, struct ingress_spill *spill)
 
     for (uint32_t n = 0; n < in->n_slots && (slot = filled_slot(in)); n++) {
         // Whole frames wait in the order of their slots: one must go with its slot.
-        if (slot->tp_status & TP_STATUS_COPY) {
-            ssize_t ignored = read(in->fd, spill->frames[0], SPILL_FRAME);
-            (void) ignored;
-        }
+        if (slot->tp_status & TP_STATUS_COPY)
+            read_queued(in, spill->frames[0]);
         give_back(slot);
         advance(in);
     }

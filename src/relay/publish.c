@@ -18,6 +18,17 @@ void publish_interface(struct relay *r, struct ingress *in)
     stats_write_end(&to->sequence);
 }
 
+// Those of the table in force; a ring that is only offered yet is not mapped.
+void publish_interfaces(struct relay *r)
+{
+    for (size_t i = 0; r->swap.now && i < r->swap.n_rings; i++) {
+        if (!r->swap.rings[i]->ring)
+            continue;
+        ingress_count_drops(r->swap.rings[i]);
+        publish_interface(r, r->swap.rings[i]);
+    }
+}
+
 static enum stats_seccomp seccomp_of(enum sandbox_mode mode)
 {
     switch (mode) {
@@ -63,10 +74,7 @@ void publish_everything(struct relay *r)
 {
     if (!r->swap.now)
         return;
-    for (size_t i = 0; i < r->swap.n_rings; i++) {
-        ingress_count_drops(r->swap.rings[i]);
-        publish_interface(r, r->swap.rings[i]);
-    }
+    publish_interfaces(r);
     forward_publish_all(r->swap.now->forward);
     publish_header(r, STATS_LIVE);
 }
@@ -95,6 +103,8 @@ void publish_summary(struct relay *r)
     publish_everything(r);
     for (size_t i = 0; i < r->swap.n_rings; i++) {
         const struct ingress *in = r->swap.rings[i];
+        if (!in->ring)
+            continue;
         const struct stats_interface_counters *c = &in->counters;
 #define FORMAT(name, help) " " #name "=%llu"
 #define VALUE(name, help)  , (unsigned long long) c->name

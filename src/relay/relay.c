@@ -31,10 +31,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
 
     (void) loop;
     (void) events;
-    for (size_t i = 0; i < r->swap.n_rings; i++) {
-        ingress_count_drops(r->swap.rings[i]);
-        publish_interface(r, r->swap.rings[i]);
-    }
+    publish_interfaces(r);
     publish_header(r, STATS_LIVE);
 }
 
@@ -59,7 +56,8 @@ static void on_links(struct ev_loop *loop, ev_io *io, int events)
     struct relay *r = io->data;
 
     (void) events;
-    if (links_changed(r->links, relay_table(r)) && !ev_is_active(&r->links_timer)) {
+    // While another table is on its way nothing is known of what will matter.
+    if (links_changed(r->links, r->under_way == REQUEST_LOAD ? NULL : relay_table(r)) && !ev_is_active(&r->links_timer)) {
         ev_timer_set(&r->links_timer, LINKS_SECONDS, 0.);
         ev_timer_start(loop, &r->links_timer);
     }
@@ -107,8 +105,9 @@ static void on_signal(struct ev_loop *loop, ev_io *io, int events)
         switch (info.ssi_signo) {
         case SIGHUP:
             log_notice("reload_asked", "pid=%u uid=%u", info.ssi_pid, info.ssi_uid);
-            r->asker = (struct handover_asker){.pid = info.ssi_pid, .uid = info.ssi_uid};
+            r->next_asker = (struct handover_asker){.pid = info.ssi_pid, .uid = info.ssi_uid};
             r->asked++;
+            publish_header(r, STATS_LIVE); // at once: mcrd --reload counts by it
             request_send(r, REQUEST_LOAD);
             break;
         case SIGUSR1:
@@ -140,6 +139,13 @@ static bool open_signals(struct relay *r)
     return r->signals >= 0;
 }
 
+// libev would call perror(), which duplicates descriptors: the sandbox kills for less.
+static void on_loop_failure(const char *what)
+{
+    log_errno(LOG_LEVEL_ERR, "loop", "reason=\"%s\"", what);
+    _exit(EXIT_FAILURE);
+}
+
 // --- start -----------------------------------------------------------------------------------------------------------
 
 // The broker's first word, before there is a loop.
@@ -148,8 +154,10 @@ static bool receive_hello(int broker, struct handover_message *m)
     struct pollfd p = {.fd = broker, .events = POLLIN};
     int fds[HANDOVER_FDS_MAX];
 
-    if (poll(&p, 1, HELLO_SECONDS * 1000) != 1)
+    if (poll(&p, 1, HELLO_SECONDS * 1000) != 1) {
+        log_error("start", "reason=\"the broker has not answered for %d s\"", HELLO_SECONDS);
         return false;
+    }
     return handover_receive(broker, m, fds) == HANDOVER_GOT && m->type == HANDOVER_HELLO;
 }
 
@@ -177,6 +185,7 @@ static bool prepare(struct relay *r)
     r->spill = ingress_spill_new();
     r->links = links_open();
     // EVFLAG_NOENV: the environment does not choose the backend.
+    ev_set_syserr_cb(on_loop_failure);
     r->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
     if (!r->spill || r->links < 0 || !r->loop || !open_signals(r)) {
         log_errno(LOG_LEVEL_ERR, "start", "reason=\"no memory, epoll, rtnetlink or signalfd\"");
@@ -219,7 +228,7 @@ int relay_run(const struct relay_options *options, int broker)
         .broker_alive = true,
         .under_way = REQUEST_NONE,
         .notify = {.fd = -1},
-        .asker = {.pid = (uint32_t) getppid(), .uid = getuid()},
+        .next_asker = {.pid = (uint32_t) getppid(), .uid = getuid()},
         .status = EXIT_FAILURE,
     };
     swap_init(&r->swap);

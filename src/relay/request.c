@@ -30,15 +30,15 @@ static void begin(struct relay *r, enum request what)
     r->wanted[what] = false;
     r->began_ns = relay_clock(CLOCK_MONOTONIC);
     if (what == REQUEST_LOAD) {
-        m.asker = r->asker;
+        m.asker = r->asker = r->next_asker;
         r->asked_then = r->asked;
         // systemd wants both, and READY on every way out (sd_notify(3)).
         if (r->swap.now)
             notify_send(&r->notify, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) (r->began_ns / 1000));
     }
-    if (handover_send(r->broker, &m, NULL))
-        r->under_way = what;
-    else
+    // When it cannot be asked it is gone, and the end of its socket answers in its place.
+    r->under_way = what;
+    if (!handover_send(r->broker, &m, NULL))
         log_errno(LOG_LEVEL_ERR, "broker", "reason=\"cannot be asked\"");
 }
 
@@ -53,7 +53,9 @@ static void end(struct relay *r)
 {
     if (r->under_way == REQUEST_LOAD) {
         r->answered = r->asked_then;
-        notify_send(&r->notify, "READY=1");
+        // Not when the start itself was refused.
+        if (r->swap.now)
+            notify_send(&r->notify, "READY=1");
     }
     r->under_way = REQUEST_NONE;
     publish_header(r, STATS_LIVE);
@@ -232,7 +234,9 @@ static void probed(struct relay *r, const struct handover_message *m)
         log_notice("file", "state=%s sha256=%s size=%llu owner=%u", names[state], hex(m->file.sha256, sha256),
                    (unsigned long long) m->file.size, m->file.owner);
     if (state == STATS_CONFIG_PENDING && (relay_table(r)->header->flags & TABLE_RELOAD_ON_CHANGE)) {
-        r->asker = (struct handover_asker){.pid = 0, .uid = 0};
+        // Unless somebody has asked already.
+        if (!r->wanted[REQUEST_LOAD])
+            r->next_asker = (struct handover_asker){.pid = 0, .uid = 0};
         r->asked++;
         r->wanted[REQUEST_LOAD] = true;
     }
@@ -271,6 +275,7 @@ void request_send(struct relay *r, enum request what)
     if (what != REQUEST_LOAD)
         return;
     r->under_way = REQUEST_LOAD;
+    r->asker = r->next_asker;
     r->asked_then = r->asked;
     r->began_ns = relay_clock(CLOCK_MONOTONIC);
     refused(r, &nothing, "the broker is gone: restart mcrd to load a file");
@@ -299,6 +304,7 @@ static bool take_message(struct relay *r, struct handover_message *m, const int 
         commit(r, &m->file);
         break;
     case HANDOVER_REFUSED:
+        swap_reject(&r->swap); // it may have begun to offer
         refused(r, &m->file, m->text);
         break;
     case HANDOVER_UNCHANGED:

@@ -54,7 +54,7 @@ void relay_on_ring(void *context, struct ingress *in, bool comes)
 {
     struct relay *r = context;
 
-    for (size_t i = 0; i < TABLE_INTERFACES_MAX; i++) {
+    for (size_t i = 0; i < sizeof(r->watchers) / sizeof(r->watchers[0]); i++) {
         struct ring_watcher *w = &r->watchers[i];
         if (comes ? w->in != NULL : w->in != in)
             continue;

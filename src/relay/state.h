@@ -32,14 +32,14 @@ struct relay {
     struct notify notify;
     struct swap swap;
     struct ingress_spill *spill;
-    struct ring_watcher watchers[TABLE_INTERFACES_MAX];
+    struct ring_watcher watchers[2 * TABLE_INTERFACES_MAX]; // new rings come before old ones go
 
     // One request is under way at a time; those asked for meanwhile are folded into one more of each kind.
     bool broker_alive;
     bool wanted[REQUESTS];
     enum request under_way;
     uint32_t serial;
-    struct handover_asker asker; // of the load that is wanted or under way
+    struct handover_asker next_asker, asker; // of the load that is wanted, and of the one under way
     uint64_t began_ns;           // CLOCK_MONOTONIC, of the request under way
 
     // As in stats/layout.h.
@@ -79,6 +79,7 @@ void relay_on_ring(void *context, struct ingress *in, bool comes);
 
 // publish.c: statistics, systemd, summary.
 void publish_interface(struct relay *r, struct ingress *in);
+void publish_interfaces(struct relay *r);
 void publish_header(struct relay *r, enum stats_segment_state state);
 void publish_everything(struct relay *r);
 void publish_status(struct relay *r);

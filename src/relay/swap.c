@@ -390,12 +390,35 @@ void swap_reject(struct swap *s)
     close_unnamed(s, NULL, NULL);
 }
 
-// What came in before the change leaves by the old table.
+static struct stats_interface_counters *saved_counters(struct swap *s, const char *name)
+{
+    size_t i = 0;
+
+    while (i < s->n_saved && strcmp(s->saved[i].name, name) != 0)
+        i++;
+    // With more names than places the last place is shared by the latest.
+    if (i == s->n_saved && s->n_saved < sizeof(s->saved) / sizeof(s->saved[0]))
+        s->n_saved++;
+    else if (i == s->n_saved)
+        i--;
+    if (strcmp(s->saved[i].name, name) != 0) {
+        memset(&s->saved[i], 0, sizeof(s->saved[i]));
+        snprintf(s->saved[i].name, sizeof(s->saved[i].name), "%s", name);
+    }
+    return &s->saved[i].counters;
+}
+
+// What came in before the change leaves by the old table, and stays counted.
 static void drain_unnamed(struct swap *s, const struct swap_table *next, struct ingress_spill *spill)
 {
-    for (size_t i = 0; s->now && i < s->n_rings; i++)
-        if (names_ring(s->now, s->rings[i]->id) && !names_ring(next, s->rings[i]->id))
-            ingress_drain(s->rings[i], s->now->forward, spill);
+    for (size_t i = 0; s->now && i < s->n_rings; i++) {
+        struct ingress *in = s->rings[i];
+        if (!names_ring(s->now, in->id) || names_ring(next, in->id))
+            continue;
+        ingress_drain(in, s->now->forward, spill);
+        ingress_count_drops(in);
+        *saved_counters(s, s->now->view.interfaces[in->interface].name) = in->counters;
+    }
 }
 
 // Whether the table takes an interface of this index in by some ring.
@@ -427,14 +450,19 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill, r
     for (uint32_t i = 0; i < t->view.n_interfaces; i++) {
         const struct table_interface *interface = &t->view.interfaces[i];
         struct ingress *in = interface->ring_id ? find_ring(s, interface->ring_id) : NULL;
-        if (!in)
+        if (!in) {
+            t->forward->stats.interfaces[i].counters = *saved_counters(s, interface->name);
             continue;
+        }
         in->interface = i;
         if (names_ring(before, in->id))
             continue;
         // A new ring in the place of another (ring_mib) holds what that one has just been drained of.
-        if (has_ring_of(before, interface->ifindex))
+        if (has_ring_of(before, interface->ifindex)) {
             ingress_skip(in, spill);
+            ingress_count_drops(in); // of frames that the other ring took
+        }
+        in->counters = *saved_counters(s, interface->name);
         if (on_ring)
             on_ring(context, in, true);
     }

@@ -35,6 +35,12 @@ struct swap {
         int fd;
     } *holds;
     size_t n_holds;
+    // What the interfaces have counted that had a ring before, by name: a ring that is made anew goes on from there.
+    struct swap_saved {
+        char name[IFNAMSIZ];
+        struct stats_interface_counters counters;
+    } saved[2 * TABLE_INTERFACES_MAX];
+    size_t n_saved;
     // An offer that is not complete yet.
     int offered_table, offered_stats; // -1: none
     uint32_t serial;

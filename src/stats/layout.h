@@ -19,7 +19,7 @@
     X(received, "datagrams taken from the ring")                                                                \
     X(unmatched, "no rule for this destination and port")                                                       \
     X(malformed, "lengths or header checksum that cannot be")                                                   \
-    X(truncated, "frames longer than a ring slot and not kept whole by the kernel")                                  \
+    X(truncated, "longer than a ring slot and not kept whole by the kernel")                                         \
     X(fragments, "part of a fragmented datagram")                                                               \
     X(bad_checksum, "wrong UDP checksum")                                                                       \
     X(vlan, "carries a VLAN tag that no rule asks for")                                                         \

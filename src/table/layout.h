@@ -131,6 +131,7 @@ struct table_output {
     uint32_t interface;
     uint32_t egress; // TABLE_NONE while the interface is missing
     uint32_t carried_from; // index of the same output in the table before, or TABLE_NONE
+    uint16_t vlan; // of the tag in header; 0: none
     uint16_t header_length;
     uint8_t header[TABLE_HEADER_MAX];
 };

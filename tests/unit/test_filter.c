@@ -42,7 +42,7 @@ static void attach(int ends[2], struct filter_key *keys, size_t n, size_t *lengt
     struct sock_fprog program;
 
     cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), 0);
-    cr_assert(filter_build(&program, keys, n, true));
+    cr_assert(filter_build(&program, keys, n, true, 0));
     cr_assert_eq(setsockopt(ends[1], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)), 0,
                  "the kernel refuses a program of %u instructions", program.len);
     if (length)
@@ -192,7 +192,7 @@ Test(filter, packets_without_a_link_header)
     int ends[2];
 
     cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), 0);
-    cr_assert(filter_build(&program, keys, 2, false));
+    cr_assert(filter_build(&program, keys, 2, false, 0));
     cr_assert_eq(setsockopt(ends[1], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)), 0);
     free(program.filter);
     (void) !send(ends[0], f, sizeof(f), MSG_DONTWAIT);
