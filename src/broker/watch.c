@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <unistd.h>
 
 #include "log/log.h"
 
@@ -18,7 +19,7 @@
 
 void watch_init(struct watch *w, int inotify)
 {
-    *w = (struct watch){.inotify = inotify, .directories = {-1, -1}};
+    *w = (struct watch){.inotify = inotify};
 }
 
 // Cuts the last component off.
@@ -34,29 +35,67 @@ static void to_directory(char *path)
         *slash = '\0';
 }
 
-static int watch_directory(const struct watch *w, const char *path)
+// Watches the directory that path lies in.
+static void watch_parent(struct watch *w, const char *path)
 {
     char directory[PATH_MAX];
 
-    if ((size_t) snprintf(directory, sizeof(directory), "%s", path) >= sizeof(directory))
-        return -1;
+    if (w->n == WATCH_MAX || (size_t) snprintf(directory, sizeof(directory), "%s", path) >= sizeof(directory))
+        return;
     to_directory(directory);
     // The same directory gets the same descriptor again.
     int wd = inotify_add_watch(w->inotify, directory, EVENTS);
-    if (wd < 0)
+    if (wd < 0) {
         log_errno(LOG_LEVEL_WARNING, "watch", "directory=%s effect=\"changes of the file go unnoticed\"", directory);
-    return wd;
+        return;
+    }
+    for (int i = 0; i < w->n; i++)
+        if (w->directories[i] == wd)
+            return;
+    w->directories[w->n++] = wd;
+}
+
+// Watches the directory of each component of path that is a link, and then the same for where it leads. What the kernel
+// resolves is left to it: the parts are only looked at.
+static void watch_links(struct watch *w, const char *path, int depth)
+{
+    char part[PATH_MAX], target[PATH_MAX], next[2 * PATH_MAX];
+
+    for (size_t i = 1; depth < WATCH_MAX && path[i - 1]; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        snprintf(part, sizeof(part), "%.*s", (int) i, path);
+        ssize_t n = readlink(part, target, sizeof(target) - 1);
+        if (n <= 0)
+            continue;
+        target[n] = '\0';
+        watch_parent(w, part);
+        to_directory(part);
+        if (target[0] == '/')
+            snprintf(next, sizeof(next), "%s%s", target, path + i);
+        else
+            snprintf(next, sizeof(next), "%s/%s%s", part, target, path + i);
+        if (strlen(next) < PATH_MAX)
+            watch_links(w, next, depth + 1);
+        return;
+    }
 }
 
 void watch_update(struct watch *w, const char *path)
 {
+    struct watch before = *w;
     char real[PATH_MAX];
-    int now[2] = {watch_directory(w, path), -1};
 
+    w->n = 0;
+    watch_parent(w, path);
     if (realpath(path, real))
-        now[1] = watch_directory(w, real);
-    for (int i = 0; i < 2; i++)
-        if (w->directories[i] >= 0 && w->directories[i] != now[0] && w->directories[i] != now[1])
-            inotify_rm_watch(w->inotify, w->directories[i]);
-    memcpy(w->directories, now, sizeof(now));
+        watch_parent(w, real);
+    watch_links(w, path, 0);
+    for (int i = 0; i < before.n; i++) {
+        int j = 0;
+        while (j < w->n && w->directories[j] != before.directories[i])
+            j++;
+        if (j == w->n)
+            inotify_rm_watch(w->inotify, before.directories[i]);
+    }
 }

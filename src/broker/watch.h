@@ -2,14 +2,17 @@
 // watch: which directories the inotify instance of mcrd watches for the config file.
 //
 // The broker, which has the file system, adds and removes watches; the relay, which has the loop, reads the events of
-// the same instance and asks for a probe. Files are replaced by rename, so that directories are watched: the one that
-// the path names, and, where it is a symbolic link, the one where the file really lies.
+// the same instance and asks for a probe. Files are replaced by rename and links are swapped, so that directories are
+// watched: that of the path, that of the file where links lead, and that of each link on the way.
 #ifndef MCR_BROKER_WATCH_H
 #define MCR_BROKER_WATCH_H
 
+#define WATCH_MAX 16 // directories; a path with more links is watched as far as they reach
+
 struct watch {
     int inotify;
-    int directories[2]; // watch descriptors; -1: none
+    int directories[WATCH_MAX]; // watch descriptors
+    int n;
 };
 
 void watch_init(struct watch *w, int inotify);

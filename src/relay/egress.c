@@ -44,6 +44,7 @@ void egress_configure(struct egress *e, const struct table_egress *t)
 {
     e->kind = t->kind;
     e->mtu = t->mtu;
+    e->dead = false;
     // Once the kernel has refused it (below) it stays off.
     e->gso = e->gso && (t->flags & TABLE_EGRESS_GSO);
 }
@@ -341,7 +342,7 @@ static bool send_one_by_one(struct egress *e, const struct table_output *o, cons
 void egress_send(struct egress *e, const struct table_output *o, struct batch *b,
                  struct stats_output_counters *counters)
 {
-    if (!e) {
+    if (!e || e->dead) {
         counters->errors += b->n_datagrams;
         return;
     }

@@ -35,6 +35,7 @@ struct egress {
     uint64_t id;
     int fd;
     bool gso;
+    bool dead; // its interface has gone, and its index may be another's
     enum table_egress_kind kind;
     uint32_t mtu; // bytes, of the IP packet
     uint32_t identification; // of the next IPv4 packet or IPv6 fragment that we write ourselves

@@ -85,17 +85,21 @@ static bool message_concerns(const struct nlmsghdr *h, const struct table_view *
     }
 }
 
-bool links_concern(const void *messages, size_t size, const struct table_view *table)
+bool links_concern(const void *messages, size_t size, const struct table_view *table, links_gone *gone, void *context)
 {
     uint32_t left = (uint32_t) size;
+    bool concerned = false;
 
-    for (const struct nlmsghdr *h = messages; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
-        if (message_concerns(h, table))
-            return true;
-    return false;
+    for (const struct nlmsghdr *h = messages; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+        const struct ifinfomsg *info = NLMSG_DATA(h);
+        if (h->nlmsg_type == RTM_DELLINK && h->nlmsg_len >= NLMSG_LENGTH(sizeof(*info)) && info->ifi_index > 0)
+            gone(context, (uint32_t) info->ifi_index);
+        concerned = concerned || !table || message_concerns(h, table);
+    }
+    return concerned;
 }
 
-bool links_changed(int fd, const struct table_view *table)
+bool links_changed(int fd, const struct table_view *table, links_gone *gone, void *context)
 {
     static uint32_t buffer[8192]; // netlink(7): at least 8 KiB, aligned
     bool concerned = false;
@@ -113,7 +117,7 @@ bool links_changed(int fd, const struct table_view *table)
             return concerned;
         // Only the kernel (port 0) is believed.
         else if (from.nl_pid == 0)
-            concerned = concerned || !table || links_concern(buffer, (size_t) n, table);
+            concerned |= links_concern(buffer, (size_t) n, table, gone, context);
     }
     return concerned;
 }

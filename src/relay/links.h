@@ -5,17 +5,22 @@
 #define MCR_RELAY_LINKS_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "table/view.h"
 
 // Opens the socket, before the sandbox. A descriptor, or -1 with errno set.
 int links_open(void);
 
+// Told of each interface index that has gone. Nothing may be sent by it any more: another interface can get it at once.
+typedef void links_gone(void *context, uint32_t ifindex);
+
 // Reads all that has come. Whether it may matter to table: its interfaces by name or index, their addresses, and, while
 // one of its outputs is closed, routes. Without a table (NULL) anything may.
-bool links_changed(int fd, const struct table_view *table);
+bool links_changed(int fd, const struct table_view *table, links_gone *gone, void *context);
 
 // The same for one buffer of messages; pure.
-bool links_concern(const void *messages, size_t size, const struct table_view *table);
+bool links_concern(const void *messages, size_t size, const struct table_view *table, links_gone *gone, void *context);
 
 #endif

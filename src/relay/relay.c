@@ -51,13 +51,24 @@ static void on_broker(struct ev_loop *loop, ev_io *io, int events)
     request_on_message(io->data);
 }
 
+// Until the broker has looked, nothing leaves by an interface that has gone.
+static void on_gone(void *context, uint32_t ifindex)
+{
+    struct relay *r = context;
+    const struct table_view *t = relay_table(r);
+
+    for (uint32_t i = 0; t && i < t->n_outputs; i++)
+        if (t->outputs[i].egress != TABLE_NONE && t->interfaces[t->outputs[i].interface].ifindex == ifindex)
+            r->swap.now->forward->egress[t->outputs[i].egress]->dead = true;
+}
+
 static void on_links(struct ev_loop *loop, ev_io *io, int events)
 {
     struct relay *r = io->data;
 
     (void) events;
     // While another table is on its way nothing is known of what will matter.
-    if (links_changed(r->links, r->under_way == REQUEST_LOAD ? NULL : relay_table(r)) && !ev_is_active(&r->links_timer)) {
+    if (links_changed(r->links, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), on_gone, r) && !ev_is_active(&r->links_timer)) {
         ev_timer_set(&r->links_timer, LINKS_SECONDS, 0.);
         ev_timer_start(loop, &r->links_timer);
     }
@@ -163,7 +174,8 @@ static bool receive_hello(int broker, struct handover_message *m)
 
 static void watch_fd(struct relay *r, ev_io *io, void (*callback)(struct ev_loop *, ev_io *, int), int fd)
 {
-    ev_io_init(io, callback, fd, EV_READ);
+    ev_io_set(io, fd, EV_READ);
+    ev_set_cb(io, callback);
     io->data = r;
     ev_io_start(r->loop, io);
 }
@@ -194,6 +206,8 @@ static bool prepare(struct relay *r)
     notify_init(&r->notify);
     watch_fd(r, &r->broker_io, on_broker, r->broker);
     watch_fd(r, &r->signal_io, on_signal, r->signals);
+    // Before the rings of the same turn: an index that has gone is not sent to.
+    ev_set_priority(&r->links_io, EV_MAXPRI);
     watch_fd(r, &r->links_io, on_links, r->links);
     watch_fd(r, &r->inotify_io, on_inotify, r->options->inotify);
     watch_time(r, &r->tick, on_tick, TICK_SECONDS);

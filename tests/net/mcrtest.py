@@ -1093,3 +1093,93 @@ def main():
             shutil.rmtree(_directory, ignore_errors=True)
         _guardian.dismiss()
     sys.exit(1 if failed else 0)
+
+
+# --- IPv6, and inputs and outputs of every kind ----------------------------------------------------------------------
+
+_is_group4 = is_group
+
+
+def is_group(address):  # for send() and Receiver too
+    return address.lower().startswith("ff") if ":" in address else _is_group4(address)
+
+
+def line6(mtu=1500):
+    """line() with IPv6 beside IPv4: 2001:db8:1::2 s0 --- 2001:db8:1::1 in0, out0 2001:db8:2::1 --- 2001:db8:2::2 d0"""
+    if not os.path.exists("/proc/sys/net/ipv6"):
+        raise Skip("the kernel has no IPv6")
+    net = line(mtu)
+    try:
+        for node, name, address in ((net.src, "s0", "2001:db8:1::2"), (net.relay, "in0", "2001:db8:1::1"),
+                                    (net.relay, "out0", "2001:db8:2::1"), (net.dst, "d0", "2001:db8:2::2")):
+            enable_ipv6(node, name, address)
+    except BaseException:
+        net.__exit__()
+        raise
+    return net
+
+
+def enable_ipv6(node, interface, address):
+    """IPv6 with this address, usable at once."""
+    conf = f"/proc/sys/net/ipv6/conf/{interface}"
+    node.run("sh", "-ec", f"echo 0 > {conf}/accept_dad; echo 0 > {conf}/router_solicitations; "
+                          f"echo 0 > {conf}/disable_ipv6; ip -6 address add {address}/64 dev {interface} nodad")
+    wait_for(lambda: "tentative" not in node.run("ip", "-6", "address", "show", "dev", interface)[1], 5,
+             f"{interface}: no tentative address")
+
+
+def memberships6(node, interface):
+    """The IPv6 groups that are joined on an interface, as inet_ntop writes them."""
+    lines = (x.split() for x in node.read_proc("igmp6").splitlines())
+    return {socket.inet_ntop(socket.AF_INET6, bytes.fromhex(w[2])) for w in lines if w[1] == interface}
+
+
+def rule_of(name, outputs, interface="in0", **taken):
+    """A rule with any kind of input: address=, broadcast=, vlan=, ..."""
+    return {"name": name, "input": {"interface": interface, **taken}, "outputs": outputs}
+
+
+def udp6(source, destination, payload, port, source_port=4000, checksum=None):
+    """A UDP datagram over IPv6."""
+    whole = struct.pack("!HHHH", source_port, port, 8 + len(payload), 0) + payload
+    pseudo = pseudo_header6(source, destination, len(whole))
+    right = 0xffff & ~ones_sum(pseudo + whole) or 0xffff
+    return whole[:6] + struct.pack("!H", right if checksum is None else checksum) + whole[8:]
+
+
+def pseudo_header6(source, destination, length):
+    a, b = (socket.inet_pton(socket.AF_INET6, x) for x in (source, destination))
+    return a + b + struct.pack("!II", length, socket.IPPROTO_UDP)
+
+
+def datagram6(destination, port, payload, source="2001:db8:1::2", source_port=4000, to=None, ttl=8, dscp=0, **udp_keys):
+    """The frame of a datagram over IPv6; to its group unless the Ethernet address is given."""
+    body = udp6(source, destination, payload, port, source_port, **udp_keys)
+    a, b = (socket.inet_pton(socket.AF_INET6, x) for x in (source, destination))
+    header = struct.pack("!IHBB", 6 << 28 | dscp << 22, len(body), socket.IPPROTO_UDP, ttl) + a + b
+    return frame(header + body, to or b"\x33\x33" + b[12:], kind=0x86dd)
+
+
+class Datagram6:
+    """A captured UDP datagram over IPv6."""
+
+    def __init__(self, f):
+        ip = f.data[14:]
+        first, self.length, _, self.ttl = struct.unpack_from("!IHBB", ip)
+        self.dscp, self.ecn = first >> 22 & 0x3f, first >> 20 & 3
+        self.to, self.sender, self.vlan = f.to, f.sender, f.vlan
+        self.source, self.destination = (socket.inet_ntop(socket.AF_INET6, ip[i:i + 16]) for i in (8, 24))
+        whole = ip[40:40 + self.length]
+        self.source_port, self.port, self.udp_length, check = struct.unpack_from("!HHHH", whole)
+        self.payload = whole[8:]
+        pseudo = pseudo_header6(self.source, self.destination, len(whole))
+        self.udp_checksum_ok = not f.unfinished and check != 0 and ones_sum(pseudo + whole) == 0xffff
+
+    def __repr__(self):
+        return f"<UDP [{self.source}]:{self.source_port} > [{self.destination}]:{self.port} {self.payload[:24]!r}>"
+
+
+def captured6(capture):
+    """The UDP datagrams over IPv6 a capture has taken in. Not for links that carry super-frames."""
+    return [Datagram6(f) for f in capture.poll()
+            if not f.outgoing and f.kind == 0x86dd and len(f.data) >= 62 and f.data[20] == socket.IPPROTO_UDP]

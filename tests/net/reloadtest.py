@@ -69,8 +69,8 @@ class Streams:
         reader, writer = os.pipe()
         self.wanted = wanted
         self.process = t.start_process(
-            [sys.executable, os.path.abspath(__file__), str(writer), interface, *(f"{g}:{p}:{s}" for g, p, s in wanted)],
-            node, stdout=subprocess.PIPE, text=True, pass_fds=[writer])
+            [sys.executable, os.path.abspath(__file__), str(writer), interface,
+             *(f"{g}:{p}:{s}" for g, p, s in wanted)], node, stdout=subprocess.PIPE, text=True, pass_fds=[writer])
         os.close(writer)
         with os.fdopen(reader, "r") as ready:
             t.equal(ready.readline(), "ready\n", "the receiver of the streams")
@@ -310,7 +310,8 @@ def wait_state(d, rules=None, interfaces=None, seconds=1.0):
     try:
         t.wait_for(there, seconds)
     except t.Failure:
-        raise t.Failure(f"within {seconds} s the states are {states(d)}, not {rules or {}}, {interfaces or {}}") from None
+        raise t.Failure(f"within {seconds} s the states are {states(d)}, not {rules or {}}, "
+                        f"{interfaces or {}}") from None
 
 
 def wait_config(d, state, seconds=5.0, **more):
@@ -421,6 +422,19 @@ def limited(pid, limit, value):
     finally:
         if t.process_status(pid):
             set_soft_limit(pid, limit, before)
+
+
+def wait_idle(pid, ms=20):
+    """Waits until a process has slept for that long: the broker is done with what followed its answer (a probe)."""
+    def slept():
+        before = t.process_status(pid)
+        time.sleep(ms / 1000)
+        now = t.process_status(pid)
+        t.check(before and now, f"process {pid} has ended")
+        return now["State"].startswith("S") and all(now[k] == before[k] for k in (
+            "voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"))
+
+    t.wait_for(slept, 5, "the process sleeps")
 
 
 def virtual_bytes(pid):

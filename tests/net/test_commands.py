@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""mcrd --reload and mcrd --diff beside a running daemon: what they say, their exit status, and what they leave alone."""
+"""mcrd --reload and --diff beside a running daemon: what they say, their exit status, and what they leave alone."""
 import json
 import os
 import pwd
@@ -54,7 +54,8 @@ def untouched(net, d, generation=1, group=OUT):
 def reload_good():
     with t.line() as net, t.Mcrd(net.relay, RULE) as d:
         log = r.Log(d)
-        for generation, rules in enumerate((CHANGED, CHANGED, RULE + [t.rule("more", OTHER, PORT, [t.to_group(OUT, 7)])]), 2):
+        more = RULE + [t.rule("more", OTHER, PORT, [t.to_group(OUT, 7)])]
+        for generation, rules in enumerate((CHANGED, CHANGED, more), 2):
             d.config.rules = rules
             d.config.write()
             digest = r.sha256_of(d.config.file)
@@ -130,7 +131,7 @@ def reload_at_once():
         says(command(d, "--diff"), 0, "no difference")
 
 
-@t.test("--reload: a file that is replaced between check and load: never \"0\" for another digest than that which was checked")
+@t.test("--reload: a file that is replaced between check and load: never 0 for another digest than the checked one")
 def reload_race():
     with t.line() as net, t.Mcrd(net.relay, RULE) as d:
         for i in range(10):
@@ -242,8 +243,10 @@ def diff():
         says(command(d, "--diff"), 0, r"\Ano difference\n\Z")
         found = json.loads(says(command(d, "--diff", "--json"), 0, "")[1])
         t.equal({k: found[k] for k in ("added", "removed", "changed", "top", "disturbs", "needs_restart")},
-                {"added": [], "removed": [], "changed": [], "top": [], "disturbs": False, "needs_restart": False}, "JSON")
-        d.config.rules = CHANGED + [t.rule("new", "239.255.0.2", PORT, [t.to_group(OTHER, OUT_PORT)], note="CHG0000003")]
+                {"added": [], "removed": [], "changed": [], "top": [], "disturbs": False, "needs_restart": False},
+                "JSON")
+        d.config.rules = CHANGED + [t.rule("new", "239.255.0.2", PORT, [t.to_group(OTHER, OUT_PORT)],
+                                           note="CHG0000003")]
         d.config.write()
         _, text, _ = says(command(d, "--diff"), 1, "")
         for line in ('+ rule "new"', '    note: "CHG0000003"', '~ rule "r"', "    outputs[0].ttl: 1 -> 4",
@@ -251,7 +254,8 @@ def diff():
             t.check(line in text.splitlines(), f"{line!r} is not a line of:\n{text}")
         found = json.loads(says(command(d, "--diff", "--json"), 1, "")[1])
         t.equal([x["name"] for x in found["added"]], ["new"], "added")
-        t.equal([(x["name"], x["note"], x["disturbs"]) for x in found["changed"]], [("r", "CHG0000002", True)], "changed")
+        t.equal([(x["name"], x["note"], x["disturbs"]) for x in found["changed"]], [("r", "CHG0000002", True)],
+                "changed")
         t.check({"field": "outputs[0].ttl", "from": 1, "to": 4} in found["changed"][0]["fields"], f"{found['changed']}")
         t.equal((found["running"]["sha256"], found["file"]["sha256"]), (before, r.sha256_of(d.config.file)), "digests")
         # --diff applies nothing and asks nobody.
@@ -284,7 +288,7 @@ def diff_trouble():
         says(command(d, "--diff"), 2, None, "no daemon")
 
 
-@t.test("running.conf is the file that runs, byte for byte, readable by no more than the file is; refused ones leave it")
+@t.test("running.conf is the file that runs, byte for byte, readable by no more than that; refused ones leave it")
 def running_conf():
     with t.line() as net, t.Mcrd(net.relay, RULE) as d:
         running = os.path.join(os.path.dirname(d.config.stats_file), "running.conf")
@@ -297,7 +301,8 @@ def running_conf():
             t.equal(f"{os.stat(running).st_mode & 0o7777:04o}", f"{mode:04o}", "its mode")
 
         is_it(0o644)
-        text = "// a comment, a tab\t, and no newline at the end\n" + open(d.config.file, encoding="ascii").read().rstrip()
+        with open(d.config.file, encoding="ascii") as f:
+            text = "// a comment, a tab\t, and no newline at the end\n" + f.read().rstrip()
         for mode, wanted in ((0o644, 0o644), (0o755, 0o644), (0o640, 0o640), (0o600, 0o600)):
             d.config.write(text)
             # Who may not read the file may not read the copy.

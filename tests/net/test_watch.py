@@ -15,7 +15,7 @@ CHANGED = [t.rule("r", IN, PORT, [t.to_group(OTHER, OUT_PORT)])]
 
 def text_of(config, rules):
     """What config.write() would write of these rules."""
-    return "".join(f"{k} = {t.to_libconfig(v)};\n" for k, v in config.top.items()) + f"rules = {t.to_libconfig(rules)};\n"
+    return "".join(f"{k} = {t.to_libconfig(v)};\n" for k, v in {**config.top, "rules": rules}.items())
 
 
 def goes_to(net, d, group, **counted):
@@ -48,7 +48,7 @@ def replaced():
         d.config.rules = CHANGED
         d.config.write()
         told = pending(d, log)
-        t.equal((told["size"], told["owner"]), (str(os.path.getsize(d.config.file)), str(os.getuid())), "size and owner")
+        t.equal((int(told["size"]), int(told["owner"])), (os.path.getsize(d.config.file), os.getuid()), "size, owner")
         goes_to(net, d, OUT)
         d.config.rules = RULE
         d.config.write()
@@ -282,7 +282,8 @@ def applied():
         d.config.write()
         r.wait_config(d, "pending", disk_sha256=r.sha256_of(d.config.file))
         seen = []
-        t.wait_for(lambda: seen.extend(log.events("reload")) or any(x["result"] == "refused" for x in seen), 5, "a refusal")
+        t.wait_for(lambda: seen.extend(log.events("reload")) or any(x["result"] == "refused" for x in seen), 5,
+                   "a refusal")
         goes_to(net, d, OUT, generation=3)
         # And a file that takes the key back is the last one that is applied so.
         del d.config.top["missing_interface"]

@@ -20,8 +20,8 @@ REST = [t.rule("rests", IN, PORT, [t.to_group(OUT, OUT_PORT)]),
 
 def second(*outputs, interface="in1", **keys):
     """The rule that is played with."""
-    return t.rule("plays", "239.255.0.2", PORT, list(outputs) or [t.to_group("239.255.1.2", OUT_PORT, "out1")], interface,
-                  **keys)
+    return t.rule("plays", "239.255.0.2", PORT, list(outputs) or [t.to_group("239.255.1.2", OUT_PORT, "out1")],
+                  interface, **keys)
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ def wait_up(node, interface):
 
 def passes(source, destination, to="239.255.1.2", within=WITHIN, group="239.255.0.2", source_interface="s0",
            interface="d0"):
-    """Whether a datagram comes through within that time, from now on. Returns its frame and the seconds that it took."""
+    """Whether a datagram comes through within that time, from now on. Returns its frame and the seconds it took."""
     capture, sender = t.Capture(destination, interface), t.RawSender(source, source_interface)
     start = time.monotonic()
     while True:
@@ -142,7 +142,8 @@ def address_changes():
         net.relay.run("ip", "address", "add", "198.18.122.7/24", "dev", "out1")
         net.relay.run("ip", "address", "delete", "198.18.121.7/24", "dev", "out1")
         for to in ("239.255.1.2", "239.255.1.3"):
-            t.wait_for(lambda to=to: passes(net.src1, net.dst1, to)[0].source == "198.18.122.7", WITHIN, "the new address")
+            t.wait_for(lambda to=to: passes(net.src1, net.dst1, to)[0].source == "198.18.122.7", WITHIN,
+                       "the new address")
             t.equal(passes(net.src1, net.dst1, to)[0].source, "198.18.122.7", "the source address")
 
 
@@ -292,8 +293,8 @@ def same_index():
             try:
                 index = index_of(net.relay, interface)
                 net.relay.run("ip", "link", "delete", interface)
-                net.relay.run("ip", "link", "add", interface, "index", index, "type", "veth", "peer", "name", far_interface,
-                              "netns", far.holder.pid)
+                net.relay.run("ip", "link", "add", interface, "index", index, "type", "veth", "peer", "name",
+                              far_interface, "netns", far.holder.pid)
                 for node, name, address in ((net.relay, interface, here), (far, far_interface, there)):
                     node.run("ip", "address", "add", address, "dev", name)
                     node.run("ip", "link", "set", name, "up")
@@ -391,7 +392,8 @@ def storm():
         before = r.holds(d)
         net.relay.run("sh", "-ec", """
 for i in $(seq 50); do echo "link add storm$i type veth peer name thunder$i"
-echo "address add 198.19.$i.1/24 dev storm$i"; echo "link set storm$i up"; echo "link set thunder$i up"; done | ip -batch -
+echo "address add 198.19.$i.1/24 dev storm$i"; echo "link set storm$i up"
+echo "link set thunder$i up"; done | ip -batch -
 for i in $(seq 50); do echo "link delete storm$i"; done | ip -batch -
 """, seconds=30)
         r.same_holds(d, before)
