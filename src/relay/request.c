@@ -113,16 +113,32 @@ struct totals {
     uint64_t received, ring_drops;
 };
 
+static void add(struct totals *t, const struct stats_interface_counters *c)
+{
+    t->received += c->received;
+    t->ring_drops += c->ring_drops;
+}
+
+// Of all interfaces, those too whose ring has gone.
 static struct totals count(struct relay *r)
 {
+    const struct table_view *view = relay_table(r);
     struct totals t = {0, 0};
 
+    if (!view)
+        return t;
+    for (size_t i = 0; i < r->swap.n_saved; i++) {
+        bool has_ring = false;
+        for (uint32_t j = 0; j < view->n_interfaces; j++)
+            has_ring |= view->interfaces[j].ring_id != 0 && strcmp(view->interfaces[j].name, r->swap.saved[i].name) == 0;
+        if (!has_ring)
+            add(&t, &r->swap.saved[i].counters);
+    }
     for (size_t i = 0; i < r->swap.n_rings; i++) {
         if (!r->swap.rings[i]->ring)
             continue;
         ingress_count_drops(r->swap.rings[i]);
-        t.received += r->swap.rings[i]->counters.received;
-        t.ring_drops += r->swap.rings[i]->counters.ring_drops;
+        add(&t, &r->swap.rings[i]->counters);
     }
     return t;
 }

@@ -247,7 +247,7 @@ def nothing_changed(d, before, generation):
 
 
 def sweep(d, limits, pid, limit, rules=None):
-    """MORE (or other rules) is loaded under one limit after the other. Each load must be refused and leave nothing, until
+    """MORE (or other rules) is loaded under one limit after the other. Each must be refused and leave nothing, until
     one passes."""
     before, generation, log, reasons = r.holds(d), d.stats()["generation"], r.Log(d), []
     d.config.rules = rules or MORE
@@ -305,7 +305,7 @@ def broker_descriptors():
 def relay_descriptors():
     def run(d, _):
         # Those of rings and memberships are far above the others: no room for them, then none for any.
-        low = max(x for x in r.descriptors(d.process.pid) if x < 8192) + 1
+        low = max(x for x in r.descriptors(d.process.pid) if x < 16384) + 1
         high = max(r.descriptors(d.process.pid)) + 1
         sweep(d, [*range(low, low + 6), high, high + 1], d.process.pid, resource.RLIMIT_NOFILE)
     with_stream(run)
