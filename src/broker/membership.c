@@ -22,7 +22,7 @@ struct member_socket {
 struct memberships {
     struct registry *joined; // an entry's fd is the number of its socket
     struct member_socket *sockets;
-    size_t n_sockets;
+    size_t n_sockets, n_before; // n_before: when this load began
 };
 
 struct memberships *memberships_new(void)
@@ -49,6 +49,7 @@ void memberships_free(struct memberships *m)
 
 void memberships_begin(struct memberships *m)
 {
+    m->n_before = m->n_sockets;
     registry_begin(m->joined);
 }
 
@@ -186,6 +187,9 @@ static void leave(void *context, struct registry_entry *e)
 void memberships_settle(struct memberships *m, bool committed)
 {
     registry_settle(m->joined, committed, leave, m);
+    // What the failed load has opened holds nothing now.
+    while (!committed && m->n_sockets > m->n_before)
+        close(m->sockets[--m->n_sockets].fd);
 }
 
 size_t memberships_sockets(const struct memberships *m)

@@ -31,7 +31,8 @@ bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr
 // Ends a load: leaves what the table in force does not want (committed), or what only the failed one wanted.
 void memberships_settle(struct memberships *m, bool committed);
 
-// The sockets, for the relay to hold. They are never closed while m lives; new ones come at the end.
+// The sockets, for the relay to hold; new ones come at the end. Only those that a failed load has opened are closed before
+// m is freed.
 size_t memberships_sockets(const struct memberships *m);
 int memberships_fd(const struct memberships *m, size_t i);
 

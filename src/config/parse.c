@@ -403,10 +403,20 @@ static bool is_our_version(const config_setting_t *root, struct config_problems 
     return false;
 }
 
+// libconfig 1.5 ends the process when it finds no memory: look first whether there is as much as it may take. A setting
+// takes about 100 bytes, and two bytes of text can make one.
+static bool memory_suffices(size_t size)
+{
+    void *probe = malloc(size * 64 + (1u << 20));
+
+    free(probe);
+    return probe != NULL;
+}
+
 // libconfig 1.5 does not see the end of a comment on a last line without a line end.
 static bool read_tree(config_t *tree, const char *text, size_t size, struct config_problems *problems)
 {
-    char *ended = malloc(size + 2);
+    char *ended = memory_suffices(size) ? malloc(size + 2) : NULL;
 
     if (!ended) {
         config_error(problems, 0, NULL, "out of memory");

@@ -93,10 +93,12 @@ enum handover_result handover_receive(int fd, struct handover_message *m, int *f
         return HANDOVER_CLOSED;
 
     uint32_t got = take_descriptors(&msg, fds);
-    if (n == (ssize_t) sizeof(*m) && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && m->n_fds == got &&
-        m->type >= HANDOVER_HELLO && m->type < HANDOVER_TYPES)
+    bool whole = n == (ssize_t) sizeof(*m) && !(msg.msg_flags & MSG_TRUNC) && m->type >= HANDOVER_HELLO &&
+                 m->type < HANDOVER_TYPES;
+    bool cut = (msg.msg_flags & MSG_CTRUNC) && got < m->n_fds;
+    if (whole && !(msg.msg_flags & MSG_CTRUNC) && m->n_fds == got)
         return HANDOVER_GOT;
     for (uint32_t i = 0; i < got; i++)
         close(fds[i]);
-    return HANDOVER_BOGUS;
+    return whole && cut ? HANDOVER_SHORT : HANDOVER_BOGUS;
 }

@@ -92,10 +92,11 @@ bool handover_pair(int ends[2]);
 // Sends m with m->n_fds descriptors, which stay the caller's. False with errno set.
 bool handover_send(int fd, const struct handover_message *m, const int *fds);
 
-enum handover_result { HANDOVER_GOT, HANDOVER_EMPTY, HANDOVER_CLOSED, HANDOVER_BOGUS };
+enum handover_result { HANDOVER_GOT, HANDOVER_SHORT, HANDOVER_EMPTY, HANDOVER_CLOSED, HANDOVER_BOGUS };
 
 // Receives one message; on HANDOVER_GOT the descriptors in fds (room for HANDOVER_FDS_MAX) are the caller's.
-// HANDOVER_EMPTY: nothing there now; HANDOVER_CLOSED: the other side is gone; HANDOVER_BOGUS: not a message of this
+// HANDOVER_SHORT: a message, but this process may not have so many descriptors; none is kept. HANDOVER_EMPTY: nothing there
+// now; HANDOVER_CLOSED: the other side is gone; HANDOVER_BOGUS: not a message of this
 // protocol (fatal for the caller; no descriptor is kept).
 enum handover_result handover_receive(int fd, struct handover_message *m, int *fds);
 

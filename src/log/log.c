@@ -112,8 +112,8 @@ static void __attribute__((format(printf, 3, 4))) appendf(char *line, size_t *us
     va_end(args);
 }
 
-static void __attribute__((format(printf, 4, 0)))
-write_event(enum log_level level, const char *event, const char *error, const char *format, va_list args)
+static void __attribute__((format(printf, 5, 0)))
+write_event(enum log_level level, bool record, const char *event, const char *error, const char *format, va_list args)
 {
     char line[LINE_MAX_BYTES];
     size_t used = 0;
@@ -121,7 +121,7 @@ write_event(enum log_level level, const char *event, const char *error, const ch
 
     if (level == LOG_LEVEL_DEBUG && !ctx.debug)
         return;
-    if (level != LOG_LEVEL_NOTICE && !admit(event, &suppressed))
+    if (!record && !admit(event, &suppressed))
         return;
     if (ctx.journald)
         appendf(line, &used, "<%d>", (int) level);
@@ -154,7 +154,16 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    write_event(level, event, NULL, format, args);
+    write_event(level, level == LOG_LEVEL_NOTICE, event, NULL, format, args);
+    va_end(args);
+}
+
+void log_record(enum log_level level, const char *event, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    write_event(level, true, event, NULL, format, args);
     va_end(args);
 }
 
@@ -164,7 +173,7 @@ void log_errno(enum log_level level, const char *event, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    write_event(level, event, error, format, args);
+    write_event(level, false, event, error, format, args);
     va_end(args);
 }
 

@@ -22,7 +22,11 @@ void log_set_debug(bool on);
 void log_event(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-// The same with error="strerror(errno)" at the end.
+// The same, but never left out by the limit: a record.
+void log_record(enum log_level level, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+// The same as log_event() with error="strerror(errno)" at the end.
 void log_errno(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

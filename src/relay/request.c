@@ -76,7 +76,7 @@ static void record(struct relay *r, const char *event, bool accepted, const stru
 
     if (f->mtime_s != 0 && gmtime_r(&mtime, &tm))
         strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-    log_event(accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR, event,
+    log_record(accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR, event,
               "result=%s generation=%llu file=%s sha256=%s sha256_before=%s size=%llu owner=%u mode=%04o mtime=%s "
               "pid=%u uid=%u loginuid=%d took_ms=%.1f %s",
               accepted ? "accepted" : "refused", (unsigned long long) (t ? t->header->generation : 0),
@@ -258,14 +258,27 @@ static void probed(struct relay *r, const struct handover_message *m)
     }
 }
 
-static void broker_gone(struct relay *r, const char *reason)
+// A load that nobody is left for.
+static void refuse_load(struct relay *r, const char *why)
 {
     static const struct handover_file nothing = {.loginuid = UINT32_MAX};
+
+    if (r->under_way != REQUEST_LOAD) {
+        r->under_way = REQUEST_LOAD;
+        r->asker = r->next_asker;
+        r->began_ns = relay_clock(CLOCK_MONOTONIC);
+    }
+    r->asked_then = r->asked;
+    refused(r, &nothing, why);
+}
+
+static void broker_gone(struct relay *r, const char *reason)
+{
+    bool load = r->under_way == REQUEST_LOAD || r->wanted[REQUEST_LOAD];
 
     r->broker_alive = false;
     ev_io_stop(r->loop, &r->broker_io);
     swap_reject(&r->swap);
-    memset(r->wanted, 0, sizeof(r->wanted));
     if (!r->swap.now) {
         // It has told why by itself.
         relay_stop(r, EXIT_FAILURE);
@@ -273,30 +286,22 @@ static void broker_gone(struct relay *r, const char *reason)
     }
     log_error("broker", "reason=\"%s\" effect=\"forwarding goes on; reloads are refused until mcrd is restarted\"",
               reason);
-    if (r->under_way == REQUEST_LOAD)
-        refused(r, &nothing, "the broker ended during the load; restart mcrd to load a file");
-    r->wanted[REQUEST_PROBE] = false;
+    if (load)
+        refuse_load(r, "the broker ended during the load; restart mcrd to load a file");
+    memset(r->wanted, 0, sizeof(r->wanted));
     end(r);
 }
 
 void request_send(struct relay *r, enum request what)
 {
-    static const struct handover_file nothing = {.loginuid = UINT32_MAX};
-
     if (r->broker_alive) {
         r->wanted[what] = true;
         begin_next(r);
-        return;
+    } else if (what == REQUEST_LOAD) {
+        refuse_load(r, "the broker is gone: restart mcrd to load a file");
+        memset(r->wanted, 0, sizeof(r->wanted));
+        end(r);
     }
-    if (what != REQUEST_LOAD)
-        return;
-    r->under_way = REQUEST_LOAD;
-    r->asker = r->next_asker;
-    r->asked_then = r->asked;
-    r->began_ns = relay_clock(CLOCK_MONOTONIC);
-    refused(r, &nothing, "the broker is gone: restart mcrd to load a file");
-    r->wanted[REQUEST_PROBE] = false;
-    end(r);
 }
 
 // A message of the request that is under way. False: it is none.
@@ -311,10 +316,8 @@ static bool take_message(struct relay *r, struct handover_message *m, const int 
     case HANDOVER_SOCKETS:
         ok = m->type == HANDOVER_OFFER ? swap_offer(&r->swap, m, fds, why) : swap_sockets(&r->swap, m, fds, why);
         // What follows of this offer finds none, and its COMMIT is rejected.
-        if (!ok) {
-            log_error("handover", "reason=\"%s\"", why);
-            swap_reject(&r->swap);
-        }
+        if (!ok)
+            swap_fail(&r->swap, why);
         return true;
     case HANDOVER_COMMIT:
         commit(r, &m->file);
@@ -349,6 +352,9 @@ void request_on_message(struct relay *r)
     case HANDOVER_GOT:
         if (r->under_way == REQUEST_NONE || m.serial != r->serial || !take_message(r, &m, fds))
             broker_gone(r, "unexpected message");
+        return;
+    case HANDOVER_SHORT:
+        swap_fail(&r->swap, "too few open files allowed for the descriptors of the table (LimitNOFILE)");
         return;
     case HANDOVER_CLOSED:
         broker_gone(r, "ended");

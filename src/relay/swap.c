@@ -91,6 +91,7 @@ bool swap_offer(struct swap *s, const struct handover_message *m, const int *fds
             close(fds[i]);
         return refuse(why, "an offer needs a table and statistics");
     }
+    s->failed[0] = '\0';
     s->offered_table = fds[0];
     s->offered_stats = fds[1];
     s->serial = m->serial;
@@ -408,6 +409,14 @@ static struct stats_interface_counters *saved_counters(struct swap *s, const cha
     return &s->saved[i].counters;
 }
 
+void swap_fail(struct swap *s, const char *why)
+{
+    // The first reason tells most.
+    if (!s->failed[0])
+        snprintf(s->failed, sizeof(s->failed), "%s", why);
+    swap_reject(s);
+}
+
 // What came in before the change leaves by the old table, and stays counted.
 static void drain_unnamed(struct swap *s, const struct swap_table *next, struct ingress_spill *spill)
 {
@@ -434,7 +443,7 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill, r
                  char why[SWAP_WHY_MAX])
 {
     if (s->offered_table < 0)
-        return refuse(why, "a commit without an offer");
+        return refuse(why, s->failed[0] ? s->failed : "a commit without an offer");
     struct swap_table *before = s->now, *t = prepare(s, now_ns, why);
     if (!t)
         return false;

@@ -43,6 +43,7 @@ struct swap {
     size_t n_saved;
     // An offer that is not complete yet.
     int offered_table, offered_stats; // -1: none
+    char failed[SWAP_WHY_MAX]; // why an offer came to nothing before its COMMIT
     uint32_t serial;
 };
 
@@ -61,6 +62,9 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill,
 
 // Closes what an offer brought and was not committed.
 void swap_reject(struct swap *s);
+
+// The same, for a reason that the COMMIT is then refused with.
+void swap_fail(struct swap *s, const char *why);
 
 // Closes everything.
 void swap_close(struct swap *s, void (*on_ring)(void *context, struct ingress *in, bool comes), void *context);
