@@ -228,10 +228,13 @@ static bool hand_over(struct broker *b, uint32_t serial, const struct handover_f
         return false;
     }
     // Nothing else is due from the relay now: it has one request under way at a time.
-    if (handover_receive(b->relay, &m, fds) == HANDOVER_GOT && m.serial == serial && m.n_fds == 0 &&
+    enum handover_result result = handover_receive(b->relay, &m, fds);
+    if (result == HANDOVER_GOT && m.serial == serial && m.n_fds == 0 &&
         (m.type == HANDOVER_ADOPTED || m.type == HANDOVER_REJECTED))
         return m.type == HANDOVER_ADOPTED;
-    // It is gone, or not what it was.
+    statistics_discard(b->stats_file);
+    if (result == HANDOVER_CLOSED)
+        exit(EXIT_SUCCESS); // mcrd was stopped meanwhile
     log_error("relay", "reason=\"no verdict on a table: the broker ends\"");
     exit(EXIT_FAILURE);
 }

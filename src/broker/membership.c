@@ -15,15 +15,21 @@
 
 struct member_socket {
     int fd;
+    uint64_t id;
     uint8_t family; // ADDR_IPV4 or ADDR_IPV6
     bool full;
+    bool running; // a table in force has it
 };
 
 struct memberships {
     struct registry *joined; // an entry's fd is the number of its socket
-    struct member_socket *sockets;
-    size_t n_sockets, n_before; // n_before: when this load began
+    struct member_socket *sockets; // fd is -1 where there is none now
+    size_t n_sockets;
+    uint64_t next_id;
 };
+
+// Apart from the ids of the registry of sockets.
+#define FIRST_ID (UINT64_C(1) << 62)
 
 struct memberships *memberships_new(void)
 {
@@ -33,6 +39,8 @@ struct memberships *memberships_new(void)
         free(m);
         return NULL;
     }
+    if (m)
+        m->next_id = FIRST_ID;
     return m;
 }
 
@@ -42,40 +50,56 @@ void memberships_free(struct memberships *m)
         return;
     registry_free(m->joined);
     for (size_t i = 0; i < m->n_sockets; i++)
-        close(m->sockets[i].fd);
+        if (m->sockets[i].fd >= 0)
+            close(m->sockets[i].fd);
     free(m->sockets);
     free(m);
 }
 
 void memberships_begin(struct memberships *m)
 {
-    m->n_before = m->n_sockets;
     registry_begin(m->joined);
 }
 
-static bool open_socket(struct memberships *m, uint8_t family)
+// A free place in the list, or -1 without memory.
+static int free_place(struct memberships *m)
+{
+    size_t i = 0;
+
+    while (i < m->n_sockets && m->sockets[i].fd >= 0)
+        i++;
+    if (i < m->n_sockets)
+        return (int) i;
+    struct member_socket *grown = reallocarray(m->sockets, m->n_sockets + 1, sizeof(*grown));
+    if (!grown)
+        return -1;
+    m->sockets = grown;
+    m->sockets[m->n_sockets++] = (struct member_socket){.fd = -1};
+    return (int) i;
+}
+
+// Returns the socket's number, or -1.
+static int open_socket(struct memberships *m, uint8_t family)
 {
     struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
     struct sock_fprog nothing = {.len = 1, .filter = code};
-    int off = 0;
-    struct member_socket *grown = reallocarray(m->sockets, m->n_sockets + 1, sizeof(*grown));
+    int off = 0, place = free_place(m);
 
-    if (!grown)
-        return false;
-    m->sockets = grown;
+    if (place < 0)
+        return -1;
     int fd = socket(family == ADDR_IPV4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
     if (fd < 0)
-        return false;
+        return -1;
     // Not bound, it receives nothing but what IP_MULTICAST_ALL would let in; the filter is a second lock.
     if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &nothing, sizeof(nothing)) != 0 ||
         (family == ADDR_IPV4 && setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(off)) != 0)) {
         int saved = errno;
         close(fd);
         errno = saved;
-        return false;
+        return -1;
     }
-    m->sockets[m->n_sockets++] = (struct member_socket){.fd = fd, .family = family};
-    return true;
+    m->sockets[place] = (struct member_socket){.fd = fd, .id = m->next_id++, .family = family};
+    return place;
 }
 
 static void put_address(struct sockaddr_storage *to, const struct addr *a)
@@ -131,7 +155,7 @@ static bool another_may(int error)
 static int join(struct memberships *m, const struct registry_key *key)
 {
     for (size_t i = 0; i < m->n_sockets; i++) {
-        if (m->sockets[i].full || m->sockets[i].family != key->destination.family)
+        if (m->sockets[i].fd < 0 || m->sockets[i].full || m->sockets[i].family != key->destination.family)
             continue;
         if (change(m, key, i, true))
             return (int) i;
@@ -141,9 +165,8 @@ static int join(struct memberships *m, const struct registry_key *key)
         if ((errno == ENOBUFS || errno == ENOMEM) && key->source.family == ADDR_NONE)
             m->sockets[i].full = true;
     }
-    if (!open_socket(m, key->destination.family) || !change(m, key, m->n_sockets - 1, true))
-        return -1;
-    return (int) m->n_sockets - 1;
+    int socket = open_socket(m, key->destination.family);
+    return socket >= 0 && change(m, key, (size_t) socket, true) ? socket : -1;
 }
 
 bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr *group, const struct addr *source,
@@ -184,20 +207,43 @@ static void leave(void *context, struct registry_entry *e)
     m->sockets[e->fd].full = false;
 }
 
+// Marks which sockets hold something that is wanted now. NULL without memory; the caller frees it.
+static bool *used_sockets(const struct memberships *m)
+{
+    bool *used = calloc(m->n_sockets + 1, sizeof(*used));
+
+    for (size_t i = 0; used && i < registry_count(m->joined); i++)
+        if (registry_at(m->joined, i)->wanted)
+            used[registry_at(m->joined, i)->fd] = true;
+    return used;
+}
+
+bool memberships_for_each(const struct memberships *m, memberships_each *each, void *context)
+{
+    bool *used = used_sockets(m), ok = used != NULL;
+
+    for (size_t i = 0; ok && i < m->n_sockets; i++)
+        if (used[i])
+            ok = each(context, m->sockets[i].id, m->sockets[i].fd, !m->sockets[i].running);
+    free(used);
+    return ok;
+}
+
 void memberships_settle(struct memberships *m, bool committed)
 {
     registry_settle(m->joined, committed, leave, m);
-    // What the failed load has opened holds nothing now.
-    while (!committed && m->n_sockets > m->n_before)
-        close(m->sockets[--m->n_sockets].fd);
-}
 
-size_t memberships_sockets(const struct memberships *m)
-{
-    return m->n_sockets;
-}
-
-int memberships_fd(const struct memberships *m, size_t i)
-{
-    return m->sockets[i].fd;
+    // What is joined now is what runs: a socket that holds nothing of it goes.
+    bool *used = calloc(m->n_sockets + 1, sizeof(*used));
+    for (size_t i = 0; used && i < registry_count(m->joined); i++)
+        used[registry_at(m->joined, i)->fd] = true;
+    for (size_t i = 0; used && i < m->n_sockets; i++) {
+        if (used[i]) {
+            m->sockets[i].running |= committed;
+        } else if (m->sockets[i].fd >= 0) {
+            close(m->sockets[i].fd);
+            m->sockets[i].fd = -1;
+        }
+    }
+    free(used);
 }

@@ -31,9 +31,9 @@ bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr
 // Ends a load: leaves what the table in force does not want (committed), or what only the failed one wanted.
 void memberships_settle(struct memberships *m, bool committed);
 
-// The sockets, for the relay to hold; new ones come at the end. Only those that a failed load has opened are closed before
-// m is freed.
-size_t memberships_sockets(const struct memberships *m);
-int memberships_fd(const struct memberships *m, size_t i);
+// The sockets that hold what is wanted, for the relay to hold too. Calls each() for every one, with an id that is never
+// given twice; is_new: no table in force has had it.
+typedef bool memberships_each(void *context, uint64_t id, int fd, bool is_new);
+bool memberships_for_each(const struct memberships *m, memberships_each *each, void *context);
 
 #endif

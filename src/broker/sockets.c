@@ -15,7 +15,6 @@
 struct sockets {
     struct registry *registry;
     struct memberships *memberships;
-    size_t holds_running; // membership sockets that the relay has
     unsigned without;
     // Interfaces of this load whose sockets outlived them, their index being given again.
     uint32_t gone[2 * TABLE_INTERFACES_MAX];
@@ -69,8 +68,6 @@ void sockets_settle(struct sockets *s, bool committed)
 {
     registry_settle(s->registry, committed, close_entry, s);
     memberships_settle(s->memberships, committed);
-    if (committed)
-        s->holds_running = memberships_sockets(s->memberships);
 }
 
 static struct registry_entry *add(struct sockets *s, const struct registry_key *key, int fd, const char **step)
@@ -187,25 +184,34 @@ bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group,
     return memberships_want(s->memberships, ifindex, group, source, again);
 }
 
-// Membership sockets have no entry in the registry: their ids are their numbers from here on.
-#define HOLD_ID (UINT64_C(1) << 62)
+struct listing {
+    uint64_t *ids;
+    size_t n, most;
+};
+
+static bool list_hold(void *context, uint64_t id, int fd, bool is_new)
+{
+    struct listing *l = context;
+
+    (void) fd;
+    (void) is_new;
+    if (l->n < l->most)
+        l->ids[l->n] = id;
+    l->n++;
+    return true;
+}
 
 size_t sockets_holds(const struct sockets *s, uint64_t *ids, size_t most)
 {
-    size_t n = 0;
+    struct listing l = {.ids = ids, .most = most};
 
-    for (size_t i = 0; i < memberships_sockets(s->memberships); i++, n++)
-        if (n < most)
-            ids[n] = HOLD_ID + i;
+    memberships_for_each(s->memberships, list_hold, &l);
     for (size_t i = 0; i < registry_count(s->registry); i++) {
         const struct registry_entry *e = registry_at(s->registry, i);
-        if (e->key.kind != REGISTRY_QUIET || !e->wanted)
-            continue;
-        if (n < most)
-            ids[n] = e->id;
-        n++;
+        if (e->key.kind == REGISTRY_QUIET && e->wanted)
+            list_hold(&l, e->id, e->fd, false);
     }
-    return n;
+    return l.n;
 }
 
 struct sending {
@@ -231,6 +237,11 @@ static bool put(struct sending *out, uint64_t id, enum handover_socket_kind kind
     return n + 1 < HANDOVER_FDS_MAX || flush(out);
 }
 
+static bool put_hold(void *context, uint64_t id, int fd, bool is_new)
+{
+    return !is_new || put(context, id, HANDOVER_HOLD, fd);
+}
+
 static enum handover_socket_kind kind_of(const struct registry_entry *e)
 {
     switch (e->key.kind) {
@@ -253,9 +264,7 @@ bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial)
         if (e->wanted && !e->running)
             ok = put(&out, e->id, kind_of(e), e->fd);
     }
-    for (size_t i = s->holds_running; ok && i < memberships_sockets(s->memberships); i++)
-        ok = put(&out, HOLD_ID + i, HANDOVER_HOLD, memberships_fd(s->memberships, i));
-    return ok && flush(&out);
+    return ok && memberships_for_each(s->memberships, put_hold, &out) && flush(&out);
 }
 
 // Appends the keys of what the ring takes in for table.
