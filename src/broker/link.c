@@ -3,10 +3,10 @@
 
 #include "broker/link.h"
 
+#include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
-#include <netpacket/packet.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -23,20 +23,22 @@ static struct link *find(struct link *links, size_t n, const char *name)
     return NULL;
 }
 
-static void take_packet_address(struct link *l, const struct ifaddrs *a, int socket_fd)
+// What every interface has. getifaddrs() gives a link without hardware address (tun, WireGuard) no address at all.
+static void take_link(struct link *l, unsigned flags, int socket_fd)
 {
-    struct sockaddr_ll ll;
     struct ifreq request = {.ifr_flags = 0};
 
-    memcpy(&ll, a->ifa_addr, sizeof(ll));
-    l->ifindex = (uint32_t) ll.sll_ifindex;
-    l->up = (a->ifa_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
-    l->ethernet = ll.sll_hatype == ARPHRD_ETHER || ll.sll_hatype == ARPHRD_LOOPBACK;
-    if (ll.sll_halen == sizeof(l->mac))
-        memcpy(l->mac, ll.sll_addr, sizeof(l->mac));
     memcpy(request.ifr_name, l->name, sizeof(request.ifr_name));
+    if (ioctl(socket_fd, SIOCGIFINDEX, &request) != 0 || request.ifr_ifindex <= 0)
+        return;
+    l->ifindex = (uint32_t) request.ifr_ifindex;
+    l->up = (flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
     if (ioctl(socket_fd, SIOCGIFMTU, &request) == 0 && request.ifr_mtu > 0)
         l->mtu = (uint32_t) request.ifr_mtu;
+    if (ioctl(socket_fd, SIOCGIFHWADDR, &request) != 0)
+        return;
+    l->ethernet = request.ifr_hwaddr.sa_family == ARPHRD_ETHER || request.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK;
+    memcpy(l->mac, request.ifr_hwaddr.sa_data, sizeof(l->mac));
 }
 
 static void take_ipv4_address(struct link *l, const struct ifaddrs *a)
@@ -48,11 +50,16 @@ static void take_ipv4_address(struct link *l, const struct ifaddrs *a)
     memcpy(&in, a->ifa_addr, sizeof(in));
     l->ipv4.family = ADDR_IPV4;
     memcpy(l->ipv4.bytes, &in.sin_addr, sizeof(in.sin_addr));
-    if (!(a->ifa_flags & IFF_BROADCAST) || !a->ifa_broadaddr)
+    if (!(a->ifa_flags & IFF_BROADCAST) || !a->ifa_netmask)
         return;
-    memcpy(&in, a->ifa_broadaddr, sizeof(in));
+    // Not ifa_broadaddr: without an address that was set for it, it is the interface's own. RFC 3021: no broadcast in /31.
+    struct sockaddr_in mask;
+    memcpy(&mask, a->ifa_netmask, sizeof(mask));
+    uint32_t hosts = ~ntohl(mask.sin_addr.s_addr), broadcast = htonl(ntohl(in.sin_addr.s_addr) | hosts);
+    if (hosts < 3)
+        return;
     l->broadcast.family = ADDR_IPV4;
-    memcpy(l->broadcast.bytes, &in.sin_addr, sizeof(in.sin_addr));
+    memcpy(l->broadcast.bytes, &broadcast, sizeof(broadcast));
 }
 
 static bool is_link_local(const struct addr *a)
@@ -96,12 +103,12 @@ bool link_query(struct link *links, size_t n)
         return false;
     }
     for (const struct ifaddrs *a = all; a; a = a->ifa_next) {
-        struct link *l = a->ifa_addr ? find(links, n, a->ifa_name) : NULL;
-        if (l && a->ifa_addr->sa_family == AF_PACKET)
-            take_packet_address(l, a, fd);
-        else if (l && a->ifa_addr->sa_family == AF_INET)
+        struct link *l = find(links, n, a->ifa_name);
+        if (l && l->ifindex == 0)
+            take_link(l, a->ifa_flags, fd);
+        if (l && a->ifa_addr && a->ifa_addr->sa_family == AF_INET)
             take_ipv4_address(l, a);
-        else if (l && a->ifa_addr->sa_family == AF_INET6)
+        else if (l && a->ifa_addr && a->ifa_addr->sa_family == AF_INET6)
             take_ipv6_address(l, a);
     }
     freeifaddrs(all);

@@ -76,6 +76,9 @@ static void write_ipv4(struct egress *e, const struct table_output *o, const str
     ip.tos = (uint8_t) (s->dscp << 2);
     ip.ttl = s->ttl;
     ip.tot_len = htons((uint16_t) (udp_length + sizeof(ip)));
+    // The kernel puts another one in the place of 0 in each raw packet, fragments of one datagram included.
+    if ((uint16_t) e->identification == 0)
+        e->identification++;
     ip.id = htons((uint16_t) e->identification);
     ip.check = 0;
     ip.check = (uint16_t) ~packet_sum(0, &ip, sizeof(ip));
@@ -206,7 +209,8 @@ static ssize_t send_fragments(struct egress *e, const struct table_output *o, co
     }
     write_header(e, o, s, header);
     write_checksum(header + o->ip_at + ip_header_size(o), &s->iov[1]);
-    e->identification = id + 1;
+    if (o->to.family == ADDR_IPV6)
+        e->identification++;
     memcpy(block, &v, sizeof(v));
     for (size_t offset = 0; offset < total;) {
         size_t length = total - offset < most ? total - offset : most;
