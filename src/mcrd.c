@@ -47,7 +47,8 @@ static const char usage[] =
     "       mcrd --reload                   check the file, let the running mcrd take it\n"
     "                                       over, and wait for its verdict\n"
     "\n"
-    "  --config FILE    the config file; " CONFIG_DEFAULT_PATH "\n"
+    "  --config FILE    the config file; " CONFIG_DEFAULT_PATH
+    "\n"
     "  --json           with --diff and --print: as one JSON object\n"
     "  --timeout SECONDS\n"
     "                   with --reload: how long to wait, 0.1 to 3600; 60\n"
@@ -103,8 +104,18 @@ static bool parse_timeout(const char *text, double *seconds)
 static int parse_options(int argc, char **argv, struct options *o)
 {
     enum {
-        OPT_CHECK = 256, OPT_DIFF, OPT_PRINT, OPT_RELOAD, OPT_JSON, OPT_TIMEOUT, OPT_CONFIG, OPT_SANDBOX, OPT_WITHOUT,
-        OPT_DEBUG, OPT_HELP, OPT_VERSION
+        OPT_CHECK = 256,
+        OPT_DIFF,
+        OPT_PRINT,
+        OPT_RELOAD,
+        OPT_JSON,
+        OPT_TIMEOUT,
+        OPT_CONFIG,
+        OPT_SANDBOX,
+        OPT_WITHOUT,
+        OPT_DEBUG,
+        OPT_HELP,
+        OPT_VERSION
     };
     static const struct option known[] = {
         {"check", no_argument, NULL, OPT_CHECK},
@@ -185,7 +196,8 @@ static bool raise_descriptor_limit(void)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return false;
     if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed) {
-        log_error("start", "limit=%llu needed=%llu reason=\"too few open files allowed: raise LimitNOFILE or ulimit -Hn\"",
+        log_error("start",
+                  "limit=%llu needed=%llu reason=\"too few open files allowed: raise LimitNOFILE or ulimit -Hn\"",
                   (unsigned long long) limit.rlim_max, (unsigned long long) needed);
         return false;
     }

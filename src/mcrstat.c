@@ -32,7 +32,8 @@ static const char usage[] =
     "\n"
     "  --json             as one JSON object; with --watch, one a line\n"
     "  --watch SECONDS    again and again, with rates; 0.1 to 3600; q ends\n"
-    "  --stats FILE       the stats_file of mcrd's config; " STATS_DEFAULT_PATH "\n"
+    "  --stats FILE       the stats_file of mcrd's config; " STATS_DEFAULT_PATH
+    "\n"
     "  --help             print this\n"
     "  --version          print the version\n"
     "\n"
@@ -67,12 +68,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 {
     enum { OPT_JSON = 256, OPT_WATCH, OPT_STATS, OPT_HELP, OPT_VERSION };
     static const struct option known[] = {
-        {"json", no_argument, NULL, OPT_JSON},
-        {"watch", required_argument, NULL, OPT_WATCH},
-        {"stats", required_argument, NULL, OPT_STATS},
-        {"help", no_argument, NULL, OPT_HELP},
-        {"version", no_argument, NULL, OPT_VERSION},
-        {NULL, 0, NULL, 0},
+        {"json", no_argument, NULL, OPT_JSON},         {"watch", required_argument, NULL, OPT_WATCH},
+        {"stats", required_argument, NULL, OPT_STATS}, {"help", no_argument, NULL, OPT_HELP},
+        {"version", no_argument, NULL, OPT_VERSION},   {NULL, 0, NULL, 0},
     };
     int c;
 

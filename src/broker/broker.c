@@ -319,7 +319,8 @@ static enum outcome change_table(struct broker *b, uint32_t serial, const struct
     return outcome;
 }
 
-// --- what changes ------------------------------------------------------------------------------------------------------
+// --- what changes
+// ------------------------------------------------------------------------------------------------------
 
 // Counts the rules that next adds, removes and changes. The diff is the caller's to free.
 static bool compare(const struct broker *b, const struct config *next, struct diff *d, struct handover_file *file)
@@ -348,7 +349,10 @@ static void log_changes(const struct diff *d, uint64_t generation)
         fields[0] = '\0';
         for (size_t j = 0; j < r->n_fields && used < sizeof(fields); j++)
             used += (size_t) snprintf(fields + used, sizeof(fields) - used, "%s%s%s", j ? "," : " fields=",
-                                      !r->fields[j].from ? "+" : !r->fields[j].to ? "-" : "", r->fields[j].path);
+                                      !r->fields[j].from ? "+"
+                                      : !r->fields[j].to ? "-"
+                                                         : "",
+                                      r->fields[j].path);
         log_notice(events[r->kind], "generation=%llu rule=%s note=%s disturbs=%s%s", (unsigned long long) generation,
                    rule->name, log_quote(rule->note, note, sizeof(note)), r->disturbs ? "yes" : "no", fields);
     }

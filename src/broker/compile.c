@@ -83,7 +83,9 @@ static bool find_interfaces(struct compilation *c)
         const struct link *l = &c->links[i];
         c->interfaces[i].ifindex = l->ifindex;
         c->interfaces[i].link = l->ethernet ? TABLE_LINK_ETHERNET : TABLE_LINK_NONE;
-        c->interfaces[i].state = !l->ifindex ? TABLE_INTERFACE_MISSING : l->up ? TABLE_INTERFACE_UP : TABLE_INTERFACE_DOWN;
+        c->interfaces[i].state = !l->ifindex ? TABLE_INTERFACE_MISSING
+                                 : l->up     ? TABLE_INTERFACE_UP
+                                             : TABLE_INTERFACE_DOWN;
         if (l->ifindex || i >= n_used)
             continue;
         if (c->reject_missing)
@@ -163,8 +165,8 @@ static void keep_quiet(struct compilation *c, const struct config_rule *r, const
 
     if (!sockets_quiet(c->sockets, l->name, l->ifindex, &r->input.address, r->input.port, &step) && errno != EADDRINUSE)
         log_errno(LOG_LEVEL_WARNING, "input_not_quiet",
-                  "rule=%s interface=%s reason=\"%s\" effect=\"the kernel answers its senders with ICMP errors\"", r->name,
-                  l->name, step);
+                  "rule=%s interface=%s reason=\"%s\" effect=\"the kernel answers its senders with ICMP errors\"",
+                  r->name, l->name, step);
 }
 
 static bool join_groups(struct compilation *c)
@@ -249,14 +251,12 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
     if (source->family == ADDR_NONE)
         return output_waits(c, r, o, "the interface has no address to send from: give it one, or set source", 0);
     if ((way == REGISTRY_FRAME || o->vlan != 0) && !l->ethernet)
-        return refuse(c, "rule \"%s\": interface \"%s\" has no Ethernet headers: use mode \"socket\" or \"auto\", and no vlan",
-                      r->name, o->interface);
+        return refuse(
+            c, "rule \"%s\": interface \"%s\" has no Ethernet headers: use mode \"socket\" or \"auto\", and no vlan",
+            r->name, o->interface);
 
-    struct egress_flow flow = {.ifindex = l->ifindex,
-                               .source = *source,
-                               .destination = t->to,
-                               .source_port = o->source_port,
-                               .port = o->port};
+    struct egress_flow flow = {
+        .ifindex = l->ifindex, .source = *source, .destination = t->to, .source_port = o->source_port, .port = o->port};
     memcpy(flow.interface, l->name, sizeof(flow.interface));
     if (way == REGISTRY_FRAME)
         e = sockets_frame(c->sockets, l->ifindex, &step);
@@ -432,8 +432,7 @@ static void index_destinations(struct compilation *c)
         c->slots[i].destination = TABLE_NONE;
     for (uint32_t i = 0; i < c->n_destinations; i++) {
         const struct table_destination *d = &c->destinations[i];
-        struct table_key key = {
-            .destination = d->address, .port = d->port, .vlan = d->vlan, .interface = d->interface};
+        struct table_key key = {.destination = d->address, .port = d->port, .vlan = d->vlan, .interface = d->interface};
         uint32_t hash = table_hash(&key), probe = 0;
         while (c->slots[(hash + probe) & (c->n_slots - 1)].destination != TABLE_NONE)
             probe++;
@@ -523,7 +522,8 @@ static bool allocate(struct compilation *c)
     c->sources = calloc(sources + 1, sizeof(*c->sources));
     c->destinations = calloc(2 * config->n_rules + 1, sizeof(*c->destinations));
     c->slots = calloc(c->n_slots, sizeof(*c->slots));
-    return c->interfaces && c->links && c->rules && c->outputs && c->egress && c->sources && c->destinations && c->slots;
+    return c->interfaces && c->links && c->rules && c->outputs && c->egress && c->sources && c->destinations &&
+           c->slots;
 }
 
 bool compile(const struct config *config, const struct table_view *before, uint64_t generation, bool running,

@@ -194,7 +194,8 @@ static void emit_ipv6(struct assembler *a, const struct filter_key *keys, size_t
         emit_word(a, keys, n, 0, a->ip + IP6_DESTINATION);
 }
 
-static void emit_program(struct assembler *a, const struct filter_key *keys, size_t n, bool ethernet, enum detail detail)
+static void emit_program(struct assembler *a, const struct filter_key *keys, size_t n, bool ethernet,
+                         enum detail detail)
 {
     size_t n4 = 0, jump;
 

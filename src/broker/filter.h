@@ -21,9 +21,9 @@ struct filter_key {
 //   udp and ((dst host A and dst port P) or ...), and every fragment to one of the addresses, because only a first
 // fragment names a port; in IPv6 also everything to one of the addresses that has extension headers. VLAN tags are
 // metadata here and do not matter. Where the exact program would exceed what the kernel takes (BPF_MAXINSNS) it accepts
-// all ports of the addresses; where that is still too long, every UDP datagram. `coarser` skips the exact program (1), or
-// that of the addresses too (2 = FILTER_COARSEST). The relay matches exactly in any case. False when there is no memory;
-// program->filter is freed by the caller.
+// all ports of the addresses; where that is still too long, every UDP datagram. `coarser` skips the exact program (1),
+// or that of the addresses too (2 = FILTER_COARSEST). The relay matches exactly in any case. False when there is no
+// memory; program->filter is freed by the caller.
 #define FILTER_COARSEST 2
 bool filter_build(struct sock_fprog *program, struct filter_key *keys, size_t n, bool ethernet, int coarser);
 

@@ -10,8 +10,8 @@
 #include "table/layout.h"
 
 // Writes t->header, header_length and ip_at for packets to t->to, t->port from source, source_port. With link, an
-// Ethernet header from that station comes first, to the group's (RFC 1112, RFC 2464) or the broadcast address, with a tag
-// when t->vlan is not 0; without (NULL) the packet begins with its IP header.
+// Ethernet header from that station comes first, to the group's (RFC 1112, RFC 2464) or the broadcast address, with a
+// tag when t->vlan is not 0; without (NULL) the packet begins with its IP header.
 void header_write(struct table_output *t, const uint8_t link[6], const struct addr *source, uint16_t source_port);
 
 #endif

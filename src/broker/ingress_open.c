@@ -62,8 +62,9 @@ bool ingress_set_filter(int fd, const struct ingress_filter *filter)
     return attached;
 }
 
-// Makes the socket a fanout group of its own, in which the kernel puts IPv4 fragments together before the filter and the
-// ring see them (with its bounds: net.ipv4.ipfrag_high_thresh, ipfrag_time). Without it, fragments are counted and dropped.
+// Makes the socket a fanout group of its own, in which the kernel puts IPv4 fragments together before the filter and
+// the ring see them (with its bounds: net.ipv4.ipfrag_high_thresh, ipfrag_time). Without it, fragments are counted and
+// dropped.
 static void reassemble(int fd, uint32_t ifindex, unsigned without)
 {
     const int flags = PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_DEFRAG | PACKET_FANOUT_FLAG_UNIQUEID;
@@ -73,7 +74,8 @@ static void reassemble(int fd, uint32_t ifindex, unsigned without)
     if (without & FEATURE_DEFRAG)
         return;
     if (!set(fd, PACKET_FANOUT, (flags | ignoring) << 16) && !set(fd, PACKET_FANOUT, flags << 16))
-        log_errno(LOG_LEVEL_INFO, "feature_missing", "index=%u feature=defrag effect=\"fragments are dropped\"", ifindex);
+        log_errno(LOG_LEVEL_INFO, "feature_missing", "index=%u feature=defrag effect=\"fragments are dropped\"",
+                  ifindex);
 }
 
 // The kernel counts twice what is asked for.
@@ -83,8 +85,9 @@ static void warn_if_small(int fd, uint32_t ifindex, int asked)
     socklen_t length = sizeof(got);
 
     if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &got, &length) == 0 && got < asked)
-        log_info("buffer_small", "index=%u bytes=%d effect=\"bursts of super-frames are truncated: raise net.core.rmem_max\"",
-                 ifindex, got / 2);
+        log_info("buffer_small",
+                 "index=%u bytes=%d effect=\"bursts of super-frames are truncated: raise net.core.rmem_max\"", ifindex,
+                 got / 2);
 }
 
 int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,

@@ -52,7 +52,8 @@ static void take_ipv4_address(struct link *l, const struct ifaddrs *a)
     memcpy(l->ipv4.bytes, &in.sin_addr, sizeof(in.sin_addr));
     if (!(a->ifa_flags & IFF_BROADCAST) || !a->ifa_netmask)
         return;
-    // Not ifa_broadaddr: without an address that was set for it, it is the interface's own. RFC 3021: no broadcast in /31.
+    // Not ifa_broadaddr: without an address that was set for it, it is the interface's own. RFC 3021: no broadcast in
+    // /31.
     struct sockaddr_in mask;
     memcpy(&mask, a->ifa_netmask, sizeof(mask));
     uint32_t hosts = ~ntohl(mask.sin_addr.s_addr), broadcast = htonl(ntohl(in.sin_addr.s_addr) | hosts);

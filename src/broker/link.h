@@ -14,9 +14,9 @@ struct link {
     char name[IFNAMSIZ];
     uint32_t ifindex; // 0: there is no such interface
     bool up;
-    bool ethernet;    // frames begin with an Ethernet header
+    bool ethernet; // frames begin with an Ethernet header
     uint8_t mac[6];
-    uint32_t mtu;     // bytes
+    uint32_t mtu;          // bytes
     struct addr ipv4;      // its first IPv4 address; ADDR_NONE: it has none
     struct addr broadcast; // of that address's subnet; ADDR_NONE: it has none
     struct addr ipv6;      // its first IPv6 address of more than link scope
@@ -27,7 +27,8 @@ struct link {
 // does not answer; a missing interface is no error.
 bool link_query(struct link *links, size_t n);
 
-// The address of l to send to `to` from: one of its family and, in IPv6, of its scope where there is one. ADDR_NONE: none.
+// The address of l to send to `to` from: one of its family and, in IPv6, of its scope where there is one. ADDR_NONE:
+// none.
 const struct addr *link_source(const struct link *l, const struct addr *to);
 
 #endif

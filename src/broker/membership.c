@@ -22,7 +22,7 @@ struct member_socket {
 };
 
 struct memberships {
-    struct registry *joined; // an entry's fd is the number of its socket
+    struct registry *joined;       // an entry's fd is the number of its socket
     struct member_socket *sockets; // fd is -1 where there is none now
     size_t n_sockets;
     uint64_t next_id;
@@ -126,7 +126,8 @@ static bool change(const struct memberships *m, const struct registry_key *key, 
     if (key->source.family != ADDR_NONE) {
         put_address(&one.gsr_group, &key->destination);
         put_address(&one.gsr_source, &key->source);
-        return setsockopt(fd, level, joins ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP, &one, sizeof(one)) == 0;
+        return setsockopt(fd, level, joins ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP, &one, sizeof(one)) ==
+               0;
     }
     put_address(&all.gr_group, &key->destination);
     return setsockopt(fd, level, joins ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &all, sizeof(all)) == 0;
@@ -144,8 +145,8 @@ static void drop(const struct memberships *m, const struct registry_key *key, si
 }
 
 // ENOBUFS: no room for another group (net.ipv4.igmp_max_memberships), or for another source of this one
-// (igmp_max_msf, mld_max_msf); ENOMEM: net.core.optmem_max, all that bounds IPv6 groups; EINVAL, EADDRINUSE: this socket
-// has joined the group the other way (for every sender, or for one). Another socket may do in each case.
+// (igmp_max_msf, mld_max_msf); ENOMEM: net.core.optmem_max, all that bounds IPv6 groups; EINVAL, EADDRINUSE: this
+// socket has joined the group the other way (for every sender, or for one). Another socket may do in each case.
 static bool another_may(int error)
 {
     return error == ENOBUFS || error == ENOMEM || error == EINVAL || error == EADDRINUSE;

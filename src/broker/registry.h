@@ -12,7 +12,14 @@
 
 #include "common/addr.h"
 
-enum registry_kind { REGISTRY_RING, REGISTRY_FRAME, REGISTRY_SOCKET, REGISTRY_RAW, REGISTRY_QUIET, REGISTRY_MEMBERSHIP };
+enum registry_kind {
+    REGISTRY_RING,
+    REGISTRY_FRAME,
+    REGISTRY_SOCKET,
+    REGISTRY_RAW,
+    REGISTRY_QUIET,
+    REGISTRY_MEMBERSHIP
+};
 
 // Compared by its bytes: zero it before filling in.
 struct registry_key {

@@ -13,9 +13,9 @@
 
 #include "log/log.h"
 
-#define EVENTS                                                                                                  \
-    (IN_CLOSE_WRITE | IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |             \
-     IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+#define EVENTS                                                                                                         \
+    (IN_CLOSE_WRITE | IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF |   \
+     IN_MOVE_SELF | IN_ONLYDIR)
 
 void watch_init(struct watch *w, int inotify)
 {

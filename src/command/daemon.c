@@ -45,9 +45,9 @@ static bool read_at(int fd, void *to, size_t size, size_t offset)
     ssize_t n;
 
     do
-        n = pread(fd, to, size, (off_t)offset);
+        n = pread(fd, to, size, (off_t) offset);
     while (n < 0 && errno == EINTR);
-    return n == (ssize_t)size;
+    return n == (ssize_t) size;
 }
 
 // The file is read, not mapped: whoever may write it may also cut it. Nothing was written meanwhile when the
@@ -108,8 +108,8 @@ static enum daemon_state judge(int fd, const char *path, struct daemon *d, char 
     }
     end_strings(h);
     if (h->version != STATS_VERSION) {
-        tell(why, "the layout of %s is version %u, known here is %d: use the mcrd that runs, or restart it",
-             path, h->version, STATS_VERSION);
+        tell(why, "the layout of %s is version %u, known here is %d: use the mcrd that runs, or restart it", path,
+             h->version, STATS_VERSION);
         return DAEMON_NONE;
     }
     // A reload marks the old file, lets it go, and then gives the new one its name.
@@ -186,7 +186,7 @@ int daemon_open(const struct daemon *d, char why[DAEMON_WHY_MAX])
     int fd = -1;
 
     if (pid >= 1 && pid <= INT_MAX)
-        fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+        fd = (int) syscall(SYS_pidfd_open, (pid_t) pid, 0);
     else
         errno = ESRCH;
     if (fd < 0) {
@@ -195,14 +195,13 @@ int daemon_open(const struct daemon *d, char why[DAEMON_WHY_MAX])
     }
     // The number stays with this process until it is waited for: when it can still be signalled after it was
     // looked at, what was looked at was it. Without the right to signal, that is told when it is tried.
-    if (!describe_process(pid, name, &uid) ||
-        (syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) != 0 && errno != EPERM))
+    if (!describe_process(pid, name, &uid) || (syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) != 0 && errno != EPERM))
         tell(why, "pid %u, which the statistics name, cannot be looked at in /proc or has just ended", pid);
     else if (uid != d->owner || strcmp(name, "mcrd") != 0)
         tell(why,
              "pid %u, which the statistics name, is \"%s\" of uid %u, not mcrd of uid %u, who owns them: not "
              "signalled",
-             pid, daemon_text(name, shown), uid, (unsigned)d->owner);
+             pid, daemon_text(name, shown), uid, (unsigned) d->owner);
     else
         return fd;
     close(fd);

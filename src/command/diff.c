@@ -32,8 +32,7 @@
 // Beside the statistics; the schema lets stats_file be absolute and at most 107 bytes long.
 static void running_path(const struct config *c, char path[PATH_MAX])
 {
-    snprintf(path, PATH_MAX, "%.*s/running.conf", (int)(strrchr(c->stats_file, '/') - c->stats_file),
-             c->stats_file);
+    snprintf(path, PATH_MAX, "%.*s/running.conf", (int) (strrchr(c->stats_file, '/') - c->stats_file), c->stats_file);
 }
 
 // The broker wrote it under the daemon's user, who need be neither root nor who asks.
@@ -53,12 +52,11 @@ static struct config *load_running(const char *path, const struct daemon *d, str
     if (!file_read(path, &bytes, problems))
         goto done;
     if (memcmp(bytes.info.sha256, d->header.sha256, sizeof(d->header.sha256)) != 0) {
-        config_error(problems, 0, NULL, "is not what runs: the daemon (pid %u) names another sha256",
-                     d->header.pid);
+        config_error(problems, 0, NULL, "is not what runs: the daemon (pid %u) names another sha256", d->header.pid);
         *again = true;
     } else if (!is_of_daemon(&bytes.info, d)) {
         config_error(problems, 0, NULL, "owner is uid %u, allowed is root or uid %u, who owns the statistics",
-                     (unsigned)bytes.info.owner, (unsigned)d->owner);
+                     (unsigned) bytes.info.owner, (unsigned) d->owner);
     } else {
         // What it warns of has been known since it was taken over.
         struct config_problems own = {0};
@@ -156,8 +154,7 @@ static void print_rule(const struct config_rule *rule)
 
     for (size_t i = 0; i < schema_n_keys; i++) {
         const struct schema_key *key = &schema_keys[i];
-        if (key->where != SCHEMA_RULE || !key->supported || key->kind == SCHEMA_NAME ||
-            key->kind == SCHEMA_NOTE)
+        if (key->where != SCHEMA_RULE || !key->supported || key->kind == SCHEMA_NAME || key->kind == SCHEMA_NOTE)
             continue;
         if (key->fallback) {
             struct value fallback = value_fallback(key);
@@ -272,8 +269,7 @@ static json_t *rules_tree(const struct diff *d, enum diff_kind kind)
         const struct diff_rule *r = &d->rules[i];
         if (r->kind != kind)
             continue;
-        json_t *rule = json_pack("{s:s, s:s}", "name", name_of(r), "note", note_of(r)),
-               *fields = json_array();
+        json_t *rule = json_pack("{s:s, s:s}", "name", name_of(r), "note", note_of(r)), *fields = json_array();
         for (size_t j = 0; j < r->n_fields; j++)
             json_array_append_new(fields, field_tree(&r->fields[j]));
         if (kind == DIFF_CHANGED)
@@ -290,11 +286,10 @@ static json_t *rules_tree(const struct diff *d, enum diff_kind kind)
 static bool print_json(const struct diff *d, const struct config *running, const char *path,
                        const struct config *wanted)
 {
-    json_t *tree =
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "running", file_tree(path, &running->file),
-                  "file", file_tree(wanted->path, &wanted->file), "added", rules_tree(d, DIFF_ADDED),
-                  "removed", rules_tree(d, DIFF_REMOVED), "changed", rules_tree(d, DIFF_CHANGED), "top",
-                  top_tree(d), "disturbs", d->disturbs, "needs_restart", d->needs_restart);
+    json_t *tree = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "running", file_tree(path, &running->file),
+                             "file", file_tree(wanted->path, &wanted->file), "added", rules_tree(d, DIFF_ADDED),
+                             "removed", rules_tree(d, DIFF_REMOVED), "changed", rules_tree(d, DIFF_CHANGED), "top",
+                             top_tree(d), "disturbs", d->disturbs, "needs_restart", d->needs_restart);
     bool ok = tree && json_dumpf(tree, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
 
     putchar('\n');

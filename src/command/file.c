@@ -43,8 +43,8 @@ int command_check(const char *path)
 
     if (!c)
         return 1;
-    return finish(c, printf("%s: valid, %zu rule%s, sha256 %s\n", path, c->n_rules,
-                            c->n_rules == 1 ? "" : "s", config_sha256_format(&c->file, hex)) > 0);
+    return finish(c, printf("%s: valid, %zu rule%s, sha256 %s\n", path, c->n_rules, c->n_rules == 1 ? "" : "s",
+                            config_sha256_format(&c->file, hex)) > 0);
 }
 
 int command_print(const char *path, bool json)

@@ -67,8 +67,8 @@ static int find(const struct config *c, struct daemon *d)
         return -1;
     }
     if (!is_its_file(d, c->path)) {
-        fprintf(stderr, "mcrd: the daemon (pid %u) runs %s, not %s: name its own file with --config\n",
-                d->header.pid, daemon_text(d->header.file, shown), c->path);
+        fprintf(stderr, "mcrd: the daemon (pid %u) runs %s, not %s: name its own file with --config\n", d->header.pid,
+                daemon_text(d->header.file, shown), c->path);
         close(process);
         return -1;
     }
@@ -89,7 +89,7 @@ static int64_t now_ms(void)
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 // Sleeps for so long, or until the process ends. Whether it has ended.
@@ -97,7 +97,7 @@ static bool sleep_or_end(int process, int64_t ms)
 {
     struct pollfd p = {.fd = process, .events = POLLIN};
 
-    return poll(&p, 1, (int)ms) > 0;
+    return poll(&p, 1, (int) ms) > 0;
 }
 
 enum answer { ANSWERED, GONE, TIMED_OUT };
@@ -107,7 +107,7 @@ enum answer { ANSWERED, GONE, TIMED_OUT };
 static enum answer wait_for_answer(int process, const struct config *c, uint64_t asked, double seconds,
                                    struct daemon *d)
 {
-    const int64_t deadline = now_ms() + (int64_t)(seconds * 1000);
+    const int64_t deadline = now_ms() + (int64_t) (seconds * 1000);
     const uint32_t pid = d->header.pid;
     const uid_t owner = d->owner;
     int64_t pause = POLL_MS_LEAST;
@@ -118,8 +118,8 @@ static enum answer wait_for_answer(int process, const struct config *c, uint64_t
         int64_t left = deadline - now_ms();
         bool ended = sleep_or_end(process, left < 0 ? 0 : left < pause ? left : pause);
         struct daemon seen;
-        if (daemon_look(c->stats_file, &seen, why) == DAEMON_RUNS && seen.header.pid == pid &&
-            seen.owner == owner && seen.header.answered > asked) {
+        if (daemon_look(c->stats_file, &seen, why) == DAEMON_RUNS && seen.header.pid == pid && seen.owner == owner &&
+            seen.header.answered > asked) {
             *d = seen;
             return ANSWERED;
         }
@@ -158,8 +158,8 @@ static int tell_verdict(const struct config *c, const struct daemon *d)
         return TROUBLE;
     }
     // It runs, whether that can be printed or not.
-    printf("reload accepted: generation %" PRIu64 ", sha256 %s, %zu rule%s\n", h->generation, theirs,
-           c->n_rules, c->n_rules == 1 ? "" : "s");
+    printf("reload accepted: generation %" PRIu64 ", sha256 %s, %zu rule%s\n", h->generation, theirs, c->n_rules,
+           c->n_rules == 1 ? "" : "s");
     command_flush(c->path, true);
     return 0;
 }
@@ -215,8 +215,8 @@ static void record_refusal(const char *path, const struct config_problems *probl
     config_problems_first(problems, path, why, sizeof(why));
     log_error("reload", "result=refused file=%s sha256=%s size=%llu owner=%u pid=%d uid=%u loginuid=%d reason=%s",
               log_quote(path, file, sizeof(file)), config_sha256_format(&bytes->info, hex),
-              (unsigned long long) bytes->info.size, (unsigned) bytes->info.owner, (int) getpid(),
-              (unsigned) getuid(), own_login(), log_quote(why, quoted, sizeof(quoted)));
+              (unsigned long long) bytes->info.size, (unsigned) bytes->info.owner, (int) getpid(), (unsigned) getuid(),
+              own_login(), log_quote(why, quoted, sizeof(quoted)));
 }
 
 int command_reload(const char *path, double seconds)

@@ -95,8 +95,7 @@ bool addr_equal(const struct addr *a, const struct addr *b)
 
 bool addr_is_multicast(const struct addr *a)
 {
-    return (a->family == ADDR_IPV4 && (a->bytes[0] & 0xf0) == 0xe0) ||
-           (a->family == ADDR_IPV6 && a->bytes[0] == 0xff);
+    return (a->family == ADDR_IPV4 && (a->bytes[0] & 0xf0) == 0xe0) || (a->family == ADDR_IPV6 && a->bytes[0] == 0xff);
 }
 
 bool addr_is_unicast(const struct addr *a)

@@ -25,10 +25,9 @@ static void out_of_memory(const struct check *k)
 }
 
 // As messages call it: by its position as long as its name is not valid.
-static const char *rule_label(const struct config *c, const struct config_rule *rule,
-                              char text[CONFIG_NAME_MAX])
+static const char *rule_label(const struct config *c, const struct config_rule *rule, char text[CONFIG_NAME_MAX])
 {
-    snprintf(text, CONFIG_NAME_MAX, "#%zu", (size_t)(rule - c->rules) + 1);
+    snprintf(text, CONFIG_NAME_MAX, "#%zu", (size_t) (rule - c->rules) + 1);
     return rule->name[0] ? rule->name : text;
 }
 
@@ -87,7 +86,7 @@ static struct endpoint *collect_inputs(const struct check *k, size_t *n)
 
     *n = 0;
     for (size_t i = 0; inputs && i < k->c->n_rules; i++) {
-        struct endpoint e = endpoint_of_input(&k->c->rules[i].input, (uint32_t)i);
+        struct endpoint e = endpoint_of_input(&k->c->rules[i].input, (uint32_t) i);
         if (k->c->rules[i].enabled && endpoint_is_complete(&e))
             inputs[(*n)++] = e;
     }
@@ -107,8 +106,7 @@ static void check_same_inputs(const struct check *k, const struct endpoint *inpu
             first = i;
             continue;
         }
-        const struct config_rule *rule = &k->c->rules[inputs[i].index],
-                                 *same = &k->c->rules[inputs[first].index];
+        const struct config_rule *rule = &k->c->rules[inputs[i].index], *same = &k->c->rules[inputs[first].index];
         config_error(k->problems, rule->input.line, rule_label(k->c, rule, label),
                      "\"input\" is that of rule \"%s\" in line %d (%s), allowed is one enabled rule for it",
                      rule_label(k->c, same, other), same->line, endpoint_format(&inputs[i], text));
@@ -123,9 +121,8 @@ static void check_kept_sources(const struct check *k, const struct config_rule *
 
     for (size_t i = 0; endpoint_is_complete(&input) && i < rule->n_outputs; i++) {
         const struct config_output *out = &rule->outputs[i];
-        struct endpoint output = endpoint_of_output(out, (uint32_t)i);
-        if (!out->keep_source || !endpoint_is_complete(&output) ||
-            endpoint_family(&output) == endpoint_family(&input))
+        struct endpoint output = endpoint_of_output(out, (uint32_t) i);
+        if (!out->keep_source || !endpoint_is_complete(&output) || endpoint_family(&output) == endpoint_family(&input))
             continue;
         config_error(k->problems, out->line, rule_label(k->c, rule, label),
                      "\"source\" of output %zu is \"preserve\" from IPv%d (%s) to IPv%d (%s), "
@@ -143,7 +140,7 @@ static void check_outputs_of(const struct check *k, const struct config_rule *ru
     size_t n = 0, first = 0;
 
     for (size_t i = 0; i < rule->n_outputs; i++) {
-        outputs[n] = endpoint_of_output(&rule->outputs[i], (uint32_t)i);
+        outputs[n] = endpoint_of_output(&rule->outputs[i], (uint32_t) i);
         if (endpoint_is_complete(&outputs[n]))
             n++;
     }
@@ -151,8 +148,8 @@ static void check_outputs_of(const struct check *k, const struct config_rule *ru
     for (size_t i = 0; i < n; i++) {
         int line = rule->outputs[outputs[i].index].line;
         if (endpoint_compare(&outputs[i], &input) == 0)
-            config_error(k->problems, line, name, "output %u feeds the rule's own input (%s)",
-                         outputs[i].index + 1, endpoint_format(&outputs[i], text));
+            config_error(k->problems, line, name, "output %u feeds the rule's own input (%s)", outputs[i].index + 1,
+                         endpoint_format(&outputs[i], text));
         if (i > 0 && endpoint_compare(&outputs[i], &outputs[first]) == 0)
             config_error(k->problems, line, name, "output %u repeats output %u (%s)", outputs[i].index + 1,
                          outputs[first].index + 1, endpoint_format(&outputs[i], text));
@@ -174,8 +171,8 @@ static void check_outputs(const struct check *k)
             sockets += rule->outputs[o].kind == CONFIG_ADDRESS || rule->outputs[o].mode == CONFIG_MODE_SOCKET;
     }
     if (total > CONFIG_TOTAL_OUTPUTS_MAX)
-        config_error(k->problems, 0, NULL, "the rules have %zu outputs, allowed is up to %d in the file",
-                     total, CONFIG_TOTAL_OUTPUTS_MAX);
+        config_error(k->problems, 0, NULL, "the rules have %zu outputs, allowed is up to %d in the file", total,
+                     CONFIG_TOTAL_OUTPUTS_MAX);
     if (sockets > CONFIG_SOCKET_OUTPUTS_MAX)
         config_error(k->problems, 0, NULL,
                      "the rules need %zu sockets for outputs (\"address\", or \"mode\" is \"socket\"), "
@@ -212,14 +209,13 @@ static void report_circle(const struct check *k, const uint32_t *path, uint32_t 
     size_t used = 0;
 
     for (uint32_t i = 0; i < shown; i++)
-        used += (size_t)snprintf(text + used, sizeof(text) - used, "\"%s\" -> ",
-                                 rule_label(k->c, &k->c->rules[path[i]], label));
+        used += (size_t) snprintf(text + used, sizeof(text) - used, "\"%s\" -> ",
+                                  rule_label(k->c, &k->c->rules[path[i]], label));
     if (shown < n)
-        used += (size_t)snprintf(text + used, sizeof(text) - used, "%u more -> ", n - shown);
+        used += (size_t) snprintf(text + used, sizeof(text) - used, "%u more -> ", n - shown);
     snprintf(text + used, sizeof(text) - used, "\"%s\"", rule_label(k->c, start, label));
     config_error(k->problems, start->line, rule_label(k->c, start, label),
-                 "outputs run in a circle: %s; allowed only when each of these rules says two_way = true",
-                 text);
+                 "outputs run in a circle: %s; allowed only when each of these rules says two_way = true", text);
 }
 
 // A circle is an error when a rule in it does not say two_way. Each such rule is told in one circle.
@@ -253,7 +249,7 @@ static void check_circles(const struct check *k, const struct endpoint *inputs, 
     if (room && told) {
         uint32_t *first = room, *component = first + n + 1, *path = component + n, *previous = path + n;
         uint32_t *to = previous + n;
-        struct circle_graph g = {.n = (uint32_t)n, .first = first, .to = to};
+        struct circle_graph g = {.n = (uint32_t) n, .first = first, .to = to};
         add_edges(k->c, inputs, n_inputs, first, to);
         if (circle_components(&g, component))
             report_circles(k, &g, component, path, previous, told);
@@ -302,8 +298,7 @@ static struct use *collect_uses(const struct config *c, size_t *n)
             uses[(*n)++] = (struct use){rule->input.interface, rule, CONFIG_ROLE_IN, rule->input.line};
         for (size_t o = 0; o < rule->n_outputs; o++)
             if (rule->outputs[o].interface[0])
-                uses[(*n)++] =
-                    (struct use){rule->outputs[o].interface, rule, CONFIG_ROLE_OUT, rule->outputs[o].line};
+                uses[(*n)++] = (struct use){rule->outputs[o].interface, rule, CONFIG_ROLE_OUT, rule->outputs[o].line};
     }
     if (uses)
         qsort(uses, *n, sizeof(*uses), compare_uses);
@@ -335,8 +330,8 @@ static void check_role(const struct check *k, const struct config_interface *int
 
     if (interface->role != use->role)
         config_error(k->problems, use->line, rule_label(k->c, use->rule, label),
-                     "interface \"%s\" is used for an %sput, allowed by its role in line %d is \"%s\"",
-                     use->interface, roles[use->role], interface->line, roles[interface->role]);
+                     "interface \"%s\" is used for an %sput, allowed by its role in line %d is \"%s\"", use->interface,
+                     roles[use->role], interface->line, roles[interface->role]);
 }
 
 static void check_uses(const struct check *k)

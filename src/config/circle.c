@@ -66,7 +66,7 @@ static void search_from(struct search *s, uint32_t root)
 
 bool circle_components(const struct circle_graph *g, uint32_t *component)
 {
-    uint32_t *room = calloc(5 * ((size_t)g->n + 1), sizeof(*room));
+    uint32_t *room = calloc(5 * ((size_t) g->n + 1), sizeof(*room));
     struct search s = {.g = g, .component = component};
 
     if (!room)
@@ -98,8 +98,8 @@ static uint32_t unwind(const uint32_t *previous, uint32_t start, uint32_t last, 
 }
 
 // Breadth first; path is the queue until the way is known.
-uint32_t circle_through(const struct circle_graph *g, const uint32_t *component, uint32_t start,
-                        uint32_t *path, uint32_t *previous)
+uint32_t circle_through(const struct circle_graph *g, const uint32_t *component, uint32_t start, uint32_t *path,
+                        uint32_t *previous)
 {
     uint32_t head = 0, tail = 0;
 

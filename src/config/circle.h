@@ -21,7 +21,7 @@ bool circle_components(const struct circle_graph *g, uint32_t *component);
 // Writes a shortest way from start back to start into path (room for n): start first, without the return to
 // it. Returns its length or 0 when there is none. Edges that leave start's component are not looked at.
 // previous is room for n.
-uint32_t circle_through(const struct circle_graph *g, const uint32_t *component, uint32_t start,
-                        uint32_t *path, uint32_t *previous);
+uint32_t circle_through(const struct circle_graph *g, const uint32_t *component, uint32_t start, uint32_t *path,
+                        uint32_t *previous);
 
 #endif

@@ -54,9 +54,9 @@ static enum weight weight_of(const struct schema_key *key)
 // What lets more through is more: a number that was not given is 0, which the schema does not allow then.
 static uint64_t allowance(const struct schema_key *key, const void *target)
 {
-    uint64_t number = value_load_number((const char *)target + key->offset, key->size);
+    uint64_t number = value_load_number((const char *) target + key->offset, key->size);
 
-    return number < (uint64_t)key->least ? UINT64_MAX : number;
+    return number < (uint64_t) key->least ? UINT64_MAX : number;
 }
 
 // --- sources -----------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ struct range {
 
 static int compare_addresses(const struct addr *a, const struct addr *b)
 {
-    int order = (int)a->family - (int)b->family;
+    int order = (int) a->family - (int) b->family;
 
     return order != 0 ? order : memcmp(a->bytes, b->bytes, sizeof(a->bytes));
 }
@@ -77,8 +77,7 @@ static int compare_ranges(const void *a, const void *b)
     const struct range *left = a, *right = b;
     int order = compare_addresses(&left->first, &right->first);
 
-    return order != 0 ? order
-                      : -compare_addresses(&left->last, &right->last); // what contains others comes first
+    return order != 0 ? order : -compare_addresses(&left->last, &right->last); // what contains others comes first
 }
 
 static struct range range_of(const struct addr_prefix *p)
@@ -86,7 +85,7 @@ static struct range range_of(const struct addr_prefix *p)
     struct range r = {p->addr, p->addr};
 
     for (size_t bit = p->bits; bit < 8 * addr_length(&p->addr); bit++)
-        r.last.bytes[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
+        r.last.bytes[bit / 8] |= (uint8_t) (0x80u >> bit % 8);
     return r;
 }
 
@@ -103,8 +102,7 @@ static bool follows(const struct addr *a, const struct addr *b)
 
 // The senders that in allows, as ranges in their order; none overlaps or touches another. Returns their
 // number. Without sources, all of this family.
-static size_t sender_ranges(const struct config_input *in, uint8_t family,
-                            struct range ranges[CONFIG_SOURCES_MAX])
+static size_t sender_ranges(const struct config_input *in, uint8_t family, struct range ranges[CONFIG_SOURCES_MAX])
 {
     const struct addr_prefix all = {.addr.family = family};
     size_t n = in->n_sources ? in->n_sources : 1, last = 0;
@@ -190,8 +188,8 @@ static void add_field(struct fields *f, const char *path, json_t *from, json_t *
     f->n++;
 }
 
-static enum diff_effect effect_of(const struct schema_key *key, const void *from, const void *to,
-                                  bool was_given, bool is_given)
+static enum diff_effect effect_of(const struct schema_key *key, const void *from, const void *to, bool was_given,
+                                  bool is_given)
 {
     bool disturbs = true;
 
@@ -240,13 +238,13 @@ static void compare_value(struct fields *f, const struct schema_key *key, const 
 static bool section_is_given(const struct schema_key *key, const void *section)
 {
     return key->need == SCHEMA_REQUIRED ||
-           *(const int *)(const void *)((const char *)section + schema_places[key->inside].line) != 0;
+           *(const int *) (const void *) ((const char *) section + schema_places[key->inside].line) != 0;
 }
 
 static void compare_inside(struct fields *f, const struct schema_key *key, const void *from, const void *to,
                            const char *path)
 {
-    const char *before = (const char *)from + key->offset, *after = (const char *)to + key->offset;
+    const char *before = (const char *) from + key->offset, *after = (const char *) to + key->offset;
     char prefix[DIFF_PATH_MAX];
 
     if (!section_is_given(key, before) || !section_is_given(key, after)) {
@@ -258,8 +256,7 @@ static void compare_inside(struct fields *f, const struct schema_key *key, const
 }
 
 #define ELEMENTS_MAX CONFIG_OUTPUTS_MAX
-_Static_assert((int)CONFIG_OUTPUTS_MAX >= (int)CONFIG_INTERFACES_MAX,
-               "the longest list of sections but the rules");
+_Static_assert((int) CONFIG_OUTPUTS_MAX >= (int) CONFIG_INTERFACES_MAX, "the longest list of sections but the rules");
 
 // What makes an element the same as one of another list: where an output goes to, an interface's name.
 static struct endpoint identity_of(enum schema_place where, const void *element, size_t index)
@@ -267,10 +264,9 @@ static struct endpoint identity_of(enum schema_place where, const void *element,
     static const struct addr none = {.family = ADDR_NONE};
 
     if (where == SCHEMA_OUTPUT)
-        return endpoint_of_output(element, (uint32_t)index);
-    return (struct endpoint){.interface = ((const struct config_interface *)element)->name,
-                             .address = &none,
-                             .index = (uint32_t)index};
+        return endpoint_of_output(element, (uint32_t) index);
+    return (struct endpoint){
+        .interface = ((const struct config_interface *) element)->name, .address = &none, .index = (uint32_t) index};
 }
 
 struct elements {
@@ -282,8 +278,8 @@ static struct elements elements_of(const struct schema_key *key, const void *tar
 {
     struct elements e = {.size = schema_places[key->inside].size};
 
-    memcpy(&e.list, (const char *)target + key->offset, sizeof(e.list));
-    memcpy(&e.n, (const char *)target + key->aside, sizeof(e.n));
+    memcpy(&e.list, (const char *) target + key->offset, sizeof(e.list));
+    memcpy(&e.n, (const char *) target + key->aside, sizeof(e.n));
     return e;
 }
 
@@ -312,8 +308,7 @@ static void compare_lists(struct fields *f, const struct schema_key *key, const 
             kept[found->index] = true;
             compare_section(f, key->inside, element_at(&before, found->index), element, place);
         } else {
-            add_field(f, place, NULL, config_section_tree(key->inside, element),
-                      effect_of(key, from, to, false, true));
+            add_field(f, place, NULL, config_section_tree(key->inside, element), effect_of(key, from, to, false, true));
         }
     }
     for (size_t i = 0; i < before.n; i++) {
@@ -385,12 +380,12 @@ static bool pair_rules(const struct config *from, const struct config *to, const
     return ok;
 }
 
-static void add_rule(struct diff *d, enum diff_kind kind, const struct config_rule *from,
-                     const struct config_rule *to, size_t *count)
+static void add_rule(struct diff *d, enum diff_kind kind, const struct config_rule *from, const struct config_rule *to,
+                     size_t *count)
 {
     // What is not enabled relays nothing that could be disturbed.
-    d->rules[d->n_rules++] = (struct diff_rule){
-        .kind = kind, .from = from, .to = to, .disturbs = kind == DIFF_REMOVED && from->enabled};
+    d->rules[d->n_rules++] =
+        (struct diff_rule){.kind = kind, .from = from, .to = to, .disturbs = kind == DIFF_REMOVED && from->enabled};
     (*count)++;
 }
 

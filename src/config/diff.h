@@ -41,8 +41,7 @@ struct diff_rule {
 struct diff {
     struct diff_field *top; // what is not in a rule
     size_t n_top;
-    struct diff_rule
-        *rules; // those added and then those removed, in the order of their files, then those changed
+    struct diff_rule *rules; // those added and then those removed, in the order of their files, then those changed
     size_t n_rules, n_added, n_removed, n_changed;
     bool disturbs;
     bool needs_restart;

@@ -19,8 +19,7 @@ struct endpoint endpoint_of_output(const struct config_output *out, uint32_t ind
 
 bool endpoint_is_complete(const struct endpoint *e)
 {
-    return e->interface[0] != '\0' && e->port != 0 &&
-           (e->kind == CONFIG_BROADCAST || e->address->family != ADDR_NONE);
+    return e->interface[0] != '\0' && e->port != 0 && (e->kind == CONFIG_BROADCAST || e->address->family != ADDR_NONE);
 }
 
 uint8_t endpoint_family(const struct endpoint *e)
@@ -33,15 +32,15 @@ int endpoint_compare(const struct endpoint *a, const struct endpoint *b)
     int order = strcmp(a->interface, b->interface);
 
     if (order == 0)
-        order = (int)a->kind - (int)b->kind;
+        order = (int) a->kind - (int) b->kind;
     if (order == 0)
-        order = (int)a->address->family - (int)b->address->family;
+        order = (int) a->address->family - (int) b->address->family;
     if (order == 0)
         order = memcmp(a->address->bytes, b->address->bytes, sizeof(a->address->bytes));
     if (order == 0)
-        order = (int)a->port - (int)b->port;
+        order = (int) a->port - (int) b->port;
     if (order == 0)
-        order = (int)a->vlan - (int)b->vlan;
+        order = (int) a->vlan - (int) b->vlan;
     return order;
 }
 

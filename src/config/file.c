@@ -34,7 +34,7 @@ static bool check_size(uint64_t size, struct config_problems *problems)
 {
     if (size <= CONFIG_FILE_MAX)
         return true;
-    config_error(problems, 0, NULL, "size is %llu bytes, allowed is up to %u", (unsigned long long)size,
+    config_error(problems, 0, NULL, "size is %llu bytes, allowed is up to %u", (unsigned long long) size,
                  CONFIG_FILE_MAX);
     return false;
 }
@@ -47,10 +47,10 @@ static bool check_stat(const struct stat *st, struct config_problems *problems)
         config_error(problems, 0, NULL, "is %s, allowed is a regular file", type_name(st->st_mode));
         return false;
     }
-    ok = check_size((uint64_t)st->st_size, problems);
+    ok = check_size((uint64_t) st->st_size, problems);
     if (st->st_mode & (S_IWGRP | S_IWOTH)) {
         config_error(problems, 0, NULL, "mode is %04o, allowed is one without write by group or others",
-                     (unsigned)(st->st_mode & 07777));
+                     (unsigned) (st->st_mode & 07777));
         ok = false;
     }
     return ok;
@@ -63,15 +63,15 @@ bool file_check_owner(const struct config_file_info *info, const char *user, str
     if (info->owner == 0 || info->owner == self)
         return true;
     if (self != 0) {
-        config_error(problems, 0, NULL, "owner is uid %u, allowed is root or uid %u", (unsigned)info->owner,
-                     (unsigned)self);
+        config_error(problems, 0, NULL, "owner is uid %u, allowed is root or uid %u", (unsigned) info->owner,
+                     (unsigned) self);
         return false;
     }
     const struct passwd *account = user ? getpwnam(user) : NULL;
     if (account && account->pw_uid == info->owner)
         return true;
     config_error(problems, 0, NULL, "owner is uid %u, allowed is root or the user that the daemon becomes",
-                 (unsigned)info->owner);
+                 (unsigned) info->owner);
     return false;
 }
 
@@ -88,15 +88,14 @@ static ssize_t read_all(int fd, char *text, size_t room)
             return -1;
         if (n == 0)
             break;
-        used += (size_t)n;
+        used += (size_t) n;
     }
-    return (ssize_t)used;
+    return (ssize_t) used;
 }
 
-static bool read_regular(int fd, const struct stat *st, struct config_bytes *out,
-                         struct config_problems *problems)
+static bool read_regular(int fd, const struct stat *st, struct config_bytes *out, struct config_problems *problems)
 {
-    size_t expected = (size_t)st->st_size;
+    size_t expected = (size_t) st->st_size;
     ssize_t n;
 
     out->text = malloc(expected + 1);
@@ -110,7 +109,7 @@ static bool read_regular(int fd, const struct stat *st, struct config_bytes *out
         return false;
     }
     // Half of an old and half of a new file would be neither; who replaces it by rename never gets here.
-    if ((size_t)n != expected) {
+    if ((size_t) n != expected) {
         config_error(problems, 0, NULL, "changed while it was read, replace it by rename");
         return false;
     }
@@ -124,7 +123,7 @@ static void describe(const struct stat *st, struct config_bytes *out)
     SHA256_CTX hash;
 
     SHA256Init(&hash);
-    SHA256Update(&hash, (const uint8_t *)out->text, out->size);
+    SHA256Update(&hash, (const uint8_t *) out->text, out->size);
     SHA256Final(out->info.sha256, &hash);
     out->info.size = out->size;
     out->info.owner = st->st_uid;

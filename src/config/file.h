@@ -22,8 +22,7 @@ bool file_read(const char *path, struct config_bytes *out, struct config_problem
 
 // The owner must be root, the effective user or, as long as that is root, user: whom the daemon becomes.
 // NULL: not known, because the file could not be parsed.
-bool file_check_owner(const struct config_file_info *info, const char *user,
-                      struct config_problems *problems);
+bool file_check_owner(const struct config_file_info *info, const char *user, struct config_problems *problems);
 
 void file_free(struct config_bytes *bytes);
 

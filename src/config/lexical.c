@@ -45,7 +45,7 @@ static void fail(struct lexer *l, int line, const char *format, ...)
 static size_t decode(const char *text, size_t size, uint32_t *code)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    const unsigned char *byte = (const unsigned char *)text;
+    const unsigned char *byte = (const unsigned char *) text;
     size_t length = byte[0] < 0x80 ? 1 : (byte[0] & 0xe0) == 0xc0 ? 2 : (byte[0] & 0xf0) == 0xe0 ? 3 : 4;
 
     if (length == 1) {
@@ -85,18 +85,18 @@ static void fail_char(struct lexer *l, uint32_t code, bool valid)
         return;
     l->bad_line = l->line;
     if (!valid)
-        fail(l, l->line, "byte 0x%02X is not UTF-8", (unsigned)(unsigned char)*l->at);
+        fail(l, l->line, "byte 0x%02X is not UTF-8", (unsigned) (unsigned char) *l->at);
     else if (code == 0)
         fail(l, l->line, "a NUL byte, allowed is plain text");
     else
-        fail(l, l->line, "character U+%04X is not allowed: it cannot be seen", (unsigned)code);
+        fail(l, l->line, "character U+%04X is not allowed: it cannot be seen", (unsigned) code);
 }
 
 // Goes past one character of any kind, judging it and counting lines.
 static void step(struct lexer *l)
 {
     uint32_t code = 0;
-    size_t length = decode(l->at, (size_t)(l->end - l->at), &code);
+    size_t length = decode(l->at, (size_t) (l->end - l->at), &code);
 
     if (length == 0 || is_control(l, code) || is_hidden(code))
         fail_char(l, code, length > 0);
@@ -137,8 +137,8 @@ static void escape(struct lexer *l)
 {
     if (l->at[1] == 'x' || l->at[1] == 'X') {
         char hex[3] = "";
-        if (isxdigit((unsigned char)l->at[2]))
-            memcpy(hex, l->at + 2, isxdigit((unsigned char)l->at[3]) ? 2 : 1);
+        if (isxdigit((unsigned char) l->at[2]))
+            memcpy(hex, l->at + 2, isxdigit((unsigned char) l->at[3]) ? 2 : 1);
         long code = strlen(hex) == 2 ? strtol(hex, NULL, 16) : -1;
         if (code < 0x20 || code > 0x7e)
             fail(l, l->line, "escape \"\\x%s\" in a string, allowed is \\x20 to \\x7E", hex);
@@ -182,7 +182,7 @@ static void integer(struct lexer *l)
     errno = 0;
     long long value = strtoll(l->at, &end, hex ? 16 : 10);
     bool is_float = !hex && (*end == '.' || *end == 'e' || *end == 'E'); // no key takes one: the parser tells
-    int shown = (int)(end - l->at < 40 ? end - l->at : 40);
+    int shown = (int) (end - l->at < 40 ? end - l->at : 40);
 
     if (!is_float && errno != 0)
         fail(l, l->line, "integer %.*s does not fit into 64 bits", shown, l->at);
@@ -190,19 +190,19 @@ static void integer(struct lexer *l)
         fail(l, l->line, "integer %.*s does not fit into 32 bits, write %.*sL", shown, l->at, shown, l->at);
     l->at = end;
     // The rest of a float, the L, or what libconfig calls a syntax error.
-    while (isalnum((unsigned char)*l->at) || *l->at == '.')
+    while (isalnum((unsigned char) *l->at) || *l->at == '.')
         l->at++;
 }
 
 static void name(struct lexer *l)
 {
-    while (isalnum((unsigned char)*l->at) || (*l->at != '\0' && strchr("-_*", *l->at)))
+    while (isalnum((unsigned char) *l->at) || (*l->at != '\0' && strchr("-_*", *l->at)))
         l->at++;
 }
 
 static bool is_number(const struct lexer *l)
 {
-    return isdigit((unsigned char)l->at[*l->at == '-' || *l->at == '+']);
+    return isdigit((unsigned char) l->at[*l->at == '-' || *l->at == '+']);
 }
 
 // --- structure ---------------------------------------------------------------------------------------
@@ -277,13 +277,13 @@ static void token(struct lexer *l)
         string(l);
     else if (is_number(l))
         integer(l);
-    else if (isalpha((unsigned char)*l->at) || *l->at == '*')
+    else if (isalpha((unsigned char) *l->at) || *l->at == '*')
         name(l);
     else
         word = false;
     if (word)
         l->comma_line = 0;
-    else if (isspace((unsigned char)*l->at))
+    else if (isspace((unsigned char) *l->at))
         step(l);
     else
         punctuation(l);

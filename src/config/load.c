@@ -11,8 +11,7 @@
 #include "config/lexical.h"
 #include "config/parse.h"
 
-struct config *config_load_text(const char *text, size_t size, unsigned flags,
-                                struct config_problems *problems)
+struct config *config_load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems)
 {
     struct config *c;
     size_t errors = problems->n_errors;

@@ -21,8 +21,7 @@ struct config *config_load_file(const char *path, unsigned flags, struct config_
                                 struct config_bytes *bytes);
 
 // The same for size bytes of text, which a NUL follows; path and file of the config stay empty.
-struct config *config_load_text(const char *text, size_t size, unsigned flags,
-                                struct config_problems *problems);
+struct config *config_load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems);
 
 // Frees it; NULL is allowed.
 void config_free(struct config *c);

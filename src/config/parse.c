@@ -21,12 +21,11 @@ struct parser {
     char rule_text[CONFIG_NAME_MAX];
 };
 
-static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group,
-                         void *target);
+static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group, void *target);
 
 static int line_of(const config_setting_t *s)
 {
-    return (int)config_setting_source_line(s);
+    return (int) config_setting_source_line(s);
 }
 
 static const config_setting_t *member(const config_setting_t *group, const char *name)
@@ -36,13 +35,13 @@ static const config_setting_t *member(const config_setting_t *group, const char 
 
 static const config_setting_t *element(const config_setting_t *list, int i)
 {
-    return config_setting_get_elem(list, (unsigned)i);
+    return config_setting_get_elem(list, (unsigned) i);
 }
 
 // --- single values -----------------------------------------------------------------------------------
 
-static void refuse(struct parser *p, const struct schema_key *key, const config_setting_t *s,
-                   const struct value *value, enum value_verdict verdict)
+static void refuse(struct parser *p, const struct schema_key *key, const config_setting_t *s, const struct value *value,
+                   enum value_verdict verdict)
 {
     char shown[VALUE_TEXT_MAX], allowed[SCHEMA_ALLOWED_MAX];
 
@@ -55,8 +54,7 @@ static void refuse(struct parser *p, const struct schema_key *key, const config_
                      schema_allowed(key, allowed));
 }
 
-static void read_value(struct parser *p, const struct schema_key *key, const config_setting_t *s,
-                       void *target)
+static void read_value(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)
 {
     struct value value = value_of(s);
     enum value_verdict verdict = value_store(key, &value, target);
@@ -81,13 +79,13 @@ static void *room_for(struct parser *p, const struct schema_key *key, const conf
                      schema_allowed(key, allowed));
         return NULL;
     }
-    elements = calloc(n > 0 ? (size_t)n : 1, size);
+    elements = calloc(n > 0 ? (size_t) n : 1, size);
     if (!elements) {
         config_error(p->problems, line_of(s), p->rule, "out of memory");
         return NULL;
     }
-    memcpy((char *)target + key->offset, &elements, sizeof(elements));
-    memcpy((char *)target + key->aside, &(size_t){(size_t)n}, sizeof(size_t));
+    memcpy((char *) target + key->offset, &elements, sizeof(elements));
+    memcpy((char *) target + key->aside, &(size_t){(size_t) n}, sizeof(size_t));
     return elements;
 }
 
@@ -111,8 +109,7 @@ static void read_prefix(struct parser *p, const struct schema_key *key, const co
                  value_format(&value, shown), why);
 }
 
-static void read_prefixes(struct parser *p, const struct schema_key *key, const config_setting_t *s,
-                          void *target)
+static void read_prefixes(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)
 {
     struct value value = value_of(s);
     struct addr_prefix *prefixes;
@@ -142,8 +139,7 @@ static void name_rule(struct parser *p, const config_setting_t *rule, int i)
     }
 }
 
-static void read_sections(struct parser *p, const struct schema_key *key, const config_setting_t *s,
-                          void *target)
+static void read_sections(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)
 {
     struct value value = value_of(s);
     size_t size = schema_places[key->inside].size;
@@ -159,13 +155,12 @@ static void read_sections(struct parser *p, const struct schema_key *key, const 
         if (key->inside == SCHEMA_RULE)
             name_rule(p, group, i);
         if (config_setting_is_group(group)) {
-            read_section(p, key->inside, group, elements + (size_t)i * size);
+            read_section(p, key->inside, group, elements + (size_t) i * size);
             continue;
         }
         value = value_of(group);
         config_error(p->problems, line_of(group), key->inside == SCHEMA_RULE ? NULL : p->rule,
-                     "\"%s\" element %d is %s, allowed is a group { }", key->name, i + 1,
-                     value_format(&value, shown));
+                     "\"%s\" element %d is %s, allowed is a group { }", key->name, i + 1, value_format(&value, shown));
     }
     if (key->inside == SCHEMA_RULE)
         p->rule = NULL;
@@ -192,8 +187,8 @@ static void check_repeated_sources(struct parser *p, const struct config_input *
     for (size_t i = 1; i < in->n_sources; i++)
         if (memcmp(sorted[i], sorted[i - 1], sizeof(*sorted[i])) == 0)
             config_error(p->problems, line, p->rule, "\"sources\" element %zu is \"%s\", as is element %zu",
-                         (size_t)(sorted[i] - in->sources) + 1, addr_prefix_format(sorted[i], text),
-                         (size_t)(sorted[i - 1] - in->sources) + 1);
+                         (size_t) (sorted[i] - in->sources) + 1, addr_prefix_format(sorted[i], text),
+                         (size_t) (sorted[i - 1] - in->sources) + 1);
 }
 
 static const char *const as_destination[] = {
@@ -226,12 +221,11 @@ static void check_tag(struct parser *p, const struct config_output *out, int lin
 
     if (out->kind == CONFIG_ADDRESS)
         config_error(p->problems, line, p->rule,
-                     "\"vlan\" is %u for an \"address\", allowed is \"group\" or \"broadcast\": %s",
-                     out->vlan, why);
+                     "\"vlan\" is %u for an \"address\", allowed is \"group\" or \"broadcast\": %s", out->vlan, why);
     else if (out->mode == CONFIG_MODE_SOCKET)
         config_error(p->problems, line, p->rule,
-                     "\"vlan\" is %u with the \"mode\" \"socket\", allowed is \"frame\" or \"auto\": %s",
-                     out->vlan, why);
+                     "\"vlan\" is %u with the \"mode\" \"socket\", allowed is \"frame\" or \"auto\": %s", out->vlan,
+                     why);
 }
 
 static void finish_output(struct parser *p, const config_setting_t *group, void *target)
@@ -263,14 +257,14 @@ static void refuse_unknown(struct parser *p, enum schema_place where, const conf
     const struct schema_key *nearest = schema_nearest(where, name);
 
     if (nearest) {
-        config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s, did you mean \"%s\"?",
-                     SHOWN_KEY, name, place, nearest->name);
+        config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s, did you mean \"%s\"?", SHOWN_KEY,
+                     name, place, nearest->name);
         return;
     }
     for (int elsewhere = SCHEMA_TOP; elsewhere < SCHEMA_PLACES; elsewhere++)
-        if (schema_find((enum schema_place)elsewhere, name)) {
-            config_error(p->problems, line_of(s), p->rule, "unknown key \"%s\" in %s, it belongs in %s", name,
-                         place, schema_places[elsewhere].name);
+        if (schema_find((enum schema_place) elsewhere, name)) {
+            config_error(p->problems, line_of(s), p->rule, "unknown key \"%s\" in %s, it belongs in %s", name, place,
+                         schema_places[elsewhere].name);
             return;
         }
     config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s", SHOWN_KEY, name, place);
@@ -289,7 +283,7 @@ static void read_key(struct parser *p, const struct schema_key *key, const confi
     else if (key->kind != SCHEMA_SECTION)
         read_value(p, key, s, target);
     else if (config_setting_is_group(s))
-        read_section(p, key->inside, s, (char *)target + key->offset);
+        read_section(p, key->inside, s, (char *) target + key->offset);
     else
         refuse(p, key, s, &value, VALUE_NOT_ALLOWED);
 }
@@ -301,8 +295,8 @@ static void require(struct parser *p, enum schema_place where, const config_sett
     for (size_t i = 0; i < schema_n_keys; i++) {
         const struct schema_key *key = &schema_keys[i];
         if (key->where == where && key->need == SCHEMA_REQUIRED && !member(group, key->name))
-            config_error(p->problems, line_of(group), p->rule, "\"%s\" is missing in %s, allowed is %s",
-                         key->name, schema_places[where].name, schema_allowed(key, allowed));
+            config_error(p->problems, line_of(group), p->rule, "\"%s\" is missing in %s, allowed is %s", key->name,
+                         schema_places[where].name, schema_allowed(key, allowed));
     }
 }
 
@@ -329,11 +323,10 @@ static void require_choice(struct parser *p, enum schema_place where, const conf
         given += there;
     }
     if (given == 0 && known[0])
-        config_error(p->problems, line_of(group), p->rule, "%s is missing in %s", known,
-                     schema_places[where].name);
+        config_error(p->problems, line_of(group), p->rule, "%s is missing in %s", known, schema_places[where].name);
     else if (given > 1 && need == SCHEMA_ONE_OF)
-        config_error(p->problems, line_of(group), p->rule, "%s are given in %s, allowed is one of them",
-                     found, schema_places[where].name);
+        config_error(p->problems, line_of(group), p->rule, "%s are given in %s, allowed is one of them", found,
+                     schema_places[where].name);
 }
 
 static void fill_defaults(enum schema_place where, void *target)
@@ -347,8 +340,7 @@ static void fill_defaults(enum schema_place where, void *target)
     }
 }
 
-static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group,
-                         void *target)
+static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group, void *target)
 {
     static void (*const finish[SCHEMA_PLACES])(struct parser *, const config_setting_t *, void *) = {
         [SCHEMA_INPUT] = finish_input,
@@ -357,7 +349,7 @@ static void read_section(struct parser *p, enum schema_place where, const config
     size_t errors = p->problems->n_errors;
 
     if (schema_places[where].line)
-        *(int *)(void *)((char *)target + schema_places[where].line) = line_of(group);
+        *(int *) (void *) ((char *) target + schema_places[where].line) = line_of(group);
     fill_defaults(where, target);
     for (int i = 0; i < config_setting_length(group); i++) {
         const config_setting_t *s = element(group, i);

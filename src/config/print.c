@@ -53,7 +53,7 @@ static json_t *sections_tree(enum schema_place inside, const char *elements, siz
 static json_t *word_tree(const struct schema_key *key, uint64_t index)
 {
     size_t length;
-    const char *word = schema_word(key->words, (unsigned)index, &length);
+    const char *word = schema_word(key->words, (unsigned) index, &length);
 
     return word ? json_stringn(word, length) : NULL;
 }
@@ -61,7 +61,7 @@ static json_t *word_tree(const struct schema_key *key, uint64_t index)
 // A number that was not given is 0, which the schema does not allow then; version alone is not kept.
 static json_t *number_tree(const struct schema_key *key, const void *field)
 {
-    int64_t number = key->size == 0 ? key->least : (int64_t)value_load_number(field, key->size);
+    int64_t number = key->size == 0 ? key->least : (int64_t) value_load_number(field, key->size);
 
     return number >= key->least ? json_integer(number) : NULL;
 }
@@ -75,8 +75,7 @@ static json_t *aggregate_tree(const struct schema_key *key, const char *field, c
     if (key->kind == SCHEMA_SECTION) {
         json_t *tree = section_tree(key->inside, field);
         // An optional section that nothing was said in is left with its defaults alone: limit.
-        if (key->need == SCHEMA_REQUIRED ||
-            *(const int *)(const void *)(field + schema_places[key->inside].line))
+        if (key->need == SCHEMA_REQUIRED || *(const int *) (const void *) (field + schema_places[key->inside].line))
             return tree;
         json_decref(tree);
         return NULL;
@@ -85,14 +84,13 @@ static json_t *aggregate_tree(const struct schema_key *key, const char *field, c
     memcpy(&n, aside, sizeof(n));
     if (n == 0 && key->need != SCHEMA_REQUIRED)
         return NULL;
-    return key->kind == SCHEMA_PREFIXES ? prefixes_tree(elements, n)
-                                        : sections_tree(key->inside, elements, n);
+    return key->kind == SCHEMA_PREFIXES ? prefixes_tree(elements, n) : sections_tree(key->inside, elements, n);
 }
 
 // The value of one key, or NULL when there is nothing to say.
 static json_t *value_tree(const struct schema_key *key, const void *target)
 {
-    const char *field = (const char *)target + key->offset, *aside = (const char *)target + key->aside;
+    const char *field = (const char *) target + key->offset, *aside = (const char *) target + key->aside;
     const void *any = field, *any_aside = aside;
 
     switch (key->kind) {
@@ -100,7 +98,7 @@ static json_t *value_tree(const struct schema_key *key, const void *target)
     case SCHEMA_RATE:
         return number_tree(key, field);
     case SCHEMA_BOOL:
-        return json_boolean(*(const bool *)any);
+        return json_boolean(*(const bool *) any);
     case SCHEMA_CHOICE:
         return word_tree(key, value_load_number(field, key->size));
     case SCHEMA_NAME:
@@ -109,19 +107,19 @@ static json_t *value_tree(const struct schema_key *key, const void *target)
     case SCHEMA_PATH:
         return field[0] ? json_string(field) : NULL;
     case SCHEMA_OR_WORD:
-        return *(const bool *)any_aside ? word_tree(key, 0) : number_tree(key, field);
+        return *(const bool *) any_aside ? word_tree(key, 0) : number_tree(key, field);
     case SCHEMA_DSCP:
-        return *(const int *)any == CONFIG_DSCP_PRESERVE ? word_tree(key, 0) : number_tree(key, field);
+        return *(const int *) any == CONFIG_DSCP_PRESERVE ? word_tree(key, 0) : number_tree(key, field);
     case SCHEMA_GROUP:
-        return *(const enum config_destination *)any_aside == CONFIG_GROUP ? address_tree(any) : NULL;
+        return *(const enum config_destination *) any_aside == CONFIG_GROUP ? address_tree(any) : NULL;
     case SCHEMA_HOST:
-        return *(const enum config_destination *)any_aside == CONFIG_ADDRESS ? address_tree(any) : NULL;
+        return *(const enum config_destination *) any_aside == CONFIG_ADDRESS ? address_tree(any) : NULL;
     case SCHEMA_BROADCAST:
-        return *(const enum config_destination *)any_aside == CONFIG_BROADCAST ? json_true() : NULL;
+        return *(const enum config_destination *) any_aside == CONFIG_BROADCAST ? json_true() : NULL;
     case SCHEMA_SOURCE:
-        if (*(const bool *)any_aside)
+        if (*(const bool *) any_aside)
             return word_tree(key, 1);
-        return ((const struct addr *)any)->family == ADDR_NONE ? word_tree(key, 0) : address_tree(any);
+        return ((const struct addr *) any)->family == ADDR_NONE ? word_tree(key, 0) : address_tree(any);
     case SCHEMA_PREFIXES:
     case SCHEMA_SECTION:
     case SCHEMA_SECTIONS:
@@ -171,8 +169,8 @@ static bool is_flat(json_t *object)
     const char *name;
     json_t *value;
 
-    json_object_foreach(object, name, value) if (json_is_object(value) ||
-                                                 json_is_object(json_array_get(value, 0))) return false;
+    json_object_foreach(object, name,
+                        value) if (json_is_object(value) || json_is_object(json_array_get(value, 0))) return false;
     return true;
 }
 
@@ -282,8 +280,7 @@ bool config_print_json(const struct config *c, FILE *to)
 
     ok = json_object_set_new(tree, "file", json_string(c->path)) == 0 &&
          json_object_set_new(tree, "sha256", json_string(config_sha256_format(&c->file, hex))) == 0 &&
-         json_object_update(tree, keys) == 0 &&
-         json_dumpf(tree, to, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
+         json_object_update(tree, keys) == 0 && json_dumpf(tree, to, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
     fputc('\n', to);
     json_decref(keys);
     json_decref(tree);

@@ -16,8 +16,7 @@ static char *rule_text(const char *rule, const char *text)
 
     if (!rule)
         return strdup(text);
-    n = rule[0] == '#' ? asprintf(&whole, "rule %s: %s", rule, text)
-                       : asprintf(&whole, "rule \"%s\": %s", rule, text);
+    n = rule[0] == '#' ? asprintf(&whole, "rule %s: %s", rule, text) : asprintf(&whole, "rule \"%s\": %s", rule, text);
     return n < 0 ? NULL : whole;
 }
 
@@ -40,11 +39,10 @@ static bool insert(struct config_problems *p, const struct config_problem *probl
     return true;
 }
 
-static void add(struct config_problems *p, int line, bool warning, const char *rule, const char *format,
-                va_list ap) __attribute__((format(printf, 5, 0)));
+static void add(struct config_problems *p, int line, bool warning, const char *rule, const char *format, va_list ap)
+    __attribute__((format(printf, 5, 0)));
 
-static void add(struct config_problems *p, int line, bool warning, const char *rule, const char *format,
-                va_list ap)
+static void add(struct config_problems *p, int line, bool warning, const char *rule, const char *format, va_list ap)
 {
     struct config_problem problem = {.line = line, .warning = warning};
     char *text = NULL;

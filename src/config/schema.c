@@ -10,18 +10,17 @@
 
 const struct schema_place_info schema_places[SCHEMA_PLACES] = {
     [SCHEMA_TOP] = {"the file", sizeof(struct config), 0},
-    [SCHEMA_INTERFACE] = {"interfaces", sizeof(struct config_interface),
-                          offsetof(struct config_interface, line)},
+    [SCHEMA_INTERFACE] = {"interfaces", sizeof(struct config_interface), offsetof(struct config_interface, line)},
     [SCHEMA_RULE] = {"the rule", sizeof(struct config_rule), offsetof(struct config_rule, line)},
     [SCHEMA_INPUT] = {"input", sizeof(struct config_input), offsetof(struct config_input, line)},
     [SCHEMA_OUTPUT] = {"output", sizeof(struct config_output), offsetof(struct config_output, line)},
     [SCHEMA_LIMIT] = {"limit", sizeof(struct config_limit), offsetof(struct config_limit, line)},
 };
 
-#define FIELD(type, field) .offset = offsetof(struct type, field), .size = sizeof(((struct type *)0)->field)
+#define FIELD(type, field) .offset = offsetof(struct type, field), .size = sizeof(((struct type *) 0)->field)
 #define ASIDE(type, field) .aside = offsetof(struct type, field)
 #define RANGE(low, high)   .least = (low), .most = (high)
-#define TEXT(type, field)  FIELD(type, field), RANGE(1, sizeof(((struct type *)0)->field) - 1)
+#define TEXT(type, field)  FIELD(type, field), RANGE(1, sizeof(((struct type *) 0)->field) - 1)
 #define WORKS              .supported = true
 #define RANGES_LATER       .ranges_later = true
 #define REQUIRED           .need = SCHEMA_REQUIRED
@@ -169,7 +168,7 @@ static unsigned distance(const char *a, const char *b)
     for (size_t i = 0; i <= n; i++)
         for (size_t j = 0; j <= m; j++) {
             if (i == 0 || j == 0) {
-                d[i][j] = (unsigned)(i + j);
+                d[i][j] = (unsigned) (i + j);
                 continue;
             }
             unsigned best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
@@ -188,7 +187,7 @@ const struct schema_key *schema_nearest(enum schema_place where, const char *nam
 {
     const struct schema_key *nearest = NULL;
     size_t length = strlen(name);
-    unsigned least = 1 + (unsigned)(length / 3); // further away is no misspelling
+    unsigned least = 1 + (unsigned) (length / 3); // further away is no misspelling
 
     if (length > NAME_MAX_COMPARED)
         return NULL;
@@ -223,7 +222,7 @@ int schema_word_index(const char *words, const char *word)
 
     for (unsigned i = 0; (at = schema_word(words, i, &length)) != NULL; i++)
         if (strlen(word) == length && memcmp(word, at, length) == 0)
-            return (int)i;
+            return (int) i;
     return -1;
 }
 
@@ -235,7 +234,7 @@ static void add_words(const struct schema_key *key, char text[SCHEMA_ALLOWED_MAX
 
     for (unsigned i = 0; (word = schema_word(key->words, i, &length)) != NULL; i++) {
         size_t used = strlen(text);
-        snprintf(text + used, SCHEMA_ALLOWED_MAX - used, "%s\"%.*s\"", used ? " or " : "", (int)length, word);
+        snprintf(text + used, SCHEMA_ALLOWED_MAX - used, "%s\"%.*s\"", used ? " or " : "", (int) length, word);
     }
 }
 
@@ -266,9 +265,9 @@ const char *schema_allowed(const struct schema_key *key, char text[SCHEMA_ALLOWE
     char range[48] = "";
 
     if (kinds[key->kind].range && key->least == key->most)
-        snprintf(range, sizeof(range), "%lld", (long long)key->least);
+        snprintf(range, sizeof(range), "%lld", (long long) key->least);
     else if (kinds[key->kind].range)
-        snprintf(range, sizeof(range), "%lld to %lld", (long long)key->least, (long long)key->most);
+        snprintf(range, sizeof(range), "%lld to %lld", (long long) key->least, (long long) key->most);
     snprintf(text, SCHEMA_ALLOWED_MAX, "%s%s", range, kinds[key->kind].text);
     add_words(key, text);
     return text;

@@ -13,9 +13,8 @@
 struct value value_of(const struct config_setting_t *setting)
 {
     static const char *const others[] = {
-        [CONFIG_TYPE_NONE] = "nothing",    [CONFIG_TYPE_GROUP] = "a group { }",
-        [CONFIG_TYPE_FLOAT] = "a float",   [CONFIG_TYPE_ARRAY] = "an array [ ]",
-        [CONFIG_TYPE_LIST] = "a list ( )",
+        [CONFIG_TYPE_NONE] = "nothing",       [CONFIG_TYPE_GROUP] = "a group { }", [CONFIG_TYPE_FLOAT] = "a float",
+        [CONFIG_TYPE_ARRAY] = "an array [ ]", [CONFIG_TYPE_LIST] = "a list ( )",
     };
 
     switch (config_setting_type(setting)) {
@@ -48,13 +47,13 @@ uint64_t value_load_number(const void *field, size_t size)
 {
     switch (size) {
     case 1:
-        return *(const uint8_t *)field;
+        return *(const uint8_t *) field;
     case 2:
-        return *(const uint16_t *)field;
+        return *(const uint16_t *) field;
     case 4:
-        return *(const uint32_t *)field;
+        return *(const uint32_t *) field;
     case 8:
-        return *(const uint64_t *)field;
+        return *(const uint64_t *) field;
     default:
         return 0;
     }
@@ -64,16 +63,16 @@ static void store_number(void *field, size_t size, long long number)
 {
     switch (size) {
     case 1:
-        *(uint8_t *)field = (uint8_t)number;
+        *(uint8_t *) field = (uint8_t) number;
         break;
     case 2:
-        *(uint16_t *)field = (uint16_t)number;
+        *(uint16_t *) field = (uint16_t) number;
         break;
     case 4:
-        *(uint32_t *)field = (uint32_t)number;
+        *(uint32_t *) field = (uint32_t) number;
         break;
     case 8:
-        *(uint64_t *)field = (uint64_t)number;
+        *(uint64_t *) field = (uint64_t) number;
         break;
     }
 }
@@ -196,10 +195,10 @@ static bool text_is_allowed(enum schema_kind kind, const char *text)
         break;
     }
     for (const char *c = text; *c; c++) {
-        bool plain = (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') ||
-                     *c == '_' || *c == '.' || *c == '-';
+        bool plain = (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '_' ||
+                     *c == '.' || *c == '-';
         // lexical.c leaves no other control characters than those that were written as an escape.
-        bool control = (unsigned char)*c < 0x20 || *c == 0x7f;
+        bool control = (unsigned char) *c < 0x20 || *c == 0x7f;
         if (kind == SCHEMA_NOTE || kind == SCHEMA_PATH ? control : !plain)
             return false;
     }
@@ -208,7 +207,7 @@ static bool text_is_allowed(enum schema_kind kind, const char *text)
 
 static enum value_verdict store_text(const struct schema_key *key, const struct value *value, char *field)
 {
-    if (value->type != VALUE_STRING || !in_range(key, (long long)strlen(value->text)) ||
+    if (value->type != VALUE_STRING || !in_range(key, (long long) strlen(value->text)) ||
         !text_is_allowed(key->kind, value->text))
         return VALUE_NOT_ALLOWED;
     memcpy(field, value->text, strlen(value->text) + 1);
@@ -232,21 +231,19 @@ static bool parse_before(const char *text, const char *ends, struct addr *out)
 
 enum value_verdict value_judge_form(const char *text)
 {
-    static const struct addr_prefix mapped = {
-        .addr = {.family = ADDR_IPV6, .bytes = {[10] = 0xff, [11] = 0xff}}, .bits = 96};
+    static const struct addr_prefix mapped = {.addr = {.family = ADDR_IPV6, .bytes = {[10] = 0xff, [11] = 0xff}},
+                                              .bits = 96};
     struct addr parsed;
 
     if (parse_before(text, "%", &parsed))
         return VALUE_SCOPED;
     // RFC 4291, section 2.5.5.2: never on the wire, but the kernel would send IPv4 for it.
-    if ((addr_parse(text, &parsed) || parse_before(text, "/", &parsed)) &&
-        addr_prefix_contains(&mapped, &parsed))
+    if ((addr_parse(text, &parsed) || parse_before(text, "/", &parsed)) && addr_prefix_contains(&mapped, &parsed))
         return VALUE_MAPPED;
     return VALUE_OK;
 }
 
-static enum value_verdict store_address(const struct schema_key *key, const struct value *value,
-                                        struct addr *field)
+static enum value_verdict store_address(const struct schema_key *key, const struct value *value, struct addr *field)
 {
     struct addr parsed = {.family = ADDR_NONE};
 
@@ -262,8 +259,8 @@ static enum value_verdict store_address(const struct schema_key *key, const stru
 }
 
 // Its words are "interface" and "preserve".
-static enum value_verdict store_source(const struct schema_key *key, const struct value *value,
-                                       struct addr *field, bool *keep)
+static enum value_verdict store_source(const struct schema_key *key, const struct value *value, struct addr *field,
+                                       bool *keep)
 {
     enum value_verdict verdict = VALUE_OK;
 
@@ -276,8 +273,8 @@ static enum value_verdict store_source(const struct schema_key *key, const struc
     return verdict;
 }
 
-static enum value_verdict store_destination(const struct schema_key *key, const struct value *value,
-                                            struct addr *field, enum config_destination *kind)
+static enum value_verdict store_destination(const struct schema_key *key, const struct value *value, struct addr *field,
+                                            enum config_destination *kind)
 {
     enum value_verdict verdict = store_address(key, value, field);
 
@@ -286,8 +283,7 @@ static enum value_verdict store_destination(const struct schema_key *key, const 
     return verdict;
 }
 
-static enum value_verdict store_broadcast(const struct value *value, struct addr *field,
-                                          enum config_destination *kind)
+static enum value_verdict store_broadcast(const struct value *value, struct addr *field, enum config_destination *kind)
 {
     if (value->type != VALUE_BOOL || !value->number)
         return VALUE_NOT_ALLOWED;
@@ -312,8 +308,8 @@ static bool is_range(const struct schema_key *key, const char *text)
 
 enum value_verdict value_store(const struct schema_key *key, const struct value *value, void *target)
 {
-    void *field = (char *)target + key->offset;
-    void *aside = (char *)target + key->aside;
+    void *field = (char *) target + key->offset;
+    void *aside = (char *) target + key->aside;
 
     if (key->ranges_later && value->type == VALUE_STRING && is_range(key, value->text))
         return VALUE_RANGE;
@@ -378,7 +374,7 @@ static const char *quote(const char *value, char text[VALUE_TEXT_MAX])
 
     if (length > SHOWN_MAX) {
         shown = SHOWN_MAX;
-        while (shown > 0 && ((unsigned char)value[shown] & 0xc0) == 0x80) // never half a UTF-8 sequence
+        while (shown > 0 && ((unsigned char) value[shown] & 0xc0) == 0x80) // never half a UTF-8 sequence
             shown--;
     }
     text[0] = '"';

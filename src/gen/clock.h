@@ -13,7 +13,7 @@ static inline uint64_t clock_ns(clockid_t clock)
     struct timespec t;
 
     clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+    return (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec;
 }
 
 // For pacing and deadlines: never set back.

@@ -8,9 +8,9 @@
 static unsigned bucket_of(uint64_t value)
 {
     if (value < SUB)
-        return (unsigned)value;
-    unsigned shift = 63u - (unsigned)__builtin_clzll(value) - HISTOGRAM_SUB_BITS;
-    return (shift + 1) * SUB + (unsigned)(value >> shift & (SUB - 1));
+        return (unsigned) value;
+    unsigned shift = 63u - (unsigned) __builtin_clzll(value) - HISTOGRAM_SUB_BITS;
+    return (shift + 1) * SUB + (unsigned) (value >> shift & (SUB - 1));
 }
 
 static uint64_t middle_of(unsigned bucket)
@@ -18,7 +18,7 @@ static uint64_t middle_of(unsigned bucket)
     if (bucket < SUB)
         return bucket;
     unsigned shift = bucket / SUB - 1;
-    return ((uint64_t)(SUB + bucket % SUB) << shift) + (UINT64_C(1) << shift) / 2;
+    return ((uint64_t) (SUB + bucket % SUB) << shift) + (UINT64_C(1) << shift) / 2;
 }
 
 void histogram_add(struct histogram *h, int64_t value)
@@ -28,7 +28,7 @@ void histogram_add(struct histogram *h, int64_t value)
     if (h->count == 0 || value > h->max)
         h->max = value;
     h->count++;
-    h->buckets[bucket_of(value < 0 ? 0 : (uint64_t)value)]++;
+    h->buckets[bucket_of(value < 0 ? 0 : (uint64_t) value)]++;
 }
 
 int64_t histogram_percentile(const struct histogram *h, unsigned permille)
@@ -40,7 +40,7 @@ int64_t histogram_percentile(const struct histogram *h, unsigned permille)
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         seen += h->buckets[i];
         if (seen >= rank && seen > 0) {
-            int64_t value = (int64_t)middle_of(i);
+            int64_t value = (int64_t) middle_of(i);
             return value < h->min ? h->min : value > h->max ? h->max : value;
         }
     }

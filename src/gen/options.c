@@ -135,7 +135,7 @@ static bool read_interface(struct gen_options *o, const char *text)
 
 static bool read_value(struct gen_options *o, const struct row *row, const char *text)
 {
-    void *field = (char *)o + row->at;
+    void *field = (char *) o + row->at;
 
     switch (row->kind) {
     case FLAG:
@@ -144,12 +144,12 @@ static bool read_value(struct gen_options *o, const struct row *row, const char 
         if (parse_number(text, row->least, row->most, field))
             return true;
         return wrong(o, "--%s \"%s\": a whole number from %llu to %llu is allowed", row->name, text,
-                     (unsigned long long)row->least, (unsigned long long)row->most);
+                     (unsigned long long) row->least, (unsigned long long) row->most);
     case SECONDS:
         if (parse_seconds(text, row->most, field))
             return true;
-        return wrong(o, "--%s \"%s\": a time from 0.001 to %llu, with up to three decimals, is allowed",
-                     row->name, text, (unsigned long long)row->most);
+        return wrong(o, "--%s \"%s\": a time from 0.001 to %llu, with up to three decimals, is allowed", row->name,
+                     text, (unsigned long long) row->most);
     case ADDRESS:
         if (addr_parse(text, field))
             return true;
@@ -169,8 +169,9 @@ static bool check_addresses(struct gen_options *o)
     if (o->role == GEN_SEND && !group && !address)
         return wrong(o, "--group or --address is missing: where to send");
     if (group && !addr_is_multicast(&o->group))
-        return wrong(o, "--group: a multicast address is allowed (224.0.0.0/4 or ff00::/8); "
-                        "for another one, --address");
+        return wrong(o,
+                     "--group: a multicast address is allowed (224.0.0.0/4 or ff00::/8); "
+                     "for another one, --address");
     if (address && addr_is_multicast(&o->address))
         return wrong(o, "--address: a unicast or broadcast address is allowed; for a multicast one, --group");
     o->destination = group ? o->group : o->address;
@@ -181,8 +182,7 @@ static bool check_addresses(struct gen_options *o)
     if (o->role == GEN_RECV && !group)
         return wrong(o, "--source makes a source-specific join and is allowed only with --group");
     if (o->source.family != o->destination.family)
-        return wrong(o, "--source: an address of the destination's family (IPv%u) is allowed",
-                     o->destination.family);
+        return wrong(o, "--source: an address of the destination's family (IPv%u) is allowed", o->destination.family);
     return true;
 }
 
@@ -193,20 +193,18 @@ static bool check_send(struct gen_options *o)
             return wrong(o, "--gso needs a --size of at least 1");
         if (o->gso * o->size > PAYLOAD_MAX)
             return wrong(o, "--gso %llu: with --size %llu, at most %llu is allowed (%d bytes in one send)",
-                         (unsigned long long)o->gso, (unsigned long long)o->size,
-                         (unsigned long long)(PAYLOAD_MAX / o->size), PAYLOAD_MAX);
+                         (unsigned long long) o->gso, (unsigned long long) o->size,
+                         (unsigned long long) (PAYLOAD_MAX / o->size), PAYLOAD_MAX);
     }
     if (o->count > SEQ_MAX - o->first)
-        return wrong(o, "--first and --count: sequence numbers up to %llu are allowed",
-                     (unsigned long long)SEQ_MAX);
+        return wrong(o, "--first and --count: sequence numbers up to %llu are allowed", (unsigned long long) SEQ_MAX);
     return true;
 }
 
 static bool check_recv(struct gen_options *o)
 {
     if (gen_given(o, GEN_EXPECT) && o->expect > SEQ_MAX - o->first)
-        return wrong(o, "--first and --expect: sequence numbers up to %llu are allowed",
-                     (unsigned long long)SEQ_MAX);
+        return wrong(o, "--first and --expect: sequence numbers up to %llu are allowed", (unsigned long long) SEQ_MAX);
     if (gen_given(o, GEN_STREAM) && gen_given(o, GEN_SIZE) && o->size < PAYLOAD_HEADER)
         return wrong(o, "--stream: payloads shorter than %d bytes carry none; leave it out, or raise --size",
                      PAYLOAD_HEADER);
@@ -236,16 +234,15 @@ bool gen_options_read(struct gen_options *o, enum gen_role role, int argc, char 
         if (rows[i].roles & role)
             known[used++] = (struct option){.name = rows[i].name,
                                             .has_arg = rows[i].kind == FLAG ? no_argument : required_argument,
-                                            .val = (int)i};
+                                            .val = (int) i};
     optind = 1;
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, ":", known, NULL)) != -1;) {
         if (c == ':')
             return wrong(o, "%s needs a value", argv[optind - 1]);
         if (c == '?')
-            return wrong(o, "%s is not an option here; see mcrgen %s --help", argv[optind - 1],
-                         role_name(role));
-        if (gen_given(o, (enum gen_option)c))
+            return wrong(o, "%s is not an option here; see mcrgen %s --help", argv[optind - 1], role_name(role));
+        if (gen_given(o, (enum gen_option) c))
             return wrong(o, "--%s is given twice", rows[c].name);
         o->given |= UINT32_C(1) << c;
         if (c == GEN_HELP || c == GEN_VERSION)
@@ -254,7 +251,6 @@ bool gen_options_read(struct gen_options *o, enum gen_role role, int argc, char 
             return false;
     }
     if (optind < argc)
-        return wrong(o, "\"%s\": only options are allowed; see mcrgen %s --help", argv[optind],
-                     role_name(role));
+        return wrong(o, "\"%s\": only options are allowed; see mcrgen %s --help", argv[optind], role_name(role));
     return check(o);
 }

@@ -40,7 +40,7 @@ static uint64_t get64(const uint8_t *at)
 
 static uint32_t crc(uint32_t before, const uint8_t *data, size_t size)
 {
-    return (uint32_t)crc32(before, data, (uInt)size);
+    return (uint32_t) crc32(before, data, (uInt) size);
 }
 
 // The header with a zero checksum.
@@ -50,14 +50,14 @@ static void write_header(uint8_t *header, size_t size, const struct payload_info
     put32(header + AT_STREAM, info->stream);
     put64(header + AT_SEQ, info->seq);
     put64(header + AT_TIME, info->time_ns);
-    put32(header + AT_LENGTH, (uint32_t)size);
+    put32(header + AT_LENGTH, (uint32_t) size);
     put32(header + AT_CRC, 0);
 }
 
 void payload_write(uint8_t *buffer, size_t size, const struct payload_info *info)
 {
     for (size_t i = 0; i < size; i++)
-        buffer[i] = (uint8_t)(info->seq + i);
+        buffer[i] = (uint8_t) (info->seq + i);
     if (size < PAYLOAD_HEADER)
         return;
     write_header(buffer, size, info);
@@ -86,7 +86,7 @@ enum payload_verdict payload_check(const uint8_t *buffer, size_t size, struct pa
 bool payload_check_compact(const uint8_t *buffer, size_t size, uint8_t *seq_low)
 {
     for (size_t i = 1; i < size; i++)
-        if (buffer[i] != (uint8_t)(buffer[0] + i))
+        if (buffer[i] != (uint8_t) (buffer[0] + i))
             return false;
     *seq_low = buffer[0];
     return true;
@@ -116,8 +116,8 @@ static void prepare_crc(struct payload_maker *maker, size_t length)
         for (unsigned value = 1; value < 256; value++) {
             unsigned lowest = value & -value;
             uint32_t *row = maker->carry[byte];
-            row[value] = value == lowest ? crc(value << (8 * byte), zeros, length) ^ base
-                                         : row[lowest] ^ row[value ^ lowest];
+            row[value] =
+                value == lowest ? crc(value << (8 * byte), zeros, length) ^ base : row[lowest] ^ row[value ^ lowest];
         }
 }
 
@@ -133,7 +133,7 @@ struct payload_maker *payload_maker_new(size_t size, uint32_t stream)
     if (size >= PAYLOAD_HEADER)
         prepare_crc(maker, length);
     for (size_t i = 0; i < sizeof(maker->ramp); i++)
-        maker->ramp[i] = (uint8_t)i;
+        maker->ramp[i] = (uint8_t) i;
     if (size >= PAYLOAD_HEADER)
         for (unsigned low = 0; low < 256; low++)
             maker->body_crc[low] = crc(0, payload_maker_body(maker, low, &length), length);

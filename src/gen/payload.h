@@ -22,7 +22,7 @@
 #define PAYLOAD_MAGIC   0x6d637267u
 #define PAYLOAD_HEADER  32
 #define PAYLOAD_MAX     65507 // 65535 less an IPv4 header and a UDP header (RFC 791, RFC 768)
-#define PAYLOAD_SEQ_MAX ((uint64_t)INT64_MAX)
+#define PAYLOAD_SEQ_MAX ((uint64_t) INT64_MAX)
 
 struct payload_info {
     uint32_t stream;

@@ -58,20 +58,20 @@ static struct sink *sink_new(const struct gen_options *o)
         return NULL;
     s->o = o;
     s->fd = -1;
-    s->buffers = malloc((size_t)BATCH * STRIDE);
+    s->buffers = malloc((size_t) BATCH * STRIDE);
     if (!s->buffers || !sequence_init(&s->result.sequence)) {
         free(s->buffers);
         free(s);
         return NULL;
     }
     for (unsigned i = 0; i < BATCH; i++) {
-        s->parts[i] = (struct iovec){s->buffers + (size_t)i * STRIDE, STRIDE};
+        s->parts[i] = (struct iovec){s->buffers + (size_t) i * STRIDE, STRIDE};
         s->messages[i].msg_hdr =
             (struct msghdr){.msg_iov = &s->parts[i], .msg_iovlen = 1, .msg_control = s->control[i].bytes};
     }
     s->result.counted_only = gen_given(o, GEN_SIZE) && o->size == 0;
     s->result.stream_known = gen_given(o, GEN_STREAM);
-    s->result.stream = (uint32_t)o->stream;
+    s->result.stream = (uint32_t) o->stream;
     if (gen_given(o, GEN_EXPECT))
         sequence_expect(&s->result.sequence, o->first, o->expect);
     return s;
@@ -158,7 +158,7 @@ static void judge(struct sink *s, const uint8_t *data, size_t size, uint64_t at_
     r->stream_known = true;
     r->stream = info.stream;
     sequence_add(&r->sequence, info.seq);
-    histogram_add(&r->latency, (int64_t)(at_ns - info.time_ns));
+    histogram_add(&r->latency, (int64_t) (at_ns - info.time_ns));
     accept_datagram(s, size, at_ns);
 }
 
@@ -177,12 +177,12 @@ static void judge_message(struct sink *s, struct mmsghdr *message)
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
             struct timespec t;
             memcpy(&t, CMSG_DATA(c), sizeof(t));
-            at_ns = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+            at_ns = (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec;
         } else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
             int size;
             memcpy(&size, CMSG_DATA(c), sizeof(size));
             if (size > 0)
-                segment = (size_t)size;
+                segment = (size_t) size;
         }
     }
     if (at_ns == 0)
@@ -218,16 +218,16 @@ static void progress(const struct sink *s, uint64_t elapsed_ns)
     const struct gen_received *r = &s->result;
 
     fprintf(stderr,
-            "%4" PRIu64 " s  received %" PRIu64 "  missing %" PRIu64 "  duplicates %" PRIu64
-            "  corrupt %" PRIu64 "  socket drops %" PRIu32 "\n",
-            elapsed_ns / NS_PER_S, r->received, sequence_lost(&r->sequence, NULL), r->sequence.duplicates,
-            r->corrupt, gen_socket_drops(s->fd));
+            "%4" PRIu64 " s  received %" PRIu64 "  missing %" PRIu64 "  duplicates %" PRIu64 "  corrupt %" PRIu64
+            "  socket drops %" PRIu32 "\n",
+            elapsed_ns / NS_PER_S, r->received, sequence_lost(&r->sequence, NULL), r->sequence.duplicates, r->corrupt,
+            gen_socket_drops(s->fd));
 }
 
 static void wait_for_more(const struct sink *s, uint64_t now, uint64_t until)
 {
     uint64_t left = until > now ? until - now : 0;
-    struct timespec timeout = {.tv_nsec = (long)(left < STOP_TICK_NS ? left : STOP_TICK_NS - 1)};
+    struct timespec timeout = {.tv_nsec = (long) (left < STOP_TICK_NS ? left : STOP_TICK_NS - 1)};
     struct pollfd wanted = {.fd = s->fd, .events = POLLIN};
 
     ppoll(&wanted, 1, &timeout, NULL);
@@ -237,8 +237,7 @@ static void wait_for_more(const struct sink *s, uint64_t now, uint64_t until)
 static const char *run(struct sink *s)
 {
     const struct gen_options *o = s->o;
-    uint64_t start = clock_monotonic_ns(), deadline = start + o->duration_ns,
-             next_progress = start + NS_PER_S;
+    uint64_t start = clock_monotonic_ns(), deadline = start + o->duration_ns, next_progress = start + NS_PER_S;
     uint64_t idle_end = UINT64_MAX;
 
     while (!s->failed) {
@@ -278,9 +277,9 @@ static const char *run(struct sink *s)
 static bool say_ready(const struct gen_options *o)
 {
     static const char line[] = "ready\n";
-    int fd = gen_given(o, GEN_READY_FD) ? (int)o->ready_fd : STDERR_FILENO;
+    int fd = gen_given(o, GEN_READY_FD) ? (int) o->ready_fd : STDERR_FILENO;
 
-    if (write(fd, line, sizeof(line) - 1) != (ssize_t)(sizeof(line) - 1)) {
+    if (write(fd, line, sizeof(line) - 1) != (ssize_t) (sizeof(line) - 1)) {
         fprintf(stderr, "mcrgen: cannot say ready on file descriptor %d: %s\n", fd, strerror(errno));
         return false;
     }
@@ -321,9 +320,8 @@ int gen_recv(const struct gen_options *o)
     int status = 2;
     struct sink *s;
 
-    if (gen_given(o, GEN_READY_FD) && fcntl((int)o->ready_fd, F_GETFD) < 0) {
-        fprintf(stderr, "mcrgen recv: --ready-fd %" PRIu64 ": an open file descriptor is allowed\n",
-                o->ready_fd);
+    if (gen_given(o, GEN_READY_FD) && fcntl((int) o->ready_fd, F_GETFD) < 0) {
+        fprintf(stderr, "mcrgen recv: --ready-fd %" PRIu64 ": an open file descriptor is allowed\n", o->ready_fd);
         return 2;
     }
     s = sink_new(o);

@@ -18,22 +18,22 @@ static const struct {
 
 double gen_report_rate(uint64_t events, uint64_t ns)
 {
-    return events < 2 || ns == 0 ? 0 : (double)(events - 1) * 1e9 / (double)ns;
+    return events < 2 || ns == 0 ? 0 : (double) (events - 1) * 1e9 / (double) ns;
 }
 
 static double seconds(uint64_t ns)
 {
-    return (double)ns / 1e9;
+    return (double) ns / 1e9;
 }
 
 static double micro(int64_t ns)
 {
-    return (double)ns / 1e3;
+    return (double) ns / 1e3;
 }
 
 static json_t *number(uint64_t value)
 {
-    return json_integer((json_int_t)value);
+    return json_integer((json_int_t) value);
 }
 
 // Consumes root.
@@ -93,16 +93,16 @@ bool gen_report_sent(const struct gen_options *o, const struct gen_sent *r)
         json_object_set_new(root, "given_up_s", json_real(seconds(r->given_up_ns)));
         return finish(print_json(root));
     }
-    printf("sent         %" PRIu64 " datagrams of %" PRIu64 " bytes to %s port %" PRIu64 " by %s\n", r->sent,
-           o->size, to, o->port, o->interface);
+    printf("sent         %" PRIu64 " datagrams of %" PRIu64 " bytes to %s port %" PRIu64 " by %s\n", r->sent, o->size,
+           to, o->port, o->interface);
     if (tried)
-        printf("sequence     %" PRIu64 " to %" PRIu64 ", stream %" PRIu64 "\n", o->first,
-               o->first + tried - 1, o->stream);
+        printf("sequence     %" PRIu64 " to %" PRIu64 ", stream %" PRIu64 "\n", o->first, o->first + tried - 1,
+               o->stream);
     printf("failed       %" PRIu64 "\n", r->failed);
     for (unsigned i = 0; i < r->errors_used; i++)
         printf("  %" PRIu64 " times   %s\n", r->errors[i].times, strerror(r->errors[i].number));
     printf("duration     %.3f s\n", seconds(r->duration_ns));
-    printf("rate         %.1f datagrams/s, %.3f Mbit/s of payload\n", rate, rate * (double)o->size * 8 / 1e6);
+    printf("rate         %.1f datagrams/s, %.3f Mbit/s of payload\n", rate, rate * (double) o->size * 8 / 1e6);
     if (r->given_up_ns)
         printf("behind       %.3f s of the schedule were given up: this host is too slow for the rate\n",
                seconds(r->given_up_ns));
@@ -148,7 +148,7 @@ static bool received_json(const struct gen_options *o, const struct gen_received
     json_object_set_new(root, "last_seq", s->any ? number(s->highest) : json_null());
     json_object_set_new(root, "duration_s", json_real(seconds(duration)));
     json_object_set_new(root, "rate_pps", json_real(gen_report_rate(r->received, duration)));
-    json_object_set_new(root, "gap_max_ms", json_real((double)r->gap_max_ns / 1e6));
+    json_object_set_new(root, "gap_max_ms", json_real((double) r->gap_max_ns / 1e6));
     json_object_set_new(root, "latency_us", r->latency.count ? latency_json(&r->latency) : json_null());
     json_object_set_new(root, "socket_drops", number(r->socket_drops));
     json_object_set_new(root, "checksum_errors",
@@ -185,22 +185,20 @@ static void received_text(const struct gen_options *o, const struct gen_received
     if (r->received) {
         printf("duration     %.3f s\n", seconds(duration));
         printf("rate         %.1f datagrams/s, %.3f Mbit/s of payload\n", rate,
-               rate * (double)r->bytes / (double)r->received * 8 / 1e6);
-        printf("longest gap  %.3f ms\n", (double)r->gap_max_ns / 1e6);
+               rate * (double) r->bytes / (double) r->received * 8 / 1e6);
+        printf("longest gap  %.3f ms\n", (double) r->gap_max_ns / 1e6);
     }
     if (r->latency.count) {
         printf("latency      min %.1f", micro(r->latency.min));
         for (unsigned i = 0; i < PERCENTILES; i++)
-            printf("  %s %.1f", percentiles[i].name,
-                   micro(histogram_percentile(&r->latency, percentiles[i].permille)));
+            printf("  %s %.1f", percentiles[i].name, micro(histogram_percentile(&r->latency, percentiles[i].permille)));
         printf("  max %.1f us%s\n", micro(r->latency.max),
                r->latency.min < 0 ? " (the clocks of the two hosts differ)" : "");
     }
     printf("socket drops %" PRIu64 "%s\n", r->socket_drops,
            r->socket_drops ? " (lost here, by this receiver or for a wrong UDP checksum)" : "");
     if (r->checksum_errors > 0)
-        printf("checksum     %" PRId64 " datagrams to this host had a wrong UDP checksum\n",
-               r->checksum_errors);
+        printf("checksum     %" PRId64 " datagrams to this host had a wrong UDP checksum\n", r->checksum_errors);
     printf("stopped by   %s\n", r->stopped_by);
     printf("verdict      %s\n", r->ok ? "ok" : "FAILED");
 }

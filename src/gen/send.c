@@ -38,7 +38,7 @@ static bool source_init(struct source *s, const struct gen_options *o)
     size_t datagrams = o->batch * o->gso;
 
     *s = (struct source){.o = o, .fd = -1};
-    s->maker = payload_maker_new(o->size, (uint32_t)o->stream);
+    s->maker = payload_maker_new(o->size, (uint32_t) o->stream);
     s->messages = calloc(o->batch, sizeof(*s->messages));
     s->parts = calloc(datagrams * 2, sizeof(*s->parts));
     s->headers = calloc(datagrams, sizeof(*s->headers));
@@ -95,8 +95,8 @@ static unsigned fill(struct source *s, uint64_t seq, uint64_t n)
         size_t length;
         const uint8_t *body = payload_maker_body(s->maker, seq, &length);
         if (length > 0)
-            *part++ = (struct iovec){(void *)(uintptr_t)body, length};
-        s->messages[message - 1].msg_hdr.msg_iovlen += (size_t)(part - first);
+            *part++ = (struct iovec){(void *) (uintptr_t) body, length};
+        s->messages[message - 1].msg_hdr.msg_iovlen += (size_t) (part - first);
     }
     return message;
 }
@@ -111,11 +111,11 @@ static void send_some(struct source *s, uint64_t seq, uint64_t n)
     while (done < total) {
         int got = sendmmsg(s->fd, s->messages + done, total - done, 0);
         // The last message of all may hold fewer datagrams than the others.
-        uint64_t rest = n - (uint64_t)done * s->o->gso;
+        uint64_t rest = n - (uint64_t) done * s->o->gso;
         if (got > 0) {
-            uint64_t datagrams = (uint64_t)got * s->o->gso;
+            uint64_t datagrams = (uint64_t) got * s->o->gso;
             r->sent += datagrams < rest ? datagrams : rest;
-            done += (unsigned)got;
+            done += (unsigned) got;
             retried = false;
             continue;
         }
@@ -148,7 +148,7 @@ static void wait_until(uint64_t until_ns)
         if (left < SLEEP_LEAST_NS + spin)
             continue;
         uint64_t wake = left < STOP_TICK_NS ? until_ns - spin : now + STOP_TICK_NS;
-        struct timespec at = {.tv_sec = (time_t)(wake / NS_PER_S), .tv_nsec = (long)(wake % NS_PER_S)};
+        struct timespec at = {.tv_sec = (time_t) (wake / NS_PER_S), .tv_nsec = (long) (wake % NS_PER_S)};
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
     }
 }

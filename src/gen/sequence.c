@@ -90,7 +90,7 @@ void sequence_add(struct sequence *s, uint64_t seq)
 uint64_t sequence_widen(const struct sequence *s, uint8_t low, uint64_t start)
 {
     uint64_t next = s->any ? s->highest + 1 : start;
-    uint8_t ahead = (uint8_t)(low - (uint8_t)next);
+    uint8_t ahead = (uint8_t) (low - (uint8_t) next);
 
     return ahead < 128 || next + ahead < 256 ? next + ahead : next + ahead - 256;
 }

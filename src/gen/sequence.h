@@ -12,8 +12,7 @@
 #define SEQUENCE_WINDOW (UINT64_C(1) << 26)
 
 struct sequence {
-    uint64_t
-        *window; // a bit for each number of (highest - SEQUENCE_WINDOW, highest], at number modulo its size
+    uint64_t *window; // a bit for each number of (highest - SEQUENCE_WINDOW, highest], at number modulo its size
     bool any;
     uint64_t lowest, highest; // seen so far, when any
     uint64_t unique;

@@ -39,21 +39,20 @@ static bool set(int fd, int level, int name, int value, const char *what)
 
 // Fills in a socket address and returns its length. The scope matters only for IPv6 link-local and multicast
 // ones.
-static socklen_t make_sockaddr(struct sockaddr_storage *storage, const struct addr *a, uint64_t port,
-                               unsigned ifindex)
+static socklen_t make_sockaddr(struct sockaddr_storage *storage, const struct addr *a, uint64_t port, unsigned ifindex)
 {
     memset(storage, 0, sizeof(*storage));
     if (a->family == ADDR_IPV4) {
-        struct sockaddr_in *in = (struct sockaddr_in *)storage;
+        struct sockaddr_in *in = (struct sockaddr_in *) storage;
         in->sin_family = AF_INET;
-        in->sin_port = htons((uint16_t)port);
+        in->sin_port = htons((uint16_t) port);
         memcpy(&in->sin_addr, a->bytes, sizeof(in->sin_addr));
         return sizeof(*in);
     }
     // Also for ADDR_NONE: the wildcard, which is all zero.
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)storage;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *) storage;
     in6->sin6_family = AF_INET6;
-    in6->sin6_port = htons((uint16_t)port);
+    in6->sin6_port = htons((uint16_t) port);
     memcpy(&in6->sin6_addr, a->bytes, sizeof(in6->sin6_addr));
     if (IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) || IN6_IS_ADDR_MULTICAST(&in6->sin6_addr))
         in6->sin6_scope_id = ifindex;
@@ -67,14 +66,13 @@ static int open_socket(const struct gen_options *o, int flags)
     int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | flags, 0);
 
     if (fd < 0)
-        fprintf(stderr, "mcrgen: cannot open an %s socket: %s\n", family == AF_INET ? "IPv4" : "IPv6",
-                strerror(errno));
+        fprintf(stderr, "mcrgen: cannot open an %s socket: %s\n", family == AF_INET ? "IPv4" : "IPv6", strerror(errno));
     return fd;
 }
 
 static bool bind_to_device(int fd, const struct gen_options *o)
 {
-    if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, o->interface, (socklen_t)strlen(o->interface)) == 0)
+    if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, o->interface, (socklen_t) strlen(o->interface)) == 0)
         return true;
     fprintf(stderr, "mcrgen: cannot bind to interface %s: %s%s\n", o->interface, strerror(errno),
             errno == EPERM ? " (before Linux 5.7 this needs CAP_NET_RAW)" : "");
@@ -85,7 +83,7 @@ static bool set_sender_options(int fd, const struct gen_options *o)
 {
     bool v4 = o->destination.family == ADDR_IPV4;
     bool df = gen_given(o, GEN_DONT_FRAGMENT);
-    int ttl = (int)o->ttl, tos = (int)o->dscp << 2;
+    int ttl = (int) o->ttl, tos = (int) o->dscp << 2;
 
     if (v4) {
         if (!set(fd, IPPROTO_IP, IP_TTL, ttl, "TTL") || !set(fd, IPPROTO_IP, IP_MULTICAST_TTL, ttl, "TTL") ||
@@ -99,7 +97,7 @@ static bool set_sender_options(int fd, const struct gen_options *o)
                     "don't fragment")) {
         return false;
     }
-    if (o->gso > 1 && !set(fd, IPPROTO_UDP, UDP_SEGMENT, (int)o->size, "--gso (needs Linux 4.18)"))
+    if (o->gso > 1 && !set(fd, IPPROTO_UDP, UDP_SEGMENT, (int) o->size, "--gso (needs Linux 4.18)"))
         return false;
     return set(fd, SOL_SOCKET, SO_BROADCAST, 1, "broadcast");
 }
@@ -120,16 +118,16 @@ int gen_socket_open_sender(const struct gen_options *o)
         goto fail;
     if (gen_given(o, GEN_SOURCE) || gen_given(o, GEN_SOURCE_PORT)) {
         length = make_sockaddr(&address, &source, o->source_port, o->ifindex);
-        if (bind(fd, (struct sockaddr *)&address, length) != 0) {
+        if (bind(fd, (struct sockaddr *) &address, length) != 0) {
             fprintf(stderr, "mcrgen: cannot send from %s port %u: %s\n", addr_format(&source, text),
-                    (unsigned)o->source_port, strerror(errno));
+                    (unsigned) o->source_port, strerror(errno));
             goto fail;
         }
     }
     length = make_sockaddr(&address, &o->destination, o->port, o->ifindex);
-    if (connect(fd, (struct sockaddr *)&address, length) != 0) {
-        fprintf(stderr, "mcrgen: cannot send to %s by %s: %s\n", addr_format(&o->destination, text),
-                o->interface, strerror(errno));
+    if (connect(fd, (struct sockaddr *) &address, length) != 0) {
+        fprintf(stderr, "mcrgen: cannot send to %s by %s: %s\n", addr_format(&o->destination, text), o->interface,
+                strerror(errno));
         goto fail;
     }
     return fd;
@@ -159,8 +157,7 @@ static bool join(int fd, const struct gen_options *o)
     if (result == 0)
         return true;
     char text[ADDR_TEXT_MAX];
-    fprintf(stderr, "mcrgen: cannot join %s on %s: %s\n", addr_format(&o->group, text), o->interface,
-            strerror(errno));
+    fprintf(stderr, "mcrgen: cannot join %s on %s: %s\n", addr_format(&o->group, text), o->interface, strerror(errno));
     return false;
 }
 
@@ -201,10 +198,10 @@ int gen_socket_open_receiver(const struct gen_options *o)
     if (gen_given(o, GEN_GROUP) && !set(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"))
         goto fail;
     socklen_t length = make_sockaddr(&address, &o->destination, o->port, o->ifindex);
-    if (bind(fd, (struct sockaddr *)&address, length) != 0) {
+    if (bind(fd, (struct sockaddr *) &address, length) != 0) {
         fprintf(stderr, "mcrgen: cannot listen on %s port %u: %s\n",
                 o->destination.family == ADDR_NONE ? "any address" : addr_format(&o->destination, text),
-                (unsigned)o->port, strerror(errno));
+                (unsigned) o->port, strerror(errno));
         goto fail;
     }
     if (gen_given(o, GEN_GROUP) && !join(fd, o))
@@ -222,7 +219,7 @@ uint64_t gen_socket_buffer(int fd)
     socklen_t length = sizeof(size);
 
     getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &length);
-    return (uint64_t)size;
+    return (uint64_t) size;
 }
 
 uint32_t gen_socket_drops(int fd)

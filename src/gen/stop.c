@@ -10,7 +10,7 @@ static volatile sig_atomic_t requested;
 
 static void on_signal(int signal_number)
 {
-    (void)signal_number;
+    (void) signal_number;
     requested = 1;
 }
 

@@ -80,8 +80,7 @@ enum handover_result handover_receive(int fd, struct handover_message *m, int *f
 {
     struct iovec iov = {.iov_base = m, .iov_len = sizeof(*m)};
     union control control;
-    struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     ssize_t n;
 
     do

@@ -60,7 +60,7 @@ struct handover_file {
     int64_t mtime_s;    // CLOCK_REALTIME
     uint32_t mtime_ns;
     uint32_t owner, mode;
-    uint32_t loginuid; // of the asker (loginuid in proc(5)); UINT32_MAX: not known
+    uint32_t loginuid;                // of the asker (loginuid in proc(5)); UINT32_MAX: not known
     uint32_t added, removed, changed; // rules
     uint32_t reserved;
 };
@@ -95,9 +95,9 @@ bool handover_send(int fd, const struct handover_message *m, const int *fds);
 enum handover_result { HANDOVER_GOT, HANDOVER_SHORT, HANDOVER_EMPTY, HANDOVER_CLOSED, HANDOVER_BOGUS };
 
 // Receives one message; on HANDOVER_GOT the descriptors in fds (room for HANDOVER_FDS_MAX) are the caller's.
-// HANDOVER_SHORT: a message, but this process may not have so many descriptors; none is kept. HANDOVER_EMPTY: nothing there
-// now; HANDOVER_CLOSED: the other side is gone; HANDOVER_BOGUS: not a message of this
-// protocol (fatal for the caller; no descriptor is kept).
+// HANDOVER_SHORT: a message, but this process may not have so many descriptors; none is kept. HANDOVER_EMPTY: nothing
+// there now; HANDOVER_CLOSED: the other side is gone; HANDOVER_BOGUS: not a message of this protocol (fatal for the
+// caller; no descriptor is kept).
 enum handover_result handover_receive(int fd, struct handover_message *m, int *fds);
 
 #endif

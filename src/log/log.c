@@ -13,9 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_MAX_BYTES   2048
-#define KINDS_MAX        64 // distinct events of one process; those beyond share the last entry
-#define PER_SECOND_MAX   10 // lines of one event
+#define LINE_MAX_BYTES 2048
+#define KINDS_MAX      64 // distinct events of one process; those beyond share the last entry
+#define PER_SECOND_MAX 10 // lines of one event
 
 struct kind {
     const char *event;

@@ -8,7 +8,13 @@
 
 // syslog(3) severities, written as "<N>" prefixes when journald reads stderr (sd-daemon(3)).
 // A notice is a record that somebody asked for (audit, summary): never left out by the limit.
-enum log_level { LOG_LEVEL_ERR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_NOTICE = 5, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
+enum log_level {
+    LOG_LEVEL_ERR = 3,
+    LOG_LEVEL_WARNING = 4,
+    LOG_LEVEL_NOTICE = 5,
+    LOG_LEVEL_INFO = 6,
+    LOG_LEVEL_DEBUG = 7
+};
 
 // Sets what each line begins with: the process ("relay", "broker") and, when not empty, instance=NAME.
 void log_setup(const char *process, const char *instance);
@@ -19,25 +25,22 @@ void log_set_debug(bool on);
 // Writes "LEVEL process event=EVENT key=value..." in one write(2). format gives the key=value fields; use
 // log_quote() for values from outside. Of one event at most 10 lines a second are written; the next line after
 // that says how many were left out (suppressed=N). EVENT is a static string, compared by content.
-void log_event(enum log_level level, const char *event, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void log_event(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 // The same, but never left out by the limit: a record.
-void log_record(enum log_level level, const char *event, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void log_record(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 // The same as log_event() with error="strerror(errno)" at the end.
-void log_errno(enum log_level level, const char *event, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void log_errno(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 // Writes value in double quotes into out, with quotes, backslashes and control characters escaped, and returns
 // out. What does not fit is cut.
 const char *log_quote(const char *value, char *out, size_t size);
 
-#define log_error(event, ...) log_event(LOG_LEVEL_ERR, event, __VA_ARGS__)
-#define log_warn(event, ...)  log_event(LOG_LEVEL_WARNING, event, __VA_ARGS__)
+#define log_error(event, ...)  log_event(LOG_LEVEL_ERR, event, __VA_ARGS__)
+#define log_warn(event, ...)   log_event(LOG_LEVEL_WARNING, event, __VA_ARGS__)
 #define log_notice(event, ...) log_event(LOG_LEVEL_NOTICE, event, __VA_ARGS__)
-#define log_info(event, ...)  log_event(LOG_LEVEL_INFO, event, __VA_ARGS__)
-#define log_debug(event, ...) log_event(LOG_LEVEL_DEBUG, event, __VA_ARGS__)
+#define log_info(event, ...)   log_event(LOG_LEVEL_INFO, event, __VA_ARGS__)
+#define log_debug(event, ...)  log_event(LOG_LEVEL_DEBUG, event, __VA_ARGS__)
 
 #endif

@@ -9,11 +9,11 @@
 // nanosecond. rate is at most 1e12, the depth at most 1e13 tokens, so level needs 128 bits of head room only in the
 // multiplication.
 struct bucket {
-    uint64_t rate;    // tokens a second; 0: unlimited
-    uint64_t depth;   // most tokens that it holds, at least 1
-    uint64_t tokens;  // whole tokens in it
+    uint64_t rate;       // tokens a second; 0: unlimited
+    uint64_t depth;      // most tokens that it holds, at least 1
+    uint64_t tokens;     // whole tokens in it
     uint64_t billionths; // of one more token
-    uint64_t then_ns; // when it was last filled
+    uint64_t then_ns;    // when it was last filled
 };
 
 // A full bucket that holds burst_ms milliseconds of rate, and never less than `least` tokens, so that one datagram

@@ -30,9 +30,9 @@ struct shipment {
     uint32_t n_pieces; // behind it
     uint32_t n_datagrams;
     size_t bytes, segment;
-    uint8_t dscp, ttl; // as they leave
+    uint8_t dscp, ttl;         // as they leave
     const struct batch *batch; // whose sender may be kept
-    bool plain; // socket mode: without UDP_SEGMENT, whatever it is set to
+    bool plain;                // socket mode: without UDP_SEGMENT, whatever it is set to
 };
 
 void egress_init(struct egress *e, uint64_t id, int fd)
@@ -61,7 +61,8 @@ static bool fits(const struct egress *e, const struct table_output *o, size_t pa
     return payload + ip_header_size(o) + sizeof(struct udphdr) <= e->mtu;
 }
 
-// --- headers that we write ourselves -----------------------------------------------------------------------------------
+// --- headers that we write ourselves
+// -----------------------------------------------------------------------------------
 
 #define FRAGMENT_HEADER 8 // IPv6 (RFC 8200, section 4.5)
 
@@ -181,9 +182,8 @@ static size_t write_fragment(const struct table_output *o, uint8_t *at, uint32_t
         return sizeof(ip);
     }
     struct ip6_hdr ip;
-    struct ip6_frag fragment = {.ip6f_nxt = IPPROTO_UDP,
-                                .ip6f_offlg = htons((uint16_t) (offset | (more ? 1u : 0u))),
-                                .ip6f_ident = htonl(id)};
+    struct ip6_frag fragment = {
+        .ip6f_nxt = IPPROTO_UDP, .ip6f_offlg = htons((uint16_t) (offset | (more ? 1u : 0u))), .ip6f_ident = htonl(id)};
     memcpy(&ip, at, sizeof(ip));
     ip.ip6_nxt = IPPROTO_FRAGMENT;
     ip.ip6_plen = htons((uint16_t) (sizeof(fragment) + length));
@@ -292,7 +292,8 @@ static bool ship(struct egress *e, const struct table_output *o, const struct sh
     ssize_t n = send_once(e, o, s);
 
     // An ICMP error of an earlier datagram is told once, in place of sending this one; these are none.
-    if (n < 0 && e->kind != TABLE_EGRESS_FRAME && errno != EAGAIN && errno != ENOBUFS && errno != EINVAL && errno != EIO)
+    if (n < 0 && e->kind != TABLE_EGRESS_FRAME && errno != EAGAIN && errno != ENOBUFS && errno != EINVAL &&
+        errno != EIO)
         n = send_once(e, o, s);
     if (n >= 0) {
         counters->packets += s->n_datagrams;
@@ -315,8 +316,8 @@ static void count_failure(const struct table_output *o, struct stats_output_coun
 }
 
 // Each datagram of the batch by a call of its own. Whether any was sent.
-static bool send_one_by_one(struct egress *e, const struct table_output *o, const struct batch *b,
-                            struct shipment *s, struct stats_output_counters *counters)
+static bool send_one_by_one(struct egress *e, const struct table_output *o, const struct batch *b, struct shipment *s,
+                            struct stats_output_counters *counters)
 {
     struct iovec iov[2];
     bool any = false;
@@ -373,7 +374,8 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
     }
     if (ship(e, o, &s, counters))
         return;
-    // EMSGSIZE (EINVAL before 6.14): the route's MTU is below the link's, and no segment may be fragmented; a datagram may.
+    // EMSGSIZE (EINVAL before 6.14): the route's MTU is below the link's, and no segment may be fragmented; a datagram
+    // may.
     bool segments = b->n_datagrams > 1 || (e->kind == TABLE_EGRESS_SOCKET && e->segment > 0);
     if (!segments || (errno != EINVAL && errno != EIO && errno != EMSGSIZE)) {
         count_failure(o, counters, b->n_datagrams);

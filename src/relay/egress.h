@@ -21,10 +21,10 @@
 struct batch {
     uint32_t n_datagrams;
     uint32_t n_pieces;
-    size_t segment; // payload bytes of each datagram but the last
-    size_t bytes;   // of payload in all
-    uint8_t dscp, ttl; // as received
-    struct addr source; // of all, where an output of the rule keeps it
+    size_t segment;       // payload bytes of each datagram but the last
+    size_t bytes;         // of payload in all
+    uint8_t dscp, ttl;    // as received
+    struct addr source;   // of all, where an output of the rule keeps it
     uint16_t source_port; // host order
     // pieces[0] is egress.c's own, for the headers.
     struct iovec pieces[1 + BATCH_DATAGRAMS];
@@ -37,9 +37,9 @@ struct egress {
     bool gso;
     bool dead; // its interface has gone, and its index may be another's
     enum table_egress_kind kind;
-    uint32_t mtu; // bytes, of the IP packet
+    uint32_t mtu;            // bytes, of the IP packet
     uint32_t identification; // of the next IPv4 packet or IPv6 fragment that we write ourselves
-    int dscp, ttl, segment; // socket mode: as set now; -1: not yet
+    int dscp, ttl, segment;  // socket mode: as set now; -1: not yet
 };
 
 void egress_init(struct egress *e, uint64_t id, int fd);

@@ -117,8 +117,7 @@ static bool joins(const struct table_rule *r, const struct batch *b, const struc
     return b->n_datagrams < BATCH_DATAGRAMS && size > 0 && size <= b->segment && b->dscp == p->dscp &&
            b->bytes == b->n_datagrams * b->segment && b->bytes + size <= BATCH_BYTES &&
            (!(r->flags & TABLE_RULE_TTL_ANY) || b->ttl == p->ttl) &&
-           (!(r->flags & TABLE_RULE_KEEPS) ||
-            (b->source_port == p->source_port && addr_equal(&b->source, &p->source)));
+           (!(r->flags & TABLE_RULE_KEEPS) || (b->source_port == p->source_port && addr_equal(&b->source, &p->source)));
 }
 
 // Batches n datagrams that lie side by side: all of `segment` bytes but the last, which has what is left of `bytes`.
@@ -205,8 +204,7 @@ static void touch(struct forward *f, struct flow *flow)
 enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const struct packet *p,
                                     const struct packet_meta *meta)
 {
-    struct table_key key = {
-        .destination = p->destination, .port = p->port, .vlan = p->vlan, .interface = interface};
+    struct table_key key = {.destination = p->destination, .port = p->port, .vlan = p->vlan, .interface = interface};
     const struct table_rule *r = table_lookup(f->table, &key);
 
     if (!r)

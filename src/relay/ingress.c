@@ -62,7 +62,8 @@ void ingress_close(struct ingress *in)
 
 static struct tpacket2_hdr *slot_at(const struct ingress *in, uint32_t i)
 {
-    size_t at = (size_t) (i / in->slots_per_block) * in->block_size + (size_t) (i % in->slots_per_block) * in->slot_size;
+    size_t at =
+        (size_t) (i / in->slots_per_block) * in->block_size + (size_t) (i % in->slots_per_block) * in->slot_size;
 
     return (struct tpacket2_hdr *) (void *) (in->ring + at);
 }
@@ -74,8 +75,8 @@ struct frame {
     struct virtio_net_hdr v;
 };
 
-// Takes the next frame of the socket's queue. An error of the link (ENETDOWN) is told once in place of a frame: reading on
-// keeps the queue and the slots in step.
+// Takes the next frame of the socket's queue. An error of the link (ENETDOWN) is told once in place of a frame: reading
+// on keeps the queue and the slots in step.
 static ssize_t read_queued(const struct ingress *in, void *room)
 {
     ssize_t n = -1;
@@ -144,7 +145,8 @@ static uint32_t count_truncated(const struct ingress *in, const struct tpacket2_
     memcpy(&v, (const uint8_t *) slot + mac - sizeof(v), sizeof(v));
     uint8_t first = ((const uint8_t *) slot)[ip];
     size_t headers = ip - mac + (first >> 4 == 6 ? 40u : (first & 15u) * 4u) + 8;
-    if ((v.gso_type & ~VIRTIO_NET_HDR_GSO_ECN) != VIRTIO_NET_HDR_GSO_UDP_L4 || v.gso_size == 0 || slot->tp_len <= headers)
+    if ((v.gso_type & ~VIRTIO_NET_HDR_GSO_ECN) != VIRTIO_NET_HDR_GSO_UDP_L4 || v.gso_size == 0 ||
+        slot->tp_len <= headers)
         return 1;
     return (uint32_t) ((slot->tp_len - headers + v.gso_size - 1) / v.gso_size);
 }

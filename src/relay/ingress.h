@@ -21,8 +21,8 @@ struct ingress {
     uint8_t *ring;
     size_t ring_size; // bytes
     uint32_t slot_size, n_slots, block_size, slots_per_block;
-    uint32_t head; // next slot to be read
-    bool ethernet; // frames begin with an Ethernet header
+    uint32_t head;      // next slot to be read
+    bool ethernet;      // frames begin with an Ethernet header
     uint32_t interface; // index in the present table
     struct stats_interface_counters counters;
 };

@@ -27,7 +27,8 @@ static int connect_to(const char *path)
     if (path[0] == '@')
         to.sun_path[0] = '\0';
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *) &to, (socklen_t) (offsetof(struct sockaddr_un, sun_path) + length)) != 0) {
+    if (fd >= 0 &&
+        connect(fd, (struct sockaddr *) &to, (socklen_t) (offsetof(struct sockaddr_un, sun_path) + length)) != 0) {
         close(fd);
         return -1;
     }

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 struct notify {
-    int fd; // -1: nobody wants to know
+    int fd;               // -1: nobody wants to know
     uint64_t watchdog_ns; // half of what systemd grants between two signs of life; 0: no watchdog
 };
 

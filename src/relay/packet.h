@@ -18,9 +18,9 @@ enum packet_verdict {
 
 // What the kernel says about the frame besides its bytes (packet_mmap, virtio_net_hdr).
 struct packet_meta {
-    bool ethernet;        // the frame begins with an Ethernet header; else with the IP header
-    uint16_t vlan;        // from the stripped tag; 0: none, or a priority tag
-    uint16_t segment;     // payload bytes of each datagram of a super-frame (GSO, GRO); 0: one datagram
+    bool ethernet;         // the frame begins with an Ethernet header; else with the IP header
+    uint16_t vlan;         // from the stripped tag; 0: none, or a priority tag
+    uint16_t segment;      // payload bytes of each datagram of a super-frame (GSO, GRO); 0: one datagram
     bool checksum_vouched; // hardware or the kernel has verified the UDP checksum, or the sender on this host has
                            // left it to be finished (TP_STATUS_CSUMNOTREADY): never to be verified here
 };
@@ -32,8 +32,8 @@ struct packet {
     uint8_t ttl; // or hop limit
     uint8_t dscp;
     const uint8_t *payload;
-    size_t length;     // bytes of payload, of all datagrams together
-    size_t segment;    // bytes of each datagram but the last, which may be shorter; equals length for one datagram
+    size_t length;      // bytes of payload, of all datagrams together
+    size_t segment;     // bytes of each datagram but the last, which may be shorter; equals length for one datagram
     uint32_t datagrams; // at least 1
 };
 
@@ -42,8 +42,8 @@ struct packet {
 enum packet_verdict packet_parse(struct packet *out, const uint8_t *frame, size_t length,
                                  const struct packet_meta *meta);
 
-// Verifies the UDP checksum of a parsed packet (RFC 768: 0 means that the sender made none; RFC 8200: IPv6 wants one). A super-frame has
-// been verified by whoever merged it.
+// Verifies the UDP checksum of a parsed packet (RFC 768: 0 means that the sender made none; RFC 8200: IPv6 wants one).
+// A super-frame has been verified by whoever merged it.
 bool packet_checksum_ok(const struct packet *p, const struct packet_meta *meta);
 
 // One's complement sum (RFC 1071) of length bytes in memory order, added to sum and folded to 16 bits. Fold the

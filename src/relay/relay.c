@@ -68,7 +68,8 @@ static void on_links(struct ev_loop *loop, ev_io *io, int events)
 
     (void) events;
     // While another table is on its way nothing is known of what will matter.
-    if (links_changed(r->links, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), on_gone, r) && !ev_is_active(&r->links_timer)) {
+    if (links_changed(r->links, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), on_gone, r) &&
+        !ev_is_active(&r->links_timer)) {
         ev_timer_set(&r->links_timer, LINKS_SECONDS, 0.);
         ev_timer_start(loop, &r->links_timer);
     }
@@ -180,7 +181,8 @@ static void watch_fd(struct relay *r, ev_io *io, void (*callback)(struct ev_loop
     ev_io_start(r->loop, io);
 }
 
-static void watch_time(struct relay *r, ev_timer *t, void (*callback)(struct ev_loop *, ev_timer *, int), double seconds)
+static void watch_time(struct relay *r, ev_timer *t, void (*callback)(struct ev_loop *, ev_timer *, int),
+                       double seconds)
 {
     ev_timer_init(t, callback, seconds, seconds);
     t->data = r;

@@ -77,12 +77,12 @@ static void record(struct relay *r, const char *event, bool accepted, const stru
     if (f->mtime_s != 0 && gmtime_r(&mtime, &tm))
         strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
     log_record(accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR, event,
-              "result=%s generation=%llu file=%s sha256=%s sha256_before=%s size=%llu owner=%u mode=%04o mtime=%s "
-              "pid=%u uid=%u loginuid=%d took_ms=%.1f %s",
-              accepted ? "accepted" : "refused", (unsigned long long) (t ? t->header->generation : 0),
-              log_quote(r->options->config_path, file, sizeof(file)), hex(f->sha256, now), hex(before, then),
-              (unsigned long long) f->size, f->owner, f->mode & 07777, when, r->asker.pid, r->asker.uid,
-              (int) f->loginuid, (double) (relay_clock(CLOCK_MONOTONIC) - r->began_ns) / 1e6, more);
+               "result=%s generation=%llu file=%s sha256=%s sha256_before=%s size=%llu owner=%u mode=%04o mtime=%s "
+               "pid=%u uid=%u loginuid=%d took_ms=%.1f %s",
+               accepted ? "accepted" : "refused", (unsigned long long) (t ? t->header->generation : 0),
+               log_quote(r->options->config_path, file, sizeof(file)), hex(f->sha256, now), hex(before, then),
+               (unsigned long long) f->size, f->owner, f->mode & 07777, when, r->asker.pid, r->asker.uid,
+               (int) f->loginuid, (double) (relay_clock(CLOCK_MONOTONIC) - r->began_ns) / 1e6, more);
 }
 
 static void refused(struct relay *r, const struct handover_file *f, const char *why)
@@ -130,7 +130,8 @@ static struct totals count(struct relay *r)
     for (size_t i = 0; i < r->swap.n_saved; i++) {
         bool has_ring = false;
         for (uint32_t j = 0; j < view->n_interfaces; j++)
-            has_ring |= view->interfaces[j].ring_id != 0 && strcmp(view->interfaces[j].name, r->swap.saved[i].name) == 0;
+            has_ring |=
+                view->interfaces[j].ring_id != 0 && strcmp(view->interfaces[j].name, r->swap.saved[i].name) == 0;
         if (!has_ring)
             add(&t, &r->swap.saved[i].counters);
     }

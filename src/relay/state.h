@@ -19,7 +19,7 @@
 enum request { REQUEST_LOAD, REQUEST_LINKS, REQUEST_PROBE, REQUESTS, REQUEST_NONE = REQUESTS };
 
 struct ring_watcher {
-    ev_io io; // first: libev gives it back
+    ev_io io;           // first: libev gives it back
     struct ingress *in; // NULL: free
 };
 
@@ -40,7 +40,7 @@ struct relay {
     enum request under_way;
     uint32_t serial;
     struct handover_asker next_asker, asker; // of the load that is wanted, and of the one under way
-    uint64_t began_ns;           // CLOCK_MONOTONIC, of the request under way
+    uint64_t began_ns;                       // CLOCK_MONOTONIC, of the request under way
 
     // As in stats/layout.h.
     uint64_t asked, asked_then, answered;

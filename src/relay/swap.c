@@ -264,9 +264,8 @@ static bool bind_egress(struct swap *s, struct swap_table *t, char why[SWAP_WHY_
         qsort(s->egress, s->n_egress, sizeof(struct egress *), by_egress_id);
     for (uint32_t i = 0; i < t->view.n_egress; i++) {
         struct egress key = {.id = t->view.egress[i].id}, *key_pointer = &key;
-        struct egress **found = s->n_egress ? bsearch(&key_pointer, s->egress, s->n_egress, sizeof(struct egress *),
-                                                      by_egress_id)
-                                            : NULL;
+        struct egress **found =
+            s->n_egress ? bsearch(&key_pointer, s->egress, s->n_egress, sizeof(struct egress *), by_egress_id) : NULL;
         if (!found)
             return refuse(why, "the table names an egress socket that did not come");
         t->forward->egress[i] = *found;

@@ -33,7 +33,7 @@ struct swap {
     struct swap_hold {
         uint64_t id;
         int fd;
-    } *holds;
+    } * holds;
     size_t n_holds;
     // What the interfaces have counted that had a ring before, by name: a ring that is made anew goes on from there.
     struct swap_saved {
@@ -43,7 +43,7 @@ struct swap {
     size_t n_saved;
     // An offer that is not complete yet.
     int offered_table, offered_stats; // -1: none
-    char failed[SWAP_WHY_MAX]; // why an offer came to nothing before its COMMIT
+    char failed[SWAP_WHY_MAX];        // why an offer came to nothing before its COMMIT
     uint32_t serial;
 };
 

@@ -23,7 +23,8 @@ static bool capabilities_are(enum sandbox_role role)
         bool keep = role == SANDBOX_BROKER && cap == CAP_NET_RAW;
         if (capng_have_capability(CAPNG_EFFECTIVE, (unsigned) cap) != keep ||
             capng_have_capability(CAPNG_PERMITTED, (unsigned) cap) != keep ||
-            capng_have_capability(CAPNG_INHERITABLE, (unsigned) cap) || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) == 1)
+            capng_have_capability(CAPNG_INHERITABLE, (unsigned) cap) ||
+            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) == 1)
             return false;
     }
     return true;
@@ -58,8 +59,7 @@ static bool drop_groups(void)
         return true;
     if (geteuid() == 0 && errno != EPERM)
         return false;
-    log_warn("sandbox_groups", "kept=%d reason=\"not permitted to give up supplementary groups\"",
-             getgroups(0, NULL));
+    log_warn("sandbox_groups", "kept=%d reason=\"not permitted to give up supplementary groups\"", getgroups(0, NULL));
     return true;
 }
 

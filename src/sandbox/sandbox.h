@@ -13,7 +13,8 @@ enum sandbox_mode { SANDBOX_OFF, SANDBOX_LOG, SANDBOX_ENFORCE };
 
 // Ingress descriptors of the relay are moved to this number or above; writing is allowed below it only. So a
 // socket that takes a zone's traffic in can never send into that zone.
-// Below it there is room for the outputs in socket mode of two tables (CONFIG_SOCKET_OUTPUTS_MAX), which a reload needs.
+// Below it there is room for the outputs in socket mode of two tables (CONFIG_SOCKET_OUTPUTS_MAX), which a reload
+// needs.
 #define SANDBOX_INGRESS_FD 16384
 
 // Becomes uid and gid without supplementary groups (where they differ from the present ones) and keeps CAP_NET_RAW

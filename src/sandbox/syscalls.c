@@ -42,6 +42,7 @@ struct allowed {
 
 #define CALL(name) SCMP_SYS(name)
 
+// clang-format off
 static const struct allowed relay_allows[] = {
     {CALL(epoll_wait), "the loop", {{0}}},
     {CALL(epoll_pwait), "the loop, on machines without epoll_wait", {{0}}},
@@ -137,24 +138,60 @@ static const struct allowed broker_allows[] = {
     {CALL(exit), "end", {{0}}},
     {CALL(exit_group), "end", {{0}}},
 };
+// clang-format on
 
 // Nothing that this program or its libraries do by accident: asking for one of these means that the process is no
 // longer ours. It is killed. All other calls answer ENOSYS, which the C library knows how to live with.
 static const int kill_both[] = {
-    CALL(execve), CALL(execveat), CALL(fork), CALL(vfork), CALL(clone), CALL(clone3), CALL(ptrace),
-    CALL(process_vm_readv), CALL(process_vm_writev), CALL(pidfd_getfd), CALL(pidfd_open), CALL(kill), CALL(tkill),
-    CALL(mount), CALL(umount2), CALL(pivot_root), CALL(chroot), CALL(unshare), CALL(setns), CALL(setuid), CALL(setgid),
-    CALL(setresuid), CALL(setresgid), CALL(setreuid), CALL(setregid), CALL(setgroups), CALL(capset), CALL(bpf),
-    CALL(perf_event_open), CALL(io_uring_setup), CALL(io_uring_enter), CALL(userfaultfd), CALL(init_module),
-    CALL(finit_module), CALL(kexec_load), CALL(keyctl), CALL(add_key), CALL(listen), CALL(accept), CALL(accept4),
-    CALL(mprotect), CALL(pkey_mprotect),
+    CALL(execve),
+    CALL(execveat),
+    CALL(fork),
+    CALL(vfork),
+    CALL(clone),
+    CALL(clone3),
+    CALL(ptrace),
+    CALL(process_vm_readv),
+    CALL(process_vm_writev),
+    CALL(pidfd_getfd),
+    CALL(pidfd_open),
+    CALL(kill),
+    CALL(tkill),
+    CALL(mount),
+    CALL(umount2),
+    CALL(pivot_root),
+    CALL(chroot),
+    CALL(unshare),
+    CALL(setns),
+    CALL(setuid),
+    CALL(setgid),
+    CALL(setresuid),
+    CALL(setresgid),
+    CALL(setreuid),
+    CALL(setregid),
+    CALL(setgroups),
+    CALL(capset),
+    CALL(bpf),
+    CALL(perf_event_open),
+    CALL(io_uring_setup),
+    CALL(io_uring_enter),
+    CALL(userfaultfd),
+    CALL(init_module),
+    CALL(finit_module),
+    CALL(kexec_load),
+    CALL(keyctl),
+    CALL(add_key),
+    CALL(listen),
+    CALL(accept),
+    CALL(accept4),
+    CALL(mprotect),
+    CALL(pkey_mprotect),
 };
 
 static const int kill_relay[] = {
-    CALL(socket), CALL(socketpair), CALL(bind), CALL(connect), CALL(sendto), CALL(sendmsg), CALL(sendmmsg),
-    CALL(open), CALL(openat), CALL(openat2), CALL(creat), CALL(memfd_create), CALL(rename), CALL(unlink),
-    CALL(dup), CALL(dup2), CALL(dup3), CALL(sendfile), CALL(splice), CALL(tee), CALL(vmsplice), CALL(pwritev),
-    CALL(pwritev2), CALL(pwrite64),
+    CALL(socket),   CALL(socketpair), CALL(bind),     CALL(connect), CALL(sendto),   CALL(sendmsg),
+    CALL(sendmmsg), CALL(open),       CALL(openat),   CALL(openat2), CALL(creat),    CALL(memfd_create),
+    CALL(rename),   CALL(unlink),     CALL(dup),      CALL(dup2),    CALL(dup3),     CALL(sendfile),
+    CALL(splice),   CALL(tee),        CALL(vmsplice), CALL(pwritev), CALL(pwritev2), CALL(pwrite64),
 };
 
 // Descriptors, commands, levels and names are ints: their upper halves are not the kernel's business.

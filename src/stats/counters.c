@@ -9,15 +9,18 @@
 #include <string.h>
 
 // What is no drop is named here; every other counter is one.
-#define IS(type, one, other) (offsetof(struct type, one) == offsetof(struct type, other))
+#define IS(type, one, other)  (offsetof(struct type, one) == offsetof(struct type, other))
 #define INTERFACE_DROP(field) !IS(stats_interface_counters, field, received)
 #define OUTPUT_DROP(field)    (!IS(stats_output_counters, field, packets) && !IS(stats_output_counters, field, bytes))
 
-#define INTERFACE_ROW(field, text)                                                                                  \
+#define INTERFACE_ROW(field, text)                                                                                     \
     {#field, text, offsetof(struct stats_interface_counters, field), INTERFACE_DROP(field)},
-#define RULE_ROW(field, text)      {#field, text, offsetof(struct stats_drops, field), true},
-#define OUTPUT_ROW(field, text)    {#field, text, offsetof(struct stats_output_counters, field), OUTPUT_DROP(field)},
-#define END                        {NULL, NULL, 0, false}
+#define RULE_ROW(field, text)   {#field, text, offsetof(struct stats_drops, field), true},
+#define OUTPUT_ROW(field, text) {#field, text, offsetof(struct stats_output_counters, field), OUTPUT_DROP(field)},
+#define END                                                                                                            \
+    {                                                                                                                  \
+        NULL, NULL, 0, false                                                                                           \
+    }
 
 const struct stats_counter stats_interface_counters[] = {STATS_INTERFACE_COUNTERS(INTERFACE_ROW) END};
 const struct stats_counter stats_rule_drops[] = {STATS_RULE_DROPS(RULE_ROW) END};
@@ -61,9 +64,8 @@ const char *stats_config_state_name(uint32_t state)
 
 const char *stats_verdict_name(uint32_t verdict)
 {
-    static const char *const names[] = {[STATS_VERDICT_NONE] = "none",
-                                        [STATS_VERDICT_ACCEPTED] = "accepted",
-                                        [STATS_VERDICT_REFUSED] = "refused"};
+    static const char *const names[] = {
+        [STATS_VERDICT_NONE] = "none", [STATS_VERDICT_ACCEPTED] = "accepted", [STATS_VERDICT_REFUSED] = "refused"};
 
     return NAMED(names, verdict);
 }

@@ -59,8 +59,8 @@ bool stats_delta_make(struct stats_delta *d, const struct stats_snapshot *now, c
     for (uint32_t i = 0; i < h->n_outputs; i++)
         d->outputs[i] = STATS_DELTA_NEW;
     for (uint32_t i = 0; i < h->n_rules; i++) {
-        d->rules[i] = find(now->at.rules[i].name, before->at.rules->name, sizeof(struct stats_rule), old->n_rules,
-                           hint);
+        d->rules[i] =
+            find(now->at.rules[i].name, before->at.rules->name, sizeof(struct stats_rule), old->n_rules, hint);
         if (d->rules[i] != STATS_DELTA_NEW)
             hint = d->rules[i] + 1;
         match_outputs(d, now, i);

@@ -10,8 +10,8 @@
 // Both snapshots stay the caller's and must outlive it.
 struct stats_delta {
     const struct stats_snapshot *before;
-    double seconds;                          // between them, more than 0
-    uint32_t *interfaces, *rules, *outputs;  // for each record of now, its index in before, or STATS_DELTA_NEW
+    double seconds;                         // between them, more than 0
+    uint32_t *interfaces, *rules, *outputs; // for each record of now, its index in before, or STATS_DELTA_NEW
 };
 
 // False when nothing can be said: no time between them, another daemon, or no memory.

@@ -15,28 +15,28 @@
 #define STATS_VERSION 1
 
 // Every counter is declared here, once: X(name, help). The writer, the reader, JSON and the tables follow.
-#define STATS_INTERFACE_COUNTERS(X)                                                                             \
-    X(received, "datagrams taken from the ring")                                                                \
-    X(unmatched, "no rule for this destination and port")                                                       \
-    X(malformed, "lengths or header checksum that cannot be")                                                   \
-    X(truncated, "longer than a ring slot and not kept whole by the kernel")                                         \
-    X(fragments, "part of a fragmented datagram")                                                               \
-    X(bad_checksum, "wrong UDP checksum")                                                                       \
-    X(vlan, "carries a VLAN tag that no rule asks for")                                                         \
-    X(own, "sent by this host itself")                                                                          \
+#define STATS_INTERFACE_COUNTERS(X)                                                                                    \
+    X(received, "datagrams taken from the ring")                                                                       \
+    X(unmatched, "no rule for this destination and port")                                                              \
+    X(malformed, "lengths or header checksum that cannot be")                                                          \
+    X(truncated, "longer than a ring slot and not kept whole by the kernel")                                           \
+    X(fragments, "part of a fragmented datagram")                                                                      \
+    X(bad_checksum, "wrong UDP checksum")                                                                              \
+    X(vlan, "carries a VLAN tag that no rule asks for")                                                                \
+    X(own, "sent by this host itself")                                                                                 \
     X(ring_drops, "frames lost by the kernel because the ring was full; not part of received")
 
-#define STATS_RULE_DROPS(X)                                                                                     \
-    X(source, "sender is not in sources")                                                                       \
-    X(size, "payload is larger than max_payload")                                                               \
-    X(rate, "exceeds limit")                                                                                    \
+#define STATS_RULE_DROPS(X)                                                                                            \
+    X(source, "sender is not in sources")                                                                              \
+    X(size, "payload is larger than max_payload")                                                                      \
+    X(rate, "exceeds limit")                                                                                           \
     X(ttl, "ttl is used up and every output decrements it")
 
-#define STATS_OUTPUT_COUNTERS(X)                                                                                \
-    X(packets, "datagrams handed to the kernel")                                                                \
-    X(bytes, "payload bytes handed to the kernel")                                                              \
-    X(errors, "datagrams that the kernel refused, or without a usable interface")                               \
-    X(too_big, "datagrams larger than the interface's MTU")                                                     \
+#define STATS_OUTPUT_COUNTERS(X)                                                                                       \
+    X(packets, "datagrams handed to the kernel")                                                                       \
+    X(bytes, "payload bytes handed to the kernel")                                                                     \
+    X(errors, "datagrams that the kernel refused, or without a usable interface")                                      \
+    X(too_big, "datagrams larger than the interface's MTU")                                                            \
     X(expired, "ttl is used up, where other outputs of the rule do not decrement it")
 
 #define STATS_FIELD(name, help) uint64_t name;
@@ -50,8 +50,8 @@ struct stats_drops {
 };
 
 struct stats_rule_counters {
-    uint64_t packets; // datagrams that matched: forwarded + every drop
-    uint64_t bytes;   // their payload
+    uint64_t packets;        // datagrams that matched: forwarded + every drop
+    uint64_t bytes;          // their payload
     uint64_t last_packet_ns; // CLOCK_MONOTONIC; 0: none yet
     struct stats_drops drops;
 };
@@ -98,7 +98,7 @@ struct stats_header {
     uint32_t state; // enum stats_segment_state
     char program_version[32];
     char instance[64];
-    char file[512]; // the config file's path
+    char file[512];    // the config file's path
     uint32_t sequence; // of what follows
     uint32_t pid;      // of the relay
     uint64_t generation;

@@ -25,7 +25,6 @@
 // Well above what TABLE_*_MAX records need.
 #define BYTES_MAX (64u << 20)
 
-
 // The relay may be interrupted in the middle of a change: after some tries, wait for it to run again.
 #define READ_TRIES       1000
 #define READ_TRIES_QUICK 100
@@ -56,8 +55,7 @@ static bool parse_header(struct stats_segment *at, void *memory, size_t size, ch
                       h->version, STATS_VERSION);
     // Bounded first, so that their sum cannot wrap.
     if (h->n_interfaces > TABLE_INTERFACES_MAX || h->n_rules > TABLE_RULES_MAX || h->n_outputs > TABLE_OUTPUTS_MAX ||
-        h->size != size ||
-        stats_segment_size(h->n_interfaces, h->n_rules, h->n_outputs) != size)
+        h->size != size || stats_segment_size(h->n_interfaces, h->n_rules, h->n_outputs) != size)
         return refuse(why, "%zu bytes cannot be %u interfaces, %u rules and %u outputs", size, h->n_interfaces,
                       h->n_rules, h->n_outputs);
     stats_segment_place(at, memory, h->n_interfaces, h->n_rules);
@@ -79,7 +77,8 @@ static bool parse_records(const struct stats_segment *at, char why[STATS_WHY_MAX
     struct stats_header *h = at->header;
     uint64_t next_output = 0;
 
-    if (!STRING(h->program_version) || !STRING(h->instance) || !STRING(h->file) || !STRING(h->refusal) || !STRING(h->disk_error))
+    if (!STRING(h->program_version) || !STRING(h->instance) || !STRING(h->file) || !STRING(h->refusal) ||
+        !STRING(h->disk_error))
         return refuse(why, "a string of the header does not end");
     for (uint32_t i = 0; i < h->n_interfaces; i++)
         if (!STRING(at->interfaces[i].name))
@@ -199,8 +198,10 @@ static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
 
     if (fd < 0) {
         if (errno == ENOENT)
-            refuse(why, "no daemon: %s does not exist; see \"systemctl status mcrd\", or name the stats_file of its "
-                        "config with --stats", path);
+            refuse(why,
+                   "no daemon: %s does not exist; see \"systemctl status mcrd\", or name the stats_file of its "
+                   "config with --stats",
+                   path);
         else if (errno == ELOOP)
             refuse(why, "%s is a symbolic link, which is not followed: name the file itself with --stats", path);
         else
@@ -210,8 +211,10 @@ static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         refuse(why, "%s is no regular file: name the stats_file of mcrd's config with --stats", path);
     } else if (st.st_size < (off_t) sizeof(struct stats_header) || st.st_size > (off_t) BYTES_MAX) {
-        refuse(why, "%s is not the statistics of mcrd: %lld bytes are too %s; name the stats_file of its config with "
-                    "--stats", path, (long long) st.st_size, st.st_size > (off_t) BYTES_MAX ? "many" : "few");
+        refuse(why,
+               "%s is not the statistics of mcrd: %lld bytes are too %s; name the stats_file of its config with "
+               "--stats",
+               path, (long long) st.st_size, st.st_size > (off_t) BYTES_MAX ? "many" : "few");
     } else {
         *size = (size_t) st.st_size;
         return fd;

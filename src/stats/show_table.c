@@ -360,8 +360,8 @@ static int name_columns(const struct show_view *v, const struct show_style *styl
 {
     const struct stats_segment *at = &v->now->at;
     size_t longest = NAME_MIN;
-    int room = style->columns - (1 + STATE) - (1 + BYTES) - (1 + LAST) -
-               (v->rates ? 1 + COUNT + 1 + RATE : 1 + COUNT_WIDE);
+    int room =
+        style->columns - (1 + STATE) - (1 + BYTES) - (1 + LAST) - (v->rates ? 1 + COUNT + 1 + RATE : 1 + COUNT_WIDE);
 
     for (uint32_t i = 0; i < at->header->n_rules; i++)
         if (longest < strlen(at->rules[i].name))

@@ -20,13 +20,13 @@
 #define TABLE_NONE     UINT32_MAX
 
 // Bounds that a table must keep to be attached; those of the config file (config/model.h) are within them.
-#define TABLE_INTERFACES_MAX 64
-#define TABLE_RULES_MAX      10000
-#define TABLE_OUTPUTS_MAX    65536
-#define TABLE_SOURCES_MAX    (256u * TABLE_RULES_MAX)
-#define TABLE_HOLDS_MAX      32768
+#define TABLE_INTERFACES_MAX   64
+#define TABLE_RULES_MAX        10000
+#define TABLE_OUTPUTS_MAX      65536
+#define TABLE_SOURCES_MAX      (256u * TABLE_RULES_MAX)
+#define TABLE_HOLDS_MAX        32768
 #define TABLE_DESTINATIONS_MAX (2 * TABLE_RULES_MAX) // a broadcast input has two
-#define TABLE_BYTES_MAX      (256u << 20)
+#define TABLE_BYTES_MAX        (256u << 20)
 
 // Offset and count of one array.
 struct table_array {
@@ -41,16 +41,16 @@ struct table_header {
     uint64_t generation;
     uint8_t sha256[32]; // of the file that it was compiled from
     char instance[TABLE_NAME_MAX];
-    struct table_array interfaces; // struct table_interface
-    struct table_array rules;      // struct table_rule, in the order of the file
-    struct table_array outputs;    // struct table_output, those of one rule side by side
-    struct table_array egress;     // struct table_egress
-    struct table_array sources;    // struct addr_prefix
-    struct table_array holds;      // uint64_t: ids of descriptors that the relay only keeps open (memberships)
+    struct table_array interfaces;   // struct table_interface
+    struct table_array rules;        // struct table_rule, in the order of the file
+    struct table_array outputs;      // struct table_output, those of one rule side by side
+    struct table_array egress;       // struct table_egress
+    struct table_array sources;      // struct addr_prefix
+    struct table_array holds;        // uint64_t: ids of descriptors that the relay only keeps open (memberships)
     struct table_array destinations; // struct table_destination
-    struct table_array slots;      // struct table_slot: the hash index; a power of two, never full
-    uint32_t longest_probe;        // no look-up inspects more slots than this
-    uint32_t flags;                // enum table_flags
+    struct table_array slots;        // struct table_slot: the hash index; a power of two, never full
+    uint32_t longest_probe;          // no look-up inspects more slots than this
+    uint32_t flags;                  // enum table_flags
 };
 
 enum table_flags {
@@ -123,15 +123,15 @@ enum table_output_flags {
 // header for a raw one); lengths, checksums, identification, ttl, dscp and what is kept are filled in for each send.
 struct table_output {
     struct addr to;
-    uint8_t ttl;   // 0: the datagram's own less one
-    uint8_t dscp;  // 0..63 or TABLE_DSCP_PRESERVE
-    uint8_t ip_at; // offset of the IP header in header
-    uint16_t port; // host order
+    uint8_t ttl;    // 0: the datagram's own less one
+    uint8_t dscp;   // 0..63 or TABLE_DSCP_PRESERVE
+    uint8_t ip_at;  // offset of the IP header in header
+    uint16_t port;  // host order
     uint16_t flags; // enum table_output_flags
     uint32_t interface;
-    uint32_t egress; // TABLE_NONE while the interface is missing
+    uint32_t egress;       // TABLE_NONE while the interface is missing
     uint32_t carried_from; // index of the same output in the table before, or TABLE_NONE
-    uint16_t vlan; // of the tag in header; 0: none
+    uint16_t vlan;         // of the tag in header; 0: none
     uint16_t header_length;
     uint8_t header[TABLE_HEADER_MAX];
 };

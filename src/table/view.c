@@ -20,8 +20,8 @@ uint32_t table_hash(const struct table_key *key)
     uint64_t h = load64(key->destination.bytes) * UINT64_C(0x9e3779b97f4a7c15);
 
     h ^= load64(key->destination.bytes + 8) * UINT64_C(0xbf58476d1ce4e5b9);
-    h += ((uint64_t) key->interface << 40) ^ ((uint64_t) key->destination.family << 32) ^
-         ((uint64_t) key->vlan << 16) ^ key->port;
+    h += ((uint64_t) key->interface << 40) ^ ((uint64_t) key->destination.family << 32) ^ ((uint64_t) key->vlan << 16) ^
+         key->port;
     h = (h ^ (h >> 29)) * UINT64_C(0x94d049bb133111eb);
     return (uint32_t) (h >> 32);
 }
@@ -77,16 +77,15 @@ static bool interface_valid(const struct table_interface *i)
     if (i->ring_id == 0)
         return true;
     // The relay maps n_slots * slot_size bytes and walks them block by block.
-    return i->slot_size >= 256 && i->slot_size % 16 == 0 && i->block_size >= i->slot_size &&
-           i->n_slots > 0 && i->n_slots % (i->block_size / i->slot_size) == 0 &&
+    return i->slot_size >= 256 && i->slot_size % 16 == 0 && i->block_size >= i->slot_size && i->n_slots > 0 &&
+           i->n_slots % (i->block_size / i->slot_size) == 0 &&
            (uint64_t) i->n_slots * i->slot_size <= UINT64_C(1) << 30;
 }
 
 static bool rule_valid(const struct table_view *v, const struct table_rule *r)
 {
     return text_ends(r->name, sizeof(r->name)) && text_ends(r->note, sizeof(r->note)) &&
-           r->interface < v->n_interfaces &&
-           range_fits(r->first_destination, r->n_destinations, v->n_destinations) &&
+           r->interface < v->n_interfaces && range_fits(r->first_destination, r->n_destinations, v->n_destinations) &&
            range_fits(r->first_output, r->n_outputs, v->n_outputs) &&
            range_fits(r->first_source, r->n_sources, v->n_sources);
 }

@@ -61,7 +61,7 @@ static void parse_digest(const char *hex, uint8_t digest[32])
         unsigned byte = 0;
         if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
             break;
-        digest[i] = (uint8_t)byte;
+        digest[i] = (uint8_t) byte;
     }
 }
 
@@ -69,10 +69,10 @@ static void write_header(int fd, struct stats_header *h)
 {
     // Odd while it is written, as the relay does it.
     h->sequence++;
-    if (pwrite(fd, h, sizeof(*h), 0) != (ssize_t)sizeof(*h))
+    if (pwrite(fd, h, sizeof(*h), 0) != (ssize_t) sizeof(*h))
         fail("pwrite");
     h->sequence++;
-    if (pwrite(fd, h, sizeof(*h), 0) != (ssize_t)sizeof(*h))
+    if (pwrite(fd, h, sizeof(*h), 0) != (ssize_t) sizeof(*h))
         fail("pwrite");
 }
 
@@ -93,7 +93,7 @@ static int publish(const char *path, struct stats_header *h)
 
 static void pause_ms(unsigned long ms)
 {
-    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    struct timespec t = {.tv_sec = (time_t) (ms / 1000), .tv_nsec = (long) (ms % 1000) * 1000000};
 
     nanosleep(&t, NULL);
 }
@@ -130,16 +130,15 @@ static void answer(const char *path, int *fd, struct stats_header *h)
 
 int main(int argc, char **argv)
 {
-    struct stats_header h = {
-        .magic = STATS_MAGIC, .size = sizeof(h), .generation = 1, .asked = 5, .answered = 5};
+    struct stats_header h = {.magic = STATS_MAGIC, .size = sizeof(h), .generation = 1, .asked = 5, .answered = 5};
     sigset_t signals;
 
     if (argc < 2)
         return 2;
     arguments = argv + 2;
-    h.version = (uint32_t)number("version", STATS_VERSION);
-    h.state = (uint32_t)number("state", STATS_LIVE);
-    h.pid = (uint32_t)number("pid", (unsigned long)getpid());
+    h.version = (uint32_t) number("version", STATS_VERSION);
+    h.state = (uint32_t) number("state", STATS_LIVE);
+    h.pid = (uint32_t) number("pid", (unsigned long) getpid());
     snprintf(h.file, sizeof(h.file), "%s", option("file", "/etc/mcr/mcr.conf"));
     parse_digest(option("sha256", ""), h.sha256);
     sigemptyset(&signals);
@@ -147,7 +146,7 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGTERM);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC), fd = publish(argv[1], &h);
-    if (signal_fd < 0 || (number("uid", 0) && setuid((uid_t)number("uid", 0)) != 0))
+    if (signal_fd < 0 || (number("uid", 0) && setuid((uid_t) number("uid", 0)) != 0))
         fail("setuid");
     prctl(PR_SET_NAME, option("comm", "mcrd"));
     puts("ready");
@@ -162,7 +161,7 @@ int main(int argc, char **argv)
             return 0;
         if (!p[0].revents)
             continue;
-        if (read(signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info) || info.ssi_signo == SIGTERM)
+        if (read(signal_fd, &info, sizeof(info)) != (ssize_t) sizeof(info) || info.ssi_signo == SIGTERM)
             return 0;
         puts("hup");
         fflush(stdout);

@@ -156,8 +156,7 @@ Test(addr, prefix_contains)
         const char *why;
         cr_assert(addr_prefix_parse(cases[i].prefix, &p, &why));
         cr_assert(addr_parse(cases[i].address, &a));
-        cr_expect(addr_prefix_contains(&p, &a) == cases[i].contains, "%s %s", cases[i].prefix,
-                  cases[i].address);
+        cr_expect(addr_prefix_contains(&p, &a) == cases[i].contains, "%s %s", cases[i].prefix, cases[i].address);
     }
 }
 

@@ -296,13 +296,12 @@ Test(schema, values)
     for (size_t i = 0; i < COUNT(cases); i++) {
         const struct schema_key *key = schema_find(cases[i].where, cases[i].key);
         char target[sizeof(struct config)] __attribute__((aligned(16))) = "";
-        struct value value = {.type = cases[i].text ? VALUE_STRING : VALUE_INTEGER,
-                              .text = cases[i].text,
-                              .number = cases[i].number};
+        struct value value = {
+            .type = cases[i].text ? VALUE_STRING : VALUE_INTEGER, .text = cases[i].text, .number = cases[i].number};
         enum value_verdict verdict = value_store(key, &value, target);
-        long long kept = (long long)value_load_number(target + key->offset, key->size);
+        long long kept = (long long) value_load_number(target + key->offset, key->size);
         if (key->kind == SCHEMA_DSCP)
-            kept = (int)kept;
+            kept = (int) kept;
         cr_expect((verdict == VALUE_OK) == (cases[i].kept != -2), "%zu: %s", i, cases[i].key);
         if (verdict == VALUE_OK)
             cr_expect(kept == cases[i].kept, "%zu: %s is %lld", i, cases[i].key, kept);
@@ -363,17 +362,15 @@ Test(schema, destinations)
         const struct schema_key *key = schema_find(cases[i].where, cases[i].key);
         struct config_input in = {.port = 0};
         struct config_output out = {.port = 0};
-        void *target = cases[i].where == SCHEMA_INPUT ? (void *)&in : (void *)&out;
-        struct value value = {
-            .type = cases[i].text ? VALUE_STRING : VALUE_BOOL, .text = cases[i].text, .number = 1};
+        void *target = cases[i].where == SCHEMA_INPUT ? (void *) &in : (void *) &out;
+        struct value value = {.type = cases[i].text ? VALUE_STRING : VALUE_BOOL, .text = cases[i].text, .number = 1};
         enum value_verdict verdict = value_store(key, &value, target);
         enum config_destination kind = cases[i].where == SCHEMA_INPUT ? in.kind : out.kind;
         char text[ADDR_TEXT_MAX];
 
         cr_expect(verdict == cases[i].verdict, "%zu: %s is %d", i, cases[i].text, verdict);
-        cr_expect((value_verdict_text(verdict) == NULL) ==
-                      (verdict == VALUE_OK || verdict == VALUE_NOT_ALLOWED),
-                  "%zu", i);
+        cr_expect((value_verdict_text(verdict) == NULL) == (verdict == VALUE_OK || verdict == VALUE_NOT_ALLOWED), "%zu",
+                  i);
         if (verdict != VALUE_OK)
             continue;
         if (key->kind == SCHEMA_SOURCE) {
@@ -466,9 +463,7 @@ Test(check, files)
          "f:2: rule \"b\": \"input\" is that of rule \"a\" in line 1 (group 239.1.0.1, port 5000, interface "
          "\"lo\"), "
          "allowed is one enabled rule for it"},
-        {"{ name = \"a\"; " INPUT
-         "outputs = ( { interface = \"lo\"; group = \"239.1.0.1\"; port = 5001; } ); }",
-         ""},
+        {"{ name = \"a\"; " INPUT "outputs = ( { interface = \"lo\"; group = \"239.1.0.1\"; port = 5001; } ); }", ""},
         {"{ name = \"a\"; two_way = true; " INPUT
          "outputs = ( { interface = \"lo\"; group = \"239.1.0.1\"; port = 5000; } ); }",
          "f:1: rule \"a\": output 1 feeds the rule's own input (group 239.1.0.1, port 5000, interface "
@@ -556,8 +551,7 @@ Test(check, endpoints_are_told)
     char text[ENDPOINT_TEXT_MAX];
 
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct config_output out = {
-            .interface = "eth0", .kind = cases[i].kind, .port = 5000, .vlan = cases[i].vlan};
+        struct config_output out = {.interface = "eth0", .kind = cases[i].kind, .port = 5000, .vlan = cases[i].vlan};
         cr_assert(addr_parse(cases[i].address, &out.address) || cases[i].kind == CONFIG_BROADCAST);
         struct endpoint e = endpoint_of_output(&out, 0);
         cr_expect(endpoint_is_complete(&e) && endpoint_family(&e) == cases[i].family, "%zu", i);
@@ -585,9 +579,8 @@ static char *printed(const struct config *c)
 
 Test(check, print_parses_back)
 {
-    static const char text[] =
-        "version = 1; rules = ( { name = \"a\"; note = \"\\\"q\\\" \\\\ \\x41\"; " INPUT OUTPUTS
-        "limit = { bits_per_second = 3000000000L; }; } );";
+    static const char text[] = "version = 1; rules = ( { name = \"a\"; note = \"\\\"q\\\" \\\\ \\x41\"; " INPUT OUTPUTS
+                               "limit = { bits_per_second = 3000000000L; }; } );";
     struct config_problems problems = {0};
     struct config *c = config_load_text(text, strlen(text), CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
 

@@ -93,8 +93,7 @@ Test(diff, fields)
          "5009",
          true},
         // Outputs are found by where they go to.
-        {INPUT "outputs = ( " OUTPUT ", " OTHER ");", INPUT "outputs = ( " OTHER ", " OUTPUT ");", NULL,
-         false},
+        {INPUT "outputs = ( " OUTPUT ", " OTHER ");", INPUT "outputs = ( " OTHER ", " OUTPUT ");", NULL, false},
         {INPUT OUTPUTS, INPUT "outputs = ( " OTHER ", " OUTPUT ");",
          "outputs[0]: - -> { interface = \"o\"; group = \"239.2.0.2\"; port = 5000; ttl = 1; dscp = "
          "\"preserve\"; "
@@ -109,14 +108,13 @@ Test(diff, fields)
                ", { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; ttl = \"decrement\"; });",
          "outputs[1].ttl: 1 -> \"decrement\"", true},
         {INPUT "outputs = ( { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; dscp = 34; });",
-         INPUT "outputs = ( { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; dscp = \"af41\"; });",
-         NULL, false},
-        {INPUT OUTPUTS,
-         INPUT "outputs = ( { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; dscp = 0; });",
+         INPUT "outputs = ( { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; dscp = \"af41\"; });", NULL,
+         false},
+        {INPUT OUTPUTS, INPUT "outputs = ( { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; dscp = 0; });",
          "outputs[0].dscp: \"preserve\" -> 0", true},
         {INPUT OUTPUTS,
-         INPUT "outputs = ( { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; source_port = 5000; });",
-         NULL, false},
+         INPUT "outputs = ( { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; source_port = 5000; });", NULL,
+         false},
         {INPUT OUTPUTS,
          INPUT "outputs = ( { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; source = \"192.0.2.1\"; "
                "source_port = 1; mode = \"frame\"; });",
@@ -133,8 +131,7 @@ Test(diff, fields)
         {INPUT "outputs = ( { interface = \"o\"; address = \"192.0.2.1\"; port = 514; });",
          INPUT "outputs = ( { interface = \"o\"; address = \"192.0.2.1\"; port = 514; source = \"preserve\"; "
                "source_port = \"preserve\"; });",
-         "outputs[0].source: \"interface\" -> \"preserve\"; outputs[0].source_port: 514 -> \"preserve\"",
-         true},
+         "outputs[0].source: \"interface\" -> \"preserve\"; outputs[0].source_port: 514 -> \"preserve\"", true},
         {INPUT "outputs = ( { interface = \"o\"; broadcast = true; port = 5000; source = \"preserve\"; });",
          INPUT "outputs = ( { interface = \"o\"; broadcast = true; port = 5000; source = \"192.0.2.1\"; });",
          "outputs[0].source: \"preserve\" -> \"192.0.2.1\"", true},
@@ -150,18 +147,15 @@ Test(diff, fields)
          "limit: - -> { packets_per_second = 5; burst_ms = 100; }", true},
         {INPUT OUTPUTS "limit = { packets_per_second = 5; };", INPUT OUTPUTS,
          "limit: { packets_per_second = 5; burst_ms = 100; } -> -", false},
-        {INPUT OUTPUTS "limit = { packets_per_second = 5; };",
-         INPUT OUTPUTS "limit = { bits_per_second = \"3G\"; };",
+        {INPUT OUTPUTS "limit = { packets_per_second = 5; };", INPUT OUTPUTS "limit = { bits_per_second = \"3G\"; };",
          "limit.packets_per_second: 5 -> -; limit.bits_per_second: - -> 3000000000L", true},
         {INPUT OUTPUTS "limit = { packets_per_second = 5; bits_per_second = 1; };",
          INPUT OUTPUTS "limit = { packets_per_second = 6; burst_ms = 101; };",
-         "limit.packets_per_second: 5 -> 6; limit.bits_per_second: 1 -> -; limit.burst_ms: 100 -> 101",
-         false},
+         "limit.packets_per_second: 5 -> 6; limit.bits_per_second: 1 -> -; limit.burst_ms: 100 -> 101", false},
+        {INPUT OUTPUTS "limit = { packets_per_second = 5; };", INPUT OUTPUTS "limit = { packets_per_second = 4; };",
+         "limit.packets_per_second: 5 -> 4", true},
         {INPUT OUTPUTS "limit = { packets_per_second = 5; };",
-         INPUT OUTPUTS "limit = { packets_per_second = 4; };", "limit.packets_per_second: 5 -> 4", true},
-        {INPUT OUTPUTS "limit = { packets_per_second = 5; };",
-         INPUT OUTPUTS "limit = { packets_per_second = 5; burst_ms = 99; };", "limit.burst_ms: 100 -> 99",
-         true},
+         INPUT OUTPUTS "limit = { packets_per_second = 5; burst_ms = 99; };", "limit.burst_ms: 100 -> 99", true},
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -290,12 +284,10 @@ Test(diff, top)
         {"", "interfaces = ( { name = \"a\"; role = \"in\"; } );",
          "interfaces[0]: - -> { name = \"a\"; role = \"in\"; }", false, false},
         {"interfaces = ( { name = \"a\"; role = \"in\"; }, { name = \"b\"; role = \"in\"; } );",
-         "interfaces = ( { name = \"b\"; role = \"in\"; }, { name = \"a\"; role = \"in\"; } );", "", false,
-         false},
+         "interfaces = ( { name = \"b\"; role = \"in\"; }, { name = \"a\"; role = \"in\"; } );", "", false, false},
         {"interfaces = ( { name = \"a\"; role = \"in\"; }, { name = \"b\"; role = \"in\"; } );",
          "interfaces = ( { name = \"b\"; role = \"out\"; } );",
-         "interfaces[0].role: \"in\" -> \"out\"; interfaces[0]: { name = \"a\"; role = \"in\"; } -> -", false,
-         false},
+         "interfaces[0].role: \"in\" -> \"out\"; interfaces[0]: { name = \"a\"; role = \"in\"; } -> -", false, false},
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -351,8 +343,7 @@ Test(diff, rules)
     for (size_t i = 0; i < COUNT(wanted); i++) {
         const struct diff_rule *r = &d.rules[i];
         cr_expect(r->kind == wanted[i].kind && r->disturbs == wanted[i].disturbs, "%zu", i);
-        cr_expect((r->from == NULL) == (r->kind == DIFF_ADDED) &&
-                  (r->to == NULL) == (r->kind == DIFF_REMOVED));
+        cr_expect((r->from == NULL) == (r->kind == DIFF_ADDED) && (r->to == NULL) == (r->kind == DIFF_REMOVED));
         cr_expect_str_eq((r->to ? r->to : r->from)->name, wanted[i].name);
         cr_expect(r->n_fields == (r->kind == DIFF_CHANGED));
     }

@@ -59,22 +59,40 @@ static struct fixture *open_fixture(void)
     x->header.longest_probe = 16;
     x->egress = (struct table_egress){.id = 1, .kind = TABLE_EGRESS_FRAME, .flags = TABLE_EGRESS_GSO, .mtu = 9000};
     for (uint32_t i = 0; i < 2; i++) {
-        x->rules[i] = (struct table_rule){
-            .name = "r", .flags = TABLE_RULE_ENABLED, .max_payload = 65507, .first_output = i, .n_outputs = 1,
-            .carried_from = TABLE_NONE, .burst_ms = 100};
+        x->rules[i] = (struct table_rule){.name = "r",
+                                          .flags = TABLE_RULE_ENABLED,
+                                          .max_payload = 65507,
+                                          .first_output = i,
+                                          .n_outputs = 1,
+                                          .carried_from = TABLE_NONE,
+                                          .burst_ms = 100};
         x->destinations[i] = (struct table_destination){
             .address = {.family = ADDR_IPV4, .bytes = {239, 255, 0, (uint8_t) (i + 1)}}, .port = 5000, .rule = i};
-        x->outputs[i] = (struct table_output){
-            .to = x->destinations[i].address, .port = 6000, .ttl = 1, .dscp = TABLE_DSCP_PRESERVE, .ip_at = 14,
-            .header_length = 42,
-            .carried_from = TABLE_NONE, .header = {[14] = 0x45, [23] = 17, [33] = (uint8_t) i}};
+        x->outputs[i] = (struct table_output){.to = x->destinations[i].address,
+                                              .port = 6000,
+                                              .ttl = 1,
+                                              .dscp = TABLE_DSCP_PRESERVE,
+                                              .ip_at = 14,
+                                              .header_length = 42,
+                                              .carried_from = TABLE_NONE,
+                                              .header = {[14] = 0x45, [23] = 17, [33] = (uint8_t) i}};
         index_rule(x, i);
     }
-    x->view = (struct table_view){.header = &x->header, .interfaces = &x->interface, .rules = x->rules,
-                                  .outputs = x->outputs, .egress = &x->egress, .sources = &x->source,
-                                  .destinations = x->destinations, .slots = x->slots,
-                                  .n_destinations = 2, .n_interfaces = 1, .n_rules = 2, .n_outputs = 2, .n_egress = 1,
-                                  .n_sources = 1, .n_slots = 16};
+    x->view = (struct table_view){.header = &x->header,
+                                  .interfaces = &x->interface,
+                                  .rules = x->rules,
+                                  .outputs = x->outputs,
+                                  .egress = &x->egress,
+                                  .sources = &x->source,
+                                  .destinations = x->destinations,
+                                  .slots = x->slots,
+                                  .n_destinations = 2,
+                                  .n_interfaces = 1,
+                                  .n_rules = 2,
+                                  .n_outputs = 2,
+                                  .n_egress = 1,
+                                  .n_sources = 1,
+                                  .n_slots = 16};
     stats_segment_place(&x->stats, calloc(1, stats_segment_size(1, 2, 2)), 1, 2);
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, x->ends), 0);
     setsockopt(x->ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
@@ -109,8 +127,13 @@ static enum forward_verdict put(struct fixture *x, int rule, uint32_t datagrams,
     struct packet_meta meta = {.checksum_vouched = true, .segment = datagrams > 1 ? (uint16_t) size : 0};
     struct packet p = {.destination = x->destinations[rule].address,
                        .source = {.family = ADDR_IPV4, .bytes = {198, 18, 0, sender}},
-                       .source_port = (uint16_t) (7000 + sender), .port = 5000, .ttl = ttl, .payload = bytes + 8, .length = length,
-                       .segment = datagrams > 1 ? size : length, .datagrams = datagrams};
+                       .source_port = (uint16_t) (7000 + sender),
+                       .port = 5000,
+                       .ttl = ttl,
+                       .payload = bytes + 8,
+                       .length = length,
+                       .segment = datagrams > 1 ? size : length,
+                       .datagrams = datagrams};
 
     for (size_t i = 0; i < length; i++)
         bytes[8 + i] = (uint8_t) (++serial * 2654435761u >> 24);

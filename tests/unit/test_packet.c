@@ -8,8 +8,8 @@
 
 #include "relay/packet.h"
 
-#define IP_AT 14
-#define UDP_AT 34
+#define IP_AT      14
+#define UDP_AT     34
 #define PAYLOAD_AT 42
 
 // Independent of packet_sum(): 16 bits at a time, as RFC 1071 writes it.
@@ -46,8 +46,9 @@ static void finish_udp(uint8_t *f, size_t udp_length)
 // 198.18.0.1:1111 -> 239.255.0.1:5000 with n bytes of payload; returns the frame's length.
 static size_t build(uint8_t *f, size_t n)
 {
-    static const uint8_t head[] = {0x01, 0, 0x5e, 0x7f, 0, 1, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0xb8, 0, 0, 0x12, 0x34,
-                                   0x40, 0, 7, 17, 0, 0, 198, 18, 0, 1, 239, 255, 0, 1, 0x04, 0x57, 0x13, 0x88};
+    static const uint8_t head[] = {0x01, 0,    0x5e, 0x7f, 0,   1,    2,    0,    0,    0,    0,    1,   8,
+                                   0,    0x45, 0xb8, 0,    0,   0x12, 0x34, 0x40, 0,    7,    17,   0,   0,
+                                   198,  18,   0,    1,    239, 255,  0,    1,    0x04, 0x57, 0x13, 0x88};
 
     memcpy(f, head, sizeof(head));
     put16(f + IP_AT + 2, (unsigned) (28 + n));

@@ -13,17 +13,15 @@
 #include <string.h>
 #include <zlib.h>
 
-static const size_t sizes[] = {0,   1,   2,   31,  32,   33,   63,   64,
-                               100, 255, 256, 257, 1316, 1472, 9000, PAYLOAD_MAX};
+static const size_t sizes[] = {0, 1, 2, 31, 32, 33, 63, 64, 100, 255, 256, 257, 1316, 1472, 9000, PAYLOAD_MAX};
 static const uint64_t seqs[] = {0, 1, 255, 256, 65535, UINT32_MAX, UINT64_C(1) << 32, PAYLOAD_SEQ_MAX};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 Test(payload, layout_is_as_documented)
 {
-    static const uint8_t wanted[28] = {0x6d, 0x63, 0x72, 0x67, 0x01, 0x02, 0x03, 0x04, 0,    0,
-                                       0,    0,    0,    0,    0x02, 0x01, 0x11, 0x12, 0x13, 0x14,
-                                       0x15, 0x16, 0x17, 0x18, 0,    0,    0,    40};
+    static const uint8_t wanted[28] = {0x6d, 0x63, 0x72, 0x67, 0x01, 0x02, 0x03, 0x04, 0,    0,    0, 0, 0, 0,
+                                       0x02, 0x01, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0, 0, 0, 40};
     struct payload_info info = {.stream = 0x01020304, .seq = 0x201, .time_ns = 0x1112131415161718};
     uint8_t payload[40];
 
@@ -32,7 +30,7 @@ Test(payload, layout_is_as_documented)
     for (size_t i = PAYLOAD_HEADER; i < sizeof(payload); i++)
         cr_assert_eq(payload[i], (0x201 + i) & 0xff);
 
-    uint32_t stored = (uint32_t)payload[28] << 24 | payload[29] << 16 | payload[30] << 8 | payload[31];
+    uint32_t stored = (uint32_t) payload[28] << 24 | payload[29] << 16 | payload[30] << 8 | payload[31];
     memset(payload + 28, 0, 4);
     cr_assert_eq(stored, crc32(0, payload, sizeof(payload)));
 }
@@ -43,8 +41,7 @@ Test(payload, what_is_written_is_good)
 
     for (size_t i = 0; i < COUNT(sizes); i++)
         for (size_t j = 0; j < COUNT(seqs); j++) {
-            struct payload_info info = {.stream = 7, .seq = seqs[j], .time_ns = 1234567890123456789},
-                                found = {0};
+            struct payload_info info = {.stream = 7, .seq = seqs[j], .time_ns = 1234567890123456789}, found = {0};
             uint8_t low = 0;
 
             payload_write(payload, sizes[i], &info);
@@ -53,7 +50,7 @@ Test(payload, what_is_written_is_good)
                 if (sizes[i] == 0)
                     continue;
                 cr_assert(payload_check_compact(payload, sizes[i], &low));
-                cr_assert_eq(low, (uint8_t)seqs[j]);
+                cr_assert_eq(low, (uint8_t) seqs[j]);
                 continue;
             }
             cr_assert_eq(payload_check(payload, sizes[i], &found), PAYLOAD_GOOD);
@@ -80,8 +77,7 @@ Test(payload, the_maker_makes_the_same)
             cr_assert_eq(header + length, sizes[i]);
             memcpy(made + header, body, length);
             payload_write(wanted, sizes[i], &info);
-            cr_assert_arr_eq(made, wanted, sizes[i], "size %zu, seq %llu", sizes[i],
-                             (unsigned long long)info.seq);
+            cr_assert_arr_eq(made, wanted, sizes[i], "size %zu, seq %llu", sizes[i], (unsigned long long) info.seq);
         }
         payload_maker_free(maker);
     }
@@ -94,10 +90,9 @@ Test(payload, every_flipped_bit_is_found)
 
     payload_write(payload, sizeof(payload), &info);
     for (size_t bit = 0; bit < 8 * sizeof(payload); bit++) {
-        payload[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        cr_assert_eq(payload_check(payload, sizeof(payload), &found),
-                     bit < 32 ? PAYLOAD_FOREIGN : PAYLOAD_CORRUPT);
-        payload[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        payload[bit / 8] ^= (uint8_t) (1u << bit % 8);
+        cr_assert_eq(payload_check(payload, sizeof(payload), &found), bit < 32 ? PAYLOAD_FOREIGN : PAYLOAD_CORRUPT);
+        payload[bit / 8] ^= (uint8_t) (1u << bit % 8);
     }
     cr_assert_eq(payload_check(payload, sizeof(payload), &found), PAYLOAD_GOOD);
 }
@@ -109,9 +104,9 @@ Test(payload, every_flipped_bit_of_a_compact_one_is_found)
 
     payload_write(payload, sizeof(payload), &info);
     for (size_t bit = 0; bit < 8 * sizeof(payload); bit++) {
-        payload[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        payload[bit / 8] ^= (uint8_t) (1u << bit % 8);
         cr_assert_not(payload_check_compact(payload, sizeof(payload), &low));
-        payload[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        payload[bit / 8] ^= (uint8_t) (1u << bit % 8);
     }
 }
 
@@ -286,7 +281,7 @@ Test(payload, histogram_percentiles_are_near)
         histogram_add(&h, value);
     for (size_t i = 0; i < COUNT(permille); i++) {
         int64_t exact = permille[i] * 1000, found = histogram_percentile(&h, permille[i]);
-        cr_assert_leq(llabs(found - exact), exact / 64 + 1, "p%u: %lld", permille[i], (long long)found);
+        cr_assert_leq(llabs(found - exact), exact / 64 + 1, "p%u: %lld", permille[i], (long long) found);
     }
     cr_assert_eq(h.min, 1);
     cr_assert_eq(h.max, 1000000);
@@ -322,15 +317,15 @@ Test(payload, pace_keeps_the_rate)
                 cr_assert_leq(n, most);
                 cr_assert_eq(n % unit, 0);
                 if (n == 0) {
-                    cr_assert_gt(wait, now, "rate %llu", (unsigned long long)rates[i]);
+                    cr_assert_gt(wait, now, "rate %llu", (unsigned long long) rates[i]);
                     now = wait;
                 }
                 // Never ahead of time.
-                double due = (double)(now - begin) * (double)rates[i] / 1e9 + 1;
-                cr_assert_leq((double)p.done, due + 1e-3, "rate %llu", (unsigned long long)rates[i]);
+                double due = (double) (now - begin) * (double) rates[i] / 1e9 + 1;
+                cr_assert_leq((double) p.done, due + 1e-3, "rate %llu", (unsigned long long) rates[i]);
             }
-            double due = (double)(now - begin) * (double)rates[i] / 1e9 + 1;
-            cr_assert_geq((double)p.done, due - 2 * (double)p.group - 1);
+            double due = (double) (now - begin) * (double) rates[i] / 1e9 + 1;
+            cr_assert_geq((double) p.done, due - 2 * (double) p.group - 1);
             cr_assert_eq(p.given_up_ns, 0);
         }
 }

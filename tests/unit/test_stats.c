@@ -77,7 +77,9 @@ static struct made make(void)
 
 static struct stats_snapshot snapshot_of(const struct made *m)
 {
-    return (struct stats_snapshot){.at = m->at, .memory = m->memory, .monotonic_ns = UINT64_C(100) * 1000000000u,
+    return (struct stats_snapshot){.at = m->at,
+                                   .memory = m->memory,
+                                   .monotonic_ns = UINT64_C(100) * 1000000000u,
                                    .realtime_ns = UINT64_C(1700000060) * 1000000000u};
 }
 
@@ -170,8 +172,8 @@ Test(stats, parse_refuses_every_other_length)
 Test(stats, parse_refuses_wrong_numbers)
 {
 #define IN_HEADER(field) offsetof(struct stats_header, field)
-#define IN_RULE(rule, field)                                                                                         \
-    (sizeof(struct stats_header) + INTERFACES * sizeof(struct stats_interface) + (rule) * sizeof(struct stats_rule) + \
+#define IN_RULE(rule, field)                                                                                           \
+    (sizeof(struct stats_header) + INTERFACES * sizeof(struct stats_interface) + (rule) * sizeof(struct stats_rule) +  \
      offsetof(struct stats_rule, field))
     static const struct {
         const char *what;
@@ -216,9 +218,9 @@ Test(stats, parse_refuses_strings_without_end)
     } cases[] = {
 #define FIELD(f) {(f), sizeof(f)}
         FIELD(m.at.header->program_version), FIELD(m.at.header->instance),   FIELD(m.at.header->file),
-        FIELD(m.at.header->refusal),      FIELD(m.at.header->disk_error), FIELD(m.at.interfaces[0].name), FIELD(m.at.interfaces[1].name),
-        FIELD(m.at.rules[0].name),           FIELD(m.at.rules[1].note),      FIELD(m.at.outputs[0].to),
-        FIELD(m.at.outputs[2].to),
+        FIELD(m.at.header->refusal),         FIELD(m.at.header->disk_error), FIELD(m.at.interfaces[0].name),
+        FIELD(m.at.interfaces[1].name),      FIELD(m.at.rules[0].name),      FIELD(m.at.rules[1].note),
+        FIELD(m.at.outputs[0].to),           FIELD(m.at.outputs[2].to),
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -497,8 +499,8 @@ Test(stats, json_values)
     cr_expect(age == 12);
     cr_expect(packets == 1234);
     cr_expect(rate == 77);
-    cr_assert(json_unpack(json_array_get(rules, 1), "{s:I,s:s,s:[{s:s}]}", "packets", &huge, "state", &state,
-                          "outputs", "to", &to) == 0);
+    cr_assert(json_unpack(json_array_get(rules, 1), "{s:I,s:s,s:[{s:s}]}", "packets", &huge, "state", &state, "outputs",
+                          "to", &to) == 0);
     cr_expect(huge == INT64_MAX);
     cr_expect_str_eq(state, "waiting");
     cr_expect_str_eq(to, "wan0 [ff05::1]:7000");
@@ -693,16 +695,15 @@ Test(stats, text_numbers)
         double value;
         const char *text;
     } scaled[] = {
-        {0, "0"},         {0.25, "0.25"},     {7, "7"},           {12.34, "12.3"},
-        {999, "999"},     {999.6, "1.00 k"},  {99.96, "100"},     {12345, "12.3 k"},
-        {1e6, "1.00 M"},  {4.4e10, "44.0 G"}, {999499, "999 k"},  {999500, "1.00 M"},
+        {0, "0"},       {0.25, "0.25"},    {7, "7"},        {12.34, "12.3"},    {999, "999"},      {999.6, "1.00 k"},
+        {99.96, "100"}, {12345, "12.3 k"}, {1e6, "1.00 M"}, {4.4e10, "44.0 G"}, {999499, "999 k"}, {999500, "1.00 M"},
     };
     static const struct {
         uint64_t ms;
         const char *text;
     } ages[] = {
-        {0, "0 ms"},         {999, "999 ms"},     {1000, "1.0 s"},      {9999, "9.9 s"},     {10000, "10 s"},
-        {119999, "119 s"},   {120000, "2 min"},   {7199999, "119 min"}, {7200000, "2 h"},    {172800000, "2 d"},
+        {0, "0 ms"},       {999, "999 ms"},   {1000, "1.0 s"},      {9999, "9.9 s"},  {10000, "10 s"},
+        {119999, "119 s"}, {120000, "2 min"}, {7199999, "119 min"}, {7200000, "2 h"}, {172800000, "2 d"},
     };
     char out[TEXT_NUMBER_MAX];
 
@@ -726,13 +727,15 @@ Test(stats, text_repairs_utf8)
         {"abc", "abc"},
         {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
         {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
-        {"a\xff" "b", "a?b"},
+        {"a\xff"
+         "b",
+         "a?b"},
         {"\xc3", "?"},
         {"\xe2\x82", "??"},
-        {"\xc0\xaf", "??"},             // overlong
-        {"\xe0\x80\xaf", "???"},        // overlong
-        {"\xed\xa0\x80", "???"},        // a surrogate
-        {"\xf4\x90\x80\x80", "????"},   // beyond U+10FFFF
+        {"\xc0\xaf", "??"},           // overlong
+        {"\xe0\x80\xaf", "???"},      // overlong
+        {"\xed\xa0\x80", "???"},      // a surrogate
+        {"\xf4\x90\x80\x80", "????"}, // beyond U+10FFFF
         {"\xf8\x88\x80\x80\x80", "?????"},
         {"\xc3\xc3\xbc", "?\xc3\xbc"},
     };

@@ -34,7 +34,10 @@ static struct table_key key_of(uint32_t i)
     return (struct table_key){.destination = group(i), .port = (uint16_t) (5000 + i % 3), .vlan = i % 5 ? 0 : 7};
 }
 
-#define ARRAY(member, count) {.offset = offsetof(struct block, member), .n = (count)}
+#define ARRAY(member, count)                                                                                           \
+    {                                                                                                                  \
+        .offset = offsetof(struct block, member), .n = (count)                                                         \
+    }
 
 static struct block *build(void)
 {
@@ -62,11 +65,14 @@ static struct block *build(void)
     for (uint32_t i = 0; i < N_RULES; i++) {
         struct table_key key = key_of(i);
         uint32_t hash = table_hash(&key), probe = 0;
-        b->rules[i] = (struct table_rule){
-            .name = "r", .first_destination = i, .n_destinations = 1,
-            .first_output = i, .n_outputs = 1, .flags = TABLE_RULE_ENABLED};
-        b->destinations[i] = (struct table_destination){
-            .address = key.destination, .port = key.port, .vlan = key.vlan, .rule = i};
+        b->rules[i] = (struct table_rule){.name = "r",
+                                          .first_destination = i,
+                                          .n_destinations = 1,
+                                          .first_output = i,
+                                          .n_outputs = 1,
+                                          .flags = TABLE_RULE_ENABLED};
+        b->destinations[i] =
+            (struct table_destination){.address = key.destination, .port = key.port, .vlan = key.vlan, .rule = i};
         b->outputs[i] = (struct table_output){.to = group(i), .port = 6000, .ip_at = 14, .header_length = 42};
         while (b->slots[(hash + probe) & 1023].destination != TABLE_NONE)
             probe++;
@@ -113,14 +119,14 @@ Test(table, every_wrong_bound_is_refused)
     struct table_view v;
     const char *why;
 
-#define REFUSED(change)                                                                                         \
-    do {                                                                                                        \
-        struct block *copy = malloc(sizeof(*copy));                                                             \
-        memcpy(copy, b, sizeof(*copy));                                                                         \
-        copy->change;                                                                                           \
-        cr_expect(!table_attach(&v, copy, sizeof(*copy), &why), "%s", #change);                                 \
-        cr_expect_not_null(why);                                                                                \
-        free(copy);                                                                                             \
+#define REFUSED(change)                                                                                                \
+    do {                                                                                                               \
+        struct block *copy = malloc(sizeof(*copy));                                                                    \
+        memcpy(copy, b, sizeof(*copy));                                                                                \
+        copy->change;                                                                                                  \
+        cr_expect(!table_attach(&v, copy, sizeof(*copy), &why), "%s", #change);                                        \
+        cr_expect_not_null(why);                                                                                       \
+        free(copy);                                                                                                    \
     } while (0)
 
     cr_assert(table_attach(&v, b, sizeof(*b), &why));
