@@ -4,6 +4,7 @@
 import json
 import os
 import pwd
+import shutil
 import re
 import signal
 import subprocess
@@ -213,9 +214,12 @@ def reload_not_permitted():
 
     with t.line() as net, t.Mcrd(net.relay, RULE) as d:
         log = r.Log(d)
+        # The build directory may be closed to others.
+        program = os.path.join(os.path.dirname(d.config.file), "mcrd")
+        shutil.copy(t.MCRD, program)
 
         def as_other(*args):
-            p = t.start_process([t.MCRD, *args, "--config", d.config.file], d.node, become, stdout=subprocess.PIPE,
+            p = t.start_process([program, *args, "--config", d.config.file], d.node, become, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True)
             out, err = p.communicate(timeout=20)
             t.end_process(p)
