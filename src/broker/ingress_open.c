@@ -67,13 +67,13 @@ bool ingress_set_filter(int fd, const struct ingress_filter *filter)
 // dropped.
 static void reassemble(int fd, uint32_t ifindex, unsigned without)
 {
-    const int flags = PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_DEFRAG | PACKET_FANOUT_FLAG_UNIQUEID;
+    const unsigned flags = PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_DEFRAG | PACKET_FANOUT_FLAG_UNIQUEID;
     // In a group, the socket's own PACKET_IGNORE_OUTGOING no longer counts.
-    const int ignoring = without & FEATURE_IGNORE_OUTGOING ? 0 : PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
+    const unsigned ignoring = without & FEATURE_IGNORE_OUTGOING ? 0u : PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
 
     if (without & FEATURE_DEFRAG)
         return;
-    if (!set(fd, PACKET_FANOUT, (flags | ignoring) << 16) && !set(fd, PACKET_FANOUT, flags << 16))
+    if (!set(fd, PACKET_FANOUT, (int) ((flags | ignoring) << 16)) && !set(fd, PACKET_FANOUT, (int) (flags << 16)))
         log_errno(LOG_LEVEL_INFO, "feature_missing", "index=%u feature=defrag effect=\"fragments are dropped\"",
                   ifindex);
 }
