@@ -35,6 +35,12 @@ skip() {
   exit 0
 }
 
+# The guest's /tmp and /run are its own, and the units see no home directory: what is installed there is not found.
+prefix=$(sed -n 's/^prefix = //p' Makefile)
+case $prefix in
+  /tmp/* | /var/tmp/* | /run/* | /home/* | /root/*) skip "the units cannot see programs below $prefix" ;;
+esac
+
 broken() {
   echo "Bail out! $*"
   exit 99
