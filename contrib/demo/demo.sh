@@ -129,7 +129,7 @@ for ((step = 1; step <= steps; step++)); do
   if [ $step = $((steps / 2)) ]; then
     cp "$here/demo-changed.conf" "$work/new" && chmod 644 "$work/new" && mv "$work/new" "$work/mcr.conf"
     kill -HUP "$mcrd"
-    wait_for 5 grep -q 'result=accepted' "$work/mcrd.log" || true
+    wait_for 5 grep -q 'event=reload result=accepted' "$work/mcrd.log" || true
   fi
   if [ $live = yes ] || [ $((step % 5)) = 0 ]; then show $step $steps; fi
 done
@@ -159,6 +159,6 @@ To run it on real interfaces:
   3. sudo adduser --system --group mcr       whom mcrd becomes
   4. sudo $bin/mcrd                     runs in the foreground; Ctrl-C stops
   5. $bin/mcrstat                       shows what passes and what is dropped, and why
-  6. sudo pkill -HUP -o mcrd                 takes a changed file over; a bad one changes nothing
+  6. sudo $bin/mcrd --reload            takes a changed file over and tells the verdict; a bad one changes nothing
 TEXT
 exit $result
