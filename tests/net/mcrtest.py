@@ -360,6 +360,15 @@ def memberships(node, interface):
     return groups - {"224.0.0.1"}
 
 
+def joined(node, interface, groups, seconds=5):
+    """Waits until exactly these groups are joined: groups are joined before a swap of the rules and left after it."""
+    try:
+        wait_for(lambda: memberships(node, interface) == groups, seconds)
+    except Failure:
+        found = sorted(memberships(node, interface))
+        raise Failure(f"joined on {interface}: found {found}, expected {sorted(groups)}") from None
+
+
 def mac(net, node, interface):
     """The hardware address of an interface, as bytes."""
     _, out, _ = getattr(net, node).run("ip", "-j", "link", "show", "dev", interface)

@@ -81,7 +81,7 @@ def input_down():
             t.RawSender(net.src, "s0").send(t.datagram(IN, PORT, payload))
             capture.wait_payload(payload)
         d.account({"r": 4})
-        t.equal(t.memberships(net.relay, "in0"), {IN}, "joined")
+        t.joined(net.relay, "in0", {IN})
 
 
 @t.test("the input goes away: the relay sleeps, other inputs forward, the stop is clean")

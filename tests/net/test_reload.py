@@ -516,7 +516,7 @@ def terminated():
                 time.sleep(ms / 1000)
                 # stop() asserts exit status, and the end of both processes, after a look at their rights.
             t.equal(net.relay.read_proc("packet").splitlines()[1:], [], "packet sockets")
-            t.equal(t.memberships(net.relay, "in0"), set(), "memberships")
+            t.joined(net.relay, "in0", set())
             left = set(os.listdir(os.path.dirname(d.config.stats_file)))
             t.check(left <= {"stats", "running.conf"}, f"SIGTERM after {ms} ms: files left: {sorted(left)}")
 

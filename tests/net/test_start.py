@@ -244,14 +244,14 @@ def reload_changed():
         d.config.rules = RULE + [second]
         d.config.write()
         t.check("result=accepted" in (answer := d.reload()), answer)
-        t.equal(t.memberships(net.relay, "in0"), {IN, "239.255.0.2"}, "joined")
+        t.joined(net.relay, "in0", {IN, "239.255.0.2"})
         sender.send(to_second, to_first)
         capture.wait(3)
         d.account({"r": 2, "second": 1})
         d.config.rules = [second]
         d.config.write()
         t.check("result=accepted" in (answer := d.reload()), answer)
-        t.equal(t.memberships(net.relay, "in0"), {"239.255.0.2"}, "joined")
+        t.joined(net.relay, "in0", {"239.255.0.2"})
         sender.send(to_first, to_second)
         capture.wait(4)
         # The kernel's filter is narrowed after the change: until then what the old rule wanted is unmatched.
