@@ -67,9 +67,15 @@ static void describe_output(const struct table_view *t, const struct table_outpu
 {
     char address[ADDR_TEXT_MAX];
     bool brackets = o->to.family == ADDR_IPV6;
+    struct addr_prefix range = {.addr = o->to, .bits = (uint8_t) (8 * addr_length(&o->to))};
+    int n;
 
-    snprintf(to->to, sizeof(to->to), "%s %s%s%s:%u", t->interfaces[o->interface].name, brackets ? "[" : "",
-             addr_format(&o->to, address), brackets ? "]" : "", o->port);
+    while (range.bits > 0 && addr_prefix_size(&range) < o->n_addresses)
+        range.bits--;
+    n = snprintf(to->to, sizeof(to->to), "%s %s%s%s:%u", t->interfaces[o->interface].name, brackets ? "[" : "",
+                 addr_prefix_format(&range, address), brackets ? "]" : "", o->port);
+    if (o->n_ports > 1)
+        snprintf(to->to + n, sizeof(to->to) - (size_t) n, "-%u", o->port + o->n_ports - 1);
 }
 
 static void fill(void *memory, size_t size, const char *config_path, const struct table_view *t)
@@ -82,7 +88,7 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
     s.header->size = (uint32_t) size;
     s.header->n_interfaces = t->n_interfaces;
     s.header->n_rules = t->n_rules;
-    s.header->n_outputs = t->n_outputs;
+    s.header->n_outputs = t->n_counters;
     s.header->state = STATS_PREPARED;
     snprintf(s.header->program_version, sizeof(s.header->program_version), "%s", PACKAGE_VERSION);
     memcpy(s.header->instance, t->header->instance, sizeof(s.header->instance));
@@ -95,20 +101,23 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
         const struct table_rule *r = &t->rules[i];
         memcpy(s.rules[i].name, r->name, sizeof(s.rules[i].name));
         memcpy(s.rules[i].note, r->note, sizeof(s.rules[i].note));
-        s.rules[i].first_output = r->first_output;
+        s.rules[i].first_output = r->first_counter;
         s.rules[i].n_outputs = r->n_outputs;
         s.rules[i].state = !(r->flags & TABLE_RULE_ENABLED) ? STATS_RULE_DISABLED
                            : r->flags & TABLE_RULE_WAITING  ? STATS_RULE_WAITING
                                                             : STATS_RULE_ACTIVE;
     }
-    for (uint32_t i = 0; i < t->n_outputs; i++)
-        describe_output(t, &t->outputs[i], &s.outputs[i]);
+    // A range is described by what the rule's first path holds of it.
+    for (uint32_t i = 0; i < t->n_rules; i++)
+        for (uint32_t j = 0; j < t->rules[i].n_outputs; j++)
+            describe_output(t, &t->outputs[t->paths[t->rules[i].first_path].first_output + j],
+                            &s.outputs[t->rules[i].first_counter + j]);
 }
 
 int statistics_create(const char *path, const char *config_path, const struct table_view *table)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    size_t size = stats_segment_size(table->n_interfaces, table->n_rules, table->n_outputs);
+    size_t size = stats_segment_size(table->n_interfaces, table->n_rules, table->n_counters);
     char name[PATH_MAX];
     void *memory = MAP_FAILED;
 

@@ -115,3 +115,22 @@ bool addr_prefix_contains(const struct addr_prefix *p, const struct addr *a)
         return false;
     return rest == 0 || ((p->addr.bytes[whole] ^ a->bytes[whole]) >> (8 - rest)) == 0;
 }
+
+struct addr addr_after(const struct addr *a, uint32_t n)
+{
+    struct addr result = *a;
+    uint64_t carry = n;
+
+    for (size_t i = addr_length(a); i-- > 0 && carry > 0; carry >>= 8) {
+        carry += result.bytes[i];
+        result.bytes[i] = (uint8_t) carry;
+    }
+    return result;
+}
+
+uint32_t addr_prefix_size(const struct addr_prefix *p)
+{
+    size_t free_bits = 8 * addr_length(&p->addr) - p->bits;
+
+    return free_bits < 32 ? UINT32_C(1) << free_bits : UINT32_MAX;
+}

@@ -45,6 +45,12 @@ bool addr_is_multicast(const struct addr *a);
 // 0.0.0.0, ::, 255.255.255.255 and 0.0.0.0/8 cannot name one host.
 bool addr_is_unicast(const struct addr *a);
 
+// The address that is n after a, of the same family; beyond the last one it begins anew at the first.
+struct addr addr_after(const struct addr *a, uint32_t n);
+
+// How many addresses the prefix holds, at most UINT32_MAX.
+uint32_t addr_prefix_size(const struct addr_prefix *p);
+
 bool addr_prefix_contains(const struct addr_prefix *p, const struct addr *a);
 
 #endif

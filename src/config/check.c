@@ -79,16 +79,53 @@ static void check_interface_list(const struct check *k)
 
 // --- inputs and outputs ------------------------------------------------------------------------------
 
-// The complete inputs of the enabled rules, sorted; index is that of the rule. NULL when out of memory.
+static bool is_socket(const struct config_output *o)
+{
+    return o->kind == CONFIG_ADDRESS || o->mode == CONFIG_MODE_SOCKET;
+}
+
+// What the rules come to when ranges are taken apart. False after an error.
+static bool check_sizes(const struct check *k)
+{
+    size_t destinations = 0, outputs = 0, sockets = 0;
+
+    for (size_t i = 0; i < k->c->n_rules; i++) {
+        const struct config_rule *rule = &k->c->rules[i];
+        outputs += rule->n_outputs * (rule->enabled ? endpoint_paths(rule) : 1);
+        if (!rule->enabled)
+            continue;
+        destinations += rule->input.kind == CONFIG_BROADCAST ? 2u * rule->input.n_ports
+                                                             : (size_t) rule->input.n_addresses * rule->input.n_ports;
+        for (size_t o = 0; o < rule->n_outputs; o++)
+            if (is_socket(&rule->outputs[o]))
+                sockets += (size_t) rule->outputs[o].n_addresses * rule->outputs[o].n_ports;
+    }
+    if (destinations > CONFIG_DESTINATIONS_MAX)
+        config_error(k->problems, 0, NULL, "the rules take in %zu destinations, allowed is up to %d in the file",
+                     destinations, CONFIG_DESTINATIONS_MAX);
+    if (outputs > CONFIG_TOTAL_OUTPUTS_MAX)
+        config_error(k->problems, 0, NULL, "the rules have %zu outputs, allowed is up to %d in the file", outputs,
+                     CONFIG_TOTAL_OUTPUTS_MAX);
+    if (sockets > CONFIG_SOCKET_OUTPUTS_MAX)
+        config_error(k->problems, 0, NULL,
+                     "the rules need %zu sockets for outputs (\"address\", or \"mode\" is \"socket\"), "
+                     "allowed is up to %d in the file",
+                     sockets, CONFIG_SOCKET_OUTPUTS_MAX);
+    return destinations <= CONFIG_DESTINATIONS_MAX && outputs <= CONFIG_TOTAL_OUTPUTS_MAX;
+}
+
+// Every destination of the enabled rules' complete inputs, sorted; index is that of the rule. NULL when out of memory.
 static struct endpoint *collect_inputs(const struct check *k, size_t *n)
 {
-    struct endpoint *inputs = calloc(k->c->n_rules + 1, sizeof(*inputs));
+    struct endpoint *inputs = calloc(CONFIG_DESTINATIONS_MAX, sizeof(*inputs));
 
     *n = 0;
     for (size_t i = 0; inputs && i < k->c->n_rules; i++) {
         struct endpoint e = endpoint_of_input(&k->c->rules[i].input, (uint32_t) i);
-        if (k->c->rules[i].enabled && endpoint_is_complete(&e))
-            inputs[(*n)++] = e;
+        if (!k->c->rules[i].enabled || !endpoint_is_complete(&e))
+            continue;
+        for (uint32_t j = 0; j < endpoint_span(&e); j++)
+            inputs[(*n)++] = endpoint_at(&e, j);
     }
     if (inputs)
         endpoint_sort(inputs, *n);
@@ -100,12 +137,17 @@ static void check_same_inputs(const struct check *k, const struct endpoint *inpu
 {
     char text[ENDPOINT_TEXT_MAX], label[CONFIG_NAME_MAX], other[CONFIG_NAME_MAX];
     size_t first = 0;
+    uint32_t told = UINT32_MAX, told_of = UINT32_MAX; // the pair of rules before: ranges share more than one
 
     for (size_t i = 1; i < n; i++) {
         if (endpoint_compare(&inputs[i], &inputs[first]) != 0) {
             first = i;
             continue;
         }
+        if (inputs[i].index == told && inputs[first].index == told_of)
+            continue;
+        told = inputs[i].index;
+        told_of = inputs[first].index;
         const struct config_rule *rule = &k->c->rules[inputs[i].index], *same = &k->c->rules[inputs[first].index];
         config_error(k->problems, rule->input.line, rule_label(k->c, rule, label),
                      "\"input\" is that of rule \"%s\" in line %d (%s), allowed is one enabled rule for it",
@@ -132,52 +174,65 @@ static void check_kept_sources(const struct check *k, const struct config_rule *
     }
 }
 
+// What each output of the rule is sent to, ranges taken apart, sorted; index is that of the output. NULL when out of
+// memory.
+static struct endpoint *collect_outputs(const struct config_rule *rule, size_t *n)
+{
+    size_t most = 1;
+    struct endpoint *outputs;
+
+    *n = 0;
+    for (size_t i = 0; i < rule->n_outputs; i++)
+        most += (size_t) rule->outputs[i].n_addresses * rule->outputs[i].n_ports;
+    outputs = calloc(most, sizeof(*outputs));
+    for (size_t i = 0; outputs && i < rule->n_outputs; i++) {
+        struct endpoint e = endpoint_of_output(&rule->outputs[i], (uint32_t) i);
+        for (uint32_t j = 0; endpoint_is_complete(&e) && j < endpoint_span(&e); j++)
+            outputs[(*n)++] = endpoint_at(&e, j);
+    }
+    if (outputs)
+        endpoint_sort(outputs, *n);
+    return outputs;
+}
+
 static void check_outputs_of(const struct check *k, const struct config_rule *rule)
 {
-    struct endpoint outputs[CONFIG_OUTPUTS_MAX], input = endpoint_of_input(&rule->input, 0);
+    struct endpoint input = endpoint_of_input(&rule->input, 0);
     char text[ENDPOINT_TEXT_MAX], label[CONFIG_NAME_MAX];
     const char *name = rule_label(k->c, rule, label);
-    size_t n = 0, first = 0;
+    bool feeds[CONFIG_OUTPUTS_MAX] = {false}, repeats[CONFIG_OUTPUTS_MAX] = {false};
+    size_t n, first = 0;
+    struct endpoint *outputs = collect_outputs(rule, &n);
 
-    for (size_t i = 0; i < rule->n_outputs; i++) {
-        outputs[n] = endpoint_of_output(&rule->outputs[i], (uint32_t) i);
-        if (endpoint_is_complete(&outputs[n]))
-            n++;
+    if (!outputs) {
+        out_of_memory(k);
+        return;
     }
-    endpoint_sort(outputs, n);
     for (size_t i = 0; i < n; i++) {
-        int line = rule->outputs[outputs[i].index].line;
-        if (endpoint_compare(&outputs[i], &input) == 0)
-            config_error(k->problems, line, name, "output %u feeds the rule's own input (%s)", outputs[i].index + 1,
+        uint32_t o = outputs[i].index;
+        int line = rule->outputs[o].line;
+        if (!feeds[o] && endpoint_is_complete(&input) && endpoint_contains(&input, &outputs[i])) {
+            feeds[o] = true;
+            config_error(k->problems, line, name, "output %u feeds the rule's own input (%s)", o + 1,
                          endpoint_format(&outputs[i], text));
-        if (i > 0 && endpoint_compare(&outputs[i], &outputs[first]) == 0)
-            config_error(k->problems, line, name, "output %u repeats output %u (%s)", outputs[i].index + 1,
-                         outputs[first].index + 1, endpoint_format(&outputs[i], text));
-        else
+        }
+        if (i == 0 || endpoint_compare(&outputs[i], &outputs[first]) != 0) {
             first = i;
+        } else if (!repeats[o]) {
+            repeats[o] = true;
+            config_error(k->problems, line, name, "output %u repeats output %u (%s)", o + 1, outputs[first].index + 1,
+                         endpoint_format(&outputs[i], text));
+        }
     }
+    free(outputs);
 }
 
 static void check_outputs(const struct check *k)
 {
-    size_t total = 0, sockets = 0;
-
     for (size_t i = 0; i < k->c->n_rules; i++) {
-        const struct config_rule *rule = &k->c->rules[i];
-        check_outputs_of(k, rule);
-        check_kept_sources(k, rule);
-        total += rule->n_outputs;
-        for (size_t o = 0; rule->enabled && o < rule->n_outputs; o++)
-            sockets += rule->outputs[o].kind == CONFIG_ADDRESS || rule->outputs[o].mode == CONFIG_MODE_SOCKET;
+        check_outputs_of(k, &k->c->rules[i]);
+        check_kept_sources(k, &k->c->rules[i]);
     }
-    if (total > CONFIG_TOTAL_OUTPUTS_MAX)
-        config_error(k->problems, 0, NULL, "the rules have %zu outputs, allowed is up to %d in the file", total,
-                     CONFIG_TOTAL_OUTPUTS_MAX);
-    if (sockets > CONFIG_SOCKET_OUTPUTS_MAX)
-        config_error(k->problems, 0, NULL,
-                     "the rules need %zu sockets for outputs (\"address\", or \"mode\" is \"socket\"), "
-                     "allowed is up to %d in the file",
-                     sockets, CONFIG_SOCKET_OUTPUTS_MAX);
 }
 
 // --- circles -----------------------------------------------------------------------------------------
@@ -193,9 +248,13 @@ static void add_edges(const struct config *c, const struct endpoint *inputs, siz
         first[i] = n;
         for (size_t o = 0; rule->enabled && o < rule->n_outputs; o++) {
             struct endpoint output = endpoint_of_output(&rule->outputs[o], 0);
-            const struct endpoint *fed = endpoint_find(inputs, n_inputs, &output);
-            if (fed && fed->index != i) // its own input: check_outputs_of() has told
-                to[n++] = fed->index;
+            for (uint32_t j = 0; j < endpoint_span(&output); j++) {
+                struct endpoint one = endpoint_at(&output, j);
+                const struct endpoint *fed = endpoint_find(inputs, n_inputs, &one);
+                // Its own input: check_outputs_of() has told. A range feeds a rule more than once.
+                if (fed && fed->index != i && (n == first[i] || to[n - 1] != fed->index))
+                    to[n++] = fed->index;
+            }
         }
     }
     first[c->n_rules] = n;
@@ -243,7 +302,8 @@ static void check_circles(const struct check *k, const struct endpoint *inputs, 
     size_t n = k->c->n_rules, n_outputs = 0;
 
     for (size_t i = 0; i < n; i++)
-        n_outputs += k->c->rules[i].n_outputs;
+        for (size_t o = 0; o < k->c->rules[i].n_outputs; o++)
+            n_outputs += (size_t) k->c->rules[i].outputs[o].n_addresses * k->c->rules[i].outputs[o].n_ports;
     uint32_t *room = calloc(4 * (n + 1) + n_outputs, sizeof(*room));
     bool *told = calloc(n + 1, sizeof(*told));
     if (room && told) {
@@ -402,12 +462,16 @@ void check_config(const struct config *c, struct config_problems *problems)
 {
     struct check k = {c, problems};
     size_t n_inputs;
-    struct endpoint *inputs = collect_inputs(&k, &n_inputs);
+    struct endpoint *inputs;
 
     check_names(&k);
     check_interface_list(&k);
-    check_outputs(&k);
     check_uses(&k);
+    // What is too large is not taken apart.
+    if (!check_sizes(&k))
+        return;
+    check_outputs(&k);
+    inputs = collect_inputs(&k, &n_inputs);
     if (inputs) {
         check_same_inputs(&k, inputs, n_inputs);
         check_circles(&k, inputs, n_inputs);

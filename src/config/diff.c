@@ -261,12 +261,9 @@ _Static_assert((int) CONFIG_OUTPUTS_MAX >= (int) CONFIG_INTERFACES_MAX, "the lon
 // What makes an element the same as one of another list: where an output goes to, an interface's name.
 static struct endpoint identity_of(enum schema_place where, const void *element, size_t index)
 {
-    static const struct addr none = {.family = ADDR_NONE};
-
     if (where == SCHEMA_OUTPUT)
         return endpoint_of_output(element, (uint32_t) index);
-    return (struct endpoint){
-        .interface = ((const struct config_interface *) element)->name, .address = &none, .index = (uint32_t) index};
+    return (struct endpoint){.interface = ((const struct config_interface *) element)->name, .index = (uint32_t) index};
 }
 
 struct elements {

@@ -9,22 +9,55 @@
 
 struct endpoint endpoint_of_input(const struct config_input *in, uint32_t index)
 {
-    return (struct endpoint){in->interface, &in->address, in->kind, in->port, in->vlan, index};
+    return (struct endpoint){in->interface,   in->address, in->kind, in->port,
+                             in->n_addresses, in->n_ports, in->vlan, index};
 }
 
 struct endpoint endpoint_of_output(const struct config_output *out, uint32_t index)
 {
-    return (struct endpoint){out->interface, &out->address, out->kind, out->port, out->vlan, index};
+    return (struct endpoint){out->interface,   out->address, out->kind, out->port,
+                             out->n_addresses, out->n_ports, out->vlan, index};
+}
+
+uint32_t endpoint_span(const struct endpoint *e)
+{
+    return (uint32_t) e->n_addresses * e->n_ports;
+}
+
+struct endpoint endpoint_at(const struct endpoint *e, uint32_t i)
+{
+    struct endpoint one = *e;
+
+    one.address = addr_after(&e->address, i / e->n_ports);
+    one.port = (uint16_t) (e->port + i % e->n_ports);
+    one.n_addresses = one.n_ports = 1;
+    return one;
+}
+
+struct endpoint endpoint_counterpart(const struct endpoint *to, const struct endpoint *from, uint32_t i)
+{
+    uint32_t address = to->n_addresses == 1 ? 0 : i / from->n_ports;
+    uint32_t port = to->n_ports == 1 ? 0 : i % from->n_ports;
+
+    return endpoint_at(to, address * to->n_ports + port);
+}
+
+uint32_t endpoint_paths(const struct config_rule *rule)
+{
+    for (size_t i = 0; i < rule->n_outputs; i++)
+        if (rule->outputs[i].n_addresses > 1 || rule->outputs[i].n_ports > 1)
+            return (uint32_t) rule->input.n_addresses * rule->input.n_ports;
+    return 1;
 }
 
 bool endpoint_is_complete(const struct endpoint *e)
 {
-    return e->interface[0] != '\0' && e->port != 0 && (e->kind == CONFIG_BROADCAST || e->address->family != ADDR_NONE);
+    return e->interface[0] != '\0' && e->port != 0 && (e->kind == CONFIG_BROADCAST || e->address.family != ADDR_NONE);
 }
 
 uint8_t endpoint_family(const struct endpoint *e)
 {
-    return e->kind == CONFIG_BROADCAST ? ADDR_IPV4 : e->address->family;
+    return e->kind == CONFIG_BROADCAST ? ADDR_IPV4 : e->address.family;
 }
 
 int endpoint_compare(const struct endpoint *a, const struct endpoint *b)
@@ -34,14 +67,25 @@ int endpoint_compare(const struct endpoint *a, const struct endpoint *b)
     if (order == 0)
         order = (int) a->kind - (int) b->kind;
     if (order == 0)
-        order = (int) a->address->family - (int) b->address->family;
+        order = (int) a->address.family - (int) b->address.family;
     if (order == 0)
-        order = memcmp(a->address->bytes, b->address->bytes, sizeof(a->address->bytes));
+        order = memcmp(a->address.bytes, b->address.bytes, sizeof(a->address.bytes));
     if (order == 0)
         order = (int) a->port - (int) b->port;
     if (order == 0)
         order = (int) a->vlan - (int) b->vlan;
     return order;
+}
+
+bool endpoint_contains(const struct endpoint *range, const struct endpoint *one)
+{
+    struct addr last = addr_after(&range->address, range->n_addresses - 1u);
+    size_t size = sizeof(last.bytes);
+
+    return strcmp(range->interface, one->interface) == 0 && range->kind == one->kind && range->vlan == one->vlan &&
+           range->address.family == one->address.family && one->port >= range->port &&
+           one->port - range->port < range->n_ports && memcmp(one->address.bytes, range->address.bytes, size) >= 0 &&
+           memcmp(one->address.bytes, last.bytes, size) <= 0;
 }
 
 static int compare(const void *a, const void *b)
@@ -77,7 +121,7 @@ const char *endpoint_format(const struct endpoint *e, char text[ENDPOINT_TEXT_MA
     char address[ADDR_TEXT_MAX] = "", vlan[16] = "";
 
     if (e->kind != CONFIG_BROADCAST)
-        addr_format(e->address, address);
+        addr_format(&e->address, address);
     if (e->vlan)
         snprintf(vlan, sizeof(vlan), ", vlan %u", e->vlan);
     snprintf(text, ENDPOINT_TEXT_MAX, "%s%s, port %u, interface \"%s\"%s", kinds[e->kind], address, e->port,

@@ -15,13 +15,15 @@
 #define CONFIG_DEFAULT_PATH       "/etc/mcr/mcr.conf"
 #define CONFIG_FILE_MAX           (16u << 20) // bytes
 #define CONFIG_RULES_MAX          10000
-#define CONFIG_OUTPUTS_MAX        256 // of one rule
-#define CONFIG_NAME_MAX           64  // with the NUL
-#define CONFIG_NOTE_MAX           256 // with the NUL
-#define CONFIG_SOURCES_MAX        256 // of one rule
-#define CONFIG_INTERFACES_MAX     64  // distinct interfaces that the file uses
-#define CONFIG_TOTAL_OUTPUTS_MAX  65536
+#define CONFIG_OUTPUTS_MAX        256   // of one rule
+#define CONFIG_NAME_MAX           64    // with the NUL
+#define CONFIG_NOTE_MAX           256   // with the NUL
+#define CONFIG_SOURCES_MAX        256   // of one rule
+#define CONFIG_INTERFACES_MAX     64    // distinct interfaces that the file uses
+#define CONFIG_TOTAL_OUTPUTS_MAX  65536 // those of ranges counted one by one
 #define CONFIG_SOCKET_OUTPUTS_MAX 7000  // each is a descriptor of its own, below the ingress descriptors
+#define CONFIG_SPAN_MAX           4096  // destinations that one input takes in: its groups times its ports
+#define CONFIG_DESTINATIONS_MAX   20000 // of all enabled rules; a broadcast input has two
 #define CONFIG_PAYLOAD_MAX        65507 // IPv4: 65535 - 20 - 8
 
 enum config_destination { CONFIG_GROUP, CONFIG_ADDRESS, CONFIG_BROADCAST };
@@ -33,9 +35,10 @@ enum config_mode { CONFIG_MODE_AUTO, CONFIG_MODE_FRAME, CONFIG_MODE_SOCKET };
 struct config_input {
     char interface[IFNAMSIZ];
     enum config_destination kind;
-    struct addr address; // the group or host address; ADDR_NONE for a broadcast
-    uint16_t port;
-    uint16_t vlan; // 1..4094; 0: untagged frames only
+    struct addr address;           // the (first) group or host address; ADDR_NONE for a broadcast
+    uint16_t port;                 // the first one
+    uint16_t n_addresses, n_ports; // how many from these on; 1 but for a range
+    uint16_t vlan;                 // 1..4094; 0: untagged frames only
     struct addr_prefix *sources;
     size_t n_sources; // 0: every sender is allowed
     int line;
@@ -46,14 +49,15 @@ struct config_output {
     enum config_destination kind;
     struct addr address;
     uint16_t port;
-    uint16_t vlan;         // 1..4094: frames carry this tag; 0: none
-    uint8_t ttl;           // 1..255
-    bool ttl_decrement;    // the datagram's own ttl less one, in place of ttl
-    int dscp;              // 0..63 or CONFIG_DSCP_PRESERVE
-    struct addr source;    // ADDR_NONE: the interface's own address
-    bool keep_source;      // the sender's address, in place of source
-    uint16_t source_port;  // never 0 once defaults are filled in
-    bool keep_source_port; // the sender's port, in place of source_port
+    uint16_t n_addresses, n_ports; // as many as the input's, each for its counterpart, or 1 for all of them
+    uint16_t vlan;                 // 1..4094: frames carry this tag; 0: none
+    uint8_t ttl;                   // 1..255
+    bool ttl_decrement;            // the datagram's own ttl less one, in place of ttl
+    int dscp;                      // 0..63 or CONFIG_DSCP_PRESERVE
+    struct addr source;            // ADDR_NONE: the interface's own address
+    bool keep_source;              // the sender's address, in place of source
+    uint16_t source_port;          // 0, for a range of ports only: that which it is sent to
+    bool keep_source_port;         // the sender's port, in place of source_port
     enum config_mode mode;
     int line;
 };

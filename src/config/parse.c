@@ -205,6 +205,10 @@ static void finish_input(struct parser *p, const config_setting_t *group, void *
     int family = endpoint_family(&input);
     char text[ADDR_TEXT_MAX];
 
+    if (endpoint_span(&input) > CONFIG_SPAN_MAX)
+        config_error(p->problems, line_of(group), p->rule,
+                     "input is %u destinations (%u groups, %u ports), allowed is up to %u", endpoint_span(&input),
+                     in->n_addresses, in->n_ports, CONFIG_SPAN_MAX);
     if (!sources)
         return;
     for (size_t i = 0; i < in->n_sources; i++)
@@ -235,7 +239,8 @@ static void finish_output(struct parser *p, const config_setting_t *group, void 
     int family = endpoint_family(&output);
     char text[ADDR_TEXT_MAX];
 
-    if (out->source_port == 0)
+    // Of a range each port is its own source port.
+    if (out->source_port == 0 && out->n_ports == 1)
         out->source_port = out->port;
     if (out->kind == CONFIG_ADDRESS && out->mode == CONFIG_MODE_FRAME)
         config_error(p->problems, line_of(member(group, "mode")), p->rule,
@@ -247,6 +252,31 @@ static void finish_output(struct parser *p, const config_setting_t *group, void 
         config_error(p->problems, line_of(member(group, "source")), p->rule,
                      "\"source\" is \"%s\", allowed is IPv%d %s", addr_format(&out->source, text), family,
                      as_destination[out->kind]);
+}
+
+// In each dimension an output is one for all or a counterpart for each.
+static void check_span(struct parser *p, const struct config_output *out, size_t i, const char *what, unsigned n,
+                       unsigned n_input)
+{
+    if (n == 1 || n == n_input)
+        return;
+    if (n_input == 1)
+        config_error(p->problems, out->line, p->rule, "output %zu has %u %s, allowed is one as in the input", i + 1, n,
+                     what);
+    else
+        config_error(p->problems, out->line, p->rule, "output %zu has %u %s, allowed is one or %u as in the input",
+                     i + 1, n, what, n_input);
+}
+
+static void finish_rule(struct parser *p, const config_setting_t *group, void *target)
+{
+    const struct config_rule *rule = target;
+
+    (void) group;
+    for (size_t i = 0; i < rule->n_outputs; i++) {
+        check_span(p, &rule->outputs[i], i, "groups", rule->outputs[i].n_addresses, rule->input.n_addresses);
+        check_span(p, &rule->outputs[i], i, "ports", rule->outputs[i].n_ports, rule->input.n_ports);
+    }
 }
 
 // --- sections ----------------------------------------------------------------------------------------
@@ -343,6 +373,7 @@ static void fill_defaults(enum schema_place where, void *target)
 static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group, void *target)
 {
     static void (*const finish[SCHEMA_PLACES])(struct parser *, const config_setting_t *, void *) = {
+        [SCHEMA_RULE] = finish_rule,
         [SCHEMA_INPUT] = finish_input,
         [SCHEMA_OUTPUT] = finish_output,
     };

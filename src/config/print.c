@@ -31,6 +31,25 @@ static json_t *address_tree(const struct addr *address)
     return json_string(addr_format(address, text));
 }
 
+static json_t *group_tree(const struct addr *first, uint16_t n)
+{
+    struct addr_prefix groups = {.addr = *first, .bits = (uint8_t) (8 * addr_length(first))};
+    char text[ADDR_TEXT_MAX];
+
+    while (addr_prefix_size(&groups) < n)
+        groups.bits--;
+    return json_string(addr_prefix_format(&groups, text));
+}
+
+static json_t *port_tree(const struct schema_key *key, const void *field, uint16_t n)
+{
+    uint64_t first = value_load_number(field, key->size);
+
+    if (n == 1)
+        return json_integer((json_int_t) first);
+    return json_sprintf("%d-%d", (int) first, (int) first + n - 1);
+}
+
 static json_t *prefixes_tree(const struct addr_prefix *prefixes, size_t n)
 {
     json_t *array = json_array();
@@ -91,7 +110,7 @@ static json_t *aggregate_tree(const struct schema_key *key, const char *field, c
 static json_t *value_tree(const struct schema_key *key, const void *target)
 {
     const char *field = (const char *) target + key->offset, *aside = (const char *) target + key->aside;
-    const void *any = field, *any_aside = aside;
+    const void *any = field, *any_aside = aside, *span = (const char *) target + key->span;
 
     switch (key->kind) {
     case SCHEMA_NUMBER:
@@ -110,8 +129,11 @@ static json_t *value_tree(const struct schema_key *key, const void *target)
         return *(const bool *) any_aside ? word_tree(key, 0) : number_tree(key, field);
     case SCHEMA_DSCP:
         return *(const int *) any == CONFIG_DSCP_PRESERVE ? word_tree(key, 0) : number_tree(key, field);
+    case SCHEMA_PORT:
+        return port_tree(key, field, *(const uint16_t *) span);
     case SCHEMA_GROUP:
-        return *(const enum config_destination *) any_aside == CONFIG_GROUP ? address_tree(any) : NULL;
+        return *(const enum config_destination *) any_aside == CONFIG_GROUP ? group_tree(any, *(const uint16_t *) span)
+                                                                            : NULL;
     case SCHEMA_HOST:
         return *(const enum config_destination *) any_aside == CONFIG_ADDRESS ? address_tree(any) : NULL;
     case SCHEMA_BROADCAST:

@@ -30,7 +30,8 @@ enum schema_kind {
     SCHEMA_PATH,      // an absolute path
     SCHEMA_DSCP,      // a number, its name, or "preserve"
     SCHEMA_RATE,      // a number, or a string with a suffix k, M or G
-    SCHEMA_GROUP,     // a multicast address (aside: enum config_destination)
+    SCHEMA_PORT,      // a UDP port, or a range of them: "5000-5015"
+    SCHEMA_GROUP,     // a multicast address or a prefix of them (aside: enum config_destination)
     SCHEMA_HOST,      // a unicast address (aside: enum config_destination)
     SCHEMA_BROADCAST, // true, kept as no address (aside: enum config_destination)
     SCHEMA_SOURCE,    // a unicast address, "interface", or "preserve" (aside: bool)
@@ -56,10 +57,10 @@ struct schema_key {
     const char *fallback; // the default as the file would say it; NULL: none, or told in help
     enum schema_need need;
     bool supported;           // false: known, but refused until it works
-    bool ranges_later;        // a range in its place is known, but not supported yet
     enum schema_place inside; // of a section: what it holds
     size_t offset, size;      // the field in the place's struct; size 0: not kept
     size_t aside;             // its companion, see schema_kind
+    size_t span;              // of an address or port: how many from it on (uint16_t)
     const char *help;
 };
 

@@ -243,7 +243,27 @@ enum value_verdict value_judge_form(const char *text)
     return VALUE_OK;
 }
 
-static enum value_verdict store_address(const struct schema_key *key, const struct value *value, struct addr *field)
+// A prefix of multicast groups, or one of them.
+static enum value_verdict store_group(const struct value *value, struct addr *field, uint16_t *span)
+{
+    struct addr_prefix groups;
+    const char *why;
+
+    if (value->type != VALUE_STRING)
+        return VALUE_NOT_ALLOWED;
+    if (value_judge_form(value->text) != VALUE_OK)
+        return value_judge_form(value->text);
+    bool parsed = addr_prefix_parse(value->text, &groups, &why);
+    if (!addr_is_multicast(&groups.addr) || addr_prefix_size(&groups) > CONFIG_SPAN_MAX)
+        return VALUE_NOT_ALLOWED;
+    if (!parsed)
+        return VALUE_HOST_BITS;
+    *field = groups.addr;
+    *span = (uint16_t) addr_prefix_size(&groups);
+    return VALUE_OK;
+}
+
+static enum value_verdict store_address(const struct value *value, struct addr *field)
 {
     struct addr parsed = {.family = ADDR_NONE};
 
@@ -251,8 +271,7 @@ static enum value_verdict store_address(const struct schema_key *key, const stru
         return VALUE_NOT_ALLOWED;
     if (value_judge_form(value->text) != VALUE_OK)
         return value_judge_form(value->text);
-    if (!addr_parse(value->text, &parsed) ||
-        !(key->kind == SCHEMA_GROUP ? addr_is_multicast(&parsed) : addr_is_unicast(&parsed)))
+    if (!addr_parse(value->text, &parsed) || !addr_is_unicast(&parsed))
         return VALUE_NOT_ALLOWED;
     *field = parsed;
     return VALUE_OK;
@@ -267,41 +286,57 @@ static enum value_verdict store_source(const struct schema_key *key, const struc
     if (is_word(key, value))
         *field = (struct addr){.family = ADDR_NONE};
     else
-        verdict = store_address(key, value, field);
+        verdict = store_address(value, field);
     if (verdict == VALUE_OK)
         *keep = is_word(key, value) && schema_word_index(key->words, value->text) == 1;
     return verdict;
 }
 
-static enum value_verdict store_destination(const struct schema_key *key, const struct value *value, struct addr *field,
-                                            enum config_destination *kind)
-{
-    enum value_verdict verdict = store_address(key, value, field);
-
-    if (verdict == VALUE_OK)
-        *kind = key->kind == SCHEMA_GROUP ? CONFIG_GROUP : CONFIG_ADDRESS;
-    return verdict;
-}
-
-static enum value_verdict store_broadcast(const struct value *value, struct addr *field, enum config_destination *kind)
+static enum value_verdict store_broadcast(const struct value *value, struct addr *field)
 {
     if (value->type != VALUE_BOOL || !value->number)
         return VALUE_NOT_ALLOWED;
     *field = (struct addr){.family = ADDR_NONE};
-    *kind = CONFIG_BROADCAST;
     return VALUE_OK;
 }
 
-// "239.10.0.0/28" for a group, "5000-5015" for a number.
-static bool is_range(const struct schema_key *key, const char *text)
+static enum value_verdict store_destination(const struct schema_key *key, const struct value *value, struct addr *field,
+                                            enum config_destination *kind, uint16_t *span)
 {
-    struct addr first;
-    size_t digits = strspn(text, "0123456789");
+    uint16_t n = 1;
+    enum value_verdict verdict = key->kind == SCHEMA_GROUP  ? store_group(value, field, &n)
+                                 : key->kind == SCHEMA_HOST ? store_address(value, field)
+                                                            : store_broadcast(value, field);
 
-    if (key->kind == SCHEMA_GROUP)
-        return parse_before(text, "/", &first) && addr_is_multicast(&first);
-    return digits > 0 && text[digits] == '-' && text[digits + 1] != '\0' &&
-           text[digits + 1 + strspn(text + digits + 1, "0123456789")] == '\0';
+    if (verdict != VALUE_OK)
+        return verdict;
+    *span = n;
+    *kind = key->kind == SCHEMA_GROUP ? CONFIG_GROUP : key->kind == SCHEMA_HOST ? CONFIG_ADDRESS : CONFIG_BROADCAST;
+    return VALUE_OK;
+}
+
+// "5000-5015", or a number.
+static enum value_verdict store_port(const struct schema_key *key, const struct value *value, void *field,
+                                     uint16_t *span)
+{
+    struct value first = *value, last = *value;
+
+    if (value->type == VALUE_STRING) {
+        // Digits alone, and few of them, so that no number wraps.
+        const char *dash = strchr(value->text, '-');
+        if (!dash || strlen(value->text) > strlen("65535-65535") ||
+            strspn(value->text, "0123456789") != (size_t) (dash - value->text) || dash == value->text ||
+            dash[1] == '\0' || dash[1 + strspn(dash + 1, "0123456789")] != '\0')
+            return VALUE_NOT_ALLOWED;
+        first = (struct value){.type = VALUE_INTEGER, .number = atoll(value->text)};
+        last = (struct value){.type = VALUE_INTEGER, .number = atoll(dash + 1)};
+    }
+    if (last.number < first.number || !in_range(key, last.number) || last.number - first.number >= CONFIG_SPAN_MAX)
+        return VALUE_NOT_ALLOWED;
+    enum value_verdict verdict = store_range(key, &first, field);
+    if (verdict == VALUE_OK)
+        *span = (uint16_t) (last.number - first.number + 1);
+    return verdict;
 }
 
 // --- all of them -------------------------------------------------------------------------------------
@@ -309,10 +344,8 @@ static bool is_range(const struct schema_key *key, const char *text)
 enum value_verdict value_store(const struct schema_key *key, const struct value *value, void *target)
 {
     void *field = (char *) target + key->offset;
-    void *aside = (char *) target + key->aside;
+    void *aside = (char *) target + key->aside, *span = (char *) target + key->span;
 
-    if (key->ranges_later && value->type == VALUE_STRING && is_range(key, value->text))
-        return VALUE_RANGE;
     switch (key->kind) {
     case SCHEMA_NUMBER:
         return store_range(key, value, field);
@@ -331,11 +364,12 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
         return store_dscp(key, value, field);
     case SCHEMA_RATE:
         return store_rate(key, value, field);
+    case SCHEMA_PORT:
+        return store_port(key, value, field, span);
     case SCHEMA_GROUP:
     case SCHEMA_HOST:
-        return store_destination(key, value, field, aside);
     case SCHEMA_BROADCAST:
-        return store_broadcast(value, field, aside);
+        return store_destination(key, value, field, aside, span);
     case SCHEMA_SOURCE:
         return store_source(key, value, field, aside);
     case SCHEMA_PREFIXES:
@@ -350,8 +384,8 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
 const char *value_verdict_text(enum value_verdict verdict)
 {
     switch (verdict) {
-    case VALUE_RANGE:
-        return "ranges are not supported yet";
+    case VALUE_HOST_BITS:
+        return "address bits beyond the prefix length are set";
     case VALUE_SCOPED:
         return "allowed is an address without \"%\": the key \"interface\" says where";
     case VALUE_MAPPED:

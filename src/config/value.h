@@ -21,7 +21,7 @@ struct value {
 enum value_verdict {
     VALUE_OK,
     VALUE_NOT_ALLOWED, // schema_allowed() says what is
-    VALUE_RANGE,       // a range in place of one port or group, not supported yet
+    VALUE_HOST_BITS,   // a prefix with bits beyond its length: "239.1.0.1/28"
     VALUE_SCOPED,      // an IPv6 address with a scope: "fe80::1%eth0"
     VALUE_MAPPED,      // an IPv4 address written as IPv6: "::ffff:192.0.2.1"
 };

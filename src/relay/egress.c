@@ -61,8 +61,7 @@ static bool fits(const struct egress *e, const struct table_output *o, size_t pa
     return payload + ip_header_size(o) + sizeof(struct udphdr) <= e->mtu;
 }
 
-// --- headers that we write ourselves
-// -----------------------------------------------------------------------------------
+// --- headers that we write ourselves ---------------------------------------------------------------------------------
 
 #define FRAGMENT_HEADER 8 // IPv6 (RFC 8200, section 4.5)
 

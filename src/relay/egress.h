@@ -16,7 +16,7 @@
 // Payload bytes of one batch: with the largest headers it stays within one IP packet of 65,535 bytes.
 #define BATCH_BYTES 65440
 
-// Datagrams of one rule and one size that leave together. The pieces point into the ring: whole datagrams each, in
+// Datagrams of one path and one size that leave together. The pieces point into the ring: whole datagrams each, in
 // order; only the last datagram of the batch may be shorter than the others.
 struct batch {
     uint32_t n_datagrams;

@@ -27,12 +27,13 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
     f->stats = *stats;
     f->now_ns = now_ns;
     f->flows = calloc(table->n_rules + 1, sizeof(*f->flows));
-    f->outputs = calloc(table->n_outputs + 1, sizeof(*f->outputs));
+    f->outputs = calloc(table->n_counters + 1, sizeof(*f->outputs));
     f->egress = calloc(table->n_egress + 1, sizeof(struct egress *));
     f->touched = calloc(table->n_rules + 1, sizeof(*f->touched));
+    f->batch = calloc(table->n_paths + 1, sizeof(struct batch *));
     f->pending = calloc(FORWARD_BATCHES, sizeof(*f->pending));
     f->batches = calloc(FORWARD_BATCHES, sizeof(*f->batches));
-    if (!f->flows || !f->outputs || !f->egress || !f->touched || !f->pending || !f->batches) {
+    if (!f->flows || !f->outputs || !f->egress || !f->touched || !f->batch || !f->pending || !f->batches) {
         forward_free(f);
         return NULL;
     }
@@ -54,8 +55,8 @@ void forward_carry(struct forward *f, const struct forward *before)
         bucket_carry(&f->flows[i].bits, &old->bits);
     }
     for (uint32_t i = 0; i < f->table->n_outputs; i++)
-        if (f->table->outputs[i].carried_from < before->table->n_outputs)
-            f->outputs[i] = before->outputs[f->table->outputs[i].carried_from];
+        if (f->table->outputs[i].carried_from < before->table->n_counters)
+            f->outputs[f->table->outputs[i].counter] = before->outputs[f->table->outputs[i].carried_from];
 }
 
 void forward_free(struct forward *f)
@@ -66,6 +67,7 @@ void forward_free(struct forward *f)
     free(f->outputs);
     free(f->egress);
     free(f->touched);
+    free(f->batch);
     free(f->pending);
     free(f->batches);
     free(f);
@@ -73,11 +75,13 @@ void forward_free(struct forward *f)
 
 // --- send ------------------------------------------------------------------------------------------------------------
 
-static void send_batch(struct forward *f, const struct table_rule *r, struct batch *b)
+static void send_batch(struct forward *f, const struct table_path *path, struct batch *b)
 {
-    for (uint32_t i = r->first_output; i < r->first_output + r->n_outputs; i++) {
+    uint32_t n = f->table->rules[path->rule].n_outputs;
+
+    for (uint32_t i = path->first_output; i < path->first_output + n; i++) {
         const struct table_output *o = &f->table->outputs[i];
-        egress_send(o->egress == TABLE_NONE ? NULL : f->egress[o->egress], o, b, &f->outputs[i]);
+        egress_send(o->egress == TABLE_NONE ? NULL : f->egress[o->egress], o, b, &f->outputs[o->counter]);
     }
     b->n_datagrams = b->n_pieces = 0;
     b->bytes = 0;
@@ -86,29 +90,27 @@ static void send_batch(struct forward *f, const struct table_rule *r, struct bat
 void forward_flush(struct forward *f)
 {
     for (uint32_t i = 0; i < f->n_pending; i++) {
-        struct flow *flow = &f->flows[f->pending[i]];
-        if (flow->batch->n_datagrams > 0)
-            send_batch(f, &f->table->rules[f->pending[i]], flow->batch);
-        flow->batch = NULL;
+        if (f->batches[i].n_datagrams > 0)
+            send_batch(f, &f->table->paths[f->pending[i]], &f->batches[i]);
+        f->batch[f->pending[i]] = NULL;
     }
     f->n_pending = 0;
 }
 
 // --- batch -----------------------------------------------------------------------------------------------------------
 
-static struct batch *batch_of(struct forward *f, uint32_t rule)
+static struct batch *batch_of(struct forward *f, uint32_t path)
 {
-    struct flow *flow = &f->flows[rule];
-
-    if (flow->batch)
-        return flow->batch;
+    if (f->batch[path])
+        return f->batch[path];
     if (f->n_pending == FORWARD_BATCHES)
         forward_flush(f);
-    flow->batch = &f->batches[f->n_pending];
-    f->pending[f->n_pending++] = rule;
-    flow->batch->n_datagrams = flow->batch->n_pieces = 0;
-    flow->batch->bytes = 0;
-    return flow->batch;
+    struct batch *b = &f->batches[f->n_pending];
+    f->pending[f->n_pending++] = path;
+    b->n_datagrams = b->n_pieces = 0;
+    b->bytes = 0;
+    f->batch[path] = b;
+    return b;
 }
 
 // Whether datagrams of this size and these header values may join b.
@@ -121,15 +123,16 @@ static bool joins(const struct table_rule *r, const struct batch *b, const struc
 }
 
 // Batches n datagrams that lie side by side: all of `segment` bytes but the last, which has what is left of `bytes`.
-static void batch_run(struct forward *f, const struct table_rule *r, const struct packet *p, const uint8_t *at,
+static void batch_run(struct forward *f, const struct table_path *path, const struct packet *p, const uint8_t *at,
                       size_t bytes, size_t segment)
 {
-    struct batch *b = batch_of(f, (uint32_t) (r - f->table->rules));
+    const struct table_rule *r = &f->table->rules[path->rule];
+    struct batch *b = batch_of(f, (uint32_t) (path - f->table->paths));
 
     do {
         size_t size = bytes < segment ? bytes : segment;
         if (b->n_datagrams > 0 && !joins(r, b, p, size))
-            send_batch(f, r, b);
+            send_batch(f, path, b);
         if (b->n_datagrams == 0) {
             b->segment = size;
             b->dscp = p->dscp;
@@ -168,17 +171,19 @@ static uint64_t admit(struct forward *f, struct flow *flow, uint64_t n, size_t s
 }
 
 // A run of n datagrams of one size: size, limit, batch.
-static void pass_run(struct forward *f, const struct table_rule *r, struct flow *flow, const struct packet *p,
-                     const uint8_t *at, uint64_t n, size_t size)
+static void pass_run(struct forward *f, const struct table_path *path, const struct packet *p, const uint8_t *at,
+                     uint64_t n, size_t size)
 {
-    if (size > r->max_payload) {
+    struct flow *flow = &f->flows[path->rule];
+
+    if (size > f->table->rules[path->rule].max_payload) {
         flow->counters.drops.size += n;
         return;
     }
     uint64_t passed = admit(f, flow, n, size);
     flow->counters.drops.rate += n - passed;
     if (passed > 0)
-        batch_run(f, r, p, at, passed * size, size);
+        batch_run(f, path, p, at, passed * size, size);
 }
 
 // --- match -----------------------------------------------------------------------------------------------------------
@@ -205,15 +210,16 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
                                     const struct packet_meta *meta)
 {
     struct table_key key = {.destination = p->destination, .port = p->port, .vlan = p->vlan, .interface = interface};
-    const struct table_rule *r = table_lookup(f->table, &key);
+    const struct table_path *path = table_lookup(f->table, &key);
 
-    if (!r)
+    if (!path)
         return FORWARD_UNMATCHED;
     // Only now: what no rule wants is not worth reading through.
     if (!packet_checksum_ok(p, meta))
         return FORWARD_BAD_CHECKSUM;
 
-    struct flow *flow = &f->flows[r - f->table->rules];
+    const struct table_rule *r = &f->table->rules[path->rule];
+    struct flow *flow = &f->flows[path->rule];
     touch(f, flow);
     flow->counters.packets += p->datagrams;
     flow->counters.bytes += p->length;
@@ -233,9 +239,9 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
     if (last < p->segment)
         whole--;
     if (whole > 0)
-        pass_run(f, r, flow, p, p->payload, whole, p->segment);
+        pass_run(f, path, p, p->payload, whole, p->segment);
     if (whole < p->datagrams)
-        pass_run(f, r, flow, p, p->payload + whole * p->segment, 1, last);
+        pass_run(f, path, p, p->payload + whole * p->segment, 1, last);
     return FORWARD_TAKEN;
 }
 
@@ -249,7 +255,7 @@ static void publish_rule(struct forward *f, uint32_t rule)
     stats_write_begin(&to->sequence);
     to->counters = f->flows[rule].counters;
     stats_write_end(&to->sequence);
-    for (uint32_t i = r->first_output; i < r->first_output + r->n_outputs; i++) {
+    for (uint32_t i = r->first_counter; i < r->first_counter + r->n_outputs; i++) {
         stats_write_begin(&f->stats.outputs[i].sequence);
         f->stats.outputs[i].counters = f->outputs[i];
         stats_write_end(&f->stats.outputs[i].sequence);

@@ -13,14 +13,13 @@
 #include "stats/segment.h"
 #include "table/view.h"
 
-#define FORWARD_BATCHES 64 // pending at once; the next rule's first datagram flushes them all
+#define FORWARD_BATCHES 64 // pending at once; the next path's first datagram flushes them all
 
 // What belongs to one rule beside the table.
 struct flow {
     struct stats_rule_counters counters;
     struct bucket packets, bits;
-    struct batch *batch; // pending, or NULL
-    bool touched;        // its counters differ from the published ones
+    bool touched; // its counters differ from the published ones
 };
 
 // All memory is taken by forward_new(); nothing is allocated for a packet.
@@ -28,11 +27,12 @@ struct forward {
     const struct table_view *table;
     struct stats_segment stats;
     struct flow *flows;                    // one for each rule
-    struct stats_output_counters *outputs; // one for each output
+    struct stats_output_counters *outputs; // one for each of the table's counters
     struct egress **egress;                // one for each of the table's, set by the owner; NULL: missing
     uint32_t *touched;                     // rules
     uint32_t n_touched;
-    uint32_t *pending; // rules that hold a batch; batch i belongs to pending[i]
+    struct batch **batch; // of each path: pending, or NULL
+    uint32_t *pending;    // paths that hold a batch; batch i belongs to pending[i]
     uint32_t n_pending;
     struct batch *batches;
     uint64_t now_ns; // of this pass

@@ -117,7 +117,7 @@ void publish_summary(struct relay *r)
         const struct stats_drops *c = &rule->drops;
         uint64_t out = 0;
         for (uint32_t j = 0; j < t->rules[i].n_outputs; j++)
-            out += r->swap.now->forward->outputs[t->rules[i].first_output + j].packets;
+            out += r->swap.now->forward->outputs[t->rules[i].first_counter + j].packets;
 #define FORMAT(name, help) " dropped_" #name "=%llu"
         log_notice("rule", "rule=%s packets=%llu bytes=%llu sent=%llu" STATS_RULE_DROPS(FORMAT), t->rules[i].name,
                    (unsigned long long) rule->packets, (unsigned long long) rule->bytes,

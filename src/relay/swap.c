@@ -239,7 +239,7 @@ static bool map_stats(struct swap_table *t, int fd, struct stats_segment *segmen
 {
     off_t size = lseek(fd, 0, SEEK_END);
 
-    t->stats_size = stats_segment_size(t->view.n_interfaces, t->view.n_rules, t->view.n_outputs);
+    t->stats_size = stats_segment_size(t->view.n_interfaces, t->view.n_rules, t->view.n_counters);
     if (size != (off_t) t->stats_size)
         return refuse(why, "the statistics do not fit the table");
     void *memory = mmap(NULL, t->stats_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -13,7 +13,7 @@
 #include "common/addr.h"
 
 #define TABLE_MAGIC   UINT64_C(0x313042415452434d) // "MCRTAB01" as little-endian bytes
-#define TABLE_VERSION 2
+#define TABLE_VERSION 3
 
 #define TABLE_NAME_MAX 64
 #define TABLE_NOTE_MAX 256
@@ -25,7 +25,8 @@
 #define TABLE_OUTPUTS_MAX      65536
 #define TABLE_SOURCES_MAX      (256u * TABLE_RULES_MAX)
 #define TABLE_HOLDS_MAX        32768
-#define TABLE_DESTINATIONS_MAX (2 * TABLE_RULES_MAX) // a broadcast input has two
+#define TABLE_DESTINATIONS_MAX 20000
+#define TABLE_PATHS_MAX        (TABLE_DESTINATIONS_MAX + TABLE_RULES_MAX)
 #define TABLE_BYTES_MAX        (256u << 20)
 
 // Offset and count of one array.
@@ -43,7 +44,8 @@ struct table_header {
     char instance[TABLE_NAME_MAX];
     struct table_array interfaces;   // struct table_interface
     struct table_array rules;        // struct table_rule, in the order of the file
-    struct table_array outputs;      // struct table_output, those of one rule side by side
+    struct table_array paths;        // struct table_path
+    struct table_array outputs;      // struct table_output, those of one path side by side
     struct table_array egress;       // struct table_egress
     struct table_array sources;      // struct addr_prefix
     struct table_array holds;        // uint64_t: ids of descriptors that the relay only keeps open (memberships)
@@ -51,6 +53,7 @@ struct table_header {
     struct table_array slots;        // struct table_slot: the hash index; a power of two, never full
     uint32_t longest_probe;          // no look-up inspects more slots than this
     uint32_t flags;                  // enum table_flags
+    uint32_t n_counters;             // of outputs, see struct table_output
 };
 
 enum table_flags {
@@ -85,7 +88,7 @@ enum table_rule_flags {
     TABLE_RULE_KEEPS = 1u << 4,   // some output keeps the sender's address or port
 };
 
-// What datagrams of a rule are sent to. Network order, but for port.
+// What datagrams of a rule are sent to by their sender. Network order, but for port.
 struct table_destination {
     struct addr address;
     uint8_t reserved;
@@ -93,7 +96,14 @@ struct table_destination {
     uint16_t vlan; // 0: untagged
     uint16_t reserved2;
     uint32_t interface;
+    uint32_t path;
+};
+
+// The way of a rule's datagrams to its outputs, rule.n_outputs of them from first_output on. A rule has one, or, where
+// an output is a range, one for each of its destinations.
+struct table_path {
     uint32_t rule;
+    uint32_t first_output;
 };
 
 struct table_rule {
@@ -103,10 +113,11 @@ struct table_rule {
     uint32_t first_destination, n_destinations;
     uint32_t flags;
     uint32_t max_payload; // bytes
-    uint32_t first_output, n_outputs;
-    uint32_t first_source, n_sources; // none: every sender
-    uint64_t packets_per_second;      // 0: no limit
-    uint64_t bits_per_second;         // 0: no limit
+    uint32_t first_path, n_paths;
+    uint32_t first_counter, n_outputs; // as many counters as outputs of a path
+    uint32_t first_source, n_sources;  // none: every sender
+    uint64_t packets_per_second;       // 0: no limit
+    uint64_t bits_per_second;          // 0: no limit
     uint32_t burst_ms;
     uint32_t carried_from; // index of the rule of this name in the table before, or TABLE_NONE
 };
@@ -130,8 +141,11 @@ struct table_output {
     uint16_t flags; // enum table_output_flags
     uint32_t interface;
     uint32_t egress;       // TABLE_NONE while the interface is missing
-    uint32_t carried_from; // index of the same output in the table before, or TABLE_NONE
-    uint16_t vlan;         // of the tag in header; 0: none
+    uint32_t counter;      // index of its counters, which the outputs of a range share
+    uint32_t carried_from; // index of the same counters under the table before, or TABLE_NONE
+    uint16_t n_addresses;  // of the range that it is part of, which begins with that of the rule's first path; else 1
+    uint16_t n_ports;
+    uint16_t vlan; // of the tag in header; 0: none
     uint16_t header_length;
     uint8_t header[TABLE_HEADER_MAX];
 };

@@ -32,7 +32,7 @@ static bool key_matches(const struct table_destination *d, const struct table_ke
            addr_equal(&d->address, &key->destination);
 }
 
-const struct table_rule *table_lookup(const struct table_view *view, const struct table_key *key)
+const struct table_path *table_lookup(const struct table_view *view, const struct table_key *key)
 {
     uint32_t hash = table_hash(key);
     uint32_t mask = view->n_slots - 1;
@@ -43,7 +43,7 @@ const struct table_rule *table_lookup(const struct table_view *view, const struc
             return NULL;
         const struct table_destination *d = &view->destinations[slot->destination];
         if (slot->hash == hash && key_matches(d, key))
-            return &view->rules[d->rule];
+            return &view->paths[d->path];
     }
     return NULL;
 }
@@ -86,13 +86,19 @@ static bool rule_valid(const struct table_view *v, const struct table_rule *r)
 {
     return text_ends(r->name, sizeof(r->name)) && text_ends(r->note, sizeof(r->note)) &&
            r->interface < v->n_interfaces && range_fits(r->first_destination, r->n_destinations, v->n_destinations) &&
-           range_fits(r->first_output, r->n_outputs, v->n_outputs) &&
+           range_fits(r->first_path, r->n_paths, v->n_paths) && r->n_paths > 0 &&
+           range_fits(r->first_counter, r->n_outputs, v->n_counters) &&
            range_fits(r->first_source, r->n_sources, v->n_sources);
+}
+
+static bool path_valid(const struct table_view *v, const struct table_path *p)
+{
+    return p->rule < v->n_rules && range_fits(p->first_output, v->rules[p->rule].n_outputs, v->n_outputs);
 }
 
 static bool destination_valid(const struct table_view *v, const struct table_destination *d)
 {
-    return addr_valid(&d->address) && d->port != 0 && d->interface < v->n_interfaces && d->rule < v->n_rules;
+    return addr_valid(&d->address) && d->port != 0 && d->interface < v->n_interfaces && d->path < v->n_paths;
 }
 
 // Packet writers rely on these offsets: a link header (Ethernet, perhaps with a tag) where there is one, an IP header
@@ -114,7 +120,7 @@ static bool header_valid(const struct table_output *o, enum table_egress_kind ki
 
 static bool output_valid(const struct table_view *v, const struct table_output *o)
 {
-    if (!addr_valid(&o->to) || o->port == 0 || o->interface >= v->n_interfaces ||
+    if (!addr_valid(&o->to) || o->port == 0 || o->counter >= v->n_counters || o->interface >= v->n_interfaces ||
         !(o->dscp < 64 || o->dscp == TABLE_DSCP_PRESERVE))
         return false;
     if (o->egress == TABLE_NONE)
@@ -143,18 +149,21 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
     *why = "array bounds";
     if (!array_fits(h, &h->interfaces, sizeof(struct table_interface), TABLE_INTERFACES_MAX) ||
         !array_fits(h, &h->rules, sizeof(struct table_rule), TABLE_RULES_MAX) ||
+        !array_fits(h, &h->paths, sizeof(struct table_path), TABLE_PATHS_MAX) ||
         !array_fits(h, &h->outputs, sizeof(struct table_output), TABLE_OUTPUTS_MAX) ||
         !array_fits(h, &h->egress, sizeof(struct table_egress), TABLE_OUTPUTS_MAX) ||
         !array_fits(h, &h->sources, sizeof(struct addr_prefix), TABLE_SOURCES_MAX) ||
         !array_fits(h, &h->holds, sizeof(uint64_t), TABLE_HOLDS_MAX) ||
         !array_fits(h, &h->destinations, sizeof(struct table_destination), TABLE_DESTINATIONS_MAX) ||
-        !array_fits(h, &h->slots, sizeof(struct table_slot), 4 * TABLE_DESTINATIONS_MAX))
+        !array_fits(h, &h->slots, sizeof(struct table_slot), 4 * TABLE_DESTINATIONS_MAX) ||
+        h->n_counters > TABLE_OUTPUTS_MAX)
         return false;
 
     struct table_view v = {
         .header = h,
         .interfaces = (const void *) (base + h->interfaces.offset),
         .rules = (const void *) (base + h->rules.offset),
+        .paths = (const void *) (base + h->paths.offset),
         .outputs = (const void *) (base + h->outputs.offset),
         .egress = (const void *) (base + h->egress.offset),
         .sources = (const void *) (base + h->sources.offset),
@@ -163,7 +172,9 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
         .slots = (const void *) (base + h->slots.offset),
         .n_interfaces = h->interfaces.n,
         .n_rules = h->rules.n,
+        .n_paths = h->paths.n,
         .n_outputs = h->outputs.n,
+        .n_counters = h->n_counters,
         .n_egress = h->egress.n,
         .n_sources = h->sources.n,
         .n_holds = h->holds.n,
@@ -184,6 +195,10 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
     *why = "rule";
     for (uint32_t i = 0; i < v.n_rules; i++)
         if (!rule_valid(&v, &v.rules[i]))
+            return false;
+    *why = "path";
+    for (uint32_t i = 0; i < v.n_paths; i++)
+        if (!path_valid(&v, &v.paths[i]))
             return false;
     *why = "destination";
     for (uint32_t i = 0; i < v.n_destinations; i++)

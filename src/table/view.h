@@ -13,13 +13,15 @@ struct table_view {
     const struct table_header *header;
     const struct table_interface *interfaces;
     const struct table_rule *rules;
+    const struct table_path *paths;
     const struct table_output *outputs;
     const struct table_egress *egress;
     const struct addr_prefix *sources;
     const uint64_t *holds;
     const struct table_destination *destinations;
     const struct table_slot *slots;
-    uint32_t n_interfaces, n_rules, n_outputs, n_egress, n_sources, n_holds, n_destinations, n_slots;
+    uint32_t n_interfaces, n_rules, n_paths, n_outputs, n_counters, n_egress, n_sources, n_holds, n_destinations,
+        n_slots;
 };
 
 // What a datagram is matched by.
@@ -34,8 +36,8 @@ struct table_key {
 // change while the view is used. False, with *why a static text, when anything is out of bounds.
 bool table_attach(struct table_view *view, const void *memory, size_t size, const char **why);
 
-// The rule for this key, or NULL.
-const struct table_rule *table_lookup(const struct table_view *view, const struct table_key *key);
+// The path for this key, or NULL.
+const struct table_path *table_lookup(const struct table_view *view, const struct table_key *key);
 
 // The hash that the index is built with.
 uint32_t table_hash(const struct table_key *key);

@@ -325,14 +325,26 @@ Test(schema, destinations)
         {SCHEMA_INPUT, "group", "239.1.0.1%lo", VALUE_SCOPED, NULL},
         {SCHEMA_INPUT, "group", "%lo", VALUE_NOT_ALLOWED, NULL},
         {SCHEMA_INPUT, "group", "x%lo", VALUE_NOT_ALLOWED, NULL},
-        {SCHEMA_INPUT, "group", "239.1.0.0/28", VALUE_RANGE, NULL},
-        {SCHEMA_INPUT, "group", "239.1.0.0/", VALUE_RANGE, NULL},
-        {SCHEMA_OUTPUT, "group", "ff15::/120", VALUE_RANGE, NULL},
+        {SCHEMA_INPUT, "group", "239.1.0.0/28", VALUE_OK, "239.1.0.0"},
+        {SCHEMA_INPUT, "group", "239.1.0.0/20", VALUE_OK, "239.1.0.0"},
+        {SCHEMA_INPUT, "group", "239.1.0.0/19", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_INPUT, "group", "239.1.0.0/33", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_INPUT, "group", "239.1.0.1/28", VALUE_HOST_BITS, NULL},
+        {SCHEMA_INPUT, "group", "239.1.0.0/", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_INPUT, "group", "224.0.0.0/4", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "group", "ff15::/120", VALUE_OK, "ff15::"},
+        {SCHEMA_OUTPUT, "group", "ff15::/115", VALUE_NOT_ALLOWED, NULL},
         {SCHEMA_OUTPUT, "group", "10.0.0.0/8", VALUE_NOT_ALLOWED, NULL},
         {SCHEMA_OUTPUT, "group", "/8", VALUE_NOT_ALLOWED, NULL},
         {SCHEMA_OUTPUT, "address", "10.0.0.0/8", VALUE_NOT_ALLOWED, NULL},
-        {SCHEMA_INPUT, "port", "1-2", VALUE_RANGE, NULL},
-        {SCHEMA_OUTPUT, "port", "5000-70000", VALUE_RANGE, NULL},
+        {SCHEMA_OUTPUT, "port", "5000-70000", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "port", "65535-65536", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "port", "0-1", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "port", "2-1", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "port", "1-4097", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "port", "1 - 2", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "port", "5000", VALUE_NOT_ALLOWED, NULL},
+        {SCHEMA_OUTPUT, "port", "99999999999999999999-2", VALUE_NOT_ALLOWED, NULL},
         {SCHEMA_OUTPUT, "port", "1-2-3", VALUE_NOT_ALLOWED, NULL},
         {SCHEMA_OUTPUT, "port", "-", VALUE_NOT_ALLOWED, NULL},
         {SCHEMA_OUTPUT, "port", "1-", VALUE_NOT_ALLOWED, NULL},
@@ -516,23 +528,76 @@ Test(check, endpoints_are_found)
     struct endpoint list[4], wanted;
 
     cr_assert(addr_parse("239.1.0.1", &a) && addr_parse("239.1.0.2", &b));
-    list[0] = (struct endpoint){"eth1", &a, CONFIG_GROUP, 5000, 0, 3};
-    list[1] = (struct endpoint){"eth0", &b, CONFIG_GROUP, 5000, 0, 2};
-    list[2] = (struct endpoint){"eth0", &a, CONFIG_GROUP, 5000, 0, 1};
-    list[3] = (struct endpoint){"eth0", &a, CONFIG_GROUP, 5000, 0, 0};
+    list[0] = (struct endpoint){"eth1", a, CONFIG_GROUP, 5000, 1, 1, 0, 3};
+    list[1] = (struct endpoint){"eth0", b, CONFIG_GROUP, 5000, 1, 1, 0, 2};
+    list[2] = (struct endpoint){"eth0", a, CONFIG_GROUP, 5000, 1, 1, 0, 1};
+    list[3] = (struct endpoint){"eth0", a, CONFIG_GROUP, 5000, 1, 1, 0, 0};
     endpoint_sort(list, 4);
-    wanted = (struct endpoint){"eth0", &a, CONFIG_GROUP, 5000, 0, 9};
+    wanted = (struct endpoint){"eth0", a, CONFIG_GROUP, 5000, 1, 1, 0, 9};
     cr_expect(endpoint_find(list, 4, &wanted) == &list[0] && list[0].index == 0 && list[1].index == 1);
     wanted.port = 5001;
     cr_expect_null(endpoint_find(list, 4, &wanted));
-    wanted = (struct endpoint){"eth0", &a, CONFIG_ADDRESS, 5000, 0, 9};
+    wanted = (struct endpoint){"eth0", a, CONFIG_ADDRESS, 5000, 1, 1, 0, 9};
     cr_expect_null(endpoint_find(list, 4, &wanted));
-    wanted = (struct endpoint){"eth0", &a, CONFIG_GROUP, 5000, 7, 9};
+    wanted = (struct endpoint){"eth0", a, CONFIG_GROUP, 5000, 1, 1, 7, 9};
     cr_expect_null(endpoint_find(list, 4, &wanted));
     list[0].vlan = 7;
     endpoint_sort(list, 4);
     cr_expect(endpoint_find(list, 4, &wanted)->index == 0);
     cr_expect_null(endpoint_find(list, 0, &wanted));
+}
+
+// Each destination of a range, and what it is sent to.
+Test(check, ranges_are_taken_apart)
+{
+    static const struct {
+        const char *from;
+        uint16_t from_port, from_addresses, from_ports;
+        const char *to;
+        uint16_t to_port, to_addresses, to_ports;
+        uint32_t at;
+        const char *in, *out; // "ADDRESS PORT"
+    } cases[] = {
+        {"239.1.0.0", 5000, 1, 1, "239.2.0.0", 6000, 1, 1, 0, "239.1.0.0 5000", "239.2.0.0 6000"},
+        {"239.1.0.0", 5000, 16, 1, "239.2.0.0", 6000, 16, 1, 15, "239.1.0.15 5000", "239.2.0.15 6000"},
+        {"239.1.0.0", 5000, 16, 1, "239.2.0.0", 6000, 1, 1, 15, "239.1.0.15 5000", "239.2.0.0 6000"},
+        {"239.1.0.0", 5000, 4, 3, "239.2.0.0", 6000, 4, 3, 7, "239.1.0.2 5001", "239.2.0.2 6001"},
+        {"239.1.0.0", 5000, 4, 3, "239.2.0.0", 6000, 1, 3, 7, "239.1.0.2 5001", "239.2.0.0 6001"},
+        {"239.1.0.0", 5000, 4, 3, "239.2.0.0", 6000, 4, 1, 7, "239.1.0.2 5001", "239.2.0.2 6000"},
+        {"239.1.240.0", 5000, 4096, 1, "ff15::1:f000", 6000, 4096, 1, 4095, "239.1.255.255 5000", "ff15::1:ffff 6000"},
+        {"ff15::ffff:0", 65533, 512, 3, "239.2.0.0", 1, 512, 3, 1535, "ff15::ffff:1ff 65535", "239.2.1.255 3"},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct endpoint from = {.interface = "eth0",
+                                .port = cases[i].from_port,
+                                .n_addresses = cases[i].from_addresses,
+                                .n_ports = cases[i].from_ports};
+        struct endpoint to = {.interface = "eth1",
+                              .port = cases[i].to_port,
+                              .n_addresses = cases[i].to_addresses,
+                              .n_ports = cases[i].to_ports};
+        char text[ADDR_TEXT_MAX + 8], address[ADDR_TEXT_MAX];
+        cr_assert(addr_parse(cases[i].from, &from.address) && addr_parse(cases[i].to, &to.address));
+        cr_expect_eq(endpoint_span(&from), (uint32_t) cases[i].from_addresses * cases[i].from_ports);
+        struct endpoint in = endpoint_at(&from, cases[i].at), out = endpoint_counterpart(&to, &from, cases[i].at);
+        snprintf(text, sizeof(text), "%s %u", addr_format(&in.address, address), in.port);
+        cr_expect_str_eq(text, cases[i].in, "%zu: %s", i, text);
+        snprintf(text, sizeof(text), "%s %u", addr_format(&out.address, address), out.port);
+        cr_expect_str_eq(text, cases[i].out, "%zu: %s", i, text);
+        cr_expect(endpoint_span(&in) == 1 && endpoint_span(&out) == 1);
+        for (uint32_t j = 0; j < endpoint_span(&from); j++) {
+            struct endpoint one = endpoint_at(&from, j);
+            cr_expect(endpoint_contains(&from, &one), "%zu: %u", i, j);
+        }
+        in = endpoint_at(&from, 0);
+        in.port--;
+        cr_expect(!endpoint_contains(&from, &in));
+        in = from;
+        in.address = addr_after(&from.address, from.n_addresses);
+        cr_expect(!endpoint_contains(&from, &in));
+        cr_expect(!endpoint_contains(&from, &out));
+    }
 }
 
 Test(check, endpoints_are_told)

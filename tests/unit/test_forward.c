@@ -21,6 +21,7 @@ struct fixture {
     struct table_header header;
     struct table_interface interface;
     struct table_rule rules[2];
+    struct table_path paths[2];
     struct table_output outputs[2];
     struct table_egress egress;
     struct table_destination destinations[2];
@@ -62,18 +63,22 @@ static struct fixture *open_fixture(void)
         x->rules[i] = (struct table_rule){.name = "r",
                                           .flags = TABLE_RULE_ENABLED,
                                           .max_payload = 65507,
-                                          .first_output = i,
+                                          .first_path = i,
+                                          .n_paths = 1,
+                                          .first_counter = i,
                                           .n_outputs = 1,
                                           .carried_from = TABLE_NONE,
                                           .burst_ms = 100};
+        x->paths[i] = (struct table_path){.rule = i, .first_output = i};
         x->destinations[i] = (struct table_destination){
-            .address = {.family = ADDR_IPV4, .bytes = {239, 255, 0, (uint8_t) (i + 1)}}, .port = 5000, .rule = i};
+            .address = {.family = ADDR_IPV4, .bytes = {239, 255, 0, (uint8_t) (i + 1)}}, .port = 5000, .path = i};
         x->outputs[i] = (struct table_output){.to = x->destinations[i].address,
                                               .port = 6000,
                                               .ttl = 1,
                                               .dscp = TABLE_DSCP_PRESERVE,
                                               .ip_at = 14,
                                               .header_length = 42,
+                                              .counter = i,
                                               .carried_from = TABLE_NONE,
                                               .header = {[14] = 0x45, [23] = 17, [33] = (uint8_t) i}};
         index_rule(x, i);
@@ -81,6 +86,7 @@ static struct fixture *open_fixture(void)
     x->view = (struct table_view){.header = &x->header,
                                   .interfaces = &x->interface,
                                   .rules = x->rules,
+                                  .paths = x->paths,
                                   .outputs = x->outputs,
                                   .egress = &x->egress,
                                   .sources = &x->source,
@@ -89,7 +95,9 @@ static struct fixture *open_fixture(void)
                                   .n_destinations = 2,
                                   .n_interfaces = 1,
                                   .n_rules = 2,
+                                  .n_paths = 2,
                                   .n_outputs = 2,
+                                  .n_counters = 2,
                                   .n_egress = 1,
                                   .n_sources = 1,
                                   .n_slots = 16};

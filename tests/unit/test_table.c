@@ -15,6 +15,7 @@ struct block {
     struct table_header header;
     struct table_interface interfaces[1];
     struct table_rule rules[N_RULES];
+    struct table_path paths[N_RULES];
     struct table_output outputs[N_RULES];
     struct table_egress egress[1];
     struct addr_prefix sources[1];
@@ -49,7 +50,9 @@ static struct block *build(void)
         .size = sizeof(*b),
         .interfaces = ARRAY(interfaces, 1),
         .rules = ARRAY(rules, N_RULES),
+        .paths = ARRAY(paths, N_RULES),
         .outputs = ARRAY(outputs, N_RULES),
+        .n_counters = N_RULES,
         .egress = ARRAY(egress, 1),
         .sources = ARRAY(sources, 1),
         .holds = ARRAY(holds, 1),
@@ -68,12 +71,16 @@ static struct block *build(void)
         b->rules[i] = (struct table_rule){.name = "r",
                                           .first_destination = i,
                                           .n_destinations = 1,
-                                          .first_output = i,
+                                          .first_path = i,
+                                          .n_paths = 1,
+                                          .first_counter = i,
                                           .n_outputs = 1,
                                           .flags = TABLE_RULE_ENABLED};
+        b->paths[i] = (struct table_path){.rule = i, .first_output = i};
         b->destinations[i] =
-            (struct table_destination){.address = key.destination, .port = key.port, .vlan = key.vlan, .rule = i};
-        b->outputs[i] = (struct table_output){.to = group(i), .port = 6000, .ip_at = 14, .header_length = 42};
+            (struct table_destination){.address = key.destination, .port = key.port, .vlan = key.vlan, .path = i};
+        b->outputs[i] =
+            (struct table_output){.to = group(i), .port = 6000, .ip_at = 14, .header_length = 42, .counter = i};
         while (b->slots[(hash + probe) & 1023].destination != TABLE_NONE)
             probe++;
         b->slots[(hash + probe) & 1023] = (struct table_slot){.hash = hash, .destination = i};
@@ -92,7 +99,7 @@ Test(table, finds_each_rule_and_no_other)
     cr_assert(table_attach(&v, b, sizeof(*b), &why), "%s", why);
     for (uint32_t i = 0; i < N_RULES; i++) {
         struct table_key key = key_of(i);
-        cr_assert_eq(table_lookup(&v, &key), &b->rules[i]);
+        cr_assert_eq(table_lookup(&v, &key), &b->paths[i]);
         key.port = 4999;
         cr_expect_null(table_lookup(&v, &key), "another port");
         key = key_of(i);
@@ -155,7 +162,12 @@ Test(table, every_wrong_bound_is_refused)
     REFUSED(destinations[499].interface = 1);
     REFUSED(destinations[499].port = 0);
     REFUSED(destinations[499].address.family = 5);
-    REFUSED(destinations[499].rule = N_RULES);
+    REFUSED(destinations[499].path = N_RULES);
+    REFUSED(header.paths.n = UINT32_MAX);
+    REFUSED(header.n_counters = N_RULES - 1);
+    REFUSED(header.n_counters = UINT32_MAX);
+    REFUSED(paths[499].rule = N_RULES);
+    REFUSED(paths[499].first_output = N_RULES);
     REFUSED(interfaces[0].link = 2);
     REFUSED(interfaces[0].slot_size = 0);
     REFUSED(interfaces[0].slot_size = 1660);
@@ -166,7 +178,11 @@ Test(table, every_wrong_bound_is_refused)
     REFUSED(rules[499].interface = 1);
     REFUSED(rules[499].n_destinations = 2);
     REFUSED(rules[499].n_outputs = 2);
-    REFUSED(rules[499].first_output = N_RULES + 1);
+    REFUSED(rules[499].first_path = N_RULES);
+    REFUSED(rules[499].n_paths = 2);
+    REFUSED(rules[499].n_paths = 0);
+    REFUSED(rules[499].first_counter = N_RULES + 1);
+    REFUSED(outputs[7].counter = N_RULES);
     REFUSED(rules[499].first_source = 2);
     REFUSED(rules[499].n_sources = UINT32_MAX);
     REFUSED(outputs[7].egress = 1);

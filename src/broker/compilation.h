@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// compilation: what the steps of compile() share. Private to compile*.c.
+#ifndef MCR_BROKER_COMPILATION_H
+#define MCR_BROKER_COMPILATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/compile.h"
+#include "broker/link.h"
+
+struct compilation {
+    const struct config *config;
+    const struct table_view *before;
+    struct sockets *sockets;
+    bool reject_missing;
+    bool running; // these rules run already: what cannot be opened waits
+    struct link *links;
+    struct table_interface *interfaces;
+    uint32_t n_interfaces;
+    struct table_rule *rules;
+    struct table_path *paths;
+    uint32_t n_paths;
+    struct table_output *outputs;
+    uint32_t n_outputs, n_counters;
+    struct table_egress *egress;
+    uint32_t n_egress;
+    struct addr_prefix *sources;
+    uint32_t n_sources;
+    struct table_destination *destinations;
+    uint32_t n_destinations;
+    struct table_slot *slots;
+    uint32_t n_slots, longest_probe;
+    char *why;
+};
+
+// Writes why and returns false.
+bool compile_refuse(struct compilation *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// Open what the rules need, each from what is open already where it can be (compile_open.c). False after
+// compile_refuse().
+bool compile_open_outputs(struct compilation *c);
+bool compile_open_rings(struct compilation *c);
+bool compile_join_groups(struct compilation *c);
+
+// Indexes the destinations and writes everything into one table (compile_table.c). False after compile_refuse().
+bool compile_table(struct compilation *c, uint64_t generation, struct compiled *out);
+
+#endif

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/compilation.h"
+#include "broker/header.h"
+#include "config/endpoint.h"
+#include "log/log.h"
+
+// --- inputs ----------------------------------------------------------------------------------------------------------
+
+static bool open_ring(struct compilation *c, uint32_t interface, struct filter_key *keys)
+{
+    struct table_interface *t = &c->interfaces[interface];
+    struct ingress_geometry g;
+    const char *step = "";
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < c->n_destinations; i++)
+        if (c->destinations[i].interface == interface)
+            keys[n++] = (struct filter_key){.address = c->destinations[i].address, .port = c->destinations[i].port};
+    if (n == 0)
+        return true;
+    struct ingress_filter filter = {.keys = keys, .n = n, .ethernet = c->links[interface].ethernet};
+    const struct registry_entry *e =
+        sockets_ring(c->sockets, t->ifindex, c->links[interface].mtu, c->config->ring_mib, &filter, &g, &step);
+    if (!e)
+        return compile_refuse(c, "interface \"%s\": %s: %s", t->name, step, strerror(errno));
+    t->ring_id = e->id;
+    t->slot_size = g.slot_size;
+    t->n_slots = g.n_slots;
+    t->block_size = g.block_size;
+    return true;
+}
+
+bool compile_open_rings(struct compilation *c)
+{
+    struct filter_key *keys = calloc(c->n_destinations + 1, sizeof(*keys));
+    bool ok = keys != NULL;
+
+    if (!ok)
+        return compile_refuse(c, "%s", strerror(ENOMEM));
+    for (uint32_t i = 0; ok && i < c->n_interfaces; i++)
+        if (c->links[i].ifindex)
+            ok = open_ring(c, i, keys);
+    free(keys);
+    return ok;
+}
+
+// Exact addresses alone make a source-specific membership (RFC 4607); a prefix can only be filtered by the relay.
+static bool names_senders(const struct config_input *in)
+{
+    for (size_t i = 0; i < in->n_sources; i++)
+        if (in->sources[i].bits < 8 * addr_length(&in->sources[i].addr))
+            return false;
+    return in->n_sources > 0;
+}
+
+static bool join_for_rule(struct compilation *c, const struct config_rule *r, const struct link *l)
+{
+    size_t n = names_senders(&r->input) ? r->input.n_sources : 1;
+    const char *step = "";
+
+    for (size_t i = 0; i < n * r->input.n_addresses; i++) {
+        const struct addr *source = names_senders(&r->input) ? &r->input.sources[i % n].addr : NULL;
+        struct addr group = addr_after(&r->input.address, (uint32_t) (i / n));
+        if (!sockets_join(c->sockets, l->ifindex, &group, source, &step))
+            return compile_refuse(c, "rule \"%s\": %s on interface \"%s\": %s", r->name, step, l->name,
+                                  strerror(errno));
+    }
+    return true;
+}
+
+// The kernel must not answer datagrams to this host that only the ring reads with ICMP errors. Where somebody else has
+// bound the port, it is quiet already; without the right to bind it, the relay works all the same.
+static void keep_quiet(struct compilation *c, const struct config_rule *r, const struct link *l)
+{
+    const char *step = "";
+
+    for (uint32_t i = 0; i < r->input.n_ports; i++)
+        if (!sockets_quiet(c->sockets, l->name, l->ifindex, &r->input.address, (uint16_t) (r->input.port + i), &step) &&
+            errno != EADDRINUSE)
+            log_errno(LOG_LEVEL_WARNING, "input_not_quiet",
+                      "rule=%s interface=%s port=%u reason=\"%s\" effect=\"the kernel answers its senders with ICMP "
+                      "errors\"",
+                      r->name, l->name, r->input.port + i, step);
+}
+
+bool compile_join_groups(struct compilation *c)
+{
+    // First those that take every sender (memberships_want()).
+    for (int with_senders = 0; with_senders <= 1; with_senders++)
+        for (size_t i = 0; i < c->config->n_rules; i++) {
+            const struct config_rule *r = &c->config->rules[i];
+            const struct link *l = &c->links[c->rules[i].interface];
+            if (r->enabled && l->ifindex && r->input.kind == CONFIG_GROUP &&
+                names_senders(&r->input) == (with_senders == 1) && !join_for_rule(c, r, l))
+                return false;
+        }
+    for (size_t i = 0; i < c->config->n_rules; i++) {
+        const struct config_rule *r = &c->config->rules[i];
+        if (r->enabled && r->input.kind == CONFIG_ADDRESS && c->links[c->rules[i].interface].ifindex)
+            keep_quiet(c, r, &c->links[c->rules[i].interface]);
+    }
+    return true;
+}
+
+// --- outputs ---------------------------------------------------------------------------------------------------------
+
+// Whether an output that cannot be opened for this reason may become possible by itself.
+static bool is_passing(int error)
+{
+    return error == ENETUNREACH || error == EHOSTUNREACH || error == EADDRNOTAVAIL || error == ENETDOWN ||
+           error == ENODEV || error == ENXIO;
+}
+
+static bool output_waits(struct compilation *c, const struct config_rule *r, const struct config_output *o,
+                         const char *reason, int error)
+{
+    if (c->reject_missing || (error && !c->running && !is_passing(error)))
+        return compile_refuse(c, "rule \"%s\": output on interface \"%s\": %s%s%s", r->name, o->interface, reason,
+                              error ? ": " : "", error ? strerror(error) : "");
+    log_warn("output_waiting", "rule=%s interface=%s reason=\"%s\"", r->name, o->interface, reason);
+    return true;
+}
+
+static struct table_egress *place_egress(struct compilation *c, struct registry_entry *e, const struct link *l)
+{
+    // An entry that several outputs share has its place from the first of them.
+    if (e->place < c->n_egress && c->egress[e->place].id == e->id)
+        return &c->egress[e->place];
+    e->place = c->n_egress++;
+    c->egress[e->place] = (struct table_egress){
+        .id = e->id,
+        .kind = e->key.kind == REGISTRY_FRAME ? TABLE_EGRESS_FRAME
+                : e->key.kind == REGISTRY_RAW ? TABLE_EGRESS_RAW
+                                              : TABLE_EGRESS_SOCKET,
+        .flags = e->gso ? TABLE_EGRESS_GSO : 0,
+        .mtu = l->mtu,
+    };
+    return &c->egress[e->place];
+}
+
+// What the kernel binds for nobody but root (ip_unprivileged_port_start) must be written by ourselves.
+#define PRIVILEGED_PORTS 1024
+
+static enum registry_kind way_of(const struct config_output *o, const struct link *l)
+{
+    if (o->kind != CONFIG_ADDRESS && (o->mode == CONFIG_MODE_FRAME || (o->mode == CONFIG_MODE_AUTO && l->ethernet)))
+        return REGISTRY_FRAME;
+    // One way for all of a range.
+    uint16_t lowest = o->source_port ? o->source_port : o->port;
+    return o->keep_source || o->keep_source_port || lowest < PRIVILEGED_PORTS ? REGISTRY_RAW : REGISTRY_SOCKET;
+}
+
+static bool open_output(struct compilation *c, const struct config_rule *r, const struct config_output *o,
+                        struct table_output *t)
+{
+    const struct link *l = &c->links[t->interface];
+    const struct addr *source = o->source.family == ADDR_NONE ? link_source(l, &t->to) : &o->source;
+    static const struct addr kept[2] = {{.family = ADDR_IPV4}, {.family = ADDR_IPV6}};
+    enum registry_kind way = way_of(o, l);
+    struct registry_entry *e = NULL;
+    const char *step = "";
+
+    if (!l->ifindex)
+        return output_waits(c, r, o, "the interface does not exist", 0);
+    if (o->keep_source)
+        source = &kept[t->to.family == ADDR_IPV6];
+    if (source->family == ADDR_NONE)
+        return output_waits(c, r, o, "the interface has no address to send from: give it one, or set source", 0);
+    if ((way == REGISTRY_FRAME || o->vlan != 0) && !l->ethernet)
+        return compile_refuse(
+            c, "rule \"%s\": interface \"%s\" has no Ethernet headers: use mode \"socket\" or \"auto\", and no vlan",
+            r->name, o->interface);
+
+    uint16_t source_port = o->source_port ? o->source_port : t->port;
+    struct egress_flow flow = {
+        .ifindex = l->ifindex, .source = *source, .destination = t->to, .source_port = source_port, .port = t->port};
+    memcpy(flow.interface, l->name, sizeof(flow.interface));
+    if (way == REGISTRY_FRAME)
+        e = sockets_frame(c->sockets, l->ifindex, &step);
+    else if (way == REGISTRY_RAW)
+        e = sockets_raw(c->sockets, &flow, &step);
+    else
+        e = sockets_flow(c->sockets, &flow, &step);
+    if (!e)
+        return output_waits(c, r, o, step, errno);
+    t->egress = (uint32_t) (place_egress(c, e, l) - c->egress);
+    if (way != REGISTRY_SOCKET)
+        header_write(t, way == REGISTRY_FRAME ? l->mac : NULL, source, source_port);
+    return true;
+}
+
+static bool open_path(struct compilation *c, const struct config_rule *r, struct table_rule *t,
+                      const struct table_path *p)
+{
+    for (uint32_t j = 0; j < t->n_outputs; j++) {
+        struct table_output *o = &c->outputs[p->first_output + j];
+        if (!open_output(c, r, &r->outputs[j], o))
+            return false;
+        if (o->egress == TABLE_NONE)
+            t->flags |= TABLE_RULE_WAITING;
+    }
+    return true;
+}
+
+bool compile_open_outputs(struct compilation *c)
+{
+    for (size_t i = 0; i < c->config->n_rules; i++) {
+        const struct config_rule *r = &c->config->rules[i];
+        struct table_rule *t = &c->rules[i];
+        if (!r->enabled)
+            continue;
+        if (!c->links[t->interface].ifindex)
+            t->flags |= TABLE_RULE_WAITING;
+        for (uint32_t p = t->first_path; p < t->first_path + t->n_paths; p++)
+            if (!open_path(c, r, t, &c->paths[p]))
+                return false;
+    }
+    return true;
+}

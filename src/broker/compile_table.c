@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/compilation.h"
+
+static void index_destinations(struct compilation *c)
+{
+    for (uint32_t i = 0; i < c->n_slots; i++)
+        c->slots[i].destination = TABLE_NONE;
+    for (uint32_t i = 0; i < c->n_destinations; i++) {
+        const struct table_destination *d = &c->destinations[i];
+        struct table_key key = {.destination = d->address, .port = d->port, .vlan = d->vlan, .interface = d->interface};
+        uint32_t hash = table_hash(&key), probe = 0;
+        while (c->slots[(hash + probe) & (c->n_slots - 1)].destination != TABLE_NONE)
+            probe++;
+        c->slots[(hash + probe) & (c->n_slots - 1)] = (struct table_slot){.hash = hash, .destination = i};
+        if (probe + 1 > c->longest_probe)
+            c->longest_probe = probe + 1;
+    }
+}
+
+// --- layout ----------------------------------------------------------------------------------------------------------
+
+static struct table_array reserve(size_t *size, uint32_t n, size_t each)
+{
+    struct table_array a = {.offset = (uint32_t) *size, .n = n};
+
+    *size += (n * each + 7) & ~(size_t) 7;
+    return a;
+}
+
+static void fill(uint8_t *base, const struct table_array *a, const void *from, size_t each)
+{
+    if (a->n > 0)
+        memcpy(base + a->offset, from, a->n * each);
+}
+
+bool compile_table(struct compilation *c, uint64_t generation, struct compiled *out)
+{
+    index_destinations(c);
+
+    struct table_header h = {
+        .magic = TABLE_MAGIC,
+        .version = TABLE_VERSION,
+        .generation = generation,
+        .longest_probe = c->longest_probe,
+        .n_counters = c->n_counters,
+        .flags = c->config->reload_on_change ? TABLE_RELOAD_ON_CHANGE : 0,
+    };
+    size_t size = sizeof(h);
+
+    memcpy(h.sha256, c->config->file.sha256, sizeof(h.sha256));
+    snprintf(h.instance, sizeof(h.instance), "%s", c->config->instance);
+    h.interfaces = reserve(&size, c->n_interfaces, sizeof(*c->interfaces));
+    h.rules = reserve(&size, (uint32_t) c->config->n_rules, sizeof(*c->rules));
+    h.paths = reserve(&size, c->n_paths, sizeof(*c->paths));
+    h.outputs = reserve(&size, c->n_outputs, sizeof(*c->outputs));
+    h.egress = reserve(&size, c->n_egress, sizeof(*c->egress));
+    h.sources = reserve(&size, c->n_sources, sizeof(*c->sources));
+    h.holds = reserve(&size, (uint32_t) sockets_holds(c->sockets, NULL, 0), sizeof(uint64_t));
+    h.destinations = reserve(&size, c->n_destinations, sizeof(*c->destinations));
+    h.slots = reserve(&size, c->n_slots, sizeof(*c->slots));
+    h.size = (uint32_t) size;
+    if (size > TABLE_BYTES_MAX)
+        return compile_refuse(c, "the table would need %zu bytes, allowed are %u", size, TABLE_BYTES_MAX);
+
+    uint8_t *base = calloc(1, size);
+    if (!base)
+        return compile_refuse(c, "%s", strerror(ENOMEM));
+    memcpy(base, &h, sizeof(h));
+    fill(base, &h.interfaces, c->interfaces, sizeof(*c->interfaces));
+    fill(base, &h.rules, c->rules, sizeof(*c->rules));
+    fill(base, &h.paths, c->paths, sizeof(*c->paths));
+    fill(base, &h.outputs, c->outputs, sizeof(*c->outputs));
+    fill(base, &h.egress, c->egress, sizeof(*c->egress));
+    fill(base, &h.sources, c->sources, sizeof(*c->sources));
+    fill(base, &h.destinations, c->destinations, sizeof(*c->destinations));
+    fill(base, &h.slots, c->slots, sizeof(*c->slots));
+    sockets_holds(c->sockets, (uint64_t *) (void *) (base + h.holds.offset), h.holds.n);
+    out->bytes = base;
+    out->size = size;
+    return true;
+}
+
+// A copy of the table without what is carried over. NULL without memory.
+static void *without_carried(const struct compiled *t)
+{
+    uint8_t *copy = malloc(t->size);
+
+    if (!copy)
+        return NULL;
+    memcpy(copy, t->bytes, t->size);
+    const struct table_header *h = (const void *) copy;
+    struct table_rule *rules = (void *) (copy + h->rules.offset);
+    struct table_output *outputs = (void *) (copy + h->outputs.offset);
+    for (uint32_t i = 0; i < h->rules.n; i++)
+        rules[i].carried_from = TABLE_NONE;
+    for (uint32_t i = 0; i < h->outputs.n; i++)
+        outputs[i].carried_from = TABLE_NONE;
+    return copy;
+}
+
+bool compiled_equal(const struct compiled *a, const struct compiled *b)
+{
+    void *x = NULL, *y = NULL;
+    bool equal = false;
+
+    if (a->size == b->size && (x = without_carried(a)) && (y = without_carried(b)))
+        equal = memcmp(x, y, a->size) == 0;
+    free(x);
+    free(y);
+    return equal;
+}
