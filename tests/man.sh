@@ -90,8 +90,8 @@ options() {
 
 # --- keys ---
 
-# The rows of the schema, one a line: PLACE KEY "works" or "later", then least, most and default where they are
-# written as such, else -. PLACE is as messages call it, with _ for a space.
+# The rows of the schema, one a line: PLACE KEY, then least, most and default where they are written as such,
+# else -. PLACE is as messages call it, with _ for a space.
 schema_rows() {
   sed -n 's/^ *\[SCHEMA_\([A-Z]*\)\] = {"\([^"]*\)", *sizeof.*/place \1 \2/p' "$schema" >"$work/places"
   sed -n '/^ *{SCHEMA_[A-Z]*, "/,/},$/p' "$schema" | tr -d '\n' | sed 's/},/&\
@@ -106,7 +106,7 @@ schema_rows() {
       }
       if (match($0, /\.fallback = "[^"]*"/))
         fallback = substr($0, RSTART + 13, RLENGTH - 14)
-      print places[$2], $3, ($0 ~ / WORKS[, }]/ ? "works" : "later"), least, most, fallback
+      print places[$2], $3, least, most, fallback
     }' "$work/places" "$work/rows"
 }
 
@@ -118,7 +118,7 @@ rows_read() {
     echo "$rows rows in the schema, read: $read"
     return 1
   fi
-  ! awk 'NF < 6 { print; found = 1 } END { exit !found }' "$work/schema"
+  ! awk 'NF < 5 { print; found = 1 } END { exit !found }' "$work/schema"
 }
 
 # "PLACE KEY" of the items in the sections "Keys of PLACE".
@@ -129,30 +129,16 @@ page_keys() {
     place != "" && /^\.It Ic / { print place, $3 }' "$conf5" | sort
 }
 
-# The same of the section at the end: ".It Ic KEY No in PLACE".
-page_later() {
-  awk '
-    /^\.S[hs] / { here = /^\.Sh KEYS NOT SUPPORTED YET/ }
-    here && /^\.It Ic [a-z0-9_]+ No in / {
-      key = $3; sub(/^\.It Ic [a-z0-9_]+ No in /, ""); gsub(/ /, "_"); print $0, key
-    }' "$conf5" | sort
-}
-
 keys() {
-  awk -v state="$1" '$3 == state { print $1, $2 }' "$work/schema" | sort >"$work/schema.$1"
-  "$2" >"$work/page.$1"
-  # A schema of which all works leaves nothing for the list.
-  if [ "$1" = later ] && [ ! -s "$work/schema.later" ]; then
-    [ ! -s "$work/page.later" ]
-    return
-  fi
-  same "$work/schema.$1" "$work/page.$1"
+  cut -d ' ' -f 1,2 "$work/schema" | sort >"$work/schema.keys"
+  page_keys >"$work/page.keys"
+  same "$work/schema.keys" "$work/page.keys"
 }
 
 # The text of an item up to its meaning: "Number, 1 to 1024. Default: 16." must have the row's figures.
 figures() {
   awk '
-    FNR == NR { if ($3 == "works") { n++; key[n] = $1 " " $2; least[n] = $4; most[n] = $5; fallback[n] = $6 } next }
+    FNR == NR { n++; key[n] = $1 " " $2; least[n] = $3; most[n] = $4; fallback[n] = $5; next }
     /^\.S[hs] / { place = ""; item = "" }
     /^\.Ss Keys of / { sub(/^\.Ss Keys of /, ""); gsub(/ /, "_"); place = $0; next }
     place != "" && /^\.It Ic / { item = place " " $3; next }
@@ -213,8 +199,7 @@ done
 
 schema_rows >"$work/schema"
 ok "the rows of the schema are read" rows_read
-ok "mcr.conf.5: the keys of the schema, and no other" keys works page_keys
-ok "mcr.conf.5: the keys that are not supported yet, and no other" keys later page_later
+ok "mcr.conf.5: the keys of the schema, and no other" keys
 ok "mcr.conf.5: the bounds and defaults of the schema" figures
 ok "mcr.conf.5: the example is valid" example
 

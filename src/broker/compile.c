@@ -210,7 +210,8 @@ static void place_paths(struct compilation *c, uint32_t rule)
 
 static uint32_t flags_of(const struct config_rule *r)
 {
-    uint32_t flags = (r->enabled ? TABLE_RULE_ENABLED : 0u) | TABLE_RULE_TTL_ALL;
+    uint32_t flags = (r->enabled ? TABLE_RULE_ENABLED : 0u) | (r->shadow ? TABLE_RULE_SHADOW : 0u) |
+                     (r->limit.per_source ? TABLE_RULE_PER_SOURCE : 0u) | TABLE_RULE_TTL_ALL;
 
     for (size_t i = 0; i < r->n_outputs; i++) {
         const struct config_output *o = &r->outputs[i];
@@ -248,6 +249,8 @@ static void place_rule(struct compilation *c, uint32_t i)
         .packets_per_second = r->limit.packets_per_second,
         .bits_per_second = r->limit.bits_per_second,
         .burst_ms = r->limit.burst_ms,
+        .silence_ms = r->silence_ms,
+        .min_packets_per_second = r->min_packets_per_second,
         .carried_from = TABLE_NONE,
     };
     snprintf(t->name, sizeof(t->name), "%s", r->name);

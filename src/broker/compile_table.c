@@ -50,6 +50,8 @@ bool compile_table(struct compilation *c, uint64_t generation, struct compiled *
         .generation = generation,
         .longest_probe = c->longest_probe,
         .n_counters = c->n_counters,
+        .coalesce_usecs = c->config->coalesce_usecs,
+        .busy_poll_usecs = c->config->busy_poll_usecs,
         .flags = c->config->reload_on_change ? TABLE_RELOAD_ON_CHANGE : 0,
     };
     size_t size = sizeof(h);

@@ -154,7 +154,7 @@ static void print_rule(const struct config_rule *rule)
 
     for (size_t i = 0; i < schema_n_keys; i++) {
         const struct schema_key *key = &schema_keys[i];
-        if (key->where != SCHEMA_RULE || !key->supported || key->kind == SCHEMA_NAME || key->kind == SCHEMA_NOTE)
+        if (key->where != SCHEMA_RULE || key->kind == SCHEMA_NAME || key->kind == SCHEMA_NOTE)
             continue;
         if (key->fallback) {
             struct value fallback = value_fallback(key);

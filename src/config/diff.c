@@ -30,16 +30,28 @@ static const struct {
     const char *name;
     enum weight weight;
 } weights[] = {
-    {SCHEMA_TOP, "instance", NEVER},         {SCHEMA_TOP, "user", RESTART},
-    {SCHEMA_TOP, "group", RESTART},          {SCHEMA_TOP, "stats_file", RESTART},
-    {SCHEMA_TOP, "reload_on_change", NEVER}, {SCHEMA_TOP, "missing_interface", NEVER},
-    {SCHEMA_TOP, "coalesce_usecs", NEVER},   {SCHEMA_TOP, "interfaces", NEVER},
-    {SCHEMA_INTERFACE, "role", NEVER},       {SCHEMA_RULE, "note", NEVER},
-    {SCHEMA_RULE, "enabled", LESS},          {SCHEMA_RULE, "two_way", NEVER},
-    {SCHEMA_RULE, "max_payload", LESS},      {SCHEMA_RULE, "silence_ms", NEVER},
-    {SCHEMA_RULE, "outputs", DISAPPEARS},    {SCHEMA_RULE, "limit", APPEARS},
-    {SCHEMA_INPUT, "sources", NARROWER},     {SCHEMA_LIMIT, "packets_per_second", LESS},
-    {SCHEMA_LIMIT, "bits_per_second", LESS}, {SCHEMA_LIMIT, "burst_ms", LESS},
+    {SCHEMA_TOP, "instance", NEVER},
+    {SCHEMA_TOP, "user", RESTART},
+    {SCHEMA_TOP, "group", RESTART},
+    {SCHEMA_TOP, "stats_file", RESTART},
+    {SCHEMA_TOP, "reload_on_change", NEVER},
+    {SCHEMA_TOP, "missing_interface", NEVER},
+    {SCHEMA_TOP, "coalesce_usecs", NEVER},
+    {SCHEMA_TOP, "busy_poll", NEVER},
+    {SCHEMA_TOP, "interfaces", NEVER},
+    {SCHEMA_INTERFACE, "role", NEVER},
+    {SCHEMA_RULE, "note", NEVER},
+    {SCHEMA_RULE, "min_packets_per_second", NEVER},
+    {SCHEMA_RULE, "enabled", LESS},
+    {SCHEMA_RULE, "two_way", NEVER},
+    {SCHEMA_RULE, "max_payload", LESS},
+    {SCHEMA_RULE, "silence_ms", NEVER},
+    {SCHEMA_RULE, "outputs", DISAPPEARS},
+    {SCHEMA_RULE, "limit", APPEARS},
+    {SCHEMA_INPUT, "sources", NARROWER},
+    {SCHEMA_LIMIT, "packets_per_second", LESS},
+    {SCHEMA_LIMIT, "bits_per_second", LESS},
+    {SCHEMA_LIMIT, "burst_ms", LESS},
     {SCHEMA_LIMIT, "per_source", LESS},
 };
 
@@ -324,7 +336,7 @@ static void compare_section(struct fields *f, enum schema_place where, const voi
 
     for (size_t i = 0; i < schema_n_keys; i++) {
         const struct schema_key *key = &schema_keys[i];
-        if (key->where != where || !key->supported || key->size == 0 || key->inside == SCHEMA_RULE)
+        if (key->where != where || key->size == 0 || key->inside == SCHEMA_RULE)
             continue;
         snprintf(path, sizeof(path), "%.32s%.30s", prefix, key->name);
         if (key->kind == SCHEMA_SECTION)

@@ -31,6 +31,7 @@ enum config_role { CONFIG_ROLE_IN, CONFIG_ROLE_OUT };
 enum config_mode { CONFIG_MODE_AUTO, CONFIG_MODE_FRAME, CONFIG_MODE_SOCKET };
 
 #define CONFIG_DSCP_PRESERVE (-1)
+#define CONFIG_ALWAYS        UINT32_MAX
 
 struct config_input {
     char interface[IFNAMSIZ];
@@ -66,6 +67,7 @@ struct config_limit {
     uint64_t packets_per_second; // 0: no limit
     uint64_t bits_per_second;    // 0: no limit; of UDP payload
     uint32_t burst_ms;
+    bool per_source; // each sender has it for itself
     int line;
 };
 
@@ -74,7 +76,10 @@ struct config_rule {
     char note[CONFIG_NOTE_MAX];
     bool enabled;
     bool two_way;
-    uint32_t max_payload; // bytes
+    bool shadow;                     // matched and counted, never sent
+    uint32_t silence_ms;             // 0: no alarm
+    uint64_t min_packets_per_second; // 0: no alarm
+    uint32_t max_payload;            // bytes
     struct config_input input;
     struct config_output *outputs;
     size_t n_outputs;
@@ -107,6 +112,8 @@ struct config {
     bool reload_on_change;
     bool reject_missing; // missing_interface = "reject"
     uint32_t ring_mib;
+    uint32_t coalesce_usecs;
+    uint32_t busy_poll_usecs; // 0: not; CONFIG_ALWAYS
     struct config_interface *interfaces;
     size_t n_interfaces;
     struct config_rule *rules;

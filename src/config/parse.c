@@ -304,9 +304,7 @@ static void read_key(struct parser *p, const struct schema_key *key, const confi
 {
     struct value value = value_of(s);
 
-    if (!key->supported)
-        config_error(p->problems, line_of(s), p->rule, "\"%s\" is not supported yet", key->name);
-    else if (key->kind == SCHEMA_PREFIXES)
+    if (key->kind == SCHEMA_PREFIXES)
         read_prefixes(p, key, s, target);
     else if (key->kind == SCHEMA_SECTIONS)
         read_sections(p, key, s, target);
@@ -344,12 +342,7 @@ static void require_choice(struct parser *p, enum schema_place where, const conf
         bool there = member(group, key->name) != NULL;
         char *text = there ? found : known;
         size_t used = strlen(text);
-        if (there || key->supported)
-            snprintf(text + used, sizeof(known) - used, "%s\"%s\"",
-                     used == 0 ? ""
-                     : there   ? " and "
-                               : " or ",
-                     key->name);
+        snprintf(text + used, sizeof(known) - used, "%s\"%s\"", used == 0 ? "" : there ? " and " : " or ", key->name);
         given += there;
     }
     if (given == 0 && known[0])
@@ -363,7 +356,7 @@ static void fill_defaults(enum schema_place where, void *target)
 {
     for (size_t i = 0; i < schema_n_keys; i++) {
         const struct schema_key *key = &schema_keys[i];
-        if (key->where != where || !key->supported || !key->fallback)
+        if (key->where != where || !key->fallback)
             continue;
         struct value value = value_fallback(key);
         value_store(key, &value, target);

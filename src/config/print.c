@@ -116,6 +116,10 @@ static json_t *value_tree(const struct schema_key *key, const void *target)
     case SCHEMA_NUMBER:
     case SCHEMA_RATE:
         return number_tree(key, field);
+    case SCHEMA_OR_BOOL:
+        if (*(const uint32_t *) any == 0 || *(const uint32_t *) any == CONFIG_ALWAYS)
+            return json_boolean(*(const uint32_t *) any != 0);
+        return number_tree(key, field);
     case SCHEMA_BOOL:
         return json_boolean(*(const bool *) any);
     case SCHEMA_CHOICE:
@@ -158,7 +162,7 @@ static json_t *section_tree(enum schema_place where, const void *target)
 
     for (size_t i = 0; i < schema_n_keys; i++) {
         const struct schema_key *key = &schema_keys[i];
-        json_t *value = key->where == where && key->supported ? value_tree(key, target) : NULL;
+        json_t *value = key->where == where ? value_tree(key, target) : NULL;
         if (value)
             json_object_set_new(object, key->name, value);
     }

@@ -22,6 +22,7 @@ enum schema_place {
 enum schema_kind {
     SCHEMA_NUMBER,    // an unsigned integer of the field's size; 0 when it was not given
     SCHEMA_OR_WORD,   // the same, or one word in its place (aside: bool)
+    SCHEMA_OR_BOOL,   // the same, or false for 0, true for UINT32_MAX
     SCHEMA_BOOL,      // bool
     SCHEMA_CHOICE,    // one of words, kept as its index in an enum or a bool
     SCHEMA_NAME,      // A-Z a-z 0-9 _ . -, at least one character
@@ -56,7 +57,6 @@ struct schema_key {
     const char *words;    // "a|b": taken too, or alone (SCHEMA_CHOICE)
     const char *fallback; // the default as the file would say it; NULL: none, or told in help
     enum schema_need need;
-    bool supported;           // false: known, but refused until it works
     enum schema_place inside; // of a section: what it holds
     size_t offset, size;      // the field in the place's struct; size 0: not kept
     size_t aside;             // its companion, see schema_kind
@@ -78,7 +78,7 @@ extern const struct schema_place_info schema_places[SCHEMA_PLACES];
 // The key of this name in this place, or NULL.
 const struct schema_key *schema_find(enum schema_place where, const char *name);
 
-// The supported key of this place that name is most likely a misspelling of, or NULL when none is near.
+// The key of this place that name is most likely a misspelling of, or NULL when none is near.
 const struct schema_key *schema_nearest(enum schema_place where, const char *name);
 
 #define SCHEMA_ALLOWED_MAX 160

@@ -34,7 +34,7 @@ struct value value_fallback(const struct schema_key *key)
 {
     const char *text = key->fallback;
 
-    if (key->kind == SCHEMA_BOOL)
+    if (key->kind == SCHEMA_BOOL || (key->kind == SCHEMA_OR_BOOL && (text[0] == 't' || text[0] == 'f')))
         return (struct value){.type = VALUE_BOOL, .number = strcmp(text, "true") == 0};
     if (text[strspn(text, "0123456789")] == '\0')
         return (struct value){.type = VALUE_INTEGER, .number = atoll(text)};
@@ -100,6 +100,14 @@ static enum value_verdict store_bool(const struct value *value, bool *field)
     if (value->type != VALUE_BOOL)
         return VALUE_NOT_ALLOWED;
     *field = value->number != 0;
+    return VALUE_OK;
+}
+
+static enum value_verdict store_or_bool(const struct schema_key *key, const struct value *value, uint32_t *field)
+{
+    if (value->type != VALUE_BOOL)
+        return store_range(key, value, field);
+    *field = value->number ? CONFIG_ALWAYS : 0;
     return VALUE_OK;
 }
 
@@ -349,6 +357,8 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
     switch (key->kind) {
     case SCHEMA_NUMBER:
         return store_range(key, value, field);
+    case SCHEMA_OR_BOOL:
+        return store_or_bool(key, value, field);
     case SCHEMA_BOOL:
         return store_bool(value, field);
     case SCHEMA_CHOICE:

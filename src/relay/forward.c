@@ -5,16 +5,23 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 // --- life ------------------------------------------------------------------------------------------------------------
 
-static void init_flow(struct forward *f, uint32_t rule)
+static bool init_flow(struct forward *f, uint32_t rule)
 {
     const struct table_rule *r = &f->table->rules[rule];
+    struct flow *flow = &f->flows[rule];
+    uint64_t key;
 
-    // The largest datagram passes a full bucket whatever the rate.
-    bucket_init(&f->flows[rule].packets, r->packets_per_second, r->burst_ms, 1, f->now_ns);
-    bucket_init(&f->flows[rule].bits, r->bits_per_second, r->burst_ms, 65535 * 8, f->now_ns);
+    limiter_init(&flow->limiter, r, f->now_ns);
+    health_init(&flow->health, f->now_ns);
+    if (!(r->flags & TABLE_RULE_PER_SOURCE))
+        return true;
+    memcpy(&key, (const void *) getauxval(AT_RANDOM), sizeof(key)); // random bytes of the kernel, for each process
+    flow->senders = senders_new(r, key, f->now_ns);
+    return flow->senders != NULL;
 }
 
 struct forward *forward_new(const struct table_view *table, const struct stats_segment *stats, uint64_t now_ns)
@@ -38,7 +45,10 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
         return NULL;
     }
     for (uint32_t i = 0; i < table->n_rules; i++)
-        init_flow(f, i);
+        if (!init_flow(f, i)) {
+            forward_free(f);
+            return NULL;
+        }
     return f;
 }
 
@@ -51,8 +61,10 @@ void forward_carry(struct forward *f, const struct forward *before)
             continue;
         const struct flow *old = &before->flows[f->table->rules[i].carried_from];
         f->flows[i].counters = old->counters;
-        bucket_carry(&f->flows[i].packets, &old->packets);
-        bucket_carry(&f->flows[i].bits, &old->bits);
+        f->flows[i].health = old->health;
+        limiter_carry(&f->flows[i].limiter, &old->limiter);
+        if (f->flows[i].senders && old->senders)
+            senders_carry(f->flows[i].senders, old->senders);
     }
     for (uint32_t i = 0; i < f->table->n_outputs; i++)
         if (f->table->outputs[i].carried_from < before->table->n_counters)
@@ -63,6 +75,8 @@ void forward_free(struct forward *f)
 {
     if (!f)
         return;
+    for (uint32_t i = 0; f->flows && i < f->table->n_rules; i++)
+        senders_free(f->flows[i].senders);
     free(f->flows);
     free(f->outputs);
     free(f->egress);
@@ -158,18 +172,6 @@ static void batch_run(struct forward *f, const struct table_path *path, const st
 
 // --- limit -----------------------------------------------------------------------------------------------------------
 
-// How many of n datagrams of `size` bytes the rule's limit lets through now.
-static uint64_t admit(struct forward *f, struct flow *flow, uint64_t n, size_t size)
-{
-    bucket_fill(&flow->packets, f->now_ns);
-    bucket_fill(&flow->bits, f->now_ns);
-    n = bucket_affords(&flow->packets, n, 1);
-    n = bucket_affords(&flow->bits, n, size * 8);
-    bucket_take(&flow->packets, n);
-    bucket_take(&flow->bits, n * size * 8);
-    return n;
-}
-
 // A run of n datagrams of one size: size, limit, batch.
 static void pass_run(struct forward *f, const struct table_path *path, const struct packet *p, const uint8_t *at,
                      uint64_t n, size_t size)
@@ -180,9 +182,12 @@ static void pass_run(struct forward *f, const struct table_path *path, const str
         flow->counters.drops.size += n;
         return;
     }
-    uint64_t passed = admit(f, flow, n, size);
+    struct limiter *limiter = flow->senders ? senders_find(flow->senders, &p->source, f->now_ns) : &flow->limiter;
+    uint64_t passed = limiter_admit(limiter, n, size, f->now_ns);
     flow->counters.drops.rate += n - passed;
-    if (passed > 0)
+    if (f->table->rules[path->rule].flags & TABLE_RULE_SHADOW)
+        flow->counters.drops.shadow += passed;
+    else if (passed > 0)
         batch_run(f, path, p, at, passed * size, size);
 }
 
@@ -254,6 +259,9 @@ static void publish_rule(struct forward *f, uint32_t rule)
 
     stats_write_begin(&to->sequence);
     to->counters = f->flows[rule].counters;
+    to->alarms = f->flows[rule].health.alarms;
+    if (to->state == STATS_RULE_ACTIVE || to->state == STATS_RULE_SILENT)
+        to->state = to->alarms & 1u << STATS_ALARM_SILENCE ? STATS_RULE_SILENT : STATS_RULE_ACTIVE;
     stats_write_end(&to->sequence);
     for (uint32_t i = r->first_counter; i < r->first_counter + r->n_outputs; i++) {
         stats_write_begin(&f->stats.outputs[i].sequence);
@@ -275,4 +283,25 @@ void forward_publish_all(struct forward *f)
 {
     for (uint32_t i = 0; i < f->table->n_rules; i++)
         publish_rule(f, i);
+}
+
+bool forward_look(struct forward *f, uint64_t now_ns,
+                  void (*tell)(const struct table_rule *rule, const struct health *health, uint32_t changed))
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+        const struct table_rule *r = &f->table->rules[i];
+        struct flow *flow = &f->flows[i];
+        if (!(r->flags & TABLE_RULE_ENABLED) ||
+            (r->silence_ms == 0 && r->min_packets_per_second == 0 && !flow->health.alarms))
+            continue;
+        uint32_t changed = health_look(&flow->health, r, flow->counters.packets - flow->counters.drops.source, now_ns);
+        if (changed) {
+            tell(r, &flow->health, changed);
+            publish_rule(f, i);
+            any = true;
+        }
+    }
+    return any;
 }

@@ -7,8 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "relay/bucket.h"
 #include "relay/egress.h"
+#include "relay/health.h"
+#include "relay/limiter.h"
 #include "relay/packet.h"
 #include "stats/segment.h"
 #include "table/view.h"
@@ -18,7 +19,9 @@
 // What belongs to one rule beside the table.
 struct flow {
     struct stats_rule_counters counters;
-    struct bucket packets, bits;
+    struct limiter limiter;
+    struct senders *senders; // in its place, where each has the limit for itself; else NULL
+    struct health health;
     bool touched; // its counters differ from the published ones
 };
 
@@ -56,6 +59,10 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
 
 // Sends everything that is pending.
 void forward_flush(struct forward *f);
+
+// Looks after the rules' health; tells each alarm that has changed, once. Whether there was one.
+bool forward_look(struct forward *f, uint64_t now_ns,
+                  void (*tell)(const struct table_rule *rule, const struct health *health, uint32_t changed));
 
 // Writes the counters that have changed into the statistics segment.
 void forward_publish(struct forward *f);

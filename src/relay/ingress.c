@@ -228,6 +228,11 @@ static void give_back(struct tpacket2_hdr *slot)
     __atomic_store_n(&slot->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
 }
 
+bool ingress_ready(const struct ingress *in)
+{
+    return filled_slot(in) != NULL;
+}
+
 uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill)
 {
     uint32_t first = in->head, n = 0;

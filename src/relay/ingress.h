@@ -42,6 +42,9 @@ void ingress_close(struct ingress *in);
 // Takes at most INGRESS_BUDGET frames through f, flushes, and gives the slots back to the kernel. Returns how many.
 uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill);
 
+// Whether a frame waits; looks into memory only.
+bool ingress_ready(const struct ingress *in);
+
 // Takes everything that is there now through f: a ring that is about to go.
 void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *spill);
 

@@ -83,14 +83,16 @@ void publish_status(struct relay *r)
 {
     static const char *const files[] = {"file is current", "a changed file is PENDING", "the file on disk is INVALID"};
     const struct table_view *t = relay_table(r);
-    uint32_t waiting = 0;
+    uint32_t waiting = 0, silent = 0;
 
     if (!t)
         return;
-    for (uint32_t i = 0; i < t->n_rules; i++)
+    for (uint32_t i = 0; i < t->n_rules; i++) {
         waiting += (t->rules[i].flags & TABLE_RULE_WAITING) != 0;
-    notify_send(&r->notify, "STATUS=generation %llu, %u rules, %u waiting; %s%s%s",
-                (unsigned long long) t->header->generation, t->n_rules, waiting, files[r->config_state],
+        silent += r->swap.now->forward->flows[i].health.alarms != 0;
+    }
+    notify_send(&r->notify, "STATUS=generation %llu, %u rules, %u waiting, %u silent or slow; %s%s%s",
+                (unsigned long long) t->header->generation, t->n_rules, waiting, silent, files[r->config_state],
                 r->refusal[0] ? "; last reload REFUSED" : "", r->broker_alive ? "" : "; the broker is GONE");
 }
 

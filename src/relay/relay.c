@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -42,6 +43,13 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *w, int events)
     (void) loop;
     (void) events;
     notify_send(&r->notify, "WATCHDOG=1");
+}
+
+static void on_alarm(struct ev_loop *loop, ev_timer *w, int events)
+{
+    (void) loop;
+    (void) events;
+    alarm_look(w->data);
 }
 
 static void on_broker(struct ev_loop *loop, ev_io *io, int events)
@@ -102,6 +110,70 @@ static void on_probe_timer(struct ev_loop *loop, ev_timer *w, int events)
     (void) loop;
     (void) events;
     request_send(w->data, REQUEST_PROBE);
+}
+
+// --- pace ------------------------------------------------------------------------------------------------------------
+
+// Before the loop sleeps: under load it first lets datagrams gather, so that they leave in larger batches. libev does
+// the waiting, which ends early for nobody; signals and the broker wait no longer than this either.
+static void on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
+{
+    struct relay *r = w->data;
+    const struct table_view *t = relay_table(r);
+    uint64_t wait = 0;
+
+    (void) events;
+    if (t && t->header->busy_poll_usecs == 0)
+        wait = pace_turn(&r->pace, r->turn_frames, t->header->coalesce_usecs * UINT64_C(1000),
+                         relay_clock(CLOCK_MONOTONIC));
+    ev_set_io_collect_interval(loop, r->full ? 0. : (double) wait / 1e9);
+    r->turn_frames = 0;
+    r->full = false;
+}
+
+// How often the loop's own events are looked for while the rings are watched without sleep.
+#define SPIN_NS UINT64_C(50000)
+
+static bool pass_ready(struct relay *r)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < sizeof(r->watchers) / sizeof(r->watchers[0]); i++)
+        if (r->watchers[i].in && ingress_ready(r->watchers[i].in))
+            any |= relay_pass(r, r->watchers[i].in) > 0;
+    return any;
+}
+
+// Watches the rings without sleep until it is time to look after everything else.
+static void spin(struct relay *r)
+{
+    uint64_t until = relay_clock(CLOCK_MONOTONIC) + SPIN_NS;
+
+    do {
+        for (unsigned i = 0; i < 64; i++)
+            if (pass_ready(r))
+                break;
+    } while (relay_clock(CLOCK_MONOTONIC) < until);
+}
+
+static bool is_busy(const struct relay *r)
+{
+    uint32_t usecs = r->swap.now ? r->swap.now->view.header->busy_poll_usecs : 0;
+
+    return usecs == TABLE_BUSY_POLL_ALWAYS ||
+           (usecs > 0 && relay_clock(CLOCK_MONOTONIC) - r->last_frame_ns < usecs * UINT64_C(1000));
+}
+
+static void run(struct relay *r)
+{
+    while (!r->ending) {
+        if (is_busy(r)) {
+            spin(r);
+            ev_run(r->loop, EVRUN_NOWAIT);
+        } else {
+            ev_run(r->loop, EVRUN_ONCE);
+        }
+    }
 }
 
 // --- signals ---------------------------------------------------------------------------------------------------------
@@ -193,6 +265,8 @@ static void watch_time(struct relay *r, ev_timer *t, void (*callback)(struct ev_
 // Everything that needs a right to open is open behind this.
 static bool prepare(struct relay *r)
 {
+    // The wait of on_prepare() is shorter than the 50 us by which the kernel may put a wake-up off.
+    prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
     tzset(); // reads files, which gmtime_r() would otherwise do later
     r->started_ns = relay_clock(CLOCK_REALTIME);
     r->pid = getpid();
@@ -212,9 +286,13 @@ static bool prepare(struct relay *r)
     ev_set_priority(&r->links_io, EV_MAXPRI);
     watch_fd(r, &r->links_io, on_links, r->links);
     watch_fd(r, &r->inotify_io, on_inotify, r->options->inotify);
+    ev_prepare_init(&r->pace_prepare, on_prepare);
+    r->pace_prepare.data = r;
+    ev_prepare_start(r->loop, &r->pace_prepare);
     watch_time(r, &r->tick, on_tick, TICK_SECONDS);
     watch_time(r, &r->links_timer, on_links_timer, 0.);
     watch_time(r, &r->probe_timer, on_probe_timer, 0.);
+    watch_time(r, &r->alarm, on_alarm, 0.);
     watch_time(r, &r->watchdog, on_watchdog, (double) r->notify.watchdog_ns / 1e9);
     return true;
 }
@@ -256,7 +334,7 @@ int relay_run(const struct relay_options *options, int broker)
             r->capabilities = sandbox_capabilities();
             if (sandbox_filter(SANDBOX_RELAY, options->sandbox)) {
                 request_send(r, REQUEST_LOAD);
-                ev_run(r->loop, 0);
+                run(r);
             }
         }
         finish(r);

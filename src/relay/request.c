@@ -190,6 +190,7 @@ static void adopted(struct relay *r, const struct handover_file *f, bool first, 
                      (unsigned long long) (now.ring_drops - then->ring_drops));
         record(r, first ? "started" : "reload", true, f, before, more);
     }
+    alarm_watch(r);
     publish_everything(r);
 }
 

@@ -13,6 +13,7 @@
 void relay_stop(struct relay *r, int status)
 {
     r->status = status;
+    r->ending = true;
     ev_break(r->loop, EVBREAK_ALL);
 }
 
@@ -26,6 +27,10 @@ uint32_t relay_pass(struct relay *r, struct ingress *in)
     uint32_t n = ingress_pass(in, f, r->spill);
     forward_publish(f);
     publish_interface(r, in);
+    r->turn_frames += n;
+    r->full |= n == INGRESS_BUDGET;
+    if (n > 0)
+        r->last_frame_ns = f->now_ns;
     return n;
 }
 

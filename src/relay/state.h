@@ -12,6 +12,7 @@
 
 #include "handover/handover.h"
 #include "relay/notify.h"
+#include "relay/pace.h"
 #include "relay/relay.h"
 #include "relay/swap.h"
 
@@ -27,7 +28,13 @@ struct relay {
     const struct relay_options *options;
     struct ev_loop *loop;
     ev_io broker_io, signal_io, links_io, inotify_io;
-    ev_timer tick, links_timer, probe_timer, watchdog;
+    ev_prepare pace_prepare;
+    struct pace pace;
+    uint32_t turn_frames;   // taken in this turn of the loop
+    bool full;              // a ring holds more than one pass has taken
+    uint64_t last_frame_ns; // CLOCK_MONOTONIC
+    bool ending;
+    ev_timer tick, links_timer, probe_timer, watchdog, alarm;
     int broker, signals, links;
     struct notify notify;
     struct swap swap;
@@ -84,6 +91,12 @@ void publish_header(struct relay *r, enum stats_segment_state state);
 void publish_everything(struct relay *r);
 void publish_status(struct relay *r);
 void publish_summary(struct relay *r);
+
+// alarm.c
+// Looks at every rule that should not fall silent.
+void alarm_look(struct relay *r);
+// Looks as often as the table in force wants it.
+void alarm_watch(struct relay *r);
 
 // request.c: asks for something, now or when the broker is free.
 void request_send(struct relay *r, enum request what);

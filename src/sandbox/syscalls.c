@@ -49,6 +49,7 @@ static const struct allowed relay_allows[] = {
     {CALL(epoll_create1), "libev, when a ring wakes it that the relay has closed and the broker has not yet", {{0}}},
     {CALL(epoll_ctl), "rings that come and go with a table", {{0}}},
     {CALL(clock_gettime), "time, where the vDSO has no clock", {{0}}},
+    {CALL(clock_nanosleep), "libev lets datagrams gather under load", {{0}}},
     {CALL(timerfd_settime), "libev's guard against clock jumps", {{0}}},
     {CALL(read), "signalfd, inotify; super-frames that a ring slot cannot hold", {{0}}},
     {CALL(recvmsg), "messages of the broker, news of rtnetlink", {{0}}},

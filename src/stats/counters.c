@@ -54,6 +54,15 @@ const char *stats_rule_state_name(uint32_t state)
     return NAMED(names, state);
 }
 
+const char *stats_alarm_name(unsigned alarm)
+{
+#define NAME(NAME, name, help) [STATS_ALARM_##NAME] = #name,
+    static const char *const names[] = {STATS_ALARM_NAMES(NAME)};
+#undef NAME
+
+    return NAMED(names, alarm);
+}
+
 const char *stats_config_state_name(uint32_t state)
 {
     static const char *const names[] = {

@@ -25,6 +25,7 @@ uint64_t stats_counter_value(const struct stats_counter *counter, const void *co
 // The words of DESIGN section 5; "unknown" for any other value.
 const char *stats_interface_state_name(uint32_t state);
 const char *stats_rule_state_name(uint32_t state);
+const char *stats_alarm_name(unsigned alarm);
 const char *stats_config_state_name(uint32_t state);
 const char *stats_verdict_name(uint32_t verdict);
 

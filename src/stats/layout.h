@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define STATS_MAGIC   UINT64_C(0x313053544154434d) // "MCTATS01" as little-endian bytes
-#define STATS_VERSION 1
+#define STATS_VERSION 2
 
 // Every counter is declared here, once: X(name, help). The writer, the reader, JSON and the tables follow.
 #define STATS_INTERFACE_COUNTERS(X)                                                                                    \
@@ -30,6 +30,7 @@
     X(source, "sender is not in sources")                                                                              \
     X(size, "payload is larger than max_payload")                                                                      \
     X(rate, "exceeds limit")                                                                                           \
+    X(shadow, "would have been sent: the rule is on trial")                                                            \
     X(ttl, "ttl is used up and every output decrements it")
 
 #define STATS_OUTPUT_COUNTERS(X)                                                                                       \
@@ -60,6 +61,14 @@ struct stats_output_counters {
     STATS_OUTPUT_COUNTERS(STATS_FIELD)
 };
 
+// Bits of stats_rule.alarms: X(NAME, name, help).
+#define STATS_ALARM_NAMES(X)                                                                                           \
+    X(SILENCE, silence, "nothing has come for silence_ms")                                                             \
+    X(RATE, rate, "less than min_packets_per_second has come in the last second")
+
+#define STATS_ALARM_ENUM(NAME, name, help) STATS_ALARM_##NAME,
+enum stats_alarm { STATS_ALARM_NAMES(STATS_ALARM_ENUM) STATS_ALARMS };
+
 enum stats_interface_state { STATS_INTERFACE_UP, STATS_INTERFACE_DOWN, STATS_INTERFACE_MISSING };
 enum stats_rule_state { STATS_RULE_ACTIVE, STATS_RULE_WAITING, STATS_RULE_SILENT, STATS_RULE_DISABLED };
 enum stats_config_state { STATS_CONFIG_CURRENT, STATS_CONFIG_PENDING, STATS_CONFIG_INVALID };
@@ -80,6 +89,8 @@ struct stats_rule {
     char name[64];
     char note[256];
     uint32_t first_output, n_outputs;
+    uint32_t alarms; // bits 1 << enum stats_alarm
+    uint32_t reserved;
     struct stats_rule_counters counters;
 };
 

@@ -91,11 +91,15 @@ static bool add_output(json_t *to, const struct stats_output *output)
 static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)
 {
     const struct stats_rule_counters *c = &r->counters;
-    json_t *o = json_object(), *drops = json_object(), *outputs = json_array();
+    json_t *o = json_object(), *drops = json_object(), *outputs = json_array(), *alarms = json_array();
 
     bool ok = put(o, "name", json_string(r->name));
     ok &= put(o, "note", text_or_null(r->note));
     ok &= put(o, "state", json_string(stats_rule_state_name(r->state)));
+    for (unsigned i = 0; i < STATS_ALARMS; i++)
+        if (r->alarms >> i & 1)
+            ok &= json_array_append_new(alarms, json_string(stats_alarm_name(i))) == 0;
+    ok &= put(o, "alarms", alarms);
     ok &= put(o, "packets", number(c->packets));
     ok &= put(o, "bytes", number(c->bytes));
     ok &= put(o, "last_packet_ms", c->last_packet_ns ? number(stats_age_ms(s, c->last_packet_ns)) : json_null());

@@ -339,7 +339,10 @@ static void show_rule(const struct page *p, uint32_t index)
         before = &d->before->at.rules[d->rules[index]];
     cell(p, BOLD, r->name, p->name);
     fputc(' ', p->to);
-    cell(p, paint_of_rule(r->state), stats_rule_state_name(r->state), STATE);
+    if (r->state == STATS_RULE_ACTIVE && r->alarms)
+        cell(p, BAD, "slow", STATE);
+    else
+        cell(p, paint_of_rule(r->state), stats_rule_state_name(r->state), STATE);
     show_packets(p, c->packets, before ? &before->counters.packets : NULL);
     show_bytes(p, c->bytes, before ? &before->counters.bytes : NULL);
     right(p, c->last_packet_ns ? text_age(age, stats_age_ms(p->view->now, c->last_packet_ns)) : "never", LAST);

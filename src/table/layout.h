@@ -15,9 +15,10 @@
 #define TABLE_MAGIC   UINT64_C(0x313042415452434d) // "MCRTAB01" as little-endian bytes
 #define TABLE_VERSION 3
 
-#define TABLE_NAME_MAX 64
-#define TABLE_NOTE_MAX 256
-#define TABLE_NONE     UINT32_MAX
+#define TABLE_NAME_MAX         64
+#define TABLE_NOTE_MAX         256
+#define TABLE_NONE             UINT32_MAX
+#define TABLE_BUSY_POLL_ALWAYS UINT32_MAX
 
 // Bounds that a table must keep to be attached; those of the config file (config/model.h) are within them.
 #define TABLE_INTERFACES_MAX   64
@@ -54,6 +55,9 @@ struct table_header {
     uint32_t longest_probe;          // no look-up inspects more slots than this
     uint32_t flags;                  // enum table_flags
     uint32_t n_counters;             // of outputs, see struct table_output
+    uint32_t coalesce_usecs;         // most time between two passes under load
+    uint32_t busy_poll_usecs;        // how long to look on after a frame; TABLE_BUSY_POLL_ALWAYS
+    uint32_t reserved;
 };
 
 enum table_flags {
@@ -82,10 +86,12 @@ struct table_interface {
 
 enum table_rule_flags {
     TABLE_RULE_ENABLED = 1u << 0,
-    TABLE_RULE_WAITING = 1u << 1, // an interface that it uses is missing
-    TABLE_RULE_TTL_ANY = 1u << 2, // some output decrements the ttl
-    TABLE_RULE_TTL_ALL = 1u << 3, // every output does
-    TABLE_RULE_KEEPS = 1u << 4,   // some output keeps the sender's address or port
+    TABLE_RULE_WAITING = 1u << 1,    // an interface that it uses is missing
+    TABLE_RULE_TTL_ANY = 1u << 2,    // some output decrements the ttl
+    TABLE_RULE_TTL_ALL = 1u << 3,    // every output does
+    TABLE_RULE_KEEPS = 1u << 4,      // some output keeps the sender's address or port
+    TABLE_RULE_SHADOW = 1u << 5,     // matched and counted, never sent
+    TABLE_RULE_PER_SOURCE = 1u << 6, // the limit is that of each sender
 };
 
 // What datagrams of a rule are sent to by their sender. Network order, but for port.
@@ -118,6 +124,8 @@ struct table_rule {
     uint32_t first_source, n_sources;  // none: every sender
     uint64_t packets_per_second;       // 0: no limit
     uint64_t bits_per_second;          // 0: no limit
+    uint64_t min_packets_per_second;   // 0: no alarm
+    uint32_t silence_ms;               // 0: no alarm
     uint32_t burst_ms;
     uint32_t carried_from; // index of the rule of this name in the table before, or TABLE_NONE
 };

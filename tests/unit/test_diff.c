@@ -144,9 +144,9 @@ Test(diff, fields)
          true},
         // Limits.
         {INPUT OUTPUTS, INPUT OUTPUTS "limit = { packets_per_second = 5; };",
-         "limit: - -> { packets_per_second = 5; burst_ms = 100; }", true},
+         "limit: - -> { packets_per_second = 5; burst_ms = 100; per_source = false; }", true},
         {INPUT OUTPUTS "limit = { packets_per_second = 5; };", INPUT OUTPUTS,
-         "limit: { packets_per_second = 5; burst_ms = 100; } -> -", false},
+         "limit: { packets_per_second = 5; burst_ms = 100; per_source = false; } -> -", false},
         {INPUT OUTPUTS "limit = { packets_per_second = 5; };", INPUT OUTPUTS "limit = { bits_per_second = \"3G\"; };",
          "limit.packets_per_second: 5 -> -; limit.bits_per_second: - -> 3000000000L", true},
         {INPUT OUTPUTS "limit = { packets_per_second = 5; bits_per_second = 1; };",

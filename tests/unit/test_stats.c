@@ -466,7 +466,7 @@ Test(stats, json_has_the_keys_of_the_contract)
     cr_expect(json_array_size(json_object_get(root, "interfaces")) == INTERFACES);
     expect_keys(json_array_get(json_object_get(root, "interfaces"), 0), "name state" STATS_INTERFACE_COUNTERS(KEY));
     cr_expect(json_array_size(json_object_get(root, "rules")) == RULES);
-    expect_keys(rule, "name note state packets bytes last_packet_ms drops outputs");
+    expect_keys(rule, "name note state alarms packets bytes last_packet_ms drops outputs");
     expect_keys(json_object_get(rule, "drops"), (STATS_RULE_DROPS(KEY)) + 1);
     cr_expect(json_array_size(json_object_get(rule, "outputs")) == 2);
     expect_keys(json_array_get(json_object_get(rule, "outputs"), 0), "to" STATS_OUTPUT_COUNTERS(KEY));

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "relay/limiter.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+void limiter_init(struct limiter *l, const struct table_rule *rule, uint64_t now_ns)
+{
+    // The largest datagram passes a full bucket whatever the rate.
+    bucket_init(&l->packets, rule->packets_per_second, rule->burst_ms, 1, now_ns);
+    bucket_init(&l->bits, rule->bits_per_second, rule->burst_ms, 65535 * 8, now_ns);
+}
+
+void limiter_carry(struct limiter *l, const struct limiter *old)
+{
+    bucket_carry(&l->packets, &old->packets);
+    bucket_carry(&l->bits, &old->bits);
+}
+
+uint64_t limiter_admit(struct limiter *l, uint64_t n, size_t size, uint64_t now_ns)
+{
+    bucket_fill(&l->packets, now_ns);
+    bucket_fill(&l->bits, now_ns);
+    n = bucket_affords(&l->packets, n, 1);
+    n = bucket_affords(&l->bits, n, size * 8);
+    bucket_take(&l->packets, n);
+    bucket_take(&l->bits, n * size * 8);
+    return n;
+}
+
+// --- senders ---------------------------------------------------------------------------------------------------------
+
+#define WAYS 16 // places that one sender may have
+#define SETS (SENDERS_MAX / WAYS)
+
+struct sender {
+    struct addr addr; // ADDR_NONE: nobody
+    struct limiter limiter;
+};
+
+struct senders {
+    uint64_t key;
+    struct limiter fresh;  // what everyone begins with
+    struct limiter shared; // of those who find no place
+    struct sender sets[SETS][WAYS];
+};
+
+struct senders *senders_new(const struct table_rule *rule, uint64_t key, uint64_t now_ns)
+{
+    struct senders *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return NULL;
+    s->key = key;
+    limiter_init(&s->fresh, rule, now_ns);
+    s->shared = s->fresh;
+    return s;
+}
+
+void senders_free(struct senders *s)
+{
+    free(s);
+}
+
+static struct sender *set_of(struct senders *s, const struct addr *a)
+{
+    uint64_t words[2];
+
+    memcpy(words, a->bytes, sizeof(words));
+    // SplitMix64's finaliser over the keyed address.
+    uint64_t h = (words[0] ^ s->key) * UINT64_C(0xbf58476d1ce4e5b9);
+    h = (h ^ (h >> 27) ^ words[1] ^ (s->key << 32 | s->key >> 32)) * UINT64_C(0x94d049bb133111eb);
+    return s->sets[(h >> 32) % SETS];
+}
+
+// Whoever has full buckets again is told from a newcomer by nothing.
+static bool is_idle(struct limiter *l, uint64_t now_ns)
+{
+    bucket_fill(&l->packets, now_ns);
+    bucket_fill(&l->bits, now_ns);
+    return (l->packets.rate == 0 || l->packets.tokens == l->packets.depth) &&
+           (l->bits.rate == 0 || l->bits.tokens == l->bits.depth);
+}
+
+struct limiter *senders_find(struct senders *s, const struct addr *sender, uint64_t now_ns)
+{
+    struct sender *set = set_of(s, sender), *place = NULL;
+
+    for (unsigned i = 0; i < WAYS; i++)
+        if (addr_equal(&set[i].addr, sender))
+            return &set[i].limiter;
+    for (unsigned i = 0; i < WAYS && !place; i++)
+        if (set[i].addr.family == ADDR_NONE || is_idle(&set[i].limiter, now_ns))
+            place = &set[i];
+    if (!place)
+        return &s->shared;
+    place->addr = *sender;
+    place->limiter = s->fresh;
+    place->limiter.packets.then_ns = place->limiter.bits.then_ns = now_ns;
+    return &place->limiter;
+}
+
+void senders_carry(struct senders *s, const struct senders *old)
+{
+    s->key = old->key; // each stays in its set
+    for (unsigned i = 0; i < SETS; i++)
+        for (unsigned j = 0; j < WAYS; j++) {
+            struct sender *to = &s->sets[i][j];
+            const struct sender *from = &old->sets[i][j];
+            to->addr = from->addr;
+            to->limiter = s->fresh;
+            limiter_carry(&to->limiter, &from->limiter);
+        }
+    limiter_carry(&s->shared, &old->shared);
+}

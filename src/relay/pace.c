@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "relay/pace.h"
+
+#define SECOND UINT64_C(1000000000)
+// Long enough for some dozens of frames at the rate that matters, short enough to follow a burst.
+#define MEASURE_NS UINT64_C(500000)
+
+uint64_t pace_turn(struct pace *p, uint64_t frames, uint64_t most_ns, uint64_t now_ns)
+{
+    uint64_t elapsed = now_ns - p->since_ns;
+
+    p->frames += frames;
+    if (elapsed >= MEASURE_NS) {
+        p->rate = p->frames * SECOND / elapsed;
+        p->frames = 0;
+        p->since_ns = now_ns;
+    }
+    if (p->rate < PACE_FROM)
+        return 0;
+    uint64_t gather = PACE_GATHER * SECOND / p->rate;
+    return gather < most_ns ? gather : most_ns;
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// pace: how long the relay may wait between two passes so that datagrams gather into batches. Pure.
+#ifndef MCR_RELAY_PACE_H
+#define MCR_RELAY_PACE_H
+
+#include <stdint.h>
+
+// Below so many frames a second each leaves at once: a wait would gather too few to be worth its latency.
+#define PACE_FROM 100000
+// So many frames are waited for at most: they make a batch that is near to the least cost of each.
+#define PACE_GATHER 48
+
+struct pace {
+    uint64_t since_ns; // when the present measurement began
+    uint64_t frames;   // taken since
+    uint64_t rate;     // frames a second, as last measured
+};
+
+// Counts frames of one turn of the loop, at its end, and returns for how many nanoseconds to wait before the next:
+// nothing at low rates, never more than `most`.
+uint64_t pace_turn(struct pace *p, uint64_t frames, uint64_t most_ns, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Limits of each sender, rules on trial, alarms, and how the relay waits."""
+import time
+
+import mcrtest as t
+
+IN, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.1.1", 5000, 6000
+OTHER_IN, OTHER_OUT = "239.255.0.2", "239.255.1.2"
+
+
+def rules(**keys):
+    return [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)], **keys)]
+
+
+def state(d):
+    r = d.stats()["rules"][0]
+    return r["state"], r["alarms"]
+
+
+@t.test("per_source: each sender has the limit for itself, and a flood of one takes nothing from another")
+def per_source():
+    limit = {"packets_per_second": 10, "burst_ms": 1000}
+    for per_source, passed in ((True, 20), (False, 10)):
+        with t.line() as net, t.Mcrd(net.relay, rules(limit={**limit, "per_source": per_source})) as d:
+            capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+            sender.send(*(t.datagram(IN, PORT, b"flood", source="198.18.1.9") for _ in range(100)),
+                        *(t.datagram(IN, PORT, b"quiet", source="198.18.1.1") for _ in range(10)))
+            capture.wait(passed)
+            s = t.wait_for(lambda: (s := d.stats())["rules"][0]["packets"] == 110 and s, 5, "the counters")
+            sent = s["rules"][0]["outputs"][0]["packets"]
+            t.check(passed <= sent <= passed + 2, f"passed: {sent}")
+            t.equal(sent + s["rules"][0]["drops"]["rate"], 110, "passed and dropped")
+            if per_source:
+                t.equal(len([f for f in capture.udp() if f.payload == b"quiet"]), 10, "of the quiet sender")
+
+
+@t.test("per_source: 5,000 forged senders pass no more than the places that are told apart and one limit more")
+def forged():
+    limit = {"packets_per_second": 1, "burst_ms": 1000, "per_source": True}
+    with t.line() as net, t.Mcrd(net.relay, rules(limit=limit)) as d:
+        sender = t.RawSender(net.src, "s0")
+        for i in range(0, 5000, 100):
+            sender.send(*(t.datagram(IN, PORT, b"x", source=f"198.19.{j // 250}.{j % 250 + 1}")
+                          for j in range(i, i + 100)))
+        s = t.wait_for(lambda: (s := d.stats())["rules"][0]["packets"] == 5000 and s, 5, "the counters")
+        sent = s["rules"][0]["outputs"][0]["packets"]
+        # Who came first may be idle again after a second: bounded by how long this took, with room for a slow machine.
+        t.check(400 <= sent <= 1600, f"passed: {sent}")
+        t.equal(sent + s["rules"][0]["drops"]["rate"], 5000, "passed and dropped")
+
+
+@t.test("shadow = true: joined, matched and counted, nothing sent; a reload makes it real")
+def shadow():
+    with t.line() as net, t.Mcrd(net.relay, rules(shadow=True)) as d:
+        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+        t.joined(net.relay, "in0", {IN})
+        sender.send(*(t.datagram(IN, PORT, b"trial") for _ in range(7)))
+        d.account({"r": {"packets": 7, "drops": {"shadow": 7}}})
+        d.config.rules = rules()
+        d.config.write()
+        t.check("result=accepted" in (answer := d.reload()), answer)
+        sender.send(t.datagram(IN, PORT, b"real"))
+        capture.wait(1)
+        d.account({"r": {"packets": 8, "drops": {"shadow": 7}}})
+        t.equal([f.payload for f in capture.udp()], [b"real"], "what came")
+
+
+@t.test("silence_ms: raised once and cleared once, in log and statistics; a foreign sender does not clear it")
+def silence():
+    with t.line() as net, t.Mcrd(net.relay, rules(silence_ms=300, sources=["198.18.1.1"])) as d:
+        sender = t.RawSender(net.src, "s0")
+        sender.send(t.datagram(IN, PORT, b"x"))
+        t.equal(state(d), ("active", []), "at the start")
+        for alarms in (1, 2):
+            t.wait_for(lambda: state(d) == ("silent", ["silence"]), 3, "the alarm")
+            sender.send(*(t.datagram(IN, PORT, b"x", source="198.18.1.9") for _ in range(5)))
+            time.sleep(0.7)
+            t.equal(state(d), ("silent", ["silence"]), "after foreign senders")
+            t.equal(len(d.logged("rule_silent")), alarms, "log lines of the alarm")
+            sender.send(t.datagram(IN, PORT, b"x"))
+            t.wait_for(lambda: state(d) == ("active", []), 3, "the alarm clears")
+            t.wait_for(lambda: len(d.logged("rule_heard")) == alarms, 3, "the log line of its end")
+
+
+@t.test("silence_ms: an alarm outlives a reload without being told again, and goes with its bound")
+def silence_reload():
+    with t.line() as net, t.Mcrd(net.relay, rules(silence_ms=200)) as d:
+        t.wait_for(lambda: state(d) == ("silent", ["silence"]), 3, "the alarm")
+        t.check("result=accepted" in (answer := d.reload()), answer)
+        time.sleep(0.5)
+        t.equal(state(d), ("silent", ["silence"]), "after a reload")
+        t.equal(len(d.logged("rule_silent")), 1, "log lines of the alarm")
+        d.config.rules = rules()
+        d.config.write()
+        t.check("result=accepted" in (answer := d.reload()), answer)
+        t.wait_for(lambda: state(d) == ("active", []), 3, "the alarm goes")
+
+
+@t.test("min_packets_per_second: raised when the stream slows down, cleared when it is back")
+def slow():
+    with t.line() as net, t.Mcrd(net.relay, rules(min_packets_per_second=50)) as d:
+        t.wait_for(lambda: state(d) == ("active", ["rate"]), 3, "the alarm")
+        sending = t.start_sending(net.src, "s0", IN, PORT, count=600, rate=200, size=100)
+        t.wait_for(lambda: state(d) == ("active", []), 4, "the alarm clears")
+        t.finish_sending(sending)
+        t.wait_for(lambda: state(d) == ("active", ["rate"]), 4, "the alarm again")
+        t.equal((len(d.logged("rule_slow")), len(d.logged("rule_in_time"))), (2, 1), "log lines")
+
+
+@t.test("coalesce_usecs and busy_poll: every datagram once and in order, whatever the relay waits for")
+def waiting():
+    for top in ({"coalesce_usecs": 0}, {"coalesce_usecs": 10000}, {"busy_poll": True}, {"busy_poll": 500}):
+        both = rules() + [t.rule("s", OTHER_IN, PORT, [t.to_group(OTHER_OUT, OUT_PORT, mode="socket")])]
+        with t.line() as net, t.Mcrd(net.relay, both, **top) as d:
+            receivers = [t.Receiver(net.dst, "d0", g, OUT_PORT, expect=n) for g, n in ((OUT, 60000), (OTHER_OUT, 200))]
+            senders = [t.start_sending(net.src, "s0", IN, PORT, count=60000, rate=120000, size=200, gso=20),
+                       t.start_sending(net.src, "s0", OTHER_IN, PORT, count=200, rate=400, size=100)]
+            for s in senders:
+                t.finish_sending(s)
+            for r in receivers:
+                r.all_came()
+            d.account({"r": 60000, "s": 200})
+            # The loop's other work is done meanwhile.
+            t.check("result=accepted" in (answer := d.reload()), answer)
+
+
+@t.test("coalesce_usecs: a datagram alone never waits for others")
+def alone():
+    with t.line() as net, t.Mcrd(net.relay, rules(), coalesce_usecs=10000) as d:
+        receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, expect=400)
+        t.send(net.src, "s0", IN, PORT, count=400, rate=400, size=100)
+        report = receiver.report()
+        d.account({"r": 400})
+        # A tenth of a wait, at the median: a busy machine is late too.
+        t.check(report["latency_us"]["p50"] < 1000, f"latency: {report['latency_us']}")
+
+
+if __name__ == "__main__":
+    t.main()

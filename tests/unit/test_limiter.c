@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include "relay/health.h"
+#include "relay/limiter.h"
+#include "relay/pace.h"
+
+#define SECOND      UINT64_C(1000000000)
+#define MILLISECOND UINT64_C(1000000)
+
+static const struct table_rule ten = {.packets_per_second = 10, .burst_ms = 1000};
+
+static struct addr sender(uint32_t i)
+{
+    return (struct addr){.family = ADDR_IPV4, .bytes = {198, 18, (uint8_t) (i >> 8), (uint8_t) i}};
+}
+
+// How many of n single datagrams pass.
+static unsigned pass(struct senders *s, const struct addr *a, unsigned n, uint64_t now)
+{
+    unsigned passed = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        passed += (unsigned) limiter_admit(senders_find(s, a, now), 1, 100, now);
+    return passed;
+}
+
+Test(limiter, both_rates_hold)
+{
+    struct table_rule r = {.packets_per_second = 1000, .bits_per_second = 8000, .burst_ms = 1000};
+    struct limiter l;
+
+    limiter_init(&l, &r, 0);
+    // The bucket of bits holds one datagram of the largest size, 524,280 bits: 655 of 800.
+    cr_expect_eq(limiter_admit(&l, 2000, 100, 0), 655);
+    cr_expect_eq(limiter_admit(&l, 2000, 0, 0), 345);
+    cr_expect_eq(limiter_admit(&l, 2000, 100, SECOND), 10);
+}
+
+Test(limiter, each_sender_has_its_own)
+{
+    struct senders *s = senders_new(&ten, 1, 0);
+    struct addr a = sender(1), b = sender(2), c = {.family = ADDR_IPV6, .bytes = {198, 18, 0, 1}};
+
+    cr_expect_eq(pass(s, &a, 20, 0), 10);
+    cr_expect_eq(pass(s, &b, 20, 0), 10);
+    cr_expect_eq(pass(s, &c, 20, 0), 10, "the same bytes of another family");
+    cr_expect_eq(pass(s, &a, 20, 0), 0);
+    cr_expect_eq(pass(s, &a, 20, SECOND / 2), 5);
+    senders_free(s);
+}
+
+// Whatever addresses come, no more passes than the places and the shared limiter hold; and who has a place keeps it.
+Test(limiter, forged_senders_share_what_is_left)
+{
+    struct senders *s = senders_new(&ten, 42, 0);
+    struct addr known = sender(0xffff);
+    unsigned passed = 0;
+
+    cr_expect_eq(pass(s, &known, 5, 0), 5);
+    for (uint32_t i = 0; i < 20000; i++) {
+        struct addr a = sender(i);
+        passed += pass(s, &a, 1, 0) + pass(s, &a, 1, 0);
+    }
+    // Each place lets two pass here; the shared one ten.
+    cr_expect_leq(passed, 2 * SENDERS_MAX + 10, "%u", passed);
+    cr_expect_geq(passed, 2 * (SENDERS_MAX - 1), "%u: nearly all places are used", passed);
+    cr_expect_eq(pass(s, &known, 20, 0), 5);
+    // A second later everybody's buckets are full again: newcomers find room.
+    struct addr late = sender(30000);
+    cr_expect_eq(pass(s, &late, 20, 2 * SECOND), 10);
+    senders_free(s);
+}
+
+Test(limiter, senders_outlive_a_reload)
+{
+    struct table_rule five = {.packets_per_second = 5, .burst_ms = 1000};
+    struct senders *old = senders_new(&ten, 7, 0), *s = senders_new(&five, 8, 0);
+    struct addr a = sender(1), b = sender(2);
+
+    cr_expect_eq(pass(old, &a, 20, 0), 10);
+    cr_expect_eq(pass(old, &b, 3, 0), 3);
+    senders_carry(s, old);
+    cr_expect_eq(pass(s, &a, 20, 0), 0);
+    cr_expect_eq(pass(s, &b, 20, 0), 5, "the new limit's depth");
+    cr_expect_eq(pass(s, &a, 20, SECOND), 5);
+    senders_free(old);
+    senders_free(s);
+}
+
+// What comes at which time, and what is told.
+Test(health, alarms_are_told_once)
+{
+    static const struct table_rule r = {.silence_ms = 1000, .min_packets_per_second = 10};
+    static const struct {
+        uint64_t ms, count;
+        uint32_t changed, alarms;
+    } looks[] = {
+        {250, 0, 0, 0},     {999, 0, 0, 0},     {1000, 0, 3, 3}, // nothing from the start
+        {1500, 0, 0, 3},                                         // once, not repeatedly
+        {1600, 1, 1, 2},                                         // heard
+        {2000, 5, 0, 2},                                         // 5 a second
+        {3000, 15, 2, 0},                                        // 10 a second
+        {3900, 15, 0, 0},   {4000, 15, 3, 3},                    // first seen at 3000
+        {5000, 1015, 3, 0}, {6500, 1029, 2, 2},                  // 14 in 1.5 s
+    };
+    struct health h;
+
+    health_init(&h, 5 * SECOND);
+    for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
+        uint32_t changed = health_look(&h, &r, looks[i].count, 5 * SECOND + looks[i].ms * MILLISECOND);
+        cr_expect(changed == looks[i].changed && h.alarms == looks[i].alarms, "%zu: changed %u, alarms %u", i, changed,
+                  h.alarms);
+    }
+    // Bounds that a reload took away.
+    static const struct table_rule none = {.silence_ms = 0};
+    cr_expect_eq(health_look(&h, &none, 1029, 5 * SECOND + 7500 * MILLISECOND), 2);
+    cr_expect_eq(h.alarms, 0);
+}
+
+Test(pace, waits_under_load_only)
+{
+    static const struct {
+        uint64_t rate, most_ns, wait_ns;
+    } cases[] = {
+        {1000, 100000, 0},        {99000, 100000, 0},      {101000, 100000, 100000}, {400000, 100000, 100000},
+        {480000, 100000, 100000}, {960000, 100000, 50000}, {960000, 20000, 20000},   {960000, 0, 0},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct pace p = {.since_ns = 0};
+        uint64_t wait = 0;
+        for (uint64_t ms = 1; ms <= 10; ms++)
+            wait = pace_turn(&p, cases[i].rate / 1000, cases[i].most_ns, ms * MILLISECOND);
+        cr_expect_eq(wait, cases[i].wait_ns, "%zu: %lu", i, (unsigned long) wait);
+        // The load ends: within a millisecond nothing waits any more.
+        pace_turn(&p, 0, cases[i].most_ns, 11 * MILLISECOND);
+        cr_expect_eq(pace_turn(&p, 1, cases[i].most_ns, 12 * MILLISECOND), 0);
+    }
+}
