@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames by hand."""
+import socket
+import struct
+
+
+def is_group(address):
+    if ":" in address:
+        return address.lower().startswith("ff")
+    return 224 <= int(address.split(".")[0]) < 240
+
+
+def group_mac(group):
+    """RFC 1112, section 6.4"""
+    b = socket.inet_aton(group)
+    return bytes((0x01, 0x00, 0x5e, b[1] & 0x7f, b[2], b[3]))
+
+
+def ones_sum(data):
+    """RFC 1071"""
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return total
+
+
+def pseudo_header(source, destination, length):
+    return socket.inet_aton(source) + socket.inet_aton(destination) + struct.pack("!BBH", 0, socket.IPPROTO_UDP, length)
+
+
+def udp(source, destination, payload, port, source_port=4000, length=None, checksum=None):
+    """A UDP datagram, right unless told otherwise. checksum: a number, or "bad"."""
+    real = 8 + len(payload)
+    length = real if length is None else length
+    whole = struct.pack("!HHHH", source_port, port, length, 0) + payload
+    right = 0xffff & ~ones_sum(pseudo_header(source, destination, length) + whole) or 0xffff
+    if checksum is None:
+        checksum = right
+    elif checksum == "bad":
+        checksum = right ^ 0x0101
+    return whole[:6] + struct.pack("!H", checksum) + whole[8:]
+
+
+def ipv4(source, destination, body, ttl=8, dscp=0, ident=0, flags=0, offset=0, protocol=socket.IPPROTO_UDP, options=b"",
+         version=4, ihl=None, length=None, checksum=None):
+    """An IPv4 packet, right unless told otherwise. flags: 2 DF, 1 MF; offset in bytes."""
+    ihl = 5 + len(options) // 4 if ihl is None else ihl
+    length = 20 + len(options) + len(body) if length is None else length
+    header = struct.pack("!BBHHHBBH4s4s", version << 4 | ihl, dscp << 2, length, ident, flags << 13 | offset // 8, ttl,
+                         protocol, 0, socket.inet_aton(source), socket.inet_aton(destination)) + options
+    right = 0xffff & ~ones_sum(header)
+    if checksum is None:
+        checksum = right
+    elif checksum == "bad":
+        checksum = right ^ 0x0101
+    return header[:10] + struct.pack("!H", checksum) + header[12:] + body
+
+
+SOURCE = "198.18.1.1"
+SOURCE_MAC = bytes.fromhex("020000000101")
+
+
+def frame(packet, to, source=SOURCE_MAC, tags=(), kind=0x0800):
+    """An Ethernet frame. tags: (protocol, control information) from the outermost on."""
+    return to + source + b"".join(struct.pack("!HH", *t) for t in tags) + struct.pack("!H", kind) + packet
+
+
+def datagram(group, port, payload, source=SOURCE, to=None, tags=(), udp_keys=None, **ip_keys):
+    """The frame of a datagram to a group. udp_keys goes to udp(), what is left to ipv4()."""
+    body = udp(source, group, payload, port, **(udp_keys or {}))
+    return frame(ipv4(source, group, body, **ip_keys), to or group_mac(group), tags=tags)
+
+
+def udp6(source, destination, payload, port, source_port=4000, checksum=None):
+    """A UDP datagram over IPv6."""
+    whole = struct.pack("!HHHH", source_port, port, 8 + len(payload), 0) + payload
+    pseudo = pseudo_header6(source, destination, len(whole))
+    right = 0xffff & ~ones_sum(pseudo + whole) or 0xffff
+    return whole[:6] + struct.pack("!H", right if checksum is None else checksum) + whole[8:]
+
+
+def pseudo_header6(source, destination, length):
+    a, b = (socket.inet_pton(socket.AF_INET6, x) for x in (source, destination))
+    return a + b + struct.pack("!II", length, socket.IPPROTO_UDP)
+
+
+def datagram6(destination, port, payload, source="2001:db8:1::2", source_port=4000, to=None, ttl=8, dscp=0, **udp_keys):
+    """The frame of a datagram over IPv6; to its group unless the Ethernet address is given."""
+    body = udp6(source, destination, payload, port, source_port, **udp_keys)
+    a, b = (socket.inet_pton(socket.AF_INET6, x) for x in (source, destination))
+    header = struct.pack("!IHBB", 6 << 28 | dscp << 22, len(body), socket.IPPROTO_UDP, ttl) + a + b
+    return frame(header + body, to or b"\x33\x33" + b[12:], kind=0x86dd)

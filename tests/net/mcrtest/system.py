@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests run, as whom, and the system calls that Python 3.11 lacks."""
+import ctypes
+import grp
+import os
+import pwd
+import signal
+
+
+def _program(variable, name):
+    """MCRD and its like, else the built program, wherever below the build directory the test runs."""
+    if os.environ.get(variable):
+        return os.path.abspath(os.environ[variable])
+    places = [os.path.join(os.environ["top_builddir"], "src")] if os.environ.get("top_builddir") else []
+    for place in places + ["src", "../../src"]:
+        if os.access(os.path.join(place, name), os.X_OK):
+            return os.path.abspath(os.path.join(place, name))
+    return os.path.abspath(os.path.join("../../src", name))
+
+
+MCRD = _program("MCRD", "mcrd")
+MCRSTAT = _program("MCRSTAT", "mcrstat")
+MCRGEN = _program("MCRGEN", "mcrgen")
+SANDBOX = os.environ.get("MCR_SANDBOX", "enforce")
+KEEP = os.environ.get("MCR_KEEP", "") not in ("", "0")  # leave the temporary directory in place
+
+CAP_NET_RAW = 1 << 13
+CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
+PR_CAPBSET_DROP = 24
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def call(name, *args):
+    if getattr(_libc, name)(*args) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+def die_with_parent():
+    call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def drop_from_bounding_set(capability):
+    """For start_process(before=...): the program cannot have this capability."""
+    call("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+# The namespace that the test has made for itself; set by run.main().
+home = -1
+
+
+def _may_become_nobody():
+    """Not in a user namespace that maps one user alone."""
+    try:
+        with open("/proc/self/setgroups", encoding="ascii") as f:
+            if f.read().strip() == "deny":
+                return False
+        uid = pwd.getpwnam("nobody").pw_uid
+        with open("/proc/self/uid_map", encoding="ascii") as f:
+            return any(int(a) <= uid < int(a) + int(n) for a, _, n in (x.split() for x in f))
+    except (OSError, KeyError):
+        return False
+
+
+# Whom mcrd becomes.
+USER, GROUP = "root", "root"
+if _may_become_nobody():
+    USER, GROUP = "nobody", grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name

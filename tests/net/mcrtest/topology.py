@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes and links."""
+import contextlib
+import json
+import os
+import shutil
+import socket
+
+from . import system
+from .process import kill_process, run_command, start_process
+from .result import Failure, Skip, wait_for
+from .system import CLONE_NEWNET, call
+
+
+class Node:
+    """A network namespace, held by a process that sleeps in it."""
+
+    def __init__(self, name):
+        self.name = name
+        self.fd = -1
+        # Popen returns once the program runs, and so the namespace is there.
+        self.holder = start_process(["sleep", "infinity"], before=lambda: call("unshare", CLONE_NEWNET))
+        self.fd = os.open(f"/proc/{self.holder.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        settings = {"net/ipv4/conf/all/rp_filter": 0, "net/ipv4/conf/default/rp_filter": 0}
+        # No autoconfiguration, no router solicitations, no MLD.
+        settings |= {f"net/ipv6/conf/{i}/disable_ipv6": 1 for i in ("all", "default")}
+        script = "".join(f"if [ -e /proc/sys/{k} ]; then echo {v} > /proc/sys/{k}; fi\n" for k, v in settings.items())
+        self.run("sh", "-ec", script + "ip link set lo up\n")
+
+    def run(self, *argv, **options):
+        return run_command(argv, self, **options)
+
+    @contextlib.contextmanager
+    def inside(self):
+        """The test process itself, inside the node."""
+        call("setns", self.fd, CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            call("setns", system.home, CLONE_NEWNET)
+
+    def socket(self, *args):
+        with self.inside():
+            return socket.socket(*args)
+
+    def read_proc(self, path):
+        """/proc/net/... of this node."""
+        with open(f"/proc/{self.holder.pid}/net/{path}", encoding="ascii") as f:
+            return f.read()
+
+    def ethtool(self, interface, *settings):
+        """For instance ethtool("out0", "tx", "off"). Skips the test where there is no ethtool."""
+        if not shutil.which("ethtool", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin"):
+            raise Skip("ethtool is not installed")
+        self.run("ethtool", "-K", interface, *settings)
+
+    def close(self):
+        if self.fd >= 0:
+            os.close(self.fd)
+        kill_process(self.holder)
+
+
+class Net:
+    """Nodes and links of one test, gone at the end of its with block."""
+
+    def __init__(self):
+        self.nodes = []
+        self.links = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for node in self.nodes:
+            node.close()
+
+    def node(self, name):
+        n = Node(name)
+        self.nodes.append(n)
+        setattr(self, name, n)
+        return n
+
+    def link(self, a, a_name, a_address, b, b_name, b_address, mtu=1500):
+        """A veth pair; the addresses have a prefix length, or are None."""
+        self.links += 1
+        run_command(["ip", "link", "add", a_name, "address", f"02:00:00:00:{self.links:02x}:01", "mtu", mtu,
+                     "netns", a.holder.pid, "type", "veth", "peer", "name", b_name,
+                     "address", f"02:00:00:00:{self.links:02x}:02", "mtu", mtu, "netns", b.holder.pid])
+        for node, name, address in ((a, a_name, a_address), (b, b_name, b_address)):
+            if address:
+                node.run("ip", "address", "add", address, "dev", name)
+            node.run("ip", "link", "set", name, "up")
+        # Until then the queue discipline drops everything.
+        for node, name in ((a, a_name), (b, b_name)):
+            wait_for(lambda n=node, i=name: '"operstate":"UP"' in n.run("ip", "-j", "link", "show", "dev", i)[1], 5,
+                     f"{node.name} {name} up")
+
+
+def line(mtu=1500):
+    """src s0 --- in0 relay out0 --- d0 dst"""
+    net = Net()
+    try:
+        src, relay, dst = net.node("src"), net.node("relay"), net.node("dst")
+        net.link(src, "s0", "198.18.1.1/24", relay, "in0", "198.18.1.2/24", mtu)
+        net.link(relay, "out0", "198.18.2.2/24", dst, "d0", "198.18.2.1/24", mtu)
+    except BaseException:
+        net.__exit__()
+        raise
+    return net
+
+
+def star(inputs=1, outputs=3):
+    """src0.. s0 --- in0.. relay out0.. --- d0 dst0.."""
+    net = Net()
+    try:
+        relay = net.node("relay")
+        for i in range(inputs):
+            net.link(net.node(f"src{i}"), "s0", f"198.18.{10 + i}.1/24", relay, f"in{i}", f"198.18.{10 + i}.2/24")
+        for i in range(outputs):
+            net.link(relay, f"out{i}", f"198.18.{20 + i}.2/24", net.node(f"dst{i}"), "d0", f"198.18.{20 + i}.1/24")
+    except BaseException:
+        net.__exit__()
+        raise
+    return net
+
+
+def memberships(node, interface):
+    """The groups that are joined on an interface, but 224.0.0.1."""
+    groups, mine = set(), False
+    # A line for each interface, then one for each of its groups: the address in network order, as hexadecimal number.
+    for words in (x.split() for x in node.read_proc("igmp").splitlines()[1:]):
+        if ":" in words:
+            mine = words[1] == interface
+        elif mine:
+            groups.add(".".join(str(b) for b in reversed(bytes.fromhex(words[0]))))
+    return groups - {"224.0.0.1"}
+
+
+def joined(node, interface, groups, seconds=5):
+    """Waits until exactly these groups are joined: groups are joined before a swap of the rules and left after it."""
+    try:
+        wait_for(lambda: memberships(node, interface) == groups, seconds)
+    except Failure:
+        found = sorted(memberships(node, interface))
+        raise Failure(f"joined on {interface}: found {found}, expected {sorted(groups)}") from None
+
+
+def mac(net, node, interface):
+    """The hardware address of an interface, as bytes."""
+    _, out, _ = getattr(net, node).run("ip", "-j", "link", "show", "dev", interface)
+    return bytes.fromhex(json.loads(out)[0]["address"].replace(":", ""))
+
+
+def line6(mtu=1500):
+    """line() with IPv6 beside IPv4: 2001:db8:1::2 s0 --- 2001:db8:1::1 in0, out0 2001:db8:2::1 --- 2001:db8:2::2 d0"""
+    if not os.path.exists("/proc/sys/net/ipv6"):
+        raise Skip("the kernel has no IPv6")
+    net = line(mtu)
+    try:
+        for node, name, address in ((net.src, "s0", "2001:db8:1::2"), (net.relay, "in0", "2001:db8:1::1"),
+                                    (net.relay, "out0", "2001:db8:2::1"), (net.dst, "d0", "2001:db8:2::2")):
+            enable_ipv6(node, name, address)
+    except BaseException:
+        net.__exit__()
+        raise
+    return net
+
+
+def enable_ipv6(node, interface, address):
+    """IPv6 with this address, usable at once."""
+    conf = f"/proc/sys/net/ipv6/conf/{interface}"
+    node.run("sh", "-ec", f"echo 0 > {conf}/accept_dad; echo 0 > {conf}/router_solicitations; "
+                          f"echo 0 > {conf}/disable_ipv6; ip -6 address add {address}/64 dev {interface} nodad")
+    wait_for(lambda: "tentative" not in node.run("ip", "-6", "address", "show", "dev", interface)[1], 5,
+             f"{interface}: no tentative address")
+
+
+def memberships6(node, interface):
+    """The IPv6 groups that are joined on an interface, as inet_ntop writes them."""
+    lines = (x.split() for x in node.read_proc("igmp6").splitlines())
+    return {socket.inet_ntop(socket.AF_INET6, bytes.fromhex(w[2])) for w in lines if w[1] == interface}

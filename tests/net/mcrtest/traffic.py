@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mcrgen."""
+import json
+import os
+import subprocess
+
+from .frames import is_group
+from .process import end_process, kill_process, start_process
+from .result import Failure, check
+from .system import MCRGEN
+
+
+def _options(options):
+    """count=5, dont_fragment=True to --count 5 --dont-fragment"""
+    argv = []
+    for key, value in options.items():
+        name = "--" + key.replace("_", "-")
+        if value is True:
+            argv.append(name)
+        elif value is not None and value is not False:
+            argv += [name, str(value)]
+    return argv
+
+
+def send(node, interface, group, port, check_status=True, seconds_allowed=60, **options):
+    """mcrgen send to its end; its report."""
+    status, out, err = node.run(
+        MCRGEN, "send", "--json", "--interface", interface, "--group" if is_group(group) else "--address", group,
+        "--port", port, *_options(options), check_status=False, seconds=seconds_allowed)
+    if check_status:
+        check(status == 0, f"mcrgen send: exit status {status}: {err.strip()} {out.strip()}")
+    return json.loads(out)
+
+
+def start_sending(node, interface, group, port, **options):
+    """mcrgen send in the background: a process, for finish_sending()."""
+    return start_process(
+        [MCRGEN, "send", "--json", "--interface", interface, "--group" if is_group(group) else "--address", group,
+         "--port", str(port), *_options(options)], node, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish_sending(process, seconds=60):
+    """Waits for its end; its report."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    finally:
+        kill_process(process)
+    check(process.returncode == 0, f"mcrgen send: exit status {process.returncode}: {err.strip()} {out.strip()}")
+    return json.loads(out)
+
+
+class Receiver:
+    """mcrgen recv in a node, ready when the constructor returns."""
+
+    def __init__(self, node, interface, group, port, idle_ms=250, seconds=15, **options):
+        reader, writer = os.pipe()
+        self.where = f"{node.name} {interface} {group}:{port}"
+        self.process = start_process(
+            [MCRGEN, "recv", "--json", "--interface", interface, "--group" if is_group(group) else "--address", group,
+             "--port", str(port), "--ready-fd", str(writer), "--idle-ms", str(idle_ms), "--seconds", str(seconds),
+             *_options(options)], node, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=[writer])
+        os.close(writer)
+        with os.fdopen(reader, "r") as ready:
+            said = ready.readline()
+        if said != "ready\n":
+            _, err = self.process.communicate(timeout=5)
+            end_process(self.process)
+            raise Failure(f"mcrgen recv ({self.where}): {err.strip()}")
+
+    def report(self, seconds=60):
+        try:
+            out, err = self.process.communicate(timeout=seconds)
+        finally:
+            kill_process(self.process)
+        check(self.process.returncode in (0, 1) and out, f"mcrgen recv ({self.where}): {err.strip()}")
+        return json.loads(out)
+
+    def all_came(self):
+        """All that was expected, each once and unchanged, and nothing else. Returns the report."""
+        report = self.report()
+        check(report["ok"] and report["foreign"] == 0, f"mcrgen recv ({self.where}): {describe(report)}")
+        return report
+
+
+def describe(report):
+    names = ("expected", "received", "lost", "duplicates", "corrupt", "foreign", "unexpected", "too_old",
+             "socket_drops", "checksum_errors", "stopped_by")
+    return ", ".join(f"{k} {report[k]}" for k in names if report[k] not in (0, None))
