@@ -14,7 +14,7 @@ import traceback
 from . import case, process, system
 from .case import Test
 from .daemon import Mcrd
-from .process import end_all, start_process
+from .process import end_all, run_command, start_process
 from .result import Failure, Skip, note, wait_for
 from .system import CLONE_NEWNET, KEEP, MCRD, MCRGEN, MCRSTAT, SANDBOX, USER, call
 from .topology import Net
@@ -49,9 +49,10 @@ def _run_one(t):
 def _tcpdump_again(t):
     """A failed test once more, only to look at its packets: capturing alters timing, so it is not done at first."""
     if USER == "root":
-        # tcpdump gives up groups, which a user namespace of one user does not permit, and then ends.
+        note("--- no packets: tcpdump gives up groups, which a user namespace of one user does not permit")
         return
-    if not shutil.which("tcpdump", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin"):
+    if not shutil.which("tcpdump"):
+        note("--- no packets: tcpdump is not installed")
         return
     captures = []
     again = Test(t.function, t.title)
@@ -60,13 +61,13 @@ def _tcpdump_again(t):
 
     def enter(daemon):
         real_enter(daemon)
-        log = os.path.join(daemon.config.directory, "tcpdump.log")
-        with open(log, "wb") as f:
-            p = start_process(["tcpdump", "-Z", "root", "-l", "-n", "-e", "-v", "-c", "200", "-i", "any",
-                               "udp or igmp or icmp"], daemon.node, stdout=f, stderr=subprocess.STDOUT)
-        captures.append(log)
-        with contextlib.suppress(Failure):
-            wait_for(lambda: b"listening on" in open(log, "rb").read() or p.poll() is not None, 5)
+        packets = os.path.join(daemon.config.directory, f"{daemon.node.name}.pcap")
+        with open(packets + ".log", "w+b") as f:
+            p = start_process(["tcpdump", "-Z", "root", "-U", "-c", "2000", "-i", "any", "-w", packets], daemon.node,
+                              stdout=f, stderr=subprocess.STDOUT)
+            with contextlib.suppress(Failure):
+                wait_for(lambda: b"listening on" in os.pread(f.fileno(), 4096, 0) or p.poll() is not None, 5)
+        captures.append(packets)
         return daemon
 
     Mcrd.__enter__ = enter
@@ -75,10 +76,10 @@ def _tcpdump_again(t):
     finally:
         Mcrd.__enter__ = real_enter
     note(f"--- again, with tcpdump in the relay: {'passed' if ok else why.splitlines()[-1] if why else 'failed'}")
-    for log in captures:
-        with open(log, encoding="utf-8", errors="replace") as f:
-            lines = f.read().splitlines()
-        note("\n".join(lines[:40]))
+    for packets in captures:
+        with contextlib.suppress(Failure):
+            _, text, _ = run_command(["tcpdump", "-n", "-e", "-v", "-c", "40", "-r", packets], check_status=False)
+            note(text)
 
 
 def _skip_all(reason):
@@ -155,6 +156,7 @@ def main():
             note(text)
             t.print_artefacts()
             _tcpdump_again(t)
+            t.keep_artefacts()
     finally:
         end_all()
         if not KEEP:
