@@ -12,12 +12,11 @@ static const struct {
     {"packet-gso", FEATURE_PACKET_GSO},
     {"udp-gso", FEATURE_UDP_GSO},
     {"ignore-outgoing", FEATURE_IGNORE_OUTGOING},
-    {"defrag", FEATURE_DEFRAG},
 };
 
 bool feature_parse(const char *text, unsigned *mask, const char **names)
 {
-    *names = "packet-gso, udp-gso, ignore-outgoing, defrag";
+    *names = "packet-gso, udp-gso, ignore-outgoing";
     while (*text) {
         size_t length = strcspn(text, ","), i = 0;
         while (i < sizeof(features) / sizeof(features[0]) &&

@@ -10,8 +10,7 @@
 enum feature {
     FEATURE_PACKET_GSO = 1 << 0,      // UDP GSO frames on packet sockets: Linux 6.2
     FEATURE_UDP_GSO = 1 << 1,         // UDP_SEGMENT: Linux 4.18
-    FEATURE_IGNORE_OUTGOING = 1 << 2, // PACKET_IGNORE_OUTGOING: Linux 4.20, PACKET_FANOUT_FLAG_IGNORE_OUTGOING: 5.11
-    FEATURE_DEFRAG = 1 << 3,          // PACKET_FANOUT_FLAG_DEFRAG
+    FEATURE_IGNORE_OUTGOING = 1 << 2, // PACKET_IGNORE_OUTGOING: Linux 4.20
 };
 
 // Parses a comma-separated list of names into *mask. On an unknown name returns false; *names lists the known ones.

@@ -20,10 +20,6 @@
 #define PACKET_IGNORE_OUTGOING 23 // linux/if_packet.h, since 4.20
 #endif
 
-#ifndef PACKET_FANOUT_FLAG_IGNORE_OUTGOING
-#define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000 // linux/if_packet.h, since 5.11
-#endif
-
 #define BLOCK_SIZE (256u << 10) // bytes; a multiple of every page size up to 64 KiB
 
 struct ingress_geometry ingress_geometry(uint32_t mtu, uint32_t ring_mib)
@@ -60,22 +56,6 @@ bool ingress_set_filter(int fd, const struct ingress_filter *filter)
         errno = saved;
     }
     return attached;
-}
-
-// Makes the socket a fanout group of its own, in which the kernel puts IPv4 fragments together before the filter and
-// the ring see them (with its bounds: net.ipv4.ipfrag_high_thresh, ipfrag_time). Without it, fragments are counted and
-// dropped.
-static void reassemble(int fd, uint32_t ifindex, unsigned without)
-{
-    const unsigned flags = PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_DEFRAG | PACKET_FANOUT_FLAG_UNIQUEID;
-    // In a group, the socket's own PACKET_IGNORE_OUTGOING no longer counts.
-    const unsigned ignoring = without & FEATURE_IGNORE_OUTGOING ? 0u : PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
-
-    if (without & FEATURE_DEFRAG)
-        return;
-    if (!set(fd, PACKET_FANOUT, (int) ((flags | ignoring) << 16)) && !set(fd, PACKET_FANOUT, (int) (flags << 16)))
-        log_errno(LOG_LEVEL_INFO, "feature_missing", "index=%u feature=defrag effect=\"fragments are dropped\"",
-                  ifindex);
 }
 
 // The kernel counts twice what is asked for.
@@ -135,7 +115,6 @@ int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struc
     *step = "bind";
     if (bind(fd, (struct sockaddr *) &where, sizeof(where)) != 0)
         goto fail;
-    reassemble(fd, ifindex, without);
     warn_if_small(fd, ifindex, room);
     return fd;
 

@@ -4,6 +4,7 @@
 #include "relay/ingress.h"
 
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
@@ -47,15 +48,22 @@ bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_in
         .ethernet = t->link == TABLE_LINK_ETHERNET,
     };
     in->ring_size = (size_t) (t->n_slots / in->slots_per_block) * t->block_size;
-    void *ring = mmap(NULL, in->ring_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (ring == MAP_FAILED)
+    struct reassembly *reassembly = reassembly_new();
+    if (!reassembly)
         return false;
+    void *ring = mmap(NULL, in->ring_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (ring == MAP_FAILED) {
+        reassembly_free(reassembly);
+        return false;
+    }
+    in->reassembly = reassembly;
     in->ring = ring;
     return true;
 }
 
 void ingress_close(struct ingress *in)
 {
+    reassembly_free(in->reassembly);
     munmap(in->ring, in->ring_size);
     close(in->fd);
 }
@@ -128,6 +136,9 @@ static struct packet_meta meta_of(const struct ingress *in, const struct tpacket
 
     if (slot->tp_status & TP_STATUS_VLAN_VALID)
         m.vlan = slot->tp_vlan_tci & 0xfff; // IEEE 802.1Q: 0 is a priority tag, no VLAN
+    // A provider's tag (802.1ad) is no rule's: a number that no rule can name.
+    if ((slot->tp_status & TP_STATUS_VLAN_TPID_VALID) && slot->tp_vlan_tpid != ETH_P_8021Q)
+        m.vlan |= 0x1000;
     if ((v->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP_L4)
         m.segment = v->gso_size;
     m.checksum_vouched = (slot->tp_status & (TP_STATUS_CSUMNOTREADY | TP_STATUS_CSUM_VALID)) != 0;
@@ -151,6 +162,20 @@ static uint32_t count_truncated(const struct ingress *in, const struct tpacket2_
     return (uint32_t) ((slot->tp_len - headers + v.gso_size - 1) / v.gso_size);
 }
 
+// What the fragment p has made whole, or PACKET_FRAGMENT.
+static enum packet_verdict take_fragment(struct ingress *in, struct forward *f, struct packet *p,
+                                         struct packet_meta *meta)
+{
+    if (reassembly_is_crowded(in->reassembly)) {
+        forward_flush(f);
+        reassembly_release(in->reassembly);
+    }
+    if (!reassembly_take(in->reassembly, p, f->now_ns, &in->counters))
+        return PACKET_FRAGMENT;
+    meta->checksum_vouched = false;
+    return packet_parse_whole(p, p->payload, p->length, p->fragment.next);
+}
+
 static void take_slot(struct ingress *in, struct forward *f, struct ingress_spill *spill,
                       const struct tpacket2_hdr *slot)
 {
@@ -169,6 +194,9 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
     }
     struct packet_meta meta = meta_of(in, slot, &frame.v);
     enum packet_verdict verdict = packet_parse(&p, frame.bytes, frame.length, &meta);
+    bool ours = from->sll_pkttype != PACKET_OUTGOING && from->sll_pkttype != PACKET_OTHERHOST;
+    if (verdict == PACKET_FRAGMENT && ours && (verdict = take_fragment(in, f, &p, &meta)) == PACKET_FRAGMENT)
+        return;
     uint32_t n = verdict == PACKET_OK ? p.datagrams : 1;
 
     c->received += n;
@@ -181,9 +209,7 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
     case PACKET_MALFORMED:
         c->malformed++;
         return;
-    case PACKET_FRAGMENT:
-        c->fragments++;
-        return;
+    case PACKET_FRAGMENT: // to another station
     case PACKET_FOREIGN:
         c->unmatched++;
         return;
@@ -245,6 +271,7 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
     }
     // The batches point into the slots: only now they may be written again.
     forward_flush(f);
+    reassembly_release(in->reassembly);
     spill->used = 0;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t at = first + i < in->n_slots ? first + i : first + i - in->n_slots;
@@ -273,11 +300,12 @@ void ingress_skip(struct ingress *in, struct ingress_spill *spill)
     }
 }
 
-void ingress_count_drops(struct ingress *in)
+void ingress_count_drops(struct ingress *in, uint64_t now_ns)
 {
     struct tpacket_stats s;
     socklen_t length = sizeof(s);
 
     if (getsockopt(in->fd, SOL_PACKET, PACKET_STATISTICS, &s, &length) == 0)
         in->counters.ring_drops += s.tp_drops;
+    reassembly_expire(in->reassembly, now_ns, &in->counters);
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "relay/forward.h"
+#include "relay/reassembly.h"
 #include "stats/layout.h"
 #include "table/layout.h"
 
@@ -24,6 +25,7 @@ struct ingress {
     uint32_t head;      // next slot to be read
     bool ethernet;      // frames begin with an Ethernet header
     uint32_t interface; // index in the present table
+    struct reassembly *reassembly;
     struct stats_interface_counters counters;
 };
 
@@ -51,7 +53,8 @@ void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *
 // Gives everything that is there now back untouched: what another ring of the same interface has taken in already.
 void ingress_skip(struct ingress *in, struct ingress_spill *spill);
 
-// Adds what the kernel has dropped since the last call (PACKET_STATISTICS is cleared by reading).
-void ingress_count_drops(struct ingress *in);
+// Adds what the kernel has dropped since the last call (PACKET_STATISTICS is cleared by reading), and the datagrams
+// whose fragments did not all come in time.
+void ingress_count_drops(struct ingress *in, uint64_t now_ns);
 
 #endif

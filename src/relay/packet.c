@@ -87,17 +87,36 @@ static enum packet_verdict parse_ipv4(struct packet *out, const uint8_t *bytes, 
     set_address(&out->destination, ADDR_IPV4, &ip.daddr);
     out->ttl = ip.ttl;
     out->dscp = ip.tos >> 2;
-    if (ntohs(ip.frag_off) & (IP_MF | IP_OFFMASK))
-        return PACKET_FRAGMENT;
     if (ip.protocol != IPPROTO_UDP)
         return PACKET_FOREIGN;
+    if (ntohs(ip.frag_off) & (IP_MF | IP_OFFMASK)) {
+        out->fragment = (struct packet_fragment){.id = ntohs(ip.id),
+                                                 .offset = (ntohs(ip.frag_off) & IP_OFFMASK) * 8u,
+                                                 .more = ntohs(ip.frag_off) & IP_MF,
+                                                 .next = ip.protocol};
+        out->payload = bytes + header;
+        out->length = total - header;
+        return PACKET_FRAGMENT;
+    }
     return parse_udp(out, bytes + header, total - header, meta);
 }
 
 #define EXTENSIONS_MAX 8 // headers walked before a packet is given up; RFC 8200 wants each at most once
 
-// Walks the extension headers (RFC 8200, section 4) from *next at *bytes to the UDP header.
-static enum packet_verdict skip_extensions(uint8_t *next, const uint8_t **bytes, size_t *room)
+static void take_fragment(struct packet_fragment *out, const uint8_t *header)
+{
+    struct ip6_frag f;
+
+    memcpy(&f, header, sizeof(f));
+    *out = (struct packet_fragment){.id = ntohl(f.ip6f_ident),
+                                    .offset = ntohs(f.ip6f_offlg & IP6F_OFF_MASK),
+                                    .more = (f.ip6f_offlg & IP6F_MORE_FRAG) != 0,
+                                    .next = f.ip6f_nxt};
+}
+
+// Walks the extension headers (RFC 8200, section 4) from *next at *bytes to the UDP header, or behind the header of a
+// fragment.
+static enum packet_verdict skip_extensions(struct packet *out, uint8_t *next, const uint8_t **bytes, size_t *room)
 {
     for (int i = 0; i < EXTENSIONS_MAX; i++) {
         size_t length;
@@ -118,9 +137,13 @@ static enum packet_verdict skip_extensions(uint8_t *next, const uint8_t **bytes,
             length = 8;
             if (*room < length)
                 return PACKET_MALFORMED;
+            take_fragment(&out->fragment, *bytes);
             // Neither an offset nor more to come: an atomic fragment is whole (RFC 6946).
-            if ((*bytes)[2] != 0 || ((*bytes)[3] & 0xf9) != 0)
+            if (out->fragment.offset != 0 || out->fragment.more) {
+                *bytes += length;
+                *room -= length;
                 return PACKET_FRAGMENT;
+            }
             break;
         default:
             return PACKET_FOREIGN;
@@ -153,8 +176,22 @@ static enum packet_verdict parse_ipv6(struct packet *out, const uint8_t *bytes, 
     out->dscp = (uint8_t) (flow >> 22 & 0x3f);
     uint8_t next = ip.ip6_nxt;
     bytes += sizeof(ip);
-    enum packet_verdict verdict = skip_extensions(&next, &bytes, &total);
-    return verdict == PACKET_OK ? parse_udp(out, bytes, total, meta) : verdict;
+    enum packet_verdict verdict = skip_extensions(out, &next, &bytes, &total);
+    if (verdict == PACKET_OK)
+        return parse_udp(out, bytes, total, meta);
+    out->payload = bytes;
+    out->length = total;
+    return verdict;
+}
+
+enum packet_verdict packet_parse_whole(struct packet *out, const uint8_t *bytes, size_t length, uint8_t next)
+{
+    static const struct packet_meta none = {.segment = 0};
+    enum packet_verdict verdict = skip_extensions(out, &next, &bytes, &length);
+
+    if (verdict == PACKET_FRAGMENT)
+        return PACKET_MALFORMED; // fragments of fragments
+    return verdict == PACKET_OK ? parse_udp(out, bytes, length, &none) : verdict;
 }
 
 enum packet_verdict packet_parse(struct packet *out, const uint8_t *frame, size_t length,

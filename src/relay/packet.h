@@ -12,7 +12,7 @@
 enum packet_verdict {
     PACKET_OK,
     PACKET_MALFORMED, // lengths or versions that cannot be, or a wrong IPv4 header checksum
-    PACKET_FRAGMENT,  // part of a larger datagram
+    PACKET_FRAGMENT,  // part of a larger datagram: see struct packet_fragment
     PACKET_FOREIGN,   // not UDP over IPv4 or IPv6
 };
 
@@ -25,6 +25,14 @@ struct packet_meta {
                            // left it to be finished (TP_STATUS_CSUMNOTREADY): never to be verified here
 };
 
+// What a fragment says of its place (RFC 791; RFC 8200, section 4.5).
+struct packet_fragment {
+    uint32_t id;
+    uint32_t offset; // bytes, of its payload in that of the whole IP packet
+    bool more;
+    uint8_t next; // IP protocol, or what the header behind the fragment header is
+};
+
 struct packet {
     struct addr source, destination;
     uint16_t source_port, port; // host order
@@ -35,12 +43,17 @@ struct packet {
     size_t length;      // bytes of payload, of all datagrams together
     size_t segment;     // bytes of each datagram but the last, which may be shorter; equals length for one datagram
     uint32_t datagrams; // at least 1
+    struct packet_fragment fragment; // with PACKET_FRAGMENT; payload and length are then its part of the IP payload
 };
 
 // Parses the length bytes of a frame. out points into the frame. Everything but the UDP checksum is
 // verified; padding behind the datagram is left out.
 enum packet_verdict packet_parse(struct packet *out, const uint8_t *frame, size_t length,
                                  const struct packet_meta *meta);
+
+// The same for the length bytes of an IP payload that has been put together of fragments; next is what it begins with.
+// out has the addresses, vlan, ttl and dscp already.
+enum packet_verdict packet_parse_whole(struct packet *out, const uint8_t *bytes, size_t length, uint8_t next);
 
 // Verifies the UDP checksum of a parsed packet (RFC 768: 0 means that the sender made none; RFC 8200: IPv6 wants one).
 // A super-frame has been verified by whoever merged it.

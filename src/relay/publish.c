@@ -24,7 +24,7 @@ void publish_interfaces(struct relay *r)
     for (size_t i = 0; r->swap.now && i < r->swap.n_rings; i++) {
         if (!r->swap.rings[i]->ring)
             continue;
-        ingress_count_drops(r->swap.rings[i]);
+        ingress_count_drops(r->swap.rings[i], relay_clock(CLOCK_MONOTONIC));
         publish_interface(r, r->swap.rings[i]);
     }
 }

@@ -138,7 +138,7 @@ static struct totals count(struct relay *r)
     for (size_t i = 0; i < r->swap.n_rings; i++) {
         if (!r->swap.rings[i]->ring)
             continue;
-        ingress_count_drops(r->swap.rings[i]);
+        ingress_count_drops(r->swap.rings[i], relay_clock(CLOCK_MONOTONIC));
         add(&t, &r->swap.rings[i]->counters);
     }
     return t;

@@ -417,14 +417,14 @@ void swap_fail(struct swap *s, const char *why)
 }
 
 // What came in before the change leaves by the old table, and stays counted.
-static void drain_unnamed(struct swap *s, const struct swap_table *next, struct ingress_spill *spill)
+static void drain_unnamed(struct swap *s, const struct swap_table *next, uint64_t now_ns, struct ingress_spill *spill)
 {
     for (size_t i = 0; s->now && i < s->n_rings; i++) {
         struct ingress *in = s->rings[i];
         if (!names_ring(s->now, in->id) || names_ring(next, in->id))
             continue;
         ingress_drain(in, s->now->forward, spill);
-        ingress_count_drops(in);
+        ingress_count_drops(in, now_ns);
         *saved_counters(s, s->now->view.interfaces[in->interface].name) = in->counters;
     }
 }
@@ -448,7 +448,7 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill, r
         return false;
 
     // From here on nothing can fail. The counters are copied after the last datagram under the old table.
-    drain_unnamed(s, t, spill);
+    drain_unnamed(s, t, now_ns, spill);
     forward_carry(t->forward, before ? before->forward : NULL);
     t->stats_fd = s->offered_stats;
     s->offered_stats = -1;
@@ -468,7 +468,7 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill, r
         // A new ring in the place of another (ring_mib) holds what that one has just been drained of.
         if (has_ring_of(before, interface->ifindex)) {
             ingress_skip(in, spill);
-            ingress_count_drops(in); // of frames that the other ring took
+            ingress_count_drops(in, now_ns); // of frames that the other ring took
         }
         in->counters = *saved_counters(s, interface->name);
         if (on_ring)

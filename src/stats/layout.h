@@ -20,7 +20,8 @@
     X(unmatched, "no rule for this destination and port")                                                              \
     X(malformed, "lengths or header checksum that cannot be")                                                          \
     X(truncated, "longer than a ring slot and not kept whole by the kernel")                                           \
-    X(fragments, "part of a fragmented datagram")                                                                      \
+    X(fragments, "in fragments that did not all come within 2 s, or too many at once")                                 \
+    X(overlapping, "in fragments that overlap or contradict each other")                                               \
     X(bad_checksum, "wrong UDP checksum")                                                                              \
     X(vlan, "carries a VLAN tag that no rule asks for")                                                                \
     X(own, "sent by this host itself")                                                                                 \

@@ -177,46 +177,6 @@ def cut_frames():
         nothing_but(net, RULE, [whole[:n] for n in (14, 15, 24, 33, 34, 37)], [])
 
 
-@t.test("fragments without their others are not forwarded, and counted where the kernel cannot put them together")
-def fragments():
-    body = t.udp(t.SOURCE, IN, bytes(range(200)), PORT)
-
-    def part(start, end, more):
-        return t.frame(t.ipv4(t.SOURCE, IN, body[start:end], ident=7, flags=more, offset=start), t.group_mac(IN))
-
-    with t.line() as net:
-        # They wait in the kernel for the others.
-        nothing_but(net, RULE, [part(0, 80, 1), part(80, 160, 1)], [])
-        args = ["--without=defrag"]
-        with t.Mcrd(net.relay, RULE, args=args) as d:
-            capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
-            # Its offset alone tells the last one.
-            sender.send(part(0, 80, 1), part(80, 160, 1), part(160, 208, 0))
-            d.account(in0={"fragments": 3})
-            t.equal(capture.udp(), [], "what was forwarded")
-
-
-@t.test("overlapping fragments are dropped, in any order")
-def overlapping_fragments():
-    body = t.udp(t.SOURCE, IN, bytes(range(200)), PORT)
-
-    def part(start, end, more):
-        return t.frame(t.ipv4(t.SOURCE, IN, body[start:end], ident=9, flags=more, offset=start), t.group_mac(IN))
-
-    with t.line() as net:
-        nothing_but(net, RULE, [part(0, 80, 1), part(72, 160, 1), part(160, 208, 0)], [])
-        nothing_but(net, RULE, [part(160, 208, 0), part(72, 160, 1), part(0, 80, 1)], [])
-
-
-@t.test("a fragmented stream of the source's kernel, where this kernel cannot put fragments together")
-def fragmented_stream():
-    with t.line() as net, t.Mcrd(net.relay, RULE, args=["--without=defrag"]) as d:
-        capture = t.Capture(net.dst, "d0")
-        t.send(net.src, "s0", IN, PORT, size=4000, count=20, rate=1000)
-        d.account(in0={"fragments": 60})
-        t.equal(capture.udp(), [], "what was forwarded")
-
-
 @t.test("VLAN tags: 200 is counted and not forwarded, a priority tag (0) passes")
 def vlan_tags():
     def tagged(payload, *tags):

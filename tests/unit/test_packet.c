@@ -225,14 +225,51 @@ Test(packet, other_protocols_and_fragments)
     f[IP_AT + 6] = 0x20; // more fragments
     finish_ip(f);
     cr_expect_eq(packet_parse(&p, f, length, &no_meta), PACKET_FRAGMENT);
+    cr_expect(p.fragment.id == 0x1234 && p.fragment.offset == 0 && p.fragment.more && p.fragment.next == 17);
     build(f, 8);
-    f[IP_AT + 7] = 1; // offset 8
+    put16(f + IP_AT + 6, 0x1fff); // the farthest offset
     finish_ip(f);
-    cr_expect_eq(packet_parse(&p, f, length, &no_meta), PACKET_FRAGMENT);
+    cr_expect_eq(packet_parse(&p, f, length + 4, &no_meta), PACKET_FRAGMENT);
+    cr_expect(p.fragment.offset == 65528 && !p.fragment.more);
+    cr_expect(p.payload == f + UDP_AT && p.length == 16, "without the padding");
+    f[IP_AT + 9] = 6; // TCP
+    finish_ip(f);
+    cr_expect_eq(packet_parse(&p, f, length, &no_meta), PACKET_FOREIGN);
     build(f, 8);
     f[IP_AT + 6] = 0x80; // the reserved bit (RFC 3514) is no fragment
     finish_ip(f);
     cr_expect_eq(packet_parse(&p, f, length, &no_meta), PACKET_OK);
+}
+
+Test(packet, what_was_fragments_is_parsed_on)
+{
+    static const struct {
+        const char *what;
+        uint8_t next;
+        uint8_t bytes[24];
+        size_t size;
+        enum packet_verdict verdict;
+    } cases[] = {
+        {"UDP", 17, {4, 87, 19, 136, 0, 11, 0, 0, 1, 2, 3}, 11, PACKET_OK},
+        {"UDP with something behind it", 17, {4, 87, 19, 136, 0, 11, 0, 0, 1, 2, 3}, 20, PACKET_OK},
+        {"options before UDP", 60, {17, 0, [8] = 4, 87, 19, 136, 0, 11, 0, 0, 1, 2, 3}, 19, PACKET_OK},
+        {"shorter than it says", 17, {4, 87, 19, 136, 0, 12, 0, 0, 1, 2, 3}, 11, PACKET_MALFORMED},
+        {"shorter than a header", 17, {4, 87, 19, 136, 0, 7}, 7, PACKET_MALFORMED},
+        {"nothing", 17, {0}, 0, PACKET_MALFORMED},
+        {"a fragment", 44, {17, 0, 0, 1}, 16, PACKET_MALFORMED},
+        {"TCP", 6, {0}, 20, PACKET_FOREIGN},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct packet p = {.ttl = 3};
+        uint8_t *copy = malloc(cases[i].size + 1);
+        memcpy(copy, cases[i].bytes, cases[i].size);
+        cr_expect_eq(packet_parse_whole(&p, copy, cases[i].size, cases[i].next), cases[i].verdict, "%s", cases[i].what);
+        if (cases[i].verdict == PACKET_OK)
+            cr_expect(p.port == 5000 && p.length == 3 && p.datagrams == 1 && p.payload[2] == 3 && p.ttl == 3, "%s",
+                      cases[i].what);
+        free(copy);
+    }
 }
 
 Test(packet, super_frames_are_counted_in_datagrams)
@@ -364,6 +401,13 @@ Test(packet, ipv6_extension_headers)
         if (cases[i].verdict == PACKET_OK)
             cr_expect(packet_checksum_ok(&p, &no_meta) && p.length == 30, "%s", cases[i].what);
     }
+    uint8_t fragment[300];
+    struct packet g;
+    static const uint8_t header[] = {60, 0, 0xff, 0xf9, 1, 2, 3, 4};
+    size_t n6 = build6(fragment, 44, header, sizeof(header), 30);
+    cr_expect_eq(packet_parse(&g, fragment, n6, &no_meta), PACKET_FRAGMENT);
+    cr_expect(g.fragment.id == 0x01020304 && g.fragment.offset == 65528 && g.fragment.more && g.fragment.next == 60);
+    cr_expect(g.payload == fragment + IP_AT + IP6_SIZE + 8 && g.length == 38);
     // A chain that never ends.
     uint8_t chain[200] = {0}, f[400];
     struct packet p;

@@ -85,9 +85,42 @@ def pseudo_header6(source, destination, length):
     return a + b + struct.pack("!II", length, socket.IPPROTO_UDP)
 
 
-def datagram6(destination, port, payload, source="2001:db8:1::2", source_port=4000, to=None, ttl=8, dscp=0, **udp_keys):
-    """The frame of a datagram over IPv6; to its group unless the Ethernet address is given."""
-    body = udp6(source, destination, payload, port, source_port, **udp_keys)
+SOURCE6 = "2001:db8:1::2"
+
+
+def ipv6(source, destination, body, ttl=8, dscp=0, following=socket.IPPROTO_UDP):
+    """An IPv6 packet. following: what the body begins with."""
     a, b = (socket.inet_pton(socket.AF_INET6, x) for x in (source, destination))
-    header = struct.pack("!IHBB", 6 << 28 | dscp << 22, len(body), socket.IPPROTO_UDP, ttl) + a + b
-    return frame(header + body, to or b"\x33\x33" + b[12:], kind=0x86dd)
+    return struct.pack("!IHBB", 6 << 28 | dscp << 22, len(body), following, ttl) + a + b + body
+
+
+def frame6(packet, to=None, tags=()):
+    """The frame of an IPv6 packet; to its group unless the Ethernet address is given."""
+    return frame(packet, to or b"\x33\x33" + packet[36:40], tags=tags, kind=0x86dd)
+
+
+def datagram6(destination, port, payload, source=SOURCE6, source_port=4000, to=None, ttl=8, dscp=0, tags=(), **udp_keys):
+    """The frame of a datagram over IPv6; to its group unless the Ethernet address is given."""
+    return frame6(ipv6(source, destination, udp6(source, destination, payload, port, source_port, **udp_keys), ttl, dscp),
+                  to, tags)
+
+
+def cut(whole, *places):
+    """(offset, bytes, whether more follow) of the pieces of an IP payload that is cut there."""
+    ends = [*places, len(whole)]
+    return [(start, whole[start:end], end < len(whole)) for start, end in zip([0, *places], ends)]
+
+
+def fragments(group, port, payload, *places, ident=1, source=SOURCE, tags=(), udp_keys=None, **ip_keys):
+    """The frames of a datagram to a group, cut at these places of its UDP header and payload."""
+    return [frame(ipv4(source, group, part, ident=ident, flags=int(more), offset=offset, **ip_keys), group_mac(group),
+                  tags=tags)
+            for offset, part, more in cut(udp(source, group, payload, port, **(udp_keys or {})), *places)]
+
+
+def fragments6(group, port, payload, *places, ident=1, source=SOURCE6, before=b"", tags=(), **ip_keys):
+    """The same in IPv6. before: a destination options header, which leads to UDP."""
+    whole, following = before + udp6(source, group, payload, port), 60 if before else socket.IPPROTO_UDP
+    return [frame6(ipv6(source, group, struct.pack("!BBHI", following, 0, offset | more, ident) + part, following=44,
+                        **ip_keys), tags=tags)
+            for offset, part, more in cut(whole, *places)]

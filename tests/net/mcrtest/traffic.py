@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 
+from .daemon import Mcrd
 from .frames import is_group
 from .process import end_process, kill_process, start_process
 from .result import Failure, check
@@ -86,3 +87,14 @@ def describe(report):
     names = ("expected", "received", "lost", "duplicates", "corrupt", "foreign", "unexpected", "too_old",
              "socket_drops", "checksum_errors", "stopped_by")
     return ", ".join(f"{k} {report[k]}" for k in names if report[k] not in (0, None))
+
+
+def passes(net, rules, receivers, to, n=600, port=5000, args=(), **options):
+    """Of n datagrams by mcrgen to an address and port of the source's link, each receiver (address, port) gets each one
+    once and nothing else. Returns the statistics."""
+    with Mcrd(net.relay, rules, args) as d:
+        ready = [Receiver(net.dst, "d0", a, p, expect=n) for a, p in receivers]
+        send(net.src, "s0", to, port, count=n, **{"rate": 10000, "size": 1000, **options})
+        for r in ready:
+            r.all_came()
+        return d.account({"r": n})

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "relay/reassembly.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UNIT      8      // bytes; fragments begin at its multiples
+#define BYTES_MAX 65535u // of an IP payload, by the lengths that UDP and IPv6 can say
+
+enum state {
+    FREE,
+    WAITING, // for more fragments
+    WHOLE,   // held until the release
+    REFUSED, // contradicts itself: its other fragments are dropped until it expires (RFC 8200, section 4.5)
+};
+
+// One datagram. Apart from its bytes, so that looking for one stays within few cache lines.
+struct set {
+    enum state state;
+    uint16_t vlan;
+    uint8_t next, ttl, dscp; // of the first fragment
+    uint32_t id;
+    struct addr source, destination;
+    uint64_t since_ns;
+    uint32_t got;   // bytes
+    uint32_t end;   // of the farthest fragment
+    uint32_t total; // bytes; 0 until the last fragment tells
+};
+
+struct reassembly {
+    uint32_t n_whole;
+    struct set sets[REASSEMBLY_SETS];
+    uint64_t units[REASSEMBLY_SETS][(BYTES_MAX / UNIT + 64) / 64]; // bit by bit: is it there?
+    uint8_t bytes[REASSEMBLY_SETS][BYTES_MAX + 1];
+};
+
+struct reassembly *reassembly_new(void)
+{
+    // Pages are taken from the kernel when they are first written to.
+    return calloc(1, sizeof(struct reassembly));
+}
+
+void reassembly_free(struct reassembly *r)
+{
+    free(r);
+}
+
+static void give_up(struct set *s, struct stats_interface_counters *c)
+{
+    if (s->state == WAITING) {
+        c->received++;
+        c->fragments++;
+    }
+    s->state = FREE;
+}
+
+static void refuse(struct set *s, struct stats_interface_counters *c)
+{
+    c->received++;
+    c->overlapping++;
+    s->state = REFUSED;
+}
+
+// IPv4 tells datagrams apart by the protocol, too; but what is not UDP does not come here.
+static bool is_of(const struct set *s, const struct packet *p)
+{
+    return (s->state == WAITING || s->state == REFUSED) && s->id == p->fragment.id && s->vlan == p->vlan &&
+           addr_equal(&s->source, &p->source) && addr_equal(&s->destination, &p->destination);
+}
+
+// The set of this fragment, or a new one, for which the oldest may have to go. NULL: all are whole.
+static struct set *find(struct reassembly *r, const struct packet *p, uint64_t now_ns,
+                        struct stats_interface_counters *c)
+{
+    struct set *best = NULL;
+
+    for (struct set *s = r->sets; s < r->sets + REASSEMBLY_SETS; s++) {
+        if (is_of(s, p))
+            return s;
+        if (s->state == WHOLE || (best && best->state == FREE))
+            continue;
+        if (!best || s->state == FREE || s->since_ns < best->since_ns)
+            best = s;
+    }
+    if (!best)
+        return NULL;
+    give_up(best, c);
+    *best = (struct set){.state = WAITING,
+                         .vlan = p->vlan,
+                         .id = p->fragment.id,
+                         .source = p->source,
+                         .destination = p->destination,
+                         .since_ns = now_ns};
+    memset(r->units[best - r->sets], 0, sizeof(r->units[0]));
+    return best;
+}
+
+// Marks the units first..end-1. Returns how many of them were marked already.
+static uint32_t mark(uint64_t *units, uint32_t first, uint32_t end)
+{
+    uint32_t there = 0;
+
+    while (first < end) {
+        uint32_t at = first % 64, n = end - first < 64 - at ? end - first : 64 - at;
+        uint64_t mask = (n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1) << at;
+        there += (uint32_t) __builtin_popcountll(units[first / 64] & mask);
+        units[first / 64] |= mask;
+        first += n;
+    }
+    return there;
+}
+
+// Puts the fragment into its set. False: it contradicts what is there. The same fragment twice does not.
+static bool put(struct set *s, uint64_t *units, uint8_t *bytes, const struct packet *p)
+{
+    const struct packet_fragment *f = &p->fragment;
+    uint32_t length = (uint32_t) p->length, end = f->offset + length;
+    uint32_t first_unit = f->offset / UNIT, end_unit = (end + UNIT - 1) / UNIT;
+
+    if (s->total != 0 ? end > s->total || (!f->more && end != s->total) : !f->more && end < s->end)
+        return false;
+    uint32_t there = mark(units, first_unit, end_unit);
+    if (there == end_unit - first_unit)
+        return memcmp(bytes + f->offset, p->payload, length) == 0;
+    if (there > 0)
+        return false;
+    memcpy(bytes + f->offset, p->payload, length);
+    s->got += length;
+    if (end > s->end)
+        s->end = end;
+    if (!f->more)
+        s->total = end;
+    if (f->offset == 0) {
+        s->next = f->next;
+        s->ttl = p->ttl;
+        s->dscp = p->dscp;
+    }
+    return true;
+}
+
+bool reassembly_take(struct reassembly *r, struct packet *p, uint64_t now_ns, struct stats_interface_counters *c)
+{
+    const struct packet_fragment *f = &p->fragment;
+
+    if (p->length == 0 || f->offset + p->length > BYTES_MAX || (f->more && p->length % UNIT != 0)) {
+        c->received++;
+        c->malformed++;
+        return false;
+    }
+    struct set *s = find(r, p, now_ns, c);
+    if (!s) {
+        c->received++;
+        c->fragments++;
+        return false;
+    }
+    if (s->state == REFUSED)
+        return false;
+    uint8_t *bytes = r->bytes[s - r->sets];
+    if (!put(s, r->units[s - r->sets], bytes, p)) {
+        refuse(s, c);
+        return false;
+    }
+    if (s->total == 0 || s->got != s->total)
+        return false;
+    s->state = WHOLE;
+    r->n_whole++;
+    p->payload = bytes;
+    p->length = s->total;
+    p->fragment.next = s->next;
+    p->ttl = s->ttl;
+    p->dscp = s->dscp;
+    return true;
+}
+
+bool reassembly_is_crowded(const struct reassembly *r)
+{
+    return r->n_whole >= REASSEMBLY_SETS / 2;
+}
+
+void reassembly_release(struct reassembly *r)
+{
+    for (uint32_t i = 0; r->n_whole > 0 && i < REASSEMBLY_SETS; i++)
+        if (r->sets[i].state == WHOLE) {
+            r->sets[i].state = FREE;
+            r->n_whole--;
+        }
+}
+
+void reassembly_expire(struct reassembly *r, uint64_t now_ns, struct stats_interface_counters *c)
+{
+    for (struct set *s = r->sets; s < r->sets + REASSEMBLY_SETS; s++)
+        if ((s->state == WAITING || s->state == REFUSED) && now_ns - s->since_ns >= REASSEMBLY_NS)
+            give_up(s, c);
+}

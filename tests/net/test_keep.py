@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The sender's address and port are kept."""
+import mcrtest as t
+
+IN6, OUT6, OTHER6 = "ff15::4d:1", "ff15::4d:2", "ff15::4d:99"
+IN, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.1.1", 5000, 6000
+HOST6, HOST = "2001:db8:2::2", "198.18.2.1"
+
+
+KEEP = {"source": "preserve", "source_port": "preserve"}
+
+
+@t.test("source and source_port = \"preserve\": group and unicast outputs, two senders in turn")
+def preserve():
+    outputs = [t.to_group(OUT, OUT_PORT, **KEEP), t.to_host(HOST, OUT_PORT, **KEEP),
+               t.to_group("239.255.1.2", OUT_PORT)]
+    who = [("198.18.1.1", 4000), ("198.18.1.77", 514), ("198.18.1.1", 4001), ("198.18.9.9", 65535)]
+    sent = [(*who[i % 4 if i % 7 else 0], f"datagram {i}".encode().ljust(64)) for i in range(60)]
+    with t.line() as net:
+        net.relay.ethtool("out0", "tx", "off")
+        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+        with t.Mcrd(net.relay, [t.rule("r", IN, PORT, outputs)]) as d:
+            sender.send(*(t.datagram(IN, PORT, p, source=a, udp_keys={"source_port": n}) for a, n, p in sent))
+            for o in (OUT, HOST, "239.255.1.2"):
+                capture.wait(len(sent), o)
+            d.account({"r": len(sent)})
+        for to in (OUT, HOST):
+            seen = capture.udp(to)
+            t.equal([(f.source, f.source_port, f.payload) for f in seen], sent, f"what came to {to}")
+            t.check(all(f.ip_checksum_ok and f.udp_checksum_ok and f.ttl == 1 for f in seen), f"{to}: checksums, ttl")
+            hardware = t.mac(net, "dst", "d0") if to == HOST else t.group_mac(OUT)
+            t.equal({f.to for f in seen}, {hardware}, f"frames to {to}")
+        t.equal({(f.source, f.source_port) for f in capture.udp("239.255.1.2")}, {("198.18.2.2", OUT_PORT)},
+                "the output that does not keep them")
+
+
+@t.test("preserve over IPv6: group and unicast outputs, two senders in turn")
+def preserve6():
+    outputs = [t.to_group(OUT6, OUT_PORT, **KEEP), t.to_host(HOST6, OUT_PORT, **KEEP)]
+    who = [("2001:db8:1::2", 4000), ("2001:db8:9::77", 514), ("2001:db8:1::2", 4001)]
+    sent = [(*who[i % 3], f"datagram {i}".encode().ljust(64)) for i in range(60)]
+    with t.line6() as net:
+        net.relay.ethtool("out0", "tx", "off")
+        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+        with t.Mcrd(net.relay, [t.rule("r", IN6, PORT, outputs)]) as d:
+            sender.send(*(t.datagram6(IN6, PORT, p, source=a, source_port=n) for a, n, p in sent))
+            t.wait_for(lambda: len(t.captured6(capture)) >= 2 * len(sent), 5,
+                       f"{2 * len(sent)} datagrams")
+            d.account({"r": len(sent)})
+        for to in (OUT6, HOST6):
+            seen = [f for f in t.captured6(capture) if f.destination == to]
+            t.equal([(f.source, f.source_port, f.payload) for f in seen], sent, f"what came to {to}")
+            t.check(all(f.udp_checksum_ok for f in seen), f"{to}: checksums")
+
+
+@t.test("preserve with ttl = \"decrement\": of each datagram its own, and what has expired does not come")
+def preserve_ttl():
+    outputs = [t.to_group(OUT, OUT_PORT, ttl="decrement", **KEEP), t.to_host(HOST, OUT_PORT, ttl="decrement", **KEEP)]
+    ttls = [64, 64, 3, 1, 2, 255, 64]
+    with t.line() as net:
+        net.relay.ethtool("out0", "tx", "off")
+        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+        with t.Mcrd(net.relay, [t.rule("r", IN, PORT, outputs)]) as d:
+            sender.send(*(t.datagram(IN, PORT, bytes([i]) * 50, ttl=k, source=f"198.18.1.{7 + i % 2}", dscp=i)
+                          for i, k in enumerate(ttls)))
+            for o in (OUT, HOST):
+                capture.wait(6, o)
+            d.account({"r": {"packets": 7, "drops": {"ttl": 1}}})
+        for to in (OUT, HOST):
+            t.equal([(f.payload[0], f.ttl, f.source, f.source_port, f.dscp) for f in capture.udp(to)],
+                    [(i, k - 1, f"198.18.1.{7 + i % 2}", 4000, i) for i, k in enumerate(ttls) if k > 1], to)
+
+
+def preserve_volume(**options):
+    outputs = [t.to_group(OUT, 6000, **KEEP), t.to_host(HOST, 6001, **KEEP)]
+    with t.line() as net:
+        t.passes(net, [t.rule("r", IN, PORT, outputs)], [(OUT, 6000), (HOST, 6001)], IN, source="198.18.1.1",
+               source_port=514, **options)
+
+
+@t.test("preserve: super-frames, to a group and a host")
+def preserve_super_frames():
+    preserve_volume(n=2000, gso=20)
+
+
+@t.test("preserve: datagrams in fragments, to a group and a host, from the first one on")
+def preserve_fragments():
+    # A raw socket gives a packet with the id 0 an id of its own: each fragment another one.
+    preserve_volume(n=40, size=20000, rate=200)
+
+
+@t.test("source_port = 514 to a host, a group in both modes, and over IPv6")
+def low_source_port():
+    outputs = [t.to_host(HOST, 6000, source_port=514), t.to_group(OUT, 6001, source_port=514, mode="socket"),
+               t.to_group(OUT, 6002, source_port=514), t.to_host(HOST6, 6003, source_port=514)]
+    with t.line6() as net:
+        net.relay.ethtool("out0", "tx", "off")
+        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+        with t.Mcrd(net.relay, [t.rule("r", IN, PORT, outputs)]) as d:
+            sender.send(t.datagram(IN, PORT, b"one"), t.datagram(IN, PORT, b"two"))
+            capture.wait(6)
+            t.wait_for(lambda: len(t.captured6(capture)) >= 2, 5, "IPv6 datagrams")
+            d.account({"r": 2})
+        seen = capture.udp() + t.captured6(capture)
+        t.equal(sorted((f.port, f.source_port, f.payload) for f in seen),
+                sorted((p, 514, x) for p in range(6000, 6004) for x in (b"one", b"two")), "datagrams")
+        t.check(all(f.udp_checksum_ok for f in seen), "checksums")
+
+
+if __name__ == "__main__":
+    t.main()
