@@ -31,7 +31,7 @@ static const char usage[] =
     "Shows what a running mcrd relays, counts and drops. Needs no privilege.\n"
     "\n"
     "  --json             as one JSON object; with --watch, one a line\n"
-    "  --watch SECONDS    again and again, with rates; 0.1 to 3600; q ends\n"
+    "  --watch SECONDS    again and again, with rates; 0.1 to 3600; ? for its keys\n"
     "  --stats FILE       the stats_file of mcrd's config; " STATS_DEFAULT_PATH
     "\n"
     "  --help             print this\n"

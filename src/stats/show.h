@@ -24,6 +24,8 @@ struct show_view {
     const struct stats_snapshot *now;
     const struct stats_delta *d;
     bool rates;
+    const uint32_t *rules; // which rules, in which order; NULL: all, as in the file
+    uint32_t n_rules;
 };
 
 void show_table(const struct show_view *v, const struct show_style *style, FILE *to);
@@ -34,9 +36,9 @@ void show_notice(const char *text, const struct show_style *style, FILE *to);
 // What the terminal behind fd, if it is one, can show.
 struct show_style show_style_of(int fd);
 
-// Shows the table (or, with json, one object a line) at once and then each interval until a signal or the key q.
-// On a terminal the table is redrawn in place and outlasts a daemon that goes; elsewhere that ends it. Returns the
-// exit status; why, for stderr, is empty unless there is something to tell.
+// Shows the table (or, with json, one object a line) at once and then each interval until a signal or the key q
+// (keys.h tells the others). // On a terminal the table is redrawn in place and outlasts a daemon that goes; elsewhere
+// that ends it. Returns the exit status; why, for stderr, is empty unless there is something to tell.
 int show_watch(const char *path, double seconds, bool json, char why[STATS_WHY_MAX]);
 
 #endif

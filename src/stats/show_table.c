@@ -389,8 +389,8 @@ void show_table(const struct show_view *v, const struct show_style *style, FILE 
         show_interface(&p, i);
     fputc('\n', to);
     show_head(&p, "RULE", "PACKETS", true);
-    for (uint32_t i = 0; i < h->n_rules; i++)
-        show_rule(&p, i);
+    for (uint32_t i = 0; i < (v->rules ? v->n_rules : h->n_rules); i++)
+        show_rule(&p, v->rules ? v->rules[i] : i);
     if (h->n_rules == 0)
         fputs("none: nothing is relayed\n", to);
 }

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "stats/keys.h"
 #include "stats/text.h"
 
 #define NS_PER_S 1000000000
@@ -21,8 +22,9 @@ struct watch {
     const char *path;
     double seconds;
     bool json;
-    bool screen; // redraws a terminal in place
-    bool keys;   // stdin is that terminal
+    bool screen;   // redraws a terminal in place
+    bool has_keys; // stdin is that terminal
+    struct keys keys;
     struct stats_snapshot now, before;
     bool has_before;
     char *why; // of the last failure; empty while the daemon is there
@@ -64,8 +66,8 @@ static void begin_screen(struct watch *w)
     struct termios t;
 
     fputs("\033[?1049h\033[?25l\033[?7l", stdout);
-    w->keys = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &w->saved) == 0;
-    if (!w->keys)
+    w->has_keys = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &w->saved) == 0;
+    if (!w->has_keys)
         return;
     t = w->saved;
     t.c_lflag &= ~(tcflag_t) (ICANON | ECHO);
@@ -80,7 +82,7 @@ static void end_screen(const struct watch *w)
 {
     fputs("\033[?7h\033[?25h\033[?1049l", stdout);
     fflush(stdout);
-    if (w->keys)
+    if (w->has_keys)
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &w->saved);
 }
 
@@ -100,8 +102,16 @@ static void write_table(const struct watch *w, FILE *to)
     // Nothing is known about now while the daemon is away.
     bool has_delta = w->has_before && !*w->why && stats_delta_make(&d, &w->now, &w->before);
     struct show_view view = {.now = &w->now, .d = has_delta ? &d : NULL, .rates = true};
+    // Without memory all of them are shown.
+    uint32_t *rules = calloc(w->now.at.header->n_rules + 1, sizeof(*rules));
 
+    view.rules = rules;
+    if (rules)
+        view.n_rules = stats_order(&w->now, view.d, w->keys.sort, w->keys.filter, rules);
     show_table(&view, &style, to);
+    if (rules && view.n_rules == 0 && *w->keys.filter)
+        fprintf(to, "none contains \"%s\"\n", w->keys.filter);
+    free(rules);
     if (has_delta)
         stats_delta_free(&d);
 }
@@ -109,22 +119,54 @@ static void write_table(const struct watch *w, FILE *to)
 // The last line of the screen. `more` counts the lines that found no room.
 static void draw_status(const struct watch *w, int more)
 {
+    const struct keys *k = &w->keys;
     char time[TEXT_NUMBER_MAX];
 
     fputs("\033[K", stdout);
+    if (k->typing) {
+        printf("/%s\033[7m \033[0m  Enter keeps it, Esc shows all", k->filter);
+        return;
+    }
+    fputs(k->paused ? "\033[7m PAUSED \033[0m " : "\033[7m ? help \033[0m ", stdout);
     if (*w->why)
-        printf("\033[7mq ends\033[0m  waiting for mcrd, last seen %s", text_time(time, w->now.realtime_ns));
+        printf("waiting for mcrd, last seen %s", text_time(time, w->now.realtime_ns));
     else
-        printf("\033[7mq ends\033[0m  every %g s  %s", w->seconds, text_time(time, w->now.realtime_ns));
+        printf("every %g s  %s", w->seconds, text_time(time, w->now.realtime_ns));
+    if (k->sort != STATS_SORT_FILE)
+        printf("  %s", stats_sort_text(k->sort));
+    if (*k->filter)
+        printf("  /%s", k->filter);
     if (more > 0)
         printf("  %d more line%s below", more, more == 1 ? "" : "s");
 }
 
-static void draw_screen(const struct watch *w)
+// Writes the lines that find room, and counts those that do not.
+static int draw_lines(struct watch *w, char *text, int rows)
 {
-    char *text = NULL, *rest;
+    int used = 0, more = 0, lines = 0;
+
+    for (const char *c = text; *c; c++)
+        lines += *c == '\n';
+    w->keys.page = rows - 1;
+    if (w->keys.scroll > lines - (rows - 1))
+        w->keys.scroll = lines > rows - 1 ? lines - (rows - 1) : 0;
+    int above = w->keys.scroll;
+    for (char *line; (line = strsep(&text, "\n")) != NULL && text;) {
+        if (above-- > 0)
+            continue;
+        if (++used < rows)
+            printf("\033[K%s\r\n", line); // erased first: behind a full line it would take the last character
+        else
+            more++;
+    }
+    return more;
+}
+
+static void draw_screen(struct watch *w)
+{
+    char *text = NULL;
     size_t size;
-    int rows = screen_rows(), used = 0, more = 0;
+    int rows = screen_rows();
     FILE *memory = open_memstream(&text, &size);
 
     if (!memory)
@@ -134,19 +176,15 @@ static void draw_screen(const struct watch *w)
         show_notice(w->why, &style, memory);
         fputc('\n', memory);
     }
+    if (w->keys.help)
+        fprintf(memory, "%s\n", keys_help);
     write_table(w, memory);
     if (fclose(memory) != 0) {
         free(text);
         return;
     }
-    rest = text;
     fputs("\033[H", stdout);
-    for (char *line; (line = strsep(&rest, "\n")) != NULL && rest;) {
-        if (++used < rows)
-            printf("\033[K%s\r\n", line); // erased first: behind a full line it would take the last character
-        else
-            more++;
-    }
+    int more = draw_lines(w, text, rows);
     fputs("\033[J", stdout);
     printf("\033[%d;1H", rows);
     draw_status(w, more);
@@ -154,7 +192,7 @@ static void draw_screen(const struct watch *w)
 }
 
 // Whether it was written.
-static bool show(const struct watch *w)
+static bool show(struct watch *w)
 {
     char time[TEXT_NUMBER_MAX];
 
@@ -178,12 +216,13 @@ static void read_keys(struct watch *w)
     ssize_t n = read(STDIN_FILENO, keys, sizeof(keys));
 
     if (n <= 0) {
-        w->keys = false;
+        w->has_keys = false;
         return;
     }
-    for (ssize_t i = 0; i < n; i++)
-        if (keys[i] == 'q' || keys[i] == 'Q')
-            stopped = 1;
+    keys_take(&w->keys, keys, (size_t) n);
+    if (w->keys.quit)
+        stopped = 1;
+    resized = 1; // what was asked for is shown at once
 }
 
 static void wait_until(struct watch *w, const struct timespec *until)
@@ -200,7 +239,7 @@ static void wait_until(struct watch *w, const struct timespec *until)
         }
         if (left.tv_sec < 0)
             return;
-        int n = ppoll(&in, w->keys ? 1 : 0, &left, &w->outside);
+        int n = ppoll(&in, w->has_keys ? 1 : 0, &left, &w->outside);
         if (n > 0)
             read_keys(w);
         else if (n == 0)
@@ -256,7 +295,7 @@ static bool run(struct watch *w)
         wait_until(w, &next);
         if (stopped)
             return true;
-        if (!advance(w) && !w->screen)
+        if (!w->keys.paused && !advance(w) && !w->screen)
             return false;
     }
 }

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// What mcrstat --watch does with its keys: which rules are shown, in which order, from which line on.
+#include <config.h>
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stats/keys.h"
+#include "stats/order.h"
+
+#define RULES 4
+
+// Rules a to d, with packets and drops, and one output each.
+static struct stats_snapshot make(const uint64_t packets[RULES], const uint64_t drops[RULES])
+{
+    struct stats_snapshot s = {.memory = calloc(1, stats_segment_size(0, RULES, RULES))};
+
+    stats_segment_place(&s.at, s.memory, 0, RULES);
+    s.at.header->n_rules = s.at.header->n_outputs = RULES;
+    for (uint32_t i = 0; i < RULES; i++) {
+        struct stats_rule *r = &s.at.rules[i];
+        r->name[0] = (char) ("badc"[i]);
+        strcpy(r->note, i == 2 ? "Ticket 7" : "");
+        strcpy(s.at.outputs[i].to, i == 3 ? "wan0 198.18.0.1:5000" : "dmz0 239.255.0.1:5000");
+        r->first_output = i;
+        r->n_outputs = 1;
+        r->counters.packets = packets[i];
+        r->counters.drops.rate = drops[i];
+    }
+    return s;
+}
+
+// The names in the order in which they are shown.
+static const char *shown(const struct stats_snapshot *s, const struct stats_delta *d, enum stats_sort sort,
+                         const char *filter)
+{
+    static char text[RULES + 1];
+    uint32_t rules[RULES], n = stats_order(s, d, sort, filter, rules);
+
+    memset(text, 0, sizeof(text));
+    for (uint32_t i = 0; i < n; i++)
+        text[i] = s->at.rules[rules[i]].name[0];
+    return text;
+}
+
+Test(live, order)
+{
+    static const uint64_t before_packets[RULES] = {100, 10, 0, 5}, before_drops[RULES] = {9, 0, 0, 0};
+    static const uint64_t packets[RULES] = {100, 12, 7, 5}, drops[RULES] = {9, 1, 0, 3};
+    struct stats_snapshot before = make(before_packets, before_drops), now = make(packets, drops);
+    uint32_t same[RULES] = {0, 1, 2, 3};
+    struct stats_delta d = {.before = &before, .seconds = 1, .rules = same, .outputs = same};
+
+    cr_expect_str_eq(shown(&now, NULL, STATS_SORT_FILE, ""), "badc");
+    cr_expect_str_eq(shown(&now, NULL, STATS_SORT_NAME, ""), "abcd");
+    cr_expect_str_eq(shown(&now, NULL, STATS_SORT_RATE, ""), "badc");
+    cr_expect_str_eq(shown(&now, &d, STATS_SORT_RATE, ""), "dabc", "since the snapshot before");
+    cr_expect_str_eq(shown(&now, NULL, STATS_SORT_DROPS, ""), "bcad");
+    cr_expect_str_eq(shown(&now, &d, STATS_SORT_DROPS, ""), "cabd");
+    cr_expect_str_eq(shown(&now, &d, STATS_SORT_FILE, "ticket"), "d", "a note, without regard to case");
+    cr_expect_str_eq(shown(&now, &d, STATS_SORT_NAME, "DMZ0"), "abd", "an output");
+    cr_expect_str_eq(shown(&now, &d, STATS_SORT_NAME, "no such thing"), "");
+    free(before.memory);
+    free(now.memory);
+}
+
+Test(live, keys)
+{
+    static const struct {
+        const char *bytes;
+        struct keys expected;
+    } cases[] = {
+        {"", {.page = 10}},
+        {"q", {.page = 10, .quit = true}},
+        {" ", {.page = 10, .paused = true}},
+        {"pp", {.page = 10}},
+        {"ss", {.page = 10, .sort = STATS_SORT_DROPS}},
+        {"ssss", {.page = 10}},
+        {"jjk", {.page = 10, .scroll = 1}},
+        {"\033[B\033[B\033OA", {.page = 10, .scroll = 1}},
+        {"k\033[A", {.page = 10}},
+        {"\033[6~\033[6~\033[5~", {.page = 10, .scroll = 10}},
+        {"ff\033[H", {.page = 10}},
+        {"ff\033[1~j", {.page = 10, .scroll = 1}},
+        {"?", {.page = 10, .help = true}},
+        {"?\033", {.page = 10}},
+        {"/ot0 q\r", {.page = 10, .filter = "ot0 q"}},
+        {"jj/xy\x7f", {.page = 10, .filter = "x", .typing = true}},
+        {"/\x7f\x7f", {.page = 10, .typing = true}},
+        {"/abc\033", {.page = 10}},
+        {"/a\r/b\r", {.page = 10, .filter = "b"}},
+        {"\033[1;5C\033[200~", {.page = 10}},
+        {"\033[", {.page = 10}},
+        {"xyz\001\xff", {.page = 10}},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct keys k = {.page = 10};
+        const struct keys *e = &cases[i].expected;
+        keys_take(&k, cases[i].bytes, strlen(cases[i].bytes));
+        cr_expect(k.quit == e->quit && k.paused == e->paused && k.help == e->help && k.typing == e->typing &&
+                      k.sort == e->sort && k.scroll == e->scroll && strcmp(k.filter, e->filter) == 0,
+                  "%zu: sort %d, scroll %d, filter \"%s\"", i, (int) k.sort, k.scroll, k.filter);
+    }
+    // No text is too long.
+    struct keys k = {.typing = true};
+    for (int i = 0; i < 1000; i++)
+        keys_take(&k, "x", 1);
+    cr_expect_eq(strlen(k.filter), KEYS_FILTER_MAX - 1);
+}
