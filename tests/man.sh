@@ -162,6 +162,16 @@ figures() {
     }' "$work/schema" "$conf5"
 }
 
+# Every event that the sources write stands in mcrd(8).
+events() {
+  { grep -rhoE 'log_(error|warn|notice|info|debug|event|record|errno)\((LOG_LEVEL_[A-Z]+, *|[^"();]*, *)?"[a-z_]+"' "$srcdir/src" --include=*.c &&
+    grep -rhoE 'event *= *"[a-z_]+"' "$srcdir/src" --include=*.c; } | sed 's/.*"\(.*\)"/\1/' | sort -u >"$work/events"
+  awk '/^\.Sh / { here = /^\.Sh LOG EVENTS/ } here && /^\.It Cm / { gsub(/[,;]/, " "); for (i = 3; i <= NF; i++) print $i }' \
+    "$man/mcrd.8" | sort -u >"$work/told"
+  comm -23 "$work/events" "$work/told" >"$work/untold"
+  [ -s "$work/events" ] && [ ! -s "$work/untold" ] || { echo "not in mcrd(8):"; cat "$work/untold"; return 1; }
+}
+
 # The first literal text of EXAMPLES.
 example() {
   awk '
@@ -202,6 +212,7 @@ ok "the rows of the schema are read" rows_read
 ok "mcr.conf.5: the keys of the schema, and no other" keys
 ok "mcr.conf.5: the bounds and defaults of the schema" figures
 ok "mcr.conf.5: the example is valid" example
+ok "mcrd.8: every event of the log" events
 
 echo "1..$count"
 [ "$failed" -eq 0 ]
