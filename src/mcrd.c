@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "broker/broker.h"
@@ -213,6 +214,7 @@ static int run(const struct options *o)
 
     if (!raise_descriptor_limit())
         return EXIT_FAILURE;
+    umask(S_IWGRP | S_IWOTH); // anyone may read the statistics, whoever starts us (keepalived: with 0177)
     // Both sides hold one inotify instance: the broker adds watches, the relay reads what happens.
     int inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (inotify < 0 || !handover_pair(ends)) {
