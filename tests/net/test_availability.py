@@ -59,10 +59,10 @@ exit 0
         try:
             with open(self.pid_file, encoding="ascii") as f:
                 pid = int(f.read())
+            with open(self.config.log, encoding="ascii") as f:
+                return pid if "event=started" in f.read() and t.process_status(pid) else None
         except (OSError, ValueError):
             return None
-        with open(self.config.log, encoding="ascii") as f:
-            return pid if "event=started" in f.read() and t.process_status(pid) else None
 
     def die(self):
         """As if the power failed: nobody says goodbye."""
