@@ -27,13 +27,17 @@
 #define TIMEOUT_MIN     0.1
 #define TIMEOUT_MAX     3600.0
 
-enum command { RUN, CHECK, PRINT, DIFF, RELOAD };
+enum command { RUN, CHECK, PRINT, DIFF, RELOAD, EXPLAIN, REPLAY };
 
 struct options {
     enum command command;
     const char *config_path;
     bool json;
     double timeout; // seconds; 0: not given
+    struct explain_options explain;
+    struct replay_options replay;
+    const char *interface; // of both
+    bool about_datagram;   // --vlan, --size or --ttl was given
     bool debug;
     enum sandbox_mode sandbox;
     unsigned without;
@@ -47,10 +51,19 @@ static const char usage[] =
     "       mcrd --print [--json]           print the effective config, defaults filled in\n"
     "       mcrd --reload                   check the file, let the running mcrd take it\n"
     "                                       over, and wait for its verdict\n"
+    "       mcrd --explain SRC DST PORT        say what the file would do with such a datagram,\n"
+    "                                       and which line decides\n"
+    "       mcrd --replay CAPTURE           say what it would do with each packet of a capture\n"
     "\n"
     "  --config FILE    the config file; " CONFIG_DEFAULT_PATH
     "\n"
-    "  --json           with --diff and --print: as one JSON object\n"
+    "  --json           with --diff, --print, --explain and --replay: as one JSON object\n"
+    "  --interface IF   with --explain and --replay: where it comes in\n"
+    "  --vlan N         with --explain: its VLAN tag, 1 to 4094; none\n"
+    "  --size N         with --explain: its payload in bytes, 0 to 65507; 100\n"
+    "  --ttl N          with --explain: its ttl or hop limit, 1 to 255; 64\n"
+    "  --out CAPTURE    with --replay: write the frames that would leave\n"
+    "  --quiet          with --replay: only the counts\n"
     "  --timeout SECONDS\n"
     "                   with --reload: how long to wait, 0.1 to 3600; 60\n"
     "  --sandbox MODE   enforce, log (the kernel logs what would be refused) or off,\n"
@@ -61,8 +74,9 @@ static const char usage[] =
     "  --help           print this\n"
     "  --version        print the version\n"
     "\n"
-    "Exit status: 0 stopped by a signal, valid, the same, or running it; 1 failed, invalid,\n"
-    "different, or refused; 2 usage, or with --diff and --reload: trouble, such as no daemon.\n"
+    "Exit status: 0 stopped by a signal, valid, the same, running it, forwarded, or read to\n"
+    "its end; 1 failed, invalid, different, refused, or not forwarded; 2 usage, or with\n"
+    "--diff, --reload, --explain and --replay: trouble, such as no daemon or an invalid file.\n"
     "Signals: SIGHUP takes the file over again, SIGTERM and SIGINT stop, SIGUSR1\n"
     "logs a summary. See mcrd(8) and mcr.conf(5).\n";
 
@@ -101,6 +115,46 @@ static bool parse_timeout(const char *text, double *seconds)
     return *end == '\0' && *seconds >= TIMEOUT_MIN && *seconds <= TIMEOUT_MAX;
 }
 
+// A decimal number.
+static bool parse_number(const char *text, unsigned least, unsigned most, unsigned *out)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    if (digits == 0 || digits > 5 || text[digits] != '\0')
+        return false;
+    *out = (unsigned) strtoul(text, NULL, 10);
+    return *out >= least && *out <= most;
+}
+
+// SRC DST PORT
+static int parse_datagram(int n, char **words, struct explain_options *e)
+{
+    if (n != 3)
+        return wrong_usage("--explain needs three arguments: SRC DST PORT");
+    e->source = words[0];
+    e->destination = words[1];
+    if (!parse_number(words[2], 1, 65535, &e->port))
+        return wrong_usage("PORT is \"%s\", allowed is 1 to 65535", words[2]);
+    return -1;
+}
+
+static const char *refused_together(const struct options *o, int commands)
+{
+    if (commands > 1)
+        return "only one of --check, --diff, --explain, --print, --reload and --replay is possible";
+    if (o->json && (o->command == RUN || o->command == CHECK || o->command == RELOAD))
+        return "--json goes with --diff, --print, --explain or --replay";
+    if (o->timeout > 0 && o->command != RELOAD)
+        return "--timeout goes with --reload";
+    if (o->interface && o->command != EXPLAIN && o->command != REPLAY)
+        return "--interface goes with --explain or --replay";
+    if (o->about_datagram && o->command != EXPLAIN)
+        return "--vlan, --size and --ttl go with --explain";
+    if ((o->replay.out || o->replay.quiet) && o->command != REPLAY)
+        return "--out and --quiet go with --replay";
+    return NULL;
+}
+
 // Fills *o. Returns -1 to go on, or the exit status.
 static int parse_options(int argc, char **argv, struct options *o)
 {
@@ -109,6 +163,14 @@ static int parse_options(int argc, char **argv, struct options *o)
         OPT_DIFF,
         OPT_PRINT,
         OPT_RELOAD,
+        OPT_EXPLAIN,
+        OPT_REPLAY,
+        OPT_INTERFACE,
+        OPT_VLAN,
+        OPT_SIZE,
+        OPT_TTL,
+        OPT_OUT,
+        OPT_QUIET,
         OPT_JSON,
         OPT_TIMEOUT,
         OPT_CONFIG,
@@ -123,6 +185,14 @@ static int parse_options(int argc, char **argv, struct options *o)
         {"diff", no_argument, NULL, OPT_DIFF},
         {"print", no_argument, NULL, OPT_PRINT},
         {"reload", no_argument, NULL, OPT_RELOAD},
+        {"explain", no_argument, NULL, OPT_EXPLAIN},
+        {"replay", required_argument, NULL, OPT_REPLAY},
+        {"interface", required_argument, NULL, OPT_INTERFACE},
+        {"vlan", required_argument, NULL, OPT_VLAN},
+        {"size", required_argument, NULL, OPT_SIZE},
+        {"ttl", required_argument, NULL, OPT_TTL},
+        {"out", required_argument, NULL, OPT_OUT},
+        {"quiet", no_argument, NULL, OPT_QUIET},
         {"json", no_argument, NULL, OPT_JSON},
         {"timeout", required_argument, NULL, OPT_TIMEOUT},
         {"config", required_argument, NULL, OPT_CONFIG},
@@ -142,8 +212,42 @@ static int parse_options(int argc, char **argv, struct options *o)
         case OPT_DIFF:
         case OPT_PRINT:
         case OPT_RELOAD:
-            o->command = c == OPT_CHECK ? CHECK : c == OPT_DIFF ? DIFF : c == OPT_PRINT ? PRINT : RELOAD;
+        case OPT_EXPLAIN:
+            o->command = c == OPT_CHECK    ? CHECK
+                         : c == OPT_DIFF   ? DIFF
+                         : c == OPT_PRINT  ? PRINT
+                         : c == OPT_RELOAD ? RELOAD
+                                           : EXPLAIN;
             commands++;
+            break;
+        case OPT_REPLAY:
+            o->command = REPLAY;
+            o->replay.capture = optarg;
+            commands++;
+            break;
+        case OPT_INTERFACE:
+            o->interface = optarg;
+            break;
+        case OPT_VLAN:
+            if (!parse_number(optarg, 1, 4094, &o->explain.vlan))
+                return wrong_usage("--vlan is \"%s\", allowed is 1 to 4094", optarg);
+            o->about_datagram = true;
+            break;
+        case OPT_SIZE:
+            if (!parse_number(optarg, 0, CONFIG_PAYLOAD_MAX, &o->explain.size))
+                return wrong_usage("--size is \"%s\", allowed is 0 to %d", optarg, CONFIG_PAYLOAD_MAX);
+            o->about_datagram = true;
+            break;
+        case OPT_TTL:
+            if (!parse_number(optarg, 1, 255, &o->explain.ttl))
+                return wrong_usage("--ttl is \"%s\", allowed is 1 to 255", optarg);
+            o->about_datagram = true;
+            break;
+        case OPT_OUT:
+            o->replay.out = optarg;
+            break;
+        case OPT_QUIET:
+            o->replay.quiet = true;
             break;
         case OPT_JSON:
             o->json = true;
@@ -177,14 +281,12 @@ static int parse_options(int argc, char **argv, struct options *o)
             return EXIT_USAGE;
         }
     }
+    if (refused_together(o, commands))
+        return wrong_usage("%s", refused_together(o, commands));
+    if (o->command == EXPLAIN)
+        return parse_datagram(argc - optind, argv + optind, &o->explain);
     if (optind < argc)
         return wrong_usage("unexpected argument \"%s\"", argv[optind]);
-    if (commands > 1)
-        return wrong_usage("only one of --check, --diff, --print and --reload is possible");
-    if (o->json && o->command != DIFF && o->command != PRINT)
-        return wrong_usage("--json goes with --diff or --print");
-    if (o->timeout > 0 && o->command != RELOAD)
-        return wrong_usage("--timeout goes with --reload");
     return -1;
 }
 
@@ -243,12 +345,18 @@ static int run(const struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.command = RUN, .config_path = CONFIG_DEFAULT_PATH, .sandbox = SANDBOX_ENFORCE};
+    struct options o = {.command = RUN,
+                        .config_path = CONFIG_DEFAULT_PATH,
+                        .sandbox = SANDBOX_ENFORCE,
+                        .explain = {.size = 100, .ttl = 64}};
     int status = parse_options(argc, argv, &o);
 
     if (status >= 0)
         return status;
     log_set_debug(o.debug);
+    o.explain.interface = o.replay.interface = o.interface;
+    o.explain.json = o.replay.json = o.json;
+    o.replay.sandbox = o.sandbox;
     switch (o.command) {
     case CHECK:
         return command_check(o.config_path);
@@ -258,6 +366,10 @@ int main(int argc, char **argv)
         return command_print(o.config_path, o.json);
     case RELOAD:
         return command_reload(o.config_path, o.timeout > 0 ? o.timeout : TIMEOUT_DEFAULT);
+    case EXPLAIN:
+        return command_explain(o.config_path, &o.explain);
+    case REPLAY:
+        return command_replay(o.config_path, &o.replay);
     case RUN:
         break;
     }

@@ -54,7 +54,7 @@ static bool find_interfaces(struct compilation *c)
     // Those that only disabled rules name may be missing.
     uint32_t n_used = c->n_interfaces;
     name_interfaces(c, false);
-    if (!link_query(c->links, c->n_interfaces))
+    if (!sockets_links(c->sockets, c->links, c->n_interfaces))
         return compile_refuse(c, "the kernel does not list the interfaces: %s", strerror(errno));
     for (uint32_t i = 0; i < c->n_interfaces; i++) {
         const struct link *l = &c->links[i];

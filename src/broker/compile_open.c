@@ -190,7 +190,7 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
     if (!e)
         return output_waits(c, r, o, step, errno);
     t->egress = (uint32_t) (place_egress(c, e, l) - c->egress);
-    if (way != REGISTRY_SOCKET)
+    if (e->key.kind != REGISTRY_SOCKET)
         header_write(t, way == REGISTRY_FRAME ? l->mac : NULL, source, source_port);
     return true;
 }

@@ -16,17 +16,29 @@ static void append(struct table_output *t, const void *bytes, size_t size)
     t->header_length = (uint16_t) (t->header_length + size);
 }
 
+bool header_station(const struct addr *to, uint8_t station[6])
+{
+    static const struct addr broadcast = {.family = ADDR_IPV4, .bytes = {255, 255, 255, 255}};
+    const uint8_t *a = to->bytes;
+
+    if (addr_equal(to, &broadcast))
+        memset(station, 0xff, ETH_ALEN);
+    else if (!addr_is_multicast(to))
+        return false;
+    else if (to->family == ADDR_IPV6)
+        memcpy(station, (const uint8_t[]){0x33, 0x33, a[12], a[13], a[14], a[15]}, ETH_ALEN);
+    else
+        memcpy(station, (const uint8_t[]){0x01, 0x00, 0x5e, a[1] & 0x7f, a[2], a[3]}, ETH_ALEN);
+    return true;
+}
+
 static void write_link(struct table_output *t, const uint8_t link[6])
 {
-    const uint8_t *a = t->to.bytes;
-    uint8_t to[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    uint8_t to[ETH_ALEN] = {0};
     uint16_t type = htons(t->to.family == ADDR_IPV4 ? ETH_P_IP : ETH_P_IPV6);
     uint16_t tag[2] = {htons(ETH_P_8021Q), htons(t->vlan)};
 
-    if (t->to.family == ADDR_IPV6)
-        memcpy(to, (const uint8_t[]){0x33, 0x33, a[12], a[13], a[14], a[15]}, ETH_ALEN);
-    else if (addr_is_multicast(&t->to))
-        memcpy(to, (const uint8_t[]){0x01, 0x00, 0x5e, a[1] & 0x7f, a[2], a[3]}, ETH_ALEN);
+    header_station(&t->to, to); // a frame goes to a group or a broadcast
     append(t, to, ETH_ALEN);
     append(t, link, ETH_ALEN);
     if (t->vlan != 0)

@@ -116,3 +116,23 @@ bool link_query(struct link *links, size_t n)
     close(fd);
     return true;
 }
+
+#define ASSUMED_INDEX 0x40000000u
+
+bool link_assume(struct link *links, size_t n)
+{
+    if (!link_query(links, n))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        struct link *l = &links[i];
+        if (l->ifindex != 0)
+            continue;
+        l->ifindex = ASSUMED_INDEX + (uint32_t) i;
+        l->up = l->ethernet = l->assumed = true;
+        l->mtu = 1500;
+        memcpy(l->mac, (const uint8_t[]){0x02, 'm', 'c', 'r', 0, (uint8_t) (i + 1)}, sizeof(l->mac));
+        l->ipv4.family = ADDR_IPV4;
+        l->ipv6.family = l->local6.family = ADDR_IPV6;
+    }
+    return true;
+}

@@ -14,6 +14,7 @@ struct link {
     char name[IFNAMSIZ];
     uint32_t ifindex; // 0: there is no such interface
     bool up;
+    bool assumed;  // it is not there (link_assume)
     bool ethernet; // frames begin with an Ethernet header
     uint8_t mac[6];
     uint32_t mtu;          // bytes
@@ -26,6 +27,12 @@ struct link {
 // Fills links[0..n-1], whose names are given, from one answer of the kernel. False with errno set when the kernel
 // does not answer; a missing interface is no error.
 bool link_query(struct link *links, size_t n);
+
+// The same where nothing is to be opened: what is there is as link_query() has it, and what is missing is assumed to be
+// there: up, with Ethernet, MTU 1500, the unspecified addresses, and the locally administered hardware address
+// 02:6d:63:72:00:NN, NN being its number in links from 1 on. The indexes of these are beyond those that the kernel
+// gives.
+bool link_assume(struct link *links, size_t n);
 
 // The address of l to send to `to` from: one of its family and, in IPv6, of its scope where there is one. ADDR_NONE:
 // none.

@@ -12,7 +12,10 @@
 
 #include "broker/membership.h"
 
+#define STAND_IN (-2) // the descriptor of a socket that is not opened
+
 struct sockets {
+    bool offline;
     struct registry *registry;
     struct memberships *memberships;
     unsigned without;
@@ -37,10 +40,25 @@ struct sockets *sockets_new(unsigned without)
     return s;
 }
 
+struct sockets *sockets_new_offline(void)
+{
+    struct sockets *s = sockets_new(FEATURE_PACKET_GSO | FEATURE_UDP_GSO);
+
+    if (s)
+        s->offline = true;
+    return s;
+}
+
+bool sockets_links(const struct sockets *s, struct link *links, size_t n)
+{
+    return s->offline ? link_assume(links, n) : link_query(links, n);
+}
+
 static void close_entry(void *context, struct registry_entry *e)
 {
     (void) context;
-    close(e->fd);
+    if (e->fd != STAND_IN)
+        close(e->fd);
 }
 
 void sockets_free(struct sockets *s)
@@ -72,11 +90,12 @@ void sockets_settle(struct sockets *s, bool committed)
 
 static struct registry_entry *add(struct sockets *s, const struct registry_key *key, int fd, const char **step)
 {
-    if (fd < 0)
+    if (fd < 0 && fd != STAND_IN)
         return NULL;
     struct registry_entry *e = registry_add(s->registry, key, fd);
     if (!e) {
-        close(fd);
+        if (fd != STAND_IN)
+            close(fd);
         *step = "memory";
         errno = ENOMEM;
     }
@@ -89,7 +108,7 @@ static bool outlived(int fd)
     struct sockaddr_ll where;
     socklen_t length = sizeof(where);
 
-    return getsockname(fd, (struct sockaddr *) &where, &length) == 0 && where.sll_ifindex <= 0;
+    return fd != STAND_IN && getsockname(fd, (struct sockaddr *) &where, &length) == 0 && where.sll_ifindex <= 0;
 }
 
 // The living entry of this key, now wanted; or NULL with a key that is free.
@@ -117,7 +136,7 @@ struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_
         return e;
     }
     *g = ingress_geometry(mtu, ring_mib);
-    e = add(s, &key, ingress_open(ifindex, g, filter, s->without, step), step);
+    e = add(s, &key, s->offline ? STAND_IN : ingress_open(ifindex, g, filter, s->without, step), step);
     if (e)
         e->mtu = mtu;
     return e;
@@ -130,7 +149,7 @@ struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const 
 
     if (e)
         return e;
-    e = add(s, &key, egress_open_frame(ifindex, step), step);
+    e = add(s, &key, s->offline ? STAND_IN : egress_open_frame(ifindex, step), step);
     // Whether the kernel takes GSO frames shows at the first one (egress.c): there is nothing to ask beforehand.
     if (e)
         e->gso = !(s->without & FEATURE_PACKET_GSO);
@@ -145,10 +164,10 @@ struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow 
                                .destination = flow->destination,
                                .source_port = flow->source_port,
                                .port = flow->port};
-    struct registry_entry *e = registry_want(s->registry, &key);
+    struct registry_entry *e = s->offline ? sockets_raw(s, flow, step) : registry_want(s->registry, &key);
     bool gso = false;
 
-    if (e)
+    if (e || s->offline)
         return e;
     e = add(s, &key, egress_open_socket(flow, s->without, &gso, step), step);
     if (e)
@@ -161,7 +180,7 @@ struct registry_entry *sockets_raw(struct sockets *s, const struct egress_flow *
     struct registry_key key = {.kind = REGISTRY_RAW, .ifindex = flow->ifindex, .destination = flow->destination};
     struct registry_entry *e = registry_want(s->registry, &key);
 
-    return e ? e : add(s, &key, egress_open_raw(flow, step), step);
+    return e ? e : add(s, &key, s->offline ? STAND_IN : egress_open_raw(flow, step), step);
 }
 
 struct registry_entry *sockets_quiet(struct sockets *s, const char *interface, uint32_t ifindex,
@@ -170,7 +189,8 @@ struct registry_entry *sockets_quiet(struct sockets *s, const char *interface, u
     struct registry_key key = {.kind = REGISTRY_QUIET, .ifindex = ifindex, .destination = *address, .port = port};
     struct registry_entry *e = registry_want(s->registry, &key);
 
-    return e ? e : add(s, &key, egress_open_quiet(interface, ifindex, address, port, step), step);
+    return e ? e
+             : add(s, &key, s->offline ? STAND_IN : egress_open_quiet(interface, ifindex, address, port, step), step);
 }
 
 bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group, const struct addr *source,
@@ -179,6 +199,8 @@ bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group,
     bool again = false;
 
     *step = "join the group";
+    if (s->offline)
+        return true;
     for (size_t i = 0; i < s->n_gone; i++)
         again |= s->gone[i] == ifindex;
     return memberships_want(s->memberships, ifindex, group, source, again);

@@ -11,6 +11,7 @@
 #include "broker/feature.h"
 #include "broker/filter.h"
 #include "broker/ingress_open.h"
+#include "broker/link.h"
 #include "broker/registry.h"
 #include "handover/handover.h"
 #include "table/view.h"
@@ -19,7 +20,14 @@ struct sockets;
 
 // without: mask of enum feature. NULL when there is no memory.
 struct sockets *sockets_new(unsigned without);
+
+// The same without a machine: nothing is opened, interfaces are those of link_assume(), and an output in socket mode is
+// a raw one, because nobody else would write its packets. For tables that are compiled to be looked at.
+struct sockets *sockets_new_offline(void);
 void sockets_free(struct sockets *s);
+
+// link_query() or link_assume().
+bool sockets_links(const struct sockets *s, struct link *links, size_t n);
 
 // A load wants everything that its table uses, then is settled: committed or rolled back (registry.h).
 void sockets_begin(struct sockets *s);

@@ -63,7 +63,8 @@ bool statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why
     return ok;
 }
 
-static void describe_output(const struct table_view *t, const struct table_output *o, struct stats_output *to)
+const char *statistics_describe(const struct table_view *t, const struct table_output *o,
+                                char text[STATISTICS_OUTPUT_MAX])
 {
     char address[ADDR_TEXT_MAX];
     bool brackets = o->to.family == ADDR_IPV6;
@@ -72,10 +73,11 @@ static void describe_output(const struct table_view *t, const struct table_outpu
 
     while (range.bits > 0 && addr_prefix_size(&range) < o->n_addresses)
         range.bits--;
-    n = snprintf(to->to, sizeof(to->to), "%s %s%s%s:%u", t->interfaces[o->interface].name, brackets ? "[" : "",
+    n = snprintf(text, STATISTICS_OUTPUT_MAX, "%s %s%s%s:%u", t->interfaces[o->interface].name, brackets ? "[" : "",
                  addr_prefix_format(&range, address), brackets ? "]" : "", o->port);
     if (o->n_ports > 1)
-        snprintf(to->to + n, sizeof(to->to) - (size_t) n, "-%u", o->port + o->n_ports - 1);
+        snprintf(text + n, STATISTICS_OUTPUT_MAX - (size_t) n, "-%u", o->port + o->n_ports - 1);
+    return text;
 }
 
 static void fill(void *memory, size_t size, const char *config_path, const struct table_view *t)
@@ -110,8 +112,8 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
     // A range is described by what the rule's first path holds of it.
     for (uint32_t i = 0; i < t->n_rules; i++)
         for (uint32_t j = 0; j < t->rules[i].n_outputs; j++)
-            describe_output(t, &t->outputs[t->paths[t->rules[i].first_path].first_output + j],
-                            &s.outputs[t->rules[i].first_counter + j]);
+            statistics_describe(t, &t->outputs[t->paths[t->rules[i].first_path].first_output + j],
+                                s.outputs[t->rules[i].first_counter + j].to);
 }
 
 int statistics_create(const char *path, const char *config_path, const struct table_view *table)

@@ -7,11 +7,18 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "stats/layout.h"
 #include "table/view.h"
 
 // Makes the directory of path when it is missing (only the last component; mode 0755, owner uid and gid), and looks
 // whether another mcrd writes there. False with *why; *other is the other's pid or 0.
 bool statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why, pid_t *other);
+
+#define STATISTICS_OUTPUT_MAX sizeof(((struct stats_output *) NULL)->to)
+
+// "INTERFACE ADDRESS:PORT" of an output of a rule's first path, of a range as prefix and ports; returns text.
+const char *statistics_describe(const struct table_view *t, const struct table_output *o,
+                                char text[STATISTICS_OUTPUT_MAX]);
 
 // Makes PATH.new with the names of the table filled in and every counter zero, all memory taken, locked for as long
 // as a descriptor of it is open. Returns a descriptor that the caller closes, or -1 with errno set.

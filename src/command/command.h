@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+#include "sandbox/sandbox.h"
+
 struct config;
 
 // "FILE: valid, N rules, sha256 HEX". 0 valid, 1 not.
@@ -22,10 +24,33 @@ int command_diff(const char *path, bool json);
 // it is not valid or was refused, 2 trouble.
 int command_reload(const char *path, double seconds);
 
+struct explain_options {
+    const char *source, *destination; // as given
+    const char *interface;            // or NULL: any
+    unsigned port, vlan, size, ttl;
+    bool json;
+};
+
+// What the file would do with a datagram, step by step. 0 it would be forwarded, 1 not, 2 trouble.
+int command_explain(const char *path, const struct explain_options *options);
+
+struct replay_options {
+    const char *capture, *out, *interface; // out, interface: or NULL
+    bool json, quiet;
+    enum sandbox_mode sandbox;
+};
+
+// What the file would do with each packet of a capture, then the counts. Gives up every right before it reads the
+// capture. 0 read to its end, 1 not, or not all could be written, 2 trouble.
+int command_replay(const char *path, const struct replay_options *options);
+
 // --- what they share ---------------------------------------------------------------------------------
 
 // Loads the file and prints all that is wrong with it to stderr. NULL when it is not valid.
 struct config *command_load(const char *path);
+
+// The same, whatever interfaces this machine has.
+struct config *command_load_anywhere(const char *path);
 
 // Whether all that was printed has left: output that is cut (a full disk, a closed pipe) must not look like
 // success.

@@ -9,14 +9,24 @@
 #include "config/load.h"
 #include "config/print.h"
 
-struct config *command_load(const char *path)
+static struct config *load(const char *path, unsigned flags)
 {
     struct config_problems problems = {0};
-    struct config *c = config_load(path, 0, &problems);
+    struct config *c = config_load(path, flags, &problems);
 
     config_problems_print(&problems, path, stderr);
     config_problems_free(&problems);
     return c;
+}
+
+struct config *command_load(const char *path)
+{
+    return load(path, 0);
+}
+
+struct config *command_load_anywhere(const char *path)
+{
+    return load(path, CONFIG_LOAD_OFFLINE_INTERFACES);
 }
 
 bool command_flush(const char *path, bool printed)

@@ -42,7 +42,7 @@ struct config_input {
     uint16_t vlan;                 // 1..4094; 0: untagged frames only
     struct addr_prefix *sources;
     size_t n_sources; // 0: every sender is allowed
-    int line;
+    int line, sources_line;
 };
 
 struct config_output {
@@ -85,6 +85,7 @@ struct config_rule {
     size_t n_outputs;
     struct config_limit limit;
     int line;
+    int max_payload_line; // 0: the default
 };
 
 struct config_interface {

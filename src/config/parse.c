@@ -199,7 +199,7 @@ static const char *const as_destination[] = {
 
 static void finish_input(struct parser *p, const config_setting_t *group, void *target)
 {
-    const struct config_input *in = target;
+    struct config_input *in = target;
     const config_setting_t *sources = member(group, "sources");
     struct endpoint input = endpoint_of_input(in, 0);
     int family = endpoint_family(&input);
@@ -211,6 +211,7 @@ static void finish_input(struct parser *p, const config_setting_t *group, void *
                      in->n_addresses, in->n_ports, CONFIG_SPAN_MAX);
     if (!sources)
         return;
+    in->sources_line = line_of(sources);
     for (size_t i = 0; i < in->n_sources; i++)
         if (in->sources[i].addr.family != family)
             config_error(p->problems, line_of(sources), p->rule,
@@ -270,9 +271,10 @@ static void check_span(struct parser *p, const struct config_output *out, size_t
 
 static void finish_rule(struct parser *p, const config_setting_t *group, void *target)
 {
-    const struct config_rule *rule = target;
+    struct config_rule *rule = target;
 
-    (void) group;
+    if (member(group, "max_payload"))
+        rule->max_payload_line = line_of(member(group, "max_payload"));
     for (size_t i = 0; i < rule->n_outputs; i++) {
         check_span(p, &rule->outputs[i], i, "groups", rule->outputs[i].n_addresses, rule->input.n_addresses);
         check_span(p, &rule->outputs[i], i, "ports", rule->outputs[i].n_ports, rule->input.n_ports);

@@ -136,6 +136,11 @@ static void write_checksum(uint8_t *udp_at, const struct iovec *payload)
     memcpy(udp_at, &udp, sizeof(udp));
 }
 
+static ssize_t put(struct egress *e, const struct table_output *o, const struct iovec *iov, int n)
+{
+    return e->take ? e->take(e, o, iov, n) : writev(e->fd, iov, n);
+}
+
 static ssize_t send_frame(struct egress *e, const struct table_output *o, const struct shipment *s)
 {
     struct virtio_net_hdr v = {
@@ -153,7 +158,7 @@ static ssize_t send_frame(struct egress *e, const struct table_output *o, const 
     memcpy(block, &v, sizeof(v));
     write_header(e, o, s, block + sizeof(v));
     s->iov[0] = (struct iovec){.iov_base = block, .iov_len = sizeof(v) + o->header_length};
-    return writev(e->fd, s->iov, (int) s->n_pieces + 1);
+    return put(e, o, s->iov, (int) s->n_pieces + 1);
 }
 
 static ssize_t send_raw(struct egress *e, const struct table_output *o, const struct shipment *s)
@@ -163,7 +168,7 @@ static ssize_t send_raw(struct egress *e, const struct table_output *o, const st
     write_header(e, o, s, header);
     write_checksum(header + ip_header_size(o), &s->iov[1]);
     s->iov[0] = (struct iovec){.iov_base = header, .iov_len = o->header_length};
-    return writev(e->fd, s->iov, 2);
+    return put(e, o, s->iov, 2);
 }
 
 // Makes the IP header at `at` that of the fragment of `length` bytes at `offset`, and returns its size.
@@ -220,7 +225,7 @@ static ssize_t send_fragments(struct egress *e, const struct table_output *o, co
         memcpy(block + used, header + o->ip_at + ip_header_size(o), udp);
         struct iovec iov[2] = {{.iov_base = block, .iov_len = used + udp},
                                {.iov_base = (void *) payload, .iov_len = length - udp}};
-        if (writev(e->fd, iov, 2) < 0)
+        if (put(e, o, iov, 2) < 0)
             return -1;
         payload += length - udp;
         offset += length;

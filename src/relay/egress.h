@@ -40,6 +40,8 @@ struct egress {
     uint32_t mtu;            // bytes, of the IP packet
     uint32_t identification; // of the next IPv4 packet or IPv6 fragment that we write ourselves
     int dscp, ttl, segment;  // socket mode: as set now; -1: not yet
+    // Takes each packet in place of a socket, as writev(2) would; NULL but where nothing is to be sent really.
+    ssize_t (*take)(struct egress *e, const struct table_output *o, const struct iovec *iov, int n);
 };
 
 void egress_init(struct egress *e, uint64_t id, int fd);

@@ -176,31 +176,19 @@ static enum packet_verdict take_fragment(struct ingress *in, struct forward *f, 
     return packet_parse_whole(p, p->payload, p->length, p->fragment.next);
 }
 
-static void take_slot(struct ingress *in, struct forward *f, struct ingress_spill *spill,
-                      const struct tpacket2_hdr *slot)
+void ingress_frame(struct ingress *in, struct forward *f, const uint8_t *bytes, size_t length, struct packet_meta meta,
+                   uint8_t kind)
 {
-    const struct sockaddr_ll *from =
-        (const void *) ((const uint8_t *) slot + TPACKET_ALIGN(sizeof(struct tpacket2_hdr)));
     struct stats_interface_counters *c = &in->counters;
     struct packet p = {.datagrams = 1};
-    struct frame frame;
-    bool whole = take_frame(in, f, spill, slot, &frame);
-
-    if (!whole) {
-        uint32_t lost = count_truncated(in, slot);
-        c->received += lost;
-        c->truncated += lost;
-        return;
-    }
-    struct packet_meta meta = meta_of(in, slot, &frame.v);
-    enum packet_verdict verdict = packet_parse(&p, frame.bytes, frame.length, &meta);
-    bool ours = from->sll_pkttype != PACKET_OUTGOING && from->sll_pkttype != PACKET_OTHERHOST;
+    enum packet_verdict verdict = packet_parse(&p, bytes, length, &meta);
+    bool ours = kind != PACKET_OUTGOING && kind != PACKET_OTHERHOST;
     if (verdict == PACKET_FRAGMENT && ours && (verdict = take_fragment(in, f, &p, &meta)) == PACKET_FRAGMENT)
         return;
     uint32_t n = verdict == PACKET_OK ? p.datagrams : 1;
 
     c->received += n;
-    if (from->sll_pkttype == PACKET_OUTGOING) {
+    if (kind == PACKET_OUTGOING) {
         // Only where the kernel lacks PACKET_IGNORE_OUTGOING.
         c->own += n;
         return;
@@ -217,7 +205,7 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
         break;
     }
     // A frame to another station's address is there only because something else made the interface promiscuous.
-    if (from->sll_pkttype == PACKET_OTHERHOST) {
+    if (kind == PACKET_OTHERHOST) {
         c->unmatched += n;
         return;
     }
@@ -234,6 +222,23 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
         c->bad_checksum += n;
         break;
     }
+}
+
+static void take_slot(struct ingress *in, struct forward *f, struct ingress_spill *spill,
+                      const struct tpacket2_hdr *slot)
+{
+    const struct sockaddr_ll *from =
+        (const void *) ((const uint8_t *) slot + TPACKET_ALIGN(sizeof(struct tpacket2_hdr)));
+    struct frame frame;
+
+    if (!take_frame(in, f, spill, slot, &frame)) {
+        uint32_t lost = count_truncated(in, slot);
+        in->counters.received += lost;
+        in->counters.truncated += lost;
+        return;
+    }
+    struct packet_meta meta = meta_of(in, slot, &frame.v);
+    ingress_frame(in, f, frame.bytes, frame.length, meta, from->sll_pkttype);
 }
 
 // The slot at the head, or NULL when the kernel has not filled it yet.

@@ -41,6 +41,11 @@ bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_in
 // Unmaps and closes.
 void ingress_close(struct ingress *in);
 
+// Takes one frame through f and counts it; of in, only interface, reassembly and counters matter. kind: PACKET_HOST and
+// its like (packet(7)). The bytes must stay as they are until forward_flush(), after which reassembly_release() is due.
+void ingress_frame(struct ingress *in, struct forward *f, const uint8_t *bytes, size_t length, struct packet_meta meta,
+                   uint8_t kind);
+
 // Takes at most INGRESS_BUDGET frames through f, flushes, and gives the slots back to the kernel. Returns how many.
 uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill);
 

@@ -223,21 +223,34 @@ enum packet_verdict packet_parse(struct packet *out, const uint8_t *frame, size_
     }
 }
 
-bool packet_checksum_ok(const struct packet *p, const struct packet_meta *meta)
+static uint16_t pseudo_header_sum(const struct packet *p)
 {
-    const uint8_t *udp = p->payload - sizeof(struct udphdr);
+    uint16_t pseudo[2] = {htons(IPPROTO_UDP), htons((uint16_t) (p->length + sizeof(struct udphdr)))};
+    uint16_t sum = packet_sum(0, p->source.bytes, addr_length(&p->source));
+
+    sum = packet_sum(sum, p->destination.bytes, addr_length(&p->destination));
+    return packet_sum(sum, pseudo, sizeof(pseudo));
+}
+
+static uint16_t checksum_of(const struct packet *p)
+{
     uint16_t check;
 
-    memcpy(&check, udp + offsetof(struct udphdr, check), sizeof(check));
+    memcpy(&check, p->payload - sizeof(struct udphdr) + offsetof(struct udphdr, check), sizeof(check));
+    return check;
+}
+
+bool packet_checksum_unfinished(const struct packet *p)
+{
+    return checksum_of(p) == pseudo_header_sum(p);
+}
+
+bool packet_checksum_ok(const struct packet *p, const struct packet_meta *meta)
+{
     if (meta->checksum_vouched || p->datagrams > 1)
         return true;
-    if (check == 0)
+    if (checksum_of(p) == 0)
         return p->source.family == ADDR_IPV4;
-
-    size_t length = p->length + sizeof(struct udphdr);
-    uint16_t pseudo[2] = {htons(IPPROTO_UDP), htons((uint16_t) length)};
-    uint16_t sum = packet_sum(0, p->source.bytes, addr_length(&p->source));
-    sum = packet_sum(sum, p->destination.bytes, addr_length(&p->destination));
-    sum = packet_sum(sum, pseudo, sizeof(pseudo));
-    return packet_sum(sum, udp, length) == 0xffff;
+    return packet_sum(pseudo_header_sum(p), p->payload - sizeof(struct udphdr), p->length + sizeof(struct udphdr)) ==
+           0xffff;
 }

@@ -59,6 +59,10 @@ enum packet_verdict packet_parse_whole(struct packet *out, const uint8_t *bytes,
 // A super-frame has been verified by whoever merged it.
 bool packet_checksum_ok(const struct packet *p, const struct packet_meta *meta);
 
+// Whether the UDP checksum is the sum of the pseudo-header alone, which a sender leaves to its device to finish. Where
+// the kernel does not tell (a capture file), a wrong one is taken for that with a chance of 1 in 65536.
+bool packet_checksum_unfinished(const struct packet *p);
+
 // One's complement sum (RFC 1071) of length bytes in memory order, added to sum and folded to 16 bits. Fold the
 // complement of a whole sum to get a checksum; an odd last byte counts as if a zero followed, so that only the last
 // piece of a sum may be odd.

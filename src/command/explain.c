@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the file would do with one datagram, found by sending it through the compiled table.
+#include <config.h>
+
+#include "command/command.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/header.h"
+#include "command/nearest.h"
+#include "command/offline.h"
+#include "config/load.h"
+#include "config/print.h"
+#include "config/value.h"
+#include "stats/counters.h"
+
+#define TROUBLE 2
+
+struct explain {
+    const struct explain_options *options;
+    struct config *config;
+    struct offline *offline;
+    struct addr source, destination;
+    uint8_t probe[65536 + TABLE_HEADER_MAX]; // the datagram as an IP packet
+    size_t probe_length;
+    struct offline_verdict verdict;
+    // The first packet of each output that has sent any.
+    struct left {
+        const struct table_output *output;
+        struct packet packet;
+        uint32_t n_packets;
+    } left[CONFIG_OUTPUTS_MAX];
+    size_t n_left;
+};
+
+// --- the datagram ----------------------------------------------------------------------------------------------------
+
+// An outlet that keeps what it is to send.
+struct pen {
+    struct egress egress;
+    struct explain *owner;
+};
+
+static ssize_t keep(struct egress *e, const struct table_output *o, const struct iovec *iov, int n)
+{
+    struct explain *x = ((struct pen *) (void *) e)->owner;
+
+    (void) o;
+    x->probe_length = 0;
+    for (int i = 0; i < n; i++) {
+        if (iov[i].iov_len > 0)
+            memcpy(x->probe + x->probe_length, iov[i].iov_base, iov[i].iov_len);
+        x->probe_length += iov[i].iov_len;
+    }
+    return (ssize_t) x->probe_length;
+}
+
+// As our own egress would write it: a sender is an output seen from the other side.
+static void write_probe(struct explain *x)
+{
+    static uint8_t zeros[CONFIG_PAYLOAD_MAX];
+    struct pen pen = {.egress = {.kind = TABLE_EGRESS_RAW, .mtu = UINT32_MAX, .take = keep}, .owner = x};
+    struct table_output to = {
+        .to = x->destination, .port = (uint16_t) x->options->port, .ttl = (uint8_t) x->options->ttl};
+    struct batch batch = {.n_datagrams = 1, .n_pieces = 1, .segment = x->options->size, .bytes = x->options->size};
+    struct stats_output_counters counters = {0};
+
+    batch.pieces[1] = (struct iovec){.iov_base = zeros, .iov_len = x->options->size};
+    header_write(&to, NULL, &x->source, to.port);
+    egress_send(&pen.egress, &to, &batch, &counters);
+}
+
+static void take_output(void *context, const struct table_output *o, const uint8_t *frame, size_t length)
+{
+    static const struct packet_meta bare = {.ethernet = false};
+    struct explain *x = context;
+    size_t link = ETH_HLEN + (o->vlan ? 4u : 0u);
+
+    if (x->n_left > 0 && x->left[x->n_left - 1].output == o) {
+        x->left[x->n_left - 1].n_packets++;
+        return;
+    }
+    struct left *l = &x->left[x->n_left++];
+    *l = (struct left){.output = o, .n_packets = 1};
+    // Of a fragment at least the addresses are known.
+    packet_parse(&l->packet, frame + link, length - link, &bare);
+}
+
+// --- steps -----------------------------------------------------------------------------------------------------------
+
+#define STEP_MAX 1024
+
+// line 0: nothing that the file says.
+static void __attribute__((format(printf, 5, 6)))
+add_step(json_t *steps, const char *step, int line, bool passed, const char *format, ...)
+{
+    char text[STEP_MAX];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    json_array_append_new(steps, json_pack("{s:s, s:o, s:b, s:s}", "step", step, "line",
+                                           line ? json_integer(line) : json_null(), "passed", passed, "text", text));
+}
+
+static bool dropped(const struct explain *x, const char *reason)
+{
+    return strcmp(x->verdict.name, reason) == 0;
+}
+
+static void add_sources(const struct explain *x, const struct config_rule *r, json_t *steps)
+{
+    const struct config_input *in = &r->input;
+    char source[ADDR_TEXT_MAX], prefix[ADDR_TEXT_MAX], list[NEAREST_TEXT_MAX];
+
+    addr_format(&x->source, source);
+    for (size_t i = 0; i < in->n_sources; i++)
+        if (addr_prefix_contains(&in->sources[i], &x->source)) {
+            add_step(steps, "sources", in->sources_line, true, "%s is allowed by \"%s\"", source,
+                     addr_prefix_format(&in->sources[i], prefix));
+            return;
+        }
+    add_step(steps, "sources", in->sources_line, false, "%s is not allowed, but %s", source,
+             nearest_value(SCHEMA_INPUT, "sources", in, list));
+}
+
+// What a drop says of itself where this file has nothing more to tell.
+static const char *help_of(const char *reason)
+{
+    for (const struct stats_counter *c = stats_rule_drops; c->name; c++)
+        if (strcmp(c->name, reason) == 0)
+            return c->help;
+    return NULL;
+}
+
+static void add_output(const struct explain *x, const struct config_output *o, const struct table_output *t,
+                       const struct stats_output_counters *counters, json_t *steps)
+{
+    const struct table_view *v = offline_table(x->offline);
+    char to[ADDR_TEXT_MAX], from[ADDR_TEXT_MAX + 16], where[ADDR_TEXT_MAX + 32], pieces[48] = "", tag[16] = "";
+    const struct left *l = x->left;
+
+    snprintf(where, sizeof(where), t->to.family == ADDR_IPV6 ? "%s [%s]:%u" : "%s %s:%u", o->interface,
+             addr_format(&t->to, to), t->port);
+    if (t->egress == TABLE_NONE) {
+        add_step(steps, "output", o->line, false, "%s waits: the interface has no address to send from", where);
+        return;
+    }
+    if (counters->packets == 0) {
+        add_step(steps, "output", o->line, false, "%s: not sent: %s", where,
+                 counters->expired ? "ttl is used up" : "it does not fit the link");
+        return;
+    }
+    while (l->output != t)
+        l++;
+    addr_format(&l->packet.source, from);
+    if (offline_links(x->offline)[t->interface].assumed && o->source.family == ADDR_NONE && !o->keep_source)
+        snprintf(from, sizeof(from), "its own address");
+    if (l->n_packets > 1)
+        snprintf(pieces, sizeof(pieces), ", in %u fragments", l->n_packets);
+    if (o->vlan)
+        snprintf(tag, sizeof(tag), ", vlan %u", o->vlan);
+    add_step(steps, "output", o->line, true, "%s from %s, ttl %u, dscp %u%s, %s%s", where, from, l->packet.ttl,
+             l->packet.dscp, tag, v->egress[t->egress].kind == TABLE_EGRESS_FRAME ? "as a frame" : "by a socket",
+             pieces);
+}
+
+static void add_checks(struct explain *x, const struct table_path *path, json_t *steps)
+{
+    const struct table_view *v = offline_table(x->offline);
+    const struct config_rule *r = &x->config->rules[path->rule];
+    char text[NEAREST_TEXT_MAX];
+
+    add_step(steps, "rule", r->input.line, true, "rule \"%s\" takes it: %s", r->name, nearest_input(&r->input, text));
+    if (r->input.n_sources > 0)
+        add_sources(x, r, steps);
+    if (dropped(x, "source"))
+        return;
+    if (dropped(x, "ttl")) {
+        add_step(steps, "ttl", offline_line(x->offline, &x->verdict), false,
+                 "ttl %u is used up, and every output decrements it", x->options->ttl);
+        return;
+    }
+    if (r->max_payload_line)
+        add_step(steps, "max_payload", r->max_payload_line, !dropped(x, "size"), "%u bytes, allowed is up to %u",
+                 x->options->size, r->max_payload);
+    if (dropped(x, "size"))
+        return;
+    if (r->limit.line)
+        add_step(steps, "limit", r->limit.line, !dropped(x, "rate"), "alone it is within %s",
+                 nearest_section(SCHEMA_LIMIT, &r->limit, text));
+    if (help_of(x->verdict.name)) {
+        add_step(steps, x->verdict.name, offline_line(x->offline, &x->verdict), false, "%s", help_of(x->verdict.name));
+        return;
+    }
+    for (uint32_t i = 0; i < r->n_outputs; i++)
+        add_output(x, &r->outputs[i], &v->outputs[path->first_output + i], &x->verdict.outputs[i], steps);
+}
+
+// --- one interface ---------------------------------------------------------------------------------------------------
+
+// What happens to the datagram on one interface of the table; adds it to tries.
+static bool try_interface(struct explain *x, uint32_t interface, json_t *tries)
+{
+    const struct table_view *v = offline_table(x->offline);
+    struct packet_meta meta = {.vlan = (uint16_t) x->options->vlan, .checksum_vouched = true};
+    json_t *steps = json_array();
+    const char *rule = NULL;
+
+    x->n_left = 0;
+    offline_frame(x->offline, interface, 0, x->probe, x->probe_length, &meta, PACKET_HOST, &x->verdict);
+    if (x->verdict.path != TABLE_NONE) {
+        add_checks(x, &v->paths[x->verdict.path], steps);
+        rule = v->rules[v->paths[x->verdict.path].rule].name;
+    }
+    bool forwarded = strcmp(x->verdict.name, "forwarded") == 0;
+    json_array_append_new(tries,
+                          json_pack("{s:s, s:b, s:s, s:s?, s:o}", "interface", v->interfaces[interface].name,
+                                    "forwarded", forwarded, "verdict", x->verdict.name, "rule", rule, "steps", steps));
+    return forwarded;
+}
+
+// On the given interface, or on all where a rule takes it.
+static bool try_interfaces(struct explain *x, json_t *tries)
+{
+    const struct table_view *v = offline_table(x->offline);
+    bool forwarded = false;
+
+    for (uint32_t i = 0; i < v->n_interfaces; i++) {
+        struct table_key key = {.destination = x->destination,
+                                .port = (uint16_t) x->options->port,
+                                .vlan = (uint16_t) x->options->vlan,
+                                .interface = i};
+        if ((!x->options->interface || strcmp(v->interfaces[i].name, x->options->interface) == 0) &&
+            table_lookup(v, &key))
+            forwarded |= try_interface(x, i, tries);
+    }
+    return forwarded;
+}
+
+// --- printing --------------------------------------------------------------------------------------------------------
+
+static void print_step(const struct explain *x, json_t *step)
+{
+    json_int_t line = json_integer_value(json_object_get(step, "line"));
+    const char *name = json_string_value(json_object_get(step, "step"));
+
+    printf("  %s", x->config->path);
+    if (line)
+        printf(":%" JSON_INTEGER_FORMAT, line);
+    printf(": %s%s%s\n", strcmp(name, "rule") == 0 ? "" : name, strcmp(name, "rule") == 0 ? "" : ": ",
+           json_string_value(json_object_get(step, "text")));
+}
+
+static void print_text(const struct explain *x, json_t *tree)
+{
+    json_t *each, *step;
+    size_t i, j;
+
+    json_array_foreach(json_object_get(tree, "tries"), i, each)
+    {
+        printf("on %s:\n", json_string_value(json_object_get(each, "interface")));
+        json_array_foreach(json_object_get(each, "steps"), j, step) print_step(x, step);
+        if (json_is_true(json_object_get(each, "forwarded")))
+            puts("  forwarded");
+        else
+            printf("  not forwarded: %s\n", json_string_value(json_object_get(each, "verdict")));
+    }
+    if (i == 0)
+        puts(json_array_size(json_object_get(tree, "nearest")) > 0 ? "not forwarded: no rule takes it; the nearest:"
+                                                                   : "not forwarded: no rule takes it, or one near it");
+    json_array_foreach(json_object_get(tree, "nearest"), i, each)
+        printf("  %s:%" JSON_INTEGER_FORMAT ": %s\n", x->config->path,
+               json_integer_value(json_object_get(each, "line")), json_string_value(json_object_get(each, "text")));
+    json_array_foreach(json_object_get(tree, "notes"), i, each) printf("note: %s\n", json_string_value(each));
+}
+
+static json_t *datagram_tree(const struct explain *x)
+{
+    const struct explain_options *o = x->options;
+
+    return json_pack("{s:s, s:s, s:i, s:s?, s:i, s:i, s:i}", "source", o->source, "destination", o->destination, "port",
+                     (int) o->port, "interface", o->interface, "vlan", (int) o->vlan, "size", (int) o->size, "ttl",
+                     (int) o->ttl);
+}
+
+static int explain(struct explain *x)
+{
+    json_t *tries = json_array(), *nearest = json_array(), *notes = json_array();
+    char hex[CONFIG_SHA256_TEXT_MAX];
+    bool forwarded, printed = true;
+
+    write_probe(x);
+    forwarded = try_interfaces(x, tries);
+    if (json_array_size(tries) == 0)
+        nearest_find(x->config, x->options->interface, &x->destination, (uint16_t) x->options->port,
+                     (uint16_t) x->options->vlan, nearest);
+    else
+        json_array_append_new(notes, offline_note(x->offline)); // NULL adds nothing
+    json_t *tree = json_pack("{s:s, s:s, s:o, s:b, s:o, s:o, s:o}", "file", x->config->path, "sha256",
+                             config_sha256_format(&x->config->file, hex), "datagram", datagram_tree(x), "forwarded",
+                             forwarded, "tries", tries, "nearest", nearest, "notes", notes);
+    if (x->options->json) {
+        printed = json_dumpf(tree, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
+        putchar('\n');
+    } else {
+        print_text(x, tree);
+    }
+    json_decref(tree);
+    if (!command_flush(x->config->path, printed))
+        return TROUBLE;
+    return forwarded ? 0 : 1;
+}
+
+// --- the question ----------------------------------------------------------------------------------------------------
+
+static bool parse_addresses(struct explain *x)
+{
+    const struct explain_options *o = x->options;
+
+    if (!addr_parse(o->source, &x->source) || !addr_is_unicast(&x->source)) {
+        fprintf(stderr, "mcrd: SRC is \"%s\", allowed is the IPv4 or IPv6 address of a host\n", o->source);
+        return false;
+    }
+    if (addr_parse(o->destination, &x->destination) && x->destination.family == x->source.family)
+        return true;
+    fprintf(stderr, "mcrd: DST is \"%s\", allowed is an IPv%u address, as SRC is\n", o->destination, x->source.family);
+    return false;
+}
+
+int command_explain(const char *path, const struct explain_options *options)
+{
+    struct explain *x = calloc(1, sizeof(*x));
+    char why[COMPILE_WHY_MAX];
+    int status = TROUBLE;
+
+    if (!x) {
+        fprintf(stderr, "mcrd: %s\n", strerror(ENOMEM));
+        return TROUBLE;
+    }
+    x->options = options;
+    if (parse_addresses(x) && (x->config = command_load_anywhere(path))) {
+        x->offline = offline_open(x->config, take_output, x, why);
+        if (x->offline)
+            status = explain(x);
+        else
+            fprintf(stderr, "mcrd: %s: %s\n", path, why);
+    }
+    offline_close(x->offline);
+    config_free(x->config);
+    free(x);
+    return status;
+}
