@@ -1,0 +1,481 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""mcrd --replay: captures made by hand, whose verdicts are known, and captures of what mcrd relayed at the same time."""
+import json
+import os
+import pwd
+import random
+import shutil
+import struct
+import subprocess
+
+import mcrtest as t
+
+ETHERNET, RAW, SLL, SLL2 = 1, 101, 113, 276
+SECOND = 1_000_000_000
+START = 1_700_000_000 * SECOND
+
+
+# --- captures --------------------------------------------------------------------------------------------------------
+
+
+def pcap(path, frames, link=ETHERNET, order="<", nanoseconds=True):
+    """frames: bytes a millisecond apart, or (time in ns, bytes, length on the wire)."""
+    magic, unit = (0xa1b23c4d, 1) if nanoseconds else (0xa1b2c3d4, 1000)
+    with open(path, "wb") as f:
+        f.write(struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 262144, link))
+        for i, frame in enumerate(frames):
+            when, data, length = frame if isinstance(frame, tuple) else (START + i * SECOND // 1000, frame, len(frame))
+            f.write(struct.pack(order + "IIII", when // SECOND, when % SECOND // unit, len(data), length) + data)
+    return path
+
+
+def read_pcap(path):
+    """[(time in ns, frame)] of what mcrd has written."""
+    with open(path, "rb") as f:
+        data = f.read()
+    magic, *_, link = struct.unpack_from("=IHHiIII", data)
+    t.equal((magic, link), (0xa1b23c4d, ETHERNET), "head of the capture")
+    at, frames = 24, []
+    while at < len(data):
+        seconds, rest, kept, length = struct.unpack_from("=IIII", data, at)
+        t.equal(kept, length, "bytes of a frame")
+        frames.append((seconds * SECOND + rest, data[at + 16:at + 16 + kept]))
+        at += 16 + kept
+    t.equal(at, len(data), "end of the capture")
+    return frames
+
+
+def as_frame(data):
+    return t.Frame(data, None, False, False)
+
+
+class Replay:
+    """A config and captures in a directory of their own."""
+
+    def __init__(self, rules, **top):
+        self.config = t.Config(rules, **top)
+        self.capture = os.path.join(self.config.directory, "in.pcap")
+        self.out = os.path.join(self.config.directory, "out.pcap")
+
+    def run(self, *args, node=None, status=0, capture=None):
+        argv = [t.MCRD, f"--sandbox={t.SANDBOX}", "--replay", capture or self.capture, "--config", self.config.file,
+                *args]
+        found, out, err = t.run_command(argv, node, check_status=False)
+        t.check("Sanitizer" not in err and "runtime error" not in err, f"mcrd --replay: {err}")
+        t.equal(found, status, f"exit status of mcrd --replay {args} ({err.strip()})")
+        return out, err
+
+    def replay(self, *frames, node=None, args=(), **how):
+        """The report on these frames; what leaves is in self.left."""
+        pcap(self.capture, frames, **how)
+        report = json.loads(self.run("--json", "--out", self.out, *args, node=node)[0])
+        self.left = read_pcap(self.out)
+        t.equal(report["count"], len(frames), "packets")
+        t.equal(report["frames_out"], len(self.left), "frames in the capture that was written")
+        t.equal(sum(report["verdicts"].values()), len(frames), "packets with a verdict")
+        tallied = {}
+        for p in report["packets"]:
+            tallied[p["verdict"]] = tallied.get(p["verdict"], 0) + 1
+        t.equal(report["verdicts"], tallied, "counts of verdicts")
+        return report
+
+    def line(self, text, n=0):
+        """The number of the n-th line of the config that has this text."""
+        with open(self.config.file, encoding="ascii") as f:
+            return [i for i, x in enumerate(f, 1) if text in x][n]
+
+
+def verdicts(report):
+    return [p["verdict"] for p in report["packets"]]
+
+
+FILE = """version = 1;
+rules = (
+  {
+    name = "a";
+    max_payload = 1000;
+    input = { interface = "in0"; group = "239.255.1.1"; port = 5000;
+              sources = [ "198.18.1.0/24" ]; };
+    outputs = (
+      { interface = "out0"; group = "239.255.2.1"; port = 6000; ttl = 4; },
+      { interface = "out1"; address = "198.18.9.1"; port = 7000; source = "198.18.9.2"; }
+    );
+  },
+  {
+    name = "b";
+    input = { interface = "in0"; group = "239.255.1.2"; port = 5000; };
+    outputs = (
+      { interface = "out0"; group = "239.255.2.2"; port = 6000;
+        ttl = "decrement"; }
+    );
+    limit = { packets_per_second = 10; burst_ms = 1000; };
+  }
+);
+"""
+
+
+def by_hand():
+    r = Replay([])
+    r.config.write(FILE)
+    return r
+
+
+# --- made by hand ----------------------------------------------------------------------------------------------------
+
+
+@t.test("a verdict for each packet, the line that decided, counts by rule")
+def each_packet():
+    r = by_hand()
+    good = t.datagram("239.255.1.1", 5000, b"one")
+    arp = t.frame(b"\0" * 46, b"\xff" * 6, kind=0x0806)
+    report = r.replay(
+        good,
+        t.datagram("239.255.1.1", 5000, b"two", source="198.18.2.1"),
+        t.datagram("239.255.1.1", 5001, b"three"),
+        t.datagram("239.255.1.1", 5000, b"x" * 1001),
+        t.datagram("239.255.1.1", 5000, b"x" * 1000),
+        t.datagram("239.255.1.1", 5000, b"five", udp_keys={"checksum": "bad"}),
+        t.datagram("239.255.1.1", 5000, b"six", checksum="bad"),
+        t.datagram("239.255.1.2", 5000, b"seven", ttl=1),
+        t.datagram("239.255.1.2", 5000, b"eight", ttl=2),
+        t.datagram("239.255.1.1", 5000, b"nine", tags=((0x8100, 7),)),
+        arp,
+        (START + SECOND, good[:50], len(good) + 100),
+        good[:30])
+    t.equal(verdicts(report), ["forwarded", "source", "unmatched", "size", "forwarded", "bad_checksum", "malformed",
+                               "ttl", "forwarded", "vlan", "unmatched", "truncated", "malformed"], "verdicts")
+    t.equal([p.get("line") for p in report["packets"]],
+            [6, 7, None, 5, 6, None, None, 17, 15, None, None, None, None], "lines")
+    t.equal([p.get("rule") for p in report["packets"]][:9], ["a", "a", None, "a", "a", None, None, "b", "b"], "rules")
+    a, b = report["rules"]
+    t.equal((a["packets"], a["drops"]["source"], a["drops"]["size"], [o["packets"] for o in a["outputs"]]),
+            (4, 1, 1, [2, 2]), "rule a")
+    t.equal((b["packets"], b["drops"]["ttl"], [o["packets"] for o in b["outputs"]]), (2, 1, [1]), "rule b")
+    t.equal([o["to"] for o in a["outputs"]], ["out0 239.255.2.1:6000", "out1 198.18.9.1:7000"], "outputs")
+    t.equal(report["packets"][0]["outputs"], ["out0 239.255.2.1:6000", "out1 198.18.9.1:7000"], "outputs of a packet")
+    t.equal(report["interface"]["received"], 12, "received: all but what the capture has cut")
+
+
+@t.test("what leaves: the frames of frame mode, the packets of sockets, each with the time of what came")
+def frames_out():
+    r = by_hand()
+    r.replay(t.datagram("239.255.1.1", 5000, b"payload", dscp=10), t.datagram("239.255.1.2", 5000, b"", ttl=9))
+    t.equal([when for when, _ in r.left], [START, START, START + SECOND // 1000], "times")
+    multicast, unicast, other = (as_frame(data) for _, data in r.left)
+    # Interfaces are numbered as the file names them: in0, out0, out1.
+    t.equal((multicast.to, multicast.sender), (t.group_mac("239.255.2.1"), b"\x02mcr\0\x02"), "a group's frame")
+    t.equal((unicast.to, unicast.sender), (b"\x02mcr\0\0", b"\x02mcr\0\x03"), "a host's frame")
+    t.equal([(f.source, f.source_port, f.destination, f.port, f.payload, f.ttl, f.dscp, f.dont_fragment)
+             for f in (multicast, unicast, other)],
+            [("0.0.0.0", 6000, "239.255.2.1", 6000, b"payload", 4, 10, False),
+             ("198.18.9.2", 7000, "198.18.9.1", 7000, b"payload", 1, 10, False),
+             ("0.0.0.0", 6000, "239.255.2.2", 6000, b"", 8, 0, False)], "packets")
+    for f in (multicast, unicast, other):
+        t.check(f.ip_checksum_ok and f.udp_checksum_ok, f"{f}: checksums")
+
+
+@t.test("a limit goes by the times of the capture")
+def limits():
+    r = by_hand()
+    burst = [(START, t.datagram("239.255.1.2", 5000, b"%d" % i), 60) for i in range(12)]
+    half = [(START + SECOND // 2, t.datagram("239.255.1.2", 5000, b"%d" % i), 60) for i in range(12)]
+    back = [(START, t.datagram("239.255.1.2", 5000, b"back"), 60)]
+    report = r.replay(*((when, data, len(data)) for when, data, _ in burst + half + back))
+    t.equal(verdicts(report), ["forwarded"] * 10 + ["rate"] * 2 + ["forwarded"] * 5 + ["rate"] * 8, "verdicts")
+    t.equal(report["packets"][11]["line"], r.line("packets_per_second"), "line")
+
+
+@t.test("Ethernet, cooked and bare captures, microseconds and either byte order give the same; others are refused")
+def link_types():
+    r = by_hand()
+    ip = [t.datagram(g, 5000, b"payload")[14:] for g in ("239.255.1.1", "239.255.1.2", "239.255.1.3")]
+    eth = [t.frame(p, t.group_mac("239.255.1.1")) for p in ip]
+    sll = [struct.pack("!HHH8sH", 2, 1, 6, b"\2\0\0\0\1\1\0\0", 0x0800) + p for p in ip]
+    sll2 = [struct.pack("!HHIHBB8s", 0x0800, 0, 3, 1, 2, 6, b"\2\0\0\0\1\1\0\0") + p for p in ip]
+    left = None
+    for link, frames in ((ETHERNET, eth), (SLL, sll), (SLL2, sll2), (RAW, ip)):
+        for order in "<>":
+            for nanoseconds in (True, False):
+                report = r.replay(*frames, link=link, order=order, nanoseconds=nanoseconds)
+                t.equal(verdicts(report), ["forwarded", "forwarded", "unmatched"], f"link type {link}")
+                left = left or r.left
+                t.equal(r.left, left, f"link type {link}: what leaves")
+    # What the host itself sent, or what was for another station.
+    report = r.replay(*(f[:1] + bytes([kind]) + f[2:] for f, kind in ((sll[0], 4), (sll[0], 3))), link=SLL)
+    t.equal(verdicts(report), ["own", "unmatched"], "direction in a cooked capture")
+    for link in (0, 105, 999):
+        pcap(r.capture, eth, link=link)
+        t.check("allowed are EN10MB" in r.run(status=2)[1], f"link type {link} is refused")
+
+
+@t.test("VLAN tags: of the rule, none, a priority tag, a second one; tagged frames out; cooked captures with a tag")
+def vlans():
+    r = Replay([t.rule_of("v", [t.to_group("239.255.2.1", 6000, vlan=300)], group="239.255.1.1", port=5000, vlan=200),
+                t.rule_of("u", [t.to_group("239.255.2.2", 6000)], group="239.255.1.1", port=5000)])
+    tags = [((0x8100, 200),), (), ((0x8100, 0x6000),), ((0x8100, 201),), ((0x8100, 0xe000 | 200),),
+            ((0x8100, 200), (0x8100, 200))]
+    report = r.replay(*(t.datagram("239.255.1.1", 5000, b"v", tags=x) for x in tags))
+    t.equal([(p["verdict"], p.get("rule")) for p in report["packets"]],
+            [("forwarded", "v"), ("forwarded", "u"), ("forwarded", "u"), ("vlan", None), ("forwarded", "v"),
+             ("unmatched", None)], "verdicts")
+    t.equal([data[12:18] for _, data in r.left][:2], [b"\x81\0\x01\x2c\x08\0", b"\x08\0\x45\0\0\x1d"], "tags out")
+    ip = t.datagram("239.255.1.1", 5000, b"v")[14:]
+    cooked = struct.pack("!HHH8sHHH", 2, 1, 6, b"\2\0\0\0\1\1\0\0", 0x8100, 200, 0x0800) + ip
+    t.equal([p["rule"] for p in r.replay(cooked, link=SLL)["packets"]], ["v"], "cooked")
+
+
+@t.test("IPv6, another family out, kept senders, and packets larger than the link in fragments")
+def families():
+    r = Replay([t.rule_of("six", [t.to_group("ff15::2", 6000, source="preserve", source_port="preserve"),
+                                  t.to_group("239.255.2.1", 6000)], group="ff15::1", port=5000)])
+    report = r.replay(t.datagram6("ff15::1", 5000, b"p" * 100), t.datagram6("ff15::1", 5000, b"q" * 1400),
+                      t.datagram6("ff15::1", 5000, b"none", checksum=0))
+    t.equal(verdicts(report), ["forwarded", "forwarded", "bad_checksum"], "verdicts")
+    six, four = t.Datagram6(as_frame(r.left[0][1])), as_frame(r.left[1][1])
+    t.equal((six.source, six.source_port, six.destination, six.port, six.payload, six.to, six.udp_checksum_ok),
+            ("2001:db8:1::2", 4000, "ff15::2", 6000, b"p" * 100, b"\x33\x33\0\0\0\2", True), "IPv6")
+    t.equal((four.destination, four.payload, four.udp_checksum_ok), ("239.255.2.1", b"p" * 100, True), "IPv4")
+
+    big = Replay([t.rule("big", "239.255.1.1", 5000, [t.to_group("239.255.2.1", 6000), t.to_group("ff15::2", 6000)])])
+    payload = random.Random(1).randbytes(4000)
+    report = big.replay(t.datagram("239.255.1.1", 5000, payload))
+    t.check(any("super-frames" in x for x in report["notes"]), f"notes: {report['notes']}")
+    pieces = [as_frame(data) for _, data in big.left if data[12:14] == b"\x08\0"]
+    t.check(all(f.ip_checksum_ok and len(f.data) <= 1514 for f in pieces), "fragments")
+    whole = b"".join(f.data[34:] for f in sorted(pieces, key=lambda f: f.offset))
+    t.equal((whole[8:], [f.more for f in pieces]), (payload, [True, True, False]), "put together")
+    t.equal(t.ones_sum(t.pseudo_header("0.0.0.0", "239.255.2.1", len(whole)) + whole), 0xffff, "checksum of the whole")
+    six = [data for _, data in big.left if data[12:14] == b"\x86\xdd"]
+    t.equal(b"".join(data[62:] for data in six)[8:], payload, "IPv6, put together")
+
+
+@t.test("ranges: each to its counterpart; a checksum that the sender left unfinished passes and is told; fragments")
+def others():
+    r = Replay([t.rule("r", "239.255.16.0/28", "5000-5003", [t.to_group("239.255.32.0/28", "6000-6003")])])
+    plain = t.datagram("239.255.16.5", 5002, b"range")
+    pseudo = t.ones_sum(t.pseudo_header(t.SOURCE, "239.255.16.5", 13))
+    partial = t.datagram("239.255.16.5", 5002, b"later", udp_keys={"checksum": pseudo})
+    report = r.replay(plain, partial, t.datagram("239.255.16.5", 5002, b"x" * 16, flags=1))
+    t.equal(verdicts(report), ["forwarded", "forwarded", "fragments"], "verdicts")
+    t.equal(report["packets"][0]["outputs"], ["out0 239.255.32.5:6002"], "counterpart")
+    t.equal([as_frame(d).udp_checksum_ok for _, d in r.left], [True, True], "checksums out")
+    t.check(any("left to the sender's device" in x for x in report["notes"]), f"notes: {report['notes']}")
+    t.check(any("fragments" in x for x in report["notes"]), f"notes: {report['notes']}")
+
+
+@t.test("as text: a line each, the counts; --quiet: only these")
+def text():
+    r = by_hand()
+    pcap(r.capture, [t.datagram("239.255.1.1", 5000, b"one"), t.datagram("239.255.1.1", 5001, b"two")])
+    lines = r.run("--interface", "in0")[0].splitlines()
+    file = r.config.file
+    t.equal(lines[:7], [
+        f"1 0.000000000 198.18.1.1:4000 > 239.255.1.1:5000, 3 bytes: forwarded ({file}:6: a): "
+        "out0 239.255.2.1:6000, out1 198.18.9.1:7000",
+        "2 0.001000000 198.18.1.1:4000 > 239.255.1.1:5001, 3 bytes: unmatched",
+        "2 packets: 1 forwarded, 1 unmatched",
+        f"{file}:3: rule \"a\": 1 packets",
+        "  to out0 239.255.2.1:6000: 1 packets, 3 bytes",
+        "  to out1 198.18.9.1:7000: 1 packets, 3 bytes",
+        "1 rule without a packet"], "lines")
+    t.equal(r.run("--quiet")[0].splitlines(), lines[2:], "quiet")
+    report = json.loads(r.run("--quiet", "--json")[0])
+    t.check("packets" not in report and report["count"] == 2, f"quiet, as JSON: {report}")
+
+
+@t.test("refused: a bad file, no or a wrong interface, no capture, one that is none, an output that is the capture")
+def trouble():
+    r = Replay([t.rule("a", "239.255.1.1", 5000, [t.to_group("239.255.2.1", 6000)]),
+                t.rule("b", "239.255.1.1", 5000, [t.to_group("239.255.2.1", 6000)], interface="in1")])
+    good = t.datagram("239.255.1.1", 5000, b"good")
+    pcap(r.capture, [good])
+    t.check("allowed are the inputs of the file's rules: in0, in1" in r.run(status=2)[1], "no interface")
+    t.check("--interface is \"out0\", allowed" in r.run("--interface", "out0", status=2)[1], "an output")
+    t.equal(verdicts(json.loads(r.run("--interface", "in1", "--json")[0])), ["forwarded"], "the other input")
+    one = ("--interface", "in0")
+    t.check("cannot be opened: No such file" in r.run(*one, capture="/nowhere", status=2)[1], "no capture")
+    t.check("is no capture file" in r.run(*one, capture=r.config.file, status=2)[1], "another file")
+    os.link(r.capture, r.out)
+    t.check("is the capture itself" in r.run(*one, "--out", r.out, status=2)[1], "the capture as output")
+    t.equal(os.path.getsize(r.capture), 24 + 16 + len(good), "the capture is as it was")
+    if os.path.exists("/dev/full"):
+        r.run(*one, "--out", "/dev/full", status=1)
+    r.config.write("version = 1;\nrules = ( ;\n")
+    t.check(f"{r.config.file}:2: " in r.run(*one, status=2)[1], "a bad file")
+
+
+@t.test("hostile captures: cut at each byte, and a thousand bytes changed at random")
+def hostile():
+    r = by_hand()
+    frames = [t.datagram("239.255.1.1", 5000, b"payload"), t.datagram("239.255.1.2", 5000, b"x" * 40),
+              t.datagram6("ff15::1", 5000, b"six"), t.datagram("239.255.1.1", 5000, b"v", tags=((0x8100, 5),))]
+    pcap(r.capture, frames)
+    with open(r.capture, "rb") as f:
+        whole = f.read()
+    changed = random.Random(2)
+    cases = [whole[:i] for i in range(0, len(whole), 3)]
+    for link in (ETHERNET, SLL, SLL2, RAW):
+        for _ in range(50):
+            data = bytearray(whole)
+            data[20:24] = struct.pack("<I", link)
+            for _ in range(5):
+                data[changed.randrange(len(data))] = changed.randrange(256)
+            cases.append(bytes(data))
+    seen = set()
+    for data in cases:
+        with open(r.capture, "wb") as f:
+            f.write(data)
+        status, _, err = t.run_command([t.MCRD, f"--sandbox={t.SANDBOX}", "--replay", r.capture, "--config",
+                                        r.config.file, "--json", "--out", r.out], check_status=False)
+        t.check(status in (0, 1, 2) and "Sanitizer" not in err and "runtime error" not in err,
+                f"status {status} after {data.hex()}: {err}")
+        seen.add(status)
+    t.equal(seen, {0, 1, 2}, "exit statuses")
+
+
+@t.test("while it reads it has no capability and can open nothing; and it runs as nobody")
+def rights():
+    r = by_hand()
+    frames = [t.datagram("239.255.1.1", 5000, b"one")]
+    os.mkfifo(r.capture)
+    argv = [t.MCRD, f"--sandbox={t.SANDBOX}", "--replay", r.capture, "--config", r.config.file, "--json"]
+    p = t.start_process(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with open(r.capture, "wb") as fifo:
+        # It has opened the FIFO, and waits for the head.
+        try:
+            t.wait_for(lambda: int(t.process_status(p.pid)["CapPrm"], 16) == 0 and
+                       (t.SANDBOX == "off" or t.process_status(p.pid)["Seccomp"] == "2"), 5, "the sandbox")
+            for name in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
+                t.equal(int(t.process_status(p.pid)[name], 16), 0, name)
+            pcap(r.out, frames)
+            with open(r.out, "rb") as f:
+                fifo.write(f.read())
+        finally:
+            fifo.close()
+            out, err = p.communicate(timeout=10)
+            t.end_process(p)
+    t.equal(p.returncode, 0, f"exit status ({err})")
+    t.equal(verdicts(json.loads(out)), ["forwarded"], "verdicts")
+    if t.USER == "root":
+        t.note("cannot become nobody here")
+        return
+    os.unlink(r.capture)
+    pcap(r.capture, frames)
+    uid = pwd.getpwnam(t.USER).pw_uid
+
+    def become_nobody():
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+
+    p = t.start_process(argv, before=become_nobody, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    out, err = p.communicate(timeout=10)
+    t.end_process(p)
+    t.equal((p.returncode, err), (0, ""), "as nobody")
+    t.equal(verdicts(json.loads(out)), ["forwarded"], "as nobody")
+
+
+# --- beside the daemon -----------------------------------------------------------------------------------------------
+
+
+def start_tcpdump(node, interface, path):
+    if not shutil.which("tcpdump"):
+        raise t.Skip("tcpdump is not installed")
+    if t.USER == "root":
+        raise t.Skip("tcpdump gives up groups, which a user namespace of one user does not permit")
+    log = path + ".log"
+    with open(log, "wb") as f:
+        p = t.start_process(["tcpdump", "-Z", "root", "-i", interface, "-U", "-B", "8192", "-w", path], node, stdout=f,
+                            stderr=f)
+    t.wait_for(lambda: b"listening on" in open(log, "rb").read(), 5, "tcpdump")
+    return p
+
+
+def captured(path):
+    """The frames of a capture by tcpdump, as far as it has been written."""
+    with open(path, "rb") as f:
+        data = f.read()
+    at, frames = 24, []
+    while at + 16 <= len(data):
+        kept, = struct.unpack_from("=I", data, at + 8)
+        if at + 16 + kept > len(data):
+            break
+        frames.append(data[at + 16:at + 16 + kept])
+        at += 16 + kept
+    return frames
+
+
+def comparable(f):
+    """All of a frame but the identification and the fragment flags, which the kernel chooses for a socket."""
+    return (f.sender, f.to if t.is_group(f.destination) else None, f.source, f.source_port, f.destination, f.port, f.ttl,
+            f.dscp, f.payload)
+
+
+@t.test("the oracle: what is replayed from the input's capture is what the receiver has really got")
+def oracle():
+    with t.line() as net:
+        for node, name in ((net.src, "s0"), (net.relay, "in0"), (net.relay, "out0")):
+            node.ethtool(name, "tx", "off", "gso", "off", "gro", "off")
+        r = Replay([
+            t.rule("plain", "239.255.1.1", 5000, [t.to_group("239.255.2.1", 6000, ttl=4),
+                                                  t.to_host("198.18.2.1", 7000, ttl=9, source_port=7001)],
+                   sources=["198.18.1.0/25"], max_payload=1200),
+            t.rule("keeps", "239.255.1.2", 5000, [t.to_group("239.255.2.2", 6000, source="preserve", ttl="decrement",
+                                                             source_port="preserve", dscp=46)]),
+            t.rule("range", "239.255.16.0/28", "5000-5003", [t.to_group("239.255.32.0/28", "6000-6003")]),
+            t.rule("socket", "239.255.1.3", 5000, [t.to_group("239.255.2.3", 6000, mode="socket")])])
+        inside = os.path.join(r.config.directory, "in0.pcap")
+        rnd = random.Random(3)
+        frames = []
+        for i in range(2000):
+            body = b"%d " % i + rnd.randbytes(rnd.choice((0, 1, 100, 1190, 1300, 1460)))
+            keys = {"source": rnd.choice(("198.18.1.1", "198.18.1.7", "198.18.1.200")), "ttl": rnd.choice((1, 2, 64)),
+                    "dscp": rnd.choice((0, 10)), "tags": rnd.choice(((), (), (), ((0x8100, 5),))),
+                    "udp_keys": rnd.choice(({}, {}, {}, {"checksum": "bad"}, {"checksum": 0}))}
+            group = rnd.choice(("239.255.1.1", "239.255.1.2", "239.255.1.3", "239.255.1.4", f"239.255.16.{i % 20}"))
+            frames.append(t.datagram(group, rnd.choice((5000, 5000, 5000, 5003, 5004)), body[:1472], **keys))
+        fence = t.datagram("239.255.1.2", 5000, b"fence", ttl=5)
+        with t.Mcrd(net.relay, r.config) as d:
+            net.relay.run("ip", "neighbor", "replace", "198.18.2.1", "dev", "out0", "nud", "permanent", "lladdr",
+                          t.mac(net, "dst", "d0").hex(":"))
+            capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+            tcpdump = start_tcpdump(net.relay, "in0", inside)
+            for i in range(0, len(frames), 50):
+                sender.send(*frames[i:i + 50])
+                capture.poll()
+            sender.send(fence)
+            capture.wait_payload(b"fence")
+            t.wait_for(lambda: fence in captured(inside), 5, "the whole capture")
+            tcpdump.terminate()
+            t.end_process(tcpdump)
+            d.check_sums()
+            stats = d.stats()
+            got = capture.udp()
+
+        r.capture = inside
+        report = json.loads(r.run("--json", "--out", r.out, node=net.relay)[0])
+        left = [as_frame(data) for _, data in read_pcap(r.out)]
+        t.equal(sorted(map(comparable, left), key=repr), sorted(map(comparable, got), key=repr), "what left")
+        t.check(len(left) > 400, f"only {len(left)} datagrams left")
+        for f in left:
+            t.check(f.ip_checksum_ok and f.udp_checksum_ok, f"{f}: checksums")
+        # In order for each destination and port: batches of different ones may pass each other.
+        for to in {(f.destination, f.port) for f in got}:
+            mine, theirs = ([f.payload for f in x if (f.destination, f.port) == to] for x in (left, got))
+            t.check(mine == theirs, f"the order of what left for {to}")
+        for mine, theirs in zip(report["rules"], stats["rules"]):
+            for key in ("name", "packets", "bytes", "drops"):
+                t.equal(mine[key], theirs[key], f"rule {theirs['name']}: {key}, as the daemon counted it")
+            for output, its in zip(mine["outputs"], theirs["outputs"]):
+                t.equal({k: its[k] for k in output}, output, f"rule {theirs['name']}: an output, as the daemon counted it")
+        # The filter of the ring lets up only what some rule may take; all that it lets up is judged alike.
+        mine, theirs = report["interface"], next(i for i in stats["interfaces"] if i["name"] == "in0")
+        for key in ("malformed", "bad_checksum"):
+            t.equal(mine[key], theirs[key], f"in0: {key}, as the daemon counted it")
+        t.check(mine["unmatched"] + mine["vlan"] >= theirs["unmatched"] + theirs["vlan"], "unmatched")
+        t.note(f"{report['count']} packets in, {len(left)} out: {report['verdicts']}")
+
+
+if __name__ == "__main__":
+    t.main()
