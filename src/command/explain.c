@@ -127,7 +127,7 @@ static void add_sources(const struct explain *x, const struct config_rule *r, js
                      addr_prefix_format(&in->sources[i], prefix));
             return;
         }
-    add_step(steps, "sources", in->sources_line, false, "%s is not allowed, but %s", source,
+    add_step(steps, "sources", in->sources_line, false, "%s is none of %s", source,
              nearest_value(SCHEMA_INPUT, "sources", in, list));
 }
 
@@ -274,8 +274,9 @@ static void print_text(const struct explain *x, json_t *tree)
             printf("  not forwarded: %s\n", json_string_value(json_object_get(each, "verdict")));
     }
     if (i == 0)
-        puts(json_array_size(json_object_get(tree, "nearest")) > 0 ? "not forwarded: no rule takes it; the nearest:"
-                                                                   : "not forwarded: no rule takes it, or one near it");
+        puts(json_array_size(json_object_get(tree, "nearest")) > 0
+                 ? "not forwarded: no rule takes it; the nearest:"
+                 : "not forwarded: no rule takes it, and none is near");
     json_array_foreach(json_object_get(tree, "nearest"), i, each)
         printf("  %s:%" JSON_INTEGER_FORMAT ": %s\n", x->config->path,
                json_integer_value(json_object_get(each, "line")), json_string_value(json_object_get(each, "text")));

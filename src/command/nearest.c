@@ -92,9 +92,15 @@ static unsigned distance(unsigned d)
            !!(d & DISABLED);
 }
 
-static bool is_near(unsigned d)
+static uint8_t family_of(const struct config_input *in)
 {
-    return (d & (OTHER_ADDRESS | OTHER_PORT)) != (OTHER_ADDRESS | OTHER_PORT) && distance(d) <= 2;
+    return in->kind == CONFIG_BROADCAST ? ADDR_IPV4 : in->address.family;
+}
+
+static bool is_near(const struct config_rule *r, unsigned d, const struct addr *destination)
+{
+    return family_of(&r->input) == destination->family &&
+           (d & (OTHER_ADDRESS | OTHER_PORT)) != (OTHER_ADDRESS | OTHER_PORT) && distance(d) <= 2;
 }
 
 static void add(const struct config_rule *r, unsigned d, const struct addr *destination, uint16_t port, uint16_t vlan,
@@ -145,19 +151,47 @@ static void add(const struct config_rule *r, unsigned d, const struct addr *dest
         array, json_pack("{s:s, s:i, s:o, s:s}", "rule", r->name, "line", in->line, "differs", differs, "text", text));
 }
 
+struct candidate {
+    const struct config_rule *rule;
+    unsigned differences, distance, common;
+};
+
+static unsigned common_bits(const struct addr *a, const struct addr *b)
+{
+    struct addr_prefix p = {.addr = *a, .bits = (uint8_t) (8 * addr_length(a))};
+
+    while (p.bits > 0 && !addr_prefix_contains(&p, b))
+        p.bits--;
+    return p.bits;
+}
+
+// Those whose address is most alike first, then in the order of the file.
+static int compare(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+
+    if (x->distance != y->distance)
+        return x->distance < y->distance ? -1 : 1;
+    if (x->common != y->common)
+        return x->common > y->common ? -1 : 1;
+    return (x->rule > y->rule) - (x->rule < y->rule);
+}
+
 void nearest_find(const struct config *config, const char *interface, const struct addr *destination, uint16_t port,
                   uint16_t vlan, json_t *array)
 {
-    unsigned least = UINT32_MAX;
+    struct candidate *list = calloc(config->n_rules + 1, sizeof(*list));
+    size_t n = 0;
 
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t i = 0; i < config->n_rules && json_array_size(array) < NEAREST_MAX; i++) {
-            unsigned d = differences(&config->rules[i], interface, destination, port, vlan);
-            if (!is_near(d))
-                continue;
-            if (pass == 0 && distance(d) < least)
-                least = distance(d);
-            if (pass == 1 && distance(d) == least)
-                add(&config->rules[i], d, destination, port, vlan, interface, array);
-        }
+    for (size_t i = 0; list && i < config->n_rules; i++) {
+        const struct config_rule *r = &config->rules[i];
+        unsigned d = differences(r, interface, destination, port, vlan);
+        if (is_near(r, d, destination))
+            list[n++] = (struct candidate){r, d, distance(d), common_bits(&r->input.address, destination)};
+    }
+    if (n > 0)
+        qsort(list, n, sizeof(*list), compare);
+    for (size_t i = 0; i < n && i < NEAREST_MAX && list[i].distance == list[0].distance; i++)
+        add(list[i].rule, list[i].differences, destination, port, vlan, interface, array);
+    free(list);
 }

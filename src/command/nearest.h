@@ -13,8 +13,8 @@ struct json_t;
 #define NEAREST_TEXT_MAX 512
 
 // Appends {"rule", "line", "differs", "text"} for the rules that differ least, at most NEAREST_MAX of them: nothing but
-// the port, the VLAN, the interface (where one is given), being disabled, or the address. A rule of another address and
-// port is not near.
+// the port, the VLAN, the interface (where one is given), being disabled, or the address; the addresses most alike
+// first. A rule of another family, or of another address and port, is not near.
 #define NEAREST_MAX 8
 void nearest_find(const struct config *config, const char *interface, const struct addr *destination, uint16_t port,
                   uint16_t vlan, struct json_t *array);

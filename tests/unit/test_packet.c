@@ -306,6 +306,9 @@ Test(packet, checksums)
     packet_parse(&p, f, length, &no_meta);
     cr_expect(!packet_checksum_ok(&p, &no_meta));
     cr_expect(packet_checksum_ok(&p, &vouched), "an unfinished checksum is not the sender's word");
+    cr_expect(!packet_checksum_unfinished(&p), "a wrong one is not an unfinished one");
+    put16(f + UDP_AT + 6, plain_sum(f + IP_AT + 12, 8, 17 + 8 + 9));
+    cr_expect(packet_checksum_unfinished(&p), "the sum of the pseudo-header alone");
     put16(f + UDP_AT + 6, 0);
     cr_expect(packet_checksum_ok(&p, &no_meta), "none was made (RFC 768)");
 }

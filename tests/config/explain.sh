@@ -1,0 +1,102 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# mcrd --explain, as TAP: for each NAME in explain/, each line of NAME.asks is a question about NAME.conf; the answers
+# must be NAME.text, and as JSON NAME.json. Then what is no question.
+# shellcheck source=tests/config/standin.sh
+. "${srcdir:-.}/tests/config/standin.sh"
+
+goldens=$srcdir/tests/config/explain
+
+# GOLDEN FOUND
+same() {
+  if [ "${UPDATE:-}" ]; then
+    cp "$2" "$1"
+  fi
+  diff -u "$1" "$2"
+}
+
+# CONF ASKS ARGUMENTS: the answers to all lines, each with its exit status.
+ask() {
+  conf=$1
+  asks=$2
+  shift 2
+  while read -r line; do
+    echo "\$ mcrd --explain $line"
+    # shellcheck disable=SC2086 # words
+    timeout 60 "$MCRD" --explain --config "$conf" "$@" $line 2>&1 </dev/null
+    echo "exit status $?"
+  done <"$asks"
+}
+
+golden() {
+  cp "$goldens/$1.conf" . && chmod 0644 "$1.conf"
+  ask "$1.conf" "$goldens/$1.asks" >text
+  same "$goldens/$1.text" text
+}
+
+# Each answer is JSON and says what its exit status does.
+golden_json() {
+  ask "$1.conf" "$goldens/$1.asks" --json | sed "s/$(sha256 "$1.conf")/@FILE@/" >json
+  same "$goldens/$1.json" json || return 1
+  python3 -c '
+import json, sys
+text = "".join(x for x in sys.stdin if not x.startswith("$ "))
+n = 0
+while text:
+    value, end = json.JSONDecoder().raw_decode(text)
+    status, _, text = text[end:].lstrip().partition("\n")
+    assert status == "exit status %d" % (not value["forwarded"]), (value, status)
+    assert value["forwarded"] == any(x["forwarded"] for x in value["tries"]), value
+    n += 1
+print(n)
+' <json
+}
+
+for file in "$goldens"/*.asks; do
+  golden=$(basename "$file" .asks)
+  ok "golden: $golden" golden "$golden"
+  if command -v python3 >/dev/null; then
+    ok "golden, as JSON: $golden" golden_json "$golden"
+  else
+    skip "golden, as JSON: $golden" "python3 is not installed"
+  fi
+done
+
+tells() {
+  grep -F -e "$1" stderr || { echo "wanted: $1"; cat stderr; return 1; }
+}
+
+# TEXT ARGUMENTS: refused with this on the standard error.
+refused() {
+  text=$1
+  shift
+  run 2 --config kinds.conf "$@" && [ ! -s stdout ] && tells "$text"
+}
+ok "refused: two arguments" refused "three arguments: SRC DST PORT" --explain 198.18.1.1 239.255.1.1
+ok "refused: four arguments" refused "three arguments: SRC DST PORT" --explain 198.18.1.1 239.255.1.1 5000 6000
+ok "refused: port 0" refused 'PORT is "0", allowed is 1 to 65535' --explain 198.18.1.1 239.255.1.1 0
+ok "refused: port 5000x" refused 'PORT is "5000x", allowed' --explain 198.18.1.1 239.255.1.1 5000x
+ok "refused: a name" refused 'SRC is "localhost", allowed' --explain localhost 239.255.1.1 5000
+ok "refused: from a group" refused 'SRC is "239.255.1.1", allowed' --explain 239.255.1.1 239.255.1.1 5000
+ok "refused: two families" refused 'DST is "ff15::1", allowed is an IPv4' --explain 198.18.1.1 ff15::1 5000
+ok "refused: vlan 4095" refused '--vlan is "4095", allowed is 1 to 4094' --explain 198.18.1.1 239.255.1.1 5000 --vlan 4095
+ok "refused: size 65508" refused '--size is "65508", allowed' --explain 198.18.1.1 239.255.1.1 5000 --size 65508
+ok "refused: ttl 0" refused '--ttl is "0", allowed is 1 to 255' --explain 198.18.1.1 239.255.1.1 5000 --ttl 0
+ok "refused: with --check" refused "only one of" --explain 198.18.1.1 239.255.1.1 5000 --check
+ok "refused: --vlan with --check" refused "go with --explain" --check --vlan 5
+ok "refused: --out with --explain" refused "go with --replay" --explain 198.18.1.1 239.255.1.1 5000 --out x
+
+bad_file() {
+  printf 'version = 1;\nrules = ( ;\n' >bad.conf
+  run 2 --explain 198.18.1.1 239.255.1.1 5000 --config bad.conf && [ ! -s stdout ] && tells "bad.conf:2: "
+}
+ok "refused: a bad file" bad_file
+
+# Whether the interface exists is asked by --check, and is no matter here.
+reject() {
+  sed 's/^version = 1;/version = 1; missing_interface = "reject";/' kinds.conf >reject.conf
+  run 1 --check --config reject.conf && run 0 --explain 198.18.1.10 239.255.1.1 5000 --config reject.conf
+}
+ok "an interface that is missing elsewhere is no matter" reject
+
+plan
