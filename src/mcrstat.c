@@ -21,16 +21,17 @@
 
 struct options {
     const char *path;
-    bool json;
+    bool json, prometheus;
     double seconds; // 0: once
 };
 
 static const char usage[] =
-    "usage: mcrstat [--json] [--watch SECONDS] [--stats FILE]\n"
+    "usage: mcrstat [--json | --prometheus] [--watch SECONDS] [--stats FILE]\n"
     "\n"
     "Shows what a running mcrd relays, counts and drops. Needs no privilege.\n"
     "\n"
     "  --json             as one JSON object; with --watch, one a line\n"
+    "  --prometheus       as metrics in the text format of Prometheus; not with --watch\n"
     "  --watch SECONDS    again and again, with rates; 0.1 to 3600; ? for its keys\n"
     "  --stats FILE       the stats_file of mcrd's config; " STATS_DEFAULT_PATH
     "\n"
@@ -66,11 +67,15 @@ static bool parse_seconds(const char *text, double *seconds)
 // Fills *o. Returns -1 to go on, or the exit status.
 static int parse_options(int argc, char **argv, struct options *o)
 {
-    enum { OPT_JSON = 256, OPT_WATCH, OPT_STATS, OPT_HELP, OPT_VERSION };
+    enum { OPT_JSON = 256, OPT_PROMETHEUS, OPT_WATCH, OPT_STATS, OPT_HELP, OPT_VERSION };
     static const struct option known[] = {
-        {"json", no_argument, NULL, OPT_JSON},         {"watch", required_argument, NULL, OPT_WATCH},
-        {"stats", required_argument, NULL, OPT_STATS}, {"help", no_argument, NULL, OPT_HELP},
-        {"version", no_argument, NULL, OPT_VERSION},   {NULL, 0, NULL, 0},
+        {"json", no_argument, NULL, OPT_JSON},
+        {"prometheus", no_argument, NULL, OPT_PROMETHEUS},
+        {"watch", required_argument, NULL, OPT_WATCH},
+        {"stats", required_argument, NULL, OPT_STATS},
+        {"help", no_argument, NULL, OPT_HELP},
+        {"version", no_argument, NULL, OPT_VERSION},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -78,6 +83,9 @@ static int parse_options(int argc, char **argv, struct options *o)
         switch (c) {
         case OPT_JSON:
             o->json = true;
+            break;
+        case OPT_PROMETHEUS:
+            o->prometheus = true;
             break;
         case OPT_WATCH:
             if (!parse_seconds(optarg, &o->seconds))
@@ -99,6 +107,8 @@ static int parse_options(int argc, char **argv, struct options *o)
     }
     if (optind < argc)
         return wrong_usage("unexpected argument \"%s\"", argv[optind]);
+    if (o->prometheus && (o->json || o->seconds > 0))
+        return wrong_usage("--prometheus is shown once and by itself, not with --%s", o->json ? "json" : "watch");
     return -1;
 }
 
@@ -108,9 +118,15 @@ static int show_once(const struct options *o, char why[STATS_WHY_MAX])
     struct stats_snapshot s;
     bool ok = true;
 
-    if (!stats_snapshot_take(&s, o->path, why))
+    if (!stats_snapshot_take(&s, o->path, why)) {
+        // That there is no daemon is a metric as well.
+        if (o->prometheus && !show_prometheus(NULL, o->path, stdout))
+            snprintf(why, STATS_WHY_MAX, "cannot write to the standard output");
         return EXIT_FAILURE;
-    if (o->json)
+    }
+    if (o->prometheus)
+        ok = show_prometheus(&s, o->path, stdout);
+    else if (o->json)
         ok = show_json(&s, stdout, false);
     else
         show_table(&(struct show_view){.now = &s}, &style, stdout);

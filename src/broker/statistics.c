@@ -76,7 +76,10 @@ const char *statistics_describe(const struct table_view *t, const struct table_o
     n = snprintf(text, STATISTICS_OUTPUT_MAX, "%s %s%s%s:%u", t->interfaces[o->interface].name, brackets ? "[" : "",
                  addr_prefix_format(&range, address), brackets ? "]" : "", o->port);
     if (o->n_ports > 1)
-        snprintf(text + n, STATISTICS_OUTPUT_MAX - (size_t) n, "-%u", o->port + o->n_ports - 1);
+        n += snprintf(text + n, STATISTICS_OUTPUT_MAX - (size_t) n, "-%u", o->port + o->n_ports - 1);
+    // Two outputs of a rule may differ in nothing else.
+    if (o->vlan)
+        snprintf(text + n, STATISTICS_OUTPUT_MAX - (size_t) n, " vlan %u", o->vlan);
     return text;
 }
 

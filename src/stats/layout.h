@@ -98,7 +98,7 @@ struct stats_rule {
 struct stats_output {
     uint32_t sequence;
     uint32_t reserved;
-    char to[96]; // "INTERFACE ADDRESS:PORT"
+    char to[96]; // "INTERFACE ADDRESS:PORT", and " vlan N" behind it where it is tagged
     struct stats_output_counters counters;
 };
 

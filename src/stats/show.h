@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// show: a snapshot of the statistics as JSON, as a table, or again and again.
+// show: a snapshot of the statistics as JSON, as metrics, as a table, or again and again.
 #ifndef MCR_STATS_SHOW_H
 #define MCR_STATS_SHOW_H
 
@@ -13,6 +13,11 @@
 
 // Whether everything was written to `to`.
 bool show_json(const struct stats_snapshot *s, FILE *to, bool one_line);
+
+// The metrics of Prometheus; with s NULL only the one that says that nothing runs. Lines of statistics at another path
+// than STATS_DEFAULT_PATH have it as the label stats_file, so that several relays of a host can be told apart. Whether
+// everything was written to `to`.
+bool show_prometheus(const struct stats_snapshot *s, const char *path, FILE *to);
 
 struct show_style {
     int columns; // SHOW_COLUMNS or more
