@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+# Bash completion of mcrd, mcrstat and mcrgen. What may stand there is asked of the program's --help.
+
+# Fills COMPREPLY. $1: the program as typed, $2: the word so far, $3: the word before it.
+_mcr() {
+  local help values word used=" ${COMP_WORDS[*]:1:COMP_CWORD-1} "
+  COMPREPLY=()
+  if [[ ${1##*/} == mcrgen && $COMP_CWORD -eq 1 ]]; then
+    mapfile -t COMPREPLY < <(compgen -W 'send recv --help --version' -- "$2")
+    return
+  fi
+  if [[ ${1##*/} == mcrgen ]]; then
+    [[ ${COMP_WORDS[1]} == @(send|recv) ]] || return
+    help=$("$1" "${COMP_WORDS[1]}" --help 2>/dev/null)
+  else
+    help=$("$1" --help 2>/dev/null)
+  fi
+  case $3 in
+    --config | --stats | --replay | --out)
+      compopt -o filenames 2>/dev/null
+      mapfile -t COMPREPLY < <(compgen -f -- "$2")
+      return
+      ;;
+    --interface)
+      values=$(ls /sys/class/net 2>/dev/null)
+      ;;
+    --sandbox)
+      values='enforce log off'
+      ;;
+    --without)
+      values='packet-gso udp-gso ignore-outgoing defrag'
+      ;;
+    --role)
+      values='host upstream downstream'
+      ;;
+    --*)
+      # A value that only the user knows, or else another option.
+      if grep -qE -e "^ *$3 [A-Z]" <<<"$help"; then return; fi
+      ;;
+  esac
+  if [[ -z $values ]]; then
+    for word in $(grep -oE -e '(^|[^-a-zA-Z0-9])--[a-z][a-z0-9-]*' <<<"$help" | sed 's/^[^-]//' | sort -u); do
+      [[ $used == *" $word "* ]] || values+=" $word"
+    done
+  fi
+  mapfile -t COMPREPLY < <(compgen -W "$values" -- "$2")
+}
+
+complete -F _mcr mcrd mcrstat mcrgen
