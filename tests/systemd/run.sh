@@ -10,6 +10,10 @@
 # All that this starts lives in a process and mount namespace and in a control group of its own: when this ends, by
 # whatever signal, the processes and mounts are gone with it. What lies on the disk, the next run removes.
 #
+# Other tests in a booted guest source this: tests/packages, tests/deploy. They set `suite`, the name of their directory;
+# `packages`, what their guest has besides; `seconds`, how long it may take; and the functions prepare_host, before
+# anything is made, and prepare_guest, which fills $root. The guest runs /test/guest.sh.
+#
 # Environment: srcdir, the top of the sources; MCR_DEBIAN_MIRROR; MCR_KEEP=1 keeps the root and its journal.
 set -u
 
@@ -20,15 +24,16 @@ umask 022
 unset MAKEFLAGS MFLAGS MAKELEVEL NOTIFY_SOCKET
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(pwd)
-cache=$build/tests/systemd/cache
-work=$build/tests/systemd/work
+suite=${suite:-systemd}
+cache=$build/tests/$suite/cache
+work=$build/tests/$suite/work
 root=$work/root
 
 # Seconds that each step may take.
 APT_SECONDS=180
 DEBOOTSTRAP_SECONDS=300
 INSTALL_SECONDS=120
-GUEST_SECONDS=120
+GUEST_SECONDS=${seconds:-120}
 
 skip() {
   echo "1..0 # SKIP $*"
@@ -36,7 +41,8 @@ skip() {
 }
 
 # The guest's /tmp and /run are its own, and the units see no home directory: what is installed there is not found.
-prefix=$(sed -n 's/^prefix = //p' Makefile)
+prefix=
+[ "$suite" != systemd ] || prefix=$(sed -n 's/^prefix = //p' Makefile)
 case $prefix in
   /tmp/* | /var/tmp/* | /run/* | /home/* | /root/*) skip "the units cannot see programs below $prefix" ;;
 esac
@@ -92,7 +98,8 @@ make_bare() {
   tar -C "$root" -I "$compress" -cf "$bare.new" . && mv "$bare.new" "$bare"
 }
 
-prepare_guest() {
+# What "make install" installs.
+install_build() {
   timeout -k 5 $INSTALL_SECONDS make -s install DESTDIR="$root" >"$work/install.log" 2>&1 || return 1
   # A build that was not told where units belong.
   if [ ! -e "$root/lib/systemd/system/mcrd.service" ] && ! find "$root" -name mcrd.service -type f | grep -q .; then
@@ -100,13 +107,23 @@ prepare_guest() {
       install -D -m 644 "$srcdir/contrib/systemd/mcr.sysusers" "$root/etc/sysusers.d/mcr.conf" &&
       install -D -m 644 "$srcdir/contrib/systemd/mcr.tmpfiles" "$root/etc/tmpfiles.d/mcr.conf" || return 1
   fi
-  mkdir "$root/test" && cp "$here/guest.sh" "$root/test/" || return 1
   # The programs, and where the unit has its file.
   mcrgen=$(find "$root" -name mcrgen -type f -perm -100 | head -n 1)
   config=$(sed -n 's/^ExecStart=.* --config \(.*\)\/mcr\.conf$/\1/p' contrib/systemd/mcrd.service)
   mcrd=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' contrib/systemd/mcrd.service)
   [ -n "$mcrgen" ] && [ -n "$config" ] && [ -x "$root/$mcrd" ] || return 1
   mcrgen=${mcrgen#"$root"}
+  environment="MCRD=$mcrd CONFIG=$config"
+  path=${mcrgen%/*}:
+}
+
+if [ "$suite" = systemd ]; then
+  prepare_guest() { install_build; }
+fi
+
+# Has the guest run /test/guest.sh and end.
+prepare_test() {
+  mkdir -p "$root/test" && cp "$here/guest.sh" "$srcdir/tests/systemd/guestlib.sh" "$root/test/" || return 1
   cat >"$root/etc/systemd/system/mcr-test.service" <<END || return 1
 [Unit]
 Description=Tests of mcrd
@@ -114,8 +131,8 @@ After=multi-user.target
 
 [Service]
 Type=oneshot
-Environment=PATH=${mcrgen%/*}:/usr/sbin:/usr/bin:/sbin:/bin
-Environment=MCRD=$mcrd CONFIG=$config
+Environment=PATH=${path:-}/usr/sbin:/usr/bin:/sbin:/bin
+Environment=${environment:-}
 ExecStart=-/bin/bash /test/guest.sh
 ExecStopPost=/bin/systemctl --no-block --force poweroff
 END
@@ -131,7 +148,7 @@ inside() {
   else
     mkdir "$root" && tar -C "$root" -xf "$bare" || return 11
   fi
-  prepare_guest || return 12
+  prepare_guest && prepare_test || return 12
   date +%s >"$work/prepared"
   # nspawn leaves files here.
   mount -t tmpfs -o mode=755 tmpfs /run || return 13
@@ -207,11 +224,11 @@ export srcdir
 . /etc/os-release
 [ "${ID:-}" = debian ] && [ -n "${VERSION_CODENAME:-}" ] || skip "needs a Debian, as what is built here runs in one"
 
-mkdir -p "$build/tests/systemd"
-exec 9>"$build/tests/systemd/lock"
+mkdir -p "$build/tests/$suite"
+exec 9>"$build/tests/$suite/lock"
 flock -n 9 || skip "another run uses $build"
 began=$(date +%s)
-groups=$(control_groups | sed "s/\$/\/mcr-test-$(stat -c %i tests/systemd/lock)/")
+groups=$(control_groups | sed "s/\$/\/mcr-test-$(stat -c %i "tests/$suite/lock")/")
 remove_groups
 trap clean_up EXIT
 trap 'exit 129' HUP
@@ -221,7 +238,8 @@ rm -rf --one-file-system "$work"
 mkdir -p "$work"
 install_tools debootstrap debootstrap systemd-nspawn systemd-container unshare util-linux
 
-include=systemd,systemd-sysv,iproute2$(libraries | sed 's/^/,/' | tr -d '\n')
+[ "$suite" = systemd ] || prepare_host
+include=systemd,systemd-sysv,iproute2${packages:+,$packages}$(libraries | sed 's/^/,/' | tr -d '\n')
 compress='gzip -1'
 if command -v zstd >/dev/null; then compress='zstd -q -1 -T0'; fi
 # Another Debian, other packages: another tarball.
