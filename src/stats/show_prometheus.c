@@ -175,6 +175,12 @@ static void put_rule_states(const struct exposition *e, const struct stats_segme
             struct label labels[] = {{"rule", at->rules[i].name}, {"state", stats_rule_state_name(state)}};
             put(e, "mcr_rule_state", labels, 2, at->rules[i].state == state);
         }
+    begin(e, "mcr_rule_alarm", "gauge", "1 while this alarm of the rule is raised, 0 otherwise.");
+    for (uint32_t i = 0; i < at->header->n_rules; i++)
+        for (unsigned alarm = 0; alarm < STATS_ALARMS; alarm++) {
+            struct label labels[] = {{"rule", at->rules[i].name}, {"alarm", stats_alarm_name(alarm)}};
+            put(e, "mcr_rule_alarm", labels, 2, at->rules[i].alarms >> alarm & 1);
+        }
 }
 
 static void put_rules(const struct exposition *e, const struct stats_snapshot *s)

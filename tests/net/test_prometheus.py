@@ -24,7 +24,7 @@ RULES = [
     t.rule("plain", IN, PORT, [t.to_group(OUT, OUT_PORT), t.to_host("198.18.2.1", 7000)], note='say "a\\b"'),
     t.rule("from-one", "239.255.0.2", PORT, [t.to_group("239.255.1.2", OUT_PORT)], sources=["198.18.1.99"]),
     t.rule("tags", "239.255.0.3", PORT, [t.to_group("239.255.1.3", OUT_PORT, vlan=v) for v in (100, 200)]),
-    t.rule("quiet", "239.255.0.4", PORT, [t.to_group("239.255.1.4", OUT_PORT)]),
+    t.rule("quiet", "239.255.0.4", PORT, [t.to_group("239.255.1.4", OUT_PORT)], silence_ms=100),
     t.rule("waits", "239.255.0.5", PORT, [t.to_group("239.255.1.5", OUT_PORT)], interface="late0"),
 ]
 
@@ -92,6 +92,8 @@ def expected(stats):
         add("mcr_rule_info", 1, rule=r["name"], note=r["note"] or "")
         for state in ("active", "waiting", "silent", "disabled"):
             add("mcr_rule_state", r["state"] == state, rule=r["name"], state=state)
+        for alarm in ("silence", "rate"):
+            add("mcr_rule_alarm", alarm in r["alarms"], rule=r["name"], alarm=alarm)
         add("mcr_rule_received_packets_total", r["packets"], rule=r["name"])
         add("mcr_rule_received_bytes_total", r["bytes"], rule=r["name"])
         for k, v in r["drops"].items():
@@ -117,6 +119,7 @@ def values():
     with t.line() as net, t.Mcrd(net.relay, RULES, instance="relay-1") as d:
         before = time.time()
         offer(net, d)
+        t.wait_for(lambda: d.stats()["rules"][3]["alarms"], 5, "the alarm of the rule quiet")
         stats = d.stats()
         found, types = parse(metrics(d))
         times = {k: v for k, v in found.items() if k[0].endswith("_seconds")}
@@ -126,6 +129,7 @@ def values():
         t.equal(found["mcr_rule_received_bytes_total", ("rule", "plain")], 300, "bytes")
         t.equal(found["mcr_rule_dropped_packets_total", ("reason", "source"), ("rule", "from-one")], 3, "drops")
         t.equal(found["mcr_interface_up", ("interface", "late0")], 0, "late0")
+        t.equal(found["mcr_rule_alarm", ("alarm", "silence"), ("rule", "quiet")], 1, "the alarm of silence")
         t.equal({k for k, v in types.items() if v == "counter"}, {k for k in types if k.endswith("_total")}, "counters")
         t.equal({k[0] for k in found}, set(types), "metrics with lines")
         rules = {dict(k[1:]).get("rule"): v for k, v in times.items() if k[0] == "mcr_rule_last_packet_seconds"}
