@@ -1,0 +1,246 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# In the guest that run.sh boots: the role by ansible-playbook, over ssh as a user who may sudo; then, with the package
+# purged, the module by puppet apply. Writes TAP to /test/result.
+set -u
+
+# shellcheck source=tests/systemd/guestlib.sh
+. /test/guestlib.sh
+conf=/etc/mcr/mcr.conf
+export DEBIAN_FRONTEND=noninteractive HOME=/root
+
+# The package is there to be installed, and is not yet.
+repository() {
+  status 0 apt-get -q update && apt-cache policy mcr | grep 'Candidate: 0' && ! dpkg-query -s mcr
+}
+
+# From another login than root's, which the relay's records name.
+control_node() {
+  useradd -m -s /bin/bash deploy && echo 'deploy ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/deploy &&
+    ssh-keygen -q -t ed25519 -N '' -f key && install -d -o deploy -m 700 /home/deploy/.ssh &&
+    install -o deploy -m 600 key.pub /home/deploy/.ssh/authorized_keys && status 0 systemctl start ssh || return 1
+  cat >ansible.cfg <<END
+[defaults]
+host_key_checking = false
+interpreter_python = /usr/bin/python3
+roles_path = /test/ansible/roles
+nocows = true
+[ssh_connection]
+ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o UserKnownHostsFile=/dev/null
+END
+  echo "relay ansible_host=127.0.0.1 ansible_user=deploy ansible_ssh_private_key_file=/test/key" >hosts
+  status 0 ansible -i hosts all -b -m ansible.builtin.command -a 'id -u'
+}
+
+# TTL [LINE]: the variables; the second rule has this TTL.
+variables() {
+  cat <<END
+mcr_top:
+  instance: relay-1
+  ${2:-ring_mib: 4}
+mcr_metrics: true
+mcr_rules:
+  - name: steady
+    note: 'say "a\\b"'
+    input: { interface: in0, group: 239.255.1.1, port: 5000, sources: [198.18.1.1, 198.18.1.64/26] }
+    outputs:
+      - { interface: out0, group: 239.255.2.1, port: 6000 }
+  - name: edited
+    note: CHG0031337
+    input: { interface: in0, group: 239.255.1.2, port: 5000 }
+    outputs:
+      - { interface: out0, group: 239.255.2.2, port: 6000, ttl: $1 }
+END
+}
+
+# STATUS TTL [LINE [OPTION...]]: a run; what it prints is in ./output.
+play() {
+  local expected=$1 got
+  cat >play.yml <<END
+- hosts: all
+  become: true
+  vars:
+$(variables "$2" "${3:-}" | sed 's/^/    /')
+  roles: [mcr]
+END
+  shift 3
+  timeout 120 ansible-playbook -i hosts play.yml "$@" >output 2>&1
+  got=$?
+  cat output
+  [ $got -eq "$expected" ] || { echo "exit status $got, expected $expected"; return 1; }
+}
+
+# Shows a part of the last run in the report.
+show() {
+  grep -E -e "$1" output | head -n "${2:-12}" | cut -c1-600 | note
+}
+
+recap() {
+  grep -E "^relay .*$1" output || { echo "no such recap: $1"; return 1; }
+}
+
+ansible_check_bare() {
+  play 0 1 '' --check --diff && recap 'failed=0' && ! dpkg-query -s mcr && [ ! -e $conf ]
+}
+
+ansible_installs() {
+  play 0 1 '' && recap 'changed=[1-9].*failed=0' && equal "$(stat -c '%U:%G %a' $conf)" "root:mcr 640" &&
+    equal "$(systemctl is-enabled mcrd mcr-metrics.timer | tr '\n' ' ')" "enabled enabled " &&
+      equal "$(generation)" 1 &&
+    flows && flows edited && mcrstat | grep -F 'say "a\b"'
+}
+
+ansible_idempotent() {
+  play 0 1 '' && recap 'changed=0 .*failed=0' && equal "$(generation)" 1
+}
+
+ansible_check() {
+  local sum
+  sum=$(digest $conf)
+  play 0 2 '' --check --diff && recap 'changed=[12] .*failed=0' && grep -E '^- +ttl = 1;' output &&
+    grep -E '^\+ +ttl = 2;' output &&
+    grep -E 'edited.*disturbs|disturbs' output && equal "$(digest $conf)" "$sum" && equal "$(generation)" 1 || return 1
+  show '^[-+] +ttl|disturb|edited'
+}
+
+ansible_change() {
+  local pid
+  pid=$(property MainPID)
+  mark
+  stream_begins steady 40000 4000 || return 1
+  play 0 2 '' --diff && recap 'changed=[1-9].*failed=0' &&
+    grep 'reload accepted: generation 2' output || { stream_ends; return 1; }
+  kill -0 "$sender" || { echo "the stream ended too early"; return 1; }
+  stream_ends && equal "$(property MainPID)" "$pid" && equal "$(generation)" 2 && flows edited &&
+    said 'event=reload .*result=accepted .*uid=0' || return 1
+  show 'reload accepted'
+  grep -E 'event=(reload|rule_changed)' journal | sed 's/.*event=/event=/' | cut -c1-400 | note
+}
+
+ansible_login() {
+  local uid
+  grep -E 'event=reload .*result=accepted' journal
+  uid=$(sed -n 's/.*event=reload .*loginuid=\([-0-9]*\).*/\1/p' journal)
+  # A container may not be allowed to keep login uids.
+  [ "$uid" = "$(id -u deploy)" ] || [ "$uid" = -1 ]
+}
+
+ansible_bad() {
+  local sum
+  sum=$(digest $conf)
+  play 2 999 '' "$@" && recap 'failed=1' &&
+    grep -E 'mcr\.conf:[0-9]+: rule \\*"edited\\*".*999|:[0-9]+: rule \\*"edited\\*".*999' output &&
+    equal "$(digest $conf)" "$sum" && equal "$(generation)" 2 && flows || return 1
+  show 'rule .*edited.*999' 1
+}
+
+# Valid, but not for the daemon that runs.
+ansible_refused() {
+  play 2 2 'user: nobody' && recap 'failed=1' && grep 'reload refused: .*fixed at the start' output &&
+    equal "$(generation)" 2 && flows &&
+    mcrstat --prometheus | grep -x 'mcr_config_last_reload_successful 0' || return 1
+  show 'reload refused' 1
+  play 0 2 '' && equal "$(mcrstat --prometheus | sed -n 's/^mcr_config_last_reload_successful //p')" 1
+}
+
+starts_anew() {
+  status 0 dpkg -P mcr && [ ! -e $conf ] && equal "$(processes)" ""
+}
+
+# --- Puppet ---
+
+# STATUS TTL [LINE [OPTION...]]: 0 nothing to do, 2 changed, 4 or 6 failed.
+apply() {
+  local expected=$1 got
+  cat >site.pp <<END
+class { 'mcr':
+  top     => { 'instance' => 'relay-1', ${3:-"'ring_mib' => 4"} },
+  metrics => true,
+  rules   => [
+    { 'name' => 'steady', 'note' => 'say "a\\b"',
+      'input' => { 'interface' => 'in0', 'group' => '239.255.1.1', 'port' => 5000,
+        'sources' => ['198.18.1.1', '198.18.1.64/26'] },
+      'outputs' => [{ 'interface' => 'out0', 'group' => '239.255.2.1', 'port' => 6000 }] },
+    { 'name' => 'edited', 'note' => 'CHG0031337',
+      'input' => { 'interface' => 'in0', 'group' => '239.255.1.2', 'port' => 5000 },
+      'outputs' => [{ 'interface' => 'out0', 'group' => '239.255.2.2', 'port' => 6000, 'ttl' => $2 }] },
+  ],
+}
+END
+  shift 3
+  timeout 120 puppet apply --modulepath /test/puppet --color=false --detailed-exitcodes --show_diff "$@" site.pp \
+    >output 2>&1
+  got=$?
+  cat output
+  [[ $got =~ ^($expected)$ ]] || { echo "exit status $got, expected $expected"; return 1; }
+}
+
+puppet_installs() {
+  apply 2 1 '' && equal "$(stat -c '%U:%G %a' $conf)" "root:mcr 640" &&
+    equal "$(systemctl is-enabled mcrd mcr-metrics.timer | tr '\n' ' ')" "enabled enabled " && flows && flows edited &&
+    mcrstat | grep -F 'say "a\b"'
+}
+
+puppet_idempotent() {
+  local now
+  now=$(generation)
+  apply 0 1 '' && equal "$(generation)" "$now"
+}
+
+puppet_noop() {
+  local sum now
+  sum=$(digest $conf) now=$(generation)
+  apply 0 2 '' --noop && grep -E '^- +ttl = 1;' output && grep -E '^\+ +ttl = 2;' output &&
+    equal "$(digest $conf)" "$sum" &&
+    equal "$(generation)" "$now"
+}
+
+puppet_change() {
+  local pid now
+  pid=$(property MainPID) now=$(generation)
+  stream_begins steady 40000 4000 || return 1
+  apply 2 2 '' || { stream_ends; return 1; }
+  kill -0 "$sender" || { echo "the stream ended too early"; return 1; }
+  stream_ends && equal "$(property MainPID)" "$pid" && equal "$(generation)" $((now + 1)) && flows edited
+}
+
+puppet_bad() {
+  local sum now
+  sum=$(digest $conf) now=$(generation)
+  apply '4|6' 999 '' && grep -E ':[0-9]+: rule "edited".*999' output && equal "$(digest $conf)" "$sum" &&
+    equal "$(generation)" "$now" &&
+    flows || return 1
+  show 'rule "edited".*999' 1
+}
+
+puppet_refused() {
+  local now
+  now=$(generation)
+  apply '4|6' 2 "'user' => 'nobody'" && grep 'reload refused: .*fixed at the start' output &&
+    equal "$(generation)" "$now" && flows || return 1
+  show 'reload refused' 1
+  apply 2 2 '' && equal "$(mcrstat --prometheus | sed -n 's/^mcr_config_last_reload_successful //p')" 1
+}
+
+echo "# $(ansible --version | head -n 1), puppet $(puppet --version)" >&3
+ok "there are links" has_topology
+ok "there is a repository with the package" repository
+ok "ansible reaches the host over ssh" control_node
+ok "ansible: check mode on a bare host changes nothing" ansible_check_bare
+ok "ansible: installs, writes the file, starts; datagrams flow" ansible_installs
+ok "ansible: a second run changes nothing" ansible_idempotent
+ok "ansible: check mode with --diff tells what would change, and changes nothing" ansible_check
+ok "ansible: a change is taken over by reload; the stream of an unchanged rule loses nothing" ansible_change
+ok "ansible: the record names who did it" ansible_login
+ok "ansible: a bad file fails the play with mcrd's own message, and is not written" ansible_bad
+ok "ansible: in check mode as well" ansible_bad --check --diff
+ok "ansible: what the relay refuses fails the play with its reason; mended by the next" ansible_refused
+ok "the package is purged" starts_anew
+ok "puppet: installs, writes the file, starts; datagrams flow" puppet_installs
+ok "puppet: a second run changes nothing" puppet_idempotent
+ok "puppet: --noop shows the difference, and changes nothing" puppet_noop
+ok "puppet: a change is taken over by reload; the stream of an unchanged rule loses nothing" puppet_change
+ok "puppet: a bad file fails the run with mcrd's own message, and is not written" puppet_bad
+ok "puppet: what the relay refuses fails the run with its reason; mended by the next" puppet_refused
+echo "1..$count" >&3
+[ $failed -eq 0 ]
