@@ -100,7 +100,7 @@ static void step(struct lexer *l)
 
     if (length == 0 || is_control(l, code) || is_hidden(code))
         fail_char(l, code, length > 0);
-    if (code == '\n')
+    if (length > 0 && code == '\n')
         l->line++;
     l->at += length ? length : 1;
 }
