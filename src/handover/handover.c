@@ -76,6 +76,18 @@ static uint32_t take_descriptors(struct msghdr *msg, int *fds)
     return n;
 }
 
+// Only these types carry descriptors.
+static bool may_carry(uint32_t type)
+{
+    return type == HANDOVER_OFFER || type == HANDOVER_SOCKETS;
+}
+
+void handover_close(const struct handover_message *m, const int *fds)
+{
+    for (uint32_t i = 0; i < m->n_fds; i++)
+        close(fds[i]);
+}
+
 enum handover_result handover_receive(int fd, struct handover_message *m, int *fds)
 {
     struct iovec iov = {.iov_base = m, .iov_len = sizeof(*m)};
@@ -88,16 +100,17 @@ enum handover_result handover_receive(int fd, struct handover_message *m, int *f
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? HANDOVER_EMPTY : HANDOVER_CLOSED;
-    if (n == 0)
-        return HANDOVER_CLOSED;
 
+    // An empty message, which looks as the end does, may bring descriptors too.
     uint32_t got = take_descriptors(&msg, fds);
     bool whole = n == (ssize_t) sizeof(*m) && !(msg.msg_flags & MSG_TRUNC) && m->type >= HANDOVER_HELLO &&
-                 m->type < HANDOVER_TYPES;
+                 m->type < HANDOVER_TYPES && (m->n_fds == 0 || may_carry(m->type));
     bool cut = (msg.msg_flags & MSG_CTRUNC) && got < m->n_fds;
     if (whole && !(msg.msg_flags & MSG_CTRUNC) && m->n_fds == got)
         return HANDOVER_GOT;
     for (uint32_t i = 0; i < got; i++)
         close(fds[i]);
+    if (n == 0)
+        return HANDOVER_CLOSED;
     return whole && cut ? HANDOVER_SHORT : HANDOVER_BOGUS;
 }

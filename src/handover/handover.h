@@ -94,10 +94,14 @@ bool handover_send(int fd, const struct handover_message *m, const int *fds);
 
 enum handover_result { HANDOVER_GOT, HANDOVER_SHORT, HANDOVER_EMPTY, HANDOVER_CLOSED, HANDOVER_BOGUS };
 
-// Receives one message; on HANDOVER_GOT the descriptors in fds (room for HANDOVER_FDS_MAX) are the caller's.
+// Receives one message; on HANDOVER_GOT the descriptors in fds (room for HANDOVER_FDS_MAX) are the caller's. Only OFFER
+// and SOCKETS bring any.
 // HANDOVER_SHORT: a message, but this process may not have so many descriptors; none is kept. HANDOVER_EMPTY: nothing
 // there now; HANDOVER_CLOSED: the other side is gone; HANDOVER_BOGUS: not a message of this protocol (fatal for the
 // caller; no descriptor is kept).
 enum handover_result handover_receive(int fd, struct handover_message *m, int *fds);
+
+// Closes the descriptors of a message that nobody wants.
+void handover_close(const struct handover_message *m, const int *fds);
 
 #endif

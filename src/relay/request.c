@@ -306,7 +306,25 @@ void request_send(struct relay *r, enum request what)
     }
 }
 
-// A message of the request that is under way. False: it is none.
+// Whether a message of this type may answer the request that is under way.
+static bool is_answer(const struct relay *r, uint32_t type)
+{
+    switch (type) {
+    case HANDOVER_OFFER:
+    case HANDOVER_SOCKETS:
+    case HANDOVER_COMMIT:
+    case HANDOVER_REFUSED:
+        return r->under_way == REQUEST_LOAD || r->under_way == REQUEST_LINKS;
+    case HANDOVER_UNCHANGED:
+        return r->under_way == REQUEST_LINKS;
+    case HANDOVER_PROBED:
+        return r->under_way == REQUEST_PROBE;
+    default:
+        return false;
+    }
+}
+
+// A message of the request that is under way. False: it makes no sense.
 static bool take_message(struct relay *r, struct handover_message *m, const int *fds)
 {
     char why[SWAP_WHY_MAX] = "";
@@ -331,7 +349,7 @@ static bool take_message(struct relay *r, struct handover_message *m, const int 
     case HANDOVER_UNCHANGED:
         break;
     case HANDOVER_PROBED:
-        if (r->under_way != REQUEST_PROBE || m->probe_state > HANDOVER_PROBE_INVALID)
+        if (m->probe_state > HANDOVER_PROBE_INVALID)
             return false;
         probed(r, m);
         break;
@@ -352,8 +370,12 @@ void request_on_message(struct relay *r)
     case HANDOVER_EMPTY:
         return;
     case HANDOVER_GOT:
-        if (r->under_way == REQUEST_NONE || m.serial != r->serial || !take_message(r, &m, fds))
+        if (m.serial != r->serial || !is_answer(r, m.type)) {
+            handover_close(&m, fds);
             broker_gone(r, "unexpected message");
+        } else if (!take_message(r, &m, fds)) {
+            broker_gone(r, "unexpected message");
+        }
         return;
     case HANDOVER_SHORT:
         swap_fail(&r->swap, "too few open files allowed for the descriptors of the table (LimitNOFILE)");

@@ -87,8 +87,7 @@ bool swap_offer(struct swap *s, const struct handover_message *m, const int *fds
 {
     swap_reject(s);
     if (m->n_fds != 2) {
-        for (uint32_t i = 0; i < m->n_fds; i++)
-            close(fds[i]);
+        handover_close(m, fds);
         return refuse(why, "an offer needs a table and statistics");
     }
     s->failed[0] = '\0';

@@ -82,6 +82,16 @@ Test(handover, anything_else_is_bogus_and_leaks_nothing)
     cr_assert_gt(sendmsg(ends[1], &msg, 0), 0);
     cr_expect_eq(handover_receive(ends[0], &back, got), HANDOVER_BOGUS);
 
+    // With a message that brings none.
+    m.type = HANDOVER_LOAD;
+    m.n_fds = 1;
+    cr_assert_gt(sendmsg(ends[1], &msg, 0), 0);
+    cr_expect_eq(handover_receive(ends[0], &back, got), HANDOVER_BOGUS);
+    iov.iov_len = 0;
+    cr_assert_eq(sendmsg(ends[1], &msg, 0), 0);
+    cr_expect_eq(handover_receive(ends[0], &back, got), HANDOVER_CLOSED);
+    m.type = HANDOVER_OFFER;
+
     // And one less.
     m.n_fds = 1;
     cr_assert_gt(write(ends[1], &m, sizeof(m)), 0);
