@@ -37,6 +37,8 @@ struct broker {
     struct config *config;   // in force; NULL before the first
     struct compiled running; // its table; bytes is NULL before the first
     struct table_view view;  // of it
+    bool over;               // the relay is gone, or no verdict came
+    int status;              // to exit with then
 };
 
 // One reading of the file.
@@ -214,7 +216,8 @@ fail:;
     return -1;
 }
 
-// Sends table, statistics and new sockets, and waits for the relay's verdict. Whether it runs the table now.
+// Sends table, statistics and new sockets, and waits for the relay's verdict. Whether it runs the table now. Without a
+// verdict the broker is over.
 static bool hand_over(struct broker *b, uint32_t serial, const struct handover_file *file, int table_fd, int stats_fd,
                       char *why, size_t size)
 {
@@ -232,11 +235,14 @@ static bool hand_over(struct broker *b, uint32_t serial, const struct handover_f
     if (result == HANDOVER_GOT && m.serial == serial && m.n_fds == 0 &&
         (m.type == HANDOVER_ADOPTED || m.type == HANDOVER_REJECTED))
         return m.type == HANDOVER_ADOPTED;
-    statistics_discard(b->stats_file);
-    if (result == HANDOVER_CLOSED)
-        exit(EXIT_SUCCESS); // mcrd was stopped meanwhile
+    b->over = true;
+    if (result == HANDOVER_CLOSED) {
+        b->status = EXIT_SUCCESS; // mcrd was stopped meanwhile
+        return false;
+    }
+    b->status = EXIT_FAILURE;
     log_error("relay", "reason=\"no verdict on a table: the broker ends\"");
-    exit(EXIT_FAILURE);
+    return false;
 }
 
 // Offers a compiled table. Whether it is in force; else *why says what is wrong, or is empty when the relay has
@@ -450,7 +456,7 @@ static int serve(struct broker *b)
     struct handover_message m;
     int fds[HANDOVER_FDS_MAX];
 
-    for (;;) {
+    while (!b->over) {
         enum handover_result result = handover_receive(b->relay, &m, fds);
         if (result == HANDOVER_CLOSED)
             return EXIT_SUCCESS;
@@ -459,6 +465,7 @@ static int serve(struct broker *b)
             return EXIT_FAILURE;
         }
     }
+    return b->status;
 }
 
 int broker_run(const struct broker_options *options, int relay)
