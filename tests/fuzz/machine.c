@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "broker/egress_open.h"
+#include "broker/ingress_open.h"
+#include "broker/link.h"
+#include "config/load.h"
+#include "fuzz.h"
+
+bool __wrap_link_query(struct link *links, size_t n);
+int __wrap_ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
+                        unsigned without, const char **step);
+bool __wrap_ingress_set_filter(int fd, const struct ingress_filter *filter);
+int __wrap_egress_open_frame(uint32_t ifindex, const char **step);
+int __wrap_egress_open_socket(const struct egress_flow *flow, unsigned without, bool *gso, const char **step);
+int __wrap_egress_open_raw(const struct egress_flow *flow, const char **step);
+int __wrap_egress_open_quiet(const char *interface, uint32_t ifindex, const struct addr *address, uint16_t port,
+                             const char **step);
+int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
+int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103 // linux/udp.h, since 4.18
+#endif
+
+bool machine_flapped;
+void (*machine_on_segment)(int fd);
+
+// --- interfaces ------------------------------------------------------------------------------------------------------
+
+static bool called(const struct link *l, const char *name)
+{
+    return strncmp(l->name, name, strlen(name)) == 0;
+}
+
+// FNV-1a
+static uint32_t hash(const char *name)
+{
+    uint32_t h = 2166136261u;
+
+    for (; *name; name++)
+        h = (h ^ (uint8_t) *name) * 16777619u;
+    return h;
+}
+
+static void answer(struct link *l)
+{
+    uint8_t h = (uint8_t) hash(l->name);
+
+    if (called(l, "gone") || (called(l, "flap") && machine_flapped))
+        return;
+    // The same name has the same index, whatever else there is.
+    l->ifindex = (hash(l->name) & 0x3fffffff) + 1;
+    l->up = !called(l, "down");
+    l->ethernet = !called(l, "tun");
+    l->mtu = 1500;
+    memcpy(l->mac, (uint8_t[]){2, 0, 0, 0, 0, h}, sizeof(l->mac));
+    if (called(l, "bare"))
+        return;
+    l->ipv4 = (struct addr){.family = ADDR_IPV4, .bytes = {198, 18, h, 1}};
+    l->broadcast = (struct addr){.family = ADDR_IPV4, .bytes = {198, 18, h, 255}};
+    l->ipv6 = (struct addr){.family = ADDR_IPV6, .bytes = {0x20, 0x01, 0x0d, 0xb8, [14] = h, [15] = 1}};
+    l->local6 = (struct addr){.family = ADDR_IPV6, .bytes = {0xfe, 0x80, [14] = h, [15] = 1}};
+}
+
+bool __wrap_link_query(struct link *links, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        answer(&links[i]);
+    return true;
+}
+
+// --- sockets ---------------------------------------------------------------------------------------------------------
+
+// Whatever the destinations are, there is a program for them.
+static void check_filter(const struct ingress_filter *filter)
+{
+    struct sock_fprog program;
+
+    for (int coarser = 0; coarser <= FILTER_COARSEST; coarser++) {
+        FUZZ_ASSERT(filter_build(&program, filter->keys, filter->n, filter->ethernet, coarser));
+        FUZZ_ASSERT(program.len >= 1 && program.len <= BPF_MAXINSNS);
+        free(program.filter);
+    }
+}
+
+int __wrap_ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
+                        unsigned without, const char **step)
+{
+    int fd = memfd_create("ring", MFD_CLOEXEC);
+
+    (void) without;
+    *step = "ring";
+    FUZZ_ASSERT(ifindex > 0);
+    check_filter(filter);
+    if (fd >= 0)
+        FUZZ_ASSERT(ftruncate(fd, (off_t) (g->n_slots / (g->block_size / g->slot_size)) * g->block_size) == 0);
+    return fd;
+}
+
+bool __wrap_ingress_set_filter(int fd, const struct ingress_filter *filter)
+{
+    (void) fd;
+    check_filter(filter);
+    return true;
+}
+
+static int nothing(const char **step)
+{
+    *step = "/dev/null";
+    return open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+int __wrap_egress_open_frame(uint32_t ifindex, const char **step)
+{
+    FUZZ_ASSERT(ifindex > 0);
+    return nothing(step);
+}
+
+int __wrap_egress_open_socket(const struct egress_flow *flow, unsigned without, bool *gso, const char **step)
+{
+    (void) without;
+    FUZZ_ASSERT(flow->ifindex > 0 && flow->port > 0 && flow->destination.family != ADDR_NONE);
+    *gso = true;
+    return nothing(step);
+}
+
+int __wrap_egress_open_raw(const struct egress_flow *flow, const char **step)
+{
+    FUZZ_ASSERT(flow->ifindex > 0 && flow->destination.family != ADDR_NONE);
+    return nothing(step);
+}
+
+int __wrap_egress_open_quiet(const char *interface, uint32_t ifindex, const struct addr *address, uint16_t port,
+                             const char **step)
+{
+    FUZZ_ASSERT(interface[0] && ifindex > 0 && port > 0 && addr_is_unicast(address));
+    return nothing(step);
+}
+
+// Groups are joined, and datagrams given their ttl and dscp, by a yes.
+int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size)
+{
+    if (level == IPPROTO_UDP && name == UDP_SEGMENT && machine_on_segment)
+        machine_on_segment(fd);
+    if (level == IPPROTO_IP || level == IPPROTO_IPV6 || level == IPPROTO_UDP)
+        return 0;
+    return __real_setsockopt(fd, level, name, value, size);
+}
+
+// --- tables ----------------------------------------------------------------------------------------------------------
+
+#define RULE(name, input, outputs) "{name=\"" name "\";input={" input "};outputs=(" outputs ");}"
+
+const char *const machine_configs[] = {
+    // Everything that a rule may say.
+    "version=1;ring_mib=1;instance=\"fuzz\";rules=("
+    "{name=\"limited\";note=\"CHG1\";max_payload=1200;input={interface=\"in0\";group=\"239.255.0.1\";port=5000;"
+    "sources=[\"198.18.0.1\",\"198.18.1.0/24\"];};outputs=({interface=\"out0\";group=\"239.255.1.1\";port=6000;ttl=4;});"
+    "limit={packets_per_second=1000;bits_per_second=\"1M\";burst_ms=20;};},"
+    RULE("fan", "interface=\"in0\";group=\"239.255.0.2\";port=5000;",
+         "{interface=\"out0\";group=\"239.255.1.2\";port=6000;ttl=\"decrement\";},"
+         "{interface=\"out0\";vlan=7;group=\"ff15::2\";port=6000;dscp=46;},"
+         "{interface=\"out0\";address=\"198.18.2.1\";port=6000;},"
+         "{interface=\"tun0\";address=\"2001:db8::1\";port=6000;source_port=53;},"
+         "{interface=\"gone0\";group=\"239.255.1.2\";port=6000;}") ","
+    RULE("kept", "interface=\"in0\";group=\"239.255.0.3\";port=5000;",
+         "{interface=\"out0\";group=\"239.255.1.3\";port=6000;source=\"preserve\";source_port=\"preserve\";},"
+         "{interface=\"out0\";address=\"198.18.2.3\";port=6000;source=\"preserve\";ttl=\"decrement\";}") ","
+    RULE("six", "interface=\"in0\";group=\"ff15::4\";port=5000;",
+         "{interface=\"out0\";group=\"ff15::5\";port=6000;ttl=\"decrement\";},"
+         "{interface=\"out0\";group=\"239.255.1.4\";port=6000;}") ","
+    RULE("tagged", "interface=\"in0\";vlan=7;group=\"239.255.0.1\";port=5000;",
+         "{interface=\"out0\";vlan=9;group=\"239.255.1.7\";port=6000;}") ","
+    RULE("host", "interface=\"in0\";address=\"198.18.0.9\";port=5000;",
+         "{interface=\"out0\";broadcast=true;port=6000;}") ","
+    RULE("all", "interface=\"in0\";broadcast=true;port=5000;",
+         "{interface=\"out0\";group=\"239.255.1.8\";port=6000;mode=\"socket\";}") ","
+    RULE("bare", "interface=\"tun1\";group=\"239.255.0.1\";port=5000;",
+         "{interface=\"bare0\";group=\"239.255.1.9\";port=6000;source=\"198.18.9.9\";}") ");",
+    // Other rules of some of the same names.
+    "version=1;ring_mib=1;reload_on_change=true;rules=("
+    RULE("fan", "interface=\"in0\";group=\"239.255.0.2\";port=5000;",
+         "{interface=\"out0\";group=\"239.255.1.2\";port=6000;},{interface=\"out1\";group=\"239.255.1.2\";port=6000;}") ","
+    RULE("new", "interface=\"flap0\";group=\"239.255.0.4\";port=5000;",
+         "{interface=\"out0\";group=\"239.255.1.4\";port=6000;}") ","
+    "{name=\"off\";enabled=false;input={interface=\"in0\";group=\"239.255.0.9\";port=5000;};"
+    "outputs=({interface=\"out0\";group=\"239.255.1.10\";port=6000;});});",
+    // None.
+    "version=1;rules=();",
+};
+const size_t machine_n_configs = sizeof(machine_configs) / sizeof(machine_configs[0]);
+
+static struct compiled make_table(const char *text)
+{
+    struct config_problems problems = {0};
+    struct config *c = config_load_text(text, strlen(text), CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
+    struct sockets *sockets = sockets_new(0);
+    struct compiled table;
+    char why[COMPILE_WHY_MAX];
+
+    FUZZ_ASSERT(c && sockets);
+    sockets_begin(sockets);
+    FUZZ_ASSERT(compile(c, NULL, 1, false, sockets, &table, why));
+    sockets_settle(sockets, true);
+    sockets_free(sockets);
+    config_free(c);
+    config_problems_free(&problems);
+    return table;
+}
+
+const struct compiled *machine_table(size_t i)
+{
+    static struct compiled tables[sizeof(machine_configs) / sizeof(machine_configs[0])];
+    struct compiled *t = &tables[i % machine_n_configs];
+
+    if (!t->bytes)
+        *t = make_table(machine_configs[i % machine_n_configs]);
+    return t;
+}

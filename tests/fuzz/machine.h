@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// machine: a machine with any interfaces: what the broker would ask the kernel for is answered here, by names alone, so
+// that compile() runs without rights and without touching the machine that it runs on. The linker leads the calls here
+// (--wrap, in Makefile.am).
+#ifndef MCR_TESTS_FUZZ_MACHINE_H
+#define MCR_TESTS_FUZZ_MACHINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "broker/compile.h"
+
+// Interfaces called "gone..." are missing, "tun..." have no Ethernet header, "bare..." no address, "down..." are down,
+// "flap..." are there at every other question only; all others are there, with addresses of both families.
+extern bool machine_flapped;
+
+// Called, unless it is NULL, before a socket is given another segment size (UDP_SEGMENT).
+extern void (*machine_on_segment)(int fd);
+
+// Configs that each target may take tables from.
+extern const char *const machine_configs[];
+extern const size_t machine_n_configs;
+
+// The table of config i (modulo), compiled once; it stays the machine's.
+const struct compiled *machine_table(size_t i);
+
+#endif

@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the seeds that are made by hand into DIRECTORY/TARGET/, in the input format of each target:
+
+    seeds.py DIRECTORY
+
+The rest of the corpora was found by libFuzzer (names of 40 hexadecimal digits). The texts of tests/config and of the
+example are seeds of the config target as they lie there.
+"""
+
+import os
+import socket
+import struct
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+
+
+def write(target, name, *parts):
+    directory = os.path.join(sys.argv[1], target)
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, name), "wb") as f:
+        f.write(b"".join(parts))
+
+
+def u16(n):
+    return struct.pack("<H", n)
+
+
+def patch(*changes):
+    """As fuzz_patch() reads it: (offset, bytes)..."""
+    return bytes([len(changes)]) + b"".join(u16(at) + bytes([len(b)]) + b for at, b in changes)
+
+
+# --- packets ----------------------------------------------------------------------------------------------------------
+
+def udp(payload, port=5000):
+    return struct.pack(">HHHH", 40000, port, 8 + len(payload), 0) + payload
+
+
+def ipv4(payload, protocol=17, options=b"", fragment=0, destination="239.255.0.1"):
+    return struct.pack(">BBHHHBBH4s4s", 0x45 + len(options) // 4, 0xB8, 20 + len(options) + len(payload), 1, fragment,
+                       64, protocol, 0, socket.inet_aton("198.18.0.1"), socket.inet_aton(destination)) + options + payload
+
+
+def ipv6(payload, following=17):
+    return struct.pack(">IHBB16s16s", 0x62E00000, len(payload), following, 64,
+                       socket.inet_pton(socket.AF_INET6, "2001:db8::1"), socket.inet_pton(socket.AF_INET6, "ff15::4")) + payload
+
+
+def ethernet(packet, kind):
+    return bytes.fromhex("01005e7f0001" "020000000001") + struct.pack(">H", kind) + packet
+
+
+def packets():
+    MEND = 4 | 8
+
+    def frame(name, packet, flags=MEND, vlan=0, segment=0):
+        kind = 0x0800 if packet[0] >> 4 == 4 else 0x86DD
+        write("packet", name, bytes([flags | 1]), u16(vlan), u16(segment), ethernet(packet, kind))
+
+    frame("ipv4", ipv4(udp(b"0123456789")))
+    frame("ipv4-empty", ipv4(udp(b"")))
+    frame("ipv4-options", ipv4(udp(b"0123456789"), options=bytes(8)))
+    frame("ipv4-padded", ipv4(udp(b"x")) + bytes(17), vlan=7)
+    frame("ipv4-no-sum", ipv4(udp(b"0123456789")), flags=4)
+    frame("ipv4-wrong-sum", ipv4(udp(b"0123456789")[:6] + b"\x12\x34" + b"0123456789"), flags=4)
+    frame("ipv4-vouched", ipv4(udp(b"0123456789")), flags=2)
+    frame("ipv4-super", ipv4(udp(bytes(100))), segment=40)
+    frame("ipv4-fragment", ipv4(udp(b"0123456789"), fragment=0x2000))
+    frame("ipv4-tcp", ipv4(bytes(20), protocol=6))
+    frame("ipv6", ipv6(udp(b"0123456789")))
+    frame("ipv6-no-sum", ipv6(udp(b"0123456789")), flags=0)
+    frame("ipv6-options", ipv6(b"\x11\x00\x01\x04\0\0\0\0" + udp(b"0123"), following=0))
+    frame("ipv6-routing", ipv6(b"\x3c\x00\x00\x00\0\0\0\0" + b"\x11\x00\x01\x04\0\0\0\0" + udp(b"0123"), following=43))
+    frame("ipv6-atomic", ipv6(b"\x11\x00\x00\x00\0\0\0\1" + udp(b"0123"), following=44))
+    frame("ipv6-fragment", ipv6(b"\x11\x00\x00\x01\0\0\0\1" + udp(b"0123"), following=44))
+    write("packet", "arp", bytes([1]), u16(0), u16(0), ethernet(bytes(28), 0x0806))
+    write("packet", "bare-ipv4", bytes([MEND]), u16(0), u16(0), ipv4(udp(b"0123456789")))
+    write("packet", "bare-ipv6", bytes([MEND]), u16(0), u16(3), ipv6(udp(b"0123456789")))
+
+
+# --- forwarding -------------------------------------------------------------------------------------------------------
+
+TAGGED, VERIFIED, UNFINISHED, QUEUED, PASS, HOSTILE, SUPER = (1 << i for i in range(7))
+
+
+def slot(flags, kind=0, gso=0, tci=0, header=()):
+    return bytes([kind]) + u16(gso) + u16(tci) + (patch(*header) if flags & HOSTILE else b"")
+
+
+def arrival(which, flags=0, ms=1, payload=100, sender=1, ttl=64, mend=2, changes=(), **of_slot):
+    return (bytes([which, flags, ms]) + u16(payload) + bytes([sender, ttl, mend]) + patch(*changes)
+            + slot(flags, **of_slot))
+
+
+def raw_arrival(frame, flags=0, interface=0, **of_slot):
+    return bytes([0xFF, flags, 1]) + u16(len(frame)) + bytes([interface]) + frame + slot(flags, **of_slot)
+
+
+def forwarding():
+    write("forward", "each", b"\0", *(arrival(i) for i in range(10)))
+    write("forward", "batch", b"\0", *(arrival(1, payload=200) for _ in range(12)), arrival(1, payload=50, flags=PASS))
+    write("forward", "sizes", b"\0", *(arrival(1, payload=n, flags=PASS) for n in (0, 1, 1471, 1472, 1473, 1800)))
+    write("forward", "super", b"\0", arrival(1, payload=1800, flags=SUPER | UNFINISHED, gso=100),
+          arrival(2, payload=1801, flags=SUPER | VERIFIED, gso=100), arrival(0, payload=1000, flags=SUPER | VERIFIED, gso=9))
+    write("forward", "queued", b"\0", arrival(1, payload=9000, flags=QUEUED), arrival(3, payload=15000, flags=QUEUED | SUPER,
+          gso=1400), arrival(1, payload=3000, flags=QUEUED | PASS))
+    write("forward", "senders", b"\0", *(arrival(i, sender=s) for i in range(4) for s in (0, 1, 0x10, 0x21)))
+    write("forward", "ttl", b"\0", *(arrival(i, ttl=t) for i in range(4) for t in (0, 1, 2)))
+    write("forward", "limited", b"\0", *(arrival(0, ms=i % 3, payload=1000, sender=0x10) for i in range(40)))
+    write("forward", "tags", b"\0", *(arrival(i, flags=TAGGED, tci=t) for i in (0, 4) for t in (0, 7, 8, 0xF007)))
+    write("forward", "kinds", b"\0", *(arrival(1, kind=k) for k in range(8)))
+    write("forward", "wrong", b"\0", arrival(0, mend=0), arrival(0, mend=1, changes=((40, b"\1\2"),)),
+          arrival(0, mend=1, changes=((20, b"\x20\0"),)), arrival(0, changes=((23, b"\6"),)), arrival(0, changes=((38, b"\xff\xff"),)))
+    write("forward", "hostile-slots", b"\0", *(arrival(1, flags=HOSTILE, header=((at, struct.pack("<I", n)),))
+                                                for at in (4, 8, 12) for n in (0, 2000, 0xFFFF, 0xFFFFFFFF)))
+    write("forward", "raw", b"\0", raw_arrival(ethernet(ipv4(udp(b"x")), 0x0800)), raw_arrival(ethernet(ipv6(udp(b"x")), 0x86DD), TAGGED),
+          raw_arrival(ipv4(udp(b"x")), interface=3), raw_arrival(b""))
+    write("forward", "other-table", b"\1", *(arrival(i, payload=10 * i) for i in range(8)))
+
+
+# --- the others -------------------------------------------------------------------------------------------------------
+
+def filters():
+    def key(flags, last):
+        return bytes([flags, last])
+
+    def frame(which, near=0, *changes):
+        return bytes([which, near]) + patch(*changes)
+
+    few = [key(8 * (i % 3), i // 3) for i in range(9)] + [key(1 + 8 * (i % 3), i // 3) for i in range(9)]
+    every = [frame(i, near) for i in range(18) for near in (0, 1, 4)]
+    for ether in (0, 1):
+        for coarser in (0, 1, 2):
+            write("filter", f"few-{ether}-{coarser}", bytes([ether + 2 * coarser, 18]), *few, *every)
+    write("filter", "none", bytes([1, 0, 0, 60]), ethernet(ipv4(udp(b"x" * 18)), 0x0800))
+    write("filter", "changes", bytes([1, 18]), *few, frame(0, 0, (20, b"\x20")), frame(0, 0, (14, b"\x46")), frame(0, 0, (23, b"\6")),
+          frame(9, 0, (20, b"\0")), frame(9, 0, (20, b"\x2c")), frame(9, 0, (20, b"\6")), frame(9, 0, (38, b"\xfe")), frame(0, 16), frame(9, 31))
+    write("filter", "many", bytes([1, 250]), *(key(64 * (i % 2) + 8 * (i % 5), i) for i in range(250)),
+          *(frame(i, near) for i in range(0, 250, 7) for near in (0, 1)))
+    write("filter", "whole", bytes([1, 4]), *(bytes([2 | 4]) + bytes([239, 255, i, i]) + u16(7 * i) for i in range(2)),
+          *(bytes([1 | 2 | 4]) + bytes([255, 21]) + bytes(13) + bytes([i]) + u16(9 * i) for i in range(2)), *(frame(i) for i in range(4)))
+
+
+def addresses():
+    texts = ["198.18.0.1", "198.18.0.0/24", "0.0.0.0/0", "239.255.0.1/32", "198.18.0.1/24", "198.18.0.0/33", "198.18.0.0/", "198.18.0",
+             "2001:db8::1", "2001:db8::/32", "::/0", "ff15::1/128", "::ffff:198.18.0.1", "fe80::1%eth0", "2001:db8::/129", "01.2.3.4", ""]
+    for i, text in enumerate(texts):
+        six = ":" in text
+        write("addr", f"text-{i:02}", bytes([i << 1 & 254 | six]), bytes([32, 1, 13, 184] + [0] * 12) if six else bytes([198, 18, 0, 1]), text.encode())
+
+
+def tables():
+    for i in range(3):
+        write("table", f"table-{i}", bytes([i]), patch())
+    for name, at in (("size", 12), ("interfaces", 120), ("rules", 128), ("outputs", 136), ("egress", 144), ("sources", 152),
+                     ("holds", 160), ("destinations", 168), ("slots", 176), ("probe", 184)):
+        write("table", f"header-{name}", b"\0", patch((at, b"\xff\xff\xff\x7f")))
+        write("table", f"count-{name}", b"\0", patch((at + 4, b"\xff\xff\xff\x7f")))
+    write("table", "raw", b"\xff", b"MCRTAB01" + bytes(400))
+
+
+def statistics():
+    for name, how in (("plain", 0), ("colour", 1), ("rates", 3), ("one-line", 4), ("wide", 8 + 3)):
+        write("stats", name, bytes([how, 2, 3, 6]), patch())
+    write("stats", "empty", bytes([0, 0, 0, 0]), patch())
+    write("stats", "many", bytes([0, 3, 7, 31]), patch())
+    for at in (8, 12, 16, 20, 24, 28, 32, 64, 128, 640, 700, 760, 1700, 2700, 3000):
+        write("stats", f"change-{at:04}", bytes([2, 2, 3, 6]), patch((at, b"\xff" * 8), (at + 100, b"\x1b[31m\xc3\xa9\n")))
+    write("stats", "raw", bytes([0, 0xFF]), b"MCTATS01" + bytes(3000))
+
+
+def handover():
+    ANY, OFFER, SOCKETS, COMMIT, REFUSED, UNCHANGED, PROBED, LOAD, LINKS, PROBE, RUN = range(11)
+
+    def offer(which, flags=0, *changes):
+        return bytes([OFFER, flags, which]) + (patch(*changes) if flags & 4 else b"")
+
+    def text(kind, state=0, length=0):
+        return bytes([kind, state]) + u16(length) + patch()
+
+    def take(which):
+        return offer(which) + bytes([SOCKETS]) + patch() + text(COMMIT) + bytes([RUN])
+
+    write("relay", "start", take(0))
+    write("relay", "reload", take(0), bytes([LOAD]), take(1), bytes([LOAD]), take(0), bytes([LINKS]), take(2))
+    write("relay", "refused", take(0), bytes([LOAD]), text(REFUSED, length=100), bytes([LOAD]), text(REFUSED, length=1024))
+    write("relay", "probed", take(1), *(bytes([PROBE]) + text(PROBED, state, 20) for state in range(4)))
+    write("relay", "unchanged", take(0), bytes([LINKS]), text(UNCHANGED), bytes([LOAD]), text(UNCHANGED))
+    write("relay", "unasked", take(0), text(COMMIT))
+    for flags in (1, 2, 8):
+        write("relay", f"offer-{flags}", offer(0, flags), bytes([SOCKETS]), patch(), text(COMMIT), bytes([LOAD]), take(0))
+    write("relay", "offer-changed", offer(0, 4, (200, b"\0\0")), bytes([SOCKETS]), patch(), text(COMMIT), bytes([LOAD]), take(0))
+    write("relay", "no-sockets", take(1), bytes([LOAD]), offer(0), text(COMMIT), bytes([LOAD]), take(0))
+    write("relay", "wrong-socket", offer(0), bytes([SOCKETS]), patch((8, b"\1")), text(COMMIT), bytes([LOAD]), take(0))
+    write("relay", "commit-alone", text(COMMIT), bytes([LOAD]), take(0))
+    write("relay", "twice", offer(0), offer(1), bytes([SOCKETS]), patch(), text(COMMIT))
+    for kind in range(14):
+        write("relay", f"any-{kind:02}", take(0), bytes([LOAD, ANY, kind, 2]), patch(), bytes([LOAD]), take(1))
+    write("relay", "short", bytes([ANY, 8, 0]), patch((12, b"\xee")), u16(100))
+    write("relay", "empty-with-descriptors", bytes([ANY, 8, 7]), patch((12, b"\xee")), u16(0))
+    write("relay", "load-unchanged", text(UNCHANGED), bytes([PROBE]), text(PROBED, 1))
+    write("relay", "count", bytes([ANY, 8, 0x82]), patch())
+
+    ANY, FILE, FLAP, STRAY, PROBE, LINKS, ADOPT, REJECT = range(8)
+    write("broker", "start", bytes([ADOPT, 0, PROBE]))
+    write("broker", "reload", bytes([ADOPT, 0, FILE, 1, PROBE, ADOPT, 0, FILE, 2, ADOPT, 1, FILE, 0, ADOPT, 0, PROBE]))
+    write("broker", "rejected", bytes([REJECT, 0, ADOPT, 0, FILE, 1, REJECT, 0, LINKS]))
+    write("broker", "links", bytes([FILE, 1, ADOPT, 0, FLAP, LINKS, FLAP, LINKS, LINKS]))
+    write("broker", "links-first", bytes([LINKS]))
+    for name, which in (("writable", 16), ("other-user", 32), ("nonsense", 64), ("gone", 128)):
+        write("broker", f"file-{name}", bytes([ADOPT, 0, FILE, which, PROBE, ADOPT, 0, FILE, 0, ADOPT, 0]))
+    write("broker", "stray", bytes([ADOPT, 0, STRAY, PROBE]))
+    for kind in range(14):
+        write("broker", f"any-{kind:02}", bytes([ADOPT, 0, ANY, kind, 0]), patch())
+    write("broker", "descriptors", bytes([ANY, 2, 2]), patch())
+    write("broker", "short", bytes([ANY, 2, 0]), patch((12, b"\xee")), u16(3))
+
+
+def configs():
+    write("config", "bad-byte-lines", 8 * b"a = \xca\n")
+    directory = os.path.join(TOP, "tests", "config", "diff")
+    for name in sorted(os.listdir(directory)):
+        if name.endswith(".running.conf"):
+            with open(os.path.join(directory, name), "rb") as f, open(os.path.join(directory, name.replace(".running", "")), "rb") as g:
+                write("config", "diff-" + name[:-len(".running.conf")], f.read(), b"\0", g.read())
+
+
+for make in (packets, forwarding, filters, addresses, tables, statistics, handover, configs):
+    make()

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// stats: stats/reader.c, delta.c and all that mcrstat shows, with a hostile segment. The input is a style, the numbers
+// of interfaces, rules and outputs (or RAW: the segment itself follows), and changes to a segment laid out for them.
+#include <config.h>
+
+#include "fuzz.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stats/show.h"
+
+#define RAW 0xff
+
+#define DAY_NS UINT64_C(86400000000000)
+
+enum style { COLOUR = 1, RATES = 2, ONE_LINE = 4, WIDE = 8 };
+
+static void lay_out(struct stats_segment *s, uint8_t n_interfaces, uint8_t n_rules, uint8_t n_outputs)
+{
+    size_t size = stats_segment_size(n_interfaces, n_rules, n_outputs);
+    uint32_t each = n_rules ? n_outputs / n_rules : 0;
+
+    stats_segment_place(s, calloc(1, size), n_interfaces, n_rules);
+    *s->header = (struct stats_header){.magic = STATS_MAGIC,
+                                       .version = STATS_VERSION,
+                                       .size = (uint32_t) size,
+                                       .n_interfaces = n_interfaces,
+                                       .n_rules = n_rules,
+                                       .n_outputs = n_outputs,
+                                       .state = STATS_LIVE,
+                                       .program_version = "0.1",
+                                       .file = "/etc/mcr/mcr.conf",
+                                       .pid = 4711,
+                                       .generation = 1,
+                                       .started_ns = DAY_NS,
+                                       .broker_alive = 1};
+    for (uint32_t i = 0; i < n_interfaces; i++)
+        snprintf(s->interfaces[i].name, sizeof(s->interfaces[i].name), "eth%u", i);
+    for (uint32_t i = 0; i < n_rules; i++) {
+        snprintf(s->rules[i].name, sizeof(s->rules[i].name), "rule-%u", i);
+        s->rules[i].first_output = i * each;
+        s->rules[i].n_outputs = each;
+    }
+    for (uint32_t i = 0; i < n_outputs; i++)
+        snprintf(s->outputs[i].to, sizeof(s->outputs[i].to), "out%u 239.255.0.1:6000", i);
+}
+
+static void check_json(const struct stats_snapshot *s, bool one_line)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *to = open_memstream(&text, &size);
+
+    FUZZ_ASSERT(to && show_json(s, to, one_line));
+    fclose(to);
+    json_t *root = json_loadb(text, size, 0, NULL);
+    FUZZ_ASSERT(root && json_array_size(json_object_get(root, "rules")) == s->at.header->n_rules);
+    FUZZ_ASSERT(json_array_size(json_object_get(root, "interfaces")) == s->at.header->n_interfaces);
+    FUZZ_ASSERT(!one_line || memchr(text, '\n', size) == text + size - 1);
+    json_decref(root);
+    free(text);
+}
+
+// In the C locale a byte is a column. Nothing of the segment reaches the terminal but what can be printed.
+static void check_table(const struct show_view *v, const struct show_style *style)
+{
+    char *text = NULL;
+    size_t size = 0;
+    int column = 0;
+    FILE *to = open_memstream(&text, &size);
+
+    FUZZ_ASSERT(to);
+    show_table(v, style, to);
+    fclose(to);
+    for (size_t i = 0; i < size; i++) {
+        if (style->colour && text[i] == '\033') {
+            i += strcspn(text + i, "m"); // SGR
+            continue;
+        }
+        column = text[i] == '\n' ? 0 : column + 1;
+        FUZZ_ASSERT(text[i] == '\n' || (text[i] >= ' ' && text[i] <= '~'));
+        FUZZ_ASSERT(column <= style->columns);
+    }
+    free(text);
+}
+
+static void check_outputs(const struct stats_segment *s)
+{
+    for (uint32_t i = 0; i < s->header->n_rules; i++) {
+        const struct stats_rule *r = &s->rules[i];
+        FUZZ_ASSERT(r->first_output <= s->header->n_outputs && r->n_outputs <= s->header->n_outputs - r->first_output);
+    }
+}
+
+static void show(struct stats_snapshot *now, struct stats_snapshot *before, uint8_t how)
+{
+    struct stats_delta d;
+    struct show_style style = {.columns = how & WIDE ? 200 : SHOW_COLUMNS, .colour = how & COLOUR};
+    bool rates = (how & RATES) && stats_delta_make(&d, now, before);
+    struct show_view v = {.now = now, .d = rates ? &d : NULL, .rates = how & RATES};
+
+    check_outputs(&now->at);
+    check_json(now, how & ONE_LINE);
+    check_table(&v, &style);
+    if (rates)
+        stats_delta_free(&d);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct fuzz_input in = {.at = data, .left = size};
+    struct stats_snapshot now = {.monotonic_ns = 10 * DAY_NS, .realtime_ns = 20000 * DAY_NS};
+    struct stats_snapshot before = {.monotonic_ns = now.monotonic_ns - 1500000000, .realtime_ns = now.realtime_ns};
+    uint8_t how = fuzz_u8(&in), n_interfaces = fuzz_u8(&in), n_rules = 0, n_outputs = 0;
+    char why[STATS_WHY_MAX] = "";
+    size_t length = in.left;
+
+    if (n_interfaces != RAW) {
+        n_rules = fuzz_u8(&in) % 8;
+        n_outputs = fuzz_u8(&in) % 32;
+        n_interfaces %= 4;
+        length = stats_segment_size(n_interfaces, n_rules, n_outputs);
+    }
+    lay_out(&before.at, n_interfaces == RAW ? 1 : n_interfaces, n_rules, n_outputs);
+    before.memory = before.at.header;
+    now.memory = malloc(length + 1);
+    memcpy(now.memory, n_interfaces == RAW ? in.at : before.memory, length);
+    if (n_interfaces != RAW)
+        fuzz_patch(&in, now.memory, length);
+    if (stats_parse(&now.at, now.memory, length, why))
+        show(&now, &before, how);
+    else
+        FUZZ_ASSERT(why[0]);
+    stats_snapshot_free(&now);
+    stats_snapshot_free(&before);
+    return 0;
+}
