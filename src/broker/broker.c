@@ -232,8 +232,7 @@ static bool hand_over(struct broker *b, uint32_t serial, const struct handover_f
     }
     // Nothing else is due from the relay now: it has one request under way at a time.
     enum handover_result result = handover_receive(b->relay, &m, fds);
-    if (result == HANDOVER_GOT && m.serial == serial && m.n_fds == 0 &&
-        (m.type == HANDOVER_ADOPTED || m.type == HANDOVER_REJECTED))
+    if (result == HANDOVER_GOT && m.serial == serial && (m.type == HANDOVER_ADOPTED || m.type == HANDOVER_REJECTED))
         return m.type == HANDOVER_ADOPTED;
     b->over = true;
     if (result == HANDOVER_CLOSED) {
@@ -434,8 +433,6 @@ static void probe(struct broker *b, uint32_t serial)
 
 static bool serve_request(struct broker *b, const struct handover_message *m)
 {
-    if (m->n_fds != 0)
-        return false;
     switch (m->type) {
     case HANDOVER_LOAD:
         load(b, m->serial, &m->asker);

@@ -347,6 +347,7 @@ static bool take_message(struct relay *r, struct handover_message *m, const int 
         refused(r, &m->file, m->text);
         break;
     case HANDOVER_UNCHANGED:
+        swap_reject(&r->swap);
         break;
     case HANDOVER_PROBED:
         if (m->probe_state > HANDOVER_PROBE_INVALID)
