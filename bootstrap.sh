@@ -4,6 +4,7 @@
 #   demo    relays live traffic between network namespaces, and proves it
 #   check   passes all tests; the last line is "N passed, N failed, N skipped"
 #   build   only builds
+#   fuzz    runs the fuzz targets, FUZZ_SECONDS=60 each
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,13 +14,14 @@ build=${MCR_BUILD:-$top/build}
 packages_build=(gcc libc6-dev make autoconf automake pkg-config libconfig-dev libev-dev libcap-ng-dev libseccomp-dev
   libmd-dev libjansson-dev libpcap-dev zlib1g-dev iproute2)
 packages_check=(libcriterion-dev python3-minimal libpython3-stdlib ethtool tcpdump mandoc python3-json5 keepalived debootstrap systemd-container)
+packages_fuzz=(clang libclang-rt-14-dev llvm)
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
 die() { printf 'bootstrap.sh: %s\n' "$*" >&2; exit 1; }
 
 usage() {
-  sed -n '3,6s/^# \{0,1\}//p' "$0"
-  echo "usage: sudo ./bootstrap.sh demo | check | build"
+  sed -n '3,7s/^# \{0,1\}//p' "$0"
+  echo "usage: sudo ./bootstrap.sh demo | check | build | fuzz"
 }
 
 # Installs those of the packages that are missing.
@@ -107,6 +109,11 @@ case ${1:-} in
   check)
     install_packages "${packages_build[@]}" "${packages_check[@]}"
     check
+    ;;
+  fuzz)
+    install_packages "${packages_build[@]}" "${packages_fuzz[@]}"
+    configure_and_make "$build"
+    make -s -C "$build" fuzz
     ;;
   -h | --help) usage ;;
   *)
