@@ -24,7 +24,9 @@ struct rig {
     struct broker_options options;
     int relay; // the other end
     struct fuzz_input *in;
-    uint32_t serial; // of the last request
+    uint32_t serial;    // of the last request
+    uint64_t ids[4096]; // of the sockets that came
+    size_t n_ids;
 };
 
 // --- the file --------------------------------------------------------------------------------------------------------
@@ -142,6 +144,17 @@ static void check_offer(const int *fds)
     munmap(memory, (size_t) size);
 }
 
+// No socket comes twice, and no id is given twice.
+static void check_sockets(struct rig *x, const struct handover_message *m)
+{
+    for (uint32_t i = 0; i < m->n_fds; i++) {
+        for (size_t j = 0; j < x->n_ids; j++)
+            FUZZ_ASSERT(x->ids[j] != m->sockets[i].id);
+        FUZZ_ASSERT(m->sockets[i].kind <= HANDOVER_HOLD && x->n_ids < sizeof(x->ids) / sizeof(x->ids[0]));
+        x->ids[x->n_ids++] = m->sockets[i].id;
+    }
+}
+
 static void hear(struct rig *x)
 {
     struct handover_message m;
@@ -153,13 +166,15 @@ static void hear(struct rig *x)
         FUZZ_ASSERT(m.type == HANDOVER_OFFER ? m.n_fds == 2 : m.type == HANDOVER_SOCKETS ? m.n_fds > 0 : m.n_fds == 0);
         if (m.type == HANDOVER_OFFER)
             check_offer(fds);
+        else if (m.type == HANDOVER_SOCKETS)
+            check_sockets(x, &m);
         else if (m.type == HANDOVER_REFUSED)
             FUZZ_ASSERT(memchr(m.text, '\0', sizeof(m.text)) && m.text[0]);
         else if (m.type == HANDOVER_PROBED)
             FUZZ_ASSERT(m.probe_state <= HANDOVER_PROBE_INVALID && memchr(m.text, '\0', sizeof(m.text)) &&
                         (m.probe_state == HANDOVER_PROBE_INVALID) == (m.text[0] != '\0'));
         else
-            FUZZ_ASSERT(m.type == HANDOVER_SOCKETS || m.type == HANDOVER_COMMIT || m.type == HANDOVER_UNCHANGED);
+            FUZZ_ASSERT(m.type == HANDOVER_COMMIT || m.type == HANDOVER_UNCHANGED);
         for (uint32_t i = 0; i < m.n_fds; i++)
             close(fds[i]);
     }
@@ -180,8 +195,7 @@ static bool serve_one(struct rig *x)
     bool served = serve_request(b, &m);
     for (uint32_t i = 0; i < m.n_fds; i++)
         close(fds[i]);
-    FUZZ_ASSERT(served ==
-                (m.n_fds == 0 && (m.type == HANDOVER_LOAD || m.type == HANDOVER_LINKS || m.type == HANDOVER_PROBE)));
+    FUZZ_ASSERT(served == (m.type == HANDOVER_LOAD || m.type == HANDOVER_LINKS || m.type == HANDOVER_PROBE));
     FUZZ_ASSERT(!b->config == !b->running.bytes);
     return served && !b->over;
 }

@@ -105,8 +105,8 @@ static void expect_came(const struct rig *x, const uint8_t *bytes, size_t n)
 {
     bool came = n == 0 || memmem(x->queued, x->n_queued, bytes, n);
 
-    for (uint32_t i = 0; i < x->v.n_interfaces && !came; i++)
-        came = memmem(x->rings[i].ring, SLOTS * SLOT, bytes, n);
+    for (uint32_t i = 0; i < x->v.n_interfaces * SLOTS && !came; i++)
+        came = memmem(x->rings[i / SLOTS].ring + (i % SLOTS) * SLOT, SLOT, bytes, n);
     FUZZ_ASSERT(came);
 }
 
@@ -164,7 +164,7 @@ static void take_ip(struct rig *x, uint32_t e, const uint8_t *ip, size_t n, size
     FUZZ_ASSERT(ip[v4 ? 9 : 6] == IPPROTO_UDP && n >= header + 8 && get16(udp + 4) == n - header);
     uint16_t sum = fuzz_sum((uint16_t) (n - header), ip + (v4 ? 12 : 8), v4 ? 8 : 32);
     sum = fuzz_sum(sum, (const uint8_t[]){0, IPPROTO_UDP}, 2);
-    FUZZ_ASSERT(partial ? get16(udp + 6) == sum : fuzz_sum(sum, udp, n - header) == 0xffff);
+    FUZZ_ASSERT(partial ? get16(udp + 6) == sum : get16(udp + 6) != 0 && fuzz_sum(sum, udp, n - header) == 0xffff);
     take_payload(x, e, udp + 8, n - header - 8, segment);
 }
 

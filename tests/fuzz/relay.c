@@ -24,6 +24,7 @@ struct rig {
     struct fuzz_input *in;
     uint8_t which;                   // table that was offered last
     const struct swap_table *before; // in force before the present message
+    bool offered;                    // it may be taken over: sealed, and neither withdrawn nor replaced
     bool gone;                       // the relay has given its broker up
 };
 
@@ -87,11 +88,12 @@ static void say_offer(struct rig *x)
     memcpy(bytes, t->bytes, t->size);
     if (flags & CHANGED)
         fuzz_patch(x->in, bytes, t->size);
-    int fds[2] = {
-        memory_file(bytes, t->size, MFD_ALLOW_SEALING),
-        memory_file(NULL, stats_segment_size(h->interfaces.n, h->rules.n, h->outputs.n) + (flags & OTHER_STATS), 0)};
+    size_t stats_size = stats_segment_size(h->interfaces.n, h->rules.n, h->outputs.n);
+    int fds[2] = {memory_file(bytes, t->size, MFD_ALLOW_SEALING),
+                  memory_file(NULL, flags & OTHER_STATS ? 8 : stats_size, 0)};
     if (!(flags & NOT_SEALED))
         FUZZ_ASSERT(fcntl(fds[0], F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0);
+    x->offered = !(flags & NOT_SEALED);
     m.n_fds = flags & ONE_FD ? 1 : 2;
     say(x, &m, fds);
     close(fds[0]);
@@ -151,6 +153,8 @@ static void say_anything(struct rig *x)
     if (n_fds & 128) // other than it says
         n_fds += 16;
     fuzz_patch(x->in, &m, sizeof(m));
+    if (m.type == HANDOVER_OFFER)
+        x->offered = false;
     if (m.probe_state == 0xee)
         size = fuzz_u16(x->in) % (sizeof(m) + 1);
     say_raw(x, &m, size, fds, (n_fds & 15) + (n_fds >> 4 & 3));
@@ -160,6 +164,7 @@ static void say_text(struct rig *x, uint32_t type)
 {
     struct handover_message m = message_of(x, type);
 
+    x->offered &= type != HANDOVER_REFUSED && type != HANDOVER_UNCHANGED;
     m.probe_state = fuzz_u8(x->in);
     memset(m.text, 'x', fuzz_u16(x->in) % (sizeof(m.text) + 1));
     fuzz_patch(x->in, &m.file, sizeof(m.file) + sizeof(m.text));
@@ -181,7 +186,7 @@ static void hear(struct rig *x)
         FUZZ_ASSERT(m.type == HANDOVER_LOAD || m.type == HANDOVER_LINKS || m.type == HANDOVER_PROBE ||
                     m.type == HANDOVER_ADOPTED || m.type == HANDOVER_REJECTED);
         if (m.type == HANDOVER_ADOPTED)
-            FUZZ_ASSERT(r->swap.now && r->swap.now != x->before);
+            FUZZ_ASSERT(r->swap.now && r->swap.now != x->before && x->offered);
         if (m.type == HANDOVER_REJECTED)
             FUZZ_ASSERT(r->swap.now == x->before && memchr(m.text, '\0', sizeof(m.text)) && m.text[0]);
     }

@@ -115,7 +115,8 @@ def forwarding():
     write("forward", "wrong", b"\0", arrival(0, mend=0), arrival(0, mend=1, changes=((40, b"\1\2"),)),
           arrival(0, mend=1, changes=((20, b"\x20\0"),)), arrival(0, changes=((23, b"\6"),)), arrival(0, changes=((38, b"\xff\xff"),)))
     write("forward", "hostile-slots", b"\0", *(arrival(1, flags=HOSTILE, header=((at, struct.pack("<I", n)),))
-                                                for at in (4, 8, 12) for n in (0, 2000, 0xFFFF, 0xFFFFFFFF)))
+                                                for at in (4, 8, 12) for n in (0, 2000, 0xFFFF, 0xFFFFFFFF)),
+          arrival(1, payload=5000, flags=HOSTILE, header=((8, struct.pack("<I", 5042)),)))
     write("forward", "raw", b"\0", raw_arrival(ethernet(ipv4(udp(b"x")), 0x0800)), raw_arrival(ethernet(ipv6(udp(b"x")), 0x86DD), TAGGED),
           raw_arrival(ipv4(udp(b"x")), interface=3), raw_arrival(b""))
     write("forward", "other-table", b"\1", *(arrival(i, payload=10 * i) for i in range(8)))
@@ -202,6 +203,9 @@ def handover():
     write("relay", "short", bytes([ANY, 8, 0]), patch((12, b"\xee")), u16(100))
     write("relay", "empty-with-descriptors", bytes([ANY, 8, 7]), patch((12, b"\xee")), u16(0))
     write("relay", "load-unchanged", text(UNCHANGED), bytes([PROBE]), text(PROBED, 1))
+    for name, kind, ask in (("refused", REFUSED, LOAD), ("unchanged", UNCHANGED, LINKS)):
+        write("relay", f"withdrawn-{name}", take(0), bytes([ask]), offer(1), bytes([SOCKETS]), patch(), text(kind), bytes([ask]),
+              text(COMMIT))
     write("relay", "count", bytes([ANY, 8, 0x82]), patch())
 
     ANY, FILE, FLAP, STRAY, PROBE, LINKS, ADOPT, REJECT = range(8)
@@ -221,6 +225,9 @@ def handover():
 
 def configs():
     write("config", "bad-byte-lines", 8 * b"a = \xca\n")
+    rule = (b'{name="%c";input={interface="in0";group="239.255.0.1";port=5000;};'
+            b'outputs=({interface="out0";group="239.255.1.1";port=6000;});}')
+    write("config", "same-inputs", b"version=1;rules=(", rule % b"a", b",", rule % b"b", b");")
     directory = os.path.join(TOP, "tests", "config", "diff")
     for name in sorted(os.listdir(directory)):
         if name.endswith(".running.conf"):

@@ -56,6 +56,13 @@ static struct table_key key_of(const struct table_destination *d)
     return (struct table_key){.destination = d->address, .port = d->port, .vlan = d->vlan, .interface = d->interface};
 }
 
+static void check_index(const struct table_view *v)
+{
+    FUZZ_ASSERT(v->header->longest_probe <= v->n_slots);
+    for (uint32_t i = 0; i < v->n_slots; i++)
+        FUZZ_ASSERT(v->slots[i].destination == TABLE_NONE || v->slots[i].destination < v->n_destinations);
+}
+
 static void read_names(const struct table_view *v)
 {
     size_t length = strlen(v->header->instance);
@@ -121,6 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (table_attach(&v, memory, length, &why)) {
         FUZZ_ASSERT(!why && v.header == memory && v.header->size == length);
+        check_index(&v);
         read_names(&v);
         for (uint32_t i = 0; i < v.n_destinations; i++) {
             key = key_of(&v.destinations[i]);
