@@ -196,6 +196,8 @@ def handover():
     write("relay", "offer-changed", offer(0, 4, (200, b"\0\0")), bytes([SOCKETS]), patch(), text(COMMIT), bytes([LOAD]), take(0))
     write("relay", "no-sockets", take(1), bytes([LOAD]), offer(0), text(COMMIT), bytes([LOAD]), take(0))
     write("relay", "wrong-socket", offer(0), bytes([SOCKETS]), patch((8, b"\1")), text(COMMIT), bytes([LOAD]), take(0))
+    for i in range(5):
+        write("relay", f"other-id-{i}", offer(0), bytes([SOCKETS]), patch((16 * i, b"\xff\xff")), text(COMMIT), bytes([LOAD]), take(0))
     write("relay", "commit-alone", text(COMMIT), bytes([LOAD]), take(0))
     write("relay", "twice", offer(0), offer(1), bytes([SOCKETS]), patch(), text(COMMIT))
     for kind in range(14):
