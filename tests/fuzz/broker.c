@@ -17,7 +17,8 @@
 #include "machine.h"
 #include "stats/segment.h"
 
-static char directory[] = "/tmp/mcr-fuzz-XXXXXX", config_path[64], stats_path[64];
+// In memory, where there is a place for it.
+static char directory[64], config_path[80], stats_path[80];
 
 struct rig {
     struct broker broker;
@@ -34,7 +35,7 @@ struct rig {
 static void remove_files(void)
 {
     static const char *const names[] = {"mcr.conf", "stats", "stats.new", "running.conf", "running.conf.new"};
-    char path[64];
+    char path[96];
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
@@ -52,6 +53,7 @@ static void make_directory_once(void)
 {
     if (config_path[0])
         return;
+    snprintf(directory, sizeof(directory), "%s/mcr-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     FUZZ_ASSERT(mkdtemp(directory));
     snprintf(config_path, sizeof(config_path), "%s/mcr.conf", directory);
     snprintf(stats_path, sizeof(stats_path), "%s/stats", directory);
