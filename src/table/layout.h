@@ -30,6 +30,10 @@
 #define TABLE_PATHS_MAX        (TABLE_DESTINATIONS_MAX + TABLE_RULES_MAX)
 #define TABLE_BYTES_MAX        (256u << 20)
 
+// No byte of a record is padding: tables are compared by their bytes, and carry nothing else of the broker's memory.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+
 // Offset and count of one array.
 struct table_array {
     uint32_t offset;
@@ -82,6 +86,7 @@ struct table_interface {
     uint32_t slot_size; // bytes
     uint32_t n_slots;
     uint32_t block_size; // bytes
+    uint32_t reserved2;
 };
 
 enum table_rule_flags {
@@ -122,10 +127,10 @@ struct table_rule {
     uint32_t first_path, n_paths;
     uint32_t first_counter, n_outputs; // as many counters as outputs of a path
     uint32_t first_source, n_sources;  // none: every sender
+    uint32_t silence_ms;               // 0: no alarm
     uint64_t packets_per_second;       // 0: no limit
     uint64_t bits_per_second;          // 0: no limit
     uint64_t min_packets_per_second;   // 0: no alarm
-    uint32_t silence_ms;               // 0: no alarm
     uint32_t burst_ms;
     uint32_t carried_from; // index of the rule of this name in the table before, or TABLE_NONE
 };
@@ -173,6 +178,7 @@ struct table_egress {
     uint32_t kind;
     uint32_t flags;
     uint32_t mtu; // bytes, of the IP packet
+    uint32_t reserved;
 };
 
 // destination is TABLE_NONE in an empty slot.
@@ -180,5 +186,7 @@ struct table_slot {
     uint32_t hash;
     uint32_t destination;
 };
+
+#pragma GCC diagnostic pop
 
 #endif
