@@ -17,8 +17,7 @@
 #include "machine.h"
 #include "stats/segment.h"
 
-// In memory, where there is a place for it.
-static char directory[64], config_path[80], stats_path[80];
+static char config_path[80], stats_path[80];
 
 struct rig {
     struct broker broker;
@@ -38,26 +37,9 @@ static void remove_files(void)
     char path[96];
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
+        snprintf(path, sizeof(path), "%s/%s", fuzz_directory(), names[i]);
         unlink(path);
     }
-}
-
-static void remove_directory(void)
-{
-    remove_files();
-    rmdir(directory);
-}
-
-static void make_directory_once(void)
-{
-    if (config_path[0])
-        return;
-    snprintf(directory, sizeof(directory), "%s/mcr-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    FUZZ_ASSERT(mkdtemp(directory));
-    snprintf(config_path, sizeof(config_path), "%s/mcr.conf", directory);
-    snprintf(stats_path, sizeof(stats_path), "%s/stats", directory);
-    atexit(remove_directory);
 }
 
 static void write_config(uint8_t which)
@@ -281,7 +263,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char events[4096];
     bool goes_on = true;
 
-    make_directory_once();
+    snprintf(config_path, sizeof(config_path), "%s/mcr.conf", fuzz_directory());
+    snprintf(stats_path, sizeof(stats_path), "%s/stats", fuzz_directory());
     if (inotify < 0)
         inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     int open_before = fuzz_descriptors();

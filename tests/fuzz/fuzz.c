@@ -3,6 +3,7 @@
 
 #include "fuzz.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,6 +128,31 @@ void fuzz_mend(uint8_t *ip, size_t length, bool udp)
     uint16_t sum = fuzz_sum((uint16_t) bytes, ip + (v4 ? 12 : 8), addresses);
     sum = (uint16_t) ~fuzz_sum(fuzz_sum(sum, (const uint8_t[]){0, 17}, 2), ip + header, bytes);
     put16(ip + header + 6, sum ? sum : 0xffff);
+}
+
+// --- files -----------------------------------------------------------------------------------------------------------
+
+static char directory[64];
+
+static void remove_directory(void)
+{
+    DIR *list = opendir(directory);
+
+    for (const struct dirent *entry; list && (entry = readdir(list));)
+        unlinkat(dirfd(list), entry->d_name, 0);
+    if (list)
+        closedir(list);
+    rmdir(directory);
+}
+
+const char *fuzz_directory(void)
+{
+    if (directory[0])
+        return directory;
+    snprintf(directory, sizeof(directory), "%s/mcr-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    FUZZ_ASSERT(mkdtemp(directory));
+    atexit(remove_directory);
+    return directory;
 }
 
 // --- descriptors -----------------------------------------------------------------------------------------------------

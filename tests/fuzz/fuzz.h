@@ -39,6 +39,9 @@ uint16_t fuzz_sum(uint16_t sum, const uint8_t *bytes, size_t length);
 // of the UDP datagram that follows the first header.
 void fuzz_mend(uint8_t *ip, size_t length, bool udp);
 
+// A directory for this process alone, in memory where there is a place for it; what lies in it goes with the process.
+const char *fuzz_directory(void);
+
 // How many descriptors are open, of those that the targets use: the lowest, and the lowest of ingress sockets.
 int fuzz_descriptors(void);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "broker/egress_open.h"
@@ -28,6 +29,7 @@ int __wrap_egress_open_raw(const struct egress_flow *flow, const char **step);
 int __wrap_egress_open_quiet(const char *interface, uint32_t ifindex, const struct addr *address, uint16_t port,
                              const char **step);
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
+int __wrap_nanosleep(const struct timespec *wanted, struct timespec *left);
 int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
 
 #ifndef UDP_SEGMENT
@@ -157,6 +159,14 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
     if (level == IPPROTO_IP || level == IPPROTO_IPV6 || level == IPPROTO_UDP)
         return 0;
     return __real_setsockopt(fd, level, name, value, size);
+}
+
+// Nobody changes anything meanwhile.
+int __wrap_nanosleep(const struct timespec *wanted, struct timespec *left)
+{
+    (void) wanted;
+    (void) left;
+    return 0;
 }
 
 // --- tables ----------------------------------------------------------------------------------------------------------

@@ -167,6 +167,14 @@ def statistics():
     for name, how in (("plain", 0), ("colour", 1), ("rates", 3), ("one-line", 4), ("wide", 8 + 3)):
         write("stats", name, bytes([how, 2, 3, 6]), patch())
     write("stats", "empty", bytes([0, 0, 0, 0]), patch())
+    FILE, NOT_LOCKED = 16, 32
+    write("stats", "file", bytes([FILE, 2, 3, 6]), patch())
+    write("stats", "file-not-locked", bytes([FILE | NOT_LOCKED, 2, 3, 6]), patch())
+    for state in range(5):
+        write("stats", f"file-state-{state}", bytes([FILE, 2, 3, 6]), patch((28, bytes([state]))))
+    write("stats", "file-changing", bytes([FILE, 2, 3, 6]), patch((640, b"\1"), (3000, b"\1")))
+    write("stats", "file-raw", bytes([FILE, 0xFF]), b"MCTATS01" + bytes(3000))
+    write("stats", "file-short", bytes([FILE, 0xFF]), b"MCTATS01" + bytes(100))
     write("stats", "many", bytes([0, 3, 7, 31]), patch())
     for at in (8, 12, 16, 20, 24, 28, 32, 64, 128, 640, 700, 760, 1700, 2700, 3000):
         write("stats", f"change-{at:04}", bytes([2, 2, 3, 6]), patch((at, b"\xff" * 8), (at + 100, b"\x1b[31m\xc3\xa9\n")))
@@ -234,7 +242,8 @@ def configs():
     for name in sorted(os.listdir(directory)):
         if name.endswith(".running.conf"):
             with open(os.path.join(directory, name), "rb") as f, open(os.path.join(directory, name.replace(".running", "")), "rb") as g:
-                write("config", "diff-" + name[:-len(".running.conf")], f.read(), b"\0", g.read())
+                pair = f.read() + b"\0" + g.read()
+                write("config", "diff-" + name[:-len(".running.conf")], pair.replace(b"@DIR@", b"/run/mcr"))
 
 
 for make in (packets, forwarding, filters, addresses, tables, statistics, handover, configs):

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // stats: stats/reader.c, delta.c and all that mcrstat shows, with a hostile segment. The input is a style, the numbers
-// of interfaces, rules and outputs (or RAW: the segment itself follows), and changes to a segment laid out for them.
+// of interfaces, rules and outputs (or RAW: the segment itself follows), and changes to a segment laid out for them. It
+// is taken from memory or FROM_FILE.
 #include <config.h>
 
 #include "fuzz.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "stats/show.h"
 
@@ -16,7 +19,7 @@
 
 #define DAY_NS UINT64_C(86400000000000)
 
-enum style { COLOUR = 1, RATES = 2, ONE_LINE = 4, WIDE = 8 };
+enum style { COLOUR = 1, RATES = 2, ONE_LINE = 4, WIDE = 8, FROM_FILE = 16, NOT_LOCKED = 32 };
 
 static void lay_out(struct stats_segment *s, uint8_t n_interfaces, uint8_t n_rules, uint8_t n_outputs)
 {
@@ -109,28 +112,53 @@ static void show(struct stats_snapshot *now, struct stats_snapshot *before, uint
         stats_delta_free(&d);
 }
 
+// The segment as a file that a living daemon holds, or nobody.
+static bool take_file(struct stats_snapshot *now, const void *bytes, size_t size, bool locked, char why[STATS_WHY_MAX])
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char path[80];
+
+    snprintf(path, sizeof(path), "%s/stats", fuzz_directory());
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    FUZZ_ASSERT(fd >= 0 && write(fd, bytes, size) == (ssize_t) size);
+    FUZZ_ASSERT(!locked || fcntl(fd, F_OFD_SETLK, &lock) == 0);
+    bool taken = stats_snapshot_take(now, path, why);
+    FUZZ_ASSERT(!taken || locked);
+    FUZZ_ASSERT(taken || !now->memory);
+    close(fd);
+    return taken;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input in = {.at = data, .left = size};
-    struct stats_snapshot now = {.monotonic_ns = 10 * DAY_NS, .realtime_ns = 20000 * DAY_NS};
-    struct stats_snapshot before = {.monotonic_ns = now.monotonic_ns - 1500000000, .realtime_ns = now.realtime_ns};
+    struct stats_snapshot now = {.monotonic_ns = 10 * DAY_NS, .realtime_ns = 20000 * DAY_NS}, before = {.memory = NULL};
     uint8_t how = fuzz_u8(&in), n_interfaces = fuzz_u8(&in), n_rules = 0, n_outputs = 0;
+    bool raw = n_interfaces == RAW, taken;
     char why[STATS_WHY_MAX] = "";
     size_t length = in.left;
 
-    if (n_interfaces != RAW) {
+    if (!raw) {
         n_rules = fuzz_u8(&in) % 8;
         n_outputs = fuzz_u8(&in) % 32;
         n_interfaces %= 4;
         length = stats_segment_size(n_interfaces, n_rules, n_outputs);
     }
-    lay_out(&before.at, n_interfaces == RAW ? 1 : n_interfaces, n_rules, n_outputs);
+    lay_out(&before.at, raw ? 1 : n_interfaces, n_rules, n_outputs);
     before.memory = before.at.header;
-    now.memory = malloc(length + 1);
-    memcpy(now.memory, n_interfaces == RAW ? in.at : before.memory, length);
-    if (n_interfaces != RAW)
-        fuzz_patch(&in, now.memory, length);
-    if (stats_parse(&now.at, now.memory, length, why))
+    void *bytes = malloc(length + 1);
+    memcpy(bytes, raw ? in.at : before.memory, length);
+    if (!raw)
+        fuzz_patch(&in, bytes, length);
+    if (how & FROM_FILE) {
+        taken = take_file(&now, bytes, length, !(how & NOT_LOCKED), why);
+        free(bytes);
+    } else {
+        now.memory = bytes;
+        taken = stats_parse(&now.at, now.memory, length, why);
+    }
+    before.monotonic_ns = now.monotonic_ns - 1500000000;
+    if (taken)
         show(&now, &before, how);
     else
         FUZZ_ASSERT(why[0]);
