@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,6 +31,8 @@ int __wrap_egress_open_quiet(const char *interface, uint32_t ifindex, const stru
                              const char **step);
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
 int __wrap_nanosleep(const struct timespec *wanted, struct timespec *left);
+ssize_t __wrap_writev(int fd, const struct iovec *iov, int n);
+ssize_t __real_writev(int fd, const struct iovec *iov, int n);
 int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
 
 #ifndef UDP_SEGMENT
@@ -38,6 +41,7 @@ int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t 
 
 bool machine_flapped;
 void (*machine_on_segment)(int fd);
+int (*machine_on_write)(void);
 
 // --- interfaces ------------------------------------------------------------------------------------------------------
 
@@ -159,6 +163,16 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
     if (level == IPPROTO_IP || level == IPPROTO_IPV6 || level == IPPROTO_UDP)
         return 0;
     return __real_setsockopt(fd, level, name, value, size);
+}
+
+ssize_t __wrap_writev(int fd, const struct iovec *iov, int n)
+{
+    int error = machine_on_write ? machine_on_write() : 0;
+
+    if (!error)
+        return __real_writev(fd, iov, n);
+    errno = error;
+    return -1;
 }
 
 // Nobody changes anything meanwhile.

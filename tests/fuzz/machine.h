@@ -17,6 +17,9 @@ extern bool machine_flapped;
 // Called, unless it is NULL, before a socket is given another segment size (UDP_SEGMENT).
 extern void (*machine_on_segment)(int fd);
 
+// Asked, unless it is NULL, before each writev(2): 0, or the error that it then fails with.
+extern int (*machine_on_write)(void);
+
 // Configs that each target may take tables from.
 extern const char *const machine_configs[];
 extern const size_t machine_n_configs;

@@ -100,26 +100,31 @@ def raw_arrival(frame, flags=0, interface=0, **of_slot):
 
 
 def forwarding():
-    write("forward", "each", b"\0", *(arrival(i) for i in range(10)))
-    write("forward", "batch", b"\0", *(arrival(1, payload=200) for _ in range(12)), arrival(1, payload=50, flags=PASS))
-    write("forward", "sizes", b"\0", *(arrival(1, payload=n, flags=PASS) for n in (0, 1, 1471, 1472, 1473, 1800)))
-    write("forward", "super", b"\0", arrival(1, payload=1800, flags=SUPER | UNFINISHED, gso=100),
+    write("forward", "each", b"\0\0", *(arrival(i) for i in range(10)))
+    write("forward", "batch", b"\0\0", *(arrival(1, payload=200) for _ in range(12)), arrival(1, payload=50, flags=PASS))
+    write("forward", "sizes", b"\0\0", *(arrival(1, payload=n, flags=PASS) for n in (0, 1, 1471, 1472, 1473, 1800)))
+    write("forward", "super", b"\0\0", arrival(1, payload=1800, flags=SUPER | UNFINISHED, gso=100),
           arrival(2, payload=1801, flags=SUPER | VERIFIED, gso=100), arrival(0, payload=1000, flags=SUPER | VERIFIED, gso=9))
-    write("forward", "queued", b"\0", arrival(1, payload=9000, flags=QUEUED), arrival(3, payload=15000, flags=QUEUED | SUPER,
+    write("forward", "queued", b"\0\0", arrival(1, payload=9000, flags=QUEUED), arrival(3, payload=15000, flags=QUEUED | SUPER,
           gso=1400), arrival(1, payload=3000, flags=QUEUED | PASS))
-    write("forward", "senders", b"\0", *(arrival(i, sender=s) for i in range(4) for s in (0, 1, 0x10, 0x21)))
-    write("forward", "ttl", b"\0", *(arrival(i, ttl=t) for i in range(4) for t in (0, 1, 2)))
-    write("forward", "limited", b"\0", *(arrival(0, ms=i % 3, payload=1000, sender=0x10) for i in range(40)))
-    write("forward", "tags", b"\0", *(arrival(i, flags=TAGGED, tci=t) for i in (0, 4) for t in (0, 7, 8, 0xF007)))
-    write("forward", "kinds", b"\0", *(arrival(1, kind=k) for k in range(8)))
-    write("forward", "wrong", b"\0", arrival(0, mend=0), arrival(0, mend=1, changes=((40, b"\1\2"),)),
+    write("forward", "senders", b"\0\0", *(arrival(i, sender=s) for i in range(4) for s in (0, 1, 0x10, 0x21)))
+    write("forward", "ttl", b"\0\0", *(arrival(i, ttl=t) for i in range(4) for t in (0, 1, 2)))
+    write("forward", "limited", b"\0\0", *(arrival(0, ms=i % 3, payload=1000, sender=0x10) for i in range(40)))
+    write("forward", "tags", b"\0\0", *(arrival(i, flags=TAGGED, tci=t) for i in (0, 4) for t in (0, 7, 8, 0xF007)))
+    write("forward", "kinds", b"\0\0", *(arrival(1, kind=k) for k in range(8)))
+    write("forward", "wrong", b"\0\0", arrival(0, mend=0), arrival(0, mend=1, changes=((40, b"\1\2"),)),
           arrival(0, mend=1, changes=((20, b"\x20\0"),)), arrival(0, changes=((23, b"\6"),)), arrival(0, changes=((38, b"\xff\xff"),)))
-    write("forward", "hostile-slots", b"\0", *(arrival(1, flags=HOSTILE, header=((at, struct.pack("<I", n)),))
+    write("forward", "hostile-slots", b"\0\0", *(arrival(1, flags=HOSTILE, header=((at, struct.pack("<I", n)),))
                                                 for at in (4, 8, 12) for n in (0, 2000, 0xFFFF, 0xFFFFFFFF)),
           arrival(1, payload=5000, flags=HOSTILE, header=((8, struct.pack("<I", 5042)),)))
-    write("forward", "raw", b"\0", raw_arrival(ethernet(ipv4(udp(b"x")), 0x0800)), raw_arrival(ethernet(ipv6(udp(b"x")), 0x86DD), TAGGED),
+    write("forward", "raw", b"\0\0", raw_arrival(ethernet(ipv4(udp(b"x")), 0x0800)), raw_arrival(ethernet(ipv6(udp(b"x")), 0x86DD), TAGGED),
           raw_arrival(ipv4(udp(b"x")), interface=3), raw_arrival(b""))
-    write("forward", "other-table", b"\1", *(arrival(i, payload=10 * i) for i in range(8)))
+    for error in range(8):
+        for often in (0, 2):
+            write("forward", f"error-{error}-{often}", b"\0", bytes([8 * often + error]), *(arrival(i, payload=200) for i in range(8)),
+                  arrival(1, payload=1800), arrival(1, payload=1800, flags=SUPER | UNFINISHED, gso=100), arrival(6))
+    write("forward", "too-large", b"\0\0", arrival(0, payload=1300), arrival(0, payload=1201, flags=SUPER | UNFINISHED, gso=1200))
+    write("forward", "other-table", b"\1\0", *(arrival(i, payload=10 * i) for i in range(8)))
 
 
 # --- the others -------------------------------------------------------------------------------------------------------
