@@ -165,7 +165,7 @@ static bool keep(struct swap *s, const struct handover_socket *what, int fd, cha
         return refuse_errno(why, "no descriptor for an ingress socket");
     switch (what->kind) {
     case HANDOVER_RING:
-        kept = keep_ring(s, what->id, fd);
+        kept = !find_ring(s, what->id) && keep_ring(s, what->id, fd);
         break;
     case HANDOVER_EGRESS:
         kept = fd < SANDBOX_INGRESS_FD && keep_egress(s, what->id, fd);
@@ -176,7 +176,7 @@ static bool keep(struct swap *s, const struct handover_socket *what, int fd, cha
     }
     if (!kept) {
         close(fd);
-        refuse(why, "no memory for a socket, or it is of no known kind");
+        refuse(why, "a socket of no known kind, or one that is there already, or no memory for it");
     }
     return kept;
 }
