@@ -273,7 +273,8 @@ static bool allocate(struct compilation *c)
         paths += paths_of(r);
         outputs += paths_of(r) * r->n_outputs;
         sources += r->input.n_sources;
-        destinations += (r->input.kind == CONFIG_BROADCAST ? 2u : r->input.n_addresses) * (size_t) r->input.n_ports;
+        if (r->enabled)
+            destinations += (r->input.kind == CONFIG_BROADCAST ? 2u : r->input.n_addresses) * (size_t) r->input.n_ports;
     }
     // At least twice as many slots as destinations keeps probes short.
     c->n_slots = 16;
