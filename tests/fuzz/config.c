@@ -136,7 +136,7 @@ static void check_table(const struct compiled *t, const struct config *c, const 
     for (uint32_t i = 0; i < v.n_destinations; i++) {
         const struct table_destination *d = &v.destinations[i];
         struct table_key key = {.destination = d->address, .port = d->port, .vlan = d->vlan, .interface = d->interface};
-        FUZZ_ASSERT(table_lookup(&v, &key) == &v.rules[d->rule]);
+        FUZZ_ASSERT(table_lookup(&v, &key) == &v.paths[d->path]);
     }
 }
 

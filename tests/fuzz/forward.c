@@ -26,7 +26,8 @@
 #define AT         96u // of the frame in its slot
 #define FRAME_MAX  20000u
 #define FRAMES_MAX 256u // of one input
-#define UDP_L4     5    // VIRTIO_NET_HDR_GSO_UDP_L4
+#define EGRESS_MAX 32
+#define UDP_L4     5 // VIRTIO_NET_HDR_GSO_UDP_L4
 
 struct rig {
     struct table_view v;
@@ -36,13 +37,14 @@ struct rig {
     struct ingress rings[TABLE_INTERFACES_MAX];
     uint32_t filled[TABLE_INTERFACES_MAX]; // slots
     int queues[TABLE_INTERFACES_MAX][2];   // of frames that no slot holds
-    struct egress egress[16];
-    int ends[16][2];
-    uint64_t datagrams[16], bytes[16]; // that came out
-    uint8_t faults;                    // the low bits choose the error, the others how often
+    struct egress egress[EGRESS_MAX];
+    int ends[EGRESS_MAX][2];
+    uint64_t datagrams, bytes; // that came out
+    uint8_t faults;            // the low bits choose the error, the others how often
     unsigned n_writes;
     uint8_t queued[SLOTS * FRAME_MAX]; // frames that no slot held, since the last pass
     size_t n_queued;
+    bool cut; // fragments came, which may have become a datagram that lies nowhere here
 };
 
 // --- set-up ----------------------------------------------------------------------------------------------------------
@@ -57,8 +59,8 @@ static void open_rig(struct rig *x, const struct compiled *t)
     static struct ingress_spill *spill;
     const char *why;
 
-    FUZZ_ASSERT(table_attach(&x->v, t->bytes, t->size, &why) && x->v.n_egress <= 16);
-    void *memory = calloc(1, stats_segment_size(x->v.n_interfaces, x->v.n_rules, x->v.n_outputs));
+    FUZZ_ASSERT(table_attach(&x->v, t->bytes, t->size, &why) && x->v.n_egress <= EGRESS_MAX);
+    void *memory = calloc(1, stats_segment_size(x->v.n_interfaces, x->v.n_rules, x->v.n_counters));
     stats_segment_place(&x->stats, memory, x->v.n_interfaces, x->v.n_rules);
     x->f = forward_new(&x->v, &x->stats, 1);
     x->spill = spill = spill ? spill : ingress_spill_new();
@@ -72,7 +74,8 @@ static void open_rig(struct rig *x, const struct compiled *t)
                                        .block_size = BLOCK,
                                        .slots_per_block = BLOCK / SLOT,
                                        .ethernet = x->v.interfaces[i].link == TABLE_LINK_ETHERNET,
-                                       .interface = i};
+                                       .interface = i,
+                                       .reassembly = reassembly_new()};
     }
     for (uint32_t i = 0; i < x->v.n_egress; i++) {
         pair(x->ends[i]);
@@ -86,6 +89,7 @@ static void close_rig(struct rig *x)
 {
     for (uint32_t i = 0; i < x->v.n_interfaces; i++) {
         free(x->rings[i].ring);
+        reassembly_free(x->rings[i].reassembly);
         close(x->queues[i][0]);
         close(x->queues[i][1]);
     }
@@ -107,7 +111,7 @@ static size_t get16(const uint8_t *at)
 
 static void expect_came(const struct rig *x, const uint8_t *bytes, size_t n)
 {
-    bool came = n == 0 || memmem(x->queued, x->n_queued, bytes, n);
+    bool came = n == 0 || x->cut || memmem(x->queued, x->n_queued, bytes, n);
 
     for (uint32_t i = 0; i < x->v.n_interfaces * SLOTS && !came; i++)
         came = memmem(x->rings[i / SLOTS].ring + (i % SLOTS) * SLOT, SLOT, bytes, n);
@@ -115,13 +119,13 @@ static void expect_came(const struct rig *x, const uint8_t *bytes, size_t n)
 }
 
 // The payload of one send, cut as the kernel or the device does.
-static void take_payload(struct rig *x, uint32_t e, const uint8_t *bytes, size_t n, size_t segment)
+static void take_payload(struct rig *x, const uint8_t *bytes, size_t n, size_t segment)
 {
     size_t datagrams = 0;
 
     if (segment == 0 || segment > n)
         segment = n;
-    x->bytes[e] += n;
+    x->bytes += n;
     do {
         size_t size = n < segment ? n : segment;
         expect_came(x, bytes, size);
@@ -130,16 +134,16 @@ static void take_payload(struct rig *x, uint32_t e, const uint8_t *bytes, size_t
         n -= size;
     } while (n > 0);
     FUZZ_ASSERT(datagrams <= BATCH_DATAGRAMS);
-    x->datagrams[e] += datagrams;
+    x->datagrams += datagrams;
 }
 
-static void take_fragment(struct rig *x, uint32_t e, const uint8_t *piece, size_t n, size_t offset)
+static void take_fragment(struct rig *x, const uint8_t *piece, size_t n, size_t offset)
 {
     FUZZ_ASSERT(n > 0 && n <= 1480);
     if (offset == 0) {
         FUZZ_ASSERT(n > 8);
-        x->datagrams[e]++;
-        x->bytes[e] += get16(piece + 4) - 8;
+        x->datagrams++;
+        x->bytes += get16(piece + 4) - 8;
         piece += 8;
         n -= 8;
     }
@@ -147,7 +151,7 @@ static void take_fragment(struct rig *x, uint32_t e, const uint8_t *piece, size_
 }
 
 // What begins with the IP header. partial: the UDP checksum is that of the pseudo-header, to be finished.
-static void take_ip(struct rig *x, uint32_t e, const uint8_t *ip, size_t n, size_t segment, bool partial)
+static void take_ip(struct rig *x, const uint8_t *ip, size_t n, size_t segment, bool partial)
 {
     bool v4 = ip[0] >> 4 == 4;
     size_t header = v4 ? 20 : 40;
@@ -157,11 +161,11 @@ static void take_ip(struct rig *x, uint32_t e, const uint8_t *ip, size_t n, size
     FUZZ_ASSERT(!v4 || fuzz_sum(0, ip, 20) == 0xffff);
     FUZZ_ASSERT(ip[v4 ? 8 : 7] > 0);
     if (v4 && (get16(ip + 6) & 0x3fff) != 0) {
-        take_fragment(x, e, ip + 20, n - 20, (get16(ip + 6) & 0x1fff) * 8);
+        take_fragment(x, ip + 20, n - 20, (get16(ip + 6) & 0x1fff) * 8);
         return;
     }
     if (!v4 && ip[6] == 44) {
-        take_fragment(x, e, ip + 48, n - 48, get16(ip + 42) & 0xfff8);
+        take_fragment(x, ip + 48, n - 48, get16(ip + 42) & 0xfff8);
         return;
     }
     const uint8_t *udp = ip + header;
@@ -169,10 +173,10 @@ static void take_ip(struct rig *x, uint32_t e, const uint8_t *ip, size_t n, size
     uint16_t sum = fuzz_sum((uint16_t) (n - header), ip + (v4 ? 12 : 8), v4 ? 8 : 32);
     sum = fuzz_sum(sum, (const uint8_t[]){0, IPPROTO_UDP}, 2);
     FUZZ_ASSERT(partial ? get16(udp + 6) == sum : get16(udp + 6) != 0 && fuzz_sum(sum, udp, n - header) == 0xffff);
-    take_payload(x, e, udp + 8, n - header - 8, segment);
+    take_payload(x, udp + 8, n - header - 8, segment);
 }
 
-static void take_frame(struct rig *x, uint32_t e, const uint8_t *bytes, size_t n)
+static void take_frame(struct rig *x, const uint8_t *bytes, size_t n)
 {
     struct virtio_net_hdr v;
     size_t lead = sizeof(v) + 14;
@@ -187,7 +191,7 @@ static void take_frame(struct rig *x, uint32_t e, const uint8_t *bytes, size_t n
     if (v.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
         FUZZ_ASSERT(v.csum_start == lead - sizeof(v) + header && v.csum_offset == 6);
     FUZZ_ASSERT(v.gso_type == 0 || (v.gso_type == UDP_L4 && v.gso_size > 0));
-    take_ip(x, e, ip, n - lead, v.gso_type ? v.gso_size : 0, v.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
+    take_ip(x, ip, n - lead, v.gso_type ? v.gso_size : 0, v.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
 }
 
 static void take_egress(struct rig *x, uint32_t e)
@@ -197,11 +201,11 @@ static void take_egress(struct rig *x, uint32_t e)
 
     while ((n = recv(x->ends[e][1], buffer, sizeof(buffer), 0)) >= 0) {
         if (x->egress[e].kind == TABLE_EGRESS_FRAME)
-            take_frame(x, e, buffer, (size_t) n);
+            take_frame(x, buffer, (size_t) n);
         else if (x->egress[e].kind == TABLE_EGRESS_RAW)
-            take_ip(x, e, buffer, (size_t) n, 0, false);
+            take_ip(x, buffer, (size_t) n, 0, false);
         else
-            take_payload(x, e, buffer, (size_t) n, x->egress[e].segment > 0 ? (size_t) x->egress[e].segment : 0);
+            take_payload(x, buffer, (size_t) n, x->egress[e].segment > 0 ? (size_t) x->egress[e].segment : 0);
     }
 }
 
@@ -266,7 +270,7 @@ static size_t build(struct fuzz_input *in, const struct table_destination *d, bo
     if (v4)
         memcpy(ip + 12, (uint8_t[]){198, 18, sender & 1, sender >> 4}, 4);
     else
-        memcpy(ip + 8, (uint8_t[16]){0x20, 0x01, 0x0d, 0xb8, [15] = sender}, 16);
+        memcpy(ip + 8, (uint8_t[EGRESS_MAX]){0x20, 0x01, 0x0d, 0xb8, [15] = sender}, 16);
     memcpy(ip + (v4 ? 16 : 24), d->address.bytes, v4 ? 4 : 16);
     put16(udp, 40000u + sender);
     put16(udp + 2, d->port);
@@ -277,7 +281,16 @@ static size_t build(struct fuzz_input *in, const struct table_destination *d, bo
     return length;
 }
 
-enum flags { TAGGED = 1, VERIFIED = 2, UNFINISHED = 4, QUEUED = 8, PASS = 16, HOSTILE_SLOT = 32, SUPER = 64 };
+enum flags {
+    TAGGED = 1,
+    VERIFIED = 2,
+    UNFINISHED = 4,
+    QUEUED = 8,
+    PASS = 16,
+    HOSTILE_SLOT = 32,
+    SUPER = 64,
+    CUT = 128
+};
 
 // As tpacket_rcv() fills a slot: a frame that exceeds it is queued whole, and the slot has its beginning.
 static void put_slot(struct rig *x, struct fuzz_input *in, uint32_t i, const uint8_t *frame, size_t length,
@@ -312,6 +325,61 @@ static void put_slot(struct rig *x, struct fuzz_input *in, uint32_t i, const uin
     x->filled[i]++;
 }
 
+static bool is_fragment(const uint8_t *ip, size_t length)
+{
+    return length >= 40 && (ip[0] >> 4 == 4 ? (get16(ip + 6) & 0x3fff) != 0 : ip[6] != IPPROTO_UDP);
+}
+
+// Writes the fragment of ip[0..length-1] that has `size` bytes of its payload from `from` on. Returns its length.
+static size_t fragment_of(const uint8_t *ip, bool v4, size_t from, size_t size, bool more, uint8_t *to)
+{
+    size_t header = v4 ? 20 : 48;
+
+    memcpy(to, ip, v4 ? 20 : 40);
+    memcpy(to + header, ip + (v4 ? 20 : 40) + from, size);
+    if (v4) {
+        put16(to + 2, header + size);
+        put16(to + 6, from / 8 | (more ? 0x2000 : 0));
+        fuzz_mend(to, header, false);
+    } else {
+        put16(to + 4, 8 + size);
+        to[6] = IPPROTO_FRAGMENT;
+        memcpy(to + 40, (uint8_t[8]){IPPROTO_UDP, [7] = ip[8 + 15]}, 8);
+        put16(to + 42, from | more);
+    }
+    return header + size;
+}
+
+static void arrive_as(struct rig *x, struct fuzz_input *in, uint32_t i, const uint8_t *frame, size_t length,
+                      uint8_t flags)
+{
+    size_t lead = x->rings[i].ethernet ? 14 : 0;
+
+    x->cut |= length > lead && is_fragment(frame + lead, length - lead);
+    put_slot(x, in, i, frame, length, flags);
+    if (x->filled[i] == SLOTS || x->n_queued + FRAME_MAX > sizeof(x->queued) || (flags & PASS))
+        pass(x);
+}
+
+// In two fragments, the second one first or not.
+static void arrive_cut(struct rig *x, struct fuzz_input *in, uint32_t i, bool v4, const uint8_t *frame, size_t length,
+                       uint8_t flags)
+{
+    static uint8_t piece[FRAME_MAX + 8];
+    size_t lead = x->rings[i].ethernet ? 14 : 0, header = v4 ? 20 : 40;
+    uint8_t where = fuzz_u8(in);
+    size_t total = length - lead - header, from = (size_t) (where & 0x7f) * 8 % total;
+
+    memcpy(piece, frame, lead);
+    for (unsigned n = 0; n < 2; n++) {
+        bool first = n == where >> 7;
+        size_t at = first ? 0 : from, size = first ? from : total - from;
+        size_t bytes = lead + fragment_of(frame + lead, v4, at, size, first, piece + lead);
+        if (bytes <= FRAME_MAX)
+            arrive_as(x, in, i, piece, bytes, flags);
+    }
+}
+
 // A destination (0xff: raw bytes on some interface), flags, how much time has passed, the frame, its slot.
 static void arrive(struct rig *x, struct fuzz_input *in)
 {
@@ -326,14 +394,16 @@ static void arrive(struct rig *x, struct fuzz_input *in)
         i = fuzz_u8(in) % x->v.n_interfaces;
         const uint8_t *bytes = fuzz_bytes(in, wanted % FRAME_MAX, &length);
         memcpy(frame, bytes, length);
-    } else {
-        const struct table_destination *d = &x->v.destinations[which % x->v.n_destinations];
-        i = d->interface;
-        length = build(in, d, x->rings[i].ethernet, frame);
+        arrive_as(x, in, i, frame, length, flags);
+        return;
     }
-    put_slot(x, in, i, frame, length, flags);
-    if (x->filled[i] == SLOTS || x->n_queued + FRAME_MAX > sizeof(x->queued) || (flags & PASS))
-        pass(x);
+    const struct table_destination *d = &x->v.destinations[which % x->v.n_destinations];
+    i = d->interface;
+    length = build(in, d, x->rings[i].ethernet, frame);
+    if (flags & CUT)
+        arrive_cut(x, in, i, d->address.family == ADDR_IPV4, frame, length, flags);
+    else
+        arrive_as(x, in, i, frame, length, flags);
 }
 
 // --- accounts --------------------------------------------------------------------------------------------------------
@@ -341,7 +411,8 @@ static void arrive(struct rig *x, struct fuzz_input *in)
 static void check_interface(const struct rig *x, uint32_t i)
 {
     const struct stats_interface_counters *c = &x->rings[i].counters;
-    uint64_t known = c->unmatched + c->malformed + c->truncated + c->fragments + c->bad_checksum + c->vlan + c->own;
+    uint64_t known =
+        c->unmatched + c->malformed + c->truncated + c->fragments + c->bad_checksum + c->vlan + c->own + c->overlapping;
 
     for (uint32_t r = 0; r < x->v.n_rules; r++)
         known += x->v.rules[r].interface == i ? x->f->flows[r].counters.packets : 0;
@@ -352,10 +423,10 @@ static void check_rule(const struct rig *x, uint32_t i)
 {
     const struct table_rule *r = &x->v.rules[i];
     const struct stats_rule_counters *c = &x->f->flows[i].counters;
-    uint64_t passed = c->packets - c->drops.source - c->drops.size - c->drops.rate - c->drops.ttl;
+    uint64_t passed = c->packets - c->drops.source - c->drops.size - c->drops.rate - c->drops.ttl - c->drops.shadow;
 
     FUZZ_ASSERT(passed <= c->packets);
-    for (uint32_t j = r->first_output; j < r->first_output + r->n_outputs; j++) {
+    for (uint32_t j = r->first_counter; j < r->first_counter + r->n_outputs; j++) {
         const struct stats_output_counters *o = &x->f->outputs[j];
         FUZZ_ASSERT(passed == o->packets + o->errors + o->too_big + o->expired);
         FUZZ_ASSERT(o->bytes <= c->bytes);
@@ -363,22 +434,21 @@ static void check_rule(const struct rig *x, uint32_t i)
     FUZZ_ASSERT(memcmp(&x->stats.rules[i].counters, c, sizeof(*c)) == 0);
 }
 
-// What the counters say was sent, came out at the other end.
-static void check_egress(const struct rig *x, uint32_t e)
+// What the counters say was sent, came out at the other ends.
+static void check_egress(const struct rig *x)
 {
     uint64_t packets = 0, bytes = 0, errors = 0;
 
-    for (uint32_t i = 0; i < x->v.n_outputs; i++)
-        if (x->v.outputs[i].egress == e) {
-            packets += x->f->outputs[i].packets;
-            bytes += x->f->outputs[i].bytes;
-            errors += x->f->outputs[i].errors + x->f->outputs[i].too_big;
-        }
+    for (uint32_t i = 0; i < x->v.n_counters; i++) {
+        packets += x->f->outputs[i].packets;
+        bytes += x->f->outputs[i].bytes;
+        errors += x->f->outputs[i].errors + x->f->outputs[i].too_big;
+    }
     // Of a datagram that failed, or was sent again, some fragments may have left.
-    if (errors > 0 || x->faults)
-        FUZZ_ASSERT(packets <= x->datagrams[e] && bytes <= x->bytes[e]);
+    if (x->faults || errors > 0)
+        FUZZ_ASSERT(packets <= x->datagrams && bytes <= x->bytes);
     else
-        FUZZ_ASSERT(packets == x->datagrams[e] && bytes == x->bytes[e]);
+        FUZZ_ASSERT(packets == x->datagrams && bytes == x->bytes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -401,8 +471,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_interface(x, i);
     for (uint32_t i = 0; i < x->v.n_rules; i++)
         check_rule(x, i);
-    for (uint32_t e = 0; e < x->v.n_egress; e++)
-        check_egress(x, e);
+    check_egress(x);
     close_rig(x);
     return 0;
 }

@@ -12,7 +12,7 @@ set -u
 
 CLANG=${CLANG:-clang}
 mode=${1:-fuzz}
-targets=${FUZZ_TARGETS:-addr broker config filter forward packet relay stats table}
+targets=${FUZZ_TARGETS:-addr broker config filter forward packet reassembly relay stats table}
 here=$(pwd)
 log=$here/tests/fuzz/build.log
 
@@ -86,10 +86,11 @@ files() {
   addr) set -- common/addr ;;
   broker) set -- broker/broker broker/sockets broker/registry broker/membership broker/statistics handover/handover ;;
   config) set -- config/lexical config/parse config/value config/schema config/check config/circle config/endpoint \
-    config/print config/diff config/problems broker/compile broker/header ;;
+    config/print config/diff config/problems broker/compile broker/compile_open broker/compile_table broker/header ;;
   filter) set -- broker/filter ;;
-  forward) set -- relay/ingress relay/packet relay/forward relay/egress relay/bucket ;;
+  forward) set -- relay/ingress relay/packet relay/reassembly relay/forward relay/limiter relay/egress relay/bucket ;;
   packet) set -- relay/packet ;;
+  reassembly) set -- relay/reassembly ;;
   relay) set -- relay/request relay/swap handover/handover ;;
   stats) set -- stats/reader stats/delta stats/show_json stats/show_table stats/text stats/counters ;;
   table) set -- table/view ;;

@@ -212,13 +212,25 @@ const char *const machine_configs[] = {
     RULE("all", "interface=\"in0\";broadcast=true;port=5000;",
          "{interface=\"out0\";group=\"239.255.1.8\";port=6000;mode=\"socket\";}") ","
     RULE("bare", "interface=\"tun1\";group=\"239.255.0.1\";port=5000;",
-         "{interface=\"bare0\";group=\"239.255.1.9\";port=6000;source=\"198.18.9.9\";}") ");",
+         "{interface=\"bare0\";group=\"239.255.1.9\";port=6000;source=\"198.18.9.9\";}") ","
+    RULE("range", "interface=\"in0\";group=\"239.255.8.0/31\";port=\"5000-5001\";",
+         "{interface=\"out0\";group=\"239.255.9.0/31\";port=\"6000-6001\";},"
+         "{interface=\"out0\";group=\"239.255.9.2\";port=\"6000-6001\";mode=\"socket\";},"
+         "{interface=\"out0\";group=\"ff15::9\";port=6000;source=\"2001:db8::9\";}") ","
+    "{name=\"senders\";silence_ms=1000;min_packets_per_second=10;input={interface=\"tun1\";group=\"ff15::6\";port=5000;};"
+    "outputs=({interface=\"out0\";group=\"ff15::6\";port=6000;});limit={packets_per_second=50;per_source=true;};},"
+    "{name=\"trial\";shadow=true;input={interface=\"in0\";group=\"239.255.0.5\";port=5000;};"
+    "outputs=({interface=\"out0\";group=\"239.255.1.5\";port=6000;});});",
     // Other rules of some of the same names.
-    "version=1;ring_mib=1;reload_on_change=true;rules=("
+    "version=1;ring_mib=1;reload_on_change=true;coalesce_usecs=0;busy_poll=true;rules=("
     RULE("fan", "interface=\"in0\";group=\"239.255.0.2\";port=5000;",
          "{interface=\"out0\";group=\"239.255.1.2\";port=6000;},{interface=\"out1\";group=\"239.255.1.2\";port=6000;}") ","
     RULE("new", "interface=\"flap0\";group=\"239.255.0.4\";port=5000;",
          "{interface=\"out0\";group=\"239.255.1.4\";port=6000;}") ","
+    RULE("range", "interface=\"in0\";group=\"239.255.8.0/30\";port=5000;",
+         "{interface=\"out0\";group=\"239.255.9.0/30\";port=6000;}") ","
+    "{name=\"senders\";input={interface=\"tun1\";group=\"ff15::6\";port=5000;};"
+    "outputs=({interface=\"out0\";group=\"ff15::6\";port=6000;});limit={packets_per_second=60;per_source=true;};},"
     "{name=\"off\";enabled=false;input={interface=\"in0\";group=\"239.255.0.9\";port=5000;};"
     "outputs=({interface=\"out0\";group=\"239.255.1.10\";port=6000;});});",
     // None.

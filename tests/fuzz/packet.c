@@ -100,9 +100,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     uint16_t sum = packet_sum(flags, frame, length), simple = fuzz_sum((uint16_t) (flags << 8), frame, length);
     FUZZ_ASSERT(ntohs(sum) == simple);
-    if (packet_parse(&p, frame, length, &m) == PACKET_OK) {
+    enum packet_verdict verdict = packet_parse(&p, frame, length, &m);
+    if (verdict == PACKET_OK) {
         check_packet(&p, &m, frame, length);
         check_cut(&p, &m, frame);
+    } else if (verdict == PACKET_FRAGMENT) {
+        FUZZ_ASSERT(lies_in(p.payload, p.length, frame, length));
+        FUZZ_ASSERT(p.fragment.offset % 8 == 0 && p.fragment.offset < 65536 && (p.fragment.offset || p.fragment.more));
     }
     free(frame);
     return 0;

@@ -88,7 +88,7 @@ static void say_offer(struct rig *x)
     memcpy(bytes, t->bytes, t->size);
     if (flags & CHANGED)
         fuzz_patch(x->in, bytes, t->size);
-    size_t stats_size = stats_segment_size(h->interfaces.n, h->rules.n, h->outputs.n);
+    size_t stats_size = stats_segment_size(h->interfaces.n, h->rules.n, h->n_counters);
     int fds[2] = {memory_file(bytes, t->size, MFD_ALLOW_SEALING),
                   memory_file(NULL, flags & OTHER_STATS ? 8 : stats_size, 0)};
     if (!(flags & NOT_SEALED))
@@ -231,6 +231,7 @@ static void run_rings(struct rig *x)
     for (size_t i = 0; i < x->relay.swap.n_rings; i++)
         if (x->relay.swap.now && x->relay.swap.rings[i]->ring)
             FUZZ_ASSERT(relay_pass(&x->relay, x->relay.swap.rings[i]) == 0);
+    alarm_look(&x->relay);
     publish_everything(&x->relay);
 }
 
@@ -283,6 +284,13 @@ static void on_nothing(struct ev_loop *loop, ev_io *io, int events)
     (void) events;
 }
 
+static void on_alarm(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void) loop;
+    (void) timer;
+    (void) events;
+}
+
 static void open_rig(struct rig *x, struct fuzz_input *in, struct ev_loop *loop, struct ingress_spill *spill)
 {
     struct relay *r = &x->relay;
@@ -301,6 +309,7 @@ static void open_rig(struct rig *x, struct fuzz_input *in, struct ev_loop *loop,
                         .broker_alive = true,
                         .under_way = REQUEST_NONE};
     swap_init(&r->swap);
+    ev_timer_init(&r->alarm, on_alarm, 0., 0.);
     ev_io_init(&r->broker_io, on_nothing, ends[0], EV_READ);
     ev_io_start(loop, &r->broker_io);
     request_send(r, REQUEST_LOAD); // as at the start
@@ -312,6 +321,7 @@ static void close_rig(struct rig *x)
     struct relay *r = &x->relay;
 
     ev_io_stop(r->loop, &r->broker_io);
+    ev_timer_stop(r->loop, &r->alarm);
     swap_close(&r->swap, relay_on_ring, r);
     for (size_t i = 0; i < sizeof(r->watchers) / sizeof(r->watchers[0]); i++)
         FUZZ_ASSERT(!r->watchers[i].in);

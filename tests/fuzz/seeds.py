@@ -83,7 +83,7 @@ def packets():
 
 # --- forwarding -------------------------------------------------------------------------------------------------------
 
-TAGGED, VERIFIED, UNFINISHED, QUEUED, PASS, HOSTILE, SUPER = (1 << i for i in range(7))
+TAGGED, VERIFIED, UNFINISHED, QUEUED, PASS, HOSTILE, SUPER, CUT = (1 << i for i in range(8))
 
 
 def slot(flags, kind=0, gso=0, tci=0, header=()):
@@ -97,6 +97,31 @@ def arrival(which, flags=0, ms=1, payload=100, sender=1, ttl=64, mend=2, changes
 
 def raw_arrival(frame, flags=0, interface=0, **of_slot):
     return bytes([0xFF, flags, 1]) + u16(len(frame)) + bytes([interface]) + frame + slot(flags, **of_slot)
+
+
+def reassembling():
+    def fragment(which, offset, length, more=1, ms=0, flags=0, udp_length=None):
+        first = u16(udp_length if udp_length is not None else 24) if offset == 0 and length >= 8 and not flags & 16 else b""
+        return bytes([which, ms, flags | more]) + u16(offset) + u16(length) + first
+
+    def write_all(name, *fragments):
+        write("reassembly", name, *fragments)
+
+    for which in (0, 1, 2, 7):
+        write_all(f"two-{which}", fragment(which, 0, 16), fragment(which, 16, 8, 0))
+        write_all(f"two-backwards-{which}", fragment(which, 16, 8, 0), fragment(which, 0, 16))
+    write_all("three", fragment(1, 0, 1480, udp_length=4000), fragment(1, 2960, 1040, 0), fragment(1, 1480, 1480))
+    write_all("largest", *(fragment(1, 8000 * i, 8000, flags=64, udp_length=65515) for i in range(8)), fragment(1, 64000, 1515, 0, flags=64))
+    write_all("beyond", fragment(1, 65528, 100, 0), fragment(1, 65528, 8, 0))
+    write_all("repeated", fragment(1, 0, 16), fragment(1, 0, 16), fragment(1, 16, 8, 0), fragment(1, 16, 8, 0))
+    write_all("overlapping", fragment(1, 0, 16), fragment(1, 8, 16), fragment(1, 24, 8, 0), fragment(1, 0, 16))
+    write_all("two-ends", fragment(1, 16, 8, 0), fragment(1, 24, 8, 0), fragment(1, 0, 16))
+    write_all("shorter-end", fragment(1, 0, 64), fragment(1, 16, 8, 0))
+    write_all("late", fragment(1, 0, 16), fragment(1, 16, 8, 0, ms=200))
+    write_all("odd", fragment(1, 0, 15, flags=4), fragment(1, 16, 0, 0), fragment(1, 16, 0))
+    write_all("extension", fragment(2, 0, 16, flags=2), fragment(2, 16, 24, 0))
+    write_all("other-bytes", fragment(1, 0, 16), bytes([1, 0, 9]) + u16(0) + u16(16) + patch((9, b"x")) + u16(24), fragment(1, 16, 8, 0))
+    write_all("many", *(fragment(i, 0, 16) for i in range(100)), *(fragment(i, 16, 8, 0) for i in range(100)))
 
 
 def forwarding():
@@ -124,6 +149,9 @@ def forwarding():
             write("forward", f"error-{error}-{often}", b"\0", bytes([8 * often + error]), *(arrival(i, payload=200) for i in range(8)),
                   arrival(1, payload=1800), arrival(1, payload=1800, flags=SUPER | UNFINISHED, gso=100), arrival(6))
     write("forward", "too-large", b"\0\0", arrival(0, payload=1300), arrival(0, payload=1201, flags=SUPER | UNFINISHED, gso=1200))
+    for where in (1, 10, 0x81, 0x8A):
+        write("forward", f"cut-{where:02x}", b"\0\0", *(arrival(i, payload=100, flags=CUT)[:-5] + bytes([where]) + 2 * slot(CUT)
+                                                      for i in range(8)))
     write("forward", "other-table", b"\1\0", *(arrival(i, payload=10 * i) for i in range(8)))
 
 
@@ -242,6 +270,9 @@ def configs():
     write("config", "bad-byte-lines", 8 * b"a = \xca\n")
     rule = (b'{name="%c";input={interface="in0";group="239.255.0.1";port=5000;};'
             b'outputs=({interface="out0";group="239.255.1.1";port=6000;});}')
+    off = (b'{name="%d";enabled=false;input={interface="in%d";group="239.%d.0.0/20";port=5000;};'
+           b'outputs=({interface="out0";group="239.255.1.1";port=6000;});}')
+    write("config", "disabled-ranges", b"version=1;rules=(", b",".join(off % (i, i % 3, i) for i in range(25)), b");")
     write("config", "same-inputs", b"version=1;rules=(", rule % b"a", b",", rule % b"b", b");")
     directory = os.path.join(TOP, "tests", "config", "diff")
     for name in sorted(os.listdir(directory)):
@@ -251,5 +282,5 @@ def configs():
                 write("config", "diff-" + name[:-len(".running.conf")], pair.replace(b"@DIR@", b"/run/mcr"))
 
 
-for make in (packets, forwarding, filters, addresses, tables, statistics, handover, configs):
+for make in (packets, forwarding, reassembling, filters, addresses, tables, statistics, handover, configs):
     make()

@@ -45,10 +45,10 @@ static bool is_one_of(const void *element, const void *first, size_t n, size_t s
 
 static void look_up(const struct table_view *v, const struct table_key *key)
 {
-    const struct table_rule *r = table_lookup(v, key);
+    const struct table_path *p = table_lookup(v, key);
 
-    if (r)
-        FUZZ_ASSERT(is_one_of(r, v->rules, v->n_rules, sizeof(*r)));
+    if (p)
+        FUZZ_ASSERT(is_one_of(p, v->paths, v->n_paths, sizeof(*p)) && p->rule < v->n_rules);
 }
 
 static struct table_key key_of(const struct table_destination *d)
@@ -79,7 +79,7 @@ static void forward_all(const struct table_view *v)
 {
     static uint8_t datagram[8 + 100];
     static int null = -1;
-    void *memory = calloc(1, stats_segment_size(v->n_interfaces, v->n_rules, v->n_outputs));
+    void *memory = calloc(1, stats_segment_size(v->n_interfaces, v->n_rules, v->n_counters));
     struct egress *egress = calloc(v->n_egress + 1, sizeof(*egress));
     struct stats_segment stats;
 
@@ -134,7 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             key = key_of(&v.destinations[i]);
             look_up(&v, &key);
             if (which != RAW && !changed)
-                FUZZ_ASSERT(table_lookup(&v, &key) == &v.rules[v.destinations[i].rule]);
+                FUZZ_ASSERT(table_lookup(&v, &key) == &v.paths[v.destinations[i].path]);
         }
         key.destination.family = fuzz_u8(&in);
         const uint8_t *bytes = fuzz_bytes(&in, sizeof(key.destination.bytes), &got);
