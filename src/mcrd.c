@@ -69,7 +69,7 @@ static const char usage[] =
     "  --sandbox MODE   enforce, log (the kernel logs what would be refused) or off,\n"
     "                   for debugging; enforce\n"
     "  --without LIST   do without kernel features, to try their fallbacks:\n"
-    "                   packet-gso, udp-gso, ignore-outgoing\n"
+    "                   packet-gso, udp-gso, ignore-outgoing, super-frames\n"
     "  --debug          log more\n"
     "  --help           print this\n"
     "  --version        print the version\n"

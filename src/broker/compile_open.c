@@ -33,6 +33,7 @@ static bool open_ring(struct compilation *c, uint32_t interface, struct filter_k
     t->slot_size = g.slot_size;
     t->n_slots = g.n_slots;
     t->block_size = g.block_size;
+    t->super_frames = e->gso;
     return true;
 }
 

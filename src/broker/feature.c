@@ -12,11 +12,12 @@ static const struct {
     {"packet-gso", FEATURE_PACKET_GSO},
     {"udp-gso", FEATURE_UDP_GSO},
     {"ignore-outgoing", FEATURE_IGNORE_OUTGOING},
+    {"super-frames", FEATURE_SUPER_FRAMES},
 };
 
 bool feature_parse(const char *text, unsigned *mask, const char **names)
 {
-    *names = "packet-gso, udp-gso, ignore-outgoing";
+    *names = "packet-gso, udp-gso, ignore-outgoing, super-frames";
     while (*text) {
         size_t length = strcspn(text, ","), i = 0;
         while (i < sizeof(features) / sizeof(features[0]) &&

@@ -11,6 +11,7 @@ enum feature {
     FEATURE_PACKET_GSO = 1 << 0,      // UDP GSO frames on packet sockets: Linux 6.2
     FEATURE_UDP_GSO = 1 << 1,         // UDP_SEGMENT: Linux 4.18
     FEATURE_IGNORE_OUTGOING = 1 << 2, // PACKET_IGNORE_OUTGOING: Linux 4.20
+    FEATURE_SUPER_FRAMES = 1 << 3,    // UDP super-frames in a ring: Linux 6.2, known by what came with 6.4
 };
 
 // Parses a comma-separated list of names into *mask. On an unknown name returns false; *names lists the known ones.

@@ -20,6 +20,10 @@
 #define PACKET_IGNORE_OUTGOING 23 // linux/if_packet.h, since 4.20
 #endif
 
+#ifndef PACKET_VNET_HDR_SZ
+#define PACKET_VNET_HDR_SZ 24 // linux/if_packet.h, since 6.4
+#endif
+
 #define BLOCK_SIZE (256u << 10) // bytes; a multiple of every page size up to 64 KiB
 
 struct ingress_geometry ingress_geometry(uint32_t mtu, uint32_t ring_mib)
@@ -70,8 +74,18 @@ static void warn_if_small(int fd, uint32_t ifindex, int asked)
                  got / 2);
 }
 
+// Before 6.2 the kernel has no word for UDP super-frames in a virtio_net_hdr, and a ring with such headers takes
+// nothing in any more after one. Nothing tells but a neighbour of 6.4.
+static bool knows_super_frames(int fd)
+{
+    int size;
+    socklen_t length = sizeof(size);
+
+    return getsockopt(fd, SOL_PACKET, PACKET_VNET_HDR_SZ, &size, &length) == 0;
+}
+
 int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
-                 unsigned without, const char **step)
+                 unsigned without, bool *super_frames, const char **step)
 {
     struct tpacket_req ring = {
         .tp_block_size = g->block_size,
@@ -91,13 +105,14 @@ int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struc
     *step = "PACKET_VERSION";
     if (!set(fd, PACKET_VERSION, TPACKET_V2))
         goto fail;
-    // Tells the segment size of super-frames, and which checksums are finished.
+    *super_frames = !(without & FEATURE_SUPER_FRAMES) && knows_super_frames(fd);
+    // Tells the segment size of super-frames.
     *step = "PACKET_VNET_HDR";
-    if (!set(fd, PACKET_VNET_HDR, 1))
+    if (*super_frames && !set(fd, PACKET_VNET_HDR, 1))
         goto fail;
     // Frames that exceed a slot are queued whole for read().
     *step = "PACKET_COPY_THRESH";
-    if (!set(fd, PACKET_COPY_THRESH, 1))
+    if (*super_frames && !set(fd, PACKET_COPY_THRESH, 1))
         goto fail;
     *step = "SO_RCVBUF";
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)) != 0)
@@ -115,7 +130,12 @@ int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struc
     *step = "bind";
     if (bind(fd, (struct sockaddr *) &where, sizeof(where)) != 0)
         goto fail;
-    warn_if_small(fd, ifindex, room);
+    if (*super_frames)
+        warn_if_small(fd, ifindex, room);
+    else
+        log_info("feature_missing",
+                 "index=%u feature=super-frames effect=\"super-frames (UDP GSO, GRO) are dropped as truncated\"",
+                 ifindex);
     return fd;
 
 fail:;

@@ -25,9 +25,10 @@ struct ingress_filter {
 };
 
 // Opens a socket with ring and filter on ifindex. without: mask of enum feature. Returns a descriptor that the caller
-// closes, or -1 with errno set and *step the name of what failed.
+// closes, or -1 with errno set and *step the name of what failed. *super_frames: whether frames have a virtio_net_hdr
+// before them, which tells super-frames apart.
 int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
-                 unsigned without, const char **step);
+                 unsigned without, bool *super_frames, const char **step);
 
 // Replaces the filter of an open socket at once, by as exact a one as net.core.optmem_max has room for beside the one
 // before. False with errno set.

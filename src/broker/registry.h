@@ -33,9 +33,9 @@ struct registry_key {
 
 struct registry_entry {
     struct registry_key key;
-    uint64_t id; // never given twice
-    int fd;      // or, for a membership, the number of its socket
-    bool gso;
+    uint64_t id;    // never given twice
+    int fd;         // or, for a membership, the number of its socket
+    bool gso;       // UDP GSO; of a ring: super-frames
     uint32_t mtu;   // of a ring's interface when it was opened
     uint32_t place; // scratch of a load: its index in the table that is being compiled
     bool wanted, running;

@@ -111,14 +111,18 @@ static bool outlived(int fd)
     return fd != STAND_IN && getsockname(fd, (struct sockaddr *) &where, &length) == 0 && where.sll_ifindex <= 0;
 }
 
-// The living entry of this key, now wanted; or NULL with a key that is free.
-static struct registry_entry *want_living(struct sockets *s, struct registry_key *key)
+// The living entry of this key with room for this MTU, now wanted; or NULL with a key that is free.
+static struct registry_entry *want_living(struct sockets *s, struct registry_key *key, uint32_t mtu)
 {
     const struct registry_entry *e;
 
     for (; (e = registry_find(s->registry, key)); key->reserved++) {
-        if (!outlived(e->fd))
-            return registry_want(s->registry, key);
+        // Without super-frames a ring takes nothing that exceeds its slots.
+        if (!outlived(e->fd)) {
+            if (e->gso || e->mtu >= mtu)
+                return registry_want(s->registry, key);
+            continue;
+        }
         if (s->n_gone < sizeof(s->gone) / sizeof(s->gone[0]))
             s->gone[s->n_gone++] = key->ifindex;
     }
@@ -129,23 +133,26 @@ struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_
                                     const struct ingress_filter *filter, struct ingress_geometry *g, const char **step)
 {
     struct registry_key key = {.kind = REGISTRY_RING, .ifindex = ifindex, .ring_mib = ring_mib};
-    struct registry_entry *e = want_living(s, &key);
+    struct registry_entry *e = want_living(s, &key, mtu);
+    bool super_frames = false;
 
     if (e) {
         *g = ingress_geometry(e->mtu, ring_mib);
         return e;
     }
     *g = ingress_geometry(mtu, ring_mib);
-    e = add(s, &key, s->offline ? STAND_IN : ingress_open(ifindex, g, filter, s->without, step), step);
-    if (e)
+    e = add(s, &key, s->offline ? STAND_IN : ingress_open(ifindex, g, filter, s->without, &super_frames, step), step);
+    if (e) {
         e->mtu = mtu;
+        e->gso = super_frames;
+    }
     return e;
 }
 
 struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const char **step)
 {
     struct registry_key key = {.kind = REGISTRY_FRAME, .ifindex = ifindex};
-    struct registry_entry *e = want_living(s, &key);
+    struct registry_entry *e = want_living(s, &key, 0);
 
     if (e)
         return e;

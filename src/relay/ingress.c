@@ -46,6 +46,7 @@ bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_in
         .block_size = t->block_size,
         .slots_per_block = t->block_size / t->slot_size,
         .ethernet = t->link == TABLE_LINK_ETHERNET,
+        .super_frames = t->super_frames == 1,
     };
     in->ring_size = (size_t) (t->n_slots / in->slots_per_block) * t->block_size;
     struct reassembly *reassembly = reassembly_new();
@@ -80,7 +81,7 @@ static struct tpacket2_hdr *slot_at(const struct ingress *in, uint32_t i)
 struct frame {
     const uint8_t *bytes;
     size_t length;
-    struct virtio_net_hdr v;
+    struct virtio_net_hdr v; // zero where the ring has none
 };
 
 // Takes the next frame of the socket's queue. An error of the link (ENETDOWN) is told once in place of a frame: reading
@@ -125,7 +126,8 @@ static bool take_frame(struct ingress *in, struct forward *f, struct ingress_spi
         return false;
     out->bytes = (const uint8_t *) slot + mac;
     out->length = length;
-    memcpy(&out->v, out->bytes - sizeof(out->v), sizeof(out->v));
+    if (in->super_frames)
+        memcpy(&out->v, out->bytes - sizeof(out->v), sizeof(out->v));
     return true;
 }
 
@@ -151,7 +153,7 @@ static uint32_t count_truncated(const struct ingress *in, const struct tpacket2_
     struct virtio_net_hdr v;
     size_t mac = slot->tp_mac, ip = mac + (in->ethernet ? 14u : 0u);
 
-    if (mac < sizeof(v) || ip + 1 > in->slot_size || slot->tp_snaplen < ip - mac + 1)
+    if (!in->super_frames || mac < sizeof(v) || ip + 1 > in->slot_size || slot->tp_snaplen < ip - mac + 1)
         return 1;
     memcpy(&v, (const uint8_t *) slot + mac - sizeof(v), sizeof(v));
     uint8_t first = ((const uint8_t *) slot)[ip];
@@ -229,7 +231,7 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
 {
     const struct sockaddr_ll *from =
         (const void *) ((const uint8_t *) slot + TPACKET_ALIGN(sizeof(struct tpacket2_hdr)));
-    struct frame frame;
+    struct frame frame = {.v = {0}};
 
     if (!take_frame(in, f, spill, slot, &frame)) {
         uint32_t lost = count_truncated(in, slot);

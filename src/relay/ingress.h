@@ -24,6 +24,7 @@ struct ingress {
     uint32_t slot_size, n_slots, block_size, slots_per_block;
     uint32_t head;      // next slot to be read
     bool ethernet;      // frames begin with an Ethernet header
+    bool super_frames;  // and have a virtio_net_hdr before it
     uint32_t interface; // index in the present table
     struct reassembly *reassembly;
     struct stats_interface_counters counters;

@@ -79,9 +79,9 @@ enum table_interface_state { TABLE_INTERFACE_UP, TABLE_INTERFACE_DOWN, TABLE_INT
 struct table_interface {
     char name[IFNAMSIZ];
     uint32_t ifindex;
-    uint32_t state; // enum table_interface_state when the table was compiled
-    uint32_t link;  // enum table_link
-    uint32_t reserved;
+    uint32_t state;        // enum table_interface_state when the table was compiled
+    uint32_t link;         // enum table_link
+    uint32_t super_frames; // 1: a virtio_net_hdr before each frame of the ring tells them; 0: there is none
     uint64_t ring_id;
     uint32_t slot_size; // bytes
     uint32_t n_slots;

@@ -224,5 +224,24 @@ def beyond_the_mtu():
             d.account({"r": 4})
 
 
+@t.test("without super-frames (before Linux 6.4): each counts as truncated, and what comes beside it passes")
+def super_frames_missing():
+    with t.line() as net:
+        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+        into = net.src.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        into.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("198.18.1.1"))
+        with t.Mcrd(net.relay, [t.rule("r", IN, PORT, [t.to_group(FRAME, 6000)])], ("--without", "super-frames")) as d:
+            sent = []
+            for i in range(5):
+                into.sendmsg([pattern(10 * 500, i)], [(socket.IPPROTO_UDP, t.UDP_SEGMENT, struct.pack("H", 500))], 0,
+                             (IN, PORT))
+                sent.append(pattern(1472, i))
+                sender.send(t.datagram(IN, PORT, sent[-1]))
+            capture.wait(5, FRAME)
+            d.account({"r": 5}, in0={"truncated": 5})
+            t.equal([f.payload for f in capture.udp(FRAME)], sent, "payloads")
+            t.check(any("feature=super-frames" in x for x in d.logged("feature_missing")), "not said")
+
+
 if __name__ == "__main__":
     t.main()

@@ -4,6 +4,7 @@ import ctypes
 import grp
 import os
 import pwd
+import re
 import signal
 
 
@@ -23,6 +24,8 @@ MCRSTAT = _program("MCRSTAT", "mcrstat")
 MCRGEN = _program("MCRGEN", "mcrgen")
 SANDBOX = os.environ.get("MCR_SANDBOX", "enforce")
 KEEP = os.environ.get("MCR_KEEP", "") not in ("", "0")  # leave the temporary directory in place
+
+KERNEL = tuple(int(x) for x in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
 
 CAP_NET_RAW = 1 << 13
 CLONE_NEWNET = 0x40000000
