@@ -438,6 +438,7 @@ static bool serve_request(struct broker *b, const struct handover_message *m)
         load(b, m->serial, &m->asker);
         return true;
     case HANDOVER_LINKS:
+        sockets_give_up_ring(b->sockets, m->ring);
         follow_links(b, m->serial);
         return true;
     case HANDOVER_PROBE:

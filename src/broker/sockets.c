@@ -117,9 +117,9 @@ static struct registry_entry *want_living(struct sockets *s, struct registry_key
     const struct registry_entry *e;
 
     for (; (e = registry_find(s->registry, key)); key->reserved++) {
-        // Without super-frames a ring takes nothing that exceeds its slots.
         if (!outlived(e->fd)) {
-            if (e->gso || e->mtu >= mtu)
+            // Without super-frames a ring takes nothing that exceeds its slots.
+            if (!e->stuck && (e->gso || e->mtu >= mtu))
                 return registry_want(s->registry, key);
             continue;
         }
@@ -315,6 +315,14 @@ static struct registry_entry *find_ring(const struct sockets *s, uint64_t id)
         if (registry_at(s->registry, i)->id == id)
             return registry_at(s->registry, i);
     return NULL;
+}
+
+void sockets_give_up_ring(struct sockets *s, uint64_t id)
+{
+    struct registry_entry *ring = find_ring(s, id);
+
+    if (ring && ring->key.kind == REGISTRY_RING)
+        ring->stuck = true;
 }
 
 bool sockets_set_filters(struct sockets *s, const struct table_view *table, const struct table_view *also)

@@ -34,8 +34,8 @@ void sockets_begin(struct sockets *s);
 void sockets_settle(struct sockets *s, bool committed);
 
 // Each returns the entry, opened now or before, or NULL with errno set and *step the name of what failed.
-// A ring stays as it is when the interface's MTU changes: what no longer fits a slot comes another way (ingress.c). *g
-// tells its geometry.
+// A ring that takes super-frames stays as it is when the interface's MTU changes: what no longer fits a slot comes
+// another way (ingress.c). *g tells its geometry.
 struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t ring_mib,
                                     const struct ingress_filter *filter, struct ingress_geometry *g, const char **step);
 struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const char **step);
@@ -50,6 +50,9 @@ bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group,
 // The ids of what the relay only keeps open: membership sockets and quiet ones. Room for `most`; returns how many there
 // are.
 size_t sockets_holds(const struct sockets *s, uint64_t *ids, size_t most);
+
+// The next load opens another ring in the place of this one; an id that is not there is ignored.
+void sockets_give_up_ring(struct sockets *s, uint64_t id);
 
 // Sends the relay every descriptor that this load has opened. False with errno set.
 bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial);

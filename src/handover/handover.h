@@ -25,7 +25,7 @@
 enum handover_type {
     HANDOVER_HELLO = 1,
     HANDOVER_LOAD,      // take the file over; asker
-    HANDOVER_LINKS,     // interfaces, addresses or routes have changed: the same rules anew
+    HANDOVER_LINKS,     // interfaces, addresses or routes have changed, or a ring is stuck: the same rules anew
     HANDOVER_PROBE,     // what would a load find?
     HANDOVER_PROBED,    // file, probe_state, text
     HANDOVER_REFUSED,   // file, text
@@ -81,6 +81,7 @@ struct handover_message {
     union {
         struct handover_hello hello;
         struct handover_asker asker;
+        uint64_t ring;                                    // LINKS: id of a ring to be replaced, or 0
         struct handover_socket sockets[HANDOVER_FDS_MAX]; // SOCKETS: one for each descriptor
         char text[1024];                                  // why, NUL-terminated
     };

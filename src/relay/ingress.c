@@ -276,6 +276,7 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
         advance(in);
         n++;
     }
+    in->taken += n;
     // The batches point into the slots: only now they may be written again.
     forward_flush(f);
     reassembly_release(in->reassembly);
@@ -307,12 +308,15 @@ void ingress_skip(struct ingress *in, struct ingress_spill *spill)
     }
 }
 
-void ingress_count_drops(struct ingress *in, uint64_t now_ns)
+bool ingress_count_drops(struct ingress *in, uint64_t now_ns)
 {
-    struct tpacket_stats s;
+    struct tpacket_stats s = {0};
     socklen_t length = sizeof(s);
+    bool idle = in->taken == in->taken_then && !filled_slot(in);
 
+    in->taken_then = in->taken;
     if (getsockopt(in->fd, SOL_PACKET, PACKET_STATISTICS, &s, &length) == 0)
         in->counters.ring_drops += s.tp_drops;
     reassembly_expire(in->reassembly, now_ns, &in->counters);
+    return idle && s.tp_drops > 0;
 }

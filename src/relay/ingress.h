@@ -22,10 +22,11 @@ struct ingress {
     uint8_t *ring;
     size_t ring_size; // bytes
     uint32_t slot_size, n_slots, block_size, slots_per_block;
-    uint32_t head;      // next slot to be read
-    bool ethernet;      // frames begin with an Ethernet header
-    bool super_frames;  // and have a virtio_net_hdr before it
-    uint32_t interface; // index in the present table
+    uint32_t head;              // next slot to be read
+    bool ethernet;              // frames begin with an Ethernet header
+    bool super_frames;          // and have a virtio_net_hdr before it
+    uint32_t interface;         // index in the present table
+    uint64_t taken, taken_then; // frames; those at the last look at the drops
     struct reassembly *reassembly;
     struct stats_interface_counters counters;
 };
@@ -60,7 +61,9 @@ void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *
 void ingress_skip(struct ingress *in, struct ingress_spill *spill);
 
 // Adds what the kernel has dropped since the last call (PACKET_STATISTICS is cleared by reading), and the datagrams
-// whose fragments did not all come in time.
-void ingress_count_drops(struct ingress *in, uint64_t now_ns);
+// whose fragments did not all come in time. Returns whether the ring is stuck: the kernel has dropped frames, but put
+// none into the free slot that was waiting all that time. A frame that a virtio_net_hdr cannot describe (UDP
+// fragmentation offload, by a virtual machine) does that in tpacket_rcv(), for good.
+bool ingress_count_drops(struct ingress *in, uint64_t now_ns);
 
 #endif

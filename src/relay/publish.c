@@ -24,8 +24,16 @@ void publish_interfaces(struct relay *r)
     for (size_t i = 0; r->swap.now && i < r->swap.n_rings; i++) {
         if (!r->swap.rings[i]->ring)
             continue;
-        ingress_count_drops(r->swap.rings[i], relay_clock(CLOCK_MONOTONIC));
-        publish_interface(r, r->swap.rings[i]);
+        struct ingress *in = r->swap.rings[i];
+        bool asked = r->wanted[REQUEST_LINKS] || r->under_way == REQUEST_LINKS;
+        if (ingress_count_drops(in, relay_clock(CLOCK_MONOTONIC)) && !asked) {
+            log_warn("ring_stuck",
+                     "interface=%s reason=\"a frame that the kernel cannot describe\" effect=\"replaced\"",
+                     relay_table(r)->interfaces[in->interface].name);
+            r->stuck_ring = in->id;
+            request_send(r, REQUEST_LINKS);
+        }
+        publish_interface(r, in);
     }
 }
 

@@ -29,6 +29,10 @@ static void begin(struct relay *r, enum request what)
 
     r->wanted[what] = false;
     r->began_ns = relay_clock(CLOCK_MONOTONIC);
+    if (what == REQUEST_LINKS) {
+        m.ring = r->stuck_ring;
+        r->stuck_ring = 0;
+    }
     if (what == REQUEST_LOAD) {
         m.asker = r->asker = r->next_asker;
         r->asked_then = r->asked;

@@ -13,15 +13,16 @@ import mcrtest as t
 IN, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.1.1", 5000, 6000
 HOST = "198.18.2.1"
 KEEP = {"source": "preserve", "source_port": "preserve"}
-TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454ca, 1, 0x1000
+TUNSETIFF, IFF_TUN, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x400454ca, 1, 2, 0x1000, 0x4000
+VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_UDP = 1, 3
 
 
-def tun(node, name, *addresses):
+def tun(node, name, *addresses, flags=IFF_TUN):
     """A tun device in a node; its file descriptor."""
     try:
         with node.inside():
             fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-            fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
+            fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags | IFF_NO_PI))
     except OSError as e:
         raise t.Skip(f"no tun device: {e}") from None
     for a in addresses:
@@ -87,6 +88,38 @@ def tun_output():
                 t.equal((f.destination, f.source, f.source_port, f.ttl), (to, source, source_port, ttl), f"port {port}")
                 t.check(f.ip_checksum_ok and f.udp_checksum_ok, f"port {port}: checksums")
         t.equal(len(packets), 90, "packets in all")
+
+
+@t.test("a frame by UDP fragmentation offload of a virtual machine is lost alone: the ring takes in what follows")
+def fragmentation_offload():
+    with t.line() as net:
+        fd = tun(net.relay, "tap0", flags=IFF_TAP | IFF_VNET_HDR)
+        capture = t.Capture(net.dst, "d0")
+
+        def write(payload, flags=0, kind=0, segment=0):
+            header = struct.pack("=BBHHHH", flags, kind, 42 if kind else 0, segment, 34 if flags else 0, 6 if flags else 0)
+            os.write(fd, header + t.datagram(IN, PORT, payload))
+
+        with t.Mcrd(net.relay, [t.rule("r", IN, PORT, [t.to_group(OUT, 6000)], interface="tap0")]) as d:
+            write(b"first")
+            capture.wait_payload(b"first")
+            write(bytes(3000), VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_UDP, 1000)
+            sent = 2
+
+            def passes():
+                nonlocal sent
+                write(b"after it")
+                sent += 1
+                return any(f.payload == b"after it" for f in capture.udp(OUT))
+
+            t.wait_for(passes, 5, "what follows")
+            stats = t.wait_for(lambda: (lambda i: i if i["received"] + i["ring_drops"] == sent else None)(
+                d.stats()["interfaces"][0]), 5, "everything received or dropped")
+            d.check_sums()
+            t.equal(stats["truncated"], 0 if t.SUPER_FRAMES else 1, "truncated")
+            t.equal(len(d.logged("ring_stuck")), 1 if t.SUPER_FRAMES else 0, "event=ring_stuck")
+            t.equal({f.payload for f in capture.udp(OUT)}, {b"first", b"after it"}, "payloads")
+        os.close(fd)
 
 
 if __name__ == "__main__":
