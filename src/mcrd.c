@@ -27,12 +27,14 @@
 #define TIMEOUT_MIN     0.1
 #define TIMEOUT_MAX     3600.0
 
-enum command { RUN, CHECK, PRINT, DIFF, RELOAD, EXPLAIN, REPLAY };
+enum command { RUN, CHECK, PRINT, DIFF, FIREWALL, RELOAD, EXPLAIN, REPLAY };
 
 struct options {
     enum command command;
     const char *config_path;
     bool json;
+    enum firewall_role role;
+    bool role_given;
     double timeout; // seconds; 0: not given
     struct explain_options explain;
     struct replay_options replay;
@@ -48,6 +50,7 @@ static const char usage[] =
     "       mcrd --check [--config FILE]    say whether the file is valid; opens nothing\n"
     "       mcrd --diff [--json]            say what a reload would change, and whether it\n"
     "                                       disturbs traffic\n"
+    "       mcrd --firewall [--role ROLE]   print nftables rules for exactly the file's flows\n"
     "       mcrd --print [--json]           print the effective config, defaults filled in\n"
     "       mcrd --reload                   check the file, let the running mcrd take it\n"
     "                                       over, and wait for its verdict\n"
@@ -64,6 +67,9 @@ static const char usage[] =
     "  --ttl N          with --explain: its ttl or hop limit, 1 to 255; 64\n"
     "  --out CAPTURE    with --replay: write the frames that would leave\n"
     "  --quiet          with --replay: only the counts\n"
+    "  --role ROLE      with --firewall: host, upstream (between the source zone and this\n"
+    "                   host) or downstream (between this host and the destination zone);\n"
+    "                   host\n"
     "  --timeout SECONDS\n"
     "                   with --reload: how long to wait, 0.1 to 3600; 60\n"
     "  --sandbox MODE   enforce, log (the kernel logs what would be refused) or off,\n"
@@ -141,9 +147,11 @@ static int parse_datagram(int n, char **words, struct explain_options *e)
 static const char *refused_together(const struct options *o, int commands)
 {
     if (commands > 1)
-        return "only one of --check, --diff, --explain, --print, --reload and --replay is possible";
-    if (o->json && (o->command == RUN || o->command == CHECK || o->command == RELOAD))
+        return "only one of --check, --diff, --explain, --firewall, --print, --reload and --replay is possible";
+    if (o->json && (o->command == RUN || o->command == CHECK || o->command == FIREWALL || o->command == RELOAD))
         return "--json goes with --diff, --print, --explain or --replay";
+    if (o->role_given && o->command != FIREWALL)
+        return "--role goes with --firewall";
     if (o->timeout > 0 && o->command != RELOAD)
         return "--timeout goes with --reload";
     if (o->interface && o->command != EXPLAIN && o->command != REPLAY)
@@ -161,6 +169,7 @@ static int parse_options(int argc, char **argv, struct options *o)
     enum {
         OPT_CHECK = 256,
         OPT_DIFF,
+        OPT_FIREWALL,
         OPT_PRINT,
         OPT_RELOAD,
         OPT_EXPLAIN,
@@ -172,6 +181,7 @@ static int parse_options(int argc, char **argv, struct options *o)
         OPT_OUT,
         OPT_QUIET,
         OPT_JSON,
+        OPT_ROLE,
         OPT_TIMEOUT,
         OPT_CONFIG,
         OPT_SANDBOX,
@@ -183,6 +193,7 @@ static int parse_options(int argc, char **argv, struct options *o)
     static const struct option known[] = {
         {"check", no_argument, NULL, OPT_CHECK},
         {"diff", no_argument, NULL, OPT_DIFF},
+        {"firewall", no_argument, NULL, OPT_FIREWALL},
         {"print", no_argument, NULL, OPT_PRINT},
         {"reload", no_argument, NULL, OPT_RELOAD},
         {"explain", no_argument, NULL, OPT_EXPLAIN},
@@ -194,6 +205,7 @@ static int parse_options(int argc, char **argv, struct options *o)
         {"out", required_argument, NULL, OPT_OUT},
         {"quiet", no_argument, NULL, OPT_QUIET},
         {"json", no_argument, NULL, OPT_JSON},
+        {"role", required_argument, NULL, OPT_ROLE},
         {"timeout", required_argument, NULL, OPT_TIMEOUT},
         {"config", required_argument, NULL, OPT_CONFIG},
         {"sandbox", required_argument, NULL, OPT_SANDBOX},
@@ -203,6 +215,7 @@ static int parse_options(int argc, char **argv, struct options *o)
         {"version", no_argument, NULL, OPT_VERSION},
         {NULL, 0, NULL, 0},
     };
+    static const enum command commands_of[] = {CHECK, DIFF, FIREWALL, PRINT, RELOAD, EXPLAIN}; // in the order above
     const char *features;
     int commands = 0, c;
 
@@ -210,15 +223,17 @@ static int parse_options(int argc, char **argv, struct options *o)
         switch (c) {
         case OPT_CHECK:
         case OPT_DIFF:
+        case OPT_FIREWALL:
         case OPT_PRINT:
         case OPT_RELOAD:
         case OPT_EXPLAIN:
-            o->command = c == OPT_CHECK    ? CHECK
-                         : c == OPT_DIFF   ? DIFF
-                         : c == OPT_PRINT  ? PRINT
-                         : c == OPT_RELOAD ? RELOAD
-                                           : EXPLAIN;
+            o->command = commands_of[c - OPT_CHECK];
             commands++;
+            break;
+        case OPT_ROLE:
+            if (!firewall_parse_role(optarg, &o->role))
+                return wrong_usage("--role is \"%s\", allowed are host, upstream and downstream", optarg);
+            o->role_given = true;
             break;
         case OPT_REPLAY:
             o->command = REPLAY;
@@ -362,6 +377,8 @@ int main(int argc, char **argv)
         return command_check(o.config_path);
     case DIFF:
         return command_diff(o.config_path, o.json);
+    case FIREWALL:
+        return command_firewall(o.config_path, o.role);
     case PRINT:
         return command_print(o.config_path, o.json);
     case RELOAD:

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "firewall/firewall.h"
 #include "sandbox/sandbox.h"
 
 struct config;
@@ -19,6 +20,9 @@ int command_print(const char *path, bool json);
 // What taking the file over would change, against running.conf beside the statistics of the running daemon.
 // 0 nothing, 1 something, 2 trouble: the file is not valid, or what runs is not known.
 int command_diff(const char *path, bool json);
+
+// nftables rules for exactly the flows of the file. 0 written, 1 the file is not valid, or makes too many.
+int command_firewall(const char *path, enum firewall_role role);
 
 // Lets the running daemon take the file over, and waits at most so many seconds for its verdict. 0 it runs, 1
 // it is not valid or was refused, 2 trouble.

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// The firewalls on either side of the mcr host: one direction, the file's flows, nothing else. A routing firewall
+// forwards through table inet, a bridging (transparent) one through table bridge.
+#include <config.h>
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "firewall/nft.h"
+#include "firewall/roles.h"
+
+static const char upstream_preface[] =
+    "#\n"
+    "# Firewall 1, between the source zone and the mcr host: only the inputs of the file pass, towards the mcr host.\n";
+
+static const char downstream_preface[] =
+    "#\n"
+    "# Firewall 2, between the mcr host and the destination zone: only the outputs of the file pass, away from the "
+    "mcr\n"
+    "# host. An output whose source is the address of the interface passes with any: name the address in the file.\n";
+
+static const char common_preface[] =
+    "#\n"
+    "# - Nothing else is forwarded by this host, unless between interfaces that are named as \"other\" below.\n"
+    "#   What is for this firewall itself (its management, IGMP, MLD or PIM of a multicast router) is for its own "
+    "rules.\n"
+    "# - Routing (table inet): multicast routing must carry the groups from zone to mcr or from mcr to zone "
+    "(smcroute,\n"
+    "#   pimd, ...); it takes 1 from the ttl, so that datagrams of ttl 1 end here. Broadcasts are not routed.\n"
+    "#   Fragments are put together first; multicast is not tracked.\n"
+    "# - Bridging (table bridge): needs no routing and leaves the ttl alone. What the mcr host cannot do without "
+    "passes\n"
+    "#   too: IGMP and MLD for its groups, ARP and ND for hosts, as far as the file has such flows. Later fragments "
+    "pass\n"
+    "#   by their addresses. Set net.bridge.bridge-nf-call-iptables and -ip6tables to 0: else bridged datagrams also\n"
+    "#   pass table inet, as if from and to the bridge.\n"
+    "\n"
+    "# This firewall's interfaces, towards the zone and towards the mcr host, for each interface of the mcr host "
+    "(bridging:\n"
+    "# ports). Change the names to yours; several are { \"a\", \"b\" }.\n";
+
+// What differs between the two. The side where flows come from is the first.
+struct edge {
+    const char *table, *direction, *from, *to;
+};
+
+static const struct edge upstream = {"mcr_upstream", "in", "zone", "mcr"};
+static const struct edge downstream = {"mcr_downstream", "out", "mcr", "zone"};
+
+// --- names of interfaces ---------------------------------------------------------------------------------------------
+
+static void write_define(const char *side, const char *interface, unsigned number, uint16_t vlan, FILE *to)
+{
+    char tag[8] = "";
+
+    if (vlan)
+        snprintf(tag, sizeof(tag), ".%u", vlan);
+    fprintf(to, "define %s_%s%s = \"%s%u%s\"\n", side, interface, tag, side, number, tag);
+}
+
+// For each interface with flows, and for each of its tags: a router has interfaces of their own for these.
+static void write_defines(const struct flows *flows, FILE *to)
+{
+    const struct flow *before = NULL;
+    unsigned n = 0;
+
+    for (size_t i = 0; i < flows->n; before = &flows->list[i++]) {
+        const struct flow *f = &flows->list[i];
+        bool another = !before || strcmp(before->interface, f->interface) != 0;
+        if (another) {
+            write_define("zone", f->interface, n, 0, to);
+            write_define("mcr", f->interface, n++, 0, to);
+        }
+        if (f->vlan && (another || before->vlan != f->vlan)) {
+            write_define("zone", f->interface, n - 1, f->vlan, to);
+            write_define("mcr", f->interface, n - 1, f->vlan, to);
+        }
+    }
+    fputs(
+        "# Interfaces with other duties: between them, this file lets everything pass.\n"
+        "define other = { \"lo\" }\n",
+        to);
+}
+
+// "iifname $zone_ot0 oifname $mcr_ot0 "
+static void write_way(const char *from, const char *towards, const char *interface, uint16_t vlan, FILE *to)
+{
+    char tag[8] = "";
+
+    if (vlan)
+        snprintf(tag, sizeof(tag), ".%u", vlan);
+    fprintf(to, "\t\tiifname $%s_%s%s oifname $%s_%s%s ", from, interface, tag, towards, interface, tag);
+}
+
+static void write_rule(const struct nft_set *set, FILE *to)
+{
+    nft_write_match(set, 0, to);
+    fputs(" accept\n", to);
+}
+
+#define OTHER "\t\tiifname $other oifname $other accept\n"
+
+// --- table inet ------------------------------------------------------------------------------------------------------
+
+static bool is_routed(const struct nft_set *set)
+{
+    return !set->first->broadcast && !set->first->fragment;
+}
+
+static void write_inet(const struct edge *e, const struct flows *flows, FILE *to)
+{
+    struct nft_set set = {.direction = e->direction};
+
+    fprintf(to, "\ntable inet %s {", e->table);
+    while (nft_next_set(flows, &set))
+        if (is_routed(&set))
+            nft_write_set(&set, to);
+    // That there is a rule with ct makes the kernel put fragments together before.
+    fputs(
+        "\n\tchain untracked {\n\t\ttype filter hook prerouting priority raw; policy accept;\n"
+        "\t\tip daddr 224.0.0.0/4 notrack\n\t\tip6 daddr ff00::/8 notrack\n\t}\n"
+        "\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n" OTHER
+        "\t\tct state invalid counter drop\n",
+        to);
+    set = (struct nft_set){.direction = e->direction};
+    while (nft_next_set(flows, &set)) {
+        if (!is_routed(&set))
+            continue;
+        write_way(e->from, e->to, set.first->interface, set.first->vlan, to);
+        write_rule(&set, to);
+    }
+    fputs(ROLES_REST "}\n", to);
+}
+
+// --- table bridge ----------------------------------------------------------------------------------------------------
+
+static void write_bridged(const struct edge *e, const struct flows *flows, bool tagged, FILE *to)
+{
+    struct nft_set set = {.direction = e->direction};
+
+    while (nft_next_set(flows, &set)) {
+        if ((set.first->vlan != 0) != tagged)
+            continue;
+        write_way(e->from, e->to, set.first->interface, 0, to);
+        if (tagged)
+            fprintf(to, "vlan id %u ", set.first->vlan);
+        write_rule(&set, to);
+    }
+}
+
+// What the mcr host cannot do without passes between its interface and the zone, both ways.
+static void write_needs(const char *interface, unsigned use, FILE *to)
+{
+    static const struct {
+        unsigned use;
+        const char *to_mcr, *to_zone;
+    } needs[] = {
+        {INTERFACE_GROUP4, ROLES_IGMP_QUERIES, ROLES_IGMP_REPORTS},
+        {INTERFACE_GROUP6 | INTERFACE_HOST6, ROLES_MLD_QUERIES, ROLES_MLD_REPORTS},
+        {INTERFACE_HOST4, ROLES_ARP, ROLES_ARP},
+        {INTERFACE_HOST6, ROLES_NEIGHBOURS, ROLES_NEIGHBOURS},
+    };
+
+    for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
+        if (!(use & needs[i].use))
+            continue;
+        write_way("zone", "mcr", interface, 0, to);
+        fprintf(to, "%s\n", needs[i].to_mcr);
+        write_way("mcr", "zone", interface, 0, to);
+        fprintf(to, "%s\n", needs[i].to_zone);
+    }
+}
+
+static void write_bridge(const struct edge *e, const struct flows *flows, const struct interface_uses *uses, FILE *to)
+{
+    struct nft_set set = {.direction = e->direction};
+
+    fprintf(to, "\ntable bridge %s {", e->table);
+    while (nft_next_set(flows, &set))
+        nft_write_set(&set, to);
+    fputs("\n\tchain tagged {\n", to);
+    write_bridged(e, flows, true, to);
+    fputs(ROLES_REST "\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n" OTHER
+                     "\t\tvlan id != 0 goto tagged\n",
+          to);
+    write_bridged(e, flows, false, to);
+    for (size_t i = 0; i < uses->n; i++) {
+        // Groups that are outputs need no membership.
+        const struct interface_use *u = &uses->list[i];
+        write_needs(u->name, e == &upstream ? u->in : u->out & (INTERFACE_HOST4 | INTERFACE_HOST6), to);
+    }
+    fputs(ROLES_REST "}\n", to);
+}
+
+void edge_write(enum firewall_role role, const struct flows *flows, const struct interface_uses *uses, FILE *to)
+{
+    const struct edge *e = role == FIREWALL_UPSTREAM ? &upstream : &downstream;
+
+    fputs(role == FIREWALL_UPSTREAM ? upstream_preface : downstream_preface, to);
+    fputs(common_preface, to);
+    write_defines(flows, to);
+    fprintf(to, "\ntable inet %s\ndelete table inet %s\ntable bridge %s\ndelete table bridge %s\n", e->table, e->table,
+            e->table, e->table);
+    write_inet(e, flows, to);
+    write_bridge(e, flows, uses, to);
+}

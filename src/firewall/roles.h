@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// roles: the tables of each role, written from flows that were settled.
+#ifndef MCR_FIREWALL_ROLES_H
+#define MCR_FIREWALL_ROLES_H
+
+#include <stdio.h>
+
+#include "firewall/firewall.h"
+#include "firewall/flow.h"
+#include "firewall/interfaces.h"
+
+// in: the inputs, from any sender. out: the outputs that the kernel's IP stack may send, with their later fragments.
+// frames: all outputs, with theirs.
+struct host_flows {
+    struct flows in, out, frames;
+};
+
+// What IP needs besides the flows: memberships, and who has which address.
+#define ROLES_IGMP_QUERIES "igmp type membership-query counter accept"
+#define ROLES_IGMP_REPORTS                                                                                             \
+    "igmp type { membership-report-v1, membership-report-v2, membership-report-v3, leave-group } counter accept"
+#define ROLES_MLD_QUERIES "icmpv6 type mld-listener-query counter accept"
+#define ROLES_MLD_REPORTS "icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } counter accept"
+#define ROLES_NEIGHBOURS  "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } counter accept"
+#define ROLES_ARP         "arp operation { request, reply } counter accept"
+
+// Ends a chain whose policy is to drop.
+#define ROLES_REST "\t\tcounter comment \"everything else\"\n\t}\n"
+
+void host_write(const struct host_flows *flows, const struct interface_uses *uses, FILE *to);
+
+// flows: the inputs (upstream) or the outputs, with their later fragments.
+void edge_write(enum firewall_role role, const struct flows *flows, const struct interface_uses *uses, FILE *to);
+
+#endif
