@@ -24,9 +24,19 @@ static struct addr_prefix one(const struct addr *a)
     return (struct addr_prefix){.addr = *a, .bits = (uint8_t) (8 * addr_length(a))};
 }
 
-static struct flow_ports port(uint16_t number)
+// n addresses from this one on; n is a power of two.
+static struct addr_prefix range(const struct addr *first, unsigned n)
 {
-    return (struct flow_ports){number, number};
+    struct addr_prefix p = one(first);
+
+    for (; n > 1; n /= 2)
+        p.bits--;
+    return p;
+}
+
+static struct flow_ports ports(uint16_t first, unsigned n)
+{
+    return (struct flow_ports){first, (uint16_t) (first + n - 1)};
 }
 
 static bool is_any(struct flow_ports p)
@@ -107,9 +117,10 @@ bool flows_add_inputs(struct flows *flows, const struct config *c, bool senders)
                          .broadcast = in->kind == CONFIG_BROADCAST,
                          .fragmented = is_fragmented(r, family),
                          .source = any_of(family),
-                         .destination = in->kind == CONFIG_BROADCAST ? any_of(family) : one(&in->address),
+                         .destination =
+                             in->kind == CONFIG_BROADCAST ? any_of(family) : range(&in->address, in->n_addresses),
                          .source_port = any_port,
-                         .port = port(in->port)};
+                         .port = ports(in->port, in->n_ports)};
         ok = senders ? add_for_senders(flows, &f, in) : add(flows, &f);
     }
     return ok;
@@ -123,10 +134,14 @@ static bool add_output(struct flows *flows, const struct config_rule *r, const s
                      .vlan = o->vlan,
                      .fragmented = is_fragmented(r, to.family),
                      .source = o->source.family == ADDR_NONE ? any_of(to.family) : one(&o->source),
-                     .destination = one(&to),
-                     .source_port = o->keep_source_port ? any_port : port(o->source_port),
-                     .port = port(o->port)};
+                     .destination = range(&to, o->n_addresses),
+                     .source_port = ports(o->source_port, 1),
+                     .port = ports(o->port, o->n_ports)};
 
+    if (o->keep_source_port)
+        f.source_port = any_port;
+    else if (o->source_port == 0) // that which it is sent to
+        f.source_port = f.port;
     return o->keep_source ? add_for_senders(flows, &f, &r->input) : add(flows, &f);
 }
 
@@ -135,7 +150,7 @@ bool flows_add_outputs(struct flows *flows, const struct config *c, bool (*wante
     bool ok = true;
 
     for (size_t i = 0; ok && i < c->n_rules; i++)
-        for (size_t j = 0; ok && c->rules[i].enabled && j < c->rules[i].n_outputs; j++)
+        for (size_t j = 0; ok && c->rules[i].enabled && !c->rules[i].shadow && j < c->rules[i].n_outputs; j++)
             if (wanted(&c->rules[i].outputs[j]))
                 ok = add_output(flows, &c->rules[i], &c->rules[i].outputs[j]);
     return ok;

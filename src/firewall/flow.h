@@ -48,7 +48,7 @@ unsigned flow_shape(const struct flow *f);
 // many, or out of memory.
 bool flows_add_inputs(struct flows *flows, const struct config *c, bool senders);
 
-// The outputs of the enabled rules that are wanted. The same.
+// The outputs that are wanted of the enabled rules, but for those on trial, which send nothing. The same.
 bool flows_add_outputs(struct flows *flows, const struct config *c, bool (*wanted)(const struct config_output *o));
 
 // For each flow that may need it, one for later fragments, by its addresses; not for broadcasts that are known by no

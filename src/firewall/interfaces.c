@@ -42,7 +42,7 @@ void interfaces_find(const struct config *c, struct interface_uses *uses)
         for (size_t j = 0; j < r->n_outputs; j++) {
             const struct config_output *o = &r->outputs[j];
             u = use_of(uses, o->interface);
-            if (r->enabled)
+            if (r->enabled && !r->shadow)
                 u->out |= use(o->kind, o->address.family);
         }
     }

@@ -1,0 +1,272 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# mcrd --firewall, as TAP: for each NAME in firewall/ and each role, the rules for NAME.conf are those of NAME.ROLE, and
+# nft accepts them; so are the files in contrib/firewall. Then order, size, hostile names and refusals.
+#
+# Environment: MCRD, the program; srcdir, the top of the sources. UPDATE=1 writes the files anew, to be read before they
+# are committed.
+set -u
+
+srcdir=$(cd "${srcdir:-.}" && pwd)
+MCRD=${MCRD:-src/mcrd}
+MCRD=$(cd "$(dirname "$MCRD")" && pwd)/$(basename "$MCRD")
+goldens=$srcdir/tests/config/firewall
+reference=$srcdir/contrib/firewall
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 99
+umask 022
+PATH=$PATH:/usr/sbin:/sbin
+export LC_ALL=C
+
+count=0
+failed=0
+
+# NAME COMMAND...: the command decides.
+ok() {
+  local name=$1
+  shift
+  count=$((count + 1))
+  if "$@" >diag 2>&1; then
+    echo "ok $count - $name"
+  else
+    echo "not ok $count - $name"
+    sed 's/^/# /' diag
+    failed=$((failed + 1))
+  fi
+}
+
+skip() {
+  count=$((count + 1))
+  echo "ok $count - $1 # SKIP $2"
+}
+
+# STATUS ARGUMENT...: mcrd ends with it; what it prints is kept.
+run() {
+  local status=$1
+  shift
+  timeout 60 "$MCRD" "$@" >stdout 2>stderr
+  local found=$?
+  [ $found -eq "$status" ] || { echo "exit status $found, expected $status"; cat stderr; return 1; }
+}
+
+# The version is that of the program, not of the files.
+unversioned() {
+  sed '1s/mcrd [^ ]* --firewall/mcrd @VERSION@ --firewall/' "$1"
+}
+
+# GOLDEN FOUND
+same() {
+  if [ "${UPDATE:-}" ]; then
+    cp "$2" "$1"
+  fi
+  unversioned "$1" >wanted
+  unversioned "$2" | diff -u wanted -
+}
+
+# FILE ROLE GOLDEN
+golden() {
+  cp "$1" . && chmod 0644 "$(basename "$1")" || return 1
+  run 0 --firewall --role "$2" --config "$(basename "$1")" || return 1
+  same "$3" stdout
+}
+
+# nft in a network namespace of its own, in which the interfaces are.
+unshared=(unshare -n)
+[ "$(id -u)" -eq 0 ] || unshared=(unshare -Urn)
+without_nft=
+if ! command -v nft >/dev/null; then
+  without_nft="nft (nftables) is not installed"
+elif ! "${unshared[@]}" true 2>/dev/null; then
+  without_nft="network namespaces are not permitted"
+elif ! "${unshared[@]}" nft -c 'add table bridge x; add table netdev x; add table inet x' 2>/dev/null; then
+  without_nft="nftables does not work here"
+fi
+
+# FILE: checked, loaded, loaded again in its own place: what is there then is what was there before. A "long" one is only
+# checked.
+accepted() {
+  # shellcheck disable=SC2016
+  timeout 120 "${unshared[@]}" sh -ec '
+    n=0
+    for i in $(sed -n "s/.*devices = {\(.*\)} priority.*/\1/p" "$1" | tr -d "\"," ); do
+      n=$((n + 1))
+      ip link add "$i" type veth peer name "peer$n" 2>/dev/null || true
+    done
+    nft -c -f "$1"
+    [ "$2" != long ] || exit 0
+    nft -f "$1"
+    nft -s list ruleset >first
+    nft -f "$1"
+    nft -s list ruleset >second
+    cmp first second
+    [ -s first ]' sh "$1" "${2:-}"
+}
+
+# NAME FILE [long]: whether nft takes it.
+accepts() {
+  if [ "$without_nft" ]; then
+    skip "$1" "$without_nft"
+  else
+    ok "$1" accepted "$2" "${3:-}"
+  fi
+}
+
+roles="host upstream downstream"
+
+for file in "$goldens"/*.conf; do
+  name=$(basename "$file" .conf)
+  for role in $roles; do
+    ok "$name: $role" golden "$file" "$role" "$goldens/$name.$role"
+    cp stdout "$name.$role"
+    accepts "$name: $role, accepted by nft" "$name.$role"
+  done
+done
+
+for role in $roles; do
+  ok "contrib/firewall: $role.nft is what is generated from mcr.conf" \
+    golden "$reference/mcr.conf" "$role" "$reference/$role.nft"
+  accepts "contrib/firewall: $role.nft, accepted by nft" "$reference/$role.nft"
+done
+
+cp "$srcdir/etc/mcr.conf.example" example.conf && chmod 0644 example.conf
+for role in $roles; do
+  ok "etc/mcr.conf.example: $role" run 0 --firewall --role "$role" --config example.conf
+  cp stdout "example.$role"
+  accepts "etc/mcr.conf.example: $role, accepted by nft" "example.$role"
+done
+
+# --- order ---
+
+host_is_default() {
+  run 0 --firewall --config kinds.conf && cmp stdout kinds.host
+}
+ok "the default role is host" host_is_default
+
+# RULES...: a file of these.
+conf() {
+  echo 'version = 1; rules = ('
+  printf '%s' "$1"
+  shift
+  [ $# -eq 0 ] || printf ', %s' "$@"
+  echo ');'
+}
+
+# NAME GROUP OUTPUT...
+rule() {
+  local outputs=$3
+  echo "{ name = \"$1\"; input = { interface = \"ot0\"; group = \"$2\"; port = 5000; }; outputs = ( $outputs ); }"
+}
+
+one='{ interface = "dmz0"; group = "239.20.0.0"; port = 6000; }'
+two='{ interface = "dmz0"; group = "239.20.0.1"; port = 6000; }'
+
+order() {
+  conf "$(rule a 239.10.0.1 "$one, $two")" "$(rule b 239.10.0.2 "$one")" >first.conf
+  conf "$(rule b 239.10.0.2 "$one")" "$(rule a 239.10.0.1 "$two, $one")" >second.conf
+  for role in $roles; do
+    run 0 --firewall --role "$role" --config first.conf && grep -vE '^# (file|sha256): ' stdout >first.nft || return 1
+    run 0 --firewall --role "$role" --config second.conf && grep -vE '^# (file|sha256): ' stdout >second.nft || return 1
+    diff -u first.nft second.nft || return 1
+  done
+}
+ok "the order of rules and outputs makes no difference" order
+
+# --- hostile names ---
+
+# A name with a line feed stays within its comment.
+path() {
+  local name=$'x\n table inet evil { }\n'
+  cp example.conf "$name" && run 0 --firewall --config "$name" &&
+    ! grep -q '^ *table inet evil' stdout && grep -q '^# file: x? table inet evil { }?$' stdout
+}
+ok "a path with line feeds stays within its comment" path
+
+# nft takes comments of up to 128 characters.
+comments() {
+  local list=() i
+  for i in $(seq 1 40); do
+    list+=("$(rule "rule-with-a-name-that-is-as-long-as-a-name-of-a-rule-may-be-$((i + 9))" "239.10.0.$i" "$one")")
+  done
+  conf "${list[@]}" >comments.conf
+  run 0 --firewall --config comments.conf && cp stdout comments.nft || return 1
+  grep -c 'comment "rule-with.*, 39 more",$' comments.nft
+}
+ok "a flow of many rules names the first and counts the others" comments
+accepts "a flow of many rules, accepted by nft" comments.nft
+
+# --- bounds ---
+
+# N: as many rules, with a prefix of senders that the output keeps.
+rules() {
+  awk -v n="$1" 'BEGIN {
+    print "version = 1;\nrules = ("
+    for (i = 0; i < n; i++)
+      printf "%s{ name = \"r%d\"; input = { interface = \"ot0\"; group = \"239.1.%d.%d\"; port = 5000; " \
+        "sources = [ \"192.0.2.0/24\", \"198.51.100.7\" ]; };\n" \
+        "outputs = ( { interface = \"dmz0\"; group = \"239.2.%d.%d\"; port = 5000; source = \"preserve\"; } ); }\n", \
+        i ? "," : "", i, i / 256, i % 256, i / 256, i % 256
+    print ");"
+  }'
+}
+
+rules 10000 >rules.conf
+for role in $roles; do
+  ok "10,000 rules: $role within a minute" run 0 --firewall --role "$role" --config rules.conf
+  cp stdout rules.nft
+  accepts "10,000 rules: $role, accepted by nft within two minutes" rules.nft long
+done
+
+# RULES BITS: each with 256 senders, prefixes of so many bits, and 256 outputs that keep them.
+product() {
+  awk -v n="$1" -v bits="$2" 'BEGIN {
+    print "version = 1;\nrules = ("
+    for (i = 0; i < n; i++) {
+      printf "%s{ name = \"r%d\"; input = { interface = \"ot0\"; group = \"239.1.0.%d\"; port = 5000; sources = [", \
+        i ? "," : "", i, i
+      for (s = 0; s < 256; s++) printf "%s\"10.0.%d.0/%d\"", s ? "," : "", s, bits
+      print "]; }; outputs = ("
+      for (o = 0; o < 256; o++)
+        printf "%s{ interface = \"dmz0\"; group = \"239.2.%d.%d\"; port = 5000; source = \"preserve\"; }\n", \
+          o ? "," : "", i, o
+      print "); }"
+    }
+    print ");"
+  }'
+}
+
+# FILE ERROR
+refused() {
+  run 1 --firewall --role downstream --config "$1" && [ ! -s stdout ] || return 1
+  grep -v ': warning: ' stderr >found
+  echo "$2" | diff -u - found
+}
+
+product 17 32 >many.conf
+ok "refused: more than 1,048,576 flows" refused many.conf \
+  "many.conf: the rules make more than 1048576 flows of senders and destinations: use prefixes"
+product 2 24 >ranged.conf
+ok "refused: more than 65,536 flows with prefixes" refused ranged.conf \
+  'ranged.conf: interface "dmz0" has 131072 flows with prefixes or ranges, allowed is up to 65536'
+
+# --- usage ---
+sed 's/6000/0/' example.conf >invalid.conf
+invalid() {
+  run 1 --firewall --config invalid.conf && [ ! -s stdout ] && grep -q '^invalid.conf:[0-9]*: rule "plc-telemetry": ' stderr
+}
+ok "refused: a file that is not valid" invalid
+ok "refused: no such role" run 2 --firewall --role both --config example.conf
+ok "refused: a role without --firewall" run 2 --check --role host --config example.conf
+ok "refused: two commands" run 2 --firewall --print --config example.conf
+full() {
+  timeout 60 "$MCRD" --firewall --config example.conf >/dev/full 2>stderr
+  [ $? -eq 1 ] && grep 'cannot write to the standard output' stderr
+}
+if [ -e /dev/full ]; then
+  ok "a full disk is an error" full
+else
+  skip "a full disk is an error" "there is no /dev/full"
+fi
+
+echo "1..$count"
+[ "$failed" -eq 0 ]
