@@ -10,16 +10,19 @@ have been stopped by the rules. Where it must not, the rules' own counters tell 
 """
 import contextlib
 import errno
+import json
 import os
 import re
 import shutil
 import socket
 import struct
+import time
 
 import mcrtest as t
 
 IN, OUT, OTHER = "239.255.0.1", "239.255.1.1", "239.255.9.9"
 PORT, OUT_PORT, HOST_PORT = 5000, 6000, 6002
+ALLOWED = "198.18.1.8"  # may send too, were it there
 ROLES = {"fw1": "upstream", "relay": "host", "fw2": "downstream"}
 
 # --- what the firewalls are ------------------------------------------------------------------------------------------
@@ -46,6 +49,26 @@ class MulticastRouter:
                 entry = struct.pack("=4s4sH32sxxIIIi", socket.inet_aton(source), socket.inet_aton(group), from_vif,
                                     thresholds, 0, 0, 0, 0)
                 self.socket.setsockopt(socket.IPPROTO_IP, MRT_ADD_MFC, entry)
+
+
+class MulticastRouter6:
+    """The same for IPv6."""
+
+    def __init__(self, node, *interfaces):
+        self.socket = node.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+        self.socket.setsockopt(socket.IPPROTO_IPV6, MRT_INIT, 1)
+        with node.inside():
+            for number, name in enumerate(interfaces):
+                mif = struct.pack("=HBBHxxI", number, 0, 1, socket.if_nametoindex(name), 0)
+                self.socket.setsockopt(socket.IPPROTO_IPV6, MRT_ADD_VIF, mif)
+
+    def route(self, sources, groups, from_vif, to_vif):
+        for source in sources:
+            for group in groups:
+                addresses = b"".join(struct.pack("=HHI16sI", socket.AF_INET6, 0, 0,
+                                                 socket.inet_pton(socket.AF_INET6, a), 0) for a in (source, group))
+                entry = addresses + struct.pack("=Hxx8I", from_vif, 1 << to_vif, *[0] * 7)
+                self.socket.setsockopt(socket.IPPROTO_IPV6, MRT_ADD_MFC, entry)
 
 
 class Dmz(t.Net):
@@ -87,7 +110,7 @@ class Dmz(t.Net):
         a, groups = self.addresses, (IN, OUT, OTHER)
         first, second = MulticastRouter(self.fw1, "zone0", "mcr0"), MulticastRouter(self.fw2, "mcr0", "zone0")
         first.route((a["src"], "198.18.1.9"), groups, 0, 1)
-        first.route((a["ot0"],), groups, 1, 0)
+        first.route((a["ot0"], ALLOWED), groups, 1, 0)
         second.route((a["dmz0"],), groups, 0, 1)
         second.route((a["dst"], a["src"]), groups, 1, 0)
         self.routers = first, second
@@ -243,21 +266,25 @@ def zone_probes(net, zone, captures, stage):
     return found
 
 
+def send_or_stopped(sender, f):
+    """A frame of the mcr host, which its chain egress may drop."""
+    try:
+        sender.send(f)
+    except OSError as e:
+        t.equal(e.errno, errno.ENOBUFS, "error of the packet socket")
+
+
 def host_probes(net, captures, stage):
     """What a relay that was taken over, or another process of its host, tries."""
     found = []
 
-    def frame(name, interface, firewall, seen_at, address, port, source_port):
+    def frame(name, interface, firewall, seen_at, address, port, source_port, source=None):
         payload = f"relay {name} {stage}".encode()
-        f = group_frame(net.addresses[interface], address, port, payload, t.mac(net, "relay", interface), source_port)
+        f = group_frame(source or net.addresses[interface], address, port, payload, t.mac(net, "relay", interface),
+                        source_port)
         sender = t.RawSender(net.relay, interface)
-
-        def send():
-            try:
-                sender.send(f)
-            except OSError as e:  # chain egress has dropped it
-                t.equal(e.errno, errno.ENOBUFS, "error of the packet socket")
-        found.append(Probe(f"relay: {name}", ["relay", firewall], send, captures[seen_at], has_udp(payload)))
+        found.append(Probe(f"relay: {name}", ["relay", firewall], lambda: send_or_stopped(sender, f),
+                           captures[seen_at], has_udp(payload)))
 
     def sent(name, interface, firewall, seen_at, address, port):
         payload = f"relay {name} {stage}".encode()
@@ -269,6 +296,7 @@ def host_probes(net, captures, stage):
         found.append(Probe(f"relay: {name}", ["relay", firewall], send, captures[seen_at], has_udp(payload)))
 
     frame("a frame into the source zone", "ot0", "fw1", "s0", IN, PORT, PORT)
+    frame("the input's flow, back", "ot0", "fw1", "s0", IN, PORT, 4000, ALLOWED)
     frame("a frame to another group", "dmz0", "fw2", "d0", OTHER, OUT_PORT, OUT_PORT)
     frame("a frame to another port", "dmz0", "fw2", "d0", OUT, OUT_PORT + 1, OUT_PORT)
     frame("a frame from another port", "dmz0", "fw2", "d0", OUT, OUT_PORT, OUT_PORT + 1)
@@ -311,11 +339,84 @@ def try_all(net, loaded, probes, fence):
         t.check(not p.seen(), f"rules of {sorted(loaded)}: {p.name}: came through")
 
 
+# --- IPv6 and tags ---------------------------------------------------------------------------------------------------
+
+IN6, OUT6, OTHER6 = "ff15::4d:1", "ff15::4d:2", "ff15::4d:9"
+SRC6, FOREIGN6 = "2001:db8:1::1", "2001:db8:1::9"
+
+
+def enable_ipv6(net):
+    if not os.path.exists("/proc/sys/net/ipv6"):
+        raise t.Skip("the kernel has no IPv6")
+    places = [(net.src, "s0", SRC6), (net.dst, "d0", "2001:db8:4::1")]
+    if net.routed:
+        places += [(net.fw1, "zone0", "2001:db8:1::fe"), (net.fw1, "mcr0", "2001:db8:2::fe"),
+                   (net.relay, "ot0", "2001:db8:2::2"), (net.relay, "dmz0", "2001:db8:3::2"),
+                   (net.fw2, "mcr0", "2001:db8:3::fe"), (net.fw2, "zone0", "2001:db8:4::fe")]
+    else:
+        places += [(net.relay, "ot0", "2001:db8:1::2"), (net.relay, "dmz0", "2001:db8:4::2")]
+    for place in places:
+        t.enable_ipv6(*place)
+    if net.routed:
+        first, second = MulticastRouter6(net.fw1, "zone0", "mcr0"), MulticastRouter6(net.fw2, "mcr0", "zone0")
+        first.route((SRC6, FOREIGN6), (IN6, OTHER6), 0, 1)
+        second.route(("2001:db8:3::2",), (OUT6, OTHER6), 0, 1)
+        net.routers += first, second
+
+
+def has_udp6(payload):
+    return lambda f: not f.outgoing and f.kind == 0x86dd and payload in f.data
+
+
+def ipv6_probes(net, captures, stage):
+    src, relay = t.RawSender(net.src, "s0"), t.RawSender(net.relay, "dmz0")
+    macs = t.mac(net, "src", "s0"), t.mac(net, "relay", "dmz0")
+    from_relay = "2001:db8:3::2" if net.routed else "2001:db8:4::2"
+    found = []
+
+    def add(name, path, sender, mac, capture, *datagram, **keys):
+        payload = f"ipv6 {name} {stage}".encode()
+        whole = t.datagram6(*datagram, payload, **keys)
+        found.append(Probe(name, path, lambda: send_or_stopped(sender, whole[:6] + mac + whole[12:]), captures[capture],
+                           has_udp6(payload)))
+
+    add("another port", ["fw1"], src, macs[0], "ot0", IN6, PORT + 1, source=SRC6)
+    add("another group", ["fw1"], src, macs[0], "ot0", OTHER6, PORT, source=SRC6)
+    add("another sender", ["fw1"], src, macs[0], "ot0", IN6, PORT, source=FOREIGN6)
+    for name, group, port, source_port in (("to another port", OUT6, OUT_PORT + 1, OUT_PORT),
+                                           ("to another group", OTHER6, OUT_PORT, OUT_PORT),
+                                           ("from another port", OUT6, OUT_PORT, OUT_PORT + 1)):
+        probe_path = ["relay", "fw2"]
+        add(name, probe_path, relay, macs[1], "d0", group, port, source=from_relay, source_port=source_port)
+    return found
+
+
+def tag_probes(net, captures, stage):
+    """Only for firewalls that bridge: those that route have an interface for each tag."""
+    src, relay = t.RawSender(net.src, "s0"), t.RawSender(net.relay, "dmz0")
+    macs = t.mac(net, "src", "s0"), t.mac(net, "relay", "dmz0")
+    found = []
+
+    def add(name, path, sender, mac, capture, source, group, port, source_port, tag):
+        payload = f"tag {name} {stage}".encode()
+        whole = group_frame(source, group, port, payload, mac, source_port)
+        whole = whole[:12] + struct.pack("!HH", 0x8100, tag) + whole[12:] if tag else whole
+        found.append(Probe(name, path, lambda: send_or_stopped(sender, whole), captures[capture], has_udp(payload)))
+
+    add("another tag", ["fw1"], src, macs[0], "ot0", net.addresses["src"], IN, PORT, 4000, 201)
+    add("no tag", ["fw1"], src, macs[0], "ot0", net.addresses["src"], IN, PORT, 4000, None)
+    add("another port, tagged", ["fw1"], src, macs[0], "ot0", net.addresses["src"], IN, PORT + 1, 4000, 200)
+    for name, port, tag in (("out: another tag", OUT_PORT, 301), ("out: no tag", OUT_PORT, None),
+                            ("out: another port, tagged", OUT_PORT + 1, 300)):
+        add(name, ["relay", "fw2"], relay, macs[1], "d0", net.addresses["dmz0"], OUT, port, OUT_PORT, tag)
+    return found
+
+
 # --- the tests -------------------------------------------------------------------------------------------------------
 
 RULES = [t.rule("telemetry", IN, PORT, [t.to_group(OUT, OUT_PORT, interface="dmz0", ttl=4),
                                         t.to_host("198.18.4.1", HOST_PORT, interface="dmz0", ttl=4)],
-                interface="ot0", sources=["198.18.1.1"]),
+                interface="ot0", sources=["198.18.1.1", ALLOWED]),
          t.rule("not-enabled", OTHER, PORT, [t.to_group(OTHER, OUT_PORT, interface="dmz0", ttl=4)], interface="ot0",
                 enabled=False)]
 
@@ -332,32 +433,54 @@ def whole_way(net, d, size=1000):
     d.check_sums()
 
 
+def stages(net, d, stages, probes, fence):
+    """Each time with the rules of other nodes in force: sends and judges probes(captures, stage)."""
+    files = {node: generate(d.config, role) for node, role in ROLES.items()}
+    captures = {i: t.Capture(getattr(net, n), i)
+                for n, i in (("src", "s0"), ("relay", "ot0"), ("relay", "dmz0"), ("dst", "d0"))}
+    for stage, loaded in enumerate(stages):
+        for node in ROLES:
+            getattr(net, node).run("nft", "flush", "ruleset")
+            if node in loaded:
+                getattr(net, node).run("nft", "-f", files[node])
+        for c in captures.values():
+            c.poll()
+            c.frames.clear()
+        tried = probes(captures, stage)
+        try_all(net, loaded, tried, lambda n=stage: fence(captures, n))
+        t.note(f"rules of {', '.join(sorted(loaded)) or 'nobody'}: {len(tried)} probes")
+
+
 def exact(routed):
     need_nft()
     with Dmz(routed) as net, t.Mcrd(net.relay, t.Config(RULES)) as d:
-        files = {node: generate(d.config, role) for node, role in ROLES.items()}
-        captures = {i: t.Capture(getattr(net, n), i)
-                    for n, i in (("src", "s0"), ("relay", "ot0"), ("relay", "dmz0"), ("dst", "d0"))}
-        stages = [set(), {"fw1"}, {"relay"}, {"fw2"}, set(ROLES)]
-        for stage, loaded in enumerate(stages):
-            for node in ROLES:
-                getattr(net, node).run("nft", "flush", "ruleset")
-                if node in loaded:
-                    getattr(net, node).run("nft", "-f", files[node])
-            for c in captures.values():
-                c.poll()
-                c.frames.clear()
-            probes = [*zone_probes(net, "src", captures, stage), *zone_probes(net, "dst", captures, stage),
-                      *host_probes(net, captures, stage), arp_probe(net, captures)]
-            sender, mark = t.RawSender(net.src, "s0"), f"the configured flow {stage}".encode()
+        sender = t.RawSender(net.src, "s0")
 
-            def fence():
-                sender.send(group_frame(net.addresses["src"], IN, PORT, mark, t.mac(net, "src", "s0")))
-                captures["d0"].wait_payload(mark)
-            try_all(net, loaded, probes, fence)
-            t.note(f"rules of {', '.join(sorted(loaded)) or 'nobody'}: {len(probes)} probes")
+        def probes(captures, stage):
+            return [*zone_probes(net, "src", captures, stage), *zone_probes(net, "dst", captures, stage),
+                    *host_probes(net, captures, stage), arp_probe(net, captures)]
+
+        def fence(captures, stage):
+            mark = f"the configured flow {stage}".encode()
+            sender.send(group_frame(net.addresses["src"], IN, PORT, mark, t.mac(net, "src", "s0")))
+            captures["d0"].wait_payload(mark)
+
+        stages(net, d, [set(), {"fw1"}, {"relay"}, {"fw2"}, set(ROLES)], probes, fence)
         whole_way(net, d)
         whole_way(net, d, size=9000)
+        if routed:
+            fragments_of_another_port(net, lambda captures: fence(captures, 9))
+
+
+def fragments_of_another_port(net, fence):
+    """A firewall that routes puts them together first: not even those without a port pass."""
+    captures = {"ot0": t.Capture(net.relay, "ot0"), "d0": t.Capture(net.dst, "d0")}
+    before = dropped(net.fw1)
+    t.send(net.src, "s0", IN, PORT + 1, count=5, rate=1000, size=4000, ttl=8)
+    t.wait_for(lambda: dropped(net.fw1) - before >= 5, 5, "5 datagrams dropped")
+    fence(captures)
+    came = [f for f in captures["ot0"].poll() if not f.outgoing and ip_of(f, socket.IPPROTO_UDP)]
+    t.equal(len(came), 1, "datagrams before the mcr host")
 
 
 @t.test("firewalls that route: the configured flow passes, whole and in fragments; nothing else does, either way")
@@ -368,6 +491,240 @@ def routed():
 @t.test("firewalls that bridge: the configured flow passes, whole and in fragments; nothing else does, either way")
 def bridged():
     exact(False)
+
+
+def exact_ipv6(routed):
+    need_nft()
+    rules = [t.rule("r", IN6, PORT, [t.to_group(OUT6, OUT_PORT, interface="dmz0", ttl=4)], interface="ot0",
+                    sources=["2001:db8:1::/125"])]
+    with Dmz(routed) as net:
+        enable_ipv6(net)
+        with t.Mcrd(net.relay, t.Config(rules)) as d:
+            def fence(captures, stage):
+                mark = f"the configured flow {stage}".encode()
+                t.RawSender(net.src, "s0").send(t.datagram6(IN6, PORT, mark, source=SRC6))
+                t.wait_for(lambda: any(f.payload == mark for f in t.captured6(captures["d0"])), 5, "the fence")
+
+            stages(net, d, [set(), {"fw1"}, {"relay"}, {"fw2"}, set(ROLES)],
+                   lambda captures, stage: ipv6_probes(net, captures, stage), fence)
+            for size in (1000, 5000):
+                receiver = t.Receiver(net.dst, "d0", OUT6, OUT_PORT, expect=200)
+                t.send(net.src, "s0", IN6, PORT, count=200, rate=5000, size=size, ttl=8)
+                receiver.all_came()
+            d.check_sums()
+
+
+@t.test("IPv6, firewalls that route: the same")
+def routed_ipv6():
+    exact_ipv6(True)
+
+
+@t.test("IPv6, firewalls that bridge: the same")
+def bridged_ipv6():
+    exact_ipv6(False)
+
+
+@t.test("VLAN tags, firewalls that bridge: only the tags of the file pass, each with its flow")
+def tags():
+    need_nft()
+    rules = [t.rule_of("r", [t.to_group(OUT, OUT_PORT, interface="dmz0", ttl=4, vlan=300)], interface="ot0", group=IN,
+                       port=PORT, vlan=200)]
+    with Dmz(False) as net, t.Mcrd(net.relay, t.Config(rules)) as d:
+        def fence(captures, stage):
+            mark = f"the configured flow {stage}".encode()
+            f = group_frame(net.addresses["src"], IN, PORT, mark, t.mac(net, "src", "s0"))
+            t.RawSender(net.src, "s0").send(f[:12] + struct.pack("!HH", 0x8100, 200) + f[12:])
+            captures["d0"].wait_payload(mark)
+            t.equal([f.vlan for f in captures["d0"].frames if f.payload == mark], [300], "its tag")
+
+        stages(net, d, [set(), {"fw1"}, {"relay"}, {"fw2"}, set(ROLES)],
+               lambda captures, stage: tag_probes(net, captures, stage), fence)
+        # What is written in fragments, tagged: sent without an error, all of it.
+        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+        before = d.stats()["rules"][0]["outputs"][0]
+        for f in fragments(net.addresses["src"], IN, PORT, bytes(range(250)) * 16, t.mac(net, "src", "s0")):
+            sender.send(f[:12] + struct.pack("!HH", 0x8100, 200) + f[12:])
+        t.wait_for(lambda: d.stats()["rules"][0]["outputs"][0]["packets"] == before["packets"] + 1, 5, "the datagram")
+        t.wait_for(lambda: len([f for f in capture.poll() if f.vlan == 300 and ip_of(f, 17)]) == 3, 5, "3 fragments")
+        t.equal(d.stats()["rules"][0]["outputs"][0]["errors"], 0, "errors")
+
+
+def fragments(source, group, port, payload, mac, size=1480):
+    """A datagram in frames with so many bytes of it each."""
+    whole = t.udp(source, group, payload, port)
+    return [t.frame(t.ipv4(source, group, whole[i:i + size], ident=77, offset=i,
+                           flags=1 if i + size < len(whole) else 0), t.group_mac(group), mac)
+            for i in range(0, len(whole), size)]
+
+
+# --- the mcr host alone ----------------------------------------------------------------------------------------------
+
+HOST6 = "2001:db8:2::2"
+
+
+def every_kind():
+    to_all = [t.to_group(OUT, 6000), t.to_group(OUT, 6001, mode="socket"), t.to_host("198.18.2.1", 6002),
+              t.to_group(OUT, 6003, source="preserve", source_port="preserve"),
+              t.to_host("198.18.2.1", 6004, source="preserve"), t.to_group(OUT, 6005, vlan=300),
+              t.to_group(OUT6, 6006), t.to_group(OUT6, 6007, vlan=300), t.to_host(HOST6, 6008),
+              {"interface": "out0", "broadcast": True, "port": 6009}]
+    return [t.rule("group", IN, PORT, to_all, sources=["198.18.1.0/24"]),
+            t.rule("group-6", IN6, PORT, [t.to_group(OUT6, 6100, source="preserve"), t.to_host(HOST6, 6101)]),
+            t.rule_of("tagged", [t.to_group(OUT, 6200)], group=IN, port=PORT, vlan=200),
+            t.rule_of("host", [t.to_group(OUT, 6300)], address="198.18.1.2", port=5140),
+            t.rule_of("host-6", [t.to_group(OUT6, 6400)], address="2001:db8:1::1", port=5140),
+            t.rule_of("broadcast", [t.to_group(OUT, 6500)], broadcast=True, port=47808),
+            t.rule("range", "239.255.16.0/28", "5000-5003", [t.to_group("239.255.32.0/28", "7000-7003")])]
+
+
+def counters_by_rule(node):
+    """What the sets of the inputs have counted, by the rules' names."""
+    _, out, _ = node.run("nft", "list table netdev mcr_host")
+    found, inside = {}, False
+    for line in out.splitlines():
+        if line.strip().startswith("set "):
+            inside = line.strip().startswith("set in_")
+        for n, name in re.findall(r'counter packets (\d+) bytes \d+ comment "([^"]*)"', line) if inside else ():
+            found[name] = found.get(name, 0) + int(n)
+    return found
+
+
+@t.test("the mcr host: all that the file says passes, of every kind, and is counted by rule; groups are joined")
+def host_every_kind():
+    need_nft()
+    rules = every_kind()
+    with t.line6() as net:
+        mac = t.mac(net, "relay", "in0")
+        config = t.Config(rules)
+        file = generate(config, "host")
+        net.relay.run("nft", "-f", file)
+        at_src, at_dst = t.Capture(net.src, "s0"), t.Capture(net.dst, "d0")
+        net.relay.run("ip", "neighbour", "flush", "dev", "out0")
+        sender = t.RawSender(net.src, "s0")
+        with t.Mcrd(net.relay, config) as d:
+            t.wait_for(lambda: any(ip_of(f, socket.IPPROTO_IGMP) for f in at_src.poll()), 5, "an IGMP report")
+            t.wait_for(lambda: any(f.kind == 0x86dd and not f.outgoing and f.data[62] == 143 and f.data[20] == 0
+                                   for f in at_src.poll()), 5, "an MLD report")
+            sender.send(t.datagram(IN, PORT, b"group"), t.datagram6(IN6, PORT, b"group-6"),
+                        t.datagram(IN, PORT, b"tagged", tags=[(0x8100, 200)]),
+                        t.datagram("198.18.1.2", 5140, b"host", to=mac),
+                        t.datagram6("2001:db8:1::1", 5140, b"host-6", to=mac),
+                        t.datagram("255.255.255.255", 47808, b"broadcast", to=b"\xff" * 6),
+                        t.datagram("239.255.16.5", 5002, b"range"))
+
+            def came():
+                four = [(f.payload, f.port, f.vlan) for f in at_dst.udp()]
+                six = [(f.payload, f.port, f.vlan) for f in t.captured6(at_dst)]
+                return sorted(four + six, key=str)
+            expected = sorted([(b"group", 6000 + i, 300 if i in (5, 7) else None) for i in range(10)] +
+                              [(b"group-6", 6100, None), (b"group-6", 6101, None), (b"tagged", 6200, None),
+                               (b"host", 6300, None), (b"host-6", 6400, None), (b"broadcast", 6500, None),
+                               (b"range", 7002, None)], key=str)
+            with contextlib.suppress(t.Failure):
+                t.wait_for(lambda: came() == expected, 5)
+            t.equal(came(), expected, "what came")
+            t.equal(counters_by_rule(net.relay), {r["name"]: 1 for r in rules}, "counted by the rules")
+            # In fragments by each of the outputs; the relay puts what comes in together.
+            t.send(net.src, "s0", IN, PORT, count=20, rate=1000, size=4000)
+            t.send(net.src, "s0", IN6, PORT, count=20, rate=1000, size=4000)
+            t.wait_for(lambda: [r["packets"] for r in d.stats()["rules"][:2]] == [21, 21], 5, "40 datagrams")
+            for r in d.check_sums()["rules"]:
+                t.equal([o["errors"] for o in r["outputs"]], [0] * len(r["outputs"]), f"{r['name']}: errors")
+            # Loaded again while it runs.
+            net.relay.run("nft", "-f", file)
+            t.equal(counters_by_rule(net.relay)["group"], 0, "counters of the new rules")
+            sender.send(t.datagram(IN, PORT, b"after"))
+            t.wait_for(lambda: len([x for x in came() if x[0] == b"after"]) == 10, 5, "10 outputs")
+
+
+def echoed(node, address):
+    """Whether an ICMP echo is answered within half a second."""
+    v6 = ":" in address
+    body = struct.pack("!BBHHH", 128 if v6 else 8, 0, 0, 1, 1)
+    if not v6:  # the kernel makes that of IPv6
+        body = body[:2] + struct.pack("!H", 0xffff & ~t.ones_sum(body)) + body[4:]
+    with node.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_RAW,
+                     socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP) as s:
+        s.sendto(body, (address, 0))
+        deadline = time.monotonic() + 0.5
+        while (left := deadline - time.monotonic()) > 0:
+            s.settimeout(left)
+            try:
+                answer, source = s.recvfrom(2048)
+            except TimeoutError:
+                break
+            if source[0] == address and answer[0 if v6 else 20] == (129 if v6 else 0):
+                return True
+    return False
+
+
+@t.test("the mcr host: neighbours are answered where the file has hosts, nothing else is, by IPv4 or IPv6")
+def host_answers():
+    need_nft()
+    with t.line6() as net:
+        config = t.Config(every_kind())
+
+        def reach():
+            return [echoed(node, address)
+                    for node, address in ((net.src, "198.18.1.2"), (net.src, "2001:db8:1::1"), (net.dst, "198.18.2.2"),
+                                          (net.dst, "2001:db8:2::1"))]
+
+        def neighbours():
+            for node in (net.src, net.dst):
+                out = json.loads(node.run("ip", "-j", "neighbour", "show")[1])
+                yield {x["dst"] for x in out if "lladdr" in x}
+
+        t.equal(reach(), [True] * 4, "before")
+        net.relay.run("nft", "-f", generate(config, "host"))
+        for node, interface in ((net.src, "s0"), (net.dst, "d0")):
+            node.run("ip", "neighbour", "flush", "dev", interface)
+        t.equal(reach(), [False] * 4, "with the rules")
+        at_src, at_dst = neighbours()
+        t.check({"198.18.1.2", "2001:db8:1::1"} <= at_src, f"neighbours of src: {at_src}")
+        t.check({"198.18.2.2", "2001:db8:2::1"} <= at_dst, f"neighbours of dst: {at_dst}")
+
+
+@t.test("one firewall on both sides: the rules of both roles beside each other, by names of its interfaces")
+def one_firewall():
+    need_nft()
+    with t.Net() as net:
+        for name in ("src", "fw", "relay", "dst"):
+            net.node(name)
+        net.link(net.src, "s0", "198.18.1.1/24", net.fw, "plant", None)
+        net.link(net.fw, "dmz-in", None, net.relay, "ot0", "198.18.1.2/24")
+        net.link(net.relay, "dmz0", "198.18.4.2/24", net.fw, "dmz-out", None)
+        net.link(net.fw, "office", None, net.dst, "d0", "198.18.4.1/24")
+        for bridge, ports in (("br0", ("plant", "dmz-in")), ("br1", ("dmz-out", "office"))):
+            net.fw.run("ip", "link", "add", bridge, "type", "bridge", "mcast_snooping", "0")
+            net.fw.run("ip", "link", "set", bridge, "up")
+            for port in ports:
+                net.fw.run("ip", "link", "set", port, "master", bridge)
+        net.fw.run("sh", "-ec", "for i in /proc/sys/net/bridge/bridge-nf-call-ip*tables; do "
+                                "if [ -e $i ]; then echo 0 > $i; fi; done")
+
+        def named(zone, mcr, others):
+            def edit(text):
+                for old, new in (('"zone0"', f'"{zone}"'), ('"mcr0"', f'"{mcr}"'), ('{ "lo" }', others)):
+                    t.equal(text.count(old), 1, old)
+                    text = text.replace(old, new)
+                return text
+            return edit
+
+        with t.Mcrd(net.relay, t.Config(RULES)) as d:
+            capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+            at_relay = t.Capture(net.relay, "ot0")
+            upstream = generate(d.config, "upstream", named("plant", "dmz-in", '{ "dmz-out", "office" }'))
+            downstream = generate(d.config, "downstream", named("office", "dmz-out", '{ "plant", "dmz-in" }'))
+            net.fw.run("nft", "-f", upstream)
+            net.fw.run("nft", "-f", downstream)
+            net.relay.run("nft", "-f", generate(d.config, "host"))
+            before = dropped(net.fw)
+            sender.send(t.datagram(IN, PORT + 1, b"another port"), t.datagram(IN, PORT, b"the flow"))
+            capture.wait(2)
+            t.equal(sorted((f.payload, f.port) for f in capture.udp()), [(b"the flow", OUT_PORT), (b"the flow", HOST_PORT)],
+                    "what came")
+            t.equal([f.payload for f in at_relay.udp()], [b"the flow"], "what came to the mcr host")
+            t.check(dropped(net.fw) > before, "nothing was counted as everything else")
 
 
 t.main()
