@@ -17,27 +17,26 @@ static const char downstream_preface[] =
     "#\n"
     "# Firewall 2, between the mcr host and the destination zone: only the outputs of the file pass, away from the "
     "mcr\n"
-    "# host. An output whose source is the address of the interface passes with any: name the address in the file.\n";
+    "# host. An output whose source is the interface's own address passes with any: give the address in the file.\n";
 
 static const char common_preface[] =
     "#\n"
-    "# - Nothing else is forwarded by this host, unless between interfaces that are named as \"other\" below.\n"
-    "#   What is for this firewall itself (its management, IGMP, MLD or PIM of a multicast router) is for its own "
-    "rules.\n"
-    "# - Routing (table inet): multicast routing must carry the groups from zone to mcr or from mcr to zone "
-    "(smcroute,\n"
-    "#   pimd, ...); it takes 1 from the ttl, so that datagrams of ttl 1 end here. Broadcasts are not routed.\n"
-    "#   Fragments are put together first; multicast is not tracked.\n"
-    "# - Bridging (table bridge): needs no routing and leaves the ttl alone. What the mcr host cannot do without "
-    "passes\n"
-    "#   too: IGMP and MLD for its groups, ARP and ND for hosts, as far as the file has such flows. Later fragments "
-    "pass\n"
-    "#   by their addresses. Set net.bridge.bridge-nf-call-iptables and -ip6tables to 0: else bridged datagrams also\n"
-    "#   pass table inet, as if from and to the bridge.\n"
+    "# - Nothing else is forwarded by this host, unless between interfaces that are named as \"other\" below. What is "
+    "for\n"
+    "#   this firewall itself (its management, IGMP, MLD or PIM of a multicast router) is for its own rules.\n"
+    "# - A firewall that routes uses table inet. Multicast routing must carry the groups (smcroute, pimd, ...); it "
+    "takes\n"
+    "#   1 from the ttl, so that datagrams of ttl 1 end here. Broadcasts are not routed. Fragments are put together\n"
+    "#   first; multicast is not tracked.\n"
+    "# - A firewall that bridges uses table bridge, needs no routing and leaves the ttl alone. What the mcr host "
+    "cannot\n"
+    "#   do without passes too: IGMP and MLD for its groups, ARP and ND for hosts, as far as the file has such flows.\n"
+    "#   Later fragments pass by their addresses. Set net.bridge.bridge-nf-call-iptables and -ip6tables to 0, else\n"
+    "#   bridged datagrams also pass table inet, as if from and to the bridge.\n"
     "\n"
-    "# This firewall's interfaces, towards the zone and towards the mcr host, for each interface of the mcr host "
-    "(bridging:\n"
-    "# ports). Change the names to yours; several are { \"a\", \"b\" }.\n";
+    "# This firewall's interfaces (bridging: ports) towards the zone and towards the mcr host, for each interface of "
+    "the\n"
+    "# mcr host. Change the names to yours; several are { \"a\", \"b\" }.\n";
 
 // What differs between the two. The side where flows come from is the first.
 struct edge {

@@ -11,23 +11,23 @@
 static const char preface[] =
     "#\n"
     "# What this can do, and what it cannot:\n"
-    "# - The relay takes datagrams in with packet sockets, which see a frame before any hook of netfilter does. No "
-    "rule\n"
-    "#   here decides what it takes in: the file does, and firewall 1. After that, chain ingress drops the frame, so\n"
+    "# - The relay takes datagrams in with packet sockets, which see a frame before any hook of netfilter does. No\n"
+    "#   rule here decides what it takes in: the file does, and firewall 1. Then chain ingress drops the frame, so\n"
     "#   that the host's own IP stack never sees a zone's traffic.\n"
-    "# - What the relay sends as frames passes no chain of table inet. Chain egress (Linux 5.16) sees all that "
-    "leaves,\n"
-    "#   whichever socket it comes from. PACKET_QDISC_BYPASS would go round it; the relay's sandbox denies it.\n"
+    "# - What the relay sends as frames passes no chain of table inet. Chain egress sees all that leaves, whichever\n"
+    "#   socket it comes from; it needs Linux 5.16 and nftables 1.0.1. The socket option PACKET_QDISC_BYPASS would go\n"
+    "#   round it: the relay's sandbox denies it.\n"
     "# - Interfaces that the file does not name, such as one for management, are left to the host's other rules.\n"
     "#   Nothing is forwarded between any two interfaces.\n"
-    "# - A VLAN tag is no longer among a frame's bytes in chain ingress, but known as \"vlan id\"; in chain egress "
-    "that of\n"
-    "#   the relay's own frames still is among them, so that they are matched by their bytes (@ll). A VLAN interface "
-    "on\n"
-    "#   top of an interface below gets nothing: name the VLAN interface in the file instead.\n"
+    "# - In chain ingress a frame's VLAN tag is not among its bytes, but known as \"vlan id\". In chain egress that\n"
+    "#   of the relay's frames is among them: they are matched by their bytes (@ll). A VLAN interface on top of an\n"
+    "#   interface of the file gets nothing: name the VLAN interface in the file instead.\n"
     "# - ICMP is not let in: the path to an output's destination must carry what the interface carries.\n"
-    "# - Table netdev needs its interfaces when it is loaded, and goes with them: load this again when one was made "
-    "anew.\n"
+    "# - Table netdev needs its interfaces when it is loaded, and goes with them: load this again when one was made\n"
+    "#   anew.\n"
+    "\n"
+    "# Interfaces on which this mcr host and a second one agree by VRRP who is active: change the name to yours.\n"
+    "define vrrp = { \"lo\" }\n"
     "\n"
     "table inet mcr_host\n"
     "delete table inet mcr_host\n"
@@ -94,11 +94,20 @@ static void write_for(const struct interface_uses *uses, bool (*wanted)(const st
     fprintf(to, " %s\n", rest);
 }
 
+// VRRP (RFC 9568): protocol 112, and the address that moves is made known by ARP.
+#define VRRP(direction)                                                                                                \
+    "\t\t" direction                                                                                                   \
+    " $vrrp ip daddr 224.0.0.18 meta l4proto 112 counter accept\n"                                                     \
+    "\t\t" direction " $vrrp ip6 daddr ff02::12 meta l4proto 112 counter accept\n"
+#define VRRP_ARP "\t\toifname $vrrp " ROLES_ARP "\n"
+#define VRRP_ND  "\t\toifname $vrrp " ROLES_NEIGHBOURS "\n"
+
 static void write_needs_in(const struct interface_uses *uses, FILE *to)
 {
     write_for(uses, needs_igmp, "iifname", ROLES_IGMP_QUERIES, to);
     write_for(uses, needs_mld, "iifname", ROLES_MLD_QUERIES, to);
     write_for(uses, needs_nd, "iifname", ROLES_NEIGHBOURS, to);
+    fputs(VRRP("iifname"), to);
 }
 
 static void write_needs_out(const struct interface_uses *uses, FILE *to)
@@ -106,9 +115,12 @@ static void write_needs_out(const struct interface_uses *uses, FILE *to)
     write_for(uses, needs_igmp, "oifname", ROLES_IGMP_REPORTS, to);
     write_for(uses, needs_mld, "oifname", ROLES_MLD_REPORTS, to);
     write_for(uses, needs_nd, "oifname", ROLES_NEIGHBOURS, to);
+    fputs(VRRP("oifname") VRRP_ND, to);
 }
 
 // --- table inet ------------------------------------------------------------------------------------------------------
+
+#define FORWARD "\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n" ROLES_REST
 
 static void write_inet(const struct flows *out, const struct interface_uses *uses, FILE *to)
 {
@@ -117,12 +129,15 @@ static void write_inet(const struct flows *out, const struct interface_uses *use
     fputs("\ntable inet mcr_host {", to);
     while (nft_next_set(out, &set))
         nft_write_set(&set, to);
+    // Without any interface, nothing would be left to the host's other rules.
+    if (uses->n == 0) {
+        fputs(FORWARD "}\n", to);
+        return;
+    }
     fputs("\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n", to);
     write_for(uses, is_named, "iifname !=", "accept", to);
     write_needs_in(uses, to);
-    fputs(ROLES_REST "\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n" ROLES_REST
-                     "\n\tchain output {\n\t\ttype filter hook output priority filter; policy drop;\n",
-          to);
+    fputs(ROLES_REST FORWARD "\n\tchain output {\n\t\ttype filter hook output priority filter; policy drop;\n", to);
     write_for(uses, is_named, "oifname !=", "accept", to);
     set = (struct nft_set){.direction = "out"};
     while (nft_next_set(out, &set)) {
@@ -202,6 +217,7 @@ static void write_netdev(const struct host_flows *flows, const struct interface_
     fputs(" priority filter; policy drop;\n", to);
     write_outputs(&flows->frames, to);
     write_for(uses, needs_arp, "oifname", ROLES_ARP, to);
+    fputs(VRRP_ARP, to);
     write_needs_out(uses, to);
     fputs(ROLES_REST "}\n", to);
 }

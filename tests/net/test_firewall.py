@@ -684,6 +684,47 @@ def host_answers():
         t.check({"198.18.2.2", "2001:db8:2::1"} <= at_dst, f"neighbours of dst: {at_dst}")
 
 
+@t.test("the mcr host: VRRP passes where it is named, and only there")
+def host_vrrp():
+    need_nft()
+    with t.line() as net:
+        config = t.Config(RULES_OF_LINE)
+        sender, at_dst = t.RawSender(net.dst, "d0"), t.Capture(net.dst, "d0")
+        heard = net.relay.socket(socket.AF_INET, socket.SOCK_RAW, 112)
+        heard.settimeout(0.5)
+        with net.relay.inside():
+            join = socket.inet_aton("224.0.0.18") + socket.inet_aton("198.18.2.2")
+            heard.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, join)
+            heard.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("198.18.2.2"))
+
+        def pass_both_ways(mark):
+            for f in (t.ipv4("198.18.2.1", "224.0.0.18", mark, ttl=255, protocol=113),
+                      t.ipv4("198.18.2.1", "224.0.0.18", mark, ttl=255, protocol=112)):
+                sender.send(t.frame(f, t.group_mac("224.0.0.18"), t.mac(net, "dst", "d0")))
+            try:
+                into = heard.recv(2048).endswith(mark)
+            except TimeoutError:
+                into = False
+            with contextlib.suppress(PermissionError):
+                heard.sendto(mark + b"!", ("224.0.0.18", 0))
+            out = False
+            with contextlib.suppress(t.Failure):
+                t.wait_for(lambda: any(mark + b"!" in (ip_of(f, 112) or b"") for f in at_dst.poll()), 0.5)
+                out = True
+            return into, out
+
+        t.equal(pass_both_ways(b"before"), (True, True), "without rules")
+        net.relay.run("nft", "-f", generate(config, "host"))
+        t.equal(pass_both_ways(b"not named"), (False, False), "with the rules as they are")
+        net.relay.run("nft", "-f", generate(config, "host", lambda x: x.replace('{ "lo" }', '{ "in0" }')))
+        t.equal(pass_both_ways(b"elsewhere"), (False, False), "named on another interface")
+        net.relay.run("nft", "-f", generate(config, "host", lambda x: x.replace('{ "lo" }', '{ "out0" }')))
+        t.equal(pass_both_ways(b"named"), (True, True), "named")
+
+
+RULES_OF_LINE = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)])]
+
+
 @t.test("one firewall on both sides: the rules of both roles beside each other, by names of its interfaces")
 def one_firewall():
     need_nft()
