@@ -7,6 +7,7 @@ import struct
 from .frames import ones_sum, pseudo_header, pseudo_header6
 from .result import Failure, wait_for
 
+SO_RCVBUFFORCE = 33
 SOL_PACKET = 263
 PACKET_AUXDATA = 8
 PACKET_VNET_HDR = 15
@@ -93,7 +94,10 @@ class Capture:
         self.socket.setblocking(False)
         self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         self.socket.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        try:
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+        except PermissionError:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         with node.inside():
             self.socket.bind((interface, ETH_P_ALL))
         self.frames = []

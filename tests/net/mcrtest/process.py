@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 from .result import Failure
-from .system import CLONE_NEWNET, call, die_with_parent
+from .system import CLONE_NEWNET, SLOWNESS, call, die_with_parent
 
 
 class Guardian:
@@ -93,7 +93,7 @@ def start_process(argv, node=None, before=None, **options):
 def end_process(p, seconds=5):
     """Waits for a process that is about to end; kills it when it does not. Returns its status."""
     try:
-        p.wait(seconds)
+        p.wait(seconds * SLOWNESS)
     except subprocess.TimeoutExpired:
         p.kill()
         p.wait()
@@ -113,7 +113,7 @@ def run_command(argv, node=None, check_status=True, seconds=20):
     """Runs a short command to its end. Returns (status, stdout, stderr)."""
     p = start_process([str(a) for a in argv], node, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        out, err = p.communicate(timeout=seconds)
+        out, err = p.communicate(timeout=seconds * SLOWNESS)
     except subprocess.TimeoutExpired:
         kill_process(p)
         raise Failure(f"{' '.join(map(str, argv))}: not done within {seconds} s") from None

@@ -2,6 +2,8 @@
 """Verdicts."""
 import time
 
+from .system import SLOWNESS
+
 
 class Failure(Exception):
     """The test shows that something is not as it must be."""
@@ -23,6 +25,7 @@ def equal(found, expected, what):
 
 def wait_for(condition, seconds, what="the condition"):
     """Returns the first true value of condition(), or fails after so many seconds."""
+    seconds *= SLOWNESS
     deadline = time.monotonic() + seconds
     pause = 0.001
     while True:

@@ -25,7 +25,10 @@ MCRGEN = _program("MCRGEN", "mcrgen")
 SANDBOX = os.environ.get("MCR_SANDBOX", "enforce")
 KEEP = os.environ.get("MCR_KEEP", "") not in ("", "0")  # leave the temporary directory in place
 
+# On an emulated machine: whatever waits, waits so many times longer, and what is sent is sent so much slower.
+SLOWNESS = float(os.environ.get("MCR_TEST_SLOWNESS") or 1)
 KERNEL = tuple(int(x) for x in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
+SUPER_FRAMES = KERNEL >= (6, 4)  # mcrd takes them
 
 CAP_NET_RAW = 1 << 13
 CLONE_NEWNET = 0x40000000

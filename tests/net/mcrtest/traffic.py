@@ -8,13 +8,16 @@ from .daemon import Mcrd
 from .frames import is_group
 from .process import end_process, kill_process, start_process
 from .result import Failure, check
-from .system import MCRGEN
+from .system import MCRGEN, SLOWNESS
 
 
 def _options(options):
     """count=5, dont_fragment=True to --count 5 --dont-fragment"""
     argv = []
+    factors = {"rate": 1 / SLOWNESS, "idle_ms": SLOWNESS, "seconds": SLOWNESS}
     for key, value in options.items():
+        if value and key in factors:
+            value = max(1, int(value * factors[key]))
         name = "--" + key.replace("_", "-")
         if value is True:
             argv.append(name)
@@ -43,7 +46,7 @@ def start_sending(node, interface, group, port, **options):
 def finish_sending(process, seconds=60):
     """Waits for its end; its report."""
     try:
-        out, err = process.communicate(timeout=seconds)
+        out, err = process.communicate(timeout=seconds * SLOWNESS)
     finally:
         kill_process(process)
     check(process.returncode == 0, f"mcrgen send: exit status {process.returncode}: {err.strip()} {out.strip()}")
@@ -58,8 +61,8 @@ class Receiver:
         self.where = f"{node.name} {interface} {group}:{port}"
         self.process = start_process(
             [MCRGEN, "recv", "--json", "--interface", interface, "--group" if is_group(group) else "--address", group,
-             "--port", str(port), "--ready-fd", str(writer), "--idle-ms", str(idle_ms), "--seconds", str(seconds),
-             *_options(options)], node, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=[writer])
+             "--port", str(port), "--ready-fd", str(writer),
+             *_options({"idle_ms": idle_ms, "seconds": seconds, **options})], node, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=[writer])
         os.close(writer)
         with os.fdopen(reader, "r") as ready:
             said = ready.readline()
@@ -70,7 +73,7 @@ class Receiver:
 
     def report(self, seconds=60):
         try:
-            out, err = self.process.communicate(timeout=seconds)
+            out, err = self.process.communicate(timeout=seconds * SLOWNESS)
         finally:
             kill_process(self.process)
         check(self.process.returncode in (0, 1) and out, f"mcrgen recv ({self.where}): {err.strip()}")
