@@ -30,15 +30,12 @@ work=$build/tests/$suite/work
 root=$work/root
 
 # Seconds that each step may take.
-APT_SECONDS=180
 DEBOOTSTRAP_SECONDS=300
 INSTALL_SECONDS=120
 GUEST_SECONDS=${seconds:-120}
 
-skip() {
-  echo "1..0 # SKIP $*"
-  exit 0
-}
+# shellcheck source=tests/tools.sh
+. "$here/../tools.sh"
 
 # The guest's /tmp and /run are its own, and the units see no home directory: what is installed there is not found.
 prefix=
@@ -47,28 +44,7 @@ case $prefix in
   /tmp/* | /var/tmp/* | /run/* | /home/* | /root/*) skip "the units cannot see programs below $prefix" ;;
 esac
 
-broken() {
-  echo "Bail out! $*"
-  exit 99
-}
-
 # --- what is needed ---
-
-# COMMAND PACKAGE...: those packages whose command is missing, installed.
-install_tools() {
-  missing=
-  while [ $# -gt 0 ]; do
-    command -v "$1" >/dev/null || missing="$missing $2"
-    shift 2
-  done
-  [ -n "$missing" ] || return 0
-  command -v apt-get >/dev/null || skip "missing, and no apt-get here:$missing"
-  mkdir -p "$work"
-  # shellcheck disable=SC2086 # words
-  DEBIAN_FRONTEND=noninteractive timeout $APT_SECONDS sh -c \
-    'apt-get -q update && apt-get -q install -y --no-install-recommends "$@"' sh $missing \
-    </dev/null >"$work/apt.log" 2>&1 || skip "cannot be installed:$missing: $(tail -n 1 "$work/apt.log")"
-}
 
 # The packages of the shared libraries that the programs need.
 libraries() {
@@ -79,12 +55,6 @@ libraries() {
   done | sort -u
 }
 
-mirror() {
-  found=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $VERSION_CODENAME" 'Component: main' \
-    'Created-By: Packages' 2>/dev/null | head -n 1)
-  echo "${MCR_DEBIAN_MIRROR:-${found:-http://deb.debian.org/debian}}"
-}
-
 # --- inside the namespaces ---
 
 # The bare Debian, as a tarball that gets its name when it is whole.
@@ -93,7 +63,7 @@ make_bare() {
   proxy=$(apt-config shell p Acquire::http::Proxy | sed "s/^p='\(.*\)'$/\1/")
   [ -z "$proxy" ] || export http_proxy="$proxy"
   timeout -k 5 $DEBOOTSTRAP_SECONDS debootstrap --variant=minbase --include="$include" "$VERSION_CODENAME" "$root" \
-    "$(mirror)" </dev/null >"$work/debootstrap.log" 2>&1 || return 1
+    "$(mirror "$VERSION_CODENAME")" </dev/null >"$work/debootstrap.log" 2>&1 || return 1
   rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc "$root"/usr/share/locale
   tar -C "$root" -I "$compress" -cf "$bare.new" . && mv "$bare.new" "$bare"
 }
