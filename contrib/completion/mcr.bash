@@ -28,7 +28,8 @@ _mcr() {
       values='enforce log off'
       ;;
     --without)
-      values='packet-gso udp-gso ignore-outgoing defrag'
+      # What is wrong is answered with what is right.
+      values=$("$1" --without '?' 2>&1 | sed -n 's/.*known are \(.*\); .*/\1/p' | tr -d ,)
       ;;
     --role)
       values='host upstream downstream'

@@ -64,6 +64,7 @@ same "modes of the sandbox" "$(offered "$MCRD" --sandbox '' | tr '\n' ' ')" "enf
 for mode in $(offered "$MCRD" --sandbox ''); do
   same "mcrd knows the mode $mode" "$("$MCRD" --sandbox "$mode" --version)" "$("$MCRD" --version)" ''
 done
+same "features to do without" "$(offered "$MCRD" --without packet)" packet-gso ''
 for feature in $(offered "$MCRD" --without ''); do
   same "mcrd knows the feature $feature" "$("$MCRD" --without "$feature" --version)" "$("$MCRD" --version)" ''
 done
