@@ -54,6 +54,20 @@ static void pair(int ends[2])
     FUZZ_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
 }
 
+// Taken once, for they are large; empty again after each input.
+static struct reassembly *reassembly_of(uint32_t interface)
+{
+    static struct reassembly *all[TABLE_INTERFACES_MAX];
+    struct stats_interface_counters nobody = {.received = 0};
+
+    if (!all[interface])
+        all[interface] = reassembly_new();
+    FUZZ_ASSERT(all[interface]);
+    reassembly_release(all[interface]);
+    reassembly_expire(all[interface], UINT64_MAX, &nobody);
+    return all[interface];
+}
+
 static void open_rig(struct rig *x, const struct compiled *t)
 {
     static struct ingress_spill *spill;
@@ -75,7 +89,7 @@ static void open_rig(struct rig *x, const struct compiled *t)
                                        .slots_per_block = BLOCK / SLOT,
                                        .ethernet = x->v.interfaces[i].link == TABLE_LINK_ETHERNET,
                                        .interface = i,
-                                       .reassembly = reassembly_new()};
+                                       .reassembly = reassembly_of(i)};
     }
     for (uint32_t i = 0; i < x->v.n_egress; i++) {
         pair(x->ends[i]);
@@ -89,7 +103,6 @@ static void close_rig(struct rig *x)
 {
     for (uint32_t i = 0; i < x->v.n_interfaces; i++) {
         free(x->rings[i].ring);
-        reassembly_free(x->rings[i].reassembly);
         close(x->queues[i][0]);
         close(x->queues[i][1]);
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // reassembly: relay/reassembly.c with fragments of any datagrams in any order, overlapping, contradicting, too late.
-// What comes out whole is, byte by byte, what came in for it, each byte from one fragment and all within the time;
-// nothing is counted twice. The input is a list of fragments, each as take() reads it.
+// What comes out whole is, unit by unit, what came for it within the time, and nothing is counted twice. The input is a
+// list of fragments, each as take() reads it.
 #include <config.h>
 
 #include "fuzz.h"
@@ -14,50 +14,81 @@
 
 #define FRAGMENTS_MAX 400
 #define IDS           128
+#define BYTES         65536u
+#define UNIT          8u
 
-// What has come for one datagram, byte by byte; begun anew when it was given out, or is older than the time.
+// What has come.
 struct record {
-    uint8_t *bytes, *there; // BYTES each; NULL: nothing
-    uint64_t since_ns;
+    uint8_t which;
+    uint32_t offset;
+    size_t length;
+    uint64_t at_ns;
+    uint8_t *bytes;
 };
-
-#define BYTES 65536u
 
 struct rig {
     struct reassembly *r;
     struct stats_interface_counters c;
-    struct record records[IDS];
-    uint64_t now_ns, n_whole, n_fragments;
+    struct record records[FRAGMENTS_MAX];
+    size_t n_records;
+    // Of each datagram: since when there is a set for it (0: there is none), and its first record.
+    uint64_t since_ns[IDS];
+    size_t first[IDS], n_ids;
+    bool seen[IDS];
+    uint64_t now_ns, n_fragments, n_whole;
 };
 
-static void forget(struct record *k)
+static void remember(struct rig *x, uint8_t which, const struct packet *p)
 {
-    free(k->bytes);
-    free(k->there);
-    *k = (struct record){.bytes = NULL};
+    struct record *k = &x->records[x->n_records];
+
+    if (x->since_ns[which] == 0 || x->now_ns - x->since_ns[which] >= REASSEMBLY_NS) {
+        x->since_ns[which] = x->now_ns;
+        x->first[which] = x->n_records;
+    }
+    x->n_ids += !x->seen[which];
+    x->seen[which] = true;
+    x->n_records++;
+    *k = (struct record){.which = which, .offset = p->fragment.offset, .length = p->length, .at_ns = x->now_ns};
+    k->bytes = malloc(p->length + 1);
+    memcpy(k->bytes, p->payload, p->length);
 }
 
-static void remember(struct rig *x, struct record *k, const struct packet *p)
+// Marks the units of the whole that are as k has brought them.
+static void mark(const struct record *k, const struct packet *p, bool *found)
 {
-    if (!k->bytes) {
-        k->bytes = calloc(1, BYTES);
-        k->there = calloc(1, BYTES);
-        k->since_ns = x->now_ns;
-    }
-    for (size_t i = 0; i < p->length && p->fragment.offset + i < BYTES; i++) {
-        k->bytes[p->fragment.offset + i] = p->payload[i];
-        k->there[p->fragment.offset + i] = 1;
+    for (size_t at = k->offset; at < p->length && at < k->offset + k->length; at += UNIT) {
+        size_t wanted = p->length - at < UNIT ? p->length - at : UNIT, there = k->offset + k->length - at;
+        if (there >= wanted && memcmp(k->bytes + (at - k->offset), p->payload + at, wanted) == 0)
+            found[at / UNIT] = true;
     }
 }
 
-static void check_whole(struct rig *x, struct record *k, const struct packet *p)
+// As long as no set has had to go, nothing that came for it may contradict the whole.
+static bool contradicts(const struct rig *x, uint8_t which, const struct packet *p)
 {
+    for (size_t i = x->first[which]; x->n_ids <= REASSEMBLY_SETS / 2 && i < x->n_records; i++) {
+        const struct record *k = &x->records[i];
+        if (k->which == which &&
+            (k->offset + k->length > p->length || memcmp(k->bytes, p->payload + k->offset, k->length) != 0))
+            return true;
+    }
+    return false;
+}
+
+static void check_whole(struct rig *x, uint8_t which, const struct packet *p)
+{
+    static bool found[BYTES / UNIT];
     struct packet whole = *p;
 
-    FUZZ_ASSERT(p->length > 0 && p->length <= 65535 && k->bytes);
-    // Bytes that came twice were the same, or this would not be whole.
-    FUZZ_ASSERT(memcmp(k->bytes, p->payload, p->length) == 0);
-    FUZZ_ASSERT(!memchr(k->there, 0, p->length));
+    FUZZ_ASSERT(p->length > 0 && p->length < BYTES);
+    memset(found, 0, sizeof(found));
+    for (size_t i = 0; i < x->n_records; i++)
+        if (x->records[i].which == which && x->now_ns - x->records[i].at_ns < REASSEMBLY_NS)
+            mark(&x->records[i], p, found);
+    FUZZ_ASSERT(!memchr(found, false, (p->length + UNIT - 1) / UNIT));
+    FUZZ_ASSERT(!contradicts(x, which, p));
+    x->since_ns[which] = 0;
     if (packet_parse_whole(&whole, p->payload, p->length, p->fragment.next) == PACKET_OK) {
         FUZZ_ASSERT(whole.payload >= p->payload + 8 && whole.length <= p->length - 8);
         FUZZ_ASSERT((size_t) (whole.payload - p->payload) <= p->length - whole.length && whole.datagrams == 1);
@@ -70,7 +101,6 @@ static void take(struct rig *x, struct fuzz_input *in)
 {
     static uint8_t payload[BYTES];
     uint8_t which = fuzz_u8(in) % IDS, ms = fuzz_u8(in), flags = fuzz_u8(in);
-    struct record *k = &x->records[which];
     bool v4 = which & 1;
     struct packet p = {.source = {.family = v4 ? ADDR_IPV4 : ADDR_IPV6, .bytes = {198, 18, 0, 1}},
                        .destination = {.family = v4 ? ADDR_IPV4 : ADDR_IPV6, .bytes = {239, 255, 0, 1}},
@@ -95,21 +125,18 @@ static void take(struct rig *x, struct fuzz_input *in)
         payload[5] = (uint8_t) length;
     }
 
-    uint64_t counted = x->c.received;
-    struct packet given = p;
     reassembly_expire(x->r, x->now_ns, &x->c);
-    if (k->bytes && x->now_ns - k->since_ns >= REASSEMBLY_NS)
-        forget(k);
-    remember(x, k, &given);
-    x->n_fragments++;
+    bool malformed =
+        p.length == 0 || p.fragment.offset + p.length >= BYTES || (p.fragment.more && p.length % UNIT != 0);
+    if (!malformed)
+        remember(x, which, &p);
     if (reassembly_is_crowded(x->r))
         reassembly_release(x->r);
-    if (reassembly_take(x->r, &p, x->now_ns, &x->c)) {
-        check_whole(x, k, &p);
-        forget(k);
-    } else {
-        FUZZ_ASSERT(x->c.received - counted <= REASSEMBLY_SETS + 1);
-    }
+    uint64_t n_malformed = x->c.malformed;
+    x->n_fragments++;
+    if (reassembly_take(x->r, &p, x->now_ns, &x->c))
+        check_whole(x, which, &p);
+    FUZZ_ASSERT(x->c.malformed == n_malformed + malformed);
     if (flags & 32)
         reassembly_release(x->r);
     FUZZ_ASSERT(x->c.received == x->c.fragments + x->c.overlapping + x->c.malformed);
@@ -132,8 +159,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t counted = x.c.received;
     reassembly_expire(x.r, x.now_ns + 2 * REASSEMBLY_NS, &x.c);
     FUZZ_ASSERT(x.c.received == counted && counted + x.n_whole <= x.n_fragments);
-    for (int i = 0; i < IDS; i++)
-        forget(&x.records[i]);
+    for (size_t i = 0; i < x.n_records; i++)
+        free(x.records[i].bytes);
     reassembly_free(x.r);
     return 0;
 }
