@@ -22,7 +22,7 @@
 
 bool __wrap_link_query(struct link *links, size_t n);
 int __wrap_ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
-                        unsigned without, const char **step);
+                        unsigned without, bool *super_frames, const char **step);
 bool __wrap_ingress_set_filter(int fd, const struct ingress_filter *filter);
 int __wrap_egress_open_frame(uint32_t ifindex, const char **step);
 int __wrap_egress_open_socket(const struct egress_flow *flow, unsigned without, bool *gso, const char **step);
@@ -102,11 +102,11 @@ static void check_filter(const struct ingress_filter *filter)
 }
 
 int __wrap_ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
-                        unsigned without, const char **step)
+                        unsigned without, bool *super_frames, const char **step)
 {
     int fd = memfd_create("ring", MFD_CLOEXEC);
 
-    (void) without;
+    *super_frames = !(without & FEATURE_SUPER_FRAMES);
     *step = "ring";
     FUZZ_ASSERT(ifindex > 0);
     check_filter(filter);
@@ -136,7 +136,6 @@ int __wrap_egress_open_frame(uint32_t ifindex, const char **step)
 
 int __wrap_egress_open_socket(const struct egress_flow *flow, unsigned without, bool *gso, const char **step)
 {
-    (void) without;
     FUZZ_ASSERT(flow->ifindex > 0 && flow->port > 0 && flow->destination.family != ADDR_NONE);
     *gso = true;
     return nothing(step);
