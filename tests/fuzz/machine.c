@@ -137,7 +137,7 @@ int __wrap_egress_open_frame(uint32_t ifindex, const char **step)
 int __wrap_egress_open_socket(const struct egress_flow *flow, unsigned without, bool *gso, const char **step)
 {
     FUZZ_ASSERT(flow->ifindex > 0 && flow->port > 0 && flow->destination.family != ADDR_NONE);
-    *gso = true;
+    *gso = !(without & FEATURE_UDP_GSO);
     return nothing(step);
 }
 
