@@ -103,11 +103,12 @@ ansible_check() {
   show '^[-+] +ttl|disturb|edited'
 }
 
-# A stream of the unchanged rule for as long as a run takes; the receiver misses nothing.
+# COMMAND...: with a stream of the unchanged rule for as long as a run takes; the receiver misses nothing.
 during() {
   local result=0 receiver sender
   rm -f received
-  ip netns exec far mcrgen recv --interface d0 --group 239.255.2.1 --port 6000 --idle-ms 1000 --seconds 150 >received 2>&1 &
+  ip netns exec far mcrgen recv --interface d0 --group 239.255.2.1 --port 6000 --idle-ms 1000 --seconds 150 \
+    >received 2>&1 &
   receiver=$!
   within 5 grep -q ready received || return 1
   ip netns exec far mcrgen send --interface s0 --group 239.255.1.1 --port 5000 --rate 2000 >sent 2>&1 &
@@ -117,6 +118,9 @@ during() {
   wait $sender || result=1
   wait $receiver || result=1
   cat sent received
+  # Thousands, or it has shown nothing.
+  grep -qE '^received +[0-9]{4,} ' received || result=1
+  grep -E '^(received|lost|duplicates)' received | note
   return $result
 }
 
@@ -128,7 +132,6 @@ ansible_change() {
     equal "$(property MainPID)" "$pid" && equal "$(generation)" 2 && flows edited &&
     said 'event=reload .*result=accepted .*uid=0' || return 1
   show 'reload accepted'
-  grep -E '^(received|lost|duplicates)' received | note
   grep -E 'event=(reload|rule_changed)' journal | sed 's/.*event=/event=/' | note
 }
 
