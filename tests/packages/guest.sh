@@ -111,16 +111,10 @@ upgrade() {
 upgrade_pending() {
   local pid other
   pid=$(property MainPID) other=$(property MainPID mcrd@other)
-  rules 2 | put $conf && rules 999 /run/mcr-other/stats | put /etc/mcr/other.conf
-  stream_begins steady 20000 5000 || return 1
-  if ! { install first && grep "goes on with the old program, for $conf is not what it runs" dpkg.log &&
-    grep 'mcrd@other.service goes on' dpkg.log; }; then
-    stream_ends
-    return 1
-  fi
-  kill -0 "$sender" || { echo "the stream ended too early"; return 1; }
-  stream_ends && equal "$(property MainPID)" "$pid" && equal "$(property MainPID mcrd@other)" "$other" &&
-    equal "$(generation)" 1
+  rules 2 | put $conf && rules 999 /run/mcr-other/stats | put /etc/mcr/other.conf || return 1
+  during install first && grep "mcrd.service goes on with the old program, for $conf is not what it runs" dpkg.log &&
+    grep 'mcrd@other.service goes on' dpkg.log && equal "$(property MainPID)" "$pid" &&
+    equal "$(property MainPID mcrd@other)" "$other" && equal "$(generation)" 1
 }
 
 then_reload() {

@@ -136,6 +136,27 @@ flows() {
   stream_begins "${1:-steady}" 500 2000 && stream_ends
 }
 
+# COMMAND...: with a stream of the rule steady for as long as a run takes; the receiver misses nothing.
+during() {
+  local result=0 receiver sender
+  rm -f received
+  ip netns exec far mcrgen recv --interface d0 --group 239.255.2.1 --port 6000 --idle-ms 1000 --seconds 150 \
+    >received 2>&1 &
+  receiver=$!
+  within 5 grep -q ready received || return 1
+  ip netns exec far mcrgen send --interface s0 --group 239.255.1.1 --port 5000 --rate 2000 >sent 2>&1 &
+  sender=$!
+  "$@" || result=1
+  kill -TERM $sender || { echo "the stream ended too early"; result=1; }
+  wait $sender || result=1
+  wait $receiver || result=1
+  cat sent received
+  # Thousands, or it has shown nothing.
+  grep -qE '^received +[0-9]{4,} ' received || result=1
+  grep -E '^(received|lost|duplicates)' received | note
+  return $result
+}
+
 # --- the topology ---
 
 # NAME PEER ADDRESS PEER_ADDRESS
