@@ -165,7 +165,8 @@ static bool keep(struct swap *s, const struct handover_socket *what, int fd, cha
         return refuse_errno(why, "no descriptor for an ingress socket");
     switch (what->kind) {
     case HANDOVER_RING:
-        kept = !find_ring(s, what->id) && keep_ring(s, what->id, fd);
+        // 0 stands for an interface without a ring.
+        kept = what->id != 0 && !find_ring(s, what->id) && keep_ring(s, what->id, fd);
         break;
     case HANDOVER_EGRESS:
         kept = fd < SANDBOX_INGRESS_FD && keep_egress(s, what->id, fd);

@@ -239,6 +239,8 @@ def handover():
     write("relay", "wrong-socket", offer(0), bytes([SOCKETS]), patch((8, b"\1")), text(COMMIT), bytes([LOAD]), take(0))
     for i in range(5):
         write("relay", f"other-id-{i}", offer(0), bytes([SOCKETS]), patch((16 * i, b"\xff\xff")), text(COMMIT), bytes([LOAD]), take(0))
+    write("relay", "ring-zero", offer(0), bytes([SOCKETS]), patch((0, bytes(8))), text(COMMIT), bytes([LOAD]), take(0))
+    write("relay", "ring-twice", offer(0), bytes([SOCKETS]), patch((40, bytes(4))), bytes([SOCKETS]), patch(), text(COMMIT))
     write("relay", "commit-alone", text(COMMIT), bytes([LOAD]), take(0))
     write("relay", "twice", offer(0), offer(1), bytes([SOCKETS]), patch(), text(COMMIT))
     for kind in range(14):
