@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "broker/compile.h"
+#include "broker/feature.h"
 #include "broker/running.h"
 #include "broker/sockets.h"
 #include "broker/statistics.h"
@@ -32,6 +33,7 @@ struct broker {
     gid_t gid;
     // Fixed at the start: what the process has become, and where others look for its statistics.
     char user[32], group[32], stats_file[108];
+    struct stats_features features;
     struct sockets *sockets;
     struct watch watch;
     struct config *config;   // in force; NULL before the first
@@ -260,7 +262,7 @@ static bool offer(struct broker *b, uint32_t serial, const struct compiled *tabl
         return false;
     }
     table_fd = seal(table);
-    stats_fd = table_fd < 0 ? -1 : statistics_create(b->stats_file, b->options->config_path, &view);
+    stats_fd = table_fd < 0 ? -1 : statistics_create(b->stats_file, b->options->config_path, &b->features, &view);
     if (stats_fd < 0) {
         snprintf(why, size, "%s: %s", table_fd < 0 ? "the table cannot be sealed" : b->stats_file, strerror(errno));
         goto done;
@@ -480,9 +482,12 @@ int broker_run(const struct broker_options *options, int relay)
     signal(SIGPIPE, SIG_IGN);
     watch_init(&b.watch, options->inotify);
     b.sockets = sockets_new(options->without);
-    if (b.sockets && read_identity(&b) && find_user(&b) && prepare_statistics(&b) && say_hello(&b) &&
-        sandbox_drop(SANDBOX_BROKER, b.uid, b.gid) && sandbox_filter(SANDBOX_BROKER, options->sandbox))
-        status = serve(&b);
+    if (b.sockets && read_identity(&b) && find_user(&b) && prepare_statistics(&b)) {
+        b.features = feature_probe(options->without);
+        if (say_hello(&b) && sandbox_drop(SANDBOX_BROKER, b.uid, b.gid) &&
+            sandbox_filter(SANDBOX_BROKER, options->sandbox))
+            status = serve(&b);
+    }
     sockets_free(b.sockets);
     free(b.running.bytes);
     config_free(b.config);

@@ -6,18 +6,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
-#include <linux/if_packet.h>
 #include <netinet/in.h>
-#include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "broker/feature.h"
-
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103 // linux/udp.h, since 4.18
-#endif
+#include "broker/kernel.h"
 
 #define SEND_ROOM (4 << 20) // bytes; the kernel caps it at wmem_max
 

@@ -4,7 +4,8 @@
 #define MCR_BROKER_FEATURE_H
 
 #include <stdbool.h>
-#include <stddef.h>
+
+#include "stats/layout.h"
 
 // Bits of a mask of features that are to be treated as missing (mcrd --without), to test each fallback.
 enum feature {
@@ -16,5 +17,10 @@ enum feature {
 
 // Parses a comma-separated list of names into *mask. On an unknown name returns false; *names lists the known ones.
 bool feature_parse(const char *text, unsigned *mask, const char **names);
+
+// Finds out what is there but for the mask `without`, and logs it. Sockets are opened, asked and closed; nothing is
+// sent. Needs CAP_NET_RAW. Nobody can be asked for packet_gso without sending: from Linux 6.2 on it is there, before,
+// it is tried with the first batch.
+struct stats_features feature_probe(unsigned without);
 
 #endif

@@ -6,7 +6,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,15 +13,8 @@
 #include <unistd.h>
 
 #include "broker/feature.h"
+#include "broker/kernel.h"
 #include "log/log.h"
-
-#ifndef PACKET_IGNORE_OUTGOING
-#define PACKET_IGNORE_OUTGOING 23 // linux/if_packet.h, since 4.20
-#endif
-
-#ifndef PACKET_VNET_HDR_SZ
-#define PACKET_VNET_HDR_SZ 24 // linux/if_packet.h, since 6.4
-#endif
 
 #define BLOCK_SIZE (256u << 10) // bytes; a multiple of every page size up to 64 KiB
 

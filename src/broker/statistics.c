@@ -83,7 +83,8 @@ const char *statistics_describe(const struct table_view *t, const struct table_o
     return text;
 }
 
-static void fill(void *memory, size_t size, const char *config_path, const struct table_view *t)
+static void fill(void *memory, size_t size, const char *config_path, const struct stats_features *features,
+                 const struct table_view *t)
 {
     struct stats_segment s;
 
@@ -98,6 +99,7 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
     snprintf(s.header->program_version, sizeof(s.header->program_version), "%s", PACKAGE_VERSION);
     memcpy(s.header->instance, t->header->instance, sizeof(s.header->instance));
     snprintf(s.header->file, sizeof(s.header->file), "%s", config_path);
+    s.header->features = *features;
     for (uint32_t i = 0; i < t->n_interfaces; i++) {
         memcpy(s.interfaces[i].name, t->interfaces[i].name, sizeof(s.interfaces[i].name));
         s.interfaces[i].state = t->interfaces[i].state;
@@ -119,7 +121,8 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
                                 s.outputs[t->rules[i].first_counter + j].to);
 }
 
-int statistics_create(const char *path, const char *config_path, const struct table_view *table)
+int statistics_create(const char *path, const char *config_path, const struct stats_features *features,
+                      const struct table_view *table)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     size_t size = stats_segment_size(table->n_interfaces, table->n_rules, table->n_counters);
@@ -146,7 +149,7 @@ int statistics_create(const char *path, const char *config_path, const struct ta
         errno = saved;
         return -1;
     }
-    fill(memory, size, config_path, table);
+    fill(memory, size, config_path, features, table);
     munmap(memory, size);
     return fd;
 }

@@ -22,7 +22,8 @@ const char *statistics_describe(const struct table_view *t, const struct table_o
 
 // Makes PATH.new with the names of the table filled in and every counter zero, all memory taken, locked for as long
 // as a descriptor of it is open. Returns a descriptor that the caller closes, or -1 with errno set.
-int statistics_create(const char *path, const char *config_path, const struct table_view *table);
+int statistics_create(const char *path, const char *config_path, const struct stats_features *features,
+                      const struct table_view *table);
 
 // Puts PATH.new in the place of PATH; or removes it.
 bool statistics_publish(const char *path);

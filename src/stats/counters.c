@@ -84,6 +84,14 @@ const char *stats_last_error(const struct stats_header *h)
     return h->config_state == STATS_CONFIG_INVALID && h->disk_error[0] ? h->disk_error : h->refusal;
 }
 
+const char *stats_feature_name(uint32_t state)
+{
+    static const char *const names[] = {
+        [STATS_FEATURE_NO] = "no", [STATS_FEATURE_YES] = "yes", [STATS_FEATURE_TRIED] = "tried"};
+
+    return NAMED(names, state);
+}
+
 const char *stats_seccomp_name(uint32_t mode)
 {
     static const char *const names[] = {

@@ -31,6 +31,7 @@ const char *stats_verdict_name(uint32_t verdict);
 
 // What is wrong with the file on disk, or else why the last load was refused; empty: neither.
 const char *stats_last_error(const struct stats_header *h);
+const char *stats_feature_name(uint32_t state);
 const char *stats_seccomp_name(uint32_t mode);
 
 #define STATS_CAPABILITY_MAX 40

@@ -41,6 +41,12 @@
     X(too_big, "datagrams larger than the interface's MTU")                                                            \
     X(expired, "ttl is used up, where other outputs of the rule do not decrement it")
 
+// What of newer kernels is there; each is one of enum stats_feature.
+#define STATS_FEATURES(X)                                                                                              \
+    X(packet_gso, "UDP segmentation of frames, Linux 6.2")                                                             \
+    X(udp_gso, "UDP segmentation by UDP sockets, Linux 4.18")                                                          \
+    X(ignore_outgoing, "hiding of the host's own frames, Linux 4.20")
+
 #define STATS_FIELD(name, help) uint64_t name;
 
 struct stats_interface_counters {
@@ -77,6 +83,17 @@ enum stats_verdict { STATS_VERDICT_NONE, STATS_VERDICT_ACCEPTED, STATS_VERDICT_R
 enum stats_segment_state { STATS_PREPARED, STATS_LIVE, STATS_SUPERSEDED, STATS_STOPPED };
 enum stats_seccomp { STATS_SECCOMP_OFF, STATS_SECCOMP_LOG, STATS_SECCOMP_ENFORCE };
 
+enum stats_feature {
+    STATS_FEATURE_NO,
+    STATS_FEATURE_YES,
+    STATS_FEATURE_TRIED, // nothing tells; the first use does
+};
+
+#define STATS_FEATURE_FIELD(name, help) uint32_t name;
+struct stats_features {
+    STATS_FEATURES(STATS_FEATURE_FIELD)
+};
+
 struct stats_interface {
     uint32_t sequence;
     uint32_t state; // enum stats_interface_state
@@ -110,7 +127,8 @@ struct stats_header {
     uint32_t state; // enum stats_segment_state
     char program_version[32];
     char instance[64];
-    char file[512];    // the config file's path
+    char file[512]; // the config file's path
+    struct stats_features features;
     uint32_t sequence; // of what follows
     uint32_t pid;      // of the relay
     uint64_t generation;

@@ -69,6 +69,17 @@ static bool put_sandbox(json_t *to, const struct stats_header *h)
     return put(to, "sandbox", o) && ok;
 }
 
+static bool put_features(json_t *to, const struct stats_features *f)
+{
+    json_t *o = json_object();
+    bool ok = true;
+
+#define PUT_FEATURE(name, help) ok &= put(o, #name, json_string(stats_feature_name(f->name)));
+    STATS_FEATURES(PUT_FEATURE)
+#undef PUT_FEATURE
+    return put(to, "features", o) && ok;
+}
+
 static bool add_interface(json_t *to, const struct stats_interface *i)
 {
     json_t *o = json_object();
@@ -123,6 +134,7 @@ static bool put_everything(json_t *root, const struct stats_snapshot *s)
     ok &= put_config(root, h);
     ok &= put(root, "uptime_s", number(stats_age_s(s, h->started_ns)));
     ok &= put_sandbox(root, h);
+    ok &= put_features(root, &h->features);
     ok &= put(root, "broker", json_string(h->broker_alive ? "alive" : "gone"));
     ok &= put(root, "heartbeat_ms", number(stats_age_ms(s, h->heartbeat_ns)));
     for (uint32_t i = 0; i < h->n_interfaces; i++)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Start, reload and stop: fail closed at the start, fail safe at a reload."""
+import ctypes
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import mcrtest as t
 
 IN, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.1.1", 5000, 6000
 RULE = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)])]
+UNAME26 = 0x0020000  # personality(2)
 
 
 def refused(node, config, *patterns, args=()):
@@ -154,6 +156,34 @@ def without_right():
                                 before=lambda: t.drop_from_bounding_set(13), stdout=log, stderr=log)
         t.equal(t.end_process(p, 20), 1, "exit status")
         t.check(any("role=broker" in x for x in d.logged("sandbox_drop")), d.log_text())
+
+
+@t.test("features: what of newer kernels is there, in the log and in the statistics; each one left out")
+def features():
+    names = ("packet_gso", "udp_gso", "ignore_outgoing")
+    release = tuple(int(re.match("[0-9]+", x)[0]) for x in os.uname().release.split(".")[:2])
+    here = {"packet_gso": "yes" if release >= (6, 2) else "tried", "udp_gso": "yes",
+            "ignore_outgoing": "yes" if release >= (4, 20) else "no"}
+    personality = ctypes.CDLL(None).personality
+    with t.line() as net:
+        for without in ("", *names, ",".join(names)):
+            args = [f"--without={without.replace('_', '-')}"] if without else []
+            expected = {n: "no" if n in without.split(",") else v for n, v in here.items()}
+            with t.Mcrd(net.relay, RULE, args) as d:
+                t.equal(d.stats()["features"], expected, f"statistics, without {without}")
+                t.equal([x.split("event=features ")[1] for x in d.logged("features")],
+                        [" ".join(f"{n}={expected[n]}" for n in names)], f"log, without {without}")
+        # The kernel then calls itself 2.6.
+        personality(UNAME26)
+        try:
+            with t.Mcrd(net.relay, RULE) as d:
+                t.equal(d.stats()["features"], {**here, "packet_gso": "tried"}, "an older kernel")
+                r = t.Receiver(net.dst, "d0", OUT, OUT_PORT, expect=100)
+                t.send(net.src, "s0", IN, PORT, count=100, gso=20)
+                r.all_came()
+                d.account({"r": 100})
+        finally:
+            personality(0)
 
 
 @t.test("no rules: starts, forwards nothing, stops")

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// kernel: names that older headers lack.
+#ifndef MCR_BROKER_KERNEL_H
+#define MCR_BROKER_KERNEL_H
+
+#include <linux/if_packet.h>
+#include <netinet/udp.h>
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103 // linux/udp.h, since 4.18
+#endif
+
+#ifndef PACKET_IGNORE_OUTGOING
+#define PACKET_IGNORE_OUTGOING 23 // linux/if_packet.h, since 4.20
+#endif
+
+#ifndef PACKET_VNET_HDR_SZ
+#define PACKET_VNET_HDR_SZ 24 // linux/if_packet.h, since 6.4
+#endif
+
+#endif
