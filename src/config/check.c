@@ -17,6 +17,8 @@
 struct check {
     const struct config *c;
     struct config_problems *problems;
+    struct endpoint *inputs; // of enabled rules, sorted
+    size_t n_inputs;
 };
 
 static void out_of_memory(const struct check *k)
@@ -133,25 +135,25 @@ static struct endpoint *collect_inputs(const struct check *k, size_t *n)
 }
 
 // Sources do not make inputs different: the relay looks a datagram up by its destination and finds one rule.
-static void check_same_inputs(const struct check *k, const struct endpoint *inputs, size_t n)
+static void check_same_inputs(const struct check *k)
 {
     char text[ENDPOINT_TEXT_MAX], label[CONFIG_NAME_MAX], other[CONFIG_NAME_MAX];
     size_t first = 0;
     uint32_t told = UINT32_MAX, told_of = UINT32_MAX; // the pair of rules before: ranges share more than one
 
-    for (size_t i = 1; i < n; i++) {
-        if (endpoint_compare(&inputs[i], &inputs[first]) != 0) {
+    for (size_t i = 1; i < k->n_inputs; i++) {
+        if (endpoint_compare(&k->inputs[i], &k->inputs[first]) != 0) {
             first = i;
             continue;
         }
-        if (inputs[i].index == told && inputs[first].index == told_of)
+        if (k->inputs[i].index == told && k->inputs[first].index == told_of)
             continue;
-        told = inputs[i].index;
-        told_of = inputs[first].index;
-        const struct config_rule *rule = &k->c->rules[inputs[i].index], *same = &k->c->rules[inputs[first].index];
+        told = k->inputs[i].index;
+        told_of = k->inputs[first].index;
+        const struct config_rule *rule = &k->c->rules[k->inputs[i].index], *same = &k->c->rules[k->inputs[first].index];
         config_error(k->problems, rule->input.line, rule_label(k->c, rule, label),
                      "\"input\" is that of rule \"%s\" in line %d (%s), allowed is one enabled rule for it",
-                     rule_label(k->c, same, other), same->line, endpoint_format(&inputs[i], text));
+                     rule_label(k->c, same, other), same->line, endpoint_format(&k->inputs[i], text));
     }
 }
 
@@ -237,27 +239,28 @@ static void check_outputs(const struct check *k)
 
 // --- circles -----------------------------------------------------------------------------------------
 
+#define LOOPBACK "lo"
+
 // One edge for each output of an enabled rule that is the input of another one.
-static void add_edges(const struct config *c, const struct endpoint *inputs, size_t n_inputs, uint32_t *first,
-                      uint32_t *to)
+static void add_edges(const struct check *k, uint32_t *first, uint32_t *to)
 {
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < c->n_rules; i++) {
-        const struct config_rule *rule = &c->rules[i];
+    for (uint32_t i = 0; i < k->c->n_rules; i++) {
+        const struct config_rule *rule = &k->c->rules[i];
         first[i] = n;
         for (size_t o = 0; rule->enabled && o < rule->n_outputs; o++) {
             struct endpoint output = endpoint_of_output(&rule->outputs[o], 0);
             for (uint32_t j = 0; j < endpoint_span(&output); j++) {
                 struct endpoint one = endpoint_at(&output, j);
-                const struct endpoint *fed = endpoint_find(inputs, n_inputs, &one);
+                const struct endpoint *fed = endpoint_find(k->inputs, k->n_inputs, &one);
                 // Its own input: check_outputs_of() has told. A range feeds a rule more than once.
                 if (fed && fed->index != i && (n == first[i] || to[n - 1] != fed->index))
                     to[n++] = fed->index;
             }
         }
     }
-    first[c->n_rules] = n;
+    first[k->c->n_rules] = n;
 }
 
 static void report_circle(const struct check *k, const uint32_t *path, uint32_t n)
@@ -274,7 +277,24 @@ static void report_circle(const struct check *k, const uint32_t *path, uint32_t 
         used += (size_t) snprintf(text + used, sizeof(text) - used, "%u more -> ", n - shown);
     snprintf(text + used, sizeof(text) - used, "\"%s\"", rule_label(k->c, start, label));
     config_error(k->problems, start->line, rule_label(k->c, start, label),
-                 "outputs run in a circle: %s; allowed only when each of these rules says two_way = true", text);
+                 "outputs run in a circle: %s; allowed only when each of these rules says two_way = true, and never by "
+                 "way of \"" LOOPBACK "\"",
+                 text);
+}
+
+// What is sent by the loopback interface comes in by it: two_way rests on own frames that do not.
+static bool runs_by_loopback(const struct check *k, const uint32_t *component, uint32_t i)
+{
+    for (size_t o = 0; o < k->c->rules[i].n_outputs; o++) {
+        struct endpoint output = endpoint_of_output(&k->c->rules[i].outputs[o], 0);
+        for (uint32_t j = 0; strcmp(output.interface, LOOPBACK) == 0 && j < endpoint_span(&output); j++) {
+            struct endpoint one = endpoint_at(&output, j);
+            const struct endpoint *fed = endpoint_find(k->inputs, k->n_inputs, &one);
+            if (fed && component[fed->index] == component[i])
+                return true;
+        }
+    }
+    return false;
 }
 
 // A circle is an error when a rule in it does not say two_way. Each such rule is told in one circle.
@@ -287,7 +307,7 @@ static void report_circles(const struct check *k, const struct circle_graph *g, 
         bool inner = false; // an edge within its component: a circle passes here
         for (uint32_t e = g->first[i]; e < g->first[i + 1]; e++)
             inner = inner || component[g->to[e]] == component[i];
-        if (!inner || told[i] || k->c->rules[i].two_way)
+        if (!inner || told[i] || (k->c->rules[i].two_way && !runs_by_loopback(k, component, i)))
             continue;
         uint32_t n = circle_through(g, component, i, path, previous);
         for (uint32_t j = 0; j < n; j++)
@@ -297,7 +317,7 @@ static void report_circles(const struct check *k, const struct circle_graph *g, 
     }
 }
 
-static void check_circles(const struct check *k, const struct endpoint *inputs, size_t n_inputs)
+static void check_circles(const struct check *k)
 {
     size_t n = k->c->n_rules, n_outputs = 0;
 
@@ -310,7 +330,7 @@ static void check_circles(const struct check *k, const struct endpoint *inputs, 
         uint32_t *first = room, *component = first + n + 1, *path = component + n, *previous = path + n;
         uint32_t *to = previous + n;
         struct circle_graph g = {.n = (uint32_t) n, .first = first, .to = to};
-        add_edges(k->c, inputs, n_inputs, first, to);
+        add_edges(k, first, to);
         if (circle_components(&g, component))
             report_circles(k, &g, component, path, previous, told);
         else
@@ -433,7 +453,7 @@ static void tell_missing(const struct check *k, const struct use *first, size_t 
 
 void check_interfaces_exist(const struct config *c, struct config_problems *problems)
 {
-    struct check k = {c, problems};
+    struct check k = {.c = c, .problems = problems};
     size_t n;
     struct use *uses = collect_uses(c, &n);
 
@@ -460,9 +480,7 @@ void check_interfaces_exist(const struct config *c, struct config_problems *prob
 
 void check_config(const struct config *c, struct config_problems *problems)
 {
-    struct check k = {c, problems};
-    size_t n_inputs;
-    struct endpoint *inputs;
+    struct check k = {.c = c, .problems = problems};
 
     check_names(&k);
     check_interface_list(&k);
@@ -471,12 +489,12 @@ void check_config(const struct config *c, struct config_problems *problems)
     if (!check_sizes(&k))
         return;
     check_outputs(&k);
-    inputs = collect_inputs(&k, &n_inputs);
-    if (inputs) {
-        check_same_inputs(&k, inputs, n_inputs);
-        check_circles(&k, inputs, n_inputs);
+    k.inputs = collect_inputs(&k, &k.n_inputs);
+    if (k.inputs) {
+        check_same_inputs(&k);
+        check_circles(&k);
     } else {
         out_of_memory(&k);
     }
-    free(inputs);
+    free(k.inputs);
 }

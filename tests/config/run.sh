@@ -253,7 +253,7 @@ ok "refused: 65 interfaces" refused more-interfaces.conf \
 circle 10000 >circle.conf
 ok "refused: a circle of 10,000 rules" refused circle.conf "circle.conf:3: rule \"r0\": outputs run in a\
  circle: \"r0\" -> \"r1\" -> \"r2\" -> \"r3\" -> \"r4\" -> \"r5\" -> \"r6\" -> \"r7\" -> \"r8\" -> \"r9\" ->\
- \"r10\" -> \"r11\" -> 9988 more -> \"r0\"; allowed only when each of these rules says two_way = true"
+ \"r10\" -> \"r11\" -> 9988 more -> \"r0\"; allowed only when each of these rules says two_way = true, and never by way of \"lo\""
 { echo 'version = 1; a ='; repeat 1000000 '('; repeat 1000000 ')'; } >deep.conf
 ok "refused: brackets in brackets" refused deep.conf "deep.conf:2: brackets are nested deeper than 16"
 { awk 'BEGIN { for (i = 0; i < 1000000; i++) printf "a%d=1;", i }'; } >keys.conf
