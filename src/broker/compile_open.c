@@ -150,7 +150,10 @@ static struct table_egress *place_egress(struct compilation *c, struct registry_
 
 static enum registry_kind way_of(const struct config_output *o, const struct link *l)
 {
-    if (o->kind != CONFIG_ADDRESS && (o->mode == CONFIG_MODE_FRAME || (o->mode == CONFIG_MODE_AUTO && l->ethernet)))
+    // By the loopback interface the kernel takes frames of its own addresses from nobody but itself.
+    bool framed = l->ethernet && (!l->loopback || o->vlan != 0);
+
+    if (o->kind != CONFIG_ADDRESS && (o->mode == CONFIG_MODE_FRAME || (o->mode == CONFIG_MODE_AUTO && framed)))
         return REGISTRY_FRAME;
     // One way for all of a range.
     uint16_t lowest = o->source_port ? o->source_port : o->port;

@@ -37,7 +37,8 @@ static void take_link(struct link *l, unsigned flags, int socket_fd)
         l->mtu = (uint32_t) request.ifr_mtu;
     if (ioctl(socket_fd, SIOCGIFHWADDR, &request) != 0)
         return;
-    l->ethernet = request.ifr_hwaddr.sa_family == ARPHRD_ETHER || request.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK;
+    l->loopback = request.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK;
+    l->ethernet = request.ifr_hwaddr.sa_family == ARPHRD_ETHER || l->loopback;
     memcpy(l->mac, request.ifr_hwaddr.sa_data, sizeof(l->mac));
 }
 

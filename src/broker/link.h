@@ -16,6 +16,7 @@ struct link {
     bool up;
     bool assumed;  // it is not there (link_assume)
     bool ethernet; // frames begin with an Ethernet header
+    bool loopback;
     uint8_t mac[6];
     uint32_t mtu;          // bytes
     struct addr ipv4;      // its first IPv4 address; ADDR_NONE: it has none

@@ -118,7 +118,7 @@ static void take_fragment(struct packet_fragment *out, const uint8_t *header)
 // fragment.
 static enum packet_verdict skip_extensions(struct packet *out, uint8_t *next, const uint8_t **bytes, size_t *room)
 {
-    for (int i = 0; i < EXTENSIONS_MAX; i++) {
+    for (int i = 0; i <= EXTENSIONS_MAX; i++) {
         size_t length;
         switch (*next) {
         case IPPROTO_UDP:

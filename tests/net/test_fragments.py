@@ -93,7 +93,8 @@ def any_order():
     one = t.fragments(IN, PORT, a, 1000, 2000, ident=7, ttl=9, dscp=46)
     two = t.fragments(IN, PORT, b, 1400, ident=7, source="198.18.1.9", udp_keys={"source_port": 53})
     three = t.fragments(IN, PORT, c, 800, ident=8, options=b"\x94\x04\0\0")
-    frames = [one[2], two[0], one[0], one[0], t.datagram(IN, PORT, b"between"), three[1], two[1], one[2], one[1], three[0]]
+    frames = [one[2], two[0], one[0], one[0], t.datagram(IN, PORT, b"between"), three[1], two[1], one[2], one[1],
+              three[0]]
     rules = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT, ttl="decrement", **KEEP)])]
     with t.line(mtu=9000) as net:
         seen = forwarded(net, rules, frames, [b"between", b, a, c], rules={"r": 4})
@@ -115,8 +116,8 @@ def any_order6():
 
 @t.test("incomplete ones expire and are counted; what comes after that is of no use")
 def incomplete():
-    frames = [*t.fragments(IN, PORT, text(3000), 1000, 2000, ident=1)[:2], t.fragments(IN, PORT, text(900), 80, ident=2)[1],
-              t.fragments(IN, PORT, text(900), 80, ident=3)[0]]
+    frames = [*t.fragments(IN, PORT, text(3000), 1000, 2000, ident=1)[:2],
+              t.fragments(IN, PORT, text(900), 80, ident=2)[1], t.fragments(IN, PORT, text(900), 80, ident=3)[0]]
     with t.line() as net:
         forwarded(net, RULE, frames, [], check=expired(3), in0={"fragments": 3})
         # The last one of the first datagram is a datagram's only fragment now.
@@ -180,7 +181,8 @@ def filtered():
               *t.fragments(IN, PORT, text(1101), 80, ident=2),
               *[t.frame(t.ipv4(t.SOURCE, IN, b, ident=3, flags=int(more), offset=o), t.group_mac(IN))
                 for o, b, more in t.cut(wrong, 80)],
-              *t.fragments(IN, PORT + 1, text(900), 80, ident=4), *t.fragments("239.255.0.9", PORT, text(900), 80, ident=5),
+              *t.fragments(IN, PORT + 1, text(900), 80, ident=4),
+              *t.fragments("239.255.0.9", PORT, text(900), 80, ident=5),
               *t.fragments(IN, PORT, text(900), 80, ident=6, protocol=6)]
     stranger = [bytes.fromhex("020000009999") + f[6:] for f in t.fragments(IN, PORT, text(900), 80, ident=7)]
     rules = [{**t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)], sources=[t.SOURCE]), "max_payload": 1100}]
@@ -201,7 +203,8 @@ def interfaces():
         capture = t.Capture(net.dst0, "d0")
         senders = [t.RawSender(n, "s0") for n in (net.src0, net.src1)]
         with t.Mcrd(net.relay, rules) as d:
-            mixed, both = t.fragments(IN, PORT, text(1200), 800, ident=1), t.fragments(IN, PORT, text(1200, 1), 800, ident=2)
+            mixed = t.fragments(IN, PORT, text(1200), 800, ident=1)
+            both = t.fragments(IN, PORT, text(1200, 1), 800, ident=2)
             for i in range(2):
                 senders[i].send(mixed[i])
             for f in both:

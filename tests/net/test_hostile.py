@@ -58,48 +58,6 @@ def exact_pairs():
         t.equal(sorted(f.payload for f in capture.udp()), sorted(wanted), "what was forwarded")
 
 
-@t.test("sources: addresses and prefixes; all others are drops.source")
-def sources():
-    rules = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)],
-                    sources=["198.18.1.1", "198.18.4.0/22", "198.19.0.128/25"])]
-    good = ["198.18.1.1", "198.18.4.0", "198.18.7.255", "198.19.0.128", "198.19.0.255"]
-    bad = ["198.18.1.2", "198.18.3.255", "198.18.8.0", "198.19.0.127", "198.19.1.128", "0.0.0.0", "255.255.255.255"]
-    with t.line() as net:
-        nothing_but(net, rules, [t.datagram(IN, PORT, a.encode(), source=a) for pair in zip(good + bad, bad + good)
-                                 for a in pair], [a.encode() for pair in zip(good + bad, bad + good) for a in pair
-                                                  if a in good],
-                    rules={"r": {"packets": 24, "drops": {"source": 14}}})
-
-
-@t.test("sources given exactly become source-specific memberships, a prefix among them makes it one for all senders")
-def source_specific():
-    rules = [t.rule("exact", IN, PORT, [t.to_group(OUT, OUT_PORT)], sources=["198.18.1.1", "198.18.1.7"]),
-             t.rule("prefix", "239.255.0.2", PORT, [t.to_group("239.255.1.2", OUT_PORT)],
-                    sources=["198.18.1.1", "198.18.4.0/22"])]
-
-    def allowed(net):
-        """/proc/net/mcfilter: index, interface, group, source, and how many sockets include and exclude it."""
-        return {(int(w[2], 16), int(w[3], 16)) for w in
-                (x.split() for x in net.relay.read_proc("mcfilter").splitlines()[1:])
-                if w[1] == "in0" and int(w[4]) > 0}
-
-    group = 0xefff0001
-    with t.line() as net:
-        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
-        with t.Mcrd(net.relay, rules) as d:
-            t.equal(allowed(net), {(group, 0xc6120101), (group, 0xc6120107)}, "sources that are joined")
-            t.joined(net.relay, "in0", {IN, "239.255.0.2"})
-            # The filter of the membership is a matter of switches and routers: what comes is checked again.
-            sender.send(*(t.datagram(g, PORT, f"{g} {a}".encode(), source=a) for g in (IN, "239.255.0.2")
-                          for a in ("198.18.1.9", "198.18.5.5", "198.18.1.7", "198.18.1.1")))
-            capture.wait(4)
-            d.account({name: {"packets": 4, "drops": {"source": 2}} for name in ("exact", "prefix")})
-        t.equal(sorted(f.payload for f in capture.udp()),
-                [f"{IN} 198.18.1.1".encode(), f"{IN} 198.18.1.7".encode(), b"239.255.0.2 198.18.1.1",
-                 b"239.255.0.2 198.18.5.5"], "what was forwarded")
-        t.equal(allowed(net), set(), "sources that are joined after the stop")
-
-
 @t.test("a wrong UDP checksum is dropped and counted, never signed anew")
 def bad_udp_checksum():
     def changed(payload, at):

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """IPv6 in and out, and from one family to the other."""
+import socket
+
 import mcrtest as t
 
 IN6, OUT6, OTHER6 = "ff15::4d:1", "ff15::4d:2", "ff15::4d:99"
@@ -84,20 +86,154 @@ def ipv6_join():
         t.wait_for(lambda: IN6 not in t.memberships6(net.relay, "in0"), 5, "left the group")
 
 
-@t.test("IPv6: sources = [...], an address and a prefix")
-def ipv6_sources():
-    for sources, allowed in ((["2001:db8:1::2"], ["2001:db8:1::2"]),
-                             (["2001:db8:1:0:1::/80"], ["2001:db8:1:0:1::7", "2001:db8:1:0:1:ffff:0:1"])):
-        rules = [t.rule("r", IN6, PORT, [t.to_group(OUT6, OUT_PORT)], sources=sources)]
+# --- headers ---------------------------------------------------------------------------------------------------------
+
+
+def extension(following, *more, length=8):
+    """An extension header of padding (RFC 8200, section 4.2), which leads to `following`."""
+    body = bytes(more) if more else bytes((1, length - 4, *bytes(length - 4)))
+    return bytes((following, length // 8 - 1)) + body[:length - 2].ljust(length - 2, b"\0")
+
+
+def with_headers(payload, kinds, **keys):
+    """The frame of a datagram behind extension headers: (type, bytes behind its first two)."""
+    body, following = t.udp6(t.SOURCE6, IN6, payload, PORT, **keys), socket.IPPROTO_UDP
+    for kind, more in reversed(kinds):
+        body, following = extension(following, *more) + body, kind
+    return t.frame6(t.ipv6(t.SOURCE6, IN6, body, following=following))
+
+
+@t.test("extension headers: walked to the datagram behind them, at most eight; no packet that is on its way elsewhere")
+def extension_headers():
+    hop, routing, fragment, destination, authentication, none = 0, 43, 44, 60, 51, 59
+    passing = {b"hop-by-hop": [(hop, ())], b"destination": [(destination, ())],
+               b"routing, at its end": [(routing, (0, 0))], b"atomic fragment": [(fragment, (0, 0, 0, 0, 0, 9))],
+               b"all in a row": [(hop, ()), (destination, ()), (routing, (0, 0)), (fragment, (0, 0, 0, 0, 0, 9)),
+                                 (destination, ())],
+               b"eight": [(destination, ())] * 8}
+    malformed = [with_headers(b"too many", [(destination, ())] * n) for n in (9, 100)]
+    # Longer than the packet: its second byte says 255 more.
+    long = bytearray(with_headers(b"too long", [(destination, ())]))
+    long[14 + 40 + 1] = 255
+    malformed.append(bytes(long))
+    foreign = [with_headers(b"routing, on its way", [(routing, (0, 1))])]
+    rules = [t.rule("r", IN6, PORT, [t.to_group(OUT, OUT_PORT)])]
+    with t.line6() as net:
+        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+        with t.Mcrd(net.relay, rules) as d:
+            sender.send(*malformed, *foreign, *(with_headers(p, k) for p, k in passing.items()),
+                        # These do not pass the kernel's filter.
+                        with_headers(b"authentication", [(authentication, ())]), with_headers(b"nothing", [(none, ())]),
+                        # A wrong checksum behind a header is one, too.
+                        with_headers(b"checksum", [(hop, ())], checksum=0x1234), t.datagram6(IN6, PORT, b"last"))
+            capture.wait_payload(b"last")
+            d.account({"r": len(passing) + 1}, in0={"malformed": 3, "unmatched": 1, "bad_checksum": 1})
+        t.equal([f.payload for f in capture.udp()], [*passing, b"last"], "what was forwarded")
+
+
+@t.test("hop limit and traffic class: given, decremented, kept, expired; from either family to the other, without ECN")
+def hop_limit_and_class():
+    outputs = [t.to_group(OUT6, 6000, ttl=17, dscp="af41"), t.to_group(OUT6, 6001, ttl="decrement"),
+               t.to_host(HOST6, 6002, ttl="decrement"), t.to_group(OUT, 6003, ttl="decrement"),
+               t.to_group(OUT6, 6004, ttl="decrement", mode="socket")]
+    sent = [(64, 0), (2, 46), (255, 63), (1, 7)]
+    for group, datagram in ((IN6, t.datagram6), (IN, t.datagram)):
         with t.line6() as net:
             net.relay.ethtool("out0", "tx", "off")
             capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
-            every = ["2001:db8:1::3", "2001:db8:1:0:2::1", *allowed]
+            with t.Mcrd(net.relay, [t.rule("r", group, PORT, outputs)]) as d:
+                for i, (ttl, dscp) in enumerate(sent):
+                    f = bytearray(datagram(group, PORT, bytes([i]) * 9, ttl=ttl, dscp=dscp))
+                    if group == IN6:
+                        f[15] |= 0x30  # ECN: congestion experienced
+                    sender.send(bytes(f))
+                # The last one has expired where it is decremented.
+                d.account({"r": {"packets": 4, "outputs": [4] + [{"packets": 3, "expired": 1}] * 4}})
+                t.wait_for(lambda: len(capture.udp()) + len(t.captured6(capture)) == 4 + 4 * 3, 5, "datagrams")
+            seen = capture.udp() + t.captured6(capture)
+            for port in range(6000, 6005):
+                t.equal([(f.payload[0], f.ttl, f.dscp, f.ecn) for f in seen if f.port == port],
+                        [(i, 17, 34, 0) for i in range(4)] if port == 6000 else
+                        [(i, ttl - 1, dscp, 0) for i, (ttl, dscp) in enumerate(sent) if ttl > 1], f"{group}: {port}")
+
+
+@t.test("an IPv4 datagram without a checksum leaves with one in IPv6, which wants it")
+def no_checksum_to_ipv6():
+    rules = [t.rule("r", IN, PORT, [t.to_group(OUT6, 6000), t.to_group(OUT6, 6001, mode="socket"),
+                                    t.to_host(HOST6, 6002)])]
+    with t.line6() as net:
+        net.relay.ethtool("out0", "tx", "off")
+        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+        with t.Mcrd(net.relay, rules) as d:
+            sender.send(t.datagram(IN, PORT, b"none", udp_keys={"checksum": 0}))
+            t.wait_for(lambda: len(t.captured6(capture)) == 3, 5, "3 datagrams")
+            d.account({"r": 1})
+        t.check(all(f.payload == b"none" and f.udp_checksum_ok for f in t.captured6(capture)), "payloads and checksums")
+
+
+# --- scopes ----------------------------------------------------------------------------------------------------------
+
+
+LOCAL, LOCAL_OUT = "ff02::4d:1", "ff02::4d:2"  # they stay on their link (RFC 4291, section 2.7)
+
+
+def star6(inputs, outputs):
+    net = t.star(inputs, outputs)
+    try:
+        for i in range(inputs):
+            t.enable_ipv6(getattr(net, f"src{i}"), "s0", f"2001:db8:{10 + i}::2")
+            t.enable_ipv6(net.relay, f"in{i}", f"2001:db8:{10 + i}::1")
+        for i in range(outputs):
+            t.enable_ipv6(getattr(net, f"dst{i}"), "d0", f"2001:db8:{20 + i}::2")
+            t.enable_ipv6(net.relay, f"out{i}", f"2001:db8:{20 + i}::1")
+            net.relay.ethtool(f"out{i}", "tx", "off")
+    except BaseException:
+        net.__exit__()
+        raise
+    return net
+
+
+@t.test("groups of link-local scope belong to their interface: one group on two links is two inputs, two outputs")
+def link_local():
+    for mode in ("frame", "socket"):
+        rules = [t.rule(f"r{i}", LOCAL, PORT, [t.to_group(LOCAL_OUT, OUT_PORT, interface=f"out{i}", mode=mode)],
+                        interface=f"in{i}") for i in range(2)]
+        with star6(3, 2) as net:
+            captures = [t.Capture(n, "d0") for n in (net.dst0, net.dst1)]
+            senders = [t.RawSender(n, "s0") for n in (net.src0, net.src1, net.src2)]
             with t.Mcrd(net.relay, rules) as d:
-                sender.send(*(t.datagram6(IN6, PORT, a.encode(), source=a) for a in every))
-                t.wait_for(lambda: len(t.captured6(capture)) >= len(allowed), 5, "what is allowed")
-                d.account({"r": {"packets": len(every), "drops": {"source": 2}}})
-            t.equal([f.payload.decode() for f in t.captured6(capture)], allowed, f"sources {sources}")
+                for i, joined in enumerate((True, True, False)):
+                    t.equal(LOCAL in t.memberships6(net.relay, f"in{i}"), joined, f"joined on in{i}")
+                for k in range(10):
+                    for i in (2, 1, 0):
+                        senders[i].send(t.datagram6(LOCAL, PORT, b"%d from %d" % (k, i), source="fe80::77"),
+                                        t.datagram6(LOCAL.replace("ff02", "ff05"), PORT, b"another scope"))
+                for c in captures:
+                    t.wait_for(lambda c=c: len(t.captured6(c)) >= 10, 5, "10 datagrams")
+                d.account({"r0": 10, "r1": 10})
+            for i, c in enumerate(captures):
+                seen = t.captured6(c)
+                t.equal([f.payload for f in seen], [b"%d from %d" % (k, i) for k in range(10)], f"out{i}, {mode}")
+                local = t.local_address6(net.relay, f"out{i}")
+                for f in seen:
+                    t.equal((f.source, f.destination), (local, LOCAL_OUT), f"out{i}")
+                    t.equal(f.to.hex(":"), "33:33:00:4d:00:02", "destination of the frame")
+                    t.check(f.udp_checksum_ok, "checksum")
+
+
+@t.test("a host of link-local scope as output: by its interface, though another has the same address")
+def link_local_host():
+    with star6(1, 2) as net:
+        for n in (net.dst0, net.dst1):
+            n.run("ip", "address", "add", "fe80::99/64", "dev", "d0", "nodad")
+        rules = [t.rule("r", IN6, PORT, [t.to_host("fe80::99", OUT_PORT, interface="out1")])]
+        with t.Mcrd(net.relay, rules) as d:
+            captures = [t.Capture(n, "d0") for n in (net.dst0, net.dst1)]
+            t.RawSender(net.src0, "s0").send(*(t.datagram6(IN6, PORT, bytes([i])) for i in range(5)))
+            t.wait_for(lambda: len(t.captured6(captures[1])) == 5, 5, "5 datagrams")
+            d.account({"r": 5})
+            t.equal({f.source for f in t.captured6(captures[1])}, {t.local_address6(net.relay, "out1")}, "source")
+            t.equal(t.captured6(captures[0]), [], "what came to the other")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Loops: own frames never re-enter, two relays that face each other die out, discovery crosses once in each direction."""
+"""Loops: own frames never re-enter, two relays that face each other die out, discovery crosses once each way."""
 import re
 import socket
 import struct
@@ -39,7 +39,7 @@ def seen(capture, family):
     return [f.ttl for f in (capture.udp() if family == 4 else t.captured6(capture))]
 
 
-@t.test("two relays that face each other, ttl = \"decrement\": a datagram comes round as often as its ttl says, and is gone")
+@t.test("two relays that face each other, ttl = \"decrement\": a datagram comes round as often as ttl says")
 def die_out():
     for family, mode in ((4, "frame"), (4, "socket"), (6, "frame"), (6, "socket")):
         datagram = t.datagram if family == 4 else t.datagram6

@@ -411,6 +411,14 @@ Test(packet, ipv6_extension_headers)
     cr_expect_eq(packet_parse(&g, fragment, n6, &no_meta), PACKET_FRAGMENT);
     cr_expect(g.fragment.id == 0x01020304 && g.fragment.offset == 65528 && g.fragment.more && g.fragment.next == 60);
     cr_expect(g.payload == fragment + IP_AT + IP6_SIZE + 8 && g.length == 38);
+    // Eight pass, nine do not.
+    for (size_t n = 7; n <= 9; n++) {
+        uint8_t many[72] = {0};
+        for (size_t i = 0; i < n; i++)
+            many[8 * i] = i == n - 1 ? 17 : 60;
+        size_t size = build6(fragment, 60, many, 8 * n, 10);
+        cr_expect_eq(packet_parse(&g, fragment, size, &no_meta), n <= 8 ? PACKET_OK : PACKET_MALFORMED, "%zu", n);
+    }
     // A chain that never ends.
     uint8_t chain[200] = {0}, f[400];
     struct packet p;

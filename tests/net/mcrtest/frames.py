@@ -99,10 +99,10 @@ def frame6(packet, to=None, tags=()):
     return frame(packet, to or b"\x33\x33" + packet[36:40], tags=tags, kind=0x86dd)
 
 
-def datagram6(destination, port, payload, source=SOURCE6, source_port=4000, to=None, ttl=8, dscp=0, tags=(), **udp_keys):
+def datagram6(destination, port, payload, source=SOURCE6, to=None, ttl=8, dscp=0, tags=(), **udp_keys):
     """The frame of a datagram over IPv6; to its group unless the Ethernet address is given."""
-    return frame6(ipv6(source, destination, udp6(source, destination, payload, port, source_port, **udp_keys), ttl, dscp),
-                  to, tags)
+    body = udp6(source, destination, payload, port, **udp_keys)
+    return frame6(ipv6(source, destination, body, ttl, dscp), to, tags)
 
 
 def cut(whole, *places):

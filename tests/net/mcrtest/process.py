@@ -84,7 +84,7 @@ def start_process(argv, node=None, before=None, **options):
             before()
 
     # One thread only, and prepare() calls nothing that could wait.
-    p = subprocess.Popen(argv, preexec_fn=prepare, stdin=subprocess.DEVNULL, **options)
+    p = subprocess.Popen(argv, preexec_fn=prepare, **{"stdin": subprocess.DEVNULL, **options})
     _guardian.tell("process", p.pid)
     _processes.add(p)
     return p

@@ -182,3 +182,9 @@ def memberships6(node, interface):
     """The IPv6 groups that are joined on an interface, as inet_ntop writes them."""
     lines = (x.split() for x in node.read_proc("igmp6").splitlines())
     return {socket.inet_ntop(socket.AF_INET6, bytes.fromhex(w[2])) for w in lines if w[1] == interface}
+
+
+def local_address6(node, interface):
+    """The interface's own link-local address."""
+    _, out, _ = node.run("ip", "-j", "-6", "address", "show", "dev", interface)
+    return next(a["local"] for a in json.loads(out)[0]["addr_info"] if a.get("scope") == "link")
