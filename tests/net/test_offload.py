@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Super-frames in and out, unfinished checksums, and links that can do none of it: the datagrams are the same."""
+import random
 import socket
 import struct
 
@@ -198,6 +199,55 @@ def limit():
               packets=30, drops={"rate": 20})
 
 
+def mixture(net, args=()):
+    """Three flows, two of them of one rule, in super-frames and plain datagrams of any size, in turn at random."""
+    chance = random.Random(7)
+    keep = {"source": "preserve", "source_port": "preserve"}
+    rules = [t.rule(f"r{k}", IN, PORT + k, [t.to_group(FRAME, 6000 + k, mode="frame"),
+                                            t.to_group(SOCKET, 6000 + k, mode="socket"), t.to_host(HOST, 6000 + k),
+                                            t.to_group("239.255.1.3", 6000 + k, **keep)]) for k in range(2)]
+    flows = [net.src.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3)]
+    for i, f in enumerate(flows):
+        f.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("198.18.1.1"))
+        f.bind(("198.18.1.1", 4000 + i))
+    sent = {0: [], 1: []}
+    capture = t.Capture(net.dst, "d0")
+    with t.Mcrd(net.relay, rules, args) as d:
+        for n in range(300):
+            i = chance.randrange(3)
+            size, count = chance.choice((1, 7, 188, 500, 1316, 1472)), chance.choice((1, 1, 1, 2, 5, 20, 40))
+            payload = chance.randbytes(size * (count - 1) + chance.randrange(size) + 1)
+            control = [(socket.IPPROTO_UDP, t.UDP_SEGMENT, struct.pack("H", size))] if count > 1 else []
+            flows[i].sendmsg([payload], control, 0, (IN, PORT + i % 2))
+            sent[i % 2] += [(4000 + i, payload[at:at + size]) for at in range(0, len(payload), size)]
+            if n % 50 == 49:
+                capture.poll()
+        for to in (FRAME, SOCKET, HOST, "239.255.1.3"):
+            for k in range(2):
+                capture.wait(len(sent[k]), to, 6000 + k)
+        d.account({f"r{k}": len(sent[k]) for k in range(2)})
+    for to in (FRAME, SOCKET, HOST, "239.255.1.3"):
+        for k in range(2):
+            seen = capture.udp(to, 6000 + k)
+            t.check([f.payload for f in seen] == [p for _, p in sent[k]], f"{to}, rule {k}: order or contents")
+            if to == "239.255.1.3":
+                t.check([f.source_port for f in seen] == [port for port, _ in sent[k]], f"rule {k}: whose they are")
+
+
+@t.test("super-frames and plain datagrams of three flows in turn, any sizes, to every kind of output and link")
+def mixed_flows():
+    for relay, args in (((), ()), (("tx-udp-segmentation", "off"), ()), (ALL_OFF, ()), (ALL_OFF, FALLBACKS)):
+        with t.line() as net:
+            if relay:
+                net.relay.ethtool("out0", *relay)
+            mixture(net, args)
+    with t.line() as net:
+        # Cut by the source's link, and put together again by the relay's.
+        net.src.ethtool("s0", "tx-udp-segmentation", "off")
+        coalescing(net, "rx-udp-gro-forwarding", "on")
+        mixture(net)
+
+
 @t.test("super-frames of jumbo datagrams")
 def jumbo():
     with t.line(9000) as net:
@@ -214,7 +264,8 @@ def beyond_the_mtu():
         rules = [t.rule("r", IN, PORT, [t.to_group(FRAME, 6000)])]
         # The receiver's kernel puts the fragments together.
         sink = net.dst.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sink.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(FRAME) + socket.inet_aton("198.18.2.1"))
+        sink.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
+                        socket.inet_aton(FRAME) + socket.inet_aton("198.18.2.1"))
         sink.bind((FRAME, 6000))
         sink.settimeout(5)
         into = net.src.socket(socket.AF_INET, socket.SOCK_DGRAM)
