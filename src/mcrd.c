@@ -2,6 +2,7 @@
 // mcrd: the daemon, and the commands that look at its config file.
 #include <config.h>
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -75,7 +77,8 @@ static const char usage[] =
     "  --sandbox MODE   enforce, log (the kernel logs what would be refused) or off,\n"
     "                   for debugging; enforce\n"
     "  --without LIST   do without kernel features, to try their fallbacks:\n"
-    "                   packet-gso, udp-gso, ignore-outgoing, super-frames\n"
+    "                   packet-gso, udp-gso, ignore-outgoing, super-frames,\n"
+    "                   landlock\n"
     "  --debug          log more\n"
     "  --help           print this\n"
     "  --version        print the version\n"
@@ -306,34 +309,73 @@ static int parse_options(int argc, char **argv, struct options *o)
 }
 
 // Ingress sockets live above SANDBOX_INGRESS_FD, and every output in socket mode needs a descriptor below it.
-static bool raise_descriptor_limit(void)
+static bool set_descriptor_limit(void)
 {
-    const rlim_t needed = SANDBOX_INGRESS_FD + 1024;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return false;
-    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed) {
+    if (limit.rlim_max < SANDBOX_FILES_MIN) {
         log_error("start",
-                  "limit=%llu needed=%llu reason=\"too few open files allowed: raise LimitNOFILE or ulimit -Hn\"",
-                  (unsigned long long) limit.rlim_max, (unsigned long long) needed);
+                  "limit=%llu needed=%d reason=\"too few open files allowed: raise LimitNOFILE or ulimit -Hn\"",
+                  (unsigned long long) limit.rlim_max, SANDBOX_FILES_MIN);
         return false;
     }
-    if (limit.rlim_cur == limit.rlim_max)
-        return true;
+    if (limit.rlim_max > SANDBOX_FILES_MAX)
+        limit.rlim_max = SANDBOX_FILES_MAX;
     limit.rlim_cur = limit.rlim_max;
     return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
-static int run(const struct options *o)
+// A relative path means the same after the relay has left the file system, and to mcrd --reload. Links stay: they may
+// lead elsewhere tomorrow. NULL with errno set; the caller frees it.
+static char *absolute(const char *path)
 {
-    int ends[2];
+    char *directory = getcwd(NULL, 0), *joined = NULL;
 
-    if (!raise_descriptor_limit())
-        return EXIT_FAILURE;
-    umask(S_IWGRP | S_IWOTH); // anyone may read the statistics, whoever starts us (keepalived: with 0177)
-    // Both sides hold one inotify instance: the broker adds watches, the relay reads what happens.
-    int inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (path[0] == '/')
+        joined = strdup(path);
+    else if (!directory || asprintf(&joined, "%s/%s", directory, path) < 0)
+        joined = NULL;
+    free(directory);
+    return joined;
+}
+
+// --- two processes ---------------------------------------------------------------------------------------------------
+
+// Each is a program of its own, with its own layout in memory: what a relay that was taken over knows of addresses does
+// not hold in the broker. This is also how the relay gets rid of CAP_NET_RAW where capset(2) is refused.
+#define PROCESS "MCR_PROCESS"
+
+struct process {
+    bool broker;
+    int handover; // its end of the pair
+    int inotify;  // shared: the broker adds watches, the relay reads what happens
+};
+
+static bool keep_open(int fd)
+{
+    return fcntl(fd, F_SETFD, 0) == 0;
+}
+
+static int become(const struct process *p, char **argv)
+{
+    char text[64];
+
+    // What is ambient survives execve(2), what is only permitted does not.
+    if (!p->broker)
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    snprintf(text, sizeof(text), "%s %d %d", p->broker ? "broker" : "relay", p->handover, p->inotify);
+    if (setenv(PROCESS, text, 1) == 0 && keep_open(p->handover) && keep_open(p->inotify))
+        execv("/proc/self/exe", argv);
+    log_errno(LOG_LEVEL_ERR, "start", "reason=\"cannot be executed again by /proc/self/exe\"");
+    return EXIT_FAILURE;
+}
+
+static int split(char **argv)
+{
+    int ends[2], inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
     if (inotify < 0 || !handover_pair(ends)) {
         log_errno(LOG_LEVEL_ERR, "start", "reason=\"no socket pair or inotify instance\"");
         return EXIT_FAILURE;
@@ -344,18 +386,56 @@ static int run(const struct options *o)
     case -1:
         log_errno(LOG_LEVEL_ERR, "start", "reason=\"no second process\"");
         return EXIT_FAILURE;
-    case 0: {
+    case 0:
+        return become(&(struct process){true, ends[1], inotify}, argv);
+    default:
+        return become(&(struct process){false, ends[0], inotify}, argv);
+    }
+}
+
+// Whether this is one of the two already.
+static bool find_process(struct process *p)
+{
+    const char *text = getenv(PROCESS);
+    char name[8];
+
+    if (!text || sscanf(text, "%7s %d %d", name, &p->handover, &p->inotify) != 3)
+        return false;
+    p->broker = strcmp(name, "broker") == 0;
+    unsetenv(PROCESS);
+    return fcntl(p->handover, F_SETFD, FD_CLOEXEC) == 0 && fcntl(p->inotify, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+static int run_process(const struct options *o, const struct process *p, const char *config_path)
+{
+    prctl(PR_SET_NAME, "mcrd"); // it would be "exe"
+    if (p->broker) {
         struct broker_options broker = {
-            .sandbox = o->sandbox, .config_path = o->config_path, .without = o->without, .inotify = inotify};
-        close(ends[0]);
-        return broker_run(&broker, ends[1]);
+            .sandbox = o->sandbox, .config_path = config_path, .without = o->without, .inotify = p->inotify};
+        return broker_run(&broker, p->handover);
     }
-    default: {
-        struct relay_options relay = {.sandbox = o->sandbox, .config_path = o->config_path, .inotify = inotify};
-        close(ends[1]);
-        return relay_run(&relay, ends[0]);
+    struct relay_options relay = {.sandbox = o->sandbox,
+                                  .config_path = config_path,
+                                  .landlock = !(o->without & FEATURE_LANDLOCK),
+                                  .inotify = p->inotify};
+    return relay_run(&relay, p->handover);
+}
+
+static int run(const struct options *o, char **argv)
+{
+    struct process p;
+
+    umask(S_IWGRP | S_IWOTH); // anyone may read the statistics, whoever starts us (keepalived: with 0177)
+    if (!find_process(&p))
+        return set_descriptor_limit() ? split(argv) : EXIT_FAILURE;
+    char *path = absolute(o->config_path);
+    if (!path) {
+        log_errno(LOG_LEVEL_ERR, "start", "reason=\"no absolute path of the config file\"");
+        return EXIT_FAILURE;
     }
-    }
+    int status = run_process(o, &p, path);
+    free(path);
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -390,5 +470,5 @@ int main(int argc, char **argv)
     case RUN:
         break;
     }
-    return run(&o);
+    return run(&o, argv);
 }

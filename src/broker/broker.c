@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,7 +16,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "broker/asker.h"
 #include "broker/compile.h"
+#include "broker/confine.h"
 #include "broker/feature.h"
 #include "broker/running.h"
 #include "broker/sockets.h"
@@ -39,6 +42,8 @@ struct broker {
     struct config *config;   // in force; NULL before the first
     struct compiled running; // its table; bytes is NULL before the first
     struct table_view view;  // of it
+    unsigned landlock;       // the ABI in force, 0: none
+    uint64_t due_ns;         // asker_pace()
     bool over;               // the relay is gone, or no verdict came
     int status;              // to exit with then
 };
@@ -116,23 +121,6 @@ static bool say_hello(const struct broker *b)
 
 // --- the file --------------------------------------------------------------------------------------------------------
 
-static uint32_t login_of(uint32_t pid)
-{
-    char path[64], text[16] = "";
-    char *end;
-
-    if (pid == 0)
-        return UINT32_MAX;
-    snprintf(path, sizeof(path), "/proc/%u/loginuid", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return UINT32_MAX;
-    ssize_t n = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    unsigned long value = n > 0 ? strtoul(text, &end, 10) : UINT32_MAX;
-    return value < UINT32_MAX ? (uint32_t) value : UINT32_MAX;
-}
-
 static struct handover_file describe(const struct config_file_info *info, uint32_t login)
 {
     struct handover_file f = {
@@ -148,6 +136,13 @@ static struct handover_file describe(const struct config_file_info *info, uint32
     return f;
 }
 
+static void add(char *text, size_t size, const char *more)
+{
+    size_t used = strlen(text);
+
+    snprintf(text + used, size - used, "%s", more);
+}
+
 // print: tell every problem on stderr, as --check does; else only the first is told, to the relay.
 static void read_file(struct broker *b, bool print, uint32_t login, struct reading *r)
 {
@@ -161,6 +156,8 @@ static void read_file(struct broker *b, bool print, uint32_t login, struct readi
         if (print)
             config_problems_print(&problems, b->options->config_path, stderr);
         config_problems_first(&problems, b->options->config_path, r->why, sizeof(r->why));
+        if (r->bytes.open_error == EACCES && b->landlock)
+            add(r->why, sizeof(r->why), "; since its start mcrd may read in the directories of then only: restart it");
     }
     config_problems_free(&problems);
     if (r->config && (strcmp(r->config->user, b->user) != 0 || strcmp(r->config->group, b->group) != 0 ||
@@ -373,7 +370,7 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     struct diff changes = {.rules = NULL};
     struct reading r;
 
-    read_file(b, true, login_of(asker->pid), &r);
+    read_file(b, true, asker_login(asker), &r);
     if (r.config && !compare(b, r.config, &changes, &r.file))
         snprintf(r.why, sizeof(r.why), "%s", strerror(ENOMEM));
     else if (r.config && change_table(b, serial, r.config, generation, &r.file, r.why, sizeof(r.why)) == ADOPTED) {
@@ -451,6 +448,14 @@ static bool serve_request(struct broker *b, const struct handover_message *m)
     }
 }
 
+// Until it is answered, the relay has nothing to say but its verdict on what is offered.
+static bool asks_again(const struct broker *b)
+{
+    struct pollfd p = {.fd = b->relay, .events = POLLIN};
+
+    return poll(&p, 1, 0) == 1 && !(p.revents & POLLHUP);
+}
+
 static int serve(struct broker *b)
 {
     struct handover_message m;
@@ -460,6 +465,11 @@ static int serve(struct broker *b)
         enum handover_result result = handover_receive(b->relay, &m, fds);
         if (result == HANDOVER_CLOSED)
             return EXIT_SUCCESS;
+        if (asks_again(b)) {
+            log_error("relay", "reason=\"asks again before it is answered: the broker ends\"");
+            return EXIT_FAILURE;
+        }
+        asker_pace(&b->due_ns);
         if (result != HANDOVER_GOT || !serve_request(b, &m)) {
             log_error("relay", "reason=\"bogus message: the broker ends\"");
             return EXIT_FAILURE;
@@ -482,6 +492,9 @@ int broker_run(const struct broker_options *options, int relay)
     signal(SIGPIPE, SIG_IGN);
     watch_init(&b.watch, options->inotify);
     b.sockets = sockets_new(options->without);
+    if (b.sockets && read_identity(&b) && find_user(&b) && prepare_statistics(&b) && say_hello(&b) &&
+        confine(options, b.stats_file, b.uid, b.gid, &b.landlock))
+        status = serve(&b);
     if (b.sockets && read_identity(&b) && find_user(&b) && prepare_statistics(&b)) {
         b.features = feature_probe(options->without);
         if (say_hello(&b) && sandbox_drop(SANDBOX_BROKER, b.uid, b.gid) &&

@@ -23,11 +23,12 @@ static const struct {
     {"udp-gso", FEATURE_UDP_GSO},
     {"ignore-outgoing", FEATURE_IGNORE_OUTGOING},
     {"super-frames", FEATURE_SUPER_FRAMES},
+    {"landlock", FEATURE_LANDLOCK},
 };
 
 bool feature_parse(const char *text, unsigned *mask, const char **names)
 {
-    *names = "packet-gso, udp-gso, ignore-outgoing, super-frames";
+    *names = "packet-gso, udp-gso, ignore-outgoing, super-frames, landlock";
     while (*text) {
         size_t length = strcspn(text, ","), i = 0;
         while (i < sizeof(features) / sizeof(features[0]) &&

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/model.h"
+
 static bool beside(const char *stats_file, const char *name, char out[PATH_MAX])
 {
     const char *slash = strrchr(stats_file, '/');
@@ -35,7 +37,7 @@ bool running_save(const char *stats_file, const char *text, size_t size, mode_t 
 {
     char name[PATH_MAX], new_name[PATH_MAX];
 
-    if (!beside(stats_file, "running.conf", name) || !beside(stats_file, "running.conf.new", new_name)) {
+    if (!beside(stats_file, CONFIG_RUNNING_NAME, name) || !beside(stats_file, CONFIG_RUNNING_NAME ".new", new_name)) {
         errno = ENAMETOOLONG;
         return false;
     }

@@ -20,19 +20,32 @@ static bool name_new(const char *path, char *out, size_t size)
     return (size_t) snprintf(out, size, "%s.new", path) < size;
 }
 
-static bool make_directory(const char *path, uid_t uid, gid_t gid)
+// Opens the directory that path lies in, which is made when it is missing: its last component only. Done by what was
+// opened and not by name, so that nobody can put a link in between: this may run as root. -1 with errno set.
+static int open_directory(const char *path, uid_t uid, gid_t gid)
 {
     char directory[PATH_MAX];
     const char *slash = strrchr(path, '/');
     size_t length = slash ? (size_t) (slash - path) : 0;
+    struct stat st;
 
-    if (length == 0 || length >= sizeof(directory))
-        return true;
-    memcpy(directory, path, length);
-    directory[length] = '\0';
-    if (mkdir(directory, 0755) != 0)
-        return errno == EEXIST;
-    return geteuid() != 0 || chown(directory, uid, gid) == 0;
+    if (length >= sizeof(directory)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    snprintf(directory, sizeof(directory), "%.*s", (int) (length ? length : 1), path);
+    bool made = mkdir(directory, 0755) == 0;
+    if (!made && errno != EEXIST)
+        return -1;
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || !made || geteuid() != 0)
+        return fd;
+    // What root has just made is root's.
+    if (fstat(fd, &st) == 0 && st.st_uid == 0 && fchown(fd, uid, gid) == 0)
+        return fd;
+    close(fd);
+    errno = EPERM;
+    return -1;
 }
 
 bool statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why, pid_t *other)
@@ -40,22 +53,24 @@ bool statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why
     // Asked as a reader: a daemon's write lock answers, and a read lock that anyone could take does not.
     struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
     struct stat st;
+    int directory = open_directory(path, uid, gid);
 
     *other = 0;
-    *why = "the directory of stats_file cannot be made";
-    if (!make_directory(path, uid, gid))
+    *why = "the directory of stats_file cannot be made or opened, or is a symbolic link";
+    if (directory < 0)
         return false;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = openat(directory, strrchr(path, '/') + 1, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int saved = errno;
+    close(directory);
+    errno = saved;
     *why = "stats_file cannot be opened";
     if (fd < 0)
         return errno == ENOENT;
     *why = "stats_file is no regular file";
     bool ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    if (ok && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) {
-        struct stats_header h;
+    if (ok && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) {
         *why = "another mcrd uses this stats_file";
-        if (pread(fd, &h, sizeof(h), 0) == (ssize_t) sizeof(h) && h.magic == STATS_MAGIC)
-            *other = (pid_t) h.pid;
+        *other = lock.l_pid;
         errno = EBUSY;
         ok = false;
     }
@@ -124,7 +139,6 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
 int statistics_create(const char *path, const char *config_path, const struct stats_features *features,
                       const struct table_view *table)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     size_t size = stats_segment_size(table->n_interfaces, table->n_rules, table->n_counters);
     char name[PATH_MAX];
     void *memory = MAP_FAILED;
@@ -138,8 +152,8 @@ int statistics_create(const char *path, const char *config_path, const struct st
     int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -1;
-    // Everyone may read, whatever the umask, once it is locked; memory is taken now so that no write can fail later.
-    if (fcntl(fd, F_OFD_SETLK, &lock) == 0 && fchmod(fd, 0644) == 0 && ftruncate(fd, (off_t) size) == 0 &&
+    // Everyone may read, whatever the umask; memory is taken now so that no write can fail later.
+    if (fchmod(fd, 0644) == 0 && ftruncate(fd, (off_t) size) == 0 &&
         (errno = posix_fallocate(fd, 0, (off_t) size)) == 0)
         memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED) {

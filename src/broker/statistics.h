@@ -20,8 +20,8 @@ bool statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why
 const char *statistics_describe(const struct table_view *t, const struct table_output *o,
                                 char text[STATISTICS_OUTPUT_MAX]);
 
-// Makes PATH.new with the names of the table filled in and every counter zero, all memory taken, locked for as long
-// as a descriptor of it is open. Returns a descriptor that the caller closes, or -1 with errno set.
+// Makes PATH.new with the names of the table filled in and every counter zero, all memory taken. The relay locks it
+// (relay/swap.c). Returns a descriptor that the caller closes, or -1 with errno set.
 int statistics_create(const char *path, const char *config_path, const struct stats_features *features,
                       const struct table_view *table);
 

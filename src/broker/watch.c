@@ -35,14 +35,59 @@ static void to_directory(char *path)
         *slash = '\0';
 }
 
-// Watches the directory that path lies in.
-static void watch_parent(struct watch *w, const char *path)
+// A directory as the path to it, which is the caller's only as long as the call lasts.
+static void tell_parent(const char *path, watch_each *each, void *context)
 {
     char directory[PATH_MAX];
 
-    if (w->n == WATCH_MAX || (size_t) snprintf(directory, sizeof(directory), "%s", path) >= sizeof(directory))
+    if ((size_t) snprintf(directory, sizeof(directory), "%s", path) >= sizeof(directory))
         return;
     to_directory(directory);
+    each(context, directory);
+}
+
+// Tells the directory of each component of path that is a link, and then the same for where it leads. What the kernel
+// resolves is left to it: the parts are only looked at.
+static void tell_links(const char *path, int depth, watch_each *each, void *context)
+{
+    char part[PATH_MAX], target[PATH_MAX], next[2 * PATH_MAX];
+
+    for (size_t i = 1; depth < WATCH_MAX && path[i - 1]; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        snprintf(part, sizeof(part), "%.*s", (int) i, path);
+        ssize_t n = readlink(part, target, sizeof(target) - 1);
+        if (n <= 0)
+            continue;
+        target[n] = '\0';
+        tell_parent(part, each, context);
+        to_directory(part);
+        if (target[0] == '/')
+            snprintf(next, sizeof(next), "%s%s", target, path + i);
+        else
+            snprintf(next, sizeof(next), "%s/%s%s", part, target, path + i);
+        if (strlen(next) < PATH_MAX)
+            tell_links(next, depth + 1, each, context);
+        return;
+    }
+}
+
+void watch_directories(const char *path, watch_each *each, void *context)
+{
+    char real[PATH_MAX];
+
+    tell_parent(path, each, context);
+    if (realpath(path, real))
+        tell_parent(real, each, context);
+    tell_links(path, 0, each, context);
+}
+
+static void watch_directory(void *context, const char *directory)
+{
+    struct watch *w = context;
+
+    if (w->n == WATCH_MAX)
+        return;
     // The same directory gets the same descriptor again.
     int wd = inotify_add_watch(w->inotify, directory, EVENTS);
     if (wd < 0) {
@@ -55,42 +100,12 @@ static void watch_parent(struct watch *w, const char *path)
     w->directories[w->n++] = wd;
 }
 
-// Watches the directory of each component of path that is a link, and then the same for where it leads. What the kernel
-// resolves is left to it: the parts are only looked at.
-static void watch_links(struct watch *w, const char *path, int depth)
-{
-    char part[PATH_MAX], target[PATH_MAX], next[2 * PATH_MAX];
-
-    for (size_t i = 1; depth < WATCH_MAX && path[i - 1]; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        snprintf(part, sizeof(part), "%.*s", (int) i, path);
-        ssize_t n = readlink(part, target, sizeof(target) - 1);
-        if (n <= 0)
-            continue;
-        target[n] = '\0';
-        watch_parent(w, part);
-        to_directory(part);
-        if (target[0] == '/')
-            snprintf(next, sizeof(next), "%s%s", target, path + i);
-        else
-            snprintf(next, sizeof(next), "%s/%s%s", part, target, path + i);
-        if (strlen(next) < PATH_MAX)
-            watch_links(w, next, depth + 1);
-        return;
-    }
-}
-
 void watch_update(struct watch *w, const char *path)
 {
     struct watch before = *w;
-    char real[PATH_MAX];
 
     w->n = 0;
-    watch_parent(w, path);
-    if (realpath(path, real))
-        watch_parent(w, real);
-    watch_links(w, path, 0);
+    watch_directories(path, watch_directory, w);
     for (int i = 0; i < before.n; i++) {
         int j = 0;
         while (j < w->n && w->directories[j] != before.directories[i])

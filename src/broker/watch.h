@@ -15,6 +15,10 @@ struct watch {
     int n;
 };
 
+// Tells each directory that matters for path as things are now, some perhaps twice.
+typedef void watch_each(void *context, const char *directory);
+void watch_directories(const char *path, watch_each *each, void *context);
+
 void watch_init(struct watch *w, int inotify);
 
 // Watches where path leads now. What cannot be watched is logged; a later call tries again.

@@ -73,13 +73,16 @@ static bool read_header(int fd, struct stats_header *h, bool *consistent)
     return true;
 }
 
-// The relay holds a write lock for as long as it lives. A read lock, which anyone may take, says nothing:
-// asked for as a reader, only a writer is in the way.
-static bool writer_lives(int fd)
+// The relay holds a write lock for as long as it lives, and the kernel tells whose it is. A read lock, which anyone may
+// take, says nothing: asked for as a reader, only a writer is in the way. Who can write the file can lock it, but only
+// for himself. 0: nobody; -1: a process that cannot be told from here.
+static pid_t lock_holder(int fd)
 {
     struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
 
-    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
+    if (fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type != F_WRLCK)
+        return 0;
+    return lock.l_pid > 0 ? lock.l_pid : -1;
 }
 
 static void end_strings(struct stats_header *h)
@@ -112,12 +115,13 @@ static enum daemon_state judge(int fd, const char *path, struct daemon *d, char 
              h->version, STATS_VERSION);
         return DAEMON_NONE;
     }
+    d->pid = lock_holder(fd);
     // A reload marks the old file, lets it go, and then gives the new one its name.
     if (h->state == STATS_SUPERSEDED || !consistent) {
         tell(why, "%s is being replaced", path);
         return DAEMON_CHANGING;
     }
-    if (h->state == STATS_STOPPED || !writer_lives(fd)) {
+    if (h->state == STATS_STOPPED || d->pid == 0) {
         tell(why, "no daemon: mcrd (pid %u), whose statistics are in %s, %s", h->pid, path,
              h->state == STATS_STOPPED ? "was stopped" : "has ended");
         return DAEMON_NONE;
@@ -160,50 +164,23 @@ enum daemon_state daemon_wait(const char *stats_file, struct daemon *d, char why
 
 // --- its process -------------------------------------------------------------------------------------
 
-// What /proc/PID/status says. The name is escaped there, so that no process can forge a line by its own.
-static bool describe_process(unsigned pid, char name[64], unsigned *uid)
+int daemon_open(const char *stats_file, const struct daemon *d, char why[DAEMON_WHY_MAX])
 {
-    char path[32], line[256];
-    bool named = false, owned = false;
-    FILE *status;
-
-    snprintf(path, sizeof(path), "/proc/%u/status", pid);
-    status = fopen(path, "re");
-    if (!status)
-        return false;
-    while (!(named && owned) && fgets(line, sizeof(line), status)) {
-        named |= sscanf(line, "Name:\t%63[^\n]", name) == 1;
-        owned |= sscanf(line, "Uid:\t%u", uid) == 1; // the real one is the first
-    }
-    fclose(status);
-    return named && owned;
-}
-
-int daemon_open(const struct daemon *d, char why[DAEMON_WHY_MAX])
-{
-    unsigned pid = d->header.pid, uid;
-    char name[64], shown[DAEMON_WHY_MAX];
+    struct daemon again = {.pid = 0};
     int fd = -1;
 
-    if (pid >= 1 && pid <= INT_MAX)
-        fd = (int) syscall(SYS_pidfd_open, (pid_t) pid, 0);
+    if (d->pid > 0)
+        fd = (int) syscall(SYS_pidfd_open, d->pid, 0);
     else
         errno = ESRCH;
     if (fd < 0) {
-        tell(why, "pid %u, which the statistics name, cannot be reached: %s", pid, strerror(errno));
+        tell(why, "the process that writes %s cannot be reached: %s", stats_file, strerror(errno));
         return -1;
     }
-    // The number stays with this process until it is waited for: when it can still be signalled after it was
-    // looked at, what was looked at was it. Without the right to signal, that is told when it is tried.
-    if (!describe_process(pid, name, &uid) || (syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) != 0 && errno != EPERM))
-        tell(why, "pid %u, which the statistics name, cannot be looked at in /proc or has just ended", pid);
-    else if (uid != d->owner || strcmp(name, "mcrd") != 0)
-        tell(why,
-             "pid %u, which the statistics name, is \"%s\" of uid %u, not mcrd of uid %u, who owns them: not "
-             "signalled",
-             pid, daemon_text(name, shown), uid, (unsigned) d->owner);
-    else
+    // As long as it held the lock, its number could not go to another.
+    if (daemon_wait(stats_file, &again, why) == DAEMON_RUNS && again.pid == d->pid)
         return fd;
+    tell(why, "the process that writes %s has just ended", stats_file);
     close(fd);
     return -1;
 }

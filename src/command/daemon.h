@@ -13,6 +13,7 @@
 struct daemon {
     struct stats_header header; // consistent; every string ends
     uid_t owner;                // of the file
+    pid_t pid;                  // who holds its lock, as seen from here; -1: out of sight
 };
 
 enum daemon_state {
@@ -27,9 +28,9 @@ enum daemon_state daemon_look(const char *stats_file, struct daemon *d, char why
 // The same, but for a second waits for a change to end.
 enum daemon_state daemon_wait(const char *stats_file, struct daemon *d, char why[DAEMON_WHY_MAX]);
 
-// A pidfd of the process that the statistics name, if it is an mcrd of the user whom they belong to: else
-// whoever may write them could have another process signalled. -1, with the reason in why, if not.
-int daemon_open(const struct daemon *d, char why[DAEMON_WHY_MAX]);
+// A pidfd of the process that writes the statistics: not of whatever they name, or whoever may write them could have
+// another process signalled. -1, with the reason in why, if not.
+int daemon_open(const char *stats_file, const struct daemon *d, char why[DAEMON_WHY_MAX]);
 
 // text as it may be shown on a terminal; returns out.
 const char *daemon_text(const char *text, char out[DAEMON_WHY_MAX]);

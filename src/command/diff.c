@@ -32,7 +32,8 @@
 // Beside the statistics; the schema lets stats_file be absolute and at most 107 bytes long.
 static void running_path(const struct config *c, char path[PATH_MAX])
 {
-    snprintf(path, PATH_MAX, "%.*s/running.conf", (int) (strrchr(c->stats_file, '/') - c->stats_file), c->stats_file);
+    snprintf(path, PATH_MAX, "%.*s/" CONFIG_RUNNING_NAME, (int) (strrchr(c->stats_file, '/') - c->stats_file),
+             c->stats_file);
 }
 
 // The broker wrote it under the daemon's user, who need be neither root nor who asks.
@@ -49,7 +50,8 @@ static struct config *load_running(const char *path, const struct daemon *d, str
     struct config *c = NULL;
 
     *again = false;
-    if (!file_read(path, &bytes, problems))
+    // Who owns the directory could make it a link to what he may not read himself.
+    if (!file_read(path, false, &bytes, problems))
         goto done;
     if (memcmp(bytes.info.sha256, d->header.sha256, sizeof(d->header.sha256)) != 0) {
         config_error(problems, 0, NULL, "is not what runs: the daemon (pid %u) names another sha256", d->header.pid);

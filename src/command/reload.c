@@ -33,22 +33,9 @@ static int trouble(const char *why)
     return TROUBLE;
 }
 
-// Where a path of the daemon leads: a relative one begins where it was started.
-static char *daemon_path(const struct daemon *d)
-{
-    char path[sizeof(d->header.file) + 32], *resolved = NULL;
-
-    if (d->header.file[0] != '/') {
-        // Readable for root and, at most, for its user.
-        snprintf(path, sizeof(path), "/proc/%u/cwd/%s", d->header.pid, d->header.file);
-        resolved = realpath(path, NULL);
-    }
-    return resolved ? resolved : realpath(d->header.file, NULL);
-}
-
 static bool is_its_file(const struct daemon *d, const char *path)
 {
-    char *theirs = daemon_path(d), *ours = realpath(path, NULL);
+    char *theirs = realpath(d->header.file, NULL), *ours = realpath(path, NULL);
     bool same = theirs && ours && strcmp(theirs, ours) == 0;
 
     free(theirs);
@@ -62,12 +49,12 @@ static int find(const struct config *c, struct daemon *d)
     char why[DAEMON_WHY_MAX], shown[DAEMON_WHY_MAX];
     int process = -1;
 
-    if (daemon_wait(c->stats_file, d, why) != DAEMON_RUNS || (process = daemon_open(d, why)) < 0) {
+    if (daemon_wait(c->stats_file, d, why) != DAEMON_RUNS || (process = daemon_open(c->stats_file, d, why)) < 0) {
         trouble(why);
         return -1;
     }
     if (!is_its_file(d, c->path)) {
-        fprintf(stderr, "mcrd: the daemon (pid %u) runs %s, not %s: name its own file with --config\n", d->header.pid,
+        fprintf(stderr, "mcrd: the daemon (pid %d) runs %s, not %s: name its own file with --config\n", (int) d->pid,
                 daemon_text(d->header.file, shown), c->path);
         close(process);
         return -1;
@@ -75,11 +62,30 @@ static int find(const struct config *c, struct daemon *d)
     return process;
 }
 
+static int own_login(void)
+{
+    FILE *f = fopen("/proc/self/loginuid", "re");
+    unsigned login = UINT32_MAX;
+
+    if (f) {
+        if (fscanf(f, "%u", &login) != 1)
+            login = UINT32_MAX;
+        fclose(f);
+    }
+    return (int) login;
+}
+
+// The signal carries the login, which the daemon may be unable to see (ProtectProc= in systemd.exec(5)).
 static bool ask(int process, const struct daemon *d)
 {
-    if (syscall(SYS_pidfd_send_signal, process, SIGHUP, NULL, 0) == 0)
+    siginfo_t info = {.si_signo = SIGHUP, .si_code = SI_QUEUE};
+
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_int = own_login();
+    if (syscall(SYS_pidfd_send_signal, process, SIGHUP, &info, 0) == 0)
         return true;
-    fprintf(stderr, "mcrd: the daemon (pid %u) cannot be signalled: %s%s\n", d->header.pid, strerror(errno),
+    fprintf(stderr, "mcrd: the daemon (pid %d) cannot be signalled: %s%s\n", (int) d->pid, strerror(errno),
             errno == EPERM ? "; run as root or as the daemon's user" : "");
     return false;
 }
@@ -179,31 +185,18 @@ static int reload(const struct config *c, double seconds)
         status = tell_verdict(c, &d);
         break;
     case GONE:
-        snprintf(text, sizeof(text), "the daemon (pid %u) ended before it had answered", d.header.pid);
+        snprintf(text, sizeof(text), "the daemon (pid %d) ended before it had answered", (int) d.pid);
         trouble(text);
         break;
     case TIMED_OUT:
-        snprintf(text, sizeof(text), "the daemon (pid %u) was signalled, but has not answered within %g s",
-                 d.header.pid, seconds);
+        snprintf(text, sizeof(text), "the daemon (pid %d) was signalled, but has not answered within %g s", (int) d.pid,
+                 seconds);
         trouble(text);
         break;
     }
 done:
     close(process);
     return status;
-}
-
-static int own_login(void)
-{
-    FILE *f = fopen("/proc/self/loginuid", "re");
-    unsigned login = UINT32_MAX;
-
-    if (f) {
-        if (fscanf(f, "%u", &login) != 1)
-            login = UINT32_MAX;
-        fclose(f);
-    }
-    return (int) login;
 }
 
 // The daemon hears nothing of an attempt that ends here, so that its record is written here: systemd puts it into the

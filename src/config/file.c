@@ -131,17 +131,18 @@ static void describe(const struct stat *st, struct config_bytes *out)
     out->info.mtime = st->st_mtim;
 }
 
-bool file_read(const char *path, struct config_bytes *out, struct config_problems *problems)
+bool file_read(const char *path, bool follow, struct config_bytes *out, struct config_problems *problems)
 {
     struct stat st;
     bool ok = false;
     int fd;
 
     memset(out, 0, sizeof(*out));
-    // O_NONBLOCK: a FIFO must not hold us up. Symbolic links are followed: config management uses them, and
-    // what counts is the owner and the mode of the file that was opened.
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    // O_NONBLOCK: a FIFO must not hold us up. Symbolic links to the config file are followed: config management uses
+    // them, and what counts is the owner and the mode of the file that was opened.
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (follow ? 0 : O_NOFOLLOW));
     if (fd < 0 || fstat(fd, &st) < 0) {
+        out->open_error = errno;
         config_error(problems, 0, NULL, "cannot be opened: %s", strerror(errno));
         goto done;
     }

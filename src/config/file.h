@@ -13,12 +13,13 @@ struct config_bytes {
     char *text; // size bytes and a NUL
     size_t size;
     struct config_file_info info;
+    int open_error; // errno, when it could not be opened
 };
 
-// Reads the file at path. Returns false with an error for each reason why it is refused: not a regular file,
-// too large, writable by others, changed while it was read. The owner is judged by file_check_owner(). The
-// caller frees what is in out with file_free(), also after a failure.
-bool file_read(const char *path, struct config_bytes *out, struct config_problems *problems);
+// Reads the file at path, which may be a symbolic link if that is to be followed. Returns false with an error for each
+// reason why it is refused: not a regular file, too large, writable by others, changed while it was read. The owner is
+// judged by file_check_owner(). The caller frees what is in out with file_free(), also after a failure.
+bool file_read(const char *path, bool follow, struct config_bytes *out, struct config_problems *problems);
 
 // The owner must be root, the effective user or, as long as that is root, user: whom the daemon becomes.
 // NULL: not known, because the file could not be parsed.

@@ -36,7 +36,7 @@ struct config *config_load_file(const char *path, unsigned flags, struct config_
 {
     struct config *c = NULL;
 
-    if (!file_read(path, bytes, problems))
+    if (!file_read(path, true, bytes, problems))
         return NULL;
     c = config_load_text(bytes->text, bytes->size, flags, problems);
     // Only now is it known whom the daemon becomes.

@@ -68,6 +68,8 @@ struct handover_file {
 // Who sent the signal, as signalfd tells; pid 0: nobody, the relay asks by itself.
 struct handover_asker {
     uint32_t pid, uid;
+    uint32_t loginuid; // what mcrd --reload says of itself; UINT32_MAX: nothing
+    uint32_t reserved;
 };
 
 enum handover_probe_state { HANDOVER_PROBE_CURRENT, HANDOVER_PROBE_PENDING, HANDOVER_PROBE_INVALID };

@@ -9,6 +9,8 @@
 
 #include "log/log.h"
 
+#define SUMMARY_PART 32 // rules in one turn of the loop
+
 void publish_interface(struct relay *r, struct ingress *in)
 {
     struct stats_interface *to = &r->swap.now->forward->stats.interfaces[in->interface];
@@ -69,6 +71,9 @@ void publish_header(struct relay *r, enum stats_segment_state state)
     h->config_state = r->config_state;
     h->seccomp = seccomp_of(r->options->sandbox);
     h->capabilities = r->capabilities;
+    h->landlock = r->landlock;
+    h->isolation = (r->isolation & SANDBOX_OWN_NETWORK ? STATS_OWN_NETWORK : 0u) |
+                   (r->isolation & SANDBOX_EMPTY_ROOT ? STATS_EMPTY_ROOT : 0u);
     h->broker_alive = r->broker_alive;
     h->asked = r->asked;
     h->answered = r->answered;
@@ -99,40 +104,63 @@ void publish_status(struct relay *r)
         waiting += (t->rules[i].flags & TABLE_RULE_WAITING) != 0;
         silent += r->swap.now->forward->flows[i].health.alarms != 0;
     }
-    notify_send(&r->notify, "STATUS=generation %llu, %u rules, %u waiting, %u silent or slow; %s%s%s",
-                (unsigned long long) t->header->generation, t->n_rules, waiting, silent, files[r->config_state],
+    notify_send(&r->notify,
+                "STATUS=generation %llu, %u rules, %u waiting, %u silent or slow; sandbox %s, landlock %u; %s%s%s",
+                (unsigned long long) t->header->generation, t->n_rules, waiting, silent,
+                sandbox_mode_name(r->options->sandbox), r->landlock, files[r->config_state],
                 r->refusal[0] ? "; last reload REFUSED" : "", r->broker_alive ? "" : "; the broker is GONE");
+}
+
+#define FORMAT(name, help)  " " #name "=%llu"
+#define DROPPED(name, help) " dropped_" #name "=%llu"
+#define VALUE(name, help)   , (unsigned long long) c->name
+
+static void log_interface(const struct relay *r, const struct ingress *in)
+{
+    const struct stats_interface_counters *c = &in->counters;
+
+    log_notice("interface", "interface=%s" STATS_INTERFACE_COUNTERS(FORMAT),
+               relay_table(r)->interfaces[in->interface].name STATS_INTERFACE_COUNTERS(VALUE));
+}
+
+static void log_rule(const struct relay *r, uint32_t i)
+{
+    const struct table_rule *rule = &relay_table(r)->rules[i];
+    const struct stats_rule_counters *counters = &r->swap.now->forward->flows[i].counters;
+    const struct stats_drops *c = &counters->drops;
+    uint64_t out = 0;
+
+    for (uint32_t j = 0; j < rule->n_outputs; j++)
+        out += r->swap.now->forward->outputs[rule->first_counter + j].packets;
+    log_notice("rule", "rule=%s packets=%llu bytes=%llu sent=%llu" STATS_RULE_DROPS(DROPPED), rule->name,
+               (unsigned long long) counters->packets, (unsigned long long) counters->bytes,
+               (unsigned long long) out STATS_RULE_DROPS(VALUE));
+}
+
+void publish_summary_begin(struct relay *r)
+{
+    r->summary_next = 0;
+    if (!relay_table(r))
+        return;
+    publish_everything(r);
+    for (size_t i = 0; i < r->swap.n_rings; i++)
+        if (r->swap.rings[i]->ring)
+            log_interface(r, r->swap.rings[i]);
+}
+
+// A table that comes meanwhile is gone on with.
+bool publish_summary_next(struct relay *r)
+{
+    const struct table_view *t = relay_table(r);
+
+    for (unsigned i = 0; t && i < SUMMARY_PART && r->summary_next < t->n_rules; i++)
+        log_rule(r, r->summary_next++);
+    return t && r->summary_next < t->n_rules;
 }
 
 void publish_summary(struct relay *r)
 {
-    const struct table_view *t = relay_table(r);
-
-    if (!t)
-        return;
-    publish_everything(r);
-    for (size_t i = 0; i < r->swap.n_rings; i++) {
-        const struct ingress *in = r->swap.rings[i];
-        if (!in->ring)
-            continue;
-        const struct stats_interface_counters *c = &in->counters;
-#define FORMAT(name, help) " " #name "=%llu"
-#define VALUE(name, help)  , (unsigned long long) c->name
-        log_notice("interface", "interface=%s" STATS_INTERFACE_COUNTERS(FORMAT),
-                   t->interfaces[in->interface].name STATS_INTERFACE_COUNTERS(VALUE));
-#undef FORMAT
-    }
-    for (uint32_t i = 0; i < t->n_rules; i++) {
-        const struct stats_rule_counters *rule = &r->swap.now->forward->flows[i].counters;
-        const struct stats_drops *c = &rule->drops;
-        uint64_t out = 0;
-        for (uint32_t j = 0; j < t->rules[i].n_outputs; j++)
-            out += r->swap.now->forward->outputs[t->rules[i].first_counter + j].packets;
-#define FORMAT(name, help) " dropped_" #name "=%llu"
-        log_notice("rule", "rule=%s packets=%llu bytes=%llu sent=%llu" STATS_RULE_DROPS(FORMAT), t->rules[i].name,
-                   (unsigned long long) rule->packets, (unsigned long long) rule->bytes,
-                   (unsigned long long) out STATS_RULE_DROPS(VALUE));
-#undef FORMAT
-#undef VALUE
-    }
+    publish_summary_begin(r);
+    while (publish_summary_next(r))
+        ;
 }

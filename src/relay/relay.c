@@ -23,6 +23,8 @@
 // News come in bursts; the first of them starts the clock, so that a storm cannot put the answer off.
 #define LINKS_SECONDS 0.05
 #define PROBE_SECONDS 0.15
+// Between the parts of a summary: the rings come first.
+#define SUMMARY_SECONDS 0.005
 
 // --- news ------------------------------------------------------------------------------------------------------------
 
@@ -112,6 +114,13 @@ static void on_probe_timer(struct ev_loop *loop, ev_timer *w, int events)
     request_send(w->data, REQUEST_PROBE);
 }
 
+static void on_summary_timer(struct ev_loop *loop, ev_timer *w, int events)
+{
+    (void) events;
+    if (!publish_summary_next(w->data))
+        ev_timer_stop(loop, w);
+}
+
 // --- pace ------------------------------------------------------------------------------------------------------------
 
 // Before the loop sleeps: under load it first lets datagrams gather, so that they leave in larger batches. libev does
@@ -189,13 +198,20 @@ static void on_signal(struct ev_loop *loop, ev_io *io, int events)
         switch (info.ssi_signo) {
         case SIGHUP:
             log_notice("reload_asked", "pid=%u uid=%u", info.ssi_pid, info.ssi_uid);
-            r->next_asker = (struct handover_asker){.pid = info.ssi_pid, .uid = info.ssi_uid};
+            r->next_asker = (struct handover_asker){
+                .pid = info.ssi_pid,
+                .uid = info.ssi_uid,
+                .loginuid = info.ssi_code == SI_QUEUE ? (uint32_t) info.ssi_int : UINT32_MAX,
+            };
             r->asked++;
             publish_header(r, STATS_LIVE); // at once: mcrd --reload counts by it
             request_send(r, REQUEST_LOAD);
             break;
         case SIGUSR1:
-            publish_summary(r);
+            publish_summary_begin(r);
+            ev_timer_stop(r->loop, &r->summary_timer);
+            ev_timer_set(&r->summary_timer, 0., SUMMARY_SECONDS);
+            ev_timer_start(r->loop, &r->summary_timer);
             break;
         default:
             log_notice("stopping", "signal=%s pid=%u uid=%u", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT",
@@ -292,9 +308,26 @@ static bool prepare(struct relay *r)
     watch_time(r, &r->tick, on_tick, TICK_SECONDS);
     watch_time(r, &r->links_timer, on_links_timer, 0.);
     watch_time(r, &r->probe_timer, on_probe_timer, 0.);
+    watch_time(r, &r->summary_timer, on_summary_timer, 0.);
     watch_time(r, &r->alarm, on_alarm, 0.);
     watch_time(r, &r->watchdog, on_watchdog, (double) r->notify.watchdog_ns / 1e9);
     return true;
+}
+
+// Rights go before the first packet socket comes. What is left is read back before the filter, which lets nothing
+// change it afterwards.
+static bool confine(struct relay *r, const struct handover_hello *whom)
+{
+    enum sandbox_mode mode = r->options->sandbox;
+
+    r->isolation = sandbox_isolate(mode);
+    if (!sandbox_drop(SANDBOX_RELAY, whom->uid, whom->gid) || !sandbox_limit(SANDBOX_RELAY, mode) ||
+        (r->options->landlock && !sandbox_landlock(SANDBOX_RELAY, mode, NULL, &r->landlock)))
+        return false;
+    r->capabilities = sandbox_capabilities();
+    if (mode == SANDBOX_ENFORCE && r->landlock == 0)
+        log_warn("feature_missing", "feature=landlock effect=\"the system call filter alone keeps files away\"");
+    return sandbox_filter(SANDBOX_RELAY, mode);
 }
 
 static void finish(struct relay *r)
@@ -322,20 +355,15 @@ int relay_run(const struct relay_options *options, int broker)
         .broker_alive = true,
         .under_way = REQUEST_NONE,
         .notify = {.fd = -1},
-        .next_asker = {.pid = (uint32_t) getppid(), .uid = getuid()},
+        .next_asker = {.pid = (uint32_t) getppid(), .uid = getuid(), .loginuid = UINT32_MAX},
         .status = EXIT_FAILURE,
     };
     swap_init(&r->swap);
     // When the broker ends before its first word, it has told why by itself.
     if (receive_hello(broker, &hello) && prepare(r)) {
-        // Rights go before the first packet socket comes. What is left is read back before the filter, which lets
-        // nothing change it afterwards.
-        if (sandbox_drop(SANDBOX_RELAY, hello.hello.uid, hello.hello.gid)) {
-            r->capabilities = sandbox_capabilities();
-            if (sandbox_filter(SANDBOX_RELAY, options->sandbox)) {
-                request_send(r, REQUEST_LOAD);
-                run(r);
-            }
+        if (confine(r, &hello.hello)) {
+            request_send(r, REQUEST_LOAD);
+            run(r);
         }
         finish(r);
     }

@@ -3,12 +3,13 @@
 #ifndef MCR_RELAY_RELAY_H
 #define MCR_RELAY_RELAY_H
 
-#include <stdint.h>
+#include <stdbool.h>
 
 #include "sandbox/sandbox.h"
 
 struct relay_options {
     enum sandbox_mode sandbox;
+    bool landlock;           // where the kernel has it
     const char *config_path; // for messages only
     int inotify;             // shared with the broker, which chooses what it watches (broker/watch.h)
 };

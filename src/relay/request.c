@@ -168,7 +168,6 @@ static void log_links(const struct table_view *t, const struct table_interface *
 static void adopted(struct relay *r, const struct handover_file *f, bool first, const uint8_t before[32],
                     const struct totals *then)
 {
-    static const char *const modes[] = {"off", "log", "enforce"};
     const struct table_view *t = relay_table(r);
     char more[512];
 
@@ -185,9 +184,11 @@ static void adopted(struct relay *r, const struct handover_file *f, bool first, 
         r->config_state = STATS_CONFIG_CURRENT;
         memcpy(r->disk_sha256, t->header->sha256, sizeof(r->disk_sha256));
         if (first)
-            snprintf(more, sizeof(more), "version=%s rules=%u interfaces=%u seccomp=%s capabilities=%llx",
-                     PACKAGE_VERSION, t->n_rules, t->n_interfaces, modes[r->options->sandbox],
-                     (unsigned long long) r->capabilities);
+            snprintf(more, sizeof(more),
+                     "version=%s rules=%u interfaces=%u seccomp=%s landlock=%u network=%s root=%s capabilities=%llx",
+                     PACKAGE_VERSION, t->n_rules, t->n_interfaces, sandbox_mode_name(r->options->sandbox), r->landlock,
+                     r->isolation & SANDBOX_OWN_NETWORK ? "own" : "host",
+                     r->isolation & SANDBOX_EMPTY_ROOT ? "empty" : "host", (unsigned long long) r->capabilities);
         else
             snprintf(more, sizeof(more), "rules=%u added=%u removed=%u changed=%u received=%llu ring_drops=%llu",
                      t->n_rules, f->added, f->removed, f->changed, (unsigned long long) (now.received - then->received),
@@ -258,7 +259,7 @@ static void probed(struct relay *r, const struct handover_message *m)
     if (state == STATS_CONFIG_PENDING && (relay_table(r)->header->flags & TABLE_RELOAD_ON_CHANGE)) {
         // Unless somebody has asked already.
         if (!r->wanted[REQUEST_LOAD])
-            r->next_asker = (struct handover_asker){.pid = 0, .uid = 0};
+            r->next_asker = (struct handover_asker){.loginuid = UINT32_MAX};
         r->asked++;
         r->wanted[REQUEST_LOAD] = true;
     }

@@ -34,7 +34,7 @@ struct relay {
     bool full;              // a ring holds more than one pass has taken
     uint64_t last_frame_ns; // CLOCK_MONOTONIC
     bool ending;
-    ev_timer tick, links_timer, probe_timer, watchdog, alarm;
+    ev_timer tick, links_timer, probe_timer, summary_timer, watchdog, alarm;
     int broker, signals, links;
     struct notify notify;
     struct swap swap;
@@ -57,10 +57,13 @@ struct relay {
     uint8_t disk_sha256[32];
     char refusal[1024], disk_error[1024];
     uint64_t started_ns, loaded_ns; // CLOCK_REALTIME
+    // What is left, as the kernel says.
     uint64_t capabilities;
-    pid_t pid; // asked before the filter
+    unsigned landlock, isolation; // ABI; mask of enum sandbox_isolation
+    pid_t pid;                    // asked before the filter
 
-    int status; // to exit with
+    uint32_t summary_next; // rule that the summary under way goes on with
+    int status;            // to exit with
 };
 
 static inline uint64_t relay_clock(clockid_t clock) // nanoseconds
@@ -91,7 +94,11 @@ void publish_interfaces(struct relay *r);
 void publish_header(struct relay *r, enum stats_segment_state state);
 void publish_everything(struct relay *r);
 void publish_status(struct relay *r);
+// Everything at once, as at the end; or begun, with the rest spread over later turns of the loop.
 void publish_summary(struct relay *r);
+void publish_summary_begin(struct relay *r);
+// One part of it. False: that was the last.
+bool publish_summary_next(struct relay *r);
 
 // alarm.c
 // Looks at every rule that should not fall silent.

@@ -236,13 +236,18 @@ static bool map_table(struct swap_table *t, int fd, char why[SWAP_WHY_MAX])
     return false;
 }
 
+// Maps the statistics, and locks them for as long as this process lives and has them open: by this lock, which cannot
+// be forged, others find the process (command/daemon.c).
 static bool map_stats(struct swap_table *t, int fd, struct stats_segment *segment, char why[SWAP_WHY_MAX])
 {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     off_t size = lseek(fd, 0, SEEK_END);
 
     t->stats_size = stats_segment_size(t->view.n_interfaces, t->view.n_rules, t->view.n_counters);
     if (size != (off_t) t->stats_size)
         return refuse(why, "the statistics do not fit the table");
+    if (fcntl(fd, F_SETLK, &lock) != 0)
+        return refuse_errno(why, "the statistics cannot be locked");
     void *memory = mmap(NULL, t->stats_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         return refuse_errno(why, "the statistics cannot be mapped");

@@ -8,13 +8,13 @@
 #include <grp.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "log/log.h"
 
-// Whether the sets of this process hold exactly what the role may keep.
-static bool capabilities_are(enum sandbox_role role)
+// Whether the sets of this process hold exactly what the role may keep. What is inheritable gives nothing without
+// execve(2) and with no_new_privs: it may stay where capset(2) is refused, as under our systemd units.
+static bool capabilities_are(enum sandbox_role role, bool inheritable_may_stay)
 {
     capng_clear(CAPNG_SELECT_ALL);
     if (capng_get_caps_process() != 0)
@@ -23,19 +23,27 @@ static bool capabilities_are(enum sandbox_role role)
         bool keep = role == SANDBOX_BROKER && cap == CAP_NET_RAW;
         if (capng_have_capability(CAPNG_EFFECTIVE, (unsigned) cap) != keep ||
             capng_have_capability(CAPNG_PERMITTED, (unsigned) cap) != keep ||
-            capng_have_capability(CAPNG_INHERITABLE, (unsigned) cap) ||
+            (capng_have_capability(CAPNG_INHERITABLE, (unsigned) cap) && !inheritable_may_stay) ||
             prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) == 1)
             return false;
     }
     return true;
 }
 
-// Whether the bounding set can be cut. Asked in vain, libcap-ng complains to syslog, at level error, and leaves its
-// socket open.
+// The bounding set can be cut with CAP_SETPCAP only. Asked in vain, libcap-ng complains to syslog, at level error, and
+// leaves its socket open.
 static bool may_cut_bounds(void)
 {
     capng_clear(CAPNG_SELECT_ALL);
     return capng_get_caps_process() == 0 && capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
+}
+
+static bool bounds_are_empty(void)
+{
+    for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+        if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
+            return false;
+    return true;
 }
 
 static void choose_capabilities(enum sandbox_role role)
@@ -63,6 +71,26 @@ static bool drop_groups(void)
     return true;
 }
 
+static bool drop_capabilities(enum sandbox_role role)
+{
+    bool cut = may_cut_bounds();
+
+    choose_capabilities(role);
+    if (cut && (capng_apply(CAPNG_SELECT_BOUNDS) != 0 || !bounds_are_empty()))
+        return false;
+    if (!bounds_are_empty())
+        log_debug("sandbox_bounding", "kept=yes");
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
+        return false;
+    if (capabilities_are(role, false))
+        return true;
+    choose_capabilities(role);
+    if (capng_apply(CAPNG_SELECT_CAPS) == 0)
+        return capabilities_are(role, false);
+    log_debug("sandbox_inheritable", "kept=yes");
+    return capabilities_are(role, true);
+}
+
 static bool change_ids(enum sandbox_role role, uid_t uid, gid_t gid)
 {
     choose_capabilities(role);
@@ -80,37 +108,26 @@ static bool change_ids(enum sandbox_role role, uid_t uid, gid_t gid)
         choose_capabilities(role);
     }
 
-    // Without CAP_SETPCAP the bounding set stays as it is; with no_new_privs nothing can be regained from it.
-    bool cut = may_cut_bounds();
-    choose_capabilities(role);
-    if (!cut || capng_apply(CAPNG_SELECT_BOUNDS) != 0)
-        log_debug("sandbox_bounding", "kept=yes");
-    choose_capabilities(role);
-    capng_apply(CAPNG_SELECT_AMBIENT);
-    choose_capabilities(role);
-    return capng_apply(CAPNG_SELECT_CAPS) == 0;
+    return drop_capabilities(role);
 }
 
 bool sandbox_drop(enum sandbox_role role, uid_t uid, gid_t gid)
 {
-    static const struct rlimit none = {0, 0};
-    const char *name = role == SANDBOX_RELAY ? "relay" : "broker";
+    const char *name = sandbox_role_name(role);
 
     if (!change_ids(role, uid, gid)) {
-        log_errno(LOG_LEVEL_ERR, "sandbox_drop", "role=%s uid=%u gid=%u", name, (unsigned) uid, (unsigned) gid);
+        log_errno(LOG_LEVEL_ERR, "sandbox_drop", "role=%s uid=%u gid=%u reason=\"start as root or with CAP_NET_RAW\"",
+                  name, (unsigned) uid, (unsigned) gid);
         return false;
     }
     // After the change of user, which sets the process dumpable or not by itself.
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
-        setrlimit(RLIMIT_CORE, &none) != 0) {
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
         log_errno(LOG_LEVEL_ERR, "sandbox_drop", "role=%s", name);
         return false;
     }
-    if (getuid() != uid || geteuid() != uid || getgid() != gid || getegid() != gid || !capabilities_are(role) ||
-        prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
-        log_error("sandbox_drop",
-                  "role=%s reason=\"rights are not as they must be after the drop: start as root or with CAP_NET_RAW\"",
-                  name);
+    if (getuid() != uid || geteuid() != uid || getgid() != gid || getegid() != gid || !capabilities_are(role, true) ||
+        prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
+        log_error("sandbox_drop", "role=%s reason=\"rights are not as they must be after the drop\"", name);
         return false;
     }
     return true;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // sandbox: giving up every right that a process does not need, and verifying that it is gone.
+//
+// In this order: sandbox_isolate() (relay), sandbox_drop(), sandbox_limit(), sandbox_landlock(), sandbox_filter().
 #ifndef MCR_SANDBOX_SANDBOX_H
 #define MCR_SANDBOX_SANDBOX_H
 
@@ -9,6 +11,9 @@
 #include <sys/types.h>
 
 enum sandbox_role { SANDBOX_RELAY, SANDBOX_BROKER };
+
+// SANDBOX_LOG and SANDBOX_OFF are for debugging: capabilities are dropped all the same, but there is no isolation, no
+// limit and no Landlock, which can only refuse.
 enum sandbox_mode { SANDBOX_OFF, SANDBOX_LOG, SANDBOX_ENFORCE };
 
 // Ingress descriptors of the relay are moved to this number or above; writing is allowed below it only. So a
@@ -17,10 +22,37 @@ enum sandbox_mode { SANDBOX_OFF, SANDBOX_LOG, SANDBOX_ENFORCE };
 // needs.
 #define SANDBOX_INGRESS_FD 16384
 
+// Descriptors of a process: those below SANDBOX_INGRESS_FD, and rings and memberships (TABLE_HOLDS_MAX) above it.
+#define SANDBOX_FILES_MAX 65536
+#define SANDBOX_FILES_MIN (SANDBOX_INGRESS_FD + 1024)
+
+// What sandbox_isolate() found possible.
+enum sandbox_isolation { SANDBOX_OWN_NETWORK = 1 << 0, SANDBOX_EMPTY_ROOT = 1 << 1 };
+
+// Moves the process into an empty network namespace and an empty root directory, as far as its rights allow: root's
+// do. Sockets and files that are open stay what they are. Returns a mask of enum sandbox_isolation.
+unsigned sandbox_isolate(enum sandbox_mode mode);
+
 // Becomes uid and gid without supplementary groups (where they differ from the present ones) and keeps CAP_NET_RAW
 // (broker) or no capability at all (relay) in any set, with no_new_privs and without core dumps. The result is read
 // back from the kernel. False, with the reason logged, when any step fails: the caller must not run on.
 bool sandbox_drop(enum sandbox_role role, uid_t uid, gid_t gid);
+
+// Resource limits that cannot be raised again: no process, no core, no locked memory, no message queue. False, with the
+// reason logged, when one is not in force.
+bool sandbox_limit(enum sandbox_role role, enum sandbox_mode mode);
+
+// Directories that the broker needs, with all that is beneath them.
+struct sandbox_paths {
+    const char *const *read; // to read files
+    size_t n_read;
+    const char *write; // to read, write, make, rename and remove files
+};
+
+// Loads a Landlock domain with all rights that kernel and header know, and none but those of paths (NULL: none at
+// all) given. *abi is the version of its ABI in force, or 0 where the kernel has none or the mode wants none. False,
+// with the reason logged, when the kernel has it but it cannot be loaded, or does not refuse afterwards.
+bool sandbox_landlock(enum sandbox_role role, enum sandbox_mode mode, const struct sandbox_paths *paths, unsigned *abi);
 
 // Loads the role's system call filter (syscalls.c). SANDBOX_LOG only lets the kernel log what enforcing would refuse.
 // False, with the reason logged, when it cannot be loaded or is not in force afterwards.
@@ -28,5 +60,9 @@ bool sandbox_filter(enum sandbox_role role, enum sandbox_mode mode);
 
 // Every capability that this process may use or regain, as the kernel reports it: bit N is capability N.
 uint64_t sandbox_capabilities(void);
+
+// For messages: "relay", "broker"; "off", "log", "enforce".
+const char *sandbox_role_name(enum sandbox_role role);
+const char *sandbox_mode_name(enum sandbox_mode mode);
 
 #endif

@@ -81,6 +81,7 @@ enum stats_rule_state { STATS_RULE_ACTIVE, STATS_RULE_WAITING, STATS_RULE_SILENT
 enum stats_config_state { STATS_CONFIG_CURRENT, STATS_CONFIG_PENDING, STATS_CONFIG_INVALID };
 enum stats_verdict { STATS_VERDICT_NONE, STATS_VERDICT_ACCEPTED, STATS_VERDICT_REFUSED };
 enum stats_segment_state { STATS_PREPARED, STATS_LIVE, STATS_SUPERSEDED, STATS_STOPPED };
+enum stats_isolation { STATS_OWN_NETWORK = 1 << 0, STATS_EMPTY_ROOT = 1 << 1 };
 enum stats_seccomp { STATS_SECCOMP_OFF, STATS_SECCOMP_LOG, STATS_SECCOMP_ENFORCE };
 
 enum stats_feature {
@@ -142,10 +143,10 @@ struct stats_header {
     uint32_t broker_alive;
     uint8_t disk_sha256[32]; // of the file as it lies on disk now; zero: it cannot be read
     // mcrd --reload remembers asked, sends SIGHUP, and waits until answered exceeds what it remembers.
-    uint64_t asked;    // how often a load was asked for by signal
-    uint64_t answered; // what asked was when the load began whose verdict stands here
-    uint32_t verdict;  // enum stats_verdict
-    uint32_t reserved;
+    uint64_t asked;        // how often a load was asked for by signal
+    uint64_t answered;     // what asked was when the load began whose verdict stands here
+    uint32_t verdict;      // enum stats_verdict
+    uint32_t isolation;    // of the relay: mask of enum stats_isolation
     char refusal[1024];    // why the last load was refused; empty: it was not
     char disk_error[1024]; // the first error of the file on disk; empty: it is valid
 };

@@ -66,6 +66,8 @@ static bool put_sandbox(json_t *to, const struct stats_header *h)
     ok &= put(o, "capabilities", capabilities);
     ok &= put(o, "seccomp", json_string(stats_seccomp_name(h->seccomp)));
     ok &= put(o, "landlock", number(h->landlock));
+    ok &= put(o, "network", json_string(h->isolation & STATS_OWN_NETWORK ? "own" : "host"));
+    ok &= put(o, "root", json_string(h->isolation & STATS_EMPTY_ROOT ? "empty" : "host"));
     return put(to, "sandbox", o) && ok;
 }
 

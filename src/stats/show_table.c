@@ -205,6 +205,10 @@ static void show_sandbox(const struct page *p)
     else
         snprintf(text, sizeof(text), "no landlock,");
     flow_word(&f, PLAIN, text, 1);
+    if (h->isolation & STATS_OWN_NETWORK)
+        flow_word(&f, PLAIN, "own network,", 1);
+    if (h->isolation & STATS_EMPTY_ROOT)
+        flow_word(&f, PLAIN, "empty root,", 1);
     if (!h->capabilities)
         flow_word(&f, PLAIN, "no capabilities,", 1);
     for (unsigned i = 0; i < 64; i++)

@@ -102,6 +102,13 @@ bad_running() {
 }
 ok "trouble: running.conf is of another version" bad_running
 
+# Root would otherwise show what only root may read.
+linked_running() {
+  prepare same && mv running.conf elsewhere.conf && ln -s elsewhere.conf running.conf &&
+    trouble "$work/running.conf: cannot be opened: Too many levels of symbolic links"
+}
+ok "trouble: running.conf is a link" linked_running
+
 writable_running() {
   prepare same && chmod 0664 running.conf &&
     trouble "$work/running.conf: mode is 0664, allowed is one without write by group or others"

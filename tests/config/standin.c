@@ -9,8 +9,8 @@
 //   on_hup=WHAT      accept (the default), refuse, ignore, exit, hostile (refuses with control characters)
 //   then=HEX         the digest after it has accepted; sha256 by default
 //   delay_ms=N       before the answer; 0
-//   pid=N uid=N comm=NAME version=N state=N
-//                    what to claim, or to become once the file is made, in place of the truth
+//   pid=N version=N state=N
+//                    what to claim in place of the truth
 //   lock=0           holds no lock
 //
 // Prints "ready" once all is in place, then "hup" at each SIGHUP. Ends at SIGTERM, or when its input ends.
@@ -23,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -83,7 +82,7 @@ static int publish(const char *path, struct stats_header *h)
 
     snprintf(name, sizeof(name), "%s.new", path);
     int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0 || (number("lock", 1) && fcntl(fd, F_OFD_SETLK, &lock) != 0))
+    if (fd < 0 || (number("lock", 1) && fcntl(fd, F_SETLK, &lock) != 0))
         fail(name);
     write_header(fd, h);
     if (rename(name, path) != 0)
@@ -146,9 +145,8 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGTERM);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC), fd = publish(argv[1], &h);
-    if (signal_fd < 0 || (number("uid", 0) && setuid((uid_t) number("uid", 0)) != 0))
-        fail("setuid");
-    prctl(PR_SET_NAME, option("comm", "mcrd"));
+    if (signal_fd < 0)
+        fail("signalfd");
     puts("ready");
     fflush(stdout);
     for (;;) {

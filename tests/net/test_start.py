@@ -217,6 +217,44 @@ def summary():
         forwards(net, d, 2)
 
 
+@t.test("SIGUSR1 with 2,000 rules under traffic: each is told, and nothing is lost")
+def large_summary():
+    many = [t.rule(f"more-{i}", "239.255.9.9", 10000 + i, [t.to_group(OUT, OUT_PORT)]) for i in range(2000)]
+    with t.line() as net, t.Mcrd(net.relay, RULE + many) as d:
+        receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, expect=10000)
+        sender = t.start_sending(net.src, "s0", IN, PORT, count=10000, rate=10000)
+        for _ in range(2):  # the second begins anew
+            d.signal(signal.SIGUSR1)
+        t.wait_for(lambda: len({x.split(" rule=")[1].split()[0] for x in d.logged("rule")}) == 2001, 10, "all rules")
+        t.finish_sending(sender)
+        receiver.all_came()
+        d.account({"r": 10000})
+
+
+@t.test("the directory of the statistics is never a link, and what root makes is given away by what it is")
+def stats_directory():
+    with t.line() as net:
+        c = t.Config(RULE)
+        os.mkdir(os.path.join(c.directory, "real"))
+        os.symlink("real", os.path.join(c.directory, "run"))
+        refused(net.relay, c, "directory of stats_file .* symbolic link")
+        os.unlink(os.path.join(c.directory, "run"))
+        with t.Mcrd(net.relay, c):
+            t.equal(os.stat(os.path.join(c.directory, "run")).st_uid, t.pwd.getpwnam(t.USER).pw_uid, "its owner")
+
+
+@t.test("a relative path of the config file is the same to the daemon and to mcrd --reload")
+def relative_path():
+    with t.line() as net:
+        c = t.Config(RULE)
+        directory, c.file = os.path.split(c.file)
+        with t.Mcrd(net.relay, c, before=["env", "-C", directory]) as d:
+            t.equal(d.stats()["config"]["file"], os.path.join(directory, c.file), "file")
+            _, out, _ = net.relay.run(t.MCRD, "--reload", "--config", os.path.join(directory, c.file))
+            t.check("reload accepted: generation 2" in out, out)
+            forwards(net, d)
+
+
 @t.test("SIGHUP with an unchanged file: generation + 1, counters kept")
 def reload_unchanged():
     with t.line() as net, t.Mcrd(net.relay, RULE) as d:

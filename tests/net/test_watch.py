@@ -229,20 +229,31 @@ def link_of_directory():
             goes_to(net, d, OUT)
 
 
-@t.test("the directory itself is moved away and another put in its place")
+@t.test("the directory itself is moved away and another put in its place: Landlock keeps the broker out, and it says so")
 def directory_replaced():
-    with t.line() as net:
-        c = t.Config(RULE)
-        for name, rules in (("etc", RULE), ("etc.new", CHANGED)):
-            os.mkdir(os.path.join(c.directory, name))
-            with open(os.path.join(c.directory, name, "mcr.conf"), "w", encoding="ascii") as f:
-                f.write(text_of(c, rules))
-        c.file = os.path.join(c.directory, "etc", "mcr.conf")
-        with t.Mcrd(net.relay, c) as d:
-            log = r.Log(d)
-            os.rename(os.path.join(c.directory, "etc"), os.path.join(c.directory, "etc.old"))
-            os.rename(os.path.join(c.directory, "etc.new"), os.path.join(c.directory, "etc"))
-            pending(d, log)
+    for args in ((), ("--without=landlock",)):
+        with t.line() as net:
+            c = t.Config(RULE)
+            for name, rules in (("etc", RULE), ("etc.new", CHANGED)):
+                os.mkdir(os.path.join(c.directory, name))
+                with open(os.path.join(c.directory, name, "mcr.conf"), "w", encoding="ascii") as f:
+                    f.write(text_of(c, rules))
+            c.file = os.path.join(c.directory, "etc", "mcr.conf")
+            with t.Mcrd(net.relay, c, args) as d:
+                log = r.Log(d)
+                os.rename(os.path.join(c.directory, "etc"), os.path.join(c.directory, "etc.old"))
+                os.rename(os.path.join(c.directory, "etc.new"), os.path.join(c.directory, "etc"))
+                if d.landlock() == 0:
+                    pending(d, log)
+                    continue
+                r.wait_config(d, "invalid", disk_sha256=None)
+                error = d.stats()["config"]["last_error"]
+                t.check("Permission denied" in error and "restart" in error, error)
+                # The directory that it was started with is back.
+                os.rename(os.path.join(c.directory, "etc"), os.path.join(c.directory, "etc.new"))
+                os.rename(os.path.join(c.directory, "etc.old"), os.path.join(c.directory, "etc"))
+                r.wait_config(d, "current", last_error=None)
+                goes_to(net, d, OUT)
 
 
 @t.test("a burst of 200 edits, each followed at once by the next: the last one's state, and few lines of log")

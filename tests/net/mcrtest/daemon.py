@@ -8,7 +8,7 @@ import signal
 from . import case
 from .process import child_of, end_process, kill_process, process_status, run_command, start_process
 from .result import Failure, check, equal, wait_for
-from .system import CAP_NET_RAW, GROUP, MCRD, MCRSTAT, SANDBOX, USER
+from .system import CAP_NET_RAW, GROUP, LANDLOCK_KNOWN, MCRD, MCRSTAT, SANDBOX, USER, landlock_abi
 
 
 def to_libconfig(value):
@@ -76,10 +76,12 @@ class Mcrd:
 
     STOPPED_WITHIN = 10  # s
 
-    def __init__(self, node, rules, args=(), **top):
+    def __init__(self, node, rules, args=(), sandbox=None, before=(), **top):
         self.node = node
         self.config = rules if isinstance(rules, Config) else Config(rules, **top)
         self.args = list(args)
+        self.sandbox = sandbox or SANDBOX
+        self.before = list(before)  # a command that runs it
         self.process = self.broker = None
         self.broker_expected = True
         case.present.daemons.append(self)
@@ -88,6 +90,7 @@ class Mcrd:
         self.launch()
         wait_for(self._started, 20, "mcrd's event=started")
         self.broker = wait_for(lambda: child_of(self.process.pid), 2, "the broker process")
+        wait_for(self._has_stats, 5, "the statistics")
         self.check_rights()
         return self
 
@@ -101,7 +104,7 @@ class Mcrd:
     def launch(self):
         with open(self.config.log, "ab") as log:
             self.process = start_process(
-                [MCRD, f"--sandbox={SANDBOX}", *self.args, "--config", self.config.file], self.node,
+                [*self.before, MCRD, f"--sandbox={self.sandbox}", *self.args, "--config", self.config.file], self.node,
                 stdout=log, stderr=log)
 
     def log_text(self):
@@ -118,9 +121,20 @@ class Mcrd:
         check(self.process.poll() is None, f"mcrd ended at its start with status {self.process.poll()}")
         return False
 
+    def _has_stats(self):
+        """They get their name after the start, which may have been that of a daemon before."""
+        status, out, _ = run_command([MCRSTAT, "--json", "--stats", self.config.stats_file], check_status=False)
+        return status == 0 and json.loads(out)["pid"] == self.process.pid
+
+    def landlock(self):
+        """The ABI that must be in force."""
+        if self.sandbox != "enforce" or any("landlock" in a for a in self.args):
+            return 0
+        return min(landlock_abi(), LANDLOCK_KNOWN)
+
     def check_rights(self):
-        """What the kernel says of the two processes."""
-        seccomp = "0" if SANDBOX == "off" else "2"
+        """What the kernel says of the two processes, and what the relay says of itself."""
+        seccomp = "0" if self.sandbox == "off" else "2"
         for who, pid, kept in (("relay", self.process.pid, 0), ("broker", self.broker, CAP_NET_RAW)):
             if who == "broker" and not self.broker_expected:
                 continue
@@ -132,6 +146,19 @@ class Mcrd:
                 equal(f"{int(status[name], 16):x}", f"{expected:x}", f"{who}: {name}")
             uid = pwd.getpwnam(USER).pw_uid
             equal(status["Uid"].split(), [str(uid)] * 4, f"{who}: Uid")
+            self._check_limits(who, pid)
+        isolated = self.sandbox == "enforce"
+        equal(self.stats()["sandbox"],
+              {"capabilities": [], "seccomp": self.sandbox, "landlock": self.landlock(),
+               "network": "own" if isolated else "host", "root": "empty" if isolated else "host"}, "sandbox")
+
+    def _check_limits(self, who, pid):
+        with open(f"/proc/{pid}/limits", encoding="ascii") as f:
+            limits = {line[:26].strip(): line[26:].split()[:2] for line in f}
+        check(int(limits["Max open files"][1]) <= 65536, f"{who}: open files: {limits['Max open files']}")
+        for name in ("processes", "core file size", "locked memory", "msgqueue size"):
+            if self.sandbox == "enforce":
+                equal(limits[f"Max {name}"], ["0", "0"], f"{who}: limit of {name}")
 
     def signal(self, number):
         self.process.send_signal(number)

@@ -31,6 +31,8 @@ KERNEL = tuple(int(x) for x in re.match(r"(\d+)\.(\d+)", os.uname().release).gro
 SUPER_FRAMES = KERNEL >= (6, 4)  # mcrd takes them
 
 CAP_NET_RAW = 1 << 13
+LANDLOCK_KNOWN = 7  # the newest ABI that mcrd knows
+SYS_LANDLOCK_CREATE_RULESET = 444  # on every architecture
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
 PR_CAPBSET_DROP = 24
@@ -51,6 +53,11 @@ def die_with_parent():
 def drop_from_bounding_set(capability):
     """For start_process(before=...): the program cannot have this capability."""
     call("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def landlock_abi():
+    """What this kernel has, 0: none."""
+    return max(0, _libc.syscall(SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
 
 
 # The namespace that the test has made for itself; set by run.main().

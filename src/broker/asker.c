@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "broker/asker.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log/log.h"
+
+#define INTERVAL_NS (UINT64_C(1000000000) / ASKER_PER_SECOND)
+
+uint32_t asker_login(const struct handover_asker *asker)
+{
+    char path[64], text[16] = "", *end;
+
+    if (asker->pid == 0)
+        return UINT32_MAX;
+    snprintf(path, sizeof(path), "/proc/%u/loginuid", asker->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return asker->loginuid;
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    unsigned long value = n > 0 ? strtoul(text, &end, 10) : UINT32_MAX;
+    return value < UINT32_MAX ? (uint32_t) value : UINT32_MAX;
+}
+
+void asker_pace(uint64_t *due_ns)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    uint64_t now = (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
+    if (*due_ns < now)
+        *due_ns = now;
+    uint64_t ahead = *due_ns - now;
+    *due_ns += INTERVAL_NS;
+    if (ahead <= ASKER_BURST * INTERVAL_NS)
+        return;
+    log_warn("relay", "reason=\"asks too often\" effect=\"answers wait\"");
+    poll(NULL, 0, (int) ((ahead - ASKER_BURST * INTERVAL_NS) / 1000000 + 1));
+}

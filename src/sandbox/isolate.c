@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a process can do without from the start: network, files, processes of its own.
+#include <config.h>
+
+#include "sandbox/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "log/log.h"
+
+const char *sandbox_role_name(enum sandbox_role role)
+{
+    return role == SANDBOX_RELAY ? "relay" : "broker";
+}
+
+const char *sandbox_mode_name(enum sandbox_mode mode)
+{
+    static const char *const names[] = {[SANDBOX_OFF] = "off", [SANDBOX_LOG] = "log", [SANDBOX_ENFORCE] = "enforce"};
+
+    return names[mode];
+}
+
+// A directory that no longer has a name: nothing can be found or made in it.
+static bool enter_removed_directory(char *name)
+{
+    if (!mkdtemp(name))
+        return false;
+    int fd = open(name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool ok = rmdir(name) == 0 && fd >= 0 && fchdir(fd) == 0 && chroot(".") == 0;
+    if (fd >= 0)
+        close(fd);
+    return ok && access("/proc", F_OK) != 0;
+}
+
+unsigned sandbox_isolate(enum sandbox_mode mode)
+{
+    char run[] = "/run/mcr-empty-XXXXXX", tmp[] = "/tmp/mcr-empty-XXXXXX";
+    unsigned done = 0;
+
+    if (mode != SANDBOX_ENFORCE || geteuid() != 0)
+        return 0;
+    // Not by a user namespace: in one, signalfd would tell every sender's uid as 65534 (user_namespaces(7)).
+    if (unshare(CLONE_NEWNET) == 0)
+        done |= SANDBOX_OWN_NETWORK;
+    if (enter_removed_directory(run) || enter_removed_directory(tmp))
+        done |= SANDBOX_EMPTY_ROOT;
+    return done;
+}
+
+// The log may be a file of any size: no RLIMIT_FSIZE. Descriptors are limited before there are two processes (mcrd.c).
+static const struct {
+    int resource;
+    const char *name;
+} nothing_of[] = {
+    {RLIMIT_NPROC, "NPROC"},
+    {RLIMIT_CORE, "CORE"},
+    {RLIMIT_MEMLOCK, "MEMLOCK"},
+    {RLIMIT_MSGQUEUE, "MSGQUEUE"},
+};
+
+bool sandbox_limit(enum sandbox_role role, enum sandbox_mode mode)
+{
+    static const struct rlimit none = {0, 0};
+    struct rlimit found;
+
+    if (mode != SANDBOX_ENFORCE)
+        return true;
+    for (size_t i = 0; i < sizeof(nothing_of) / sizeof(nothing_of[0]); i++) {
+        // NPROC counts the user's processes, but is only asked when this one wants another.
+        if (setrlimit((__rlimit_resource_t) nothing_of[i].resource, &none) == 0 &&
+            getrlimit((__rlimit_resource_t) nothing_of[i].resource, &found) == 0 && found.rlim_max == 0)
+            continue;
+        log_errno(LOG_LEVEL_ERR, "sandbox_limit", "role=%s limit=%s", sandbox_role_name(role), nothing_of[i].name);
+        return false;
+    }
+    return true;
+}

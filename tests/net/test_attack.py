@@ -1,0 +1,632 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Proof by attack: the live relay and the live broker are made to try what they must not (inject.c).
+
+Each attack is also made with --sandbox=off, where it must get through to the kernel, and where it needs no right,
+succeed: so that what is refused is refused by the sandbox, and not because the attack is wrong.
+"""
+import errno
+import os
+import signal
+import socket
+import struct
+import subprocess
+
+import mcrtest as t
+
+IN, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.1.1", 5000, 6000
+RULE = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)])]
+INGRESS_FD = 16384  # SANDBOX_INGRESS_FD
+INJECT = os.environ.get("INJECT", os.path.join(os.path.dirname(t.MCRD), "../tests/net/inject"))
+
+PROT_READ, PROT_WRITE, PROT_EXEC, MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS = 1, 2, 4, 1, 2, 0x20
+AT_FDCWD = -100
+ENOSYS = -errno.ENOSYS
+KILLED = "killed SIGSYS"
+
+
+# --- injection -------------------------------------------------------------------------------------------------------
+
+
+def inject(pid, call, *arguments, memory=b"", pointers=()):
+    """What the process gets for the call: a number, or "killed SIGSYS", "forked", "executed"."""
+    if not os.access(INJECT, os.X_OK):
+        raise t.Skip("tests/net/inject is not built")
+    argv = [INJECT, "--memory", memory.hex(), *(f"--pointer={at}={to}" for at, to in pointers), "--", pid, call]
+    # Not start_process(): whoever traces must not be ended half way.
+    p = subprocess.run([str(a) for a in argv + list(arguments)], capture_output=True, text=True, timeout=20, check=False)
+    if p.returncode == 77 or "PTRACE_SEIZE: Operation not permitted" in p.stderr:
+        raise t.Skip(p.stderr.strip())
+    t.check(p.returncode == 0 and p.stdout, f"{argv}: {p.stderr}")
+    first = p.stdout.splitlines()[0]
+    return int(first.split()[1]) if first.startswith("result ") else first
+
+
+def unsigned(number):
+    return number & (1 << 64) - 1
+
+
+def text(value):
+    return value.encode() + b"\0"
+
+
+class Sockets:
+    """The descriptors of a process of mcrd, by what they are."""
+
+    def __init__(self, d, pid):
+        inodes = {}
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            kind, _, inode = os.readlink(f"/proc/{pid}/fd/{name}").partition(":")
+            if kind == "socket":
+                inodes[inode.strip("[]")] = int(name)
+
+        def find(table, column, wanted=lambda words: True):
+            words = (line.split() for line in d.node.read_proc(table).splitlines()[1:])
+            return [inodes[w[column]] for w in words if w[column] in inodes and wanted(w)]
+
+        self.ring = next(iter(find("packet", 8, lambda w: w[3] == "0003")), None)
+        self.egress = next(iter(find("packet", 8, lambda w: w[3] == "0000")), None)
+        # SOCK_SEQPACKET is 5.
+        self.handover = next(iter(find("unix", 6, lambda w: w[4] == "0005")), None)
+
+
+class Attack:
+    """One call; arguments that are functions get the attacked."""
+
+    def __init__(self, call, *arguments, memory=b"", pointers=(), works=False, name=None):
+        self.call, self.arguments, self.memory, self.pointers = call, arguments, memory, pointers
+        self.works = works  # with no sandbox, without any right
+        self.name = name or call
+
+    def make(self, victim):
+        values = [a(victim) if callable(a) else a for a in self.arguments]
+        memory = self.memory(victim) if callable(self.memory) else self.memory
+        values = [unsigned(v) if isinstance(v, int) else v for v in values]
+        return inject(victim.pid, self.call, *values, memory=memory, pointers=self.pointers)
+
+
+class Victim:
+    def __init__(self, d, who):
+        self.d, self.who = d, who
+        self.pid = d.process.pid if who == "relay" else d.broker
+        self.other = d.broker if who == "relay" else d.process.pid
+        self.sockets = Sockets(d, self.pid)
+
+    def mapping(self, name):
+        """Where a file of this name is mapped, and its size."""
+        with open(f"/proc/{self.pid}/maps", encoding="ascii") as f:
+            for line in f:
+                if name in line:
+                    start, end = (int(x, 16) for x in line.split()[0].split("-"))
+                    return start, end - start
+        raise t.Failure(f"{name} is not mapped")
+
+
+def needs_sandbox():
+    if t.SANDBOX != "enforce":
+        raise t.Skip(f"MCR_SANDBOX is {t.SANDBOX}")
+
+
+def forwards(net, payload=b"still alive"):
+    capture = t.Capture(net.dst, "d0")
+    t.RawSender(net.src, "s0").send(t.datagram(IN, PORT, payload))
+    capture.wait_payload(payload)
+
+
+def killed_relay(d):
+    """Ends with it, as it must."""
+    t.equal(t.end_process(d.process, 10), -signal.SIGSYS, "the relay's end")
+    t.wait_for(lambda: t.process_status(d.broker) is None, 5, "the broker's end")
+    d.stop = lambda: None
+
+
+def survives_broker(net, d):
+    """The broker has ended: forwarding goes on, a reload answers why not, and the state is visible."""
+    t.wait_for(lambda: t.process_status(d.broker) is None and d.logged("broker"), 5, "the broker's end is noticed")
+    forwards(net)
+    t.check("result=refused" in (answer := d.reload()) and "broker" in answer, answer)
+    t.equal(d.stats()["broker"], "gone", "broker")
+    forwards(net, b"and again")
+    d.broker_expected = False
+
+
+# --- attacks ---------------------------------------------------------------------------------------------------------
+
+PASSWD = text("/etc/passwd")
+LOCAL = struct.pack("=H2s4s8x", socket.AF_INET, struct.pack("!H", 9), socket.inet_aton("127.0.0.1"))
+
+
+def frame_back(_):
+    """A frame behind a virtio_net_hdr, and at 4096 the address of in0, a source's interface."""
+    frame = bytes(10) + t.datagram("239.255.9.9", 9999, b"the way back")
+    return frame
+
+
+def to_in0(victim):
+    _, out, _ = victim.d.node.run("cat", "/sys/class/net/in0/ifindex", check_status=False)
+    index = int(out) if out.strip() else 2
+    return struct.pack("=H2siHBB8s", socket.AF_PACKET, b"\x08\x00", index, 0, 0, 6, t.group_mac("239.255.9.9") + b"\0\0")
+
+
+def with_address(victim):
+    return frame_back(victim).ljust(4096, b"\0") + to_in0(victim)
+
+
+def message(victim):
+    """struct msghdr with that address at 4096, struct iovec at 64, the frame at 128."""
+    frame = frame_back(victim)
+    header = struct.pack("=QI4xQQQQi4x", 0, 20, 0, 1, 0, 0, 0)
+    memory = header.ljust(64, b"\0") + struct.pack("=QQ", 0, len(frame)).ljust(64, b"\0") + frame
+    return memory.ljust(4096, b"\0") + to_in0(victim)
+
+
+def vector(victim):
+    frame = frame_back(victim)
+    return struct.pack("=QQ", 0, len(frame)).ljust(128, b"\0") + frame
+
+
+FRAME_BYTES = len(frame_back(None))
+
+SEND_TO = Attack("sendto", lambda v: v.sockets.egress, "@0", FRAME_BYTES, 0, "@4096", 20, memory=with_address,
+                 works=True, name="sendto with an address")
+SEND_MESSAGE = Attack("sendmsg", lambda v: v.sockets.egress, "@0", 0, memory=message,
+                      pointers=((0, 4096), (16, 64), (64, 128)), works=True, name="sendmsg with an address")
+WRITE_BACK = Attack("write", lambda v: v.sockets.ring, "@0", FRAME_BYTES, memory=frame_back, works=True,
+                    name="write on an ingress socket")
+WRITEV_BACK = Attack("writev", lambda v: v.sockets.ring, "@0", 1, memory=vector, pointers=((0, 128),), works=True,
+                     name="writev on an ingress socket")
+
+# Whatever process it is in.
+KILLS_BOTH = [
+    Attack("execve", "@0", 0, 0, memory=text("/bin/true"), works=True),
+    Attack("execveat", AT_FDCWD, "@0", 0, 0, 0, memory=text("/bin/true"), works=True),
+    Attack("fork", works=True),
+    Attack("vfork", works=True),
+    Attack("clone", signal.SIGCHLD, 0, 0, 0, 0, works=True),
+    Attack("clone3", "@0", 88, memory=bytes(32) + struct.pack("=Q", signal.SIGCHLD), works=True),
+    Attack("mprotect", lambda v: v.mapping("[stack]")[0], 4096, PROT_READ | PROT_WRITE | PROT_EXEC, works=True,
+           name="mprotect to PROT_EXEC"),
+    Attack("ptrace", 16, lambda v: v.other, 0, 0, name="ptrace of the other process"),
+    Attack("process_vm_readv", lambda v: v.other, "@0", 1, "@16", 1, 0, memory=struct.pack("=QQQQ", 0, 8, 0, 8),
+           pointers=((0, 64), (16, 64))),
+    Attack("process_vm_writev", lambda v: v.other, "@0", 1, "@16", 1, 0, memory=struct.pack("=QQQQ", 0, 8, 0, 8),
+           pointers=((0, 64), (16, 64))),
+    Attack("kill", lambda v: v.pid, 0, works=True),
+    Attack("tkill", lambda v: v.pid, 0, works=True),
+    Attack("pidfd_open", lambda v: v.pid, 0, works=True),
+    Attack("pidfd_getfd", 0, 0, 0),
+    Attack("prlimit64", 0, 7, 0, "@0", works=True),
+    Attack("setuid", 0),
+    Attack("setgroups", 0, 0),
+    Attack("capset", "@0", "@64", memory=struct.pack("=II", 0x20080522, 0), works=True),
+    Attack("setns", 0, 0),
+    Attack("unshare", 0x40000000, name="unshare the network"),
+    Attack("chroot", "@0", memory=text("/")),
+    Attack("mount", "@0", "@0", "@0", 0, 0, memory=text("/tmp")),
+    Attack("personality", 0xffffffff, works=True),
+    Attack("bpf", 0, "@0", 64),
+    Attack("perf_event_open", "@0", 0, -1, -1, 0),
+    Attack("io_uring_setup", 1, "@0"),
+    Attack("userfaultfd", 0),
+    Attack("keyctl", 0, 0xfffffffd, 0),
+    Attack("listen", lambda v: v.sockets.handover, 1),
+    Attack("accept", lambda v: v.sockets.handover, 0, 0),
+]
+
+KILLS_RELAY = KILLS_BOTH + [
+    Attack("open", "@0", os.O_RDONLY, memory=PASSWD, works=True),
+    Attack("openat", AT_FDCWD, "@0", os.O_RDONLY, memory=PASSWD, works=True),
+    Attack("openat2", AT_FDCWD, "@0", "@64", 24, memory=PASSWD, works=True),
+    Attack("creat", "@0", 0o600, memory=text("/tmp/mcr-attack")),
+    Attack("socket", socket.AF_INET, socket.SOCK_DGRAM, 0, works=True, name="socket of UDP"),
+    Attack("socket", socket.AF_INET, socket.SOCK_STREAM, 0, works=True, name="socket of TCP"),
+    Attack("socket", socket.AF_UNIX, socket.SOCK_STREAM, 0, works=True, name="socket of AF_UNIX"),
+    Attack("socket", socket.AF_PACKET, socket.SOCK_RAW, 0, name="packet socket"),
+    Attack("socketpair", socket.AF_UNIX, socket.SOCK_STREAM, 0, "@0", works=True),
+    Attack("bind", lambda v: v.sockets.egress, "@0", 20, memory=to_in0, works=True,
+           name="bind of an output to the source's interface"),
+    Attack("connect", lambda v: v.sockets.handover, "@0", 16, memory=LOCAL),
+    SEND_TO, SEND_MESSAGE,
+    Attack("sendmmsg", lambda v: v.sockets.egress, "@0", 0, 0, works=True),
+    Attack("pwritev", lambda v: v.sockets.egress, "@0", 0, 0, 0),
+    Attack("pwrite64", 2, "@0", 0, 0, works=True),
+    Attack("sendfile", lambda v: v.sockets.egress, 0, 0, 0),
+    Attack("splice", 0, 0, 1, 0, 0, 0),
+    Attack("vmsplice", 1, 0, 0, 0),
+    WRITE_BACK, WRITEV_BACK,
+    Attack("writev", lambda v: (1 << 32) + INGRESS_FD, "@0", 1, name="writev on a descriptor beyond 32 bits"),
+    Attack("dup", lambda v: v.sockets.ring, works=True, name="dup of an ingress socket"),
+    Attack("dup2", lambda v: v.sockets.ring, 100, works=True, name="dup2 of an ingress socket"),
+    Attack("dup3", lambda v: v.sockets.ring, 100, 0, works=True, name="dup3 of an ingress socket"),
+    Attack("memfd_create", "@0", 0, memory=text("x"), works=True),
+    Attack("rename", "@0", "@64", memory=text("/tmp/a").ljust(64, b"\0") + text("/tmp/b")),
+    Attack("unlink", "@0", memory=lambda v: text(v.d.config.stats_file), works=True, name="unlink of the statistics"),
+    Attack("truncate", "@0", 0, memory=lambda v: text(v.d.config.log)),
+    Attack("ftruncate", 0, 0),
+    Attack("fallocate", 0, 0, 0, 4096),
+    Attack("mmap", 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, works=True,
+           name="mmap with PROT_EXEC"),
+    Attack("mprotect", lambda v: v.mapping("mcr-table")[0], 4096, PROT_READ | PROT_WRITE,
+           name="mprotect of the table to PROT_WRITE"),
+]
+
+# SOL_PACKET 263: PACKET_RX_RING 5, PACKET_FANOUT 18. SOL_SOCKET 1: SO_ATTACH_FILTER 26, SO_DETACH_FILTER 27, SO_MARK 36.
+REFUSED_RELAY = [
+    Attack("fcntl", lambda v: v.sockets.ring, 0, 0, works=True, name="F_DUPFD of an ingress socket to a low number"),
+    Attack("fcntl", lambda v: v.sockets.ring, 1030, 0, works=True, name="F_DUPFD_CLOEXEC to a low number"),
+    Attack("fcntl", lambda v: v.sockets.ring, 1030, INGRESS_FD - 1, works=True, name="F_DUPFD_CLOEXEC one too low"),
+    Attack("fcntl", lambda v: v.sockets.ring, 4, 0, works=True, name="F_SETFL"),
+    Attack("fcntl", lambda v: v.sockets.ring, 8, lambda v: v.pid, works=True, name="F_SETOWN"),
+    Attack("setsockopt", lambda v: v.sockets.ring, 1, 27, "@0", 4, works=True, name="SO_DETACH_FILTER"),
+    Attack("setsockopt", lambda v: v.sockets.ring, 1, 8, "@0", 4, works=True, name="SO_RCVBUF"),
+    Attack("setsockopt", lambda v: v.sockets.ring, 263, 18, "@0", 4, name="PACKET_FANOUT"),
+    Attack("setsockopt", lambda v: v.sockets.ring, 263, 5, "@0", 16, name="PACKET_RX_RING"),
+    Attack("setsockopt", lambda v: v.sockets.egress, 1, 25, "@0", 4, memory=b"in0\0", name="SO_BINDTODEVICE"),
+    Attack("setsockopt", lambda v: v.sockets.egress, 1, 36, "@0", 4, name="SO_MARK"),
+    Attack("getsockopt", lambda v: v.sockets.handover, 1, 17, "@0", "@64", memory=bytes(64) + b"\x0c",
+           works=True, name="SO_PEERCRED"),
+    Attack("ioctl", lambda v: v.sockets.egress, 0x8933, "@0", memory=b"in0\0", works=True, name="SIOCGIFINDEX"),
+    Attack("ioctl", lambda v: v.sockets.egress, 0x8914, "@0", memory=b"in0\0", name="SIOCSIFFLAGS"),
+    Attack("ioctl", 0, 0x5412, "@0", name="TIOCSTI"),
+    Attack("prctl", 4, 1, 0, 0, 0, works=True, name="PR_SET_DUMPABLE"),
+    Attack("prctl", 22, 2, "@0", 0, 0, name="PR_SET_SECCOMP"),
+    Attack("seccomp", 1, 0, "@0"),
+    Attack("inotify_add_watch", 0, "@0", 2, memory=text("/")),
+    Attack("shmget", 0, 4096, 0o1600, works=False),
+    Attack("mq_open", "@0", 0o100, 0o600, 0, memory=text("mcr-attack")),
+    Attack("mkdir", "@0", 0o700, memory=text("/proc/x")),
+    Attack("symlink", "@0", "@64", memory=text("/etc").ljust(64, b"\0") + text("/proc/x")),
+    Attack("link", "@0", "@64", memory=PASSWD.ljust(64, b"\0") + text("/proc/x")),
+    Attack("chmod", "@0", 0o777, memory=text("/proc")),
+    Attack("fstat", 2, "@0", works=True),
+    Attack("getpid", works=True),
+]
+
+
+@t.test("the relay is killed for what only an attacker would ask for")
+def relay_is_killed():
+    needs_sandbox()
+    with t.line() as net:
+        for attack in KILLS_RELAY:
+            with t.Mcrd(net.relay, RULE) as d:
+                t.equal(attack.make(Victim(d, "relay")), KILLED, f"the relay, {attack.name}")
+                killed_relay(d)
+        t.note(f"{len(KILLS_RELAY)} attacks")
+
+
+@t.test("the relay gets ENOSYS for everything else, and forwards on")
+def relay_is_refused():
+    needs_sandbox()
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        victim = Victim(d, "relay")
+        for attack in REFUSED_RELAY:
+            t.equal(attack.make(victim), ENOSYS, f"the relay, {attack.name}")
+        # A question of the C library, and what is allowed: the injection works.
+        t.equal(inject(victim.pid, "sysinfo", "@0"), -errno.EPERM, "sysinfo")
+        t.equal(inject(victim.pid, "close", 1000), -errno.EBADF, "close")
+        moved = inject(victim.pid, "fcntl", victim.sockets.ring, 1030, INGRESS_FD)
+        t.check(moved > INGRESS_FD, f"F_DUPFD_CLOEXEC as the relay does it: {moved}")
+        t.equal(inject(victim.pid, "close", moved), 0, "close")
+        forwards(net)
+        d.account({"r": 1})
+
+
+def gets_through(result, attack, who):
+    t.check(result not in (KILLED, ENOSYS), f"{who} without a sandbox, {attack.name}: {result}")
+    if attack.works:
+        t.check(not isinstance(result, int) or result >= 0, f"{who} without a sandbox, {attack.name}: {result}")
+
+
+def make_all(net, attacks, who):
+    """In one daemon, until one ends it."""
+    left = list(attacks)
+    while left:
+        with t.Mcrd(net.relay, RULE, sandbox="off") as d:
+            while left and d.process.poll() is None and t.process_status(d.broker):
+                attack = left.pop(0)
+                gets_through(attack.make(Victim(d, who)), attack, f"the {who}")
+                # What it has left behind may be anything.
+                if attack.works:
+                    break
+            t.kill_process(d.process)
+            t.wait_for(lambda: t.process_status(d.broker) is None, 5, "the broker's end")
+            d.stop = lambda: None
+
+
+@t.test("the same attacks on a relay without a sandbox get through")
+def relay_without():
+    with t.line() as net:
+        make_all(net, KILLS_RELAY + REFUSED_RELAY, "relay")
+
+
+@t.test("the way back: nothing reaches the source's side; without a sandbox it does")
+def way_back():
+    attacks = (SEND_TO, SEND_MESSAGE, WRITE_BACK, WRITEV_BACK)
+    with t.line() as net:
+        for mode in ("enforce", "off"):
+            if mode == "enforce" and t.SANDBOX != "enforce":
+                continue
+            for attack in attacks:
+                with t.Mcrd(net.relay, RULE, sandbox=mode) as d:
+                    back = t.Capture(net.src, "s0")
+                    result = attack.make(Victim(d, "relay"))
+                    if mode == "off":
+                        t.equal(result, FRAME_BYTES, attack.name)
+                        back.wait_payload(b"the way back")
+                        continue
+                    t.equal(result, KILLED, attack.name)
+                    killed_relay(d)
+                    # A fence: what comes now would have come after it.
+                    t.RawSender(net.relay, "in0").send(t.datagram("239.255.9.9", 9999, b"fence"))
+                    back.wait_payload(b"fence")
+                    t.equal([f for f in back.udp() if f.payload == b"the way back"], [], "frames at the source's side")
+
+
+@t.test("the table cannot be written, not even without a sandbox")
+def table_is_sealed():
+    with t.line() as net, t.Mcrd(net.relay, RULE, sandbox="off") as d:
+        victim = Victim(d, "relay")
+        start, size = victim.mapping("mcr-table")
+        t.equal(inject(victim.pid, "mprotect", start, size, PROT_READ | PROT_WRITE), -errno.EACCES, "mprotect")
+        # By another descriptor of the same file.
+        name = f"/proc/self/map_files/{start:x}-{start + size:x}"
+        fd = inject(victim.pid, "open", "@0", os.O_RDWR, memory=text(name))
+        if fd < 0:  # map_files is root's
+            fd = inject(victim.pid, "open", "@0", os.O_RDONLY, memory=text(name))
+        if fd >= 0:
+            t.equal(inject(victim.pid, "mmap", 0, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), -errno.EPERM, "mmap")
+            t.check(inject(victim.pid, "pwrite64", fd, "@0", 8, 0) in (-errno.EPERM, -errno.EBADF), "pwrite")
+            t.check(inject(victim.pid, "ftruncate", fd, 0) in (-errno.EPERM, -errno.EINVAL), "ftruncate")
+        forwards(net)
+
+
+@t.test("the relay's network and root are empty, where it was started with the right to leave them")
+def isolation():
+    needs_sandbox()
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        pid = d.process.pid
+
+        def network(of):
+            return os.readlink(f"/proc/{of}/ns/net")
+
+        t.check(network(pid) != network(d.broker) == network(net.relay.holder.pid), "network namespaces")
+        with open(f"/proc/{pid}/net/dev", encoding="ascii") as f:
+            t.equal([line.split(":")[0].strip() for line in f.readlines()[2:] if "lo:" not in line], [], "interfaces")
+        t.check(os.readlink(f"/proc/{pid}/root").endswith("(deleted)"), os.readlink(f"/proc/{pid}/root"))
+        t.equal(os.listdir(f"/proc/{pid}/root/"), [], "files in its root")
+        forwards(net)
+
+
+# --- the broker ------------------------------------------------------------------------------------------------------
+
+REFUSED_BROKER = [
+    Attack("open", "@0", os.O_RDONLY, memory=PASSWD, works=True),
+    Attack("mmap", 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, works=True,
+           name="mmap with PROT_EXEC"),
+    Attack("socket", socket.AF_UNIX, socket.SOCK_STREAM, 0, works=True, name="socket of AF_UNIX"),
+    Attack("socket", socket.AF_PACKET, socket.SOCK_RAW, 0x0300, works=True, name="packet socket that receives at once"),
+    Attack("socket", socket.AF_NETLINK, socket.SOCK_RAW, 9, name="netlink of another kind"),
+    Attack("socketpair", socket.AF_UNIX, socket.SOCK_STREAM, 0, "@0", works=True),
+    Attack("sendto", lambda v: v.sockets.handover, "@0", 1, 0, "@64", 16, memory=bytes(64) + LOCAL,
+           name="sendto an Internet address"),
+    Attack("setsockopt", lambda v: v.sockets.ring, 1, 27, "@0", 4, works=True, name="SO_DETACH_FILTER"),
+    Attack("setsockopt", lambda v: v.sockets.egress, 1, 36, "@0", 4, name="SO_MARK"),
+    Attack("fcntl", lambda v: v.sockets.ring, 0, 0, works=True, name="F_DUPFD"),
+    Attack("dup", 0, works=True),
+    Attack("ioctl", lambda v: v.sockets.egress, 0x8914, "@0", memory=b"in0\0", name="SIOCSIFFLAGS"),
+    Attack("mkdir", "@0", 0o700, memory=text("/proc/x")),
+    Attack("symlink", "@0", "@64", memory=text("/etc").ljust(64, b"\0") + text("/proc/x")),
+    Attack("chmod", "@0", 0o777, memory=text("/proc")),
+    Attack("prctl", 4, 1, 0, 0, 0, works=True, name="PR_SET_DUMPABLE"),
+]
+
+O_WRITE = os.O_WRONLY | os.O_CREAT
+
+
+def file_attacks(d):
+    """What Landlock refuses: name, call, arguments, memory."""
+    beside = os.path.join(d.config.directory, "beside")
+    relay = f"/proc/{d.process.pid}"
+    return [
+        ("a file of the system", "openat", (AT_FDCWD, "@0", os.O_RDONLY), PASSWD),
+        ("the root directory", "openat", (AT_FDCWD, "@0", os.O_RDONLY | os.O_DIRECTORY), text("/")),
+        ("listing the config directory", "openat", (AT_FDCWD, "@0", os.O_RDONLY | os.O_DIRECTORY),
+         text(d.config.directory)),
+        ("writing into the config directory", "openat", (AT_FDCWD, "@0", O_WRITE, 0o600), text(beside)),
+        ("the config file for writing", "openat", (AT_FDCWD, "@0", os.O_WRONLY), text(d.config.file)),
+        ("the relay's memory", "openat", (AT_FDCWD, "@0", os.O_RDONLY), text(relay + "/mem")),
+        ("the relay's environment", "openat", (AT_FDCWD, "@0", os.O_RDONLY), text(relay + "/environ")),
+        ("replacing the config file", "rename", ("@0", "@2048"),
+         text(beside + ".there").ljust(2048, b"\0") + text(d.config.file)),
+        ("removing the config file", "unlink", ("@0",), text(d.config.file)),
+    ]
+
+
+@t.test("the broker is killed for what only an attacker would ask for; forwarding goes on")
+def broker_is_killed():
+    needs_sandbox()
+    with t.line() as net:
+        for i, attack in enumerate(KILLS_BOTH):
+            with t.Mcrd(net.relay, RULE) as d:
+                t.equal(attack.make(Victim(d, "broker")), KILLED, f"the broker, {attack.name}")
+                if i < 2:
+                    survives_broker(net, d)
+                else:
+                    t.wait_for(lambda: d.stats()["broker"] == "gone", 5, "the broker's end is noticed")
+                    d.broker_expected = False
+
+
+@t.test("the broker gets ENOSYS for everything else, and serves on")
+def broker_is_refused():
+    needs_sandbox()
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        victim = Victim(d, "broker")
+        for attack in REFUSED_BROKER:
+            t.equal(attack.make(victim), ENOSYS, f"the broker, {attack.name}")
+        t.check("result=accepted" in (answer := d.reload()), answer)
+        forwards(net)
+
+
+@t.test("Landlock keeps the broker away from all other files, and from TCP")
+def broker_files():
+    needs_sandbox()
+    if t.landlock_abi() == 0:
+        raise t.Skip("this kernel has no Landlock")
+    with t.line() as net:
+        for args in ((), ("--without=landlock",)):
+            with t.Mcrd(net.relay, RULE, args) as d:
+                # What the user of mcrd could do.
+                with open(os.path.join(d.config.directory, "beside.there"), "w", encoding="ascii") as f:
+                    f.write("version = 1;")
+                for path in (d.config.directory, d.config.file, f.name):
+                    os.chown(path, t.pwd.getpwnam(t.USER).pw_uid, -1)
+                for name, call, arguments, memory in file_attacks(d):
+                    result = inject(d.broker, call, *(unsigned(a) if isinstance(a, int) else a for a in arguments),
+                                    memory=memory)
+                    if not args:
+                        t.equal(result, -errno.EACCES, name)
+                    elif "relay" not in name:  # its memory is not dumpable
+                        t.check(result >= 0, f"{name}, without Landlock: {result}")
+                if args:
+                    continue
+                fd = inject(d.broker, "openat", unsigned(AT_FDCWD), "@0", os.O_RDONLY, memory=text(d.config.file))
+                t.check(fd >= 0, f"the config file: {fd}")
+                if t.landlock_abi() >= 4:
+                    fd = inject(d.broker, "socket", socket.AF_INET, socket.SOCK_STREAM, 0)
+                    t.equal(inject(d.broker, "connect", fd, "@0", 16, memory=LOCAL), -errno.EACCES, "connect by TCP")
+                    t.equal(inject(d.broker, "bind", fd, "@0", 16, memory=LOCAL), -errno.EACCES, "bind of TCP")
+                t.check("result=accepted" in (answer := d.reload()), answer)
+                forwards(net)
+
+
+@t.test("the same attacks on a broker without a sandbox get through")
+def broker_without():
+    with t.line() as net:
+        make_all(net, KILLS_BOTH + REFUSED_BROKER, "broker")
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+LOAD, LINKS, PROBE, OFFER, ADOPTED, REJECTED = 2, 3, 4, 8, 11, 12
+
+
+def request(kind, serial=1, n_fds=0):
+    return struct.pack("=IIII", kind, serial, n_fds, 0)
+
+
+def message_size():
+    """struct handover_message of handover.h; that a right request is answered shows that it is still so long."""
+    return 16 + 80 + 1024
+
+
+def ask(victim, data):
+    return inject(victim.pid, "write", victim.sockets.handover, "@0", len(data), memory=data)
+
+
+@t.test("a relay that asks the broker for nonsense: the broker ends, forwarding goes on")
+def nonsense():
+    size = message_size()
+    cases = {
+        "garbage": bytes(range(1, 256)) * 3,
+        "one byte": b"\x02",
+        "garbage of the right length": b"\xa5" * size,
+        "a request that is short by one": request(LOAD).ljust(size, b"\0")[:-1],
+        "a request that is long by one": request(LOAD).ljust(size + 1, b"\0"),
+        "type 0": request(0).ljust(size, b"\0"),
+        "an unknown type": request(99).ljust(size, b"\0"),
+        "what only the broker says": request(OFFER).ljust(size, b"\0"),
+        "a verdict that is not due": request(ADOPTED).ljust(size, b"\0"),
+        "descriptors that did not come": request(LOAD, n_fds=1).ljust(size, b"\0"),
+    }
+    with t.line() as net:
+        for i, (name, data) in enumerate(cases.items()):
+            with t.Mcrd(net.relay, RULE) as d:
+                t.equal(ask(Victim(d, "relay"), data), len(data), name)
+                t.wait_for(lambda: t.process_status(d.broker) is None, 5, f"the broker's end after {name}")
+                t.check(any("bogus message" in x for x in d.logged("relay")), f"{name}: {d.log_text()}")
+                if i % 4 == 0:
+                    survives_broker(net, d)
+                d.broker_expected = False
+        # A right one, so that it was not the asking: its answer is what the relay does not expect.
+        with t.Mcrd(net.relay, RULE) as d:
+            t.equal(ask(Victim(d, "relay"), request(PROBE, 4711).ljust(size, b"\0")), size, "a probe")
+            t.wait_for(lambda: any("unexpected message" in x for x in d.logged("broker")), 5, "its answer")
+            t.check(t.process_status(d.broker) is not None, "the broker has ended")
+
+
+@t.test("a relay that hands the broker a descriptor: it cannot, and without a sandbox the broker ends")
+def descriptor():
+    size = message_size()
+
+    # struct msghdr, iovec at 64, control at 96 (SOL_SOCKET, SCM_RIGHTS, descriptor 2), the request at 128.
+    def hand(victim, n_fds):
+        memory = struct.pack("=QI4xQQQQi4x", 0, 0, 0, 1, 0, 24, 0).ljust(64, b"\0")
+        memory += struct.pack("=QQ", 0, size).ljust(32, b"\0") + struct.pack("=Qiii4x", 20, 1, 1, 2).ljust(32, b"\0")
+        memory += request(LOAD, n_fds=n_fds).ljust(size, b"\0")
+        return inject(victim.pid, "sendmsg", victim.sockets.handover, "@0", 0, memory=memory,
+                      pointers=((16, 64), (32, 96), (64, 128)))
+
+    with t.line() as net:
+        for n_fds in (0, 1):
+            if t.SANDBOX == "enforce":
+                with t.Mcrd(net.relay, RULE) as d:
+                    t.equal(hand(Victim(d, "relay"), n_fds), KILLED, "sendmsg with a descriptor")
+                    killed_relay(d)
+            with t.Mcrd(net.relay, RULE, sandbox="off") as d:
+                t.equal(hand(Victim(d, "relay"), n_fds), size, "sendmsg with a descriptor, without a sandbox")
+                survives_broker(net, d)
+                t.check(any("bogus message" in x for x in d.logged("relay")), d.log_text())
+
+
+@t.test("a relay that does not wait for the answer: the broker ends, forwarding goes on")
+def flood():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        victim = Victim(d, "relay")
+        os.kill(d.broker, signal.SIGSTOP)
+        for serial in range(1, 21):
+            t.equal(ask(victim, request(LOAD, serial).ljust(message_size(), b"\0")), message_size(), "a request")
+        os.kill(d.broker, signal.SIGCONT)
+        survives_broker(net, d)
+        t.check(any("asks again before it is answered" in x for x in d.logged("relay")), d.log_text())
+
+
+@t.test("the broker dies of an attack while it loads: the running rules stay")
+def broker_dies_loading():
+    needs_sandbox()
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        os.kill(d.broker, signal.SIGSTOP)
+        d.signal(signal.SIGHUP)
+        t.wait_for(lambda: d.logged("reload_asked"), 5, "the signal")
+        os.kill(d.broker, signal.SIGKILL)
+        t.wait_for(lambda: d.logged("reload"), 5, "the verdict")
+        t.check("result=refused" in d.logged("reload")[0], d.logged("reload")[0])
+        survives_broker(net, d)
+
+
+# --- modes -----------------------------------------------------------------------------------------------------------
+
+
+@t.test("the main scenario in each mode, which is in force by what kernel and statistics say")
+def modes():
+    rules = RULE + [t.rule("s", "239.255.0.2", PORT, [t.to_group("239.255.1.2", OUT_PORT, mode="socket")])]
+    for mode, args in (("enforce", ()), ("enforce", ("--without=landlock",)), ("log", ()), ("off", ())):
+        if mode == "enforce" and t.SANDBOX != "enforce":
+            continue
+        with t.line() as net, t.Mcrd(net.relay, rules[:1], args, sandbox=mode) as d:
+            named = any("feature=landlock" in x for x in d.logged("feature_missing"))
+            t.equal(named, mode == "enforce" and d.landlock() == 0, "a missing Landlock is named in the log")
+            t.check(f" seccomp={mode} landlock={d.landlock()} " in d.logged("started")[0], d.logged("started")[0])
+            forwards(net)
+            d.config.write("rules = (")
+            t.check("result=refused" in (answer := d.reload()), answer)
+            d.config.rules = rules
+            d.config.write()
+            t.check("result=accepted" in (answer := d.reload()), answer)
+            capture = t.Capture(net.dst, "d0")
+            t.send(net.src, "s0", "239.255.0.2", PORT, count=1000, rate=20000)
+            capture.wait(1000, "239.255.1.2", OUT_PORT)
+            d.account({"r": 1, "s": 1000})
+
+
+if __name__ == "__main__":
+    t.main()
