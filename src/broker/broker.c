@@ -492,13 +492,9 @@ int broker_run(const struct broker_options *options, int relay)
     signal(SIGPIPE, SIG_IGN);
     watch_init(&b.watch, options->inotify);
     b.sockets = sockets_new(options->without);
-    if (b.sockets && read_identity(&b) && find_user(&b) && prepare_statistics(&b) && say_hello(&b) &&
-        confine(options, b.stats_file, b.uid, b.gid, &b.landlock))
-        status = serve(&b);
     if (b.sockets && read_identity(&b) && find_user(&b) && prepare_statistics(&b)) {
         b.features = feature_probe(options->without);
-        if (say_hello(&b) && sandbox_drop(SANDBOX_BROKER, b.uid, b.gid) &&
-            sandbox_filter(SANDBOX_BROKER, options->sandbox))
+        if (say_hello(&b) && confine(options, b.stats_file, b.uid, b.gid, &b.landlock))
             status = serve(&b);
     }
     sockets_free(b.sockets);

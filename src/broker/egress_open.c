@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "broker/feature.h"
-#include "broker/kernel.h"
+#include "common/kernel.h"
 
 #define SEND_ROOM (4 << 20) // bytes; the kernel caps it at wmem_max
 

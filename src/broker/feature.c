@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include "broker/feature.h"
+#include "common/kernel.h"
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -11,7 +12,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "broker/kernel.h"
 #include "log/log.h"
 #include "stats/counters.h"
 

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "broker/feature.h"
-#include "broker/kernel.h"
+#include "common/kernel.h"
 #include "log/log.h"
 
 #define BLOCK_SIZE (256u << 10) // bytes; a multiple of every page size up to 64 KiB

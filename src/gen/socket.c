@@ -15,12 +15,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/kernel.h"
+
 // Newer than some libcs.
 #ifndef SO_MEMINFO
 #define SO_MEMINFO 55
-#endif
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
 #endif
 #ifndef UDP_GRO
 #define UDP_GRO 104

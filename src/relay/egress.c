@@ -14,15 +14,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/kernel.h"
 #include "log/log.h"
 #include "relay/packet.h"
-
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103 // linux/udp.h, since 4.18
-#endif
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5 // linux/virtio_net.h, since 6.2
-#endif
 
 // What one system call sends: the datagrams of some pieces.
 struct shipment {

@@ -13,9 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5 // linux/virtio_net.h, since 6.2
-#endif
+#include "common/kernel.h"
 
 // A super-frame is at most 64 KiB of IP packet (GSO_LEGACY_MAX_SIZE) behind its link header.
 #define SPILL_FRAME (sizeof(struct virtio_net_hdr) + 65536 + 64)

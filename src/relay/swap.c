@@ -224,8 +224,10 @@ static bool map_table(struct swap_table *t, int fd, char why[SWAP_WHY_MAX])
         return refuse(why, "the table is not sealed");
     if (size <= 0 || size > (off_t) TABLE_BYTES_MAX)
         return refuse(why, "the table's size is out of bounds");
-    // Nothing changes any more in it; and before 6.7 the kernel maps nothing shared that is sealed against writing.
-    void *memory = mmap(NULL, (size_t) size, PROT_READ, MAP_PRIVATE, fd, 0);
+    void *memory = mmap(NULL, (size_t) size, PROT_READ, MAP_SHARED, fd, 0);
+    // Before 6.7 the kernel maps nothing shared that is sealed against writing.
+    if (memory == MAP_FAILED && errno == EPERM)
+        memory = mmap(NULL, (size_t) size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (memory == MAP_FAILED)
         return refuse_errno(why, "the table cannot be mapped");
     t->memory = memory;

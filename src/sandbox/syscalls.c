@@ -20,15 +20,8 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "common/kernel.h"
 #include "log/log.h"
-
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103 // linux/udp.h, since 4.18
-#endif
-
-#ifndef PACKET_IGNORE_OUTGOING
-#define PACKET_IGNORE_OUTGOING 23 // linux/if_packet.h, since 4.20
-#endif
 
 #define ARGS_MAX 2
 
@@ -58,7 +51,7 @@ static const struct row relay_allows[] = {
     {CALL(epoll_create1), "rare: libev, when a ring wakes it that the relay has closed and the broker has not yet", {{0}}},
     {CALL(epoll_ctl), "rings that come and go with a table", {{0}}},
     {CALL(clock_gettime), "elsewhere: time, where the vDSO has no clock", {{0}}},
-    {CALL(clock_nanosleep), "libev lets datagrams gather under load", {{0}}},
+    {CALL(clock_nanosleep), "rare: libev lets datagrams gather under load", {{0}}},
     {CALL(read), "signalfd, inotify; super-frames that a ring slot cannot hold", {{0}}},
     {CALL(recvmsg), "messages of the broker, news of rtnetlink", {{0}}},
     {CALL(writev), "datagrams out, by connected or bound sockets", {{0, BELOW, SANDBOX_INGRESS_FD}}},
@@ -130,7 +123,6 @@ static const struct row broker_allows[] = {
     {CALL(setsockopt), "super-frames", {{1, EQUAL, SOL_PACKET}, {2, EQUAL, PACKET_COPY_THRESH}}},
     {CALL(setsockopt), "no frames of this host", {{1, EQUAL, SOL_PACKET}, {2, EQUAL, PACKET_IGNORE_OUTGOING}}},
     {CALL(setsockopt), "ring", {{1, EQUAL, SOL_PACKET}, {2, EQUAL, PACKET_RX_RING}}},
-    {CALL(setsockopt), "fragments", {{1, EQUAL, SOL_PACKET}, {2, EQUAL, PACKET_FANOUT}}},
     {CALL(setsockopt), "room for super-frames; none for errors", {{1, EQUAL, SOL_SOCKET}, {2, EQUAL, SO_RCVBUF}}},
     {CALL(setsockopt), "room for batches", {{1, EQUAL, SOL_SOCKET}, {2, EQUAL, SO_SNDBUF}}},
     {CALL(setsockopt), "what a socket may take in, and that it takes in nothing", {{1, EQUAL, SOL_SOCKET}, {2, EQUAL, SO_ATTACH_FILTER}}},
@@ -156,6 +148,7 @@ static const struct row broker_allows[] = {
     {CALL(setsockopt), "joins for one sender", {{1, EQUAL, IPPROTO_IPV6}, {2, EQUAL, MCAST_JOIN_SOURCE_GROUP}}},
     {CALL(setsockopt), "leaves for one sender", {{1, EQUAL, IPPROTO_IPV6}, {2, EQUAL, MCAST_LEAVE_SOURCE_GROUP}}},
     {CALL(setsockopt), "whether the kernel cuts batches", {{1, EQUAL, IPPROTO_UDP}, {2, EQUAL, UDP_SEGMENT}}},
+    {CALL(getsockopt), "whether a ring takes super-frames", {{1, EQUAL, SOL_PACKET}, {2, EQUAL, PACKET_VNET_HDR_SZ}}},
     {CALL(getsockopt), "how much room there is", {{1, EQUAL, SOL_SOCKET}, {2, EQUAL, SO_RCVBUF}}},
     {CALL(ioctl), "index of an interface", {{1, EQUAL, SIOCGIFINDEX}}},
     {CALL(ioctl), "its MTU", {{1, EQUAL, SIOCGIFMTU}}},

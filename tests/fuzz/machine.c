@@ -17,6 +17,7 @@
 #include "broker/egress_open.h"
 #include "broker/ingress_open.h"
 #include "broker/link.h"
+#include "common/kernel.h"
 #include "config/load.h"
 #include "fuzz.h"
 
@@ -34,10 +35,6 @@ int __wrap_nanosleep(const struct timespec *wanted, struct timespec *left);
 ssize_t __wrap_writev(int fd, const struct iovec *iov, int n);
 ssize_t __real_writev(int fd, const struct iovec *iov, int n);
 int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
-
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103 // linux/udp.h, since 4.18
-#endif
 
 bool machine_flapped;
 void (*machine_on_segment)(int fd);

@@ -72,6 +72,8 @@ def calls(path, pid):
                 continue
             if loaded:
                 text = re.sub(r" <unfinished \.\.\.>$", "", m.group(3))
+                # Of a newer kernel than strace knows.
+                text = re.sub(r"0x18 /\* PACKET_\?\?\? \*/", "PACKET_VNET_HDR_SZ", text)
                 yield m.group(2), [re.sub(r"^htons\((\w+).*", r"\1", a) for a in split(text)]
             loaded = loaded or (m.group(2) in ("seccomp", "prctl") and "MODE_FILTER" in m.group(3))
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // kernel: names that older headers lack.
-#ifndef MCR_BROKER_KERNEL_H
-#define MCR_BROKER_KERNEL_H
+#ifndef MCR_COMMON_KERNEL_H
+#define MCR_COMMON_KERNEL_H
 
 #include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 #include <netinet/udp.h>
 
 #ifndef UDP_SEGMENT
@@ -12,6 +13,10 @@
 
 #ifndef PACKET_IGNORE_OUTGOING
 #define PACKET_IGNORE_OUTGOING 23 // linux/if_packet.h, since 4.20
+#endif
+
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5 // linux/virtio_net.h, since 6.2
 #endif
 
 #ifndef PACKET_VNET_HDR_SZ
