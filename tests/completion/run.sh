@@ -64,6 +64,9 @@ same "modes of the sandbox" "$(offered "$MCRD" --sandbox '' | tr '\n' ' ')" "enf
 for mode in $(offered "$MCRD" --sandbox ''); do
   same "mcrd knows the mode $mode" "$("$MCRD" --sandbox "$mode" --version)" "$("$MCRD" --version)" ''
 done
+for role in $(offered "$MCRD" --role ''); do
+  same "mcrd knows the role $role" "$("$MCRD" --firewall --role "$role" --version)" "$("$MCRD" --version)" ''
+done
 same "features to do without" "$(offered "$MCRD" --without packet)" packet-gso ''
 for feature in $(offered "$MCRD" --without ''); do
   same "mcrd knows the feature $feature" "$("$MCRD" --without "$feature" --version)" "$("$MCRD" --version)" ''
