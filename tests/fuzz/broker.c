@@ -87,6 +87,8 @@ static void request(struct rig *x, enum handover_type type)
 
     if (type == HANDOVER_LOAD)
         m.asker.pid = fuzz_u8(x->in);
+    else if (type == HANDOVER_LINKS)
+        m.ring = fuzz_u8(x->in);
     say(x, &m, sizeof(m), 0);
 }
 

@@ -88,6 +88,7 @@ static void open_rig(struct rig *x, const struct compiled *t)
                                        .block_size = BLOCK,
                                        .slots_per_block = BLOCK / SLOT,
                                        .ethernet = x->v.interfaces[i].link == TABLE_LINK_ETHERNET,
+                                       .super_frames = true,
                                        .interface = i,
                                        .reassembly = reassembly_of(i)};
     }

@@ -21,20 +21,17 @@
 #include "config/load.h"
 #include "fuzz.h"
 
-bool __wrap_link_query(struct link *links, size_t n);
-int __wrap_ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
-                        unsigned without, bool *super_frames, const char **step);
-bool __wrap_ingress_set_filter(int fd, const struct ingress_filter *filter);
-int __wrap_egress_open_frame(uint32_t ifindex, const char **step);
-int __wrap_egress_open_socket(const struct egress_flow *flow, unsigned without, bool *gso, const char **step);
-int __wrap_egress_open_raw(const struct egress_flow *flow, const char **step);
-int __wrap_egress_open_quiet(const char *interface, uint32_t ifindex, const struct addr *address, uint16_t port,
-                             const char **step);
-int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
-int __wrap_nanosleep(const struct timespec *wanted, struct timespec *left);
-ssize_t __wrap_writev(int fd, const struct iovec *iov, int n);
-ssize_t __real_writev(int fd, const struct iovec *iov, int n);
-int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
+// Of the types that they stand for.
+__typeof__(link_query) __wrap_link_query;
+__typeof__(ingress_open) __wrap_ingress_open;
+__typeof__(ingress_set_filter) __wrap_ingress_set_filter;
+__typeof__(egress_open_frame) __wrap_egress_open_frame;
+__typeof__(egress_open_socket) __wrap_egress_open_socket;
+__typeof__(egress_open_raw) __wrap_egress_open_raw;
+__typeof__(egress_open_quiet) __wrap_egress_open_quiet;
+__typeof__(setsockopt) __wrap_setsockopt, __real_setsockopt;
+__typeof__(writev) __wrap_writev, __real_writev;
+__typeof__(nanosleep) __wrap_nanosleep;
 
 bool machine_flapped;
 void (*machine_on_segment)(int fd);

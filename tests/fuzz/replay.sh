@@ -7,7 +7,7 @@
 # Environment: srcdir, the top of the sources; FUZZ_MUTATIONS.
 set -u
 
-TARGETS="addr broker config filter forward packet reassembly relay stats table"
+TARGETS="addr broker capture config filter forward packet reassembly relay stats table"
 SECONDS_EACH=5
 
 # shellcheck disable=SC2086

@@ -99,6 +99,60 @@ def raw_arrival(frame, flags=0, interface=0, **of_slot):
     return bytes([0xFF, flags, 1]) + u16(len(frame)) + bytes([interface]) + frame + slot(flags, **of_slot)
 
 
+def captures():
+    def pcap(link, *frames, order="<", magic=0xA1B2C3D4):
+        return struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 65535, link) + b"".join(
+            struct.pack(order + "IIII", 1700000000 + i, 1000 * i, len(f), len(f) + more) + f for i, (f, more) in enumerate(frames))
+
+    def whole(*frames):
+        return [(f, 0) for f in frames]
+
+    def sll(packet, kind=0, protocol=0x0800):
+        return struct.pack(">HHH8sH", kind, 1, 6, bytes(8), protocol) + packet
+
+    def sll2(packet, kind=0, protocol=0x0800):
+        return struct.pack(">HHIHBB8s", protocol, 0, 1, 1, kind, 6, bytes(8)) + packet
+
+    def tagged(packet, tag, kind=0x8100):
+        f = ethernet(packet, 0x0800)
+        return f[:12] + struct.pack(">HH", kind, tag) + f[12:]
+
+    v4 = [ipv4(udp(bytes([i] * 20)), destination=f"239.255.0.{i}") for i in range(1, 6)]
+    v6 = ipv6(udp(b"x" * 20))
+    ends = [ipv4((udp(bytes(24)))[:16], fragment=0x2000), ipv4((udp(bytes(24)))[16:], fragment=2)]
+    # The capture has no one to mend its checksums: those of IPv4 headers are made here.
+
+    def mended(packet):
+        if packet[0] >> 4 == 6:
+            return packet
+        total = sum(struct.unpack(">10H", packet[:20]))
+        total = (total & 0xFFFF) + (total >> 16)
+        total = (total & 0xFFFF) + (total >> 16)
+        return packet[:10] + struct.pack(">H", ~total & 0xFFFF) + packet[12:]
+
+    v4, ends = [mended(p) for p in v4], [mended(p) for p in ends]
+    write("capture", "ethernet", pcap(1, *whole(*(ethernet(p, 0x0800) for p in v4), ethernet(v6, 0x86DD))))
+    write("capture", "big-endian", pcap(1, *whole(ethernet(v4[0], 0x0800)), order=">"))
+    write("capture", "nanoseconds", pcap(1, *whole(ethernet(v4[1], 0x0800)), magic=0xA1B23C4D))
+    write("capture", "fragments", pcap(1, *whole(*(ethernet(p, 0x0800) for p in ends))))
+    write("capture", "tags", pcap(1, *whole(tagged(v4[0], 7), tagged(v4[0], 8), tagged(v4[0], 7, 0x88A8))))
+    write("capture", "cooked", pcap(113, *whole(*(sll(p, kind) for kind, p in enumerate(v4)), b"short")))
+    write("capture", "cooked-2", pcap(276, *whole(*(sll2(p, kind) for kind, p in enumerate(v4)), b"short")))
+    write("capture", "raw", pcap(101, *whole(*v4, v6)))
+    write("capture", "cut", pcap(1, (ethernet(v4[0], 0x0800), 100), (b"", 0), (ethernet(v4[0], 0x0800)[:20], 0)))
+    write("capture", "damaged", pcap(1, *whole(ethernet(v4[0], 0x0800)))[:-5])
+    write("capture", "other-link", pcap(105, *whole(v4[0])))
+    write("capture", "no-frames", pcap(1))
+
+    def block(kind, body):
+        body += bytes(-len(body) % 4)
+        return struct.pack("<II", kind, 12 + len(body)) + body + struct.pack("<I", 12 + len(body))
+
+    frame = ethernet(v4[1], 0x0800)
+    write("capture", "pcapng", block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)) + block(1, struct.pack("<HHI", 1, 0, 65535))
+          + block(6, struct.pack("<IIIII", 0, 0, 1000, len(frame), len(frame)) + frame))
+
+
 def reassembling():
     def fragment(which, offset, length, more=1, ms=0, flags=0, udp_length=None):
         first = u16(udp_length if udp_length is not None else 24) if offset == 0 and length >= 8 and not flags & 16 else b""
@@ -256,9 +310,10 @@ def handover():
     ANY, FILE, FLAP, STRAY, PROBE, LINKS, ADOPT, REJECT = range(8)
     write("broker", "start", bytes([ADOPT, 0, PROBE]))
     write("broker", "reload", bytes([ADOPT, 0, FILE, 1, PROBE, ADOPT, 0, FILE, 2, ADOPT, 1, FILE, 0, ADOPT, 0, PROBE]))
-    write("broker", "rejected", bytes([REJECT, 0, ADOPT, 0, FILE, 1, REJECT, 0, LINKS]))
-    write("broker", "links", bytes([FILE, 1, ADOPT, 0, FLAP, LINKS, FLAP, LINKS, LINKS]))
-    write("broker", "links-first", bytes([LINKS]))
+    write("broker", "rejected", bytes([REJECT, 0, ADOPT, 0, FILE, 1, REJECT, 0, LINKS, 0]))
+    write("broker", "links", bytes([FILE, 1, ADOPT, 0, FLAP, LINKS, 0, FLAP, LINKS, 0, LINKS, 0]))
+    write("broker", "links-first", bytes([LINKS, 0]))
+    write("broker", "rings", bytes([ADOPT, 0] + [byte for ring in range(1, 40) for byte in (LINKS, ring)]))
     for name, which in (("writable", 16), ("other-user", 32), ("nonsense", 64), ("gone", 128)):
         write("broker", f"file-{name}", bytes([ADOPT, 0, FILE, which, PROBE, ADOPT, 0, FILE, 0, ADOPT, 0]))
     write("broker", "stray", bytes([ADOPT, 0, STRAY, PROBE]))
@@ -284,5 +339,5 @@ def configs():
                 write("config", "diff-" + name[:-len(".running.conf")], pair.replace(b"@DIR@", b"/run/mcr"))
 
 
-for make in (packets, forwarding, reassembling, filters, addresses, tables, statistics, handover, configs):
+for make in (packets, forwarding, captures, reassembling, filters, addresses, tables, statistics, handover, configs):
     make()

@@ -67,6 +67,26 @@ static void check_json(const struct stats_snapshot *s, bool one_line)
     free(text);
 }
 
+// Each line is a comment or a metric, and nothing of the segment ends one.
+static void check_metrics(const struct stats_snapshot *s)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *to = open_memstream(&text, &size);
+
+    FUZZ_ASSERT(to && show_prometheus(s, "/run/mcr/other", to));
+    fclose(to);
+    FUZZ_ASSERT(size > 0 && text[size - 1] == '\n' && !memchr(text, '\0', size));
+    for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
+        FUZZ_ASSERT(line[0] == '#' || strncmp(line, "mcr_", 4) == 0);
+        const char *end = strchr(line, '\n'), *figure = end;
+        while (figure > line && figure[-1] != ' ')
+            figure--;
+        FUZZ_ASSERT(line[0] == '#' || (figure < end && strspn(figure, "0123456789.") == (size_t) (end - figure)));
+    }
+    free(text);
+}
+
 // In the C locale a byte is a column. Nothing of the segment reaches the terminal but what can be printed.
 static void check_table(const struct show_view *v, const struct show_style *style)
 {
@@ -107,6 +127,7 @@ static void show(struct stats_snapshot *now, struct stats_snapshot *before, uint
 
     check_outputs(&now->at);
     check_json(now, how & ONE_LINE);
+    check_metrics(now);
     check_table(&v, &style);
     if (rates)
         stats_delta_free(&d);
