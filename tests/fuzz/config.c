@@ -15,6 +15,7 @@
 #include "config/diff.h"
 #include "config/load.h"
 #include "config/print.h"
+#include "firewall/firewall.h"
 #include "machine.h"
 #include "table/view.h"
 
@@ -95,6 +96,48 @@ static void check_print_json(struct config *c)
     FUZZ_ASSERT(json_array_size(json_object_get(tree, "rules")) == c->n_rules);
     json_decref(tree);
     free(text);
+}
+
+// The rules for nft(8), or NULL.
+static char *firewall(const struct config *c, enum firewall_role role)
+{
+    char *text = NULL, why[FIREWALL_WHY_MAX] = "";
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+
+    FUZZ_ASSERT(to);
+    bool ok = firewall_write(c, role, to, why);
+    fclose(to);
+    FUZZ_ASSERT(ok ? size > 0 && text[size - 1] == '\n' : size == 0 && why[0]);
+    if (ok)
+        return text;
+    free(text);
+    return NULL;
+}
+
+// The same each time; nothing of the file ends a line or a string of it, or opens what is not closed.
+static void check_firewall(const struct config *c)
+{
+    for (enum firewall_role role = FIREWALL_HOST; role <= FIREWALL_DOWNSTREAM; role++) {
+        char *text = firewall(c, role), *again = firewall(c, role);
+        int depth = 0;
+        FUZZ_ASSERT(!text == !again && (!text || strcmp(text, again) == 0));
+        for (const char *at = text; at && *at; at++) {
+            FUZZ_ASSERT(*at == '\n' || *at == '\t' || (*at >= ' ' && *at <= '~'));
+            if (*at == '#')
+                at += strcspn(at, "\n");
+            if (*at != '"') {
+                depth += (*at == '{') - (*at == '}');
+                continue;
+            }
+            size_t length = strcspn(at + 1, "\"\n");
+            FUZZ_ASSERT(at[1 + length] == '"' && length <= 128); // NFTNL_UDATA_COMMENT_MAXLEN
+            at += 1 + length;
+        }
+        FUZZ_ASSERT(depth == 0);
+        free(text);
+        free(again);
+    }
 }
 
 static void check_diff(const struct config *a, const struct config *b)
@@ -193,6 +236,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (both[i]) {
             check_print(both[i]);
             check_print_json(both[i]);
+            check_firewall(both[i]);
         }
     if (a && b)
         check_diff(a, b);

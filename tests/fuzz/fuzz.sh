@@ -4,7 +4,8 @@
 #
 #   fuzz.sh fuzz       runs each under libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer; new inputs go to
 #                      tests/fuzz/found/TARGET, what ends one to tests/fuzz/crashes; 1 when there is any
-#   fuzz.sh minimise   writes to tests/fuzz/minimised/TARGET as few of the known and found inputs as reach the same edges
+#   fuzz.sh minimise   writes to tests/fuzz/minimised/TARGET as few of the inputs that libFuzzer found, now or before, as
+#                      reach the same edges beside the seeds that are made by hand
 #   fuzz.sh coverage   prints what the corpora reach of the code that each target is for
 #
 # Environment: srcdir, the top of the sources; FUZZ_SECONDS for each target (60); FUZZ_TARGETS; CLANG.
@@ -12,7 +13,7 @@ set -u
 
 CLANG=${CLANG:-clang}
 mode=${1:-fuzz}
-targets=${FUZZ_TARGETS:-addr broker config filter forward packet reassembly relay stats table}
+targets=${FUZZ_TARGETS:-addr broker capture config filter forward packet reassembly relay stats table}
 here=$(pwd)
 log=$here/tests/fuzz/build.log
 
@@ -71,12 +72,20 @@ fuzz() {
 
 minimise() {
   for target in $targets; do
-    rm -rf "tests/fuzz/minimised/$target"
-    mkdir -p "tests/fuzz/minimised/$target" "tests/fuzz/found/$target"
+    least=tests/fuzz/minimised/$target
+    rm -rf "$least"
+    mkdir -p "$least" "tests/fuzz/found/$target"
+    n=0
     # shellcheck disable=SC2046
-    tests/fuzz/build/tests/fuzz/"$target" -merge=1 -use_counters=0 $(options "$target") "tests/fuzz/minimised/$target" \
-      $(seeds "$target") "tests/fuzz/found/$target" >"tests/fuzz/minimised/$target.log" 2>&1 || exit 1
-    echo "$target: $(ls "tests/fuzz/minimised/$target" | wc -l) inputs"
+    for file in $(find $(seeds "$target") -type f | grep -vE '/[0-9a-f]{40}$'); do
+      n=$((n + 1))
+      cp "$file" "$least/seed-$n"
+    done
+    # shellcheck disable=SC2046
+    tests/fuzz/build/tests/fuzz/"$target" -merge=1 -use_counters=0 $(options "$target") "$least" $(seeds "$target") \
+      "tests/fuzz/found/$target" >"$least.log" 2>&1 || exit 1
+    rm -f "$least"/seed-*
+    echo "$target: $(ls "$least" | wc -l) inputs, $(cat "$least"/* /dev/null | wc -c) bytes"
   done
 }
 
@@ -85,14 +94,15 @@ files() {
   case $1 in
   addr) set -- common/addr ;;
   broker) set -- broker/broker broker/sockets broker/registry broker/membership broker/statistics handover/handover ;;
+  capture) set -- command/capture command/offline ;;
   config) set -- config/lexical config/parse config/value config/schema config/check config/circle config/endpoint \
-    config/print config/diff config/problems broker/compile broker/compile_open broker/compile_table broker/header ;;
+    config/print config/diff config/problems broker/compile broker/compile_open broker/compile_table broker/header firewall/firewall firewall/flow firewall/host firewall/edge firewall/nft ;;
   filter) set -- broker/filter ;;
   forward) set -- relay/ingress relay/packet relay/reassembly relay/forward relay/limiter relay/egress relay/bucket ;;
   packet) set -- relay/packet ;;
   reassembly) set -- relay/reassembly ;;
-  relay) set -- relay/request relay/swap handover/handover ;;
-  stats) set -- stats/reader stats/delta stats/show_json stats/show_table stats/text stats/counters ;;
+  relay) set -- relay/request relay/swap relay/alarm handover/handover ;;
+  stats) set -- stats/reader stats/delta stats/show_json stats/show_prometheus stats/show_table stats/text stats/counters ;;
   table) set -- table/view ;;
   esac
   for file in "$@"; do echo "$srcdir/src/$file.c"; done
