@@ -5,11 +5,8 @@
 #include "common/kernel.h"
 
 #include <netinet/in.h>
-#include <netinet/udp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "log/log.h"
@@ -43,41 +40,39 @@ bool feature_parse(const char *text, unsigned *mask, const char **names)
     return true;
 }
 
-static bool takes(int domain, int type, int level, int name, int value)
+bool feature_super_frames(int fd)
 {
-    int fd = socket(domain, type | SOCK_CLOEXEC, 0);
-    bool ok = fd >= 0 && setsockopt(fd, level, name, &value, sizeof(value)) == 0;
+    int size;
+    socklen_t length = sizeof(size);
 
-    if (fd >= 0)
-        close(fd);
-    return ok;
+    return getsockopt(fd, SOL_PACKET, PACKET_VNET_HDR_SZ, &size, &length) == 0;
 }
 
-static bool release_is_at_least(unsigned major, unsigned minor)
+static bool set(int fd, int level, int name, int value)
 {
-    struct utsname u;
-    unsigned x, y;
-
-    return uname(&u) == 0 && sscanf(u.release, "%u.%u", &x, &y) == 2 && (x > major || (x == major && y >= minor));
+    return setsockopt(fd, level, name, &value, sizeof(value)) == 0;
 }
 
 struct stats_features feature_probe(unsigned without)
 {
+    // Protocol 0: nothing is ever received.
+    int packet = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct stats_features f = {
-        .packet_gso = release_is_at_least(6, 2) ? STATS_FEATURE_YES : STATS_FEATURE_TRIED,
-        // Segments of 0 bytes: off, which a socket has to begin with.
-        .udp_gso = takes(AF_INET, SOCK_DGRAM, IPPROTO_UDP, UDP_SEGMENT, 0),
-        // Protocol 0: nothing is ever received.
-        .ignore_outgoing = takes(AF_PACKET, SOCK_RAW, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1),
+        // Segments of 0 bytes: off, as a socket begins.
+        .udp_gso = !(without & FEATURE_UDP_GSO) && set(udp, IPPROTO_UDP, UDP_SEGMENT, 0),
+        .ignore_outgoing = !(without & FEATURE_IGNORE_OUTGOING) && set(packet, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1),
+        .super_frames = !(without & FEATURE_SUPER_FRAMES) && feature_super_frames(packet),
+        .packet_gso = without & FEATURE_PACKET_GSO   ? STATS_FEATURE_NO
+                      : feature_super_frames(packet) ? STATS_FEATURE_YES
+                                                     : STATS_FEATURE_TRIED,
     };
 
-    if (without & FEATURE_PACKET_GSO)
-        f.packet_gso = STATS_FEATURE_NO;
-    if (without & FEATURE_UDP_GSO)
-        f.udp_gso = STATS_FEATURE_NO;
-    if (without & FEATURE_IGNORE_OUTGOING)
-        f.ignore_outgoing = STATS_FEATURE_NO;
-    log_notice("features", "packet_gso=%s udp_gso=%s ignore_outgoing=%s", stats_feature_name(f.packet_gso),
-               stats_feature_name(f.udp_gso), stats_feature_name(f.ignore_outgoing));
+    if (packet >= 0)
+        close(packet);
+    if (udp >= 0)
+        close(udp);
+    log_notice("features", "packet_gso=%s udp_gso=%s ignore_outgoing=%s super_frames=%s",
+               stats_feature_name(f.packet_gso), stats_feature_name(f.udp_gso), stats_feature_name(f.ignore_outgoing),
+               stats_feature_name(f.super_frames));
     return f;
 }

@@ -20,8 +20,13 @@ enum feature {
 bool feature_parse(const char *text, unsigned *mask, const char **names);
 
 // Finds out what is there but for the mask `without`, and logs it. Sockets are opened, asked and closed; nothing is
-// sent. Needs CAP_NET_RAW. Nobody can be asked for packet_gso without sending: from Linux 6.2 on it is there, before,
-// it is tried with the first batch.
+// sent. Needs CAP_NET_RAW. Nobody can be asked for packet_gso without sending: it is there where super-frames are, and
+// is tried with the first batch where they are not.
 struct stats_features feature_probe(unsigned without);
+
+// Whether a ring of this packet socket may have a virtio_net_hdr before each frame. Before 6.2 the kernel has no word
+// for UDP super-frames there, and such a ring takes nothing in any more after one. Nothing tells but a neighbour
+// of 6.4.
+bool feature_super_frames(int fd);
 
 #endif

@@ -66,16 +66,6 @@ static void warn_if_small(int fd, uint32_t ifindex, int asked)
                  got / 2);
 }
 
-// Before 6.2 the kernel has no word for UDP super-frames in a virtio_net_hdr, and a ring with such headers takes
-// nothing in any more after one. Nothing tells but a neighbour of 6.4.
-static bool knows_super_frames(int fd)
-{
-    int size;
-    socklen_t length = sizeof(size);
-
-    return getsockopt(fd, SOL_PACKET, PACKET_VNET_HDR_SZ, &size, &length) == 0;
-}
-
 int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
                  unsigned without, bool *super_frames, const char **step)
 {
@@ -97,7 +87,7 @@ int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struc
     *step = "PACKET_VERSION";
     if (!set(fd, PACKET_VERSION, TPACKET_V2))
         goto fail;
-    *super_frames = !(without & FEATURE_SUPER_FRAMES) && knows_super_frames(fd);
+    *super_frames = !(without & FEATURE_SUPER_FRAMES) && feature_super_frames(fd);
     // Tells the segment size of super-frames.
     *step = "PACKET_VNET_HDR";
     if (*super_frames && !set(fd, PACKET_VNET_HDR, 1))
@@ -124,10 +114,6 @@ int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struc
         goto fail;
     if (*super_frames)
         warn_if_small(fd, ifindex, room);
-    else
-        log_info("feature_missing",
-                 "index=%u feature=super-frames effect=\"super-frames (UDP GSO, GRO) are dropped as truncated\"",
-                 ifindex);
     return fd;
 
 fail:;

@@ -45,7 +45,8 @@
 #define STATS_FEATURES(X)                                                                                              \
     X(packet_gso, "UDP segmentation of frames, Linux 6.2")                                                             \
     X(udp_gso, "UDP segmentation by UDP sockets, Linux 4.18")                                                          \
-    X(ignore_outgoing, "hiding of the host's own frames, Linux 4.20")
+    X(ignore_outgoing, "hiding of the host's own frames, Linux 4.20")                                                  \
+    X(super_frames, "super-frames that come in, Linux 6.4")
 
 #define STATS_FIELD(name, help) uint64_t name;
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Start, reload and stop: fail closed at the start, fail safe at a reload."""
-import ctypes
 import os
 import re
 import signal
@@ -10,7 +9,6 @@ import mcrtest as t
 
 IN, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.1.1", 5000, 6000
 RULE = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)])]
-UNAME26 = 0x0020000  # personality(2)
 
 
 def refused(node, config, *patterns, args=()):
@@ -160,11 +158,10 @@ def without_right():
 
 @t.test("features: what of newer kernels is there, in the log and in the statistics; each one left out")
 def features():
-    names = ("packet_gso", "udp_gso", "ignore_outgoing")
-    release = tuple(int(re.match("[0-9]+", x)[0]) for x in os.uname().release.split(".")[:2])
-    here = {"packet_gso": "yes" if release >= (6, 2) else "tried", "udp_gso": "yes",
-            "ignore_outgoing": "yes" if release >= (4, 20) else "no"}
-    personality = ctypes.CDLL(None).personality
+    names = ("packet_gso", "udp_gso", "ignore_outgoing", "super_frames")
+    new = t.KERNEL >= (6, 4)
+    here = {"packet_gso": "yes" if new else "tried", "udp_gso": "yes",
+            "ignore_outgoing": "yes" if t.KERNEL >= (4, 20) else "no", "super_frames": "yes" if new else "no"}
     with t.line() as net:
         for without in ("", *names, ",".join(names)):
             args = [f"--without={without.replace('_', '-')}"] if without else []
@@ -173,17 +170,6 @@ def features():
                 t.equal(d.stats()["features"], expected, f"statistics, without {without}")
                 t.equal([x.split("event=features ")[1] for x in d.logged("features")],
                         [" ".join(f"{n}={expected[n]}" for n in names)], f"log, without {without}")
-        # The kernel then calls itself 2.6.
-        personality(UNAME26)
-        try:
-            with t.Mcrd(net.relay, RULE) as d:
-                t.equal(d.stats()["features"], {**here, "packet_gso": "tried"}, "an older kernel")
-                r = t.Receiver(net.dst, "d0", OUT, OUT_PORT, expect=100)
-                t.send(net.src, "s0", IN, PORT, count=100, gso=20)
-                r.all_came()
-                d.account({"r": 100})
-        finally:
-            personality(0)
 
 
 @t.test("no rules: starts, forwards nothing, stops")
