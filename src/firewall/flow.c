@@ -256,18 +256,44 @@ static bool overlap(const struct flow *a, const struct flow *b)
            prefixes_overlap(&a->destination, &b->destination) && prefixes_overlap(&a->source, &b->source);
 }
 
+// Flows of one destination, side by side in their set.
+struct run {
+    size_t first, end;
+};
+
+// The runs whose destinations contain that of the flow at i, itself the last; n of them before. As the set is sorted,
+// they are those before that still contain it.
+static size_t enclosing(const struct flow *set, size_t i, struct run *runs, size_t n)
+{
+    const struct addr_prefix *to = &set[i].destination;
+
+    if (n > 0 && compare_prefixes(&set[runs[n - 1].first].destination, to) == 0) {
+        runs[n - 1].end = i + 1;
+        return n;
+    }
+    while (n > 0 && !prefixes_overlap(&set[runs[n - 1].first].destination, to))
+        n--;
+    runs[n] = (struct run){.first = i, .end = i + 1};
+    return n + 1;
+}
+
 // nftables refuses a set whose elements overlap: each flow gets the layer above those of the flows before it that it
 // overlaps. Equal ones are written as one.
 static void assign_layers(struct flow *set, size_t n)
 {
-    for (size_t i = 1; i < n; i++) {
-        if (compare_boxes(&set[i - 1], &set[i]) == 0) {
+    struct run runs[8 * sizeof(set->destination.addr.bytes) + 1]; // each of more bits than the one before
+    size_t n_runs = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        n_runs = enclosing(set, i, runs, n_runs);
+        if (i > 0 && compare_boxes(&set[i - 1], &set[i]) == 0) {
             set[i].layer = set[i - 1].layer;
             continue;
         }
-        for (size_t j = 0; j < i; j++)
-            if (set[j].layer >= set[i].layer && overlap(&set[j], &set[i]))
-                set[i].layer = set[j].layer + 1;
+        for (size_t r = 0; r < n_runs; r++)
+            for (size_t j = runs[r].first; j < runs[r].end && j < i; j++)
+                if (set[j].layer >= set[i].layer && overlap(&set[j], &set[i]))
+                    set[i].layer = set[j].layer + 1;
     }
 }
 
