@@ -83,6 +83,12 @@ elif ! "${unshared[@]}" nft -c 'add table bridge x; add table netdev x; add tabl
   without_nft="nftables does not work here"
 fi
 
+without_egress=
+if [ "$without_nft" ] ||
+  ! "${unshared[@]}" nft -c 'table netdev x { chain c { type filter hook egress device "lo" priority 0; }; }' 2>/dev/null; then
+  without_egress="needs Linux 5.16: chains for egress"
+fi
+
 # FILE: checked, loaded, loaded again in its own place: what is there then is what was there before. A "long" one is only
 # checked.
 accepted() {
@@ -107,6 +113,8 @@ accepted() {
 accepts() {
   if [ "$without_nft" ]; then
     skip "$1" "$without_nft"
+  elif [ "$without_egress" ] && grep -q 'hook egress' "$2"; then
+    skip "$1" "$without_egress"
   else
     ok "$1" accepted "$2" "${3:-}"
   fi

@@ -136,14 +136,19 @@ class Dmz(t.Net):
         super().__exit__(*arguments)
 
 
+EGRESS = 'table netdev x { chain c { type filter hook egress device "lo" priority 0; }; }'
+
+
 def need_nft():
     if not shutil.which("nft"):
         raise t.Skip("nft (nftables) is not installed")
     with t.Net() as net:
-        status, _, err = net.node("a").run("nft", "add table bridge x; add table netdev x; add table inet x",
-                                           check_status=False)
+        node = net.node("a")
+        status, _, err = node.run("nft", "add table bridge x; add table inet x; add table netdev x", check_status=False)
         if status != 0:
             raise t.Skip(f"nftables does not work here: {err.strip()}")
+        if node.run("nft", EGRESS, check_status=False)[0] != 0:
+            raise t.Skip("needs Linux 5.16: chains for egress")
 
 
 def generate(config, role, edit=lambda text: text):
