@@ -38,6 +38,8 @@ static const char help_send[] =
     "                      8 bits of the sequence number (default 1316)\n"
     "  --stream ID         tells several sources apart, 0 to 4294967295 (default 0)\n"
     "  --first SEQ         first sequence number (default 0)\n"
+    "  --flows N           send to N consecutive addresses from G or A on, in turn;\n"
+    "                      each has sequence numbers of its own (default 1)\n"
     "\n"
     "How much\n"
     "  --rate PPS          datagrams a second; 0: as fast as possible (default 1000)\n"

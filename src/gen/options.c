@@ -27,6 +27,7 @@ struct row {
 #define AT(field) offsetof(struct gen_options, field)
 #define BOTH      (GEN_SEND | GEN_RECV)
 #define SEQ_MAX   PAYLOAD_SEQ_MAX
+#define FLOWS_MAX 4096
 #define DAYS_366  (366 * 24 * UINT64_C(3600))
 
 // clang-format off
@@ -45,6 +46,7 @@ static const struct row rows[] = {
     [GEN_SOURCE_PORT]   = {"source-port",   GEN_SEND, NUMBER,    AT(source_port), 1, 65535},
     [GEN_STREAM]        = {"stream",        BOTH,     NUMBER,    AT(stream),      0, UINT32_MAX},
     [GEN_FIRST]         = {"first",         BOTH,     NUMBER,    AT(first),       0, SEQ_MAX},
+    [GEN_FLOWS]         = {"flows",         GEN_SEND, NUMBER,    AT(flows),       1, FLOWS_MAX},
     // UDP_MAX_SEGMENTS of linux/udp.h: 64 until Linux 6.8, then 128.
     [GEN_GSO]           = {"gso",           GEN_SEND, NUMBER,    AT(gso),         1, 128},
     // UIO_MAXIOV: the kernel takes no more messages in one sendmmsg().
@@ -196,6 +198,10 @@ static bool check_send(struct gen_options *o)
                          (unsigned long long) o->gso, (unsigned long long) o->size,
                          (unsigned long long) (PAYLOAD_MAX / o->size), PAYLOAD_MAX);
     }
+    struct addr last = addr_after(&o->destination, (uint32_t) o->flows - 1);
+    if (gen_given(o, GEN_GROUP) ? !addr_is_multicast(&last) : addr_is_multicast(&last))
+        return wrong(o, "--flows %llu: the last of them is no longer %s", (unsigned long long) o->flows,
+                     gen_given(o, GEN_GROUP) ? "a multicast address" : "a unicast or broadcast address");
     if (o->count > SEQ_MAX - o->first)
         return wrong(o, "--first and --count: sequence numbers up to %llu are allowed", (unsigned long long) SEQ_MAX);
     return true;
@@ -227,7 +233,7 @@ bool gen_options_read(struct gen_options *o, enum gen_role role, int argc, char 
     struct option known[ROWS + 1] = {{0}};
     unsigned used = 0;
 
-    *o = (struct gen_options){.role = role, .rate = 1000, .size = 1316, .ttl = 1, .gso = 1, .batch = 64};
+    *o = (struct gen_options){.role = role, .rate = 1000, .size = 1316, .ttl = 1, .flows = 1, .gso = 1, .batch = 64};
     if (role == GEN_RECV)
         o->duration_ns = 60 * NS_PER_S;
     for (unsigned i = 0; i < ROWS; i++)

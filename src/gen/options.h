@@ -25,6 +25,7 @@ enum gen_option {
     GEN_SOURCE_PORT,
     GEN_STREAM,
     GEN_FIRST,
+    GEN_FLOWS,
     GEN_GSO,
     GEN_BATCH,
     GEN_DONT_FRAGMENT,
@@ -46,7 +47,8 @@ struct gen_options {
     struct addr group, address;
     struct addr destination; // the group or the address; ADDR_NONE: whatever is addressed to this host
     struct addr source;
-    uint64_t port, rate, count, size, ttl, dscp, source_port, stream, first, gso, batch, idle_ms, expect, ready_fd;
+    uint64_t port, rate, count, size, ttl, dscp, source_port, stream, first, flows, gso, batch, idle_ms, expect,
+        ready_fd;
     uint64_t duration_ns;
 };
 

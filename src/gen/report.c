@@ -73,6 +73,7 @@ bool gen_report_sent(const struct gen_options *o, const struct gen_sent *r)
     char to[ADDR_TEXT_MAX];
     uint64_t tried = r->sent + r->failed;
     double rate = gen_report_rate(r->sent, r->duration_ns);
+    bool one = tried > 0 && o->flows == 1;
 
     addr_format(&o->destination, to);
     if (gen_given(o, GEN_JSON)) {
@@ -82,8 +83,9 @@ bool gen_report_sent(const struct gen_options *o, const struct gen_sent *r)
         json_object_set_new(root, "port", number(o->port));
         json_object_set_new(root, "stream", number(o->stream));
         json_object_set_new(root, "size", number(o->size));
-        json_object_set_new(root, "first_seq", tried ? number(o->first) : json_null());
-        json_object_set_new(root, "last_seq", tried ? number(o->first + tried - 1) : json_null());
+        json_object_set_new(root, "flows", number(o->flows));
+        json_object_set_new(root, "first_seq", one ? number(o->first) : json_null());
+        json_object_set_new(root, "last_seq", one ? number(o->first + tried - 1) : json_null());
         json_object_set_new(root, "sent", number(r->sent));
         json_object_set_new(root, "failed", number(r->failed));
         json_object_set_new(root, "errors", errors_json(r));
@@ -95,7 +97,9 @@ bool gen_report_sent(const struct gen_options *o, const struct gen_sent *r)
     }
     printf("sent         %" PRIu64 " datagrams of %" PRIu64 " bytes to %s port %" PRIu64 " by %s\n", r->sent, o->size,
            to, o->port, o->interface);
-    if (tried)
+    if (o->flows > 1)
+        printf("flows        %" PRIu64 ", to as many addresses in turn\n", o->flows);
+    if (one)
         printf("sequence     %" PRIu64 " to %" PRIu64 ", stream %" PRIu64 "\n", o->first, o->first + tried - 1,
                o->stream);
     printf("failed       %" PRIu64 "\n", r->failed);

@@ -30,6 +30,13 @@ struct source {
     struct mmsghdr *messages; // o->batch of them
     struct iovec *parts;      // two for each datagram: header and body
     uint8_t (*headers)[PAYLOAD_HEADER];
+    // Of each flow: where it goes, and its next sequence number.
+    struct flow {
+        struct sockaddr_storage to;
+        socklen_t to_length;
+        uint64_t seq;
+    } * flows;
+    uint64_t next; // flow of the next message
     struct gen_sent result;
 };
 
@@ -42,9 +49,14 @@ static bool source_init(struct source *s, const struct gen_options *o)
     s->messages = calloc(o->batch, sizeof(*s->messages));
     s->parts = calloc(datagrams * 2, sizeof(*s->parts));
     s->headers = calloc(datagrams, sizeof(*s->headers));
-    if (!s->maker || !s->messages || !s->parts || !s->headers) {
+    s->flows = calloc(o->flows, sizeof(*s->flows));
+    if (!s->maker || !s->messages || !s->parts || !s->headers || !s->flows) {
         fprintf(stderr, "mcrgen: out of memory\n");
         return false;
+    }
+    for (uint32_t i = 0; i < o->flows; i++) {
+        s->flows[i].to_length = gen_socket_flow(&s->flows[i].to, o, i);
+        s->flows[i].seq = o->first;
     }
     s->fd = gen_socket_open_sender(o);
     return s->fd >= 0;
@@ -54,6 +66,7 @@ static void source_free(struct source *s)
 {
     if (s->fd >= 0)
         close(s->fd);
+    free(s->flows);
     free(s->headers);
     free(s->parts);
     free(s->messages);
@@ -76,18 +89,29 @@ static void note_error(struct gen_sent *r, int number)
     r->errors[i].times++;
 }
 
-// Makes messages of n datagrams from seq on, and returns their number.
-static unsigned fill(struct source *s, uint64_t seq, uint64_t n)
+// Makes messages of n datagrams, of the flows in turn, and returns their number.
+static unsigned fill(struct source *s, uint64_t n)
 {
     uint64_t time_ns = clock_realtime_ns();
     bool with_header = s->o->size >= PAYLOAD_HEADER;
     struct iovec *part = s->parts;
+    struct flow *flow = s->flows;
     unsigned message = 0;
 
-    for (uint64_t i = 0; i < n; i++, seq++) {
-        if (i % s->o->gso == 0)
-            s->messages[message++].msg_hdr = (struct msghdr){.msg_iov = part};
+    for (uint64_t i = 0; i < n; i++) {
+        if (i % s->o->gso == 0) {
+            flow = &s->flows[s->next];
+            s->next = s->next + 1 < s->o->flows ? s->next + 1 : 0;
+            s->messages[message].msg_hdr = (struct msghdr){.msg_iov = part};
+            // The socket is connected to the only flow, which spares the kernel the way to it each time.
+            if (s->o->flows > 1) {
+                s->messages[message].msg_hdr.msg_name = &flow->to;
+                s->messages[message].msg_hdr.msg_namelen = flow->to_length;
+            }
+            message++;
+        }
         struct iovec *first = part;
+        uint64_t seq = flow->seq++;
         if (with_header) {
             payload_maker_header(s->maker, seq, time_ns, s->headers[i]);
             *part++ = (struct iovec){s->headers[i], PAYLOAD_HEADER};
@@ -101,11 +125,11 @@ static unsigned fill(struct source *s, uint64_t seq, uint64_t n)
     return message;
 }
 
-// Sends n datagrams from seq on. What fails is counted and not tried again: its sequence numbers are lost.
-static void send_some(struct source *s, uint64_t seq, uint64_t n)
+// Sends n datagrams. What fails is counted and not tried again: its sequence numbers are lost.
+static void send_some(struct source *s, uint64_t n)
 {
     struct gen_sent *r = &s->result;
-    unsigned total = fill(s, seq, n), done = 0;
+    unsigned total = fill(s, n), done = 0;
     bool retried = false;
 
     while (done < total) {
@@ -201,7 +225,7 @@ static void run(struct source *s)
         }
         if (first_ns == 0)
             first_ns = now;
-        send_some(s, o->first + done, n);
+        send_some(s, n);
         last_ns = clock_monotonic_ns();
         done += n;
     }

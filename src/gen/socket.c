@@ -58,6 +58,13 @@ static socklen_t make_sockaddr(struct sockaddr_storage *storage, const struct ad
     return sizeof(*in6);
 }
 
+socklen_t gen_socket_flow(struct sockaddr_storage *storage, const struct gen_options *o, uint32_t flow)
+{
+    struct addr to = addr_after(&o->destination, flow);
+
+    return make_sockaddr(storage, &to, o->port, o->ifindex);
+}
+
 // Of the destination's family; one for both when there is none.
 static int open_socket(const struct gen_options *o, int flags)
 {
