@@ -12,7 +12,7 @@ from .daemon import *
 from .frames import *
 from .process import *
 from .result import *
-from .run import main, test
+from .run import main, session, test
 from .system import *
 from .topology import *
 from .traffic import *

@@ -124,18 +124,31 @@ def _try_network():
         _skip_all(f"nodes and links cannot be made here: {e}")
 
 
-def main():
-    """Runs the tests of the calling file, or those whose function names are the arguments."""
+@contextlib.contextmanager
+def session(purpose=None):
+    """All that a run needs: namespaces, guardian, temporary directory; gone at its end. purpose: of what is no test."""
     _enter_namespaces()
     _check_programs()
     guardian = process.begin()
     case.base = tempfile.mkdtemp(prefix="mcr-net-")
+    case.present = purpose and Test(session, purpose)
     os.chmod(case.base, 0o755)
     guardian.tell("keep" if KEEP else "directory", case.base)
     # A signal ends the test in the ordinary way.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     try:
+        yield
+    finally:
+        end_all()
+        if not KEEP:
+            shutil.rmtree(case.base, ignore_errors=True)
+        guardian.dismiss()
+
+
+def main():
+    """Runs the tests of the calling file, or those whose function names are the arguments."""
+    with session():
         print("TAP version 13", flush=True)
         _try_network()
         chosen = [t for t in _tests if len(sys.argv) < 2 or t.function.__name__ in sys.argv[1:]]
@@ -157,9 +170,4 @@ def main():
             t.print_artefacts()
             _tcpdump_again(t)
             t.keep_artefacts()
-    finally:
-        end_all()
-        if not KEEP:
-            shutil.rmtree(case.base, ignore_errors=True)
-        guardian.dismiss()
     sys.exit(1 if failed else 0)
