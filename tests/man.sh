@@ -172,6 +172,19 @@ events() {
   [ -s "$work/events" ] && [ ! -s "$work/untold" ] || { echo "not in mcrd(8):"; cat "$work/untold"; return 1; }
 }
 
+# DOCUMENT: each test and target that it names is there.
+names_tests() {
+  missing=0
+  for t in $(grep -oE '`test_[a-z0-9]+\.py`|`tests/[a-z0-9_/.]+`|`make (check|bench|fuzz|deb|rpm)[a-z-]*`' "$1" | tr -d '`' | sed 's/^make /make:/' | sort -u); do
+    case $t in
+      test_*) [ -e "$srcdir/tests/net/$t" ] ;;
+      make:*) grep -qE "^(${t#make:}|[a-z -]* ${t#make:}|${t#make:} [a-z -]*):" "$srcdir/Makefile.am" || [ "$t" = make:check ] ;;
+      *) [ -e "$srcdir/$t" ] ;;
+    esac || { echo "$t is not there"; missing=1; }
+  done
+  [ $missing -eq 0 ]
+}
+
 # The first literal text of EXAMPLES.
 example() {
   awk '
@@ -213,6 +226,9 @@ ok "mcr.conf.5: the keys of the schema, and no other" keys
 ok "mcr.conf.5: the bounds and defaults of the schema" figures
 ok "mcr.conf.5: the example is valid" example
 ok "mcrd.8: every event of the log" events
+for document in README.md SECURITY.md docs/iec62443.md; do
+  ok "$document: names tests that are there" names_tests "$srcdir/$document"
+done
 
 echo "1..$count"
 [ "$failed" -eq 0 ]
