@@ -249,9 +249,9 @@ static const struct names names_ipv6 = {IPPROTO_IPV6, IPV6_TCLASS, IPV6_UNICAST_
 static bool apply_settings(struct egress *e, const struct table_output *o, const struct shipment *s)
 {
     const struct names *n = o->to.family == ADDR_IPV4 ? &names_ipv4 : &names_ipv6;
-    // A send of no more than a segment leaves as it is, so that the size need not be unset for a single datagram;
-    // but no segment may be larger than the link.
-    int segment = !s->plain && e->gso && fits(e, o, s->segment) ? (int) s->segment : 0;
+    // No segment may be larger than the link. A single datagram is none: before 5.1 the kernel loses one that it is to
+    // segment.
+    int segment = !s->plain && e->gso && s->n_datagrams > 1 && fits(e, o, s->segment) ? (int) s->segment : 0;
 
     return set_if_changed(e->fd, &e->dscp, s->dscp << 2, n->level, n->dscp) &&
            set_if_changed(e->fd, &e->ttl, s->ttl, n->level,
@@ -374,8 +374,7 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
         return;
     // EMSGSIZE (EINVAL before 6.14): the route's MTU is below the link's, and no segment may be fragmented; a datagram
     // may.
-    bool segments = b->n_datagrams > 1 || (e->kind == TABLE_EGRESS_SOCKET && e->segment > 0);
-    if (!segments || (errno != EINVAL && errno != EIO && errno != EMSGSIZE)) {
+    if (b->n_datagrams == 1 || (errno != EINVAL && errno != EIO && errno != EMSGSIZE)) {
         count_failure(o, counters, b->n_datagrams);
         return;
     }
