@@ -106,6 +106,7 @@ root_modules() {
 
 # NAME...: those variables, for a shell to read.
 settings() {
+  value=
   for name in "$@"; do
     eval "value=\${$name-}"
     printf "export %s='%s'\n" "$name" "$(printf %s "$value" | sed "s/'/'\\\\''/g")"

@@ -169,6 +169,8 @@ def fallbacks_alone():
 def shorter_last():
     runs = [(pattern(5 * 500 + 123), 500), (pattern(2 * 1472 + 1, 3), 1472), (pattern(40 * 1400 + 1399, 5), 1400),
             (pattern(64 * 3 + 2, 9), 3), (pattern(501, 1), 500), (pattern(77, 2), 500), (pattern(128 * 100, 11), 100)]
+    if t.KERNEL < (5, 1):  # a sender's super-frame is of 2 to 63
+        runs = [(p, size) for p, size in runs if size < len(p) <= 63 * size]
     for args in ((), FALLBACKS):
         with t.line() as net:
             exact(net, runs, args)
