@@ -34,6 +34,7 @@ def about(rounds):
         "version": w.output_of(t.MCRD, "--version"), "machine": f"{cores} × {model}", "kernel": os.uname().release,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), "rounds": rounds,
         "cores": cores, "source_core": w.SOURCE_CORE, "relay_core": w.RELAY_CORE,
+        "rmem_max": int(w.output_of("cat", "/proc/sys/net/core/rmem_max") or 0),
         "tools": {n: w.output_of(*c) for n, c in (("socat", ("socat", "-V")), ("smcroute", ("smcrouted", "-v")))},
     }
 
@@ -104,6 +105,13 @@ ATTEMPTS = 3  # of a run that was disturbed
 OUT = os.environ.get("BENCH_OUT") or "bench-results"
 
 
+def write_all(results, directory):
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, "targets.md"), "w", encoding="utf-8") as f:
+        f.write(report.markdown(results, scenarios.targets()))
+    plot.draw(results, directory)
+
+
 def run():
     quick = os.environ.get("BENCH") == "quick"
     n = int(os.environ.get("BENCH_ROUNDS") or (2 if quick else 5))
@@ -117,9 +125,8 @@ def run():
     worlds = {1500: w.World(1500, w.WIDTH), 9000: w.World(9000)}
     rounds_of(groups, known, results, n, worlds)
     report.print_all(results, groups, scenarios.targets())
-    for path in plot.draw(results, OUT):
-        print(f"# {path}")
-    print(f"# {os.path.join(OUT, 'bench.json')}")
+    write_all(results, OUT)
+    print(f"# {OUT}: bench.json, targets.md and plots")
 
 
 def profile():
@@ -142,7 +149,7 @@ def main():
         results = report.Results.load(sys.argv[2])
         report.print_all(results, scenarios.groups(False), scenarios.targets())
         if len(sys.argv) > 3:
-            plot.draw(results, sys.argv[3])
+            write_all(results, sys.argv[3])
         return
     why = w.missing()
     if why:

@@ -156,7 +156,8 @@ def _account(daemon):
     stats = daemon.stats()
     i = next(x for x in stats["interfaces"] if x["name"] == "in0")
     r = stats["rules"][0]
-    return {"ring_drops": i["ring_drops"], "received": i["received"], "drops": sum(r["drops"].values()),
+    return {**{k: v for k, v in i.items() if isinstance(v, int) and v and not isinstance(v, bool)},
+            "sent": sum(o["packets"] for o in r["outputs"]), "drops": sum(r["drops"].values()),
             "errors": sum(o["errors"] for o in r["outputs"])}
 
 

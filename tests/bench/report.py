@@ -29,6 +29,9 @@ def _percent(value, exact=None):
     return "none" if exact == 0 else f"{100 * value:.2f} %" if value < 0.01 else f"{100 * value:.1f} %"
 
 
+TITLES = ("measure", "target", "measured", "reached")
+
+
 class Results:
     def __init__(self, about, records=(), left_out=None):
         self.about, self.records, self.left_out = about, list(records), dict(left_out or {})
@@ -120,7 +123,8 @@ def against(results, targets):
             continue
         reached = value >= x.bound if x.least else value <= x.bound
         shown = "none" if x.unit == "lost" and value == 0 else f"{value:,.2f} {x.unit}"
-        rows.append((x.measure, x.text(), shown, "yes" if reached else "no"))
+        missed = f"no, by {100 * abs(value / x.bound - 1):.0f} %" if x.bound else "no"
+        rows.append((x.measure, x.text(), shown, "yes" if reached else missed))
     return rows
 
 
@@ -131,8 +135,16 @@ def print_all(results, groups, targets):
     for group in groups:
         for line in table(results, group):
             print(line)
-    for name, why in results.left_out.items():
-        print(f"\n# SKIP {name}: {why}", end="")
-    print("\n\nTo reach\n")
-    for line in _rows([list(x) for x in [("measure", "target", "measured", "reached"), *against(results, targets)]]):
+    print("\nTo reach\n")
+    for line in _rows([list(x) for x in [TITLES, *against(results, targets)]]):
         print(line)
+    for name, why in results.left_out.items():
+        print(f"# SKIP {name}: {why}")
+
+
+def markdown(results, targets):
+    """What was to be reached, for the documentation."""
+    a = results.about
+    rows = [TITLES, tuple("---" for _ in TITLES), *against(results, targets)]
+    return (f"{a['machine']}, Linux {a['kernel']}, {a['date'][:10]}, medians of {a['rounds']} rounds.\n\n" +
+            "".join("| " + " | ".join(r) + " |\n" for r in rows))

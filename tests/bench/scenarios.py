@@ -33,8 +33,10 @@ def groups(quick):
         Group("Latency, us", LATENCY, tuple(
             S(f"{b} B, {text}", size=b, rate=r, latency=True, seconds=n) for b in sizes
             for r, text, n in ((1000, "1,000/s", 2.0), (50000, "50,000/s", 1.0), (200000, "200,000/s", 1.0))
-            if r < 200000 or b == 1316),
-            extra=(("1316 B, 1,000/s", BUSY), ("1316 B, 50,000/s", BUSY), ("1316 B, 200,000/s", BUSY))),
+            if r < 200000 or b == 1316) + tuple(
+                S(f"received on the relay's core, {text}", rate=r, rps=True, latency=True, seconds=n)
+                for r, text, n in ((1000, "1,000/s", 2.0), (50000, "50,000/s", 1.0))),
+            extra=tuple((f"received on the relay's core, {text}", BUSY) for text in ("1,000/s", "50,000/s")) + (("1316 B, 1,000/s", BUSY), ("1316 B, 50,000/s", BUSY), ("1316 B, 200,000/s", BUSY))),
         Group("Outputs, all that the source can offer", SPEED, tuple(
             S(f"{n} outputs, {'with' if seg else 'without'} UDP segmentation", fanout=n, segmentation=seg)
             for seg in (False, True) for n in outputs)),
@@ -100,6 +102,8 @@ def targets():
         Target("loss at all the source can offer, worst round", 0, False, "lost", worst(one, all_)),
         Target("core left to others at the source's full rate", 60, True, "%", lambda r: (
             lambda x: None if x is None else 100 * x)(r.median(one, all_, "mcrd", "left"))),
+        Target("the same, the output with UDP segmentation", 60, True, "%", lambda r: (
+            lambda x: None if x is None else 100 * x)(r.median(out, "1 outputs, with UDP segmentation", "mcrd", "left"))),
         Target("16 outputs with UDP segmentation, out-rate", 12, True, "× recv/send", outputs("with")),
         Target("16 outputs without, out-rate", 2.5, True, "× recv/send", outputs("without")),
         Target("input with GRO: loss at all the source can offer, worst round", 0, False, "lost",
@@ -108,6 +112,10 @@ def targets():
         Target("median latency at 50,000/s", 1, False, "× recv/send", to_relay(lat, mid, "p50")),
         Target("busy_poll: median latency at 1,000/s", 1, False, "× kernel", to_relay(lat, low, "p50", "kernel", BUSY)),
         Target("busy_poll: median latency at 50,000/s", 0.6, False, "× kernel", to_relay(lat, mid, "p50", "kernel", BUSY)),
+        Target("the same, all receive on the relay's core, at 1,000/s", 1, False, "× kernel",
+               to_relay(lat, "received on the relay's core, 1,000/s", "p50", "kernel", BUSY)),
+        Target("the same, all receive on the relay's core, at 50,000/s", 0.6, False, "× kernel",
+               to_relay(lat, "received on the relay's core, 50,000/s", "p50", "kernel", BUSY)),
         Target("64 interleaved flows at 200,000/s, cpu for each packet", 1.5, False, "× single flow", ratio(
             median(flows, "64 flows, 200,000/s", "cpu_ns"), median(one, "1316 B, 200,000/s", "cpu_ns"))),
         Target("64 interleaved flows, all, cpu for each packet", 1.5, False, "× single flow", ratio(

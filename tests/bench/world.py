@@ -23,6 +23,7 @@ from mcrtest import case  # noqa: E402
 SOURCE_CORE, RELAY_CORE = 0, 1
 IN_ADDRESS, OUT_ADDRESS, SOURCE_ADDRESS, SINK_ADDRESS = "198.18.1.2", "198.18.2.2", "198.18.1.1", "198.18.2.1"
 PORT, OUT_PORT = 5000, 6000
+GRO_WAIT_NS = 50000  # gro_flush_timeout, with napi_defer_hard_irqs
 WIDTH = 16  # of out0, out1, ...
 OVERHEAD = 14 + 20 + 8  # of a frame, as the counters see it, but for the payload
 
@@ -62,9 +63,9 @@ class World:
         """segmentation: out0 takes UDP super-frames; gro: in0 makes them; sample: one of so many reaches the receiver."""
         self._change("segmentation", segmentation, lambda: [
             self.relay.ethtool(f"out{i}", "tx-udp-segmentation", _on(segmentation)) for i in range(self.width)])
-        self._change("gro", gro, lambda: self.relay.ethtool(
-            "in0", "gro", _on(gro), "rx-udp-gro-forwarding", _on(gro)))
-        self._change("rps", rps, lambda: self._steer(1 << RELAY_CORE if rps else 0))
+        self._change("gro", gro, lambda: self._merge(gro))
+        self._change("rps", rps, lambda: self._write_sysfs(
+            f"echo {1 << RELAY_CORE if rps else 0:x} > queues/rx-0/rps_cpus"))
         self._change("sample", sample, lambda: self._drop_all_but(sample))
 
     def _change(self, name, value, how):
@@ -72,9 +73,14 @@ class World:
             how()
             self.settings[name] = value
 
-    def _steer(self, mask):
-        self.relay.run("unshare", "-m", "sh", "-ec",
-                       f"mount -t sysfs none /sys; echo {mask:x} > /sys/class/net/in0/queues/rx-0/rps_cpus")
+    def _merge(self, gro):
+        # veth polls after each frame: without a time to wait there is never a second one to merge.
+        self.relay.ethtool("in0", "gro", _on(gro), "rx-udp-gro-forwarding", _on(gro))
+        self._write_sysfs(f"echo {GRO_WAIT_NS if gro else 0} > gro_flush_timeout; "
+                          f"echo {2 if gro else 0} > napi_defer_hard_irqs")
+
+    def _write_sysfs(self, commands):
+        self.relay.run("unshare", "-m", "sh", "-ec", f"mount -t sysfs none /sys; cd /sys/class/net/in0; {commands}")
 
     def _drop_all_but(self, sample):
         devices = ", ".join(f"d{i}" for i in range(self.width))
