@@ -168,7 +168,7 @@ class Mcrd:
         self.signal(signal.SIGTERM)
         status = end_process(self.process, self.STOPPED_WITHIN)
         equal(status, 0, "mcrd's exit status after SIGTERM")
-        wait_for(lambda: process_status(self.broker) is None, self.STOPPED_WITHIN, "the broker's end")
+        wait_for(lambda: process_status(self.broker) is None, 3 * self.STOPPED_WITHIN, "the broker's end")
         self.check_log()
 
     def check_log(self):
