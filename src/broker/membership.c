@@ -155,8 +155,15 @@ static bool another_may(int error)
 // Joins by the first socket that can. The socket's number, or -1.
 static int join(struct memberships *m, const struct registry_key *key)
 {
+    // A socket that has joined the group for every sender would turn that into a membership for this one, and lose it
+    // with the other when that is left.
+    struct registry_key all = *key;
+    all.source = (struct addr){.family = ADDR_NONE};
+    const struct registry_entry *e = key->source.family != ADDR_NONE ? registry_find(m->joined, &all) : NULL;
+
     for (size_t i = 0; i < m->n_sockets; i++) {
-        if (m->sockets[i].fd < 0 || m->sockets[i].full || m->sockets[i].family != key->destination.family)
+        if (m->sockets[i].fd < 0 || m->sockets[i].full || m->sockets[i].family != key->destination.family ||
+            (e && (size_t) e->fd == i))
             continue;
         if (change(m, key, i, true))
             return (int) i;

@@ -108,20 +108,27 @@ def many_groups():
 
 @t.test("a reload adds and takes away senders; a second rule of the group for everybody makes it one for everybody")
 def changed():
-    def rules(*given, everybody=False):
-        made = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)], sources=list(given))]
-        # The same group by another port.
-        return made + ([t.rule("all", IN, PORT + 1, [t.to_group(OUT, OUT_PORT + 1)])] if everybody else [])
+    def rules(four, six, everybody=False):
+        made = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)], sources=four),
+                t.rule("r6", IN6, PORT, [t.to_group(OUT, OUT_PORT + 1)], sources=six)]
+        # The same groups by another port.
+        return made + [t.rule(f"all{i}", g, PORT + 1, [t.to_group(OUT, OUT_PORT + 2 + i)])
+                       for i, g in enumerate((IN, IN6)) if everybody]
 
-    with t.line() as net, t.Mcrd(net.relay, rules("198.18.1.1", "198.18.1.7")) as d:
-        for given, everybody in ((("198.18.1.7", "198.18.1.8"), False), (("198.18.1.7", "198.18.1.8"), True),
-                                 (("198.18.1.8",), False)):
-            d.config.rules = rules(*given, everybody=everybody)
+    def addresses(*numbers):
+        return [f"198.18.1.{n}" for n in numbers], [f"2001:db8:1::{n}" for n in numbers]
+
+    with t.line6() as net, t.Mcrd(net.relay, rules(*addresses(1, 7))) as d:
+        for numbers, everybody in (((7, 8), False), ((7, 8), True), ((8,), False), ((8, 9), True), ((1,), False)):
+            d.config.rules = rules(*addresses(*numbers), everybody=everybody)
             d.config.write()
             t.check("result=accepted" in d.reload(), "reload")
-            wanted = set() if everybody else of(IN, given)
-            t.wait_for(lambda w=wanted: included(net) == w, 5, f"joined: {wanted}")
+            # Groups are left behind the answer, and before the next one.
+            t.check("result=accepted" in d.reload(), "reload")
+            four, six = addresses(*numbers)
+            t.equal(included(net), set() if everybody else of(IN, four) | of(IN6, six), f"{numbers}, {everybody}: joined")
             t.joined(net.relay, "in0", {IN})
+            t.check(IN6 in t.memberships6(net.relay, "in0"), "IPv6: joined")
 
 
 if __name__ == "__main__":

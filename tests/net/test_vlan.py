@@ -8,6 +8,7 @@ import struct
 import mcrtest as t
 
 IN, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.1.1", 5000, 6000
+IN6, OUT6 = "ff15::4d:1", "ff15::4d:2"
 
 
 @t.test("input vlan = 200: only frames with this tag; without vlan: only untagged ones and priority tags")
@@ -97,6 +98,24 @@ def vlan_output_received():
             for r in bad:
                 r.all_came()
             d.account({"r": 2000})
+
+
+@t.test("IPv6 with tags, in and out: each rule its VLAN, on one link")
+def vlan6():
+    rules = [t.rule_of(f"v{n}", [t.to_group(OUT6, OUT_PORT + n, vlan=n + 300)], group=IN6, port=PORT,
+                       **({"vlan": n} if n else {}))
+             for n in (0, 100, 200)]
+    with t.line6() as net:
+        net.relay.ethtool("out0", "tx", "off")
+        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+        with t.Mcrd(net.relay, rules) as d:
+            sender.send(*(t.datagram6(IN6, PORT, b"%d" % n, tags=[(0x8100, n)] if n else [])
+                          for n in (300, 0, 100, 200, 101)), t.datagram6(IN6, PORT, b"last"))
+            t.wait_for(lambda: len(t.captured6(capture)) == 4, 5, "4 datagrams")
+            d.account({"v0": 2, "v100": 1, "v200": 1}, in0={"vlan": 2})
+        t.equal(sorted((f.port - OUT_PORT, f.vlan, f.payload) for f in t.captured6(capture)),
+                [(0, 300, b"0"), (0, 300, b"last"), (100, 400, b"100"), (200, 500, b"200")], "port, tag, payload")
+        t.check(all(f.udp_checksum_ok for f in t.captured6(capture)), "checksums")
 
 
 if __name__ == "__main__":
