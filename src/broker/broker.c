@@ -136,13 +136,6 @@ static struct handover_file describe(const struct config_file_info *info, uint32
     return f;
 }
 
-static void add(char *text, size_t size, const char *more)
-{
-    size_t used = strlen(text);
-
-    snprintf(text + used, size - used, "%s", more);
-}
-
 // print: tell every problem on stderr, as --check does; else only the first is told, to the relay.
 static void read_file(struct broker *b, bool print, uint32_t login, struct reading *r)
 {
@@ -156,8 +149,10 @@ static void read_file(struct broker *b, bool print, uint32_t login, struct readi
         if (print)
             config_problems_print(&problems, b->options->config_path, stderr);
         config_problems_first(&problems, b->options->config_path, r->why, sizeof(r->why));
+        size_t used = strlen(r->why);
         if (r->bytes.open_error == EACCES && b->landlock)
-            add(r->why, sizeof(r->why), "; since its start mcrd may read in the directories of then only: restart it");
+            snprintf(r->why + used, sizeof(r->why) - used,
+                     "; since its start mcrd may read in the directories of then only: restart it");
     }
     config_problems_free(&problems);
     if (r->config && (strcmp(r->config->user, b->user) != 0 || strcmp(r->config->group, b->group) != 0 ||
