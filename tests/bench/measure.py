@@ -5,6 +5,7 @@ import dataclasses
 import mmap
 import os
 import struct
+import subprocess
 import time
 
 import world as w
@@ -136,8 +137,11 @@ def sending(world, s, seconds):
     options = {"seconds": f"{seconds:.3f}", "rate": s.rate, "size": s.size, "ttl": 8, "flows": s.flows, "gso": s.gso}
     if s.latency:
         options["batch"] = 1  # each at its own time
+    argv = [t.MCRGEN, "send", "--json", "--interface", "s0", "--group", w.in_group(0), "--port", str(w.PORT)]
+    for name, value in options.items():
+        argv += [f"--{name}", str(value)]
     with w.on_core(w.SOURCE_CORE):
-        p = t.start_sending(world.src, "s0", w.in_group(0), w.PORT, **options)
+        p = t.start_process(argv, world.src, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         yield p
     finally:
