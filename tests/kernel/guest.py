@@ -30,8 +30,8 @@ TESTS = {
     "test_reload": ["ring_size", "broker_killed", "counters", "record"],
 }
 # What the tests need, and what their users' machines have; since which Linux.
-MODULES = {"veth": (0,), "8021q": (0,), "tun": (0,), "dummy": (0,), "wireguard": (5, 6), "sch_netem": (0,), "sch_tbf": (0,),
-           "nf_tables": (0,)}
+MODULES = {"veth": (0,), "8021q": (0,), "tun": (0,), "dummy": (0,), "wireguard": (5, 6), "ppp_async": (0,),
+           "sch_netem": (0,), "sch_tbf": (0,), "nf_tables": (0,)}
 
 number = failed = 0
 

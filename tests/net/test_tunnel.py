@@ -289,21 +289,27 @@ def ppp_link(net):
     if not os.path.exists("/dev/ppp"):
         raise t.Skip("the kernel has no ppp (no /dev/ppp)")
     ends = socket.socketpair()
-    options = ["notty", "nodetach", "noauth", "local", "nodefaultroute", "noproxyarp", "nolock", "unit", "7",
+    for node in (net.src, net.relay):
+        # Without it pppd settles for IPv4.
+        node.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/default/disable_ipv6")
+    options = ["notty", "nodetach", "logfd", "2", "noauth", "local", "nodefaultroute", "noproxyarp", "nolock", "unit", "7",
                "mtu", "1400", "mru", "1400", "+ipv6"]
-    processes = [with_run(["pppd", *options, addresses], node, stdin=end, stdout=end, stderr=subprocess.DEVNULL)
-                 for node, end, addresses in ((net.src, ends[0], "198.18.5.1:198.18.5.2"),
-                                              (net.relay, ends[1], "198.18.5.2:198.18.5.1"))]
+    log = os.path.join(t.Config([]).directory, "pppd.log")
+    with open(log, "wb") as said:
+        processes = [with_run(["pppd", *options, addresses], node, stdin=end, stdout=end, stderr=said)
+                     for node, end, addresses in ((net.src, ends[0], "198.18.5.1:198.18.5.2"),
+                                                  (net.relay, ends[1], "198.18.5.2:198.18.5.1"))]
     for end in ends:
         end.close()
 
     def is_up():
         if any(p.poll() is not None for p in processes):
-            raise t.Skip("pppd cannot run here")
-        return all("inet " in n.run("ip", "address", "show", "dev", "ppp7", check_status=False)[1]
-                   for n in (net.src, net.relay))
+            with open(log, encoding="utf-8", errors="replace") as f:
+                raise t.Skip(f"pppd cannot run here: {'; '.join(f.read().splitlines()[-3:])}")
+        shown = [n.run("ip", "address", "show", "dev", "ppp7", check_status=False)[1] for n in (net.src, net.relay)]
+        return all("inet " in x and "inet6 fe80" in x for x in shown)
 
-    t.wait_for(is_up, 20, "ppp7 with an address at both ends")
+    t.wait_for(is_up, 20, "ppp7 with its addresses at both ends")
     for node, (_, address) in ((net.src, PEERS[0]), (net.relay, PEERS[1])):
         give_addresses(node, "ppp7", [address])
         node.run("ip", "-6", "route", "replace", "multicast", "ff00::/8", "dev", "ppp7", "table", "local")
