@@ -341,7 +341,9 @@ static void put_slot(struct rig *x, struct fuzz_input *in, uint32_t i, const uin
 
 static bool is_fragment(const uint8_t *ip, size_t length)
 {
-    return length >= 40 && (ip[0] >> 4 == 4 ? (get16(ip + 6) & 0x3fff) != 0 : ip[6] != IPPROTO_UDP);
+    if (length < 20)
+        return false;
+    return ip[0] >> 4 == 4 ? (get16(ip + 6) & 0x3fff) != 0 : ip[6] != IPPROTO_UDP;
 }
 
 // Writes the fragment of ip[0..length-1] that has `size` bytes of its payload from `from` on. Returns its length.
