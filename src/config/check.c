@@ -478,23 +478,11 @@ void check_interfaces_exist(const struct config *c, struct config_problems *prob
     free(uses);
 }
 
-// The copy of the running file lies beside the statistics, and both are replaced by rename.
-static void check_stats_file(const struct check *k)
-{
-    const char *name = strrchr(k->c->stats_file, '/'); // NULL where it is wrong anyway
-
-    if (name && (strcmp(name, "/" CONFIG_RUNNING_NAME) == 0 || strcmp(name, "/" CONFIG_RUNNING_NAME ".new") == 0))
-        config_error(k->problems, 0, NULL,
-                     "stats_file is \"%s\", allowed is any other name: the copy of the running file has this one",
-                     k->c->stats_file);
-}
-
 void check_config(const struct config *c, struct config_problems *problems)
 {
     struct check k = {.c = c, .problems = problems};
 
     check_names(&k);
-    check_stats_file(&k);
     check_interface_list(&k);
     check_uses(&k);
     // What is too large is not taken apart.

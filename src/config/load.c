@@ -11,6 +11,17 @@
 #include "config/lexical.h"
 #include "config/parse.h"
 
+// The copy of the running file lies beside the statistics, and both are replaced by rename.
+static void check_stats_file(const struct config *c, struct config_problems *problems)
+{
+    const char *name = strrchr(c->stats_file, '/'); // NULL where it is wrong anyway
+
+    if (name && (strcmp(name, "/" CONFIG_RUNNING_NAME) == 0 || strcmp(name, "/" CONFIG_RUNNING_NAME ".new") == 0))
+        config_error(problems, 0, NULL,
+                     "stats_file is \"%s\", allowed is any other name: the copy of the running file has this one",
+                     c->stats_file);
+}
+
 struct config *config_load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems)
 {
     struct config *c;
@@ -22,6 +33,7 @@ struct config *config_load_text(const char *text, size_t size, unsigned flags, s
     c = parse_config(text, size, problems);
     if (!c)
         return NULL;
+    check_stats_file(c, problems);
     check_config(c, problems);
     if (!(flags & CONFIG_LOAD_OFFLINE_INTERFACES))
         check_interfaces_exist(c, problems);
