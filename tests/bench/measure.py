@@ -127,6 +127,7 @@ class Scenario:
     gro: bool = False  # the input makes them
     rps: bool = False  # what comes in is received on the relay's core
     rules: int = 1
+    inputs: int = 1  # interfaces; datagrams come by the first
     reloads: int = 0
     latency: bool = False  # instead of what the core has left
     seconds: float = 1.0
@@ -150,9 +151,9 @@ def sending(world, s, seconds):
 
 def _reload(daemon, s):
     """Reloads that each add or remove one other rule. Returns how long they took."""
-    took = []
+    took, as_before = [], daemon.config.rules
     for i in range(s.reloads):
-        rules = daemon.config.rules[:s.flows]
+        rules = as_before
         if i % 2 == 0:
             rules = rules + [t.rule("other", "239.255.0.250", 5001, [t.to_group("239.255.1.250", 6001)])]
         daemon.config.rules = rules
@@ -172,6 +173,7 @@ def _sample(s):
 def run(world, relay, s, empty):
     """Returns what was measured, as a dict. empty: of empty_core()."""
     world.set(segmentation=s.segmentation, gro=s.gro, rps=s.rps, sample=_sample(s))
+    world.add_inputs(s.inputs)
     calm = wait_for_calm(5)
     group, port = relay.first_output()
     total = WARM_UP + s.seconds + 0.2
@@ -202,6 +204,7 @@ def run(world, relay, s, empty):
                 idle.close()
         last = world.arrived()
         out["account"] = account()
+        out |= relay.times()
     if foreign > CALM or steal > 0.02:
         out["suspicious"].append(f"others took {100 * foreign:.0f} %, the host {100 * steal:.0f} % of a core")
     arrived = w.datagrams(first, last, s.size)

@@ -155,7 +155,7 @@ def draw(results, directory):
         "nanoseconds of the relay's core, by what a counter at idle priority there still gets", about,
         rows(one, [("single flow, 200,000/s", "1316 B, 200,000/s")], "cpu_ns", among=by_time) +
         rows("64 interleaved flows", [("64 flows, 200,000/s", "64 flows, 200,000/s")], "cpu_ns", among=by_time) +
-        rows("Rules", [("10,000 rules, 200,000/s", "10,000 rules, 200,000/s")], "cpu_ns") +
+        rows("Scale", [("10,000 rules, 200,000/s", "10,000 rules, 200,000/s")], "cpu_ns") +
         rows("Received on the relay's core (RPS)", [("received there too, 200,000/s", "RPS, 200,000/s")], "cpu_ns",
              among=[n for n in relays if n != "mcrd busy_poll"]), lambda v: f"{v:,.0f}"))
     percentiles = ("p50", "p90", "p99", "p99.9")

@@ -2,6 +2,7 @@
 """relays: what is compared, each started by the same few lines: name, start, where its output is found."""
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -40,6 +41,10 @@ class Relay:
 
     def start(self, world, s):
         raise NotImplementedError
+
+    def times(self):
+        """What the last run's start took, in ms, where the relay tells."""
+        return {}
 
 
 class Minimal(Relay):
@@ -127,7 +132,13 @@ class Mcrd(Relay):
         # Others, which nobody sends to: as many groups as memberships would take are not the question here.
         rules += [t.rule(f"idle-{i}", w.in_group(100 + i % 100), 10000 + i, [t.to_group(w.out_group(100, 0), 10000 + i)])
                   for i in range(s.rules - s.flows)]
+        rules += [t.rule(f"in-{i}", w.in_group(0), w.PORT, [t.to_group(w.out_group(101, i), w.OUT_PORT)], f"in{i}")
+                  for i in range(1, s.inputs)]
         return rules
+
+    def times(self):
+        """From the request for the file to the first verdict: read, check, open, join, compile, hand over."""
+        return {"start_ms": float(re.search(r"took_ms=([0-9.]+)", self.daemon.log_text())[1])}
 
     @contextlib.contextmanager
     def running(self, world, s):

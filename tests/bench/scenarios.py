@@ -39,22 +39,26 @@ def groups(quick):
             extra=tuple((f"received on the relay's core, {text}", BUSY) for text in ("1,000/s", "50,000/s")) + (("1316 B, 1,000/s", BUSY), ("1316 B, 50,000/s", BUSY), ("1316 B, 200,000/s", BUSY))),
         Group("Outputs, all that the source can offer", SPEED, tuple(
             S(f"{n} outputs, {'with' if seg else 'without'} UDP segmentation", fanout=n, segmentation=seg)
-            for seg in (False, True) for n in outputs)),
+            for seg in (False, True) for n in outputs) + (
+            S("16 outputs, with UDP segmentation, super-frames of 40 in", fanout=16, segmentation=True, gso=40),)),
         Group("Input with GRO", SPEED, (
             S("GRO, 200,000/s", gro=True, rate=200000), S("GRO, all", gro=True),
             S("super-frames of 40 from the source, all", gso=40))),
         Group("64 interleaved flows", SPEED, (
             S("64 flows, 200,000/s", flows=64, rate=200000), S("64 flows, all", flows=64))),
-        Group("Rules", SPEED, (S("10,000 rules, 200,000/s", rules=10000, rate=200000), S("10,000 rules, all", rules=10000)),
-              relays=("mcrd",)),
+        Group("Scale", ("offered", "out", "loss", "left", "cpu", "start"), (
+            S("1 rule, 200,000/s", rate=200000), S("64 interfaces, 200,000/s", inputs=63, rate=200000),
+            S("256 outputs, with UDP segmentation, all", fanout=256, segmentation=True),
+            S("10,000 rules, 200,000/s", rules=10000, rate=200000)), relays=("mcrd",)),
         Group("Received on the relay's core (RPS)", SPEED, (
             S("RPS, 100,000/s", rps=True, rate=100000), S("RPS, 200,000/s", rps=True, rate=200000)),
             extra=(("RPS, 200,000/s", FIREWALL),)),
-        Group("20 reloads at full rate", ("offered", "out", "lost", "reload"), (S("20 reloads, all", reloads=20),),
-              relays=("mcrd",)),
+        Group("20 reloads at full rate", ("offered", "out", "lost", "reload"), (
+            S("20 reloads, all", reloads=20), S("64 interfaces", inputs=63, reloads=20),
+            S("10,000 rules", rules=9999, reloads=20)), relays=("mcrd",)),
     ]
     if quick:
-        result[6] = dataclasses.replace(result[6], scenarios=result[6].scenarios[1:])
+        result[-2] = dataclasses.replace(result[-2], scenarios=result[-2].scenarios[1:])
     return result
 
 
@@ -77,7 +81,7 @@ class Target:
 
 def targets():
     one, low, mid, all_ = "Single flow", "1316 B, 1,000/s", "1316 B, 50,000/s", "1316 B, all"
-    lat, out, flows, rules = "Latency, us", "Outputs, all that the source can offer", "64 interleaved flows", "Rules"
+    lat, out, flows, scale = "Latency, us", "Outputs, all that the source can offer", "64 interleaved flows", "Scale"
 
     def worst(group, name, relay="mcrd"):
         return lambda r: r.worst(group, name, relay, "lost")
@@ -105,6 +109,8 @@ def targets():
         Target("the same, the output with UDP segmentation", 60, True, "%", lambda r: (
             lambda x: None if x is None else 100 * x)(r.median(out, "1 outputs, with UDP segmentation", "mcrd", "left"))),
         Target("16 outputs with UDP segmentation, out-rate", 12, True, "× recv/send", outputs("with")),
+        Target("the same, super-frames of 40 in", 12, True, "× recv/send",
+               to_relay(out, "16 outputs, with UDP segmentation, super-frames of 40 in", "out_pps")),
         Target("16 outputs without, out-rate", 2.5, True, "× recv/send", outputs("without")),
         Target("input with GRO: loss at all the source can offer, worst round", 0, False, "lost",
                worst("Input with GRO", "GRO, all")),
@@ -121,7 +127,9 @@ def targets():
         Target("64 interleaved flows, all, cpu for each packet", 1.5, False, "× single flow", ratio(
             median(flows, "64 flows, all", "cpu_ns"), median(one, all_, "cpu_ns"))),
         Target("10,000 rules at 200,000/s, cpu for each packet", 1.1, False, "× one rule", ratio(
-            median(rules, "10,000 rules, 200,000/s", "cpu_ns"), median(one, "1316 B, 200,000/s", "cpu_ns"))),
+            median(scale, "10,000 rules, 200,000/s", "cpu_ns"), median(scale, "1 rule, 200,000/s", "cpu_ns"))),
+        Target("64 interfaces at 200,000/s, cpu for each packet", 1.1, False, "× one interface", ratio(
+            median(scale, "64 interfaces, 200,000/s", "cpu_ns"), median(scale, "1 rule, 200,000/s", "cpu_ns"))),
         Target("loss in 20 reloads at full rate, worst round", 0, False, "lost",
                worst("20 reloads at full rate", "20 reloads, all")),
         Target("received on the relay's core, 200,000/s, cpu for each packet", 1, False, "× kernel",

@@ -33,7 +33,7 @@ def in_group(flow):
 
 
 def out_group(flow, output):
-    return f"239.255.{1 + flow}.{1 + output}"
+    return f"239.255.{1 + flow}.{output}"
 
 
 @contextlib.contextmanager
@@ -50,7 +50,7 @@ def on_core(core):
 class World:
     def __init__(self, mtu, width=1):
         self.net = t.Net()
-        self.width, self.mtu = width, mtu
+        self.width, self.mtu, self.inputs = width, mtu, 1
         self.settings = {}
         self.reason = {}  # of what cannot be set here
         src, relay, dst = (self.net.node(n) for n in ("src", "relay", "dst"))
@@ -67,6 +67,12 @@ class World:
         self._change("rps", rps, lambda: self._write_sysfs(
             f"echo {1 << RELAY_CORE if rps else 0:x} > queues/rx-0/rps_cpus"))
         self._change("sample", sample, lambda: self._drop_all_but(sample))
+
+    def add_inputs(self, n):
+        """Sees that there are in1 to in(n - 1), too."""
+        for i in range(self.inputs, n):
+            self.net.link(self.src, f"s{i}", f"198.19.{i}.1/24", self.relay, f"in{i}", f"198.19.{i}.2/24", self.mtu)
+        self.inputs = max(self.inputs, n)
 
     def _change(self, name, value, how):
         if self.settings.get(name) != value:
