@@ -8,11 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/circle.h"
+#include "config/check_circles.h"
 #include "config/endpoint.h"
-
-#define CIRCLES_MAX        100 // that are looked for: the file is refused by the first already
-#define CIRCLE_RULES_SHOWN 12
 
 struct check {
     const struct config *c;
@@ -26,8 +23,7 @@ static void out_of_memory(const struct check *k)
     config_error(k->problems, 0, NULL, "out of memory");
 }
 
-// As messages call it: by its position as long as its name is not valid.
-static const char *rule_label(const struct config *c, const struct config_rule *rule, char text[CONFIG_NAME_MAX])
+const char *check_rule_label(const struct config *c, const struct config_rule *rule, char text[CONFIG_NAME_MAX])
 {
     snprintf(text, CONFIG_NAME_MAX, "#%zu", (size_t) (rule - c->rules) + 1);
     return rule->name[0] ? rule->name : text;
@@ -151,9 +147,9 @@ static void check_same_inputs(const struct check *k)
         told = k->inputs[i].index;
         told_of = k->inputs[first].index;
         const struct config_rule *rule = &k->c->rules[k->inputs[i].index], *same = &k->c->rules[k->inputs[first].index];
-        config_error(k->problems, rule->input.line, rule_label(k->c, rule, label),
+        config_error(k->problems, rule->input.line, check_rule_label(k->c, rule, label),
                      "\"input\" is that of rule \"%s\" in line %d (%s), allowed is one enabled rule for it",
-                     rule_label(k->c, same, other), same->line, endpoint_format(&k->inputs[i], text));
+                     check_rule_label(k->c, same, other), same->line, endpoint_format(&k->inputs[i], text));
     }
 }
 
@@ -168,7 +164,7 @@ static void check_kept_sources(const struct check *k, const struct config_rule *
         struct endpoint output = endpoint_of_output(out, (uint32_t) i);
         if (!out->keep_source || !endpoint_is_complete(&output) || endpoint_family(&output) == endpoint_family(&input))
             continue;
-        config_error(k->problems, out->line, rule_label(k->c, rule, label),
+        config_error(k->problems, out->line, check_rule_label(k->c, rule, label),
                      "\"source\" of output %zu is \"preserve\" from IPv%d (%s) to IPv%d (%s), "
                      "allowed is within one family",
                      i + 1, endpoint_family(&input), endpoint_format(&input, from), endpoint_family(&output),
@@ -201,7 +197,7 @@ static void check_outputs_of(const struct check *k, const struct config_rule *ru
 {
     struct endpoint input = endpoint_of_input(&rule->input, 0);
     char text[ENDPOINT_TEXT_MAX], label[CONFIG_NAME_MAX];
-    const char *name = rule_label(k->c, rule, label);
+    const char *name = check_rule_label(k->c, rule, label);
     bool feeds[CONFIG_OUTPUTS_MAX] = {false}, repeats[CONFIG_OUTPUTS_MAX] = {false};
     size_t n, first = 0;
     struct endpoint *outputs = collect_outputs(rule, &n);
@@ -235,111 +231,6 @@ static void check_outputs(const struct check *k)
         check_outputs_of(k, &k->c->rules[i]);
         check_kept_sources(k, &k->c->rules[i]);
     }
-}
-
-// --- circles -----------------------------------------------------------------------------------------
-
-#define LOOPBACK "lo"
-
-// One edge for each output of an enabled rule that is the input of another one.
-static void add_edges(const struct check *k, uint32_t *first, uint32_t *to)
-{
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < k->c->n_rules; i++) {
-        const struct config_rule *rule = &k->c->rules[i];
-        first[i] = n;
-        for (size_t o = 0; rule->enabled && o < rule->n_outputs; o++) {
-            struct endpoint output = endpoint_of_output(&rule->outputs[o], 0);
-            for (uint32_t j = 0; j < endpoint_span(&output); j++) {
-                struct endpoint one = endpoint_at(&output, j);
-                const struct endpoint *fed = endpoint_find(k->inputs, k->n_inputs, &one);
-                // Its own input: check_outputs_of() has told. A range feeds a rule more than once.
-                if (fed && fed->index != i && (n == first[i] || to[n - 1] != fed->index))
-                    to[n++] = fed->index;
-            }
-        }
-    }
-    first[k->c->n_rules] = n;
-}
-
-static void report_circle(const struct check *k, const uint32_t *path, uint32_t n)
-{
-    char text[(CIRCLE_RULES_SHOWN + 2) * (CONFIG_NAME_MAX + 8)] = "", label[CONFIG_NAME_MAX];
-    const struct config_rule *start = &k->c->rules[path[0]];
-    uint32_t shown = n > CIRCLE_RULES_SHOWN ? CIRCLE_RULES_SHOWN : n;
-    size_t used = 0;
-
-    for (uint32_t i = 0; i < shown; i++)
-        used += (size_t) snprintf(text + used, sizeof(text) - used, "\"%s\" -> ",
-                                  rule_label(k->c, &k->c->rules[path[i]], label));
-    if (shown < n)
-        used += (size_t) snprintf(text + used, sizeof(text) - used, "%u more -> ", n - shown);
-    snprintf(text + used, sizeof(text) - used, "\"%s\"", rule_label(k->c, start, label));
-    config_error(k->problems, start->line, rule_label(k->c, start, label),
-                 "outputs run in a circle: %s; allowed only when each of these rules says two_way = true, and never by "
-                 "way of \"" LOOPBACK "\"",
-                 text);
-}
-
-// What is sent by the loopback interface comes in by it: two_way rests on own frames that do not.
-static bool runs_by_loopback(const struct check *k, const uint32_t *component, uint32_t i)
-{
-    for (size_t o = 0; o < k->c->rules[i].n_outputs; o++) {
-        struct endpoint output = endpoint_of_output(&k->c->rules[i].outputs[o], 0);
-        for (uint32_t j = 0; strcmp(output.interface, LOOPBACK) == 0 && j < endpoint_span(&output); j++) {
-            struct endpoint one = endpoint_at(&output, j);
-            const struct endpoint *fed = endpoint_find(k->inputs, k->n_inputs, &one);
-            if (fed && component[fed->index] == component[i])
-                return true;
-        }
-    }
-    return false;
-}
-
-// A circle is an error when a rule in it does not say two_way. Each such rule is told in one circle.
-static void report_circles(const struct check *k, const struct circle_graph *g, const uint32_t *component,
-                           uint32_t *path, uint32_t *previous, bool *told)
-{
-    unsigned circles = 0;
-
-    for (uint32_t i = 0; i < g->n && circles < CIRCLES_MAX; i++) {
-        bool inner = false; // an edge within its component: a circle passes here
-        for (uint32_t e = g->first[i]; e < g->first[i + 1]; e++)
-            inner = inner || component[g->to[e]] == component[i];
-        if (!inner || told[i] || (k->c->rules[i].two_way && !runs_by_loopback(k, component, i)))
-            continue;
-        uint32_t n = circle_through(g, component, i, path, previous);
-        for (uint32_t j = 0; j < n; j++)
-            told[path[j]] = true;
-        report_circle(k, path, n);
-        circles++;
-    }
-}
-
-static void check_circles(const struct check *k)
-{
-    size_t n = k->c->n_rules, n_outputs = 0;
-
-    for (size_t i = 0; i < n; i++)
-        for (size_t o = 0; o < k->c->rules[i].n_outputs; o++)
-            n_outputs += (size_t) k->c->rules[i].outputs[o].n_addresses * k->c->rules[i].outputs[o].n_ports;
-    uint32_t *room = calloc(4 * (n + 1) + n_outputs, sizeof(*room));
-    bool *told = calloc(n + 1, sizeof(*told));
-    if (room && told) {
-        uint32_t *first = room, *component = first + n + 1, *path = component + n, *previous = path + n;
-        uint32_t *to = previous + n;
-        struct circle_graph g = {.n = (uint32_t) n, .first = first, .to = to};
-        add_edges(k, first, to);
-        if (circle_components(&g, component))
-            report_circles(k, &g, component, path, previous, told);
-        else
-            out_of_memory(k);
-    } else {
-        out_of_memory(k);
-    }
-    free(told);
-    free(room);
 }
 
 // --- interfaces --------------------------------------------------------------------------------------
@@ -409,7 +300,7 @@ static void check_role(const struct check *k, const struct config_interface *int
     char label[CONFIG_NAME_MAX];
 
     if (interface->role != use->role)
-        config_error(k->problems, use->line, rule_label(k->c, use->rule, label),
+        config_error(k->problems, use->line, check_rule_label(k->c, use->rule, label),
                      "interface \"%s\" is used for an %sput, allowed by its role in line %d is \"%s\"", use->interface,
                      roles[use->role], interface->line, roles[interface->role]);
 }
@@ -443,11 +334,11 @@ static void tell_missing(const struct check *k, const struct use *first, size_t 
     if (n_rules > 1)
         snprintf(others, sizeof(others), "the rule and %zu more wait", n_rules - 1);
     if (k->c->reject_missing)
-        config_error(k->problems, first->line, rule_label(k->c, first->rule, label),
+        config_error(k->problems, first->line, check_rule_label(k->c, first->rule, label),
                      "interface \"%s\" does not exist here, which missing_interface = \"reject\" refuses",
                      first->interface);
     else
-        config_warning(k->problems, first->line, rule_label(k->c, first->rule, label),
+        config_warning(k->problems, first->line, check_rule_label(k->c, first->rule, label),
                        "interface \"%s\" does not exist here; %s for it", first->interface, others);
 }
 
@@ -492,7 +383,7 @@ void check_config(const struct config *c, struct config_problems *problems)
     k.inputs = collect_inputs(&k, &k.n_inputs);
     if (k.inputs) {
         check_same_inputs(&k);
-        check_circles(&k);
+        check_circles(c, problems, k.inputs, k.n_inputs);
     } else {
         out_of_memory(&k);
     }

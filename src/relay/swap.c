@@ -18,18 +18,6 @@ void swap_init(struct swap *s)
     *s = (struct swap){.offered_table = -1, .offered_stats = -1};
 }
 
-static bool refuse(char why[SWAP_WHY_MAX], const char *what)
-{
-    snprintf(why, SWAP_WHY_MAX, "%s", what);
-    return false;
-}
-
-static bool refuse_errno(char why[SWAP_WHY_MAX], const char *what)
-{
-    snprintf(why, SWAP_WHY_MAX, "%s: %s", what, strerror(errno));
-    return false;
-}
-
 // --- what a table names ----------------------------------------------------------------------------------------------
 
 static bool names_ring(const struct swap_table *t, uint64_t id)
@@ -88,7 +76,7 @@ bool swap_offer(struct swap *s, const struct handover_message *m, const int *fds
     swap_reject(s);
     if (m->n_fds != 2) {
         handover_close(m, fds);
-        return refuse(why, "an offer needs a table and statistics");
+        return swap_refuse(why, "an offer needs a table and statistics");
     }
     s->failed[0] = '\0';
     s->offered_table = fds[0];
@@ -162,7 +150,7 @@ static bool keep(struct swap *s, const struct handover_socket *what, int fd, cha
     bool kept = false;
 
     if (what->kind != HANDOVER_EGRESS && (fd = move_up(fd)) < 0)
-        return refuse_errno(why, "no descriptor for an ingress socket");
+        return swap_refuse_errno(why, "no descriptor for an ingress socket");
     switch (what->kind) {
     case HANDOVER_RING:
         // 0 stands for an interface without a ring.
@@ -177,7 +165,7 @@ static bool keep(struct swap *s, const struct handover_socket *what, int fd, cha
     }
     if (!kept) {
         close(fd);
-        refuse(why, "a socket of no known kind, or one that is there already, or no memory for it");
+        swap_refuse(why, "a socket of no known kind, or one that is there already, or no memory for it");
     }
     return kept;
 }
@@ -187,7 +175,7 @@ bool swap_sockets(struct swap *s, const struct handover_message *m, const int *f
     bool ok = m->serial == s->serial && s->offered_table >= 0;
 
     if (!ok)
-        refuse(why, "sockets without an offer");
+        swap_refuse(why, "sockets without an offer");
     for (uint32_t i = 0; i < m->n_fds; i++) {
         if (ok)
             ok = keep(s, &m->sockets[i], fds[i], why);
@@ -198,65 +186,6 @@ bool swap_sockets(struct swap *s, const struct handover_message *m, const int *f
 }
 
 // --- the new table ---------------------------------------------------------------------------------------------------
-
-static void free_table(struct swap_table *t)
-{
-    if (!t)
-        return;
-    forward_free(t->forward);
-    if (t->memory)
-        munmap(t->memory, t->size);
-    if (t->stats_memory)
-        munmap(t->stats_memory, t->stats_size);
-    if (t->stats_fd >= 0)
-        close(t->stats_fd);
-    free(t);
-}
-
-static bool map_table(struct swap_table *t, int fd, char why[SWAP_WHY_MAX])
-{
-    const int sealed = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
-    const char *bad;
-    off_t size = lseek(fd, 0, SEEK_END);
-    int seals = fcntl(fd, F_GET_SEALS);
-
-    if (seals < 0 || (seals & sealed) != sealed)
-        return refuse(why, "the table is not sealed");
-    if (size <= 0 || size > (off_t) TABLE_BYTES_MAX)
-        return refuse(why, "the table's size is out of bounds");
-    void *memory = mmap(NULL, (size_t) size, PROT_READ, MAP_SHARED, fd, 0);
-    // Before 6.7 the kernel maps nothing shared that is sealed against writing.
-    if (memory == MAP_FAILED && errno == EPERM)
-        memory = mmap(NULL, (size_t) size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (memory == MAP_FAILED)
-        return refuse_errno(why, "the table cannot be mapped");
-    t->memory = memory;
-    t->size = (size_t) size;
-    if (table_attach(&t->view, t->memory, t->size, &bad))
-        return true;
-    snprintf(why, SWAP_WHY_MAX, "the table is not valid: %s", bad);
-    return false;
-}
-
-// Maps the statistics, and locks them for as long as this process lives and has them open: by this lock, which cannot
-// be forged, others find the process (command/daemon.c).
-static bool map_stats(struct swap_table *t, int fd, struct stats_segment *segment, char why[SWAP_WHY_MAX])
-{
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    off_t size = lseek(fd, 0, SEEK_END);
-
-    t->stats_size = stats_segment_size(t->view.n_interfaces, t->view.n_rules, t->view.n_counters);
-    if (size != (off_t) t->stats_size)
-        return refuse(why, "the statistics do not fit the table");
-    if (fcntl(fd, F_SETLK, &lock) != 0)
-        return refuse_errno(why, "the statistics cannot be locked");
-    void *memory = mmap(NULL, t->stats_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory == MAP_FAILED)
-        return refuse_errno(why, "the statistics cannot be mapped");
-    t->stats_memory = memory;
-    stats_segment_place(segment, memory, t->view.n_interfaces, t->view.n_rules);
-    return true;
-}
 
 static int by_egress_id(const void *a, const void *b)
 {
@@ -275,7 +204,7 @@ static bool bind_egress(struct swap *s, struct swap_table *t, char why[SWAP_WHY_
         struct egress **found =
             s->n_egress ? bsearch(&key_pointer, s->egress, s->n_egress, sizeof(struct egress *), by_egress_id) : NULL;
         if (!found)
-            return refuse(why, "the table names an egress socket that did not come");
+            return swap_refuse(why, "the table names an egress socket that did not come");
         t->forward->egress[i] = *found;
     }
     return true;
@@ -289,36 +218,20 @@ static bool map_rings(struct swap *s, struct swap_table *t, char why[SWAP_WHY_MA
         if (!interface->ring_id)
             continue;
         if (!in)
-            return refuse(why, "the table names a ring that did not come");
+            return swap_refuse(why, "the table names a ring that did not come");
         if (!in->ring && !ingress_init(in, in->id, in->fd, interface))
-            return refuse_errno(why, "a ring cannot be mapped");
+            return swap_refuse_errno(why, "a ring cannot be mapped");
     }
     return true;
 }
 
 static struct swap_table *prepare(struct swap *s, uint64_t now_ns, char why[SWAP_WHY_MAX])
 {
-    struct swap_table *t = calloc(1, sizeof(*t));
-    struct stats_segment segment;
+    struct swap_table *t = swap_table_map(s->offered_table, s->offered_stats, now_ns, why);
 
-    if (!t) {
-        refuse_errno(why, "table");
-        return NULL;
-    }
-    t->stats_fd = -1;
-    if (!map_table(t, s->offered_table, why) || !map_stats(t, s->offered_stats, &segment, why))
-        goto fail;
-    t->forward = forward_new(&t->view, &segment, now_ns);
-    if (!t->forward) {
-        refuse_errno(why, "forwarding state");
-        goto fail;
-    }
-    if (!map_rings(s, t, why) || !bind_egress(s, t, why))
-        goto fail;
-    return t;
-
-fail:
-    free_table(t);
+    if (t && map_rings(s, t, why) && bind_egress(s, t, why))
+        return t;
+    swap_table_free(t);
     return NULL;
 }
 
@@ -450,7 +363,7 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill, r
                  char why[SWAP_WHY_MAX])
 {
     if (s->offered_table < 0)
-        return refuse(why, s->failed[0] ? s->failed : "a commit without an offer");
+        return swap_refuse(why, s->failed[0] ? s->failed : "a commit without an offer");
     struct swap_table *before = s->now, *t = prepare(s, now_ns, why);
     if (!t)
         return false;
@@ -486,14 +399,14 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill, r
     close_offer(s);
     if (before)
         ((struct stats_header *) before->stats_memory)->state = STATS_SUPERSEDED;
-    free_table(before);
+    swap_table_free(before);
     return true;
 }
 
 void swap_close(struct swap *s, ring_callback *on_ring, void *context)
 {
     close_offer(s);
-    free_table(s->now);
+    swap_table_free(s->now);
     s->now = NULL;
     close_unnamed(s, on_ring, context);
     free(s->holds);

@@ -8,20 +8,8 @@
 #include <stdint.h>
 
 #include "handover/handover.h"
-#include "relay/forward.h"
 #include "relay/ingress.h"
-
-#define SWAP_WHY_MAX 256
-
-struct swap_table {
-    void *memory;
-    size_t size;
-    struct table_view view;
-    void *stats_memory;
-    size_t stats_size;
-    int stats_fd; // keeps the segment's lock
-    struct forward *forward;
-};
+#include "relay/swap_table.h"
 
 // Everything that the relay has open for its tables.
 struct swap {

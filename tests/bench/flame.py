@@ -86,7 +86,7 @@ def draw(stacks, about):
     base, parts = 60 + deepest * row, []
     for depth, x, share, name, kernel in rows:
         x0, y = left + x * width, base - depth * row
-        room = int(share * width / 6.3)
+        room = int((share * width - 6) / 6.6)
         shown = name if len(name) <= room else name[:room - 1] + "…" if room > 3 else ""
         parts.append(f'<g><title>{html.escape(name)}: {100 * share:.1f} %</title><rect x="{x0:.1f}" y="{y}" '
                      f'width="{max(share * width - 0.5, 0.5):.1f}" height="{row - 1}" class="{"k" if kernel else "u"}"/>'

@@ -80,7 +80,7 @@ def curves(title, note, about, panels):
         return bottom - (bottom - top) * (math.log10(v) - low) / max(high - low, 1)
 
     for i, (label, lines) in enumerate(panels):
-        x0, x1 = 56 + i * each, 56 + (i + 1) * each - 100
+        x0, x1 = 56 + i * each, 56 + (i + 1) * each - 116
         xs = [x0 + (x1 - x0) * k / 3 for k in range(4)]
         parts.append(text(x0, 68, label))
         for power in range(low, high + 1):
