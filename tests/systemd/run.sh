@@ -10,8 +10,9 @@
 # All that this starts lives in a process and mount namespace and in a control group of its own: when this ends, by
 # whatever signal, the processes and mounts are gone with it. What lies on the disk, the next run removes.
 #
-# Other tests in a booted guest source this: tests/packages, tests/deploy. They set `suite`, the name of their directory;
-# `packages`, what their guest has besides; `seconds`, how long it may take; and the functions prepare_host, before
+# Other tests in a booted guest source this: tests/packages, tests/deploy, tests/day. They set `suite`, the name of their
+# directory; `packages`, what their guest has besides; `libraries=no` where apt is to bring those that the programs need;
+# `seconds`, how long it may take; and the functions prepare_host, before
 # anything is made, and prepare_guest, which fills $root. The guest runs /test/guest.sh.
 #
 # Environment: srcdir, the top of the sources; MCR_DEBIAN_MIRROR; MCR_KEEP=1 keeps the root and its journal.
@@ -48,6 +49,7 @@ esac
 
 # The packages of the shared libraries that the programs need.
 libraries() {
+  [ "${libraries:-yes}" = yes ] || return 0
   ldd src/mcrd src/mcrstat src/mcrgen | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | sort -u | while read -r file; do
     # The package may name it with or without /usr, whatever the linker says.
     { dpkg-query -S "$file" || dpkg-query -S "/usr$file" || dpkg-query -S "${file#/usr}"; } 2>/dev/null |
@@ -57,11 +59,15 @@ libraries() {
 
 # --- inside the namespaces ---
 
+apt_proxy() {
+  proxy=$(apt-config shell p Acquire::http::Proxy | sed "s/^p='\(.*\)'$/\1/")
+  [ -z "$proxy" ] || export http_proxy="$proxy"
+}
+
 # The bare Debian, as a tarball that gets its name when it is whole.
 make_bare() {
   rm -rf "$cache" && mkdir -p "$cache" || return 1
-  proxy=$(apt-config shell p Acquire::http::Proxy | sed "s/^p='\(.*\)'$/\1/")
-  [ -z "$proxy" ] || export http_proxy="$proxy"
+  apt_proxy
   timeout -k 5 $DEBOOTSTRAP_SECONDS debootstrap --variant=minbase --include="$include" "$VERSION_CODENAME" "$root" \
     "$(mirror "$VERSION_CODENAME")" </dev/null >"$work/debootstrap.log" 2>&1 || return 1
   rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc "$root"/usr/share/locale

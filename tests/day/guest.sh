@@ -1,0 +1,303 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# In the guest that run.sh boots: a new user's day, by the docs that the package brings. Writes TAP to /test/result, and
+# what was typed and seen to /test/transcript.
+#
+#   namespace source: eth0 --- ot0 guest dmz0 --- eth0 :namespace destination   198.18.1.0/24, 198.18.2.0/24
+set -u
+
+# shellcheck source=tests/systemd/guestlib.sh
+. /test/guestlib.sh
+conf=/etc/mcr/mcr.conf
+prometheus=http://localhost:9090/api/v1
+export DEBIAN_FRONTEND=noninteractive HOME=/root
+read -r tools <tools
+SHOWN=30 # lines of an output in the transcript
+
+# --- what is typed ---
+
+# NAME COMMAND...
+step() {
+  printf '\n## %s\n\n' "$1" >>transcript
+  ok "$@"
+}
+
+# PROMPT COMMAND FILE: what was seen of it.
+shown() {
+  printf '%s# %s\n' "$1" "$2"
+  head -n $SHOWN "$3" | cut -c1-160
+  [ "$(wc -l <"$3")" -le $SHOWN ] || echo "[… $(($(wc -l <"$3") - SHOWN)) lines more]"
+} >>transcript
+
+# STATUS COMMAND: by root on the relay; what is printed is in ./seen.
+typed() {
+  local got
+  timeout 150 bash -c "$2" >seen 2>&1
+  got=$?
+  shown relay "$2" seen
+  cat seen
+  [ $got -eq "$1" ] || { echo "$2: exit status $got, expected $1"; return 1; }
+}
+
+# COMMAND: the docs have it word by word.
+documented() {
+  zcat -f /usr/share/doc/mcr/docs/{quickstart,operating}.md* | grep -qF -- "$1" ||
+    { echo "not in the docs: $1"; return 1; }
+}
+
+# STATUS COMMAND
+by_the_docs() {
+  documented "$2" && typed "$@"
+}
+
+saw() {
+  grep -E -e "$1" seen || { echo "not seen: $1"; return 1; }
+}
+
+# EXPECTED COUNT [COMMAND...]: the datagrams of the quick start from zone to zone, of which so many come; they must last
+# for as long as the command takes.
+proof() {
+  local expected=$1 result=0 receiver sender
+  recv="mcrgen recv --interface eth0 --group 239.20.0.${group:-1} --port 6000 --expect $1"
+  send="mcrgen send --interface eth0 --group 239.10.0.${group:-1} --port 5000 --count $2 --rate 5000"
+  shift 2
+  # Where nothing is to come, idle time does not begin.
+  if [ "$expected" -gt 0 ]; then recv+=" --idle-ms 2000"; else recv+=" --seconds 4"; fi
+  rm -f received
+  ip netns exec destination bash -c "exec $recv" >received 2>&1 &
+  receiver=$!
+  within 5 grep -q ready received || return 1
+  ip netns exec source bash -c "exec $send" >sent 2>&1 &
+  sender=$!
+  if [ $# -gt 0 ]; then
+    "$@" || result=1
+    kill -0 $sender 2>/dev/null || { echo "the stream ended too early"; result=1; }
+  fi
+  wait $sender || result=1
+  wait $receiver || result=1
+  shown source "$send" sent
+  shown destination "$recv" received
+  cat sent received
+  return $result
+}
+
+# NAME: of the first rule, as mcrstat --json has it.
+counted() {
+  mcrstat --json |
+    python3 -c 'import json, sys; r = json.load(sys.stdin)["rules"][0]; print({**r, **r["drops"]}[sys.argv[1]])' "$1"
+}
+
+# What a refused file must leave as it is.
+state() {
+  echo "$(property MainPID) $(generation) $(digest $conf)"
+  mcrstat --prometheus | grep '^mcr_config_\(last_reload_successful\|invalid\|pending\) '
+}
+
+# --- the morning: the quick start ---
+
+# NAME INTERFACE ADDRESS PEER_ADDRESS
+zone() {
+  ip netns add "$1" && ip -n "$1" link set lo up && ip link add "$2" type veth peer name eth0 netns "$1" &&
+    ip address add "$3/24" dev "$2" && ip -n "$1" address add "$4/24" dev eth0 && ip -n "$1" link set eth0 up &&
+    ip link set "$2" up
+}
+
+bare() {
+  zone source ot0 198.18.1.2 198.18.1.1 && zone destination dmz0 198.18.2.2 198.18.2.1 &&
+    typed 0 'ip -br address' && saw 'ot0@.*198\.18\.1\.2' && saw 'dmz0@.*198\.18\.2\.2' &&
+    typed 127 mcrd && ! dpkg-query -s libev4 && ! dpkg-query -s python3
+}
+
+installs() {
+  documented 'apt install ./mcr_*.deb' && typed 0 'apt install -y ./mcr_*.deb' && saw '^Setting up mcr ' &&
+    equal "$(dpkg-query -W -f '${db:Status-Abbrev}' mcr libpcap0.8)" "ii ii " && getent passwd mcr &&
+    typed 3 'systemctl status mcrd' && saw 'Active: inactive' && equal "$(processes)" "" &&
+    SHOWN=4 typed 0 "apt install -y --no-install-recommends $tools"
+}
+
+writes_file() {
+  local text
+  text=$(zcat -f /usr/share/doc/mcr/docs/quickstart.md* |
+    awk '/^ +version = 1;/ { on = 1 } on && /^$/ { exit } on { print substr($0, 8) }')
+  typed 0 "cat >$conf <<END
+$text
+END" && by_the_docs 0 'mcrd --check' && by_the_docs 0 'mcrd --print' && saw 'max_payload' &&
+    by_the_docs 0 'mcrd --explain 192.0.2.10 239.10.0.1 5000' && saw 'rule "first" takes it' && saw 'forwarded' &&
+    typed 1 'mcrd --explain 192.0.2.10 239.10.0.1 5001' && saw 'takes port 5000, not 5001'
+}
+
+nothing_yet() {
+  typed 1 mcrstat && proof 0 1000
+}
+
+shadow() {
+  typed 0 "sed -i 's/\"first\";/& shadow = true;/' $conf" && by_the_docs 0 'systemctl start mcrd' &&
+    equal "$(generation)" 1 && proof 0 10000 && typed 0 mcrstat && saw 'shadow 10,000' &&
+    equal "$(counted shadow)" 10000
+}
+
+real() {
+  typed 0 "sed -i 's/ shadow = true;//' $conf" && by_the_docs 1 'mcrd --diff' && saw 'shadow' &&
+    by_the_docs 0 'mcrd --reload' && saw 'reload accepted: generation 2, ' && equal "$(generation)" 2 && proof 5000 5000
+}
+
+# A terminal of 80 columns and 24 lines; what stands on it in the end.
+watch() {
+  SHOWN=3 typed 0 'tcpdump -i ot0 -s 0 -c 1000 -w ot0.pcap udp'
+  tmux -f /dev/null new-session -d -s day -x 80 -y 24 'mcrstat --watch 1' \; set status off || return 1
+  sleep 5.5
+  tmux capture-pane -p -t day >frame
+  tmux send-keys -t day q
+  within 3 eval '! tmux has-session -t day' || return 1
+  shown relay 'mcrstat --watch 1    # on a terminal of 80x24' frame
+  cat frame
+  equal "$(wc -l <frame)" 24 && ! grep -E '^.{81}' frame || return 1
+  grep -E '^first +active +[0-9,]+ +(4\.9|5\.0)[0-9] k ' frame &&
+    grep -E '^  > dmz0 239\.20\.0\.1:6000 +[0-9,]+ +(4\.9|5\.0)[0-9] k ' frame && ! grep -F '(+' frame
+}
+
+proves() {
+  proof 100000 100000 watch && documented "$recv" && documented "$send" && equal "$(counted packets)" 115000
+}
+
+replays() {
+  typed 0 'mcrd --replay ot0.pcap --interface ot0 --quiet' && saw '^1000 packets: 1000 forwarded'
+}
+
+# --- the afternoon: under change control ---
+
+# GROUP TTL: the play, with a second rule.
+site() {
+  cat >site.yml <<END
+- hosts: all
+  become: true
+  roles:
+    - role: mcr
+      vars:
+        mcr_rules:
+          - name: first
+            input: { interface: ot0, group: 239.10.0.1, port: 5000 }
+            outputs:
+              - { interface: dmz0, group: 239.20.0.1, port: 6000, ttl: 4 }
+          - name: second
+            note: CHG0031337
+            input: { interface: ot0, group: $1, port: 5000 }
+            outputs:
+              - { interface: dmz0, group: 239.20.0.2, port: 6000, ttl: $2 }
+END
+  sed -n '/name: second/,$p' site.yml >part && shown relay "sed -n '/name: second/,\$p' site.yml" part
+}
+
+control_node() {
+  typed 0 'cp -r /usr/share/doc/mcr/examples/ansible/* . && ls' && echo 'localhost ansible_connection=local' >relays &&
+    typed 0 'cat relays' && typed 0 'ansible --version' && saw '^ansible \[core'
+}
+
+bad_file() {
+  local before
+  before=$(state)
+  site 239.10.0.2 999
+  by_the_docs 2 'ansible-playbook -i relays site.yml --check --diff' && saw ':[0-9]+: rule .*second.*ttl.* is 999' &&
+    equal "$(state)" "$before" && typed 2 'ansible-playbook -i relays site.yml' &&
+    saw ':[0-9]+: rule .*second.*ttl.* is 999, allowed is 1 to 255' && saw 'failed=1' &&
+    refused=$(sed -n 's/.*:\([0-9]*\): rule [^:]*second.* is 999.*/\1/p' seen | head -n 1) &&
+    equal "$(state)" "$before" && typed 0 'systemctl status mcrd' && saw 'Active: active'
+}
+
+good_file() {
+  local pid
+  pid=$(property MainPID)
+  site 239.10.0.2 4
+  mark
+  typed 0 'ansible-playbook -i relays site.yml' && saw 'reload accepted: generation 3, ' && saw 'failed=0' &&
+    equal "$(grep -n 'ttl =' $conf | tail -n 1 | cut -d: -f1)" "$refused" &&
+    equal "$(property MainPID)" "$pid" && equal "$(generation)" 3 && said 'event=reload result=accepted .*added=1' &&
+    by_the_docs 0 'journalctl -u mcrd | grep event=re' && typed 0 'ansible-playbook -i relays site.yml' &&
+    saw 'changed=0 ' && equal "$(generation)" 3
+}
+
+# Both with a stream of the first rule, which loses nothing.
+pushed_bad() {
+  proof 200000 200000 bad_file
+}
+
+pushed_good() {
+  proof 200000 200000 good_file && grep -E '^lost +0' received && group=2 proof 1000 1000
+}
+
+# --- the evening: metrics ---
+
+# QUERY: the values that Prometheus has.
+asked() {
+  curl -sS "$prometheus/query" --data-urlencode "query=$1" |
+    python3 -c 'import json, sys; print(*[r["value"][1] for r in json.load(sys.stdin)["data"]["result"]])'
+}
+
+has() {
+  equal "$(asked "$1")" "$2"
+}
+
+received='mcr_rule_received_packets_total{rule="first"}'
+
+no_metrics() {
+  within 60 has 'up{job="node"}' 1 && has "$received" ""
+}
+
+metrics() {
+  local before
+  before=$(counted packets)
+  by_the_docs 0 'systemctl enable --now mcr-metrics.timer' && within 60 has "$received" "$before" &&
+    proof 10000 10000 && within 60 has "$received" $((before + 10000)) &&
+    typed 0 "curl -sS $prometheus/query --data-urlencode 'query=$received' | python3 -m json.tool" &&
+    saw "\"$((before + 10000))\"" && typed 0 "mcrstat --prometheus | grep -F '$received'" &&
+    saw " $((before + 10000))\$"
+}
+
+alerts_loaded() {
+  has 'count(ALERTS{alertname=~"Mcr.*",alertstate="firing"}) or vector(0)' "$1" &&
+    curl -sS "$prometheus/rules" | grep -q '"name":"McrDown"'
+}
+
+alerts() {
+  typed 0 "sed -i 's|^rule_files:|&\n  - /usr/share/mcr/prometheus/alerts.yml|' /etc/prometheus/prometheus.yml" &&
+    typed 0 'promtool check config /etc/prometheus/prometheus.yml' && typed 0 'systemctl reload prometheus' &&
+    within 20 alerts_loaded 0
+}
+
+# --- and before the lights go out ---
+
+# EXPECTED: what the host itself sends towards the destination.
+own() {
+  local receiver
+  rm -f received
+  ip netns exec destination mcrgen recv --interface eth0 --group 239.20.0.9 --port 6000 --expect "$1" --seconds 3 \
+    >received 2>&1 &
+  receiver=$!
+  within 5 grep -q ready received && { mcrgen send --interface dmz0 --group 239.20.0.9 --port 6000 --count 10 || true; }
+  wait $receiver || { cat received; return 1; }
+}
+
+closed() {
+  own 10 && by_the_docs 0 'mcrd --firewall --role host | nft -f -' && own 0 && proof 5000 5000
+}
+
+: >transcript
+step "A bare Debian with two interfaces, and a zone behind each" bare
+step "The package is installed by apt; nothing runs" installs
+step "The file of the quick start is written; mcrd is asked about it" writes_file
+step "Before the start nothing passes" nothing_yet
+step "Started on trial: everything is counted, nothing is sent" shadow
+step "Made real by a reload" real
+step "100,000 datagrams come whole, and are seen on mcrstat --watch" proves
+step "A capture is replayed" replays
+step "The Ansible role of the package, on a control node" control_node
+step "A bad file pushed by Ansible is refused with its line; what runs is untouched, and loses nothing" pushed_bad
+step "A good one is taken over; the stream of the rule that stays loses nothing" pushed_good
+step "Prometheus scrapes node_exporter, which has no metrics of mcr yet" no_metrics
+step "With the timer it has them, and they are those of mcrstat" metrics
+step "The alert rules are loaded, and none fires" alerts
+step "The firewall rules of the file: the relay's datagrams leave, nothing else" closed
+{ echo "Debian $(cat /etc/debian_version)" && ansible --version && prometheus --version; } 2>&1 |
+  grep -E '^(Debian|ansible|prometheus)' | note
+echo "1..$count" >&3
+[ $failed -eq 0 ]
