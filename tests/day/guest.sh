@@ -12,7 +12,8 @@ conf=/etc/mcr/mcr.conf
 prometheus=http://localhost:9090/api/v1
 export DEBIAN_FRONTEND=noninteractive HOME=/root
 read -r tools <tools
-SHOWN=30 # lines of an output in the transcript
+SHOWN=30 # lines of an output in the transcript, without those that say nothing
+noise='^(Reading|\(Reading|Building|Selecting|Preparing|Unpacking|Get:|debconf:|WARNING: apt does not)'
 
 # --- what is typed ---
 
@@ -25,8 +26,8 @@ step() {
 # PROMPT COMMAND FILE: what was seen of it.
 shown() {
   printf '%s# %s\n' "$1" "$2"
-  head -n $SHOWN "$3" | cut -c1-160
-  [ "$(wc -l <"$3")" -le $SHOWN ] || echo "[… $(($(wc -l <"$3") - SHOWN)) lines more]"
+  grep -vE "$noise" "$3" | fold -w 120 |
+    awk -v shown=$SHOWN 'NR <= shown; END { if (NR > shown) printf "[… %d lines more]\n", NR - shown }'
 } >>transcript
 
 # STATUS COMMAND: by root on the relay; what is printed is in ./seen.
@@ -109,10 +110,10 @@ bare() {
 }
 
 installs() {
-  documented 'apt install ./mcr_*.deb' && typed 0 'apt install -y ./mcr_*.deb' && saw '^Setting up mcr ' &&
+  typed 0 'apt install -y ./mcr_*.deb' && documented 'apt install ./mcr_*.deb' && saw '^Setting up mcr ' &&
     equal "$(dpkg-query -W -f '${db:Status-Abbrev}' mcr libpcap0.8)" "ii ii " && getent passwd mcr &&
     typed 3 'systemctl status mcrd' && saw 'Active: inactive' && equal "$(processes)" "" &&
-    SHOWN=4 typed 0 "apt install -y --no-install-recommends $tools"
+    SHOWN=8 typed 0 "apt install -y --no-install-recommends $tools"
 }
 
 writes_file() {
@@ -143,7 +144,7 @@ real() {
 
 # A terminal of 80 columns and 24 lines; what stands on it in the end.
 watch() {
-  SHOWN=3 typed 0 'tcpdump -i ot0 -s 0 -c 1000 -w ot0.pcap udp'
+  typed 0 'tcpdump -i ot0 -s 0 -c 1000 -w ot0.pcap udp'
   tmux -f /dev/null new-session -d -s day -x 80 -y 24 'mcrstat --watch 1' \; set status off || return 1
   sleep 5.5
   tmux capture-pane -p -t day >frame
@@ -189,30 +190,31 @@ END
 }
 
 control_node() {
-  typed 0 'cp -r /usr/share/doc/mcr/examples/ansible/* . && ls' && echo 'localhost ansible_connection=local' >relays &&
-    typed 0 'cat relays' && typed 0 'ansible --version' && saw '^ansible \[core'
+  typed 0 'cp -r /usr/share/doc/mcr/examples/ansible/* .' && echo 'localhost ansible_connection=local' >relays &&
+    printf '[defaults]\ncallback_result_format = yaml\ndisplay_skipped_hosts = false\n' >ansible.cfg &&
+    typed 0 'cat relays ansible.cfg' && typed 0 'ansible --version' && saw '^ansible \[core'
 }
 
 bad_file() {
-  local before
+  local before noise="$noise|^\$" SHOWN=60
   before=$(state)
   site 239.10.0.2 999
   by_the_docs 2 'ansible-playbook -i relays site.yml --check --diff' && saw ':[0-9]+: rule .*second.*ttl.* is 999' &&
     equal "$(state)" "$before" && typed 2 'ansible-playbook -i relays site.yml' &&
     saw ':[0-9]+: rule .*second.*ttl.* is 999, allowed is 1 to 255' && saw 'failed=1' &&
     refused=$(sed -n 's/.*:\([0-9]*\): rule [^:]*second.* is 999.*/\1/p' seen | head -n 1) &&
-    equal "$(state)" "$before" && typed 0 'systemctl status mcrd' && saw 'Active: active'
+    equal "$(state)" "$before" && typed 0 'systemctl status -n 0 mcrd' && saw 'Active: active \(running\)'
 }
 
 good_file() {
-  local pid
+  local pid noise="$noise|^\$" SHOWN=60
   pid=$(property MainPID)
   site 239.10.0.2 4
   mark
   typed 0 'ansible-playbook -i relays site.yml' && saw 'reload accepted: generation 3, ' && saw 'failed=0' &&
     equal "$(grep -n 'ttl =' $conf | tail -n 1 | cut -d: -f1)" "$refused" &&
     equal "$(property MainPID)" "$pid" && equal "$(generation)" 3 && said 'event=reload result=accepted .*added=1' &&
-    by_the_docs 0 'journalctl -u mcrd | grep event=re' && typed 0 'ansible-playbook -i relays site.yml' &&
+    by_the_docs 0 "journalctl -u mcrd -o cat | grep -E 'event=(reload |rule_)'" && typed 0 'ansible-playbook -i relays site.yml' &&
     saw 'changed=0 ' && equal "$(generation)" 3
 }
 
@@ -238,9 +240,10 @@ has() {
 }
 
 received='mcr_rule_received_packets_total{rule="first"}'
+query="curl -sS $prometheus/query --data-urlencode 'query=$received'"
 
 no_metrics() {
-  within 60 has 'up{job="node"}' 1 && has "$received" ""
+  within 60 has 'up{job="node"}' 1 && typed 0 "$query" && saw '"result":\[\]'
 }
 
 metrics() {
@@ -248,7 +251,7 @@ metrics() {
   before=$(counted packets)
   by_the_docs 0 'systemctl enable --now mcr-metrics.timer' && within 60 has "$received" "$before" &&
     proof 10000 10000 && within 60 has "$received" $((before + 10000)) &&
-    typed 0 "curl -sS $prometheus/query --data-urlencode 'query=$received' | python3 -m json.tool" &&
+    typed 0 "$query | python3 -m json.tool" &&
     saw "\"$((before + 10000))\"" && typed 0 "mcrstat --prometheus | grep -F '$received'" &&
     saw " $((before + 10000))\$"
 }
@@ -266,22 +269,26 @@ alerts() {
 
 # --- and before the lights go out ---
 
-# EXPECTED: what the host itself sends towards the destination.
+# EXPECTED STATUS: of ten datagrams that the host itself sends to the destination.
 own() {
-  local receiver
+  local result=0 receiver
+  recv="mcrgen recv --interface eth0 --group 239.20.0.9 --port 6000 --expect $1 --seconds 3"
   rm -f received
-  ip netns exec destination mcrgen recv --interface eth0 --group 239.20.0.9 --port 6000 --expect "$1" --seconds 3 \
-    >received 2>&1 &
+  ip netns exec destination bash -c "exec $recv" >received 2>&1 &
   receiver=$!
-  within 5 grep -q ready received && { mcrgen send --interface dmz0 --group 239.20.0.9 --port 6000 --count 10 || true; }
-  wait $receiver || { cat received; return 1; }
+  within 5 grep -q ready received &&
+    typed "$2" 'mcrgen send --interface dmz0 --group 239.20.0.9 --port 6000 --count 10' || result=1
+  wait $receiver || result=1
+  shown destination "$recv" received
+  cat received
+  return $result
 }
 
 closed() {
-  own 10 && by_the_docs 0 'mcrd --firewall --role host | nft -f -' && own 0 && proof 5000 5000
+  own 10 0 && by_the_docs 0 'mcrd --firewall --role host | nft -f -' && own 0 1 && proof 5000 5000
 }
 
-: >transcript
+echo "# A new user's day: Debian $(cat /etc/debian_version), Linux $(uname -r)" >transcript
 step "A bare Debian with two interfaces, and a zone behind each" bare
 step "The package is installed by apt; nothing runs" installs
 step "The file of the quick start is written; mcrd is asked about it" writes_file

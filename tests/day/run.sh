@@ -9,12 +9,12 @@
 set -u
 
 suite=day
+packages=procps # as on every installed Debian
 libraries=no
 seconds=600
 
 # What the guest installs besides mcr, and what mcr recommends.
-TOOLS="ansible-core curl nftables prometheus prometheus-node-exporter tcpdump tmux"
-export TOOLS
+TOOLS="ansible-core python3-apt curl nftables prometheus prometheus-node-exporter tcpdump tmux"
 
 prepare_host() {
   install_tools dh debhelper dpkg-buildpackage dpkg-dev
