@@ -105,11 +105,13 @@ zone() {
 
 bare() {
   zone source ot0 198.18.1.2 198.18.1.1 && zone destination dmz0 198.18.2.2 198.18.2.1 &&
-    typed 0 'ip -br address' && saw 'ot0@.*198\.18\.1\.2' && saw 'dmz0@.*198\.18\.2\.2' &&
+    within 5 eval '! ip -br address | grep DOWN' && typed 0 'ip -br address' &&
+    saw 'ot0@.*198\.18\.1\.2' && saw 'dmz0@.*198\.18\.2\.2' &&
     typed 127 mcrd && ! dpkg-query -s libev4 && ! dpkg-query -s python3
 }
 
 installs() {
+  local noise="$noise|^\$"
   typed 0 'apt install -y ./mcr_*.deb' && documented 'apt install ./mcr_*.deb' && saw '^Setting up mcr ' &&
     equal "$(dpkg-query -W -f '${db:Status-Abbrev}' mcr libpcap0.8)" "ii ii " && getent passwd mcr &&
     typed 3 'systemctl status mcrd' && saw 'Active: inactive' && equal "$(processes)" "" &&
@@ -139,7 +141,8 @@ shadow() {
 
 real() {
   typed 0 "sed -i 's/ shadow = true;//' $conf" && by_the_docs 1 'mcrd --diff' && saw 'shadow' &&
-    by_the_docs 0 'mcrd --reload' && saw 'reload accepted: generation 2, ' && equal "$(generation)" 2 && proof 5000 5000
+    by_the_docs 0 'mcrd --reload' && saw 'reload accepted: generation 2, ' && equal "$(generation)" 2 &&
+    by_the_docs 0 'systemctl enable mcrd' && proof 5000 5000
 }
 
 # A terminal of 80 columns and 24 lines; what stands on it in the end.
@@ -214,8 +217,8 @@ good_file() {
   typed 0 'ansible-playbook -i relays site.yml' && saw 'reload accepted: generation 3, ' && saw 'failed=0' &&
     equal "$(grep -n 'ttl =' $conf | tail -n 1 | cut -d: -f1)" "$refused" &&
     equal "$(property MainPID)" "$pid" && equal "$(generation)" 3 && said 'event=reload result=accepted .*added=1' &&
-    by_the_docs 0 "journalctl -u mcrd -o cat | grep -E 'event=(reload |rule_)'" && typed 0 'ansible-playbook -i relays site.yml' &&
-    saw 'changed=0 ' && equal "$(generation)" 3
+    by_the_docs 0 "journalctl -u mcrd -o cat | grep -E 'event=(reload |rule_)'" &&
+    typed 0 'ansible-playbook -i relays site.yml' && saw 'changed=0 ' && equal "$(generation)" 3
 }
 
 # Both with a stream of the first rule, which loses nothing.

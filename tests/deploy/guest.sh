@@ -103,13 +103,15 @@ ansible_check() {
   show '^[-+] +ttl|disturb|edited'
 }
 
+# Started by hand, the relay may be running and not enabled.
 ansible_change() {
   local pid
   pid=$(property MainPID)
+  status 0 systemctl disable mcrd || return 1
   mark
   during play 0 2 '' --diff && recap 'changed=[1-9].*failed=0' && grep 'reload accepted: generation 2' output &&
     equal "$(property MainPID)" "$pid" && equal "$(generation)" 2 && flows edited &&
-    said 'event=reload .*result=accepted .*uid=0' || return 1
+    equal "$(systemctl is-enabled mcrd)" enabled && said 'event=reload .*result=accepted .*uid=0' || return 1
   show 'reload accepted'
   grep -E 'event=(reload|rule_changed)' journal | sed 's/.*event=/event=/' | note
 }
