@@ -95,13 +95,13 @@ files() {
   addr) set -- common/addr ;;
   broker) set -- broker/broker broker/sockets broker/registry broker/membership broker/statistics handover/handover ;;
   capture) set -- command/capture command/offline ;;
-  config) set -- config/lexical config/parse config/value config/schema config/check config/circle config/endpoint \
+  config) set -- config/lexical config/parse config/value config/schema config/check config/check_circles config/circle config/endpoint \
     config/print config/diff config/problems broker/compile broker/compile_open broker/compile_table broker/header firewall/firewall firewall/flow firewall/host firewall/edge firewall/nft ;;
   filter) set -- broker/filter ;;
   forward) set -- relay/ingress relay/packet relay/reassembly relay/forward relay/limiter relay/egress relay/bucket ;;
   packet) set -- relay/packet ;;
   reassembly) set -- relay/reassembly ;;
-  relay) set -- relay/request relay/swap relay/alarm handover/handover ;;
+  relay) set -- relay/request relay/swap relay/swap_table relay/alarm handover/handover ;;
   stats) set -- stats/reader stats/delta stats/show_json stats/show_prometheus stats/show_table stats/text stats/counters ;;
   table) set -- table/view ;;
   esac
