@@ -21,28 +21,8 @@ work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 umask 022
 
-count=0
-failed=0
-
-# Prints the result of one test; its name, then the command that decides.
-ok() {
-  name=$1
-  shift
-  count=$((count + 1))
-  if "$@" >"$work/diag" 2>&1; then
-    echo "ok $count - $name"
-  else
-    echo "not ok $count - $name"
-    sed 's/^/# /' "$work/diag"
-    failed=$((failed + 1))
-  fi
-}
-
-# NAME REASON
-skip() {
-  count=$((count + 1))
-  echo "ok $count - $1 # SKIP $2"
-}
+# shellcheck source=tests/tap.sh
+. "$srcdir/tests/tap.sh"
 
 # Both lists hold something, and the same. What is only in the first is marked -, only in the second +.
 same() {
@@ -230,5 +210,4 @@ for document in README.md SECURITY.md docs/iec62443.md; do
   ok "$document: names tests that are there" names_tests "$srcdir/$document"
 done
 
-echo "1..$count"
-[ "$failed" -eq 0 ]
+plan

@@ -19,27 +19,8 @@ umask 022
 PATH=$PATH:/usr/sbin:/sbin
 export LC_ALL=C
 
-count=0
-failed=0
-
-# NAME COMMAND...: the command decides.
-ok() {
-  local name=$1
-  shift
-  count=$((count + 1))
-  if "$@" >diag 2>&1; then
-    echo "ok $count - $name"
-  else
-    echo "not ok $count - $name"
-    sed 's/^/# /' diag
-    failed=$((failed + 1))
-  fi
-}
-
-skip() {
-  count=$((count + 1))
-  echo "ok $count - $1 # SKIP $2"
-}
+# shellcheck source=tests/tap.sh
+. "$srcdir/tests/tap.sh"
 
 # STATUS ARGUMENT...: mcrd ends with it; what it prints is kept.
 run() {
@@ -276,5 +257,4 @@ else
   skip "a full disk is an error" "there is no /dev/full"
 fi
 
-echo "1..$count"
-[ "$failed" -eq 0 ]
+plan

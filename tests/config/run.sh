@@ -21,22 +21,8 @@ umask 022
 printf 'leak:strbuf_append\nleak:libconfig_yylex\n' >lsan
 export LSAN_OPTIONS="${LSAN_OPTIONS:+$LSAN_OPTIONS:}suppressions=$work/lsan:print_suppressions=0"
 
-count=0
-failed=0
-
-# Prints the result of one test; its name, then the command that decides.
-ok() {
-  name=$1
-  shift
-  count=$((count + 1))
-  if "$@" >diag 2>&1; then
-    echo "ok $count - $name"
-  else
-    echo "not ok $count - $name"
-    sed 's/^/# /' diag
-    failed=$((failed + 1))
-  fi
-}
+# shellcheck source=tests/tap.sh
+. "$srcdir/tests/tap.sh"
 
 # mcrd with a bound on its time; stdout and stderr are kept in files of these names.
 run() {
@@ -279,5 +265,4 @@ if [ -c /dev/full ]; then
   ok "refused: standard output is full" full
 fi
 
-echo "1..$count"
-[ "$failed" -eq 0 ]
+plan

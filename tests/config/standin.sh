@@ -22,32 +22,11 @@ umask 022
 printf 'leak:strbuf_append\nleak:libconfig_yylex\n' >lsan
 export LSAN_OPTIONS="${LSAN_OPTIONS:+$LSAN_OPTIONS:}suppressions=$work/lsan:print_suppressions=0"
 
-count=0
-failed=0
+# shellcheck source=tests/tap.sh
+. "$srcdir/tests/tap.sh"
 
-# Prints the result of one test; its name, then the command that decides.
-ok() {
-  name=$1
-  shift
-  count=$((count + 1))
-  if "$@" >diag 2>&1; then
-    echo "ok $count - $name"
-  else
-    echo "not ok $count - $name"
-    sed 's/^/# /' diag
-    failed=$((failed + 1))
-  fi
+after_test() {
   away
-}
-
-skip() {
-  count=$((count + 1))
-  echo "ok $count - $1 # SKIP $2"
-}
-
-plan() {
-  echo "1..$count"
-  [ "$failed" -eq 0 ]
 }
 
 # STATUS ARGUMENTS: mcrd with a bound on its time ends with this status; stdout and stderr are kept in files of these

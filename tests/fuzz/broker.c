@@ -61,24 +61,9 @@ static void write_config(uint8_t which)
 
 static void say(struct rig *x, const struct handover_message *m, size_t size, size_t n_fds)
 {
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(int) * 4)];
-    } control = {.room = {0}};
-    struct iovec iov = {.iov_base = (void *) m, .iov_len = size};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-    int fds[4] = {x->relay, x->relay, x->relay, x->relay};
+    const int fds[4] = {x->relay, x->relay, x->relay, x->relay};
 
-    if (n_fds > 0) {
-        msg.msg_control = &control;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-        memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
-    }
-    (void) !sendmsg(x->relay, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    fuzz_say(x->relay, m, size, fds, n_fds);
 }
 
 static void request(struct rig *x, enum handover_type type)

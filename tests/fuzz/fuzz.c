@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #ifdef MCR_SANITIZERS
 #include <sanitizer/common_interface_defs.h>
 #endif
 
+#include "handover/handover.h"
 #include "sandbox/sandbox.h"
 
 static int report = STDERR_FILENO;
@@ -164,4 +166,25 @@ int fuzz_descriptors(void)
     for (int i = 0; i < 128; i++)
         n += (fcntl(i, F_GETFD) >= 0) + (fcntl(SANDBOX_INGRESS_FD + i, F_GETFD) >= 0);
     return n;
+}
+
+void fuzz_say(int socket, const void *message, size_t size, const int *fds, size_t n_fds)
+{
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(sizeof(int) * HANDOVER_FDS_MAX)];
+    } control = {.room = {0}};
+    struct iovec iov = {.iov_base = (void *) message, .iov_len = size};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+    if (n_fds > 0) {
+        msg.msg_control = &control;
+        msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+        memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
+    }
+    (void) !sendmsg(socket, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }

@@ -39,6 +39,10 @@ uint16_t fuzz_sum(uint16_t sum, const uint8_t *bytes, size_t length);
 // of the UDP datagram that follows the first header.
 void fuzz_mend(uint8_t *ip, size_t length, bool udp);
 
+// Sends `size` bytes, and n_fds of fds (at most HANDOVER_FDS_MAX), by a Unix socket: whatever the message says of
+// itself. What does not fit is left out.
+void fuzz_say(int socket, const void *message, size_t size, const int *fds, size_t n_fds);
+
 // A directory for this process alone, in memory where there is a place for it; what lies in it goes with the process.
 const char *fuzz_directory(void);
 

@@ -39,31 +39,9 @@ static struct handover_message message_of(struct rig *x, uint32_t type)
     return m;
 }
 
-// With n_fds of fds, whatever the message says; `size` bytes of it.
-static void say_raw(struct rig *x, const struct handover_message *m, size_t size, const int *fds, size_t n_fds)
-{
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(int) * HANDOVER_FDS_MAX)];
-    } control = {.room = {0}};
-    struct iovec iov = {.iov_base = (void *) m, .iov_len = size};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-    if (n_fds > 0) {
-        msg.msg_control = &control;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-        memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
-    }
-    (void) !sendmsg(x->broker, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 static void say(struct rig *x, const struct handover_message *m, const int *fds)
 {
-    say_raw(x, m, sizeof(*m), fds, m->n_fds);
+    fuzz_say(x->broker, m, sizeof(*m), fds, m->n_fds);
 }
 
 static int memory_file(const void *bytes, size_t size, unsigned flags)
@@ -157,7 +135,7 @@ static void say_anything(struct rig *x)
         x->offered = false;
     if (m.probe_state == 0xee)
         size = fuzz_u16(x->in) % (sizeof(m) + 1);
-    say_raw(x, &m, size, fds, (n_fds & 15) + (n_fds >> 4 & 3));
+    fuzz_say(x->broker, &m, size, fds, (n_fds & 15) + (n_fds >> 4 & 3));
 }
 
 static void say_text(struct rig *x, uint32_t type)

@@ -1,0 +1,36 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# For test scripts that read this: TAP. $work is their directory for what a test prints.
+
+count=0
+failed=0
+
+# After each test; a script may have its own.
+after_test() { :; }
+
+# Prints the result of one test; its name, then the command that decides.
+ok() {
+  test_name=$1
+  shift
+  count=$((count + 1))
+  if "$@" >"$work/diag" 2>&1; then
+    echo "ok $count - $test_name"
+  else
+    echo "not ok $count - $test_name"
+    sed 's/^/# /' "$work/diag"
+    failed=$((failed + 1))
+  fi
+  after_test
+}
+
+# NAME REASON
+skip() {
+  count=$((count + 1))
+  echo "ok $count - $1 # SKIP $2"
+}
+
+# At the end.
+plan() {
+  echo "1..$count"
+  [ "$failed" -eq 0 ]
+}
