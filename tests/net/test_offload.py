@@ -217,7 +217,8 @@ def mixture(net, args=()):
     with t.Mcrd(net.relay, rules, args) as d:
         for n in range(300):
             i = chance.randrange(3)
-            size, count = chance.choice((1, 7, 188, 500, 1316, 1472)), chance.choice((1, 1, 1, 2, 5, 20, 40))
+            # Linux 4.18 counts the headers as well against its bound of 64 segments.
+            size, count = chance.choice((2, 7, 188, 500, 1316, 1472)), chance.choice((1, 1, 1, 2, 5, 20, 40))
             payload = chance.randbytes(size * (count - 1) + chance.randrange(size) + 1)
             control = [(socket.IPPROTO_UDP, t.UDP_SEGMENT, struct.pack("H", size))] if count > 1 else []
             flows[i].sendmsg([payload], control, 0, (IN, PORT + i % 2))
