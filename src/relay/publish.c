@@ -105,8 +105,8 @@ void publish_status(struct relay *r)
         silent += r->swap.now->forward->flows[i].health.alarms != 0;
     }
     notify_send(&r->notify,
-                "STATUS=generation %llu, %u rules, %u waiting, %u silent or slow; sandbox %s, landlock %u; %s%s%s",
-                (unsigned long long) t->header->generation, t->n_rules, waiting, silent,
+                "STATUS=generation %llu, %u rule%s, %u waiting, %u silent or slow; sandbox %s, landlock %u; %s%s%s",
+                (unsigned long long) t->header->generation, t->n_rules, t->n_rules == 1 ? "" : "s", waiting, silent,
                 sandbox_mode_name(r->options->sandbox), r->landlock, files[r->config_state],
                 r->refusal[0] ? "; last reload REFUSED" : "", r->broker_alive ? "" : "; the broker is GONE");
 }
