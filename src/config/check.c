@@ -23,10 +23,9 @@ static void out_of_memory(const struct check *k)
     config_error(k->problems, 0, NULL, "out of memory");
 }
 
-const char *check_rule_label(const struct config *c, const struct config_rule *rule, char text[CONFIG_NAME_MAX])
+static const char *label_of(const struct config *c, const struct config_rule *rule, char text[CONFIG_RULE_LABEL_MAX])
 {
-    snprintf(text, CONFIG_NAME_MAX, "#%zu", (size_t) (rule - c->rules) + 1);
-    return rule->name[0] ? rule->name : text;
+    return config_rule_label(rule->name, (size_t) (rule - c->rules), text);
 }
 
 // --- names -------------------------------------------------------------------------------------------
@@ -133,7 +132,7 @@ static struct endpoint *collect_inputs(const struct check *k, size_t *n)
 // Sources do not make inputs different: the relay looks a datagram up by its destination and finds one rule.
 static void check_same_inputs(const struct check *k)
 {
-    char text[ENDPOINT_TEXT_MAX], label[CONFIG_NAME_MAX], other[CONFIG_NAME_MAX];
+    char text[ENDPOINT_TEXT_MAX], label[CONFIG_RULE_LABEL_MAX], other[CONFIG_RULE_LABEL_MAX];
     size_t first = 0;
     uint32_t told = UINT32_MAX, told_of = UINT32_MAX; // the pair of rules before: ranges share more than one
 
@@ -147,9 +146,9 @@ static void check_same_inputs(const struct check *k)
         told = k->inputs[i].index;
         told_of = k->inputs[first].index;
         const struct config_rule *rule = &k->c->rules[k->inputs[i].index], *same = &k->c->rules[k->inputs[first].index];
-        config_error(k->problems, rule->input.line, check_rule_label(k->c, rule, label),
+        config_error(k->problems, rule->input.line, label_of(k->c, rule, label),
                      "\"input\" is that of rule \"%s\" in line %d (%s), allowed is one enabled rule for it",
-                     check_rule_label(k->c, same, other), same->line, endpoint_format(&k->inputs[i], text));
+                     label_of(k->c, same, other), same->line, endpoint_format(&k->inputs[i], text));
     }
 }
 
@@ -157,14 +156,14 @@ static void check_same_inputs(const struct check *k)
 static void check_kept_sources(const struct check *k, const struct config_rule *rule)
 {
     struct endpoint input = endpoint_of_input(&rule->input, 0);
-    char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX], label[CONFIG_NAME_MAX];
+    char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX], label[CONFIG_RULE_LABEL_MAX];
 
     for (size_t i = 0; endpoint_is_complete(&input) && i < rule->n_outputs; i++) {
         const struct config_output *out = &rule->outputs[i];
         struct endpoint output = endpoint_of_output(out, (uint32_t) i);
         if (!out->keep_source || !endpoint_is_complete(&output) || endpoint_family(&output) == endpoint_family(&input))
             continue;
-        config_error(k->problems, out->line, check_rule_label(k->c, rule, label),
+        config_error(k->problems, out->line, label_of(k->c, rule, label),
                      "\"source\" of output %zu is \"preserve\" from IPv%d (%s) to IPv%d (%s), "
                      "allowed is within one family",
                      i + 1, endpoint_family(&input), endpoint_format(&input, from), endpoint_family(&output),
@@ -196,8 +195,8 @@ static struct endpoint *collect_outputs(const struct config_rule *rule, size_t *
 static void check_outputs_of(const struct check *k, const struct config_rule *rule)
 {
     struct endpoint input = endpoint_of_input(&rule->input, 0);
-    char text[ENDPOINT_TEXT_MAX], label[CONFIG_NAME_MAX];
-    const char *name = check_rule_label(k->c, rule, label);
+    char text[ENDPOINT_TEXT_MAX], label[CONFIG_RULE_LABEL_MAX];
+    const char *name = label_of(k->c, rule, label);
     bool feeds[CONFIG_OUTPUTS_MAX] = {false}, repeats[CONFIG_OUTPUTS_MAX] = {false};
     size_t n, first = 0;
     struct endpoint *outputs = collect_outputs(rule, &n);
@@ -297,10 +296,10 @@ static const struct config_interface *find_interface(const struct config *c, con
 static void check_role(const struct check *k, const struct config_interface *interface, const struct use *use)
 {
     static const char *const roles[] = {[CONFIG_ROLE_IN] = "in", [CONFIG_ROLE_OUT] = "out"};
-    char label[CONFIG_NAME_MAX];
+    char label[CONFIG_RULE_LABEL_MAX];
 
     if (interface->role != use->role)
-        config_error(k->problems, use->line, check_rule_label(k->c, use->rule, label),
+        config_error(k->problems, use->line, label_of(k->c, use->rule, label),
                      "interface \"%s\" is used for an %sput, allowed by its role in line %d is \"%s\"", use->interface,
                      roles[use->role], interface->line, roles[interface->role]);
 }
@@ -329,16 +328,16 @@ static void check_uses(const struct check *k)
 
 static void tell_missing(const struct check *k, const struct use *first, size_t n_rules)
 {
-    char label[CONFIG_NAME_MAX], others[48] = "the rule waits";
+    char label[CONFIG_RULE_LABEL_MAX], others[48] = "the rule waits";
 
     if (n_rules > 1)
         snprintf(others, sizeof(others), "the rule and %zu more wait", n_rules - 1);
     if (k->c->reject_missing)
-        config_error(k->problems, first->line, check_rule_label(k->c, first->rule, label),
+        config_error(k->problems, first->line, label_of(k->c, first->rule, label),
                      "interface \"%s\" does not exist here, which missing_interface = \"reject\" refuses",
                      first->interface);
     else
-        config_warning(k->problems, first->line, check_rule_label(k->c, first->rule, label),
+        config_warning(k->problems, first->line, label_of(k->c, first->rule, label),
                        "interface \"%s\" does not exist here; %s for it", first->interface, others);
 }
 

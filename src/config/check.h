@@ -17,7 +17,4 @@ void check_config(const struct config *c, struct config_problems *problems);
 // when missing_interface is "reject".
 void check_interfaces_exist(const struct config *c, struct config_problems *problems);
 
-// The rule's name, or "#N", written to text, as long as it has no valid one.
-const char *check_rule_label(const struct config *c, const struct config_rule *rule, char text[CONFIG_NAME_MAX]);
-
 #endif

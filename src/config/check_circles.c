@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/check.h"
 #include "config/circle.h"
 
 #define CIRCLES_MAX        100 // that are looked for: the file is refused by the first already
@@ -45,18 +44,18 @@ static void add_edges(const struct scene *k, uint32_t *first, uint32_t *to)
 
 static void report_circle(const struct scene *k, const uint32_t *path, uint32_t n)
 {
-    char text[(CIRCLE_RULES_SHOWN + 2) * (CONFIG_NAME_MAX + 8)] = "", label[CONFIG_NAME_MAX];
+    char text[(CIRCLE_RULES_SHOWN + 2) * (CONFIG_NAME_MAX + 8)] = "", label[CONFIG_RULE_LABEL_MAX];
     const struct config_rule *start = &k->c->rules[path[0]];
     uint32_t shown = n > CIRCLE_RULES_SHOWN ? CIRCLE_RULES_SHOWN : n;
     size_t used = 0;
 
     for (uint32_t i = 0; i < shown; i++)
         used += (size_t) snprintf(text + used, sizeof(text) - used, "\"%s\" -> ",
-                                  check_rule_label(k->c, &k->c->rules[path[i]], label));
+                                  config_rule_label(k->c->rules[path[i]].name, path[i], label));
     if (shown < n)
         used += (size_t) snprintf(text + used, sizeof(text) - used, "%u more -> ", n - shown);
-    snprintf(text + used, sizeof(text) - used, "\"%s\"", check_rule_label(k->c, start, label));
-    config_error(k->problems, start->line, check_rule_label(k->c, start, label),
+    snprintf(text + used, sizeof(text) - used, "\"%s\"", config_rule_label(start->name, path[0], label));
+    config_error(k->problems, start->line, config_rule_label(start->name, path[0], label),
                  "outputs run in a circle: %s; allowed only when each of these rules says two_way = true, and never by "
                  "way of \"" LOOPBACK "\"",
                  text);

@@ -28,12 +28,11 @@ void publish_interfaces(struct relay *r)
             continue;
         struct ingress *in = r->swap.rings[i];
         bool asked = r->wanted[REQUEST_LINKS] || r->under_way == REQUEST_LINKS;
-        if (ingress_count_drops(in, relay_clock(CLOCK_MONOTONIC)) && !asked) {
+        if (ingress_count_drops(in, relay_clock(CLOCK_MONOTONIC)) && !asked && r->stuck_ring == 0) {
             log_warn("ring_stuck",
                      "interface=%s reason=\"a frame that the kernel cannot describe\" effect=\"replaced\"",
                      relay_table(r)->interfaces[in->interface].name);
             r->stuck_ring = in->id;
-            request_send(r, REQUEST_LINKS);
         }
         publish_interface(r, in);
     }

@@ -36,6 +36,8 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
     (void) events;
     publish_interfaces(r);
     publish_header(r, STATS_LIVE);
+    if (r->stuck_ring != 0 && !r->wanted[REQUEST_LINKS])
+        request_send(r, REQUEST_LINKS);
 }
 
 static void on_watchdog(struct ev_loop *loop, ev_timer *w, int events)
