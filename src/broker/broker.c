@@ -84,11 +84,13 @@ static bool find_user(struct broker *b)
 static bool prepare_statistics(const struct broker *b)
 {
     const char *why;
+    char file[600];
     pid_t other;
 
     if (statistics_prepare(b->stats_file, b->uid, b->gid, &why, &other))
         return true;
-    log_errno(LOG_LEVEL_ERR, "start", "stats_file=%s pid=%d reason=\"%s\"", b->stats_file, (int) other, why);
+    log_errno(LOG_LEVEL_ERR, "start", "stats_file=%s pid=%d reason=\"%s\"",
+              log_quote(b->stats_file, file, sizeof(file)), (int) other, why);
     return false;
 }
 
@@ -274,8 +276,10 @@ done:
         statistics_discard(b->stats_file);
         return false;
     }
-    if (!statistics_publish(b->stats_file))
-        log_errno(LOG_LEVEL_ERR, "statistics", "file=%s", b->stats_file);
+    if (!statistics_publish(b->stats_file)) {
+        char file[600];
+        log_errno(LOG_LEVEL_ERR, "statistics", "file=%s", log_quote(b->stats_file, file, sizeof(file)));
+    }
     return true;
 }
 
@@ -369,6 +373,7 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     if (r.config && !compare(b, r.config, &changes, &r.file))
         snprintf(r.why, sizeof(r.why), "%s", strerror(ENOMEM));
     else if (r.config && change_table(b, serial, r.config, generation, &r.file, r.why, sizeof(r.why)) == ADOPTED) {
+        log_setup("broker", r.config->instance);
         if (!running_save(b->stats_file, r.bytes.text, r.bytes.size, r.bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, "running", "reason=\"no copy of the running file can be kept\"");
         // At the start everything is new, and the file itself tells it.

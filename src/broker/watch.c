@@ -91,7 +91,9 @@ static void watch_directory(void *context, const char *directory)
     // The same directory gets the same descriptor again.
     int wd = inotify_add_watch(w->inotify, directory, EVENTS);
     if (wd < 0) {
-        log_errno(LOG_LEVEL_WARNING, "watch", "directory=%s effect=\"changes of the file go unnoticed\"", directory);
+        char quoted[600];
+        log_errno(LOG_LEVEL_WARNING, "watch", "directory=%s effect=\"changes of the file go unnoticed\"",
+                  log_quote(directory, quoted, sizeof(quoted)));
         return;
     }
     for (int i = 0; i < w->n; i++)

@@ -55,6 +55,14 @@ static struct kind *find_kind(const char *event)
     return &ctx.kinds[KINDS_MAX - 1];
 }
 
+static void take_suppressed(const char *event, unsigned long *suppressed)
+{
+    struct kind *k = find_kind(event);
+
+    *suppressed = k->suppressed;
+    k->suppressed = 0;
+}
+
 // Says whether a line of this kind may be written now, and how many were left out before it.
 static bool admit(const char *event, unsigned long *suppressed)
 {
@@ -71,8 +79,7 @@ static bool admit(const char *event, unsigned long *suppressed)
         return false;
     }
     k->written++;
-    *suppressed = k->suppressed;
-    k->suppressed = 0;
+    take_suppressed(event, suppressed);
     return true;
 }
 
@@ -121,7 +128,9 @@ write_event(enum log_level level, bool record, const char *event, const char *er
 
     if (level == LOG_LEVEL_DEBUG && !ctx.debug)
         return;
-    if (!record && !admit(event, &suppressed))
+    if (record)
+        take_suppressed(event, &suppressed);
+    else if (!admit(event, &suppressed))
         return;
     if (ctx.journald)
         appendf(line, &used, "<%d>", (int) level);
