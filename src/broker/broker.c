@@ -277,8 +277,8 @@ done:
         return false;
     }
     if (!statistics_publish(b->stats_file)) {
-        char file[600];
-        log_errno(LOG_LEVEL_ERR, "statistics", "file=%s", log_quote(b->stats_file, file, sizeof(file)));
+        char quoted[600];
+        log_errno(LOG_LEVEL_ERR, "statistics", "file=%s", log_quote(b->stats_file, quoted, sizeof(quoted)));
     }
     return true;
 }
