@@ -52,6 +52,23 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
     return f;
 }
 
+static uint64_t allowed(const struct flow *flow)
+{
+    return flow->counters.packets - flow->counters.drops.source;
+}
+
+// A rule that was not looked after until now begins anew: what it has not received before is no silence.
+static void carry_health(struct flow *to, const struct table_rule *rule, const struct flow *from,
+                         const struct table_rule *before)
+{
+    bool looked_after = before->silence_ms > 0 || before->min_packets_per_second > 0 || from->health.alarms;
+
+    if ((rule->flags & TABLE_RULE_ENABLED) && (before->flags & TABLE_RULE_ENABLED) && looked_after)
+        to->health = from->health;
+    else
+        to->health.count = to->health.window_count = allowed(to);
+}
+
 void forward_carry(struct forward *f, const struct forward *before)
 {
     if (!before)
@@ -61,7 +78,7 @@ void forward_carry(struct forward *f, const struct forward *before)
             continue;
         const struct flow *old = &before->flows[f->table->rules[i].carried_from];
         f->flows[i].counters = old->counters;
-        f->flows[i].health = old->health;
+        carry_health(&f->flows[i], &f->table->rules[i], old, &before->table->rules[f->table->rules[i].carried_from]);
         limiter_carry(&f->flows[i].limiter, &old->limiter);
         if (f->flows[i].senders && old->senders)
             senders_carry(f->flows[i].senders, old->senders);
@@ -238,6 +255,7 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
         return FORWARD_TAKEN;
     }
 
+    f->sends += (uint64_t) p->datagrams * r->n_outputs;
     // A super-frame is a run of datagrams of one size, and at most one shorter behind it.
     uint64_t whole = p->datagrams;
     size_t last = p->length - (p->datagrams - 1) * p->segment;
@@ -296,7 +314,7 @@ bool forward_look(struct forward *f, uint64_t now_ns,
         if (!(r->flags & TABLE_RULE_ENABLED) ||
             (r->silence_ms == 0 && r->min_packets_per_second == 0 && !flow->health.alarms))
             continue;
-        uint32_t changed = health_look(&flow->health, r, flow->counters.packets - flow->counters.drops.source, now_ns);
+        uint32_t changed = health_look(&flow->health, r, allowed(flow), now_ns);
         if (changed) {
             tell(r, &flow->health, changed);
             publish_rule(f, i);

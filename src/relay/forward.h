@@ -39,6 +39,7 @@ struct forward {
     uint32_t n_pending;
     struct batch *batches;
     uint64_t now_ns; // of this pass
+    uint64_t sends;  // datagrams times outputs since the caller set it to 0
 };
 
 // Prepares forwarding by table, which with the mapped statistics stays the caller's and must outlive it. NULL when

@@ -33,6 +33,8 @@ uint32_t health_look(struct health *h, const struct table_rule *rule, uint64_t c
     }
     judge(h, STATS_ALARM_SILENCE, rule->silence_ms > 0 && now_ns - h->changed_ns >= rule->silence_ms * MILLISECOND,
           now_ns);
+    if (rule->min_packets_per_second == 0)
+        judge(h, STATS_ALARM_RATE, false, now_ns);
     if (now_ns - h->window_ns >= SECOND) {
         h->rate = (count - h->window_count) * SECOND / (now_ns - h->window_ns);
         h->window_count = count;

@@ -269,10 +269,13 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
     uint32_t first = in->head, n = 0;
     const struct tpacket2_hdr *slot;
 
-    while (n < INGRESS_BUDGET && n < in->n_slots && (slot = filled_slot(in))) {
+    f->sends = 0;
+    in->more = false;
+    while (!in->more && (slot = filled_slot(in))) {
         take_slot(in, f, spill, slot);
         advance(in);
         n++;
+        in->more = n == INGRESS_BUDGET || n == in->n_slots || f->sends >= INGRESS_SENDS;
     }
     in->taken += n;
     // The batches point into the slots: only now they may be written again.

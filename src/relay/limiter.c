@@ -110,6 +110,8 @@ void senders_carry(struct senders *s, const struct senders *old)
         for (unsigned j = 0; j < WAYS; j++) {
             struct sender *to = &s->sets[i][j];
             const struct sender *from = &old->sets[i][j];
+            if (from->addr.family == ADDR_NONE)
+                continue;
             to->addr = from->addr;
             to->limiter = s->fresh;
             limiter_carry(&to->limiter, &from->limiter);

@@ -92,7 +92,9 @@ bool links_concern(const void *messages, size_t size, const struct table_view *t
 
     for (const struct nlmsghdr *h = messages; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
         const struct ifinfomsg *info = NLMSG_DATA(h);
-        if (h->nlmsg_type == RTM_DELLINK && h->nlmsg_len >= NLMSG_LENGTH(sizeof(*info)) && info->ifi_index > 0)
+        // That of a bridge (AF_BRIDGE) only says that the interface is its port no more.
+        if (h->nlmsg_type == RTM_DELLINK && h->nlmsg_len >= NLMSG_LENGTH(sizeof(*info)) &&
+            info->ifi_family == AF_UNSPEC && info->ifi_index > 0)
             gone(context, (uint32_t) info->ifi_index);
         concerned = concerned || !table || message_concerns(h, table);
     }

@@ -36,7 +36,10 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
     (void) events;
     publish_interfaces(r);
     publish_header(r, STATS_LIVE);
-    if (r->stuck_ring != 0 && !r->wanted[REQUEST_LINKS])
+    bool again = r->links_retry_ns != 0 && relay_clock(CLOCK_MONOTONIC) >= r->links_retry_ns;
+    if (again)
+        r->links_retry_ns = 0;
+    if ((again || r->stuck_ring != 0) && !r->wanted[REQUEST_LINKS])
         request_send(r, REQUEST_LINKS);
 }
 

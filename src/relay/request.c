@@ -89,6 +89,9 @@ static void record(struct relay *r, const char *event, bool accepted, const stru
                (int) f->loginuid, (double) (relay_clock(CLOCK_MONOTONIC) - r->began_ns) / 1e6, more);
 }
 
+// What refused the links of this machine may pass: no memory, an interface of a kind that cannot be used.
+#define LINKS_RETRY_SECONDS 5
+
 static void refused(struct relay *r, const struct handover_file *f, const char *why)
 {
     char quoted[1100], more[1200];
@@ -97,7 +100,9 @@ static void refused(struct relay *r, const struct handover_file *f, const char *
     log_quote(why, quoted, sizeof(quoted));
     snprintf(more, sizeof(more), "reason=%s", quoted);
     if (r->under_way == REQUEST_LINKS) {
-        log_error("links", "result=refused reason=%s effect=\"the table stays as it is\"", quoted);
+        log_error("links", "result=refused reason=%s effect=\"the table stays as it is; tried again in %d s\"", quoted,
+                  LINKS_RETRY_SECONDS);
+        r->links_retry_ns = relay_clock(CLOCK_MONOTONIC) + LINKS_RETRY_SECONDS * UINT64_C(1000000000);
         return;
     }
     record(r, r->swap.now ? "reload" : "start", false, f, r->swap.now ? relay_table(r)->header->sha256 : none, more);
@@ -329,6 +334,16 @@ static bool is_answer(const struct relay *r, uint32_t type)
     }
 }
 
+// The broker has found every output's interface as the table has it: one that was thought gone came back, or never
+// went.
+static void revive(struct relay *r)
+{
+    const struct table_view *t = relay_table(r);
+
+    for (uint32_t i = 0; t && !r->wanted[REQUEST_LINKS] && !ev_is_active(&r->links_timer) && i < t->n_egress; i++)
+        r->swap.now->forward->egress[i]->dead = false;
+}
+
 // A message of the request that is under way. False: it makes no sense.
 static bool take_message(struct relay *r, struct handover_message *m, const int *fds)
 {
@@ -353,6 +368,7 @@ static bool take_message(struct relay *r, struct handover_message *m, const int 
         break;
     case HANDOVER_UNCHANGED:
         swap_reject(&r->swap);
+        revive(r);
         break;
     case HANDOVER_PROBED:
         if (m->probe_state > HANDOVER_PROBE_INVALID)

@@ -28,7 +28,7 @@ uint32_t relay_pass(struct relay *r, struct ingress *in)
     forward_publish(f);
     publish_interface(r, in);
     r->turn_frames += n;
-    r->full |= n == INGRESS_BUDGET;
+    r->full |= in->more;
     if (n > 0)
         r->last_frame_ns = f->now_ns;
     return n;

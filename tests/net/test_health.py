@@ -97,6 +97,32 @@ def silence_reload():
         t.wait_for(lambda: state(d) == ("active", []), 3, "the alarm goes")
 
 
+@t.test("alarms across reloads: a rule that is enabled, or gets its first bound, begins anew; one without bounds has no alarm")
+def begins_anew():
+    def load(d, **keys):
+        d.config.rules = rules(**keys)
+        d.config.write()
+        t.check("result=accepted" in (answer := d.reload()), answer)
+
+    with t.line() as net, t.Mcrd(net.relay, rules(silence_ms=300)) as d:
+        t.wait_for(lambda: state(d) == ("silent", ["silence"]), 3, "the alarm")
+        load(d, silence_ms=300, enabled=False)
+        t.equal(state(d)[1], [], "alarms of a disabled rule")
+        time.sleep(1)
+        load(d, silence_ms=300)
+        t.equal(state(d), ("active", []), "just enabled")
+        t.wait_for(lambda: len(d.logged("rule_silent")) == 2, 3, "silent again")
+        silent = int(d.logged("rule_silent")[1].split(" silent_ms=")[1].split()[0])
+        t.check(300 <= silent < 900, f"silent for {silent} ms: from when it was enabled")
+        load(d)
+        t.equal(state(d), ("active", []), "without a bound")
+        load(d, min_packets_per_second=100)
+        t.equal(state(d), ("active", []), "with its first bound")
+        t.wait_for(lambda: state(d)[1] == ["rate"], 4, "slow")
+        load(d)
+        t.equal(state(d), ("active", []), "without it: at once")
+
+
 @t.test("min_packets_per_second: raised when the stream slows down, cleared when it is back")
 def slow():
     with t.line() as net, t.Mcrd(net.relay, rules(min_packets_per_second=50)) as d:

@@ -121,6 +121,21 @@ def down_and_up():
         t.equal(d.stats()["generation"], 1, "generation: links are no reload")
 
 
+@t.test("an output that is a port of a bridge leaves it: datagrams go on leaving by it")
+def bridge_port():
+    with t.line() as net:
+        if net.relay.run("ip", "link", "add", "br0", "type", "bridge", check_status=False)[0] != 0:
+            raise t.Skip("no bridges here")
+        net.relay.run("ip", "link", "set", "out0", "master", "br0")
+        with t.Mcrd(net.relay, [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)])]) as d:
+            passes(net.src, net.dst, OUT, group=IN)
+            net.relay.run("ip", "link", "set", "out0", "nomaster")
+            passes(net.src, net.dst, OUT, group=IN)
+            time.sleep(0.3)  # the broker has looked
+            passes(net.src, net.dst, OUT, group=IN)
+            t.equal(d.stats()["rules"][0]["outputs"][0]["errors"], 0, "errors")
+
+
 # --- addresses -------------------------------------------------------------------------------------------------------
 
 

@@ -211,7 +211,7 @@ def large_summary():
         sender = t.start_sending(net.src, "s0", IN, PORT, count=10000, rate=10000)
         for _ in range(2):  # the second begins anew
             d.signal(signal.SIGUSR1)
-        t.wait_for(lambda: len({x.split(" rule=")[1].split()[0] for x in d.logged("rule")}) == 2001, 10, "all rules")
+        t.wait_for(lambda: len(set(re.findall(r" event=rule rule=(\S+) ", d.log_text()))) == 2001, 10, "all rules")
         t.finish_sending(sender)
         receiver.all_came()
         d.account({"r": 10000})

@@ -255,7 +255,7 @@ def wireguard(node, name, addresses, keys, peer):
             raise t.Skip("wireguard-go cannot run here")
         inside = ["nsenter", f"--mount=/proc/{p.pid}/ns/mnt"]
     node.run(*inside, "sh", "-c", 'printf %s "$0" | wg set "$@"', keys[0], name, "listen-port", 51820, "private-key",
-             "/dev/stdin", "peer", keys[1], "allowed-ips", "0.0.0.0/0,::/0", "endpoint", f"{peer}:51820")
+             "/proc/self/fd/0", "peer", keys[1], "allowed-ips", "0.0.0.0/0,::/0", "endpoint", f"{peer}:51820")
     node.run("ip", "link", "set", name, "mtu", 1420)
     give_addresses(node, name, addresses)
     node.run("ip", "link", "set", name, "multicast", "on", "up")
