@@ -7,8 +7,31 @@
 #include <string.h>
 
 #include "broker/compilation.h"
+#include "log/log.h"
 
-static void index_destinations(struct compilation *c)
+static bool same_destination(const struct table_destination *a, const struct table_destination *b)
+{
+    return a->port == b->port && a->vlan == b->vlan && a->interface == b->interface &&
+           addr_equal(&a->address, &b->address);
+}
+
+// The config's own check cannot know which addresses an interface has: the subnet's broadcast that one rule takes in
+// may be the "address" of another, which would never match. Rules that run go on: the first of the file matches.
+static bool tell_same(struct compilation *c, const struct table_destination *d, const struct table_destination *first)
+{
+    const char *rule = c->rules[c->paths[d->path].rule].name, *other = c->rules[c->paths[first->path].rule].name;
+    char text[ADDR_TEXT_MAX];
+
+    addr_format(&d->address, text);
+    if (!c->running)
+        return compile_refuse(c, "rules \"%s\" and \"%s\" both take in %s, port %u, a broadcast of interface \"%s\"",
+                              other, rule, text, d->port, c->interfaces[d->interface].name);
+    log_warn("rule_hidden", "rule=%s by=%s destination=%s port=%u interface=%s", rule, other, text, d->port,
+             c->interfaces[d->interface].name);
+    return true;
+}
+
+static bool index_destinations(struct compilation *c)
 {
     for (uint32_t i = 0; i < c->n_slots; i++)
         c->slots[i].destination = TABLE_NONE;
@@ -16,12 +39,18 @@ static void index_destinations(struct compilation *c)
         const struct table_destination *d = &c->destinations[i];
         struct table_key key = {.destination = d->address, .port = d->port, .vlan = d->vlan, .interface = d->interface};
         uint32_t hash = table_hash(&key), probe = 0;
-        while (c->slots[(hash + probe) & (c->n_slots - 1)].destination != TABLE_NONE)
+        const struct table_slot *slot;
+        while ((slot = &c->slots[(hash + probe) & (c->n_slots - 1)])->destination != TABLE_NONE) {
+            const struct table_destination *other = &c->destinations[slot->destination];
+            if (slot->hash == hash && same_destination(d, other) && !tell_same(c, d, other))
+                return false;
             probe++;
+        }
         c->slots[(hash + probe) & (c->n_slots - 1)] = (struct table_slot){.hash = hash, .destination = i};
         if (probe + 1 > c->longest_probe)
             c->longest_probe = probe + 1;
     }
+    return true;
 }
 
 // --- layout ----------------------------------------------------------------------------------------------------------
@@ -42,7 +71,8 @@ static void fill(uint8_t *base, const struct table_array *a, const void *from, s
 
 bool compile_table(struct compilation *c, uint64_t generation, struct compiled *out)
 {
-    index_destinations(c);
+    if (!index_destinations(c))
+        return false;
 
     struct table_header h = {
         .magic = TABLE_MAGIC,

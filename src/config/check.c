@@ -341,6 +341,20 @@ static void tell_missing(const struct check *k, const struct use *first, size_t 
                        "interface \"%s\" does not exist here; %s for it", first->interface, others);
 }
 
+// The kernel finds an interface by its alternative names too, but the daemon goes by the one name that it lists. An
+// error always: nothing that may still happen makes the rule match.
+static void check_exists(const struct check *k, const struct use *first, size_t n_rules)
+{
+    char name[IF_NAMESIZE], label[CONFIG_RULE_LABEL_MAX];
+    unsigned index = if_nametoindex(first->interface);
+
+    if (index == 0 || !if_indextoname(index, name))
+        tell_missing(k, first, n_rules);
+    else if (strcmp(name, first->interface) != 0)
+        config_error(k->problems, first->line, label_of(k->c, first->rule, label),
+                     "interface \"%s\" is another name of \"%s\", allowed is \"%s\"", first->interface, name, name);
+}
+
 void check_interfaces_exist(const struct config *c, struct config_problems *problems)
 {
     struct check k = {.c = c, .problems = problems};
@@ -362,8 +376,8 @@ void check_interfaces_exist(const struct config *c, struct config_problems *prob
             n_rules += !last || last->rule != uses[i].rule;
             last = &uses[i];
         }
-        if (first && if_nametoindex(first->interface) == 0)
-            tell_missing(&k, first, n_rules);
+        if (first)
+            check_exists(&k, first, n_rules);
     }
     free(uses);
 }

@@ -67,7 +67,7 @@ bool file_check_owner(const struct config_file_info *info, const char *user, str
                      (unsigned) self);
         return false;
     }
-    const struct passwd *account = user ? getpwnam(user) : NULL;
+    const struct passwd *account = getpwnam(user);
     if (account && account->pw_uid == info->owner)
         return true;
     config_error(problems, 0, NULL, "owner is uid %u, allowed is root or the user that the daemon becomes",
@@ -93,6 +93,18 @@ static ssize_t read_all(int fd, char *text, size_t room)
     return (ssize_t) used;
 }
 
+// Whether the file is still as it was. Its change time goes with each write, but also where a rename puts another in
+// its place: then there is one link less.
+static bool is_unchanged(int fd, const struct stat *st)
+{
+    struct stat now;
+
+    return fstat(fd, &now) == 0 && now.st_size == st->st_size && now.st_mtim.tv_sec == st->st_mtim.tv_sec &&
+           now.st_mtim.tv_nsec == st->st_mtim.tv_nsec &&
+           (now.st_nlink != st->st_nlink ||
+            (now.st_ctim.tv_sec == st->st_ctim.tv_sec && now.st_ctim.tv_nsec == st->st_ctim.tv_nsec));
+}
+
 static bool read_regular(int fd, const struct stat *st, struct config_bytes *out, struct config_problems *problems)
 {
     size_t expected = (size_t) st->st_size;
@@ -109,7 +121,7 @@ static bool read_regular(int fd, const struct stat *st, struct config_bytes *out
         return false;
     }
     // Half of an old and half of a new file would be neither; who replaces it by rename never gets here.
-    if ((size_t) n != expected) {
+    if ((size_t) n != expected || !is_unchanged(fd, st)) {
         config_error(problems, 0, NULL, "changed while it was read, replace it by rename");
         return false;
     }

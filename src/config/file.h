@@ -22,7 +22,6 @@ struct config_bytes {
 bool file_read(const char *path, bool follow, struct config_bytes *out, struct config_problems *problems);
 
 // The owner must be root, the effective user or, as long as that is root, user: whom the daemon becomes.
-// NULL: not known, because the file could not be parsed.
 bool file_check_owner(const struct config_file_info *info, const char *user, struct config_problems *problems);
 
 void file_free(struct config_bytes *bytes);

@@ -9,13 +9,15 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct lexer {
     const char *at; // the next byte; *end is NUL
     const char *end;
     int line;
-    int bad_line;   // the last line with a character that was refused: one error a line is enough
-    int comma_line; // of the comma that was the last token; 0: it was another
+    int bad_line;  // the last line with a character that was refused: one error a line is enough
+    char last;     // the first character of the last token; 0: there was none
+    int last_line; // where it stood
     unsigned depth;
     unsigned keys[LEXICAL_DEPTH_MAX + 1]; // in each open bracket
     unsigned values;
@@ -69,7 +71,9 @@ static size_t decode(const char *text, size_t size, uint32_t *code)
 static bool is_hidden(uint32_t code)
 {
     return (code >= 0x200b && code <= 0x200f) || code == 0x2028 || code == 0x2029 ||
-           (code >= 0x202a && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) || code == 0xfeff;
+           (code >= 0x202a && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) || code == 0xfeff || code == 0xad ||
+           code == 0x61c || code == 0x180e || (code >= 0xfff9 && code <= 0xfffb) ||
+           (code >= 0xe0000 && code <= 0xe007f);
 }
 
 static bool is_control(const struct lexer *l, uint32_t code)
@@ -103,6 +107,22 @@ static void step(struct lexer *l)
     if (length > 0 && code == '\n')
         l->line++;
     l->at += length ? length : 1;
+}
+
+// Outside strings and comments only ASCII has a meaning; what looks like a space or a quote may be neither.
+static void foreign(struct lexer *l)
+{
+    uint32_t code = 0;
+    size_t length = decode(l->at, (size_t) (l->end - l->at), &code);
+
+    if (length > 0 && !is_control(l, code) && !is_hidden(code) && l->bad_line != l->line) {
+        l->bad_line = l->line;
+        fail(l, l->line, "character U+%04X stands outside of strings and comments, allowed is ASCII%s", (unsigned) code,
+             code == 0xa0                       ? ": it is a no-break space"
+             : code >= 0x2018 && code <= 0x201f ? ": strings stand in \"\""
+                                                : "");
+    }
+    step(l);
 }
 
 // --- comments and strings ----------------------------------------------------------------------------
@@ -157,6 +177,9 @@ static void escape(struct lexer *l)
 // missing the error would otherwise be told far from its place.
 static void string(struct lexer *l)
 {
+    if (l->last == '"')
+        fail(l, l->line, "a string right behind that of line %d, allowed is one: libconfig would join them",
+             l->last_line);
     l->at++;
     while (l->at < l->end && *l->at != '"' && *l->at != '\n') {
         if (*l->at == '\\')
@@ -172,9 +195,19 @@ static void string(struct lexer *l)
 
 // --- numbers and names -------------------------------------------------------------------------------
 
+// The word from start on, which is no value.
+static void fail_word(struct lexer *l, const char *start)
+{
+    int shown = (int) (l->at - start < 64 ? l->at - start : 64);
+
+    fail(l, l->line, "%.*s is no value: allowed are true, false, a number, or a string in double quotes", shown, start);
+}
+
 // libconfig 1.5 cuts what exceeds 32 bits unless an L follows, and 64 bits with it, without a word.
 static void integer(struct lexer *l)
 {
+    const char *start = l->at;
+    unsigned dots = 0;
     const char *digits = l->at + (*l->at == '-' || *l->at == '+');
     bool hex = digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X');
     char *end;
@@ -191,13 +224,25 @@ static void integer(struct lexer *l)
     l->at = end;
     // The rest of a float, the L, or what libconfig calls a syntax error.
     while (isalnum((unsigned char) *l->at) || *l->at == '.')
-        l->at++;
+        dots += *l->at++ == '.';
+    if (dots > 1) // an address
+        fail_word(l, start);
 }
 
+static bool is_bool(const char *word, size_t length)
+{
+    return (length == 4 && strncasecmp(word, "true", 4) == 0) || (length == 5 && strncasecmp(word, "false", 5) == 0);
+}
+
+// A key, or the word that stands for a value.
 static void name(struct lexer *l)
 {
+    const char *start = l->at;
+
     while (isalnum((unsigned char) *l->at) || (*l->at != '\0' && strchr("-_*", *l->at)))
         l->at++;
+    if ((l->last == '=' || l->last == ':') && !is_bool(start, (size_t) (l->at - start)))
+        fail_word(l, start);
 }
 
 static bool is_number(const struct lexer *l)
@@ -224,8 +269,8 @@ static void open_bracket(struct lexer *l)
 
 static void close_bracket(struct lexer *l)
 {
-    if (l->comma_line && *l->at != '}') // after a setting of a group a comma is fine
-        fail(l, l->comma_line, "a comma before \"%c\", none may follow the last element", *l->at);
+    if (l->last == ',' && *l->at != '}') // after a setting of a group a comma is fine
+        fail(l, l->last_line, "a comma before \"%c\", none may follow the last element", *l->at);
     if (l->depth > 0) // otherwise libconfig finds the syntax error
         l->depth--;
 }
@@ -257,13 +302,13 @@ static void punctuation(struct lexer *l)
         line_comment(l); // its argument is of no interest
         return;
     }
-    l->comma_line = *l->at == ',' ? l->line : 0;
     step(l);
 }
 
 static void token(struct lexer *l)
 {
-    bool word = true;
+    char first = *l->at;
+    int line = l->line;
 
     if (*l->at == '#' || starts(l, "//")) {
         line_comment(l);
@@ -273,20 +318,22 @@ static void token(struct lexer *l)
         block_comment(l);
         return;
     }
-    if (*l->at == '"')
+    if (isspace((unsigned char) first)) {
+        step(l);
+        return;
+    }
+    if (first == '"')
         string(l);
     else if (is_number(l))
         integer(l);
-    else if (isalpha((unsigned char) *l->at) || *l->at == '*')
+    else if (isalpha((unsigned char) first) || first == '*')
         name(l);
-    else
-        word = false;
-    if (word)
-        l->comma_line = 0;
-    else if (isspace((unsigned char) *l->at))
-        step(l);
+    else if ((unsigned char) first >= 0x80)
+        foreign(l);
     else
         punctuation(l);
+    l->last = first;
+    l->last_line = line;
 }
 
 bool lexical_check(const char *text, size_t size, struct config_problems *problems)

@@ -51,11 +51,11 @@ struct config *config_load_file(const char *path, unsigned flags, struct config_
     if (!file_read(path, true, bytes, problems))
         return NULL;
     c = config_load_text(bytes->text, bytes->size, flags, problems);
-    // Only now is it known whom the daemon becomes.
-    if (!file_check_owner(&bytes->info, c ? c->user : NULL, problems))
-        goto fail;
     if (!c)
         return NULL;
+    // Only now is it known whom the daemon becomes.
+    if (!file_check_owner(&bytes->info, c->user, problems))
+        goto fail;
     c->file = bytes->info;
     c->path = strdup(path);
     if (c->path)

@@ -50,8 +50,9 @@ static void refuse(struct parser *p, const struct schema_key *key, const config_
         config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, %s", key->name, shown,
                      value_verdict_text(verdict));
     else
-        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, allowed is %s", key->name, shown,
-                     schema_allowed(key, allowed));
+        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, allowed is %s%s", key->name, shown,
+                     schema_allowed(key, allowed),
+                     value_is_quoted_number(key, value) ? ": write the number without quotes" : "");
 }
 
 static void read_value(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)

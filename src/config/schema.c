@@ -258,7 +258,7 @@ const char *schema_allowed(const struct schema_key *key, char text[SCHEMA_ALLOWE
         [SCHEMA_PATH] = {true, " bytes, the absolute path of a file"},
         [SCHEMA_DSCP] = {true, " or a name (be le ef va cs0 to cs7 af11 to af43)"},
         [SCHEMA_RATE] = {true, " or a string such as \"500k\", \"40M\", \"1G\""},
-        [SCHEMA_PORT] = {true, " or a range of ports such as \"5000-5015\""},
+        [SCHEMA_PORT] = {true, " or a range of up to 4096 ports such as \"5000-5015\""},
         [SCHEMA_GROUP] = {false, "an IPv4 or IPv6 multicast address, or a prefix of up to 4096 of them"},
         [SCHEMA_HOST] = {false, "an IPv4 or IPv6 unicast address"},
         [SCHEMA_BROADCAST] = {false, "true"},

@@ -262,6 +262,9 @@ static enum value_verdict store_group(const struct value *value, struct addr *fi
     if (value_judge_form(value->text) != VALUE_OK)
         return value_judge_form(value->text);
     bool parsed = addr_prefix_parse(value->text, &groups, &why);
+    const char *slash = strchr(value->text, '/');
+    if (!parsed && slash && groups.bits == 0 && strcmp(slash, "/0") != 0 && addr_is_multicast(&groups.addr))
+        return VALUE_LENGTH;
     if (!addr_is_multicast(&groups.addr) || addr_prefix_size(&groups) > CONFIG_SPAN_MAX)
         return VALUE_NOT_ALLOWED;
     if (!parsed)
@@ -391,11 +394,25 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
     return VALUE_NOT_ALLOWED;
 }
 
+bool value_is_quoted_number(const struct schema_key *key, const struct value *value)
+{
+    static const bool takes_number[SCHEMA_KINDS] = {
+        [SCHEMA_NUMBER] = true, [SCHEMA_OR_WORD] = true, [SCHEMA_OR_BOOL] = true,
+        [SCHEMA_DSCP] = true,   [SCHEMA_RATE] = true,    [SCHEMA_PORT] = true,
+    };
+
+    return takes_number[key->kind] && value->type == VALUE_STRING && value->text[0] != '\0' &&
+           strlen(value->text) < 19 && value->text[strspn(value->text, "0123456789")] == '\0' &&
+           in_range(key, atoll(value->text));
+}
+
 const char *value_verdict_text(enum value_verdict verdict)
 {
     switch (verdict) {
     case VALUE_HOST_BITS:
         return "address bits beyond the prefix length are set";
+    case VALUE_LENGTH:
+        return "allowed is a prefix length of up to 32 for IPv4, 128 for IPv6";
     case VALUE_SCOPED:
         return "allowed is an address without \"%\": the key \"interface\" says where";
     case VALUE_MAPPED:

@@ -22,6 +22,7 @@ enum value_verdict {
     VALUE_OK,
     VALUE_NOT_ALLOWED, // schema_allowed() says what is
     VALUE_HOST_BITS,   // a prefix with bits beyond its length: "239.1.0.1/28"
+    VALUE_LENGTH,      // a prefix whose length is none: "239.1.0.0/33"
     VALUE_SCOPED,      // an IPv6 address with a scope: "fe80::1%eth0"
     VALUE_MAPPED,      // an IPv4 address written as IPv6: "::ffff:192.0.2.1"
 };
@@ -35,6 +36,9 @@ struct value value_fallback(const struct schema_key *key);
 // Puts the value into the fields of target, the struct of the key's place. Without VALUE_OK nothing is
 // changed. Not for sections and prefixes, which hold more than one value.
 enum value_verdict value_store(const struct schema_key *key, const struct value *value, void *target);
+
+// Whether it is a number that the key would take, written as a string.
+bool value_is_quoted_number(const struct schema_key *key, const struct value *value);
 
 #define VALUE_TEXT_MAX 160
 

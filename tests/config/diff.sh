@@ -67,7 +67,7 @@ ok "trouble: no file" trouble "none.conf: cannot be opened: No such file or dire
 no_daemon() {
   rm -f stats
   here "$goldens/same.conf" >new.conf
-  trouble "mcrd: no daemon: $work/stats, the stats_file of the config, does not exist"
+  trouble "mcrd: no daemon: $work/stats, the stats_file of the config, does not exist; a changed stats_file needs a restart"
 }
 ok "trouble: no daemon" no_daemon
 

@@ -90,7 +90,7 @@ trouble() {
 
 no_daemon() {
   rm -f stats
-  run 2 --reload --config f.conf && said "mcrd: no daemon: $work/stats, the stats_file of the config, does not exist"
+  run 2 --reload --config f.conf && said "mcrd: no daemon: $work/stats, the stats_file of the config, does not exist; a changed stats_file needs a restart"
 }
 ok "not signalled: no daemon" no_daemon
 

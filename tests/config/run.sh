@@ -200,6 +200,45 @@ if [ "$(id -u)" -eq 0 ]; then
     "owner.conf: owner is uid 65533, allowed is root or the user that the daemon becomes"
   printf 'version = 1;\nuser = "daemon";\nrules = ( );\n' >user.conf && chown daemon user.conf
   ok "accepted: owned by whom the daemon becomes" accepted user.conf
+  printf 'version = 1;\nuser = "daemon";\nrulse = ( );\nrules = ( );\n' >own.conf && chown daemon own.conf
+  ok "refused: the same with another error, which alone is told" refused own.conf \
+    'own.conf:3: unknown key "rulse" in the file, did you mean "rules"?'
+fi
+
+# COMMAND...: run again and again while mcrd reads the file, of which it waits before each read; then its exit status.
+while_read() {
+  timeout 60 strace -qq -o trace -P "$work/read.conf" -e trace=read -e inject=read:delay_enter=300000 \
+    "$MCRD" --check --config "$work/read.conf" >stdout 2>stderr &
+  while kill -0 $! 2>/dev/null; do "$@"; done
+  wait $!
+}
+
+write_same() {
+  dd if=example.conf of=read.conf conv=notrunc status=none
+}
+
+rename_same() {
+  cp example.conf read.new && mv read.new read.conf
+}
+
+changed_while_read() {
+  cp example.conf read.conf
+  while_read write_same
+  [ $? -eq 1 ] && errors | grep -q ': changed while it was read, replace it by rename$' || { cat stderr; return 1; }
+}
+
+replaced_while_read() {
+  cp example.conf read.conf
+  while_read rename_same || { cat stderr; return 1; }
+}
+
+if ! command -v strace >/dev/null; then
+  skip "a change while the file is read" "no strace"
+elif ! strace -qq -o trace true; then
+  skip "a change while the file is read" "strace may not trace here"
+else
+  ok "refused: written to while it is read" changed_while_read
+  ok "accepted: replaced by rename while it is read" replaced_while_read
 fi
 
 # --- bounds ---

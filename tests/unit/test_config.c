@@ -109,6 +109,24 @@ Test(lexical, table)
         {"# \xc2\x85", 0, 1},     // a control character of the second set
         {"# \xe2\x80\x8b", 0, 1}, // zero width
         {"# \xe2\x80\xae", 0, 1}, // right to left
+        {"# \xc2\xad", 0, 1},     // soft hyphen
+        {"# \xc2\xae", 0, 0},
+        {"# \xf3\xa0\x80\xa1", 0, 1}, // a tag
+        {"# \xf3\xa0\x82\x80", 0, 0},
+        {"a = \"x\" \"y\";", 0, 1},
+        {"a = \"x\"\n# comment\n/* and */ \"y\";", 0, 3},
+        {"a = ( \"x\", \"y\" ); b = \"\"; c = \"\";", 0, 0},
+        {"a = true; b : FALSE; c = True;", 0, 0},
+        {"a = 1;\nb = yes;", 0, 2},
+        {"a = truee;", 0, 1},
+        {"a : tru;", 0, 1},
+        {"a = 198.18.0.1;", 0, 1},
+        {"a = 1.5; b = 1.5e3;", 0, 0},
+        {"a =\xc2\xa0"
+         "1;",
+         0, 1},
+        {"\xc3\xa9 = 1;", 0, 1},
+        {"a = \"\xc3\xa9\xc2\xa0\";", 0, 0},
         {"\xef\xbb\xbf"
          "a = 1;",
          0, 1},
