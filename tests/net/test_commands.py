@@ -159,7 +159,7 @@ def reload_nobody():
     with t.line() as net:
         c = t.Config(RULE)
         d = t.Mcrd(net.relay, c)
-        says(command(d, "--reload"), 2, None, "no daemon: .*does not exist")
+        says(command(d, "--reload"), 2, None, "no daemon: .*does not exist; a changed stats_file needs a restart")
         with d:
             pass
         says(command(d, "--reload"), 2, None, "no daemon: .*stopped")

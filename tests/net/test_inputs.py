@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Unicast and broadcast inputs, broadcast outputs."""
+import re
+
 import mcrtest as t
 
 IN, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.1.1", 5000, 6000
@@ -99,6 +101,36 @@ def broadcast_with(brd):
                 t.equal((f.to, f.source, f.ttl), (hardware, "198.18.2.2", 1), f"addressing to {to}")
                 t.check(f.ip_checksum_ok and f.udp_checksum_ok, "checksums")
         t.equal(len(seen), 6, "datagrams in all")
+
+
+@t.test("the subnet's broadcast as the address of another rule: refused by start and reload, both rules are named")
+def broadcast_as_address():
+    first = t.rule_of("all", [t.to_group(OUT, OUT_PORT)], broadcast=True, port=PORT)
+    other = [t.rule_of("port", [t.to_group(OUT, OUT_PORT + 1)], address="198.18.1.255", port=PORT + 1),
+             t.rule_of("subnet", [t.to_group(OUT, OUT_PORT + 1)], address="198.18.2.255", port=PORT)]
+    same = t.rule_of("one", [t.to_group(OUT, OUT_PORT + 1)], address="198.18.1.255", port=PORT)
+    both = r'rules \W+%s\W+ and \W+%s\W+ both take in 198\.18\.1\.255, port 5000, a broadcast of interface \W+in0'
+    with t.line() as net:
+        status, said = t.Mcrd(net.relay, [first, same]).run_to_end()
+        t.equal(status, 1, f"exit status ({said.strip()})")
+        t.check(re.search(both % ("all", "one"), said), f"it said: {said.strip()}")
+        # A rule that cannot match is as bad in the other order, and others are none.
+        with t.Mcrd(net.relay, [first] + other) as d:
+            d.config.rules = [same, first] + other
+            d.config.write()
+            answer = d.reload()
+            t.check("result=refused" in answer and re.search(both % ("one", "all"), answer), answer)
+            t.equal(d.stats()["generation"], 1, "generation")
+        # What becomes one while the rules run is told, and they go on.
+        rules = [first, t.rule_of("one", [t.to_group(OUT, OUT_PORT + 1)], address="198.18.3.255", port=PORT)]
+        with t.Mcrd(net.relay, rules) as d:
+            net.relay.run("ip", "address", "flush", "dev", "in0")
+            net.relay.run("ip", "address", "add", "198.18.3.2/24", "brd", "+", "dev", "in0")
+            t.wait_for(lambda: d.logged("rule_hidden"), 5, "the record")
+            capture = t.Capture(net.dst, "d0")
+            t.RawSender(net.src, "s0").send(t.datagram("198.18.3.255", PORT, b"subnet", to=BROADCAST))
+            capture.wait_payload(b"subnet")
+            d.account({"all": 1, "one": 0})
 
 
 @t.test("broadcast to broadcast, mcrgen at both ends, also in socket mode")

@@ -83,6 +83,25 @@ def missing_reject():
         refused(net.relay, t.Config(rules, missing_interface="reject"), r'"?nowhere0"?.*does not exist')
 
 
+@t.test("an alternative name of an interface: --check and --reload refuse it and tell the name, wait or reject")
+def other_name():
+    beside = t.rule("a", "239.255.0.2", PORT, [t.to_group(OUT, OUT_PORT)], "other0")
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        if net.relay.run("ip", "link", "property", "add", "dev", "in0", "altname", "other0", check_status=False)[0]:
+            raise t.Skip("ip sets no alternative names here")
+        for missing in ("wait", "reject"):
+            for rules in (RULE + [beside], [t.rule("a", IN, PORT, [t.to_group(OUT, OUT_PORT, "other0")])]):
+                d.config.top["missing_interface"] = missing
+                d.config.rules = rules
+                d.config.write()
+                for what in ("--check", "--reload"):
+                    result = net.relay.run(t.MCRD, what, "--config", d.config.file, check_status=False)
+                    t.equal(result[0], 1, f"exit status of {what}")
+                    t.check(re.search(r':\d+: rule "a": interface "other0" is another name of "in0", allowed is "in0"$',
+                                      result[2], re.MULTILINE), f"{what} said: {result[2]!r}")
+        t.equal(d.stats()["generation"], 1, "generation")
+
+
 @t.test("an interface that is missing: \"wait\" starts, its rules wait, the others forward")
 def missing_wait():
     rules = RULE + [t.rule("in", "239.255.0.2", PORT, [t.to_group(OUT, OUT_PORT)], "nowhere0"),
