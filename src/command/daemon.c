@@ -140,7 +140,9 @@ enum daemon_state daemon_look(const char *stats_file, struct daemon *d, char why
 
     if (fd < 0) {
         if (errno == ENOENT || errno == ENOTDIR)
-            tell(why, "no daemon: %s, the stats_file of the config, does not exist; a changed stats_file needs a restart", stats_file);
+            tell(why,
+                 "no daemon: %s, the stats_file of the config, does not exist; a changed stats_file needs a restart",
+                 stats_file);
         else
             tell(why, "%s cannot be opened: %s", stats_file, strerror(errno));
         return DAEMON_NONE;

@@ -11,6 +11,11 @@
 #include <string.h>
 #include <strings.h>
 
+struct word {
+    const char *at;
+    size_t length;
+};
+
 struct lexer {
     const char *at; // the next byte; *end is NUL
     const char *end;
@@ -19,7 +24,9 @@ struct lexer {
     char last;     // the first character of the last token; 0: there was none
     int last_line; // where it stood
     unsigned depth;
-    unsigned keys[LEXICAL_DEPTH_MAX + 1]; // in each open bracket
+    unsigned keys[LEXICAL_DEPTH_MAX + 1];                       // in each open bracket
+    struct word names[LEXICAL_DEPTH_MAX + 1][LEXICAL_KEYS_MAX]; // of these keys
+    struct word word;                                           // the last one
     unsigned values;
     unsigned errors;
     struct config_problems *problems;
@@ -241,6 +248,7 @@ static void name(struct lexer *l)
 
     while (isalnum((unsigned char) *l->at) || (*l->at != '\0' && strchr("-_*", *l->at)))
         l->at++;
+    l->word = (struct word){start, (size_t) (l->at - start)};
     if ((l->last == '=' || l->last == ':') && !is_bool(start, (size_t) (l->at - start)))
         fail_word(l, start);
 }
@@ -256,6 +264,24 @@ static void count_value(struct lexer *l)
 {
     if (++l->values == LEXICAL_VALUES_MAX + 1)
         fail(l, l->line, "more than %u values in the file", LEXICAL_VALUES_MAX);
+}
+
+static void key(struct lexer *l)
+{
+    struct word *names = l->names[l->depth];
+
+    if (l->keys[l->depth]++ >= LEXICAL_KEYS_MAX) {
+        if (l->keys[l->depth] == LEXICAL_KEYS_MAX + 1)
+            fail(l, l->line, "more than %d keys in one group", LEXICAL_KEYS_MAX);
+        return;
+    }
+    for (unsigned i = 0; i + 1 < l->keys[l->depth]; i++)
+        if (names[i].length == l->word.length && memcmp(names[i].at, l->word.at, l->word.length) == 0) {
+            fail(l, l->line, "key \"%.*s\" is given twice in the same group",
+                 (int) (l->word.length < 64 ? l->word.length : 64), l->word.at);
+            break;
+        }
+    names[l->keys[l->depth] - 1] = l->word;
 }
 
 static void open_bracket(struct lexer *l)
@@ -291,8 +317,8 @@ static void punctuation(struct lexer *l)
     case '=':
     case ':':
         count_value(l);
-        if (l->depth <= LEXICAL_DEPTH_MAX && ++l->keys[l->depth] == LEXICAL_KEYS_MAX + 1)
-            fail(l, l->line, "more than %d keys in one group", LEXICAL_KEYS_MAX);
+        if (l->depth <= LEXICAL_DEPTH_MAX && (isalpha((unsigned char) l->last) || l->last == '*'))
+            key(l);
         break;
     case ',':
         count_value(l);

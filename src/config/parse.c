@@ -399,7 +399,6 @@ static void refuse_syntax(const config_t *tree, struct config_problems *problems
 {
     static const char *const plain[][2] = {
         {"syntax error", "syntax error here or just before"},
-        {"duplicate setting name", "a key is given twice in the same group"},
         {"mismatched element type in array", "elements of an array [ ] differ in type"},
     };
     const char *text = config_error_text(tree);
