@@ -53,7 +53,22 @@ mcr_rules:
 END
 }
 
-# STATUS TTL [LINE [OPTION...]]: a run; what it prints is in ./output.
+# TTL: a second relay on the host, as a role.
+second() {
+  cat <<END
+- role: mcr
+  mcr_file: /etc/mcr/mcrd.conf
+  mcr_service: mcrd@mcrd
+  mcr_top: { stats_file: /run/mcr-mcrd/stats }
+  mcr_rules:
+    - name: other
+      input: { interface: in0, group: 239.255.1.3, port: 5000 }
+      outputs:
+        - { interface: out0, group: 239.255.2.3, port: 6000, ttl: $1 }
+END
+}
+
+# STATUS TTL [LINE [OPTION...]]: a run; what it prints is in ./output. With $other, of both relays.
 play() {
   local expected=$1 got
   cat >play.yml <<END
@@ -61,7 +76,9 @@ play() {
   become: true
   vars:
 $(variables "$2" "${3:-}" | sed 's/^/    /')
-  roles: [mcr]
+  roles:
+    - role: mcr
+$([ -z "${other:-}" ] || second "$2" | sed 's/^/    /')
 END
   shift 3
   timeout 120 ansible-playbook -i hosts play.yml "$@" >output 2>&1
@@ -139,7 +156,47 @@ ansible_refused() {
     equal "$(generation)" 2 && flows &&
     mcrstat --prometheus | grep -x 'mcr_config_last_reload_successful 0' || return 1
   show 'reload refused' 1
+}
+
+ansible_refused_still() {
+  play 2 2 'user: nobody' && recap 'changed=0 .*failed=1' && grep 'reload refused: .*fixed at the start' output &&
+    equal "$(generation)" 2
+}
+
+ansible_mended() {
   play 0 2 '' && equal "$(mcrstat --prometheus | sed -n 's/^mcr_config_last_reload_successful //p')" 1
+}
+
+# The file is as the run leaves it that was interrupted before the relay took it over: another is active, by a rule or
+# by nothing but a comment.
+pending() {
+  cp -p $conf written && sed -i "$1" $conf && ! cmp $conf written && status 0 mcrd --reload && cp -p written $conf
+}
+
+ansible_interrupted() {
+  local edit now
+  for edit in 's/ttl = 2/ttl = 3/' '1s/$/ A comment./'; do
+    pending "$edit" || return 1
+    now=$(generation)
+    play 0 2 '' && recap 'changed=1 .*failed=0' && grep "reload accepted: generation $((now + 1))" output &&
+      equal "$(generation)" $((now + 1)) && equal "$(mcrd --diff)" "no difference" || return 1
+  done
+  play 0 2 '' && recap 'changed=0 .*failed=0'
+}
+
+# The instance's name is one that could be taken for the unit's.
+ansible_two() {
+  local other=1 now pid
+  now=$(generation)
+  play 0 2 '' && recap 'failed=0' && flows && flows other &&
+    equal "$(systemctl is-enabled mcrd@mcrd mcr-metrics@mcrd.timer | tr '\n' ' ')" "enabled enabled " &&
+    equal "$(generation) $(generation /run/mcr-mcrd/stats)" "$now 1" || return 1
+  pid=$(property MainPID mcrd@mcrd)
+  play 0 3 '' && recap 'changed=4 .*failed=0' && equal "$(property MainPID mcrd@mcrd)" "$pid" &&
+    equal "$(generation) $(generation /run/mcr-mcrd/stats)" "$((now + 1)) 2" &&
+    equal "$(mcrd --diff) $(mcrd --diff --config /etc/mcr/mcrd.conf)" "no difference no difference" || return 1
+  play 0 3 '' && recap 'changed=0 .*failed=0' && status 0 systemctl disable --now mcrd@mcrd mcr-metrics@mcrd.timer &&
+    rm /etc/mcr/mcrd.conf
 }
 
 starts_anew() {
@@ -215,7 +272,19 @@ puppet_refused() {
   apply '4|6' 2 "'user' => 'nobody'" && grep 'reload refused: .*fixed at the start' output &&
     equal "$(generation)" "$now" && flows || return 1
   show 'reload refused' 1
+  apply '4|6' 2 "'user' => 'nobody'" && grep 'reload refused: .*fixed at the start' output &&
+    equal "$(generation)" "$now" || return 1
   apply 2 2 '' && equal "$(mcrstat --prometheus | sed -n 's/^mcr_config_last_reload_successful //p')" 1
+}
+
+puppet_interrupted() {
+  local edit now
+  for edit in 's/ttl = 2/ttl = 3/' '1s/$/ A comment./'; do
+    pending "$edit" || return 1
+    now=$(generation)
+    apply 2 2 '' && equal "$(generation)" $((now + 1)) && equal "$(mcrd --diff)" "no difference" || return 1
+  done
+  apply 0 2 '' && equal "$(generation)" $((now + 1))
 }
 
 echo "# $(ansible --version | head -n 1), puppet $(puppet --version)" >&3
@@ -230,13 +299,18 @@ ok "ansible: a change is taken over by reload; the stream of an unchanged rule l
 ok "ansible: the record names who did it" ansible_login
 ok "ansible: a bad file fails the play with mcrd's own message, and is not written" ansible_bad
 ok "ansible: in check mode as well" ansible_bad --check --diff
-ok "ansible: what the relay refuses fails the play with its reason; mended by the next" ansible_refused
+ok "ansible: what the relay refuses fails the play with its reason" ansible_refused
+ok "ansible: it fails the next play as well" ansible_refused_still
+ok "ansible: mended by the play with the old file" ansible_mended
+ok "ansible: a file that an interrupted play has left is taken over by the next" ansible_interrupted
+ok "ansible: two relays on a host; both take their files over" ansible_two
 ok "the package is purged" starts_anew
 ok "puppet: installs, writes the file, starts; datagrams flow" puppet_installs
 ok "puppet: a second run changes nothing" puppet_idempotent
 ok "puppet: --noop shows the difference, and changes nothing" puppet_noop
 ok "puppet: a change is taken over by reload; the stream of an unchanged rule loses nothing" puppet_change
 ok "puppet: a bad file fails the run with mcrd's own message, and is not written" puppet_bad
-ok "puppet: what the relay refuses fails the run with its reason; mended by the next" puppet_refused
+ok "puppet: what the relay refuses fails this run and the next with its reason; mended by the old file" puppet_refused
+ok "puppet: a file that an interrupted run has left is taken over by the next" puppet_interrupted
 echo "1..$count" >&3
 [ $failed -eq 0 ]

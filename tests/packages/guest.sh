@@ -121,8 +121,18 @@ then_reload() {
   status 0 systemctl reload mcrd && equal "$(generation)" 2 && flows
 }
 
+# The statistics of the old daemon are of another version of the layout, which follows the 8 bytes of the magic.
+upgrade_layout() {
+  local pid
+  pid=$(property MainPID)
+  printf '\377' | dd of=$run/stats bs=1 seek=8 conv=notrunc status=none || return 1
+  install next && grep 'mcrd.service goes on .* cannot be reloaded or watched until it is restarted' dpkg.log &&
+    grep "mcrd: the layout of $run/stats is version 255" dpkg.log && equal "$(property MainPID)" "$pid" && flows &&
+    grep "mcrd@other.service goes on with the old program, for /etc/mcr/other.conf is not what it runs" dpkg.log
+}
+
 upgrade_stopped() {
-  status 0 systemctl stop mcrd mcrd@other && install next &&
+  status 0 systemctl stop mcrd mcrd@other && install first &&
     units_are enabled inactive mcrd.service mcrd@other.service && equal "$(processes)" ""
 }
 
@@ -170,6 +180,7 @@ ok "without a daemon they say so" metrics_without_daemon
 ok "upgrade: the file that was changed is kept, both relays run the new program" upgrade
 ok "upgrade: a relay whose file is not what it runs goes on as it is, and loses nothing" upgrade_pending
 ok "and takes the file over when told to" then_reload
+ok "upgrade: a relay whose statistics the new program cannot read goes on, and the reason is told" upgrade_layout
 ok "upgrade: what is stopped stays stopped" upgrade_stopped
 ok "upgrade: a file that was not changed is replaced" conffile_unchanged
 ok "remove: all is stopped, the configuration stays" removes

@@ -16,6 +16,8 @@ class mcr (
 ) {
   $members = ({ 'version' => 1 } + $top + { 'rules' => $rules }).map |$key, $v| { "${key} = ${mcr::libconfig($v)};\n" }
 
+  $quoted = shellquote($file)
+
   package { 'mcr':
     ensure => installed,
   }
@@ -30,15 +32,24 @@ class mcr (
     ensure => running,
     enable => true,
   }
+  # Also a file that is put back as it was: that ends a refusal, which is watched.
   -> exec { "mcrd --reload --config ${file}":
     path        => ['/usr/sbin', '/usr/bin'],
     refreshonly => true,
     subscribe   => File[$file],
     logoutput   => on_failure,
   }
+  # The run that wrote the file may have been refused or interrupted after that.
+  -> exec { "${file} is what runs":
+    command   => "mcrd --reload --config ${quoted}",
+    unless    => "test \"\$(mcrd --diff --config ${quoted})\" = 'no difference'",
+    provider  => shell,
+    path      => ['/usr/sbin', '/usr/bin'],
+    logoutput => on_failure,
+  }
 
   if $metrics {
-    service { "${service.regsubst('^mcrd', 'mcr-metrics')}.timer":
+    service { "mcr-metrics${service.regsubst('^mcrd|[.]service$', '', 'G')}.timer":
       ensure  => running,
       enable  => true,
       require => Service[$service],
