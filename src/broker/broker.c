@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "broker/asker.h"
@@ -189,29 +188,6 @@ static void refuse(const struct broker *b, uint32_t serial, const struct handove
     answer(b, &m);
 }
 
-// The table as a sealed memory file. Returns its descriptor or -1 with errno set.
-static int seal(const struct compiled *table)
-{
-    int fd = memfd_create("mcr-table", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    size_t written = 0;
-
-    if (fd < 0)
-        return -1;
-    while (written < table->size) {
-        ssize_t n = write(fd, (const char *) table->bytes + written, table->size - written);
-        if (n <= 0)
-            goto fail;
-        written += (size_t) n;
-    }
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
-        return fd;
-fail:;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return -1;
-}
-
 // Sends table, statistics and new sockets, and waits for the relay's verdict. Whether it runs the table now. Without a
 // verdict the broker is over.
 static bool hand_over(struct broker *b, uint32_t serial, const struct handover_file *file, int table_fd, int stats_fd,
@@ -255,7 +231,7 @@ static bool offer(struct broker *b, uint32_t serial, const struct compiled *tabl
         snprintf(why, size, "internal: the compiled table is not valid: %s", bad);
         return false;
     }
-    table_fd = seal(table);
+    table_fd = compiled_seal(table);
     stats_fd = table_fd < 0 ? -1 : statistics_create(b->stats_file, b->options->config_path, &b->features, &view);
     if (stats_fd < 0) {
         snprintf(why, size, "%s: %s", table_fd < 0 ? "the table cannot be sealed" : b->stats_file, strerror(errno));
@@ -322,8 +298,7 @@ static enum outcome change_table(struct broker *b, uint32_t serial, const struct
     return outcome;
 }
 
-// --- what changes
-// ------------------------------------------------------------------------------------------------------
+// --- what changes ----------------------------------------------------------------------------------------------------
 
 // Counts the rules that next adds, removes and changes. The diff is the caller's to free.
 static bool compare(const struct broker *b, const struct config *next, struct diff *d, struct handover_file *file)

@@ -28,4 +28,7 @@ bool compile(const struct config *config, const struct table_view *before, uint6
 // Whether both tables say the same but for what is carried over.
 bool compiled_equal(const struct compiled *a, const struct compiled *b);
 
+// The table as a sealed memory file. Returns its descriptor, the caller's, or -1 with errno set.
+int compiled_seal(const struct compiled *table);
+
 #endif

@@ -2,9 +2,12 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "broker/compilation.h"
 #include "log/log.h"
@@ -147,4 +150,26 @@ bool compiled_equal(const struct compiled *a, const struct compiled *b)
     free(x);
     free(y);
     return equal;
+}
+
+int compiled_seal(const struct compiled *table)
+{
+    int fd = memfd_create("mcr-table", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    size_t written = 0;
+
+    if (fd < 0)
+        return -1;
+    while (written < table->size) {
+        ssize_t n = write(fd, (const char *) table->bytes + written, table->size - written);
+        if (n <= 0)
+            goto fail;
+        written += (size_t) n;
+    }
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
+        return fd;
+fail:;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
 }

@@ -55,6 +55,7 @@ static struct kind *find_kind(const char *event)
     return &ctx.kinds[KINDS_MAX - 1];
 }
 
+// How many lines of this kind were left out before the one that is about to be written.
 static void take_suppressed(const char *event, unsigned long *suppressed)
 {
     struct kind *k = find_kind(event);

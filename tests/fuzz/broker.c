@@ -11,6 +11,7 @@
 #include "broker/broker.c" // NOLINT
 
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
