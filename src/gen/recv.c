@@ -258,7 +258,7 @@ static const char *run(struct sink *s)
             return "count";
         if (s->active && gen_given(o, GEN_IDLE_MS))
             idle_end = clock_monotonic_ns() + o->idle_ms * 1000000;
-        else if (messages < BATCH && now >= idle_end) // what came was not ours
+        else if (nothing && now >= idle_end)
             return "idle";
         if (nothing) {
             uint64_t until = deadline < idle_end ? deadline : idle_end;
