@@ -286,7 +286,7 @@ static bool allocate(struct compilation *c)
     c->rules = calloc(config->n_rules + 1, sizeof(*c->rules));
     c->paths = calloc(paths + 1, sizeof(*c->paths));
     c->outputs = calloc(outputs + 1, sizeof(*c->outputs));
-    c->egress = calloc(outputs + 1, sizeof(*c->egress));
+    c->egress = calloc(outputs + CONFIG_INTERFACES_MAX, sizeof(*c->egress)); // transmit rings
     c->sources = calloc(sources + 1, sizeof(*c->sources));
     c->destinations = calloc(destinations + 1, sizeof(*c->destinations));
     c->slots = calloc(c->n_slots, sizeof(*c->slots));

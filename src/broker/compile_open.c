@@ -128,21 +128,45 @@ static bool output_waits(struct compilation *c, const struct config_rule *r, con
     return true;
 }
 
-static struct table_egress *place_egress(struct compilation *c, struct registry_entry *e, const struct link *l)
+// Frames leave without it, too: each by a call of its own.
+static uint32_t place_tx_ring(struct compilation *c, const struct link *l)
+{
+    const char *step = NULL;
+    uint32_t slot_size = 0;
+    const struct registry_entry *e = sockets_tx_ring(c->sockets, l->ifindex, l->mtu, &slot_size, &step);
+
+    if (!e) {
+        if (step)
+            log_errno(LOG_LEVEL_WARNING, "tx_ring_missing",
+                      "interface=%s reason=\"%s\" effect=\"datagrams of many flows leave by a call each\"", l->name,
+                      step);
+        return TABLE_NONE;
+    }
+    c->egress[c->n_egress] = (struct table_egress){
+        .id = e->id, .kind = TABLE_EGRESS_TX_RING, .mtu = e->mtu, .tx_ring = TABLE_NONE, .slot_size = slot_size};
+    return c->n_egress++;
+}
+
+// The index of the entry's place in the table.
+static uint32_t place_egress(struct compilation *c, struct registry_entry *e, const struct link *l)
 {
     // An entry that several outputs share has its place from the first of them.
     if (e->place < c->n_egress && c->egress[e->place].id == e->id)
-        return &c->egress[e->place];
+        return e->place;
     e->place = c->n_egress++;
-    c->egress[e->place] = (struct table_egress){
-        .id = e->id,
-        .kind = e->key.kind == REGISTRY_FRAME ? TABLE_EGRESS_FRAME
-                : e->key.kind == REGISTRY_RAW ? TABLE_EGRESS_RAW
-                                              : TABLE_EGRESS_SOCKET,
-        .flags = e->gso ? TABLE_EGRESS_GSO : 0,
-        .mtu = l->mtu,
-    };
-    return &c->egress[e->place];
+    struct table_egress *t = &c->egress[e->place];
+    *t = (struct table_egress){.id = e->id,
+                               .kind = TABLE_EGRESS_SOCKET,
+                               .flags = e->gso ? TABLE_EGRESS_GSO : 0,
+                               .mtu = l->mtu,
+                               .tx_ring = TABLE_NONE};
+    if (e->key.kind == REGISTRY_RAW)
+        t->kind = TABLE_EGRESS_RAW;
+    if (e->key.kind == REGISTRY_FRAME) {
+        t->kind = TABLE_EGRESS_FRAME;
+        t->tx_ring = place_tx_ring(c, l);
+    }
+    return e->place;
 }
 
 // What the kernel binds for nobody but root (ip_unprivileged_port_start) must be written by ourselves.
@@ -193,7 +217,7 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
         e = sockets_flow(c->sockets, &flow, &step);
     if (!e)
         return output_waits(c, r, o, step, errno);
-    t->egress = (uint32_t) (place_egress(c, e, l) - c->egress);
+    t->egress = place_egress(c, e, l);
     if (e->key.kind != REGISTRY_SOCKET)
         header_write(t, way == REGISTRY_FRAME ? l->mac : NULL, source, source_port);
     return true;

@@ -13,8 +13,10 @@
 
 #include "broker/feature.h"
 #include "common/kernel.h"
+#include "table/layout.h"
 
-#define SEND_ROOM (4 << 20) // bytes; the kernel caps it at wmem_max
+#define SEND_ROOM (4 << 20)   // bytes; the kernel caps it at wmem_max
+#define TX_BLOCK  (64u << 10) // bytes; a multiple of every page size up to 64 KiB, and of every slot
 
 static bool set(int fd, int level, int name, int value)
 {
@@ -39,10 +41,11 @@ static int fail(int fd)
     return -1;
 }
 
-int egress_open_frame(uint32_t ifindex, const char **step)
+// ring: NULL where there is none.
+static int open_frame(uint32_t ifindex, const struct tpacket_req *ring, const char **step)
 {
     // Protocol 0 receives nothing. PACKET_QDISC_BYPASS stays off: it drops GSO frames on devices without UDP
-    // segmentation.
+    // segmentation. A ring's socket must not block: it would wait until the device has sent all.
     struct sockaddr_ll where = {.sll_family = AF_PACKET, .sll_ifindex = (int) ifindex};
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
@@ -55,10 +58,43 @@ int egress_open_frame(uint32_t ifindex, const char **step)
     *step = "SO_SNDBUF";
     if (!set(fd, SOL_SOCKET, SO_SNDBUF, SEND_ROOM))
         return fail(fd);
+    *step = "PACKET_VERSION";
+    if (ring && !set(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2))
+        return fail(fd);
+    *step = "PACKET_TX_RING";
+    if (ring && setsockopt(fd, SOL_PACKET, PACKET_TX_RING, ring, sizeof(*ring)) != 0)
+        return fail(fd);
     *step = "bind";
     if (bind(fd, (struct sockaddr *) &where, sizeof(where)) != 0)
         return fail(fd);
     return fd;
+}
+
+int egress_open_frame(uint32_t ifindex, const char **step)
+{
+    return open_frame(ifindex, NULL, step);
+}
+
+uint32_t egress_slot_size(uint32_t mtu)
+{
+    uint64_t used = TPACKET_ALIGN(sizeof(struct tpacket2_hdr)) + sizeof(struct virtio_net_hdr) + TABLE_LINK_MAX + mtu;
+    uint32_t size = TABLE_TX_SLOT_MIN;
+
+    while (size < used && size < TABLE_TX_SLOT_MAX)
+        size *= 2;
+    return size;
+}
+
+int egress_open_tx_ring(uint32_t ifindex, uint32_t slot_size, const char **step)
+{
+    struct tpacket_req ring = {
+        .tp_block_size = TX_BLOCK,
+        .tp_block_nr = TABLE_TX_SLOTS * slot_size / TX_BLOCK,
+        .tp_frame_size = slot_size,
+        .tp_frame_nr = TABLE_TX_SLOTS,
+    };
+
+    return open_frame(ifindex, &ring, step);
 }
 
 union socket_address {

@@ -21,11 +21,12 @@ static const struct {
     {"ignore-outgoing", FEATURE_IGNORE_OUTGOING},
     {"super-frames", FEATURE_SUPER_FRAMES},
     {"landlock", FEATURE_LANDLOCK},
+    {"tx-ring", FEATURE_TX_RING},
 };
 
 bool feature_parse(const char *text, unsigned *mask, const char **names)
 {
-    *names = "packet-gso, udp-gso, ignore-outgoing, super-frames, landlock";
+    *names = "packet-gso, udp-gso, ignore-outgoing, super-frames, landlock, tx-ring";
     while (*text) {
         size_t length = strcspn(text, ","), i = 0;
         while (i < sizeof(features) / sizeof(features[0]) &&

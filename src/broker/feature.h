@@ -14,6 +14,7 @@ enum feature {
     FEATURE_IGNORE_OUTGOING = 1 << 2, // PACKET_IGNORE_OUTGOING: Linux 4.20
     FEATURE_SUPER_FRAMES = 1 << 3,    // UDP super-frames in a ring: Linux 6.2, known by what came with 6.4
     FEATURE_LANDLOCK = 1 << 4,        // Linux 5.13, where it is turned on
+    FEATURE_TX_RING = 1 << 5,         // no memory for transmit rings
 };
 
 // Parses a comma-separated list of names into *mask. On an unknown name returns false; *names lists the known ones.

@@ -15,6 +15,7 @@
 enum registry_kind {
     REGISTRY_RING,
     REGISTRY_FRAME,
+    REGISTRY_TX_RING,
     REGISTRY_SOCKET,
     REGISTRY_RAW,
     REGISTRY_QUIET,
@@ -37,7 +38,7 @@ struct registry_entry {
     int fd;         // or, for a membership, the number of its socket
     bool gso;       // UDP GSO; of a ring: super-frames
     bool stuck;     // a ring that takes nothing in any more
-    uint32_t mtu;   // of a ring's interface when it was opened
+    uint32_t mtu;   // of a ring's interface, in or out, when it was opened
     uint32_t place; // scratch of a load: its index in the table that is being compiled
     bool wanted, running;
 };

@@ -163,6 +163,26 @@ struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const 
     return e;
 }
 
+struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t *slot_size,
+                                       const char **step)
+{
+    struct registry_key key = {.kind = REGISTRY_TX_RING, .ifindex = ifindex};
+    struct registry_entry *e;
+
+    *step = NULL;
+    if (s->offline || s->without & FEATURE_TX_RING)
+        return NULL;
+    e = want_living(s, &key, mtu);
+    if (!e) {
+        e = add(s, &key, egress_open_tx_ring(ifindex, egress_slot_size(mtu), step), step);
+        if (e)
+            e->mtu = mtu;
+    }
+    if (e)
+        *slot_size = egress_slot_size(e->mtu);
+    return e;
+}
+
 struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow *flow, const char **step)
 {
     struct registry_key key = {.kind = REGISTRY_SOCKET,

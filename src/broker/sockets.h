@@ -39,6 +39,9 @@ void sockets_settle(struct sockets *s, bool committed);
 struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t ring_mib,
                                     const struct ingress_filter *filter, struct ingress_geometry *g, const char **step);
 struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const char **step);
+// *step is NULL where none is wanted.
+struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t *slot_size,
+                                       const char **step);
 struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow *flow, const char **step);
 struct registry_entry *sockets_raw(struct sockets *s, const struct egress_flow *flow, const char **step);
 struct registry_entry *sockets_quiet(struct sockets *s, const char *interface, uint32_t ifindex,

@@ -73,7 +73,7 @@ static void write_probe(struct explain *x)
 
     batch.pieces[1] = (struct iovec){.iov_base = zeros, .iov_len = x->options->size};
     header_write(&to, NULL, &x->source, to.port);
-    egress_send(&pen.egress, &to, &batch, &counters);
+    egress_send(&pen.egress, &to, &batch, &counters, false);
 }
 
 static void take_output(void *context, const struct table_output *o, const uint8_t *frame, size_t length)

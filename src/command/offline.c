@@ -128,7 +128,7 @@ static bool make_outlets(struct offline *o)
     for (uint32_t i = 0; o->outlets && i < o->view.n_egress; i++) {
         struct outlet *out = &o->outlets[i];
         egress_init(&out->egress, o->view.egress[i].id, -1);
-        egress_configure(&out->egress, &o->view.egress[i]);
+        egress_configure(&out->egress, &o->view.egress[i], NULL);
         out->egress.take = take;
         out->owner = o;
         o->forward->egress[i] = &out->egress;

@@ -27,6 +27,7 @@ struct shipment {
     uint8_t dscp, ttl;         // as they leave
     const struct batch *batch; // whose sender may be kept
     bool plain;                // socket mode: without UDP_SEGMENT, whatever it is set to
+    bool more;                 // others follow at once
 };
 
 void egress_init(struct egress *e, uint64_t id, int fd)
@@ -34,8 +35,15 @@ void egress_init(struct egress *e, uint64_t id, int fd)
     *e = (struct egress){.id = id, .fd = fd, .gso = true, .dscp = -1, .ttl = -1, .segment = -1};
 }
 
-void egress_configure(struct egress *e, const struct table_egress *t)
+void egress_close(struct egress *e)
 {
+    tx_ring_free(e->ring);
+    close(e->fd);
+}
+
+void egress_configure(struct egress *e, const struct table_egress *t, struct tx_ring *queue)
+{
+    e->queue = queue;
     e->kind = t->kind;
     e->mtu = t->mtu;
     e->dead = false;
@@ -135,24 +143,56 @@ static ssize_t put(struct egress *e, const struct table_output *o, const struct 
     return e->take ? e->take(e, o, iov, n) : writev(e->fd, iov, n);
 }
 
-static ssize_t send_frame(struct egress *e, const struct table_output *o, const struct shipment *s)
+// What comes before a frame's payload, and for virtio_net_hdr, how much of the frame the kernel lays side by side.
+// Returns its size.
+static size_t write_lead(struct egress *e, const struct table_output *o, const struct shipment *s, size_t linear,
+                         uint8_t *at)
 {
     struct virtio_net_hdr v = {
         .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
         .csum_start = (uint16_t) (o->ip_at + ip_header_size(o)),
         .csum_offset = offsetof(struct udphdr, check),
+        .hdr_len = (uint16_t) linear,
     };
-    uint8_t block[sizeof(v) + TABLE_HEADER_MAX];
 
     if (s->n_datagrams > 1) {
         v.gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
         v.gso_size = (uint16_t) s->segment;
-        v.hdr_len = o->header_length;
     }
-    memcpy(block, &v, sizeof(v));
-    write_header(e, o, s, block + sizeof(v));
-    s->iov[0] = (struct iovec){.iov_base = block, .iov_len = sizeof(v) + o->header_length};
+    memcpy(at, &v, sizeof(v));
+    write_header(e, o, s, at + sizeof(v));
+    return sizeof(v) + o->header_length;
+}
+
+static ssize_t send_frame(struct egress *e, const struct table_output *o, const struct shipment *s)
+{
+    uint8_t block[sizeof(struct virtio_net_hdr) + TABLE_HEADER_MAX];
+    size_t lead = write_lead(e, o, s, s->n_datagrams > 1 ? o->header_length : 0, block);
+
+    s->iov[0] = (struct iovec){.iov_base = block, .iov_len = lead};
     return put(e, o, s->iov, (int) s->n_pieces + 1);
+}
+
+// Puts one datagram, which lies in one piece, into the transmit ring. False when it must leave by itself.
+static bool enqueue(struct egress *e, const struct table_output *o, const struct shipment *s,
+                    struct stats_output_counters *counters)
+{
+    struct tx_frame frame = {
+        .length = sizeof(struct virtio_net_hdr) + o->header_length + s->bytes,
+        .payload = s->bytes,
+        .output = o,
+        .counters = counters,
+    };
+    uint8_t *room = tx_ring_room(e->queue, frame.length);
+
+    if (!room)
+        return false;
+    // All of it linear: what is not, the kernel lets the receiver of a veth pair, or whoever cuts it, copy once more.
+    size_t lead = write_lead(e, o, s, o->header_length + s->bytes, room);
+    if (s->bytes > 0)
+        memcpy(room + lead, s->iov[1].iov_base, s->bytes);
+    tx_ring_add(e->queue, &frame);
+    return true;
 }
 
 static ssize_t send_raw(struct egress *e, const struct table_output *o, const struct shipment *s)
@@ -278,16 +318,27 @@ static ssize_t send_once(struct egress *e, const struct table_output *o, const s
         return send_frame(e, o, s);
     case TABLE_EGRESS_RAW:
         return send_raw(e, o, s);
+    case TABLE_EGRESS_TX_RING: // no output's
     case TABLE_EGRESS_SOCKET:
         break;
     }
     return send_socket(e, o, s);
 }
 
+static bool may_wait(const struct egress *e, const struct table_output *o, const struct shipment *s)
+{
+    return e->queue && s->n_datagrams == 1 && fits(e, o, s->bytes) && (s->more || tx_ring_waiting(e->queue) > 0);
+}
+
 static bool ship(struct egress *e, const struct table_output *o, const struct shipment *s,
                  struct stats_output_counters *counters)
 {
-    ssize_t n = send_once(e, o, s);
+    ssize_t n = 0;
+
+    if (!may_wait(e, o, s) || !enqueue(e, o, s, counters)) {
+        egress_flush(e); // what came before leaves before
+        n = send_once(e, o, s);
+    }
 
     // An ICMP error of an earlier datagram is told once, in place of sending this one; these are none.
     if (n < 0 && e->kind != TABLE_EGRESS_FRAME && errno != EAGAIN && errno != ENOBUFS && errno != EINVAL &&
@@ -325,6 +376,7 @@ static bool send_one_by_one(struct egress *e, const struct table_output *o, cons
     s->n_pieces = 1;
     s->n_datagrams = 1;
     s->plain = true;
+    s->more = true;
     for (uint32_t i = 1; left > 0 && i <= b->n_pieces; i++) {
         size_t at = 0;
         do {
@@ -342,8 +394,30 @@ static bool send_one_by_one(struct egress *e, const struct table_output *o, cons
     return any;
 }
 
+bool egress_waits(const struct egress *e)
+{
+    return e->queue && tx_ring_waiting(e->queue) > 0;
+}
+
+void egress_flush(struct egress *e)
+{
+    struct tx_frame f;
+
+    if (!egress_waits(e) || tx_ring_send(e->queue))
+        return;
+    // By a call of its own each of the others has another chance, and tells why not.
+    while (tx_ring_take_back(e->queue, &f)) {
+        struct iovec iov = {.iov_base = (void *) f.bytes, .iov_len = f.length};
+        if (writev(e->fd, &iov, 1) >= 0)
+            continue;
+        f.counters->packets--;
+        f.counters->bytes -= f.payload;
+        count_failure(f.output, f.counters, 1);
+    }
+}
+
 void egress_send(struct egress *e, const struct table_output *o, struct batch *b,
-                 struct stats_output_counters *counters)
+                 struct stats_output_counters *counters, bool more)
 {
     if (!e || e->dead) {
         counters->errors += b->n_datagrams;
@@ -363,6 +437,7 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
         .dscp = o->dscp == TABLE_DSCP_PRESERVE ? b->dscp : o->dscp,
         .ttl = o->ttl == 0 ? (uint8_t) (b->ttl - 1) : o->ttl,
         .batch = b,
+        .more = more,
     };
 
     // Where the largest does not fit, the last one of the batch still may.

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "relay/tx_ring.h"
 #include "stats/layout.h"
 #include "table/layout.h"
 
@@ -40,17 +41,30 @@ struct egress {
     uint32_t mtu;            // bytes, of the IP packet
     uint32_t identification; // of the next IPv4 packet or IPv6 fragment that we write ourselves
     int dscp, ttl, segment;  // socket mode: as set now; -1: not yet
+    struct tx_ring *ring;    // of a transmit ring: what is mapped of it
+    struct tx_ring *queue;   // of a socket for frames: the ring beside it, in which frames may wait; or NULL
+    bool noted;              // scratch of forward.c: it is among those to be flushed
     // Takes each packet in place of a socket, as writev(2) would; NULL but where nothing is to be sent really.
     ssize_t (*take)(struct egress *e, const struct table_output *o, const struct iovec *iov, int n);
 };
 
 void egress_init(struct egress *e, uint64_t id, int fd);
 
-// Takes over what the table says of it.
-void egress_configure(struct egress *e, const struct table_egress *t);
+// Unmaps and closes.
+void egress_close(struct egress *e);
+
+// Takes over what the table says of it; queue: the transmit ring beside it, or NULL.
+void egress_configure(struct egress *e, const struct table_egress *t, struct tx_ring *queue);
 
 // Sends b by o and counts every datagram of it in counters. e is NULL where the output's interface is missing.
+// more: others follow at once, so that a single frame may wait for them until egress_flush(); its bytes need not.
 void egress_send(struct egress *e, const struct table_output *o, struct batch *b,
-                 struct stats_output_counters *counters);
+                 struct stats_output_counters *counters, bool more);
+
+// Whether something waits for egress_flush(), which is due before the counters are read or the table changes.
+bool egress_waits(const struct egress *e);
+
+// Sends what waits.
+void egress_flush(struct egress *e);
 
 #endif

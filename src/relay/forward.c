@@ -40,7 +40,9 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
     f->batch = calloc(table->n_paths + 1, sizeof(struct batch *));
     f->pending = calloc(FORWARD_BATCHES, sizeof(*f->pending));
     f->batches = calloc(FORWARD_BATCHES, sizeof(*f->batches));
-    if (!f->flows || !f->outputs || !f->egress || !f->touched || !f->batch || !f->pending || !f->batches) {
+    f->waiting = calloc(table->n_egress + 1, sizeof(struct egress *));
+    if (!f->flows || !f->outputs || !f->egress || !f->touched || !f->batch || !f->pending || !f->batches ||
+        !f->waiting) {
         forward_free(f);
         return NULL;
     }
@@ -101,18 +103,25 @@ void forward_free(struct forward *f)
     free(f->batch);
     free(f->pending);
     free(f->batches);
+    free(f->waiting);
     free(f);
 }
 
 // --- send ------------------------------------------------------------------------------------------------------------
 
-static void send_batch(struct forward *f, const struct table_path *path, struct batch *b)
+// more: another batch follows at once.
+static void send_batch(struct forward *f, const struct table_path *path, struct batch *b, bool more)
 {
-    uint32_t n = f->table->rules[path->rule].n_outputs;
+    uint32_t end = path->first_output + f->table->rules[path->rule].n_outputs;
 
-    for (uint32_t i = path->first_output; i < path->first_output + n; i++) {
+    for (uint32_t i = path->first_output; i < end; i++) {
         const struct table_output *o = &f->table->outputs[i];
-        egress_send(o->egress == TABLE_NONE ? NULL : f->egress[o->egress], o, b, &f->outputs[o->counter]);
+        struct egress *e = o->egress == TABLE_NONE ? NULL : f->egress[o->egress];
+        egress_send(e, o, b, &f->outputs[o->counter], more || i + 1 < end);
+        if (e && !e->noted && egress_waits(e)) {
+            e->noted = true;
+            f->waiting[f->n_waiting++] = e;
+        }
     }
     b->n_datagrams = b->n_pieces = 0;
     b->bytes = 0;
@@ -120,12 +129,21 @@ static void send_batch(struct forward *f, const struct table_path *path, struct 
 
 void forward_flush(struct forward *f)
 {
+    // Those of several datagrams first: a call each. A single one waits for the others of its kind.
+    for (uint32_t i = 0; i < f->n_pending; i++)
+        if (f->batches[i].n_datagrams > 1)
+            send_batch(f, &f->table->paths[f->pending[i]], &f->batches[i], true);
     for (uint32_t i = 0; i < f->n_pending; i++) {
-        if (f->batches[i].n_datagrams > 0)
-            send_batch(f, &f->table->paths[f->pending[i]], &f->batches[i]);
+        if (f->batches[i].n_datagrams == 1)
+            send_batch(f, &f->table->paths[f->pending[i]], &f->batches[i], i + 1 < f->n_pending);
         f->batch[f->pending[i]] = NULL;
     }
     f->n_pending = 0;
+    for (uint32_t i = 0; i < f->n_waiting; i++) {
+        egress_flush(f->waiting[i]);
+        f->waiting[i]->noted = false;
+    }
+    f->n_waiting = 0;
 }
 
 // --- batch -----------------------------------------------------------------------------------------------------------
@@ -163,7 +181,7 @@ static void batch_run(struct forward *f, const struct table_path *path, const st
     do {
         size_t size = bytes < segment ? bytes : segment;
         if (b->n_datagrams > 0 && !joins(r, b, p, size))
-            send_batch(f, path, b);
+            send_batch(f, path, b, true);
         if (b->n_datagrams == 0) {
             b->segment = size;
             b->dscp = p->dscp;

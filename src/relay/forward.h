@@ -38,6 +38,8 @@ struct forward {
     uint32_t *pending;    // paths that hold a batch; batch i belongs to pending[i]
     uint32_t n_pending;
     struct batch *batches;
+    struct egress **waiting; // in which frames wait for the end of a flush
+    uint32_t n_waiting;
     uint64_t now_ns; // of this pass
     uint64_t sends;  // datagrams times outputs since the caller set it to 0
 };

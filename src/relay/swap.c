@@ -210,6 +210,17 @@ static bool bind_egress(struct swap *s, struct swap_table *t, char why[SWAP_WHY_
     return true;
 }
 
+static bool map_tx_rings(struct swap_table *t, char why[SWAP_WHY_MAX])
+{
+    for (uint32_t i = 0; i < t->view.n_egress; i++) {
+        const struct table_egress *from = &t->view.egress[i];
+        struct egress *e = t->forward->egress[i];
+        if (from->kind == TABLE_EGRESS_TX_RING && !e->ring && !(e->ring = tx_ring_new(e->fd, from->slot_size)))
+            return swap_refuse_errno(why, "a transmit ring cannot be mapped");
+    }
+    return true;
+}
+
 static bool map_rings(struct swap *s, struct swap_table *t, char why[SWAP_WHY_MAX])
 {
     for (uint32_t i = 0; i < t->view.n_interfaces; i++) {
@@ -229,7 +240,7 @@ static struct swap_table *prepare(struct swap *s, uint64_t now_ns, char why[SWAP
 {
     struct swap_table *t = swap_table_map(s->offered_table, s->offered_stats, now_ns, why);
 
-    if (t && map_rings(s, t, why) && bind_egress(s, t, why))
+    if (t && map_rings(s, t, why) && bind_egress(s, t, why) && map_tx_rings(t, why))
         return t;
     swap_table_free(t);
     return NULL;
@@ -287,7 +298,7 @@ static void close_unnamed(struct swap *s, ring_callback *on_ring, void *context)
             s->egress[kept++] = e;
             continue;
         }
-        close(e->fd);
+        egress_close(e);
         free(e);
     }
     if (ids)
@@ -350,6 +361,15 @@ static void drain_unnamed(struct swap *s, const struct swap_table *next, uint64_
     }
 }
 
+static void configure_egress(struct swap_table *t)
+{
+    for (uint32_t i = 0; i < t->view.n_egress; i++) {
+        const struct table_egress *from = &t->view.egress[i];
+        egress_configure(t->forward->egress[i], from,
+                         from->tx_ring == TABLE_NONE ? NULL : t->forward->egress[from->tx_ring]->ring);
+    }
+}
+
 // Whether the table takes an interface of this index in by some ring.
 static bool has_ring_of(const struct swap_table *t, uint32_t ifindex)
 {
@@ -374,8 +394,7 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill, r
     t->stats_fd = s->offered_stats;
     s->offered_stats = -1;
     s->now = t;
-    for (uint32_t i = 0; i < t->view.n_egress; i++)
-        egress_configure(t->forward->egress[i], &t->view.egress[i]);
+    configure_egress(t);
     for (uint32_t i = 0; i < t->view.n_interfaces; i++) {
         const struct table_interface *interface = &t->view.interfaces[i];
         struct ingress *in = interface->ring_id ? find_ring(s, interface->ring_id) : NULL;

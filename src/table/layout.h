@@ -13,7 +13,7 @@
 #include "common/addr.h"
 
 #define TABLE_MAGIC   UINT64_C(0x313042415452434d) // "MCRTAB01" as little-endian bytes
-#define TABLE_VERSION 3
+#define TABLE_VERSION 4
 
 #define TABLE_NAME_MAX         64
 #define TABLE_NOTE_MAX         256
@@ -24,6 +24,7 @@
 #define TABLE_INTERFACES_MAX   64
 #define TABLE_RULES_MAX        10000
 #define TABLE_OUTPUTS_MAX      65536
+#define TABLE_EGRESS_MAX       (TABLE_OUTPUTS_MAX + TABLE_INTERFACES_MAX) // with a transmit ring for each interface
 #define TABLE_SOURCES_MAX      (256u * TABLE_RULES_MAX)
 #define TABLE_HOLDS_MAX        32768
 #define TABLE_DESTINATIONS_MAX 20000
@@ -136,7 +137,8 @@ struct table_rule {
 };
 
 #define TABLE_DSCP_PRESERVE 0xff
-#define TABLE_HEADER_MAX    80 // Ethernet 14 + tag 4 + IPv6 40 + UDP 8, rounded up
+#define TABLE_LINK_MAX      18 // bytes: Ethernet 14, tag 4
+#define TABLE_HEADER_MAX    80 // that, IPv6 40, UDP 8, rounded up
 
 enum table_output_flags {
     TABLE_OUTPUT_KEEP_SOURCE = 1u << 0, // the sender's address, in place of the header's
@@ -167,7 +169,13 @@ enum table_egress_kind {
     TABLE_EGRESS_FRAME,  // AF_PACKET with a virtio_net_hdr before each frame
     TABLE_EGRESS_SOCKET, // a connected UDP socket
     TABLE_EGRESS_RAW,    // a connected raw socket: the IP header is ours, neighbour and route the kernel's
+    TABLE_EGRESS_TX_RING // AF_PACKET with a transmit ring, beside the socket for frames; no output names it
 };
+
+// Slots of a transmit ring (TPACKET_V2), and the bounds of their size in bytes, which is a power of two.
+#define TABLE_TX_SLOTS    256
+#define TABLE_TX_SLOT_MIN 256
+#define TABLE_TX_SLOT_MAX 16384
 
 enum table_egress_flags {
     TABLE_EGRESS_GSO = 1u << 0, // takes UDP_SEGMENT, or VIRTIO_NET_HDR_GSO_UDP_L4 in a frame
@@ -177,7 +185,9 @@ struct table_egress {
     uint64_t id;
     uint32_t kind;
     uint32_t flags;
-    uint32_t mtu; // bytes, of the IP packet
+    uint32_t mtu;       // bytes, of the IP packet
+    uint32_t tx_ring;   // of a socket for frames: index of the transmit ring beside it, or TABLE_NONE
+    uint32_t slot_size; // of a transmit ring: bytes
     uint32_t reserved;
 };
 

@@ -113,9 +113,11 @@ static bool header_valid(const struct table_output *o, enum table_egress_kind ki
     case TABLE_EGRESS_RAW:
         return o->ip_at == 0 && o->header_length == ip + 8;
     case TABLE_EGRESS_SOCKET:
+        return o->header_length == 0 && o->flags == 0;
+    case TABLE_EGRESS_TX_RING:
         break;
     }
-    return o->header_length == 0 && o->flags == 0;
+    return false;
 }
 
 static bool output_valid(const struct table_view *v, const struct table_output *o)
@@ -130,9 +132,16 @@ static bool output_valid(const struct table_view *v, const struct table_output *
     return header_valid(o, v->egress[o->egress].kind);
 }
 
-static bool egress_valid(const struct table_egress *e)
+static bool egress_valid(const struct table_view *v, const struct table_egress *e)
 {
-    return e->id != 0 && e->kind <= TABLE_EGRESS_RAW;
+    if (e->id == 0 || e->kind > TABLE_EGRESS_TX_RING)
+        return false;
+    // The relay maps TABLE_TX_SLOTS slots, and finds each by its number alone.
+    if (e->kind == TABLE_EGRESS_TX_RING &&
+        (e->slot_size < TABLE_TX_SLOT_MIN || e->slot_size > TABLE_TX_SLOT_MAX || (e->slot_size & (e->slot_size - 1))))
+        return false;
+    return e->tx_ring == TABLE_NONE || (e->kind == TABLE_EGRESS_FRAME && e->tx_ring < v->n_egress &&
+                                        v->egress[e->tx_ring].kind == TABLE_EGRESS_TX_RING);
 }
 
 bool table_attach(struct table_view *view, const void *memory, size_t size, const char **why)
@@ -151,7 +160,7 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
         !array_fits(h, &h->rules, sizeof(struct table_rule), TABLE_RULES_MAX) ||
         !array_fits(h, &h->paths, sizeof(struct table_path), TABLE_PATHS_MAX) ||
         !array_fits(h, &h->outputs, sizeof(struct table_output), TABLE_OUTPUTS_MAX) ||
-        !array_fits(h, &h->egress, sizeof(struct table_egress), TABLE_OUTPUTS_MAX) ||
+        !array_fits(h, &h->egress, sizeof(struct table_egress), TABLE_EGRESS_MAX) ||
         !array_fits(h, &h->sources, sizeof(struct addr_prefix), TABLE_SOURCES_MAX) ||
         !array_fits(h, &h->holds, sizeof(uint64_t), TABLE_HOLDS_MAX) ||
         !array_fits(h, &h->destinations, sizeof(struct table_destination), TABLE_DESTINATIONS_MAX) ||
@@ -206,7 +215,7 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
             return false;
     *why = "egress";
     for (uint32_t i = 0; i < v.n_egress; i++)
-        if (!egress_valid(&v.egress[i]))
+        if (!egress_valid(&v, &v.egress[i]))
             return false;
     *why = "output";
     for (uint32_t i = 0; i < v.n_outputs; i++)

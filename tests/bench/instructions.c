@@ -271,7 +271,7 @@ static struct fixture *open_fixture(const struct test *t, int null)
     stats_segment_place(&x->stats, take(1, stats_segment_size(1, x->view.n_rules, x->view.n_counters)), 1,
                         x->view.n_rules);
     egress_init(&x->socket, 1, null);
-    egress_configure(&x->socket, x->view.egress);
+    egress_configure(&x->socket, x->view.egress, NULL);
     x->spill = ingress_spill_new();
     x->f = forward_new(&x->view, &x->stats, 1);
     if (!x->f || !x->spill)

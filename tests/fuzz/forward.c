@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // forward: whatever arrives, through ingress.c, packet.c, forward.c and egress.c under a table of machine.c: rings in
-// memory that the input fills, and sockets whose other ends are read here. Every datagram is accounted for, and what
-// leaves is well formed and came in. The input is which table, which sends fail (0: none), and then frames, each as
-// arrive() reads it.
+// memory that the input fills, sockets whose other ends are read here, and transmit rings in memory. Every datagram is
+// accounted for, and what leaves is well formed and came in. The input is which table, which sends fail (0: none), and
+// then frames, each as arrive() reads it.
 #include <config.h>
 
 #include "fuzz.h"
@@ -68,6 +68,29 @@ static struct reassembly *reassembly_of(uint32_t interface)
     return all[interface];
 }
 
+static int fails(void *context);
+static void take_ring_frame(void *context, const uint8_t *frame, size_t length);
+
+static void open_egress(struct rig *x, uint32_t i)
+{
+    const struct table_egress *t = &x->v.egress[i];
+
+    x->f->egress[i] = &x->egress[i];
+    if (t->kind != TABLE_EGRESS_TX_RING) {
+        pair(x->ends[i]);
+        egress_init(&x->egress[i], t->id, x->ends[i][0]);
+        return;
+    }
+    struct tx_kernel *k = machine_tx_ring(i, t->slot_size);
+    k->fails = fails;
+    k->take = take_ring_frame;
+    k->context = x;
+    k->slow = x->faults & 1;
+    egress_init(&x->egress[i], t->id, k->fd);
+    x->egress[i].ring = tx_ring_new(k->fd, t->slot_size);
+    FUZZ_ASSERT(x->egress[i].ring);
+}
+
 static void open_rig(struct rig *x, const struct compiled *t)
 {
     static struct ingress_spill *spill;
@@ -92,12 +115,11 @@ static void open_rig(struct rig *x, const struct compiled *t)
                                        .interface = i,
                                        .reassembly = reassembly_of(i)};
     }
-    for (uint32_t i = 0; i < x->v.n_egress; i++) {
-        pair(x->ends[i]);
-        egress_init(&x->egress[i], x->v.egress[i].id, x->ends[i][0]);
-        egress_configure(&x->egress[i], &x->v.egress[i]);
-        x->f->egress[i] = &x->egress[i];
-    }
+    for (uint32_t i = 0; i < x->v.n_egress; i++)
+        open_egress(x, i);
+    for (uint32_t i = 0; i < x->v.n_egress; i++)
+        egress_configure(&x->egress[i], &x->v.egress[i],
+                         x->v.egress[i].tx_ring == TABLE_NONE ? NULL : x->egress[x->v.egress[i].tx_ring].ring);
 }
 
 static void close_rig(struct rig *x)
@@ -108,7 +130,12 @@ static void close_rig(struct rig *x)
         close(x->queues[i][1]);
     }
     for (uint32_t i = 0; i < x->v.n_egress; i++) {
-        close(x->ends[i][0]);
+        if (x->v.egress[i].kind == TABLE_EGRESS_TX_RING) {
+            tx_ring_free(x->egress[i].ring);
+            tx_kernel_reset(machine_tx_ring(i, x->v.egress[i].slot_size));
+            continue;
+        }
+        egress_close(&x->egress[i]);
         close(x->ends[i][1]);
     }
     forward_free(x->f);
@@ -208,11 +235,18 @@ static void take_frame(struct rig *x, const uint8_t *bytes, size_t n)
     take_ip(x, ip, n - lead, v.gso_type ? v.gso_size : 0, v.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
 }
 
+static void take_ring_frame(void *context, const uint8_t *frame, size_t length)
+{
+    take_frame(context, frame, length);
+}
+
 static void take_egress(struct rig *x, uint32_t e)
 {
     static uint8_t buffer[70000];
     ssize_t n;
 
+    if (x->v.egress[e].kind == TABLE_EGRESS_TX_RING)
+        return; // emptied when it is sent
     while ((n = recv(x->ends[e][1], buffer, sizeof(buffer), 0)) >= 0) {
         if (x->egress[e].kind == TABLE_EGRESS_FRAME)
             take_frame(x, buffer, (size_t) n);
@@ -233,13 +267,19 @@ static void on_segment(int fd)
             take_egress(rig, e);
 }
 
-static int on_write(void)
+static int fails(void *context)
 {
     static const int errors[] = {EMSGSIZE, EINVAL, EIO, ENOBUFS, ECONNREFUSED, EAGAIN, ENETDOWN, EPERM};
+    struct rig *x = context;
 
-    if (rig->faults == 0 || ++rig->n_writes % (rig->faults / 8 + 1u) != 0)
+    if (x->faults == 0 || ++x->n_writes % (x->faults / 8 + 1u) != 0)
         return 0;
-    return errors[rig->faults % 8];
+    return errors[x->faults % 8];
+}
+
+static int on_write(void)
+{
+    return fails(rig);
 }
 
 static void pass(struct rig *x)

@@ -29,7 +29,9 @@ __typeof__(egress_open_frame) __wrap_egress_open_frame;
 __typeof__(egress_open_socket) __wrap_egress_open_socket;
 __typeof__(egress_open_raw) __wrap_egress_open_raw;
 __typeof__(egress_open_quiet) __wrap_egress_open_quiet;
+__typeof__(egress_open_tx_ring) __wrap_egress_open_tx_ring;
 __typeof__(setsockopt) __wrap_setsockopt, __real_setsockopt;
+__typeof__(write) __wrap_write, __real_write;
 __typeof__(writev) __wrap_writev, __real_writev;
 __typeof__(nanosleep) __wrap_nanosleep;
 
@@ -128,6 +130,17 @@ int __wrap_egress_open_frame(uint32_t ifindex, const char **step)
     return nothing(step);
 }
 
+int __wrap_egress_open_tx_ring(uint32_t ifindex, uint32_t slot_size, const char **step)
+{
+    int fd = memfd_create("transmit ring", MFD_CLOEXEC);
+
+    *step = "memfd";
+    FUZZ_ASSERT(ifindex > 0);
+    if (fd >= 0)
+        FUZZ_ASSERT(ftruncate(fd, (off_t) TABLE_TX_SLOTS * slot_size) == 0);
+    return fd;
+}
+
 int __wrap_egress_open_socket(const struct egress_flow *flow, unsigned without, bool *gso, const char **step)
 {
     FUZZ_ASSERT(flow->ifindex > 0 && flow->port > 0 && flow->destination.family != ADDR_NONE);
@@ -166,6 +179,26 @@ ssize_t __wrap_writev(int fd, const struct iovec *iov, int n)
         return __real_writev(fd, iov, n);
     errno = error;
     return -1;
+}
+
+#define TX_RINGS 32
+static struct tx_kernel tx_rings[TX_RINGS];
+
+struct tx_kernel *machine_tx_ring(uint32_t i, uint32_t slot_size)
+{
+    FUZZ_ASSERT(i < TX_RINGS && (tx_rings[i].memory || tx_kernel_open(&tx_rings[i], slot_size)));
+    FUZZ_ASSERT(tx_rings[i].slot_size == slot_size); // all interfaces have the same MTU
+    return &tx_rings[i];
+}
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t n)
+{
+    for (size_t i = 0; n == 0 && i < TX_RINGS; i++)
+        if (tx_rings[i].memory && tx_rings[i].fd == fd) {
+            tx_kernel_send(&tx_rings[i]);
+            return 0;
+        }
+    return __real_write(fd, bytes, n);
 }
 
 // Nobody changes anything meanwhile.

@@ -7,7 +7,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include "../tx_kernel.h"
 #include "broker/compile.h"
 
 // Interfaces called "gone..." are missing, "tun..." have no Ethernet header, "bare..." no address, "down..." are down,
@@ -19,6 +21,10 @@ extern void (*machine_on_segment)(int fd);
 
 // Asked, unless it is NULL, before each writev(2): 0, or the error that it then fails with.
 extern int (*machine_on_write)(void);
+
+// Transmit ring i (below 32), as the kernel has it: a write(2) of nothing to its descriptor sends it. Made once; it
+// stays the machine's.
+struct tx_kernel *machine_tx_ring(uint32_t i, uint32_t slot_size);
 
 // Configs that each target may take tables from.
 extern const char *const machine_configs[];

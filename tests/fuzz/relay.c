@@ -88,7 +88,7 @@ static void put_socket(struct rig *x, struct handover_message *m, int *fds, uint
         while (m->n_fds > 0)
             close(fds[--m->n_fds]);
     }
-    fds[m->n_fds] = kind == HANDOVER_RING ? memory_file(NULL, ring_size, 0) : fcntl(null, F_DUPFD_CLOEXEC, 3);
+    fds[m->n_fds] = ring_size > 0 ? memory_file(NULL, ring_size, 0) : fcntl(null, F_DUPFD_CLOEXEC, 3);
     m->sockets[m->n_fds++] = (struct handover_socket){.id = id, .kind = kind};
 }
 
@@ -106,7 +106,8 @@ static void say_sockets(struct rig *x)
             put_socket(x, &m, fds, v.interfaces[i].ring_id, HANDOVER_RING,
                        (size_t) v.interfaces[i].n_slots * v.interfaces[i].slot_size + v.interfaces[i].block_size);
     for (uint32_t i = 0; i < v.n_egress; i++)
-        put_socket(x, &m, fds, v.egress[i].id, HANDOVER_EGRESS, 0);
+        put_socket(x, &m, fds, v.egress[i].id, HANDOVER_EGRESS,
+                   v.egress[i].kind == TABLE_EGRESS_TX_RING ? (size_t) TABLE_TX_SLOTS * v.egress[i].slot_size : 0);
     for (uint32_t i = 0; i < v.n_holds; i++)
         put_socket(x, &m, fds, v.holds[i], HANDOVER_HOLD, 0);
     // Some of what it says may be another.

@@ -90,7 +90,7 @@ static void forward_all(const struct table_view *v)
     FUZZ_ASSERT(memory && egress && f && null >= 0);
     for (uint32_t i = 0; i < v->n_egress; i++) {
         egress_init(&egress[i], v->egress[i].id, null);
-        egress_configure(&egress[i], &v->egress[i]);
+        egress_configure(&egress[i], &v->egress[i], NULL);
         f->egress[i] = &egress[i];
     }
     for (uint32_t i = 0; i < v->n_destinations; i++) {

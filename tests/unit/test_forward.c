@@ -105,7 +105,7 @@ static struct fixture *open_fixture(void)
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, x->ends), 0);
     setsockopt(x->ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
     egress_init(&x->socket, 1, x->ends[0]);
-    egress_configure(&x->socket, &x->egress);
+    egress_configure(&x->socket, &x->egress, NULL);
     x->f = forward_new(&x->view, &x->stats, 1);
     x->f->egress[0] = &x->socket;
     return x;

@@ -17,7 +17,7 @@ struct block {
     struct table_rule rules[N_RULES];
     struct table_path paths[N_RULES];
     struct table_output outputs[N_RULES];
-    struct table_egress egress[1];
+    struct table_egress egress[2];
     struct addr_prefix sources[1];
     uint8_t pad[6];
     uint64_t holds[1];
@@ -53,7 +53,7 @@ static struct block *build(void)
         .paths = ARRAY(paths, N_RULES),
         .outputs = ARRAY(outputs, N_RULES),
         .n_counters = N_RULES,
-        .egress = ARRAY(egress, 1),
+        .egress = ARRAY(egress, 2),
         .sources = ARRAY(sources, 1),
         .holds = ARRAY(holds, 1),
         .destinations = ARRAY(destinations, N_RULES),
@@ -61,7 +61,9 @@ static struct block *build(void)
     };
     b->interfaces[0] = (struct table_interface){
         .name = "in0", .ring_id = 1, .slot_size = 1664, .block_size = 1 << 18, .n_slots = 157 * 64};
-    b->egress[0] = (struct table_egress){.id = 2, .kind = TABLE_EGRESS_FRAME, .mtu = 1500};
+    b->egress[0] = (struct table_egress){.id = 2, .kind = TABLE_EGRESS_FRAME, .mtu = 1500, .tx_ring = 1};
+    b->egress[1] =
+        (struct table_egress){.id = 3, .kind = TABLE_EGRESS_TX_RING, .tx_ring = TABLE_NONE, .slot_size = 2048};
     b->sources[0] = (struct addr_prefix){.addr = {.family = ADDR_IPV4}, .bits = 0};
     for (uint32_t i = 0; i < 1024; i++)
         b->slots[i].destination = TABLE_NONE;
@@ -185,7 +187,8 @@ Test(table, every_wrong_bound_is_refused)
     REFUSED(outputs[7].counter = N_RULES);
     REFUSED(rules[499].first_source = 2);
     REFUSED(rules[499].n_sources = UINT32_MAX);
-    REFUSED(outputs[7].egress = 1);
+    REFUSED(outputs[7].egress = 2);
+    REFUSED(outputs[7].egress = 1); // a transmit ring is no way of its own
     REFUSED(outputs[7].interface = 1);
     REFUSED(outputs[7].header_length = 64);
     REFUSED(outputs[7].header_length = 0);
@@ -193,7 +196,15 @@ Test(table, every_wrong_bound_is_refused)
     REFUSED(outputs[7].to.family = ADDR_IPV6);
     REFUSED(outputs[7].dscp = 64);
     REFUSED(outputs[7].port = 0);
-    REFUSED(egress[0].kind = 3);
+    REFUSED(egress[0].kind = 4);
+    REFUSED(egress[0].tx_ring = 0);
+    REFUSED(egress[0].tx_ring = 2);
+    REFUSED(egress[1].tx_ring = 1);
+    REFUSED(egress[1].slot_size = 0);
+    REFUSED(egress[1].slot_size = 2047);
+    REFUSED(egress[1].slot_size = TABLE_TX_SLOT_MIN / 2);
+    REFUSED(egress[1].slot_size = 2 * TABLE_TX_SLOT_MAX);
+    REFUSED(egress[1].kind = TABLE_EGRESS_FRAME);
     REFUSED(egress[0].kind = TABLE_EGRESS_SOCKET);
     REFUSED(egress[0].kind = TABLE_EGRESS_RAW);
     REFUSED(egress[0].id = 0);
