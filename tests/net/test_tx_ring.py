@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Transmit rings: datagrams of many flows leave an interface by one call, each as it came, and in order.
+
+The relay is stopped while the datagrams arrive, so that one pass finds them all.
+"""
+import os
+import random
+import re
+import shutil
+import signal
+import time
+
+import mcrtest as t
+
+PORT, OUT_PORT = 5000, 6000
+FLOWS = 60  # within the batches that may be pending (FORWARD_BATCHES)
+ALONE = ("--without", "tx-ring")
+SLOTS = 256  # of a ring
+
+
+def group(flow):
+    return f"239.255.0.{1 + flow}"
+
+
+def out_group(flow):
+    return f"239.255.1.{1 + flow}"
+
+
+def rules(n=FLOWS, **output):
+    return [t.rule(f"r{i}", group(i), PORT, [t.to_group(out_group(i), OUT_PORT, **output)]) for i in range(n)]
+
+
+def in_one_pass(net, d, frames):
+    """Sends them while the relay stands still."""
+    sender = t.RawSender(net.src, "s0")
+
+    def stopped():  # where it is traced, each call is a short stop, too
+        seen = [t.process_status(d.process.pid)["State"][0] for _ in range(3) if not time.sleep(0.01)]
+        return all(x in "Tt" for x in seen)
+
+    d.signal(signal.SIGSTOP)
+    try:
+        t.wait_for(stopped, 5, "the relay to stop")
+        sender.send(*frames)
+    finally:
+        d.signal(signal.SIGCONT)
+
+
+def sends(path, pid):
+    """How many system calls of this process send by a ring, and how many by themselves."""
+    with open(path, encoding="utf-8", errors="replace") as f:
+        calls = [x for x in f if x.startswith(f"{pid} ")]
+    return sum(bool(re.search(r' write\(\d+, "", 0\)', x)) for x in calls), sum(" writev(" in x for x in calls)
+
+
+def mapped(pid):
+    """Sizes of the transmit rings that a process has mapped, in slots' bytes."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as f:
+        sizes = [int(b, 16) - int(a, 16) for a, b in (x.split()[0].split("-") for x in f if "socket:[" in x)]
+    return [x // SLOTS for x in sizes if x <= SLOTS * 16384]
+
+
+def one_call(args, expected, **output):
+    """A datagram of each flow in one pass. expected: calls by the ring, calls by themselves."""
+    if not shutil.which("strace"):
+        raise t.Skip("strace is not installed")
+    with t.line() as net:
+        net.relay.ethtool("out0", "tx", "off")  # checksums that can be verified
+        c = t.Config(rules(**output))
+        trace = os.path.join(c.directory, "strace")
+        tracer = ["strace", "-D", "-f", "-e", "trace=write,writev", "-o", trace]
+        status, _, err = t.run_command([*tracer, "true"], check_status=False)
+        if status != 0:
+            raise t.Skip(f"strace cannot trace here: {err.strip()}")
+        capture = t.Capture(net.dst, "d0")
+        with t.Mcrd(net.relay, c, args, before=tracer) as d:
+            before = sends(trace, d.process.pid)
+            in_one_pass(net, d, [t.datagram(group(i), PORT, b"%d" % i * 50) for i in range(FLOWS)])
+            seen = capture.wait(FLOWS)
+            d.account({r["name"]: 1 for r in c.rules})
+        t.equal([(f.destination, f.payload) for f in seen], [(out_group(i), b"%d" % i * 50) for i in range(FLOWS)], "seen")
+        t.check(all(f.ip_checksum_ok and f.udp_checksum_ok for f in seen), "checksums")
+        t.equal(len({f.ident for f in seen}), FLOWS, "distinct ids")
+        after = sends(trace, d.process.pid)
+        t.equal((after[0] - before[0], after[1] - before[1]), expected, "calls by the ring, and by themselves")
+
+
+@t.test("a datagram of each of 60 flows: one call sends them all")
+def many_flows():
+    one_call((), (1, 0))
+
+
+@t.test("without transmit rings: 60 calls")
+def many_flows_alone():
+    one_call(ALONE, (0, FLOWS))
+
+
+@t.test("one datagram that nobody follows needs no ring; one to several outputs does")
+def outputs():
+    several = [t.rule("r", group(0), PORT, [t.to_group(out_group(i), OUT_PORT) for i in range(16)])]
+    with t.line() as net, t.Mcrd(net.relay, several) as d:
+        capture = t.Capture(net.dst, "d0")
+        sender = t.RawSender(net.src, "s0")
+        for i in range(50):
+            sender.send(t.datagram(group(0), PORT, b"%d" % i))
+        for i in range(16):
+            t.equal([f.payload for f in capture.wait(50, out_group(i))], [b"%d" % n for n in range(50)], f"output {i}")
+        d.account({"r": 50})
+
+
+def mixture(net, args, n_flows=8, rounds=6, **output):
+    """Datagrams of some flows in any order and of any size; of each flow the receiver gets all, in order."""
+    random.seed(7)
+    net.relay.ethtool("out0", "tx", "off")
+    capture = t.Capture(net.dst, "d0")
+    sent = {i: [] for i in range(n_flows)}
+    with t.Mcrd(net.relay, rules(n_flows, **output), args) as d:
+        for r in range(rounds):
+            frames = []
+            for i in range(240):
+                flow = random.randrange(n_flows)
+                size = random.choice((0, 1, 100, 100, 100, 700, 1472))
+                payload = (b"%d/%d/" % (r, i) + bytes(size))[:size]
+                sent[flow].append(payload)
+                frames.append(t.datagram(group(flow), PORT, payload, dscp=random.choice((0, 0, 0, 46))))
+            in_one_pass(net, d, frames)
+            for i in range(n_flows):
+                capture.wait(len(sent[i]), out_group(i))
+        d.account({f"r{i}": len(sent[i]) for i in range(n_flows)})
+    for i in range(n_flows):
+        seen = capture.udp(out_group(i))
+        t.check([f.payload for f in seen] == sent[i], f"flow {i}: {len(seen)} of {len(sent[i])}, or another order")
+        t.check(all(f.ip_checksum_ok and f.udp_checksum_ok for f in seen), f"flow {i}: checksums")
+        t.check(all(f.vlan == output.get("vlan") for f in seen), f"flow {i}: tags")
+
+
+@t.test("sizes and flows in any mixture: all of each flow comes, unchanged and in order")
+def mixtures():
+    with t.line() as net:
+        mixture(net, ())
+        mixture(net, ALONE, rounds=1)
+
+
+@t.test("the same where the kernel takes no UDP GSO of packet sockets")
+def mixtures_without_gso():
+    with t.line() as net:
+        mixture(net, ("--without", "packet-gso"))
+        mixture(net, ("--without", "packet-gso,tx-ring"), rounds=1)
+
+
+@t.test("the same with a VLAN tag on the output")
+def mixtures_tagged():
+    with t.line() as net:
+        mixture(net, (), rounds=2, vlan=300)
+
+
+@t.test("the output's MTU grows: slots grow with it")
+def larger_mtu():
+    with t.line() as net:
+        for node, name in ((net.src, "s0"), (net.relay, "in0"), (net.dst, "d0")):
+            node.run("ip", "link", "set", name, "mtu", "9000")
+        net.relay.ethtool("out0", "tx", "off")
+        capture = t.Capture(net.dst, "d0")
+        with t.Mcrd(net.relay, rules()) as d:
+            t.equal(mapped(d.process.pid), [2048], "slot sizes")
+            payloads = [b"%d" % i * 20 for i in range(FLOWS)]
+            in_one_pass(net, d, [t.datagram(group(i), PORT, p) for i, p in enumerate(payloads)])
+            capture.wait(FLOWS)
+            net.relay.run("ip", "link", "set", "out0", "mtu", "9000")
+            t.wait_for(lambda: mapped(d.process.pid) == [16384], 5, "a ring with larger slots, and the old one's end")
+            large = [b"%03d" % i + bytes(8000) for i in range(FLOWS)]
+            in_one_pass(net, d, [t.datagram(group(i), PORT, p) for i, p in enumerate(large)])
+            seen = capture.wait(2 * FLOWS)
+            t.equal([f.payload for f in seen], payloads + large, "payloads")
+            t.check(all(f.udp_checksum_ok for f in seen), "checksums")
+            t.check(all(not f.more and f.offset == 0 for f in seen), "in one frame each")
+            d.account({f"r{i}": 2 for i in range(FLOWS)})
+
+
+@t.test("a narrow link behind many flows: what its queue has no room for is an error, and what was counted as sent came")
+def narrow():
+    n = 40
+    with t.line() as net:
+        status, _, err = net.relay.run("tc", "qdisc", "add", "dev", "out0", "root", "tbf", "rate", "20mbit", "burst",
+                                       "10k", "limit", "60k", check_status=False)
+        if status != 0:
+            raise t.Skip(f"no tbf: {err.strip()}")
+        capture = t.Capture(net.dst, "d0")
+        with t.Mcrd(net.relay, rules()) as d:
+            for r in range(n):
+                in_one_pass(net, d, [t.datagram(group(i), PORT, b"%03d/" % r + bytes(1300)) for i in range(FLOWS)])
+
+            def counted():
+                outputs = [r["outputs"][0] for r in d.stats()["rules"]]
+                return sum(o["packets"] for o in outputs), sum(o["errors"] for o in outputs)
+
+            packets, errors = t.wait_for(lambda: sum(c := counted()) == n * FLOWS and c, 10, "all to be counted")
+            t.check(packets > 0 and errors > 0, f"{packets} sent, {errors} errors: this is not what the test is about")
+            t.wait_for(lambda: len(capture.udp()) >= packets, 10, "what was sent")
+            t.equal(len(capture.udp()), packets, "datagrams at the receiver")
+            for i in range(FLOWS):
+                got = [f.payload[:4] for f in capture.udp(out_group(i))]
+                t.check(got == sorted(set(got)), f"flow {i}: another order, or twice: {got}")
+            d.check_sums()
+
+
+if __name__ == "__main__":
+    t.main()
