@@ -22,6 +22,8 @@ void limiter_carry(struct limiter *l, const struct limiter *old)
 
 uint64_t limiter_admit(struct limiter *l, uint64_t n, size_t size, uint64_t now_ns)
 {
+    if (l->packets.rate == 0 && l->bits.rate == 0)
+        return n;
     bucket_fill(&l->packets, now_ns);
     bucket_fill(&l->bits, now_ns);
     n = bucket_affords(&l->packets, n, 1);
