@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "relay/prefetch.h"
+
 // --- life ------------------------------------------------------------------------------------------------------------
 
 static bool init_flow(struct forward *f, uint32_t rule)
@@ -178,6 +180,9 @@ static void batch_run(struct forward *f, const struct table_path *path, const st
     const struct table_rule *r = &f->table->rules[path->rule];
     struct batch *b = batch_of(f, (uint32_t) (path - f->table->paths));
 
+    // A super-frame is there already: it was read, not received in a slot.
+    if (p->datagrams == 1)
+        prefetch_later(at, bytes);
     do {
         size_t size = bytes < segment ? bytes : segment;
         if (b->n_datagrams > 0 && !joins(r, b, p, size))

@@ -14,10 +14,14 @@
 #include <unistd.h>
 
 #include "common/kernel.h"
+#include "relay/prefetch.h"
 
 // A super-frame is at most 64 KiB of IP packet (GSO_LEGACY_MAX_SIZE) behind its link header.
 #define SPILL_FRAME (sizeof(struct virtio_net_hdr) + 65536 + 64)
 #define SPILL_COUNT 64
+
+// How many slots ahead are fetched.
+#define SLOTS_AHEAD 3
 
 struct ingress_spill {
     uint32_t used;
@@ -259,6 +263,16 @@ static void give_back(struct tpacket2_hdr *slot)
     __atomic_store_n(&slot->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
 }
 
+// The header of a later slot, and that of its frame behind it.
+PREFETCH_INLINE void prefetch_ahead(const struct ingress *in)
+{
+    uint32_t at = in->head + SLOTS_AHEAD;
+    const uint8_t *slot = (const uint8_t *) slot_at(in, at < in->n_slots ? at : at % in->n_slots);
+
+    prefetch_soon(slot);
+    prefetch_soon(slot + PREFETCH_LINE);
+}
+
 bool ingress_ready(const struct ingress *in)
 {
     return filled_slot(in) != NULL;
@@ -272,6 +286,7 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
     f->sends = 0;
     in->more = false;
     while (!in->more && (slot = filled_slot(in))) {
+        prefetch_ahead(in);
         take_slot(in, f, spill, slot);
         advance(in);
         n++;

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// prefetch: fetches memory that another processor has written before it is needed. The kernel fills the rings on the
+// processor of the interrupt: each line of a frame comes from there, which takes longer than all that is done with it.
+#ifndef MCR_RELAY_PREFETCH_H
+#define MCR_RELAY_PREFETCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PREFETCH_LINE 64 // bytes of a cache line; where it is another, some are fetched twice, or not
+
+// A call would be left out: to the compiler it has no effect.
+#define PREFETCH_INLINE static inline __attribute__((always_inline))
+
+// What is read next: into the nearest cache.
+PREFETCH_INLINE void prefetch_soon(const void *at)
+{
+    __builtin_prefetch(at, 0, 3);
+}
+
+// What is read at the end of the pass: the nearest cache would not hold it.
+PREFETCH_INLINE void prefetch_later(const uint8_t *at, size_t n)
+{
+    for (size_t i = 0; i < n; i += PREFETCH_LINE)
+        __builtin_prefetch(at + i, 0, 2);
+}
+
+#endif
