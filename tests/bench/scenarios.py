@@ -40,7 +40,8 @@ def groups(quick):
         Group("Outputs, all that the source can offer", SPEED, tuple(
             S(f"{n} outputs, {'with' if seg else 'without'} UDP segmentation", fanout=n, segmentation=seg)
             for seg in (False, True) for n in outputs) + (
-            S("16 outputs, with UDP segmentation, super-frames of 40 in", fanout=16, segmentation=True, gso=40),)),
+            S("16 outputs, with UDP segmentation, super-frames of 40 in", fanout=16, segmentation=True, gso=40),),
+            extra=(("16 outputs, with UDP segmentation", FIREWALL),)),
         Group("Input with GRO", SPEED, (
             S("GRO, 200,000/s", gro=True, rate=200000), S("GRO, all", gro=True),
             S("super-frames of 40 from the source, all", gso=40))),
@@ -109,6 +110,8 @@ def targets():
         Target("the same, the output with UDP segmentation", 60, True, "%", lambda r: (
             lambda x: None if x is None else 100 * x)(r.median(out, "1 outputs, with UDP segmentation", "mcrd", "left"))),
         Target("16 outputs with UDP segmentation, out-rate", 12, True, "× recv/send", outputs("with")),
+        Target("the same, with the host's firewall", 12, True, "× recv/send",
+               to_relay(out, "16 outputs, with UDP segmentation", "out_pps", relay=FIREWALL)),
         Target("the same, super-frames of 40 in", 12, True, "× recv/send",
                to_relay(out, "16 outputs, with UDP segmentation, super-frames of 40 in", "out_pps")),
         Target("16 outputs without, out-rate", 2.5, True, "× recv/send", outputs("without")),
