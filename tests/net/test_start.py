@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Start, reload and stop: fail closed at the start, fail safe at a reload."""
+import contextlib
 import os
 import re
 import signal
+import socket
 
 import mcrtest as t
 import reloadtest as r
@@ -322,6 +324,63 @@ def relative_path():
             t.equal(d.stats()["config"]["file"], os.path.join(directory, c.file), "file")
             _, out, _ = net.relay.run(t.MCRD, "--reload", "--config", os.path.join(directory, c.file))
             t.check("reload accepted: generation 2" in out, out)
+            forwards(net, d)
+
+
+class Systemd:
+    """Its end of NOTIFY_SOCKET."""
+
+    def __init__(self, directory):
+        self.path = os.path.join(directory, "notify")
+        self.socket, self.other = (socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2))
+        self.socket.bind(self.path)
+        os.chmod(self.path, 0o777)
+        self.other.connect(self.path)
+        for s in (self.socket, self.other):
+            s.setblocking(False)
+        self.heard = []
+
+    def fill(self):
+        """Until there is no room."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.other.send(b"full")
+
+    def hear(self):
+        """What has come since it was filled, but the status lines that came before something else."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.heard.append(self.socket.recv(2048))
+        return [x for i, x in enumerate(self.heard)
+                if x != b"full" and (not x.startswith(b"STATUS=") or i == len(self.heard) - 1)]
+
+    def hears(self, *patterns):
+        """Whether it hears these, and nothing else."""
+        heard = []
+
+        def last():
+            heard[:] = self.hear()
+            return len(heard) >= len(patterns)
+
+        t.wait_for(last, 5, f"{patterns}")
+        self.heard = []
+        t.check(len(heard) == len(patterns) and all(map(re.fullmatch, patterns, heard)), f"{heard}, not {patterns}")
+
+
+@t.test("READY and RELOADING that systemd's queue has no room for go out once it has, each once and in their order")
+def notify_later():
+    reload = (rb"RELOADING=1\nMONOTONIC_USEC=\d+", b"READY=1", b"STATUS=generation %d, .*")
+    with t.line() as net:
+        c = t.Config(RULE)
+        systemd = Systemd(c.directory)
+        systemd.fill()
+        with t.Mcrd(net.relay, c, before=["env", f"NOTIFY_SOCKET={systemd.path}"]) as d:
+            systemd.hears(b"READY=1", reload[2] % 1)
+            systemd.fill()
+            t.check("result=accepted" in (answer := d.reload()), answer)
+            systemd.hears(*reload[:2], reload[2] % 2)
+            t.check("result=accepted" in (answer := d.reload()), answer)
+            systemd.hears(*reload[:2], reload[2] % 3)
             forwards(net, d)
 
 
