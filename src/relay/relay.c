@@ -293,6 +293,7 @@ static bool prepare(struct relay *r)
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
     tzset(); // reads files, which gmtime_r() would otherwise do later
     r->started_ns = relay_clock(CLOCK_REALTIME);
+    r->started_boottime_ns = relay_clock(CLOCK_BOOTTIME);
     r->pid = getpid();
     r->spill = ingress_spill_new();
     r->links = links_open();
