@@ -63,18 +63,48 @@ void notify_init(struct notify *n)
         n->watchdog_ns = watchdog_interval();
 }
 
-void notify_send(const struct notify *n, const char *format, ...)
+bool notify_send(const struct notify *n, const char *format, ...)
 {
     char text[1024];
     va_list args;
 
     if (n->fd < 0)
-        return;
+        return true;
     va_start(args, format);
     int length = vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     if (length <= 0)
-        return;
-    ssize_t ignored = write(n->fd, text, (size_t) length < sizeof(text) ? (size_t) length : sizeof(text) - 1);
-    (void) ignored;
+        return true;
+    // Any other error stays: systemd has gone.
+    return write(n->fd, text, (size_t) length < sizeof(text) ? (size_t) length : sizeof(text) - 1) >= 0 ||
+           errno != EAGAIN;
+}
+
+void notify_reloading(struct notify *n, uint64_t monotonic_usec)
+{
+    n->reloading_usec = monotonic_usec;
+    n->ready = false; // of the load before
+    notify_again(n);
+}
+
+void notify_ready(struct notify *n)
+{
+    n->ready = true;
+    notify_again(n);
+}
+
+bool notify_again(struct notify *n)
+{
+    bool some = false;
+
+    if (n->reloading_usec != 0 &&
+        notify_send(n, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) n->reloading_usec)) {
+        n->reloading_usec = 0;
+        some = true;
+    }
+    if (n->ready && n->reloading_usec == 0 && notify_send(n, "READY=1")) {
+        n->ready = false;
+        some = true;
+    }
+    return some;
 }

@@ -63,6 +63,7 @@ void publish_header(struct relay *r, enum stats_segment_state state)
     h->pid = (uint32_t) r->pid;
     h->generation = table->generation;
     h->started_ns = r->started_ns;
+    h->started_boottime_ns = r->started_boottime_ns;
     h->loaded_ns = r->loaded_ns;
     h->heartbeat_ns = relay_clock(CLOCK_MONOTONIC);
     memcpy(h->sha256, table->sha256, sizeof(h->sha256));

@@ -36,6 +36,9 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
     (void) events;
     publish_interfaces(r);
     publish_header(r, STATS_LIVE);
+    // The status that came with it had no room either.
+    if (notify_again(&r->notify))
+        publish_status(r);
     bool again = r->links_retry_ns != 0 && relay_clock(CLOCK_MONOTONIC) >= r->links_retry_ns;
     if (again)
         r->links_retry_ns = 0;
@@ -290,6 +293,7 @@ static bool prepare(struct relay *r)
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
     tzset(); // reads files, which gmtime_r() would otherwise do later
     r->started_ns = relay_clock(CLOCK_REALTIME);
+    r->started_boottime_ns = relay_clock(CLOCK_BOOTTIME);
     r->pid = getpid();
     r->spill = ingress_spill_new();
     r->links = links_open();

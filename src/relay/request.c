@@ -38,7 +38,7 @@ static void begin(struct relay *r, enum request what)
         r->asked_then = r->asked;
         // systemd wants both, and READY on every way out (sd_notify(3)).
         if (r->swap.now)
-            notify_send(&r->notify, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) (r->began_ns / 1000));
+            notify_reloading(&r->notify, r->began_ns / 1000);
     }
     // When it cannot be asked it is gone, and the end of its socket answers in its place.
     r->under_way = what;
@@ -59,7 +59,7 @@ static void end(struct relay *r)
         r->answered = r->asked_then;
         // Not when the start itself was refused.
         if (r->swap.now)
-            notify_send(&r->notify, "READY=1");
+            notify_ready(&r->notify);
     }
     r->under_way = REQUEST_NONE;
     publish_header(r, STATS_LIVE);

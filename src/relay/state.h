@@ -58,6 +58,7 @@ struct relay {
     uint8_t disk_sha256[32];
     char refusal[1024], disk_error[1024];
     uint64_t started_ns, loaded_ns; // CLOCK_REALTIME
+    uint64_t started_boottime_ns;   // CLOCK_BOOTTIME
     // What is left, as the kernel says.
     uint64_t capabilities;
     unsigned landlock, isolation; // ABI; mask of enum sandbox_isolation

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define STATS_MAGIC   UINT64_C(0x313053544154434d) // "MCTATS01" as little-endian bytes
-#define STATS_VERSION 2
+#define STATS_VERSION 3
 
 // Every counter is declared here, once: X(name, help). The writer, the reader, JSON and the tables follow.
 #define STATS_INTERFACE_COUNTERS(X)                                                                                    \
@@ -135,6 +135,7 @@ struct stats_header {
     uint32_t pid;      // of the relay
     uint64_t generation;
     uint64_t started_ns, loaded_ns; // CLOCK_REALTIME
+    uint64_t started_boottime_ns;   // CLOCK_BOOTTIME: uptime does not follow steps of the wall clock
     uint64_t heartbeat_ns;          // CLOCK_MONOTONIC, when the relay last wrote here
     uint8_t sha256[32];             // of the file as it was loaded
     uint32_t config_state;          // enum stats_config_state

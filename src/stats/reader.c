@@ -243,6 +243,7 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
     if (!parse_header(&s->at, s->memory, size, why))
         return malformed(path, why);
     s->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+    s->boottime_ns = clock_ns(CLOCK_BOOTTIME);
     s->realtime_ns = clock_ns(CLOCK_REALTIME);
     *superseded = h->state == STATS_SUPERSEDED;
     if (*superseded)
@@ -261,6 +262,7 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
     if (!parse_records(&s->at, why))
         return malformed(path, why);
     s->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+    s->boottime_ns = clock_ns(CLOCK_BOOTTIME);
     s->realtime_ns = clock_ns(CLOCK_REALTIME);
     return true;
 }
@@ -309,7 +311,7 @@ uint64_t stats_age_ms(const struct stats_snapshot *s, uint64_t monotonic_ns)
     return monotonic_ns < s->monotonic_ns ? (s->monotonic_ns - monotonic_ns) / 1000000 : 0;
 }
 
-uint64_t stats_age_s(const struct stats_snapshot *s, uint64_t realtime_ns)
+uint64_t stats_age_s(const struct stats_snapshot *s, uint64_t boottime_ns)
 {
-    return realtime_ns < s->realtime_ns ? (s->realtime_ns - realtime_ns) / NS_PER_S : 0;
+    return boottime_ns < s->boottime_ns ? (s->boottime_ns - boottime_ns) / NS_PER_S : 0;
 }

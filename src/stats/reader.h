@@ -16,7 +16,7 @@
 struct stats_snapshot {
     struct stats_segment at; // checked, see stats_parse()
     void *memory;
-    uint64_t monotonic_ns, realtime_ns; // when it was taken
+    uint64_t monotonic_ns, boottime_ns, realtime_ns; // when it was taken
 };
 
 // Pure: checks the size bytes at memory, aligned for a uint64_t, and points at into them. Afterwards the counts of the
@@ -32,9 +32,9 @@ bool stats_snapshot_take(struct stats_snapshot *s, const char *path, char why[ST
 // Gives its memory back; harmless on one that holds nothing.
 void stats_snapshot_free(struct stats_snapshot *s);
 
-// Ages at the moment of the snapshot: milliseconds since a CLOCK_MONOTONIC time, seconds since a CLOCK_REALTIME one;
+// Ages at the moment of the snapshot: milliseconds since a CLOCK_MONOTONIC time, seconds since a CLOCK_BOOTTIME one;
 // 0 for what lies ahead.
 uint64_t stats_age_ms(const struct stats_snapshot *s, uint64_t monotonic_ns);
-uint64_t stats_age_s(const struct stats_snapshot *s, uint64_t realtime_ns);
+uint64_t stats_age_s(const struct stats_snapshot *s, uint64_t boottime_ns);
 
 #endif

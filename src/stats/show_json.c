@@ -134,7 +134,7 @@ static bool put_everything(json_t *root, const struct stats_snapshot *s)
     ok &= put(root, "version", json_string(h->program_version));
     ok &= put(root, "generation", number(h->generation));
     ok &= put_config(root, h);
-    ok &= put(root, "uptime_s", number(stats_age_s(s, h->started_ns)));
+    ok &= put(root, "uptime_s", number(stats_age_s(s, h->started_boottime_ns)));
     ok &= put_sandbox(root, h);
     ok &= put_features(root, &h->features);
     ok &= put(root, "broker", json_string(h->broker_alive ? "alive" : "gone"));

@@ -128,7 +128,7 @@ static void show_daemon(const struct page *p)
         flow_word(&f, BOLD, h->instance, 2);
     snprintf(text, sizeof(text), "pid %u", h->pid);
     flow_word(&f, PLAIN, text, 2);
-    snprintf(text, sizeof(text), "up %s", text_duration(time, stats_age_s(s, h->started_ns)));
+    snprintf(text, sizeof(text), "up %s", text_duration(time, stats_age_s(s, h->started_boottime_ns)));
     flow_word(&f, PLAIN, text, 2);
     fputc('\n', p->to);
     uint64_t silent = stats_age_ms(s, h->heartbeat_ns);

@@ -39,6 +39,7 @@ static void lay_out(struct stats_segment *s, uint8_t n_interfaces, uint8_t n_rul
                                        .pid = 4711,
                                        .generation = 1,
                                        .started_ns = DAY_NS,
+                                       .started_boottime_ns = DAY_NS,
                                        .broker_alive = 1};
     for (uint32_t i = 0; i < n_interfaces; i++)
         snprintf(s->interfaces[i].name, sizeof(s->interfaces[i].name), "eth%u", i);
@@ -153,7 +154,10 @@ static bool take_file(struct stats_snapshot *now, const void *bytes, size_t size
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input in = {.at = data, .left = size};
-    struct stats_snapshot now = {.monotonic_ns = 10 * DAY_NS, .realtime_ns = 20000 * DAY_NS}, before = {.memory = NULL};
+    struct stats_snapshot now = {.monotonic_ns = 10 * DAY_NS,
+                                 .boottime_ns = 11 * DAY_NS,
+                                 .realtime_ns = 20000 * DAY_NS},
+                          before = {.memory = NULL};
     uint8_t how = fuzz_u8(&in), n_interfaces = fuzz_u8(&in), n_rules = 0, n_outputs = 0;
     bool raw = n_interfaces == RAW, taken;
     char why[STATS_WHY_MAX] = "";

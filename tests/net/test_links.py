@@ -5,6 +5,7 @@ rules that use them sleep and resume by themselves, and the others do not notice
 import contextlib
 import json
 import os
+import resource
 import signal
 import time
 
@@ -92,6 +93,29 @@ def late_output():
         passes(net.src1, net.dst0, "239.255.1.3")
         r.wait_state(d, {"plays": "active"}, {"out1": "up"})
         t.note(f"{seconds * 1000:.0f} ms after it was up the first datagram passed")
+
+
+@t.test("what refused a link passes: it is tried again 5 s later, though nothing more is heard of links")
+def refused_link():
+    with t.star(inputs=1, outputs=2) as net, t.Mcrd(net.relay, [*REST, second()]) as d, beside(net):
+        r.wait_state(d, {"plays": "waiting"}, {"in1": "missing"})
+        r.wait_idle(d.broker)
+        log = r.Log(d)
+        # Without descriptors the broker cannot look at it.
+        with r.limited(d.broker, resource.RLIMIT_NOFILE, max(r.descriptors(d.broker)) + 2):
+            net.link(net.node("src1"), "s0", "198.18.11.1/24", net.relay, "in1", None)
+            for node, interface in ((net.relay, "in1"), (net.src1, "s0")):
+                wait_up(node, interface)
+            told = t.wait_for(lambda: log.events("links"), WITHIN, "the refusal")[-1]
+            t.equal(told["result"], "refused", f"the links ({told})")
+            r.wait_idle(d.broker, 200)
+            told = (log.events("links") or [told])[-1]
+            since = time.monotonic()
+        r.wait_state(d, {"rests": "active", "plays": "waiting"})
+        r.wait_state(d, {"plays": "active"}, {"in1": "up"}, 8)
+        t.check(time.monotonic() - since > 3, "something else than the time has had it tried again: the test is none")
+        passes(net.src1, net.dst1)
+        t.equal(log.events("links"), [], "more refusals")
 
 
 # --- down and up -----------------------------------------------------------------------------------------------------

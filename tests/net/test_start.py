@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import time
 
 import mcrtest as t
 
@@ -210,6 +211,16 @@ def interrupt():
         t.wait_for(lambda: t.process_status(d.broker) is None, 5, "the broker's end")
         t.check(any(" received=1 " in x for x in d.logged("interface")), d.log_text())
         t.check(any("rule=r packets=1 " in x and " sent=1 " in x for x in d.logged("rule")), d.log_text())
+
+
+@t.test("uptime_s counts from the start, on through a reload")
+def uptime():
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        for least in (1, 2):
+            t.wait_for(lambda least=least: d.stats()["uptime_s"] >= least, 5, "uptime_s")
+            t.check(d.stats()["uptime_s"] <= time.clock_gettime(time.CLOCK_BOOTTIME) - before, "longer than it runs")
+            t.check("result=accepted" in (answer := d.reload()), answer)
 
 
 @t.test("SIGUSR1 logs a summary and changes nothing")

@@ -3,6 +3,10 @@
 
 #include <criterion/criterion.h>
 
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "relay/health.h"
 #include "relay/limiter.h"
 #include "relay/pace.h"
@@ -86,6 +90,28 @@ Test(limiter, senders_outlive_a_reload)
     cr_expect_eq(pass(s, &a, 20, 0), 0);
     cr_expect_eq(pass(s, &b, 20, 0), 5, "the new limit's depth");
     cr_expect_eq(pass(s, &a, 20, SECOND), 5);
+    senders_free(old);
+    senders_free(s);
+}
+
+// 10,000 rules with places for 512 senders each: what nobody has come to is not written, or a reload takes all of it.
+Test(limiter, places_of_nobody_are_not_carried)
+{
+    struct senders *old = senders_new(&ten, 7, 0), *s = senders_new(&ten, 7, 0);
+    size_t size = malloc_usable_size(s), differing = 0;
+    unsigned char *before = malloc(size);
+    struct addr a = sender(1);
+
+    memcpy(before, s, size);
+    senders_carry(s, old);
+    cr_expect_eq(memcmp(before, s, size), 0, "nobody has come");
+    cr_expect_eq(pass(old, &a, 1, 0), 1);
+    senders_carry(s, old);
+    for (size_t i = 0; i < size; i++)
+        differing += before[i] != ((unsigned char *) s)[i];
+    cr_expect(differing > 0 && differing <= size / SENDERS_MAX, "%zu bytes are others, one place has %zu", differing,
+              size / SENDERS_MAX);
+    free(before);
     senders_free(old);
     senders_free(s);
 }

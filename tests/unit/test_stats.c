@@ -80,6 +80,7 @@ static struct stats_snapshot snapshot_of(const struct made *m)
     return (struct stats_snapshot){.at = m->at,
                                    .memory = m->memory,
                                    .monotonic_ns = UINT64_C(100) * 1000000000u,
+                                   .boottime_ns = UINT64_C(5000) * 1000000000u,
                                    .realtime_ns = UINT64_C(1700000060) * 1000000000u};
 }
 
@@ -484,7 +485,7 @@ Test(stats, json_values)
     json_int_t uptime, age, packets, rate, huge;
 
     m.at.header->capabilities = UINT64_C(1) << 13;
-    m.at.header->started_ns = s.realtime_ns - 61000000000u;
+    m.at.header->started_boottime_ns = s.boottime_ns - 61000000000u;
     m.at.rules[0].counters.last_packet_ns = s.monotonic_ns - 12345678;
     m.at.rules[1].counters.packets = UINT64_MAX;
     json_t *root = json_of(&s), *rules = json_object_get(root, "rules");
@@ -523,6 +524,7 @@ Test(stats, json_is_valid_whatever_the_segment_says)
     m.at.rules[0].state = m.at.interfaces[0].state = m.at.header->config_state = m.at.header->seccomp = UINT32_MAX;
     m.at.header->capabilities = UINT64_MAX;
     m.at.header->loaded_ns = m.at.header->started_ns = m.at.header->heartbeat_ns = UINT64_MAX;
+    m.at.header->started_boottime_ns = UINT64_MAX;
     cr_assert(stats_parse(&s.at, m.memory, m.size, why), "%s", why);
     json_t *root = json_of(&s);
     cr_expect_str_eq(json_string_value(json_object_get(root, "instance")), "\x1b[2J???");
@@ -557,6 +559,28 @@ static void expect_lines_fit(const char *text)
         cr_expect(length == 0 || text[length - 1] != ' ', "%.*s|", (int) length, text);
         text += length + 1;
     }
+}
+
+Test(stats, uptime_follows_no_step_of_the_wall_clock)
+{
+    static const int64_t steps_s[] = {0, 86400, -86400, 3600000};
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+    const struct show_view view = {.now = &s};
+    uint64_t then = s.realtime_ns;
+
+    m.at.header->started_ns = then - 61000000000u;
+    m.at.header->started_boottime_ns = s.boottime_ns - 61000000000u;
+    for (size_t i = 0; i < COUNT(steps_s); i++) {
+        s.realtime_ns = then + (uint64_t) (steps_s[i] * 1000000000);
+        json_t *root = json_of(&s);
+        cr_expect_eq(json_integer_value(json_object_get(root, "uptime_s")), 61, "%zu", i);
+        json_decref(root);
+        char *text = table_text(&view, false);
+        cr_expect_not_null(strstr(text, "up 00:01:01"), "%zu: %s", i, text);
+        free(text);
+    }
+    free(m.memory);
 }
 
 Test(stats, table_names_drops_only_where_there_are_any)

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What mcrd tells beside its statistics: in the log, and to systemd."""
+import contextlib
+import os
+import re
+import socket
+
+import mcrtest as t
+import reloadtest as r
+
+IN, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.1.1", 5000, 6000
+RULE = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)])]
+
+
+def passes(net):
+    """Whether the rule r lets a datagram through now."""
+    capture = t.Capture(net.dst, "d0")
+    t.RawSender(net.src, "s0").send(t.datagram(IN, PORT, b"it runs"))
+    capture.wait_payload(b"it runs")
+
+
+def told_path(d, event, key, path, seconds=5):
+    """The last line of this event names this path, whatever is in it."""
+    line = t.wait_for(lambda: d.logged(event), seconds, f"event={event}")[-1]
+    t.equal(r.fields(line).get(key), path, f"{key} in {line!r}")
+
+
+@t.test("paths with blanks and quotes: in the log each is one field, which says all of it")
+def paths_in_log():
+    name = 'a "b" event=c'
+    with t.line() as net:
+        c = t.Config(RULE)
+        run, etc = os.path.join(c.directory, "run " + name), os.path.join(c.directory, "etc " + name)
+        c.stats_file = c.top["stats_file"] = os.path.join(run, "stats " + name)
+        os.makedirs(c.stats_file)
+        c.write()
+        refused = t.Mcrd(net.relay, c)
+        t.equal(refused.run_to_end()[0], 1, "exit status")
+        told_path(refused, "start", "stats_file", c.stats_file)
+        os.rmdir(c.stats_file)
+        os.rmdir(run)
+        # A directory that may be gone through and not read cannot be watched.
+        os.mkdir(etc)
+        c.file = os.path.join(etc, "mcr.conf")
+        c.write()
+        os.chmod(etc, 0o111)
+        with t.Mcrd(net.relay, c) as d:
+            told_path(d, "watch", "directory", etc)
+            passes(net)
+            # The new statistics cannot be put in the place of a directory; what runs, runs.
+            os.unlink(c.stats_file)
+            os.mkdir(c.stats_file)
+            t.check("result=accepted" in (answer := d.reload()), answer)
+            told_path(d, "statistics", "file", c.stats_file)
+            os.rmdir(c.stats_file)
+            t.check("result=accepted" in (answer := d.reload()), answer)
+            passes(net)
+
+
+@t.test("another instance after a reload: in each line of both processes from then on; a refused file changes nothing")
+def instance_in_log():
+    def instances(event):
+        return [(x["process"], x["instance"]) for x in log.events(event)]
+
+    def note(text):
+        return [{**RULE[0], "note": text}]
+
+    with t.line() as net, t.Mcrd(net.relay, RULE, instance="one") as d:
+        log = r.Log(d)
+        for i, instance in enumerate(("one", "two", "three")):
+            d.config.top["instance"] = instance
+            r.accepted(d, note(f"{i}"))
+            # The broker's, which come after the relay's record.
+            t.wait_for(lambda i=i: len(d.logged("rule_changed")) == i + 1, 5, "event=rule_changed")
+            t.equal(instances("rule_changed"), [("broker", instance)], "the broker's lines")
+            t.equal(r.fields(d.logged("reload")[-1])["instance"], instance, "instance of the relay's record")
+        d.config.top["instance"] = "refused"
+        d.config.top["missing_interface"] = "reject"
+        d.config.rules = note("4") + [t.rule("m", "239.255.0.2", PORT, [t.to_group(OUT, OUT_PORT)], "nowhere0")]
+        d.config.write()
+        r.refused(d, "nowhere0")
+        # What the broker says then without another file: of a link.
+        net.relay.run("ip", "address", "flush", "dev", "out0")
+        t.wait_for(lambda: d.logged("output_waiting"), 5, "event=output_waiting")
+        t.equal(instances("output_waiting"), [("broker", "three")], "the broker's lines after a refusal")
+
+
+class Systemd:
+    """Its end of NOTIFY_SOCKET."""
+
+    def __init__(self, directory):
+        self.path = os.path.join(directory, "notify")
+        self.socket, self.other = (socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2))
+        self.socket.bind(self.path)
+        os.chmod(self.path, 0o777)
+        self.other.connect(self.path)
+        for s in (self.socket, self.other):
+            s.setblocking(False)
+        self.heard = []
+
+    def fill(self):
+        """Until there is no room."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.other.send(b"full")
+
+    def hear(self):
+        """What has come since it was filled, but the status lines that came before something else."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.heard.append(self.socket.recv(2048))
+        return [x for i, x in enumerate(self.heard)
+                if x != b"full" and (not x.startswith(b"STATUS=") or i == len(self.heard) - 1)]
+
+    def hears(self, *patterns):
+        """Whether it hears these, and nothing else."""
+        heard = []
+
+        def last():
+            heard[:] = self.hear()
+            return len(heard) >= len(patterns)
+
+        t.wait_for(last, 5, f"{patterns}")
+        self.heard = []
+        t.check(len(heard) == len(patterns) and all(map(re.fullmatch, patterns, heard)), f"{heard}, not {patterns}")
+
+
+@t.test("READY and RELOADING that systemd's queue has no room for go out once it has, each once and in their order")
+def notify_later():
+    reload = (rb"RELOADING=1\nMONOTONIC_USEC=\d+", b"READY=1", b"STATUS=generation %d, .*")
+    with t.line() as net:
+        c = t.Config(RULE)
+        systemd = Systemd(c.directory)
+        systemd.fill()
+        with t.Mcrd(net.relay, c, before=["env", f"NOTIFY_SOCKET={systemd.path}"]) as d:
+            systemd.hears(b"READY=1", reload[2] % 1)
+            systemd.fill()
+            t.check("result=accepted" in (answer := d.reload()), answer)
+            systemd.hears(*reload[:2], reload[2] % 2)
+            t.check("result=accepted" in (answer := d.reload()), answer)
+            systemd.hears(*reload[:2], reload[2] % 3)
+            passes(net)
+
+
+if __name__ == "__main__":
+    t.main()

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much one pass takes, from rings in memory that the test fills as the kernel would.
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <linux/virtio_net.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/ingress.h"
+
+#define SLOT    2048u
+#define SLOTS   512u
+#define BLOCK   (8 * SLOT)
+#define AT      96u // of the frame in its slot
+#define SIZE    16u // of a datagram: 64 of them fit a slot
+#define OUTPUTS 256u
+
+// Two interfaces, a rule on each (groups .1 and .2): the first has any number of outputs, the second has one.
+struct rig {
+    struct table_header header;
+    struct table_interface interfaces[2];
+    struct table_rule rules[2];
+    struct table_path paths[2];
+    struct table_output outputs[OUTPUTS + 1];
+    struct table_egress egress;
+    struct table_destination destinations[2];
+    struct table_slot slots[16];
+    struct table_view view;
+    struct stats_segment stats;
+    struct egress socket;
+    struct forward *f;
+    struct ingress_spill *spill;
+    struct ingress rings[2];
+    uint32_t filled[2];
+};
+
+static ssize_t swallow(struct egress *e, const struct table_output *o, const struct iovec *iov, int n)
+{
+    ssize_t bytes = 0;
+
+    (void) e;
+    (void) o;
+    for (int i = 0; i < n; i++)
+        bytes += (ssize_t) iov[i].iov_len;
+    return bytes;
+}
+
+static void make_rule(struct rig *x, uint32_t i, uint32_t first_output, uint32_t n_outputs)
+{
+    x->rules[i] = (struct table_rule){.name = "r",
+                                      .flags = TABLE_RULE_ENABLED,
+                                      .max_payload = 65507,
+                                      .first_path = i,
+                                      .n_paths = 1,
+                                      .first_counter = first_output,
+                                      .n_outputs = n_outputs,
+                                      .carried_from = TABLE_NONE};
+    x->paths[i] = (struct table_path){.rule = i, .first_output = first_output};
+    x->destinations[i] =
+        (struct table_destination){.address = {.family = ADDR_IPV4, .bytes = {239, 255, 0, (uint8_t) (i + 1)}},
+                                   .port = 5000,
+                                   .interface = i,
+                                   .path = i};
+    for (uint32_t j = first_output; j < first_output + n_outputs; j++)
+        x->outputs[j] = (struct table_output){.to = x->destinations[i].address,
+                                              .port = 6000,
+                                              .ttl = 1,
+                                              .ip_at = 14,
+                                              .header_length = 42,
+                                              .counter = j,
+                                              .carried_from = TABLE_NONE,
+                                              .header = {[14] = 0x45, [23] = IPPROTO_UDP}};
+    struct table_key key = {.destination = x->destinations[i].address, .port = 5000, .interface = i};
+    uint32_t hash = table_hash(&key), at = hash % 16;
+    while (x->slots[at].destination != TABLE_NONE)
+        at = (at + 1) % 16;
+    x->slots[at] = (struct table_slot){.hash = hash, .destination = i};
+}
+
+static struct rig *open_rig(uint32_t n_outputs)
+{
+    struct rig *x = calloc(1, sizeof(*x));
+
+    memset(x->slots, 0xff, sizeof(x->slots));
+    x->header.longest_probe = 16;
+    x->egress = (struct table_egress){.id = 1, .kind = TABLE_EGRESS_FRAME, .flags = TABLE_EGRESS_GSO, .mtu = 1500};
+    make_rule(x, 0, 0, n_outputs);
+    make_rule(x, 1, n_outputs, 1);
+    x->view = (struct table_view){.header = &x->header,
+                                  .interfaces = x->interfaces,
+                                  .rules = x->rules,
+                                  .paths = x->paths,
+                                  .outputs = x->outputs,
+                                  .egress = &x->egress,
+                                  .destinations = x->destinations,
+                                  .slots = x->slots,
+                                  .n_interfaces = 2,
+                                  .n_rules = 2,
+                                  .n_paths = 2,
+                                  .n_outputs = n_outputs + 1,
+                                  .n_counters = n_outputs + 1,
+                                  .n_egress = 1,
+                                  .n_destinations = 2,
+                                  .n_slots = 16};
+    stats_segment_place(&x->stats, calloc(1, stats_segment_size(2, 2, n_outputs + 1)), 2, 2);
+    egress_init(&x->socket, 1, -1);
+    egress_configure(&x->socket, &x->egress);
+    x->socket.take = swallow;
+    x->f = forward_new(&x->view, &x->stats, 1);
+    x->f->egress[0] = &x->socket;
+    x->spill = ingress_spill_new();
+    for (uint32_t i = 0; i < 2; i++)
+        x->rings[i] = (struct ingress){.fd = -1,
+                                       .ring = calloc(SLOTS, SLOT),
+                                       .ring_size = (size_t) SLOTS * SLOT,
+                                       .slot_size = SLOT,
+                                       .n_slots = SLOTS,
+                                       .block_size = BLOCK,
+                                       .slots_per_block = BLOCK / SLOT,
+                                       .ethernet = true,
+                                       .super_frames = true,
+                                       .interface = i,
+                                       .reassembly = reassembly_new()};
+    return x;
+}
+
+static void close_rig(struct rig *x)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        reassembly_free(x->rings[i].reassembly);
+        free(x->rings[i].ring);
+    }
+    ingress_spill_free(x->spill);
+    forward_free(x->f);
+    free(x->stats.header);
+    free(x);
+}
+
+static void put16(uint8_t *at, size_t value)
+{
+    at[0] = (uint8_t) (value >> 8);
+    at[1] = (uint8_t) value;
+}
+
+// The next slot of ring i gets a frame of so many datagrams for its rule.
+static void put(struct rig *x, uint32_t i, uint32_t datagrams)
+{
+    uint8_t *slot = x->rings[i].ring + (size_t) (x->filled[i]++ % SLOTS) * SLOT, *frame = slot + AT, *ip = frame + 14;
+    struct virtio_net_hdr v = {.gso_type = datagrams > 1 ? 5 : 0, .gso_size = SIZE}; // VIRTIO_NET_HDR_GSO_UDP_L4
+    struct sockaddr_ll from = {.sll_pkttype = PACKET_MULTICAST};
+    size_t length = 20 + 8 + (size_t) datagrams * SIZE;
+    struct tpacket2_hdr h = {.tp_status = TP_STATUS_USER | TP_STATUS_CSUM_VALID,
+                             .tp_len = (uint32_t) (14 + length),
+                             .tp_snaplen = (uint32_t) (14 + length),
+                             .tp_mac = AT,
+                             .tp_net = AT + 14};
+
+    cr_assert_leq(AT + 14 + length, SLOT);
+    memset(slot, 0, SLOT);
+    memcpy(slot + AT - sizeof(v), &v, sizeof(v));
+    memcpy(frame + 12, "\x08\x00", 2);
+    ip[0] = 0x45;
+    put16(ip + 2, length);
+    ip[8] = 64;
+    ip[9] = IPPROTO_UDP;
+    memcpy(ip + 12, (uint8_t[]){198, 18, 0, 1}, 4);
+    memcpy(ip + 16, x->destinations[i].address.bytes, 4);
+    uint16_t sum = (uint16_t) ~packet_sum(0, ip, 20);
+    memcpy(ip + 10, &sum, 2);
+    put16(ip + 20, 40000);
+    put16(ip + 22, 5000);
+    put16(ip + 24, length - 20);
+    memcpy(slot + TPACKET_ALIGN(sizeof(h)), &from, sizeof(from));
+    memcpy(slot, &h, sizeof(h));
+}
+
+static void fill(struct rig *x, uint32_t i, uint32_t frames, uint32_t datagrams)
+{
+    while (frames-- > 0)
+        put(x, i, datagrams);
+}
+
+static uint32_t pass(struct rig *x, uint32_t i)
+{
+    return ingress_pass(&x->rings[i], x->f, x->spill);
+}
+
+// How many slots the kernel has back.
+static uint32_t given_back(const struct ingress *in)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < SLOTS; i++)
+        n += *(const uint32_t *) (const void *) (in->ring + (size_t) i * SLOT) == TP_STATUS_KERNEL;
+    return n;
+}
+
+// Datagrams that rule i has sent.
+static uint64_t sent(const struct rig *x, uint32_t i)
+{
+    uint64_t n = 0;
+
+    for (uint32_t j = 0; j < x->rules[i].n_outputs; j++)
+        n += x->f->outputs[x->rules[i].first_counter + j].packets;
+    return n;
+}
+
+Test(ingress, a_pass_ends_after_so_many_slots_or_datagrams_that_leave)
+{
+    static const struct {
+        uint32_t outputs, datagrams, slots;
+    } cases[] = {
+        {1, 1, INGRESS_BUDGET},
+        {1, 64, INGRESS_BUDGET},
+        {64, 1, INGRESS_BUDGET},
+        {65, 1, INGRESS_SENDS / 65 + 1},
+        {256, 1, INGRESS_SENDS / 256},
+        {255, 16, INGRESS_SENDS / 255 / 16 + 1},
+        {256, 16, INGRESS_SENDS / 256 / 16},
+        {256, 63, 2},
+        {256, 64, 1},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct rig *x = open_rig(cases[i].outputs);
+        uint32_t slots = cases[i].slots;
+        fill(x, 0, 2 * slots < SLOTS ? 2 * slots + 1 : SLOTS, cases[i].datagrams);
+        // The second pass is given as much as the first.
+        for (uint32_t n = 1; n <= 2; n++) {
+            uint32_t taken = pass(x, 0);
+            cr_expect_eq(taken, slots, "%zu: pass %u took %u slots, not %u", i, n, taken, slots);
+            cr_expect(x->rings[0].more, "%zu: there is more", i);
+            cr_expect_eq(sent(x, 0), (uint64_t) n * slots * cases[i].datagrams * cases[i].outputs);
+        }
+        // The last one of an odd number.
+        if (2 * slots < SLOTS) {
+            cr_expect_eq(pass(x, 0), 1, "%zu: what is left", i);
+            cr_expect_eq(x->rings[0].more, slots == 1, "%zu: nothing is left", i);
+        }
+        cr_expect_eq(pass(x, 0), 0);
+        cr_expect_not(x->rings[0].more);
+        cr_expect_eq(given_back(&x->rings[0]), SLOTS);
+        close_rig(x);
+    }
+}
+
+// The loop gives each ring that has something one pass in turn. Whatever one of them holds, no more than the budget and
+// one slot's worth of it leaves before the other's next pass.
+Test(ingress, super_frames_for_many_outputs_keep_no_other_ring_waiting)
+{
+    const uint64_t most = INGRESS_SENDS + 64 * OUTPUTS - 1;
+    struct rig *x = open_rig(OUTPUTS);
+    uint32_t turns = 0;
+
+    for (uint32_t i = 0; i < SLOTS; i++)
+        put(x, 0, 1 + i % 64); // of all sizes
+    fill(x, 1, SLOTS, 1);
+    uint32_t here = 0;
+    for (; here < SLOTS && turns < SLOTS; turns++) {
+        uint64_t before = sent(x, 0);
+        cr_expect_gt(pass(x, 0), 0);
+        cr_expect_leq(sent(x, 0) - before, most, "turn %u: %lu left", turns, (unsigned long) (sent(x, 0) - before));
+        here += pass(x, 1);
+    }
+    cr_expect_eq(turns, SLOTS / INGRESS_BUDGET, "what the other has sent does not count here");
+    cr_expect_eq(sent(x, 1), SLOTS);
+    cr_expect(x->rings[0].more, "the busy one has not had its way");
+    close_rig(x);
+}

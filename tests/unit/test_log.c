@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is written to standard error, which is a pipe here, when there is room, and what is told of the rest.
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log/log.h"
+
+#define TEXT_MAX 65536
+
+struct standard_error {
+    int reader;
+    char text[TEXT_MAX];
+};
+
+static struct standard_error *redirect(void)
+{
+    struct standard_error *e = calloc(1, sizeof(*e));
+    int ends[2];
+
+    cr_assert_eq(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+    cr_assert_geq(dup2(ends[1], STDERR_FILENO), 0);
+    close(ends[1]);
+    e->reader = ends[0];
+    unsetenv("JOURNAL_STREAM");
+    log_setup("test", NULL);
+    return e;
+}
+
+// Everything that was written since the last time, but what fill() has.
+static const char *taken(struct standard_error *e)
+{
+    size_t used = 0;
+    char c;
+
+    while (used < TEXT_MAX - 1 && read(e->reader, &c, 1) == 1)
+        if (c != '\0')
+            e->text[used++] = c;
+    e->text[used] = '\0';
+    return e->text;
+}
+
+static void fill(void)
+{
+    static const char full[65536];
+
+    while (write(STDERR_FILENO, full, sizeof(full)) > 0)
+        ;
+}
+
+static void write_record(const char *event)
+{
+    log_record(LOG_LEVEL_ERR, event, "key=1");
+}
+
+static void write_notice(const char *event)
+{
+    log_notice(event, "key=1");
+}
+
+static void write_warning(const char *event)
+{
+    log_warn(event, "key=1");
+}
+
+static void write_error(const char *event)
+{
+    errno = EIO;
+    log_errno(LOG_LEVEL_ERR, event, "key=1");
+}
+
+static const struct {
+    const char *event;
+    void (*write)(const char *event);
+} kinds[] = {{"record", write_record}, {"notice", write_notice}, {"warning", write_warning}, {"error", write_error}};
+
+// How many lines were left out before the only line of e, which is of this event; -1: no such line.
+static long told(struct standard_error *e, const char *event)
+{
+    char start[64];
+    const char *text = taken(e), *suppressed = strstr(text, " suppressed=");
+
+    snprintf(start, sizeof(start), " event=%s key=1", event);
+    if (!strstr(text, start) || strchr(text, '\n') != text + strlen(text) - 1)
+        return -1;
+    return suppressed ? strtol(suppressed + strlen(" suppressed="), NULL, 10) : 0;
+}
+
+Test(log, what_standard_error_has_no_room_for_is_told_later)
+{
+    struct standard_error *e = redirect();
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        const char *event = kinds[i].event;
+        kinds[i].write(event);
+        cr_expect_eq(told(e, event), 0, "%s: %s", event, e->text);
+        fill();
+        for (unsigned n = 0; n < 3; n++)
+            kinds[i].write(event);
+        cr_expect_str_eq(taken(e), "", "%s: there was room", event);
+        write_notice("other");
+        cr_expect_eq(told(e, "other"), 0, "the other event has lost none: %s", e->text);
+        kinds[i].write(event);
+        cr_expect_eq(told(e, event), 3, "%s: %s", event, e->text);
+        kinds[i].write(event);
+        cr_expect_eq(told(e, event), 0, "%s: once: %s", event, e->text);
+    }
+    close(e->reader);
+    free(e);
+}
+
+// The lines of e, and those that they say were left out.
+static unsigned long counted(struct standard_error *e)
+{
+    unsigned long n = 0;
+
+    for (const char *at = taken(e); (at = strchr(at, '\n')); at++)
+        n++;
+    for (const char *at = e->text; (at = strstr(at, " suppressed=")); at++)
+        n += strtoul(at + strlen(" suppressed="), NULL, 10);
+    return n;
+}
+
+Test(log, what_exceeds_its_rate_and_what_had_no_room_are_told_together)
+{
+    struct standard_error *e = redirect();
+
+    for (unsigned n = 0; n < 25; n++)
+        write_warning("both");
+    unsigned long before = counted(e);
+    cr_expect_lt(before, 25, "not all at once");
+    fill();
+    write_notice("both"); // would have told of the others
+    write_notice("both");
+    taken(e);
+    write_notice("both");
+    cr_expect_eq(before + counted(e), 28, "%s", e->text);
+    close(e->reader);
+    free(e);
+}
