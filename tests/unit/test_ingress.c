@@ -109,7 +109,7 @@ static struct rig *open_rig(uint32_t n_outputs)
                                   .n_slots = 16};
     stats_segment_place(&x->stats, calloc(1, stats_segment_size(2, 2, n_outputs + 1)), 2, 2);
     egress_init(&x->socket, 1, -1);
-    egress_configure(&x->socket, &x->egress);
+    egress_configure(&x->socket, &x->egress, NULL);
     x->socket.take = swallow;
     x->f = forward_new(&x->view, &x->stats, 1);
     x->f->egress[0] = &x->socket;
