@@ -204,7 +204,7 @@ def run(world, relay, s, empty):
                 idle.close()
         last = world.arrived()
         out["account"] = account()
-        out |= relay.times()
+        out |= relay.tells()
     if foreign > CALM or steal > 0.02:
         out["suspicious"].append(f"others took {100 * foreign:.0f} %, the host {100 * steal:.0f} % of a core")
     arrived = w.datagrams(first, last, s.size)

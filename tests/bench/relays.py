@@ -5,12 +5,14 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 
 import world as w
 from world import case, t
 
 MINIMAL = os.environ.get("MINIMAL", "tests/bench/minimal")
+RING = os.environ.get("RING", "tests/bench/ring")
 
 
 class Relay:
@@ -42,8 +44,8 @@ class Relay:
     def start(self, world, s):
         raise NotImplementedError
 
-    def times(self):
-        """What the last run's start took, in ms, where the relay tells."""
+    def tells(self):
+        """What only the relay itself can tell of the run that is about to end, by the columns' keys."""
         return {}
 
 
@@ -56,6 +58,26 @@ class Minimal(Relay):
         p = t.start_process([MINIMAL, w.IN_ADDRESS, w.OUT_ADDRESS, *flows], world.relay, stdout=subprocess.PIPE)
         t.check(p.stdout.readline() == b"ready\n", "the recv/send relay has not started")
         return [p]
+
+
+class Ring(Relay):
+    """The least of mcrd, with either version of the packet ring; usecs: the longest wait, by default mcrd's."""
+    most_flows, most_outputs = 64, 1
+
+    def __init__(self, name, version, usecs=150):
+        self.name, self.version, self.usecs = name, version, usecs
+
+    def start(self, world, s):
+        flows = [f"{w.in_group(f)}:{w.PORT}={w.out_group(f, 0)}:{w.OUT_PORT}" for f in range(s.flows)]
+        self.process = t.start_process([RING, self.version, "in0", "out0", str(self.usecs), *flows], world.relay,
+                                       stdout=subprocess.PIPE)
+        t.check(self.process.stdout.readline() == b"ready\n", f"{self.name} has not started")
+        return [self.process]
+
+    def tells(self):
+        """How many datagrams left by a system call."""
+        self.process.send_signal(signal.SIGUSR1)
+        return {"batch": float(self.process.stdout.readline())}
 
 
 class Socat(Relay):
@@ -136,7 +158,7 @@ class Mcrd(Relay):
                   for i in range(1, s.inputs)]
         return rules
 
-    def times(self):
+    def tells(self):
         """From the request for the file to the first verdict: read, check, open, join, compile, hand over."""
         return {"start_ms": float(re.search(r"took_ms=([0-9.]+)", self.daemon.log_text())[1])}
 
@@ -198,6 +220,8 @@ def everything(template):
     """All relays by name, and why those that are missing are."""
     relays = [Mcrd(), Minimal(), Socat(), Kernel(), Mcrd("mcrd busy_poll", busy_poll=True),
               Mcrd("mcrd host firewall", firewall=True)]
+    relays += [Ring("ring v2", "2"), Ring("ring v2, 180 frames", "2:180", 1000), Ring("ring v3", "3"),
+               Ring("ring v3, 64 KiB", "3:64")]
     if template:
         relays.append(Other(template))
     reasons = {r.name: r.missing() for r in relays}

@@ -10,6 +10,7 @@ COLUMNS = {  # title, what is shown of the median
     "lost": ("lost", lambda r: _count(r.get("lost"))),
     "left": ("core left", lambda r: _percent(r.get("left"))),
     "cpu": ("ns/packet", lambda r: _count(r.get("cpu_ns"))),
+    "batch": ("datagrams/send", lambda r: _number(r.get("batch"))),
     "start": ("start, ms", lambda r: _number(r.get("start_ms"))),
     "reload": ("longest reload, ms", lambda r: _number(r.get("reload_ms"))),
 } | {p: (p, lambda r, p=p: _number(r.get(p))) for p in ("p50", "p90", "p99", "p99.9")}

@@ -7,6 +7,7 @@ from measure import Scenario as S
 ALL = ("mcrd", "recv/send", "socat", "kernel", "other")
 BUSY = "mcrd busy_poll"
 FIREWALL = "mcrd host firewall"
+RINGS = ("mcrd", "ring v2", "ring v2, 180 frames", "ring v3", "ring v3, 64 KiB")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +61,16 @@ def groups(quick):
     ]
     if quick:
         result[-2] = dataclasses.replace(result[-2], scenarios=result[-2].scenarios[1:])
+    else:
+        result += [
+            Group("Ring versions", SPEED + ("batch",), tuple(
+                S(f"{name}, {text}", flows=n, rate=r) for name, n in (("1316 B", 1), ("64 flows", 64))
+                for r, text in RATES[1:]), relays=RINGS),
+            Group("Ring versions: latency, us", LATENCY + ("batch",), tuple(
+                S(f"1316 B, {text}", rate=r, latency=True, seconds=n)
+                for r, text, n in ((1000, "1,000/s", 2.0), (50000, "50,000/s", 1.0), (200000, "200,000/s", 1.0))),
+                relays=RINGS),
+        ]
     return result
 
 
