@@ -140,6 +140,7 @@ void forward_flush(struct forward *f)
             send_batch(f, &f->table->paths[f->pending[i]], &f->batches[i], i + 1 < f->n_pending);
         f->batch[f->pending[i]] = NULL;
     }
+    f->flushed += f->n_pending;
     f->n_pending = 0;
     for (uint32_t i = 0; i < f->n_waiting; i++) {
         egress_flush(f->waiting[i]);

@@ -40,8 +40,9 @@ struct forward {
     struct batch *batches;
     struct egress **waiting; // in which frames wait for the end of a flush
     uint32_t n_waiting;
-    uint64_t now_ns; // of this pass
-    uint64_t sends;  // datagrams times outputs since the caller set it to 0
+    uint64_t now_ns;  // of this pass
+    uint64_t sends;   // datagrams times outputs since the caller set it to 0
+    uint32_t flushed; // batches that were pending at a flush, since the caller set it to 0
 };
 
 // Prepares forwarding by table, which with the mapped statistics stays the caller's and must outlive it. NULL when

@@ -7,18 +7,21 @@
 // Long enough for some dozens of frames at the rate that matters, short enough to follow a burst.
 #define MEASURE_NS UINT64_C(500000)
 
-uint64_t pace_turn(struct pace *p, uint64_t frames, uint64_t most_ns, uint64_t now_ns)
+uint64_t pace_turn(struct pace *p, uint64_t frames, uint64_t flows, uint64_t most_ns, uint64_t now_ns)
 {
     uint64_t elapsed = now_ns - p->since_ns;
 
     p->frames += frames;
+    p->batches += flows;
+    p->turns += frames > 0;
     if (elapsed >= MEASURE_NS) {
         p->rate = p->frames * SECOND / elapsed;
-        p->frames = 0;
+        p->gather = p->batches > p->turns ? PACE_GATHER * p->batches / p->turns : PACE_GATHER;
+        p->frames = p->batches = p->turns = 0;
         p->since_ns = now_ns;
     }
     if (p->rate < PACE_FROM)
         return 0;
-    uint64_t gather = PACE_GATHER * SECOND / p->rate;
-    return gather < most_ns ? gather : most_ns;
+    uint64_t wait = p->gather * SECOND / p->rate;
+    return wait < most_ns ? wait : most_ns;
 }

@@ -141,10 +141,10 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
 
     (void) events;
     if (t && t->header->busy_poll_usecs == 0)
-        wait = pace_turn(&r->pace, r->turn_frames, t->header->coalesce_usecs * UINT64_C(1000),
+        wait = pace_turn(&r->pace, r->turn_frames, r->turn_flows, t->header->coalesce_usecs * UINT64_C(1000),
                          relay_clock(CLOCK_MONOTONIC));
     ev_set_io_collect_interval(loop, r->full ? 0. : (double) wait / 1e9);
-    r->turn_frames = 0;
+    r->turn_frames = r->turn_flows = 0;
     r->full = false;
 }
 

@@ -28,6 +28,8 @@ uint32_t relay_pass(struct relay *r, struct ingress *in)
     forward_publish(f);
     publish_interface(r, in);
     r->turn_frames += n;
+    r->turn_flows += f->flushed;
+    f->flushed = 0;
     r->full |= in->more;
     if (n > 0)
         r->last_frame_ns = f->now_ns;

@@ -31,6 +31,7 @@ struct relay {
     ev_prepare pace_prepare;
     struct pace pace;
     uint32_t turn_frames;   // taken in this turn of the loop
+    uint32_t turn_flows;    // of so many flows: one that comes by two rings, or often, may count more than once
     bool full;              // a ring holds more than one pass has taken
     uint64_t last_frame_ns; // CLOCK_MONOTONIC
     bool ending;

@@ -219,7 +219,7 @@ class Other(Relay):
 def everything(template):
     """All relays by name, and why those that are missing are."""
     relays = [Mcrd(), Minimal(), Socat(), Kernel(), Mcrd("mcrd busy_poll", busy_poll=True),
-              Mcrd("mcrd host firewall", firewall=True)]
+              Mcrd("mcrd host firewall", firewall=True), Mcrd("mcrd 1 ms", coalesce_usecs=1000)]
     relays += [Ring("ring v2", "2"), Ring("ring v2, 180 frames", "2:180", 1000), Ring("ring v3", "3"),
                Ring("ring v3, 64 KiB", "3:64")]
     if template:

@@ -5,7 +5,7 @@
 //
 //   ring 2[:FRAMES]|3[:KIB] IN-INTERFACE OUT-INTERFACE WAIT-USECS GROUP:PORT=GROUP:PORT...
 //
-// 2: TPACKET_V2, a slot for each frame. Between passes it waits as mcrd does (relay/pace.h): for FRAMES (48) frames,
+// 2: TPACKET_V2, a slot for each frame. Between passes it waits as mcrd does (relay/pace.h), or for FRAMES frames,
 //    WAIT-USECS at most, and not at all below 100,000 frames a second.
 // 3: TPACKET_V3, blocks of KIB (256): the kernel hands one over when it is full or RETIRE_MS are over, and that is the
 //    wait; WAIT-USECS does not matter.
@@ -35,6 +35,7 @@
 #include "common/kernel.h"
 #include "relay/pace.h"
 #include "relay/packet.h"
+#include "relay/prefetch.h"
 
 // As mcrd's: broker/ingress_open.c, relay/ingress.h, relay/forward.h.
 #define RING_SIZE   (16u << 20)
@@ -72,7 +73,7 @@ struct ring {
 };
 
 static struct flow flows[FLOWS_MAX], *flow_index[INDEX_SIZE], *pending[FLOWS_MAX];
-static unsigned n_pending;
+static unsigned n_pending, n_flushed;
 static int out;
 static uint64_t n_datagrams, n_sends;
 
@@ -129,6 +130,7 @@ static void take(uint8_t *frame, size_t length)
     memcpy(&udp, frame + at - sizeof(udp), sizeof(udp));
     struct flow *f = *find(ip.daddr, udp.dest);
     size_t size = ntohs(udp.len) - sizeof(udp);
+    prefetch_later(frame + at, length - at);
     if (!f || ntohs(udp.len) < sizeof(udp) || size > length - at)
         return;
     if (f->n > 0 && (size != f->segment || size == 0 || f->n == BATCH || (f->n + 1) * size > BATCH_BYTES))
@@ -143,6 +145,7 @@ static void flush(void)
 {
     for (unsigned i = 0; i < n_pending; i++)
         send_batch(pending[i]);
+    n_flushed = n_pending;
     n_pending = 0;
 }
 
@@ -168,6 +171,8 @@ static uint32_t pass_v2(struct ring *r)
         struct tpacket2_hdr *s = slot_at(r, first + n);
         if (!(__atomic_load_n(&s->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER))
             break;
+        for (uint32_t line = 0; line < 2; line++)
+            prefetch_soon((uint8_t *) slot_at(r, first + n + 3) + line * PREFETCH_LINE);
         if (s->tp_snaplen == s->tp_len)
             take((uint8_t *) s + s->tp_mac, s->tp_len);
     }
@@ -189,6 +194,8 @@ static uint32_t pass_v3(struct ring *r)
         uint8_t *at = (uint8_t *) b - offsetof(struct tpacket_block_desc, hdr) + b->offset_to_first_pkt;
         for (uint32_t i = 0; i < b->num_pkts; i++) {
             const struct tpacket3_hdr *s = (void *) at;
+            for (uint32_t line = 0; line < 2; line++)
+                prefetch_soon(at + 3 * s->tp_next_offset + line * PREFETCH_LINE); // frames of one size
             if (s->tp_snaplen == s->tp_len)
                 take(at + s->tp_mac, s->tp_len);
             at += s->tp_next_offset;
@@ -277,16 +284,17 @@ static void answer(int signals)
     fflush(stdout);
 }
 
-static uint64_t wait_ns(struct pace *pace, uint32_t n, uint32_t frames, uint64_t most_ns)
+// frames: to wait for; 0: as mcrd does.
+static uint64_t wait_ns(struct pace *pace, uint32_t n, uint32_t n_flows, uint32_t frames, uint64_t most_ns)
 {
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    pace_turn(pace, n, 0, (uint64_t) t.tv_sec * SECOND + (uint64_t) t.tv_nsec);
-    if (pace->rate < PACE_FROM || n >= BUDGET)
+    uint64_t wait = pace_turn(pace, n, n_flows, most_ns, (uint64_t) t.tv_sec * SECOND + (uint64_t) t.tv_nsec);
+    if (n >= BUDGET || pace->rate < PACE_FROM)
         return 0;
     uint64_t gather = frames * SECOND / pace->rate;
-    return gather < most_ns ? gather : most_ns;
+    return frames == 0 ? wait : gather < most_ns ? gather : most_ns;
 }
 
 static void relay(struct ring *r, uint32_t frames, uint64_t most_ns, int signals)
@@ -302,7 +310,7 @@ static void relay(struct ring *r, uint32_t frames, uint64_t most_ns, int signals
         if (epoll_wait(epoll, &e, 1, -1) == 1 && e.data.fd == signals)
             answer(signals);
         uint32_t n = r->version == TPACKET_V3 ? pass_v3(r) : pass_v2(r);
-        uint64_t wait = r->version == TPACKET_V3 ? 0 : wait_ns(&pace, n, frames, most_ns);
+        uint64_t wait = r->version == TPACKET_V3 ? 0 : wait_ns(&pace, n, n_flushed, frames, most_ns);
         if (wait > 0)
             nanosleep(&(struct timespec){.tv_nsec = (long) wait}, NULL);
     }
@@ -345,5 +353,5 @@ int main(int argc, char *argv[])
     sigprocmask(SIG_BLOCK, &signals, NULL);
     puts("ready");
     fflush(stdout);
-    relay(&r, number > 0 ? number : PACE_GATHER, (uint64_t) atoi(argv[4]) * 1000u, signalfd(-1, &signals, 0));
+    relay(&r, number, (uint64_t) atoi(argv[4]) * 1000u, signalfd(-1, &signals, 0));
 }

@@ -149,20 +149,24 @@ Test(health, alarms_are_told_once)
 Test(pace, waits_under_load_only)
 {
     static const struct {
-        uint64_t rate, most_ns, wait_ns;
+        uint64_t rate, flows, most_ns, wait_ns;
     } cases[] = {
-        {1000, 100000, 0},        {99000, 100000, 0},      {101000, 100000, 100000}, {400000, 100000, 100000},
-        {480000, 100000, 100000}, {960000, 100000, 50000}, {960000, 20000, 20000},   {960000, 0, 0},
+        {1000, 1, 100000, 0},           {99000, 1, 100000, 0},
+        {101000, 1, 100000, 100000},    {400000, 1, 100000, 100000},
+        {480000, 1, 100000, 100000},    {960000, 1, 100000, 50000},
+        {960000, 1, 20000, 20000},      {960000, 1, 0, 0},
+        {960000, 0, 100000, 50000},     {960000, 4, 1000000, 200000},
+        {960000, 64, 1000000, 1000000}, {99000, 64, 1000000, 0},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pace p = {.since_ns = 0};
         uint64_t wait = 0;
         for (uint64_t ms = 1; ms <= 10; ms++)
-            wait = pace_turn(&p, cases[i].rate / 1000, cases[i].most_ns, ms * MILLISECOND);
+            wait = pace_turn(&p, cases[i].rate / 1000, cases[i].flows, cases[i].most_ns, ms * MILLISECOND);
         cr_expect_eq(wait, cases[i].wait_ns, "%zu: %lu", i, (unsigned long) wait);
         // The load ends: within a millisecond nothing waits any more.
-        pace_turn(&p, 0, cases[i].most_ns, 11 * MILLISECOND);
-        cr_expect_eq(pace_turn(&p, 1, cases[i].most_ns, 12 * MILLISECOND), 0);
+        pace_turn(&p, 0, 0, cases[i].most_ns, 11 * MILLISECOND);
+        cr_expect_eq(pace_turn(&p, 1, 1, cases[i].most_ns, 12 * MILLISECOND), 0);
     }
 }
