@@ -142,8 +142,8 @@ static uint32_t place_tx_ring(struct compilation *c, const struct link *l)
                       step);
         return TABLE_NONE;
     }
-    c->egress[c->n_egress] = (struct table_egress){
-        .id = e->id, .kind = TABLE_EGRESS_TX_RING, .mtu = e->mtu, .tx_ring = TABLE_NONE, .slot_size = slot_size};
+    c->egress[c->n_egress] =
+        (struct table_egress){.id = e->id, .kind = TABLE_EGRESS_TX_RING, .tx_ring = TABLE_NONE, .slot_size = slot_size};
     return c->n_egress++;
 }
 

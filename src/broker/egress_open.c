@@ -75,13 +75,14 @@ int egress_open_frame(uint32_t ifindex, const char **step)
     return open_frame(ifindex, NULL, step);
 }
 
-uint32_t egress_slot_size(uint32_t mtu)
+uint32_t egress_slot_size(uint32_t mtu, uint32_t *holds)
 {
-    uint64_t used = TPACKET_ALIGN(sizeof(struct tpacket2_hdr)) + sizeof(struct virtio_net_hdr) + TABLE_LINK_MAX + mtu;
+    const uint32_t lead = TPACKET_ALIGN(sizeof(struct tpacket2_hdr)) + sizeof(struct virtio_net_hdr) + TABLE_LINK_MAX;
     uint32_t size = TABLE_TX_SLOT_MIN;
 
-    while (size < used && size < TABLE_TX_SLOT_MAX)
+    while (size - lead < mtu && size < TABLE_TX_SLOT_MAX)
         size *= 2;
+    *holds = size - lead;
     return size;
 }
 

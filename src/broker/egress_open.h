@@ -12,8 +12,9 @@
 // Returns a descriptor that the caller closes, or -1 with errno set and *step the name of what failed.
 int egress_open_frame(uint32_t ifindex, const char **step);
 
-// Slots of the transmit ring of an interface of this MTU: bytes, a power of two. What exceeds a slot leaves by itself.
-uint32_t egress_slot_size(uint32_t mtu);
+// Slots of the transmit ring of an interface of this MTU: bytes, a power of two. *holds: the largest MTU whose frames
+// fit one; what exceeds it leaves by itself.
+uint32_t egress_slot_size(uint32_t mtu, uint32_t *holds);
 
 // Opens another such socket with a transmit ring (packet_mmap) of TABLE_TX_SLOTS slots. Returns as above.
 int egress_open_tx_ring(uint32_t ifindex, uint32_t slot_size, const char **step);

@@ -38,7 +38,7 @@ struct registry_entry {
     int fd;         // or, for a membership, the number of its socket
     bool gso;       // UDP GSO; of a ring: super-frames
     bool stuck;     // a ring that takes nothing in any more
-    uint32_t mtu;   // of a ring's interface, in or out, when it was opened
+    uint32_t mtu;   // of a ring's interface when it was opened; of a transmit ring: the largest that it holds
     uint32_t place; // scratch of a load: its index in the table that is being compiled
     bool wanted, running;
 };

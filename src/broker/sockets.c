@@ -20,7 +20,7 @@ struct sockets {
     struct memberships *memberships;
     unsigned without;
     // Interfaces of this load whose sockets outlived them, their index being given again.
-    uint32_t gone[2 * TABLE_INTERFACES_MAX];
+    uint32_t gone[3 * TABLE_INTERFACES_MAX]; // a ring, frames, a transmit ring
     size_t n_gone;
 };
 
@@ -168,18 +168,19 @@ struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint
 {
     struct registry_key key = {.kind = REGISTRY_TX_RING, .ifindex = ifindex};
     struct registry_entry *e;
+    uint32_t holds, size = egress_slot_size(mtu, &holds);
 
     *step = NULL;
     if (s->offline || s->without & FEATURE_TX_RING)
         return NULL;
-    e = want_living(s, &key, mtu);
+    e = want_living(s, &key, mtu < holds ? mtu : holds);
     if (!e) {
-        e = add(s, &key, egress_open_tx_ring(ifindex, egress_slot_size(mtu), step), step);
+        e = add(s, &key, egress_open_tx_ring(ifindex, size, step), step);
         if (e)
-            e->mtu = mtu;
+            e->mtu = holds;
     }
     if (e)
-        *slot_size = egress_slot_size(e->mtu);
+        *slot_size = egress_slot_size(e->mtu, &holds);
     return e;
 }
 

@@ -46,7 +46,7 @@ void egress_configure(struct egress *e, const struct table_egress *t, struct tx_
     e->queue = queue;
     e->kind = t->kind;
     e->mtu = t->mtu;
-    e->dead = false;
+    e->dead = e->alone = false;
     // Once the kernel has refused it (below) it stays off.
     e->gso = e->gso && (t->flags & TABLE_EGRESS_GSO);
 }
@@ -327,7 +327,8 @@ static ssize_t send_once(struct egress *e, const struct table_output *o, const s
 
 static bool may_wait(const struct egress *e, const struct table_output *o, const struct shipment *s)
 {
-    return e->queue && s->n_datagrams == 1 && fits(e, o, s->bytes) && (s->more || tx_ring_waiting(e->queue) > 0);
+    return e->queue && !e->alone && s->n_datagrams == 1 && fits(e, o, s->bytes) &&
+           (s->more || tx_ring_waiting(e->queue) > 0);
 }
 
 static bool ship(struct egress *e, const struct table_output *o, const struct shipment *s,
@@ -364,9 +365,10 @@ static void count_failure(const struct table_output *o, struct stats_output_coun
     log_errno(LOG_LEVEL_WARNING, "send_failed", "to=%s:%u", addr_format(&o->to, to), o->port);
 }
 
-// Each datagram of the batch by a call of its own. Whether any was sent.
+// Each datagram of the batch as a frame of its own; together: they may wait for one call. Whether any was sent, or
+// waits.
 static bool send_one_by_one(struct egress *e, const struct table_output *o, const struct batch *b, struct shipment *s,
-                            struct stats_output_counters *counters)
+                            bool together, struct stats_output_counters *counters)
 {
     struct iovec iov[2];
     bool any = false;
@@ -376,7 +378,7 @@ static bool send_one_by_one(struct egress *e, const struct table_output *o, cons
     s->n_pieces = 1;
     s->n_datagrams = 1;
     s->plain = true;
-    s->more = true;
+    s->more = together;
     for (uint32_t i = 1; left > 0 && i <= b->n_pieces; i++) {
         size_t at = 0;
         do {
@@ -408,7 +410,7 @@ void egress_flush(struct egress *e)
     // By a call of its own each of the others has another chance, and tells why not.
     while (tx_ring_take_back(e->queue, &f)) {
         struct iovec iov = {.iov_base = (void *) f.bytes, .iov_len = f.length};
-        if (writev(e->fd, &iov, 1) >= 0)
+        if (put(e, f.output, &iov, 1) >= 0)
             continue;
         f.counters->packets--;
         f.counters->bytes -= f.payload;
@@ -442,7 +444,7 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
 
     // Where the largest does not fit, the last one of the batch still may.
     if ((b->n_datagrams > 1 && !e->gso) || !fits(e, o, b->segment)) {
-        send_one_by_one(e, o, b, &s, counters);
+        send_one_by_one(e, o, b, &s, true, counters);
         return;
     }
     if (ship(e, o, &s, counters))
@@ -454,11 +456,12 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
         return;
     }
     if (errno == EMSGSIZE) {
-        send_one_by_one(e, o, b, &s, counters);
+        send_one_by_one(e, o, b, &s, true, counters);
         return;
     }
-    // EINVAL: the kernel knows no UDP GSO for this socket; EIO: none without checksum offload.
-    if (send_one_by_one(e, o, b, &s, counters)) {
+    // EINVAL: the kernel knows no UDP GSO for this socket; EIO: none without checksum offload. Only what leaves at once
+    // proves that.
+    if (send_one_by_one(e, o, b, &s, false, counters)) {
         e->gso = false;
         e->segment = -1;
         if (e->kind == TABLE_EGRESS_SOCKET)

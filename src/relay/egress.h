@@ -37,6 +37,8 @@ struct egress {
     int fd;
     bool gso;
     bool dead; // its interface has gone, and its index may be another's
+    bool
+        alone; // its link has changed: until the broker has looked each frame leaves by itself, which the kernel checks
     enum table_egress_kind kind;
     uint32_t mtu;            // bytes, of the IP packet
     uint32_t identification; // of the next IPv4 packet or IPv6 fragment that we write ourselves
@@ -57,7 +59,8 @@ void egress_close(struct egress *e);
 void egress_configure(struct egress *e, const struct table_egress *t, struct tx_ring *queue);
 
 // Sends b by o and counts every datagram of it in counters. e is NULL where the output's interface is missing.
-// more: others follow at once, so that a single frame may wait for them until egress_flush(); its bytes need not.
+// more: others follow at once, for which a single frame may wait. Either way egress_flush() is due; the bytes of what
+// waits are not needed any more.
 void egress_send(struct egress *e, const struct table_output *o, struct batch *b,
                  struct stats_output_counters *counters, bool more);
 

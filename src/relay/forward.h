@@ -14,7 +14,9 @@
 #include "stats/segment.h"
 #include "table/view.h"
 
-#define FORWARD_BATCHES 64 // pending at once; the next path's first datagram flushes them all
+// Pending at once; the next path's first datagram flushes them all. As many as a pass has slots (INGRESS_BUDGET), and a
+// transmit ring.
+#define FORWARD_BATCHES 256
 
 // What belongs to one rule beside the table.
 struct flow {

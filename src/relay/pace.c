@@ -16,7 +16,7 @@ uint64_t pace_turn(struct pace *p, uint64_t frames, uint64_t flows, uint64_t mos
     p->turns += frames > 0;
     if (elapsed >= MEASURE_NS) {
         p->rate = p->frames * SECOND / elapsed;
-        p->gather = p->batches > p->turns ? PACE_GATHER * p->batches / p->turns : PACE_GATHER;
+        p->gather = p->turns > 0 && p->batches > p->turns ? PACE_GATHER * p->batches / p->turns : PACE_GATHER;
         p->frames = p->batches = p->turns = 0;
         p->since_ns = now_ns;
     }

@@ -21,8 +21,10 @@ PREFETCH_INLINE void prefetch_soon(const void *at)
 // What is read at the end of the pass: the nearest cache would not hold it.
 PREFETCH_INLINE void prefetch_later(const uint8_t *at, size_t n)
 {
-    for (size_t i = 0; i < n; i += PREFETCH_LINE)
-        __builtin_prefetch(at + i, 0, 2);
+    const uint8_t *line = at - (uintptr_t) at % PREFETCH_LINE;
+
+    for (; line < at + n; line += PREFETCH_LINE)
+        __builtin_prefetch(line, 0, 2);
 }
 
 #endif

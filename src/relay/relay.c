@@ -80,14 +80,25 @@ static void on_gone(void *context, uint32_t ifindex)
             r->swap.now->forward->egress[t->outputs[i].egress]->dead = true;
 }
 
+// Nor does a frame wait where its link may have become smaller: a transmit ring sends what exceeds it.
+static void doubt_links(struct relay *r)
+{
+    const struct table_view *t = relay_table(r);
+
+    for (uint32_t i = 0; t && i < t->n_egress; i++)
+        r->swap.now->forward->egress[i]->alone = true;
+}
+
 static void on_links(struct ev_loop *loop, ev_io *io, int events)
 {
     struct relay *r = io->data;
 
     (void) events;
     // While another table is on its way nothing is known of what will matter.
-    if (links_changed(r->links, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), on_gone, r) &&
-        !ev_is_active(&r->links_timer)) {
+    if (!links_changed(r->links, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), on_gone, r))
+        return;
+    doubt_links(r);
+    if (!ev_is_active(&r->links_timer)) {
         ev_timer_set(&r->links_timer, LINKS_SECONDS, 0.);
         ev_timer_start(loop, &r->links_timer);
     }

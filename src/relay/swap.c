@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "log/log.h"
 #include "sandbox/sandbox.h"
 
 void swap_init(struct swap *s)
@@ -210,15 +211,16 @@ static bool bind_egress(struct swap *s, struct swap_table *t, char why[SWAP_WHY_
     return true;
 }
 
-static bool map_tx_rings(struct swap_table *t, char why[SWAP_WHY_MAX])
+// Frames leave without it, too: each by a call of its own.
+static void map_tx_rings(struct swap_table *t)
 {
     for (uint32_t i = 0; i < t->view.n_egress; i++) {
         const struct table_egress *from = &t->view.egress[i];
         struct egress *e = t->forward->egress[i];
         if (from->kind == TABLE_EGRESS_TX_RING && !e->ring && !(e->ring = tx_ring_new(e->fd, from->slot_size)))
-            return swap_refuse_errno(why, "a transmit ring cannot be mapped");
+            log_errno(LOG_LEVEL_WARNING, "tx_ring_missing",
+                      "reason=\"mmap\" effect=\"datagrams of many flows leave by a call each\"");
     }
-    return true;
 }
 
 static bool map_rings(struct swap *s, struct swap_table *t, char why[SWAP_WHY_MAX])
@@ -240,8 +242,10 @@ static struct swap_table *prepare(struct swap *s, uint64_t now_ns, char why[SWAP
 {
     struct swap_table *t = swap_table_map(s->offered_table, s->offered_stats, now_ns, why);
 
-    if (t && map_rings(s, t, why) && bind_egress(s, t, why) && map_tx_rings(t, why))
+    if (t && map_rings(s, t, why) && bind_egress(s, t, why)) {
+        map_tx_rings(t);
         return t;
+    }
     swap_table_free(t);
     return NULL;
 }

@@ -65,7 +65,7 @@ static bool belongs_to_kernel(const struct tpacket2_hdr *slot)
     return (status & (TP_STATUS_SEND_REQUEST | TP_STATUS_SENDING)) != 0;
 }
 
-// It stops at the first frame that it cannot send, and leaves that one and all behind it as they are.
+// It stops at the first frame that it cannot send. That one says so, or is still to be sent, as are all behind it.
 static bool is_left(const struct tpacket2_hdr *slot)
 {
     uint32_t status = __atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE);

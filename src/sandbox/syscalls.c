@@ -120,7 +120,7 @@ static const struct row broker_allows[] = {
     {CALL(bind), "to configured interfaces and source addresses", {{0}}},
     {CALL(connect), "to configured destinations", {{0}}},
     {CALL(getsockname), "rtnetlink, in the C library; packet sockets whose interface has gone", {{0}}},
-    {CALL(setsockopt), "ring", {{1, EQUAL, SOL_PACKET}, {2, EQUAL, PACKET_VERSION}}},
+    {CALL(setsockopt), "rings, in and out", {{1, EQUAL, SOL_PACKET}, {2, EQUAL, PACKET_VERSION}}},
     {CALL(setsockopt), "ring, outputs", {{1, EQUAL, SOL_PACKET}, {2, EQUAL, PACKET_VNET_HDR}}},
     {CALL(setsockopt), "super-frames", {{1, EQUAL, SOL_PACKET}, {2, EQUAL, PACKET_COPY_THRESH}}},
     {CALL(setsockopt), "no frames of this host", {{1, EQUAL, SOL_PACKET}, {2, EQUAL, PACKET_IGNORE_OUTGOING}}},

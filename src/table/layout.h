@@ -175,7 +175,7 @@ enum table_egress_kind {
 // Slots of a transmit ring (TPACKET_V2), and the bounds of their size in bytes, which is a power of two.
 #define TABLE_TX_SLOTS    256
 #define TABLE_TX_SLOT_MIN 256
-#define TABLE_TX_SLOT_MAX 16384
+#define TABLE_TX_SLOT_MAX 4096
 
 enum table_egress_flags {
     TABLE_EGRESS_GSO = 1u << 0, // takes UDP_SEGMENT, or VIRTIO_NET_HDR_GSO_UDP_L4 in a frame

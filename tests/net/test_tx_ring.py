@@ -61,13 +61,26 @@ def mapped(pid):
     return [x // SLOTS for x in sizes if x <= SLOTS * 16384]
 
 
-def one_call(args, expected, **output):
-    """A datagram of each flow in one pass. expected: calls by the ring, calls by themselves."""
+def index_of(node, name):
+    return int(node.run("ip", "-o", "link", "show", "dev", name)[1].split(":")[0])
+
+
+def passes_one(net, size=5):
+    """Whether a datagram comes through in one frame, of those that are sent until one does."""
+    capture = t.Capture(net.dst, "d0")
+    t.RawSender(net.src, "s0").send(t.datagram(group(0), PORT, bytes(size)))
+    time.sleep(0.02)
+    return any(f.payload == bytes(size) for f in capture.udp())
+
+
+def calls(args, configured, frames, expected):
+    """Sends frames in one pass. expected: the calls that send by a ring, and by themselves. Returns what came: each frame
+    by each output of its rule."""
     if not shutil.which("strace"):
         raise t.Skip("strace is not installed")
     with t.line() as net:
         net.relay.ethtool("out0", "tx", "off")  # checksums that can be verified
-        c = t.Config(rules(**output))
+        c = t.Config(configured)
         trace = os.path.join(c.directory, "strace")
         tracer = ["strace", "-D", "-f", "-e", "trace=write,writev", "-o", trace]
         status, _, err = t.run_command([*tracer, "true"], check_status=False)
@@ -76,37 +89,40 @@ def one_call(args, expected, **output):
         capture = t.Capture(net.dst, "d0")
         with t.Mcrd(net.relay, c, args, before=tracer) as d:
             before = sends(trace, d.process.pid)
-            in_one_pass(net, d, [t.datagram(group(i), PORT, b"%d" % i * 50) for i in range(FLOWS)])
-            seen = capture.wait(FLOWS)
-            d.account({r["name"]: 1 for r in c.rules})
-        t.equal([(f.destination, f.payload) for f in seen], [(out_group(i), b"%d" % i * 50) for i in range(FLOWS)], "seen")
+            in_one_pass(net, d, frames)
+            seen = capture.wait(len(frames) * len(configured[0]["outputs"]))
+            d.check_sums()
         t.check(all(f.ip_checksum_ok and f.udp_checksum_ok for f in seen), "checksums")
-        t.equal(len({f.ident for f in seen}), FLOWS, "distinct ids")
+        t.equal(len({f.ident for f in seen}), len(seen), "distinct ids")
         after = sends(trace, d.process.pid)
         t.equal((after[0] - before[0], after[1] - before[1]), expected, "calls by the ring, and by themselves")
+        return [(f.destination, f.payload) for f in seen]
+
+
+def one_of_each(args, expected, **output):
+    """A datagram of each flow in one pass."""
+    seen = calls(args, rules(**output), [t.datagram(group(i), PORT, b"%d" % i * 50) for i in range(FLOWS)], expected)
+    t.equal(seen, [(out_group(i), b"%d" % i * 50) for i in range(FLOWS)], "seen")
 
 
 @t.test("a datagram of each of 60 flows: one call sends them all")
 def many_flows():
-    one_call((), (1, 0))
+    one_of_each((), (1, 0))
 
 
 @t.test("without transmit rings: 60 calls")
 def many_flows_alone():
-    one_call(ALONE, (0, FLOWS))
+    one_of_each(ALONE, (0, FLOWS))
 
 
-@t.test("one datagram that nobody follows needs no ring; one to several outputs does")
+@t.test("a datagram that nobody follows needs no ring, to 16 outputs it does; a batch is one call as ever")
 def outputs():
-    several = [t.rule("r", group(0), PORT, [t.to_group(out_group(i), OUT_PORT) for i in range(16)])]
-    with t.line() as net, t.Mcrd(net.relay, several) as d:
-        capture = t.Capture(net.dst, "d0")
-        sender = t.RawSender(net.src, "s0")
-        for i in range(50):
-            sender.send(t.datagram(group(0), PORT, b"%d" % i))
-        for i in range(16):
-            t.equal([f.payload for f in capture.wait(50, out_group(i))], [b"%d" % n for n in range(50)], f"output {i}")
-        d.account({"r": 50})
+    to = [t.to_group(out_group(i), OUT_PORT) for i in range(16)]
+    one = [t.datagram(group(0), PORT, b"alone")]
+    t.equal(calls((), [t.rule("r", group(0), PORT, to[:1])], one, (0, 1)), [(out_group(0), b"alone")], "seen")
+    t.equal(calls((), [t.rule("r", group(0), PORT, to)], one, (1, 0)), [(out_group(i), b"alone") for i in range(16)],
+            "seen")
+    calls((), [t.rule("r", group(0), PORT, to[:1])], 50 * one, (0, 1))
 
 
 def mixture(net, args, n_flows=8, rounds=6, **output):
@@ -155,27 +171,68 @@ def mixtures_tagged():
         mixture(net, (), rounds=2, vlan=300)
 
 
-@t.test("the output's MTU grows: slots grow with it")
+@t.test("the output's MTU grows: slots grow with it, as far as they may; what is larger leaves by itself")
 def larger_mtu():
     with t.line() as net:
         for node, name in ((net.src, "s0"), (net.relay, "in0"), (net.dst, "d0")):
             node.run("ip", "link", "set", name, "mtu", "9000")
         net.relay.ethtool("out0", "tx", "off")
+        seen, sent = [], []
+        with t.Mcrd(net.relay, rules()) as d:
+            for mtu, slot, size in ((1500, 2048, 1472), (1900, 2048, 1800), (4000, 4096, 3900), (9000, 4096, 8900)):
+                net.relay.run("ip", "link", "set", "out0", "mtu", mtu)
+                t.wait_for(lambda s=slot: mapped(d.process.pid) == [s], 5, f"a ring for {mtu}, and the old one's end")
+                t.wait_for(lambda n=size: passes_one(net, n), 5, f"a frame of {size} bytes")
+                capture = t.Capture(net.dst, "d0")
+                for n in (20, size, 20):
+                    some = [(b"%03d/" % i + bytes(n))[:n] for i in range(FLOWS)]
+                    in_one_pass(net, d, [t.datagram(group(i), PORT, x) for i, x in enumerate(some)])
+                    sent += some
+                    t.wait_for(lambda: len(seen) + len(capture.udp()) >= len(sent), 5, "all")
+                seen += capture.udp()
+            d.check_sums()
+        t.check(sorted(f.payload for f in seen) == sorted(sent), "payloads")
+        t.check(all(f.udp_checksum_ok and not f.more and f.offset == 0 for f in seen), "checksums, in one frame each")
+
+
+@t.test("the output's MTU shrinks where no broker is left to see it: what exceeds it is too_big, and never on the wire")
+def smaller_mtu():
+    with t.line() as net:
         capture = t.Capture(net.dst, "d0")
         with t.Mcrd(net.relay, rules()) as d:
-            t.equal(mapped(d.process.pid), [2048], "slot sizes")
-            payloads = [b"%d" % i * 20 for i in range(FLOWS)]
-            in_one_pass(net, d, [t.datagram(group(i), PORT, p) for i, p in enumerate(payloads)])
+            os.kill(d.broker, signal.SIGKILL)
+            t.wait_for(lambda: d.logged("broker"), 5, "the relay to know it")
+            d.broker_expected = False
+            net.relay.run("ip", "link", "set", "out0", "mtu", "1000")
+            for size in (1400, 900):
+                in_one_pass(net, d, [t.datagram(group(i), PORT, bytes(size)) for i in range(FLOWS)])
             capture.wait(FLOWS)
-            net.relay.run("ip", "link", "set", "out0", "mtu", "9000")
-            t.wait_for(lambda: mapped(d.process.pid) == [16384], 5, "a ring with larger slots, and the old one's end")
-            large = [b"%03d" % i + bytes(8000) for i in range(FLOWS)]
-            in_one_pass(net, d, [t.datagram(group(i), PORT, p) for i, p in enumerate(large)])
-            seen = capture.wait(2 * FLOWS)
-            t.equal([f.payload for f in seen], payloads + large, "payloads")
-            t.check(all(f.udp_checksum_ok for f in seen), "checksums")
-            t.check(all(not f.more and f.offset == 0 for f in seen), "in one frame each")
-            d.account({f"r{i}": 2 for i in range(FLOWS)})
+            d.account({f"r{i}": {"packets": 2, "outputs": [{"packets": 1, "too_big": 1}]} for i in range(FLOWS)})
+            t.equal({len(f.payload) for f in capture.udp()}, {900}, "sizes that came")
+
+
+@t.test("the output is deleted and made again under the same index: another ring, and the old one goes")
+def made_again():
+    with t.line() as net:
+        with t.Mcrd(net.relay, rules()) as d:
+            def all_pass():
+                capture = t.Capture(net.dst, "d0")
+                in_one_pass(net, d, [t.datagram(group(i), PORT, b"%d" % i) for i in range(FLOWS)])
+                t.equal(sorted(f.payload for f in capture.wait(FLOWS)), sorted(b"%d" % i for i in range(FLOWS)), "came")
+
+            all_pass()
+            index = index_of(net.relay, "out0")
+            for _ in range(3):
+                net.relay.run("ip", "link", "delete", "out0")
+                net.relay.run("ip", "link", "add", "out0", "index", index, "type", "veth", "peer", "name", "d0", "netns",
+                              net.dst.holder.pid)
+                net.relay.run("ip", "address", "add", "198.18.2.2/24", "dev", "out0")
+                for node, name in ((net.relay, "out0"), (net.dst, "d0")):
+                    node.run("ip", "link", "set", name, "up")
+                t.wait_for(lambda: "UP" in net.relay.run("ip", "-br", "link", "show", "dev", "out0")[1], 5, "out0 up")
+                t.wait_for(lambda: [i["state"] for i in d.stats()["interfaces"]] == ["up", "up"], 5, "the relay to see it")
+                t.wait_for(lambda: mapped(d.process.pid) == [2048] and passes_one(net), 5, "one ring, and a way")
+                all_pass()
 
 
 @t.test("a narrow link behind many flows: what its queue has no room for is an error, and what was counted as sent came")
