@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <linux/if_packet.h>
+#include <linux/virtio_net.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -44,6 +46,18 @@ void tx_kernel_reset(struct tx_kernel *k)
     k->next = 0;
 }
 
+// What the kernel can make an skb of: a frame within its slot, and within it what virtio_net_hdr speaks of, with so
+// much of it linear that the checksum can be written.
+static bool makes_sense(const struct tx_kernel *k, const struct tpacket2_hdr *slot)
+{
+    struct virtio_net_hdr v;
+
+    if (slot->tp_len > k->slot_size - LEAD || slot->tp_len < sizeof(v))
+        return false;
+    memcpy(&v, (const uint8_t *) slot + LEAD, sizeof(v));
+    return v.hdr_len <= slot->tp_len - sizeof(v) && v.csum_start + v.csum_offset + 2u <= v.hdr_len;
+}
+
 void tx_kernel_send(struct tx_kernel *k)
 {
     for (uint32_t i = 0; i < TABLE_TX_SLOTS; i++)
@@ -53,7 +67,7 @@ void tx_kernel_send(struct tx_kernel *k)
         struct tpacket2_hdr *slot = slot_at(k, k->next);
         if (slot->tp_status != TP_STATUS_SEND_REQUEST)
             return;
-        int error = slot->tp_len > k->slot_size - LEAD ? EINVAL : k->fails ? k->fails(k->context) : 0;
+        int error = !makes_sense(k, slot) ? EINVAL : k->fails ? k->fails(k->context) : 0;
         if (error) {
             if (error == EINVAL)
                 slot->tp_status = TP_STATUS_WRONG_FORMAT;

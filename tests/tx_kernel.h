@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// tx_kernel: the kernel's side of a transmit ring, as tpacket_snd() does it, with the ring in a file in memory.
+// tx_kernel: the kernel's side of a transmit ring, after tpacket_snd(), with the ring in a file in memory.
 #ifndef MCR_TESTS_TX_KERNEL_H
 #define MCR_TESTS_TX_KERNEL_H
 
@@ -13,7 +13,8 @@ struct tx_kernel {
     uint32_t slot_size;
     uint32_t next; // slot where the next call goes on
     bool slow;     // what was sent belongs to the kernel until the next call
-    // Asked for each frame, unless it is NULL: 0, or the error that the call ends with. EINVAL: a frame of no sense.
+    // Asked for each frame, unless it is NULL: 0, or the error that the call ends with. EINVAL: a frame of no sense, which
+    // says so afterwards; any other: one that could not be sent, and is still to be.
     int (*fails)(void *context);
     void (*take)(void *context, const uint8_t *frame, size_t length); // with its virtio_net_hdr
     void *context;

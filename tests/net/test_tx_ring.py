@@ -14,7 +14,7 @@ import time
 import mcrtest as t
 
 PORT, OUT_PORT = 5000, 6000
-FLOWS = 60  # within the batches that may be pending (FORWARD_BATCHES)
+FLOWS = 60
 ALONE = ("--without", "tx-ring")
 SLOTS = 256  # of a ring
 

@@ -76,10 +76,12 @@ static struct tx_ring *open_ring(void)
 static bool add(struct tx_ring *r, uint32_t serial)
 {
     struct tx_frame f = {.length = 100, .payload = 90};
+    struct virtio_net_hdr v = {.hdr_len = 42};
     uint8_t *room = tx_ring_room(r, f.length);
 
     if (!room)
         return false;
+    memcpy(room, &v, sizeof(v));
     memcpy(room + f.length - sizeof(serial), &serial, sizeof(serial));
     tx_ring_add(r, &f);
     return true;
@@ -309,6 +311,52 @@ Test(tx_ring, without_gso_a_batch_leaves_by_one_call)
     cr_expect_eq(n_came, 40);
     cr_expect_eq(x->counters.packets, 40);
     close_fixture(x);
+}
+
+// A kernel that takes no super-frames, or nothing at all.
+static bool all_refused;
+static uint32_t n_taken;
+
+static ssize_t refuse_gso(struct egress *e, const struct table_output *o, const struct iovec *iov, int n)
+{
+    struct virtio_net_hdr v;
+
+    (void) e;
+    (void) o;
+    memcpy(&v, iov[0].iov_base, sizeof(v));
+    if (v.gso_type != VIRTIO_NET_HDR_GSO_NONE || all_refused) {
+        errno = EINVAL;
+        return -1;
+    }
+    n_taken++;
+    return n;
+}
+
+static void expect_gso_judged(bool refused, bool gso_after, uint32_t packets)
+{
+    struct fixture *x = open_fixture(true);
+    uint32_t serial = 0;
+
+    x->e.take = refuse_gso;
+    all_refused = refused;
+    send_batch(x, 10, &serial, true);
+    cr_expect(!egress_waits(&x->e), "what shall prove something leaves at once");
+    egress_flush(&x->e);
+    cr_expect_eq(x->e.gso, gso_after);
+    cr_expect_eq(n_taken, packets);
+    cr_expect_eq(x->counters.packets, packets);
+    cr_expect_eq(x->counters.errors, 10 - packets);
+    close_fixture(x);
+}
+
+Test(tx_ring, that_gso_is_missing_is_proven_by_datagrams_that_left)
+{
+    expect_gso_judged(false, false, 10);
+}
+
+Test(tx_ring, and_not_by_a_socket_that_takes_nothing)
+{
+    expect_gso_judged(true, true, 0);
 }
 
 Test(tx_ring, what_fits_no_slot_leaves_by_itself)
