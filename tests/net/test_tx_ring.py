@@ -123,7 +123,8 @@ def outputs():
     t.equal(calls((), [t.rule("r", group(0), PORT, to[:1])], one, (0, 1)), [(out_group(0), b"alone")], "seen")
     t.equal(calls((), [t.rule("r", group(0), PORT, to)], one, (1, 0)), [(out_group(i), b"alone") for i in range(16)],
             "seen")
-    calls((), [t.rule("r", group(0), PORT, to[:1])], 50 * one, (0, 1))
+    if t.SUPER_FRAMES:  # such a kernel segments frames
+        calls((), [t.rule("r", group(0), PORT, to[:1])], 50 * one, (0, 1))
 
 
 def mixture(net, args, n_flows=8, rounds=6, **output):
