@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "broker/asker.h"
@@ -27,6 +28,7 @@
 #include "config/load.h"
 #include "handover/handover.h"
 #include "log/log.h"
+#include "sandbox/sandbox.h"
 
 struct broker {
     const struct broker_options *options;
@@ -53,6 +55,16 @@ struct reading {
     struct config_bytes bytes;
     struct handover_file file;
     char why[1024]; // when refused
+};
+
+// A table on its way into force: by a load, or, where nobody asked, because links have changed.
+struct attempt {
+    uint32_t serial;                    // of the request
+    const struct handover_asker *asker; // of the load; NULL: links
+    struct handover_file file;
+    uint64_t began_ns;   // CLOCK_MONOTONIC
+    uint64_t generation; // once it is in force
+    char why[1024];      // when it is refused
 };
 
 // --- start -----------------------------------------------------------------------------------------------------------
@@ -172,6 +184,76 @@ static void free_reading(struct reading *r)
     file_free(&r->bytes);
 }
 
+// --- the record ------------------------------------------------------------------------------------------------------
+
+#define HEX_MAX 65
+
+static const char *hex(const uint8_t sha256[32], char text[HEX_MAX])
+{
+    for (size_t i = 0; i < 32; i++)
+        snprintf(text + 2 * i, 3, "%02x", sha256[i]);
+    return text;
+}
+
+static uint64_t clock_ns(void) // CLOCK_MONOTONIC
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
+}
+
+// One line for each load: what was found, who asked, what came of it. The broker writes it, because it decides; who
+// asked, and what `more` quotes of a receipt, it has from the relay.
+static void record(const struct broker *b, const struct attempt *a, bool accepted, const char *more)
+{
+    char then[HEX_MAX], now[HEX_MAX], file[600], when[32] = "none";
+    static const uint8_t none[32];
+    const struct handover_file *f = &a->file;
+    time_t mtime = (time_t) f->mtime_s;
+    struct tm tm;
+
+    if (f->mtime_s != 0 && gmtime_r(&mtime, &tm))
+        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    log_record(accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR,
+               b->config  ? "reload"
+               : accepted ? "started"
+                          : "start",
+               "result=%s generation=%llu file=%s sha256=%s sha256_before=%s size=%llu owner=%u mode=%04o mtime=%s "
+               "pid=%u uid=%u loginuid=%d took_ms=%.1f %s",
+               accepted ? "accepted" : "refused", (unsigned long long) (accepted ? a->generation : a->generation - 1),
+               log_quote(b->options->config_path, file, sizeof(file)), hex(f->sha256, now),
+               hex(b->config ? b->config->file.sha256 : none, then), (unsigned long long) f->size, f->owner,
+               f->mode & 07777, when, a->asker->pid, a->asker->uid, (int) f->loginuid,
+               (double) (clock_ns() - a->began_ns) / 1e6, more);
+}
+
+static void record_accepted(const struct broker *b, const struct attempt *a, const struct table_view *t,
+                            const struct handover_receipt *r)
+{
+    char more[512];
+
+    if (b->config)
+        snprintf(more, sizeof(more), "rules=%u added=%u removed=%u changed=%u received=%llu ring_drops=%llu",
+                 t->n_rules, a->file.added, a->file.removed, a->file.changed, (unsigned long long) r->received,
+                 (unsigned long long) r->ring_drops);
+    else
+        snprintf(more, sizeof(more),
+                 "version=%s rules=%u interfaces=%u seccomp=%s landlock=%u network=%s root=%s capabilities=%llx",
+                 PACKAGE_VERSION, t->n_rules, t->n_interfaces, sandbox_mode_name(b->options->sandbox), r->landlock,
+                 r->isolation & SANDBOX_OWN_NETWORK ? "own" : "host",
+                 r->isolation & SANDBOX_EMPTY_ROOT ? "empty" : "host", (unsigned long long) r->capabilities);
+    record(b, a, true, more);
+}
+
+static void record_refused(const struct broker *b, const struct attempt *a)
+{
+    char quoted[1100], more[1200];
+
+    snprintf(more, sizeof(more), "reason=%s", log_quote(a->why, quoted, sizeof(quoted)));
+    record(b, a, false, more);
+}
+
 // --- the table -------------------------------------------------------------------------------------------------------
 
 static void answer(const struct broker *b, const struct handover_message *m)
@@ -180,32 +262,48 @@ static void answer(const struct broker *b, const struct handover_message *m)
         log_errno(LOG_LEVEL_ERR, "relay", "reason=\"cannot be answered\"");
 }
 
-static void refuse(const struct broker *b, uint32_t serial, const struct handover_file *file, const char *why)
+static void refuse(const struct broker *b, const struct attempt *a)
 {
-    struct handover_message m = {.type = HANDOVER_REFUSED, .serial = serial, .file = *file};
+    struct handover_message m = {.type = HANDOVER_REFUSED, .serial = a->serial, .file = a->file};
 
-    snprintf(m.text, sizeof(m.text), "%s", why);
+    if (a->asker)
+        record_refused(b, a);
+    snprintf(m.text, sizeof(m.text), "%s", a->why);
     answer(b, &m);
 }
 
-// Sends table, statistics and new sockets, and waits for the relay's verdict. Whether it runs the table now. Without a
-// verdict the broker is over.
-static bool hand_over(struct broker *b, uint32_t serial, const struct handover_file *file, int table_fd, int stats_fd,
-                      char *why, size_t size)
+static bool send_offer(const struct broker *b, const struct attempt *a, int table_fd, int stats_fd)
 {
-    struct handover_message m = {.type = HANDOVER_OFFER, .serial = serial, .n_fds = 2};
-    int fds[HANDOVER_FDS_MAX] = {table_fd, stats_fd};
-    struct handover_message end = {.type = HANDOVER_COMMIT, .serial = serial, .file = *file};
+    struct handover_message offer = {.type = HANDOVER_OFFER, .serial = a->serial, .n_fds = 2};
+    struct handover_message end = {.type = HANDOVER_COMMIT, .serial = a->serial, .file = a->file};
+    int fds[] = {table_fd, stats_fd};
 
-    if (!handover_send(b->relay, &m, fds) || !sockets_send_new(b->sockets, b->relay, serial) ||
-        !handover_send(b->relay, &end, NULL)) {
-        snprintf(why, size, "the table cannot be handed over: %s", strerror(errno));
+    return handover_send(b->relay, &offer, fds) && (b->config || sockets_send_pool(b->sockets, b->relay, a->serial)) &&
+           sockets_send_new(b->sockets, b->relay, a->serial) && handover_send(b->relay, &end, NULL);
+}
+
+// Sends table, statistics and new sockets, and waits for the relay's verdict. Whether it runs the table now, and then
+// its receipt; else a->why. Without a verdict the broker is over.
+static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int stats_fd, struct handover_receipt *receipt)
+{
+    struct handover_message m;
+    int fds[HANDOVER_FDS_MAX];
+
+    if (!send_offer(b, a, table_fd, stats_fd)) {
+        snprintf(a->why, sizeof(a->why), "the table cannot be handed over: %s", strerror(errno));
         return false;
     }
     // Nothing else is due from the relay now: it has one request under way at a time.
     enum handover_result result = handover_receive(b->relay, &m, fds);
-    if (result == HANDOVER_GOT && m.serial == serial && (m.type == HANDOVER_ADOPTED || m.type == HANDOVER_REJECTED))
-        return m.type == HANDOVER_ADOPTED;
+    if (result == HANDOVER_GOT && m.serial == a->serial && m.type == HANDOVER_ADOPTED) {
+        *receipt = m.receipt;
+        return true;
+    }
+    if (result == HANDOVER_GOT && m.serial == a->serial && m.type == HANDOVER_REJECTED) {
+        m.text[sizeof(m.text) - 1] = '\0';
+        snprintf(a->why, sizeof(a->why), "the relay: %.1000s", m.text);
+        return false;
+    }
     b->over = true;
     if (result == HANDOVER_CLOSED) {
         b->status = EXIT_SUCCESS; // mcrd was stopped meanwhile
@@ -216,33 +314,32 @@ static bool hand_over(struct broker *b, uint32_t serial, const struct handover_f
     return false;
 }
 
-// Offers a compiled table. Whether it is in force; else *why says what is wrong, or is empty when the relay has
-// refused by itself.
-static bool offer(struct broker *b, uint32_t serial, const struct compiled *table, const struct handover_file *file,
-                  char *why, size_t size)
+// Offers a compiled table. Whether it is in force; else a->why.
+static bool offer(struct broker *b, struct attempt *a, const struct compiled *table)
 {
+    struct handover_receipt receipt;
     struct table_view view;
     const char *bad;
     int table_fd = -1, stats_fd = -1;
     bool adopted = false;
 
-    why[0] = '\0';
     if (!table_attach(&view, table->bytes, table->size, &bad)) {
-        snprintf(why, size, "internal: the compiled table is not valid: %s", bad);
+        snprintf(a->why, sizeof(a->why), "internal: the compiled table is not valid: %s", bad);
         return false;
     }
     table_fd = compiled_seal(table);
     stats_fd = table_fd < 0 ? -1 : statistics_create(b->stats_file, b->options->config_path, &b->features, &view);
     if (stats_fd < 0) {
-        snprintf(why, size, "%s: %s", table_fd < 0 ? "the table cannot be sealed" : b->stats_file, strerror(errno));
+        snprintf(a->why, sizeof(a->why), "%s: %s", table_fd < 0 ? "the table cannot be sealed" : b->stats_file,
+                 strerror(errno));
         goto done;
     }
     // What both tables take in, until the relay has changed over.
     if (!sockets_set_filters(b->sockets, &view, b->running.bytes ? &b->view : NULL)) {
-        snprintf(why, size, "ingress filter: %s", strerror(errno));
+        snprintf(a->why, sizeof(a->why), "ingress filter: %s", strerror(errno));
         goto done;
     }
-    adopted = hand_over(b, serial, file, table_fd, stats_fd, why, size);
+    adopted = hand_over(b, a, table_fd, stats_fd, &receipt);
 done:
     if (table_fd >= 0)
         close(table_fd);
@@ -252,6 +349,9 @@ done:
         statistics_discard(b->stats_file);
         return false;
     }
+    // The record first: whoever waits for the verdict reads it in the statistics.
+    if (a->asker)
+        record_accepted(b, a, &view, &receipt);
     if (!statistics_publish(b->stats_file)) {
         char quoted[600];
         log_errno(LOG_LEVEL_ERR, "statistics", "file=%s", log_quote(b->stats_file, quoted, sizeof(quoted)));
@@ -271,9 +371,8 @@ static void run_table(struct broker *b, const struct compiled *table)
 
 enum outcome { ADOPTED, UNCHANGED, REFUSED };
 
-// Compiles c and hands it over. On REFUSED, why tells the reason, or is empty when the relay has refused by itself.
-static enum outcome change_table(struct broker *b, uint32_t serial, const struct config *c, uint64_t generation,
-                                 const struct handover_file *file, char *why, size_t size)
+// Compiles c and hands it over. On REFUSED, a->why tells the reason.
+static enum outcome change_table(struct broker *b, struct attempt *a, const struct config *c)
 {
     bool running = c == b->config;
     struct compiled table = {.bytes = NULL};
@@ -281,11 +380,11 @@ static enum outcome change_table(struct broker *b, uint32_t serial, const struct
     enum outcome outcome = REFUSED;
 
     sockets_begin(b->sockets);
-    if (!compile(c, b->running.bytes ? &b->view : NULL, generation, running, b->sockets, &table, reason))
-        snprintf(why, size, "%s: %s", b->options->config_path, reason);
+    if (!compile(c, b->running.bytes ? &b->view : NULL, a->generation, running, b->sockets, &table, reason))
+        snprintf(a->why, sizeof(a->why), "%s: %s", b->options->config_path, reason);
     else if (running && compiled_equal(&table, &b->running))
         outcome = UNCHANGED;
-    else if (offer(b, serial, &table, file, why, size))
+    else if (offer(b, a, &table))
         outcome = ADOPTED;
     if (outcome == ADOPTED)
         run_table(b, &table);
@@ -338,29 +437,62 @@ static void log_changes(const struct diff *d, uint64_t generation)
 
 // --- requests --------------------------------------------------------------------------------------------------------
 
+// Different interfaces that rules take in by.
+static size_t count_inputs(const struct config *c)
+{
+    const char *names[CONFIG_INTERFACES_MAX];
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->n_rules; i++) {
+        size_t j = 0;
+        while (j < n && strcmp(names[j], c->rules[i].input.interface) != 0)
+            j++;
+        if (j == n && n < CONFIG_INTERFACES_MAX)
+            names[n++] = c->rules[i].input.interface;
+    }
+    return n;
+}
+
+static bool open_pool(struct broker *b, struct attempt *a, const struct config *c)
+{
+    const char *step = "";
+
+    if (b->config || sockets_open_pool(b->sockets, count_inputs(c), &step))
+        return true;
+    snprintf(a->why, sizeof(a->why), "sockets for rings: %s: %s", step, strerror(errno));
+    return false;
+}
+
 static void load(struct broker *b, uint32_t serial, const struct handover_asker *asker)
 {
-    uint64_t generation = b->running.bytes ? b->view.header->generation + 1 : 1;
+    struct attempt a = {.serial = serial,
+                        .asker = asker,
+                        .began_ns = clock_ns(),
+                        .generation = b->running.bytes ? b->view.header->generation + 1 : 1};
     struct diff changes = {.rules = NULL};
     struct reading r;
 
     read_file(b, true, asker_login(asker), &r);
-    if (r.config && !compare(b, r.config, &changes, &r.file))
-        snprintf(r.why, sizeof(r.why), "%s", strerror(ENOMEM));
-    else if (r.config && change_table(b, serial, r.config, generation, &r.file, r.why, sizeof(r.why)) == ADOPTED) {
+    bool compared = r.config && compare(b, r.config, &changes, &r.file);
+    a.file = r.file;
+    if (!r.config)
+        memcpy(a.why, r.why, sizeof(a.why));
+    else if (!compared)
+        snprintf(a.why, sizeof(a.why), "%s", strerror(ENOMEM));
+    else if (open_pool(b, &a, r.config) && change_table(b, &a, r.config) == ADOPTED) {
         log_setup("broker", r.config->instance);
         if (!running_save(b->stats_file, r.bytes.text, r.bytes.size, r.bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, "running", "reason=\"no copy of the running file can be kept\"");
         // At the start everything is new, and the file itself tells it.
         if (b->config)
-            log_changes(&changes, generation);
+            log_changes(&changes, a.generation);
         diff_free(&changes);
         config_free(b->config);
         b->config = r.config;
         r.config = NULL;
     }
-    if (r.why[0])
-        refuse(b, serial, &r.file, r.why);
+    if (a.why[0])
+        refuse(b, &a);
     diff_free(&changes);
     free_reading(&r);
 }
@@ -368,23 +500,23 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
 static void follow_links(struct broker *b, uint32_t serial)
 {
     struct handover_message unchanged = {.type = HANDOVER_UNCHANGED, .serial = serial};
-    struct handover_file file = {.loginuid = UINT32_MAX};
-    char why[1024] = "";
+    struct attempt a = {.serial = serial};
 
     if (!b->config) {
         answer(b, &unchanged);
         return;
     }
-    file = describe(&b->config->file, UINT32_MAX);
-    switch (change_table(b, serial, b->config, b->view.header->generation, &file, why, sizeof(why))) {
+    a.generation = b->view.header->generation;
+    a.file = describe(&b->config->file, UINT32_MAX);
+    switch (change_table(b, &a, b->config)) {
     case ADOPTED:
         break;
     case UNCHANGED:
         answer(b, &unchanged);
         break;
     case REFUSED:
-        if (why[0])
-            refuse(b, serial, &file, why);
+        if (a.why[0])
+            refuse(b, &a);
         break;
     }
 }
@@ -412,7 +544,7 @@ static bool serve_request(struct broker *b, const struct handover_message *m)
         load(b, m->serial, &m->asker);
         return true;
     case HANDOVER_LINKS:
-        sockets_give_up_ring(b->sockets, m->ring);
+        sockets_give_up_ring(b->sockets, m->ring, clock_ns());
         follow_links(b, m->serial);
         return true;
     case HANDOVER_PROBE:

@@ -28,8 +28,10 @@ static bool open_ring(struct compilation *c, uint32_t interface, struct filter_k
     const struct registry_entry *e =
         sockets_ring(c->sockets, t->ifindex, c->links[interface].mtu, c->config->ring_mib, &filter, &g, &step);
     if (!e)
-        return compile_refuse(c, "interface \"%s\": %s: %s", t->name, step, strerror(errno));
+        return errno ? compile_refuse(c, "interface \"%s\": %s: %s", t->name, step, strerror(errno))
+                     : compile_refuse(c, "interface \"%s\": %s", t->name, step);
     t->ring_id = e->id;
+    t->ring_socket = e->pool_number;
     t->slot_size = g.slot_size;
     t->n_slots = g.n_slots;
     t->block_size = g.block_size;

@@ -98,6 +98,30 @@ int egress_open_tx_ring(uint32_t ifindex, uint32_t slot_size, const char **step)
     return open_frame(ifindex, &ring, step);
 }
 
+void egress_revoke_frame(int fd)
+{
+    // Bound to no interface (packet(7)): ENXIO.
+    struct sockaddr_ll nowhere = {.sll_family = AF_PACKET};
+
+    bind(fd, (struct sockaddr *) &nowhere, sizeof(nowhere));
+}
+
+bool egress_revoke_tx_ring(int fd)
+{
+    struct tpacket_req none = {.tp_block_size = 0};
+
+    egress_revoke_frame(fd);
+    return setsockopt(fd, SOL_PACKET, PACKET_TX_RING, &none, sizeof(none)) == 0 || errno != EBUSY;
+}
+
+void egress_revoke_flow(int fd)
+{
+    // Connected to nobody (connect(2)): EDESTADDRREQ.
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
+    connect(fd, &nobody, sizeof(nobody));
+}
+
 union socket_address {
     struct sockaddr any;
     struct sockaddr_in in;

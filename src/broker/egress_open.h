@@ -19,6 +19,13 @@ uint32_t egress_slot_size(uint32_t mtu, uint32_t *holds);
 // Opens another such socket with a transmit ring (packet_mmap) of TABLE_TX_SLOTS slots. Returns as above.
 int egress_open_tx_ring(uint32_t ifindex, uint32_t slot_size, const char **step);
 
+// Take a socket out of service, whoever else holds it: nothing more can be sent by it. For those of
+// egress_open_frame(); of egress_open_socket() and egress_open_raw(); of egress_open_tx_ring(), where false means that
+// another process still maps the ring, so that its memory stays until the next call.
+void egress_revoke_frame(int fd);
+void egress_revoke_flow(int fd);
+bool egress_revoke_tx_ring(int fd);
+
 struct egress_flow {
     char interface[16];
     uint32_t ifindex;

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
@@ -66,8 +67,34 @@ static void warn_if_small(int fd, uint32_t ifindex, int asked)
                  got / 2);
 }
 
-int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
-                 unsigned without, bool *super_frames, const char **step)
+// Takes in no frame at all.
+static bool refuse_everything(int fd)
+{
+    struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    struct sock_fprog program = {.len = 1, .filter = code};
+
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
+}
+
+int ingress_socket(const char **step)
+{
+    // Protocol 0: no frame arrives before bind().
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    *step = "socket (needs CAP_NET_RAW)";
+    if (fd < 0)
+        return -1;
+    *step = "SO_ATTACH_FILTER";
+    if (refuse_everything(fd))
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+bool ingress_open(int fd, uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
+                  unsigned without, bool *super_frames, const char **step)
 {
     struct tpacket_req ring = {
         .tp_block_size = g->block_size,
@@ -77,48 +104,56 @@ int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struc
     };
     struct sockaddr_ll where = {
         .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int) ifindex};
+    struct tpacket_stats before;
+    socklen_t length = sizeof(before);
     int room = 8 << 20; // bytes for super-frames that no slot holds; the kernel caps it at rmem_max
-    // Protocol 0: no frame arrives before the filter and the ring stand and bind() names the interface.
-    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    *step = "socket (needs CAP_NET_RAW)";
-    if (fd < 0)
-        return -1;
     *step = "PACKET_VERSION";
     if (!set(fd, PACKET_VERSION, TPACKET_V2))
-        goto fail;
+        return false;
     *super_frames = !(without & FEATURE_SUPER_FRAMES) && feature_super_frames(fd);
     // Tells the segment size of super-frames.
     *step = "PACKET_VNET_HDR";
     if (*super_frames && !set(fd, PACKET_VNET_HDR, 1))
-        goto fail;
+        return false;
     // Frames that exceed a slot are queued whole for read().
     *step = "PACKET_COPY_THRESH";
     if (*super_frames && !set(fd, PACKET_COPY_THRESH, 1))
-        goto fail;
+        return false;
     *step = "SO_RCVBUF";
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)) != 0)
-        goto fail;
+        return false;
     // The relay drops the host's own frames by itself where the kernel does not.
     *step = "PACKET_IGNORE_OUTGOING";
     if (!(without & FEATURE_IGNORE_OUTGOING) && !set(fd, PACKET_IGNORE_OUTGOING, 1) && errno != ENOPROTOOPT)
-        goto fail;
-    *step = "SO_ATTACH_FILTER";
-    if (!ingress_set_filter(fd, filter))
-        goto fail;
+        return false;
+    // Reading clears what an earlier ring of this socket has counted.
+    *step = "PACKET_STATISTICS";
+    if (getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &before, &length) != 0)
+        return false;
     *step = "PACKET_RX_RING (no memory for ring_mib?)";
     if (setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)) != 0)
-        goto fail;
+        return false;
     *step = "bind";
     if (bind(fd, (struct sockaddr *) &where, sizeof(where)) != 0)
-        goto fail;
+        return false;
+    // Last: until now the filter refuses everything, so that no foreign frame arrives early.
+    *step = "SO_ATTACH_FILTER";
+    if (!ingress_set_filter(fd, filter))
+        return false;
     if (*super_frames)
         warn_if_small(fd, ifindex, room);
-    return fd;
+    return true;
+}
 
-fail:;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return -1;
+bool ingress_release(int fd)
+{
+    // Bound to no interface a packet socket can neither take in nor send; the protocol is that of experiments, because
+    // a socket that was bound once cannot go back to none.
+    struct sockaddr_ll nowhere = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_802_EX1)};
+    struct tpacket_req none = {.tp_block_size = 0};
+
+    refuse_everything(fd);
+    bind(fd, (struct sockaddr *) &nowhere, sizeof(nowhere));
+    return setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &none, sizeof(none)) == 0 || errno != EBUSY;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ingress_open: the packet socket and ring of one input interface.
+// ingress_open: puts the packet socket and ring of one input interface into service, and out of it.
 #ifndef MCR_BROKER_INGRESS_OPEN_H
 #define MCR_BROKER_INGRESS_OPEN_H
 
@@ -24,11 +24,19 @@ struct ingress_filter {
     bool ethernet;
 };
 
-// Opens a socket with ring and filter on ifindex. without: mask of enum feature. Returns a descriptor that the caller
-// closes, or -1 with errno set and *step the name of what failed. *super_frames: whether frames have a virtio_net_hdr
-// before them, which tells super-frames apart.
-int ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
-                 unsigned without, bool *super_frames, const char **step);
+// Opens a packet socket that takes nothing in yet. Returns a descriptor that the caller closes, or -1 with errno set
+// and *step the name of what failed.
+int ingress_socket(const char **step);
+
+// Makes ring and filter on such a socket, for ifindex. without: mask of enum feature. False with errno set and *step
+// the name of what failed: ingress_release() is then due. *super_frames: whether frames have a virtio_net_hdr before
+// them, which tells super-frames apart.
+bool ingress_open(int fd, uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
+                  unsigned without, bool *super_frames, const char **step);
+
+// Takes the socket out of service: it takes in and sends nothing, and its ring's memory is freed. False: another
+// process still maps the ring, so that its memory stays until the next call.
+bool ingress_release(int fd);
 
 // Replaces the filter of an open socket at once, by as exact a one as net.core.optmem_max has room for beside the one
 // before. False with errno set.

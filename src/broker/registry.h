@@ -34,12 +34,13 @@ struct registry_key {
 
 struct registry_entry {
     struct registry_key key;
-    uint64_t id;    // never given twice
-    int fd;         // or, for a membership, the number of its socket
-    bool gso;       // UDP GSO; of a ring: super-frames
-    bool stuck;     // a ring that takes nothing in any more
-    uint32_t mtu;   // of a ring's interface when it was opened; of a transmit ring: the largest that it holds
-    uint32_t place; // scratch of a load: its index in the table that is being compiled
+    uint64_t id;          // never given twice
+    int fd;               // or, for a membership, the number of its socket; of a ring: the pool's
+    bool gso;             // UDP GSO; of a ring: super-frames
+    bool stuck;           // a ring that takes nothing in any more
+    uint32_t mtu;         // of a ring's interface when it was opened; of a transmit ring: the largest that it holds
+    uint32_t pool_number; // of a ring (ring_pool.h)
+    uint32_t place;       // scratch of a load: its index in the table that is being compiled
     bool wanted, running;
 };
 

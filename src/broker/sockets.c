@@ -11,12 +11,20 @@
 #include <unistd.h>
 
 #include "broker/membership.h"
+#include "broker/ring_pool.h"
+#include "log/log.h"
 
 #define STAND_IN (-2) // the descriptor of a socket that is not opened
+
+// With so many transmit rings that the relay keeps mapped although they are out of use, no other one is made.
+#define TX_RINGS_WITHHELD_MAX 8
 
 struct sockets {
     bool offline;
     struct registry *registry;
+    struct ring_pool *pool;
+    int withheld[TABLE_INTERFACES_MAX + TX_RINGS_WITHHELD_MAX]; // transmit rings
+    size_t n_withheld;
     struct memberships *memberships;
     unsigned without;
     // Interfaces of this load whose sockets outlived them, their index being given again.
@@ -32,8 +40,9 @@ struct sockets *sockets_new(unsigned without)
         return NULL;
     s->without = without;
     s->registry = registry_new();
+    s->pool = ring_pool_new();
     s->memberships = memberships_new();
-    if (!s->registry || !s->memberships) {
+    if (!s->registry || !s->pool || !s->memberships) {
         sockets_free(s);
         return NULL;
     }
@@ -54,11 +63,50 @@ bool sockets_links(const struct sockets *s, struct link *links, size_t n)
     return s->offline ? link_assume(links, n) : link_query(links, n);
 }
 
-static void close_entry(void *context, struct registry_entry *e)
+// At the end of the broker the relay goes on with what it has.
+static void close_only(void *context, struct registry_entry *e)
 {
     (void) context;
-    if (e->fd != STAND_IN)
+    if (e->fd != STAND_IN && e->key.kind != REGISTRY_RING)
         close(e->fd);
+}
+
+// A transmit ring that the relay still maps is kept, because its memory is: withheld.
+static void close_tx_ring(struct sockets *s, int fd)
+{
+    if (egress_revoke_tx_ring(fd) || s->n_withheld == sizeof(s->withheld) / sizeof(s->withheld[0]))
+        close(fd);
+    else
+        s->withheld[s->n_withheld++] = fd;
+}
+
+// What no table uses any more is of no use to a relay that keeps its descriptor.
+static void close_entry(void *context, struct registry_entry *e)
+{
+    struct sockets *s = context;
+
+    if (e->fd == STAND_IN)
+        return;
+    switch ((enum registry_kind) e->key.kind) {
+    case REGISTRY_RING:
+        // The pool keeps its socket.
+        ring_pool_give_back(s->pool, e->pool_number);
+        return;
+    case REGISTRY_TX_RING:
+        close_tx_ring(s, e->fd);
+        return;
+    case REGISTRY_FRAME:
+        egress_revoke_frame(e->fd);
+        break;
+    case REGISTRY_SOCKET:
+    case REGISTRY_RAW:
+        egress_revoke_flow(e->fd);
+        break;
+    case REGISTRY_QUIET:
+    case REGISTRY_MEMBERSHIP:
+        break;
+    }
+    close(e->fd);
 }
 
 void sockets_free(struct sockets *s)
@@ -69,9 +117,12 @@ void sockets_free(struct sockets *s)
     if (s->registry) {
         // Nothing is wanted any more.
         registry_begin(s->registry);
-        registry_settle(s->registry, true, close_entry, s);
+        registry_settle(s->registry, true, close_only, s);
     }
     registry_free(s->registry);
+    while (s->n_withheld > 0)
+        close(s->withheld[--s->n_withheld]);
+    ring_pool_free(s->pool);
     free(s);
 }
 
@@ -84,6 +135,9 @@ void sockets_begin(struct sockets *s)
 
 void sockets_settle(struct sockets *s, bool committed)
 {
+    // A ring that could not be replaced waits for its turn again.
+    for (size_t i = 0; !committed && i < registry_count(s->registry); i++)
+        registry_at(s->registry, i)->stuck = false;
     registry_settle(s->registry, committed, close_entry, s);
     memberships_settle(s->memberships, committed);
 }
@@ -129,6 +183,23 @@ static struct registry_entry *want_living(struct sockets *s, struct registry_key
     return NULL;
 }
 
+static int open_ring(struct sockets *s, uint32_t ifindex, const struct ingress_geometry *g,
+                     const struct ingress_filter *filter, bool *super_frames, uint32_t *number, const char **step)
+{
+    int fd = ring_pool_take(s->pool, number, step);
+
+    if (fd < 0) {
+        errno = 0; // *step tells all
+        return -1;
+    }
+    if (ingress_open(fd, ifindex, g, filter, s->without, super_frames, step))
+        return fd;
+    int saved = errno;
+    ring_pool_give_back(s->pool, *number);
+    errno = saved;
+    return -1;
+}
+
 struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t ring_mib,
                                     const struct ingress_filter *filter, struct ingress_geometry *g, const char **step)
 {
@@ -141,10 +212,17 @@ struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_
         return e;
     }
     *g = ingress_geometry(mtu, ring_mib);
-    e = add(s, &key, s->offline ? STAND_IN : ingress_open(ifindex, g, filter, s->without, &super_frames, step), step);
+    uint32_t number = 0;
+    int fd = s->offline ? STAND_IN : open_ring(s, ifindex, g, filter, &super_frames, &number, step);
+    e = fd == -1 ? NULL : registry_add(s->registry, &key, fd);
     if (e) {
         e->mtu = mtu;
         e->gso = super_frames;
+        e->pool_number = number;
+    } else if (fd >= 0) {
+        ring_pool_give_back(s->pool, number);
+        *step = "memory";
+        errno = ENOMEM;
     }
     return e;
 }
@@ -163,6 +241,20 @@ struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const 
     return e;
 }
 
+// Looks once more at the transmit rings that the relay has not given back. Returns how many are left.
+static size_t reclaim_tx_rings(struct sockets *s)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < s->n_withheld; i++) {
+        if (egress_revoke_tx_ring(s->withheld[i]))
+            close(s->withheld[i]);
+        else
+            s->withheld[left++] = s->withheld[i];
+    }
+    return s->n_withheld = left;
+}
+
 struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t *slot_size,
                                        const char **step)
 {
@@ -175,6 +267,11 @@ struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint
         return NULL;
     e = want_living(s, &key, mtu < holds ? mtu : holds);
     if (!e) {
+        if (reclaim_tx_rings(s) >= TX_RINGS_WITHHELD_MAX) {
+            *step = "the relay keeps transmit rings that it should have given back: restart mcrd";
+            errno = ENOBUFS;
+            return NULL;
+        }
         e = add(s, &key, egress_open_tx_ring(ifindex, size, step), step);
         if (e)
             e->mtu = holds;
@@ -292,18 +389,6 @@ static bool put_hold(void *context, uint64_t id, int fd, bool is_new)
     return !is_new || put(context, id, HANDOVER_HOLD, fd);
 }
 
-static enum handover_socket_kind kind_of(const struct registry_entry *e)
-{
-    switch (e->key.kind) {
-    case REGISTRY_RING:
-        return HANDOVER_RING;
-    case REGISTRY_QUIET:
-        return HANDOVER_HOLD;
-    default:
-        return HANDOVER_EGRESS;
-    }
-}
-
 bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial)
 {
     struct sending out = {.fd = fd, .message = {.type = HANDOVER_SOCKETS, .serial = serial}};
@@ -311,10 +396,26 @@ bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial)
 
     for (size_t i = 0; ok && i < registry_count(s->registry); i++) {
         const struct registry_entry *e = registry_at(s->registry, i);
-        if (e->wanted && !e->running)
-            ok = put(&out, e->id, kind_of(e), e->fd);
+        // Rings are made of the pool, which the relay has.
+        if (e->wanted && !e->running && e->key.kind != REGISTRY_RING)
+            ok = put(&out, e->id, e->key.kind == REGISTRY_QUIET ? HANDOVER_HOLD : HANDOVER_EGRESS, e->fd);
     }
     return ok && memberships_for_each(s->memberships, put_hold, &out) && flush(&out);
+}
+
+bool sockets_open_pool(struct sockets *s, size_t n_inputs, const char **step)
+{
+    return ring_pool_open(s->pool, n_inputs, step);
+}
+
+bool sockets_send_pool(const struct sockets *s, int fd, uint32_t serial)
+{
+    struct sending out = {.fd = fd, .message = {.type = HANDOVER_POOL, .serial = serial}};
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < ring_pool_size(s->pool); i++)
+        ok = put(&out, 0, 0, ring_pool_fd(s->pool, i));
+    return ok && flush(&out);
 }
 
 // Appends the keys of what the ring takes in for table.
@@ -338,12 +439,18 @@ static struct registry_entry *find_ring(const struct sockets *s, uint64_t id)
     return NULL;
 }
 
-void sockets_give_up_ring(struct sockets *s, uint64_t id)
+void sockets_give_up_ring(struct sockets *s, uint64_t id, uint64_t now_ns)
 {
-    struct registry_entry *ring = find_ring(s, id);
+    struct registry_entry *ring = id ? find_ring(s, id) : NULL;
 
-    if (ring && ring->key.kind == REGISTRY_RING)
-        ring->stuck = true;
+    if (!ring || ring->key.kind != REGISTRY_RING || ring->stuck)
+        return;
+    ring->stuck = ring_pool_may_replace(s->pool, ring->key.ifindex, now_ns);
+    if (!ring->stuck)
+        log_warn("ring_stuck",
+                 "index=%u reason=\"replaced a short time ago\" effect=\"it takes in nothing until it is "
+                 "replaced again\"",
+                 ring->key.ifindex);
 }
 
 bool sockets_set_filters(struct sockets *s, const struct table_view *table, const struct table_view *also)

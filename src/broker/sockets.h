@@ -54,8 +54,16 @@ bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group,
 // are.
 size_t sockets_holds(const struct sockets *s, uint64_t *ids, size_t most);
 
-// The next load opens another ring in the place of this one; an id that is not there is ignored.
-void sockets_give_up_ring(struct sockets *s, uint64_t id);
+// The next load makes another ring in the place of this one, unless the last one of its interface was replaced a short
+// time ago (ring_pool.h). An id that is not there is ignored. now_ns: CLOCK_MONOTONIC.
+void sockets_give_up_ring(struct sockets *s, uint64_t id, uint64_t now_ns);
+
+// Opens the sockets that all rings are made of (ring_pool.h), once, before the first load. False with errno set and
+// *step the name of what failed.
+bool sockets_open_pool(struct sockets *s, size_t n_inputs, const char **step);
+
+// Sends the relay a descriptor of each of them, before its first table. False with errno set.
+bool sockets_send_pool(const struct sockets *s, int fd, uint32_t serial);
 
 // Sends the relay every descriptor that this load has opened. False with errno set.
 bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial);

@@ -6,6 +6,7 @@
 //     |  LOAD | LINKS ------------->  |   reads (LOAD), checks, compiles, opens
 //     |  <- REFUSED | UNCHANGED       |   nothing has changed
 //     |  <- OFFER (table, statistics) |   or: the new table,
+//     |  <- POOL (descriptors) ...    |   with the first table: the sockets that rings are made of,
 //     |  <- SOCKETS (descriptors) ... |   the descriptors that are new in it,
 //     |  <------------ COMMIT         |   all of it stands
 //     |  ADOPTED | REJECTED ------->  |   closes what is no longer used | what was new
@@ -31,14 +32,15 @@ enum handover_type {
     HANDOVER_REFUSED,   // file, text
     HANDOVER_UNCHANGED, // to LINKS: the table stays as it is
     HANDOVER_OFFER,
+    HANDOVER_POOL,
     HANDOVER_SOCKETS,
-    HANDOVER_COMMIT, // file
-    HANDOVER_ADOPTED,
+    HANDOVER_COMMIT,   // file
+    HANDOVER_ADOPTED,  // receipt
     HANDOVER_REJECTED, // text
     HANDOVER_TYPES
 };
 
-enum handover_socket_kind { HANDOVER_RING, HANDOVER_EGRESS, HANDOVER_HOLD };
+enum handover_socket_kind { HANDOVER_EGRESS, HANDOVER_HOLD };
 
 // Descriptors of one message; SCM_MAX_FD of the kernel is 253.
 #define HANDOVER_FDS_MAX 64
@@ -72,6 +74,13 @@ struct handover_asker {
     uint32_t reserved;
 };
 
+// What the relay says of itself and of the first turn under the new table.
+struct handover_receipt {
+    uint64_t received, ring_drops; // frames since the load began, and those that the kernel had no room for
+    uint64_t capabilities;         // bit N: capability N
+    uint32_t landlock, isolation;  // ABI; mask of enum sandbox_isolation
+};
+
 enum handover_probe_state { HANDOVER_PROBE_CURRENT, HANDOVER_PROBE_PENDING, HANDOVER_PROBE_INVALID };
 
 struct handover_message {
@@ -83,6 +92,7 @@ struct handover_message {
     union {
         struct handover_hello hello;
         struct handover_asker asker;
+        struct handover_receipt receipt;
         uint64_t ring;                                    // LINKS: id of a ring to be replaced, or 0
         struct handover_socket sockets[HANDOVER_FDS_MAX]; // SOCKETS: one for each descriptor
         char text[1024];                                  // why, NUL-terminated
@@ -97,8 +107,8 @@ bool handover_send(int fd, const struct handover_message *m, const int *fds);
 
 enum handover_result { HANDOVER_GOT, HANDOVER_SHORT, HANDOVER_EMPTY, HANDOVER_CLOSED, HANDOVER_BOGUS };
 
-// Receives one message; on HANDOVER_GOT the descriptors in fds (room for HANDOVER_FDS_MAX) are the caller's. Only OFFER
-// and SOCKETS bring any.
+// Receives one message; on HANDOVER_GOT the descriptors in fds (room for HANDOVER_FDS_MAX) are the caller's. Only
+// OFFER, POOL and SOCKETS bring any.
 // HANDOVER_SHORT: a message, but this process may not have so many descriptors; none is kept. HANDOVER_EMPTY: nothing
 // there now; HANDOVER_CLOSED: the other side is gone; HANDOVER_BOGUS: not a message of this protocol (fatal for the
 // caller; no descriptor is kept).

@@ -68,7 +68,6 @@ void ingress_close(struct ingress *in)
 {
     reassembly_free(in->reassembly);
     munmap(in->ring, in->ring_size);
-    close(in->fd);
 }
 
 static struct tpacket2_hdr *slot_at(const struct ingress *in, uint32_t i)

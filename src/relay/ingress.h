@@ -40,11 +40,10 @@ struct ingress_spill;
 struct ingress_spill *ingress_spill_new(void); // NULL without memory
 void ingress_spill_free(struct ingress_spill *s);
 
-// Maps the ring of fd, which becomes this struct's, with the geometry of t. False with errno set; fd is then still the
-// caller's.
+// Maps the ring of fd, which stays the caller's, with the geometry of t. False with errno set.
 bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_interface *t);
 
-// Unmaps and closes.
+// Unmaps the ring.
 void ingress_close(struct ingress *in);
 
 // Takes one frame through f and counts it; of in, only interface, reassembly and counters matter. kind: PACKET_HOST and

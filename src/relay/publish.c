@@ -20,19 +20,21 @@ void publish_interface(struct relay *r, struct ingress *in)
     stats_write_end(&to->sequence);
 }
 
-// Those of the table in force; a ring that is only offered yet is not mapped.
+#define STUCK_SECONDS 1 // the broker may want a stuck ring to wait (ring_pool.h)
+
 void publish_interfaces(struct relay *r)
 {
     for (size_t i = 0; r->swap.now && i < r->swap.n_rings; i++) {
-        if (!r->swap.rings[i]->ring)
-            continue;
         struct ingress *in = r->swap.rings[i];
         bool asked = r->wanted[REQUEST_LINKS] || r->under_way == REQUEST_LINKS;
-        if (ingress_count_drops(in, relay_clock(CLOCK_MONOTONIC)) && !asked && r->stuck_ring == 0) {
+        uint64_t now_ns = relay_clock(CLOCK_MONOTONIC);
+        if (ingress_count_drops(in, now_ns) && !asked && r->stuck_ring == 0 && now_ns >= r->stuck_next_ns) {
             log_warn("ring_stuck",
-                     "interface=%s reason=\"a frame that the kernel cannot describe\" effect=\"replaced\"",
+                     "interface=%s reason=\"a frame that the kernel cannot describe\" effect=\"the broker is asked for "
+                     "another ring\"",
                      relay_table(r)->interfaces[in->interface].name);
             r->stuck_ring = in->id;
+            r->stuck_next_ns = now_ns + STUCK_SECONDS * UINT64_C(1000000000);
         }
         publish_interface(r, in);
     }
@@ -144,8 +146,7 @@ void publish_summary_begin(struct relay *r)
         return;
     publish_everything(r);
     for (size_t i = 0; i < r->swap.n_rings; i++)
-        if (r->swap.rings[i]->ring)
-            log_interface(r, r->swap.rings[i]);
+        log_interface(r, r->swap.rings[i]);
 }
 
 // A table that comes meanwhile is gone on with.

@@ -118,7 +118,7 @@ static void on_inotify(struct ev_loop *loop, ev_io *io, int events)
 
     (void) events;
     // Whatever has happened there: the broker looks what lies at the path now.
-    for (int i = 0; i < 64 && read(r->options->inotify, buffer, sizeof(buffer)) > 0; i++)
+    for (int i = 0; i < 64 && read(r->inotify, buffer, sizeof(buffer)) > 0; i++)
         ;
     if (!ev_is_active(&r->probe_timer)) {
         ev_timer_set(&r->probe_timer, PROBE_SECONDS, 0.);
@@ -241,6 +241,12 @@ static void on_signal(struct ev_loop *loop, ev_io *io, int events)
     }
 }
 
+// What is only read is put out of reach of write: by rtnetlink the relay could ask for more than it is told.
+static int read_only(int fd)
+{
+    return fd < 0 ? fd : sandbox_move_up(fd);
+}
+
 static bool open_signals(struct relay *r)
 {
     sigset_t set;
@@ -254,7 +260,7 @@ static bool open_signals(struct relay *r)
     signal(SIGCHLD, SIG_IGN); // the kernel reaps the broker
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
         return false;
-    r->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    r->signals = read_only(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
     return r->signals >= 0;
 }
 
@@ -307,12 +313,13 @@ static bool prepare(struct relay *r)
     r->started_boottime_ns = relay_clock(CLOCK_BOOTTIME);
     r->pid = getpid();
     r->spill = ingress_spill_new();
-    r->links = links_open();
+    r->links = read_only(links_open());
+    r->inotify = read_only(r->options->inotify);
     // EVFLAG_NOENV: the environment does not choose the backend.
     ev_set_syserr_cb(on_loop_failure);
     r->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
-    if (!r->spill || r->links < 0 || !r->loop || !open_signals(r)) {
-        log_errno(LOG_LEVEL_ERR, "start", "reason=\"no memory, epoll, rtnetlink or signalfd\"");
+    if (!r->spill || r->links < 0 || r->inotify < 0 || !r->loop || !open_signals(r)) {
+        log_errno(LOG_LEVEL_ERR, "start", "reason=\"no memory, epoll, rtnetlink, inotify or signalfd\"");
         return false;
     }
     notify_init(&r->notify);
@@ -321,7 +328,7 @@ static bool prepare(struct relay *r)
     // Before the rings of the same turn: an index that has gone is not sent to.
     ev_set_priority(&r->links_io, EV_MAXPRI);
     watch_fd(r, &r->links_io, on_links, r->links);
-    watch_fd(r, &r->inotify_io, on_inotify, r->options->inotify);
+    watch_fd(r, &r->inotify_io, on_inotify, r->inotify);
     ev_prepare_init(&r->pace_prepare, on_prepare);
     r->pace_prepare.data = r;
     ev_prepare_start(r->loop, &r->pace_prepare);

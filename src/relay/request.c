@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the relay asks the broker for, and what comes of it: take-over, refusal, the record of each.
+// What the relay asks the broker for, and what comes of it: take-over or refusal.
 #include <config.h>
 
 #include "relay/state.h"
@@ -28,7 +28,6 @@ static void begin(struct relay *r, enum request what)
     struct handover_message m = {.type = types[what], .serial = ++r->serial};
 
     r->wanted[what] = false;
-    r->began_ns = relay_clock(CLOCK_MONOTONIC);
     if (what == REQUEST_LINKS) {
         m.ring = r->stuck_ring;
         r->stuck_ring = 0;
@@ -38,7 +37,7 @@ static void begin(struct relay *r, enum request what)
         r->asked_then = r->asked;
         // systemd wants both, and READY on every way out (sd_notify(3)).
         if (r->swap.now)
-            notify_reloading(&r->notify, r->began_ns / 1000);
+            notify_reloading(&r->notify, relay_clock(CLOCK_MONOTONIC) / 1000);
     }
     // When it cannot be asked it is gone, and the end of its socket answers in its place.
     r->under_way = what;
@@ -67,45 +66,21 @@ static void end(struct relay *r)
     begin_next(r);
 }
 
-// --- the record ------------------------------------------------------------------------------------------------------
-
-// One line for each attempt: what was found, who asked, what it did.
-static void record(struct relay *r, const char *event, bool accepted, const struct handover_file *f,
-                   const uint8_t before[32], const char *more)
-{
-    char then[HEX_MAX], now[HEX_MAX], file[600], when[32] = "none";
-    const struct table_view *t = relay_table(r);
-    time_t mtime = (time_t) f->mtime_s;
-    struct tm tm;
-
-    if (f->mtime_s != 0 && gmtime_r(&mtime, &tm))
-        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-    log_record(accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR, event,
-               "result=%s generation=%llu file=%s sha256=%s sha256_before=%s size=%llu owner=%u mode=%04o mtime=%s "
-               "pid=%u uid=%u loginuid=%d took_ms=%.1f %s",
-               accepted ? "accepted" : "refused", (unsigned long long) (t ? t->header->generation : 0),
-               log_quote(r->options->config_path, file, sizeof(file)), hex(f->sha256, now), hex(before, then),
-               (unsigned long long) f->size, f->owner, f->mode & 07777, when, r->asker.pid, r->asker.uid,
-               (int) f->loginuid, (double) (relay_clock(CLOCK_MONOTONIC) - r->began_ns) / 1e6, more);
-}
+// --- refusals --------------------------------------------------------------------------------------------------------
 
 // What refused the links of this machine may pass: no memory, an interface of a kind that cannot be used.
 #define LINKS_RETRY_SECONDS 5
 
-static void refused(struct relay *r, const struct handover_file *f, const char *why)
+static void refused(struct relay *r, const char *why)
 {
-    char quoted[1100], more[1200];
-    static const uint8_t none[32];
+    char quoted[1100];
 
-    log_quote(why, quoted, sizeof(quoted));
-    snprintf(more, sizeof(more), "reason=%s", quoted);
     if (r->under_way == REQUEST_LINKS) {
-        log_error("links", "result=refused reason=%s effect=\"the table stays as it is; tried again in %d s\"", quoted,
-                  LINKS_RETRY_SECONDS);
+        log_error("links", "result=refused reason=%s effect=\"the table stays as it is; tried again in %d s\"",
+                  log_quote(why, quoted, sizeof(quoted)), LINKS_RETRY_SECONDS);
         r->links_retry_ns = relay_clock(CLOCK_MONOTONIC) + LINKS_RETRY_SECONDS * UINT64_C(1000000000);
         return;
     }
-    record(r, r->swap.now ? "reload" : "start", false, f, r->swap.now ? relay_table(r)->header->sha256 : none, more);
     if (!r->swap.now) {
         relay_stop(r, EXIT_FAILURE);
         return;
@@ -145,8 +120,6 @@ static struct totals count(struct relay *r)
             add(&t, &r->swap.saved[i].counters);
     }
     for (size_t i = 0; i < r->swap.n_rings; i++) {
-        if (!r->swap.rings[i]->ring)
-            continue;
         ingress_count_drops(r->swap.rings[i], relay_clock(CLOCK_MONOTONIC));
         add(&t, &r->swap.rings[i]->counters);
     }
@@ -170,17 +143,20 @@ static void log_links(const struct table_view *t, const struct table_interface *
                           state_name(t->interfaces[i].state), state_name(before[j].state), t->interfaces[i].ifindex);
 }
 
-static void adopted(struct relay *r, const struct handover_file *f, bool first, const uint8_t before[32],
-                    const struct totals *then)
+static void adopted(struct relay *r, const struct totals *then, struct handover_receipt *receipt)
 {
     const struct table_view *t = relay_table(r);
-    char more[512];
 
     // The receipt: the first turn under the new table, right now.
     for (size_t i = 0; i < r->swap.n_rings; i++)
         relay_pass(r, r->swap.rings[i]);
     struct totals now = count(r);
 
+    *receipt = (struct handover_receipt){.received = now.received - then->received,
+                                         .ring_drops = now.ring_drops - then->ring_drops,
+                                         .capabilities = r->capabilities,
+                                         .landlock = r->landlock,
+                                         .isolation = r->isolation};
     log_setup("relay", t->header->instance);
     if (r->under_way == REQUEST_LOAD) {
         r->loaded_ns = relay_clock(CLOCK_REALTIME);
@@ -188,55 +164,41 @@ static void adopted(struct relay *r, const struct handover_file *f, bool first, 
         r->verdict = STATS_VERDICT_ACCEPTED;
         r->config_state = STATS_CONFIG_CURRENT;
         memcpy(r->disk_sha256, t->header->sha256, sizeof(r->disk_sha256));
-        if (first)
-            snprintf(more, sizeof(more),
-                     "version=%s rules=%u interfaces=%u seccomp=%s landlock=%u network=%s root=%s capabilities=%llx",
-                     PACKAGE_VERSION, t->n_rules, t->n_interfaces, sandbox_mode_name(r->options->sandbox), r->landlock,
-                     r->isolation & SANDBOX_OWN_NETWORK ? "own" : "host",
-                     r->isolation & SANDBOX_EMPTY_ROOT ? "empty" : "host", (unsigned long long) r->capabilities);
-        else
-            snprintf(more, sizeof(more), "rules=%u added=%u removed=%u changed=%u received=%llu ring_drops=%llu",
-                     t->n_rules, f->added, f->removed, f->changed, (unsigned long long) (now.received - then->received),
-                     (unsigned long long) (now.ring_drops - then->ring_drops));
-        record(r, first ? "started" : "reload", true, f, before, more);
     }
     alarm_watch(r);
     publish_everything(r);
 }
 
-static void tell(struct relay *r, enum handover_type type, const char *text)
+static void tell(struct relay *r, struct handover_message *m)
 {
-    struct handover_message m = {.type = type, .serial = r->serial};
-
-    if (text)
-        snprintf(m.text, sizeof(m.text), "%s", text);
-    if (!handover_send(r->broker, &m, NULL))
+    m->serial = r->serial;
+    if (!handover_send(r->broker, m, NULL))
         log_errno(LOG_LEVEL_ERR, "broker", "reason=\"cannot be told\"");
 }
 
-static void commit(struct relay *r, const struct handover_file *f)
+// Whether the request has come to its end: a table that is rejected the broker answers with REFUSED.
+static bool commit(struct relay *r)
 {
+    struct handover_message verdict = {.type = HANDOVER_REJECTED};
     struct table_interface links[TABLE_INTERFACES_MAX];
     const struct table_view *old = relay_table(r);
     uint32_t n_links = old ? old->n_interfaces : 0;
-    bool first = !old;
-    uint8_t before[32] = {0};
     char why[SWAP_WHY_MAX];
 
-    if (old) {
-        memcpy(before, old->header->sha256, sizeof(before));
+    if (old)
         memcpy(links, old->interfaces, n_links * sizeof(links[0]));
-    }
     struct totals then = count(r);
     if (swap_commit(&r->swap, relay_clock(CLOCK_MONOTONIC), r->spill, relay_on_ring, r, why)) {
-        adopted(r, f, first, before, &then);
-        tell(r, HANDOVER_ADOPTED, NULL);
+        verdict.type = HANDOVER_ADOPTED;
+        adopted(r, &then, &verdict.receipt);
+        tell(r, &verdict);
         log_links(relay_table(r), links, n_links);
-        return;
+        return true;
     }
     swap_reject(&r->swap);
-    tell(r, HANDOVER_REJECTED, why);
-    refused(r, f, why);
+    snprintf(verdict.text, sizeof(verdict.text), "%s", why);
+    tell(r, &verdict);
+    return false;
 }
 
 // --- answers ---------------------------------------------------------------------------------------------------------
@@ -270,18 +232,19 @@ static void probed(struct relay *r, const struct handover_message *m)
     }
 }
 
-// A load that nobody is left for.
+// A load that nobody is left for: the one record that the relay writes.
 static void refuse_load(struct relay *r, const char *why)
 {
-    static const struct handover_file nothing = {.loginuid = UINT32_MAX};
+    uint64_t generation = r->swap.now ? relay_table(r)->header->generation : 0;
 
     if (r->under_way != REQUEST_LOAD) {
         r->under_way = REQUEST_LOAD;
         r->asker = r->next_asker;
-        r->began_ns = relay_clock(CLOCK_MONOTONIC);
     }
     r->asked_then = r->asked;
-    refused(r, &nothing, why);
+    log_record(LOG_LEVEL_ERR, "reload", "result=refused generation=%llu pid=%u uid=%u loginuid=%d reason=\"%s\"",
+               (unsigned long long) generation, r->asker.pid, r->asker.uid, (int) r->asker.loginuid, why);
+    refused(r, why);
 }
 
 static void broker_gone(struct relay *r, const char *reason)
@@ -321,6 +284,7 @@ static bool is_answer(const struct relay *r, uint32_t type)
 {
     switch (type) {
     case HANDOVER_OFFER:
+    case HANDOVER_POOL:
     case HANDOVER_SOCKETS:
     case HANDOVER_COMMIT:
     case HANDOVER_REFUSED:
@@ -353,18 +317,22 @@ static bool take_message(struct relay *r, struct handover_message *m, const int 
     m->text[sizeof(m->text) - 1] = '\0';
     switch (m->type) {
     case HANDOVER_OFFER:
+    case HANDOVER_POOL:
     case HANDOVER_SOCKETS:
-        ok = m->type == HANDOVER_OFFER ? swap_offer(&r->swap, m, fds, why) : swap_sockets(&r->swap, m, fds, why);
+        ok = m->type == HANDOVER_OFFER  ? swap_offer(&r->swap, m, fds, why)
+             : m->type == HANDOVER_POOL ? swap_pool(&r->swap, m, fds, why)
+                                        : swap_sockets(&r->swap, m, fds, why);
         // What follows of this offer finds none, and its COMMIT is rejected.
         if (!ok)
             swap_fail(&r->swap, why);
         return true;
     case HANDOVER_COMMIT:
-        commit(r, &m->file);
+        if (!commit(r))
+            return true;
         break;
     case HANDOVER_REFUSED:
         swap_reject(&r->swap); // it may have begun to offer
-        refused(r, &m->file, m->text);
+        refused(r, m->text);
         break;
     case HANDOVER_UNCHANGED:
         swap_reject(&r->swap);

@@ -36,7 +36,7 @@ struct relay {
     uint64_t last_frame_ns; // CLOCK_MONOTONIC
     bool ending;
     ev_timer tick, links_timer, probe_timer, summary_timer, watchdog, alarm;
-    int broker, signals, links;
+    int broker, signals, links, inotify;
     struct notify notify;
     struct swap swap;
     struct ingress_spill *spill;
@@ -49,8 +49,8 @@ struct relay {
     uint32_t serial;
     uint64_t links_retry_ns;                 // when a refused REQUEST_LINKS is tried again, or 0
     uint64_t stuck_ring;                     // the broker shall replace it, or 0
+    uint64_t stuck_next_ns;                  // before then no other one is named
     struct handover_asker next_asker, asker; // of the load that is wanted, and of the one under way
-    uint64_t began_ns;                       // CLOCK_MONOTONIC, of the request under way
 
     // As in stats/layout.h.
     uint64_t asked, asked_then, answered;

@@ -119,56 +119,41 @@ static bool keep_egress(struct swap *s, uint64_t id, int fd)
     return true;
 }
 
-// A ring waits unmapped until the table tells its geometry.
-static bool keep_ring(struct swap *s, uint64_t id, int fd)
-{
-    struct ingress **grown = reallocarray(s->rings, s->n_rings + 1, sizeof(struct ingress *));
-
-    if (!grown)
-        return false;
-    s->rings = grown;
-    struct ingress *in = malloc(sizeof(*in));
-    if (!in)
-        return false;
-    *in = (struct ingress){.id = id, .fd = fd};
-    s->rings[s->n_rings++] = in;
-    return true;
-}
-
-// Moves a descriptor that must never be written to out of the reach of writev (sandbox.h).
-static int move_up(int fd)
-{
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, SANDBOX_INGRESS_FD);
-    int saved = errno;
-
-    close(fd);
-    errno = saved;
-    return moved;
-}
-
 static bool keep(struct swap *s, const struct handover_socket *what, int fd, char why[SWAP_WHY_MAX])
 {
     bool kept = false;
 
-    if (what->kind != HANDOVER_EGRESS && (fd = move_up(fd)) < 0)
-        return swap_refuse_errno(why, "no descriptor for an ingress socket");
-    switch (what->kind) {
-    case HANDOVER_RING:
-        // 0 stands for an interface without a ring.
-        kept = what->id != 0 && !find_ring(s, what->id) && keep_ring(s, what->id, fd);
-        break;
-    case HANDOVER_EGRESS:
+    if (what->kind == HANDOVER_HOLD && (fd = sandbox_move_up(fd)) < 0)
+        return swap_refuse_errno(why, "no descriptor for a membership");
+    if (what->kind == HANDOVER_EGRESS)
         kept = fd < SANDBOX_INGRESS_FD && keep_egress(s, what->id, fd);
-        break;
-    case HANDOVER_HOLD:
+    else if (what->kind == HANDOVER_HOLD)
         kept = keep_hold(s, what->id, fd);
-        break;
-    }
     if (!kept) {
         close(fd);
         swap_refuse(why, "a socket of no known kind, or one that is there already, or no memory for it");
     }
     return kept;
+}
+
+bool swap_pool(struct swap *s, const struct handover_message *m, const int *fds, char why[SWAP_WHY_MAX])
+{
+    // Once a table is in force, and packets come, no ring's socket comes any more.
+    bool ok = m->serial == s->serial && s->offered_table >= 0 && !s->now;
+
+    if (!ok)
+        swap_refuse(why, "sockets for rings without a first offer");
+    for (uint32_t i = 0; i < m->n_fds; i++) {
+        int fd = sandbox_move_up(fds[i]);
+        if (ok && fd >= 0 && s->n_pool < TABLE_RING_SOCKETS_MAX) {
+            s->pool[s->n_pool++] = fd;
+            continue;
+        }
+        if (fd >= 0)
+            close(fd);
+        ok = ok && swap_refuse(why, "no descriptor for a ring's socket");
+    }
+    return ok;
 }
 
 bool swap_sockets(struct swap *s, const struct handover_message *m, const int *fds, char why[SWAP_WHY_MAX])
@@ -223,17 +208,40 @@ static void map_tx_rings(struct swap_table *t)
     }
 }
 
-static bool map_rings(struct swap *s, struct swap_table *t, char why[SWAP_WHY_MAX])
+// The socket of the pool that a table names; -1: there is none, or a ring uses it.
+static int pool_socket(const struct swap *s, uint32_t number)
+{
+    int fd = number < s->n_pool ? s->pool[number] : -1;
+
+    for (size_t i = 0; i < s->n_rings; i++)
+        if (s->rings[i]->fd == fd)
+            return -1;
+    return fd;
+}
+
+static bool map_ring(struct swap *s, const struct table_interface *t, char why[SWAP_WHY_MAX])
+{
+    int fd = pool_socket(s, t->ring_socket);
+    struct ingress **grown = reallocarray(s->rings, s->n_rings + 1, sizeof(struct ingress *));
+    struct ingress *in = malloc(sizeof(*in));
+
+    if (grown)
+        s->rings = grown;
+    if (fd >= 0 && grown && in && ingress_init(in, t->ring_id, fd, t)) {
+        s->rings[s->n_rings++] = in;
+        return true;
+    }
+    free(in);
+    return fd < 0 ? swap_refuse(why, "the table names a ring's socket that is not there or in use")
+                  : swap_refuse_errno(why, "a ring cannot be mapped");
+}
+
+static bool map_rings(struct swap *s, const struct swap_table *t, char why[SWAP_WHY_MAX])
 {
     for (uint32_t i = 0; i < t->view.n_interfaces; i++) {
         const struct table_interface *interface = &t->view.interfaces[i];
-        struct ingress *in = interface->ring_id ? find_ring(s, interface->ring_id) : NULL;
-        if (!interface->ring_id)
-            continue;
-        if (!in)
-            return swap_refuse(why, "the table names a ring that did not come");
-        if (!in->ring && !ingress_init(in, in->id, in->fd, interface))
-            return swap_refuse_errno(why, "a ring cannot be mapped");
+        if (interface->ring_id && !find_ring(s, interface->ring_id) && !map_ring(s, interface, why))
+            return false;
     }
     return true;
 }
@@ -258,13 +266,9 @@ static void close_ring(struct swap *s, size_t i, ring_callback *on_ring, void *c
 {
     struct ingress *in = s->rings[i];
 
-    if (in->ring) {
-        if (on_ring)
-            on_ring(context, in, false);
-        ingress_close(in);
-    } else {
-        close(in->fd);
-    }
+    if (on_ring)
+        on_ring(context, in, false);
+    ingress_close(in);
     free(in);
     s->rings[i] = s->rings[--s->n_rings];
 }
@@ -432,6 +436,8 @@ void swap_close(struct swap *s, ring_callback *on_ring, void *context)
     swap_table_free(s->now);
     s->now = NULL;
     close_unnamed(s, on_ring, context);
+    while (s->n_pool > 0)
+        close(s->pool[--s->n_pool]);
     free(s->holds);
     free(s->rings);
     free(s->egress);

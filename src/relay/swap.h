@@ -13,7 +13,9 @@
 
 // Everything that the relay has open for its tables.
 struct swap {
-    struct swap_table *now; // NULL before the first table
+    struct swap_table *now;           // NULL before the first table
+    int pool[TABLE_RING_SOCKETS_MAX]; // sockets that rings are made of, from SANDBOX_INGRESS_FD up
+    size_t n_pool;
     struct ingress **rings;
     size_t n_rings;
     struct egress **egress;
@@ -37,9 +39,10 @@ struct swap {
 
 void swap_init(struct swap *s);
 
-// OFFER and SOCKETS messages, in order; takes over the descriptors in any case. False with why when the message makes
-// no sense: then nothing has changed but swap_reject() is due.
+// OFFER, POOL (with the first table only) and SOCKETS messages, in order; takes over the descriptors in any case. False
+// with why when the message makes no sense: then nothing has changed but swap_reject() is due.
 bool swap_offer(struct swap *s, const struct handover_message *m, const int *fds, char why[SWAP_WHY_MAX]);
+bool swap_pool(struct swap *s, const struct handover_message *m, const int *fds, char why[SWAP_WHY_MAX]);
 bool swap_sockets(struct swap *s, const struct handover_message *m, const int *fds, char why[SWAP_WHY_MAX]);
 
 // COMMIT: verifies and maps everything, then changes tables at once. Rings and egress sockets that the new table does

@@ -37,6 +37,16 @@ static bool enter_removed_directory(char *name)
     return ok && access("/proc", F_OK) != 0;
 }
 
+int sandbox_move_up(int fd)
+{
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, SANDBOX_INGRESS_FD);
+    int saved = errno;
+
+    close(fd);
+    errno = saved;
+    return moved;
+}
+
 unsigned sandbox_isolate(enum sandbox_mode mode)
 {
     char run[] = "/run/mcr-empty-XXXXXX", tmp[] = "/tmp/mcr-empty-XXXXXX";

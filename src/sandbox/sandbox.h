@@ -16,15 +16,19 @@ enum sandbox_role { SANDBOX_RELAY, SANDBOX_BROKER };
 // limit and no Landlock, which can only refuse.
 enum sandbox_mode { SANDBOX_OFF, SANDBOX_LOG, SANDBOX_ENFORCE };
 
-// Ingress descriptors of the relay are moved to this number or above; writing is allowed below it only. So a
-// socket that takes a zone's traffic in can never send into that zone.
-// Below it there is room for the outputs in socket mode of two tables (CONFIG_SOCKET_OUTPUTS_MAX), which a reload
-// needs.
+// What the relay only reads lies at this number or above: the sockets of rings, memberships, rtnetlink, signals and the
+// news of files. Its filter allows writing below it only, so that a socket that takes a zone's traffic in can never
+// send into that zone. Below it there is room for the outputs in socket mode of two tables (CONFIG_SOCKET_OUTPUTS_MAX),
+// which a reload needs.
 #define SANDBOX_INGRESS_FD 16384
 
 // Descriptors of a process: those below SANDBOX_INGRESS_FD, and rings and memberships (TABLE_HOLDS_MAX) above it.
 #define SANDBOX_FILES_MAX 65536
 #define SANDBOX_FILES_MIN (SANDBOX_INGRESS_FD + 1024)
+
+// Moves fd, which is closed, to a number from SANDBOX_INGRESS_FD up: out of reach of write and writev. Returns the new
+// descriptor, or -1 with errno set.
+int sandbox_move_up(int fd);
 
 // What sandbox_isolate() found possible.
 enum sandbox_isolation { SANDBOX_OWN_NETWORK = 1 << 0, SANDBOX_EMPTY_ROOT = 1 << 1 };

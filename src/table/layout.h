@@ -13,7 +13,7 @@
 #include "common/addr.h"
 
 #define TABLE_MAGIC   UINT64_C(0x313042415452434d) // "MCRTAB01" as little-endian bytes
-#define TABLE_VERSION 4
+#define TABLE_VERSION 5
 
 #define TABLE_NAME_MAX         64
 #define TABLE_NOTE_MAX         256
@@ -28,6 +28,7 @@
 #define TABLE_SOURCES_MAX      (256u * TABLE_RULES_MAX)
 #define TABLE_HOLDS_MAX        32768
 #define TABLE_DESTINATIONS_MAX 20000
+#define TABLE_RING_SOCKETS_MAX (2 * TABLE_INTERFACES_MAX + 8) // broker/ring_pool.h
 #define TABLE_PATHS_MAX        (TABLE_DESTINATIONS_MAX + TABLE_RULES_MAX)
 #define TABLE_BYTES_MAX        (256u << 20)
 
@@ -86,8 +87,8 @@ struct table_interface {
     uint64_t ring_id;
     uint32_t slot_size; // bytes
     uint32_t n_slots;
-    uint32_t block_size; // bytes
-    uint32_t reserved2;
+    uint32_t block_size;  // bytes
+    uint32_t ring_socket; // number of the ring's socket in the pool (broker/ring_pool.h)
 };
 
 enum table_rule_flags {

@@ -77,8 +77,8 @@ static bool interface_valid(const struct table_interface *i)
     if (i->ring_id == 0)
         return true;
     // The relay maps n_slots * slot_size bytes and walks them block by block.
-    return i->slot_size >= 256 && i->slot_size % 16 == 0 && i->block_size >= i->slot_size && i->n_slots > 0 &&
-           i->n_slots % (i->block_size / i->slot_size) == 0 &&
+    return i->ring_socket < TABLE_RING_SOCKETS_MAX && i->slot_size >= 256 && i->slot_size % 16 == 0 &&
+           i->block_size >= i->slot_size && i->n_slots > 0 && i->n_slots % (i->block_size / i->slot_size) == 0 &&
            (uint64_t) i->n_slots * i->slot_size <= UINT64_C(1) << 30;
 }
 

@@ -28,6 +28,7 @@ struct rig {
     uint32_t serial;    // of the last request
     uint64_t ids[4096]; // of the sockets that came
     size_t n_ids;
+    bool ran; // a table was in force before the present message
 };
 
 // --- the file --------------------------------------------------------------------------------------------------------
@@ -119,7 +120,7 @@ static void check_offer(const int *fds)
 // No socket comes twice, and no id is given twice.
 static void check_sockets(struct rig *x, const struct handover_message *m)
 {
-    for (uint32_t i = 0; i < m->n_fds; i++) {
+    for (uint32_t i = 0; m->type == HANDOVER_SOCKETS && i < m->n_fds; i++) {
         for (size_t j = 0; j < x->n_ids; j++)
             FUZZ_ASSERT(x->ids[j] != m->sockets[i].id);
         FUZZ_ASSERT(m->sockets[i].kind <= HANDOVER_HOLD && x->n_ids < sizeof(x->ids) / sizeof(x->ids[0]));
@@ -135,10 +136,14 @@ static void hear(struct rig *x)
 
     while ((result = handover_receive(x->relay, &m, fds)) != HANDOVER_EMPTY) {
         FUZZ_ASSERT(result == HANDOVER_GOT);
-        FUZZ_ASSERT(m.type == HANDOVER_OFFER ? m.n_fds == 2 : m.type == HANDOVER_SOCKETS ? m.n_fds > 0 : m.n_fds == 0);
+        FUZZ_ASSERT(m.type == HANDOVER_OFFER                                ? m.n_fds == 2
+                    : m.type == HANDOVER_SOCKETS || m.type == HANDOVER_POOL ? m.n_fds > 0
+                                                                            : m.n_fds == 0);
+        // A ring's socket comes with the first table only.
+        FUZZ_ASSERT(m.type != HANDOVER_POOL || !x->ran);
         if (m.type == HANDOVER_OFFER)
             check_offer(fds);
-        else if (m.type == HANDOVER_SOCKETS)
+        else if (m.type == HANDOVER_SOCKETS || m.type == HANDOVER_POOL)
             check_sockets(x, &m);
         else if (m.type == HANDOVER_REFUSED)
             FUZZ_ASSERT(memchr(m.text, '\0', sizeof(m.text)) && m.text[0]);
@@ -158,6 +163,7 @@ static bool serve_one(struct rig *x)
     struct broker *b = &x->broker;
     struct handover_message m;
     int fds[HANDOVER_FDS_MAX];
+    x->ran = b->config != NULL;
     enum handover_result result = handover_receive(b->relay, &m, fds);
 
     if (result == HANDOVER_EMPTY)

@@ -23,7 +23,9 @@
 
 // Of the types that they stand for.
 __typeof__(link_query) __wrap_link_query;
+__typeof__(ingress_socket) __wrap_ingress_socket;
 __typeof__(ingress_open) __wrap_ingress_open;
+__typeof__(ingress_release) __wrap_ingress_release;
 __typeof__(ingress_set_filter) __wrap_ingress_set_filter;
 __typeof__(egress_open_frame) __wrap_egress_open_frame;
 __typeof__(egress_open_socket) __wrap_egress_open_socket;
@@ -97,18 +99,27 @@ static void check_filter(const struct ingress_filter *filter)
     }
 }
 
-int __wrap_ingress_open(uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
-                        unsigned without, bool *super_frames, const char **step)
+int __wrap_ingress_socket(const char **step)
 {
-    int fd = memfd_create("ring", MFD_CLOEXEC);
+    *step = "ring";
+    return memfd_create("ring", MFD_CLOEXEC);
+}
 
+bool __wrap_ingress_open(int fd, uint32_t ifindex, const struct ingress_geometry *g,
+                         const struct ingress_filter *filter, unsigned without, bool *super_frames, const char **step)
+{
     *super_frames = !(without & FEATURE_SUPER_FRAMES);
     *step = "ring";
     FUZZ_ASSERT(ifindex > 0);
     check_filter(filter);
-    if (fd >= 0)
-        FUZZ_ASSERT(ftruncate(fd, (off_t) (g->n_slots / (g->block_size / g->slot_size)) * g->block_size) == 0);
-    return fd;
+    FUZZ_ASSERT(ftruncate(fd, (off_t) (g->n_slots / (g->block_size / g->slot_size)) * g->block_size) == 0);
+    return true;
+}
+
+bool __wrap_ingress_release(int fd)
+{
+    FUZZ_ASSERT(ftruncate(fd, 0) == 0);
+    return true;
 }
 
 bool __wrap_ingress_set_filter(int fd, const struct ingress_filter *filter)
@@ -271,8 +282,9 @@ static struct compiled make_table(const char *text)
     struct sockets *sockets = sockets_new(0);
     struct compiled table;
     char why[COMPILE_WHY_MAX];
+    const char *step;
 
-    FUZZ_ASSERT(c && sockets);
+    FUZZ_ASSERT(c && sockets && sockets_open_pool(sockets, 1, &step));
     sockets_begin(sockets);
     FUZZ_ASSERT(compile(c, NULL, 1, false, sockets, &table, why));
     sockets_settle(sockets, true);

@@ -30,6 +30,8 @@ struct rig {
 
 static int null;
 
+#define RING_BYTES (2u << 20)
+
 // --- what the broker says --------------------------------------------------------------------------------------------
 
 static struct handover_message message_of(struct rig *x, uint32_t type)
@@ -80,15 +82,14 @@ static void say_offer(struct rig *x)
 }
 
 // One descriptor of what the offered table names; kind and id may be others.
-static void put_socket(struct rig *x, struct handover_message *m, int *fds, uint64_t id, uint32_t kind,
-                       size_t ring_size)
+static void put_socket(struct rig *x, struct handover_message *m, int *fds, uint64_t id, uint32_t kind, size_t tx_ring)
 {
     if (m->n_fds == HANDOVER_FDS_MAX) {
         say(x, m, fds);
         while (m->n_fds > 0)
             close(fds[--m->n_fds]);
     }
-    fds[m->n_fds] = ring_size > 0 ? memory_file(NULL, ring_size, 0) : fcntl(null, F_DUPFD_CLOEXEC, 3);
+    fds[m->n_fds] = tx_ring > 0 ? memory_file(NULL, tx_ring, 0) : fcntl(null, F_DUPFD_CLOEXEC, 3);
     m->sockets[m->n_fds++] = (struct handover_socket){.id = id, .kind = kind};
 }
 
@@ -101,10 +102,6 @@ static void say_sockets(struct rig *x)
     const char *why;
 
     FUZZ_ASSERT(table_attach(&v, t->bytes, t->size, &why));
-    for (uint32_t i = 0; i < v.n_interfaces; i++)
-        if (v.interfaces[i].ring_id)
-            put_socket(x, &m, fds, v.interfaces[i].ring_id, HANDOVER_RING,
-                       (size_t) v.interfaces[i].n_slots * v.interfaces[i].slot_size + v.interfaces[i].block_size);
     for (uint32_t i = 0; i < v.n_egress; i++)
         put_socket(x, &m, fds, v.egress[i].id, HANDOVER_EGRESS,
                    v.egress[i].kind == TABLE_EGRESS_TX_RING ? (size_t) TABLE_TX_SLOTS * v.egress[i].slot_size : 0);
@@ -117,6 +114,20 @@ static void say_sockets(struct rig *x)
         say(x, &m, fds);
     while (n_fds > 0)
         close(fds[--n_fds]);
+}
+
+// Files in the place of ring sockets, large enough for the ring of any of the tables.
+static void say_pool(struct rig *x)
+{
+    struct handover_message m = message_of(x, HANDOVER_POOL);
+    int fds[HANDOVER_FDS_MAX];
+
+    m.n_fds = fuzz_u8(x->in) % 24;
+    for (uint32_t i = 0; i < m.n_fds; i++)
+        fds[i] = memory_file(NULL, RING_BYTES, 0);
+    say(x, &m, fds);
+    while (m.n_fds > 0)
+        close(fds[--m.n_fds]);
 }
 
 static void say_anything(struct rig *x)
@@ -208,7 +219,7 @@ static void ask(struct rig *x, enum request what)
 static void run_rings(struct rig *x)
 {
     for (size_t i = 0; i < x->relay.swap.n_rings; i++)
-        if (x->relay.swap.now && x->relay.swap.rings[i]->ring)
+        if (x->relay.swap.now)
             FUZZ_ASSERT(relay_pass(&x->relay, x->relay.swap.rings[i]) == 0);
     alarm_look(&x->relay);
     publish_everything(&x->relay);
@@ -216,7 +227,7 @@ static void run_rings(struct rig *x)
 
 static void step(struct rig *x)
 {
-    switch (fuzz_u8(x->in) % 11) {
+    switch (fuzz_u8(x->in) % 12) {
     case 0:
         say_anything(x);
         break;
@@ -249,6 +260,9 @@ static void step(struct rig *x)
         break;
     case 10:
         run_rings(x);
+        break;
+    case 11:
+        say_pool(x);
         break;
     }
     take_messages(x);

@@ -269,7 +269,7 @@ def statistics():
 
 
 def handover():
-    ANY, OFFER, SOCKETS, COMMIT, REFUSED, UNCHANGED, PROBED, LOAD, LINKS, PROBE, RUN = range(11)
+    ANY, OFFER, SOCKETS, COMMIT, REFUSED, UNCHANGED, PROBED, LOAD, LINKS, PROBE, RUN, POOL = range(12)
 
     def offer(which, flags=0, *changes):
         return bytes([OFFER, flags, which]) + (patch(*changes) if flags & 4 else b"")
@@ -278,7 +278,7 @@ def handover():
         return bytes([kind, state]) + u16(length) + patch()
 
     def take(which):
-        return offer(which) + bytes([SOCKETS]) + patch() + text(COMMIT) + bytes([RUN])
+        return offer(which) + bytes([POOL, 12, SOCKETS]) + patch() + text(COMMIT) + bytes([RUN])
 
     write("relay", "start", take(0))
     write("relay", "reload", take(0), bytes([LOAD]), take(1), bytes([LOAD]), take(0), bytes([LINKS]), take(2))
@@ -287,24 +287,28 @@ def handover():
     write("relay", "unchanged", take(0), bytes([LINKS]), text(UNCHANGED), bytes([LOAD]), text(UNCHANGED))
     write("relay", "unasked", take(0), text(COMMIT))
     for flags in (1, 2, 8):
-        write("relay", f"offer-{flags}", offer(0, flags), bytes([SOCKETS]), patch(), text(COMMIT), bytes([LOAD]), take(0))
-    write("relay", "offer-changed", offer(0, 4, (200, b"\0\0")), bytes([SOCKETS]), patch(), text(COMMIT), bytes([LOAD]), take(0))
+        write("relay", f"offer-{flags}", offer(0, flags), bytes([POOL, 12, SOCKETS]), patch(), text(COMMIT), bytes([LOAD]), take(0))
+    write("relay", "offer-changed", offer(0, 4, (200, b"\0\0")), bytes([POOL, 12, SOCKETS]), patch(), text(COMMIT), bytes([LOAD]), take(0))
     write("relay", "no-sockets", take(1), bytes([LOAD]), offer(0), text(COMMIT), bytes([LOAD]), take(0))
-    write("relay", "wrong-socket", offer(0), bytes([SOCKETS]), patch((8, b"\1")), text(COMMIT), bytes([LOAD]), take(0))
+    write("relay", "wrong-socket", offer(0), bytes([POOL, 12, SOCKETS]), patch((8, b"\1")), text(COMMIT), bytes([LOAD]), take(0))
     for i in range(5):
-        write("relay", f"other-id-{i}", offer(0), bytes([SOCKETS]), patch((16 * i, b"\xff\xff")), text(COMMIT), bytes([LOAD]), take(0))
-    write("relay", "ring-zero", offer(0), bytes([SOCKETS]), patch((0, bytes(8))), text(COMMIT), bytes([LOAD]), take(0))
-    write("relay", "ring-twice", offer(0), bytes([SOCKETS]), patch((40, bytes(4))), bytes([SOCKETS]), patch(), text(COMMIT))
+        write("relay", f"other-id-{i}", offer(0), bytes([POOL, 12, SOCKETS]), patch((16 * i, b"\xff\xff")), text(COMMIT), bytes([LOAD]), take(0))
+    write("relay", "ring-zero", offer(0), bytes([POOL, 12, SOCKETS]), patch((0, bytes(8))), text(COMMIT), bytes([LOAD]), take(0))
+    write("relay", "ring-twice", offer(0), bytes([POOL, 12, SOCKETS]), patch((40, bytes(4))), bytes([POOL, 12, SOCKETS]), patch(), text(COMMIT))
     write("relay", "commit-alone", text(COMMIT), bytes([LOAD]), take(0))
-    write("relay", "twice", offer(0), offer(1), bytes([SOCKETS]), patch(), text(COMMIT))
-    for kind in range(14):
+    write("relay", "twice", offer(0), offer(1), bytes([POOL, 12, SOCKETS]), patch(), text(COMMIT))
+    for kind in range(15):
         write("relay", f"any-{kind:02}", take(0), bytes([LOAD, ANY, kind, 2]), patch(), bytes([LOAD]), take(1))
     write("relay", "short", bytes([ANY, 8, 0]), patch((12, b"\xee")), u16(100))
     write("relay", "empty-with-descriptors", bytes([ANY, 8, 7]), patch((12, b"\xee")), u16(0))
     write("relay", "load-unchanged", text(UNCHANGED), bytes([PROBE]), text(PROBED, 1))
     for name, kind, ask in (("refused", REFUSED, LOAD), ("unchanged", UNCHANGED, LINKS)):
-        write("relay", f"withdrawn-{name}", take(0), bytes([ask]), offer(1), bytes([SOCKETS]), patch(), text(kind), bytes([ask]),
+        write("relay", f"withdrawn-{name}", take(0), bytes([ask]), offer(1), bytes([POOL, 12, SOCKETS]), patch(), text(kind), bytes([ask]),
               text(COMMIT))
+    write("relay", "pool-missing", offer(0), bytes([SOCKETS]), patch(), text(COMMIT), bytes([LOAD]), take(0))
+    write("relay", "pool-late", take(0), bytes([LOAD]), offer(1), bytes([POOL, 12, SOCKETS]), patch(), text(COMMIT))
+    write("relay", "pool-many", offer(0), bytes([POOL, 23] * 8))
+    write("relay", "pool-small", offer(0), bytes([POOL, 1, SOCKETS]), patch(), text(COMMIT))
     write("relay", "count", bytes([ANY, 8, 0x82]), patch())
 
     ANY, FILE, FLAP, STRAY, PROBE, LINKS, ADOPT, REJECT = range(8)
