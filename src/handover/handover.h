@@ -32,11 +32,11 @@ enum handover_type {
     HANDOVER_REFUSED,   // file, text
     HANDOVER_UNCHANGED, // to LINKS: the table stays as it is
     HANDOVER_OFFER,
-    HANDOVER_POOL,
     HANDOVER_SOCKETS,
     HANDOVER_COMMIT,   // file
     HANDOVER_ADOPTED,  // receipt
     HANDOVER_REJECTED, // text
+    HANDOVER_POOL,     // with the first table only
     HANDOVER_TYPES
 };
 

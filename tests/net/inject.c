@@ -3,15 +3,16 @@
 // ptrace(2), its registers and a piece of its stack are replaced, and it runs on from the system call instruction that
 // it is waiting in. Afterwards it goes on as if nothing had been. Needs the right to trace it; x86-64 only.
 //
-// usage: inject [--memory HEX] [--pointer AT=TO]... [--read SIZE] PID CALL [ARGUMENT...]
+// usage: inject [--memory HEX] [--pointer AT=TO]... [--read SIZE] PID CALL [ARGUMENT...] [, CALL [ARGUMENT...]]...
 //
 //   --memory    what lies at the scratch address
 //   --pointer   at scratch + AT: the address of scratch + TO
 //   --read      prints so many bytes of the scratch afterwards
 //   CALL        a name of the list below, or a number
 //   ARGUMENT    a number, or @N: the address of scratch + N
+//   ,           then the next call, before the process itself goes on
 //
-// Prints "result N" (N < 0: -errno), "killed SIGNAL", "forked" (the child is killed) or "executed" (so is the process).
+// Prints for each call "result N" (N < 0: -errno), "killed SIGNAL", "forked" (the child is killed) or "executed" (so is the process).
 // Exit status: 0, 1 failed, 2 usage, 77 not here.
 #include <config.h>
 
@@ -97,7 +98,9 @@ static const struct {
     CALL(openat),
     CALL(openat2),
     CALL(perf_event_open),
+    CALL(munmap),
     CALL(personality),
+    CALL(poll),
     CALL(pidfd_getfd),
     CALL(pidfd_open),
     CALL(pidfd_send_signal),
@@ -109,6 +112,7 @@ static const struct {
     CALL(pwrite64),
     CALL(pwritev),
     CALL(read),
+    CALL(recvmsg),
     CALL(rename),
     CALL(seccomp),
     CALL(sendfile),
@@ -289,22 +293,20 @@ static uint64_t argument(const char *text)
     return text[0] == '@' ? ctx.scratch + strtoul(text + 1, NULL, 0) : strtoull(text, NULL, 0);
 }
 
-static int inject(long number, char **arguments, int n)
+// Makes one call and prints what came of it. False when the process is not there any more.
+static bool make(const struct user_regs_struct *before, char **words, int n)
 {
-    struct user_regs_struct before, regs;
-    unsigned char saved[SCRATCH];
+    struct user_regs_struct regs = *before;
     unsigned long long a[6] = {0};
 
-    stop_in_call(&before);
-    ctx.scratch = (before.rsp - BELOW) & ~UINT64_C(15);
-    if (pread(ctx.memory, saved, SCRATCH, (off_t) ctx.scratch) != SCRATCH)
-        fail("reading its memory");
-    put_scratch();
-    for (int i = 0; i < n; i++)
-        a[i] = argument(arguments[i]);
-    regs = before;
+    if (n < 1 || n > 7) {
+        fputs("inject: a call has up to six arguments\n", stderr);
+        exit(2);
+    }
+    for (int i = 1; i < n; i++)
+        a[i - 1] = argument(words[i]);
     regs.rip -= 2;
-    regs.rax = (unsigned long) number;
+    regs.rax = (unsigned long) call_number(words[0]);
     regs.orig_rax = (unsigned long) -1;
     regs.rdi = a[0];
     regs.rsi = a[1];
@@ -314,13 +316,32 @@ static int inject(long number, char **arguments, int n)
     regs.r9 = a[5];
     trace(PTRACE_SETREGS, NULL, &regs, "PTRACE_SETREGS");
     if (!next_stop() || !next_stop())
-        return 0;
+        return false;
     if (is_doomed()) {
         next_stop();
-        return 0;
+        return false;
     }
     trace(PTRACE_GETREGS, NULL, &regs, "PTRACE_GETREGS");
     printf("result %lld\n", (long long) regs.rax);
+    return true;
+}
+
+static int inject(char **words, int n)
+{
+    struct user_regs_struct before;
+    unsigned char saved[SCRATCH];
+
+    stop_in_call(&before);
+    ctx.scratch = (before.rsp - BELOW) & ~UINT64_C(15);
+    if (pread(ctx.memory, saved, SCRATCH, (off_t) ctx.scratch) != SCRATCH)
+        fail("reading its memory");
+    put_scratch();
+    for (int from = 0, to; from < n; from = to + 1) {
+        for (to = from; to < n && strcmp(words[to], ",") != 0; to++)
+            ;
+        if (!make(&before, words + from, to - from))
+            return 0;
+    }
     if (ctx.read) {
         if (pread(ctx.memory, ctx.bytes, ctx.read, (off_t) ctx.scratch) != (ssize_t) ctx.read)
             fail("reading its memory");
@@ -367,14 +388,14 @@ int main(int argc, char **argv)
             continue;
         return 2;
     }
-    if (argc - optind < 2 || argc - optind > 8)
+    if (argc - optind < 2)
         return 2;
     ctx.pid = (pid_t) strtol(argv[optind], NULL, 10);
     snprintf(name, sizeof(name), "/proc/%d/mem", (int) ctx.pid);
     ctx.memory = open(name, O_RDWR | O_CLOEXEC);
     if (ctx.memory < 0)
         fail(name);
-    return inject(call_number(argv[optind + 1]), argv + optind + 2, argc - optind - 2);
+    return inject(argv + optind + 1, argc - optind - 1);
 }
 
 #else

@@ -30,18 +30,26 @@ KILLED = "killed SIGSYS"
 # --- injection -------------------------------------------------------------------------------------------------------
 
 
-def inject(pid, call, *arguments, memory=b"", pointers=()):
-    """What the process gets for the call: a number, or "killed SIGSYS", "forked", "executed"."""
+def inject_all(pid, calls, memory=b"", pointers=(), read=0):
+    """What the process gets for each of the calls, and then `read` bytes of the memory: see inject()."""
     if not os.access(INJECT, os.X_OK):
         raise t.Skip("tests/net/inject is not built")
-    argv = [INJECT, "--memory", memory.hex(), *(f"--pointer={at}={to}" for at, to in pointers), "--", pid, call]
+    argv = [INJECT, "--memory", memory.hex(), *(f"--pointer={at}={to}" for at, to in pointers), f"--read={read}", "--", pid]
+    for i, call in enumerate(calls):
+        argv += [","] * (i > 0) + list(call)
     # Not start_process(): whoever traces must not be ended half way.
-    p = subprocess.run([str(a) for a in argv + list(arguments)], capture_output=True, text=True, timeout=20, check=False)
+    p = subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=60, check=False)
     if p.returncode == 77 or "PTRACE_SEIZE: Operation not permitted" in p.stderr:
         raise t.Skip(p.stderr.strip())
     t.check(p.returncode == 0 and p.stdout, f"{argv}: {p.stderr}")
-    first = p.stdout.splitlines()[0]
-    return int(first.split()[1]) if first.startswith("result ") else first
+    lines = p.stdout.splitlines()
+    left = bytes.fromhex(lines.pop().split()[1]) if lines[-1].startswith("memory ") else b""
+    return [int(x.split()[1]) if x.startswith("result ") else x for x in lines], left
+
+
+def inject(pid, call, *arguments, memory=b"", pointers=()):
+    """What the process gets for the call: a number, or "killed SIGSYS", "forked", "executed"."""
+    return inject_all(pid, [(call, *arguments)], memory, pointers)[0][0]
 
 
 def unsigned(number):
@@ -66,8 +74,12 @@ class Sockets:
             words = (line.split() for line in d.node.read_proc(table).splitlines()[1:])
             return [inodes[w[column]] for w in words if w[column] in inodes and wanted(w)]
 
+        # Every packet socket, and the index of the interface that it is bound to; 0: none.
+        self.packet = {inodes[w[8]]: int(w[4]) for w in (x.split() for x in d.node.read_proc("packet").splitlines()[1:])
+                       if w[8] in inodes}
         self.ring = next(iter(find("packet", 8, lambda w: w[3] == "0003")), None)
-        self.egress = next(iter(find("packet", 8, lambda w: w[3] == "0000")), None)
+        self.egress = next(iter(find("packet", 8, lambda w: w[3] == "0000" and w[4] != "0")), None)
+        self.netlink = next(iter(find("netlink", 9, lambda w: w[1] == "0")), None)
         # SOCK_SEQPACKET is 5.
         self.handover = next(iter(find("unix", 6, lambda w: w[4] == "0005")), None)
 
@@ -178,6 +190,9 @@ WRITE_BACK = Attack("write", lambda v: v.sockets.ring, "@0", FRAME_BYTES, memory
 WRITEV_BACK = Attack("writev", lambda v: v.sockets.ring, "@0", 1, memory=vector, pointers=((0, 128),), works=True,
                      name="writev on an ingress socket")
 
+# RTM_GETLINK with NLM_F_REQUEST | NLM_F_DUMP, and struct ifinfomsg.
+GET_LINKS = struct.pack("=IHHII16x", 32, 18, 0x301, 1, 0)
+
 # Whatever process it is in.
 KILLS_BOTH = [
     Attack("execve", "@0", 0, 0, memory=text("/bin/true"), works=True),
@@ -237,6 +252,7 @@ KILLS_RELAY = KILLS_BOTH + [
     Attack("vmsplice", 1, 0, 0, 0),
     WRITE_BACK, WRITEV_BACK,
     Attack("writev", lambda v: (1 << 32) + INGRESS_FD, "@0", 1, name="writev on a descriptor beyond 32 bits"),
+    Attack("write", lambda v: v.sockets.netlink, "@0", 32, memory=GET_LINKS, works=True, name="a question to rtnetlink"),
     Attack("dup", lambda v: v.sockets.ring, works=True, name="dup of an ingress socket"),
     Attack("dup2", lambda v: v.sockets.ring, 100, works=True, name="dup2 of an ingress socket"),
     Attack("dup3", lambda v: v.sockets.ring, 100, 0, works=True, name="dup3 of an ingress socket"),
@@ -254,6 +270,7 @@ KILLS_RELAY = KILLS_BOTH + [
 
 # SOL_PACKET 263: PACKET_RX_RING 5, PACKET_FANOUT 18. SOL_SOCKET 1: SO_ATTACH_FILTER 26, SO_DETACH_FILTER 27, SO_MARK 36.
 REFUSED_RELAY = [
+    Attack("read", lambda v: v.sockets.handover, "@0", 0, works=True, name="read of what is to be written to"),
     Attack("fcntl", lambda v: v.sockets.ring, 0, 0, works=True, name="F_DUPFD of an ingress socket to a low number"),
     Attack("fcntl", lambda v: v.sockets.ring, 1030, 0, works=True, name="F_DUPFD_CLOEXEC to a low number"),
     Attack("fcntl", lambda v: v.sockets.ring, 1030, INGRESS_FD - 1, works=True, name="F_DUPFD_CLOEXEC one too low"),
@@ -604,6 +621,173 @@ def broker_dies_loading():
         t.wait_for(lambda: d.logged("reload"), 5, "the verdict")
         t.check("result=refused" in d.logged("reload")[0], d.logged("reload")[0])
         survives_broker(net, d)
+
+
+# --- the relay makes valid requests, with hostile intent --------------------------------------------------------------
+
+ENXIO, EDESTADDRREQ = -errno.ENXIO, -errno.EDESTADDRREQ
+REFUSED, UNCHANGED, COMMIT, POOL = 6, 7, 10, 13
+ANSWERS = 12  # messages that are waited for: OFFER, three of POOL, four of SOCKETS, COMMIT or REFUSED, and some more
+
+
+def ask_and_take(victim, kind, serial, body=b"", most=ANSWERS):
+    """Sends a request and takes what the broker answers away from the relay's own code. Returns the kinds of answers and
+    the descriptors that came with them, which stay open in the relay."""
+    size, kinds, fds = message_size(), [], []
+    calls = [("write", victim.sockets.handover, "@0", size)]
+    # struct msghdr at 4096, its iovec at 4160 (the message at 2048), its control data at 4224; struct pollfd at 4800.
+    header = struct.pack("=QI4xQQQQi4x", 0, 0, 0, 1, 0, 272, 0)
+    memory = (request(kind, serial).ljust(96, b"\0") + body).ljust(4096, b"\0") + header.ljust(64, b"\0")
+    memory = (memory + struct.pack("=QQ", 0, size)).ljust(4800, b"\0") + struct.pack("=ihh", victim.sockets.handover, 1, 0)
+    pointers = ((4096 + 16, 4160), (4096 + 32, 4224), (4160, 2048))
+    for _ in range(most):
+        calls += [("poll", "@4800", 1, 5000 * t.SLOWNESS), ("recvmsg", victim.sockets.handover, "@4096", 0)]
+        results, left = inject_all(victim.pid, calls, memory, pointers, 4900)
+        t.check(results[-1] == size, f"{results} after {kinds}")
+        kinds.append(struct.unpack_from("=I", left, 2048)[0])
+        (length,) = struct.unpack_from("=Q", left, 4096 + 40)
+        fds += [struct.unpack_from("=i", left, 4224 + 16 + 4 * i)[0] for i in range((length - 16) // 4)] if length else []
+        calls = []
+        if kinds[-1] in (REFUSED, UNCHANGED, COMMIT):
+            return kinds, fds
+    raise t.Failure(f"no end of the answers: {kinds}")
+
+
+@contextlib.contextmanager
+def hostile(d):
+    """The relay, whose own code does not run meanwhile: what it is told is the attacker's."""
+    os.kill(d.process.pid, signal.SIGSTOP)
+    try:
+        yield Victim(d, "relay")
+    finally:
+        os.kill(d.process.pid, signal.SIGCONT)
+
+
+def finish(d):
+    """Nothing that a relay that was taken over does afterwards is of interest."""
+    t.kill_process(d.process)
+    t.wait_for(lambda: t.process_status(d.broker) is None, 5, "the broker's end")
+    d.stop = lambda: None
+
+
+def index_of(node, name):
+    return int(node.run("ip", "-o", "link", "show", "dev", name)[1].split(":")[0])
+
+
+def sends_back(d, victim):
+    """Frames into in0 by whatever is there, as far as the relay's own filter allows it. Returns what each try got."""
+    index = index_of(d.node, "in0")
+    return {fd: inject(victim.pid, "writev", fd, "@0", 1, memory=vector(victim), pointers=((0, 128),))
+            for fd, bound in Sockets(d, victim.pid).packet.items() if bound == index and fd < INGRESS_FD}
+
+
+@t.test("the relay asks for its own ring anew, by each name that it may have: no way back comes with it")
+def way_back_on_request():
+    needs_sandbox()
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        back = t.Capture(net.src, "s0")
+        with hostile(d) as victim:
+            before = set(os.listdir(f"/proc/{victim.pid}/fd"))
+            offers = 0
+            for ring in range(1, 7):
+                kinds, _ = ask_and_take(victim, LINKS, 100 + ring, struct.pack("=Q", ring))
+                if COMMIT in kinds:
+                    offers += 1
+                    t.equal(ask(victim, request(REJECTED, 100 + ring).ljust(message_size(), b"\0")), message_size(), "verdict")
+                    inject_all(victim.pid, [("poll", "@0", 1, 5000 * t.SLOWNESS)],
+                               struct.pack("=ihh", victim.sockets.handover, 1, 0))
+            t.check(offers > 0, "the broker has never offered another ring")
+            tried = sends_back(d, victim)
+            new = set(os.listdir(f"/proc/{victim.pid}/fd")) - before
+            low = [fd for fd, bound in Sockets(d, victim.pid).packet.items() if str(fd) in new]
+        t.equal(tried, {}, "sockets of the source's interface that may be written to")
+        t.equal(low, [], "packet sockets that came")
+        t.RawSender(net.relay, "in0").send(t.datagram("239.255.9.9", 9999, b"fence"))
+        back.wait_payload(b"fence")
+        t.equal([f for f in back.udp() if f.payload == b"the way back"], [], "frames at the source's side")
+        finish(d)
+
+
+@t.test("the relay keeps every ring that it is offered: their memory is bounded, and comes back")
+def rings_on_request():
+    needs_sandbox()
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        mapped, refused, offers = [], 0, 0
+        with hostile(d) as victim:
+            pool = [fd for fd in Sockets(d, victim.pid).packet if fd >= INGRESS_FD]
+            for i in range(16):
+                d.config.top["ring_mib"] = 4 + i % 2
+                d.config.write()
+                kinds, _ = ask_and_take(victim, LOAD, 100 + i)
+                if kinds[-1] == REFUSED:
+                    refused += 1
+                    continue
+                offers += 1
+                for fd in pool:
+                    at = inject(victim.pid, "mmap", 0, (4 + i % 2) << 20, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+                    if at > 0:
+                        mapped.append((at, (4 + i % 2) << 20))
+                # It gives nothing back; the broker says that the load is refused, which is taken, too.
+                kinds, _ = ask_and_take(victim, REJECTED, 100 + i)
+                t.equal(kinds, [REFUSED], "the broker's answer to a verdict")
+            in0 = index_of(d.node, "in0")
+            t.equal(list(Sockets(d, d.broker).packet.values()).count(in0), 1, "rings of in0")
+            t.check(0 < offers < len(pool) <= 16, f"{offers} of {len(pool)} rings")
+            t.equal(refused, 16 - offers, "loads that were refused")
+            t.check(any("ring_withheld" in x for x in d.log_text().splitlines()), d.log_text())
+            # Given back, each is used again.
+            inject_all(victim.pid, [("munmap", at, size) for at, size in mapped])
+            d.config.top["ring_mib"] = 5
+            d.config.write()
+            t.equal(ask_and_take(victim, LOAD, 200)[0][-1], COMMIT, "a load once the memory is back")
+        finish(d)
+
+
+@t.test("the relay keeps outputs that the file has dropped: nothing leaves by them any more")
+def dropped_outputs():
+    needs_sandbox()
+    outputs = [t.to_group(OUT, OUT_PORT), t.to_group("239.255.1.2", OUT_PORT, mode="socket"),
+               t.to_group("239.255.1.3", OUT_PORT, mode="socket", source="preserve")]
+    with t.line() as net, t.Mcrd(net.relay, [t.rule("r", IN, PORT, outputs)]) as d:
+        with hostile(d) as victim:
+            fds = [int(x) for x in os.listdir(f"/proc/{victim.pid}/fd") if 2 < int(x) < INGRESS_FD
+                   and int(x) != victim.sockets.handover and os.readlink(f"/proc/{victim.pid}/fd/{x}").startswith("socket:")]
+            t.equal(len(fds), 4, "a frame's socket, its transmit ring, a UDP socket and a raw one")
+
+            def write_all():
+                packet = t.ipv4("198.18.2.2", "239.255.1.3", bytes(20))
+                return sorted(inject(victim.pid, "write", fd, "@0", len(packet), memory=packet) for fd in fds)
+
+            # The transmit ring sends what lies in it, nothing; the frame's socket wants a virtio_net_hdr.
+            t.check(max(write_all()) > 0, "before, some of it is sent")
+            d.config.rules = [t.rule("other", "239.255.0.2", PORT, [t.to_group("239.255.1.4", OUT_PORT, mode="socket")])]
+            d.config.write()
+            t.equal(ask_and_take(victim, LOAD, 100)[0][-1], COMMIT, "the load")
+            t.equal(ask(victim, request(ADOPTED, 100).ljust(message_size(), b"\0")), message_size(), "the verdict")
+            t.wait_for(lambda: d.logged("reload"), 5, "the record")
+            t.wait_for(lambda: write_all() == sorted([ENXIO, ENXIO, EDESTADDRREQ, EDESTADDRREQ]), 5,
+                       "what the broker has taken back")
+        finish(d)
+
+
+@t.test("the record is the broker's: a relay that forges the asker, and says nothing, changes no verdict in it")
+def record():
+    needs_sandbox()
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        asker = struct.pack("=IIII", 1, 0, 1000, 0)
+        with hostile(d) as victim:
+            d.config.rules = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)], note="changed")]
+            d.config.write()
+            t.equal(ask_and_take(victim, LOAD, 100, asker)[0][-1], COMMIT, "the load")
+            ask_and_take(victim, REJECTED, 100)
+            (line,) = d.logged("reload")
+            t.check("process=broker" in line and "result=refused" in line and " pid=1 uid=0 " in line, line)
+            t.check("generation=1 " in line, line)
+            t.equal(ask_and_take(victim, LOAD, 101, asker)[0][-1], COMMIT, "the load")
+            t.equal(ask(victim, request(ADOPTED, 101).ljust(message_size(), b"\0")), message_size(), "the verdict")
+            line = t.wait_for(lambda: d.logged("reload")[1:], 5, "the second record")[0]
+            t.check("process=broker" in line and "result=accepted generation=2 " in line, line)
+        finish(d)
 
 
 # --- modes -----------------------------------------------------------------------------------------------------------
