@@ -453,14 +453,19 @@ static size_t count_inputs(const struct config *c)
     return n;
 }
 
-static bool open_pool(struct broker *b, struct attempt *a, const struct config *c)
+// Opens the sockets for rings at the first load; later ones must do with them.
+static bool make_room(struct broker *b, struct attempt *a, const struct config *c)
 {
+    size_t n = count_inputs(c), most = sockets_inputs(b->sockets);
     const char *step = "";
 
-    if (b->config || sockets_open_pool(b->sockets, count_inputs(c), &step))
-        return true;
-    snprintf(a->why, sizeof(a->why), "sockets for rings: %s: %s", step, strerror(errno));
-    return false;
+    if (b->config && n > most)
+        snprintf(a->why, sizeof(a->why),
+                 "%s: %zu input interfaces, and sockets for %zu: mcrd opens them at its start only: restart it",
+                 b->options->config_path, n, most);
+    else if (!b->config && !sockets_open_pool(b->sockets, n, &step))
+        snprintf(a->why, sizeof(a->why), "sockets for rings: %s: %s", step, strerror(errno));
+    return a->why[0] == '\0';
 }
 
 static void load(struct broker *b, uint32_t serial, const struct handover_asker *asker)
@@ -479,7 +484,7 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
         memcpy(a.why, r.why, sizeof(a.why));
     else if (!compared)
         snprintf(a.why, sizeof(a.why), "%s", strerror(ENOMEM));
-    else if (open_pool(b, &a, r.config) && change_table(b, &a, r.config) == ADOPTED) {
+    else if (make_room(b, &a, r.config) && change_table(b, &a, r.config) == ADOPTED) {
         log_setup("broker", r.config->instance);
         if (!running_save(b->stats_file, r.bytes.text, r.bytes.size, r.bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, "running", "reason=\"no copy of the running file can be kept\"");

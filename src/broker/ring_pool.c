@@ -49,7 +49,7 @@ void ring_pool_free(struct ring_pool *p)
 
 bool ring_pool_open(struct ring_pool *p, size_t n_inputs, const char **step)
 {
-    size_t wanted = 2 * n_inputs + RING_POOL_SPARE;
+    size_t wanted = 2 * (n_inputs + RING_POOL_SPARE);
 
     if (wanted > TABLE_RING_SOCKETS_MAX)
         wanted = TABLE_RING_SOCKETS_MAX;
@@ -63,6 +63,11 @@ bool ring_pool_open(struct ring_pool *p, size_t n_inputs, const char **step)
         p->sockets[p->n++].use = FREE;
     }
     return true;
+}
+
+size_t ring_pool_inputs(const struct ring_pool *p)
+{
+    return p->n / 2;
 }
 
 size_t ring_pool_size(const struct ring_pool *p)
@@ -108,12 +113,6 @@ int ring_pool_take(struct ring_pool *p, uint32_t *number, const char **why)
         fd = take_free(p, number);
     if (fd >= 0)
         return fd;
-    if (withheld == 0) {
-        *why =
-            "mcrd opens sockets for the inputs that the file has at its start, and some more; all are in use: restart "
-            "mcrd";
-        return -1;
-    }
     *why = "the relay keeps rings that it should have given back: restart mcrd";
     log_error("ring_withheld",
               "rings=%zu sockets=%zu reason=\"the relay still maps rings that are out of use\" "

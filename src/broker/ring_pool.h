@@ -13,10 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// A ring for each input interface, another one for each while a reload changes its size, and some for inputs that a
-// later file adds. More would cost each stop of mcrd: the kernel waits some milliseconds for each socket that it
-// closes.
-#define RING_POOL_SPARE 8
+// How many input interfaces more than the first file a later one may have. There are two sockets for each, because a
+// reload may make every ring anew. More would cost each stop of mcrd: the kernel waits some milliseconds for each
+// packet socket that it closes.
+#define RING_POOL_SPARE 4
 
 // A stuck ring (relay/ingress.h) is replaced at once. The next one of the same interface is replaced no sooner than
 // RING_REPLACE_MIN_NS later, then twice as long, up to RING_REPLACE_MAX_NS.
@@ -34,6 +34,9 @@ void ring_pool_free(struct ring_pool *p);
 // Opens the sockets for a file with n_inputs input interfaces, once. False with errno set and *step the name of what
 // failed; the pool is then empty.
 bool ring_pool_open(struct ring_pool *p, size_t n_inputs, const char **step);
+
+// The number of input interfaces that a table may have.
+size_t ring_pool_inputs(const struct ring_pool *p);
 
 // How many sockets there are, and the descriptor of one, which stays the pool's.
 size_t ring_pool_size(const struct ring_pool *p);

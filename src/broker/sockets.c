@@ -408,6 +408,11 @@ bool sockets_open_pool(struct sockets *s, size_t n_inputs, const char **step)
     return ring_pool_open(s->pool, n_inputs, step);
 }
 
+size_t sockets_inputs(const struct sockets *s)
+{
+    return ring_pool_inputs(s->pool);
+}
+
 bool sockets_send_pool(const struct sockets *s, int fd, uint32_t serial)
 {
     struct sending out = {.fd = fd, .message = {.type = HANDOVER_POOL, .serial = serial}};

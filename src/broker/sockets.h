@@ -62,6 +62,9 @@ void sockets_give_up_ring(struct sockets *s, uint64_t id, uint64_t now_ns);
 // *step the name of what failed.
 bool sockets_open_pool(struct sockets *s, size_t n_inputs, const char **step);
 
+// The number of input interfaces that a table may have with them.
+size_t sockets_inputs(const struct sockets *s);
+
 // Sends the relay a descriptor of each of them, before its first table. False with errno set.
 bool sockets_send_pool(const struct sockets *s, int fd, uint32_t serial);
 

@@ -92,6 +92,24 @@ def two_inputs():
         t.equal([{f.payload for f in c.udp()} for c in captures], [{b"zero"}, {b"one"}], "what the links carry")
 
 
+@t.test("a reload may add four input interfaces; with a fifth it is refused, and all runs on; a restart takes it")
+def more_inputs():
+    rules = [t.rule(f"r{i}", "239.255.0.1", 5000, [t.to_group("239.255.1.1", 6000 + i)], f"in{i}") for i in range(6)]
+    with t.star(inputs=6, outputs=1) as net:
+        sources = [getattr(net, f"src{i}") for i in range(6)]
+        with t.Mcrd(net.relay, rules[:1]) as d:
+            for n, answer in ((5, "result=accepted"), (6, "6 input interfaces, and sockets for 5")):
+                d.config.rules = rules[:n]
+                d.config.write()
+                t.check(answer in (line := d.reload()), line)
+                for source in sources[:5]:
+                    t.send(source, "s0", "239.255.0.1", 5000, count=100, rate=5000)
+            d.account({f"r{i}": 200 for i in range(5)})
+        with t.Mcrd(net.relay, rules) as d:
+            t.send(sources[5], "s0", "239.255.0.1", 5000, count=100, rate=5000)
+            d.account({f"r{i}": 100 if i == 5 else 0 for i in range(6)})
+
+
 @t.test("several sources of one group are all forwarded, in their order")
 def several_sources():
     with t.line() as net, t.Mcrd(net.relay, [t.rule("r", "239.255.0.1", 5000, [t.to_group("239.255.1.1", 6000)])]) as d:
