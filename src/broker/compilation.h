@@ -25,6 +25,8 @@ struct compilation {
     uint32_t n_outputs, n_counters;
     struct table_egress *egress;
     uint32_t n_egress;
+    uint32_t n_unbound; // outputs whose source port the host does not let the broker bind, opened by this load
+    uint16_t lowest_unbound;
     struct addr_prefix *sources;
     uint32_t n_sources;
     struct table_destination *destinations;

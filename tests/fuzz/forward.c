@@ -252,6 +252,8 @@ static void take_egress(struct rig *x, uint32_t e)
             take_frame(x, buffer, (size_t) n);
         else if (x->egress[e].kind == TABLE_EGRESS_RAW)
             take_ip(x, buffer, (size_t) n, 0, false);
+        else if (x->egress[e].kind == TABLE_EGRESS_RAW_UDP)
+            take_payload(x, buffer + sizeof(struct udphdr), (size_t) n - sizeof(struct udphdr), 0);
         else
             take_payload(x, buffer, (size_t) n, x->egress[e].segment > 0 ? (size_t) x->egress[e].segment : 0);
     }

@@ -148,9 +148,10 @@ int __wrap_egress_open_socket(const struct egress_flow *flow, unsigned without, 
     return nothing(step);
 }
 
-int __wrap_egress_open_raw(const struct egress_flow *flow, const char **step)
+int __wrap_egress_open_raw(const struct egress_flow *flow, bool udp, const char **step)
 {
     FUZZ_ASSERT(flow->ifindex > 0 && flow->destination.family != ADDR_NONE);
+    FUZZ_ASSERT(!udp || flow->source.family == flow->destination.family);
     return nothing(step);
 }
 
