@@ -25,8 +25,10 @@ struct compilation {
     uint32_t n_outputs, n_counters;
     struct table_egress *egress;
     uint32_t n_egress;
-    uint32_t n_unbound; // outputs whose source port the host does not let the broker bind, opened by this load
-    uint16_t lowest_unbound;
+    // Outputs that this load has opened as raw UDP sockets because bind(2) failed, with the first one's error.
+    uint32_t n_unbound;
+    uint16_t lowest_unbound; // of their source ports
+    int unbound_error;
     struct addr_prefix *sources;
     uint32_t n_sources;
     struct table_destination *destinations;

@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,10 +191,14 @@ static struct registry_entry *open_way(struct compilation *c, enum config_way wa
         break;
     }
     e = sockets_flow(c->sockets, flow, step);
-    if (e || errno != EACCES)
+    int error = errno;
+    // A port below 1024 may be in use: of a service of this host, which would not notice either.
+    if (e || (error != EACCES && !(error == EADDRINUSE && way == CONFIG_WAY_PORT)))
         return e;
     e = sockets_raw(c->sockets, flow, true, step);
     if (e && !e->running) {
+        if (c->n_unbound == 0)
+            c->unbound_error = error;
         if (c->n_unbound++ == 0 || flow->source_port < c->lowest_unbound)
             c->lowest_unbound = flow->source_port;
     }
@@ -247,6 +252,19 @@ static bool open_path(struct compilation *c, const struct config_rule *r, struct
     return true;
 }
 
+static void tell_unbound(const struct compilation *c)
+{
+    char hint[96] = "another program has the port";
+
+    if (c->unbound_error == EACCES)
+        snprintf(hint, sizeof(hint), "sysctl net.ipv4.ip_unprivileged_port_start=%u in this network namespace",
+                 c->lowest_unbound);
+    log_notice("port_not_bound",
+               "outputs=%u source_port=%u reason=\"bind to source_port: %s\" "
+               "effect=\"datagrams leave by raw UDP sockets, by a call each\" hint=\"%s\"",
+               c->n_unbound, c->lowest_unbound, strerror(c->unbound_error), hint);
+}
+
 bool compile_open_outputs(struct compilation *c)
 {
     for (size_t i = 0; i < c->config->n_rules; i++) {
@@ -261,10 +279,6 @@ bool compile_open_outputs(struct compilation *c)
                 return false;
     }
     if (c->n_unbound > 0)
-        log_notice("port_not_bound",
-                   "outputs=%u source_port=%u reason=\"the host does not let the broker bind the source port\" "
-                   "effect=\"they leave by raw UDP sockets, by a call each\" "
-                   "hint=\"sysctl net.ipv4.ip_unprivileged_port_start=%u in this network namespace\"",
-                   c->n_unbound, c->lowest_unbound, c->lowest_unbound);
+        tell_unbound(c);
     return true;
 }

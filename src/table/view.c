@@ -136,7 +136,7 @@ static bool output_valid(const struct table_view *v, const struct table_output *
 
 static bool egress_valid(const struct table_view *v, const struct table_egress *e)
 {
-    if (e->id == 0 || e->kind > TABLE_EGRESS_TX_RING)
+    if (e->id == 0 || e->kind > TABLE_EGRESS_RAW_UDP)
         return false;
     // The relay maps TABLE_TX_SLOTS slots, and finds each by its number alone.
     if (e->kind == TABLE_EGRESS_TX_RING &&

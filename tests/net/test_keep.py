@@ -183,6 +183,13 @@ def low_source_port_bound():
             t.wait_for(lambda: open_sockets(net.relay) == udp, 5, "the raw socket's end")
             check_low(net, d, [b"bound", b""])
             t.equal(len(d.logged("port_not_bound")), 1, "lines of port_not_bound")
+        with net.relay.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("198.18.2.2", 514))
+            with t.Mcrd(net.relay, [t.rule("r", IN, PORT, LOW)]) as d:
+                t.equal(open_sockets(net.relay), {("raw", RAW_UDP, "198.18.2.2"), ("udp6", 515, "2001:db8:2::1")},
+                        "sockets beside one that has the port")
+                t.check("another program has the port" in d.logged("port_not_bound")[0], d.logged("port_not_bound")[0])
+                check_low(net, d, [b"in use"])
         t.passes(net, [t.rule("r", IN, PORT, LOW)], [(HOST, 6000), (HOST6, 6003)], IN, n=2000, gso=20)
 
 
