@@ -25,6 +25,10 @@ struct compilation {
     uint32_t n_outputs, n_counters;
     struct table_egress *egress;
     uint32_t n_egress;
+    // Outputs that this load has opened as raw UDP sockets because bind(2) failed, with the first one's error.
+    uint32_t n_unbound;
+    uint16_t lowest_unbound; // of their source ports
+    int unbound_error;
     struct addr_prefix *sources;
     uint32_t n_sources;
     struct table_destination *destinations;

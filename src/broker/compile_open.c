@@ -2,12 +2,14 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "broker/compilation.h"
 #include "broker/header.h"
 #include "config/endpoint.h"
+#include "config/way.h"
 #include "log/log.h"
 
 // --- inputs ----------------------------------------------------------------------------------------------------------
@@ -164,6 +166,8 @@ static uint32_t place_egress(struct compilation *c, struct registry_entry *e, co
                                .tx_ring = TABLE_NONE};
     if (e->key.kind == REGISTRY_RAW)
         t->kind = TABLE_EGRESS_RAW;
+    if (e->key.kind == REGISTRY_RAW_UDP)
+        t->kind = TABLE_EGRESS_RAW_UDP;
     if (e->key.kind == REGISTRY_FRAME) {
         t->kind = TABLE_EGRESS_FRAME;
         t->tx_ring = place_tx_ring(c, l);
@@ -171,19 +175,36 @@ static uint32_t place_egress(struct compilation *c, struct registry_entry *e, co
     return e->place;
 }
 
-// What the kernel binds for nobody but root (ip_unprivileged_port_start) must be written by ourselves.
-#define PRIVILEGED_PORTS 1024
-
-static enum registry_kind way_of(const struct config_output *o, const struct link *l)
+// Each way lets a relay that was taken over send less than the one before: the last that does is the output's.
+static struct registry_entry *open_way(struct compilation *c, enum config_way way, const struct egress_flow *flow,
+                                       const char **step)
 {
-    // By the loopback interface the kernel takes frames of its own addresses from nobody but itself.
-    bool framed = l->ethernet && (!l->loopback || o->vlan != 0);
+    struct registry_entry *e;
 
-    if (o->kind != CONFIG_ADDRESS && (o->mode == CONFIG_MODE_FRAME || (o->mode == CONFIG_MODE_AUTO && framed)))
-        return REGISTRY_FRAME;
-    // One way for all of a range.
-    uint16_t lowest = o->source_port ? o->source_port : o->port;
-    return o->keep_source || o->keep_source_port || lowest < PRIVILEGED_PORTS ? REGISTRY_RAW : REGISTRY_SOCKET;
+    switch (way) {
+    case CONFIG_WAY_FRAME:
+        return sockets_frame(c->sockets, flow->ifindex, step);
+    case CONFIG_WAY_RAW_IP:
+        return sockets_raw(c->sockets, flow, false, step);
+    case CONFIG_WAY_RAW_UDP:
+        return sockets_raw(c->sockets, flow, true, step);
+    case CONFIG_WAY_PORT:
+    case CONFIG_WAY_SOCKET: // whatever ip_unprivileged_port_start is
+        break;
+    }
+    e = sockets_flow(c->sockets, flow, step);
+    int error = errno;
+    // A port below 1024 may be in use: of a service of this host, which would not notice either.
+    if (e || (error != EACCES && !(error == EADDRINUSE && way == CONFIG_WAY_PORT)))
+        return e;
+    e = sockets_raw(c->sockets, flow, true, step);
+    if (e && !e->running) {
+        if (c->n_unbound == 0)
+            c->unbound_error = error;
+        if (c->n_unbound++ == 0 || flow->source_port < c->lowest_unbound)
+            c->lowest_unbound = flow->source_port;
+    }
+    return e;
 }
 
 static bool open_output(struct compilation *c, const struct config_rule *r, const struct config_output *o,
@@ -192,8 +213,8 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
     const struct link *l = &c->links[t->interface];
     const struct addr *source = o->source.family == ADDR_NONE ? link_source(l, &t->to) : &o->source;
     static const struct addr kept[2] = {{.family = ADDR_IPV4}, {.family = ADDR_IPV6}};
-    enum registry_kind way = way_of(o, l);
-    struct registry_entry *e = NULL;
+    // By the loopback interface the kernel takes frames of its own addresses from nobody but itself.
+    enum config_way way = config_way(o, l->ethernet && (!l->loopback || o->vlan != 0));
     const char *step = "";
 
     if (!l->ifindex)
@@ -202,7 +223,7 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
         source = &kept[t->to.family == ADDR_IPV6];
     if (source->family == ADDR_NONE)
         return output_waits(c, r, o, "the interface has no address to send from: give it one, or set source", 0);
-    if ((way == REGISTRY_FRAME || o->vlan != 0) && !l->ethernet)
+    if ((way == CONFIG_WAY_FRAME || o->vlan != 0) && !l->ethernet)
         return compile_refuse(
             c, "rule \"%s\": interface \"%s\" has no Ethernet headers: use mode \"socket\" or \"auto\", and no vlan",
             r->name, o->interface);
@@ -211,17 +232,12 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
     struct egress_flow flow = {
         .ifindex = l->ifindex, .source = *source, .destination = t->to, .source_port = source_port, .port = t->port};
     memcpy(flow.interface, l->name, sizeof(flow.interface));
-    if (way == REGISTRY_FRAME)
-        e = sockets_frame(c->sockets, l->ifindex, &step);
-    else if (way == REGISTRY_RAW)
-        e = sockets_raw(c->sockets, &flow, &step);
-    else
-        e = sockets_flow(c->sockets, &flow, &step);
+    struct registry_entry *e = open_way(c, way, &flow, &step);
     if (!e)
         return output_waits(c, r, o, step, errno);
     t->egress = place_egress(c, e, l);
     if (e->key.kind != REGISTRY_SOCKET)
-        header_write(t, way == REGISTRY_FRAME ? l->mac : NULL, source, source_port);
+        header_write(t, way == CONFIG_WAY_FRAME ? l->mac : NULL, source, source_port);
     return true;
 }
 
@@ -238,6 +254,19 @@ static bool open_path(struct compilation *c, const struct config_rule *r, struct
     return true;
 }
 
+static void tell_unbound(const struct compilation *c)
+{
+    char hint[96] = "another program has the port";
+
+    if (c->unbound_error == EACCES)
+        snprintf(hint, sizeof(hint), "sysctl net.ipv4.ip_unprivileged_port_start=%u in this network namespace",
+                 c->lowest_unbound);
+    log_notice("port_not_bound",
+               "outputs=%u source_port=%u reason=\"bind to source_port: %s\" "
+               "effect=\"datagrams leave by raw UDP sockets, by a call each\" hint=\"%s\"",
+               c->n_unbound, c->lowest_unbound, strerror(c->unbound_error), hint);
+}
+
 bool compile_open_outputs(struct compilation *c)
 {
     for (size_t i = 0; i < c->config->n_rules; i++) {
@@ -251,5 +280,7 @@ bool compile_open_outputs(struct compilation *c)
             if (!open_path(c, r, t, &c->paths[p]))
                 return false;
     }
+    if (c->n_unbound > 0)
+        tell_unbound(c);
     return true;
 }

@@ -215,10 +215,14 @@ int egress_open_socket(const struct egress_flow *flow, unsigned without, bool *g
     return fd;
 }
 
-int egress_open_raw(const struct egress_flow *flow, const char **step)
+int egress_open_raw(const struct egress_flow *flow, bool udp, const char **step)
 {
-    // IPPROTO_RAW receives nothing, and takes the IP header from us.
-    int fd = socket(domain_of(&flow->destination), SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
+    union socket_address from;
+    socklen_t length = fill_address(&from, &flow->source, 0, flow->ifindex);
+    // IPPROTO_RAW receives nothing, and takes the IP header from us. IPPROTO_UDP may hold, unread, what came to this
+    // host before the filter below.
+    int fd =
+        socket(domain_of(&flow->destination), SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, udp ? IPPROTO_UDP : IPPROTO_RAW);
 
     *step = "socket (needs CAP_NET_RAW)";
     if (fd < 0)
@@ -227,9 +231,14 @@ int egress_open_raw(const struct egress_flow *flow, const char **step)
     if (!refuse_everything(fd))
         return fail(fd);
     *step = "header included";
-    if (flow->destination.family == ADDR_IPV6 && !set(fd, IPPROTO_IPV6, IPV6_HDRINCL, 1))
+    if (!udp && flow->destination.family == ADDR_IPV6 && !set(fd, IPPROTO_IPV6, IPV6_HDRINCL, 1))
         return fail(fd);
-    if (!set_way(fd, flow, step) || !connect_to(fd, flow, 0, step))
+    if (!set_way(fd, flow, step))
+        return fail(fd);
+    *step = "bind to source";
+    if (udp && bind(fd, &from.any, length) != 0)
+        return fail(fd);
+    if (!connect_to(fd, flow, 0, step))
         return fail(fd);
     return fd;
 }

@@ -37,9 +37,9 @@ struct egress_flow {
 // it takes UDP_SEGMENT; without: mask of enum feature. Returns as above.
 int egress_open_socket(const struct egress_flow *flow, unsigned without, bool *gso, const char **step);
 
-// Opens a raw socket for packets with their IP header (IP_HDRINCL), connected to the flow's destination by its
-// interface; of the flow, only interface, index and destination matter. Returns as above.
-int egress_open_raw(const struct egress_flow *flow, const char **step);
+// Opens a raw socket connected to the flow's destination by its interface. It takes packets with their IP header
+// (IP_HDRINCL), or, udp, UDP headers and payloads of the flow's source; no port of the flow matters. Returns as above.
+int egress_open_raw(const struct egress_flow *flow, bool udp, const char **step);
 
 // Opens a UDP socket bound to an address of this host and never read, so that the kernel takes datagrams to it for
 // wanted and sends no ICMP errors. Returns as above.

@@ -100,6 +100,7 @@ static void close_entry(void *context, struct registry_entry *e)
         break;
     case REGISTRY_SOCKET:
     case REGISTRY_RAW:
+    case REGISTRY_RAW_UDP:
         egress_revoke_flow(e->fd);
         break;
     case REGISTRY_QUIET:
@@ -289,7 +290,7 @@ struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow 
                                .destination = flow->destination,
                                .source_port = flow->source_port,
                                .port = flow->port};
-    struct registry_entry *e = s->offline ? sockets_raw(s, flow, step) : registry_want(s->registry, &key);
+    struct registry_entry *e = s->offline ? sockets_raw(s, flow, false, step) : registry_want(s->registry, &key);
     bool gso = false;
 
     if (e || s->offline)
@@ -300,12 +301,16 @@ struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow 
     return e;
 }
 
-struct registry_entry *sockets_raw(struct sockets *s, const struct egress_flow *flow, const char **step)
+struct registry_entry *sockets_raw(struct sockets *s, const struct egress_flow *flow, bool udp, const char **step)
 {
     struct registry_key key = {.kind = REGISTRY_RAW, .ifindex = flow->ifindex, .destination = flow->destination};
-    struct registry_entry *e = registry_want(s->registry, &key);
 
-    return e ? e : add(s, &key, s->offline ? STAND_IN : egress_open_raw(flow, step), step);
+    if (udp && !s->offline) {
+        key.kind = REGISTRY_RAW_UDP;
+        key.source = flow->source;
+    }
+    struct registry_entry *e = registry_want(s->registry, &key);
+    return e ? e : add(s, &key, s->offline ? STAND_IN : egress_open_raw(flow, udp, step), step);
 }
 
 struct registry_entry *sockets_quiet(struct sockets *s, const char *interface, uint32_t ifindex,

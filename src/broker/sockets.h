@@ -21,8 +21,8 @@ struct sockets;
 // without: mask of enum feature. NULL when there is no memory.
 struct sockets *sockets_new(unsigned without);
 
-// The same without a machine: nothing is opened, interfaces are those of link_assume(), and an output in socket mode is
-// a raw one, because nobody else would write its packets. For tables that are compiled to be looked at.
+// The same without a machine: nothing is opened, interfaces are those of link_assume(), and every socket for packets is
+// one whose IP header is ours, because nobody else would write it. For tables that are compiled to be looked at.
 struct sockets *sockets_new_offline(void);
 void sockets_free(struct sockets *s);
 
@@ -43,7 +43,8 @@ struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const 
 struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t *slot_size,
                                        const char **step);
 struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow *flow, const char **step);
-struct registry_entry *sockets_raw(struct sockets *s, const struct egress_flow *flow, const char **step);
+// udp: see egress_open_raw().
+struct registry_entry *sockets_raw(struct sockets *s, const struct egress_flow *flow, bool udp, const char **step);
 struct registry_entry *sockets_quiet(struct sockets *s, const char *interface, uint32_t ifindex,
                                      const struct addr *address, uint16_t port, const char **step);
 // source: see memberships_want().

@@ -18,6 +18,7 @@
 #include "config/load.h"
 #include "config/print.h"
 #include "config/value.h"
+#include "config/way.h"
 #include "stats/counters.h"
 
 #define TROUBLE 2
@@ -168,7 +169,7 @@ static void add_output(const struct explain *x, const struct config_output *o, c
     if (o->vlan)
         snprintf(tag, sizeof(tag), ", vlan %u", o->vlan);
     add_step(steps, "output", o->line, true, "%s from %s, ttl %u, dscp %u%s, %s%s", where, from, l->packet.ttl,
-             l->packet.dscp, tag, v->egress[t->egress].kind == TABLE_EGRESS_FRAME ? "as a frame" : "by a socket",
+             l->packet.dscp, tag, config_way_phrase(config_way(o, v->egress[t->egress].kind == TABLE_EGRESS_FRAME)),
              pieces);
 }
 

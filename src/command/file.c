@@ -8,6 +8,7 @@
 
 #include "config/load.h"
 #include "config/print.h"
+#include "config/way.h"
 
 static struct config *load(const char *path, unsigned flags)
 {
@@ -46,6 +47,38 @@ static int finish(struct config *c, bool printed)
     return ok ? 0 : 1;
 }
 
+// Which kinds of sockets the outputs are, and those that are raw or may be: what a relay that was taken over could
+// send.
+static bool print_ways(const struct config *c)
+{
+    size_t counts[CONFIG_WAYS] = {0};
+    const char *between = "";
+    char text[CONFIG_WAY_TEXT_MAX];
+
+    for (size_t i = 0; i < c->n_rules; i++)
+        for (size_t o = 0; c->rules[i].enabled && o < c->rules[i].n_outputs; o++) {
+            enum config_way otherwise;
+            counts[config_way_of_file(&c->rules[i].outputs[o], &otherwise)]++;
+        }
+    printf("%s: outputs: ", c->path);
+    for (unsigned way = 0; way < CONFIG_WAYS; way++)
+        if (counts[way] > 0) {
+            printf("%s%zu %s", between, counts[way], config_way_name(way));
+            between = ", ";
+        }
+    puts(*between ? "" : "none");
+    for (size_t i = 0; i < c->n_rules; i++)
+        for (size_t o = 0; c->rules[i].enabled && o < c->rules[i].n_outputs; o++) {
+            const struct config_output *out = &c->rules[i].outputs[o];
+            enum config_way otherwise;
+            config_way_of_file(out, &otherwise);
+            if (otherwise >= CONFIG_WAY_PORT)
+                printf("%s:%d: rule \"%s\": output on \"%s\": %s\n", c->path, out->line, c->rules[i].name,
+                       out->interface, config_way_text(out, text));
+        }
+    return !ferror(stdout);
+}
+
 int command_check(const char *path)
 {
     struct config *c = command_load(path);
@@ -54,7 +87,8 @@ int command_check(const char *path)
     if (!c)
         return 1;
     return finish(c, printf("%s: valid, %zu rule%s, sha256 %s\n", path, c->n_rules, c->n_rules == 1 ? "" : "s",
-                            config_sha256_format(&c->file, hex)) > 0);
+                            config_sha256_format(&c->file, hex)) > 0 &&
+                         print_ways(c));
 }
 
 int command_print(const char *path, bool json)

@@ -10,6 +10,7 @@
 
 #include "config/check_circles.h"
 #include "config/endpoint.h"
+#include "config/way.h"
 
 struct check {
     const struct config *c;
@@ -76,11 +77,6 @@ static void check_interface_list(const struct check *k)
 
 // --- inputs and outputs ------------------------------------------------------------------------------
 
-static bool is_socket(const struct config_output *o)
-{
-    return o->kind == CONFIG_ADDRESS || o->mode == CONFIG_MODE_SOCKET;
-}
-
 // What the rules come to when ranges are taken apart. False after an error.
 static bool check_sizes(const struct check *k)
 {
@@ -94,7 +90,7 @@ static bool check_sizes(const struct check *k)
         destinations += rule->input.kind == CONFIG_BROADCAST ? 2u * rule->input.n_ports
                                                              : (size_t) rule->input.n_addresses * rule->input.n_ports;
         for (size_t o = 0; o < rule->n_outputs; o++)
-            if (is_socket(&rule->outputs[o]))
+            if (config_way(&rule->outputs[o], true) != CONFIG_WAY_FRAME)
                 sockets += (size_t) rule->outputs[o].n_addresses * rule->outputs[o].n_ports;
     }
     if (destinations > CONFIG_DESTINATIONS_MAX)

@@ -11,7 +11,6 @@
 
 #define CIRCLES_MAX        100 // that are looked for: the file is refused by the first already
 #define CIRCLE_RULES_SHOWN 12
-#define LOOPBACK           "lo"
 
 struct scene {
     const struct config *c;
@@ -57,7 +56,7 @@ static void report_circle(const struct scene *k, const uint32_t *path, uint32_t 
     snprintf(text + used, sizeof(text) - used, "\"%s\"", config_rule_label(start->name, path[0], label));
     config_error(k->problems, start->line, config_rule_label(start->name, path[0], label),
                  "outputs run in a circle: %s; allowed only when each of these rules says two_way = true, and never by "
-                 "way of \"" LOOPBACK "\"",
+                 "way of \"" CONFIG_LOOPBACK "\"",
                  text);
 }
 
@@ -66,7 +65,7 @@ static bool runs_by_loopback(const struct scene *k, const uint32_t *component, u
 {
     for (size_t o = 0; o < k->c->rules[i].n_outputs; o++) {
         struct endpoint output = endpoint_of_output(&k->c->rules[i].outputs[o], 0);
-        for (uint32_t j = 0; strcmp(output.interface, LOOPBACK) == 0 && j < endpoint_span(&output); j++) {
+        for (uint32_t j = 0; strcmp(output.interface, CONFIG_LOOPBACK) == 0 && j < endpoint_span(&output); j++) {
             struct endpoint one = endpoint_at(&output, j);
             const struct endpoint *fed = endpoint_find(k->inputs, k->n_inputs, &one);
             if (fed && component[fed->index] == component[i])

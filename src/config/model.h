@@ -33,6 +33,7 @@ enum config_mode { CONFIG_MODE_AUTO, CONFIG_MODE_FRAME, CONFIG_MODE_SOCKET };
 
 #define CONFIG_DSCP_PRESERVE (-1)
 #define CONFIG_ALWAYS        UINT32_MAX
+#define CONFIG_LOOPBACK      "lo"
 
 struct config_input {
     char interface[IFNAMSIZ];

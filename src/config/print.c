@@ -9,11 +9,15 @@
 
 #include "config/schema.h"
 #include "config/value.h"
+#include "config/way.h"
 
 // Both forms are written from one tree, which the schema's rows build: what is printed has the keys, and
 // their order, of the schema.
 
 static json_t *section_tree(enum schema_place where, const void *target);
+
+// Beside an output's keys: what follows of them. In the file's grammar it is a comment.
+#define WAY "leaves"
 
 const char *config_sha256_format(const struct config_file_info *file, char text[CONFIG_SHA256_TEXT_MAX])
 {
@@ -169,6 +173,17 @@ static json_t *section_tree(enum schema_place where, const void *target)
     return object;
 }
 
+static json_t *config_tree(const struct config *c)
+{
+    json_t *tree = section_tree(SCHEMA_TOP, c), *rule, *output;
+    size_t i, j;
+
+    json_array_foreach(json_object_get(tree, "rules"), i, rule)
+        json_array_foreach(json_object_get(rule, "outputs"), j, output)
+            json_object_set_new(output, WAY, config_way_tree(&c->rules[i].outputs[j]));
+    return tree;
+}
+
 // --- the file's own grammar --------------------------------------------------------------------------
 
 static void print_value(json_t *value, int indent, FILE *to);
@@ -195,8 +210,11 @@ static bool is_flat(json_t *object)
     const char *name;
     json_t *value;
 
-    json_object_foreach(object, name,
-                        value) if (json_is_object(value) || json_is_object(json_array_get(value, 0))) return false;
+    json_object_foreach(object, name, value)
+    {
+        if (strcmp(name, WAY) != 0 && (json_is_object(value) || json_is_object(json_array_get(value, 0))))
+            return false;
+    }
     return true;
 }
 
@@ -207,6 +225,8 @@ static void print_members(json_t *object, int indent, const char *between, FILE 
 
     json_object_foreach(object, name, value)
     {
+        if (strcmp(name, WAY) == 0)
+            continue;
         fprintf(to, "%s%*s%s = ", before, indent, "", name);
         print_value(value, indent, to);
         fputc(';', to);
@@ -236,11 +256,16 @@ static void print_array(json_t *array, int indent, FILE *to)
     fputs(groups ? "(" : "[", to);
     json_array_foreach(array, i, value)
     {
+        const char *way = json_string_value(json_object_get(json_object_get(value, WAY), "text"));
         if (groups)
-            fprintf(to, "%s\n%*s", i ? "," : "", indent + 2, "");
+            fprintf(to, "\n%*s", indent + 2, "");
         else
             fputs(i ? ", " : " ", to);
         print_value(value, indent + 2, to);
+        if (groups && i + 1 < json_array_size(array))
+            fputc(',', to);
+        if (way)
+            fprintf(to, " # %s", way);
     }
     if (!groups)
         fputs(" ]", to);
@@ -288,7 +313,7 @@ void config_tree_print(json_t *tree, FILE *to)
 
 bool config_print(const struct config *c, FILE *to)
 {
-    json_t *tree = section_tree(SCHEMA_TOP, c);
+    json_t *tree = config_tree(c);
 
     if (!tree)
         return false;
@@ -300,7 +325,7 @@ bool config_print(const struct config *c, FILE *to)
 
 bool config_print_json(const struct config *c, FILE *to)
 {
-    json_t *tree = json_object(), *keys = section_tree(SCHEMA_TOP, c);
+    json_t *tree = json_object(), *keys = config_tree(c);
     char hex[CONFIG_SHA256_TEXT_MAX];
     bool ok;
 

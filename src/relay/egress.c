@@ -205,6 +205,12 @@ static ssize_t send_raw(struct egress *e, const struct table_output *o, const st
     return put(e, o, s->iov, 2);
 }
 
+// Whether the IP header is ours.
+static bool writes_ip(const struct egress *e)
+{
+    return e->kind == TABLE_EGRESS_FRAME || e->kind == TABLE_EGRESS_RAW;
+}
+
 // Makes the IP header at `at` that of the fragment of `length` bytes at `offset`, and returns its size.
 static size_t write_fragment(const struct table_output *o, uint8_t *at, uint32_t id, size_t offset, size_t length,
                              bool more)
@@ -307,17 +313,32 @@ static ssize_t send_socket(struct egress *e, const struct table_output *o, const
     return s->bytes == 0 ? write(e->fd, "", 0) : writev(e->fd, s->iov + 1, (int) s->n_pieces);
 }
 
+// As a raw socket does it, but the IP header is the kernel's: addresses of the socket, ttl, dscp, fragments.
+static ssize_t send_raw_udp(struct egress *e, const struct table_output *o, const struct shipment *s)
+{
+    uint8_t header[TABLE_HEADER_MAX], *udp_at = header + ip_header_size(o);
+
+    if (!apply_settings(e, o, s))
+        return -1;
+    write_header(e, o, s, header);
+    write_checksum(udp_at, &s->iov[1]);
+    s->iov[0] = (struct iovec){.iov_base = udp_at, .iov_len = sizeof(struct udphdr)};
+    return put(e, o, s->iov, 2);
+}
+
 // --- both ------------------------------------------------------------------------------------------------------------
 
 static ssize_t send_once(struct egress *e, const struct table_output *o, const struct shipment *s)
 {
-    if (e->kind != TABLE_EGRESS_SOCKET && !fits(e, o, s->bytes) && s->n_datagrams == 1)
+    if (writes_ip(e) && !fits(e, o, s->bytes) && s->n_datagrams == 1)
         return send_fragments(e, o, s);
     switch (e->kind) {
     case TABLE_EGRESS_FRAME:
         return send_frame(e, o, s);
     case TABLE_EGRESS_RAW:
         return send_raw(e, o, s);
+    case TABLE_EGRESS_RAW_UDP:
+        return send_raw_udp(e, o, s);
     case TABLE_EGRESS_TX_RING: // no output's
     case TABLE_EGRESS_SOCKET:
         break;

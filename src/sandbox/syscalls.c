@@ -116,6 +116,8 @@ static const struct row broker_allows[] = {
     {CALL(socket), "the same", {{0, EQUAL, AF_INET6}, {1, WITHOUT, SOCK_STREAM}}},
     {CALL(socket), "raw outputs, which send only", {{0, EQUAL, AF_INET}, {2, EQUAL, IPPROTO_RAW}}},
     {CALL(socket), "the same", {{0, EQUAL, AF_INET6}, {2, EQUAL, IPPROTO_RAW}}},
+    {CALL(socket), "raw outputs of UDP, whose filter takes nothing in", {{0, EQUAL, AF_INET}, {2, EQUAL, IPPROTO_UDP}}},
+    {CALL(socket), "the same", {{0, EQUAL, AF_INET6}, {2, EQUAL, IPPROTO_UDP}}},
     {CALL(socket), "links and addresses", {{0, EQUAL, AF_NETLINK}, {2, EQUAL, NETLINK_ROUTE}}},
     {CALL(bind), "to configured interfaces and source addresses; to none, what is out of use", {{0}}},
     {CALL(connect), "to configured destinations; to nobody, what is out of use", {{0}}},

@@ -167,10 +167,11 @@ struct table_output {
 };
 
 enum table_egress_kind {
-    TABLE_EGRESS_FRAME,  // AF_PACKET with a virtio_net_hdr before each frame
-    TABLE_EGRESS_SOCKET, // a connected UDP socket
-    TABLE_EGRESS_RAW,    // a connected raw socket: the IP header is ours, neighbour and route the kernel's
-    TABLE_EGRESS_TX_RING // AF_PACKET with a transmit ring, beside the socket for frames; no output names it
+    TABLE_EGRESS_FRAME,   // AF_PACKET with a virtio_net_hdr before each frame
+    TABLE_EGRESS_SOCKET,  // a connected UDP socket
+    TABLE_EGRESS_RAW,     // a connected raw socket: the IP header is ours, neighbour and route the kernel's
+    TABLE_EGRESS_TX_RING, // AF_PACKET with a transmit ring, beside the socket for frames; no output names it
+    TABLE_EGRESS_RAW_UDP  // a connected raw socket of UDP: the UDP header is ours, the IP header the kernel's
 };
 
 // Slots of a transmit ring (TPACKET_V2), and the bounds of their size in bytes, which is a power of two.

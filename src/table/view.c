@@ -112,6 +112,8 @@ static bool header_valid(const struct table_output *o, enum table_egress_kind ki
         return (o->ip_at == 14 || o->ip_at == 18) && o->header_length == o->ip_at + ip + 8;
     case TABLE_EGRESS_RAW:
         return o->ip_at == 0 && o->header_length == ip + 8;
+    case TABLE_EGRESS_RAW_UDP: // the template's IP header is for the checksum alone
+        return o->ip_at == 0 && o->header_length == ip + 8 && !(o->flags & TABLE_OUTPUT_KEEP_SOURCE);
     case TABLE_EGRESS_SOCKET:
         return o->header_length == 0 && o->flags == 0;
     case TABLE_EGRESS_TX_RING:
@@ -134,7 +136,7 @@ static bool output_valid(const struct table_view *v, const struct table_output *
 
 static bool egress_valid(const struct table_view *v, const struct table_egress *e)
 {
-    if (e->id == 0 || e->kind > TABLE_EGRESS_TX_RING)
+    if (e->id == 0 || e->kind > TABLE_EGRESS_RAW_UDP)
         return false;
     // The relay maps TABLE_TX_SLOTS slots, and finds each by its number alone.
     if (e->kind == TABLE_EGRESS_TX_RING &&

@@ -53,14 +53,17 @@ is_json() {
 # NAME FILE: FILE is valid and printed as NAME.printed says; the printed form is printed as it is.
 valid() {
   run --check --config "$2" || { cat stderr; return 1; }
-  [ "$(cut -d, -f1 stdout)" = "$2: valid" ] || { cat stdout; return 1; }
-  [ "$(sed 's/.*sha256 //' stdout)" = "$(sha256sum "$2" | cut -d' ' -f1)" ] || { cat stdout; return 1; }
+  [ "$(sed 's/,.*//;q' stdout)" = "$2: valid" ] || { cat stdout; return 1; }
+  [ ! -e "$goldens/valid/$1.check" ] || same "$goldens/valid/$1.check" stdout || return 1
+  [ "$(sed 's/.*sha256 //;q' stdout)" = "$(sha256sum "$2" | cut -d' ' -f1)" ] || { cat stdout; return 1; }
   run --print --config "$2" || { cat stderr; return 1; }
   same "$goldens/valid/$1.printed" stdout || return 1
   cp stdout printed.conf
+  ! grep -v ' # \(frame\|socket\|raw\)' printed.conf | grep ' \(group\|address\|broadcast\) = .* mode = ' || return 1
   run --print --config printed.conf || { cat stderr; return 1; }
   diff -u printed.conf stdout || return 1
-  run --print --json --config "$2" && is_json
+  run --print --json --config "$2" && is_json || return 1
+  [ ! -e "$goldens/valid/$1.json" ] || same "$goldens/valid/$1.json" stdout
 }
 
 invalid() {

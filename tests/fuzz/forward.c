@@ -12,6 +12,7 @@
 #include <linux/virtio_net.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -252,7 +253,10 @@ static void take_egress(struct rig *x, uint32_t e)
             take_frame(x, buffer, (size_t) n);
         else if (x->egress[e].kind == TABLE_EGRESS_RAW)
             take_ip(x, buffer, (size_t) n, 0, false);
-        else
+        else if (x->egress[e].kind == TABLE_EGRESS_RAW_UDP) {
+            FUZZ_ASSERT((size_t) n >= sizeof(struct udphdr) && (buffer[4] << 8 | buffer[5]) == n);
+            take_payload(x, buffer + sizeof(struct udphdr), (size_t) n - sizeof(struct udphdr), 0);
+        } else
             take_payload(x, buffer, (size_t) n, x->egress[e].segment > 0 ? (size_t) x->egress[e].segment : 0);
     }
 }

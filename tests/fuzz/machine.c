@@ -155,13 +155,19 @@ int __wrap_egress_open_tx_ring(uint32_t ifindex, uint32_t slot_size, const char 
 int __wrap_egress_open_socket(const struct egress_flow *flow, unsigned without, bool *gso, const char **step)
 {
     FUZZ_ASSERT(flow->ifindex > 0 && flow->port > 0 && flow->destination.family != ADDR_NONE);
+    if (flow->source_port < 1024) {
+        *step = "bind";
+        errno = EACCES;
+        return -1;
+    }
     *gso = !(without & FEATURE_UDP_GSO);
     return nothing(step);
 }
 
-int __wrap_egress_open_raw(const struct egress_flow *flow, const char **step)
+int __wrap_egress_open_raw(const struct egress_flow *flow, bool udp, const char **step)
 {
     FUZZ_ASSERT(flow->ifindex > 0 && flow->destination.family != ADDR_NONE);
+    FUZZ_ASSERT(!udp || flow->source.family == flow->destination.family);
     return nothing(step);
 }
 
@@ -238,7 +244,8 @@ const char *const machine_configs[] = {
          "{interface=\"gone0\";group=\"239.255.1.2\";port=6000;}") ","
     RULE("kept", "interface=\"in0\";group=\"239.255.0.3\";port=5000;",
          "{interface=\"out0\";group=\"239.255.1.3\";port=6000;source=\"preserve\";source_port=\"preserve\";},"
-         "{interface=\"out0\";address=\"198.18.2.3\";port=6000;source=\"preserve\";ttl=\"decrement\";}") ","
+         "{interface=\"out0\";address=\"198.18.2.3\";port=6000;source=\"preserve\";ttl=\"decrement\";},"
+         "{interface=\"out0\";address=\"198.18.2.4\";port=6000;source_port=\"preserve\";}") ","
     RULE("six", "interface=\"in0\";group=\"ff15::4\";port=5000;",
          "{interface=\"out0\";group=\"ff15::5\";port=6000;ttl=\"decrement\";},"
          "{interface=\"out0\";group=\"239.255.1.4\";port=6000;}") ","

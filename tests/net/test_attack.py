@@ -80,6 +80,10 @@ class Sockets:
         self.ring = next(iter(find("packet", 8, lambda w: w[3] == "0003")), None)
         self.egress = next(iter(find("packet", 8, lambda w: w[3] == "0000" and w[4] != "0")), None)
         self.netlink = next(iter(find("netlink", 9, lambda w: w[1] == "0")), None)
+        # Outputs that are no frames, by family; raw ones have their protocol in the place of a port.
+        self.outputs = {(table, kind): fd for table in ("raw", "raw6", "udp", "udp6")
+                        for kind, port in (("ip", 255), ("udp", 17), ("socket", OUT_PORT))
+                        for fd in find(table, 9, lambda w, p=port: w[1].endswith(f":{p:04X}") and w[3] == "01")}
         # SOCK_SEQPACKET is 5.
         self.handover = next(iter(find("unix", 6, lambda w: w[4] == "0005")), None)
 
@@ -418,6 +422,53 @@ def isolation():
         forwards(net)
 
 
+HOST, HOST6, IN6 = "198.18.2.1", "2001:db8:2::2", "ff15::4d:1"
+
+
+@t.test("what a relay that was taken over can send by a raw IP output, a raw UDP one and a socket")
+def forge():
+    needs_sandbox()
+    rules = [t.rule(f"r{i}", group, PORT, [t.to_host(host, 6001, source="preserve"),
+                                           t.to_host(host, 6002, source_port="preserve"), t.to_host(host, OUT_PORT)])
+             for i, (group, host) in enumerate(((IN, HOST), (IN6, HOST6)))]
+    # A TCP segment between two others, and UDP from a port to a port that no rule has.
+    segment, datagram = b"forged segment".ljust(20), t.udp("0.0.0.0", "0.0.0.0", b"forged", 7777, source_port=7776)
+    forged = {"": t.ipv4("198.19.7.7", "198.19.9.9", segment, protocol=6),
+              "6": t.ipv6("2001:db8:7::7", "2001:db8:9::9", segment, following=6)}
+    own = {"": ("198.18.2.2", HOST), "6": ("2001:db8:2::1", HOST6)}
+    others = {"": ("198.19.7.7", "198.19.9.9"), "6": ("2001:db8:7::7", "2001:db8:9::9")}
+
+    def seen(capture, what):
+        """Source, destination and protocol of the packets with these bytes, and whether they went to d0."""
+        for f in capture.poll():
+            ip = f.data[14:]
+            if not f.outgoing and what in f.data and f.kind in (0x0800, 0x86dd):
+                at, size, family, proto = (12, 4, socket.AF_INET, 9) if f.kind == 0x0800 else (8, 16, socket.AF_INET6, 6)
+                ends = (socket.inet_ntop(family, ip[i:i + size]) for i in (at, at + size))
+                yield (*ends, ip[proto], f.to == d0)
+
+    with t.line6() as net, t.Mcrd(net.relay, rules) as d:
+        victim, d0 = Victim(d, "relay"), t.mac(net, "dst", "d0")
+
+        def write(kind, family, memory):
+            capture = t.Capture(net.dst, "d0")
+            fd = victim.sockets.outputs[("udp" if kind == "socket" else "raw") + family, kind]
+            n = inject(victim.pid, "write", fd, "@0", len(memory), memory=memory)
+            if n == -errno.ECONNREFUSED:  # the ICMP error of the one before
+                n = inject(victim.pid, "write", fd, "@0", len(memory), memory=memory)
+            t.equal(n, len(memory), f"write by {kind}{family}")
+            return list(t.wait_for(lambda: list(seen(capture, b"forged")), 5, f"what left by {kind}{family}"))
+
+        for family, packet in forged.items():
+            # Raw IP: any header, to the next hop of the output's address alone.
+            t.equal(write("ip", family, packet), [(*others[family], 6, True)], "raw IP")
+            # Raw UDP: the same bytes, or a datagram of other ports, behind the kernel's own IP header.
+            t.equal(write("udp", family, packet), [(*own[family], 17, True)], "raw UDP, a packet")
+            t.equal(write("udp", family, datagram), [(*own[family], 17, True)], "raw UDP, a datagram")
+            # A socket: payload.
+            t.equal(write("socket", family, packet), [(*own[family], 17, True)], "socket")
+
+
 # --- the broker ------------------------------------------------------------------------------------------------------
 
 REFUSED_BROKER = [
@@ -747,12 +798,13 @@ def rings_on_request():
 def dropped_outputs():
     needs_sandbox()
     outputs = [t.to_group(OUT, OUT_PORT), t.to_group("239.255.1.2", OUT_PORT, mode="socket"),
-               t.to_group("239.255.1.3", OUT_PORT, mode="socket", source="preserve")]
+               t.to_group("239.255.1.3", OUT_PORT, mode="socket", source="preserve"),
+               t.to_group("239.255.1.5", OUT_PORT, mode="socket", source_port="preserve")]
     with t.line() as net, t.Mcrd(net.relay, [t.rule("r", IN, PORT, outputs)]) as d:
         with hostile(d) as victim:
             fds = [int(x) for x in os.listdir(f"/proc/{victim.pid}/fd") if 2 < int(x) < INGRESS_FD
                    and int(x) != victim.sockets.handover and os.readlink(f"/proc/{victim.pid}/fd/{x}").startswith("socket:")]
-            t.equal(len(fds), 4, "a frame's socket, its transmit ring, a UDP socket and a raw one")
+            t.equal(len(fds), 5, "a frame's socket, its transmit ring, a UDP socket and two raw ones")
 
             def write_all():
                 packet = t.ipv4("198.18.2.2", "239.255.1.3", bytes(20))
@@ -765,7 +817,7 @@ def dropped_outputs():
             t.equal(ask_and_take(victim, LOAD, 100)[0][-1], COMMIT, "the load")
             t.equal(ask(victim, request(ADOPTED, 100).ljust(message_size(), b"\0")), message_size(), "the verdict")
             t.wait_for(lambda: d.logged("reload"), 5, "the record")
-            t.wait_for(lambda: write_all() == sorted([ENXIO, ENXIO, EDESTADDRREQ, EDESTADDRREQ]), 5,
+            t.wait_for(lambda: write_all() == sorted([ENXIO] * 2 + [EDESTADDRREQ] * 3), 5,
                        "what the broker has taken back")
         finish(d)
 

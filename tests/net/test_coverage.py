@@ -23,7 +23,9 @@ NAMES = {"IPPROTO_IP": "SOL_IP", "IPPROTO_IPV6": "SOL_IPV6", "IPPROTO_UDP": "SOL
 class Row:
     def __init__(self, match):
         self.call, self.why = match.group(1), match.group(2)
-        self.where = [(int(n), NAMES.get(v, v)) for n, kind, v in
+        # strace names a protocol otherwise where it is the level of an option.
+        names = NAMES if self.call != "socket" else {}
+        self.where = [(int(n), names.get(v, v)) for n, kind, v in
                       re.findall(r"\{(\d), ([A-Z]+), ([^{}]+)\}", match.group(3)) if kind == "EQUAL"]
         self.excused = self.why.startswith(("rare:", "elsewhere:"))
 
@@ -86,10 +88,12 @@ RULES = [
     t.rule("frame", "239.255.0.1", PORT, [t.to_group("239.255.1.1", OUT_PORT)]),
     t.rule("socket", "239.255.0.2", PORT, [t.to_group("239.255.1.2", OUT_PORT, mode="socket", dscp="preserve", ttl=3),
                                            t.to_host("198.18.2.1", OUT_PORT, ttl="decrement", dscp="preserve")]),
-    t.rule("exact", "239.255.0.3", PORT, [t.to_host("198.18.2.1", 7000, source="preserve")], sources=["198.18.1.1"]),
+    t.rule("exact", "239.255.0.3", PORT, [t.to_host("198.18.2.1", 7000, source="preserve"),
+                                          t.to_host("198.18.2.1", 7003, source_port="preserve")], sources=["198.18.1.1"]),
     t.rule_of("six", [six("ff15::1:1", mode="socket", dscp="preserve", ttl="decrement"),
                       t.to_host("2001:db8:2::2", 7001, ttl="decrement", dscp="preserve")], group="ff15::1", port=PORT),
-    {**t.rule_of("six-exact", [t.to_host("2001:db8:2::2", 7002, source="preserve")], group="ff15::2", port=PORT)},
+    {**t.rule_of("six-exact", [t.to_host("2001:db8:2::2", 7002, source="preserve"),
+                               t.to_host("2001:db8:2::2", 7004, source_port="preserve")], group="ff15::2", port=PORT)},
     t.rule_of("unicast", [t.to_group("239.255.1.4", OUT_PORT)], address="198.18.1.2", port=PORT),
     t.rule_of("broadcast", [{"interface": "out0", "broadcast": True, "port": OUT_PORT}], broadcast=True, port=PORT + 1),
 ]

@@ -300,6 +300,19 @@ def host_probes(net, captures, stage):
                 s.sendto(payload, (address, port))
         found.append(Probe(f"relay: {name}", ["relay", firewall], send, captures[seen_at], has_udp(payload)))
 
+    def raw(name, interface, firewall, seen_at, source, address, port):
+        """As by a raw IP output towards the destination's host."""
+        payload = f"relay {name} {stage}".encode()
+        packet = t.ipv4(source, address, t.udp(source, address, payload, port, source_port=HOST_PORT))
+
+        def send():
+            with net.relay.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+                s.connect((address, 0))
+                with contextlib.suppress(PermissionError):
+                    s.send(packet)
+        found.append(Probe(f"relay: {name}", ["relay", firewall], send, captures[seen_at], has_udp(payload)))
+
     frame("a frame into the source zone", "ot0", "fw1", "s0", IN, PORT, PORT)
     frame("the input's flow, back", "ot0", "fw1", "s0", IN, PORT, 4000, ALLOWED)
     frame("a frame to another group", "dmz0", "fw2", "d0", OTHER, OUT_PORT, OUT_PORT)
@@ -307,6 +320,7 @@ def host_probes(net, captures, stage):
     frame("a frame from another port", "dmz0", "fw2", "d0", OUT, OUT_PORT, OUT_PORT + 1)
     sent("a datagram into the source zone", "ot0", "fw1", "s0", net.addresses["src"], 9)
     sent("a datagram to another port", "dmz0", "fw2", "d0", net.addresses["dst"], HOST_PORT + 1)
+    raw("a raw packet to another port", "dmz0", "fw2", "d0", ALLOWED, net.addresses["dst"], HOST_PORT + 1)
     return found
 
 

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The sender's address and port are kept."""
+import socket
+import struct
+
 import mcrtest as t
 
 IN6, OUT6, OTHER6 = "ff15::4d:1", "ff15::4d:2", "ff15::4d:99"
@@ -88,6 +91,106 @@ def preserve_super_frames():
 def preserve_fragments():
     # A raw socket gives a packet with the id 0 an id of its own: each fragment another one.
     preserve_volume(n=40, size=20000, rate=200)
+
+
+@t.test("source_port = \"preserve\" alone: to hosts of either family, two senders in turn, in fragments")
+def preserve_port():
+    outputs = [t.to_host(HOST, OUT_PORT, source_port="preserve", ttl=9, dscp=10),
+               t.to_host(HOST6, OUT_PORT, source_port="preserve", ttl="decrement")]
+    who = [("198.18.1.1", 4000), ("198.18.9.9", 514)]
+    sent = [(*who[i % 2], f"datagram {i}".encode().ljust(64)) for i in range(40)]
+    with t.line6() as net:
+        net.relay.ethtool("out0", "tx", "off")
+        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+        with t.Mcrd(net.relay, [t.rule("r", IN, PORT, outputs)]) as d:
+            sender.send(*(t.datagram(IN, PORT, p, source=a, dscp=i % 2, ttl=i + 2, udp_keys={"source_port": n})
+                          for i, (a, n, p) in enumerate(sent)))
+            capture.wait(len(sent), HOST)
+            t.wait_for(lambda: len(t.captured6(capture)) >= len(sent), 5, "IPv6 datagrams")
+            d.account({"r": len(sent)})
+            t.equal(open_sockets(net.relay), {("raw", RAW_UDP, "198.18.2.2"), ("raw6", RAW_UDP, "2001:db8:2::1")},
+                    "sockets")
+        t.equal([(f.source, f.source_port, f.payload, f.ttl, f.dscp) for f in capture.udp(HOST)],
+                [("198.18.2.2", n, p, 9, 10) for _, n, p in sent], HOST)
+        t.equal([(f.source, f.source_port, f.payload, f.ttl, f.dscp) for f in t.captured6(capture)],
+                [("2001:db8:2::1", n, p, i + 1, i % 2) for i, (_, n, p) in enumerate(sent)], HOST6)
+        t.check(all(f.udp_checksum_ok for f in capture.udp(HOST) + t.captured6(capture)), "checksums")
+        t.check(all(f.ip_checksum_ok and f.ident for f in capture.udp(HOST)), "IPv4 headers")
+        t.passes(net, [t.rule("r", IN, PORT, outputs)], [(HOST, OUT_PORT), (HOST6, OUT_PORT)], IN, n=40, size=20000, ttl=8,
+                 rate=200)
+
+
+RAW_UDP, RAW_IP = 17, 255  # the protocols of raw sockets
+
+
+def open_sockets(node):
+    """The connected sockets of outputs in a node, from /proc/net: table, port or protocol, source."""
+    found = set()
+    for table in ("udp", "udp6", "raw", "raw6"):
+        for words in (line.split() for line in node.read_proc(table).splitlines()[1:]):
+            address, port = words[1].split(":")
+            if words[3] == "01":  # established
+                # 32-bit words in the machine's order.
+                number = b"".join(struct.pack("=I", int(address[i:i + 8], 16)) for i in range(0, len(address), 8))
+                family = socket.AF_INET if len(number) == 4 else socket.AF_INET6
+                found.add((table, int(port, 16), socket.inet_ntop(family, number)))
+    return found
+
+
+LOW = [t.to_host(HOST, 6000, source_port=514, ttl=7, dscp=12), t.to_host(HOST6, 6003, source_port=515, ttl=8, dscp=13)]
+
+
+def check_low(net, d, payloads):
+    """Each output has sent the payloads, from its port below 1024, with its ttl and dscp."""
+    capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+    sender.send(*(t.datagram(IN, PORT, p) for p in payloads))
+    capture.wait(len(payloads), HOST)
+    t.wait_for(lambda: len(t.captured6(capture)) >= len(payloads), 5, "IPv6 datagrams")
+    found4, found6 = capture.udp(HOST), t.captured6(capture)
+    t.equal([(f.source, f.source_port, f.port, f.ttl, f.dscp, f.payload) for f in found4],
+            [("198.18.2.2", 514, 6000, 7, 12, p) for p in payloads], HOST)
+    t.equal([(f.source, f.source_port, f.port, f.ttl, f.dscp, f.payload) for f in found6],
+            [("2001:db8:2::1", 515, 6003, 8, 13, p) for p in payloads], HOST6)
+    t.check(all(f.udp_checksum_ok for f in found4 + found6), "UDP checksums")
+    t.check(all(f.ip_checksum_ok for f in found4), "IPv4 checksums")
+    d.account({"r": len(payloads)})
+
+
+def allow_ports_from(node, port):
+    node.run("sh", "-ec", f"echo {port} > /proc/sys/net/ipv4/ip_unprivileged_port_start")
+
+
+@t.test("source ports below 1024 to hosts: UDP sockets where the host allows it, which a reload finds, else raw UDP ones")
+def low_source_port_bound():
+    raw = {("raw", RAW_UDP, "198.18.2.2"), ("raw6", RAW_UDP, "2001:db8:2::1")}
+    udp = {("udp", 514, "198.18.2.2"), ("udp6", 515, "2001:db8:2::1")}
+    with t.line6() as net:
+        net.relay.ethtool("out0", "tx", "off")
+        with t.Mcrd(net.relay, [t.rule("r", IN, PORT, LOW)]) as d:
+            t.equal(open_sockets(net.relay), raw, "sockets")
+            t.equal(len(d.logged("port_not_bound")), 1, "lines of port_not_bound")
+            line = d.logged("port_not_bound")[0]
+            t.check(" outputs=2 source_port=514 " in line and "ip_unprivileged_port_start=514 " in line, line)
+            check_low(net, d, [b"raw", b""])
+            d.reload()
+            t.equal(len(d.logged("port_not_bound")), 1, "lines of port_not_bound after a reload")
+        allow_ports_from(net.relay, 515)
+        with t.Mcrd(net.relay, [t.rule("r", IN, PORT, LOW)]) as d:
+            t.equal(open_sockets(net.relay), {("raw", RAW_UDP, "198.18.2.2"), ("udp6", 515, "2001:db8:2::1")}, "sockets")
+            t.check(" outputs=1 source_port=514 " in d.logged("port_not_bound")[0], d.logged("port_not_bound")[0])
+            allow_ports_from(net.relay, 514)
+            t.check("result=accepted" in (answer := d.reload()), answer)
+            t.wait_for(lambda: open_sockets(net.relay) == udp, 5, "the raw socket's end")
+            check_low(net, d, [b"bound", b""])
+            t.equal(len(d.logged("port_not_bound")), 1, "lines of port_not_bound")
+        with net.relay.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("198.18.2.2", 514))
+            with t.Mcrd(net.relay, [t.rule("r", IN, PORT, LOW)]) as d:
+                t.equal(open_sockets(net.relay), {("raw", RAW_UDP, "198.18.2.2"), ("udp6", 515, "2001:db8:2::1")},
+                        "sockets beside one that has the port")
+                t.check("another program has the port" in d.logged("port_not_bound")[0], d.logged("port_not_bound")[0])
+                check_low(net, d, [b"in use"])
+        t.passes(net, [t.rule("r", IN, PORT, LOW)], [(HOST, 6000), (HOST6, 6003)], IN, n=2000, gso=20)
 
 
 @t.test("source_port = 514 to a host, a group in both modes, and over IPv6")

@@ -207,6 +207,7 @@ Test(table, every_wrong_bound_is_refused)
     REFUSED(egress[1].kind = TABLE_EGRESS_FRAME);
     REFUSED(egress[0].kind = TABLE_EGRESS_SOCKET);
     REFUSED(egress[0].kind = TABLE_EGRESS_RAW);
+    REFUSED(egress[0].kind = TABLE_EGRESS_RAW_UDP);
     REFUSED(egress[0].id = 0);
     REFUSED(sources[0].bits = 33);
     REFUSED(sources[0].addr.family = 0);
