@@ -93,6 +93,14 @@ bool addr_equal(const struct addr *a, const struct addr *b)
     return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
+int addr_compare(const void *a, const void *b)
+{
+    const struct addr *x = a, *y = b;
+    int order = memcmp(x->bytes, y->bytes, sizeof(x->bytes));
+
+    return order ? order : x->family - y->family;
+}
+
 bool addr_is_multicast(const struct addr *a)
 {
     return (a->family == ADDR_IPV4 && (a->bytes[0] & 0xf0) == 0xe0) || (a->family == ADDR_IPV6 && a->bytes[0] == 0xff);

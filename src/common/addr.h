@@ -39,6 +39,9 @@ size_t addr_length(const struct addr *a);
 
 bool addr_equal(const struct addr *a, const struct addr *b);
 
+// For qsort(3) and bsearch(3): an order of addresses, of both families.
+int addr_compare(const void *a, const void *b);
+
 // Class D (RFC 1112: 224.0.0.0/4) or ff00::/8 (RFC 4291).
 bool addr_is_multicast(const struct addr *a);
 

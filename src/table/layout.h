@@ -13,7 +13,7 @@
 #include "common/addr.h"
 
 #define TABLE_MAGIC   UINT64_C(0x313042415452434d) // "MCRTAB01" as little-endian bytes
-#define TABLE_VERSION 4
+#define TABLE_VERSION 5
 
 #define TABLE_NAME_MAX         64
 #define TABLE_NOTE_MAX         256
@@ -54,6 +54,7 @@ struct table_header {
     struct table_array outputs;      // struct table_output, those of one path side by side
     struct table_array egress;       // struct table_egress
     struct table_array sources;      // struct addr_prefix
+    struct table_array own;          // struct addr: what nobody beyond an input interface's link has
     struct table_array holds;        // uint64_t: ids of descriptors that the relay only keeps open (memberships)
     struct table_array destinations; // struct table_destination
     struct table_array slots;        // struct table_slot: the hash index; a power of two, never full
@@ -86,8 +87,9 @@ struct table_interface {
     uint64_t ring_id;
     uint32_t slot_size; // bytes
     uint32_t n_slots;
-    uint32_t block_size; // bytes
-    uint32_t reserved2;
+    uint32_t block_size;       // bytes
+    uint32_t loopback;         // 1: only this host sends here
+    uint32_t first_own, n_own; // the interface's addresses and its subnets' broadcasts, in the order of addr_compare()
 };
 
 enum table_rule_flags {
@@ -98,6 +100,7 @@ enum table_rule_flags {
     TABLE_RULE_KEEPS = 1u << 4,      // some output keeps the sender's address or port
     TABLE_RULE_SHADOW = 1u << 5,     // matched and counted, never sent
     TABLE_RULE_PER_SOURCE = 1u << 6, // the limit is that of each sender
+    TABLE_RULE_BROADCAST = 1u << 7,  // takes in broadcasts
 };
 
 // What datagrams of a rule are sent to by their sender. Network order, but for port.
