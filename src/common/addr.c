@@ -88,11 +88,6 @@ size_t addr_length(const struct addr *a)
     return a->family == ADDR_IPV4 ? 4 : a->family == ADDR_IPV6 ? 16 : 0;
 }
 
-bool addr_equal(const struct addr *a, const struct addr *b)
-{
-    return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
-}
-
 int addr_compare(const void *a, const void *b)
 {
     const struct addr *x = a, *y = b;
