@@ -23,7 +23,7 @@
     X(fragments, "in fragments that did not all come within 2 s, or too many at once")                                 \
     X(overlapping, "in fragments that overlap or contradict each other")                                               \
     X(bad_checksum, "wrong UDP checksum")                                                                              \
-    X(martian, "from an address that no sender can have, as loopback, a group or the interface's own")                 \
+    X(martian, "from an address that no sender has: loopback, a group, the interface's own")                           \
     X(vlan, "carries a VLAN tag that no rule asks for")                                                                \
     X(own, "sent by this host itself")                                                                                 \
     X(ring_drops, "frames lost by the kernel because the ring was full; not part of received")
