@@ -31,6 +31,8 @@ struct compilation {
     int unbound_error;
     struct addr_prefix *sources;
     uint32_t n_sources;
+    struct addr *own;
+    uint32_t n_own;
     struct table_destination *destinations;
     uint32_t n_destinations;
     struct table_slot *slots;

@@ -56,6 +56,12 @@ static bool find_interfaces(struct compilation *c)
     name_interfaces(c, false);
     if (!sockets_links(c->sockets, c->links, c->n_interfaces))
         return compile_refuse(c, "the kernel does not list the interfaces: %s", strerror(errno));
+    uint32_t n_own = 0;
+    for (uint32_t i = 0; i < c->n_interfaces; i++)
+        n_own += c->links[i].n_own;
+    c->own = calloc(n_own + 1, sizeof(*c->own));
+    if (!c->own)
+        return compile_refuse(c, "%s", strerror(ENOMEM));
     for (uint32_t i = 0; i < c->n_interfaces; i++) {
         const struct link *l = &c->links[i];
         c->interfaces[i].ifindex = l->ifindex;
@@ -211,7 +217,8 @@ static void place_paths(struct compilation *c, uint32_t rule)
 static uint32_t flags_of(const struct config_rule *r)
 {
     uint32_t flags = (r->enabled ? TABLE_RULE_ENABLED : 0u) | (r->shadow ? TABLE_RULE_SHADOW : 0u) |
-                     (r->limit.per_source ? TABLE_RULE_PER_SOURCE : 0u) | TABLE_RULE_TTL_ALL;
+                     (r->limit.per_source ? TABLE_RULE_PER_SOURCE : 0u) |
+                     (r->input.kind == CONFIG_BROADCAST ? TABLE_RULE_BROADCAST : 0u) | TABLE_RULE_TTL_ALL;
 
     for (size_t i = 0; i < r->n_outputs; i++) {
         const struct config_output *o = &r->outputs[i];
@@ -314,12 +321,15 @@ bool compile(const struct config *config, const struct table_view *before, uint6
     ok = ok && carry_over(&c) && compile_open_outputs(&c) && compile_open_rings(&c) && compile_join_groups(&c);
     ok = ok && compile_table(&c, generation, out);
     free(c.interfaces);
+    if (c.links)
+        link_release(c.links, c.n_interfaces);
     free(c.links);
     free(c.rules);
     free(c.paths);
     free(c.outputs);
     free(c.egress);
     free(c.sources);
+    free(c.own);
     free(c.destinations);
     free(c.slots);
     return ok;

@@ -14,6 +14,17 @@
 
 // --- inputs ----------------------------------------------------------------------------------------------------------
 
+// What is no sender on this interface.
+static void place_own(struct compilation *c, struct table_interface *t, const struct link *l)
+{
+    t->loopback = l->loopback;
+    t->first_own = c->n_own;
+    t->n_own = l->n_own;
+    if (l->n_own > 0)
+        memcpy(c->own + c->n_own, l->own, l->n_own * sizeof(*c->own));
+    c->n_own += l->n_own;
+}
+
 static bool open_ring(struct compilation *c, uint32_t interface, struct filter_key *keys)
 {
     struct table_interface *t = &c->interfaces[interface];
@@ -38,6 +49,7 @@ static bool open_ring(struct compilation *c, uint32_t interface, struct filter_k
     t->n_slots = g.n_slots;
     t->block_size = g.block_size;
     t->super_frames = e->gso;
+    place_own(c, t, &c->links[interface]);
     return true;
 }
 

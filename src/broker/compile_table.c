@@ -97,6 +97,7 @@ bool compile_table(struct compilation *c, uint64_t generation, struct compiled *
     h.outputs = reserve(&size, c->n_outputs, sizeof(*c->outputs));
     h.egress = reserve(&size, c->n_egress, sizeof(*c->egress));
     h.sources = reserve(&size, c->n_sources, sizeof(*c->sources));
+    h.own = reserve(&size, c->n_own, sizeof(*c->own));
     h.holds = reserve(&size, (uint32_t) sockets_holds(c->sockets, NULL, 0), sizeof(uint64_t));
     h.destinations = reserve(&size, c->n_destinations, sizeof(*c->destinations));
     h.slots = reserve(&size, c->n_slots, sizeof(*c->slots));
@@ -114,6 +115,7 @@ bool compile_table(struct compilation *c, uint64_t generation, struct compiled *
     fill(base, &h.outputs, c->outputs, sizeof(*c->outputs));
     fill(base, &h.egress, c->egress, sizeof(*c->egress));
     fill(base, &h.sources, c->sources, sizeof(*c->sources));
+    fill(base, &h.own, c->own, sizeof(*c->own));
     fill(base, &h.destinations, c->destinations, sizeof(*c->destinations));
     fill(base, &h.slots, c->slots, sizeof(*c->slots));
     sockets_holds(c->sockets, (uint64_t *) (void *) (base + h.holds.offset), h.holds.n);

@@ -7,6 +7,7 @@
 #include <ifaddrs.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -42,26 +43,49 @@ static void take_link(struct link *l, unsigned flags, int socket_fd)
     memcpy(l->mac, request.ifr_hwaddr.sa_data, sizeof(l->mac));
 }
 
-static void take_ipv4_address(struct link *l, const struct ifaddrs *a)
+static bool add_own(struct link *l, const struct addr *address)
 {
-    struct sockaddr_in in;
+    struct addr *grown = reallocarray(l->own, l->n_own + 1, sizeof(*grown));
 
-    if (l->ipv4.family != ADDR_NONE)
-        return;
-    memcpy(&in, a->ifa_addr, sizeof(in));
-    l->ipv4.family = ADDR_IPV4;
-    memcpy(l->ipv4.bytes, &in.sin_addr, sizeof(in.sin_addr));
+    if (!grown)
+        return false;
+    l->own = grown;
+    l->own[l->n_own++] = *address;
+    return true;
+}
+
+// The broadcast address of a's subnet; ADDR_NONE: it has none.
+static struct addr broadcast_of(const struct ifaddrs *a)
+{
+    struct addr broadcast = {.family = ADDR_NONE};
+    struct sockaddr_in in, mask;
+
     if (!(a->ifa_flags & IFF_BROADCAST) || !a->ifa_netmask)
-        return;
+        return broadcast;
+    memcpy(&in, a->ifa_addr, sizeof(in));
     // Not ifa_broadaddr: without an address that was set for it, it is the interface's own. RFC 3021: no broadcast in
     // /31.
-    struct sockaddr_in mask;
     memcpy(&mask, a->ifa_netmask, sizeof(mask));
-    uint32_t hosts = ~ntohl(mask.sin_addr.s_addr), broadcast = htonl(ntohl(in.sin_addr.s_addr) | hosts);
+    uint32_t hosts = ~ntohl(mask.sin_addr.s_addr), last = htonl(ntohl(in.sin_addr.s_addr) | hosts);
     if (hosts < 3)
-        return;
-    l->broadcast.family = ADDR_IPV4;
-    memcpy(l->broadcast.bytes, &broadcast, sizeof(broadcast));
+        return broadcast;
+    broadcast.family = ADDR_IPV4;
+    memcpy(broadcast.bytes, &last, sizeof(last));
+    return broadcast;
+}
+
+static bool take_ipv4_address(struct link *l, const struct ifaddrs *a)
+{
+    struct addr address = {.family = ADDR_IPV4}, broadcast = broadcast_of(a);
+    struct sockaddr_in in;
+
+    memcpy(&in, a->ifa_addr, sizeof(in));
+    memcpy(address.bytes, &in.sin_addr, sizeof(in.sin_addr));
+    if (l->ipv4.family == ADDR_NONE) {
+        l->ipv4 = address;
+        l->broadcast = broadcast;
+    }
+    return add_own(l, &address) && (broadcast.family == ADDR_NONE || add_own(l, &broadcast));
 }
 
 static bool is_link_local(const struct addr *a)
@@ -69,7 +93,7 @@ static bool is_link_local(const struct addr *a)
     return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
 }
 
-static void take_ipv6_address(struct link *l, const struct ifaddrs *a)
+static bool take_ipv6_address(struct link *l, const struct ifaddrs *a)
 {
     struct sockaddr_in6 in6;
     struct addr address = {.family = ADDR_IPV6};
@@ -79,6 +103,7 @@ static void take_ipv6_address(struct link *l, const struct ifaddrs *a)
     struct addr *to = is_link_local(&address) ? &l->local6 : &l->ipv6;
     if (to->family == ADDR_NONE)
         *to = address;
+    return add_own(l, &address);
 }
 
 const struct addr *link_source(const struct link *l, const struct addr *to)
@@ -97,6 +122,7 @@ bool link_query(struct link *links, size_t n)
 {
     struct ifaddrs *all = NULL;
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool ok = true;
 
     if (fd < 0)
         return false;
@@ -104,18 +130,27 @@ bool link_query(struct link *links, size_t n)
         close(fd);
         return false;
     }
-    for (const struct ifaddrs *a = all; a; a = a->ifa_next) {
+    for (const struct ifaddrs *a = all; ok && a; a = a->ifa_next) {
         struct link *l = find(links, n, a->ifa_name);
         if (l && l->ifindex == 0)
             take_link(l, a->ifa_flags, fd);
         if (l && a->ifa_addr && a->ifa_addr->sa_family == AF_INET)
-            take_ipv4_address(l, a);
+            ok = take_ipv4_address(l, a);
         else if (l && a->ifa_addr && a->ifa_addr->sa_family == AF_INET6)
-            take_ipv6_address(l, a);
+            ok = take_ipv6_address(l, a);
     }
+    for (size_t i = 0; i < n; i++)
+        if (links[i].n_own > 1)
+            qsort(links[i].own, links[i].n_own, sizeof(*links[i].own), addr_compare);
     freeifaddrs(all);
     close(fd);
-    return true;
+    return ok;
+}
+
+void link_release(struct link *links, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(links[i].own);
 }
 
 #define ASSUMED_INDEX 0x40000000u

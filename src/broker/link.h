@@ -23,11 +23,15 @@ struct link {
     struct addr broadcast; // of that address's subnet; ADDR_NONE: it has none
     struct addr ipv6;      // its first IPv6 address of more than link scope
     struct addr local6;    // its first IPv6 link-local address
+    struct addr *own;      // all its addresses and the broadcasts of their subnets, in the order of addr_compare()
+    uint32_t n_own;
 };
 
 // Fills links[0..n-1], whose names are given, from one answer of the kernel. False with errno set when the kernel
-// does not answer; a missing interface is no error.
+// does not answer; a missing interface is no error. The links take memory that link_release() frees, in either case.
 bool link_query(struct link *links, size_t n);
+
+void link_release(struct link *links, size_t n);
 
 // The same where nothing is to be opened: what is there is as link_query() has it, and what is missing is assumed to be
 // there: up, with Ethernet, MTU 1500, the unspecified addresses, and the locally administered hardware address

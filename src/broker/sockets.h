@@ -26,7 +26,7 @@ struct sockets *sockets_new(unsigned without);
 struct sockets *sockets_new_offline(void);
 void sockets_free(struct sockets *s);
 
-// link_query() or link_assume().
+// link_query() or link_assume(); link_release() is due.
 bool sockets_links(const struct sockets *s, struct link *links, size_t n);
 
 // A load wants everything that its table uses, then is settled: committed or rolled back (registry.h).

@@ -133,9 +133,9 @@ static void add_sources(const struct explain *x, const struct config_rule *r, js
 }
 
 // What a drop says of itself where this file has nothing more to tell.
-static const char *help_of(const char *reason)
+static const char *help_of(const struct stats_counter *c, const char *reason)
 {
-    for (const struct stats_counter *c = stats_rule_drops; c->name; c++)
+    for (; c->name; c++)
         if (strcmp(c->name, reason) == 0)
             return c->help;
     return NULL;
@@ -173,13 +173,20 @@ static void add_output(const struct explain *x, const struct config_output *o, c
              pieces);
 }
 
+static void add_rule(const struct config_rule *r, json_t *steps)
+{
+    char text[NEAREST_TEXT_MAX];
+
+    add_step(steps, "rule", r->input.line, true, "rule \"%s\" takes it: %s", r->name, nearest_input(&r->input, text));
+}
+
 static void add_checks(struct explain *x, const struct table_path *path, json_t *steps)
 {
     const struct table_view *v = offline_table(x->offline);
     const struct config_rule *r = &x->config->rules[path->rule];
     char text[NEAREST_TEXT_MAX];
 
-    add_step(steps, "rule", r->input.line, true, "rule \"%s\" takes it: %s", r->name, nearest_input(&r->input, text));
+    add_rule(r, steps);
     if (r->input.n_sources > 0)
         add_sources(x, r, steps);
     if (dropped(x, "source"))
@@ -197,8 +204,9 @@ static void add_checks(struct explain *x, const struct table_path *path, json_t 
     if (r->limit.line)
         add_step(steps, "limit", r->limit.line, !dropped(x, "rate"), "alone it is within %s",
                  nearest_section(SCHEMA_LIMIT, &r->limit, text));
-    if (help_of(x->verdict.name)) {
-        add_step(steps, x->verdict.name, offline_line(x->offline, &x->verdict), false, "%s", help_of(x->verdict.name));
+    const char *help = help_of(stats_rule_drops, x->verdict.name);
+    if (help) {
+        add_step(steps, x->verdict.name, offline_line(x->offline, &x->verdict), false, "%s", help);
         return;
     }
     for (uint32_t i = 0; i < r->n_outputs; i++)
@@ -207,24 +215,26 @@ static void add_checks(struct explain *x, const struct table_path *path, json_t 
 
 // --- one interface ---------------------------------------------------------------------------------------------------
 
-// What happens to the datagram on one interface of the table; adds it to tries.
-static bool try_interface(struct explain *x, uint32_t interface, json_t *tries)
+// What happens to the datagram on one interface of the table, where it is for this path; adds it to tries.
+static bool try_interface(struct explain *x, uint32_t interface, const struct table_path *path, json_t *tries)
 {
     const struct table_view *v = offline_table(x->offline);
     struct packet_meta meta = {.vlan = (uint16_t) x->options->vlan, .checksum_vouched = true};
     json_t *steps = json_array();
-    const char *rule = NULL;
 
     x->n_left = 0;
     offline_frame(x->offline, interface, 0, x->probe, x->probe_length, &meta, PACKET_HOST, &x->verdict);
     if (x->verdict.path != TABLE_NONE) {
-        add_checks(x, &v->paths[x->verdict.path], steps);
-        rule = v->rules[v->paths[x->verdict.path].rule].name;
+        add_checks(x, path, steps);
+    } else {
+        // The interface has dropped it, before the rule counted it.
+        add_rule(&x->config->rules[path->rule], steps);
+        add_step(steps, x->verdict.name, 0, false, "%s", help_of(stats_interface_counters, x->verdict.name));
     }
     bool forwarded = strcmp(x->verdict.name, "forwarded") == 0;
-    json_array_append_new(tries,
-                          json_pack("{s:s, s:b, s:s, s:s?, s:o}", "interface", v->interfaces[interface].name,
-                                    "forwarded", forwarded, "verdict", x->verdict.name, "rule", rule, "steps", steps));
+    json_array_append_new(tries, json_pack("{s:s, s:b, s:s, s:s, s:o}", "interface", v->interfaces[interface].name,
+                                           "forwarded", forwarded, "verdict", x->verdict.name, "rule",
+                                           v->rules[path->rule].name, "steps", steps));
     return forwarded;
 }
 
@@ -239,9 +249,9 @@ static bool try_interfaces(struct explain *x, json_t *tries)
                                 .port = (uint16_t) x->options->port,
                                 .vlan = (uint16_t) x->options->vlan,
                                 .interface = i};
-        if ((!x->options->interface || strcmp(v->interfaces[i].name, x->options->interface) == 0) &&
-            table_lookup(v, &key))
-            forwarded |= try_interface(x, i, tries);
+        const struct table_path *path = table_lookup(v, &key);
+        if (path && (!x->options->interface || strcmp(v->interfaces[i].name, x->options->interface) == 0))
+            forwarded |= try_interface(x, i, path, tries);
     }
     return forwarded;
 }
@@ -327,8 +337,8 @@ static bool parse_addresses(struct explain *x)
 {
     const struct explain_options *o = x->options;
 
-    if (!addr_parse(o->source, &x->source) || !addr_is_unicast(&x->source)) {
-        fprintf(stderr, "mcrd: SRC is \"%s\", allowed is the IPv4 or IPv6 address of a host\n", o->source);
+    if (!addr_parse(o->source, &x->source)) {
+        fprintf(stderr, "mcrd: SRC is \"%s\", allowed is an IPv4 or IPv6 address\n", o->source);
         return false;
     }
     if (addr_parse(o->destination, &x->destination) && x->destination.family == x->source.family)

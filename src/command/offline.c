@@ -170,6 +170,8 @@ void offline_close(struct offline *o)
     free(o->seen_rules);
     free(o->seen_outputs);
     free(o->outlets);
+    if (o->links)
+        link_release(o->links, o->view.n_interfaces);
     free(o->links);
     free(o->table.bytes);
     free(o);

@@ -88,9 +88,12 @@ size_t addr_length(const struct addr *a)
     return a->family == ADDR_IPV4 ? 4 : a->family == ADDR_IPV6 ? 16 : 0;
 }
 
-bool addr_equal(const struct addr *a, const struct addr *b)
+int addr_compare(const void *a, const void *b)
 {
-    return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+    const struct addr *x = a, *y = b;
+    int order = memcmp(x->bytes, y->bytes, sizeof(x->bytes));
+
+    return order ? order : x->family - y->family;
 }
 
 bool addr_is_multicast(const struct addr *a)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { ADDR_NONE = 0, ADDR_IPV4 = 4, ADDR_IPV6 = 6 };
 
@@ -37,7 +38,14 @@ const char *addr_prefix_format(const struct addr_prefix *p, char text[ADDR_TEXT_
 // The number of bytes of an address of this family: 4, 16 or 0.
 size_t addr_length(const struct addr *a);
 
-bool addr_equal(const struct addr *a, const struct addr *b);
+// Inline, without a call to memcmp(): every datagram is matched by it.
+static inline bool addr_equal(const struct addr *a, const struct addr *b)
+{
+    return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+// For qsort(3) and bsearch(3): an order of addresses, of both families.
+int addr_compare(const void *a, const void *b);
 
 // Class D (RFC 1112: 224.0.0.0/4) or ff00::/8 (RFC 4291).
 bool addr_is_multicast(const struct addr *a);

@@ -46,7 +46,7 @@ void egress_configure(struct egress *e, const struct table_egress *t, struct tx_
     e->queue = queue;
     e->kind = t->kind;
     e->mtu = t->mtu;
-    e->dead = e->alone = false;
+    e->dead = e->doubted = e->alone = false;
     // Once the kernel has refused it (below) it stays off.
     e->gso = e->gso && (t->flags & TABLE_EGRESS_GSO);
 }

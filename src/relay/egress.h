@@ -36,8 +36,9 @@ struct egress {
     uint64_t id;
     int fd;
     bool gso;
-    bool dead;  // its interface has gone, and its index may be another's
-    bool alone; // its link may have changed: no frame waits for others until the broker has looked
+    bool dead;    // its interface has gone, and its index may be another's
+    bool doubted; // dead because it may have: news were lost
+    bool alone;   // its link may have changed: no frame waits for others until the broker has looked
     enum table_egress_kind kind;
     uint32_t mtu;            // bytes, of the IP packet
     uint32_t identification; // of the next IPv4 packet or IPv6 fragment that we write ourselves

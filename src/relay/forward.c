@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "relay/martian.h"
 #include "relay/prefetch.h"
 
 // --- life ------------------------------------------------------------------------------------------------------------
@@ -48,6 +49,8 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
         forward_free(f);
         return NULL;
     }
+    for (uint32_t i = 0; i < table->n_interfaces; i++)
+        f->own[i] = martian_bits(&table->own[table->interfaces[i].first_own], table->interfaces[i].n_own);
     for (uint32_t i = 0; i < table->n_rules; i++)
         if (!init_flow(f, i)) {
             forward_free(f);
@@ -234,6 +237,26 @@ static void pass_run(struct forward *f, const struct table_path *path, const str
 
 // --- match -----------------------------------------------------------------------------------------------------------
 
+static bool keeps_senders(const struct table_view *t, const struct table_path *path)
+{
+    for (uint32_t i = 0; i < t->rules[path->rule].n_outputs; i++)
+        if (t->outputs[path->first_output + i].flags & TABLE_OUTPUT_KEEP_SOURCE)
+            return true;
+    return false;
+}
+
+// Judges what martian_suspect() has picked out.
+static __attribute__((noinline)) bool is_martian(const struct table_view *t, uint32_t interface,
+                                                 const struct table_path *path, const struct addr *source)
+{
+    const struct table_interface *i = &t->interfaces[interface];
+
+    // A host without an address broadcasts, as DHCP does. But it is no sender that an output could keep.
+    if (martian_nameless(source))
+        return !(t->rules[path->rule].flags & TABLE_RULE_BROADCAST) || keeps_senders(t, path);
+    return martian_is(source, i->loopback, &t->own[i->first_own], i->n_own);
+}
+
 static bool source_allowed(const struct forward *f, const struct table_rule *r, const struct addr *source)
 {
     if (r->n_sources == 0)
@@ -260,6 +283,8 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
 
     if (!path)
         return FORWARD_UNMATCHED;
+    if (martian_suspect(f->own[interface], &p->source) && is_martian(f->table, interface, path, &p->source))
+        return FORWARD_MARTIAN;
     // Only now: what no rule wants is not worth reading through.
     if (!packet_checksum_ok(p, meta))
         return FORWARD_BAD_CHECKSUM;

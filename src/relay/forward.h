@@ -36,8 +36,9 @@ struct forward {
     struct egress **egress;                // one for each of the table's, set by the owner; NULL: missing
     uint32_t *touched;                     // rules
     uint32_t n_touched;
-    struct batch **batch; // of each path: pending, or NULL
-    uint32_t *pending;    // paths that hold a batch; batch i belongs to pending[i]
+    uint64_t own[TABLE_INTERFACES_MAX]; // martian_bits() of each interface
+    struct batch **batch;               // of each path: pending, or NULL
+    uint32_t *pending;                  // paths that hold a batch; batch i belongs to pending[i]
     uint32_t n_pending;
     struct batch *batches;
     struct egress **waiting; // in which frames wait for the end of a flush
@@ -56,7 +57,7 @@ void forward_free(struct forward *f);
 // before; NULL: none.
 void forward_carry(struct forward *f, const struct forward *before);
 
-enum forward_verdict { FORWARD_TAKEN, FORWARD_UNMATCHED, FORWARD_BAD_CHECKSUM };
+enum forward_verdict { FORWARD_TAKEN, FORWARD_UNMATCHED, FORWARD_BAD_CHECKSUM, FORWARD_MARTIAN };
 
 // Takes one packet from an interface (index in the table). Its payload must stay as it is until forward_flush().
 // FORWARD_TAKEN: a rule counts it from here on.

@@ -224,6 +224,9 @@ void ingress_frame(struct ingress *in, struct forward *f, const uint8_t *bytes, 
     case FORWARD_BAD_CHECKSUM:
         c->bad_checksum += n;
         break;
+    case FORWARD_MARTIAN:
+        c->martian += n;
+        break;
     }
 }
 

@@ -112,9 +112,8 @@ bool links_changed(int fd, const struct table_view *table, links_gone *gone, voi
         struct sockaddr_nl from = {.nl_family = AF_UNSPEC};
         struct msghdr m = {.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1};
         ssize_t n = recvmsg(fd, &m, 0);
-        // ENOBUFS: news were lost, and any of them may have concerned us.
         if (n < 0 && errno == ENOBUFS)
-            concerned = true;
+            gone(context, LINKS_LOST);
         else if (n < 0)
             return concerned;
         // Only the kernel (port 0) is believed.

@@ -13,11 +13,14 @@
 // Opens the socket, before the sandbox. A descriptor, or -1 with errno set.
 int links_open(void);
 
+// In place of an index: the kernel had no room for all news. Any interface may have changed, or gone.
+#define LINKS_LOST 0
+
 // Told of each interface index that has gone. Nothing may be sent by it any more: another interface can get it at once.
 typedef void links_gone(void *context, uint32_t ifindex);
 
-// Reads all that has come. Whether it may matter to table: its interfaces by name or index, their addresses, and, while
-// one of its outputs is closed, routes. Without a table (NULL) anything may.
+// Reads all that has come, but for what was lost. Whether it may matter to table: its interfaces by name or index,
+// their addresses, and, while one of its outputs is closed, routes. Without a table (NULL) anything may.
 bool links_changed(int fd, const struct table_view *table, links_gone *gone, void *context);
 
 // The same for one buffer of messages; pure.

@@ -24,6 +24,15 @@ uint16_t packet_sum(uint16_t sum, const void *bytes, size_t length)
         s += word;
         s += s < word;
     }
+    // Of constant size, as most of what is not a multiple of eight: an IPv4 header or address.
+    if (length >= 4) {
+        uint32_t word;
+        memcpy(&word, p, sizeof(word));
+        s += word;
+        s += s < word;
+        p += sizeof(word);
+        length -= sizeof(word);
+    }
     if (length > 0) {
         uint64_t word = 0;
         memcpy(&word, p, length);

@@ -23,8 +23,76 @@
 // News come in bursts; the first of them starts the clock, so that a storm cannot put the answer off.
 #define LINKS_SECONDS 0.05
 #define PROBE_SECONDS 0.15
+// How long outputs wait, after lost news, for a broker that does not look.
+#define DOUBT_SECONDS 1
 // Between the parts of a summary: the rings come first.
 #define SUMMARY_SECONDS 0.005
+
+// --- links -----------------------------------------------------------------------------------------------------------
+
+// A frame does not wait where its link may have become smaller: a transmit ring sends what exceeds it.
+static void doubt_links(struct relay *r)
+{
+    const struct table_view *t = relay_table(r);
+
+    for (uint32_t i = 0; t && i < t->n_egress; i++)
+        r->swap.now->forward->egress[i]->alone = true;
+}
+
+// News were lost: interfaces may have gone, and their indexes be others'. The kernel unbinds a packet socket whose
+// interface goes; a UDP or raw socket is bound to the index.
+static void doubt_outputs(struct relay *r)
+{
+    const struct table_view *t = relay_table(r);
+
+    doubt_links(r);
+    // Nobody would look: forwarding goes on, as it does without a broker. Indexes are seldom given twice.
+    if (!r->broker_alive)
+        return;
+    log_warn("links_lost",
+             "reason=\"the kernel had no room for all news of links\" effect=\"outputs by UDP and raw "
+             "sockets wait until the broker has looked\"");
+    for (uint32_t i = 0; t && i < t->n_egress; i++) {
+        struct egress *e = r->swap.now->forward->egress[i];
+        if ((e->kind == TABLE_EGRESS_SOCKET || e->kind == TABLE_EGRESS_RAW) && !e->dead)
+            e->dead = e->doubted = true;
+    }
+    r->doubt_ends_ns = relay_clock(CLOCK_MONOTONIC) + DOUBT_SECONDS * UINT64_C(1000000000);
+    // At once, with all that has come until now.
+    ev_timer_stop(r->loop, &r->links_timer);
+    request_send(r, REQUEST_LINKS);
+}
+
+// The broker has ended, hangs, or was refused the links of now: the table stays as it is.
+static void trust_outputs(struct relay *r)
+{
+    const struct table_view *t = relay_table(r);
+
+    r->doubt_ends_ns = 0;
+    for (uint32_t i = 0; t && i < t->n_egress; i++) {
+        struct egress *e = r->swap.now->forward->egress[i];
+        if (e->doubted)
+            e->dead = e->doubted = false;
+    }
+}
+
+// Until the broker has looked, nothing leaves by an interface that has gone.
+static void on_gone(void *context, uint32_t ifindex)
+{
+    struct relay *r = context;
+    const struct table_view *t = relay_table(r);
+
+    if (ifindex == LINKS_LOST) {
+        doubt_outputs(r);
+        return;
+    }
+    for (uint32_t i = 0; t && i < t->n_outputs; i++)
+        if (t->outputs[i].egress != TABLE_NONE && t->interfaces[t->outputs[i].interface].ifindex == ifindex) {
+            struct egress *e = r->swap.now->forward->egress[t->outputs[i].egress];
+            e->dead = true;
+            e->doubted = false;
+        }
+}
 
 // --- news ------------------------------------------------------------------------------------------------------------
 
@@ -39,7 +107,10 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
     // The status that came with it had no room either.
     if (notify_again(&r->notify))
         publish_status(r);
-    bool again = r->links_retry_ns != 0 && relay_clock(CLOCK_MONOTONIC) >= r->links_retry_ns;
+    uint64_t now = relay_clock(CLOCK_MONOTONIC);
+    if (r->doubt_ends_ns != 0 && now >= r->doubt_ends_ns)
+        trust_outputs(r);
+    bool again = r->links_retry_ns != 0 && now >= r->links_retry_ns;
     if (again)
         r->links_retry_ns = 0;
     if ((again || r->stuck_ring != 0) && !r->wanted[REQUEST_LINKS])
@@ -67,26 +138,6 @@ static void on_broker(struct ev_loop *loop, ev_io *io, int events)
     (void) loop;
     (void) events;
     request_on_message(io->data);
-}
-
-// Until the broker has looked, nothing leaves by an interface that has gone.
-static void on_gone(void *context, uint32_t ifindex)
-{
-    struct relay *r = context;
-    const struct table_view *t = relay_table(r);
-
-    for (uint32_t i = 0; t && i < t->n_outputs; i++)
-        if (t->outputs[i].egress != TABLE_NONE && t->interfaces[t->outputs[i].interface].ifindex == ifindex)
-            r->swap.now->forward->egress[t->outputs[i].egress]->dead = true;
-}
-
-// Nor does a frame wait where its link may have become smaller: a transmit ring sends what exceeds it.
-static void doubt_links(struct relay *r)
-{
-    const struct table_view *t = relay_table(r);
-
-    for (uint32_t i = 0; t && i < t->n_egress; i++)
-        r->swap.now->forward->egress[i]->alone = true;
 }
 
 static void on_links(struct ev_loop *loop, ev_io *io, int events)

@@ -304,8 +304,10 @@ static void revive(struct relay *r)
 {
     const struct table_view *t = relay_table(r);
 
-    for (uint32_t i = 0; t && !r->wanted[REQUEST_LINKS] && !ev_is_active(&r->links_timer) && i < t->n_egress; i++)
-        r->swap.now->forward->egress[i]->dead = r->swap.now->forward->egress[i]->alone = false;
+    for (uint32_t i = 0; t && !r->wanted[REQUEST_LINKS] && !ev_is_active(&r->links_timer) && i < t->n_egress; i++) {
+        struct egress *e = r->swap.now->forward->egress[i];
+        e->dead = e->doubted = e->alone = false;
+    }
 }
 
 // A message of the request that is under way. False: it makes no sense.

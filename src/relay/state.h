@@ -48,6 +48,7 @@ struct relay {
     enum request under_way;
     uint32_t serial;
     uint64_t links_retry_ns;                 // when a refused REQUEST_LINKS is tried again, or 0
+    uint64_t doubt_ends_ns;                  // when what is doubted is trusted without the broker, or 0
     uint64_t stuck_ring;                     // the broker shall replace it, or 0
     uint64_t stuck_next_ns;                  // before then no other one is named
     struct handover_asker next_asker, asker; // of the load that is wanted, and of the one under way

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define STATS_MAGIC   UINT64_C(0x313053544154434d) // "MCTATS01" as little-endian bytes
-#define STATS_VERSION 3
+#define STATS_VERSION 4
 
 // Every counter is declared here, once: X(name, help). The writer, the reader, JSON and the tables follow.
 #define STATS_INTERFACE_COUNTERS(X)                                                                                    \
@@ -23,6 +23,7 @@
     X(fragments, "in fragments that did not all come within 2 s, or too many at once")                                 \
     X(overlapping, "in fragments that overlap or contradict each other")                                               \
     X(bad_checksum, "wrong UDP checksum")                                                                              \
+    X(martian, "from an address that no sender has: loopback, a group, the interface's own")                           \
     X(vlan, "carries a VLAN tag that no rule asks for")                                                                \
     X(own, "sent by this host itself")                                                                                 \
     X(ring_drops, "frames lost by the kernel because the ring was full; not part of received")

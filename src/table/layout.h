@@ -55,6 +55,7 @@ struct table_header {
     struct table_array outputs;      // struct table_output, those of one path side by side
     struct table_array egress;       // struct table_egress
     struct table_array sources;      // struct addr_prefix
+    struct table_array own;          // struct addr: what nobody beyond an input interface's link has
     struct table_array holds;        // uint64_t: ids of descriptors that the relay only keeps open (memberships)
     struct table_array destinations; // struct table_destination
     struct table_array slots;        // struct table_slot: the hash index; a power of two, never full
@@ -87,8 +88,11 @@ struct table_interface {
     uint64_t ring_id;
     uint32_t slot_size; // bytes
     uint32_t n_slots;
-    uint32_t block_size;  // bytes
-    uint32_t ring_socket; // number of the ring's socket in the pool (broker/ring_pool.h)
+    uint32_t block_size;       // bytes
+    uint32_t ring_socket;      // number of the ring's socket in the pool (broker/ring_pool.h)
+    uint32_t loopback;         // 1: only this host sends here
+    uint32_t first_own, n_own; // the interface's addresses and its subnets' broadcasts, in the order of addr_compare()
+    uint32_t reserved2;
 };
 
 enum table_rule_flags {
@@ -99,6 +103,7 @@ enum table_rule_flags {
     TABLE_RULE_KEEPS = 1u << 4,      // some output keeps the sender's address or port
     TABLE_RULE_SHADOW = 1u << 5,     // matched and counted, never sent
     TABLE_RULE_PER_SOURCE = 1u << 6, // the limit is that of each sender
+    TABLE_RULE_BROADCAST = 1u << 7,  // takes in broadcasts
 };
 
 // What datagrams of a rule are sent to by their sender. Network order, but for port.

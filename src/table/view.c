@@ -70,9 +70,10 @@ static bool addr_valid(const struct addr *a)
     return a->family == ADDR_IPV4 || a->family == ADDR_IPV6;
 }
 
-static bool interface_valid(const struct table_interface *i)
+static bool interface_valid(const struct table_view *v, const struct table_interface *i)
 {
-    if (!text_ends(i->name, sizeof(i->name)) || i->state > TABLE_INTERFACE_MISSING || i->link > TABLE_LINK_NONE)
+    if (!text_ends(i->name, sizeof(i->name)) || i->state > TABLE_INTERFACE_MISSING || i->link > TABLE_LINK_NONE ||
+        !range_fits(i->first_own, i->n_own, v->n_own))
         return false;
     if (i->ring_id == 0)
         return true;
@@ -164,6 +165,7 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
         !array_fits(h, &h->outputs, sizeof(struct table_output), TABLE_OUTPUTS_MAX) ||
         !array_fits(h, &h->egress, sizeof(struct table_egress), TABLE_EGRESS_MAX) ||
         !array_fits(h, &h->sources, sizeof(struct addr_prefix), TABLE_SOURCES_MAX) ||
+        !array_fits(h, &h->own, sizeof(struct addr), UINT32_MAX) ||
         !array_fits(h, &h->holds, sizeof(uint64_t), TABLE_HOLDS_MAX) ||
         !array_fits(h, &h->destinations, sizeof(struct table_destination), TABLE_DESTINATIONS_MAX) ||
         !array_fits(h, &h->slots, sizeof(struct table_slot), 4 * TABLE_DESTINATIONS_MAX) ||
@@ -178,6 +180,7 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
         .outputs = (const void *) (base + h->outputs.offset),
         .egress = (const void *) (base + h->egress.offset),
         .sources = (const void *) (base + h->sources.offset),
+        .own = (const void *) (base + h->own.offset),
         .holds = (const void *) (base + h->holds.offset),
         .destinations = (const void *) (base + h->destinations.offset),
         .slots = (const void *) (base + h->slots.offset),
@@ -188,6 +191,7 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
         .n_counters = h->n_counters,
         .n_egress = h->egress.n,
         .n_sources = h->sources.n,
+        .n_own = h->own.n,
         .n_holds = h->holds.n,
         .n_destinations = h->destinations.n,
         .n_slots = h->slots.n,
@@ -201,7 +205,7 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
             return false;
     *why = "interface";
     for (uint32_t i = 0; i < v.n_interfaces; i++)
-        if (!interface_valid(&v.interfaces[i]))
+        if (!interface_valid(&v, &v.interfaces[i]))
             return false;
     *why = "rule";
     for (uint32_t i = 0; i < v.n_rules; i++)
@@ -226,6 +230,11 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
     *why = "source";
     for (uint32_t i = 0; i < v.n_sources; i++)
         if (!addr_valid(&v.sources[i].addr) || v.sources[i].bits > 8 * addr_length(&v.sources[i].addr))
+            return false;
+
+    *why = "own address";
+    for (uint32_t i = 0; i < v.n_own; i++)
+        if (!addr_valid(&v.own[i]))
             return false;
 
     *why = NULL;

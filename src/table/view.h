@@ -17,10 +17,11 @@ struct table_view {
     const struct table_output *outputs;
     const struct table_egress *egress;
     const struct addr_prefix *sources;
+    const struct addr *own;
     const uint64_t *holds;
     const struct table_destination *destinations;
     const struct table_slot *slots;
-    uint32_t n_interfaces, n_rules, n_paths, n_outputs, n_counters, n_egress, n_sources, n_holds, n_destinations,
+    uint32_t n_interfaces, n_rules, n_paths, n_outputs, n_counters, n_egress, n_sources, n_own, n_holds, n_destinations,
         n_slots;
 };
 

@@ -77,7 +77,6 @@ ok "refused: four arguments" refused "three arguments: SRC DST PORT" --explain 1
 ok "refused: port 0" refused 'PORT is "0", allowed is 1 to 65535' --explain 198.18.1.1 239.255.1.1 0
 ok "refused: port 5000x" refused 'PORT is "5000x", allowed' --explain 198.18.1.1 239.255.1.1 5000x
 ok "refused: a name" refused 'SRC is "localhost", allowed' --explain localhost 239.255.1.1 5000
-ok "refused: from a group" refused 'SRC is "239.255.1.1", allowed' --explain 239.255.1.1 239.255.1.1 5000
 ok "refused: two families" refused 'DST is "ff15::1", allowed is an IPv4' --explain 198.18.1.1 ff15::1 5000
 ok "refused: vlan 4095" refused '--vlan is "4095", allowed is 1 to 4094' --explain 198.18.1.1 239.255.1.1 5000 --vlan 4095
 ok "refused: size 65508" refused '--size is "65508", allowed' --explain 198.18.1.1 239.255.1.1 5000 --size 65508

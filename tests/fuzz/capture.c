@@ -49,8 +49,8 @@ static void check_accounts(const struct offline *o)
 {
     const struct table_view *t = offline_table(o);
     const struct stats_interface_counters *c = offline_counters(o);
-    uint64_t known =
-        c->unmatched + c->malformed + c->truncated + c->fragments + c->overlapping + c->bad_checksum + c->vlan + c->own;
+    uint64_t known = c->unmatched + c->malformed + c->truncated + c->fragments + c->overlapping + c->bad_checksum +
+                     c->martian + c->vlan + c->own;
 
     for (uint32_t i = 0; i < t->n_rules; i++) {
         const struct stats_rule_counters *r = &offline_forward(o)->flows[i].counters;

@@ -76,6 +76,11 @@ static void answer(struct link *l)
     l->broadcast = (struct addr){.family = ADDR_IPV4, .bytes = {198, 18, h, 255}};
     l->ipv6 = (struct addr){.family = ADDR_IPV6, .bytes = {0x20, 0x01, 0x0d, 0xb8, [14] = h, [15] = 1}};
     l->local6 = (struct addr){.family = ADDR_IPV6, .bytes = {0xfe, 0x80, [14] = h, [15] = 1}};
+    const struct addr own[] = {l->ipv6, l->ipv4, l->broadcast, l->local6}; // in order
+    if ((l->own = malloc(sizeof(own)))) {
+        memcpy(l->own, own, sizeof(own));
+        l->n_own = sizeof(own) / sizeof(own[0]);
+    }
 }
 
 bool __wrap_link_query(struct link *links, size_t n)

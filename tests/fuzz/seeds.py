@@ -244,7 +244,7 @@ def tables():
     for i in range(3):
         write("table", f"table-{i}", bytes([i]), patch())
     for name, at in (("size", 12), ("interfaces", 120), ("rules", 128), ("outputs", 136), ("egress", 144), ("sources", 152),
-                     ("holds", 160), ("destinations", 168), ("slots", 176), ("probe", 184)):
+                     ("own", 160), ("holds", 168), ("destinations", 176), ("slots", 184), ("probe", 192)):
         write("table", f"header-{name}", b"\0", patch((at, b"\xff\xff\xff\x7f")))
         write("table", f"count-{name}", b"\0", patch((at + 4, b"\xff\xff\xff\x7f")))
     write("table", "raw", b"\xff", b"MCRTAB01" + bytes(400))

@@ -264,9 +264,9 @@ def new_index_output():
             r.wait_state(d, {"plays": "active"}, {"out1": "up"})
 
 
-def stale_index(net, output):
+def stale_index(net, output, before=lambda: None):
     """Deletes out1 and gives its index and its address to another interface, while a stream flows to the output. Then,
-    when asked again, how many datagrams came there."""
+    when asked again, how many datagrams came there. before: is called just before that."""
     other = net.node("other")
     passes(net.src1, net.dst1, output.get("group", output.get("address")))
     index = index_of(net.relay, "out1")
@@ -277,6 +277,7 @@ def stale_index(net, output):
     wait_up(other, "o0")
     capture = t.Capture(other, "o0")
     sending = r.Sending(net.src1, "239.255.0.2", PORT, 2, r.rate(20000))
+    before()
     net.relay.run("ip", "link", "delete", "out1")
     other.run("ip", "link", "set", "other0", "netns", net.relay.holder.pid)
     net.relay.run("sh", "-ec", """ip -batch - <<END
@@ -319,6 +320,51 @@ def stale_index_without_broker():
                 os.kill(d.broker, signal.SIGCONT)
             r.wait_state(d, {"rests": "active", "plays": "waiting"}, {"out1": "missing"})
     t.equal(wrong, {mode: 0 for mode in MODES}, "datagrams that were sent to the interface that took the index")
+
+
+def lose_news(net, d):
+    """Stops the relay, and has more to tell of links than the kernel keeps for it: what comes next is lost."""
+    os.kill(d.process.pid, signal.SIGSTOP)
+    net.relay.run("sh", "-ec", """
+ip link add storm0 type veth peer name thunder0
+ip link set storm0 up
+for i in $(seq 2000); do echo "address add 198.19.$((i / 250)).$((i % 250 + 1))/32 dev storm0"; done | ip -batch -
+""", seconds=60)
+
+
+@t.test("the same while the kernel has no room for the news of it: outputs by their index wait for the broker")
+def stale_index_lost_news():
+    wrong, told = {}, {}
+    for mode, output in MODES.items():
+        with t.star(inputs=2, outputs=2) as net, t.Mcrd(net.relay, [*REST, second(output)]) as d:
+            run = stale_index(net, output, lambda n=net, e=d: lose_news(n, e))
+            next(run)
+            os.kill(d.process.pid, signal.SIGCONT)
+            r.wait_state(d, {"rests": "active", "plays": "waiting"}, {"out1": "missing"})
+            wrong[mode], told[mode] = next(run), len(d.logged("links_lost")) > 0
+    t.equal(wrong, {mode: 0 for mode in MODES}, "datagrams that were sent to the interface that took the index")
+    t.equal(told, {mode: True for mode in MODES}, "event=links_lost")
+
+
+@t.test("news are lost, but nothing has gone: outputs go on at once; after a second where the broker hangs or has ended")
+def lost_news():
+    output = t.to_host("198.18.21.1", OUT_PORT, interface="out1")
+    for state, of_broker, within in (("looks", None, WITHIN), ("hangs", signal.SIGSTOP, 3),
+                                     ("has ended", signal.SIGKILL, WITHIN)):
+        with t.star(inputs=2, outputs=2) as net, t.Mcrd(net.relay, [*REST, second(output)]) as d:
+            passes(net.src1, net.dst1, "198.18.21.1")
+            if of_broker:
+                os.kill(d.broker, of_broker)
+            if of_broker == signal.SIGKILL:
+                t.wait_for(lambda e=d: e.logged("broker"), 5, "event=broker")
+                d.broker_expected = False
+            lose_news(net, d)
+            os.kill(d.process.pid, signal.SIGCONT)
+            _, took = passes(net.src1, net.dst1, "198.18.21.1", within)
+            t.note(f"the broker {state}: {1000 * took:.0f} ms")
+            t.equal(bool(d.logged("links_lost")), of_broker != signal.SIGKILL, f"the broker {state}: event=links_lost")
+            if of_broker == signal.SIGSTOP:
+                os.kill(d.broker, signal.SIGCONT)
 
 
 @t.test("input and output are deleted and made again under the same index, before the broker looks: they work again")

@@ -20,7 +20,7 @@ def facing():
     try:
         a, b = net.node("a"), net.node("b")
         for i, name in ((1, "l0"), (2, "r0")):
-            net.link(a, name, f"198.18.{i}.1/24", b, name, f"198.18.{i}.2/24")
+            net.link(a, name, f"198.18.{i}.2/24", b, name, f"198.18.{i}.1/24")
             t.enable_ipv6(a, name, f"2001:db8:{i}::1")
             t.enable_ipv6(b, name, f"2001:db8:{i}::2")
     except BaseException:

@@ -20,6 +20,8 @@ struct block {
     struct table_egress egress[2];
     struct addr_prefix sources[1];
     uint8_t pad[6];
+    struct addr own[2];
+    uint8_t pad2[6];
     uint64_t holds[1];
     struct table_destination destinations[N_RULES];
     struct table_slot slots[1024];
@@ -55,12 +57,15 @@ static struct block *build(void)
         .n_counters = N_RULES,
         .egress = ARRAY(egress, 2),
         .sources = ARRAY(sources, 1),
+        .own = ARRAY(own, 2),
         .holds = ARRAY(holds, 1),
         .destinations = ARRAY(destinations, N_RULES),
         .slots = ARRAY(slots, 1024),
     };
     b->interfaces[0] = (struct table_interface){
-        .name = "in0", .ring_id = 1, .slot_size = 1664, .block_size = 1 << 18, .n_slots = 157 * 64};
+        .name = "in0", .ring_id = 1, .slot_size = 1664, .block_size = 1 << 18, .n_slots = 157 * 64, .n_own = 2};
+    b->own[0] = (struct addr){.family = ADDR_IPV6};
+    b->own[1] = (struct addr){.family = ADDR_IPV4, .bytes = {198, 18, 1, 1}};
     b->egress[0] = (struct table_egress){.id = 2, .kind = TABLE_EGRESS_FRAME, .mtu = 1500, .tx_ring = 1};
     b->egress[1] =
         (struct table_egress){.id = 3, .kind = TABLE_EGRESS_TX_RING, .tx_ring = TABLE_NONE, .slot_size = 2048};
@@ -151,6 +156,8 @@ Test(table, every_wrong_bound_is_refused)
     REFUSED(header.outputs.offset = sizeof(*b));
     REFUSED(header.egress.n = 0);
     REFUSED(header.sources.n = UINT32_MAX);
+    REFUSED(header.own.n = UINT32_MAX);
+    REFUSED(header.own.n = 1);
     REFUSED(header.holds.n = UINT32_MAX);
     REFUSED(header.slots.n = 1000);
     REFUSED(header.slots.n = 0);
@@ -177,6 +184,9 @@ Test(table, every_wrong_bound_is_refused)
     REFUSED(interfaces[0].n_slots = 0);
     REFUSED(interfaces[0].n_slots++);
     REFUSED(interfaces[0].state = 3);
+    REFUSED(interfaces[0].first_own = 1);
+    REFUSED(interfaces[0].n_own = UINT32_MAX);
+    REFUSED(own[1].family = ADDR_NONE);
     REFUSED(rules[499].interface = 1);
     REFUSED(rules[499].n_destinations = 2);
     REFUSED(rules[499].n_outputs = 2);

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// News of links, with the kernel's side of it played by recvmsg() below.
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "relay/links.h"
+
+#define SCRIPTED (-77) // no descriptor
+
+// What recvmsg() gives one after the other: a message of this type and index, or, where type is 0, the error.
+static struct answer {
+    uint16_t type;
+    int index, error;
+    unsigned char family;
+    uint32_t port; // of the sender; 0: the kernel
+} answers[4];
+static size_t n_answers, at;
+
+ssize_t __wrap_recvmsg(int fd, struct msghdr *m, int flags);
+ssize_t __real_recvmsg(int fd, struct msghdr *m, int flags);
+
+ssize_t __wrap_recvmsg(int fd, struct msghdr *m, int flags)
+{
+    if (fd != SCRIPTED)
+        return __real_recvmsg(fd, m, flags);
+    struct answer a = at < n_answers ? answers[at++] : (struct answer){.error = EAGAIN};
+    struct {
+        struct nlmsghdr h;
+        struct ifinfomsg info;
+    } message = {.h = {.nlmsg_type = a.type, .nlmsg_len = sizeof(message)},
+                 .info = {.ifi_index = a.index, .ifi_family = a.family}};
+    if (a.type == 0) {
+        errno = a.error;
+        return -1;
+    }
+    ((struct sockaddr_nl *) m->msg_name)->nl_pid = a.port;
+    memcpy(m->msg_iov[0].iov_base, &message, sizeof(message));
+    return sizeof(message);
+}
+
+#define MOST 8
+struct told {
+    uint32_t gone[MOST];
+    size_t n;
+};
+
+static void take_gone(void *context, uint32_t ifindex)
+{
+    struct told *t = context;
+
+    cr_assert_lt(t->n, MOST);
+    t->gone[t->n++] = ifindex;
+}
+
+Test(links, what_is_told)
+{
+    static const struct table_interface interface = {.name = "in0", .ifindex = 5};
+    static const struct table_view table = {.interfaces = &interface, .n_interfaces = 1};
+    static const struct {
+        const char *what;
+        struct answer answers[4];
+        size_t n;
+        bool concerns;
+        uint32_t gone[MOST];
+        size_t n_gone;
+    } cases[] = {
+        {"nothing", {{0}}, 0, false, {0}, 0},
+        {"a link of the table", {{.type = RTM_NEWLINK, .index = 5}}, 1, true, {0}, 0},
+        {"another link", {{.type = RTM_NEWLINK, .index = 6}}, 1, false, {0}, 0},
+        {"one that goes", {{.type = RTM_DELLINK, .index = 5}}, 1, true, {5}, 1},
+        {"another that goes", {{.type = RTM_DELLINK, .index = 6}}, 1, false, {6}, 1},
+        {"out of a bridge", {{.type = RTM_DELLINK, .index = 5, .family = AF_BRIDGE}}, 1, true, {0}, 0},
+        {"not by the kernel", {{.type = RTM_DELLINK, .index = 5, .port = 4711}}, 1, false, {0}, 0},
+        {"lost", {{.error = ENOBUFS}}, 1, false, {LINKS_LOST}, 1},
+        {"lost, and what came before and after",
+         {{.type = RTM_DELLINK, .index = 6}, {.error = ENOBUFS}, {.type = RTM_DELLINK, .index = 5}},
+         3,
+         true,
+         {6, LINKS_LOST, 5},
+         3},
+        {"lost twice", {{.error = ENOBUFS}, {.error = ENOBUFS}}, 2, false, {LINKS_LOST, LINKS_LOST}, 2},
+        {"another error", {{.error = EIO}, {.type = RTM_DELLINK, .index = 5}}, 2, false, {0}, 0},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct told told = {.n = 0};
+        memcpy(answers, cases[i].answers, sizeof(answers));
+        n_answers = cases[i].n;
+        at = 0;
+        cr_expect_eq(links_changed(SCRIPTED, &table, take_gone, &told), cases[i].concerns, "%s", cases[i].what);
+        cr_expect_eq(told.n, cases[i].n_gone, "%s", cases[i].what);
+        cr_expect(memcmp(told.gone, cases[i].gone, sizeof(told.gone[0]) * cases[i].n_gone) == 0, "%s", cases[i].what);
+    }
+}
+
+// A table is on its way: any news may matter to it.
+Test(links, without_a_table)
+{
+    struct told told = {.n = 0};
+
+    answers[0] = (struct answer){.type = RTM_NEWLINK, .index = 6};
+    n_answers = 1;
+    at = 0;
+    cr_expect(links_changed(SCRIPTED, NULL, take_gone, &told));
+    cr_expect_eq(told.n, 0);
+}
