@@ -18,6 +18,7 @@
 #include "broker/broker.h"
 #include "broker/feature.h"
 #include "command/command.h"
+#include "common/descriptors.h"
 #include "config/model.h"
 #include "handover/handover.h"
 #include "log/log.h"
@@ -374,6 +375,13 @@ static int become(const struct process *p, char **argv)
 
 static int split(char **argv)
 {
+    // Before anything is opened: a process without rights must not keep what its starter could read. Nothing is handed
+    // over on purpose.
+    if (!descriptors_leave(STDERR_FILENO + 1)) {
+        log_errno(LOG_LEVEL_ERR, "start", "reason=\"/dev/null cannot be opened\"");
+        return EXIT_FAILURE;
+    }
+
     int ends[2], inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 
     if (inotify < 0 || !handover_pair(ends)) {

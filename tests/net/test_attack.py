@@ -606,6 +606,51 @@ def broker_dies_loading():
         survives_broker(net, d)
 
 
+# --- what the starter had open ---------------------------------------------------------------------------------------
+
+
+def links(pid):
+    return {int(n): os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")}
+
+
+@t.test("what the starter had open is closed: a secret, standard input and output; standard error is kept")
+def inherited():
+    with t.line() as net:
+        config = t.Config(RULE)
+        secret = os.path.join(config.directory, "secret")
+        with open(secret, "w", encoding="ascii") as f:
+            os.chmod(secret, 0o600)
+            f.write("only root may read this")
+        before = ["/bin/bash", "-c", f'exec "$@" <{secret} 77<{secret} 1000<{secret}', "starter"]
+        # The twin: another program can read it.
+        for fd in (0, 77, 1000):
+            t.equal(t.run_command([*before, "cat", f"/dev/fd/{fd}"])[1], "only root may read this", f"descriptor {fd}")
+        for mode in {t.SANDBOX, "off"}:
+            with t.Mcrd(net.relay, config, sandbox=mode, before=before) as d:
+                for who, pid in (("relay", d.process.pid), ("broker", d.broker)):
+                    t.equal([n for n, to in links(pid).items() if to == secret], [], f"secrets of the {who}")
+                    t.equal([links(pid)[n] for n in range(3)], ["/dev/null", "/dev/null", d.config.log], f"the {who}")
+                t.equal(inject(d.process.pid, "read", 77, "@0", 8), -errno.EBADF, "read")
+                t.equal(inject(d.process.pid, "read", 0, "@0", 8), 0, "read of standard input")
+                forwards(net)
+
+
+@t.test("no socket takes the number of a standard descriptor that was closed")
+def closed():
+    with t.line() as net:
+        d = t.Mcrd(net.relay, RULE, before=["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "starter"])
+        d.launch()
+        try:
+            t.wait_for(d._has_stats, 20, "the statistics")
+            d.broker = t.child_of(d.process.pid)
+            for pid in (d.process.pid, d.broker):
+                t.equal([links(pid)[n] for n in range(3)], ["/dev/null"] * 3, "standard descriptors")
+            forwards(net)
+        finally:
+            d.signal(signal.SIGTERM)
+            t.equal(t.end_process(d.process, 10), 0, "the exit status")
+
+
 # --- modes -----------------------------------------------------------------------------------------------------------
 
 
