@@ -59,8 +59,8 @@ bool sandbox_landlock(enum sandbox_role role, enum sandbox_mode mode, const stru
 // False, with the reason logged, when it cannot be loaded or is not in force afterwards.
 bool sandbox_filter(enum sandbox_role role, enum sandbox_mode mode);
 
-// Prints what sandbox_filter() answers to each call of each role, with the reason.
-void sandbox_list(FILE *to);
+// Prints what sandbox_filter() answers to each call of each role, with the reason. False when it cannot be written.
+bool sandbox_list(FILE *to);
 
 // Every capability that this process may use or regain, as the kernel reports it: bit N is capability N.
 uint64_t sandbox_capabilities(void);

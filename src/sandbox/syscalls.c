@@ -49,8 +49,8 @@ struct condition {
     }
 
 // A reason that begins with "rare:" or "elsewhere:" (on other machines or with another C library) excuses the call from
-// being seen by tests/net/test_coverage.py. With "elsewhere: the same" it is another name of the call above: one of both
-// must be seen.
+// being seen by tests/net/test_coverage.py. With "elsewhere: the same" it is another name of the call above: one of
+// both must be seen.
 struct row {
     int call;
     const char *why;
@@ -413,13 +413,13 @@ bool sandbox_filter(enum sandbox_role role, enum sandbox_mode mode)
 // "arg0 = AF_INET (0x2), arg1 is SOCK_RAW (0x3)"
 static const char *describe(const struct row *row, char text[CONDITIONS_MAX])
 {
-    static const char *const matches[] = {
-        [EQUAL] = "=", [TYPE] = "is", [EXACT] = "==", [BELOW] = "<", [FROM] = ">=", [WITH] = "has", [WITHOUT] = "lacks"};
+    static const char *const matches[] = {[EQUAL] = "=", [TYPE] = "is",  [EXACT] = "==",     [BELOW] = "<",
+                                          [FROM] = ">=", [WITH] = "has", [WITHOUT] = "lacks"};
     size_t used = 0;
 
     text[0] = '\0';
     for (const struct condition *c = row->where; c < row->where + ARGS_MAX; c++)
-        if (c->match != ANY)
+        if (c->match != ANY && used < CONDITIONS_MAX)
             used += (size_t) snprintf(text + used, CONDITIONS_MAX - used, "%sarg%u %s %s (%#" PRIx64 ")",
                                       used ? ", " : "", c->argument, matches[c->match], c->text, c->value);
     return text;
@@ -437,7 +437,7 @@ static int width_of_conditions(void)
     return (int) most;
 }
 
-void sandbox_list(FILE *to)
+bool sandbox_list(FILE *to)
 {
     static const char *const answers[] = {[ALLOWED] = "allow", [REFUSED] = "EPERM", [KILLED] = "kill"};
     const char *const line = "%-7s  %-6s  %-17s  %-*s  %s\n";
@@ -456,7 +456,10 @@ void sandbox_list(FILE *to)
     }
     fprintf(to, line, "both", "ENOSYS", "any other", width, "", "not needed");
     fprintf(to, line, "both", "kill", "any", width, "of another architecture", "not needed");
-    fputs("\narg0 is the first argument. =, is: its lower 32 bits, is without SOCK_CLOEXEC and SOCK_NONBLOCK; ==, <, >=,\n"
-          "has and lacks (these bits): all 64.\n",
-          to);
+    fputs(
+        "\n"
+        "arg0 is the first argument. = and is look at its lower 32 bits; is leaves out\n"
+        "SOCK_CLOEXEC and SOCK_NONBLOCK. ==, <, >=, has and lacks look at all 64 bits.\n",
+        to);
+    return fflush(to) == 0 && !ferror(to);
 }
