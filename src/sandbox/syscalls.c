@@ -62,7 +62,7 @@ struct row {
 // clang-format off
 static const struct row relay_allows[] = {
     {CALL(epoll_wait), "the loop", {{0}}},
-    {CALL(epoll_pwait), "elsewhere: the loop", {{0}}},
+    {CALL(epoll_pwait), "elsewhere: the same", {{0}}},
     {CALL(epoll_create1), "rare: libev, when a ring wakes it that the relay has closed and the broker has not yet", {ARG(0, EQUAL, EPOLL_CLOEXEC)}},
     {CALL(epoll_ctl), "rings that come and go with a table", {{0}}},
     {CALL(clock_gettime), "elsewhere: time, where the vDSO has no clock", {{0}}},
@@ -175,7 +175,7 @@ static const struct row broker_allows[] = {
     {CALL(ioctl), "its MTU", {ARG(1, EQUAL, SIOCGIFMTU)}},
     {CALL(ioctl), "its kind and hardware address", {ARG(1, EQUAL, SIOCGIFHWADDR)}},
     {CALL(mmap), "statistics", {ARG(2, EXACT, PROT_READ | PROT_WRITE), ARG(3, EXACT, MAP_SHARED)}},
-    {CALL(mmap), "memory", {ARG(2, EXACT, PROT_READ | PROT_WRITE), ARG(3, EXACT, MAP_PRIVATE | MAP_ANONYMOUS)}},
+    {CALL(mmap), "rare: malloc of what is large", {ARG(2, EXACT, PROT_READ | PROT_WRITE), ARG(3, EXACT, MAP_PRIVATE | MAP_ANONYMOUS)}},
     {CALL(munmap), "the same, given back", {{0}}},
     {CALL(mremap), "rare: realloc of what is large", {ARG(3, EXACT, MREMAP_MAYMOVE)}},
     {CALL(madvise), "elsewhere: free", {ARG(2, EQUAL, MADV_DONTNEED)}},
