@@ -173,6 +173,18 @@ def unused(allowed):
     return [g[0].text for g in groups if not g[0].excused and not any(r.used for r in g)]
 
 
+@t.test("mcrd --sandbox list prints both lists and what kills; it is a command like others")
+def printed():
+    listed = rows()
+    t.equal({(r.process, r.answer) for r in listed},
+            {("relay", "allow"), ("broker", "allow"), ("relay", "kill"), ("both", "kill"), ("both", "EPERM")}, "lists")
+    t.equal([r.text for r in listed if not r.why or "?" in r.call], [], "rows without a name or a reason")
+    status, _, err = t.run_command([t.MCRD, "--check", "--sandbox", "list"], check_status=False)
+    t.check(status == 2 and "only one of" in err, f"with --check: {status}: {err}")
+    status, _, _ = t.run_command(["/bin/sh", "-c", '"$0" --sandbox list >/dev/full', t.MCRD], check_status=False)
+    t.equal(status, 1, "exit status when nothing can be written")
+
+
 @t.test("each row of both allow-lists is used, and no call that none allows is made")
 def coverage():
     if t.SANDBOX != "enforce":
