@@ -18,10 +18,12 @@
 #include "broker/broker.h"
 #include "broker/feature.h"
 #include "command/command.h"
+#include "common/descriptors.h"
 #include "config/model.h"
 #include "handover/handover.h"
 #include "log/log.h"
 #include "relay/relay.h"
+#include "sandbox/sandbox.h"
 
 #define EXIT_USAGE 2
 
@@ -29,7 +31,7 @@
 #define TIMEOUT_MIN     0.1
 #define TIMEOUT_MAX     3600.0
 
-enum command { RUN, CHECK, PRINT, DIFF, FIREWALL, RELOAD, EXPLAIN, REPLAY };
+enum command { RUN, CHECK, PRINT, DIFF, FIREWALL, RELOAD, EXPLAIN, REPLAY, LIST };
 
 struct options {
     enum command command;
@@ -76,6 +78,7 @@ static const char usage[] =
     "                   with --reload: how long to wait, 0.1 to 3600; 60\n"
     "  --sandbox MODE   enforce, log (the kernel logs what would be refused) or off,\n"
     "                   for debugging; enforce\n"
+    "  --sandbox list   print which system calls both processes may make, and why\n"
     "  --without LIST   do without kernel features, to try their fallbacks:\n"
     "                   packet-gso, udp-gso, ignore-outgoing, super-frames,\n"
     "                   landlock\n"
@@ -150,8 +153,9 @@ static int parse_datagram(int n, char **words, struct explain_options *e)
 static const char *refused_together(const struct options *o, int commands)
 {
     if (commands > 1)
-        return "only one of --check, --diff, --explain, --firewall, --print, --reload and --replay is possible";
-    if (o->json && (o->command == RUN || o->command == CHECK || o->command == FIREWALL || o->command == RELOAD))
+        return "only one of --check, --diff, --explain, --firewall, --print, --reload, --replay and --sandbox list is "
+               "possible";
+    if (o->json && o->command != DIFF && o->command != PRINT && o->command != EXPLAIN && o->command != REPLAY)
         return "--json goes with --diff, --print, --explain or --replay";
     if (o->role_given && o->command != FIREWALL)
         return "--role goes with --firewall";
@@ -278,8 +282,12 @@ static int parse_options(int argc, char **argv, struct options *o)
             o->config_path = optarg;
             break;
         case OPT_SANDBOX:
-            if (!parse_sandbox(optarg, &o->sandbox))
-                return wrong_usage("--sandbox is \"%s\", allowed are enforce, log and off", optarg);
+            if (strcmp(optarg, "list") == 0) {
+                o->command = LIST;
+                commands++;
+            } else if (!parse_sandbox(optarg, &o->sandbox)) {
+                return wrong_usage("--sandbox is \"%s\", allowed are enforce, log, off and list", optarg);
+            }
             break;
         case OPT_WITHOUT:
             if (!feature_parse(optarg, &o->without, &features))
@@ -374,6 +382,13 @@ static int become(const struct process *p, char **argv)
 
 static int split(char **argv)
 {
+    // Before anything is opened: a process without rights must not keep what its starter could read. Nothing is handed
+    // over on purpose.
+    if (!descriptors_leave(STDERR_FILENO + 1)) {
+        log_errno(LOG_LEVEL_ERR, "start", "reason=\"/dev/null cannot be opened\"");
+        return EXIT_FAILURE;
+    }
+
     int ends[2], inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 
     if (inotify < 0 || !handover_pair(ends)) {
@@ -467,6 +482,8 @@ int main(int argc, char **argv)
         return command_explain(o.config_path, &o.explain);
     case REPLAY:
         return command_replay(o.config_path, &o.replay);
+    case LIST:
+        return sandbox_list(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
     case RUN:
         break;
     }

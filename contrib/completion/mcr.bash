@@ -25,7 +25,7 @@ _mcr() {
       values=$(ls /sys/class/net 2>/dev/null)
       ;;
     --sandbox)
-      values='enforce log off'
+      values='enforce log off list'
       ;;
     --without)
       # What is wrong is answered with what is right.

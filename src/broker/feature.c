@@ -57,7 +57,8 @@ static bool set(int fd, int level, int name, int value)
 struct stats_features feature_probe(unsigned without)
 {
     // Protocol 0: nothing is ever received.
-    int packet = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int packet = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
     struct stats_features f = {
         // Segments of 0 bytes: off, as a socket begins.
         .udp_gso = !(without & FEATURE_UDP_GSO) && set(udp, IPPROTO_UDP, UDP_SEGMENT, 0),

@@ -121,7 +121,7 @@ const struct addr *link_source(const struct link *l, const struct addr *to)
 bool link_query(struct link *links, size_t n)
 {
     struct ifaddrs *all = NULL;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
     bool ok = true;
 
     if (fd < 0)

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/utf8.h"
+
 struct word {
     const char *at;
     size_t length;
@@ -49,45 +51,12 @@ static void fail(struct lexer *l, int line, const char *format, ...)
 
 // --- characters --------------------------------------------------------------------------------------
 
-// Decodes one UTF-8 sequence (RFC 3629: shortest form, no surrogates, up to U+10FFFF). Returns its length or
-// 0.
-static size_t decode(const char *text, size_t size, uint32_t *code)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    const unsigned char *byte = (const unsigned char *) text;
-    size_t length = byte[0] < 0x80 ? 1 : (byte[0] & 0xe0) == 0xc0 ? 2 : (byte[0] & 0xf0) == 0xe0 ? 3 : 4;
-
-    if (length == 1) {
-        *code = byte[0];
-        return 1;
-    }
-    if (length > size || byte[0] >= 0xf8 || byte[0] < 0xc0)
-        return 0;
-    *code = byte[0] & (0xffu >> (length + 1));
-    for (size_t i = 1; i < length; i++) {
-        if ((byte[i] & 0xc0) != 0x80)
-            return 0;
-        *code = *code << 6 | (byte[i] & 0x3f);
-    }
-    if (*code < least[length] || *code > 0x10ffff || (*code >= 0xd800 && *code <= 0xdfff))
-        return 0;
-    return length;
-}
-
-// Invisible, or changing the order in which a line is shown: the reviewer would not see what is parsed.
-static bool is_hidden(uint32_t code)
-{
-    return (code >= 0x200b && code <= 0x200f) || code == 0x2028 || code == 0x2029 ||
-           (code >= 0x202a && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) || code == 0xfeff || code == 0xad ||
-           code == 0x61c || code == 0x180e || (code >= 0xfff9 && code <= 0xfffb) ||
-           (code >= 0xe0000 && code <= 0xe007f);
-}
-
-static bool is_control(const struct lexer *l, uint32_t code)
+// Whether a character is none of a config file: the reviewer would not see what is parsed.
+static bool is_refused(const struct lexer *l, uint32_t code)
 {
     if (code == '\r') // only as the first half of a line end
         return l->at + 1 >= l->end || l->at[1] != '\n';
-    return (code < 0x20 && code != '\t' && code != '\n') || (code >= 0x7f && code <= 0x9f);
+    return code != '\t' && code != '\n' && utf8_is_hidden(code);
 }
 
 static void fail_char(struct lexer *l, uint32_t code, bool valid)
@@ -107,9 +76,9 @@ static void fail_char(struct lexer *l, uint32_t code, bool valid)
 static void step(struct lexer *l)
 {
     uint32_t code = 0;
-    size_t length = decode(l->at, (size_t) (l->end - l->at), &code);
+    size_t length = utf8_decode(l->at, (size_t) (l->end - l->at), &code);
 
-    if (length == 0 || is_control(l, code) || is_hidden(code))
+    if (length == 0 || is_refused(l, code))
         fail_char(l, code, length > 0);
     if (length > 0 && code == '\n')
         l->line++;
@@ -120,9 +89,9 @@ static void step(struct lexer *l)
 static void foreign(struct lexer *l)
 {
     uint32_t code = 0;
-    size_t length = decode(l->at, (size_t) (l->end - l->at), &code);
+    size_t length = utf8_decode(l->at, (size_t) (l->end - l->at), &code);
 
-    if (length > 0 && !is_control(l, code) && !is_hidden(code) && l->bad_line != l->line) {
+    if (length > 0 && !is_refused(l, code) && l->bad_line != l->line) {
         l->bad_line = l->line;
         fail(l, l->line, "character U+%04X stands outside of strings and comments, allowed is ASCII%s", (unsigned) code,
              code == 0xa0                       ? ": it is a no-break space"

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/utf8.h"
+
 #define LINE_MAX_BYTES 2048
 #define KINDS_MAX      64 // distinct events of one process; those beyond share the last entry
 #define PER_SECOND_MAX 10 // lines of one event
@@ -190,21 +192,24 @@ void log_errno(enum log_level level, const char *event, const char *format, ...)
 const char *log_quote(const char *value, char *out, size_t size)
 {
     size_t used = 0;
+    uint32_t code;
 
     if (size < 3)
         return "";
     out[used++] = '"';
-    // Room for an escape of four bytes, the closing quote and the NUL.
-    for (; *value && used + 6 <= size; value++) {
-        unsigned char c = (unsigned char) *value;
-        if (c == '"' || c == '\\') {
+    while (*value) {
+        size_t length = utf8_decode(value, UTF8_MAX, &code), bytes = length ? length : 1;
+        bool shown = length > 0 && !utf8_is_hidden(code), escaped = *value == '"' || *value == '\\';
+        // Behind it stand the closing quote and the NUL.
+        if (used + (escaped ? 2 : shown ? bytes : bytes * strlen("\\xff")) + 2 > size)
+            break;
+        if (escaped)
             out[used++] = '\\';
-            out[used++] = (char) c;
-        } else if (c < 0x20 || c == 0x7f) {
-            used += (size_t) snprintf(out + used, size - used, "\\x%02x", c);
-        } else {
-            out[used++] = (char) c;
-        }
+        for (size_t i = 0; i < bytes; i++, value++)
+            if (shown)
+                out[used++] = *value;
+            else
+                used += (size_t) snprintf(out + used, size - used, "\\x%02x", (unsigned char) *value);
     }
     out[used++] = '"';
     out[used] = '\0';

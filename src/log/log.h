@@ -33,8 +33,8 @@ void log_record(enum log_level level, const char *event, const char *format, ...
 // The same as log_event() with error="strerror(errno)" at the end.
 void log_errno(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-// Writes value in double quotes into out, with quotes, backslashes and control characters escaped, and returns
-// out. What does not fit is cut.
+// Writes value in double quotes into out, with quotes, backslashes, bytes that are no UTF-8, and characters that a
+// reader would not see (utf8_is_hidden()) escaped, and returns out. What does not fit is cut.
 const char *log_quote(const char *value, char *out, size_t size);
 
 #define log_error(event, ...)  log_event(LOG_LEVEL_ERR, event, __VA_ARGS__)

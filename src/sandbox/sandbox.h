@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 enum sandbox_role { SANDBOX_RELAY, SANDBOX_BROKER };
@@ -61,6 +62,9 @@ bool sandbox_landlock(enum sandbox_role role, enum sandbox_mode mode, const stru
 // Loads the role's system call filter (syscalls.c). SANDBOX_LOG only lets the kernel log what enforcing would refuse.
 // False, with the reason logged, when it cannot be loaded or is not in force afterwards.
 bool sandbox_filter(enum sandbox_role role, enum sandbox_mode mode);
+
+// Prints what sandbox_filter() answers to each call of each role, with the reason. False when it cannot be written.
+bool sandbox_list(FILE *to);
 
 // Every capability that this process may use or regain, as the kernel reports it: bit N is capability N.
 uint64_t sandbox_capabilities(void);

@@ -21,7 +21,7 @@ struct exposition {
 };
 
 struct label {
-    const char *name, *value; // UTF-8
+    const char *name, *value; // as text_repair() leaves it: without a line end
 };
 
 static void begin(const struct exposition *e, const char *name, const char *type, const char *help)
@@ -33,10 +33,6 @@ static void put_label(FILE *to, char before, const struct label *l)
 {
     fprintf(to, "%c%s=\"", before, l->name);
     for (const char *c = l->value; *c; c++) {
-        if (*c == '\n') {
-            fputs("\\n", to);
-            continue;
-        }
         if (*c == '\\' || *c == '"')
             fputc('\\', to);
         fputc(*c, to);

@@ -11,51 +11,34 @@
 #include <time.h>
 #include <wchar.h>
 
+#include "common/utf8.h"
+
 // --- UTF-8 -----------------------------------------------------------------------------------------------------------
-
-// Bytes of the character at text, 0 when there is none; text ends in a NUL, which is no continuation.
-static size_t decode(const char *text, uint32_t *character)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    const unsigned char *s = (const unsigned char *) text;
-    size_t length = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
-
-    if (length == 0)
-        return 0;
-    *character = length == 1 ? s[0] : s[0] & (0x7fu >> length);
-    for (size_t i = 1; i < length; i++) {
-        if (s[i] >> 6 != 2)
-            return 0;
-        *character = *character << 6 | (s[i] & 0x3fu);
-    }
-    bool surrogate = *character >= 0xd800 && *character <= 0xdfff;
-    return *character < least[length] || *character > 0x10ffff || surrogate ? 0 : length;
-}
 
 void text_repair(char *text)
 {
-    uint32_t character;
+    const char *from = text;
+    uint32_t code;
 
-    while (*text) {
-        size_t length = decode(text, &character);
-        if (length == 0)
-            *text = '?';
-        text += length ? length : 1;
+    while (*from) {
+        size_t length = utf8_decode(from, UTF8_MAX, &code);
+        if (length > 0 && !utf8_is_hidden(code)) {
+            memmove(text, from, length);
+            text += length;
+        } else {
+            *text++ = '?';
+        }
+        from += length ? length : 1;
     }
-}
-
-// Invisible, or changing the direction of what follows: a name could pass for another.
-static bool deceives(uint32_t c)
-{
-    return (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff;
+    *text = '\0';
 }
 
 // Columns of a character that may be shown, or -1.
-static int width_of(uint32_t c, bool utf8)
+static int width_of(uint32_t code, bool utf8)
 {
-    if (c < 0x80)
-        return c >= 0x20 && c != 0x7f ? 1 : -1;
-    return utf8 && !deceives(c) ? wcwidth((wchar_t) c) : -1;
+    if (utf8_is_hidden(code))
+        return -1;
+    return code < 0x80 ? 1 : utf8 ? wcwidth((wchar_t) code) : -1;
 }
 
 int text_show(char *out, size_t size, const char *text, int columns)
@@ -67,7 +50,7 @@ int text_show(char *out, size_t size, const char *text, int columns)
 
     while (*text) {
         uint32_t c;
-        size_t length = decode(text, &c);
+        size_t length = utf8_decode(text, UTF8_MAX, &c);
         int width = length ? width_of(c, utf8) : -1;
         const char *from = width < 0 ? "?" : text;
         size_t bytes = width < 0 ? 1 : length;

@@ -8,12 +8,13 @@
 
 #define TEXT_NUMBER_MAX 32 // bytes that any of the numbers below needs
 
-// Replaces every byte that is no part of UTF-8 (RFC 3629) by '?'.
+// Replaces every character that a reader would not see or that steers a terminal (utf8_is_hidden()), and every byte
+// that is no part of UTF-8, by '?'.
 void text_repair(char *text);
 
-// Copies UTF-8 text for a terminal: control and direction characters become '?', and so does everything beyond
-// ASCII unless the locale's character set is UTF-8. Cut to columns, and to size, with an ellipsis. Returns the columns
-// that it takes.
+// Copies UTF-8 text for a terminal: what text_repair() replaces becomes '?', and so does everything beyond ASCII unless
+// the locale's character set is UTF-8. Cut to columns, and to size, with an ellipsis. Returns the columns that it
+// takes.
 int text_show(char *out, size_t size, const char *text, int columns);
 
 // "1,234,567"; "12.3 M" where that would be wider than width.

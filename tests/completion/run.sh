@@ -60,7 +60,7 @@ same "the beginning of an option" "$(offered "$MCRD" --check --conf)" --config '
 same "files" "$(offered "$MCRD" --config "$work/")" "$work/a file.conf
 $work/other" ''
 same "interfaces" "$(offered "$MCRGEN" send --interface lo)" "$(compgen -W "$(ls /sys/class/net)" -- lo | sort)" ''
-same "modes of the sandbox" "$(offered "$MCRD" --sandbox '' | tr '\n' ' ')" "enforce log off " ''
+same "modes of the sandbox" "$(offered "$MCRD" --sandbox '' | tr '\n' ' ')" "enforce list log off " ''
 for mode in $(offered "$MCRD" --sandbox ''); do
   same "mcrd knows the mode $mode" "$("$MCRD" --sandbox "$mode" --version)" "$("$MCRD" --version)" ''
 done

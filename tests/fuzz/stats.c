@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/utf8.h"
 #include "stats/show.h"
 
 #define RAW 0xff
@@ -52,6 +53,17 @@ static void lay_out(struct stats_segment *s, uint8_t n_interfaces, uint8_t n_rul
         snprintf(s->outputs[i].to, sizeof(s->outputs[i].to), "out%u 239.255.0.1:6000", i);
 }
 
+// Nothing of the segment hides or steers.
+static void check_visible(const char *text, size_t size)
+{
+    uint32_t code;
+
+    for (size_t i = 0, length; i < size; i += length) {
+        length = utf8_decode(text + i, size - i, &code);
+        FUZZ_ASSERT(length > 0 && (code == '\n' || !utf8_is_hidden(code)));
+    }
+}
+
 static void check_json(const struct stats_snapshot *s, bool one_line)
 {
     char *text = NULL;
@@ -63,6 +75,7 @@ static void check_json(const struct stats_snapshot *s, bool one_line)
     json_t *root = json_loadb(text, size, 0, NULL);
     FUZZ_ASSERT(root && json_array_size(json_object_get(root, "rules")) == s->at.header->n_rules);
     FUZZ_ASSERT(json_array_size(json_object_get(root, "interfaces")) == s->at.header->n_interfaces);
+    check_visible(text, size);
     FUZZ_ASSERT(!one_line || memchr(text, '\n', size) == text + size - 1);
     json_decref(root);
     free(text);
@@ -77,7 +90,8 @@ static void check_metrics(const struct stats_snapshot *s)
 
     FUZZ_ASSERT(to && show_prometheus(s, "/run/mcr/other", to));
     fclose(to);
-    FUZZ_ASSERT(size > 0 && text[size - 1] == '\n' && !memchr(text, '\0', size));
+    FUZZ_ASSERT(size > 0 && text[size - 1] == '\n');
+    check_visible(text, size);
     for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
         FUZZ_ASSERT(line[0] == '#' || strncmp(line, "mcr_", 4) == 0);
         const char *end = strchr(line, '\n'), *figure = end;

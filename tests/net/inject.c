@@ -86,6 +86,7 @@ static const struct {
     CALL(link),
     CALL(linkat),
     CALL(listen),
+    CALL(lseek),
     CALL(memfd_create),
     CALL(mkdir),
     CALL(mknod),

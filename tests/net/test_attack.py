@@ -21,7 +21,8 @@ RULE = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)])]
 INGRESS_FD = 16384  # SANDBOX_INGRESS_FD
 INJECT = os.environ.get("INJECT", os.path.join(os.path.dirname(t.MCRD), "../tests/net/inject"))
 
-PROT_READ, PROT_WRITE, PROT_EXEC, MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS = 1, 2, 4, 1, 2, 0x20
+PROT_READ, PROT_WRITE, PROT_EXEC, MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS = 1, 2, 4, 1, 2, 0x10, 0x20
+SOCK_PACKET, ETH_P_ALL = 10, socket.htons(3)
 AT_FDCWD = -100
 ENOSYS = -errno.ENOSYS
 KILLED = "killed SIGSYS"
@@ -291,6 +292,14 @@ REFUSED_RELAY = [
     Attack("ioctl", lambda v: v.sockets.egress, 0x8933, "@0", memory=b"in0\0", works=True, name="SIOCGIFINDEX"),
     Attack("ioctl", lambda v: v.sockets.egress, 0x8914, "@0", memory=b"in0\0", name="SIOCSIFFLAGS"),
     Attack("ioctl", 0, 0x5412, "@0", name="TIOCSTI"),
+    Attack("lseek", 2, 0, os.SEEK_SET, works=True, name="lseek to the log's first record"),
+    Attack("lseek", 2, 0, os.SEEK_CUR, works=True, name="lseek by SEEK_CUR"),
+    Attack("lseek", 2, 1 << 32, os.SEEK_END, works=True, name="lseek beyond the end, by more than 32 bits"),
+    Attack("mmap", 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, works=True, name="mmap of memory that cannot be written"),
+    Attack("mmap", 1 << 32, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0, works=True,
+           name="mmap with MAP_FIXED"),
+    Attack("mremap", lambda v: v.mapping("[stack]")[0], 4096, 4096, 0, works=True, name="mremap in its place"),
+    Attack("epoll_create1", 0, works=True, name="epoll_create1 without EPOLL_CLOEXEC"),
     Attack("prctl", 4, 1, 0, 0, 0, works=True, name="PR_SET_DUMPABLE"),
     Attack("prctl", 22, 2, "@0", 0, 0, name="PR_SET_SECCOMP"),
     Attack("seccomp", 1, 0, "@0"),
@@ -383,6 +392,22 @@ def way_back():
                     t.RawSender(net.relay, "in0").send(t.datagram("239.255.9.9", 9999, b"fence"))
                     back.wait_payload(b"fence")
                     t.equal([f for f in back.udp() if f.payload == b"the way back"], [], "frames at the source's side")
+
+
+@t.test("what the log has stays, even if standard error does not append; without a sandbox it is replaced")
+def log_stays():
+    with t.line() as net:
+        for mode in ("enforce", "off"):
+            if mode == "enforce" and t.SANDBOX != "enforce":
+                continue
+            config = t.Config(RULE)
+            before = ["/bin/sh", "-c", f'exec "$@" 2>{config.log}', "starter"]
+            with t.Mcrd(net.relay, config, sandbox=mode, before=before) as d:
+                pid, forged, kept = d.process.pid, b"level=notice forged", d.log_text()
+                result = inject(pid, "lseek", 2, 0, os.SEEK_SET)
+                t.equal(inject(pid, "write", 2, "@0", len(forged), memory=forged), len(forged), "write")
+                t.equal(result, ENOSYS if mode == "enforce" else 0, "lseek")
+                t.equal(d.log_text().startswith(kept), mode == "enforce", "the first records are still there")
 
 
 @t.test("the table is sealed: not even root can write it")
@@ -479,6 +504,16 @@ REFUSED_BROKER = [
     Attack("socket", socket.AF_INET, socket.SOCK_STREAM, 0, works=True, name="socket of TCP"),
     Attack("socket", socket.AF_INET6, socket.SOCK_STREAM, 0, works=True, name="socket of TCP over IPv6"),
     Attack("socket", socket.AF_INET, socket.SOCK_RAW, 1, works=True, name="raw socket that receives ICMP"),
+    Attack("socket", socket.AF_INET, SOCK_PACKET, ETH_P_ALL, works=True, name="packet socket by SOCK_PACKET"),
+    Attack("socket", socket.AF_INET, SOCK_PACKET, socket.IPPROTO_UDP, works=True, name="SOCK_PACKET as if it were UDP"),
+    Attack("socket", socket.AF_INET, SOCK_PACKET, socket.IPPROTO_RAW, works=True, name="SOCK_PACKET as if it were raw"),
+    Attack("socket", socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP, name="socket of ping"),
+    Attack("socket", socket.AF_INET, socket.SOCK_DGRAM, 136, name="socket of UDP-Lite"),
+    Attack("socket", socket.AF_PACKET, socket.SOCK_DGRAM, 0, works=True, name="cooked packet socket"),
+    Attack("socket", socket.AF_NETLINK, socket.SOCK_DGRAM, 0, works=True, name="netlink of another type"),
+    Attack("memfd_create", "@0", 4, memory=text("x"), name="memfd_create of huge pages"),
+    Attack("fallocate", 2, 3, 0, 1, works=True, name="fallocate that makes a hole"),
+    Attack("fchmod", 2, 0o4755, name="fchmod to set-user-ID"),
     Attack("socket", socket.AF_PACKET, socket.SOCK_RAW, 0x0300, works=True, name="packet socket that receives at once"),
     Attack("socket", socket.AF_NETLINK, socket.SOCK_RAW, 9, name="netlink of another kind"),
     Attack("socketpair", socket.AF_UNIX, socket.SOCK_STREAM, 0, "@0", works=True),
@@ -840,6 +875,52 @@ def record():
             line = t.wait_for(lambda: d.logged("reload")[1:], 5, "the second record")[0]
             t.check("process=broker" in line and "result=accepted generation=2 " in line, line)
         finish(d)
+
+
+# --- what the starter had open ---------------------------------------------------------------------------------------
+
+
+def links(pid):
+    return {int(n): os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")}
+
+
+@t.test("what the starter had open is closed: a secret, standard input and output; standard error is kept")
+def inherited():
+    with t.line() as net:
+        config = t.Config(RULE)
+        secret = os.path.join(config.directory, "secret")
+        with open(secret, "w", encoding="ascii") as f:
+            os.chmod(secret, 0o600)
+            f.write("only root may read this")
+        before = ["/bin/bash", "-c", f'exec "$@" <{secret} 77<{secret} 1000<{secret}', "starter"]
+        # The twin: another program can read it.
+        for fd in (0, 77, 1000):
+            t.equal(t.run_command([*before, "cat", f"/dev/fd/{fd}"])[1], "only root may read this", f"descriptor {fd}")
+        for mode in {t.SANDBOX, "off"}:
+            with t.Mcrd(net.relay, config, sandbox=mode, before=before) as d:
+                for who, pid in (("relay", d.process.pid), ("broker", d.broker)):
+                    t.equal([n for n, to in links(pid).items() if to == secret], [], f"secrets of the {who}")
+                    t.equal([links(pid)[n] for n in range(3)], ["/dev/null", "/dev/null", d.config.log], f"the {who}")
+                if mode == "off":
+                    t.equal(inject(d.process.pid, "read", 77, "@0", 8), -errno.EBADF, "read")
+                    t.equal(inject(d.process.pid, "read", 0, "@0", 8), 0, "read of standard input")
+                forwards(net)
+
+
+@t.test("no socket takes the number of a standard descriptor that was closed")
+def closed():
+    with t.line() as net:
+        d = t.Mcrd(net.relay, RULE, before=["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "starter"])
+        d.launch()
+        try:
+            t.wait_for(d._has_stats, 20, "the statistics")
+            d.broker = t.child_of(d.process.pid)
+            for pid in (d.process.pid, d.broker):
+                t.equal([links(pid)[n] for n in range(3)], ["/dev/null"] * 3, "standard descriptors")
+            forwards(net)
+        finally:
+            d.signal(signal.SIGTERM)
+            t.equal(t.end_process(d.process, 10), 0, "the exit status")
 
 
 # --- modes -----------------------------------------------------------------------------------------------------------

@@ -262,6 +262,23 @@ def writer():
         t.equal([n for n in os.listdir(d.config.directory) if n.startswith("mcr.prom")], ["mcr.prom"], "files")
 
 
+@t.test("the units replace the link to the metrics, and put none into a directory that has its name")
+def link():
+    for unit, name in (("mcr-metrics.service.in", "mcr"), ("mcr-metrics@.service.in", "mcr-one")):
+        with open(os.path.join(CONTRIB, unit), encoding="utf-8") as f:
+            command = re.search(r"^ExecStartPre=\+(/bin/ln .*)$", f.read(), re.MULTILINE)[1]
+        directory = t.case.present.directory()
+        made = os.path.join(directory, f"{name}.prom")
+        command = command.replace("${TEXTFILE_DIRECTORY}", directory).replace("%i", "one").split()
+        for _ in range(2):
+            t.run_command(command)
+            t.equal(os.readlink(made), f"/run/mcr-metrics/{name}.prom", unit)
+        os.unlink(made)
+        os.mkdir(made)
+        t.check(t.run_command(command, check_status=False)[0] != 0, f"{unit}: a directory stands in the way")
+        t.equal(os.listdir(made), [], f"{unit}: the directory")
+
+
 @t.test("node_exporter shows them, Prometheus takes them: every query of dashboard and alerts; a refused reload alerts")
 def scraped():
     exporter, prometheus = program("prometheus-node-exporter"), program("prometheus")

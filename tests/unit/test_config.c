@@ -112,7 +112,7 @@ Test(lexical, table)
         {"# \xc2\xad", 0, 1},     // soft hyphen
         {"# \xc2\xae", 0, 0},
         {"# \xf3\xa0\x80\xa1", 0, 1}, // a tag
-        {"# \xf3\xa0\x82\x80", 0, 0},
+        {"# \xf3\xa1\x80\x80", 0, 0},
         {"a = \"x\" \"y\";", 0, 1},
         {"a = \"x\"\n# comment\n/* and */ \"y\";", 0, 3},
         {"a = ( \"x\", \"y\" ); b = \"\"; c = \"\";", 0, 0},

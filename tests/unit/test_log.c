@@ -145,3 +145,25 @@ Test(log, what_exceeds_its_rate_and_what_had_no_room_are_told_together)
     close(e->reader);
     free(e);
 }
+
+Test(log, quotes_what_a_reader_would_not_see)
+{
+    static const char *const cases[][2] = {
+        {"", "\"\""},
+        {"a\"\\b", "\"a\\\"\\\\b\""},
+        {"gr\xc3\xbc\xc3\x9f", "\"gr\xc3\xbc\xc3\x9f\""},
+        {"\x1b[2J\n", "\"\\x1b[2J\\x0a\""},
+        {"\x7f", "\"\\x7f\""},
+        {"\xc2\x9b!\x9b", "\"\\xc2\\x9b!\\x9b\""},
+        {"\xe2\x80\xae", "\"\\xe2\\x80\\xae\""},
+        {"0123456789012", "\"0123456789012\""},
+        {"0123456789012345", "\"0123456789012\""},
+        {"01234567890\x1b", "\"01234567890\""},
+        {"012345678901\xc3\xbc", "\"012345678901\""},
+        {"012345678901\"", "\"012345678901\""},
+    };
+    char out[16];
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        cr_expect_str_eq(log_quote(cases[i][0], out, sizeof(out)), cases[i][1]);
+}

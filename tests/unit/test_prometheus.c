@@ -35,7 +35,7 @@ Test(prometheus, no_daemon)
     cr_expect_null(strchr(text, '{'));
     free(text);
     text = text_of(NULL, "/a \"b\"\\c\n\xff");
-    expect_line(text, "mcr_up{stats_file=\"/a \\\"b\\\"\\\\c\\n?\"} 0");
+    expect_line(text, "mcr_up{stats_file=\"/a \\\"b\\\"\\\\c??\"} 0");
     free(text);
 }
 
@@ -68,10 +68,10 @@ Test(prometheus, escapes_and_bounds)
     cr_assert(stats_parse(&s.at, memory, size, why), "%s", why);
     char *text = text_of(&s, "/run/mcr-b/stats");
     expect_line(text,
-                "mcr_rule_received_packets_total{rule=\"r\\\"\\n\\\\\",stats_file=\"/run/mcr-b/stats\"} "
+                "mcr_rule_received_packets_total{rule=\"r\\\"?\\\\\",stats_file=\"/run/mcr-b/stats\"} "
                 "18446744073709551615");
     expect_line(text,
-                "mcr_rule_last_packet_seconds{rule=\"r\\\"\\n\\\\\",stats_file=\"/run/mcr-b/stats\"} 1700000059.750");
+                "mcr_rule_last_packet_seconds{rule=\"r\\\"?\\\\\",stats_file=\"/run/mcr-b/stats\"} 1700000059.750");
     expect_line(text, "mcr_interface_up{interface=\"?\",stats_file=\"/run/mcr-b/stats\"} 1");
     expect_line(text, "mcr_sandbox_enforced{stats_file=\"/run/mcr-b/stats\"} 0");
     // A capability or an unknown state never looks like the good one.

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/utf8.h"
 #include "stats/counters.h"
 #include "stats/delta.h"
 #include "stats/reader.h"
@@ -527,7 +529,7 @@ Test(stats, json_is_valid_whatever_the_segment_says)
     m.at.header->started_boottime_ns = UINT64_MAX;
     cr_assert(stats_parse(&s.at, m.memory, m.size, why), "%s", why);
     json_t *root = json_of(&s);
-    cr_expect_str_eq(json_string_value(json_object_get(root, "instance")), "\x1b[2J???");
+    cr_expect_str_eq(json_string_value(json_object_get(root, "instance")), "?[2J???");
     cr_expect(json_array_size(json_object_get(json_object_get(root, "sandbox"), "capabilities")) == 64);
     json_decref(root);
     char *text = json_text(&s, true);
@@ -642,6 +644,63 @@ Test(stats, table_fits_whatever_the_segment_says)
     free(text);
     stats_delta_free(&d);
     free(old.memory);
+    free(m.memory);
+}
+
+// What a relay that was taken over may write into the segment: an escape sequence with ESC and with C1, a line end, a
+// change of direction, a zero-width space, and bytes that are no UTF-8.
+#define HOSTILE                                                                                                        \
+    "\x1b[2J\xc2\x9b"                                                                                                  \
+    "31m\n\xe2\x80\xae\xe2\x80\x8b\x9b\xff"
+
+static void expect_visible(const char *form, const char *text)
+{
+    uint32_t code;
+
+    for (size_t length; *text; text += length) {
+        length = utf8_decode(text, UTF8_MAX, &code);
+        cr_assert(length > 0, "%s: byte 0x%02x in %s", form, (unsigned char) *text, text);
+        cr_assert(code == '\n' || !utf8_is_hidden(code), "%s: U+%04X in %s", form, code, text);
+    }
+}
+
+Test(stats, no_form_shows_what_is_hidden_or_steers)
+{
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+    char why[STATS_WHY_MAX], *text;
+    size_t size;
+
+    for (unsigned utf8 = 0; utf8 < 2; utf8++) {
+        strcpy(m.at.header->program_version, "\x1b[2J");
+        strcpy(m.at.header->instance, HOSTILE);
+        strcpy(m.at.header->file, HOSTILE);
+        strcpy(m.at.header->refusal, HOSTILE);
+        strcpy(m.at.header->disk_error, HOSTILE);
+        strcpy(m.at.interfaces[0].name,
+               "\xc2\x9b"
+               "31m\x1b");
+        strcpy(m.at.rules[0].name, HOSTILE);
+        strcpy(m.at.rules[0].note, HOSTILE);
+        strcpy(m.at.outputs[0].to, HOSTILE);
+        cr_assert(stats_parse(&s.at, m.memory, m.size, why), "%s", why);
+        cr_assert_not_null(setlocale(LC_CTYPE, utf8 ? "C.UTF-8" : "C"));
+        for (unsigned form = 0; form < 4; form++) {
+            static const char *const names[] = {"JSON", "JSON on one line", "Prometheus", "table"};
+            FILE *to = open_memstream(&text, &size);
+            if (form < 2)
+                show_json(&s, to, form == 1);
+            else if (form == 2)
+                show_prometheus(&s, "/run/" HOSTILE, to);
+            else
+                show_table(&(struct show_view){.now = &s}, &(struct show_style){.columns = SHOW_COLUMNS}, to);
+            fclose(to);
+            cr_expect_not_null(strstr(text, "?[2J?31m"), "%s", names[form]);
+            expect_visible(names[form], text);
+            cr_expect(form != 1 || strchr(text, '\n') == text + size - 1);
+            free(text);
+        }
+    }
     free(m.memory);
 }
 
@@ -764,6 +823,12 @@ Test(stats, text_repairs_utf8)
         {"\xf4\x90\x80\x80", "????"}, // beyond U+10FFFF
         {"\xf8\x88\x80\x80\x80", "?????"},
         {"\xc3\xc3\xbc", "?\xc3\xbc"},
+        // One '?' for a character that is hidden or steers, and what follows moves up.
+        {"\x1b[2J\x07\t\n\x7f", "?[2J????"},
+        {"a\xc2\x9b"
+         "31mb\xc2\x80\xc2\xa0",
+         "a?31mb?\xc2\xa0"},
+        {"\xe2\x80\x8b\xe2\x80\xae\xe2\x81\xa6\xef\xbb\xbf\xf3\xa0\x81\x81z", "?????z"},
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "common/descriptors.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#ifndef HAVE_CLOSEFROM
+// Before glibc 2.34. The limit of open files may be lower than what was opened before it was set.
+static void closefrom(int first)
+{
+    DIR *listing = opendir("/proc/self/fd");
+    const struct dirent *entry;
+
+    while (listing && (entry = readdir(listing))) {
+        int fd = atoi(entry->d_name); // "." and "..": 0
+        if (fd >= first && fd != dirfd(listing))
+            close(fd);
+    }
+    if (listing)
+        closedir(listing);
+}
+#endif
+
+bool descriptors_leave(int first)
+{
+    int null;
+
+    // open(2) takes the lowest number that is free.
+    do
+        null = open("/dev/null", O_RDWR);
+    while (null >= 0 && null <= STDERR_FILENO);
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+        return false;
+    close(null);
+    closefrom(first);
+    return true;
+}
