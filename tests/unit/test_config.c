@@ -138,7 +138,7 @@ Test(lexical, table)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct config_problems problems = {0};
         size_t size = cases[i].size ? cases[i].size : strlen(cases[i].text);
-        bool ok = lexical_check(cases[i].text, size, &problems);
+        bool ok = lexical_check(cases[i].text, size, NULL, NULL, &problems);
         int line = problems.n ? problems.list[0].line : 0;
         cr_expect(ok == (problems.n_errors == 0), "%s", cases[i].text);
         cr_expect(line == cases[i].line, "%s: line %d", cases[i].text, line);
@@ -154,7 +154,7 @@ Test(lexical, errors_are_bounded)
     memset(text, '\\', sizeof(text) - 1);
     for (size_t i = 0; i + 2 < sizeof(text); i += 2)
         memcpy(text + i, "\"\n", 2);
-    cr_expect_not(lexical_check(text, strlen(text), &problems));
+    cr_expect_not(lexical_check(text, strlen(text), NULL, NULL, &problems));
     cr_expect(problems.n == LEXICAL_ERRORS_MAX);
     config_problems_free(&problems);
 }
