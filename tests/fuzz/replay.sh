@@ -7,7 +7,7 @@
 # Environment: srcdir, the top of the sources; FUZZ_MUTATIONS.
 set -u
 
-TARGETS="addr broker capture config filter forward packet reassembly relay stats table"
+TARGETS="addr broker capture config filter forward lexical packet reassembly relay stats table"
 SECONDS_EACH=5
 
 # shellcheck disable=SC2086
@@ -17,9 +17,9 @@ n=0
 for target in $TARGETS; do
   n=$((n + 1))
   set -- "$srcdir/tests/fuzz/corpus/$target"
-  if [ "$target" = config ]; then
-    set -- "$@" "$srcdir/tests/config/valid" "$srcdir/tests/config/invalid" "$srcdir/etc/mcr.conf.example"
-  fi
+  case $target in
+    config | lexical) set -- "$@" "$srcdir/tests/config/valid" "$srcdir/tests/config/invalid" "$srcdir/etc/mcr.conf.example" ;;
+  esac
   if said=$("tests/fuzz/$target" --mutations "${FUZZ_MUTATIONS:-10000}" --seconds "$SECONDS_EACH" \
     --crash "tests/fuzz/crash-$target" "$@" 2>&1); then
     echo "ok $n - $target: $said"
