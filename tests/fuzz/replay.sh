@@ -4,17 +4,17 @@
 # time, for at most SECONDS. What ends a target is kept in tests/fuzz/crash-TARGET of the build directory; run it again
 # with "tests/fuzz/TARGET FILE".
 #
-# Environment: srcdir, the top of the sources; FUZZ_MUTATIONS.
+# Environment: srcdir, the top of the sources; FUZZ_MUTATIONS; FUZZ_TARGETS.
 set -u
 
-TARGETS="addr broker capture config filter forward lexical packet reassembly relay stats table"
+targets=${FUZZ_TARGETS:-"addr broker capture config filter forward lexical packet reassembly relay stats table"}
 SECONDS_EACH=5
 
 # shellcheck disable=SC2086
-set -- $TARGETS
+set -- $targets
 echo "1..$#"
 n=0
-for target in $TARGETS; do
+for target in $targets; do
   n=$((n + 1))
   set -- "$srcdir/tests/fuzz/corpus/$target"
   case $target in
