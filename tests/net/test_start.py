@@ -93,14 +93,17 @@ def judged_first():
     with t.line() as net:
         with t.Mcrd(net.relay, RULE, before=before) as d:
             t.check(set(read_as(d.log_text())) == {user}, d.log_text())
-        broken = {"version = 1;\nrules = (": ":2: syntax error", "version = 1;\nusr = 1;\nrules = ( );\n": ':2: unknown key "usr"'}
+        # The second one names nobody, who may not exist.
+        broken = {f'version = 1; user = "{t.USER}"; group = "{t.GROUP}";\nrules = (': ":3: syntax error",
+                  'version = 1;\nusr = "x";\nrules = ( );\n': ':2: unknown key "usr"'}
         for text, problem in broken.items():
             c = t.Config(RULE)
             c.write(text)
-            status, said = (d := t.Mcrd(net.relay, c, before=before)).run_to_end()
+            status, said = t.Mcrd(net.relay, c, before=before).run_to_end()
             t.equal(status, 1, f"exit status ({said})")
             t.check(c.file + problem in said and len(read_as(said)) == 1 and "0" not in read_as(said), said)
             os.chown(c.file, 12345, 12345)
+            os.unlink(c.log)
             status, said = t.Mcrd(net.relay, c, before=before).run_to_end()
             t.check(": owner is uid 12345, " in said.splitlines()[-1] and not read_as(said), said)
 
