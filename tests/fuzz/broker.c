@@ -215,6 +215,7 @@ static bool step(struct rig *x)
 static void open_rig(struct rig *x, struct fuzz_input *in, int inotify)
 {
     struct broker *b = &x->broker;
+    struct config_bytes bytes = {.text = NULL};
     int ends[2];
 
     remove_files();
@@ -229,7 +230,8 @@ static void open_rig(struct rig *x, struct fuzz_input *in, int inotify)
     *b = (struct broker){.options = &x->options, .relay = ends[1]};
     watch_init(&b->watch, inotify);
     b->sockets = sockets_new(0);
-    FUZZ_ASSERT(b->sockets && read_identity(b));
+    FUZZ_ASSERT(b->sockets && read_identity(b, &bytes) && judge(b, &bytes));
+    file_free(&bytes);
 }
 
 static void close_rig(struct rig *x)
