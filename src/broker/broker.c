@@ -96,8 +96,8 @@ static bool prepare_statistics(const struct broker *b)
     return false;
 }
 
-// The first reading, with the rights of the start, only tells whom to become and where the statistics lie. libconfig has
-// no part in it.
+// The first reading, with the rights of the start, only tells whom to become and where the statistics lie. libconfig
+// has no part in it.
 static bool read_identity(struct broker *b, struct config_bytes *bytes)
 {
     struct config_problems problems = {0};

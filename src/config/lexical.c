@@ -250,8 +250,8 @@ static const char *skip_float(const char *at)
 }
 
 // Refuses what libconfig 1.5 to 1.8 do not read alike. 1.5 cuts without a word what exceeds 32 bits, or 64 bits where
-// an L follows; 1.7 and 1.8.0 take a leading 0 for octal; 1.8.1 makes -1 of 0xFFFFFFFF, also with an L, and reads 16 digits behind
-// 0x.
+// an L follows; 1.7 and 1.8.0 take a leading 0 for octal; 1.8.1 makes -1 of 0xFFFFFFFF, also with an L, and reads 16
+// digits behind 0x.
 static void integer(struct lexer *l, struct lexical_token *t, const char *digits, const char *end, bool hex)
 {
     int shown = (int) (end - t->text < 40 ? end - t->text : 40);

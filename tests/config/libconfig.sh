@@ -31,7 +31,7 @@ DOWNLOAD_SECONDS=300
 # SUITE: the tarball of its libconfig, in the directory of this name. apt has directories of its own here: nothing of
 # the machine's changes.
 download() {
-  rm -rf "$work/$1"
+  rm -rf "${work:?}/$1"
   mkdir -p "$work/$1/lists/partial" "$work/$1/archives/partial" &&
     echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror "$1") $1 main" \
       >"$work/$1/sources" || return 1
