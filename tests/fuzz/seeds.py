@@ -345,7 +345,10 @@ def texts():
 
     write("lexical", "numbers", values(b"0", b"-1", b"+2147483647", b"-2147483648", b"0x7fFFffff", b"5L", b"-5LL", b"4294967296L"))
     write("lexical", "stuck", b"a = 4294968296enabled = true;")
-    write("lexical", "not-alike", values(b"010", b"0b1", b"0o7", b"0q7", b"0xffffffffL", b"0x00000000000000001", b"-0x1", b"1(2)"))
+    # Each alone: the first would hide the others.
+    for i, text in enumerate((b"010", b"-010", b"010L", b"0b1", b"0o7", b"0q7", b"0xffffffff", b"0xffffffffL", b"0x10000000000000001L",
+                              b"0x00000000000000001", b"-0x1", b"1(2)", b"4294967297", b"-4294967297", b"18446744073709551617L")):
+        write("lexical", f"not-alike-{i:02}", values(text))
     write("lexical", "floats", values(b"1.", b".5", b"-1.5e-3", b"1E5", b"1.e+5"))
     write("lexical", "no-floats", values(b".", b"1e", b"-.", b".e5"))
     write("lexical", "strings", values(b'""', b'"\\x41\\\\\\"\\n\\r\\t\\f"', b'"\xc3\xa9 /* // #"'))
