@@ -115,8 +115,8 @@ static bool read_identity(struct broker *b, struct config_bytes *bytes)
     return true;
 }
 
-// Whether what was read is valid, once the rights are gone; prints what is wrong as --check does.
-static bool judge(const struct broker *b, const struct config_bytes *bytes)
+// Whether what was read is valid, once the rights are gone; prints what is wrong as --check does. Frees the bytes.
+static bool judge(const struct broker *b, struct config_bytes *bytes)
 {
     struct config_problems problems = {0};
     struct config *c = config_load_text(bytes->text, bytes->size, CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
@@ -125,11 +125,12 @@ static bool judge(const struct broker *b, const struct config_bytes *bytes)
     config_problems_print(&problems, b->options->config_path, stderr);
     config_problems_free(&problems);
     config_free(c);
+    file_free(bytes);
     return ok;
 }
 
 // The file may not name whom to become and where the statistics go because of an error in it.
-static void give_up(const struct broker *b, const struct config_bytes *bytes)
+static void give_up(const struct broker *b, struct config_bytes *bytes)
 {
     bool root = geteuid() == 0;
 

@@ -231,7 +231,6 @@ static void open_rig(struct rig *x, struct fuzz_input *in, int inotify)
     watch_init(&b->watch, inotify);
     b->sockets = sockets_new(0);
     FUZZ_ASSERT(b->sockets && read_identity(b, &bytes) && judge(b, &bytes));
-    file_free(&bytes);
 }
 
 static void close_rig(struct rig *x)
