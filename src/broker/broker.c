@@ -30,6 +30,8 @@
 #include "log/log.h"
 #include "sandbox/sandbox.h"
 
+#define OVERFLOW_ID 65534 // user and group to which nothing belongs (/proc/sys/kernel/overflowuid)
+
 struct broker {
     const struct broker_options *options;
     int relay;
@@ -105,24 +107,46 @@ static bool prepare_statistics(const struct broker *b)
     return false;
 }
 
-// The first reading, with the rights of the start, only tells whom to become and where the statistics lie; it prints
-// what is wrong as --check does.
-static bool read_identity(struct broker *b)
+// The first reading, with the rights of the start, only tells whom to become and where the statistics lie. libconfig
+// has no part in it.
+static bool read_identity(struct broker *b, struct config_bytes *bytes)
 {
     struct config_problems problems = {0};
-    struct config *c = config_load(b->options->config_path, CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
+    struct config c;
+    bool ok = config_identify(b->options->config_path, &c, &problems, bytes);
+
+    config_problems_print(&problems, b->options->config_path, stderr);
+    config_problems_free(&problems);
+    if (!ok)
+        return false;
+    log_setup("broker", c.instance);
+    snprintf(b->user, sizeof(b->user), "%s", c.user);
+    snprintf(b->group, sizeof(b->group), "%s", c.group);
+    snprintf(b->stats_file, sizeof(b->stats_file), "%s", c.stats_file);
+    return true;
+}
+
+// Whether what was read is valid, once the rights are gone; prints what is wrong as --check does. Frees the bytes.
+static bool judge(const struct broker *b, struct config_bytes *bytes)
+{
+    struct config_problems problems = {0};
+    struct config *c = config_load_text(bytes->text, bytes->size, CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
     bool ok = c != NULL;
 
     config_problems_print(&problems, b->options->config_path, stderr);
     config_problems_free(&problems);
-    if (ok) {
-        log_setup("broker", c->instance);
-        snprintf(b->user, sizeof(b->user), "%s", c->user);
-        snprintf(b->group, sizeof(b->group), "%s", c->group);
-        snprintf(b->stats_file, sizeof(b->stats_file), "%s", c->stats_file);
-    }
     config_free(c);
+    file_free(bytes);
     return ok;
+}
+
+// The file may not name whom to become and where the statistics go because of an error in it.
+static void give_up(const struct broker *b, struct config_bytes *bytes)
+{
+    bool root = geteuid() == 0;
+
+    if (sandbox_drop(SANDBOX_RELAY, root ? OVERFLOW_ID : geteuid(), root ? OVERFLOW_ID : getegid()))
+        judge(b, bytes);
 }
 
 static bool say_hello(const struct broker *b)
@@ -593,6 +617,7 @@ static int serve(struct broker *b)
 int broker_run(const struct broker_options *options, int relay)
 {
     struct broker b = {.options = options, .relay = relay};
+    struct config_bytes bytes = {.text = NULL};
     int status = EXIT_FAILURE;
 
     log_setup("broker", NULL);
@@ -604,11 +629,16 @@ int broker_run(const struct broker_options *options, int relay)
     signal(SIGPIPE, SIG_IGN);
     watch_init(&b.watch, options->inotify);
     b.sockets = sockets_new(options->without);
-    if (b.sockets && read_identity(&b) && find_user(&b) && prepare_statistics(&b)) {
-        b.features = feature_probe(options->without);
-        if (say_hello(&b) && confine(options, b.stats_file, b.uid, b.gid, &b.landlock))
-            status = serve(&b);
+    if (b.sockets && read_identity(&b, &bytes)) {
+        if (!find_user(&b) || !prepare_statistics(&b)) {
+            give_up(&b, &bytes);
+        } else {
+            b.features = feature_probe(options->without);
+            if (confine(options, b.stats_file, b.uid, b.gid, &b.landlock) && judge(&b, &bytes) && say_hello(&b))
+                status = serve(&b);
+        }
     }
+    file_free(&bytes);
     sockets_free(b.sockets);
     free(b.running.bytes);
     config_free(b.config);

@@ -22,13 +22,11 @@ struct lexer {
     const char *at; // the next byte; *end is NUL
     const char *end;
     int line;
-    int bad_line;  // the last line with a character that was refused: one error a line is enough
-    char last;     // the first character of the last token; 0: there was none
-    int last_line; // where it stood
+    int bad_line;              // the last line with a character that was refused: one error a line is enough
+    struct lexical_token last; // the one before
     unsigned depth;
     unsigned keys[LEXICAL_DEPTH_MAX + 1];                       // in each open bracket
     struct word names[LEXICAL_DEPTH_MAX + 1][LEXICAL_KEYS_MAX]; // of these keys
-    struct word word;                                           // the last one
     unsigned values;
     unsigned errors;
     struct config_problems *problems;
@@ -47,6 +45,11 @@ static void fail(struct lexer *l, int line, const char *format, ...)
     vsnprintf(text, sizeof(text), format, ap);
     va_end(ap);
     config_error(l->problems, line, NULL, "%s", text);
+}
+
+static bool is_after(const struct lexer *l, char mark)
+{
+    return l->last.kind == LEXICAL_MARK && *l->last.text == mark;
 }
 
 // --- characters --------------------------------------------------------------------------------------
@@ -151,18 +154,20 @@ static void escape(struct lexer *l)
 
 // A string ends on its line, although libconfig would go on: no key takes a line end, and with a quote
 // missing the error would otherwise be told far from its place.
-static void string(struct lexer *l)
+static void string(struct lexer *l, struct lexical_token *t)
 {
-    if (l->last == '"')
+    if (l->last.kind == LEXICAL_STRING)
         fail(l, l->line, "a string right behind that of line %d, allowed is one: libconfig would join them",
-             l->last_line);
-    l->at++;
+             l->last.line);
+    t->kind = LEXICAL_STRING;
+    t->text = ++l->at;
     while (l->at < l->end && *l->at != '"' && *l->at != '\n') {
         if (*l->at == '\\')
             escape(l);
         else
             step(l);
     }
+    t->length = (size_t) (l->at - t->text);
     if (l->at < l->end && *l->at == '"')
         l->at++;
     else
@@ -179,30 +184,80 @@ static void fail_word(struct lexer *l, const char *start)
     fail(l, l->line, "%.*s is no value: allowed are true, false, a number, or a string in double quotes", shown, start);
 }
 
-// libconfig 1.5 cuts what exceeds 32 bits unless an L follows, and 64 bits with it, without a word.
-static void integer(struct lexer *l)
+// Whether a number may end before this byte. libconfig needs nothing there: to it, 1enabled is 1 and enabled.
+static bool ends_before(const struct lexer *l, const char *at)
 {
-    const char *start = l->at;
-    unsigned dots = 0;
-    const char *digits = l->at + (*l->at == '-' || *l->at == '+');
-    bool hex = digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X');
-    char *end;
+    unsigned char next = (unsigned char) *at;
+
+    return at >= l->end || next >= 0x80 || iscntrl(next) || strchr(" ;,)]}#", next) || strncmp(at, "//", 2) == 0 ||
+           strncmp(at, "/*", 2) == 0;
+}
+
+static bool is_number(const struct lexer *l)
+{
+    char first = l->at[*l->at == '-' || *l->at == '+'];
+
+    return isdigit((unsigned char) first) || first == '.';
+}
+
+static const char *skip_digits(const char *at)
+{
+    return at + strspn(at, "0123456789");
+}
+
+// From the first character that no integer has.
+static const char *skip_float(const char *at)
+{
+    if (*at == '.')
+        at = skip_digits(at + 1);
+    if (*at == 'e' || *at == 'E') {
+        const char *exponent = at + 1 + (at[1] == '-' || at[1] == '+');
+        if (isdigit((unsigned char) *exponent))
+            at = skip_digits(exponent);
+    }
+    return at;
+}
+
+// Refuses what libconfig 1.5 to 1.8 do not read alike. 1.5 cuts without a word what exceeds 32 bits, or 64 bits where
+// an L follows; 1.7 and 1.8.0 take a leading 0 for octal; 1.8.1 makes -1 of 0xFFFFFFFF, also with an L, and reads 16
+// digits behind 0x.
+static void integer(struct lexer *l, struct lexical_token *t, const char *digits, const char *end, bool hex)
+{
+    int shown = (int) (end - t->text < 40 ? end - t->text : 40);
+    bool is_long = *end == 'L';
 
     errno = 0;
-    long long value = strtoll(l->at, &end, hex ? 16 : 10);
-    bool is_float = !hex && (*end == '.' || *end == 'e' || *end == 'E'); // no key takes one: the parser tells
-    int shown = (int) (end - l->at < 40 ? end - l->at : 40);
+    t->number = strtoll(t->text, NULL, hex ? 16 : 10);
+    if (errno != 0 || (hex && end - digits > 16))
+        fail(l, t->line, "integer %.*s does not fit into 64 bits", shown, t->text);
+    else if (!hex && digits[0] == '0' && end - digits > 1)
+        fail(l, t->line, "integer %.*s begins with 0, write %lld: it could be octal", shown, t->text, t->number);
+    else if ((hex || !is_long) && (t->number > INT32_MAX || t->number < INT32_MIN))
+        fail(l, t->line, "integer %.*s does not fit into 32 bits, write %lldL", shown, t->text, t->number);
+}
 
-    if (!is_float && errno != 0)
-        fail(l, l->line, "integer %.*s does not fit into 64 bits", shown, l->at);
-    else if (!is_float && *end != 'L' && (value > INT32_MAX || value < INT32_MIN))
-        fail(l, l->line, "integer %.*s does not fit into 32 bits, write %.*sL", shown, l->at, shown, l->at);
-    l->at = end;
-    // The rest of a float, the L, or what libconfig calls a syntax error.
-    while (isalnum((unsigned char) *l->at) || *l->at == '.')
-        dots += *l->at++ == '.';
-    if (dots > 1) // an address
-        fail_word(l, start);
+// As libconfig 1.5 reads numbers, except that one needs a digit and a delimiter. What begins with 0b, 0o or 0q is a
+// number to libconfig 1.8 alone, and none here.
+static void number(struct lexer *l, struct lexical_token *t)
+{
+    const char *digits = l->at + (*l->at == '-' || *l->at == '+');
+    bool hex = digits == l->at && digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X');
+
+    digits += hex ? 2 : 0;
+    const char *end = hex ? digits + strspn(digits, "0123456789ABCDEFabcdef") : skip_digits(digits);
+    bool has_digit = end > digits || isdigit((unsigned char) digits[*digits == '.']);
+    l->at = hex ? end : skip_float(end);
+    t->kind = l->at > end ? LEXICAL_FLOAT : LEXICAL_INTEGER;
+    if (t->kind == LEXICAL_INTEGER && *end == 'L')
+        l->at += 1 + (end[1] == 'L');
+    if (!has_digit || !ends_before(l, l->at)) {
+        while (!ends_before(l, l->at))
+            l->at++;
+        fail_word(l, t->text);
+    } else if (t->kind == LEXICAL_INTEGER) { // no key takes a float: the parser tells
+        integer(l, t, digits, end, hex);
+    }
+    t->length = (size_t) (l->at - t->text);
 }
 
 static bool is_bool(const char *word, size_t length)
@@ -211,20 +266,15 @@ static bool is_bool(const char *word, size_t length)
 }
 
 // A key, or the word that stands for a value.
-static void name(struct lexer *l)
+static void name(struct lexer *l, struct lexical_token *t)
 {
-    const char *start = l->at;
-
     while (isalnum((unsigned char) *l->at) || (*l->at != '\0' && strchr("-_*", *l->at)))
         l->at++;
-    l->word = (struct word){start, (size_t) (l->at - start)};
-    if ((l->last == '=' || l->last == ':') && !is_bool(start, (size_t) (l->at - start)))
-        fail_word(l, start);
-}
-
-static bool is_number(const struct lexer *l)
-{
-    return isdigit((unsigned char) l->at[*l->at == '-' || *l->at == '+']);
+    t->length = (size_t) (l->at - t->text);
+    t->kind = is_bool(t->text, t->length) ? LEXICAL_BOOL : LEXICAL_KEY;
+    t->number = t->kind == LEXICAL_BOOL && t->length == 4;
+    if ((is_after(l, '=') || is_after(l, ':')) && t->kind == LEXICAL_KEY)
+        fail_word(l, t->text);
 }
 
 // --- structure ---------------------------------------------------------------------------------------
@@ -237,7 +287,7 @@ static void count_value(struct lexer *l)
 
 static void key(struct lexer *l)
 {
-    struct word *names = l->names[l->depth];
+    struct word *names = l->names[l->depth], word = {l->last.text, l->last.length};
 
     if (l->keys[l->depth]++ >= LEXICAL_KEYS_MAX) {
         if (l->keys[l->depth] == LEXICAL_KEYS_MAX + 1)
@@ -245,12 +295,12 @@ static void key(struct lexer *l)
         return;
     }
     for (unsigned i = 0; i + 1 < l->keys[l->depth]; i++)
-        if (names[i].length == l->word.length && memcmp(names[i].at, l->word.at, l->word.length) == 0) {
+        if (names[i].length == word.length && memcmp(names[i].at, word.at, word.length) == 0) {
             fail(l, l->line, "key \"%.*s\" is given twice in the same group",
-                 (int) (l->word.length < 64 ? l->word.length : 64), l->word.at);
+                 (int) (word.length < 64 ? word.length : 64), word.at);
             break;
         }
-    names[l->keys[l->depth] - 1] = l->word;
+    names[l->keys[l->depth] - 1] = word;
 }
 
 static void open_bracket(struct lexer *l)
@@ -264,8 +314,8 @@ static void open_bracket(struct lexer *l)
 
 static void close_bracket(struct lexer *l)
 {
-    if (l->last == ',' && *l->at != '}') // after a setting of a group a comma is fine
-        fail(l, l->last_line, "a comma before \"%c\", none may follow the last element", *l->at);
+    if (is_after(l, ',') && *l->at != '}') // after a setting of a group a comma is fine
+        fail(l, l->last.line, "a comma before \"%c\", none may follow the last element", *l->at);
     if (l->depth > 0) // otherwise libconfig finds the syntax error
         l->depth--;
 }
@@ -286,10 +336,12 @@ static void punctuation(struct lexer *l)
     case '=':
     case ':':
         count_value(l);
-        if (l->depth <= LEXICAL_DEPTH_MAX && (isalpha((unsigned char) l->last) || l->last == '*'))
+        if (l->depth <= LEXICAL_DEPTH_MAX && (l->last.kind == LEXICAL_KEY || l->last.kind == LEXICAL_BOOL))
             key(l);
         break;
     case ',':
+        if (is_after(l, ',')) // libconfig 1.7 takes them as one
+            fail(l, l->line, "a comma right behind another one");
         count_value(l);
         break;
     case '@':
@@ -300,10 +352,9 @@ static void punctuation(struct lexer *l)
     step(l);
 }
 
-static void token(struct lexer *l)
+static void token(struct lexer *l, lexical_see *see, void *context)
 {
-    char first = *l->at;
-    int line = l->line;
+    struct lexical_token t = {.kind = LEXICAL_MARK, .line = l->line, .depth = l->depth, .text = l->at, .length = 1};
 
     if (*l->at == '#' || starts(l, "//")) {
         line_comment(l);
@@ -313,29 +364,56 @@ static void token(struct lexer *l)
         block_comment(l);
         return;
     }
-    if (isspace((unsigned char) first)) {
+    if (isspace((unsigned char) *l->at)) {
         step(l);
         return;
     }
-    if (first == '"')
-        string(l);
+    if (*l->at == '"')
+        string(l, &t);
     else if (is_number(l))
-        integer(l);
-    else if (isalpha((unsigned char) first) || first == '*')
-        name(l);
-    else if ((unsigned char) first >= 0x80)
+        number(l, &t);
+    else if (isalpha((unsigned char) *l->at) || *l->at == '*')
+        name(l, &t);
+    else if ((unsigned char) *l->at >= 0x80)
         foreign(l);
     else
         punctuation(l);
-    l->last = first;
-    l->last_line = line;
+    if (t.depth > l->depth)
+        t.depth = l->depth;
+    l->last = t;
+    if (see)
+        see(context, &t);
 }
 
-bool lexical_check(const char *text, size_t size, struct config_problems *problems)
+bool lexical_check(const char *text, size_t size, lexical_see *see, void *context, struct config_problems *problems)
 {
     struct lexer l = {.at = text, .end = text + size, .line = 1, .problems = problems};
 
     while (l.at < l.end && l.errors < LEXICAL_ERRORS_MAX)
-        token(&l);
+        token(&l, see, context);
     return l.errors == 0;
+}
+
+size_t lexical_string(const struct lexical_token *t, char *out, size_t size)
+{
+    static const char letters[] = "nrtf", meant[] = "\n\r\t\f";
+    size_t used = 0;
+
+    for (size_t i = 0; i < t->length; i++, used++) {
+        char c = t->text[i];
+        if (c == '\\' && i + 1 < t->length) {
+            c = t->text[++i];
+            const char *letter = strchr(letters, c);
+            if ((c == 'x' || c == 'X') && i + 2 < t->length) {
+                c = (char) strtol((const char[]){t->text[i + 1], t->text[i + 2], '\0'}, NULL, 16);
+                i += 2;
+            } else if (letter && c != '\0') {
+                c = meant[letter - letters];
+            }
+        }
+        if (used + 1 < size)
+            out[used] = c;
+    }
+    out[used < size ? used : size - 1] = '\0';
+    return used;
 }

@@ -8,6 +8,7 @@
 
 #include "config/check.h"
 #include "config/file.h"
+#include "config/identity.h"
 #include "config/lexical.h"
 #include "config/parse.h"
 
@@ -22,14 +23,12 @@ static void check_stats_file(const struct config *c, struct config_problems *pro
                      c->stats_file);
 }
 
-struct config *config_load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems)
+// Of text that passed lexical_check().
+static struct config *load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems)
 {
     struct config *c;
     size_t errors = problems->n_errors;
 
-    // What libconfig would misread must not reach it.
-    if (!lexical_check(text, size, problems))
-        return NULL;
     c = parse_config(text, size, problems);
     if (!c)
         return NULL;
@@ -43,25 +42,35 @@ struct config *config_load_text(const char *text, size_t size, unsigned flags, s
     return NULL;
 }
 
+struct config *config_load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems)
+{
+    // What libconfig would misread must not reach it.
+    return lexical_check(text, size, NULL, NULL, problems) ? load_text(text, size, flags, problems) : NULL;
+}
+
+bool config_identify(const char *path, struct config *identity, struct config_problems *problems,
+                     struct config_bytes *bytes)
+{
+    return file_read(path, true, bytes, problems) && identity_check(bytes->text, bytes->size, identity, problems) &&
+           file_check_owner(&bytes->info, identity->user, problems);
+}
+
 struct config *config_load_file(const char *path, unsigned flags, struct config_problems *problems,
                                 struct config_bytes *bytes)
 {
-    struct config *c = NULL;
+    struct config identity, *c;
 
-    if (!file_read(path, true, bytes, problems))
+    // Who owns the file is judged before libconfig sees a byte of it.
+    if (!config_identify(path, &identity, problems, bytes))
         return NULL;
-    c = config_load_text(bytes->text, bytes->size, flags, problems);
+    c = load_text(bytes->text, bytes->size, flags, problems);
     if (!c)
         return NULL;
-    // Only now is it known whom the daemon becomes.
-    if (!file_check_owner(&bytes->info, c->user, problems))
-        goto fail;
     c->file = bytes->info;
     c->path = strdup(path);
     if (c->path)
         return c;
     config_error(problems, 0, NULL, "out of memory");
-fail:
     config_free(c);
     return NULL;
 }

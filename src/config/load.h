@@ -20,7 +20,13 @@ struct config *config_load(const char *path, unsigned flags, struct config_probl
 struct config *config_load_file(const char *path, unsigned flags, struct config_problems *problems,
                                 struct config_bytes *bytes);
 
-// The same for size bytes of text, which a NUL follows; path and file of the config stay empty.
+// As far as this goes without libconfig: reads the file at path, judges its kind, mode, size, characters and owner, and
+// fills of *identity what identity_check() does. Keeps in bytes what config_load_file() keeps. False with at least one
+// error in problems.
+bool config_identify(const char *path, struct config *identity, struct config_problems *problems,
+                     struct config_bytes *bytes);
+
+// The same as config_load() for size bytes of text, which a NUL follows; path and file of the config stay empty.
 struct config *config_load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems);
 
 // Frees it; NULL is allowed.

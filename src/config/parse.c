@@ -355,17 +355,6 @@ static void require_choice(struct parser *p, enum schema_place where, const conf
                      schema_places[where].name);
 }
 
-static void fill_defaults(enum schema_place where, void *target)
-{
-    for (size_t i = 0; i < schema_n_keys; i++) {
-        const struct schema_key *key = &schema_keys[i];
-        if (key->where != where || !key->fallback)
-            continue;
-        struct value value = value_fallback(key);
-        value_store(key, &value, target);
-    }
-}
-
 static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group, void *target)
 {
     static void (*const finish[SCHEMA_PLACES])(struct parser *, const config_setting_t *, void *) = {
@@ -377,7 +366,7 @@ static void read_section(struct parser *p, enum schema_place where, const config
 
     if (schema_places[where].line)
         *(int *) (void *) ((char *) target + schema_places[where].line) = line_of(group);
-    fill_defaults(where, target);
+    value_store_defaults(where, target);
     for (int i = 0; i < config_setting_length(group); i++) {
         const config_setting_t *s = element(group, i);
         const struct schema_key *key = schema_find(where, config_setting_name(s));

@@ -394,6 +394,17 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
     return VALUE_NOT_ALLOWED;
 }
 
+void value_store_defaults(enum schema_place where, void *target)
+{
+    for (size_t i = 0; i < schema_n_keys; i++) {
+        const struct schema_key *key = &schema_keys[i];
+        if (key->where != where || !key->fallback)
+            continue;
+        struct value value = value_fallback(key);
+        value_store(key, &value, target);
+    }
+}
+
 bool value_is_quoted_number(const struct schema_key *key, const struct value *value)
 {
     static const bool takes_number[SCHEMA_KINDS] = {

@@ -37,6 +37,9 @@ struct value value_fallback(const struct schema_key *key);
 // changed. Not for sections and prefixes, which hold more than one value.
 enum value_verdict value_store(const struct schema_key *key, const struct value *value, void *target);
 
+// Gives each key of a place that has a default this one.
+void value_store_defaults(enum schema_place where, void *target);
+
 // Whether it is a number that the key would take, written as a string.
 bool value_is_quoted_number(const struct schema_key *key, const struct value *value);
 

@@ -206,6 +206,9 @@ if [ "$(id -u)" -eq 0 ]; then
   printf 'version = 1;\nuser = "daemon";\nrulse = ( );\nrules = ( );\n' >own.conf && chown daemon own.conf
   ok "refused: the same with another error, which alone is told" refused own.conf \
     'own.conf:3: unknown key "rulse" in the file, did you mean "rules"?'
+  printf 'version = 1;\nrules = (' >foreign.conf && chown 65533 foreign.conf
+  ok "refused: a foreign owner, whose file is not parsed" refused foreign.conf \
+    "foreign.conf: owner is uid 65533, allowed is root or the user that the daemon becomes"
 fi
 
 # COMMAND...: run again and again while mcrd reads the file, of which it waits before each read; then its exit status.

@@ -221,6 +221,7 @@ static bool step(struct rig *x)
 static void open_rig(struct rig *x, struct fuzz_input *in, int inotify)
 {
     struct broker *b = &x->broker;
+    struct config_bytes bytes = {.text = NULL};
     int ends[2];
 
     remove_files();
@@ -235,7 +236,7 @@ static void open_rig(struct rig *x, struct fuzz_input *in, int inotify)
     *b = (struct broker){.options = &x->options, .relay = ends[1]};
     watch_init(&b->watch, inotify);
     b->sockets = sockets_new(0);
-    FUZZ_ASSERT(b->sockets && read_identity(b));
+    FUZZ_ASSERT(b->sockets && read_identity(b, &bytes) && judge(b, &bytes));
 }
 
 static void close_rig(struct rig *x)

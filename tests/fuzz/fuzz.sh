@@ -13,7 +13,7 @@ set -u
 
 CLANG=${CLANG:-clang}
 mode=${1:-fuzz}
-targets=${FUZZ_TARGETS:-addr broker capture config filter forward packet reassembly relay stats table}
+targets=${FUZZ_TARGETS:-addr broker capture config filter forward lexical packet reassembly relay stats table}
 here=$(pwd)
 log=$here/tests/fuzz/build.log
 
@@ -42,12 +42,16 @@ build() {
 # The directories with known inputs of a target.
 seeds() {
   echo "$srcdir/tests/fuzz/corpus/$1"
-  [ "$1" = config ] && echo "$srcdir/tests/config/valid" "$srcdir/tests/config/invalid"
+  case $1 in
+  config | lexical) echo "$srcdir/tests/config/valid" "$srcdir/tests/config/invalid" ;;
+  esac
 }
 
 options() {
   echo "-timeout=30 -rss_limit_mb=2048 -max_len=8192 -close_fd_mask=3 -print_final_stats=1"
-  [ "$1" = config ] && echo "-dict=$srcdir/tests/fuzz/config.dict"
+  case $1 in
+  config | lexical) echo "-dict=$srcdir/tests/fuzz/config.dict" ;;
+  esac
 }
 
 fuzz() {
@@ -99,6 +103,7 @@ files() {
     config/print config/diff config/problems broker/compile broker/compile_open broker/compile_table broker/header firewall/firewall firewall/flow firewall/host firewall/edge firewall/nft ;;
   filter) set -- broker/filter ;;
   forward) set -- relay/ingress relay/packet relay/reassembly relay/forward relay/martian relay/limiter relay/egress relay/bucket ;;
+  lexical) set -- config/lexical config/identity ;;
   packet) set -- relay/packet ;;
   reassembly) set -- relay/reassembly ;;
   relay) set -- relay/request relay/swap relay/swap_table relay/alarm handover/handover ;;

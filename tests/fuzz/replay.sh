@@ -4,22 +4,22 @@
 # time, for at most SECONDS. What ends a target is kept in tests/fuzz/crash-TARGET of the build directory; run it again
 # with "tests/fuzz/TARGET FILE".
 #
-# Environment: srcdir, the top of the sources; FUZZ_MUTATIONS.
+# Environment: srcdir, the top of the sources; FUZZ_MUTATIONS; FUZZ_TARGETS.
 set -u
 
-TARGETS="addr broker capture config filter forward packet reassembly relay stats table"
+targets=${FUZZ_TARGETS:-"addr broker capture config filter forward lexical packet reassembly relay stats table"}
 SECONDS_EACH=5
 
 # shellcheck disable=SC2086
-set -- $TARGETS
+set -- $targets
 echo "1..$#"
 n=0
-for target in $TARGETS; do
+for target in $targets; do
   n=$((n + 1))
   set -- "$srcdir/tests/fuzz/corpus/$target"
-  if [ "$target" = config ]; then
-    set -- "$@" "$srcdir/tests/config/valid" "$srcdir/tests/config/invalid" "$srcdir/etc/mcr.conf.example"
-  fi
+  case $target in
+    config | lexical) set -- "$@" "$srcdir/tests/config/valid" "$srcdir/tests/config/invalid" "$srcdir/etc/mcr.conf.example" ;;
+  esac
   if said=$("tests/fuzz/$target" --mutations "${FUZZ_MUTATIONS:-10000}" --seconds "$SECONDS_EACH" \
     --crash "tests/fuzz/crash-$target" "$@" 2>&1); then
     echo "ok $n - $target: $said"

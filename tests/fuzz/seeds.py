@@ -343,5 +343,27 @@ def configs():
                 write("config", "diff-" + name[:-len(".running.conf")], pair.replace(b"@DIR@", b"/run/mcr"))
 
 
-for make in (packets, forwarding, captures, reassembling, filters, addresses, tables, statistics, handover, configs):
+def texts():
+    def values(*texts):
+        return b" ".join(b"%c = %s;" % (ord("a") + i, text) for i, text in enumerate(texts))
+
+    write("lexical", "numbers", values(b"0", b"-1", b"+2147483647", b"-2147483648", b"0x7fFFffff", b"5L", b"-5LL", b"4294967296L"))
+    write("lexical", "stuck", b"a = 4294968296enabled = true;")
+    # Each alone: the first would hide the others.
+    for i, text in enumerate((b"010", b"-010", b"010L", b"0b1", b"0o7", b"0q7", b"0xffffffff", b"0xffffffffL", b"0x10000000000000001L",
+                              b"0x00000000000000001", b"-0x1", b"1(2)", b"4294967297", b"-4294967297", b"18446744073709551617L")):
+        write("lexical", f"not-alike-{i:02}", values(text))
+    write("lexical", "floats", values(b"1.", b".5", b"-1.5e-3", b"1E5", b"1.e+5"))
+    write("lexical", "no-floats", values(b".", b"1e", b"-.", b".e5"))
+    write("lexical", "strings", values(b'""', b'"\\x41\\\\\\"\\n\\r\\t\\f"', b'"\xc3\xa9 /* // #"'))
+    write("lexical", "joined", values(b'"a" "b"'))
+    write("lexical", "nested", b"a : ( 1,\n( ), [ ],[ 1,2 ]\n,{ b = 1, c = ( \"d\"\n, { } ) e = 2 } # f\n, /* g\n*/ \"h\" ) i = TRUE j : false")
+    write("lexical", "commas", b"c = { d = 1, }, e = [ \"f\" , \"g\" ];")
+    write("lexical", "more-commas", b"a = ( 1,,2 ); b = ( 1, ); e = [ \"f\" , ];")
+    write("lexical", "comments", b"a = 1/**/; b = 2# c\nd = 3// e\n/*/ f = 4; /*/ g = 5 //* h\n; //\r\n#")
+    write("lexical", "identity", b'version = 1; user : "\\x61b" group="c", stats_file = "/run/d/e" instance = "f"; rules = ( );')
+    write("lexical", "identity-wrong", b'version = 1; user = ( "a" ); group = "b b"; a = { user = "c"; }; stats_file = "/' + 200 * b"d" + b'"; rules = ( );')
+
+
+for make in (packets, forwarding, captures, reassembling, filters, addresses, tables, statistics, handover, configs, texts):
     make()

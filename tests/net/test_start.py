@@ -9,6 +9,7 @@ import time
 import mcrtest as t
 
 IN, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.1.1", 5000, 6000
+WITNESS = os.environ.get("WITNESS", os.path.join(os.path.dirname(t.MCRD), "../tests/net/witness.so"))
 RULE = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)])]
 
 
@@ -72,6 +73,49 @@ def untrusted_file():
             c.write()
             os.chown(c.file, 12345, 12345)
             refused(net.relay, c, rf"^{re.escape(c.file)}: .*own")
+
+
+def read_as(said):
+    """The users as which libconfig has read."""
+    return re.findall(r"^witness: libconfig reads as uid (\d+)$", said, re.MULTILINE)
+
+
+@t.test("libconfig reads a file only after its owner was judged, and never with the rights of root")
+def judged_first():
+    if not os.access(WITNESS, os.R_OK):
+        raise t.Skip("tests/net/witness.so is not built")
+    if t.USER == "root":
+        raise t.Skip("there is no other user here")
+    # A sanitizer's library wants to be the first.
+    before = ["env", f"LD_PRELOAD={WITNESS}",
+              f"ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"]
+    user = str(t.pwd.getpwnam(t.USER).pw_uid)
+    with t.line() as net:
+        with t.Mcrd(net.relay, RULE, before=before) as d:
+            t.check(set(read_as(d.log_text())) == {user}, d.log_text())
+        # The second one names nobody, who may not exist.
+        broken = {f'version = 1; user = "{t.USER}"; group = "{t.GROUP}";\nrules = (': ":3: syntax error",
+                  'version = 1;\nusr = "x";\nrules = ( );\n': ':2: unknown key "usr"'}
+        for text, problem in broken.items():
+            c = t.Config(RULE)
+            c.write(text)
+            status, said = t.Mcrd(net.relay, c, before=before).run_to_end()
+            t.equal(status, 1, f"exit status ({said})")
+            t.check(c.file + problem in said and len(read_as(said)) == 1 and "0" not in read_as(said), said)
+            os.chown(c.file, 12345, 12345)
+            os.unlink(c.log)
+            status, said = t.Mcrd(net.relay, c, before=before).run_to_end()
+            t.check(": owner is uid 12345, " in said.splitlines()[-1] and not read_as(said), said)
+
+
+@t.test("a file that only root may read is refused at the start, not at the first reload")
+def unreadable_later():
+    if t.USER == "root":
+        raise t.Skip("there is no other user here")
+    with t.line() as net:
+        c = t.Config(RULE)
+        os.chmod(c.file, 0o600)
+        refused(net.relay, c, rf"^{re.escape(c.file)}: cannot be opened: Permission denied")
 
 
 @t.test("an interface that is missing: missing_interface = \"reject\" ends the start")

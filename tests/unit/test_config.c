@@ -9,6 +9,7 @@
 
 #include "config/circle.h"
 #include "config/endpoint.h"
+#include "config/identity.h"
 #include "config/lexical.h"
 #include "config/load.h"
 #include "config/print.h"
@@ -74,9 +75,9 @@ Test(lexical, table)
         {"a = 0x80000000;", 0, 1},
         {"a = 2147483648L; b = 9223372036854775807L; c = -9223372036854775808L;", 0, 0},
         {"a = 9223372036854775808L;", 0, 1},
-        {"a = 0x7fffffffffffffffLL;", 0, 0},
+        {"a = 0x7fffffffffffffffLL;", 0, 1},
         {"a = 0x8000000000000000L;", 0, 1},
-        {"a = 00000000000000000000000000001;", 0, 0},
+        {"a = 00000000000000000000000000001;", 0, 1},
         {"a = 1e300; b = 99999999999999999999.5;", 0, 0},
         {"a4294967296 = 1; b-4294967296 = 1;", 0, 0},
         {"a = (1,2);", 0, 0},
@@ -122,6 +123,21 @@ Test(lexical, table)
         {"a : tru;", 0, 1},
         {"a = 198.18.0.1;", 0, 1},
         {"a = 1.5; b = 1.5e3;", 0, 0},
+        {"a = 0; b = -1; c = +0; d = 0x1fL; e = 10LL; f = .5; g = 5.;", 0, 0},
+        {"a = 1\n, b = 2/**/ c = 3# d\n; e = [1,2]; f = (1 ,{g = 1});", 0, 0},
+        {"a = 0;\nb = 010;", 0, 2},
+        {"a = -00;", 0, 1},
+        {"a = 0b1;", 0, 1},
+        {"a = 0o7;", 0, 1},
+        {"a = 0q7;", 0, 1},
+        {"a = 0xffffffffL;", 0, 1},
+        {"a = 0x00000000000000001;", 0, 1},
+        {"a = +0x1;", 0, 1},
+        {"a = 4294968296enabled = true;", 0, 1},
+        {"a = 1e;", 0, 1},
+        {"a = .;", 0, 1},
+        {"a = 1\"b\";", 0, 1},
+        {"a = ( 1,\n, 2 );", 0, 2},
         {"a =\xc2\xa0"
          "1;",
          0, 1},
@@ -138,10 +154,51 @@ Test(lexical, table)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct config_problems problems = {0};
         size_t size = cases[i].size ? cases[i].size : strlen(cases[i].text);
-        bool ok = lexical_check(cases[i].text, size, &problems);
+        bool ok = lexical_check(cases[i].text, size, NULL, NULL, &problems);
         int line = problems.n ? problems.list[0].line : 0;
         cr_expect(ok == (problems.n_errors == 0), "%s", cases[i].text);
         cr_expect(line == cases[i].line, "%s: line %d", cases[i].text, line);
+        config_problems_free(&problems);
+    }
+}
+
+Test(lexical, string)
+{
+    static const char text[] = "abc\\x41\\\\\\\"\\n\\r\\t\\f";
+    struct lexical_token t = {.kind = LEXICAL_STRING, .text = text, .length = strlen(text)};
+    char whole[32], cut[4];
+
+    cr_expect(lexical_string(&t, whole, sizeof(whole)) == 10);
+    cr_expect_str_eq(whole, "abcA\\\"\n\r\t\f");
+    cr_expect(lexical_string(&t, cut, sizeof(cut)) == 10);
+    cr_expect_str_eq(cut, "abc");
+}
+
+Test(lexical, identity)
+{
+    static const struct {
+        const char *text, *user, *group, *stats_file;
+    } cases[] = {
+        {"", "mcr", "mcr", "/run/mcr/stats"},
+        {"user = \"a\"; group : /* */ \"\\x62\"\nstats_file\n=\n\"/c/d\"", "a", "b", "/c/d"},
+        {"# user = \"a\"\nx = { user = \"b\"; }; y = ( { user = \"c\"; } ); xuser = \"d\";", "mcr", "mcr",
+         "/run/mcr/stats"},
+        // What is not allowed is for the parser to tell.
+        {"user = 5; group = ( \"a\" ); stats_file = \"relative\";", "mcr", "mcr", "/run/mcr/stats"},
+        {"user = a = \"b\"; group = \"b c\";", NULL, NULL, NULL},
+        {"user = \"a\"; user = \"b\";", NULL, NULL, NULL},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct config_problems problems = {0};
+        struct config c;
+        bool ok = identity_check(cases[i].text, strlen(cases[i].text), &c, &problems);
+        cr_expect(ok == (cases[i].user != NULL), "%s", cases[i].text);
+        if (ok && cases[i].user) {
+            cr_expect_str_eq(c.user, cases[i].user);
+            cr_expect_str_eq(c.group, cases[i].group);
+            cr_expect_str_eq(c.stats_file, cases[i].stats_file);
+        }
         config_problems_free(&problems);
     }
 }
@@ -154,7 +211,7 @@ Test(lexical, errors_are_bounded)
     memset(text, '\\', sizeof(text) - 1);
     for (size_t i = 0; i + 2 < sizeof(text); i += 2)
         memcpy(text + i, "\"\n", 2);
-    cr_expect_not(lexical_check(text, strlen(text), &problems));
+    cr_expect_not(lexical_check(text, strlen(text), NULL, NULL, &problems));
     cr_expect(problems.n == LEXICAL_ERRORS_MAX);
     config_problems_free(&problems);
 }
