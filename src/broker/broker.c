@@ -47,7 +47,7 @@ struct broker {
     struct table_view view;  // of it
     unsigned landlock;       // the ABI in force, 0: none
     uint64_t due_ns;         // asker_pace()
-    bool over;               // the relay is gone, or no verdict came
+    bool over;               // the relay is gone, no verdict came, or the start is refused
     int status;              // to exit with then
 };
 
@@ -522,6 +522,13 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     }
     if (a.why[0])
         refuse(b, &a);
+    // The relay sees packets before it tells its verdict. One that they have taken over must not make the broker hand
+    // it the sockets for rings once more, at descriptors that it may write to. Ours ends, too, when its start is
+    // refused.
+    if (!b->config) {
+        b->over = true;
+        b->status = EXIT_FAILURE;
+    }
     diff_free(&changes);
     free_reading(&r);
 }
