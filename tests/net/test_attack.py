@@ -747,7 +747,8 @@ def hostile(d):
     try:
         yield Victim(d, "relay")
     finally:
-        os.kill(d.process.pid, signal.SIGCONT)
+        if d.process.poll() is None:
+            os.kill(d.process.pid, signal.SIGCONT)
 
 
 def finish(d):
@@ -922,6 +923,32 @@ def record():
             line = t.wait_for(lambda: d.logged("reload")[1:], 5, "the second record")[0]
             t.check("process=broker" in line and "result=accepted generation=2 " in line, line)
         finish(d)
+
+
+@t.test("a relay that is offered a table and gives no verdict: the load is in the record, what it got is revoked")
+def no_verdict():
+    needs_sandbox()
+    with t.line() as net:
+        for verdict, why in ((request(ADOPTED, 99), "gives no verdict"), (b"", "was stopped meanwhile")):
+            with t.Mcrd(net.relay, RULE) as d:
+                with hostile(d) as victim:
+                    d.config.rules = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT, mode="socket")])]
+                    d.config.write()
+                    kinds, _ = ask_and_take(victim, LOAD, 100, struct.pack("=IIII", 1, 0, 1000, 0))
+                    t.equal(kinds[-1], COMMIT, "the load")
+                    packet, fd = b"by an output that is not in force", Sockets(d, victim.pid).outputs["udp", "socket"]
+                    t.equal(inject(victim.pid, "write", fd, "@0", len(packet), memory=packet), len(packet), "write")
+                    if verdict:
+                        t.equal(ask(victim, verdict.ljust(message_size(), b"\0")), message_size(), "the verdict")
+                        t.wait_for(lambda: t.process_status(d.broker) is None, 5, "the broker's end")
+                        t.equal(inject(victim.pid, "write", fd, "@0", len(packet), memory=packet), EDESTADDRREQ, "write")
+                    else:
+                        t.kill_process(d.process)
+                    (line,) = t.wait_for(lambda: d.logged("reload"), 5, "the record")
+                    t.check("process=broker" in line and "result=refused generation=1 " in line and why in line, line)
+                    if verdict:
+                        finish(d)
+                    d.stop = lambda: None
 
 
 # --- what the starter had open ---------------------------------------------------------------------------------------
