@@ -30,6 +30,9 @@
 #include "log/log.h"
 #include "sandbox/sandbox.h"
 
+// The relay changes over within a second. Longer than the watchdog of the unit (contrib/systemd) lets it hang.
+#define VERDICT_MS 60000
+
 #define OVERFLOW_ID 65534 // user and group to which nothing belongs (/proc/sys/kernel/overflowuid)
 
 struct broker {
@@ -47,7 +50,8 @@ struct broker {
     struct table_view view;  // of it
     unsigned landlock;       // the ABI in force, 0: none
     uint64_t due_ns;         // asker_pace()
-    bool over;               // the relay is gone, or no verdict came
+    int verdict_ms;          // how long the relay may take for one
+    bool over;               // the relay is gone, no verdict came, or the start is refused
     int status;              // to exit with then
 };
 
@@ -293,7 +297,9 @@ static void refuse(const struct broker *b, const struct attempt *a)
     if (a->asker)
         record_refused(b, a);
     snprintf(m.text, sizeof(m.text), "%s", a->why);
-    answer(b, &m);
+    // Who gives no verdict reads no answer either.
+    if (!b->over)
+        answer(b, &m);
 }
 
 static bool send_offer(const struct broker *b, const struct attempt *a, int table_fd, int stats_fd)
@@ -306,8 +312,23 @@ static bool send_offer(const struct broker *b, const struct attempt *a, int tabl
            sockets_send_new(b->sockets, b->relay, a->serial) && handover_send(b->relay, &end, NULL);
 }
 
+// Without a verdict the broker is over. What it has opened for the load is revoked, and the load is in the record: a
+// relay that was taken over would use what it was offered, and leave no trace.
+static void no_verdict(struct broker *b, struct attempt *a, enum handover_result result)
+{
+    b->over = true;
+    b->status = EXIT_FAILURE;
+    if (result == HANDOVER_CLOSED) {
+        b->status = EXIT_SUCCESS;
+        snprintf(a->why, sizeof(a->why), "mcrd was stopped meanwhile");
+        return;
+    }
+    snprintf(a->why, sizeof(a->why), "the relay gives no verdict on the table");
+    log_error("relay", "reason=\"no verdict on a table: the broker ends\"");
+}
+
 // Sends table, statistics and new sockets, and waits for the relay's verdict. Whether it runs the table now, and then
-// its receipt; else a->why. Without a verdict the broker is over.
+// its receipt; else a->why.
 static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int stats_fd, struct handover_receipt *receipt)
 {
     struct handover_message m;
@@ -318,7 +339,10 @@ static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int sta
         return false;
     }
     // Nothing else is due from the relay now: it has one request under way at a time.
-    enum handover_result result = handover_receive(b->relay, &m, fds);
+    struct pollfd p = {.fd = b->relay, .events = POLLIN};
+    enum handover_result result = HANDOVER_EMPTY;
+    if (poll(&p, 1, b->verdict_ms) != 0)
+        result = handover_receive(b->relay, &m, fds);
     if (result == HANDOVER_GOT && m.serial == a->serial && m.type == HANDOVER_ADOPTED) {
         *receipt = m.receipt;
         return true;
@@ -328,13 +352,7 @@ static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int sta
         snprintf(a->why, sizeof(a->why), "the relay: %.1000s", m.text);
         return false;
     }
-    b->over = true;
-    if (result == HANDOVER_CLOSED) {
-        b->status = EXIT_SUCCESS; // mcrd was stopped meanwhile
-        return false;
-    }
-    b->status = EXIT_FAILURE;
-    log_error("relay", "reason=\"no verdict on a table: the broker ends\"");
+    no_verdict(b, a, result);
     return false;
 }
 
@@ -522,6 +540,13 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     }
     if (a.why[0])
         refuse(b, &a);
+    // The relay sees packets before it tells its verdict. One that they have taken over must not make the broker hand
+    // it the sockets for rings once more, at descriptors that it may write to. Ours ends, too, when its start is
+    // refused.
+    if (!b->config) {
+        b->over = true;
+        b->status = EXIT_FAILURE;
+    }
     diff_free(&changes);
     free_reading(&r);
 }
@@ -616,7 +641,7 @@ static int serve(struct broker *b)
 
 int broker_run(const struct broker_options *options, int relay)
 {
-    struct broker b = {.options = options, .relay = relay};
+    struct broker b = {.options = options, .relay = relay, .verdict_ms = VERDICT_MS};
     struct config_bytes bytes = {.text = NULL};
     int status = EXIT_FAILURE;
 

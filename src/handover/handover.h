@@ -99,7 +99,9 @@ struct handover_message {
     };
 };
 
-// Makes the pair: ends[0] for the relay (its own reads never block), ends[1] for the broker. False with errno set.
+// Makes the pair: ends[0] for the relay (its own reads never block), ends[1] for the broker, which waits no longer than
+// this for a relay that does not read. False with errno set.
+#define HANDOVER_SEND_SECONDS 60
 bool handover_pair(int ends[2]);
 
 // Sends m with m->n_fds descriptors, which stay the caller's. False with errno set.

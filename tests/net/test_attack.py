@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 
 import mcrtest as t
 
@@ -720,12 +721,12 @@ ANSWERS = 12  # messages that are waited for: OFFER, three of POOL, four of SOCK
 
 def ask_and_take(victim, kind, serial, body=b"", most=ANSWERS):
     """Sends a request and takes what the broker answers away from the relay's own code. Returns the kinds of answers and
-    the descriptors that came with them, which stay open in the relay."""
+    the descriptors that came with them, which stay open in the relay. kind None: the relay itself has asked."""
     size, kinds, fds = message_size(), [], []
-    calls = [("write", victim.sockets.handover, "@0", size)]
+    calls = [("write", victim.sockets.handover, "@0", size)] if kind else []
     # struct msghdr at 4096, its iovec at 4160 (the message at 2048), its control data at 4224; struct pollfd at 4800.
     header = struct.pack("=QI4xQQQQi4x", 0, 0, 0, 1, 0, 272, 0)
-    memory = (request(kind, serial).ljust(96, b"\0") + body).ljust(4096, b"\0") + header.ljust(64, b"\0")
+    memory = (request(kind or 0, serial).ljust(96, b"\0") + body).ljust(4096, b"\0") + header.ljust(64, b"\0")
     memory = (memory + struct.pack("=QQ", 0, size)).ljust(4800, b"\0") + struct.pack("=ihh", victim.sockets.handover, 1, 0)
     pointers = ((4096 + 16, 4160), (4096 + 32, 4224), (4160, 2048))
     for _ in range(most):
@@ -748,7 +749,8 @@ def hostile(d):
     try:
         yield Victim(d, "relay")
     finally:
-        os.kill(d.process.pid, signal.SIGCONT)
+        if d.process.poll() is None:
+            os.kill(d.process.pid, signal.SIGCONT)
 
 
 def finish(d):
@@ -793,6 +795,52 @@ def way_back_on_request():
         t.RawSender(net.relay, "in0").send(t.datagram("239.255.9.9", 9999, b"fence"))
         back.wait_payload(b"fence")
         t.equal([f for f in back.udp() if f.payload == b"the way back"], [], "frames at the source's side")
+        finish(d)
+
+
+def stopped_at_start(d):
+    """Starts a daemon whose relay has asked for its first table, and waits for it, stopped. False: it was too quick."""
+    d.launch()
+    d.broker = t.wait_for(lambda: t.child_of(d.process.pid), 10, "the broker process")
+    end = time.monotonic() + 20 * t.SLOWNESS
+    while (t.process_status(d.process.pid) or {}).get("Seccomp") != "2":
+        t.check(time.monotonic() < end, "the relay's filter")
+    os.kill(d.broker, signal.SIGSTOP)
+    # epoll_wait, whatever the C library makes of it.
+    def waits():
+        with open(f"/proc/{d.process.pid}/syscall", encoding="ascii") as f:
+            return f.read().split()[0] in ("232", "281")
+    t.wait_for(waits, 10, "the relay waits for its table")
+    os.kill(d.process.pid, signal.SIGSTOP)
+    return not d.logged("started")
+
+
+@t.test("a relay that is taken over by the first packets: the sockets for rings do not come a second time")
+def pool_again():
+    needs_sandbox()
+    with t.line() as net:
+        for _ in range(10):
+            d = t.Mcrd(net.relay, RULE)
+            if stopped_at_start(d):
+                break
+            finish(d)
+        else:
+            raise t.Failure("the relay has always got its table")
+        back = t.Capture(net.src, "s0")
+        victim = Victim(d, "relay")
+        os.kill(d.broker, signal.SIGCONT)
+        # What its own code would move out of reach of write. It sees packets before it tells its verdict.
+        kinds, fds = ask_and_take(victim, None, 1)
+        t.check(POOL in kinds and kinds[-1] == COMMIT, f"the first table: {kinds}")
+        inject_all(victim.pid, [("close", fd) for fd in fds])
+        t.equal(ask_and_take(victim, REJECTED, 1)[0], [REFUSED], "the answer to a verdict")
+        with contextlib.suppress(t.Failure):
+            t.wait_for(lambda: t.process_status(d.broker) is None, 2, "the broker's end")
+        if t.process_status(d.broker) is not None:
+            kinds, _ = ask_and_take(victim, LOAD, 2)
+            t.equal(sends_back(d, victim), {}, f"what was written into in0, after {kinds}")
+            t.equal([f for f in back.udp() if f.payload == b"the way back"], [], "frames at the source's side")
+            raise t.Failure(f"the broker serves a relay whose start it has refused: {kinds}")
         finish(d)
 
 
@@ -877,6 +925,32 @@ def record():
             line = t.wait_for(lambda: d.logged("reload")[1:], 5, "the second record")[0]
             t.check("process=broker" in line and "result=accepted generation=2 " in line, line)
         finish(d)
+
+
+@t.test("a relay that is offered a table and gives no verdict: the load is in the record, what it got is revoked")
+def no_verdict():
+    needs_sandbox()
+    with t.line() as net:
+        for verdict, why in ((request(ADOPTED, 99), "gives no verdict"), (b"", "was stopped meanwhile")):
+            with t.Mcrd(net.relay, RULE) as d:
+                with hostile(d) as victim:
+                    d.config.rules = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT, mode="socket")])]
+                    d.config.write()
+                    kinds, _ = ask_and_take(victim, LOAD, 100, struct.pack("=IIII", 1, 0, 1000, 0))
+                    t.equal(kinds[-1], COMMIT, "the load")
+                    packet, fd = b"by an output that is not in force", Sockets(d, victim.pid).outputs["udp", "socket"]
+                    t.equal(inject(victim.pid, "write", fd, "@0", len(packet), memory=packet), len(packet), "write")
+                    if verdict:
+                        t.equal(ask(victim, verdict.ljust(message_size(), b"\0")), message_size(), "the verdict")
+                        t.wait_for(lambda: t.process_status(d.broker) is None, 5, "the broker's end")
+                        t.equal(inject(victim.pid, "write", fd, "@0", len(packet), memory=packet), EDESTADDRREQ, "write")
+                    else:
+                        t.kill_process(d.process)
+                    (line,) = t.wait_for(lambda: d.logged("reload"), 5, "the record")
+                    t.check("process=broker" in line and "result=refused generation=1 " in line and why in line, line)
+                    if verdict:
+                        finish(d)
+                    d.stop = lambda: None
 
 
 # --- what the starter had open ---------------------------------------------------------------------------------------
