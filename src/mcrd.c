@@ -81,7 +81,7 @@ static const char usage[] =
     "  --sandbox list   print which system calls both processes may make, and why\n"
     "  --without LIST   do without kernel features, to try their fallbacks:\n"
     "                   packet-gso, udp-gso, ignore-outgoing, super-frames,\n"
-    "                   landlock\n"
+    "                   landlock, tx-ring\n"
     "  --debug          log more\n"
     "  --help           print this\n"
     "  --version        print the version\n"

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Man pages, as TAP: each page is clean to mandoc; each option that a program's --help knows stands in its
 # page and no other does; each key of the schema stands in mcr.conf(5), in its place, and no other does, with
-# the bounds and the default of its row; the example of mcr.conf(5) is valid.
+# the bounds and the default of its row; the example of mcr.conf(5) is valid; features, counters, states and
+# members of the JSON are those of the sources. Documents name what is there: tests, units, what was measured.
 #
 # Environment: MCRD, MCRSTAT, MCRGEN, the programs (default: those of src/ in the build directory); srcdir, the
 # top of the sources.
@@ -36,6 +37,13 @@ lint() {
   mandoc -Tlint -Wwarning "$1"
 }
 
+# As it is read: no macro is left as text, no quotation begins or ends with another one.
+rendered() {
+  mandoc -Tutf8 "$1" | sed 's/.\x08//g' >"$work/rendered" && [ -s "$work/rendered" ] || return 1
+  ! grep -nwE '[BDPQS]q|[BPQ][oc]|Cm|Ic|Fl|Ar|Pa|Dv|Xr|Nm|Ns|Ev|Va|Li|Em|Sy|Op|Ql|Sx|Bl|El|Bd|Ed|Pp|Dl' "$work/rendered" &&
+    ! grep -nE '""|““|””' "$work/rendered"
+}
+
 licensed() {
   head -n 1 "$1" | grep -F 'SPDX-License-Identifier: Apache-2.0' ||
     { echo "no SPDX line first"; return 1; }
@@ -66,6 +74,17 @@ page_options() {
 options() {
   help_options "$1" >"$work/${1##*/}.help" && page_options "$2" >"$work/${1##*/}.page" &&
     same "$work/${1##*/}.help" "$work/${1##*/}.page"
+}
+
+# What --without knows: the table of the sources, what is told of an unknown name, the help and the page.
+features() {
+  sed -n 's/^ *{"\([a-z-]*\)", FEATURE_[A-Z_]*},$/\1/p' "$srcdir/src/broker/feature.c" >"$work/features"
+  timeout 10 "$MCRD" --without '?' 2>&1 | sed -n 's/.*known are \(.*\); .*/\1/p' | tr -s ', ' '\n' >"$work/told"
+  same "$work/features" "$work/told" || return 1
+  timeout 10 "$MCRD" --help | awk '/^  --/ { here = $1 == "--without"; next } here' | tr -s ', ' '\n' | sed '/^$/d' >"$work/told"
+  same "$work/features" "$work/told" || return 1
+  awk '/^\.It Fl -without/ { here = 1 } here && /^\.El/ { exit } here && /^\.It Cm / { print $3 }' "$man/mcrd.8" >"$work/told"
+  same "$work/features" "$work/told"
 }
 
 # --- keys ---
@@ -152,6 +171,110 @@ events() {
   [ -s "$work/events" ] && [ ! -s "$work/untold" ] || { echo "not in mcrd(8):"; cat "$work/untold"; return 1; }
 }
 
+# --- statistics ---
+
+# LIST...: the names in these lists of the layout, one a line.
+layout() {
+  for list; do
+    sed -n "/^#define $list(X)/,/[^\\\\]\$/p" "$srcdir/src/stats/layout.h" | sed -n 's/^ *X(\([A-Z]*, \)*\([a-z_]*\), ".*/\2/p'
+  done
+}
+
+# PAGE SECTION MACRO: the words of the lines with this macro, or "It" and this macro, in this subsection.
+page_words() {
+  awk -v section="$2" -v macro="$3" '
+    /^\.S[hs] / { here = $0 == ".Ss " section }
+    here && ($1 == "." macro || $1 == ".It" && $2 == macro) {
+      for (i = $1 == ".It" ? 3 : 2; i <= NF; i++) if ($i ~ /^[a-z]/) print $i
+    }' "$man/$1"
+}
+
+# All that is in the first list is in the second.
+within() {
+  sort -u "$1" >"$1.sorted"
+  sort -u "$2" | comm -23 "$1.sorted" - >"$work/missing"
+  if [ ! -s "$1" ] || [ -s "$work/missing" ]; then
+    echo "missing:"
+    cat "$work/missing"
+    return 1
+  fi
+}
+
+counters_shown() {
+  layout STATS_INTERFACE_COUNTERS STATS_RULE_DROPS STATS_OUTPUT_COUNTERS >"$work/counters"
+  page_words mcrstat.1 Counters Cm | grep -vE '^(sources|max_payload|limit)$' >"$work/told"
+  within "$work/counters" "$work/told" && within "$work/told" "$work/counters"
+}
+
+counters_logged() {
+  { echo interface; layout STATS_INTERFACE_COUNTERS; echo rule
+    sed -n 's/.*log_notice("rule", "\(.*\)" STATS_RULE_DROPS(DROPPED).*/\1/p' "$srcdir/src/relay/publish.c" |
+      grep -oE '[a-z_]+=%llu' | sed 's/=.*//'
+    layout STATS_RULE_DROPS | sed 's/^/dropped_/'; } >"$work/counters"
+  page_words mcrd.8 Counters Cm >"$work/told"
+  within "$work/counters" "$work/told" && within "$work/told" "$work/counters"
+}
+
+json_members() {
+  { grep -oE 'put\([a-z]+, "[a-z0-9_]+"' "$srcdir/src/stats/show_json.c" | sed 's/.*"\(.*\)"/\1/'
+    layout STATS_FEATURES; } >"$work/members"
+  page_words mcrstat.1 JSON Cm >"$work/told"
+  within "$work/members" "$work/told" && within "$work/told" "$work/members"
+}
+
+json_words() {
+  { grep -oE '\] = "[a-z]+"' "$srcdir/src/stats/counters.c"
+    grep -oE '[?] "[a-z]+" : "[a-z]+"' "$srcdir/src/stats/show_json.c"; } | grep -oE '"[a-z]+"' | tr -d '"' >"$work/words"
+  layout STATS_ALARM_NAMES >>"$work/words"
+  page_words mcrstat.1 JSON Dq >"$work/told"
+  within "$work/words" "$work/told"
+}
+
+# The column STATE.
+table_states() {
+  { grep -oE '\[STATS_(INTERFACE|RULE|CONFIG)_[A-Z]+\] = "[a-z]+"' "$srcdir/src/stats/counters.c"
+    grep -oE 'cell\(p, [A-Z]+, "[a-z]+", STATE\)' "$srcdir/src/stats/show_table.c"; } | sed 's/.*"\(.*\)".*/\1/' >"$work/words"
+  page_words mcrstat.1 'The table' Cm >"$work/told"
+  within "$work/words" "$work/told"
+}
+
+# --- documents ---
+
+# Each unit of ours that is named behind systemctl or journalctl.
+names_units() {
+  grep -rhoE '(systemctl|journalctl) [^"`|;&#]*' "$srcdir/src" "$srcdir/contrib" "$srcdir/docs" "$man" "$srcdir/README.md" |
+    tr -c 'A-Za-z0-9@._\n-' '\n' | sed -n 's/\.$//; s/@[A-Za-z]*/@/; /^mcr[a-z@.-]*$/p' | sort -u >"$work/units"
+  [ -s "$work/units" ] || { echo "no unit found"; return 1; }
+  missing=0
+  while read -r unit; do
+    case $unit in *.service | *.timer) ;; *) unit=$unit.service ;; esac
+    [ -e "$srcdir/contrib/systemd/$unit.in" ] || [ -e "$srcdir/contrib/prometheus/$unit" ] ||
+      [ -e "$srcdir/contrib/prometheus/$unit.in" ] || { echo "$unit is not there"; missing=1; }
+  done <"$work/units"
+  [ $missing -eq 0 ]
+}
+
+# Each file of tests/net is told of.
+net_tests() {
+  for file in "$srcdir"/tests/net/test_*.py; do
+    echo "${file##*/}"
+  done >"$work/net"
+  grep -oE '^\| `test_[a-z0-9_]+\.py`' "$srcdir/tests/net/README.md" | tr -d '|` ' | sort >"$work/told"
+  same "$work/net" "$work/told"
+}
+
+# The start is what was measured, in the median.
+start_measured() {
+  python3 - "$srcdir/docs/bench/bench.json" "$srcdir/docs/availability.md" <<'END'
+import json, re, statistics, sys
+records = json.load(open(sys.argv[1], encoding="utf-8"))["records"]
+measured = statistics.median(r["start_ms"] for r in records if r["scenario"] == "1 rule, 200,000/s")
+told = re.search(r"starts? with one rule in (\d+) ms", re.sub(r"\s+", " ", open(sys.argv[2], encoding="utf-8").read()))
+if not told or abs(int(told[1]) - measured) > 1:
+    sys.exit(f"measured: {measured} ms; told: {told and told[0]}")
+END
+}
+
 # DOCUMENT: each test and target that it names is there.
 names_tests() {
   missing=0
@@ -182,8 +305,10 @@ for page in "$man"/*.[1-9]; do
   ok "${page##*/}: has its licence" licensed "$page"
   if command -v mandoc >/dev/null; then
     ok "${page##*/}: mandoc finds no fault" lint "$page"
+    ok "${page##*/}: reads as meant: no macro, no quotation within another" rendered "$page"
   else
     skip "${page##*/}: mandoc finds no fault" "mandoc is not installed"
+    skip "${page##*/}: reads as meant: no macro, no quotation within another" "mandoc is not installed"
   fi
 done
 
@@ -200,12 +325,22 @@ for pair in "$MCRD mcrd.8" "$MCRSTAT mcrstat.1" "$MCRGEN mcrgen.1"; do
   fi
 done
 
+ok "the features of --without: message, help and mcrd.8 as the table has them" features
+
 schema_rows >"$work/schema"
 ok "the rows of the schema are read" rows_read
 ok "mcr.conf.5: the keys of the schema, and no other" keys
 ok "mcr.conf.5: the bounds and defaults of the schema" figures
 ok "mcr.conf.5: the example is valid" example
 ok "mcrd.8: every event of the log" events
+ok "mcrd.8: every counter that is logged, and no other" counters_logged
+ok "mcrstat.1: every counter, and no other" counters_shown
+ok "mcrstat.1: every member of the JSON, and no other" json_members
+ok "mcrstat.1: every word that the JSON can say" json_words
+ok "mcrstat.1: every state of the table" table_states
+ok "units that are named are there" names_units
+ok "tests/net/README.md: every test of the folder, and no other" net_tests
+ok "docs/availability.md: the start as it was measured" start_measured
 for document in README.md SECURITY.md docs/iec62443.md; do
   ok "$document: names tests that are there" names_tests "$srcdir/$document"
 done

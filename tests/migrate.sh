@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The converter for the Rust mcr's rules, as TAP: what it writes is a valid file that says the same.
+# docs/migrating.md and its converter for the Rust mcr's rules, as TAP: what it writes is a valid file that says the same.
 set -u
 
 srcdir=$(cd "${srcdir:-.}" && pwd)
@@ -8,9 +8,22 @@ MCRD=${MCRD:-src/mcrd}
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 
+# shellcheck source=tests/tap.sh
+. "$srcdir/tests/tap.sh"
+
+# RFC 2474: the DSCP is the upper six bits of what was the TOS byte, and socat sets the byte.
+tos() {
+  row=$(grep -F 'ip-tos' "$srcdir/docs/migrating.md")
+  tos=$(echo "$row" | sed -n 's/.*`ip-tos=\([0-9]*\)`.*/\1/p')
+  dscp=$(echo "$row" | sed -n 's/.*`output.dscp = \([0-9]*\)`.*/\1/p')
+  [ -n "$tos" ] && [ "$tos" = $((4 * dscp)) ] || { echo "$row"; return 1; }
+}
+ok "a dscp is a quarter of a TOS byte" tos
+
 if ! /usr/bin/python3 -c 'import json5' 2>/dev/null; then
-  echo "1..0 # SKIP python3-json5 is not installed"
-  exit 0
+  skip "the converter for the Rust mcr's rules" "python3-json5 is not installed"
+  plan
+  exit
 fi
 cat >"$work/rules.json5" <<'EOF'
 {
@@ -32,24 +45,16 @@ cat >"$work/expected" <<'EOF'
 EOF
 printf 'left out: the file: pinning\nleft out: rule "rule-2": output: color\n' | sort >"$work/expected.left"
 
-echo "1..3"
-"$srcdir/contrib/migrate/mcr-json5" "$work/rules.json5" >"$work/mcr.conf" 2>"$work/left"
-status=$?
-if [ $status -eq 1 ] && sort "$work/left" | diff "$work/expected.left" - >"$work/diff"; then
-  echo "ok 1 - what has no counterpart is named"
-else
-  echo "not ok 1 - what has no counterpart is named"
-  sed 's/^/# /' "$work/left" "$work/diff"
-fi
-if grep -o '{ interface[^}]*}' "$work/mcr.conf" | diff "$work/expected" - >"$work/diff"; then
-  echo "ok 2 - inputs and outputs are the same"
-else
-  echo "not ok 2 - inputs and outputs are the same"
-  sed 's/^/# /' "$work/diff"
-fi
-if "$MCRD" --check --config "$work/mcr.conf" >"$work/out" 2>&1; then
-  echo "ok 3 - mcrd accepts the file"
-else
-  echo "not ok 3 - mcrd accepts the file"
-  sed 's/^/# /' "$work/out"
-fi
+left_out() {
+  "$srcdir/contrib/migrate/mcr-json5" "$work/rules.json5" >"$work/mcr.conf" 2>"$work/left"
+  [ $? -eq 1 ] && sort "$work/left" | diff "$work/expected.left" -
+}
+ok "what has no counterpart is named" left_out
+
+same() {
+  grep -o '{ interface[^}]*}' "$work/mcr.conf" | diff "$work/expected" -
+}
+ok "inputs and outputs are the same" same
+ok "mcrd accepts the file" "$MCRD" --check --config "$work/mcr.conf"
+
+plan

@@ -389,12 +389,17 @@ static bool pair_rules(const struct config *from, const struct config *to, const
     return ok;
 }
 
+// Whether it sends what it takes in: there is traffic that a change could disturb.
+static bool sends(const struct config_rule *rule)
+{
+    return rule->enabled && !rule->shadow;
+}
+
 static void add_rule(struct diff *d, enum diff_kind kind, const struct config_rule *from, const struct config_rule *to,
                      size_t *count)
 {
-    // What is not enabled relays nothing that could be disturbed.
     d->rules[d->n_rules++] =
-        (struct diff_rule){.kind = kind, .from = from, .to = to, .disturbs = kind == DIFF_REMOVED && from->enabled};
+        (struct diff_rule){.kind = kind, .from = from, .to = to, .disturbs = kind == DIFF_REMOVED && sends(from)};
     (*count)++;
 }
 
@@ -410,7 +415,7 @@ static bool compare_rules(struct diff *d, const struct config_rule *from, const 
     rule->fields = f.list;
     rule->n_fields = f.n;
     for (size_t i = 0; i < f.n; i++)
-        rule->disturbs |= from->enabled && f.list[i].effect == DIFF_DISTURBS;
+        rule->disturbs |= sends(from) && f.list[i].effect == DIFF_DISTURBS;
     return !f.failed;
 }
 

@@ -185,8 +185,8 @@ static bool daemon_gone(const struct stats_snapshot *s, char why[STATS_WHY_MAX])
 
     text_time(time, s->realtime_ns - stats_age_ms(s, h->heartbeat_ns) * 1000000);
     return refuse(why,
-                  "no daemon: mcrd (pid %u) %s; last statistics from %s; \"systemctl start mcr\" starts it, "
-                  "\"journalctl -u mcr\" tells more",
+                  "no daemon: mcrd (pid %u) %s; last statistics from %s; \"systemctl start mcrd\" starts it, "
+                  "\"journalctl -u mcrd\" tells more",
                   h->pid, h->state == STATS_STOPPED ? "was stopped" : "has ended without being stopped", time);
 }
 
@@ -248,7 +248,7 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
     *superseded = h->state == STATS_SUPERSEDED;
     if (*superseded)
         return refuse(why,
-                      "%s is from before the last reload and was not replaced: \"journalctl -u mcr\" tells why "
+                      "%s is from before the last reload and was not replaced: \"journalctl -u mcrd\" tells why "
                       "(event statistics); restart mcrd",
                       path);
     if (h->state == STATS_STOPPED || !writer_lives(fd))
