@@ -26,8 +26,8 @@ work=$build/tests/kernel/work
 
 # Seconds that each step may take.
 DOWNLOAD_SECONDS=300
-BOOT_SECONDS=120
-GUEST_SECONDS=900
+BOOT_SECONDS=300
+GUEST_SECONDS=2400
 
 # The Debian that a kernel is of, and gives the busybox.
 KERNEL=${KERNEL:-6.1}
