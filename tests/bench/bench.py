@@ -60,6 +60,7 @@ def calm():
 def candidates(group, s, known, number):
     """Who takes part in a scenario, in the order of this round."""
     names = [n for n in group.relays if n in known]
+    names += [n for n, r in known.items() if isinstance(r, relays.Before) and "mcrd" in names]
     if "other" in group.relays:
         names += [n for n, r in known.items() if isinstance(r, relays.Other)]
     names += [n for name, n in group.extra if name == s.name and n in known]

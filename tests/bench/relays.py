@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+from unittest import mock
 
 import world as w
 from world import case, t
@@ -185,6 +186,19 @@ class Mcrd(Relay):
                     world.relay.run("nft", "flush", "ruleset")
 
 
+class Before(Mcrd):
+    """Another build of mcrd, with its mcrstat beside it: what a change has cost."""
+
+    def __init__(self, path):
+        super().__init__("before")
+        self.programs = {"MCRD": path, "MCRSTAT": os.path.join(os.path.dirname(path), "mcrstat")}
+
+    @contextlib.contextmanager
+    def running(self, world, s):
+        with mock.patch.multiple(t.daemon, **self.programs), super().running(world, s) as tells:
+            yield tells
+
+
 def _account(daemon):
     stats = daemon.stats()
     i = next(x for x in stats["interfaces"] if x["name"] == "in0")
@@ -218,7 +232,8 @@ class Other(Relay):
 
 def everything(template):
     """All relays by name, and why those that are missing are."""
-    relays = [Mcrd(), Minimal(), Socat(), Kernel(), Mcrd("mcrd busy_poll", busy_poll=True),
+    before = [Before(os.environ["BEFORE"])] if os.environ.get("BEFORE") else []
+    relays = [Mcrd(), *before, Minimal(), Socat(), Kernel(), Mcrd("mcrd busy_poll", busy_poll=True),
               Mcrd("mcrd host firewall", firewall=True), Mcrd("mcrd 1 ms", coalesce_usecs=1000)]
     relays += [Ring("ring v2", "2"), Ring("ring v2, 180 frames", "2:180", 1000), Ring("ring v3", "3"),
                Ring("ring v3, 64 KiB", "3:64")]

@@ -51,7 +51,7 @@ def groups(quick):
             S("64 flows, 200,000/s", flows=64, rate=200000), S("64 flows, all", flows=64)),
             extra=(("64 flows, 200,000/s", PATIENT), ("64 flows, all", PATIENT))),
         Group("Scale", ("offered", "out", "loss", "left", "cpu", "start"), (
-            S("1 rule, 200,000/s", rate=200000), S("64 interfaces, 200,000/s", inputs=63, rate=200000),
+            S("1 rule, 200,000/s", rate=200000), S("4 interfaces, 200,000/s", inputs=4, rate=200000), S("64 interfaces, 200,000/s", inputs=63, rate=200000),
             S("256 outputs, with UDP segmentation, all", fanout=256, segmentation=True),
             S("10,000 rules, 200,000/s", rules=10000, rate=200000)), relays=("mcrd",)),
         Group("Received on the relay's core (RPS)", SPEED, (
