@@ -636,6 +636,7 @@ def nonsense():
     cases = {
         "garbage": bytes(range(1, 256)) * 3,
         "one byte": b"\x02",
+        "nothing": b"",
         "garbage of the right length": b"\xa5" * size,
         "a request that is short by one": request(LOAD).ljust(size, b"\0")[:-1],
         "a request that is long by one": request(LOAD).ljust(size + 1, b"\0"),
