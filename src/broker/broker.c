@@ -284,13 +284,17 @@ static void record_refused(const struct broker *b, const struct attempt *a)
 
 // --- the table -------------------------------------------------------------------------------------------------------
 
-static void answer(const struct broker *b, const struct handover_message *m)
+// Without its answer the relay would wait for ever: it is told by our end.
+static void answer(struct broker *b, const struct handover_message *m)
 {
-    if (!handover_send(b->relay, m, NULL))
-        log_errno(LOG_LEVEL_ERR, "relay", "reason=\"cannot be answered\"");
+    if (handover_send(b->relay, m, NULL))
+        return;
+    log_errno(LOG_LEVEL_ERR, "relay", "reason=\"cannot be answered: the broker ends\"");
+    b->over = true;
+    b->status = EXIT_FAILURE;
 }
 
-static void refuse(const struct broker *b, const struct attempt *a)
+static void refuse(struct broker *b, const struct attempt *a)
 {
     struct handover_message m = {.type = HANDOVER_REFUSED, .serial = a->serial, .file = a->file};
 

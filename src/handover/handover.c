@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -91,6 +92,14 @@ void handover_close(const struct handover_message *m, const int *fds)
         close(fds[i]);
 }
 
+// Whether the other side has closed its end. An empty message reads as that does.
+static bool is_closed(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+    return poll(&p, 1, 0) == 1;
+}
+
 enum handover_result handover_receive(int fd, struct handover_message *m, int *fds)
 {
     struct iovec iov = {.iov_base = m, .iov_len = sizeof(*m)};
@@ -104,7 +113,7 @@ enum handover_result handover_receive(int fd, struct handover_message *m, int *f
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? HANDOVER_EMPTY : HANDOVER_CLOSED;
 
-    // An empty message, which looks as the end does, may bring descriptors too.
+    // An empty message may bring descriptors, too.
     uint32_t got = take_descriptors(&msg, fds);
     bool whole = n == (ssize_t) sizeof(*m) && !(msg.msg_flags & MSG_TRUNC) && m->type >= HANDOVER_HELLO &&
                  m->type < HANDOVER_TYPES && (m->n_fds == 0 || may_carry(m->type));
@@ -113,7 +122,7 @@ enum handover_result handover_receive(int fd, struct handover_message *m, int *f
         return HANDOVER_GOT;
     for (uint32_t i = 0; i < got; i++)
         close(fds[i]);
-    if (n == 0)
+    if (n == 0 && is_closed(fd))
         return HANDOVER_CLOSED;
     return whole && cut ? HANDOVER_SHORT : HANDOVER_BOGUS;
 }

@@ -4,6 +4,7 @@
 
 #include "relay/state.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -352,6 +353,14 @@ static bool take_message(struct relay *r, struct handover_message *m, const int 
     return true;
 }
 
+// What it has offered nobody will record, and at its end the broker may have taken it back.
+static bool broker_has_ended(const struct relay *r)
+{
+    struct pollfd p = {.fd = r->broker};
+
+    return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
+}
+
 void request_on_message(struct relay *r)
 {
     struct handover_message m;
@@ -365,6 +374,8 @@ void request_on_message(struct relay *r)
         if (m.serial != r->serial || !is_answer(r, m.type)) {
             handover_close(&m, fds);
             broker_gone(r, "unexpected message");
+        } else if (m.type == HANDOVER_COMMIT && broker_has_ended(r)) {
+            broker_gone(r, "ended");
         } else if (!take_message(r, &m, fds)) {
             broker_gone(r, "unexpected message");
         }

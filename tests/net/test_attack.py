@@ -636,6 +636,7 @@ def nonsense():
     cases = {
         "garbage": bytes(range(1, 256)) * 3,
         "one byte": b"\x02",
+        "nothing": b"",
         "garbage of the right length": b"\xa5" * size,
         "a request that is short by one": request(LOAD).ljust(size, b"\0")[:-1],
         "a request that is long by one": request(LOAD).ljust(size + 1, b"\0"),
@@ -709,6 +710,29 @@ def broker_dies_loading():
         os.kill(d.broker, signal.SIGKILL)
         t.wait_for(lambda: d.logged("reload"), 5, "the verdict")
         t.check("result=refused" in d.logged("reload")[0], d.logged("reload")[0])
+        survives_broker(net, d)
+
+
+@t.test("the broker dies once it has offered a table: it is not taken over, the running rules stay")
+def broker_dies_offering():
+    needs_sandbox()
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        os.kill(d.broker, signal.SIGSTOP)
+        d.config.rules = [t.rule("r", "239.255.0.2", PORT, [t.to_group(OUT, OUT_PORT)])]
+        d.config.write()
+        d.signal(signal.SIGHUP)
+        t.wait_for(lambda: d.logged("reload_asked"), 5, "the signal")
+        with hostile(d):
+            os.kill(d.broker, signal.SIGCONT)
+
+            def waits():  # in poll or ppoll, for the verdict
+                with open(f"/proc/{d.broker}/syscall", encoding="ascii") as f:
+                    return os.path.exists(d.config.stats_file + ".new") and f.read().split()[0] in ("7", "271")
+            t.wait_for(waits, 10, "the offer")
+            os.kill(d.broker, signal.SIGKILL)
+            t.wait_for(lambda: t.process_status(d.broker) is None, 5, "the broker's end")
+        (line,) = t.wait_for(lambda: d.logged("reload"), 5, "the record")
+        t.check("process=relay" in line and "result=refused generation=1 " in line, line)
         survives_broker(net, d)
 
 

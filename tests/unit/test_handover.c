@@ -89,7 +89,7 @@ Test(handover, anything_else_is_bogus_and_leaks_nothing)
     cr_expect_eq(handover_receive(ends[0], &back, got), HANDOVER_BOGUS);
     iov.iov_len = 0;
     cr_assert_eq(sendmsg(ends[1], &msg, 0), 0);
-    cr_expect_eq(handover_receive(ends[0], &back, got), HANDOVER_CLOSED);
+    cr_expect_eq(handover_receive(ends[0], &back, got), HANDOVER_BOGUS);
     m.type = HANDOVER_OFFER;
 
     // And one less.
