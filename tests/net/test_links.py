@@ -328,7 +328,7 @@ def lose_news(net, d):
     net.relay.run("sh", "-ec", """
 ip link add storm0 type veth peer name thunder0
 ip link set storm0 up
-for i in $(seq 2000); do echo "address add 198.19.$((i / 250)).$((i % 250 + 1))/32 dev storm0"; done | ip -batch -
+for i in $(seq 1000); do echo "link set storm0 txqueuelen $((1000 + i))"; done | ip -batch -
 """, seconds=60)
 
 
@@ -365,6 +365,23 @@ def lost_news():
             t.equal(bool(d.logged("links_lost")), of_broker != signal.SIGKILL, f"the broker {state}: event=links_lost")
             if of_broker == signal.SIGSTOP:
                 os.kill(d.broker, signal.SIGCONT)
+
+
+@t.test("a host of a link has more to tell of addresses and routes than the kernel keeps: nothing waits, nothing is lost")
+def advertised():
+    prefixes = [f"2001:db8:{0x100 + i:x}::" for i in range(44)]  # as many as a frame holds
+    storm = [t.router_advertisement(prefixes, lifetime) for lifetime in ((1 << 32) - 1, 0)] * 50
+    output = t.to_group(OUT, OUT_PORT, mode="socket")
+    with t.line6() as net, t.Mcrd(net.relay, [t.rule("r", IN, PORT, [output])]) as d:
+        stranger, received = t.RawSender(net.src, "s0"), r.Streams(net.dst, (OUT, OUT_PORT, 1))
+        sending = r.Sending(net.src, IN, PORT, 1, r.rate(1000))
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            stranger.send(*storm)
+        sent = sending.finish()
+        t.equal(d.logged("links_lost"), [], "event=links_lost")
+        r.exactly_once("the stream", r.wait_quiet(received)[OUT, OUT_PORT], sent, 1)
+        d.account({"r": sent})
 
 
 @t.test("input and output are deleted and made again under the same index, before the broker looks: they work again")
