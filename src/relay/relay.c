@@ -54,7 +54,8 @@ static void doubt_outputs(struct relay *r)
              "sockets wait until the broker has looked\"");
     for (uint32_t i = 0; t && i < t->n_egress; i++) {
         struct egress *e = r->swap.now->forward->egress[i];
-        if ((e->kind == TABLE_EGRESS_SOCKET || e->kind == TABLE_EGRESS_RAW) && !e->dead)
+        bool is_packet = e->kind == TABLE_EGRESS_FRAME || e->kind == TABLE_EGRESS_TX_RING;
+        if (!is_packet && !e->dead)
             e->dead = e->doubted = true;
     }
     r->doubt_ends_ns = relay_clock(CLOCK_MONOTONIC) + DOUBT_SECONDS * UINT64_C(1000000000);
