@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -98,13 +99,26 @@ static bool find_user(struct broker *b)
     return true;
 }
 
-static bool prepare_statistics(const struct broker *b)
+// A file of root may name any place. One of the user whom mcrd becomes names no more than what he may do himself.
+static bool prepare_statistics(const struct broker *b, uid_t owner)
 {
+    bool as_root = geteuid() == 0 && owner == 0;
     const char *why;
     char file[600];
     pid_t other;
 
-    if (statistics_prepare(b->stats_file, b->uid, b->gid, &why, &other))
+    if (!as_root) {
+        setfsgid(b->gid);
+        setfsuid(b->uid);
+    }
+    bool ok = statistics_prepare(b->stats_file, b->uid, b->gid, &why, &other);
+    int saved = errno;
+    if (!as_root) {
+        setfsuid(geteuid());
+        setfsgid(getegid());
+    }
+    errno = saved;
+    if (ok)
         return true;
     log_errno(LOG_LEVEL_ERR, "start", "stats_file=%s pid=%d reason=\"%s\"",
               log_quote(b->stats_file, file, sizeof(file)), (int) other, why);
@@ -659,7 +673,7 @@ int broker_run(const struct broker_options *options, int relay)
     watch_init(&b.watch, options->inotify);
     b.sockets = sockets_new(options->without);
     if (b.sockets && read_identity(&b, &bytes)) {
-        if (!find_user(&b) || !prepare_statistics(&b)) {
+        if (!find_user(&b) || !prepare_statistics(&b, bytes.info.owner)) {
             give_up(&b, &bytes);
         } else {
             b.features = feature_probe(options->without);

@@ -5,8 +5,10 @@
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <linux/if_addr.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -43,15 +45,20 @@ static void take_link(struct link *l, unsigned flags, int socket_fd)
     memcpy(l->mac, request.ifr_hwaddr.sa_data, sizeof(l->mac));
 }
 
-static bool add_own(struct link *l, const struct addr *address)
+static bool append(struct addr **list, uint32_t *n, const struct addr *address)
 {
-    struct addr *grown = reallocarray(l->own, l->n_own + 1, sizeof(*grown));
+    struct addr *grown = reallocarray(*list, *n + 1, sizeof(*grown));
 
     if (!grown)
         return false;
-    l->own = grown;
-    l->own[l->n_own++] = *address;
+    *list = grown;
+    (*list)[(*n)++] = *address;
     return true;
+}
+
+static bool add_own(struct link *l, const struct addr *address)
+{
+    return append(&l->own, &l->n_own, address);
 }
 
 // The broadcast address of a's subnet; ADDR_NONE: it has none.
@@ -93,7 +100,44 @@ static bool is_link_local(const struct addr *a)
     return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
 }
 
-static bool take_ipv6_address(struct link *l, const struct ifaddrs *a)
+// IPv6 addresses that last for a time only: the kernel made them of prefixes that a router, or who says that he is one,
+// has advertised (RFC 4862, section 5.5.3).
+struct passing {
+    struct addr *addresses; // in the order of addr_compare()
+    uint32_t n;
+};
+
+// getifaddrs() does not tell. Where /proc cannot be read, none is known.
+static bool list_passing(struct passing *p)
+{
+    FILE *f = fopen("/proc/self/net/if_inet6", "re");
+    unsigned bytes[16], flags;
+    bool ok = true;
+
+    while (ok && f) {
+        struct addr address = {.family = ADDR_IPV6};
+        int n = 0;
+        while (n < 16 && fscanf(f, "%2x", &bytes[n]) == 1)
+            n++;
+        if (n < 16 || fscanf(f, "%*x %*x %*x %x %*s", &flags) != 1)
+            break;
+        for (n = 0; n < 16; n++)
+            address.bytes[n] = (uint8_t) bytes[n];
+        ok = flags & IFA_F_PERMANENT || append(&p->addresses, &p->n, &address);
+    }
+    if (f)
+        fclose(f);
+    if (p->n > 1)
+        qsort(p->addresses, p->n, sizeof(*p->addresses), addr_compare);
+    return ok;
+}
+
+static bool is_passing(const struct passing *p, const struct addr *a)
+{
+    return p->n > 0 && bsearch(a, p->addresses, p->n, sizeof(*a), addr_compare) != NULL;
+}
+
+static bool take_ipv6_address(struct link *l, const struct ifaddrs *a, const struct passing *passing)
 {
     struct sockaddr_in6 in6;
     struct addr address = {.family = ADDR_IPV6};
@@ -101,7 +145,9 @@ static bool take_ipv6_address(struct link *l, const struct ifaddrs *a)
     memcpy(&in6, a->ifa_addr, sizeof(in6));
     memcpy(address.bytes, &in6.sin6_addr, sizeof(in6.sin6_addr));
     struct addr *to = is_link_local(&address) ? &l->local6 : &l->ipv6;
-    if (to->family == ADDR_NONE)
+    // Nobody else may choose what outputs send from: one that passes gives way to any other, and the kernel lists the
+    // oldest last.
+    if (to->family == ADDR_NONE || is_passing(passing, to))
         *to = address;
     return add_own(l, &address);
 }
@@ -121,15 +167,11 @@ const struct addr *link_source(const struct link *l, const struct addr *to)
 bool link_query(struct link *links, size_t n)
 {
     struct ifaddrs *all = NULL;
+    struct passing passing = {.n = 0};
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
-    bool ok = true;
+    bool ok = list_passing(&passing);
 
-    if (fd < 0)
-        return false;
-    if (getifaddrs(&all) != 0) {
-        close(fd);
-        return false;
-    }
+    ok = ok && fd >= 0 && getifaddrs(&all) == 0;
     for (const struct ifaddrs *a = all; ok && a; a = a->ifa_next) {
         struct link *l = find(links, n, a->ifa_name);
         if (l && l->ifindex == 0)
@@ -137,13 +179,16 @@ bool link_query(struct link *links, size_t n)
         if (l && a->ifa_addr && a->ifa_addr->sa_family == AF_INET)
             ok = take_ipv4_address(l, a);
         else if (l && a->ifa_addr && a->ifa_addr->sa_family == AF_INET6)
-            ok = take_ipv6_address(l, a);
+            ok = take_ipv6_address(l, a, &passing);
     }
     for (size_t i = 0; i < n; i++)
         if (links[i].n_own > 1)
             qsort(links[i].own, links[i].n_own, sizeof(*links[i].own), addr_compare);
-    freeifaddrs(all);
-    close(fd);
+    free(passing.addresses);
+    if (all)
+        freeifaddrs(all);
+    if (fd >= 0)
+        close(fd);
     return ok;
 }
 

@@ -40,8 +40,8 @@ static int open_directory(const char *path, uid_t uid, gid_t gid)
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || !made || geteuid() != 0)
         return fd;
-    // What root has just made is root's.
-    if (fstat(fd, &st) == 0 && st.st_uid == 0 && fchown(fd, uid, gid) == 0)
+    // What root has just made is root's, unless it was made with the user's rights.
+    if (fstat(fd, &st) == 0 && (st.st_uid == 0 ? fchown(fd, uid, gid) == 0 : st.st_uid == uid))
         return fd;
     close(fd);
     errno = EPERM;

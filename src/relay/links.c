@@ -11,11 +11,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int links_open(void)
+int links_open(enum links_news news)
 {
     struct sockaddr_nl from = {
         .nl_family = AF_NETLINK,
-        .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE,
+        .nl_groups = news == LINKS_INTERFACES
+                         ? RTMGRP_LINK
+                         : RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE,
     };
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 
@@ -93,7 +95,7 @@ bool links_concern(const void *messages, size_t size, const struct table_view *t
     for (const struct nlmsghdr *h = messages; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
         const struct ifinfomsg *info = NLMSG_DATA(h);
         // That of a bridge (AF_BRIDGE) only says that the interface is its port no more.
-        if (h->nlmsg_type == RTM_DELLINK && h->nlmsg_len >= NLMSG_LENGTH(sizeof(*info)) &&
+        if (gone && h->nlmsg_type == RTM_DELLINK && h->nlmsg_len >= NLMSG_LENGTH(sizeof(*info)) &&
             info->ifi_family == AF_UNSPEC && info->ifi_index > 0)
             gone(context, (uint32_t) info->ifi_index);
         concerned = concerned || !table || message_concerns(h, table);
@@ -112,8 +114,10 @@ bool links_changed(int fd, const struct table_view *table, links_gone *gone, voi
         struct sockaddr_nl from = {.nl_family = AF_UNSPEC};
         struct msghdr m = {.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1};
         ssize_t n = recvmsg(fd, &m, 0);
-        if (n < 0 && errno == ENOBUFS)
+        if (n < 0 && errno == ENOBUFS && gone)
             gone(context, LINKS_LOST);
+        else if (n < 0 && errno == ENOBUFS)
+            concerned = true;
         else if (n < 0)
             return concerned;
         // Only the kernel (port 0) is believed.

@@ -54,7 +54,8 @@ static void doubt_outputs(struct relay *r)
              "sockets wait until the broker has looked\"");
     for (uint32_t i = 0; t && i < t->n_egress; i++) {
         struct egress *e = r->swap.now->forward->egress[i];
-        if ((e->kind == TABLE_EGRESS_SOCKET || e->kind == TABLE_EGRESS_RAW) && !e->dead)
+        bool is_packet = e->kind == TABLE_EGRESS_FRAME || e->kind == TABLE_EGRESS_TX_RING;
+        if (!is_packet && !e->dead)
             e->dead = e->doubted = true;
     }
     r->doubt_ends_ns = relay_clock(CLOCK_MONOTONIC) + DOUBT_SECONDS * UINT64_C(1000000000);
@@ -140,19 +141,34 @@ static void on_broker(struct ev_loop *loop, ev_io *io, int events)
     request_on_message(io->data);
 }
 
-static void on_links(struct ev_loop *loop, ev_io *io, int events)
+static void look_at_news(struct relay *r, int fd, links_gone *gone)
 {
-    struct relay *r = io->data;
-
-    (void) events;
     // While another table is on its way nothing is known of what will matter.
-    if (!links_changed(r->links, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), on_gone, r))
+    if (!links_changed(fd, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), gone, r))
         return;
     doubt_links(r);
     if (!ev_is_active(&r->links_timer)) {
         ev_timer_set(&r->links_timer, LINKS_SECONDS, 0.);
-        ev_timer_start(loop, &r->links_timer);
+        ev_timer_start(r->loop, &r->links_timer);
     }
+}
+
+static void on_links(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct relay *r = io->data;
+
+    (void) loop;
+    (void) events;
+    look_at_news(r, r->links, on_gone);
+}
+
+static void on_addresses(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct relay *r = io->data;
+
+    (void) loop;
+    (void) events;
+    look_at_news(r, r->addresses, NULL);
 }
 
 static void on_links_timer(struct ev_loop *loop, ev_timer *w, int events)
@@ -364,12 +380,13 @@ static bool prepare(struct relay *r)
     r->started_boottime_ns = relay_clock(CLOCK_BOOTTIME);
     r->pid = getpid();
     r->spill = ingress_spill_new();
-    r->links = read_only(links_open());
+    r->links = read_only(links_open(LINKS_INTERFACES));
+    r->addresses = read_only(links_open(LINKS_ADDRESSES));
     r->inotify = read_only(r->options->inotify);
     // EVFLAG_NOENV: the environment does not choose the backend.
     ev_set_syserr_cb(on_loop_failure);
     r->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
-    if (!r->spill || r->links < 0 || r->inotify < 0 || !r->loop || !open_signals(r)) {
+    if (!r->spill || r->links < 0 || r->addresses < 0 || r->inotify < 0 || !r->loop || !open_signals(r)) {
         log_errno(LOG_LEVEL_ERR, "start", "reason=\"no memory, epoll, rtnetlink, inotify or signalfd\"");
         return false;
     }
@@ -379,6 +396,7 @@ static bool prepare(struct relay *r)
     // Before the rings of the same turn: an index that has gone is not sent to.
     ev_set_priority(&r->links_io, EV_MAXPRI);
     watch_fd(r, &r->links_io, on_links, r->links);
+    watch_fd(r, &r->addresses_io, on_addresses, r->addresses);
     watch_fd(r, &r->inotify_io, on_inotify, r->inotify);
     ev_prepare_init(&r->pace_prepare, on_prepare);
     r->pace_prepare.data = r;

@@ -27,7 +27,7 @@ struct ring_watcher {
 struct relay {
     const struct relay_options *options;
     struct ev_loop *loop;
-    ev_io broker_io, signal_io, links_io, inotify_io;
+    ev_io broker_io, signal_io, links_io, addresses_io, inotify_io;
     ev_prepare pace_prepare;
     struct pace pace;
     uint32_t turn_frames;   // taken in this turn of the loop
@@ -36,7 +36,7 @@ struct relay {
     uint64_t last_frame_ns; // CLOCK_MONOTONIC
     bool ending;
     ev_timer tick, links_timer, probe_timer, summary_timer, watchdog, alarm;
-    int broker, signals, links, inotify;
+    int broker, signals, links, addresses, inotify;
     struct notify notify;
     struct swap swap;
     struct ingress_spill *spill;

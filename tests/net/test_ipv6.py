@@ -236,5 +236,36 @@ def link_local_host():
             t.equal(t.captured6(captures[0]), [], "what came to the other")
 
 
+@t.test("an address that a stranger advertises to the output's interface is no source, while there is another one")
+def advertised():
+    with t.line6() as net, t.Mcrd(net.relay, [t.rule("r", IN6, PORT, [t.to_group(OUT6, OUT_PORT)])]) as d:
+        capture, sender, stranger = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0"), t.RawSender(net.dst, "d0")
+
+        def advertise(prefix):
+            stranger.send(t.router_advertisement([prefix + ":"], autonomous=True))
+            t.wait_for(lambda: prefix in net.relay.run("ip", "-6", "address", "show", "dev", "out0", "-tentative")[1],
+                       5, f"an address of {prefix}")
+
+        def source():
+            """What it sends from, once it has seen all addresses: one of the input's, which comes last, is no sender."""
+            own = "2001:db8:1::77"
+            before = d.stats()["interfaces"][0]["martian"]
+            net.relay.run("ip", "address", "add", own + "/64", "dev", "in0", "nodad")
+            t.wait_for(lambda: sender.send(t.datagram6(IN6, PORT, b"no", source=own)) or
+                       d.stats()["interfaces"][0]["martian"] > before, 5, "martian")
+            net.relay.run("ip", "address", "del", own + "/64", "dev", "in0")
+            sender.send(t.datagram6(IN6, PORT, payload := f"yes {before}".encode()))
+            return t.wait_for(lambda: [f for f in t.captured6(capture) if f.payload == payload], 5, "it")[0].source
+
+        advertise("2001:db8:bad:")
+        t.equal(source(), "2001:db8:2::1", "the source, with a configured address")
+        # Without one it is the first that was advertised.
+        net.relay.run("ip", "address", "del", "2001:db8:2::1/64", "dev", "out0")
+        first = source()
+        t.check(first.startswith("2001:db8:bad:"), first)
+        advertise("2001:db8:bad2:")
+        t.equal(source(), first, "the source, with another advertised address")
+
+
 if __name__ == "__main__":
     t.main()

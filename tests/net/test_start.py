@@ -305,6 +305,21 @@ def stats_directory():
             t.equal(os.stat(os.path.join(c.directory, "run")).st_uid, t.pwd.getpwnam(t.USER).pw_uid, "its owner")
 
 
+@t.test("a file of the user whom mcrd becomes makes root make no directory where that user may not")
+def stats_directory_of_user():
+    if t.USER == "root":
+        raise t.Skip("there is no other user here")
+    uid = t.pwd.getpwnam(t.USER).pw_uid
+    with t.line() as net:
+        c = t.Config(RULE)
+        os.chown(c.file, uid, -1)
+        refused(net.relay, c, "directory of stats_file .* error=\"Permission denied\"")
+        t.check(not os.path.exists(os.path.join(c.directory, "run")), "it was made")
+        os.chown(c.directory, uid, -1)
+        with t.Mcrd(net.relay, c):
+            t.equal(os.stat(os.path.join(c.directory, "run")).st_uid, uid, "its owner")
+
+
 @t.test("a relative path of the config file is the same to the daemon and to mcrd --reload")
 def relative_path():
     with t.line() as net:

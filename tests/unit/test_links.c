@@ -99,6 +99,22 @@ Test(links, what_is_told)
     }
 }
 
+// Of addresses and routes no loss takes an interface away.
+Test(links, addresses)
+{
+    static const struct table_interface interface = {.name = "in0", .ifindex = 5};
+    static const struct table_view table = {.interfaces = &interface, .n_interfaces = 1};
+
+    answers[0] = (struct answer){.type = RTM_NEWADDR, .index = 6};
+    n_answers = 1;
+    at = 0;
+    cr_expect_not(links_changed(SCRIPTED, &table, NULL, NULL));
+    answers[1] = (struct answer){.error = ENOBUFS};
+    n_answers = 2;
+    at = 0;
+    cr_expect(links_changed(SCRIPTED, &table, NULL, NULL));
+}
+
 // A table is on its way: any news may matter to it.
 Test(links, without_a_table)
 {

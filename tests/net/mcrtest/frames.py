@@ -124,3 +124,16 @@ def fragments6(group, port, payload, *places, ident=1, source=SOURCE6, before=b"
     return [frame6(ipv6(source, group, struct.pack("!BBHI", following, 0, offset | more, ident) + part, following=44,
                         **ip_keys), tags=tags)
             for offset, part, more in cut(whole, *places)]
+
+
+def router_advertisement(prefixes, lifetime=3600, autonomous=False, source="fe80::bad"):
+    """What a router, or who says that he is one, tells all hosts of a link (RFC 4861, section 4.2): these prefixes of 64
+    bits. lifetime: seconds; 0: they are there no more. autonomous: each host is to have an address of them."""
+    body = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 0, 0, 0)
+    for prefix in prefixes:
+        body += struct.pack("!BBBBIII", 3, 4, 64, 0x80 | autonomous << 6, lifetime, lifetime, 0)
+        body += socket.inet_pton(socket.AF_INET6, prefix)
+    a, b = (socket.inet_pton(socket.AF_INET6, x) for x in (source, "ff02::1"))
+    pseudo = a + b + struct.pack("!II", len(body), socket.IPPROTO_ICMPV6)
+    body = body[:2] + struct.pack("!H", 0xffff & ~ones_sum(pseudo + body)) + body[4:]
+    return frame6(ipv6(source, "ff02::1", body, 255, following=socket.IPPROTO_ICMPV6))
