@@ -34,6 +34,9 @@
 // The relay changes over within a second. Longer than the watchdog of the unit (contrib/systemd) lets it hang.
 #define VERDICT_MS 60000
 
+// How long a record waits for room in standard error.
+#define RECORD_MS 2000
+
 #define OVERFLOW_ID 65534 // user and group to which nothing belongs (/proc/sys/kernel/overflowuid)
 
 struct broker {
@@ -664,6 +667,8 @@ int broker_run(const struct broker_options *options, int relay)
     int status = EXIT_FAILURE;
 
     log_setup("broker", NULL);
+    // The relay could keep it full, to hide a record.
+    log_wait_for_room(RECORD_MS);
     // A signal to the whole group is the relay's business; the broker ends when the relay does.
     signal(SIGHUP, SIG_IGN);
     signal(SIGINT, SIG_IGN);

@@ -31,6 +31,8 @@ static struct {
     char instance[64];
     bool debug;
     bool journald;
+    int patience_ms;
+    bool lost_patience; // standard error has had no room for so long
     struct kind kinds[KINDS_MAX];
 } ctx;
 
@@ -44,6 +46,11 @@ void log_setup(const char *process, const char *instance)
 void log_set_debug(bool on)
 {
     ctx.debug = on;
+}
+
+void log_wait_for_room(int ms)
+{
+    ctx.patience_ms = ms;
 }
 
 static struct kind *find_kind(const char *event)
@@ -122,6 +129,18 @@ static void __attribute__((format(printf, 3, 4))) appendf(char *line, size_t *us
     va_end(args);
 }
 
+// Whether standard error has room for a line. For a record it is waited for, once: where nobody reads, the next ones
+// find that out at once.
+static bool has_room(bool record)
+{
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+    bool waits = record && !ctx.lost_patience;
+    bool room = poll(&p, 1, waits ? ctx.patience_ms : 0) == 1;
+
+    ctx.lost_patience = !room && (waits || ctx.lost_patience);
+    return room;
+}
+
 static void __attribute__((format(printf, 5, 0)))
 write_event(enum log_level level, bool record, const char *event, const char *error, const char *format, va_list args)
 {
@@ -151,8 +170,7 @@ write_event(enum log_level level, bool record, const char *event, const char *er
         appendf(line, &used, " suppressed=%lu", suppressed);
     line[used++] = '\n';
     // A pipe that nobody reads must not stop the traffic: what has no room there is left out, and counted.
-    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
-    if (poll(&p, 1, 0) != 1) {
+    if (!has_room(record)) {
         find_kind(event)->suppressed += 1 + suppressed;
         return;
     }

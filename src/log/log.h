@@ -22,6 +22,10 @@ void log_setup(const char *process, const char *instance);
 // Lets debug lines through.
 void log_set_debug(bool on);
 
+// From now on records and notices wait so long for room in standard error; without this call nothing does. For a
+// process that nobody's traffic waits for.
+void log_wait_for_room(int ms);
+
 // Writes "LEVEL process event=EVENT key=value..." in one write(2). format gives the key=value fields; use
 // log_quote() for values from outside. Of one event at most 10 lines a second are written; the next line after
 // that says how many were left out (suppressed=N). EVENT is a static string, compared by content.

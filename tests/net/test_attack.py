@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 
 import mcrtest as t
@@ -975,6 +976,44 @@ def no_verdict():
                     if verdict:
                         finish(d)
                     d.stop = lambda: None
+
+
+# Reads what it is given a page at a time, 200 a second.
+SLOW_READER = """
+import os, sys, time
+pipe = os.open(sys.argv[1], os.O_RDONLY)
+with open(sys.argv[2], "ab", buffering=0) as log:
+    while data := os.read(pipe, 4096):
+        log.write(data)
+        time.sleep(0.005)
+"""
+
+
+@t.test("a relay that keeps standard error full: the broker's record is there all the same")
+def record_in_flood():
+    needs_sandbox()
+    config = t.Config(RULE)
+    reader = os.path.join(config.directory, "reader.py")
+    with open(reader, "w", encoding="ascii") as f:
+        f.write(SLOW_READER)
+    pipe = os.path.join(config.directory, "pipe")
+    os.mkfifo(pipe)
+    t.start_process([sys.executable, reader, pipe, config.log])
+    before = ["/bin/sh", "-c", f'exec "$@" 2>{pipe}', "starter"]
+    with t.line() as net, t.Mcrd(net.relay, config, before=before) as d:
+        with hostile(d) as victim:
+            config.rules = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)], note="changed")]
+            config.write()
+            t.equal(ask_and_take(victim, LOAD, 100)[0][-1], COMMIT, "the load")
+            # The pipe holds 64 KiB: full before the verdict, and for half a second after it.
+            flood, size = ("write", 2, "@2048", 4096), message_size()
+            memory = request(ADOPTED, 100).ljust(2048, b"\0") + b"no record\n".rjust(4096, b".")
+            results, _ = inject_all(victim.pid, [flood] * 20 + [("write", victim.sockets.handover, "@0", size)] + [flood] * 100,
+                                    memory)
+            t.equal(results, [4096] * 20 + [size] + [4096] * 100, "writes")
+        finish(d)
+        found = t.wait_for(lambda: [x for x in d.log_text().splitlines() if "event=reload result=accepted" in x], 5, "the record")
+        t.check("process=broker" in found[0] and "generation=2 " in found[0], found)
 
 
 # --- what the starter had open ---------------------------------------------------------------------------------------
