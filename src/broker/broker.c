@@ -294,13 +294,17 @@ static void record_refused(const struct broker *b, const struct attempt *a)
 
 // --- the table -------------------------------------------------------------------------------------------------------
 
-static void answer(const struct broker *b, const struct handover_message *m)
+// The relay waits for each answer: where one cannot be sent, the end of the broker is the answer.
+static void answer(struct broker *b, const struct handover_message *m)
 {
-    if (!handover_send(b->relay, m, NULL))
-        log_errno(LOG_LEVEL_ERR, "relay", "reason=\"cannot be answered\"");
+    if (handover_send(b->relay, m, NULL))
+        return;
+    log_errno(LOG_LEVEL_ERR, "relay", "reason=\"cannot be answered: the broker ends\"");
+    b->over = true;
+    b->status = EXIT_FAILURE;
 }
 
-static void refuse(const struct broker *b, const struct attempt *a)
+static void refuse(struct broker *b, const struct attempt *a)
 {
     struct handover_message m = {.type = HANDOVER_REFUSED, .serial = a->serial, .file = a->file};
 
