@@ -301,7 +301,7 @@ static void record_refused(const struct broker *b, const struct attempt *a)
 
 // --- the table -------------------------------------------------------------------------------------------------------
 
-// Without its answer the relay would wait for ever: it is told by our end.
+// The relay waits for each answer: where one cannot be sent, the end of the broker is the answer.
 static void answer(struct broker *b, const struct handover_message *m)
 {
     if (handover_send(b->relay, m, NULL))
