@@ -46,6 +46,7 @@ struct broker {
     gid_t gid;
     // Fixed at the start: what the process has become, and where others look for its statistics.
     char user[32], group[32], stats_file[108];
+    int lock; // of the statistics, until the relay has it
     struct stats_features features;
     struct sockets *sockets;
     struct watch watch;
@@ -103,7 +104,7 @@ static bool find_user(struct broker *b)
 }
 
 // A file of root may name any place. One of the user whom mcrd becomes names no more than what he may do himself.
-static bool prepare_statistics(const struct broker *b, uid_t owner)
+static bool prepare_statistics(struct broker *b, uid_t owner)
 {
     bool as_root = geteuid() == 0 && owner == 0;
     const char *why;
@@ -114,14 +115,14 @@ static bool prepare_statistics(const struct broker *b, uid_t owner)
         setfsgid(b->gid);
         setfsuid(b->uid);
     }
-    bool ok = statistics_prepare(b->stats_file, b->uid, b->gid, &why, &other);
+    b->lock = statistics_prepare(b->stats_file, b->uid, b->gid, &why, &other);
     int saved = errno;
     if (!as_root) {
         setfsuid(geteuid());
         setfsgid(getegid());
     }
     errno = saved;
-    if (ok)
+    if (b->lock >= 0)
         return true;
     log_errno(LOG_LEVEL_ERR, "start", "stats_file=%s pid=%d reason=\"%s\"",
               log_quote(b->stats_file, file, sizeof(file)), (int) other, why);
@@ -170,11 +171,14 @@ static void give_up(const struct broker *b, struct config_bytes *bytes)
         judge(b, bytes);
 }
 
-static bool say_hello(const struct broker *b)
+// With the lock's descriptor, which is the relay's from now on.
+static bool say_hello(struct broker *b)
 {
-    struct handover_message m = {.type = HANDOVER_HELLO, .hello = {.uid = b->uid, .gid = b->gid}};
+    struct handover_message m = {.type = HANDOVER_HELLO, .n_fds = 1, .hello = {.uid = b->uid, .gid = b->gid}};
+    bool ok = handover_send(b->relay, &m, &b->lock);
 
-    return handover_send(b->relay, &m, NULL);
+    close(b->lock);
+    return ok;
 }
 
 // --- the file --------------------------------------------------------------------------------------------------------

@@ -48,34 +48,75 @@ static int open_directory(const char *path, uid_t uid, gid_t gid)
     return -1;
 }
 
-bool statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why, pid_t *other)
+static bool is_regular(int fd)
 {
-    // Asked as a reader: a daemon's write lock answers, and a read lock that anyone could take does not.
-    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
     struct stat st;
-    int directory = open_directory(path, uid, gid);
 
-    *other = 0;
-    *why = "the directory of stats_file cannot be made or opened, or is a symbolic link";
-    if (directory < 0)
-        return false;
-    int fd = openat(directory, strrchr(path, '/') + 1, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    int saved = errno;
-    close(directory);
-    errno = saved;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+// What lies at path is a regular file, or nothing.
+static bool check_file(int directory, const char *name, const char **why)
+{
+    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
     *why = "stats_file cannot be opened";
     if (fd < 0)
         return errno == ENOENT;
     *why = "stats_file is no regular file";
-    bool ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    bool ok = is_regular(fd);
+    close(fd);
+    return ok;
+}
+
+// Opens the file that the relay locks for its lifetime, which is made when it is missing. -1 with *why.
+static int open_lock(int directory, const char *name, uid_t uid, gid_t gid, const char **why, pid_t *other)
+{
+    // Asked as a reader: a daemon's write lock answers, and a read lock that anyone could take does not.
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    char path[NAME_MAX + 1];
+    struct stat st;
+
+    *why = "the lock of stats_file cannot be made or opened";
+    if ((size_t) snprintf(path, sizeof(path), "%s" STATS_LOCK_SUFFIX, name) >= sizeof(path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    int fd = openat(directory, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+    if (fd < 0)
+        return -1;
+    // The next start may be without root's rights.
+    bool ok =
+        is_regular(fd) && (geteuid() != 0 || (fstat(fd, &st) == 0 && (st.st_uid != 0 || fchown(fd, uid, gid) == 0)));
     if (ok && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) {
         *why = "another mcrd uses this stats_file";
         *other = lock.l_pid;
         errno = EBUSY;
         ok = false;
     }
+    if (ok)
+        return fd;
+    int saved = errno;
     close(fd);
-    return ok;
+    errno = saved;
+    return -1;
+}
+
+int statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why, pid_t *other)
+{
+    int directory = open_directory(path, uid, gid), lock = -1;
+    const char *name = strrchr(path, '/') + 1;
+
+    *other = 0;
+    *why = "the directory of stats_file cannot be made or opened, or is a symbolic link";
+    if (directory < 0)
+        return -1;
+    if (check_file(directory, name, why))
+        lock = open_lock(directory, name, uid, gid, why, other);
+    int saved = errno;
+    close(directory);
+    errno = saved;
+    return lock;
 }
 
 const char *statistics_describe(const struct table_view *t, const struct table_output *o,

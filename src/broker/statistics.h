@@ -11,8 +11,9 @@
 #include "table/view.h"
 
 // Makes the directory of path when it is missing (only the last component; mode 0755, owner uid and gid), and looks
-// whether another mcrd writes there. False with *why; *other is the other's pid or 0.
-bool statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why, pid_t *other);
+// whether another mcrd writes there. Returns a descriptor of PATH.lock, which the relay locks and the caller closes; or
+// -1 with *why and errno; *other is the other's pid or 0.
+int statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why, pid_t *other);
 
 #define STATISTICS_OUTPUT_MAX sizeof(((struct stats_output *) NULL)->to)
 
@@ -20,8 +21,8 @@ bool statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why
 const char *statistics_describe(const struct table_view *t, const struct table_output *o,
                                 char text[STATISTICS_OUTPUT_MAX]);
 
-// Makes PATH.new with the names of the table filled in and every counter zero, all memory taken. The relay locks it
-// (relay/swap.c). Returns a descriptor that the caller closes, or -1 with errno set.
+// Makes PATH.new with the names of the table filled in and every counter zero, all memory taken. Returns a
+// descriptor that the caller closes, or -1 with errno set.
 int statistics_create(const char *path, const char *config_path, const struct stats_features *features,
                       const struct table_view *table);
 

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "stats/reader.h"
 #include "stats/text.h"
 
 #define READ_TRIES 10000
@@ -73,18 +74,6 @@ static bool read_header(int fd, struct stats_header *h, bool *consistent)
     return true;
 }
 
-// The relay holds a write lock for as long as it lives, and the kernel tells whose it is. A read lock, which anyone may
-// take, says nothing: asked for as a reader, only a writer is in the way. Who can write the file can lock it, but only
-// for himself. 0: nobody; -1: a process that cannot be told from here.
-static pid_t lock_holder(int fd)
-{
-    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-
-    if (fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type != F_WRLCK)
-        return 0;
-    return lock.l_pid > 0 ? lock.l_pid : -1;
-}
-
 static void end_strings(struct stats_header *h)
 {
     h->program_version[sizeof(h->program_version) - 1] = '\0';
@@ -115,7 +104,7 @@ static enum daemon_state judge(int fd, const char *path, struct daemon *d, char 
              h->version, STATS_VERSION);
         return DAEMON_NONE;
     }
-    d->pid = lock_holder(fd);
+    d->pid = stats_writer(path);
     // A reload marks the old file, lets it go, and then gives the new one its name.
     if (h->state == STATS_SUPERSEDED || !consistent) {
         tell(why, "%s is being replaced", path);

@@ -83,7 +83,7 @@ static uint32_t take_descriptors(struct msghdr *msg, int *fds)
 // Only these types carry descriptors.
 static bool may_carry(uint32_t type)
 {
-    return type == HANDOVER_OFFER || type == HANDOVER_POOL || type == HANDOVER_SOCKETS;
+    return type == HANDOVER_HELLO || type == HANDOVER_OFFER || type == HANDOVER_POOL || type == HANDOVER_SOCKETS;
 }
 
 void handover_close(const struct handover_message *m, const int *fds)

@@ -2,7 +2,7 @@
 // handover: the messages between relay and broker, fixed in size and closed in kind, over a SOCK_SEQPACKET pair.
 //
 //   relay                          broker
-//     |  <------------- HELLO         |   whom to become
+//     |  <- HELLO (lock)              |   whom to become; the lock of the statistics
 //     |  LOAD | LINKS ------------->  |   reads (LOAD), checks, compiles, opens
 //     |  <- REFUSED | UNCHANGED       |   nothing has changed
 //     |  <- OFFER (table, statistics) |   or: the new table,
@@ -110,7 +110,7 @@ bool handover_send(int fd, const struct handover_message *m, const int *fds);
 enum handover_result { HANDOVER_GOT, HANDOVER_SHORT, HANDOVER_EMPTY, HANDOVER_CLOSED, HANDOVER_BOGUS };
 
 // Receives one message; on HANDOVER_GOT the descriptors in fds (room for HANDOVER_FDS_MAX) are the caller's. Only
-// OFFER, POOL and SOCKETS bring any.
+// HELLO, OFFER, POOL and SOCKETS bring any.
 // HANDOVER_SHORT: a message, but this process may not have so many descriptors; none is kept. HANDOVER_EMPTY: nothing
 // there now; HANDOVER_CLOSED: the other side is gone; HANDOVER_BOGUS: not a message of this protocol (fatal for the
 // caller; no descriptor is kept).

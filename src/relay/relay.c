@@ -3,6 +3,7 @@
 
 #include "relay/relay.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -340,6 +341,18 @@ static void on_loop_failure(const char *what)
 
 // --- start -----------------------------------------------------------------------------------------------------------
 
+// Locks the statistics for as long as this process lives: by this lock, which cannot be forged, others find the process
+// (command/daemon.c). Nobody closes fd: that would give the lock up.
+static bool lock_statistics(int fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    if (fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0)
+        return true;
+    log_errno(LOG_LEVEL_ERR, "start", "reason=\"the statistics cannot be locked\"");
+    return false;
+}
+
 // The broker's first word, before there is a loop.
 static bool receive_hello(int broker, struct handover_message *m)
 {
@@ -350,7 +363,8 @@ static bool receive_hello(int broker, struct handover_message *m)
         log_error("start", "reason=\"the broker has not answered for %d s\"", HELLO_SECONDS);
         return false;
     }
-    return handover_receive(broker, m, fds) == HANDOVER_GOT && m->type == HANDOVER_HELLO;
+    return handover_receive(broker, m, fds) == HANDOVER_GOT && m->type == HANDOVER_HELLO && m->n_fds == 1 &&
+           lock_statistics(read_only(fds[0]));
 }
 
 static void watch_fd(struct relay *r, ev_io *io, void (*callback)(struct ev_loop *, ev_io *, int), int fd)

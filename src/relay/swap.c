@@ -399,8 +399,6 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill, r
     // From here on nothing can fail. The counters are copied after the last datagram under the old table.
     drain_unnamed(s, t, now_ns, spill);
     forward_carry(t->forward, before ? before->forward : NULL);
-    t->stats_fd = s->offered_stats;
-    s->offered_stats = -1;
     s->now = t;
     configure_egress(t);
     for (uint32_t i = 0; i < t->view.n_interfaces; i++) {

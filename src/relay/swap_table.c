@@ -31,8 +31,6 @@ void swap_table_free(struct swap_table *t)
         munmap(t->memory, t->size);
     if (t->stats_memory)
         munmap(t->stats_memory, t->stats_size);
-    if (t->stats_fd >= 0)
-        close(t->stats_fd);
     free(t);
 }
 
@@ -61,18 +59,13 @@ static bool map_table(struct swap_table *t, int fd, char why[SWAP_WHY_MAX])
     return false;
 }
 
-// Maps the statistics, and locks them for as long as this process lives and has them open: by this lock, which cannot
-// be forged, others find the process (command/daemon.c).
 static bool map_stats(struct swap_table *t, int fd, struct stats_segment *segment, char why[SWAP_WHY_MAX])
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     off_t size = lseek(fd, 0, SEEK_END);
 
     t->stats_size = stats_segment_size(t->view.n_interfaces, t->view.n_rules, t->view.n_counters);
     if (size != (off_t) t->stats_size)
         return swap_refuse(why, "the statistics do not fit the table");
-    if (fcntl(fd, F_SETLK, &lock) != 0)
-        return swap_refuse_errno(why, "the statistics cannot be locked");
     void *memory = mmap(NULL, t->stats_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         return swap_refuse_errno(why, "the statistics cannot be mapped");
@@ -90,7 +83,6 @@ struct swap_table *swap_table_map(int table, int stats, uint64_t now_ns, char wh
         swap_refuse_errno(why, "table");
         return NULL;
     }
-    t->stats_fd = -1;
     if (map_table(t, table, why) && map_stats(t, stats, &segment, why)) {
         t->forward = forward_new(&t->view, &segment, now_ns);
         if (t->forward)

@@ -17,14 +17,13 @@ struct swap_table {
     struct table_view view;
     void *stats_memory;
     size_t stats_size;
-    int stats_fd; // keeps the segment's lock; -1: not ours yet
     struct forward *forward;
 };
 
-// Maps the sealed table and locks and maps the statistics; the descriptors stay the caller's. NULL with why.
+// Maps the sealed table and the statistics; the descriptors stay the caller's. NULL with why.
 struct swap_table *swap_table_map(int table, int stats, uint64_t now_ns, char why[SWAP_WHY_MAX]);
 
-// Closes stats_fd, too. NULL is allowed.
+// NULL is allowed.
 void swap_table_free(struct swap_table *t);
 
 // Write why; return false.

@@ -77,7 +77,6 @@ static const struct row relay_allows[] = {
     {CALL(lseek), "size of a table; no way back to what the log has", {ARG(1, EXACT, 0), ARG(2, EQUAL, SEEK_END)}},
     {CALL(fcntl), "moves sockets of rings and memberships out of reach of write and writev", {ARG(1, EQUAL, F_DUPFD_CLOEXEC), ARG(2, EQUAL, SANDBOX_INGRESS_FD)}},
     {CALL(fcntl), "checks that a table is sealed", {ARG(1, EQUAL, F_GET_SEALS)}},
-    {CALL(fcntl), "locks the statistics, so that others find this process", {ARG(1, EQUAL, F_SETLK)}},
     {CALL(mmap), "rings, statistics", {ARG(2, EXACT, PROT_READ | PROT_WRITE), ARG(3, EXACT, MAP_SHARED)}},
     {CALL(mmap), "tables", {ARG(2, EXACT, PROT_READ), ARG(3, EXACT, MAP_SHARED)}},
     {CALL(mmap), "elsewhere: tables, before Linux 6.7", {ARG(2, EXACT, PROT_READ), ARG(3, EXACT, MAP_PRIVATE)}},

@@ -11,7 +11,12 @@
 #include <net/if.h>
 #include <stdint.h>
 
-#define STATS_MAGIC   UINT64_C(0x313053544154434d) // "MCTATS01" as little-endian bytes
+#define STATS_MAGIC UINT64_C(0x313053544154434d) // "MCTATS01" as little-endian bytes
+// Behind the name of the statistics: the name of the file that the relay locks for its lifetime (fcntl, F_WRLCK), by
+// which others find its process. One file for all segments of a life: the relay locks it before its filter, which
+// forbids it then, because each lock takes kernel memory that nothing bounds.
+#define STATS_LOCK_SUFFIX ".lock"
+
 #define STATS_VERSION 4
 
 // Every counter is declared here, once: X(name, help). The writer, the reader, JSON and the tables follow.

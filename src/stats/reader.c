@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,13 +170,22 @@ static uint64_t clock_ns(clockid_t clock)
     return (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec;
 }
 
-// The relay holds a write lock for as long as it lives. Asked for as a reader: a read lock, which anyone may take who
-// may read the file, says nothing.
-static bool writer_lives(int fd)
+pid_t stats_writer(const char *path)
 {
+    // Asked for as a reader: a read lock, which anyone may take who may read the file, says nothing.
     struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    char name[PATH_MAX];
+    int fd = -1;
 
-    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
+    if ((size_t) snprintf(name, sizeof(name), "%s" STATS_LOCK_SUFFIX, path) < sizeof(name))
+        fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return 0;
+    bool locked = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
+    close(fd);
+    if (!locked)
+        return 0;
+    return lock.l_pid > 0 ? lock.l_pid : -1;
 }
 
 static bool daemon_gone(const struct stats_snapshot *s, char why[STATS_WHY_MAX])
@@ -251,7 +261,7 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
                       "%s is from before the last reload and was not replaced: \"journalctl -u mcrd\" tells why "
                       "(event statistics); restart mcrd",
                       path);
-    if (h->state == STATS_STOPPED || !writer_lives(fd))
+    if (h->state == STATS_STOPPED || stats_writer(path) == 0)
         return daemon_gone(s, why);
     if (h->state != STATS_LIVE)
         return refuse(why, "mcrd does not use %s yet: try again", path);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "stats/segment.h"
 
@@ -28,6 +29,11 @@ bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[S
 // Takes a snapshot of the file at path, each record of it consistent. False, with what is the matter and what to do
 // about it in why, when there is no running daemon behind it or it cannot be read; *s holds nothing then.
 bool stats_snapshot_take(struct stats_snapshot *s, const char *path, char why[STATS_WHY_MAX]);
+
+// Whose process writes the statistics at path, as the kernel tells: the relay holds a write lock of a file beside them
+// for as long as it lives. Who can write that file can lock it, but only for himself. 0: nobody; -1: a process that
+// cannot be told from here.
+pid_t stats_writer(const char *path);
 
 // Gives its memory back; harmless on one that holds nothing.
 void stats_snapshot_free(struct stats_snapshot *s);

@@ -131,7 +131,7 @@ if command -v python3 >/dev/null; then
   reader() {
     daemon lock=0 && pid=$standin && python3 -c '
 import fcntl, struct, subprocess, sys
-f = open("stats", "rb")
+f = open("stats.lock", "a+b")
 fcntl.fcntl(f, 37, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 0, 0, 0))  # F_OFD_SETLK
 sys.exit(subprocess.run(sys.argv[1:]).returncode)' "$MCRD" --reload --config f.conf 2>stderr
     [ $? -eq 2 ] && said "mcrd: no daemon: mcrd (pid $pid), whose statistics are in $work/stats, has ended" && hups 0
@@ -144,7 +144,7 @@ if command -v python3 >/dev/null; then
   ownerless() {
     daemon lock=0 && python3 -c '
 import fcntl, struct, subprocess, sys
-f = open("stats", "r+b")
+f = open("stats.lock", "a+b")
 fcntl.fcntl(f, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))  # F_OFD_SETLK
 sys.exit(subprocess.run(sys.argv[1:]).returncode)' "$MCRD" --reload --config f.conf 2>stderr
     [ $? -eq 2 ] && said "mcrd: the process that writes $work/stats cannot be reached: No such process" && hups 0

@@ -78,11 +78,16 @@ static void write_header(int fd, struct stats_header *h)
 static int publish(const char *path, struct stats_header *h)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    static int locked = -1; // kept open
     char name[512];
 
+    snprintf(name, sizeof(name), "%s" STATS_LOCK_SUFFIX, path);
+    if (locked < 0 && number("lock", 1) &&
+        ((locked = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0644)) < 0 || fcntl(locked, F_SETLK, &lock) != 0))
+        fail(name);
     snprintf(name, sizeof(name), "%s.new", path);
     int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0 || (number("lock", 1) && fcntl(fd, F_SETLK, &lock) != 0))
+    if (fd < 0)
         fail(name);
     write_header(fd, h);
     if (rename(name, path) != 0)

@@ -152,15 +152,18 @@ static void show(struct stats_snapshot *now, struct stats_snapshot *before, uint
 static bool take_file(struct stats_snapshot *now, const void *bytes, size_t size, bool locked, char why[STATS_WHY_MAX])
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    char path[80];
+    char path[80], name[96];
 
     snprintf(path, sizeof(path), "%s/stats", fuzz_directory());
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    snprintf(name, sizeof(name), "%s" STATS_LOCK_SUFFIX, path);
+    int held = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600),
+        fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     FUZZ_ASSERT(fd >= 0 && write(fd, bytes, size) == (ssize_t) size);
-    FUZZ_ASSERT(!locked || fcntl(fd, F_OFD_SETLK, &lock) == 0);
+    FUZZ_ASSERT(held >= 0 && (!locked || fcntl(held, F_OFD_SETLK, &lock) == 0));
     bool taken = stats_snapshot_take(now, path, why);
     FUZZ_ASSERT(!taken || locked);
     FUZZ_ASSERT(taken || !now->memory);
+    close(held);
     close(fd);
     return taken;
 }

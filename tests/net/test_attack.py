@@ -281,6 +281,7 @@ REFUSED_RELAY = [
     Attack("fcntl", lambda v: v.sockets.ring, 0, 0, works=True, name="F_DUPFD of an ingress socket to a low number"),
     Attack("fcntl", lambda v: v.sockets.ring, 1030, 0, works=True, name="F_DUPFD_CLOEXEC to a low number"),
     Attack("fcntl", lambda v: v.sockets.ring, 1030, INGRESS_FD - 1, works=True, name="F_DUPFD_CLOEXEC one too low"),
+    Attack("fcntl", lambda v: v.sockets.handover, 6, "@0", memory=bytes(32), works=True, name="F_SETLK, kernel memory"),
     Attack("fcntl", lambda v: v.sockets.ring, 4, 0, works=True, name="F_SETFL"),
     Attack("fcntl", lambda v: v.sockets.ring, 8, lambda v: v.pid, works=True, name="F_SETOWN"),
     Attack("setsockopt", lambda v: v.sockets.ring, 1, 27, "@0", 4, works=True, name="SO_DETACH_FILTER"),

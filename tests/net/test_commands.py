@@ -315,7 +315,7 @@ def running_conf():
                 os.chown(d.config.file, pwd.getpwnam(t.USER).pw_uid, -1)
             says(command(d, "--reload"), 0, "accepted")
             is_it(wanted)
-        t.equal(sorted(os.listdir(os.path.dirname(running))), ["running.conf", "stats"], "files")
+        t.equal(sorted(os.listdir(os.path.dirname(running))), ["running.conf", "stats", "stats.lock"], "files")
         with open(running, "rb") as f:
             before = f.read()
         d.config.write("rules = (")

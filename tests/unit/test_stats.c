@@ -253,22 +253,39 @@ static struct place make_place(void)
     return p;
 }
 
+static int lock_fd = -1;
+
+// Of the file that the relay locks.
+static void lock_beside(const char *path, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
+    char name[128];
+
+    if (lock_fd >= 0)
+        close(lock_fd);
+    snprintf(name, sizeof(name), "%s" STATS_LOCK_SUFFIX, path);
+    lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    cr_assert(lock_fd >= 0 && fcntl(lock_fd, F_OFD_SETLK, &lock) == 0);
+}
+
 static void remove_place(const struct place *p)
 {
+    char name[128];
+
+    snprintf(name, sizeof(name), "%s" STATS_LOCK_SUFFIX, p->file);
+    unlink(name);
     unlink(p->file);
     rmdir(p->directory);
 }
 
-// The descriptor, which holds the daemon's lock when live.
+// Returns the descriptor. live: somebody holds the daemon's lock.
 static int write_file(const char *path, const void *bytes, size_t size, bool live)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
     cr_assert(fd >= 0);
     cr_assert(write(fd, bytes, size) == (ssize_t) size);
-    if (live)
-        cr_assert(fcntl(fd, F_OFD_SETLK, &lock) == 0);
+    lock_beside(path, live ? F_WRLCK : F_UNLCK);
     return fd;
 }
 
@@ -305,12 +322,10 @@ Test(stats, reader_knows_a_daemon_that_is_gone)
 {
     struct place p = make_place();
     struct made m = make();
-    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-
     int fd = write_file(p.file, m.memory, m.size, false);
     expect_refused(p.file, "no daemon: mcrd (pid 4711) has ended");
     // Anyone may hold that one.
-    cr_assert(fcntl(fd, F_OFD_SETLK, &lock) == 0);
+    lock_beside(p.file, F_RDLCK);
     expect_refused(p.file, "no daemon: mcrd (pid 4711) has ended");
     close(fd);
     m.at.header->state = STATS_STOPPED;
@@ -379,7 +394,7 @@ Test(stats, reader_follows_a_reload)
     struct place p = make_place();
     struct made m = make();
     struct stats_snapshot s;
-    char why[STATS_WHY_MAX] = "", new[80];
+    char why[STATS_WHY_MAX] = "", new[80], beside[96];
 
     m.at.header->state = STATS_SUPERSEDED;
     int old = write_file(p.file, m.memory, m.size, false);
@@ -387,6 +402,8 @@ Test(stats, reader_follows_a_reload)
     m.at.header->generation++;
     snprintf(new, sizeof(new), "%s.new", p.file);
     int fd = write_file(new, m.memory, m.size, true);
+    unlink(strcat(strcpy(beside, new), STATS_LOCK_SUFFIX));
+    lock_beside(p.file, F_WRLCK);
     pid_t child = fork();
     cr_assert(child >= 0);
     if (child == 0) {
