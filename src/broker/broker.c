@@ -417,8 +417,10 @@ done:
         return false;
     }
     // The record first: whoever waits for the verdict reads it in the statistics.
-    if (a->asker)
+    if (a->asker) {
+        log_setup("broker", view.header->instance);
         record_accepted(b, a, &view, &receipt);
+    }
     if (!statistics_publish(b->stats_file)) {
         char quoted[600];
         log_errno(LOG_LEVEL_ERR, "statistics", "file=%s", log_quote(b->stats_file, quoted, sizeof(quoted)));
@@ -552,7 +554,6 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     else if (!compared)
         snprintf(a.why, sizeof(a.why), "%s", strerror(ENOMEM));
     else if (make_room(b, &a, r.config) && change_table(b, &a, r.config) == ADOPTED) {
-        log_setup("broker", r.config->instance);
         if (!running_save(b->stats_file, r.bytes.text, r.bytes.size, r.bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, "running", "reason=\"no copy of the running file can be kept\"");
         // At the start everything is new, and the file itself tells it.

@@ -67,7 +67,7 @@ static const struct row relay_allows[] = {
     {CALL(epoll_ctl), "rings that come and go with a table", {{0}}},
     {CALL(clock_gettime), "elsewhere: time, where the vDSO has no clock", {{0}}},
     {CALL(clock_nanosleep), "rare: libev lets datagrams gather under load", {{0}}},
-    {CALL(read), "signalfd, inotify; super-frames that a ring slot cannot hold", {ARG(0, FROM, SANDBOX_INGRESS_FD)}},
+    {CALL(read), "signalfd, inotify; super-frames that a ring slot cannot hold", {{0}}},
     {CALL(recvmsg), "messages of the broker, news of rtnetlink", {{0}}},
     {CALL(writev), "datagrams out, by connected or bound sockets", {ARG(0, BELOW, SANDBOX_INGRESS_FD)}},
     {CALL(write), "log, requests to the broker, news for systemd, empty datagrams, transmit rings", {ARG(0, BELOW, SANDBOX_INGRESS_FD)}},

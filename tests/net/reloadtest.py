@@ -362,7 +362,9 @@ def joined(node):
 
 def holds(d):
     """All that a refused reload must leave as it is."""
-    packet = collections.Counter(tuple(x.split()[2:5]) for x in d.node.read_proc("packet").splitlines()[1:])
+    # Kind, protocol, interface; those that are bound to none are of the pool, whatever ring they had.
+    packet = collections.Counter(("3", "none", "0") if x.split()[4] == "0" else tuple(x.split()[2:5])
+                                 for x in d.node.read_proc("packet").splitlines()[1:])
     return {"relay": descriptors(d.process.pid), "broker": descriptors(d.broker), "memberships": joined(d.node),
             "packet sockets": packet, "files": sorted(os.listdir(os.path.dirname(d.config.stats_file)))}
 

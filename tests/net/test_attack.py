@@ -277,7 +277,6 @@ KILLS_RELAY = KILLS_BOTH + [
 
 # SOL_PACKET 263: PACKET_RX_RING 5, PACKET_FANOUT 18. SOL_SOCKET 1: SO_ATTACH_FILTER 26, SO_DETACH_FILTER 27, SO_MARK 36.
 REFUSED_RELAY = [
-    Attack("read", lambda v: v.sockets.handover, "@0", 0, works=True, name="read of what is to be written to"),
     Attack("fcntl", lambda v: v.sockets.ring, 0, 0, works=True, name="F_DUPFD of an ingress socket to a low number"),
     Attack("fcntl", lambda v: v.sockets.ring, 1030, 0, works=True, name="F_DUPFD_CLOEXEC to a low number"),
     Attack("fcntl", lambda v: v.sockets.ring, 1030, INGRESS_FD - 1, works=True, name="F_DUPFD_CLOEXEC one too low"),
