@@ -215,7 +215,7 @@ def ring_comes_and_goes():
     second = t.rule("second", SWITCHES, PORT, [t.to_group(OUT, 6001)], "in1")
     with t.star(inputs=2, outputs=1) as net, t.Mcrd(net.relay, RULE) as d:
         with r.undisturbed(net.src0, net.dst0, STAYS, PORT, OUT, 6000, pps=20000):
-            sending, log = r.Sending(net.src1, SWITCHES, PORT, 2, r.rate(20000)), r.Log(d)
+            sending, log = r.Sending(net.src1, SWITCHES, PORT, 2, r.rate(2000)), r.Log(d)
             for _ in range(20):
                 capture = t.Capture(net.dst0, "d0")
                 r.accepted(d, RULE + [second], log)
