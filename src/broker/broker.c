@@ -425,6 +425,7 @@ done:
         char quoted[600];
         log_errno(LOG_LEVEL_ERR, "statistics", "file=%s", log_quote(b->stats_file, quoted, sizeof(quoted)));
     }
+    answer(b, &(struct handover_message){.type = HANDOVER_ADOPTED, .serial = a->serial});
     return true;
 }
 

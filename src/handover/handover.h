@@ -9,7 +9,8 @@
 //     |  <- POOL (descriptors) ...    |   with the first table: the sockets that rings are made of,
 //     |  <- SOCKETS (descriptors) ... |   the descriptors that are new in it,
 //     |  <------------ COMMIT         |   all of it stands
-//     |  ADOPTED | REJECTED ------->  |   closes what is no longer used | what was new
+//     |  ADOPTED | REJECTED ------->  |   records it, closes what is no longer used | what was new
+//     |  <- ADOPTED | REFUSED         |   it is in the record
 //     |                               |
 //     |  PROBE -------------------->  |   reads and checks the file, no more
 //     |  <------------ PROBED         |
@@ -34,7 +35,7 @@ enum handover_type {
     HANDOVER_OFFER,
     HANDOVER_SOCKETS,
     HANDOVER_COMMIT,   // file
-    HANDOVER_ADOPTED,  // receipt
+    HANDOVER_ADOPTED,  // receipt; and back, once it is in the record
     HANDOVER_REJECTED, // text
     HANDOVER_POOL,     // with the first table only
     HANDOVER_TYPES

@@ -177,8 +177,8 @@ static void tell(struct relay *r, struct handover_message *m)
         log_errno(LOG_LEVEL_ERR, "broker", "reason=\"cannot be told\"");
 }
 
-// Whether the request has come to its end: a table that is rejected the broker answers with REFUSED.
-static bool commit(struct relay *r)
+// The broker answers the verdict, too: with ADOPTED once it is in the record, or with REFUSED.
+static void commit(struct relay *r)
 {
     struct handover_message verdict = {.type = HANDOVER_REJECTED};
     struct table_interface links[TABLE_INTERFACES_MAX];
@@ -192,14 +192,14 @@ static bool commit(struct relay *r)
     if (swap_commit(&r->swap, relay_clock(CLOCK_MONOTONIC), r->spill, relay_on_ring, r, why)) {
         verdict.type = HANDOVER_ADOPTED;
         adopted(r, &then, &verdict.receipt);
+        r->unrecorded = true;
         tell(r, &verdict);
         log_links(relay_table(r), links, n_links);
-        return true;
+        return;
     }
     swap_reject(&r->swap);
     snprintf(verdict.text, sizeof(verdict.text), "%s", why);
     tell(r, &verdict);
-    return false;
 }
 
 // --- answers ---------------------------------------------------------------------------------------------------------
@@ -248,9 +248,22 @@ static void refuse_load(struct relay *r, const char *why)
     refused(r, why);
 }
 
+// A load that was taken over, and that the broker may not have recorded any more: better twice than never.
+static void record_adopted(const struct relay *r)
+{
+    const struct table_header *h = relay_table(r)->header;
+    char sha256[HEX_MAX];
+
+    log_record(
+        LOG_LEVEL_NOTICE, h->generation == 1 ? "started" : "reload",
+        "result=accepted generation=%llu sha256=%s pid=%u uid=%u loginuid=%d reason=\"the broker ended meanwhile\"",
+        (unsigned long long) h->generation, hex(h->sha256, sha256), r->asker.pid, r->asker.uid,
+        (int) r->asker.loginuid);
+}
+
 static void broker_gone(struct relay *r, const char *reason)
 {
-    bool load = r->under_way == REQUEST_LOAD || r->wanted[REQUEST_LOAD];
+    bool load = (r->under_way == REQUEST_LOAD && !r->unrecorded) || r->wanted[REQUEST_LOAD];
 
     r->broker_alive = false;
     ev_io_stop(r->loop, &r->broker_io);
@@ -262,6 +275,9 @@ static void broker_gone(struct relay *r, const char *reason)
     }
     log_error("broker", "reason=\"%s\" effect=\"forwarding goes on; reloads are refused until mcrd is restarted\"",
               reason);
+    if (r->unrecorded && r->under_way == REQUEST_LOAD)
+        record_adopted(r);
+    r->unrecorded = false;
     if (load)
         refuse_load(r, "the broker ended during the load; restart mcrd to load a file");
     memset(r->wanted, 0, sizeof(r->wanted));
@@ -289,9 +305,11 @@ static bool is_answer(const struct relay *r, uint32_t type)
     case HANDOVER_SOCKETS:
     case HANDOVER_COMMIT:
     case HANDOVER_REFUSED:
-        return r->under_way == REQUEST_LOAD || r->under_way == REQUEST_LINKS;
+        return !r->unrecorded && (r->under_way == REQUEST_LOAD || r->under_way == REQUEST_LINKS);
+    case HANDOVER_ADOPTED:
+        return r->unrecorded;
     case HANDOVER_UNCHANGED:
-        return r->under_way == REQUEST_LINKS;
+        return !r->unrecorded && r->under_way == REQUEST_LINKS;
     case HANDOVER_PROBED:
         return r->under_way == REQUEST_PROBE;
     default:
@@ -330,8 +348,10 @@ static bool take_message(struct relay *r, struct handover_message *m, const int 
             swap_fail(&r->swap, why);
         return true;
     case HANDOVER_COMMIT:
-        if (!commit(r))
-            return true;
+        commit(r);
+        return true;
+    case HANDOVER_ADOPTED:
+        r->unrecorded = false;
         break;
     case HANDOVER_REFUSED:
         swap_reject(&r->swap); // it may have begun to offer

@@ -46,6 +46,8 @@ struct relay {
     bool broker_alive;
     bool wanted[REQUESTS];
     enum request under_way;
+    bool unrecorded; // the table of the request under way is in force, and the broker has not said that it is in the
+                     // record
     uint32_t serial;
     uint64_t links_retry_ns;                 // when a refused REQUEST_LINKS is tried again, or 0
     uint64_t doubt_ends_ns;                  // when what is doubted is trusted without the broker, or 0

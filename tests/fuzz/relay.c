@@ -175,8 +175,11 @@ static void hear(struct rig *x)
         FUZZ_ASSERT(result == HANDOVER_GOT && m.n_fds == 0 && !x->gone && m.serial <= r->serial);
         FUZZ_ASSERT(m.type == HANDOVER_LOAD || m.type == HANDOVER_LINKS || m.type == HANDOVER_PROBE ||
                     m.type == HANDOVER_ADOPTED || m.type == HANDOVER_REJECTED);
-        if (m.type == HANDOVER_ADOPTED)
+        if (m.type == HANDOVER_ADOPTED) {
+            struct handover_message recorded = message_of(x, HANDOVER_ADOPTED);
             FUZZ_ASSERT(r->swap.now && r->swap.now != x->before && x->offered);
+            say(x, &recorded, NULL);
+        }
         if (m.type == HANDOVER_REJECTED)
             FUZZ_ASSERT(r->swap.now == x->before && memchr(m.text, '\0', sizeof(m.text)) && m.text[0]);
     }
