@@ -317,7 +317,7 @@ static void answer(struct broker *b, const struct handover_message *m)
 
 static void refuse(struct broker *b, const struct attempt *a)
 {
-    struct handover_message m = {.type = HANDOVER_REFUSED, .serial = a->serial, .file = a->file};
+    struct handover_message m = {.type = HANDOVER_REFUSED, .serial = a->serial};
 
     if (a->asker)
         record_refused(b, a);
@@ -330,7 +330,7 @@ static void refuse(struct broker *b, const struct attempt *a)
 static bool send_offer(const struct broker *b, const struct attempt *a, int table_fd, int stats_fd)
 {
     struct handover_message offer = {.type = HANDOVER_OFFER, .serial = a->serial, .n_fds = 2};
-    struct handover_message end = {.type = HANDOVER_COMMIT, .serial = a->serial, .file = a->file};
+    struct handover_message end = {.type = HANDOVER_COMMIT, .serial = a->serial};
     int fds[] = {table_fd, stats_fd};
 
     return handover_send(b->relay, &offer, fds) && (b->config || sockets_send_pool(b->sockets, b->relay, a->serial)) &&

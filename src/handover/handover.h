@@ -30,11 +30,11 @@ enum handover_type {
     HANDOVER_LINKS,     // interfaces, addresses or routes have changed, or a ring is stuck: the same rules anew
     HANDOVER_PROBE,     // what would a load find?
     HANDOVER_PROBED,    // file, probe_state, text
-    HANDOVER_REFUSED,   // file, text
+    HANDOVER_REFUSED,   // text
     HANDOVER_UNCHANGED, // to LINKS: the table stays as it is
     HANDOVER_OFFER,
     HANDOVER_SOCKETS,
-    HANDOVER_COMMIT,   // file
+    HANDOVER_COMMIT,
     HANDOVER_ADOPTED,  // receipt; and back, once it is in the record
     HANDOVER_REJECTED, // text
     HANDOVER_POOL,     // with the first table only

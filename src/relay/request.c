@@ -233,7 +233,7 @@ static void probed(struct relay *r, const struct handover_message *m)
     }
 }
 
-// A load that nobody is left for: the one record that the relay writes.
+// A load that nobody is left for: the relay writes the record itself.
 static void refuse_load(struct relay *r, const char *why)
 {
     uint64_t generation = r->swap.now ? relay_table(r)->header->generation : 0;
