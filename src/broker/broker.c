@@ -37,6 +37,11 @@
 // How long a record waits for room in standard error.
 #define RECORD_MS 2000
 
+// A relay closes what came with a table that it rejects. One that was taken over may keep it, and ask again: with so
+// many descriptors rejected, no other table is offered. Each is a few KiB of kernel memory, or a table, that a cgroup
+// counts.
+#define REJECTED_MAX 4096
+
 #define OVERFLOW_ID 65534 // user and group to which nothing belongs (/proc/sys/kernel/overflowuid)
 
 struct broker {
@@ -55,7 +60,7 @@ struct broker {
     struct table_view view;  // of it
     unsigned landlock;       // the ABI in force, 0: none
     uint64_t due_ns;         // asker_pace()
-    int verdict_ms;          // how long the relay may take for one
+    size_t n_rejected;       // descriptors of tables that the relay rejected
     bool over;               // the relay is gone, no verdict came, or the start is refused
     int status;              // to exit with then
 };
@@ -305,14 +310,19 @@ static void record_refused(const struct broker *b, const struct attempt *a)
 
 // --- the table -------------------------------------------------------------------------------------------------------
 
+static void end_broker(struct broker *b, const char *why)
+{
+    log_error("relay", "reason=\"%s\"", why);
+    b->over = true;
+    b->status = EXIT_FAILURE;
+}
+
 // The relay waits for each answer: where one cannot be sent, the end of the broker is the answer.
 static void answer(struct broker *b, const struct handover_message *m)
 {
     if (handover_send(b->relay, m, NULL))
         return;
-    log_errno(LOG_LEVEL_ERR, "relay", "reason=\"cannot be answered: the broker ends\"");
-    b->over = true;
-    b->status = EXIT_FAILURE;
+    end_broker(b, "cannot be answered: the broker ends");
 }
 
 static void refuse(struct broker *b, const struct attempt *a)
@@ -327,29 +337,32 @@ static void refuse(struct broker *b, const struct attempt *a)
         answer(b, &m);
 }
 
-static bool send_offer(const struct broker *b, const struct attempt *a, int table_fd, int stats_fd)
+// *n: how many descriptors the relay gets.
+static bool send_offer(const struct broker *b, const struct attempt *a, int table_fd, int stats_fd, size_t *n)
 {
     struct handover_message offer = {.type = HANDOVER_OFFER, .serial = a->serial, .n_fds = 2};
     struct handover_message end = {.type = HANDOVER_COMMIT, .serial = a->serial};
     int fds[] = {table_fd, stats_fd};
+    size_t n_new = 0;
+    bool ok = handover_send(b->relay, &offer, fds) &&
+              (b->config || sockets_send_pool(b->sockets, b->relay, a->serial)) &&
+              sockets_send_new(b->sockets, b->relay, a->serial, &n_new) && handover_send(b->relay, &end, NULL);
 
-    return handover_send(b->relay, &offer, fds) && (b->config || sockets_send_pool(b->sockets, b->relay, a->serial)) &&
-           sockets_send_new(b->sockets, b->relay, a->serial) && handover_send(b->relay, &end, NULL);
+    *n = offer.n_fds + n_new;
+    return ok;
 }
 
 // Without a verdict the broker is over. What it has opened for the load is revoked, and the load is in the record: a
 // relay that was taken over would use what it was offered, and leave no trace.
 static void no_verdict(struct broker *b, struct attempt *a, enum handover_result result)
 {
-    b->over = true;
-    b->status = EXIT_FAILURE;
     if (result == HANDOVER_CLOSED) {
-        b->status = EXIT_SUCCESS;
+        b->over = true;
         snprintf(a->why, sizeof(a->why), "mcrd was stopped meanwhile");
         return;
     }
     snprintf(a->why, sizeof(a->why), "the relay gives no verdict on the table");
-    log_error("relay", "reason=\"no verdict on a table: the broker ends\"");
+    end_broker(b, "no verdict on a table: the broker ends");
 }
 
 // Sends table, statistics and new sockets, and waits for the relay's verdict. Whether it runs the table now, and then
@@ -358,21 +371,33 @@ static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int sta
 {
     struct handover_message m;
     int fds[HANDOVER_FDS_MAX];
+    size_t n_sent;
 
-    if (!send_offer(b, a, table_fd, stats_fd)) {
+    if (b->n_rejected >= REJECTED_MAX) {
+        snprintf(a->why, sizeof(a->why),
+                 "the relay has rejected tables with %zu descriptors and may have kept them: restart mcrd",
+                 b->n_rejected);
+        log_error("offers_end", "reason=\"%s\" effect=\"no other table is offered\"", a->why);
+        return false;
+    }
+    if (!send_offer(b, a, table_fd, stats_fd, &n_sent)) {
         snprintf(a->why, sizeof(a->why), "the table cannot be handed over: %s", strerror(errno));
+        // It has not read for HANDOVER_SEND_SECONDS: its answer would wait as long again.
+        if (errno == EAGAIN)
+            end_broker(b, "the relay does not read: the broker ends");
         return false;
     }
     // Nothing else is due from the relay now: it has one request under way at a time.
     struct pollfd p = {.fd = b->relay, .events = POLLIN};
     enum handover_result result = HANDOVER_EMPTY;
-    if (poll(&p, 1, b->verdict_ms) != 0)
+    if (poll(&p, 1, VERDICT_MS) != 0)
         result = handover_receive(b->relay, &m, fds);
     if (result == HANDOVER_GOT && m.serial == a->serial && m.type == HANDOVER_ADOPTED) {
         *receipt = m.receipt;
         return true;
     }
     if (result == HANDOVER_GOT && m.serial == a->serial && m.type == HANDOVER_REJECTED) {
+        b->n_rejected += n_sent;
         m.text[sizeof(m.text) - 1] = '\0';
         snprintf(a->why, sizeof(a->why), "the relay: %.1000s", m.text);
         return false;
@@ -668,7 +693,7 @@ static int serve(struct broker *b)
 
 int broker_run(const struct broker_options *options, int relay)
 {
-    struct broker b = {.options = options, .relay = relay, .verdict_ms = VERDICT_MS};
+    struct broker b = {.options = options, .relay = relay};
     struct config_bytes bytes = {.text = NULL};
     int status = EXIT_FAILURE;
 

@@ -368,6 +368,7 @@ size_t sockets_holds(const struct sockets *s, uint64_t *ids, size_t most)
 
 struct sending {
     int fd;
+    size_t n; // descriptors so far
     struct handover_message message;
     int fds[HANDOVER_FDS_MAX];
 };
@@ -384,6 +385,7 @@ static bool put(struct sending *out, uint64_t id, enum handover_socket_kind kind
 {
     uint32_t n = out->message.n_fds++;
 
+    out->n++;
     out->message.sockets[n] = (struct handover_socket){.id = id, .kind = kind};
     out->fds[n] = fd;
     return n + 1 < HANDOVER_FDS_MAX || flush(out);
@@ -394,7 +396,7 @@ static bool put_hold(void *context, uint64_t id, int fd, bool is_new)
     return !is_new || put(context, id, HANDOVER_HOLD, fd);
 }
 
-bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial)
+bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial, size_t *n)
 {
     struct sending out = {.fd = fd, .message = {.type = HANDOVER_SOCKETS, .serial = serial}};
     bool ok = true;
@@ -405,7 +407,9 @@ bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial)
         if (e->wanted && !e->running && e->key.kind != REGISTRY_RING)
             ok = put(&out, e->id, e->key.kind == REGISTRY_QUIET ? HANDOVER_HOLD : HANDOVER_EGRESS, e->fd);
     }
-    return ok && memberships_for_each(s->memberships, put_hold, &out) && flush(&out);
+    ok = ok && memberships_for_each(s->memberships, put_hold, &out) && flush(&out);
+    *n = out.n;
+    return ok;
 }
 
 bool sockets_open_pool(struct sockets *s, size_t n_inputs, const char **step)

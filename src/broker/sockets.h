@@ -69,8 +69,8 @@ size_t sockets_inputs(const struct sockets *s);
 // Sends the relay a descriptor of each of them, before its first table. False with errno set.
 bool sockets_send_pool(const struct sockets *s, int fd, uint32_t serial);
 
-// Sends the relay every descriptor that this load has opened. False with errno set.
-bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial);
+// Sends the relay every descriptor that this load has opened; *n tells how many. False with errno set.
+bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial, size_t *n);
 
 // Makes the filter of every ring of `table` accept what its rules take in, and what those of `also` (or NULL) do.
 bool sockets_set_filters(struct sockets *s, const struct table_view *table, const struct table_view *also);

@@ -725,11 +725,8 @@ def broker_dies_offering():
         t.wait_for(lambda: d.logged("reload_asked"), 5, "the signal")
         with hostile(d):
             os.kill(d.broker, signal.SIGCONT)
-
-            def waits():  # in poll or ppoll, for the verdict
-                with open(f"/proc/{d.broker}/syscall", encoding="ascii") as f:
-                    return os.path.exists(d.config.stats_file + ".new") and f.read().split()[0] in ("7", "271")
-            t.wait_for(waits, 10, "the offer")
+            t.wait_for(lambda: os.path.exists(d.config.stats_file + ".new") and t.waits_in(d.broker, "poll"), 10,
+                       "the wait for a verdict")
             os.kill(d.broker, signal.SIGKILL)
             t.wait_for(lambda: t.process_status(d.broker) is None, 5, "the broker's end")
         (line,) = t.wait_for(lambda: d.logged("reload"), 5, "the record")
@@ -831,11 +828,7 @@ def stopped_at_start(d):
     while (t.process_status(d.process.pid) or {}).get("Seccomp") != "2":
         t.check(time.monotonic() < end, "the relay's filter")
     os.kill(d.broker, signal.SIGSTOP)
-    # epoll_wait, whatever the C library makes of it.
-    def waits():
-        with open(f"/proc/{d.process.pid}/syscall", encoding="ascii") as f:
-            return f.read().split()[0] in ("232", "281")
-    t.wait_for(waits, 10, "the relay waits for its table")
+    t.wait_for(lambda: t.waits_in(d.process.pid, "epoll"), 10, "the relay waits for its table")
     os.kill(d.process.pid, signal.SIGSTOP)
     return not d.logged("started")
 
@@ -902,6 +895,62 @@ def rings_on_request():
             d.config.write()
             t.equal(ask_and_take(victim, LOAD, 200)[0][-1], COMMIT, "a load once the memory is back")
         finish(d)
+
+
+def many_outputs(n, port):
+    """Rules with n outputs, each of which has a socket of its own."""
+    outputs = [t.to_group(f"239.255.{2 + i // 250}.{i % 250}", port, mode="socket") for i in range(n)]
+    return [t.rule(f"r{i}", IN, PORT + i // 64, outputs[i:i + 64]) for i in range(0, n, 64)]
+
+
+@t.test("the relay keeps every descriptor that it is offered: after 4,096 nothing is offered")
+def descriptors_on_request():
+    needs_sandbox()
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        d.config.rules = many_outputs(250, OUT_PORT)
+        d.config.write()
+        kept = loads = 0
+        with hostile(d) as victim:
+            while True:
+                kinds, fds = ask_and_take(victim, LOAD, 100 + loads)
+                if kinds[-1] != COMMIT:
+                    break
+                t.check(len(fds) > 250, f"{len(fds)} descriptors")
+                kept, loads = kept + len(fds), loads + 1
+                t.check(kept < 5000, f"{kept} descriptors")
+                t.equal(ask_and_take(victim, REJECTED, 99 + loads)[0], [REFUSED], "the answer to a verdict")
+            t.equal(kinds, [REFUSED], "the answer to a load too many")
+            t.check(4096 <= kept, f"{kept} descriptors")
+        t.check("process=broker" in d.logged("offers_end")[0], d.log_text())
+        t.check("have kept them: restart mcrd" in d.logged("reload")[-1], d.logged("reload")[-1])
+        finish(d)
+
+
+@t.test("a relay that gives no verdict, and one that does not read: after a minute the broker ends, what it sent is revoked")
+def silence():
+    needs_sandbox()
+    if not os.environ.get("MCR_LONG"):
+        raise t.Skip("takes a minute: MCR_LONG=1")
+    with t.line() as net, t.line() as other, t.Mcrd(net.relay, RULE) as silent, t.Mcrd(other.relay, RULE) as deaf:
+        with hostile(silent) as victim, hostile(deaf) as deaf_victim:
+            began = time.monotonic()
+            # More messages than the pair of sockets holds.
+            deaf.config.rules = many_outputs(7000, OUT_PORT)
+            silent.config.rules = many_outputs(1, OUT_PORT)
+            for d in (deaf, silent):
+                d.config.write()
+            ask(deaf_victim, request(LOAD, 100).ljust(message_size(), b"\0"))
+            t.equal(ask_and_take(victim, LOAD, 100)[0][-1], COMMIT, "the load")
+            packet, fd = b"by an output that is not in force", Sockets(silent, victim.pid).outputs["udp", "socket"]
+            t.equal(inject(victim.pid, "write", fd, "@0", len(packet), memory=packet), len(packet), "write")
+            for d, why in ((silent, "gives no verdict"), (deaf, "cannot be handed over")):
+                t.wait_for(lambda: t.process_status(d.broker) is None, 75, "the broker's end")
+                t.check(time.monotonic() - began > 55, "it did not wait")
+                (line,) = d.logged("reload")
+                t.check("process=broker" in line and "result=refused generation=1 " in line and why in line, line)
+            t.equal(inject(victim.pid, "write", fd, "@0", len(packet), memory=packet), EDESTADDRREQ, "write")
+        finish(silent)
+        finish(deaf)
 
 
 @t.test("the relay keeps outputs that the file has dropped: nothing leaves by them any more")
