@@ -259,7 +259,7 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
     if (*superseded)
         return refuse(why,
                       "%s is from before the last reload and was not replaced: \"journalctl -u mcrd\" tells why "
-                      "(event statistics); restart mcrd",
+                      "(event statistics or broker); restart mcrd",
                       path);
     if (h->state == STATS_STOPPED || stats_writer(path) == 0)
         return daemon_gone(s, why);

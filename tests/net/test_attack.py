@@ -734,6 +734,37 @@ def broker_dies_offering():
         survives_broker(net, d)
 
 
+@t.test("the broker dies once a table runs, before it has recorded it: the relay does")
+def broker_dies_recording():
+    needs_sandbox()
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        os.kill(d.broker, signal.SIGSTOP)
+        d.config.rules = RULE + [t.rule("new", "239.255.0.2", PORT, [t.to_group(OUT, OUT_PORT)])]
+        d.config.write()
+        d.signal(signal.SIGHUP)
+        t.wait_for(lambda: d.logged("reload_asked"), 5, "the signal")
+        with hostile(d):
+            os.kill(d.broker, signal.SIGCONT)
+            t.wait_for(lambda: os.path.exists(d.config.stats_file + ".new") and t.waits_in(d.broker, "poll"), 10,
+                       "the wait for a verdict")
+            os.kill(d.broker, signal.SIGSTOP)
+        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+        t.wait_for(lambda: (sender.send(t.datagram("239.255.0.2", PORT, b"by the new rule")), capture.udp())[1], 5,
+                   "the new rule")
+        t.equal(d.logged("reload"), [], "records so far")
+        os.kill(d.broker, signal.SIGKILL)
+        (line,) = t.wait_for(lambda: d.logged("reload"), 5, "the record")
+        t.check("process=relay" in line and "result=accepted generation=2 " in line, line)
+        forwards(net)
+        t.check("result=refused" in (answer := d.reload()) and "broker" in answer, answer)
+        # Nobody publishes the new table's statistics: they must not be taken for those of now.
+        status, _, err = t.run_command([t.MCRSTAT, "--stats", d.config.stats_file], check_status=False)
+        t.check(status != 0 and "was not replaced" in err, f"mcrstat: {status} {err}")
+        d.signal(signal.SIGTERM)
+        t.equal(t.end_process(d.process, d.STOPPED_WITHIN), 0, "mcrd's exit status")
+        d.stop = lambda: None
+
+
 # --- the relay makes valid requests, with hostile intent --------------------------------------------------------------
 
 ENXIO, EDESTADDRREQ = -errno.ENXIO, -errno.EDESTADDRREQ
