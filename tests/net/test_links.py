@@ -36,11 +36,6 @@ def index_of(node, interface):
     return json.loads(node.run("ip", "-j", "link", "show", "dev", interface)[1])[0]["ifindex"]
 
 
-def wait_up(node, interface):
-    t.wait_for(lambda: '"operstate":"UP"' in node.run("ip", "-j", "link", "show", "dev", interface)[1], 5,
-               f"{interface} up")
-
-
 def passes(source, destination, to="239.255.1.2", within=WITHIN, group="239.255.0.2", source_interface="s0",
            interface="d0"):
     """Whether a datagram comes through within that time, from now on. Returns its frame and the seconds it took."""
@@ -105,7 +100,7 @@ def refused_link():
         with r.limited(d.broker, resource.RLIMIT_NOFILE, max(r.descriptors(d.broker)) + 2):
             net.link(net.node("src1"), "s0", "198.18.11.1/24", net.relay, "in1", None)
             for node, interface in ((net.relay, "in1"), (net.src1, "s0")):
-                wait_up(node, interface)
+                node.wait_running(interface)
             told = t.wait_for(lambda: log.events("links"), WITHIN, "the refusal")[-1]
             t.equal(told["result"], "refused", f"the links ({told})")
             r.wait_idle(d.broker, 200)
@@ -130,16 +125,16 @@ def down_and_up():
                 net.relay.run("ip", "link", "set", interface, "down")
                 r.wait_state(d, {"rests": "active"}, {interface: "down"})
                 net.relay.run("ip", "link", "set", interface, "up")
-                wait_up(net.relay, interface)
-                wait_up(far, far_interface)
+                net.relay.wait_running(interface)
+                far.wait_running(far_interface)
                 passes(net.src1, net.dst1)
                 r.wait_state(d, {"plays": "active"}, {interface: "up"})
             # And by the other end: the carrier goes.
             far.run("ip", "link", "set", far_interface, "down")
             r.wait_state(d, {"rests": "active"}, {interface: "down"})
             far.run("ip", "link", "set", far_interface, "up")
-            wait_up(far, far_interface)
-            wait_up(net.relay, interface)
+            far.wait_running(far_interface)
+            net.relay.wait_running(interface)
             passes(net.src1, net.dst1)
             r.wait_state(d, {"plays": "active"}, {interface: "up"})
         t.equal(d.stats()["generation"], 1, "generation: links are no reload")
@@ -277,7 +272,7 @@ def stale_index(net, output, before=lambda: None):
     other.run("ip", "link", "add", "other0", "index", index, "type", "veth", "peer", "name", "o0")
     for interface in ("o0", "other0"):
         other.run("ip", "link", "set", interface, "up")
-    wait_up(other, "o0")
+    other.wait_running("o0")
     capture = t.Capture(other, "o0")
     before()
     sending = r.Sending(net.src1, "239.255.0.2", PORT, 2, r.rate(20000))
@@ -290,7 +285,7 @@ neighbour replace 198.18.21.1 lladdr 02:00:00:00:99:99 dev other0
 END
 """)
     t.equal(index_of(net.relay, "other0"), index, "the index of the other one")
-    wait_up(net.relay, "other0")
+    net.relay.wait_running("other0")
     yield
     sending.finish()
     fence(net)
@@ -405,8 +400,8 @@ def same_index():
                     node.run("ip", "link", "set", name, "up")
             finally:
                 os.kill(d.broker, signal.SIGCONT)
-            wait_up(net.relay, interface)
-            wait_up(far, far_interface)
+            net.relay.wait_running(interface)
+            far.wait_running(far_interface)
             t.equal(index_of(net.relay, interface), index, "its index")
             capture = t.Capture(net.dst1, "d0")
             for to in ("239.255.1.2", "198.18.21.1"):
@@ -429,7 +424,7 @@ link set other0 up
 END
 """)
         other.run("ip", "link", "set", "o0", "up")
-        wait_up(net.relay, "other0")
+        net.relay.wait_running("other0")
         for _ in range(5):
             passes_not(net, other, net.dst1, source_interface="o0")
         r.wait_state(d, {"rests": "active", "plays": "waiting"}, {"in1": "missing"})
@@ -449,12 +444,12 @@ def renamed():
                 net.relay.run("ip", "link", "set", interface if command != "up" else "away1",
                               *(("name", "away1") if command == "name" else (command,)))
             r.wait_state(d, {"rests": "active", "plays": "waiting"}, {interface: "missing"})
-            wait_up(net.relay, "away1")
+            net.relay.wait_running("away1")
             passes_not(net, net.src1, net.dst1)
             t.joined(net.relay, "away1", set())
             for name, command in (("away1", ("down",)), ("away1", ("name", interface)), (interface, ("up",))):
                 net.relay.run("ip", "link", "set", name, *command)
-            wait_up(net.relay, interface)
+            net.relay.wait_running(interface)
             passes(net.src1, net.dst1)
             r.wait_state(d, {"plays": "active"}, {interface: "up"})
 
@@ -467,7 +462,7 @@ def renamed_in_place():
         r.wait_state(d, {"plays": "waiting"}, {"out1": "missing"})
         for name, command in (("out2", ("down",)), ("out2", ("name", "out1")), ("out1", ("up",))):
             net.relay.run("ip", "link", "set", name, *command)
-        wait_up(net.relay, "out1")
+        net.relay.wait_running("out1")
         t.equal(passes(net.src1, net.dst2)[0].source, "198.18.22.2", "the source address")
         r.wait_state(d, {"plays": "active"}, {"out1": "up"})
 

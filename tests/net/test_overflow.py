@@ -11,11 +11,6 @@ IN, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.1.1", 5000, 6000
 RULE = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)])]
 
 
-def wait_up(node, interface):
-    t.wait_for(lambda: '"operstate":"UP"' in node.run("ip", "-j", "link", "show", "dev", interface)[1], 5,
-               f"{interface} up")
-
-
 def busy(pid):
     """Seconds of processor time that a process has used."""
     with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
@@ -56,8 +51,8 @@ def output_down():
         d.account({"r": {"packets": 6, "outputs": [{"packets": 1, "errors": 5}] * 2}})
         idle(d)
         net.relay.run("ip", "link", "set", "out0", "up")
-        wait_up(net.relay, "out0")
-        wait_up(net.dst, "d0")
+        net.relay.wait_running("out0")
+        net.dst.wait_running("d0")
         sender.send(t.datagram(IN, PORT, b"after"))
         capture.wait(4)
         d.account({"r": {"packets": 7, "outputs": [{"packets": 2, "errors": 5}] * 2}})
@@ -75,8 +70,8 @@ def input_down():
             net.relay.run("ip", "link", "set", "in0", "down")
             idle(d)
             net.relay.run("ip", "link", "set", "in0", "up")
-            wait_up(net.relay, "in0")
-            wait_up(net.src, "s0")
+            net.relay.wait_running("in0")
+            net.src.wait_running("s0")
             payload = f"after {i}".encode()
             t.RawSender(net.src, "s0").send(t.datagram(IN, PORT, payload))
             capture.wait_payload(payload)

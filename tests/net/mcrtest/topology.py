@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes and links."""
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import socket
+import struct
 
 from . import system
 from .process import kill_process, run_command, start_process
-from .result import Failure, Skip, wait_for
+from .result import Failure, Skip, check, wait_for
 from .system import CLONE_NEWNET, SUPER_FRAMES, call
+
+
+SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
+IFF_UP, IFF_RUNNING = 0x1, 0x40
+RTM_NEWADDR, IFA_ADDRESS, IFA_LOCAL = 20, 1, 2
+NLMSG_REQUEST, NLMSG_ACK, NLMSG_EXCLUSIVE, NLMSG_CREATE = 0x1, 0x4, 0x200, 0x400
 
 
 class Node:
@@ -21,11 +29,13 @@ class Node:
         # Popen returns once the program runs, and so the namespace is there.
         self.holder = start_process(["sleep", "infinity"], before=lambda: call("unshare", CLONE_NEWNET))
         self.fd = os.open(f"/proc/{self.holder.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        settings = {"net/ipv4/conf/all/rp_filter": 0, "net/ipv4/conf/default/rp_filter": 0}
-        # No autoconfiguration, no router solicitations, no MLD.
-        settings |= {f"net/ipv6/conf/{i}/disable_ipv6": 1 for i in ("all", "default")}
-        script = "".join(f"if [ -e /proc/sys/{k} ]; then echo {v} > /proc/sys/{k}; fi\n" for k, v in settings.items())
-        self.run("sh", "-ec", script + "ip link set lo up\n")
+        settings = {"ipv4/conf/all/rp_filter": 0, "ipv4/conf/default/rp_filter": 0}
+        if os.path.exists("/proc/sys/net/ipv6"):
+            # No autoconfiguration, no router solicitations, no MLD.
+            settings |= {f"ipv6/conf/{i}/disable_ipv6": 1 for i in ("all", "default")}
+        for path, value in settings.items():
+            self.set(path, value)
+        self.up("lo")
 
     def run(self, *argv, **options):
         return run_command(argv, self, **options)
@@ -42,6 +52,40 @@ class Node:
     def socket(self, *args):
         with self.inside():
             return socket.socket(*args)
+
+    def set(self, path, value):
+        """Writes a file below /proc/sys/net of this node."""
+        with self.inside(), open(f"/proc/sys/net/{path}", "w", encoding="ascii") as f:
+            f.write(str(value))
+
+    def _flags(self, interface, add=0):
+        """The interface's flags, after those to add were added."""
+        with self.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            name = interface.encode().ljust(16, b"\0")
+            (flags,) = struct.unpack_from("=H", fcntl.ioctl(s, SIOCGIFFLAGS, name.ljust(40, b"\0")), 16)
+            if add:
+                fcntl.ioctl(s, SIOCSIFFLAGS, (name + struct.pack("=H", flags | add)).ljust(40, b"\0"))
+        return flags | add
+
+    def add_address(self, interface, address):
+        """An IPv4 address with prefix length. What "ip address add" does, without a process for each."""
+        host, length = address.split("/")
+        attributes = b"".join(struct.pack("=HH4s", 8, x, socket.inet_aton(host)) for x in (IFA_LOCAL, IFA_ADDRESS))
+        with self.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as s:
+            with self.inside():
+                index = socket.if_nametoindex(interface)
+            body = struct.pack("=BBBBi", socket.AF_INET, int(length), 0, 0, index) + attributes
+            s.send(struct.pack("=IHHII", 16 + len(body), RTM_NEWADDR,
+                               NLMSG_REQUEST | NLMSG_ACK | NLMSG_EXCLUSIVE | NLMSG_CREATE, 1, 0) + body)
+            (error,) = struct.unpack_from("=i", s.recv(4096), 16)
+        check(error == 0, f"{self.name} {interface} {address}: {os.strerror(-error)}")
+
+    def up(self, interface):
+        self._flags(interface, IFF_UP)
+
+    def wait_running(self, interface):
+        """Until then the queue discipline drops everything."""
+        wait_for(lambda: self._flags(interface) & IFF_RUNNING, 5, f"{self.name} {interface} up")
 
     def read_proc(self, path):
         """/proc/net/... of this node."""
@@ -83,20 +127,19 @@ class Net:
     def link(self, a, a_name, a_address, b, b_name, b_address, mtu=1500):
         """A veth pair; the addresses have a prefix length, or are None."""
         self.links += 1
-        run_command(["ip", "link", "add", a_name, "address", f"02:00:00:00:{self.links:02x}:01", "mtu", mtu,
-                     "netns", a.holder.pid, "type", "veth", "peer", "name", b_name,
-                     "address", f"02:00:00:00:{self.links:02x}:02", "mtu", mtu, "netns", b.holder.pid])
+        # Where both ends have the same index the kernel takes up to a second to call them running.
+        ends = [("index", 10 * self.links + i, "address", f"02:00:00:00:{self.links:02x}:{i:02x}", "mtu", mtu,
+                 "netns", node.holder.pid) for i, node in ((1, a), (2, b))]
+        run_command(["ip", "link", "add", a_name, *ends[0], "type", "veth", "peer", "name", b_name, *ends[1]])
         for node, name, address in ((a, a_name, a_address), (b, b_name, b_address)):
             if address:
-                node.run("ip", "address", "add", address, "dev", name)
+                node.add_address(name, address)
             if not SUPER_FRAMES:
                 # Neither mcrd nor a capture takes super-frames there: the sender's kernel cuts them.
                 node.ethtool(name, "tx-udp-segmentation", "off")
-            node.run("ip", "link", "set", name, "up")
-        # Until then the queue discipline drops everything.
+            node.up(name)
         for node, name in ((a, a_name), (b, b_name)):
-            wait_for(lambda n=node, i=name: '"operstate":"UP"' in n.run("ip", "-j", "link", "show", "dev", i)[1], 5,
-                     f"{node.name} {name} up")
+            node.wait_running(name)
 
 
 def line(mtu=1500):
@@ -171,9 +214,9 @@ def line6(mtu=1500):
 
 def enable_ipv6(node, interface, address):
     """IPv6 with this address, usable at once."""
-    conf = f"/proc/sys/net/ipv6/conf/{interface}"
-    node.run("sh", "-ec", f"echo 0 > {conf}/accept_dad; echo 0 > {conf}/router_solicitations; "
-                          f"echo 0 > {conf}/disable_ipv6; ip -6 address add {address}/64 dev {interface} nodad")
+    for name in ("accept_dad", "router_solicitations", "disable_ipv6"):
+        node.set(f"ipv6/conf/{interface}/{name}", 0)
+    node.run("ip", "-6", "address", "add", f"{address}/64", "dev", interface, "nodad")
     wait_for(lambda: "tentative" not in node.run("ip", "-6", "address", "show", "dev", interface)[1], 5,
              f"{interface}: no tentative address")
 
