@@ -60,6 +60,7 @@ struct broker {
     struct table_view view;  // of it
     unsigned landlock;       // the ABI in force, 0: none
     uint64_t due_ns;         // asker_pace()
+    int verdict_ms;          // how long the relay may take for one
     size_t n_rejected;       // descriptors of tables that the relay rejected
     bool over;               // the relay is gone, no verdict came, or the start is refused
     int status;              // to exit with then
@@ -390,7 +391,7 @@ static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int sta
     // Nothing else is due from the relay now: it has one request under way at a time.
     struct pollfd p = {.fd = b->relay, .events = POLLIN};
     enum handover_result result = HANDOVER_EMPTY;
-    if (poll(&p, 1, VERDICT_MS) != 0)
+    if (poll(&p, 1, b->verdict_ms) != 0)
         result = handover_receive(b->relay, &m, fds);
     if (result == HANDOVER_GOT && m.serial == a->serial && m.type == HANDOVER_ADOPTED) {
         *receipt = m.receipt;
@@ -693,7 +694,7 @@ static int serve(struct broker *b)
 
 int broker_run(const struct broker_options *options, int relay)
 {
-    struct broker b = {.options = options, .relay = relay};
+    struct broker b = {.options = options, .relay = relay, .verdict_ms = VERDICT_MS};
     struct config_bytes bytes = {.text = NULL};
     int status = EXIT_FAILURE;
 
