@@ -164,9 +164,8 @@ def frame_back(_):
 
 
 def to_in0(victim):
-    _, out, _ = victim.d.node.run("cat", "/sys/class/net/in0/ifindex", check_status=False)
-    index = int(out) if out.strip() else 2
-    return struct.pack("=H2siHBB8s", socket.AF_PACKET, b"\x08\x00", index, 0, 0, 6, t.group_mac("239.255.9.9") + b"\0\0")
+    return struct.pack("=H2siHBB8s", socket.AF_PACKET, b"\x08\x00", index_of(victim.d.node, "in0"), 0, 0, 6,
+                       t.group_mac("239.255.9.9") + b"\0\0")
 
 
 def with_address(victim):
