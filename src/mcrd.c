@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "broker/broker.h"
-#include "broker/feature.h"
+#include "machine/feature.h"
 #include "command/command.h"
 #include "common/descriptors.h"
 #include "config/model.h"
@@ -425,8 +425,11 @@ static int run_process(const struct options *o, const struct process *p, const c
 {
     prctl(PR_SET_NAME, "mcrd"); // it would be "exe"
     if (p->broker) {
-        struct broker_options broker = {
-            .sandbox = o->sandbox, .config_path = config_path, .without = o->without, .inotify = p->inotify};
+        struct broker_options broker = {.machine = &machine_kernel,
+                                        .sandbox = o->sandbox,
+                                        .config_path = config_path,
+                                        .without = o->without,
+                                        .inotify = p->inotify};
         return broker_run(&broker, p->handover);
     }
     struct relay_options relay = {.sandbox = o->sandbox,

@@ -18,11 +18,11 @@
 #include <unistd.h>
 
 #include "broker/asker.h"
-#include "broker/compile.h"
+#include "compile/compile.h"
 #include "broker/confine.h"
-#include "broker/feature.h"
+#include "machine/feature.h"
 #include "broker/running.h"
-#include "broker/sockets.h"
+#include "machine/sockets.h"
 #include "broker/statistics.h"
 #include "broker/watch.h"
 #include "config/diff.h"
@@ -708,7 +708,7 @@ int broker_run(const struct broker_options *options, int relay)
     signal(SIGUSR1, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     watch_init(&b.watch, options->inotify);
-    b.sockets = sockets_new(options->without);
+    b.sockets = sockets_new(options->machine, options->without);
     if (b.sockets && read_identity(&b, &bytes)) {
         if (!find_user(&b) || !prepare_statistics(&b, bytes.info.owner)) {
             give_up(&b, &bytes);

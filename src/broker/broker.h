@@ -4,9 +4,11 @@
 #ifndef MCR_BROKER_BROKER_H
 #define MCR_BROKER_BROKER_H
 
+#include "machine/machine.h"
 #include "sandbox/sandbox.h"
 
 struct broker_options {
+    const struct machine *machine; // where sockets are opened (machine.h)
     enum sandbox_mode sandbox;
     const char *config_path;
     unsigned without; // mask of enum feature

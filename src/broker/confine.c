@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/feature.h"
+#include "machine/feature.h"
 #include "broker/watch.h"
 #include "log/log.h"
 #include "sandbox/sandbox.h"

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "relay/packet.h"
+#include "wire/packet.h"
 
 struct capture;
 struct capture_writer;

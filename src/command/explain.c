@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/header.h"
+#include "wire/header.h"
 #include "command/nearest.h"
 #include "command/offline.h"
 #include "config/load.h"

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/header.h"
+#include "wire/header.h"
 #include "stats/counters.h"
 
 // Stands in the place of a socket.
@@ -95,13 +95,13 @@ static ssize_t take(struct egress *e, const struct table_output *o, const struct
 
 static bool compile_offline(struct offline *o, char why[COMPILE_WHY_MAX])
 {
-    struct sockets *sockets = sockets_new_offline();
-    const char *bad;
+    struct sockets *sockets = sockets_new(&machine_none, FEATURE_PACKET_GSO | FEATURE_UDP_GSO);
+    const char *bad, *step;
     bool ok = false;
 
     snprintf(why, COMPILE_WHY_MAX, "%s", strerror(ENOMEM));
-    if (!sockets)
-        return false;
+    if (!sockets || !sockets_open_pool(sockets, CONFIG_INTERFACES_MAX, &step))
+        goto done;
     sockets_begin(sockets);
     // As for rules that run: an output that cannot be opened here waits.
     if (compile(o->config, NULL, 1, true, sockets, &o->table, why)) {
@@ -110,6 +110,7 @@ static bool compile_offline(struct offline *o, char why[COMPILE_WHY_MAX])
             snprintf(why, COMPILE_WHY_MAX, "internal: the compiled table is not valid: %s", bad);
     }
     sockets_settle(sockets, false);
+done:
     sockets_free(sockets);
     return ok;
 }

@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "broker/compile.h"
-#include "broker/link.h"
+#include "compile/compile.h"
+#include "machine/machine.h"
 #include "config/model.h"
 #include "relay/forward.h"
 #include "relay/ingress.h"

@@ -16,7 +16,7 @@
 
 #include "common/kernel.h"
 #include "log/log.h"
-#include "relay/packet.h"
+#include "wire/packet.h"
 
 // What one system call sends: the datagrams of some pieces.
 struct shipment {

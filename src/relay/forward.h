@@ -10,7 +10,7 @@
 #include "relay/egress.h"
 #include "relay/health.h"
 #include "relay/limiter.h"
-#include "relay/packet.h"
+#include "wire/packet.h"
 #include "stats/segment.h"
 #include "table/view.h"
 

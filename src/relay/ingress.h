@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "relay/forward.h"
-#include "relay/reassembly.h"
+#include "wire/reassembly.h"
 #include "stats/layout.h"
 #include "table/layout.h"
 

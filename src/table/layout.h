@@ -28,7 +28,7 @@
 #define TABLE_SOURCES_MAX      (256u * TABLE_RULES_MAX)
 #define TABLE_HOLDS_MAX        32768
 #define TABLE_DESTINATIONS_MAX 20000
-#define TABLE_RING_SOCKETS_MAX (2 * TABLE_INTERFACES_MAX) // broker/ring_pool.h
+#define TABLE_RING_SOCKETS_MAX (2 * TABLE_INTERFACES_MAX) // machine/ring_pool.h
 #define TABLE_PATHS_MAX        (TABLE_DESTINATIONS_MAX + TABLE_RULES_MAX)
 #define TABLE_BYTES_MAX        (256u << 20)
 
@@ -89,7 +89,7 @@ struct table_interface {
     uint32_t slot_size; // bytes
     uint32_t n_slots;
     uint32_t block_size;       // bytes
-    uint32_t ring_socket;      // number of the ring's socket in the pool (broker/ring_pool.h)
+    uint32_t ring_socket;      // number of the ring's socket in the pool (machine/ring_pool.h)
     uint32_t loopback;         // 1: only this host sends here
     uint32_t first_own, n_own; // the interface's addresses and its subnets' broadcasts, in the order of addr_compare()
     uint32_t reserved2;

@@ -27,17 +27,17 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#include "broker/egress_open.h"
-#include "broker/header.h"
-#include "broker/ingress_open.h"
-#include "broker/link.h"
-#include "broker/membership.h"
+#include "machine/output.h"
+#include "wire/header.h"
+#include "machine/ring.h"
+#include "machine/link.h"
+#include "machine/membership.h"
 #include "common/kernel.h"
 #include "relay/pace.h"
-#include "relay/packet.h"
+#include "wire/packet.h"
 #include "relay/prefetch.h"
 
-// As mcrd's: broker/ingress_open.c, relay/ingress.h, relay/forward.h.
+// As mcrd's: machine/ring.c, relay/ingress.h, relay/forward.h.
 #define RING_SIZE   (16u << 20)
 #define SLOT_SIZE   1664u // at an MTU of 1500
 #define BUDGET      256u  // frames of a pass; V3 ends it at a block's end
@@ -209,7 +209,7 @@ static uint32_t pass_v3(struct ring *r)
     return n;
 }
 
-static void open_ring(struct ring *r, int version, uint32_t block_size, uint32_t ifindex, struct ingress_filter *filter)
+static void open_ring(struct ring *r, int version, uint32_t block_size, uint32_t ifindex, struct ring_filter *filter)
 {
     struct sockaddr_ll where = {
         .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int) ifindex};
@@ -229,7 +229,7 @@ static void open_ring(struct ring *r, int version, uint32_t block_size, uint32_t
     size_t size = (size_t) r->n_blocks * block_size;
     if (r->fd < 0 || setsockopt(r->fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)) != 0 ||
         setsockopt(r->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) != 0 ||
-        !ingress_set_filter(r->fd, filter) ||
+        !ring_set_filter(r->fd, filter) ||
         setsockopt(r->fd, SOL_PACKET, PACKET_RX_RING, &memory, sizeof(memory)) != 0 ||
         (r->at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0)) == MAP_FAILED ||
         bind(r->fd, (struct sockaddr *) &where, sizeof(where)) != 0)
@@ -337,9 +337,9 @@ int main(int argc, char *argv[])
     for (int i = 0; i < 2; i++)
         snprintf(links[i].name, sizeof(links[i].name), "%s", argv[2 + i]);
     if (!joined || !link_query(links, 2) || links[0].ifindex == 0 || links[1].ifindex == 0 ||
-        (out = egress_open_frame(links[1].ifindex, &step)) < 0)
+        (out = output_open_frame(links[1].ifindex, &step)) < 0)
         die(step);
-    struct ingress_filter filter = {.keys = keys, .n = (size_t) argc - 5, .ethernet = true};
+    struct ring_filter filter = {.keys = keys, .n = (size_t) argc - 5, .ethernet = true};
     for (size_t i = 0; i < filter.n; i++) {
         keys[i] = open_flow(&flows[i], &links[1], argv[5 + i]);
         if (!memberships_want(joined, links[0].ifindex, &keys[i].address, NULL, false))

@@ -236,7 +236,7 @@ static void open_rig(struct rig *x, struct fuzz_input *in, int inotify)
     x->options = (struct broker_options){.sandbox = SANDBOX_OFF, .config_path = config_path, .inotify = inotify};
     *b = (struct broker){.options = &x->options, .relay = ends[1]};
     watch_init(&b->watch, inotify);
-    b->sockets = sockets_new(0);
+    b->sockets = sockets_new(&machine_any, 0);
     FUZZ_ASSERT(b->sockets && read_identity(b, &bytes) && judge(b, &bytes));
 }
 

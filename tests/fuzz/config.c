@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/compile.h"
+#include "compile/compile.h"
 #include "config/diff.h"
 #include "config/load.h"
 #include "config/print.h"
@@ -207,7 +207,7 @@ static bool compile_one(const struct config *c, struct sockets *sockets, const s
 
 static void check_compile(const struct config *a, const struct config *b)
 {
-    struct sockets *sockets = sockets_new(0);
+    struct sockets *sockets = sockets_new(&machine_any, 0);
     struct compiled first = {.bytes = NULL}, again = {.bytes = NULL}, next = {.bytes = NULL};
     struct table_view v;
     const char *why;

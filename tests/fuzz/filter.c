@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// filter: broker/filter.c, judged by the kernel: whatever the destinations are, it takes the program, which lets
+// filter: machine/filter.c, judged by the kernel: whatever the destinations are, it takes the program, which lets
 // through exactly the frames to one of them. The input is flags, a count of destinations, the destinations, and then
 // frames.
 #include <config.h>
@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "broker/filter.h"
+#include "machine/filter.h"
 
 #define KEYS_MAX  255
 #define FRAME_MAX 512

@@ -14,24 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "broker/egress_open.h"
-#include "broker/ingress_open.h"
-#include "broker/link.h"
 #include "common/kernel.h"
 #include "config/load.h"
+#include "machine/feature.h"
 #include "fuzz.h"
 
 // Of the types that they stand for.
-__typeof__(link_query) __wrap_link_query;
-__typeof__(ingress_socket) __wrap_ingress_socket;
-__typeof__(ingress_open) __wrap_ingress_open;
-__typeof__(ingress_release) __wrap_ingress_release;
-__typeof__(ingress_set_filter) __wrap_ingress_set_filter;
-__typeof__(egress_open_frame) __wrap_egress_open_frame;
-__typeof__(egress_open_socket) __wrap_egress_open_socket;
-__typeof__(egress_open_raw) __wrap_egress_open_raw;
-__typeof__(egress_open_quiet) __wrap_egress_open_quiet;
-__typeof__(egress_open_tx_ring) __wrap_egress_open_tx_ring;
 __typeof__(setsockopt) __wrap_setsockopt, __real_setsockopt;
 __typeof__(write) __wrap_write, __real_write;
 __typeof__(writev) __wrap_writev, __real_writev;
@@ -83,7 +71,7 @@ static void answer(struct link *l)
     }
 }
 
-bool __wrap_link_query(struct link *links, size_t n)
+static bool any_links(struct link *links, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         answer(&links[i]);
@@ -93,7 +81,7 @@ bool __wrap_link_query(struct link *links, size_t n)
 // --- sockets ---------------------------------------------------------------------------------------------------------
 
 // Whatever the destinations are, there is a program for them.
-static void check_filter(const struct ingress_filter *filter)
+static void check_filter(const struct ring_filter *filter)
 {
     struct sock_fprog program;
 
@@ -104,14 +92,14 @@ static void check_filter(const struct ingress_filter *filter)
     }
 }
 
-int __wrap_ingress_socket(const char **step)
+static int any_ring_socket(const char **step)
 {
     *step = "ring";
     return memfd_create("ring", MFD_CLOEXEC);
 }
 
-bool __wrap_ingress_open(int fd, uint32_t ifindex, const struct ingress_geometry *g,
-                         const struct ingress_filter *filter, unsigned without, bool *super_frames, const char **step)
+static bool any_ring_open(int fd, uint32_t ifindex, const struct ring_geometry *g, const struct ring_filter *filter,
+                          unsigned without, bool *super_frames, const char **step)
 {
     *super_frames = !(without & FEATURE_SUPER_FRAMES);
     *step = "ring";
@@ -121,13 +109,13 @@ bool __wrap_ingress_open(int fd, uint32_t ifindex, const struct ingress_geometry
     return true;
 }
 
-bool __wrap_ingress_release(int fd)
+static bool any_ring_release(int fd)
 {
     FUZZ_ASSERT(ftruncate(fd, 0) == 0);
     return true;
 }
 
-bool __wrap_ingress_set_filter(int fd, const struct ingress_filter *filter)
+static bool any_ring_set_filter(int fd, const struct ring_filter *filter)
 {
     (void) fd;
     check_filter(filter);
@@ -140,13 +128,13 @@ static int nothing(const char **step)
     return open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
-int __wrap_egress_open_frame(uint32_t ifindex, const char **step)
+static int any_frame(uint32_t ifindex, const char **step)
 {
     FUZZ_ASSERT(ifindex > 0);
     return nothing(step);
 }
 
-int __wrap_egress_open_tx_ring(uint32_t ifindex, uint32_t slot_size, const char **step)
+static int any_tx_ring(uint32_t ifindex, uint32_t slot_size, const char **step)
 {
     int fd = memfd_create("transmit ring", MFD_CLOEXEC);
 
@@ -157,10 +145,10 @@ int __wrap_egress_open_tx_ring(uint32_t ifindex, uint32_t slot_size, const char 
     return fd;
 }
 
-int __wrap_egress_open_socket(const struct egress_flow *flow, unsigned without, bool *gso, const char **step)
+static int any_socket(const struct output_address *a, unsigned without, bool *gso, const char **step)
 {
-    FUZZ_ASSERT(flow->ifindex > 0 && flow->port > 0 && flow->destination.family != ADDR_NONE);
-    if (flow->source_port < 1024) {
+    FUZZ_ASSERT(a->ifindex > 0 && a->port > 0 && a->destination.family != ADDR_NONE);
+    if (a->source_port < 1024) {
         *step = "bind";
         errno = EACCES;
         return -1;
@@ -169,19 +157,55 @@ int __wrap_egress_open_socket(const struct egress_flow *flow, unsigned without, 
     return nothing(step);
 }
 
-int __wrap_egress_open_raw(const struct egress_flow *flow, bool udp, const char **step)
+static int any_raw(const struct output_address *a, bool udp, const char **step)
 {
-    FUZZ_ASSERT(flow->ifindex > 0 && flow->destination.family != ADDR_NONE);
-    FUZZ_ASSERT(!udp || flow->source.family == flow->destination.family);
+    FUZZ_ASSERT(a->ifindex > 0 && a->destination.family != ADDR_NONE);
+    FUZZ_ASSERT(!udp || a->source.family == a->destination.family);
     return nothing(step);
 }
 
-int __wrap_egress_open_quiet(const char *interface, uint32_t ifindex, const struct addr *address, uint16_t port,
-                             const char **step)
+static int any_quiet(const char *interface, uint32_t ifindex, const struct addr *address, uint16_t port,
+                     const char **step)
 {
     FUZZ_ASSERT(interface[0] && ifindex > 0 && port > 0 && addr_is_unicast(address));
     return nothing(step);
 }
+
+static void any_revoke(int fd)
+{
+    (void) fd;
+}
+
+static bool any_revoke_tx_ring(int fd)
+{
+    (void) fd;
+    return true;
+}
+
+static bool never_outlived(int fd)
+{
+    (void) fd;
+    return false;
+}
+
+const struct machine machine_any = {
+    .links = any_links,
+    .ring_socket = any_ring_socket,
+    .ring_open = any_ring_open,
+    .ring_release = any_ring_release,
+    .ring_set_filter = any_ring_set_filter,
+    .open_frame = any_frame,
+    .open_tx_ring = any_tx_ring,
+    .open_socket = any_socket,
+    .open_raw = any_raw,
+    .open_quiet = any_quiet,
+    .revoke_frame = any_revoke,
+    .revoke_flow = any_revoke,
+    .revoke_tx_ring = any_revoke_tx_ring,
+    .join = memberships_want,
+    .outlived = never_outlived,
+    .close = close,
+};
 
 // Groups are joined, and datagrams given their ttl and dscp, by a yes.
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size)
@@ -291,7 +315,7 @@ static struct compiled make_table(const char *text)
 {
     struct config_problems problems = {0};
     struct config *c = config_load_text(text, strlen(text), CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
-    struct sockets *sockets = sockets_new(0);
+    struct sockets *sockets = sockets_new(&machine_any, 0);
     struct compiled table;
     char why[COMPILE_WHY_MAX];
     const char *step;

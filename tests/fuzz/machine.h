@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // machine: a machine with any interfaces: what the broker would ask the kernel for is answered here, by names alone, so
-// that compile() runs without rights and without touching the machine that it runs on. The linker leads the calls here
-// (--wrap, in Makefile.am).
+// that compile() runs without rights and without touching the machine that it runs on. System calls of the relay are
+// led here by the linker (--wrap, in Makefile.am).
 #ifndef MCR_TESTS_FUZZ_MACHINE_H
 #define MCR_TESTS_FUZZ_MACHINE_H
 
@@ -10,7 +10,9 @@
 #include <stdint.h>
 
 #include "../tx_kernel.h"
-#include "broker/compile.h"
+#include "compile/compile.h"
+
+extern const struct machine machine_any;
 
 // Interfaces called "gone..." are missing, "tun..." have no Ethernet header, "bare..." no address, "down..." are down,
 // "flap..." are there at every other question only; all others are there, with addresses of both families.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// packet: relay/packet.c with any frame: flags, tag (u16), segment size (u16), and the frame's bytes.
+// packet: wire/packet.c with any frame: flags, tag (u16), segment size (u16), and the frame's bytes.
 #include <config.h>
 
 #include "fuzz.h"
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay/packet.h"
+#include "wire/packet.h"
 
 enum flags { ETHERNET = 1, VOUCHED = 2, MEND_IP = 4, MEND_UDP = 8 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// reassembly: relay/reassembly.c with fragments of any datagrams in any order, overlapping, contradicting, too late.
+// reassembly: wire/reassembly.c with fragments of any datagrams in any order, overlapping, contradicting, too late.
 // What comes out whole is, unit by unit, what came for it within the time, and nothing is counted twice. The input is a
 // list of fragments, each as take() reads it.
 #include <config.h>
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay/reassembly.h"
+#include "wire/reassembly.h"
 
 #define FRAGMENTS_MAX 400
 #define IDS           128

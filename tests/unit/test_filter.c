@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "broker/filter.h"
+#include "machine/filter.h"
 
 static bool accepts(int ends[2], uint32_t address, uint16_t port, uint16_t fragment, uint8_t protocol, uint16_t type)
 {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay/packet.h"
+#include "wire/packet.h"
 
 #define IP_AT      14
 #define UDP_AT     34

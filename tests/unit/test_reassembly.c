@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay/reassembly.h"
+#include "wire/reassembly.h"
 
 static uint8_t content[70000];
 

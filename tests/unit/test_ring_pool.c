@@ -3,7 +3,7 @@
 
 #include <criterion/criterion.h>
 
-#include "broker/ring_pool.h"
+#include "machine/ring_pool.h"
 
 #define SECONDS UINT64_C(1000000000)
 
@@ -11,7 +11,7 @@
 Test(ring_pool, who_is_replaced_again_and_again_waits_longer)
 {
     static const uint64_t waits[] = {10, 20, 40, 80, 160, 160, 160};
-    struct ring_pool *p = ring_pool_new();
+    struct ring_pool *p = ring_pool_new(&machine_kernel);
     uint64_t now = 5 * SECONDS;
 
     cr_assert(p);
@@ -26,7 +26,7 @@ Test(ring_pool, who_is_replaced_again_and_again_waits_longer)
 
 Test(ring_pool, a_quiet_time_is_a_new_beginning)
 {
-    struct ring_pool *p = ring_pool_new();
+    struct ring_pool *p = ring_pool_new(&machine_kernel);
 
     cr_expect(ring_pool_may_replace(p, 7, 0));
     cr_expect(ring_pool_may_replace(p, 7, 10 * SECONDS));
@@ -39,7 +39,7 @@ Test(ring_pool, a_quiet_time_is_a_new_beginning)
 
 Test(ring_pool, each_interface_waits_for_itself)
 {
-    struct ring_pool *p = ring_pool_new();
+    struct ring_pool *p = ring_pool_new(&machine_kernel);
 
     for (uint32_t i = 1; i <= 64; i++)
         cr_expect(ring_pool_may_replace(p, i, i * SECONDS));

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/compilation.h"
-#include "broker/header.h"
+#include "compile/compilation.h"
+#include "wire/header.h"
 #include "config/endpoint.h"
 #include "config/way.h"
 #include "log/log.h"
@@ -28,7 +28,7 @@ static void place_own(struct compilation *c, struct table_interface *t, const st
 static bool open_ring(struct compilation *c, uint32_t interface, struct filter_key *keys)
 {
     struct table_interface *t = &c->interfaces[interface];
-    struct ingress_geometry g;
+    struct ring_geometry g;
     const char *step = "";
     size_t n = 0;
 
@@ -37,7 +37,7 @@ static bool open_ring(struct compilation *c, uint32_t interface, struct filter_k
             keys[n++] = (struct filter_key){.address = c->destinations[i].address, .port = c->destinations[i].port};
     if (n == 0)
         return true;
-    struct ingress_filter filter = {.keys = keys, .n = n, .ethernet = c->links[interface].ethernet};
+    struct ring_filter filter = {.keys = keys, .n = n, .ethernet = c->links[interface].ethernet};
     const struct registry_entry *e =
         sockets_ring(c->sockets, t->ifindex, c->links[interface].mtu, c->config->ring_mib, &filter, &g, &step);
     if (!e)
@@ -188,7 +188,7 @@ static uint32_t place_egress(struct compilation *c, struct registry_entry *e, co
 }
 
 // Each way lets a relay that was taken over send less than the one before: the last that does is the output's.
-static struct registry_entry *open_way(struct compilation *c, enum config_way way, const struct egress_flow *flow,
+static struct registry_entry *open_way(struct compilation *c, enum config_way way, const struct output_address *flow,
                                        const char **step)
 {
     struct registry_entry *e;
@@ -241,7 +241,7 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
             r->name, o->interface);
 
     uint16_t source_port = o->source_port ? o->source_port : t->port;
-    struct egress_flow flow = {
+    struct output_address flow = {
         .ifindex = l->ifindex, .source = *source, .destination = t->to, .source_port = source_port, .port = t->port};
     memcpy(flow.interface, l->name, sizeof(flow.interface));
     struct registry_entry *e = open_way(c, way, &flow, &step);

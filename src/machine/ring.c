@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "broker/ingress_open.h"
+#include "machine/ring.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,18 +13,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "broker/feature.h"
+#include "machine/feature.h"
 #include "common/kernel.h"
 #include "log/log.h"
 
 #define BLOCK_SIZE (256u << 10) // bytes; a multiple of every page size up to 64 KiB
 
-struct ingress_geometry ingress_geometry(uint32_t mtu, uint32_t ring_mib)
+struct ring_geometry ring_geometry(uint32_t mtu, uint32_t ring_mib)
 {
     // tpacket_rcv() puts the network header behind the slot's own header, sockaddr_ll, at least 16 bytes for the
     // link header, and the virtio_net_hdr; 4 bytes for a tag that stays in the frame.
     uint32_t used = TPACKET_ALIGN(TPACKET2_HDRLEN + 16) + sizeof(struct virtio_net_hdr) + mtu + 4;
-    struct ingress_geometry g = {.block_size = BLOCK_SIZE};
+    struct ring_geometry g = {.block_size = BLOCK_SIZE};
 
     g.slot_size = used < 256 ? 256 : (used + 63) & ~63u; // whole cache lines
     if (g.slot_size > BLOCK_SIZE)
@@ -38,7 +38,7 @@ static bool set(int fd, int name, int value)
     return setsockopt(fd, SOL_PACKET, name, &value, sizeof(value)) == 0;
 }
 
-bool ingress_set_filter(int fd, const struct ingress_filter *filter)
+bool ring_set_filter(int fd, const struct ring_filter *filter)
 {
     bool attached = false;
 
@@ -76,7 +76,7 @@ static bool refuse_everything(int fd)
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
 }
 
-int ingress_socket(const char **step)
+int ring_socket(const char **step)
 {
     // Protocol 0: no frame arrives before bind().
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -93,8 +93,8 @@ int ingress_socket(const char **step)
     return -1;
 }
 
-bool ingress_open(int fd, uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
-                  unsigned without, bool *super_frames, const char **step)
+bool ring_open(int fd, uint32_t ifindex, const struct ring_geometry *g, const struct ring_filter *filter,
+               unsigned without, bool *super_frames, const char **step)
 {
     struct tpacket_req ring = {
         .tp_block_size = g->block_size,
@@ -139,14 +139,14 @@ bool ingress_open(int fd, uint32_t ifindex, const struct ingress_geometry *g, co
         return false;
     // Last: until now the filter refuses everything, so that no foreign frame arrives early.
     *step = "SO_ATTACH_FILTER";
-    if (!ingress_set_filter(fd, filter))
+    if (!ring_set_filter(fd, filter))
         return false;
     if (*super_frames)
         warn_if_small(fd, ifindex, room);
     return true;
 }
 
-bool ingress_release(int fd)
+bool ring_release(int fd)
 {
     // Bound to no interface a packet socket can neither take in nor send; the protocol is that of experiments, because
     // a socket that was bound once cannot go back to none.

@@ -6,12 +6,14 @@
 // later ring on one of these sockets, by its own descriptor of it. So the relay never gets another descriptor of a
 // source zone, whatever it asks for; and the memory of rings, which no cgroup counts, is bounded by the size of the
 // pool.
-#ifndef MCR_BROKER_RING_POOL_H
-#define MCR_BROKER_RING_POOL_H
+#ifndef MCR_MACHINE_RING_POOL_H
+#define MCR_MACHINE_RING_POOL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "machine/machine.h"
 
 // How many input interfaces more than the first file a later one may have. There are two sockets for each, because a
 // reload may make every ring anew. More would cost each stop of mcrd: the kernel waits some milliseconds for each
@@ -25,8 +27,8 @@
 
 struct ring_pool;
 
-// An empty pool. NULL without memory.
-struct ring_pool *ring_pool_new(void);
+// An empty pool, whose sockets that machine opens. NULL without memory.
+struct ring_pool *ring_pool_new(const struct machine *machine);
 
 // Closes the sockets. A ring that the relay uses goes on.
 void ring_pool_free(struct ring_pool *p);

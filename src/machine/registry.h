@@ -3,8 +3,8 @@
 //
 // A load begins with nothing wanted, wants each thing (reusing it by key or adding it), and ends in one of two ways:
 // settled as committed (what is not wanted goes) or as rolled back (what is only wanted goes).
-#ifndef MCR_BROKER_REGISTRY_H
-#define MCR_BROKER_REGISTRY_H
+#ifndef MCR_MACHINE_REGISTRY_H
+#define MCR_MACHINE_REGISTRY_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // packet: what one received frame is. Pure: no system call, no state; every byte of the frame is hostile.
-#ifndef MCR_RELAY_PACKET_H
-#define MCR_RELAY_PACKET_H
+#ifndef MCR_WIRE_PACKET_H
+#define MCR_WIRE_PACKET_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // header: the ready link, IP and UDP header of an output's packets, for the relay to fill in. Pure.
-#ifndef MCR_BROKER_HEADER_H
-#define MCR_BROKER_HEADER_H
+#ifndef MCR_WIRE_HEADER_H
+#define MCR_WIRE_HEADER_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "broker/feature.h"
+#include "machine/feature.h"
 #include "common/kernel.h"
 
 #include <netinet/in.h>

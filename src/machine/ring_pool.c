@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "broker/ring_pool.h"
+#include "machine/ring_pool.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "broker/ingress_open.h"
 #include "log/log.h"
 #include "table/layout.h"
 
@@ -17,6 +15,7 @@ enum use {
 };
 
 struct ring_pool {
+    const struct machine *machine;
     size_t n;
     struct {
         int fd;
@@ -28,15 +27,19 @@ struct ring_pool {
     } replaced[TABLE_INTERFACES_MAX];
 };
 
-struct ring_pool *ring_pool_new(void)
+struct ring_pool *ring_pool_new(const struct machine *machine)
 {
-    return calloc(1, sizeof(struct ring_pool));
+    struct ring_pool *p = calloc(1, sizeof(*p));
+
+    if (p)
+        p->machine = machine;
+    return p;
 }
 
 static void close_all(struct ring_pool *p)
 {
     while (p->n > 0)
-        close(p->sockets[--p->n].fd);
+        p->machine->close(p->sockets[--p->n].fd);
 }
 
 void ring_pool_free(struct ring_pool *p)
@@ -54,7 +57,7 @@ bool ring_pool_open(struct ring_pool *p, size_t n_inputs, const char **step)
     if (wanted > TABLE_RING_SOCKETS_MAX)
         wanted = TABLE_RING_SOCKETS_MAX;
     while (p->n < wanted) {
-        int fd = ingress_socket(step);
+        int fd = p->machine->ring_socket(step);
         if (fd < 0) {
             close_all(p);
             return false;
@@ -86,7 +89,7 @@ static size_t reclaim(struct ring_pool *p)
     size_t left = 0;
 
     for (size_t i = 0; i < p->n; i++) {
-        if (p->sockets[i].use == WITHHELD && ingress_release(p->sockets[i].fd))
+        if (p->sockets[i].use == WITHHELD && p->machine->ring_release(p->sockets[i].fd))
             p->sockets[i].use = FREE;
         left += p->sockets[i].use == WITHHELD;
     }
@@ -123,7 +126,7 @@ int ring_pool_take(struct ring_pool *p, uint32_t *number, const char **why)
 
 void ring_pool_give_back(struct ring_pool *p, uint32_t number)
 {
-    p->sockets[number].use = ingress_release(p->sockets[number].fd) ? FREE : WITHHELD;
+    p->sockets[number].use = p->machine->ring_release(p->sockets[number].fd) ? FREE : WITHHELD;
 }
 
 // The record of this interface; else a free one, or the one that has waited longest.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "broker/filter.h"
+#include "machine/filter.h"
 
 #include <arpa/inet.h>
 #include <linux/if_ether.h>

@@ -2,13 +2,13 @@
 // reassembly: the fragments of one input interface, put together. Pure: no system call, and all memory is taken by
 // reassembly_new(). By interface and VLAN, which the kernel's own reassembly for packet sockets is not: there, a
 // fragment of one zone can complete a datagram of another.
-#ifndef MCR_RELAY_REASSEMBLY_H
-#define MCR_RELAY_REASSEMBLY_H
+#ifndef MCR_WIRE_REASSEMBLY_H
+#define MCR_WIRE_REASSEMBLY_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "relay/packet.h"
+#include "wire/packet.h"
 #include "stats/layout.h"
 
 // Datagrams under way at once; one more puts the oldest out. 64 KiB each.

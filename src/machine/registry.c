@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "broker/registry.h"
+#include "machine/registry.h"
 
 #include <search.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
 //
 // A socket may hold net.ipv4.igmp_max_memberships of them (20 by default). The relay keeps every socket open too, so
 // that the groups stay joined should the broker die.
-#ifndef MCR_BROKER_MEMBERSHIP_H
-#define MCR_BROKER_MEMBERSHIP_H
+#ifndef MCR_MACHINE_MEMBERSHIP_H
+#define MCR_MACHINE_MEMBERSHIP_H
 
 #include <stdbool.h>
 #include <stddef.h>

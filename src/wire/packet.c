@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "relay/packet.h"
+#include "wire/packet.h"
 
 #include <arpa/inet.h>
 #include <linux/if_ether.h>

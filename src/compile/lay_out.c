@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "broker/compilation.h"
+#include "compile/compilation.h"
 #include "log/log.h"
 
 static bool same_destination(const struct table_destination *a, const struct table_destination *b)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // compile: from a checked config and the machine's interfaces to a table and its open sockets.
-#ifndef MCR_BROKER_COMPILE_H
-#define MCR_BROKER_COMPILE_H
+#ifndef MCR_COMPILE_COMPILE_H
+#define MCR_COMPILE_COMPILE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "broker/sockets.h"
+#include "machine/sockets.h"
 #include "config/model.h"
 #include "table/view.h"
 

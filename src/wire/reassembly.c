@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "relay/reassembly.h"
+#include "wire/reassembly.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "broker/membership.h"
+#include "machine/membership.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "broker/registry.h"
+#include "machine/registry.h"
 
 struct member_socket {
     int fd;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "broker/compile.h"
+#include "compile/compile.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/compilation.h"
+#include "compile/compilation.h"
 #include "config/endpoint.h"
 #include "log/log.h"
 

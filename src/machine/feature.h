@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // feature: abilities of newer kernels that mcrd uses where it finds them, and does without elsewhere.
-#ifndef MCR_BROKER_FEATURE_H
-#define MCR_BROKER_FEATURE_H
+#ifndef MCR_MACHINE_FEATURE_H
+#define MCR_MACHINE_FEATURE_H
 
 #include <stdbool.h>
 

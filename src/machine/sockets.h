@@ -1,32 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // sockets: everything that the tables have open, reused from one table to the next where nothing about it changed.
-#ifndef MCR_BROKER_SOCKETS_H
-#define MCR_BROKER_SOCKETS_H
+#ifndef MCR_MACHINE_SOCKETS_H
+#define MCR_MACHINE_SOCKETS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "broker/egress_open.h"
-#include "broker/feature.h"
-#include "broker/filter.h"
-#include "broker/ingress_open.h"
-#include "broker/link.h"
-#include "broker/registry.h"
+#include "machine/feature.h"
+#include "machine/filter.h"
+#include "machine/machine.h"
+#include "machine/registry.h"
 #include "handover/handover.h"
 #include "table/view.h"
 
 struct sockets;
 
-// without: mask of enum feature. NULL when there is no memory.
-struct sockets *sockets_new(unsigned without);
-
-// The same without a machine: nothing is opened, interfaces are those of link_assume(), and every socket for packets is
-// one whose IP header is ours, because nobody else would write it. For tables that are compiled to be looked at.
-struct sockets *sockets_new_offline(void);
+// machine: where everything is opened (machine.h). without: mask of enum feature. NULL when there is no memory.
+struct sockets *sockets_new(const struct machine *machine, unsigned without);
 void sockets_free(struct sockets *s);
 
-// link_query() or link_assume(); link_release() is due.
+// What the machine says of these interfaces (link.h): link_release() is due, in either case.
 bool sockets_links(const struct sockets *s, struct link *links, size_t n);
 
 // A load wants everything that its table uses, then is settled: committed or rolled back (registry.h).
@@ -37,14 +31,14 @@ void sockets_settle(struct sockets *s, bool committed);
 // A ring that takes super-frames stays as it is when the interface's MTU changes: what no longer fits a slot comes
 // another way (ingress.c). *g tells its geometry.
 struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t ring_mib,
-                                    const struct ingress_filter *filter, struct ingress_geometry *g, const char **step);
+                                    const struct ring_filter *filter, struct ring_geometry *g, const char **step);
 struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const char **step);
 // *step is NULL where none is wanted.
 struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t *slot_size,
                                        const char **step);
-struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow *flow, const char **step);
-// udp: see egress_open_raw().
-struct registry_entry *sockets_raw(struct sockets *s, const struct egress_flow *flow, bool udp, const char **step);
+struct registry_entry *sockets_flow(struct sockets *s, const struct output_address *flow, const char **step);
+// udp: see output_open_raw().
+struct registry_entry *sockets_raw(struct sockets *s, const struct output_address *flow, bool udp, const char **step);
 struct registry_entry *sockets_quiet(struct sockets *s, const char *interface, uint32_t ifindex,
                                      const struct addr *address, uint16_t port, const char **step);
 // source: see memberships_want().

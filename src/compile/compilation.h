@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // compilation: what the steps of compile() share. Private to compile*.c.
-#ifndef MCR_BROKER_COMPILATION_H
-#define MCR_BROKER_COMPILATION_H
+#ifndef MCR_COMPILE_COMPILATION_H
+#define MCR_COMPILE_COMPILATION_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "broker/compile.h"
-#include "broker/link.h"
+#include "compile/compile.h"
+#include "machine/link.h"
 
 struct compilation {
     const struct config *config;
@@ -43,13 +43,13 @@ struct compilation {
 // Writes why and returns false.
 bool compile_refuse(struct compilation *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// Open what the rules need, each from what is open already where it can be (compile_open.c). False after
+// Open what the rules need, each from what is open already where it can be (open.c). False after
 // compile_refuse().
 bool compile_open_outputs(struct compilation *c);
 bool compile_open_rings(struct compilation *c);
 bool compile_join_groups(struct compilation *c);
 
-// Indexes the destinations and writes everything into one table (compile_table.c). False after compile_refuse().
+// Indexes the destinations and writes everything into one table (lay_out.c). False after compile_refuse().
 bool compile_table(struct compilation *c, uint64_t generation, struct compiled *out);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "broker/link.h"
+#include "machine/link.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>

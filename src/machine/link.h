@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // link: what the kernel says of a network interface now.
-#ifndef MCR_BROKER_LINK_H
-#define MCR_BROKER_LINK_H
+#ifndef MCR_MACHINE_LINK_H
+#define MCR_MACHINE_LINK_H
 
 #include <net/if.h>
 #include <stdbool.h>

@@ -1,26 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "broker/sockets.h"
+#include "machine/sockets.h"
 
 #include <errno.h>
-#include <netpacket/packet.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "broker/membership.h"
-#include "broker/ring_pool.h"
+#include "machine/membership.h"
+#include "machine/ring_pool.h"
 #include "log/log.h"
-
-#define STAND_IN (-2) // the descriptor of a socket that is not opened
 
 // With so many transmit rings that the relay keeps mapped although they are out of use, no other one is made.
 #define TX_RINGS_WITHHELD_MAX 8
 
 struct sockets {
-    bool offline;
+    const struct machine *machine;
     struct registry *registry;
     struct ring_pool *pool;
     int withheld[TABLE_INTERFACES_MAX + TX_RINGS_WITHHELD_MAX]; // transmit rings
@@ -32,15 +27,16 @@ struct sockets {
     size_t n_gone;
 };
 
-struct sockets *sockets_new(unsigned without)
+struct sockets *sockets_new(const struct machine *machine, unsigned without)
 {
     struct sockets *s = calloc(1, sizeof(*s));
 
     if (!s)
         return NULL;
+    s->machine = machine;
     s->without = without;
     s->registry = registry_new();
-    s->pool = ring_pool_new();
+    s->pool = ring_pool_new(machine);
     s->memberships = memberships_new();
     if (!s->registry || !s->pool || !s->memberships) {
         sockets_free(s);
@@ -49,33 +45,25 @@ struct sockets *sockets_new(unsigned without)
     return s;
 }
 
-struct sockets *sockets_new_offline(void)
-{
-    struct sockets *s = sockets_new(FEATURE_PACKET_GSO | FEATURE_UDP_GSO);
-
-    if (s)
-        s->offline = true;
-    return s;
-}
-
 bool sockets_links(const struct sockets *s, struct link *links, size_t n)
 {
-    return s->offline ? link_assume(links, n) : link_query(links, n);
+    return s->machine->links(links, n);
 }
 
 // At the end of the broker the relay goes on with what it has.
 static void close_only(void *context, struct registry_entry *e)
 {
-    (void) context;
-    if (e->fd != STAND_IN && e->key.kind != REGISTRY_RING)
-        close(e->fd);
+    const struct sockets *s = context;
+
+    if (e->key.kind != REGISTRY_RING)
+        s->machine->close(e->fd);
 }
 
 // A transmit ring that the relay still maps is kept, because its memory is: withheld.
 static void close_tx_ring(struct sockets *s, int fd)
 {
-    if (egress_revoke_tx_ring(fd) || s->n_withheld == sizeof(s->withheld) / sizeof(s->withheld[0]))
-        close(fd);
+    if (s->machine->revoke_tx_ring(fd) || s->n_withheld == sizeof(s->withheld) / sizeof(s->withheld[0]))
+        s->machine->close(fd);
     else
         s->withheld[s->n_withheld++] = fd;
 }
@@ -85,8 +73,6 @@ static void close_entry(void *context, struct registry_entry *e)
 {
     struct sockets *s = context;
 
-    if (e->fd == STAND_IN)
-        return;
     switch ((enum registry_kind) e->key.kind) {
     case REGISTRY_RING:
         // The pool keeps its socket.
@@ -96,18 +82,18 @@ static void close_entry(void *context, struct registry_entry *e)
         close_tx_ring(s, e->fd);
         return;
     case REGISTRY_FRAME:
-        egress_revoke_frame(e->fd);
+        s->machine->revoke_frame(e->fd);
         break;
     case REGISTRY_SOCKET:
     case REGISTRY_RAW:
     case REGISTRY_RAW_UDP:
-        egress_revoke_flow(e->fd);
+        s->machine->revoke_flow(e->fd);
         break;
     case REGISTRY_QUIET:
     case REGISTRY_MEMBERSHIP:
         break;
     }
-    close(e->fd);
+    s->machine->close(e->fd);
 }
 
 void sockets_free(struct sockets *s)
@@ -122,7 +108,7 @@ void sockets_free(struct sockets *s)
     }
     registry_free(s->registry);
     while (s->n_withheld > 0)
-        close(s->withheld[--s->n_withheld]);
+        s->machine->close(s->withheld[--s->n_withheld]);
     ring_pool_free(s->pool);
     free(s);
 }
@@ -145,25 +131,15 @@ void sockets_settle(struct sockets *s, bool committed)
 
 static struct registry_entry *add(struct sockets *s, const struct registry_key *key, int fd, const char **step)
 {
-    if (fd < 0 && fd != STAND_IN)
+    if (fd < 0)
         return NULL;
     struct registry_entry *e = registry_add(s->registry, key, fd);
     if (!e) {
-        if (fd != STAND_IN)
-            close(fd);
+        s->machine->close(fd);
         *step = "memory";
         errno = ENOMEM;
     }
     return e;
-}
-
-// A packet socket forgets its interface when that goes, and never finds another one of the same index.
-static bool outlived(int fd)
-{
-    struct sockaddr_ll where;
-    socklen_t length = sizeof(where);
-
-    return fd != STAND_IN && getsockname(fd, (struct sockaddr *) &where, &length) == 0 && where.sll_ifindex <= 0;
 }
 
 // The living entry of this key with room for this MTU, now wanted; or NULL with a key that is free.
@@ -172,7 +148,7 @@ static struct registry_entry *want_living(struct sockets *s, struct registry_key
     const struct registry_entry *e;
 
     for (; (e = registry_find(s->registry, key)); key->reserved++) {
-        if (!outlived(e->fd)) {
+        if (!s->machine->outlived(e->fd)) {
             // Without super-frames a ring takes nothing that exceeds its slots.
             if (!e->stuck && (e->gso || e->mtu >= mtu))
                 return registry_want(s->registry, key);
@@ -184,8 +160,8 @@ static struct registry_entry *want_living(struct sockets *s, struct registry_key
     return NULL;
 }
 
-static int open_ring(struct sockets *s, uint32_t ifindex, const struct ingress_geometry *g,
-                     const struct ingress_filter *filter, bool *super_frames, uint32_t *number, const char **step)
+static int open_ring(struct sockets *s, uint32_t ifindex, const struct ring_geometry *g,
+                     const struct ring_filter *filter, bool *super_frames, uint32_t *number, const char **step)
 {
     int fd = ring_pool_take(s->pool, number, step);
 
@@ -193,7 +169,7 @@ static int open_ring(struct sockets *s, uint32_t ifindex, const struct ingress_g
         errno = 0; // *step tells all
         return -1;
     }
-    if (ingress_open(fd, ifindex, g, filter, s->without, super_frames, step))
+    if (s->machine->ring_open(fd, ifindex, g, filter, s->without, super_frames, step))
         return fd;
     int saved = errno;
     ring_pool_give_back(s->pool, *number);
@@ -202,20 +178,20 @@ static int open_ring(struct sockets *s, uint32_t ifindex, const struct ingress_g
 }
 
 struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t ring_mib,
-                                    const struct ingress_filter *filter, struct ingress_geometry *g, const char **step)
+                                    const struct ring_filter *filter, struct ring_geometry *g, const char **step)
 {
     struct registry_key key = {.kind = REGISTRY_RING, .ifindex = ifindex, .ring_mib = ring_mib};
     struct registry_entry *e = want_living(s, &key, mtu);
     bool super_frames = false;
 
     if (e) {
-        *g = ingress_geometry(e->mtu, ring_mib);
+        *g = ring_geometry(e->mtu, ring_mib);
         return e;
     }
-    *g = ingress_geometry(mtu, ring_mib);
+    *g = ring_geometry(mtu, ring_mib);
     uint32_t number = 0;
-    int fd = s->offline ? STAND_IN : open_ring(s, ifindex, g, filter, &super_frames, &number, step);
-    e = fd == -1 ? NULL : registry_add(s->registry, &key, fd);
+    int fd = open_ring(s, ifindex, g, filter, &super_frames, &number, step);
+    e = fd < 0 ? NULL : registry_add(s->registry, &key, fd);
     if (e) {
         e->mtu = mtu;
         e->gso = super_frames;
@@ -235,7 +211,7 @@ struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const 
 
     if (e)
         return e;
-    e = add(s, &key, s->offline ? STAND_IN : egress_open_frame(ifindex, step), step);
+    e = add(s, &key, s->machine->open_frame(ifindex, step), step);
     // Whether the kernel takes GSO frames shows at the first one (egress.c): there is nothing to ask beforehand.
     if (e)
         e->gso = !(s->without & FEATURE_PACKET_GSO);
@@ -248,8 +224,8 @@ static size_t reclaim_tx_rings(struct sockets *s)
     size_t left = 0;
 
     for (size_t i = 0; i < s->n_withheld; i++) {
-        if (egress_revoke_tx_ring(s->withheld[i]))
-            close(s->withheld[i]);
+        if (s->machine->revoke_tx_ring(s->withheld[i]))
+            s->machine->close(s->withheld[i]);
         else
             s->withheld[left++] = s->withheld[i];
     }
@@ -261,10 +237,10 @@ struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint
 {
     struct registry_key key = {.kind = REGISTRY_TX_RING, .ifindex = ifindex};
     struct registry_entry *e;
-    uint32_t holds, size = egress_slot_size(mtu, &holds);
+    uint32_t holds, size = output_slot_size(mtu, &holds);
 
     *step = NULL;
-    if (s->offline || s->without & FEATURE_TX_RING)
+    if (!s->machine->open_tx_ring || s->without & FEATURE_TX_RING)
         return NULL;
     e = want_living(s, &key, mtu < holds ? mtu : holds);
     if (!e) {
@@ -273,16 +249,16 @@ struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint
             errno = ENOBUFS;
             return NULL;
         }
-        e = add(s, &key, egress_open_tx_ring(ifindex, size, step), step);
+        e = add(s, &key, s->machine->open_tx_ring(ifindex, size, step), step);
         if (e)
             e->mtu = holds;
     }
     if (e)
-        *slot_size = egress_slot_size(e->mtu, &holds);
+        *slot_size = output_slot_size(e->mtu, &holds);
     return e;
 }
 
-struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow *flow, const char **step)
+struct registry_entry *sockets_flow(struct sockets *s, const struct output_address *flow, const char **step)
 {
     struct registry_key key = {.kind = REGISTRY_SOCKET,
                                .ifindex = flow->ifindex,
@@ -290,27 +266,30 @@ struct registry_entry *sockets_flow(struct sockets *s, const struct egress_flow 
                                .destination = flow->destination,
                                .source_port = flow->source_port,
                                .port = flow->port};
-    struct registry_entry *e = s->offline ? sockets_raw(s, flow, false, step) : registry_want(s->registry, &key);
+    struct registry_entry *e;
     bool gso = false;
 
-    if (e || s->offline)
+    if (!s->machine->open_socket)
+        return sockets_raw(s, flow, false, step);
+    if ((e = registry_want(s->registry, &key)))
         return e;
-    e = add(s, &key, egress_open_socket(flow, s->without, &gso, step), step);
+    e = add(s, &key, s->machine->open_socket(flow, s->without, &gso, step), step);
     if (e)
         e->gso = gso;
     return e;
 }
 
-struct registry_entry *sockets_raw(struct sockets *s, const struct egress_flow *flow, bool udp, const char **step)
+struct registry_entry *sockets_raw(struct sockets *s, const struct output_address *flow, bool udp, const char **step)
 {
     struct registry_key key = {.kind = REGISTRY_RAW, .ifindex = flow->ifindex, .destination = flow->destination};
 
-    if (udp && !s->offline) {
+    udp = udp && s->machine->open_socket;
+    if (udp) {
         key.kind = REGISTRY_RAW_UDP;
         key.source = flow->source;
     }
     struct registry_entry *e = registry_want(s->registry, &key);
-    return e ? e : add(s, &key, s->offline ? STAND_IN : egress_open_raw(flow, udp, step), step);
+    return e ? e : add(s, &key, s->machine->open_raw(flow, udp, step), step);
 }
 
 struct registry_entry *sockets_quiet(struct sockets *s, const char *interface, uint32_t ifindex,
@@ -319,8 +298,7 @@ struct registry_entry *sockets_quiet(struct sockets *s, const char *interface, u
     struct registry_key key = {.kind = REGISTRY_QUIET, .ifindex = ifindex, .destination = *address, .port = port};
     struct registry_entry *e = registry_want(s->registry, &key);
 
-    return e ? e
-             : add(s, &key, s->offline ? STAND_IN : egress_open_quiet(interface, ifindex, address, port, step), step);
+    return e ? e : add(s, &key, s->machine->open_quiet(interface, ifindex, address, port, step), step);
 }
 
 bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group, const struct addr *source,
@@ -329,11 +307,9 @@ bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group,
     bool again = false;
 
     *step = "join the group";
-    if (s->offline)
-        return true;
     for (size_t i = 0; i < s->n_gone; i++)
         again |= s->gone[i] == ifindex;
-    return memberships_want(s->memberships, ifindex, group, source, again);
+    return s->machine->join(s->memberships, ifindex, group, source, again);
 }
 
 struct listing {
@@ -482,9 +458,9 @@ bool sockets_set_filters(struct sockets *s, const struct table_view *table, cons
         size_t n = collect_keys(table, id, keys);
         if (also)
             n += collect_keys(also, id, keys + n);
-        struct ingress_filter filter = {
+        struct ring_filter filter = {
             .keys = keys, .n = n, .ethernet = table->interfaces[i].link == TABLE_LINK_ETHERNET};
-        if (!ingress_set_filter(ring->fd, &filter))
+        if (!s->machine->ring_set_filter(ring->fd, &filter))
             ok = false;
     }
     free(keys);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // filter: the classic BPF program of an ingress socket, generated from the rules of its interface, so that only
 // frames to configured destinations ever reach user space.
-#ifndef MCR_BROKER_FILTER_H
-#define MCR_BROKER_FILTER_H
+#ifndef MCR_MACHINE_FILTER_H
+#define MCR_MACHINE_FILTER_H
 
 #include <linux/filter.h>
 #include <stdbool.h>

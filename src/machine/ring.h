@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// ingress_open: puts the packet socket and ring of one input interface into service, and out of it.
-#ifndef MCR_BROKER_INGRESS_OPEN_H
-#define MCR_BROKER_INGRESS_OPEN_H
+// ring_open: puts the packet socket and ring of one input interface into service, and out of it.
+#ifndef MCR_MACHINE_RING_H
+#define MCR_MACHINE_RING_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "broker/filter.h"
+#include "machine/filter.h"
 
 // TPACKET_V2 geometry (packet_mmap): slots lie side by side in blocks, and never across two.
-struct ingress_geometry {
+struct ring_geometry {
     uint32_t slot_size, n_slots, block_size;
 };
 
 // A ring of at most ring_mib MiB whose slots hold a whole frame of an interface with this MTU.
-struct ingress_geometry ingress_geometry(uint32_t mtu, uint32_t ring_mib);
+struct ring_geometry ring_geometry(uint32_t mtu, uint32_t ring_mib);
 
 // What a socket takes in: the keys of its filter, which are sorted where they lie.
-struct ingress_filter {
+struct ring_filter {
     struct filter_key *keys;
     size_t n;
     bool ethernet;
@@ -26,20 +26,20 @@ struct ingress_filter {
 
 // Opens a packet socket that takes nothing in yet. Returns a descriptor that the caller closes, or -1 with errno set
 // and *step the name of what failed.
-int ingress_socket(const char **step);
+int ring_socket(const char **step);
 
 // Makes ring and filter on such a socket, for ifindex. without: mask of enum feature. False with errno set and *step
-// the name of what failed: ingress_release() is then due. *super_frames: whether frames have a virtio_net_hdr before
+// the name of what failed: ring_release() is then due. *super_frames: whether frames have a virtio_net_hdr before
 // them, which tells super-frames apart.
-bool ingress_open(int fd, uint32_t ifindex, const struct ingress_geometry *g, const struct ingress_filter *filter,
-                  unsigned without, bool *super_frames, const char **step);
+bool ring_open(int fd, uint32_t ifindex, const struct ring_geometry *g, const struct ring_filter *filter,
+               unsigned without, bool *super_frames, const char **step);
 
 // Takes the socket out of service: it takes in and sends nothing, and its ring's memory is freed. False: another
 // process still maps the ring, so that its memory stays until the next call.
-bool ingress_release(int fd);
+bool ring_release(int fd);
 
 // Replaces the filter of an open socket at once, by as exact a one as net.core.optmem_max has room for beside the one
 // before. False with errno set.
-bool ingress_set_filter(int fd, const struct ingress_filter *filter);
+bool ring_set_filter(int fd, const struct ring_filter *filter);
 
 #endif

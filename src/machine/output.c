@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "broker/egress_open.h"
+#include "machine/output.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "broker/feature.h"
+#include "machine/feature.h"
 #include "common/kernel.h"
 #include "table/layout.h"
 
@@ -70,12 +70,12 @@ static int open_frame(uint32_t ifindex, const struct tpacket_req *ring, const ch
     return fd;
 }
 
-int egress_open_frame(uint32_t ifindex, const char **step)
+int output_open_frame(uint32_t ifindex, const char **step)
 {
     return open_frame(ifindex, NULL, step);
 }
 
-uint32_t egress_slot_size(uint32_t mtu, uint32_t *holds)
+uint32_t output_slot_size(uint32_t mtu, uint32_t *holds)
 {
     const uint32_t lead = TPACKET_ALIGN(sizeof(struct tpacket2_hdr)) + sizeof(struct virtio_net_hdr) + TABLE_LINK_MAX;
     uint32_t size = TABLE_TX_SLOT_MIN;
@@ -86,7 +86,7 @@ uint32_t egress_slot_size(uint32_t mtu, uint32_t *holds)
     return size;
 }
 
-int egress_open_tx_ring(uint32_t ifindex, uint32_t slot_size, const char **step)
+int output_open_tx_ring(uint32_t ifindex, uint32_t slot_size, const char **step)
 {
     struct tpacket_req ring = {
         .tp_block_size = TX_BLOCK,
@@ -98,7 +98,7 @@ int egress_open_tx_ring(uint32_t ifindex, uint32_t slot_size, const char **step)
     return open_frame(ifindex, &ring, step);
 }
 
-void egress_revoke_frame(int fd)
+void output_revoke_frame(int fd)
 {
     // Bound to no interface (packet(7)): ENXIO.
     struct sockaddr_ll nowhere = {.sll_family = AF_PACKET};
@@ -106,15 +106,15 @@ void egress_revoke_frame(int fd)
     bind(fd, (struct sockaddr *) &nowhere, sizeof(nowhere));
 }
 
-bool egress_revoke_tx_ring(int fd)
+bool output_revoke_tx_ring(int fd)
 {
     struct tpacket_req none = {.tp_block_size = 0};
 
-    egress_revoke_frame(fd);
+    output_revoke_frame(fd);
     return setsockopt(fd, SOL_PACKET, PACKET_TX_RING, &none, sizeof(none)) == 0 || errno != EBUSY;
 }
 
-void egress_revoke_flow(int fd)
+void output_revoke_flow(int fd)
 {
     // Connected to nobody (connect(2)): EDESTADDRREQ.
     struct sockaddr nobody = {.sa_family = AF_UNSPEC};
@@ -151,7 +151,7 @@ static int domain_of(const struct addr *a)
 
 // By this interface whatever the routes say, never back to a listener on this host, and fragmented by the kernel where
 // a link is smaller: the relay's datagrams are its own.
-static bool set_way(int fd, const struct egress_flow *flow, const char **step)
+static bool set_way(int fd, const struct output_address *flow, const char **step)
 {
     struct ip_mreqn multicast = {.imr_ifindex = (int) flow->ifindex};
     bool ipv4 = flow->destination.family == ADDR_IPV4;
@@ -183,7 +183,7 @@ static bool set_way(int fd, const struct egress_flow *flow, const char **step)
     return set(fd, SOL_SOCKET, SO_BROADCAST, 1);
 }
 
-static bool connect_to(int fd, const struct egress_flow *flow, uint16_t port, const char **step)
+static bool connect_to(int fd, const struct output_address *flow, uint16_t port, const char **step)
 {
     union socket_address to;
     socklen_t length = fill_address(&to, &flow->destination, port, flow->ifindex);
@@ -192,7 +192,7 @@ static bool connect_to(int fd, const struct egress_flow *flow, uint16_t port, co
     return connect(fd, &to.any, length) == 0;
 }
 
-int egress_open_socket(const struct egress_flow *flow, unsigned without, bool *gso, const char **step)
+int output_open_socket(const struct output_address *flow, unsigned without, bool *gso, const char **step)
 {
     union socket_address from;
     socklen_t length = fill_address(&from, &flow->source, flow->source_port, flow->ifindex);
@@ -215,7 +215,7 @@ int egress_open_socket(const struct egress_flow *flow, unsigned without, bool *g
     return fd;
 }
 
-int egress_open_raw(const struct egress_flow *flow, bool udp, const char **step)
+int output_open_raw(const struct output_address *flow, bool udp, const char **step)
 {
     union socket_address from;
     socklen_t length = fill_address(&from, &flow->source, 0, flow->ifindex);
@@ -243,7 +243,7 @@ int egress_open_raw(const struct egress_flow *flow, bool udp, const char **step)
     return fd;
 }
 
-int egress_open_quiet(const char *interface, uint32_t ifindex, const struct addr *address, uint16_t port,
+int output_open_quiet(const char *interface, uint32_t ifindex, const struct addr *address, uint16_t port,
                       const char **step)
 {
     union socket_address at;
