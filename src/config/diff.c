@@ -15,55 +15,7 @@
 
 // --- what a change means -----------------------------------------------------------------------------
 
-enum weight {
-    ALWAYS,     // disturbs: what is not in the table below
-    NEVER,      // does not
-    RESTART,    // cannot be done by a reload
-    LESS,       // disturbs when the number falls, or true becomes false; what was not given is no limit
-    APPEARS,    // disturbs when it was not given before
-    DISAPPEARS, // disturbs when it is not given any more
-    NARROWER,   // disturbs when senders are shut out
-};
-
-static const struct {
-    enum schema_place where;
-    const char *name;
-    enum weight weight;
-} weights[] = {
-    {SCHEMA_TOP, "instance", NEVER},
-    {SCHEMA_TOP, "user", RESTART},
-    {SCHEMA_TOP, "group", RESTART},
-    {SCHEMA_TOP, "stats_file", RESTART},
-    {SCHEMA_TOP, "reload_on_change", NEVER},
-    {SCHEMA_TOP, "missing_interface", NEVER},
-    {SCHEMA_TOP, "coalesce_usecs", NEVER},
-    {SCHEMA_TOP, "busy_poll", NEVER},
-    {SCHEMA_TOP, "interfaces", NEVER},
-    {SCHEMA_INTERFACE, "role", NEVER},
-    {SCHEMA_RULE, "note", NEVER},
-    {SCHEMA_RULE, "min_packets_per_second", NEVER},
-    {SCHEMA_RULE, "enabled", LESS},
-    {SCHEMA_RULE, "two_way", NEVER},
-    {SCHEMA_RULE, "max_payload", LESS},
-    {SCHEMA_RULE, "silence_ms", NEVER},
-    {SCHEMA_RULE, "outputs", DISAPPEARS},
-    {SCHEMA_RULE, "limit", APPEARS},
-    {SCHEMA_INPUT, "sources", NARROWER},
-    {SCHEMA_LIMIT, "packets_per_second", LESS},
-    {SCHEMA_LIMIT, "bits_per_second", LESS},
-    {SCHEMA_LIMIT, "burst_ms", LESS},
-    {SCHEMA_LIMIT, "per_source", LESS},
-};
-
-static enum weight weight_of(const struct schema_key *key)
-{
-    for (size_t i = 0; i < sizeof(weights) / sizeof(weights[0]); i++)
-        if (weights[i].where == key->where && strcmp(weights[i].name, key->name) == 0)
-            return weights[i].weight;
-    return ALWAYS;
-}
-
-// What lets more through is more: a number that was not given is 0, which the schema does not allow then.
+// How much a limit lets through. A number that was not given is 0, which the schema does not allow then: no limit.
 static uint64_t allowance(const struct schema_key *key, const void *target)
 {
     uint64_t number = value_load_number((const char *) target + key->offset, key->size);
@@ -205,24 +157,24 @@ static enum diff_effect effect_of(const struct schema_key *key, const void *from
 {
     bool disturbs = true;
 
-    switch (weight_of(key)) {
-    case RESTART:
+    switch (key->change) {
+    case SCHEMA_RESTART:
         return DIFF_RESTART;
-    case ALWAYS:
+    case SCHEMA_ALWAYS:
         break;
-    case NEVER:
+    case SCHEMA_NEVER:
         disturbs = false;
         break;
-    case LESS:
+    case SCHEMA_LESS:
         disturbs = allowance(key, to) < allowance(key, from);
         break;
-    case APPEARS:
+    case SCHEMA_APPEARS:
         disturbs = !was_given;
         break;
-    case DISAPPEARS:
+    case SCHEMA_DISAPPEARS:
         disturbs = !is_given;
         break;
-    case NARROWER:
+    case SCHEMA_NARROWER:
         disturbs = shuts_out(from, to);
         break;
     }

@@ -49,6 +49,17 @@ enum schema_need {
     SCHEMA_ANY_OF, // one of these keys of the place or more
 };
 
+// When another value of a key disturbs the traffic that flows now (mcrd --diff).
+enum schema_change {
+    SCHEMA_ALWAYS,
+    SCHEMA_NEVER,
+    SCHEMA_RESTART,    // a reload cannot do it
+    SCHEMA_LESS,       // when the number falls, or true becomes false; what was not given is no limit
+    SCHEMA_APPEARS,    // when it was not given before
+    SCHEMA_DISAPPEARS, // when it is not given any more
+    SCHEMA_NARROWER,   // when senders are shut out
+};
+
 struct schema_key {
     enum schema_place where;
     const char *name;
@@ -57,6 +68,7 @@ struct schema_key {
     const char *words;    // "a|b": taken too, or alone (SCHEMA_CHOICE)
     const char *fallback; // the default as the file would say it; NULL: none, or told in help
     enum schema_need need;
+    enum schema_change change;
     enum schema_place inside; // of a section: what it holds
     size_t offset, size;      // the field in the place's struct; size 0: not kept
     size_t aside;             // its companion, see schema_kind
