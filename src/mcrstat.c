@@ -11,10 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/exit.h"
 #include "stats/reader.h"
 #include "stats/show.h"
-
-#define EXIT_USAGE 2
 
 #define WATCH_MIN 0.1
 #define WATCH_MAX 3600.0

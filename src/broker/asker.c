@@ -10,9 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "log/log.h"
 
-#define INTERVAL_NS (UINT64_C(1000000000) / ASKER_PER_SECOND)
+#define INTERVAL_NS (NS_PER_S / ASKER_PER_SECOND)
 
 uint32_t asker_login(const struct handover_asker *asker)
 {
@@ -32,10 +33,8 @@ uint32_t asker_login(const struct handover_asker *asker)
 
 void asker_pace(uint64_t *due_ns)
 {
-    struct timespec t;
+    uint64_t now = clock_monotonic_ns();
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    uint64_t now = (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
     if (*due_ns < now)
         *due_ns = now;
     uint64_t ahead = *due_ns - now;

@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #include "broker/asker.h"
+#include "common/clock.h"
+#include "common/digest.h"
 #include "compile/compile.h"
 #include "broker/confine.h"
 #include "machine/feature.h"
@@ -241,28 +243,11 @@ static void free_reading(struct reading *r)
 
 // --- the record ------------------------------------------------------------------------------------------------------
 
-#define HEX_MAX 65
-
-static const char *hex(const uint8_t sha256[32], char text[HEX_MAX])
-{
-    for (size_t i = 0; i < 32; i++)
-        snprintf(text + 2 * i, 3, "%02x", sha256[i]);
-    return text;
-}
-
-static uint64_t clock_ns(void) // CLOCK_MONOTONIC
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
-}
-
 // One line for each load: what was found, who asked, what came of it. The broker writes it, because it decides; who
 // asked, and what `more` quotes of a receipt, it has from the relay.
 static void record(const struct broker *b, const struct attempt *a, bool accepted, const char *more)
 {
-    char then[HEX_MAX], now[HEX_MAX], file[600], when[32] = "none";
+    char then[DIGEST_TEXT_MAX], now[DIGEST_TEXT_MAX], file[600], when[32] = "none";
     static const uint8_t none[32];
     const struct handover_file *f = &a->file;
     time_t mtime = (time_t) f->mtime_s;
@@ -277,10 +262,10 @@ static void record(const struct broker *b, const struct attempt *a, bool accepte
                "result=%s generation=%llu file=%s sha256=%s sha256_before=%s size=%llu owner=%u mode=%04o mtime=%s "
                "pid=%u uid=%u loginuid=%d took_ms=%.1f %s",
                accepted ? "accepted" : "refused", (unsigned long long) (accepted ? a->generation : a->generation - 1),
-               log_quote(b->options->config_path, file, sizeof(file)), hex(f->sha256, now),
-               hex(b->config ? b->config->file.sha256 : none, then), (unsigned long long) f->size, f->owner,
+               log_quote(b->options->config_path, file, sizeof(file)), digest_text(f->sha256, now),
+               digest_text(b->config ? b->config->file.sha256 : none, then), (unsigned long long) f->size, f->owner,
                f->mode & 07777, when, a->asker->pid, a->asker->uid, (int) f->loginuid,
-               (double) (clock_ns() - a->began_ns) / 1e6, more);
+               (double) (clock_monotonic_ns() - a->began_ns) / 1e6, more);
 }
 
 static void record_accepted(const struct broker *b, const struct attempt *a, const struct table_view *t,
@@ -568,7 +553,7 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
 {
     struct attempt a = {.serial = serial,
                         .asker = asker,
-                        .began_ns = clock_ns(),
+                        .began_ns = clock_monotonic_ns(),
                         .generation = b->running.bytes ? b->view.header->generation + 1 : 1};
     struct diff changes = {.rules = NULL};
     struct reading r;
@@ -635,10 +620,10 @@ static void probe(struct broker *b, uint32_t serial)
 
     read_file(b, false, UINT32_MAX, &r);
     m.file = r.file;
-    m.probe_state = !r.config ? HANDOVER_PROBE_INVALID
+    m.probe_state = !r.config ? STATS_CONFIG_INVALID
                     : b->config && memcmp(r.file.sha256, b->config->file.sha256, sizeof(r.file.sha256)) == 0
-                        ? HANDOVER_PROBE_CURRENT
-                        : HANDOVER_PROBE_PENDING;
+                        ? STATS_CONFIG_CURRENT
+                        : STATS_CONFIG_PENDING;
     memcpy(m.text, r.why, sizeof(m.text));
     answer(b, &m);
     free_reading(&r);
@@ -651,7 +636,7 @@ static bool serve_request(struct broker *b, const struct handover_message *m)
         load(b, m->serial, &m->asker);
         return true;
     case HANDOVER_LINKS:
-        sockets_give_up_ring(b->sockets, m->ring, clock_ns());
+        sockets_give_up_ring(b->sockets, m->ring, clock_monotonic_ns());
         follow_links(b, m->serial);
         return true;
     case HANDOVER_PROBE:

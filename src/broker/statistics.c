@@ -139,6 +139,11 @@ const char *statistics_describe(const struct table_view *t, const struct table_o
     return text;
 }
 
+_Static_assert((int) TABLE_INTERFACE_UP == (int) STATS_INTERFACE_UP &&
+                   (int) TABLE_INTERFACE_DOWN == (int) STATS_INTERFACE_DOWN &&
+                   (int) TABLE_INTERFACE_MISSING == (int) STATS_INTERFACE_MISSING,
+               "the statistics show interfaces as the table has them");
+
 static void fill(void *memory, size_t size, const char *config_path, const struct stats_features *features,
                  const struct table_view *t)
 {

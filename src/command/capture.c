@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BILLION UINT64_C(1000000000)
+#include "common/clock.h"
 
 // The most that libpcap gives of one frame (MAXIMUM_SNAPLEN), and a link header of ours.
 #define FRAME_MAX (262144 + ETH_HLEN)
@@ -126,7 +126,7 @@ static uint64_t time_of(const struct pcap_pkthdr *h)
     // A damaged file may say anything.
     if (h->ts.tv_sec < 0 || h->ts.tv_sec > INT32_MAX * INT64_C(4) || h->ts.tv_usec < 0)
         return 0;
-    return (uint64_t) h->ts.tv_sec * BILLION + (uint64_t) h->ts.tv_usec % BILLION; // nanoseconds, as asked for
+    return (uint64_t) h->ts.tv_sec * NS_PER_S + (uint64_t) h->ts.tv_usec % NS_PER_S; // nanoseconds, as asked for
 }
 
 // Puts an Ethernet header in the place of a cooked one of `size` bytes.
@@ -234,8 +234,8 @@ struct capture_writer *capture_create(FILE *file, char why[CAPTURE_WHY_MAX])
 
 void capture_write(struct capture_writer *w, uint64_t time_ns, const uint8_t *bytes, size_t length)
 {
-    struct pcap_pkthdr header = {.ts = {.tv_sec = (time_t) (time_ns / BILLION),
-                                        .tv_usec = (suseconds_t) (time_ns % BILLION)}, // nanoseconds, as begun
+    struct pcap_pkthdr header = {.ts = {.tv_sec = (time_t) (time_ns / NS_PER_S),
+                                        .tv_usec = (suseconds_t) (time_ns % NS_PER_S)}, // nanoseconds, as begun
                                  .caplen = (bpf_u_int32) length,
                                  .len = (bpf_u_int32) length};
 

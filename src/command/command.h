@@ -17,6 +17,9 @@ int command_check(const char *path);
 // The effective config, as the file would say it or as JSON. 0 valid, 1 not.
 int command_print(const char *path, bool json);
 
+// What a file may say, as a JSON Schema of command_print()'s JSON. 0 written, 1 not.
+int command_schema(void);
+
 // What taking the file over would change, against running.conf beside the statistics of the running daemon.
 // 0 nothing, 1 something, 2 trouble: the file is not valid, or what runs is not known.
 int command_diff(const char *path, bool json);

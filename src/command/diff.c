@@ -14,14 +14,14 @@
 #include <unistd.h>
 
 #include "command/daemon.h"
+#include "common/digest.h"
+#include "common/exit.h"
 #include "config/diff.h"
 #include "config/file.h"
 #include "config/load.h"
 #include "config/print.h"
 #include "config/schema.h"
 #include "config/value.h"
-
-#define TROUBLE 2
 
 // A take-over replaces running.conf and the statistics one after the other.
 #define MATCH_TRIES 40
@@ -214,14 +214,13 @@ static void print_entry(const struct diff_rule *r)
 
 static void print_text(const struct diff *d, const struct config *running, const struct config *wanted)
 {
-    char ours[CONFIG_SHA256_TEXT_MAX], theirs[CONFIG_SHA256_TEXT_MAX];
+    char ours[DIGEST_TEXT_MAX], theirs[DIGEST_TEXT_MAX];
 
     if (diff_is_empty(d)) {
         puts("no difference");
         if (memcmp(running->file.sha256, wanted->file.sha256, sizeof(running->file.sha256)) != 0)
             printf("the files differ in comments, layout or order only: sha256 %s runs, %s is %s\n",
-                   config_sha256_format(&running->file, theirs), wanted->path,
-                   config_sha256_format(&wanted->file, ours));
+                   digest_text(running->file.sha256, theirs), wanted->path, digest_text(wanted->file.sha256, ours));
         return;
     }
     for (size_t i = 0; i < d->n_top; i++)
@@ -239,9 +238,9 @@ static void print_text(const struct diff *d, const struct config *running, const
 
 static json_t *file_tree(const char *path, const struct config_file_info *file)
 {
-    char hex[CONFIG_SHA256_TEXT_MAX];
+    char hex[DIGEST_TEXT_MAX];
 
-    return json_pack("{s:s, s:s}", "file", path, "sha256", config_sha256_format(file, hex));
+    return json_pack("{s:s, s:s}", "file", path, "sha256", digest_text(file->sha256, hex));
 }
 
 // What was not given is null.
@@ -309,13 +308,13 @@ static int compare(const struct config *running, const char *path, const struct 
 
     if (!diff_make(&d, running, wanted)) {
         fputs("mcrd: out of memory\n", stderr);
-        return TROUBLE;
+        return EXIT_TROUBLE;
     }
     if (json)
         printed = print_json(&d, running, path, wanted);
     else
         print_text(&d, running, wanted);
-    status = !command_flush(wanted->path, printed) ? TROUBLE : diff_is_empty(&d) ? 0 : 1;
+    status = !command_flush(wanted->path, printed) ? EXIT_TROUBLE : diff_is_empty(&d) ? 0 : 1;
     diff_free(&d);
     return status;
 }
@@ -324,7 +323,7 @@ int command_diff(const char *path, bool json)
 {
     struct config *wanted = command_load(path), *running = NULL;
     char running_conf[PATH_MAX];
-    int status = TROUBLE;
+    int status = EXIT_TROUBLE;
 
     if (wanted) {
         setlocale(LC_CTYPE, "");

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/digest.h"
+#include "common/exit.h"
 #include "wire/header.h"
 #include "command/nearest.h"
 #include "command/offline.h"
@@ -20,8 +22,6 @@
 #include "config/value.h"
 #include "config/way.h"
 #include "stats/counters.h"
-
-#define TROUBLE 2
 
 struct explain {
     const struct explain_options *options;
@@ -306,7 +306,7 @@ static json_t *datagram_tree(const struct explain *x)
 static int explain(struct explain *x)
 {
     json_t *tries = json_array(), *nearest = json_array(), *notes = json_array();
-    char hex[CONFIG_SHA256_TEXT_MAX];
+    char hex[DIGEST_TEXT_MAX];
     bool forwarded, printed = true;
 
     write_probe(x);
@@ -317,7 +317,7 @@ static int explain(struct explain *x)
     else
         json_array_append_new(notes, offline_note(x->offline)); // NULL adds nothing
     json_t *tree = json_pack("{s:s, s:s, s:o, s:b, s:o, s:o, s:o}", "file", x->config->path, "sha256",
-                             config_sha256_format(&x->config->file, hex), "datagram", datagram_tree(x), "forwarded",
+                             digest_text(x->config->file.sha256, hex), "datagram", datagram_tree(x), "forwarded",
                              forwarded, "tries", tries, "nearest", nearest, "notes", notes);
     if (x->options->json) {
         printed = json_dumpf(tree, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
@@ -327,7 +327,7 @@ static int explain(struct explain *x)
     }
     json_decref(tree);
     if (!command_flush(x->config->path, printed))
-        return TROUBLE;
+        return EXIT_TROUBLE;
     return forwarded ? 0 : 1;
 }
 
@@ -351,11 +351,11 @@ int command_explain(const char *path, const struct explain_options *options)
 {
     struct explain *x = calloc(1, sizeof(*x));
     char why[COMPILE_WHY_MAX];
-    int status = TROUBLE;
+    int status = EXIT_TROUBLE;
 
     if (!x) {
         fprintf(stderr, "mcrd: %s\n", strerror(ENOMEM));
-        return TROUBLE;
+        return EXIT_TROUBLE;
     }
     x->options = options;
     if (parse_addresses(x) && (x->config = command_load_anywhere(path))) {

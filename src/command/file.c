@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#include "common/digest.h"
+#include "config/describe.h"
 #include "config/load.h"
 #include "config/print.h"
 #include "config/way.h"
@@ -82,13 +84,18 @@ static bool print_ways(const struct config *c)
 int command_check(const char *path)
 {
     struct config *c = command_load(path);
-    char hex[CONFIG_SHA256_TEXT_MAX];
+    char hex[DIGEST_TEXT_MAX];
 
     if (!c)
         return 1;
     return finish(c, printf("%s: valid, %zu rule%s, sha256 %s\n", path, c->n_rules, c->n_rules == 1 ? "" : "s",
-                            config_sha256_format(&c->file, hex)) > 0 &&
+                            digest_text(c->file.sha256, hex)) > 0 &&
                          print_ways(c));
+}
+
+int command_schema(void)
+{
+    return command_flush("the schema", config_describe(stdout)) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int command_print(const char *path, bool json)

@@ -66,10 +66,8 @@ static bool takes_address(const struct config_input *in, const struct addr *a)
 {
     struct addr last = addr_after(&in->address, in->n_addresses - 1u);
 
-    static const struct addr broadcast = {.family = ADDR_IPV4, .bytes = {255, 255, 255, 255}};
-
     if (in->kind == CONFIG_BROADCAST)
-        return addr_equal(a, &broadcast);
+        return addr_equal(a, &addr_limited_broadcast);
     return a->family == in->address.family && memcmp(a->bytes, in->address.bytes, sizeof(a->bytes)) >= 0 &&
            memcmp(a->bytes, last.bytes, sizeof(a->bytes)) <= 0;
 }

@@ -18,11 +18,12 @@
 #include <unistd.h>
 
 #include "command/daemon.h"
+#include "common/clock.h"
+#include "common/digest.h"
+#include "common/exit.h"
 #include "config/load.h"
 #include "config/print.h"
 #include "log/log.h"
-
-#define TROUBLE 2
 
 #define POLL_MS_LEAST 10
 #define POLL_MS_MOST  100
@@ -30,7 +31,7 @@
 static int trouble(const char *why)
 {
     fprintf(stderr, "mcrd: %s\n", why);
-    return TROUBLE;
+    return EXIT_TROUBLE;
 }
 
 static bool is_its_file(const struct daemon *d, const char *path)
@@ -92,10 +93,7 @@ static bool ask(int process, const struct daemon *d)
 
 static int64_t now_ms(void)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t) (clock_monotonic_ns() / 1000000);
 }
 
 // Sleeps for so long, or until the process ends. Whether it has ended.
@@ -140,12 +138,10 @@ static enum answer wait_for_answer(int process, const struct config *c, uint64_t
 static int tell_verdict(const struct config *c, const struct daemon *d)
 {
     const struct stats_header *h = &d->header;
-    struct config_file_info runs = {.size = 0};
-    char ours[CONFIG_SHA256_TEXT_MAX], theirs[CONFIG_SHA256_TEXT_MAX], shown[DAEMON_WHY_MAX];
+    char ours[DIGEST_TEXT_MAX], theirs[DIGEST_TEXT_MAX], shown[DAEMON_WHY_MAX];
 
-    memcpy(runs.sha256, h->sha256, sizeof(runs.sha256));
-    config_sha256_format(&runs, theirs);
-    config_sha256_format(&c->file, ours);
+    digest_text(h->sha256, theirs);
+    digest_text(c->file.sha256, ours);
     switch (h->verdict) {
     case STATS_VERDICT_ACCEPTED:
         break;
@@ -161,7 +157,7 @@ static int tell_verdict(const struct config *c, const struct daemon *d)
                 ", but %s was replaced meanwhile: sha256 %s was checked, "
                 "%s runs\n",
                 h->generation, c->path, ours, theirs);
-        return TROUBLE;
+        return EXIT_TROUBLE;
     }
     // It runs, whether that can be printed or not.
     printf("reload accepted: generation %" PRIu64 ", sha256 %s, %zu rule%s\n", h->generation, theirs, c->n_rules,
@@ -174,10 +170,10 @@ static int reload(const struct config *c, double seconds)
 {
     struct daemon d;
     char text[128];
-    int process = find(c, &d), status = TROUBLE;
+    int process = find(c, &d), status = EXIT_TROUBLE;
 
     if (process < 0)
-        return TROUBLE;
+        return EXIT_TROUBLE;
     if (!ask(process, &d))
         goto done;
     switch (wait_for_answer(process, c, d.header.asked, seconds, &d)) {
@@ -203,11 +199,11 @@ done:
 // unit's journal.
 static void record_refusal(const char *path, const struct config_problems *problems, const struct config_bytes *bytes)
 {
-    char hex[CONFIG_SHA256_TEXT_MAX], file[600], why[1024], quoted[1100];
+    char hex[DIGEST_TEXT_MAX], file[600], why[1024], quoted[1100];
 
     config_problems_first(problems, path, why, sizeof(why));
     log_error("reload", "result=refused file=%s sha256=%s size=%llu owner=%u pid=%d uid=%u loginuid=%d reason=%s",
-              log_quote(path, file, sizeof(file)), config_sha256_format(&bytes->info, hex),
+              log_quote(path, file, sizeof(file)), digest_text(bytes->info.sha256, hex),
               (unsigned long long) bytes->info.size, (unsigned) bytes->info.owner, (int) getpid(), (unsigned) getuid(),
               own_login(), log_quote(why, quoted, sizeof(quoted)));
 }

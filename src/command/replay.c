@@ -15,9 +15,8 @@
 #include <unistd.h>
 
 #include "command/replay.h"
+#include "common/exit.h"
 #include "config/load.h"
-
-#define TROUBLE 2
 
 static int __attribute__((format(printf, 2, 3))) trouble(const char *path, const char *format, ...)
 {
@@ -28,7 +27,7 @@ static int __attribute__((format(printf, 2, 3))) trouble(const char *path, const
     vfprintf(stderr, format, args);
     va_end(args);
     fputc('\n', stderr);
-    return TROUBLE;
+    return EXIT_TROUBLE;
 }
 
 static void take_output(void *context, const struct table_output *o, const uint8_t *frame, size_t length)
@@ -151,7 +150,7 @@ static int open_and_run(struct replay *r)
         return status;
     }
     if (!give_up_rights(o->sandbox))
-        exit(TROUBLE); // told; what is open goes with the process
+        exit(EXIT_TROUBLE); // told; what is open goes with the process
     r->capture = capture_open(capture, why);
     if (!r->capture) {
         if (out)
@@ -187,19 +186,19 @@ static int choose_interface(struct replay *r)
             before = ", ";
         }
     fputs(*before ? "\n" : "none\n", stderr);
-    return TROUBLE;
+    return EXIT_TROUBLE;
 }
 
 int command_replay(const char *path, const struct replay_options *options)
 {
     char why[COMPILE_WHY_MAX > CAPTURE_WHY_MAX ? COMPILE_WHY_MAX : CAPTURE_WHY_MAX];
     struct replay *r = calloc(1, sizeof(*r));
-    int status = TROUBLE;
+    int status = EXIT_TROUBLE;
 
     if (!r || !capture_load(why)) {
         fprintf(stderr, "mcrd: %s\n", r ? why : strerror(ENOMEM));
         free(r);
-        return TROUBLE;
+        return EXIT_TROUBLE;
     }
     r->options = options;
     r->config = command_load_anywhere(path);

@@ -8,6 +8,7 @@
 
 #include "broker/statistics.h"
 #include "command/replay.h"
+#include "common/digest.h"
 #include "config/print.h"
 #include "stats/counters.h"
 
@@ -231,9 +232,9 @@ static void print_summary(const struct replay *r, json_t *tree)
 
 void replay_show_head(const struct replay *r)
 {
-    char hex[CONFIG_SHA256_TEXT_MAX];
+    char hex[DIGEST_TEXT_MAX];
     json_t *head = json_pack("{s:s, s:s, s:s}", "file", r->config->path, "sha256",
-                             config_sha256_format(&r->config->file, hex), "capture", r->options->capture);
+                             digest_text(r->config->file.sha256, hex), "capture", r->options->capture);
     const char *name;
     json_t *value;
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const struct addr addr_limited_broadcast = {.family = ADDR_IPV4, .bytes = {255, 255, 255, 255}};
+
 bool addr_parse(const char *text, struct addr *out)
 {
     memset(out, 0, sizeof(*out));

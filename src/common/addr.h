@@ -21,6 +21,9 @@ struct addr_prefix {
     uint8_t bits; // 0..32 or 0..128
 };
 
+// 255.255.255.255 (RFC 919)
+extern const struct addr addr_limited_broadcast;
+
 // Room for the longest printed prefix and its NUL.
 #define ADDR_TEXT_MAX 64
 

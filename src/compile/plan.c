@@ -146,8 +146,6 @@ static bool carry_over(struct compilation *c)
 
 // --- rules -----------------------------------------------------------------------------------------------------------
 
-static const struct addr limited_broadcast = {.family = ADDR_IPV4, .bytes = {255, 255, 255, 255}};
-
 static void place_destination(struct compilation *c, const struct endpoint *e, const struct addr *address,
                               uint32_t path)
 {
@@ -170,8 +168,8 @@ static void place_destinations(struct compilation *c, uint32_t rule)
     for (uint32_t i = 0; r->enabled && i < endpoint_span(&input); i++) {
         struct endpoint e = endpoint_at(&input, i);
         uint32_t path = t->first_path + (t->n_paths > 1 ? i : 0);
-        place_destination(c, &e, e.kind == CONFIG_BROADCAST ? &limited_broadcast : &e.address, path);
-        if (e.kind == CONFIG_BROADCAST && subnet->family != ADDR_NONE && !addr_equal(subnet, &limited_broadcast))
+        place_destination(c, &e, e.kind == CONFIG_BROADCAST ? &addr_limited_broadcast : &e.address, path);
+        if (e.kind == CONFIG_BROADCAST && subnet->family != ADDR_NONE && !addr_equal(subnet, &addr_limited_broadcast))
             place_destination(c, &e, subnet, path);
     }
     t->n_destinations = c->n_destinations - t->first_destination;
@@ -186,7 +184,7 @@ static void place_output(struct compilation *c, const struct config_rule *r, siz
     struct endpoint one = endpoint_counterpart(&to, &input, i);
 
     c->outputs[c->n_outputs++] = (struct table_output){
-        .to = o->kind == CONFIG_BROADCAST ? limited_broadcast : one.address,
+        .to = o->kind == CONFIG_BROADCAST ? addr_limited_broadcast : one.address,
         .port = one.port,
         .flags = (uint16_t) ((o->keep_source ? TABLE_OUTPUT_KEEP_SOURCE : 0) |
                              (o->keep_source_port ? TABLE_OUTPUT_KEEP_PORT : 0)),

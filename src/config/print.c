@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "common/digest.h"
 #include "config/schema.h"
 #include "config/value.h"
 #include "config/way.h"
@@ -18,13 +19,6 @@ static json_t *section_tree(enum schema_place where, const void *target);
 
 // Beside an output's keys: what follows of them. In the file's grammar it is a comment.
 #define WAY "leaves"
-
-const char *config_sha256_format(const struct config_file_info *file, char text[CONFIG_SHA256_TEXT_MAX])
-{
-    for (size_t i = 0; i < sizeof(file->sha256); i++)
-        snprintf(text + 2 * i, 3, "%02x", file->sha256[i]);
-    return text;
-}
 
 // --- the tree ----------------------------------------------------------------------------------------
 
@@ -326,11 +320,11 @@ bool config_print(const struct config *c, FILE *to)
 bool config_print_json(const struct config *c, FILE *to)
 {
     json_t *tree = json_object(), *keys = config_tree(c);
-    char hex[CONFIG_SHA256_TEXT_MAX];
+    char hex[DIGEST_TEXT_MAX];
     bool ok;
 
     ok = json_object_set_new(tree, "file", json_string(c->path)) == 0 &&
-         json_object_set_new(tree, "sha256", json_string(config_sha256_format(&c->file, hex))) == 0 &&
+         json_object_set_new(tree, "sha256", json_string(digest_text(c->file.sha256, hex))) == 0 &&
          json_object_update(tree, keys) == 0 && json_dumpf(tree, to, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
     fputc('\n', to);
     json_decref(keys);

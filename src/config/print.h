@@ -25,9 +25,4 @@ struct json_t *config_section_tree(enum schema_place where, const void *target);
 // Writes such a tree as the file would say it; in one line, unless it holds sections in sections.
 void config_tree_print(struct json_t *tree, FILE *to);
 
-#define CONFIG_SHA256_TEXT_MAX 65 // with the NUL
-
-// The digest of the file in hexadecimal; returns text.
-const char *config_sha256_format(const struct config_file_info *file, char text[CONFIG_SHA256_TEXT_MAX]);
-
 #endif

@@ -12,7 +12,6 @@
 #define UNFRAGMENTED_IPV6 (1280 - 40 - 8)
 
 static const struct flow_ports any_port = {0, UINT16_MAX};
-static const struct addr limited_broadcast = {.family = ADDR_IPV4, .bytes = {255, 255, 255, 255}};
 
 static struct addr_prefix any_of(uint8_t family)
 {
@@ -128,7 +127,7 @@ bool flows_add_inputs(struct flows *flows, const struct config *c, bool senders)
 
 static bool add_output(struct flows *flows, const struct config_rule *r, const struct config_output *o)
 {
-    struct addr to = o->kind == CONFIG_BROADCAST ? limited_broadcast : o->address;
+    struct addr to = o->kind == CONFIG_BROADCAST ? addr_limited_broadcast : o->address;
     struct flow f = {.rule = r->name,
                      .interface = o->interface,
                      .vlan = o->vlan,

@@ -2,7 +2,7 @@
 #include <config.h>
 
 #include "gen/options.h"
-#include "gen/clock.h"
+#include "common/clock.h"
 #include "gen/payload.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 #include <config.h>
 
 #include "gen/pace.h"
-#include "gen/clock.h"
+#include "common/clock.h"
 
 // When number n is due, rounded up; in two steps, as n * NS_PER_S overflows.
 static uint64_t due_at(const struct pace *p, uint64_t n)

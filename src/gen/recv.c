@@ -2,7 +2,7 @@
 #include <config.h>
 
 #include "gen/recv.h"
-#include "gen/clock.h"
+#include "common/clock.h"
 #include "gen/payload.h"
 #include "gen/report.h"
 #include "gen/socket.h"

@@ -2,7 +2,7 @@
 #include <config.h>
 
 #include "gen/send.h"
-#include "gen/clock.h"
+#include "common/clock.h"
 #include "gen/pace.h"
 #include "gen/payload.h"
 #include "gen/report.h"

@@ -24,6 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "stats/layout.h"
+
 enum handover_type {
     HANDOVER_HELLO = 1,
     HANDOVER_LOAD,      // take the file over; asker
@@ -82,13 +84,11 @@ struct handover_receipt {
     uint32_t landlock, isolation;  // ABI; mask of enum sandbox_isolation
 };
 
-enum handover_probe_state { HANDOVER_PROBE_CURRENT, HANDOVER_PROBE_PENDING, HANDOVER_PROBE_INVALID };
-
 struct handover_message {
     uint32_t type;   // enum handover_type
     uint32_t serial; // of the request that this belongs to
     uint32_t n_fds;
-    uint32_t probe_state; // enum handover_probe_state
+    uint32_t probe_state; // enum stats_config_state
     struct handover_file file;
     union {
         struct handover_hello hello;

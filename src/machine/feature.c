@@ -12,21 +12,14 @@
 #include "log/log.h"
 #include "stats/counters.h"
 
+#define ROW(NAME, bit, name, help) {name, FEATURE_##NAME},
 static const struct {
     const char *name;
     unsigned bit;
-} features[] = {
-    {"packet-gso", FEATURE_PACKET_GSO},
-    {"udp-gso", FEATURE_UDP_GSO},
-    {"ignore-outgoing", FEATURE_IGNORE_OUTGOING},
-    {"super-frames", FEATURE_SUPER_FRAMES},
-    {"landlock", FEATURE_LANDLOCK},
-    {"tx-ring", FEATURE_TX_RING},
-};
+} features[] = {FEATURES(ROW, ROW)};
 
-bool feature_parse(const char *text, unsigned *mask, const char **names)
+bool feature_parse(const char *text, unsigned *mask)
 {
-    *names = "packet-gso, udp-gso, ignore-outgoing, super-frames, landlock, tx-ring";
     while (*text) {
         size_t length = strcspn(text, ","), i = 0;
         while (i < sizeof(features) / sizeof(features[0]) &&

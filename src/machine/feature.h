@@ -7,18 +7,26 @@
 
 #include "stats/layout.h"
 
-// Bits of a mask of features that are to be treated as missing (mcrd --without), to test each fallback.
-enum feature {
-    FEATURE_PACKET_GSO = 1 << 0,      // UDP GSO frames on packet sockets: Linux 6.2
-    FEATURE_UDP_GSO = 1 << 1,         // UDP_SEGMENT: Linux 4.18
-    FEATURE_IGNORE_OUTGOING = 1 << 2, // PACKET_IGNORE_OUTGOING: Linux 4.20
-    FEATURE_SUPER_FRAMES = 1 << 3,    // UDP super-frames in a ring: Linux 6.2, known by what came with 6.4
-    FEATURE_LANDLOCK = 1 << 4,        // Linux 5.13, where it is turned on
-    FEATURE_TX_RING = 1 << 5,         // no memory for transmit rings
-};
+// What may be treated as missing (mcrd --without), to test each fallback: X for the first, Y for every other
+// (NAME, bit, name, what it is).
+#define FEATURES(X, Y)                                                                                                 \
+    X(PACKET_GSO, 0, "packet-gso", "UDP GSO frames on packet sockets: Linux 6.2")                                      \
+    Y(UDP_GSO, 1, "udp-gso", "UDP_SEGMENT: Linux 4.18")                                                                \
+    Y(IGNORE_OUTGOING, 2, "ignore-outgoing", "PACKET_IGNORE_OUTGOING: Linux 4.20")                                     \
+    Y(SUPER_FRAMES, 3, "super-frames", "UDP super-frames in a ring: Linux 6.2, known by what came with 6.4")           \
+    Y(LANDLOCK, 4, "landlock", "Linux 5.13, where it is turned on")                                                    \
+    Y(TX_RING, 5, "tx-ring", "memory for transmit rings")
 
-// Parses a comma-separated list of names into *mask. On an unknown name returns false; *names lists the known ones.
-bool feature_parse(const char *text, unsigned *mask, const char **names);
+#define FEATURE_ENUM(NAME, bit, name, help) FEATURE_##NAME = 1 << (bit),
+enum feature { FEATURES(FEATURE_ENUM, FEATURE_ENUM) };
+
+// "packet-gso, udp-gso, ..."
+#define FEATURE_FIRST(NAME, bit, name, help) name
+#define FEATURE_OTHER(NAME, bit, name, help) ", " name
+#define FEATURE_NAMES                        FEATURES(FEATURE_FIRST, FEATURE_OTHER)
+
+// Parses a comma-separated list of names into *mask. False on an unknown name.
+bool feature_parse(const char *text, unsigned *mask);
 
 // Finds out what is there but for the mask `without`, and logs it. Sockets are opened, asked and closed; nothing is
 // sent. Needs CAP_NET_RAW. Nobody can be asked for packet_gso without sending: it is there where super-frames are, and

@@ -3,15 +3,17 @@
 // clears.
 #include <config.h>
 
-#include "log/log.h"
 #include "relay/state.h"
+
+#include "common/clock.h"
+#include "log/log.h"
 
 #define LOOK_MOST_MS  200u
 #define LOOK_LEAST_MS 10u
 
 static void tell(const struct table_rule *rule, const struct health *h, uint32_t changed)
 {
-    uint64_t now = relay_clock(CLOCK_MONOTONIC);
+    uint64_t now = clock_monotonic_ns();
     bool silence = changed & 1u << STATS_ALARM_SILENCE, rate = changed & 1u << STATS_ALARM_RATE;
 
     if (silence && (h->alarms & 1u << STATS_ALARM_SILENCE))
@@ -31,7 +33,7 @@ static void tell(const struct table_rule *rule, const struct health *h, uint32_t
 
 void alarm_look(struct relay *r)
 {
-    if (r->swap.now && forward_look(r->swap.now->forward, relay_clock(CLOCK_MONOTONIC), tell))
+    if (r->swap.now && forward_look(r->swap.now->forward, clock_monotonic_ns(), tell))
         publish_status(r);
 }
 

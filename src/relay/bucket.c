@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "relay/bucket.h"
+#include "common/clock.h"
 
-#define BILLION UINT64_C(1000000000)
+#include "relay/bucket.h"
 
 void bucket_init(struct bucket *b, uint64_t rate, uint32_t burst_ms, uint64_t least, uint64_t now_ns)
 {
@@ -33,12 +33,12 @@ void bucket_fill(struct bucket *b, uint64_t now_ns)
 
     __uint128_t accrued = (__uint128_t) (now_ns - b->then_ns) * b->rate + b->billionths;
     b->then_ns = now_ns;
-    if (accrued / BILLION >= b->depth - b->tokens) {
+    if (accrued / NS_PER_S >= b->depth - b->tokens) {
         b->tokens = b->depth;
         b->billionths = 0;
     } else {
-        b->tokens += (uint64_t) (accrued / BILLION);
-        b->billionths = (uint64_t) (accrued % BILLION);
+        b->tokens += (uint64_t) (accrued / NS_PER_S);
+        b->billionths = (uint64_t) (accrued % NS_PER_S);
     }
 }
 

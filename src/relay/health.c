@@ -5,7 +5,8 @@
 
 #include <stdbool.h>
 
-#define SECOND      UINT64_C(1000000000)
+#include "common/clock.h"
+
 #define MILLISECOND UINT64_C(1000000)
 
 void health_init(struct health *h, uint64_t now_ns)
@@ -35,8 +36,8 @@ uint32_t health_look(struct health *h, const struct table_rule *rule, uint64_t c
           now_ns);
     if (rule->min_packets_per_second == 0)
         judge(h, STATS_ALARM_RATE, false, now_ns);
-    if (now_ns - h->window_ns >= SECOND) {
-        h->rate = (count - h->window_count) * SECOND / (now_ns - h->window_ns);
+    if (now_ns - h->window_ns >= NS_PER_S) {
+        h->rate = (count - h->window_count) * NS_PER_S / (now_ns - h->window_ns);
         h->window_count = count;
         h->window_ns = now_ns;
         judge(h, STATS_ALARM_RATE, h->rate < rule->min_packets_per_second, now_ns);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
+#include "common/clock.h"
+
 #include "relay/pace.h"
 
-#define SECOND UINT64_C(1000000000)
 // Long enough for some dozens of frames at the rate that matters, short enough to follow a burst.
 #define MEASURE_NS UINT64_C(500000)
 
@@ -15,13 +16,13 @@ uint64_t pace_turn(struct pace *p, uint64_t frames, uint64_t flows, uint64_t mos
     p->batches += flows;
     p->turns += frames > 0;
     if (elapsed >= MEASURE_NS) {
-        p->rate = p->frames * SECOND / elapsed;
+        p->rate = p->frames * NS_PER_S / elapsed;
         p->gather = p->turns > 0 && p->batches > p->turns ? PACE_GATHER * p->batches / p->turns : PACE_GATHER;
         p->frames = p->batches = p->turns = 0;
         p->since_ns = now_ns;
     }
     if (p->rate < PACE_FROM)
         return 0;
-    uint64_t wait = p->gather * SECOND / p->rate;
+    uint64_t wait = p->gather * NS_PER_S / p->rate;
     return wait < most_ns ? wait : most_ns;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "log/log.h"
 
 #define SUMMARY_PART 32 // rules in one turn of the loop
@@ -27,31 +28,22 @@ void publish_interfaces(struct relay *r)
     for (size_t i = 0; r->swap.now && i < r->swap.n_rings; i++) {
         struct ingress *in = r->swap.rings[i];
         bool asked = r->wanted[REQUEST_LINKS] || r->under_way == REQUEST_LINKS;
-        uint64_t now_ns = relay_clock(CLOCK_MONOTONIC);
+        uint64_t now_ns = clock_monotonic_ns();
         if (ingress_count_drops(in, now_ns) && !asked && r->stuck_ring == 0 && now_ns >= r->stuck_next_ns) {
             log_warn("ring_stuck",
                      "interface=%s reason=\"a frame that the kernel cannot describe\" effect=\"the broker is asked for "
                      "another ring\"",
                      relay_table(r)->interfaces[in->interface].name);
             r->stuck_ring = in->id;
-            r->stuck_next_ns = now_ns + STUCK_SECONDS * UINT64_C(1000000000);
+            r->stuck_next_ns = now_ns + STUCK_SECONDS * NS_PER_S;
         }
         publish_interface(r, in);
     }
 }
 
-static enum stats_seccomp seccomp_of(enum sandbox_mode mode)
-{
-    switch (mode) {
-    case SANDBOX_ENFORCE:
-        return STATS_SECCOMP_ENFORCE;
-    case SANDBOX_LOG:
-        return STATS_SECCOMP_LOG;
-    case SANDBOX_OFF:
-        break;
-    }
-    return STATS_SECCOMP_OFF;
-}
+_Static_assert((int) SANDBOX_OWN_NETWORK == (int) STATS_OWN_NETWORK &&
+                   (int) SANDBOX_EMPTY_ROOT == (int) STATS_EMPTY_ROOT,
+               "the statistics show isolation as it is");
 
 void publish_header(struct relay *r, enum stats_segment_state state)
 {
@@ -67,15 +59,14 @@ void publish_header(struct relay *r, enum stats_segment_state state)
     h->started_ns = r->started_ns;
     h->started_boottime_ns = r->started_boottime_ns;
     h->loaded_ns = r->loaded_ns;
-    h->heartbeat_ns = relay_clock(CLOCK_MONOTONIC);
+    h->heartbeat_ns = clock_monotonic_ns();
     memcpy(h->sha256, table->sha256, sizeof(h->sha256));
     memcpy(h->disk_sha256, r->disk_sha256, sizeof(h->disk_sha256));
     h->config_state = r->config_state;
-    h->seccomp = seccomp_of(r->options->sandbox);
+    h->seccomp = r->options->sandbox;
     h->capabilities = r->capabilities;
     h->landlock = r->landlock;
-    h->isolation = (r->isolation & SANDBOX_OWN_NETWORK ? STATS_OWN_NETWORK : 0u) |
-                   (r->isolation & SANDBOX_EMPTY_ROOT ? STATS_EMPTY_ROOT : 0u);
+    h->isolation = r->isolation;
     h->broker_alive = r->broker_alive;
     h->asked = r->asked;
     h->answered = r->answered;

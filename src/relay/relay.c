@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "log/log.h"
 #include "relay/links.h"
 #include "relay/state.h"
@@ -59,7 +60,7 @@ static void doubt_outputs(struct relay *r)
         if (!is_packet && !e->dead)
             e->dead = e->doubted = true;
     }
-    r->doubt_ends_ns = relay_clock(CLOCK_MONOTONIC) + DOUBT_SECONDS * UINT64_C(1000000000);
+    r->doubt_ends_ns = clock_monotonic_ns() + DOUBT_SECONDS * NS_PER_S;
     // At once, with all that has come until now.
     ev_timer_stop(r->loop, &r->links_timer);
     request_send(r, REQUEST_LINKS);
@@ -109,7 +110,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
     // The status that came with it had no room either.
     if (notify_again(&r->notify))
         publish_status(r);
-    uint64_t now = relay_clock(CLOCK_MONOTONIC);
+    uint64_t now = clock_monotonic_ns();
     if (r->doubt_ends_ns != 0 && now >= r->doubt_ends_ns)
         trust_outputs(r);
     bool again = r->links_retry_ns != 0 && now >= r->links_retry_ns;
@@ -221,7 +222,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
     (void) events;
     if (t && t->header->busy_poll_usecs == 0)
         wait = pace_turn(&r->pace, r->turn_frames, r->turn_flows, t->header->coalesce_usecs * UINT64_C(1000),
-                         relay_clock(CLOCK_MONOTONIC));
+                         clock_monotonic_ns());
     ev_set_io_collect_interval(loop, r->full ? 0. : (double) wait / 1e9);
     r->turn_frames = r->turn_flows = 0;
     r->full = false;
@@ -243,13 +244,13 @@ static bool pass_ready(struct relay *r)
 // Watches the rings without sleep until it is time to look after everything else.
 static void spin(struct relay *r)
 {
-    uint64_t until = relay_clock(CLOCK_MONOTONIC) + SPIN_NS;
+    uint64_t until = clock_monotonic_ns() + SPIN_NS;
 
     do {
         for (unsigned i = 0; i < 64; i++)
             if (pass_ready(r))
                 break;
-    } while (relay_clock(CLOCK_MONOTONIC) < until);
+    } while (clock_monotonic_ns() < until);
 }
 
 static bool is_busy(const struct relay *r)
@@ -257,7 +258,7 @@ static bool is_busy(const struct relay *r)
     uint32_t usecs = r->swap.now ? r->swap.now->view.header->busy_poll_usecs : 0;
 
     return usecs == TABLE_BUSY_POLL_ALWAYS ||
-           (usecs > 0 && relay_clock(CLOCK_MONOTONIC) - r->last_frame_ns < usecs * UINT64_C(1000));
+           (usecs > 0 && clock_monotonic_ns() - r->last_frame_ns < usecs * UINT64_C(1000));
 }
 
 static void run(struct relay *r)
@@ -390,8 +391,8 @@ static bool prepare(struct relay *r)
     // The wait of on_prepare() is shorter than the 50 us by which the kernel may put a wake-up off.
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
     tzset(); // reads files, which gmtime_r() would otherwise do later
-    r->started_ns = relay_clock(CLOCK_REALTIME);
-    r->started_boottime_ns = relay_clock(CLOCK_BOOTTIME);
+    r->started_ns = clock_realtime_ns();
+    r->started_boottime_ns = clock_ns(CLOCK_BOOTTIME);
     r->pid = getpid();
     r->spill = ingress_spill_new();
     r->links = read_only(links_open(LINKS_INTERFACES));

@@ -10,16 +10,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/clock.h"
+#include "common/digest.h"
 #include "log/log.h"
-
-#define HEX_MAX 65
-
-static const char *hex(const uint8_t sha256[32], char text[HEX_MAX])
-{
-    for (size_t i = 0; i < 32; i++)
-        snprintf(text + 2 * i, 3, "%02x", sha256[i]);
-    return text;
-}
+#include "stats/counters.h"
 
 // --- asking ----------------------------------------------------------------------------------------------------------
 
@@ -38,7 +32,7 @@ static void begin(struct relay *r, enum request what)
         r->asked_then = r->asked;
         // systemd wants both, and READY on every way out (sd_notify(3)).
         if (r->swap.now)
-            notify_reloading(&r->notify, relay_clock(CLOCK_MONOTONIC) / 1000);
+            notify_reloading(&r->notify, clock_monotonic_ns() / 1000);
     }
     // When it cannot be asked it is gone, and the end of its socket answers in its place.
     r->under_way = what;
@@ -79,7 +73,7 @@ static void refused(struct relay *r, const char *why)
     if (r->under_way == REQUEST_LINKS) {
         log_error("links", "result=refused reason=%s effect=\"the table stays as it is; tried again in %d s\"",
                   log_quote(why, quoted, sizeof(quoted)), LINKS_RETRY_SECONDS);
-        r->links_retry_ns = relay_clock(CLOCK_MONOTONIC) + LINKS_RETRY_SECONDS * UINT64_C(1000000000);
+        r->links_retry_ns = clock_monotonic_ns() + LINKS_RETRY_SECONDS * NS_PER_S;
         return;
     }
     if (!r->swap.now) {
@@ -121,15 +115,10 @@ static struct totals count(struct relay *r)
             add(&t, &r->swap.saved[i].counters);
     }
     for (size_t i = 0; i < r->swap.n_rings; i++) {
-        ingress_count_drops(r->swap.rings[i], relay_clock(CLOCK_MONOTONIC));
+        ingress_count_drops(r->swap.rings[i], clock_monotonic_ns());
         add(&t, &r->swap.rings[i]->counters);
     }
     return t;
-}
-
-static const char *state_name(uint32_t state)
-{
-    return state == TABLE_INTERFACE_UP ? "up" : state == TABLE_INTERFACE_DOWN ? "down" : "missing";
 }
 
 // What has changed since the states that the table before had, by name.
@@ -141,7 +130,8 @@ static void log_links(const struct table_view *t, const struct table_interface *
                 (t->interfaces[i].state != before[j].state || t->interfaces[i].ifindex != before[j].ifindex))
                 log_event(t->interfaces[i].state == TABLE_INTERFACE_UP ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "link",
                           "interface=%s state=%s before=%s index=%u", t->interfaces[i].name,
-                          state_name(t->interfaces[i].state), state_name(before[j].state), t->interfaces[i].ifindex);
+                          stats_interface_state_name(t->interfaces[i].state),
+                          stats_interface_state_name(before[j].state), t->interfaces[i].ifindex);
 }
 
 static void adopted(struct relay *r, const struct totals *then, struct handover_receipt *receipt)
@@ -160,7 +150,7 @@ static void adopted(struct relay *r, const struct totals *then, struct handover_
                                          .isolation = r->isolation};
     log_setup("relay", t->header->instance);
     if (r->under_way == REQUEST_LOAD) {
-        r->loaded_ns = relay_clock(CLOCK_REALTIME);
+        r->loaded_ns = clock_realtime_ns();
         r->refusal[0] = r->disk_error[0] = '\0';
         r->verdict = STATS_VERDICT_ACCEPTED;
         r->config_state = STATS_CONFIG_CURRENT;
@@ -189,7 +179,7 @@ static void commit(struct relay *r)
     if (old)
         memcpy(links, old->interfaces, n_links * sizeof(links[0]));
     struct totals then = count(r);
-    if (swap_commit(&r->swap, relay_clock(CLOCK_MONOTONIC), r->spill, relay_on_ring, r, why)) {
+    if (swap_commit(&r->swap, clock_monotonic_ns(), r->spill, relay_on_ring, r, why)) {
         verdict.type = HANDOVER_ADOPTED;
         adopted(r, &then, &verdict.receipt);
         r->unrecorded = true;
@@ -206,12 +196,9 @@ static void commit(struct relay *r)
 
 static void probed(struct relay *r, const struct handover_message *m)
 {
-    static const char *const names[] = {"current", "pending", "invalid"};
-    enum stats_config_state state = m->probe_state == HANDOVER_PROBE_CURRENT   ? STATS_CONFIG_CURRENT
-                                    : m->probe_state == HANDOVER_PROBE_PENDING ? STATS_CONFIG_PENDING
-                                                                               : STATS_CONFIG_INVALID;
+    enum stats_config_state state = m->probe_state;
     bool news = state != r->config_state || memcmp(m->file.sha256, r->disk_sha256, sizeof(r->disk_sha256)) != 0;
-    char sha256[HEX_MAX], quoted[1100];
+    char sha256[DIGEST_TEXT_MAX], quoted[1100];
 
     r->config_state = state;
     memcpy(r->disk_sha256, m->file.sha256, sizeof(r->disk_sha256));
@@ -219,11 +206,11 @@ static void probed(struct relay *r, const struct handover_message *m)
     if (!news)
         return;
     if (state == STATS_CONFIG_INVALID)
-        log_warn("file", "state=invalid sha256=%s reason=%s", hex(m->file.sha256, sha256),
+        log_warn("file", "state=invalid sha256=%s reason=%s", digest_text(m->file.sha256, sha256),
                  log_quote(m->text, quoted, sizeof(quoted)));
     else
-        log_notice("file", "state=%s sha256=%s size=%llu owner=%u", names[state], hex(m->file.sha256, sha256),
-                   (unsigned long long) m->file.size, m->file.owner);
+        log_notice("file", "state=%s sha256=%s size=%llu owner=%u", stats_config_state_name(state),
+                   digest_text(m->file.sha256, sha256), (unsigned long long) m->file.size, m->file.owner);
     if (state == STATS_CONFIG_PENDING && (relay_table(r)->header->flags & TABLE_RELOAD_ON_CHANGE)) {
         // Unless somebody has asked already.
         if (!r->wanted[REQUEST_LOAD])
@@ -252,12 +239,12 @@ static void refuse_load(struct relay *r, const char *why)
 static void record_adopted(const struct relay *r)
 {
     const struct table_header *h = relay_table(r)->header;
-    char sha256[HEX_MAX];
+    char sha256[DIGEST_TEXT_MAX];
 
     log_record(
         LOG_LEVEL_NOTICE, h->generation == 1 ? "started" : "reload",
         "result=accepted generation=%llu sha256=%s pid=%u uid=%u loginuid=%d reason=\"the broker ended meanwhile\"",
-        (unsigned long long) h->generation, hex(h->sha256, sha256), r->asker.pid, r->asker.uid,
+        (unsigned long long) h->generation, digest_text(h->sha256, sha256), r->asker.pid, r->asker.uid,
         (int) r->asker.loginuid);
 }
 
@@ -362,7 +349,7 @@ static bool take_message(struct relay *r, struct handover_message *m, const int 
         revive(r);
         break;
     case HANDOVER_PROBED:
-        if (m->probe_state > HANDOVER_PROBE_INVALID)
+        if (m->probe_state > STATS_CONFIG_INVALID)
             return false;
         probed(r, m);
         break;

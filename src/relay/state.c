@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "log/log.h"
 
 void relay_stop(struct relay *r, int status)
@@ -23,7 +24,7 @@ uint32_t relay_pass(struct relay *r, struct ingress *in)
 {
     struct forward *f = r->swap.now->forward;
 
-    f->now_ns = relay_clock(CLOCK_MONOTONIC);
+    f->now_ns = clock_monotonic_ns();
     uint32_t n = ingress_pass(in, f, r->spill);
     forward_publish(f);
     publish_interface(r, in);

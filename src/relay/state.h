@@ -72,14 +72,6 @@ struct relay {
     int status;            // to exit with
 };
 
-static inline uint64_t relay_clock(clockid_t clock) // nanoseconds
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
-}
-
 // The table in force, or NULL.
 static inline const struct table_view *relay_table(const struct relay *r)
 {

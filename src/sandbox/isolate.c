@@ -8,21 +8,38 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "log/log.h"
+#include "stats/layout.h"
 
 const char *sandbox_role_name(enum sandbox_role role)
 {
     return role == SANDBOX_RELAY ? "relay" : "broker";
 }
 
+// The words of the statistics.
+#define WORD(NAME, word, help) #word,
+static const char *const modes[] = {STATS_SECCOMP_MODES(WORD)};
+_Static_assert((int) SANDBOX_OFF == (int) STATS_SECCOMP_OFF && (int) SANDBOX_LOG == (int) STATS_SECCOMP_LOG &&
+                   (int) SANDBOX_ENFORCE == (int) STATS_SECCOMP_ENFORCE,
+               "the same modes");
+
 const char *sandbox_mode_name(enum sandbox_mode mode)
 {
-    static const char *const names[] = {[SANDBOX_OFF] = "off", [SANDBOX_LOG] = "log", [SANDBOX_ENFORCE] = "enforce"};
+    return modes[mode];
+}
 
-    return names[mode];
+bool sandbox_mode_parse(const char *text, enum sandbox_mode *mode)
+{
+    for (unsigned i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+        if (strcmp(text, modes[i]) == 0) {
+            *mode = (enum sandbox_mode) i;
+            return true;
+        }
+    return false;
 }
 
 // A directory that no longer has a name: nothing can be found or made in it.

@@ -34,70 +34,26 @@ uint64_t stats_counter_value(const struct stats_counter *counter, const void *co
     return value;
 }
 
-#define NAMED(names, value) ((value) < sizeof(names) / sizeof((names)[0]) ? (names)[value] : "unknown")
+// A function that tells the word of each value of a list.
+#define WORD(NAME, word, help) #word,
+#define WORDS(function, list)                                                                                          \
+    const char *function(uint32_t value)                                                                               \
+    {                                                                                                                  \
+        static const char *const words[] = {list(WORD)};                                                               \
+        return value < sizeof(words) / sizeof(words[0]) ? words[value] : "unknown";                                    \
+    }
 
-const char *stats_interface_state_name(uint32_t state)
-{
-    static const char *const names[] = {
-        [STATS_INTERFACE_UP] = "up", [STATS_INTERFACE_DOWN] = "down", [STATS_INTERFACE_MISSING] = "missing"};
-
-    return NAMED(names, state);
-}
-
-const char *stats_rule_state_name(uint32_t state)
-{
-    static const char *const names[] = {[STATS_RULE_ACTIVE] = "active",
-                                        [STATS_RULE_WAITING] = "waiting",
-                                        [STATS_RULE_SILENT] = "silent",
-                                        [STATS_RULE_DISABLED] = "disabled"};
-
-    return NAMED(names, state);
-}
-
-const char *stats_alarm_name(unsigned alarm)
-{
-#define NAME(NAME, name, help) [STATS_ALARM_##NAME] = #name,
-    static const char *const names[] = {STATS_ALARM_NAMES(NAME)};
-#undef NAME
-
-    return NAMED(names, alarm);
-}
-
-const char *stats_config_state_name(uint32_t state)
-{
-    static const char *const names[] = {
-        [STATS_CONFIG_CURRENT] = "current", [STATS_CONFIG_PENDING] = "pending", [STATS_CONFIG_INVALID] = "invalid"};
-
-    return NAMED(names, state);
-}
-
-const char *stats_verdict_name(uint32_t verdict)
-{
-    static const char *const names[] = {
-        [STATS_VERDICT_NONE] = "none", [STATS_VERDICT_ACCEPTED] = "accepted", [STATS_VERDICT_REFUSED] = "refused"};
-
-    return NAMED(names, verdict);
-}
+WORDS(stats_interface_state_name, STATS_INTERFACE_STATES)
+WORDS(stats_rule_state_name, STATS_RULE_STATES)
+WORDS(stats_alarm_name, STATS_ALARM_NAMES)
+WORDS(stats_config_state_name, STATS_CONFIG_STATES)
+WORDS(stats_verdict_name, STATS_VERDICTS)
+WORDS(stats_feature_name, STATS_FEATURE_STATES)
+WORDS(stats_seccomp_name, STATS_SECCOMP_MODES)
 
 const char *stats_last_error(const struct stats_header *h)
 {
     return h->config_state == STATS_CONFIG_INVALID && h->disk_error[0] ? h->disk_error : h->refusal;
-}
-
-const char *stats_feature_name(uint32_t state)
-{
-    static const char *const names[] = {
-        [STATS_FEATURE_NO] = "no", [STATS_FEATURE_YES] = "yes", [STATS_FEATURE_TRIED] = "tried"};
-
-    return NAMED(names, state);
-}
-
-const char *stats_seccomp_name(uint32_t mode)
-{
-    static const char *const names[] = {
-        [STATS_SECCOMP_OFF] = "off", [STATS_SECCOMP_LOG] = "log", [STATS_SECCOMP_ENFORCE] = "enforce"};
-
-    return NAMED(names, mode);
 }
 
 const char *stats_capability_name(unsigned capability, char out[STATS_CAPABILITY_MAX])
@@ -110,12 +66,5 @@ const char *stats_capability_name(unsigned capability, char out[STATS_CAPABILITY
         snprintf(out, STATS_CAPABILITY_MAX, "cap_%u", capability);
     for (char *c = out; *c; c++)
         *c = (char) toupper((unsigned char) *c);
-    return out;
-}
-
-const char *stats_sha256_text(const uint8_t sha256[32], char out[65])
-{
-    for (size_t i = 0; i < 32; i++)
-        snprintf(out + 2 * i, 3, "%02x", sha256[i]);
     return out;
 }

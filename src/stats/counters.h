@@ -25,7 +25,7 @@ uint64_t stats_counter_value(const struct stats_counter *counter, const void *co
 // The words of DESIGN section 5; "unknown" for any other value.
 const char *stats_interface_state_name(uint32_t state);
 const char *stats_rule_state_name(uint32_t state);
-const char *stats_alarm_name(unsigned alarm);
+const char *stats_alarm_name(uint32_t alarm);
 const char *stats_config_state_name(uint32_t state);
 const char *stats_verdict_name(uint32_t verdict);
 
@@ -38,8 +38,5 @@ const char *stats_seccomp_name(uint32_t mode);
 
 // "CAP_NET_RAW" for 13.
 const char *stats_capability_name(unsigned capability, char out[STATS_CAPABILITY_MAX]);
-
-// 64 hexadecimal digits.
-const char *stats_sha256_text(const uint8_t sha256[32], char out[65]);
 
 #endif

@@ -83,19 +83,55 @@ struct stats_output_counters {
 #define STATS_ALARM_ENUM(NAME, name, help) STATS_ALARM_##NAME,
 enum stats_alarm { STATS_ALARM_NAMES(STATS_ALARM_ENUM) STATS_ALARMS };
 
-enum stats_interface_state { STATS_INTERFACE_UP, STATS_INTERFACE_DOWN, STATS_INTERFACE_MISSING };
-enum stats_rule_state { STATS_RULE_ACTIVE, STATS_RULE_WAITING, STATS_RULE_SILENT, STATS_RULE_DISABLED };
-enum stats_config_state { STATS_CONFIG_CURRENT, STATS_CONFIG_PENDING, STATS_CONFIG_INVALID };
-enum stats_verdict { STATS_VERDICT_NONE, STATS_VERDICT_ACCEPTED, STATS_VERDICT_REFUSED };
+// What is in one of several states, with the word that tables, JSON, metrics and log have for each: X(NAME, word,
+// help).
+#define STATS_INTERFACE_STATES(X)                                                                                      \
+    X(UP, up, "it can be used")                                                                                        \
+    X(DOWN, down, "it is there, but not up")                                                                           \
+    X(MISSING, missing, "there is none of this name")
+
+#define STATS_RULE_STATES(X)                                                                                           \
+    X(ACTIVE, active, "relays what comes")                                                                             \
+    X(WAITING, waiting, "an interface, address or route is missing")                                                   \
+    X(SILENT, silent, "nothing has come for silence_ms")                                                               \
+    X(DISABLED, disabled, "enabled = false")
+
+#define STATS_CONFIG_STATES(X)                                                                                         \
+    X(CURRENT, current, "the file on disk is what runs")                                                               \
+    X(PENDING, pending, "another one lies on disk, and is valid")                                                      \
+    X(INVALID, invalid, "what lies on disk would be refused")
+
+#define STATS_VERDICTS(X)                                                                                              \
+    X(NONE, none, "no load was asked for yet")                                                                         \
+    X(ACCEPTED, accepted, "the last load runs")                                                                        \
+    X(REFUSED, refused, "the last load was refused")
+
+#define STATS_SECCOMP_MODES(X)                                                                                         \
+    X(OFF, off, "no filter")                                                                                           \
+    X(LOG, log, "what enforcing would refuse is logged by the kernel")                                                 \
+    X(ENFORCE, enforce, "in force")
+
+#define STATS_FEATURE_STATES(X)                                                                                        \
+    X(NO, no, "missing, or not to be used")                                                                            \
+    X(YES, yes, "used")                                                                                                \
+    X(TRIED, tried, "nothing tells; the first use does")
+
+#define STATS_INTERFACE_STATE_ENUM(NAME, word, help) STATS_INTERFACE_##NAME,
+#define STATS_RULE_STATE_ENUM(NAME, word, help)      STATS_RULE_##NAME,
+#define STATS_CONFIG_STATE_ENUM(NAME, word, help)    STATS_CONFIG_##NAME,
+#define STATS_VERDICT_ENUM(NAME, word, help)         STATS_VERDICT_##NAME,
+#define STATS_SECCOMP_ENUM(NAME, word, help)         STATS_SECCOMP_##NAME,
+#define STATS_FEATURE_ENUM(NAME, word, help)         STATS_FEATURE_##NAME,
+
+enum stats_interface_state { STATS_INTERFACE_STATES(STATS_INTERFACE_STATE_ENUM) };
+enum stats_rule_state { STATS_RULE_STATES(STATS_RULE_STATE_ENUM) };
+enum stats_config_state { STATS_CONFIG_STATES(STATS_CONFIG_STATE_ENUM) };
+enum stats_verdict { STATS_VERDICTS(STATS_VERDICT_ENUM) };
+enum stats_seccomp { STATS_SECCOMP_MODES(STATS_SECCOMP_ENUM) };
+enum stats_feature { STATS_FEATURE_STATES(STATS_FEATURE_ENUM) };
+
 enum stats_segment_state { STATS_PREPARED, STATS_LIVE, STATS_SUPERSEDED, STATS_STOPPED };
 enum stats_isolation { STATS_OWN_NETWORK = 1 << 0, STATS_EMPTY_ROOT = 1 << 1 };
-enum stats_seccomp { STATS_SECCOMP_OFF, STATS_SECCOMP_LOG, STATS_SECCOMP_ENFORCE };
-
-enum stats_feature {
-    STATS_FEATURE_NO,
-    STATS_FEATURE_YES,
-    STATS_FEATURE_TRIED, // nothing tells; the first use does
-};
 
 #define STATS_FEATURE_FIELD(name, help) uint32_t name;
 struct stats_features {

@@ -14,10 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "stats/text.h"
 #include "table/layout.h"
-
-#define NS_PER_S UINT64_C(1000000000)
 
 // A reload marks the old file as superseded a moment before the new one takes its name.
 #define REOPEN_TRIES 40
@@ -161,14 +160,6 @@ static bool read_records(int fd, const struct stats_segment *at, void *first, si
 #define RECORD(type) sizeof(struct type), offsetof(struct type, sequence)
 
 // --- the daemon ------------------------------------------------------------------------------------------------------
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec;
-}
 
 pid_t stats_writer(const char *path)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
+#include "common/digest.h"
 #include "stats/show.h"
 
 #include <jansson.h>
@@ -42,14 +43,14 @@ static bool put_config(json_t *to, const struct stats_header *h)
     static const uint8_t unread[32];
     bool on_disk = memcmp(h->disk_sha256, unread, sizeof(unread)) != 0;
     json_t *o = json_object();
-    char sha256[65], loaded[TEXT_NUMBER_MAX];
+    char sha256[DIGEST_TEXT_MAX], loaded[TEXT_NUMBER_MAX];
 
     bool ok = put(o, "file", json_string(h->file));
-    ok &= put(o, "sha256", json_string(stats_sha256_text(h->sha256, sha256)));
+    ok &= put(o, "sha256", json_string(digest_text(h->sha256, sha256)));
     ok &= put(o, "loaded_at", json_string(text_time(loaded, h->loaded_ns)));
     ok &= put(o, "state", json_string(stats_config_state_name(h->config_state)));
     ok &= put(o, "last_error", text_or_null(stats_last_error(h)));
-    ok &= put(o, "disk_sha256", on_disk ? json_string(stats_sha256_text(h->disk_sha256, sha256)) : json_null());
+    ok &= put(o, "disk_sha256", on_disk ? json_string(digest_text(h->disk_sha256, sha256)) : json_null());
     ok &= put(o, "last_load", json_string(stats_verdict_name(h->verdict)));
     return put(to, "config", o) && ok;
 }

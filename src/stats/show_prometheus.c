@@ -3,6 +3,7 @@
 // TYPE; counters follow from the tables of counters.h.
 #include <config.h>
 
+#include "common/digest.h"
 #include "stats/show.h"
 
 #include <inttypes.h>
@@ -109,9 +110,8 @@ static void put_daemon(const struct exposition *e, const struct stats_snapshot *
 
 static void put_config(const struct exposition *e, const struct stats_header *h)
 {
-    char sha256[65];
-    struct label labels[] = {
-        {"file", h->file}, {"sha256", stats_sha256_text(h->sha256, sha256)}, {"relay", h->instance}};
+    char sha256[DIGEST_TEXT_MAX];
+    struct label labels[] = {{"file", h->file}, {"sha256", digest_text(h->sha256, sha256)}, {"relay", h->instance}};
 
     begin(e, "mcr_config_info", "gauge", "The config file that runs, its digest and the instance it names; always 1.");
     put(e, "mcr_config_info", labels, sizeof(labels) / sizeof(labels[0]), 1);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
+#include "common/digest.h"
 #include "stats/show.h"
 
 #include <stdarg.h>
@@ -157,7 +158,7 @@ static void show_config(const struct page *p)
 {
     const struct stats_header *h = p->view->now->at.header;
     struct flow f = {p, LABEL, LABEL};
-    char text[80], sha256[65], time[TEXT_NUMBER_MAX];
+    char text[80], sha256[DIGEST_TEXT_MAX], time[TEXT_NUMBER_MAX];
 
     label(p, "config");
     cut(p, PLAIN, h->file, p->style.columns - LABEL);
@@ -165,7 +166,7 @@ static void show_config(const struct page *p)
     label(p, "");
     snprintf(text, sizeof(text), "%s,", stats_config_state_name(h->config_state));
     flow_word(&f, paint_of_config(h->config_state), text, 1);
-    snprintf(text, sizeof(text), "sha256 %.12s,", stats_sha256_text(h->sha256, sha256));
+    snprintf(text, sizeof(text), "sha256 %.12s,", digest_text(h->sha256, sha256));
     flow_word(&f, PLAIN, text, 1);
     snprintf(text, sizeof(text), "generation %llu of %s", (unsigned long long) h->generation,
              text_time(time, h->loaded_ns));

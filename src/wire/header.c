@@ -18,10 +18,9 @@ static void append(struct table_output *t, const void *bytes, size_t size)
 
 bool header_station(const struct addr *to, uint8_t station[6])
 {
-    static const struct addr broadcast = {.family = ADDR_IPV4, .bytes = {255, 255, 255, 255}};
     const uint8_t *a = to->bytes;
 
-    if (addr_equal(to, &broadcast))
+    if (addr_equal(to, &addr_limited_broadcast))
         memset(station, 0xff, ETH_ALEN);
     else if (!addr_is_multicast(to))
         return false;

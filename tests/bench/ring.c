@@ -27,6 +27,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "machine/output.h"
 #include "wire/header.h"
 #include "machine/ring.h"
@@ -47,7 +48,6 @@
 #define RETIRE_MS   1 // the least that the kernel takes
 #define FLOWS_MAX   64
 #define INDEX_SIZE  256u
-#define SECOND      UINT64_C(1000000000)
 
 struct header {
     struct virtio_net_hdr v;
@@ -290,10 +290,10 @@ static uint64_t wait_ns(struct pace *pace, uint32_t n, uint32_t n_flows, uint32_
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    uint64_t wait = pace_turn(pace, n, n_flows, most_ns, (uint64_t) t.tv_sec * SECOND + (uint64_t) t.tv_nsec);
+    uint64_t wait = pace_turn(pace, n, n_flows, most_ns, (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec);
     if (n >= BUDGET || pace->rate < PACE_FROM)
         return 0;
-    uint64_t gather = frames * SECOND / pace->rate;
+    uint64_t gather = frames * NS_PER_S / pace->rate;
     return frames == 0 ? wait : gather < most_ns ? gather : most_ns;
 }
 

@@ -50,6 +50,10 @@ is_json() {
   fi
 }
 
+follows() {
+  ! command -v python3 >/dev/null || python3 "$goldens/follows.py" "$1" "$2"
+}
+
 # NAME FILE: FILE is valid and printed as NAME.printed says; the printed form is printed as it is.
 valid() {
   run --check --config "$2" || { cat stderr; return 1; }
@@ -62,7 +66,9 @@ valid() {
   ! grep -v ' # \(frame\|socket\|raw\)' printed.conf | grep ' \(group\|address\|broadcast\) = .* mode = ' || return 1
   run --print --config printed.conf || { cat stderr; return 1; }
   diff -u printed.conf stdout || return 1
-  run --print --json --config "$2" && is_json || return 1
+  run --print --json --config "$2" && is_json && cp stdout printed.json || return 1
+  run --schema && follows stdout printed.json || return 1
+  run --print --json --config "$2" || return 1
   [ ! -e "$goldens/valid/$1.json" ] || same "$goldens/valid/$1.json" stdout
 }
 

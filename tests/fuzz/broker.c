@@ -150,8 +150,8 @@ static void hear(struct rig *x)
         else if (m.type == HANDOVER_REFUSED)
             FUZZ_ASSERT(memchr(m.text, '\0', sizeof(m.text)) && m.text[0]);
         else if (m.type == HANDOVER_PROBED)
-            FUZZ_ASSERT(m.probe_state <= HANDOVER_PROBE_INVALID && memchr(m.text, '\0', sizeof(m.text)) &&
-                        (m.probe_state == HANDOVER_PROBE_INVALID) == (m.text[0] != '\0'));
+            FUZZ_ASSERT(m.probe_state <= STATS_CONFIG_INVALID && memchr(m.text, '\0', sizeof(m.text)) &&
+                        (m.probe_state == STATS_CONFIG_INVALID) == (m.text[0] != '\0'));
         else
             FUZZ_ASSERT(m.type == HANDOVER_COMMIT || m.type == HANDOVER_ADOPTED || m.type == HANDOVER_UNCHANGED);
         for (uint32_t i = 0; i < m.n_fds; i++)

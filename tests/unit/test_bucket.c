@@ -3,9 +3,8 @@
 
 #include <criterion/criterion.h>
 
+#include "common/clock.h"
 #include "relay/bucket.h"
-
-#define SECOND UINT64_C(1000000000)
 
 // Takes one token at a time, as often as the bucket affords it.
 static uint64_t drain(struct bucket *b)
@@ -23,11 +22,11 @@ Test(bucket, starts_full_and_holds_the_burst)
 {
     struct bucket b;
 
-    bucket_init(&b, 1000, 100, 1, 5 * SECOND);
+    bucket_init(&b, 1000, 100, 1, 5 * NS_PER_S);
     cr_expect_eq(drain(&b), 100);
-    bucket_fill(&b, 5 * SECOND);
+    bucket_fill(&b, 5 * NS_PER_S);
     cr_expect_eq(drain(&b), 0);
-    bucket_fill(&b, 60 * SECOND);
+    bucket_fill(&b, 60 * NS_PER_S);
     cr_expect_eq(drain(&b), 100, "never more than the burst, however long it rests");
 }
 
@@ -52,15 +51,15 @@ Test(bucket, fills_exactly_over_many_small_steps)
         bucket_take(&b, b.tokens);
         uint64_t taken = 0;
         // Uneven steps of about 10 us for one second.
-        while (now < SECOND) {
+        while (now < NS_PER_S) {
             now += 9973;
-            if (now > SECOND)
-                now = SECOND;
+            if (now > NS_PER_S)
+                now = NS_PER_S;
             bucket_fill(&b, now);
             taken += b.tokens;
             bucket_take(&b, b.tokens);
         }
-        bucket_fill(&b, SECOND + 1);
+        bucket_fill(&b, NS_PER_S + 1);
         taken += b.tokens;
         cr_expect_eq(taken, rates[i], "rate %llu gave %llu in a second (depth %llu)", (unsigned long long) rates[i],
                      (unsigned long long) taken, (unsigned long long) got);
@@ -71,11 +70,11 @@ Test(bucket, time_that_goes_back_adds_nothing)
 {
     struct bucket b;
 
-    bucket_init(&b, 1000, 100, 1, 10 * SECOND);
+    bucket_init(&b, 1000, 100, 1, 10 * NS_PER_S);
     bucket_take(&b, 100);
-    bucket_fill(&b, 9 * SECOND);
+    bucket_fill(&b, 9 * NS_PER_S);
     cr_expect_eq(b.tokens, 0);
-    bucket_fill(&b, 10 * SECOND + SECOND / 1000);
+    bucket_fill(&b, 10 * NS_PER_S + NS_PER_S / 1000);
     cr_expect_eq(b.tokens, 1);
 }
 
@@ -117,18 +116,18 @@ Test(bucket, a_reload_keeps_the_level)
 
     bucket_init(&old, 1000, 100, 1, 0);
     bucket_take(&old, 60);
-    bucket_init(&b, 2000, 100, 1, SECOND);
+    bucket_init(&b, 2000, 100, 1, NS_PER_S);
     bucket_carry(&b, &old);
     cr_expect_eq(b.tokens, 40);
     cr_expect_eq(b.then_ns, 0);
 
-    bucket_init(&b, 100, 100, 1, SECOND); // depth 10
+    bucket_init(&b, 100, 100, 1, NS_PER_S); // depth 10
     bucket_carry(&b, &old);
     cr_expect_eq(b.tokens, 10);
 
     struct bucket none;
     bucket_init(&none, 0, 100, 1, 0);
-    bucket_init(&b, 1000, 100, 1, SECOND);
+    bucket_init(&b, 1000, 100, 1, NS_PER_S);
     bucket_carry(&b, &none);
     cr_expect_eq(b.tokens, 100, "a limit that is new starts full");
 }

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "relay/health.h"
 #include "relay/limiter.h"
 #include "relay/pace.h"
 
-#define SECOND      UINT64_C(1000000000)
 #define MILLISECOND UINT64_C(1000000)
 
 static const struct table_rule ten = {.packets_per_second = 10, .burst_ms = 1000};
@@ -40,7 +40,7 @@ Test(limiter, both_rates_hold)
     // The bucket of bits holds one datagram of the largest size, 524,280 bits: 655 of 800.
     cr_expect_eq(limiter_admit(&l, 2000, 100, 0), 655);
     cr_expect_eq(limiter_admit(&l, 2000, 0, 0), 345);
-    cr_expect_eq(limiter_admit(&l, 2000, 100, SECOND), 10);
+    cr_expect_eq(limiter_admit(&l, 2000, 100, NS_PER_S), 10);
 }
 
 Test(limiter, each_sender_has_its_own)
@@ -52,7 +52,7 @@ Test(limiter, each_sender_has_its_own)
     cr_expect_eq(pass(s, &b, 20, 0), 10);
     cr_expect_eq(pass(s, &c, 20, 0), 10, "the same bytes of another family");
     cr_expect_eq(pass(s, &a, 20, 0), 0);
-    cr_expect_eq(pass(s, &a, 20, SECOND / 2), 5);
+    cr_expect_eq(pass(s, &a, 20, NS_PER_S / 2), 5);
     senders_free(s);
 }
 
@@ -74,7 +74,7 @@ Test(limiter, forged_senders_share_what_is_left)
     cr_expect_eq(pass(s, &known, 20, 0), 5);
     // A second later everybody's buckets are full again: newcomers find room.
     struct addr late = sender(30000);
-    cr_expect_eq(pass(s, &late, 20, 2 * SECOND), 10);
+    cr_expect_eq(pass(s, &late, 20, 2 * NS_PER_S), 10);
     senders_free(s);
 }
 
@@ -89,7 +89,7 @@ Test(limiter, senders_outlive_a_reload)
     senders_carry(s, old);
     cr_expect_eq(pass(s, &a, 20, 0), 0);
     cr_expect_eq(pass(s, &b, 20, 0), 5, "the new limit's depth");
-    cr_expect_eq(pass(s, &a, 20, SECOND), 5);
+    cr_expect_eq(pass(s, &a, 20, NS_PER_S), 5);
     senders_free(old);
     senders_free(s);
 }
@@ -134,15 +134,15 @@ Test(health, alarms_are_told_once)
     };
     struct health h;
 
-    health_init(&h, 5 * SECOND);
+    health_init(&h, 5 * NS_PER_S);
     for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
-        uint32_t changed = health_look(&h, &r, looks[i].count, 5 * SECOND + looks[i].ms * MILLISECOND);
+        uint32_t changed = health_look(&h, &r, looks[i].count, 5 * NS_PER_S + looks[i].ms * MILLISECOND);
         cr_expect(changed == looks[i].changed && h.alarms == looks[i].alarms, "%zu: changed %u, alarms %u", i, changed,
                   h.alarms);
     }
     // Bounds that a reload took away.
     static const struct table_rule none = {.silence_ms = 0};
-    cr_expect_eq(health_look(&h, &none, 1029, 5 * SECOND + 7500 * MILLISECOND), 2);
+    cr_expect_eq(health_look(&h, &none, 1029, 5 * NS_PER_S + 7500 * MILLISECOND), 2);
     cr_expect_eq(h.alarms, 0);
 }
 

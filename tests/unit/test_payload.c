@@ -2,7 +2,7 @@
 // What mcrgen judges by: payloads, sequence numbers, latencies, and the sender's schedule.
 #include <config.h>
 
-#include "gen/clock.h"
+#include "common/clock.h"
 #include "gen/histogram.h"
 #include "gen/pace.h"
 #include "gen/payload.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// clock: the two clocks of mcrgen in nanoseconds.
-#ifndef MCR_GEN_CLOCK_H
-#define MCR_GEN_CLOCK_H
+// clock: the time of a clock in nanoseconds.
+#ifndef MCR_COMMON_CLOCK_H
+#define MCR_COMMON_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>
@@ -22,7 +22,7 @@ static inline uint64_t clock_monotonic_ns(void)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
-// For what crosses the network: the kernel's receive timestamps are of this clock, and hosts can share it.
+// Of mcrgen, for what crosses the network: the kernel's receive timestamps are of this clock, and hosts can share it.
 static inline uint64_t clock_realtime_ns(void)
 {
     return clock_ns(CLOCK_REALTIME);

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "common/digest.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+const char *digest_text(const uint8_t digest[DIGEST_BYTES], char out[DIGEST_TEXT_MAX])
+{
+    for (size_t i = 0; i < DIGEST_BYTES; i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    return out;
+}
