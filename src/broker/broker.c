@@ -58,7 +58,7 @@ struct broker {
     struct sockets *sockets;
     struct watch watch;
     struct config *config;   // in force; NULL before the first
-    struct compiled running; // its table; bytes is NULL before the first
+    struct table_image running; // its table; bytes is NULL before the first
     struct table_view view;  // of it
     unsigned landlock;       // the ABI in force, 0: none
     uint64_t due_ns;         // asker_pace()
@@ -393,7 +393,7 @@ static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int sta
 }
 
 // Offers a compiled table. Whether it is in force; else a->why.
-static bool offer(struct broker *b, struct attempt *a, const struct compiled *table)
+static bool offer(struct broker *b, struct attempt *a, const struct table_image *table)
 {
     struct handover_receipt receipt;
     struct table_view view;
@@ -405,7 +405,7 @@ static bool offer(struct broker *b, struct attempt *a, const struct compiled *ta
         snprintf(a->why, sizeof(a->why), "internal: the compiled table is not valid: %s", bad);
         return false;
     }
-    table_fd = compiled_seal(table);
+    table_fd = table_image_seal(table);
     stats_fd = table_fd < 0 ? -1 : statistics_create(b->stats_file, b->options->config_path, &b->features, &view);
     if (stats_fd < 0) {
         snprintf(a->why, sizeof(a->why), "%s: %s", table_fd < 0 ? "the table cannot be sealed" : b->stats_file,
@@ -440,7 +440,7 @@ done:
     return true;
 }
 
-static void run_table(struct broker *b, const struct compiled *table)
+static void run_table(struct broker *b, const struct table_image *table)
 {
     const char *why;
 
@@ -456,14 +456,14 @@ enum outcome { ADOPTED, UNCHANGED, REFUSED };
 static enum outcome change_table(struct broker *b, struct attempt *a, const struct config *c)
 {
     bool running = c == b->config;
-    struct compiled table = {.bytes = NULL};
+    struct table_image table = {.bytes = NULL};
     char reason[COMPILE_WHY_MAX] = "";
     enum outcome outcome = REFUSED;
 
     sockets_begin(b->sockets);
     if (!compile(c, b->running.bytes ? &b->view : NULL, a->generation, running, b->sockets, &table, reason))
         snprintf(a->why, sizeof(a->why), "%s: %s", b->options->config_path, reason);
-    else if (running && compiled_equal(&table, &b->running))
+    else if (running && table_image_equal(&table, &b->running))
         outcome = UNCHANGED;
     else if (offer(b, a, &table))
         outcome = ADOPTED;

@@ -24,7 +24,7 @@ struct offline {
     const struct config *config;
     offline_sink *sink;
     void *context;
-    struct compiled table;
+    struct table_image table;
     struct table_view view;
     struct forward *forward;
     struct outlet *outlets;

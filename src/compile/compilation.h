@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// compilation: what the steps of compile() share. Private to compile*.c.
+// compilation: what the steps of compile() share: plan.c, open.c and lay_out.c. Private to this room.
 #ifndef MCR_COMPILE_COMPILATION_H
 #define MCR_COMPILE_COMPILATION_H
 
@@ -43,13 +43,21 @@ struct compilation {
 // Writes why and returns false.
 bool compile_refuse(struct compilation *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// Open what the rules need, each from what is open already where it can be (open.c). False after
-// compile_refuse().
+// How many paths the table has for a rule; a disabled one is there for the statistics only.
+uint32_t compile_paths(const struct config_rule *r);
+
+// plan.c: what follows from the file, and from the table before, alone.
+// Gives each interface that an enabled rule (or a disabled one) names a place.
+void compile_name_interfaces(struct compilation *c, bool enabled);
+// Places rules, paths, outputs and destinations, and what is carried over. False after compile_refuse().
+bool compile_plan(struct compilation *c);
+
+// open.c: opens what the rules need, each from what is open already where it can be. False after compile_refuse().
 bool compile_open_outputs(struct compilation *c);
 bool compile_open_rings(struct compilation *c);
 bool compile_join_groups(struct compilation *c);
 
-// Indexes the destinations and writes everything into one table (lay_out.c). False after compile_refuse().
-bool compile_table(struct compilation *c, uint64_t generation, struct compiled *out);
+// lay_out.c: indexes the destinations and writes everything into one table. False after compile_refuse().
+bool compile_lay_out(struct compilation *c, uint64_t generation, struct table_image *out);
 
 #endif

@@ -9,12 +9,8 @@
 
 #include "machine/sockets.h"
 #include "config/model.h"
+#include "table/image.h"
 #include "table/view.h"
-
-struct compiled {
-    void *bytes; // the table; freed by the caller
-    size_t size;
-};
 
 #define COMPILE_WHY_MAX 768
 
@@ -23,12 +19,6 @@ struct compiled {
 // that is missing now leaves closed is logged; with missing_interface = "reject" it is an error, except where links
 // have changed under rules that run already (running): they wait. False with why.
 bool compile(const struct config *config, const struct table_view *before, uint64_t generation, bool running,
-             struct sockets *sockets, struct compiled *out, char why[COMPILE_WHY_MAX]);
-
-// Whether both tables say the same but for what is carried over.
-bool compiled_equal(const struct compiled *a, const struct compiled *b);
-
-// The table as a sealed memory file. Returns its descriptor, the caller's, or -1 with errno set.
-int compiled_seal(const struct compiled *table);
+             struct sockets *sockets, struct table_image *out, char why[COMPILE_WHY_MAX]);
 
 #endif

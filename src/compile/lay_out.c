@@ -2,12 +2,9 @@
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "compile/compilation.h"
 #include "log/log.h"
@@ -72,7 +69,7 @@ static void fill(uint8_t *base, const struct table_array *a, const void *from, s
         memcpy(base + a->offset, from, a->n * each);
 }
 
-bool compile_table(struct compilation *c, uint64_t generation, struct compiled *out)
+bool compile_lay_out(struct compilation *c, uint64_t generation, struct table_image *out)
 {
     if (!index_destinations(c))
         return false;
@@ -122,56 +119,4 @@ bool compile_table(struct compilation *c, uint64_t generation, struct compiled *
     out->bytes = base;
     out->size = size;
     return true;
-}
-
-// A copy of the table without what is carried over. NULL without memory.
-static void *without_carried(const struct compiled *t)
-{
-    uint8_t *copy = malloc(t->size);
-
-    if (!copy)
-        return NULL;
-    memcpy(copy, t->bytes, t->size);
-    const struct table_header *h = (const void *) copy;
-    struct table_rule *rules = (void *) (copy + h->rules.offset);
-    struct table_output *outputs = (void *) (copy + h->outputs.offset);
-    for (uint32_t i = 0; i < h->rules.n; i++)
-        rules[i].carried_from = TABLE_NONE;
-    for (uint32_t i = 0; i < h->outputs.n; i++)
-        outputs[i].carried_from = TABLE_NONE;
-    return copy;
-}
-
-bool compiled_equal(const struct compiled *a, const struct compiled *b)
-{
-    void *x = NULL, *y = NULL;
-    bool equal = false;
-
-    if (a->size == b->size && (x = without_carried(a)) && (y = without_carried(b)))
-        equal = memcmp(x, y, a->size) == 0;
-    free(x);
-    free(y);
-    return equal;
-}
-
-int compiled_seal(const struct compiled *table)
-{
-    int fd = memfd_create("mcr-table", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    size_t written = 0;
-
-    if (fd < 0)
-        return -1;
-    while (written < table->size) {
-        ssize_t n = write(fd, (const char *) table->bytes + written, table->size - written);
-        if (n <= 0)
-            goto fail;
-        written += (size_t) n;
-    }
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
-        return fd;
-fail:;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return -1;
 }

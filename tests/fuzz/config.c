@@ -162,7 +162,7 @@ static void check_diff(const struct config *a, const struct config *b)
 
 // --- table -----------------------------------------------------------------------------------------------------------
 
-static void check_table(const struct compiled *t, const struct config *c, const struct table_view *before)
+static void check_table(const struct table_image *t, const struct config *c, const struct table_view *before)
 {
     struct table_view v;
     const char *why;
@@ -192,7 +192,7 @@ static bool may_fail(const char *why)
 }
 
 static bool compile_one(const struct config *c, struct sockets *sockets, const struct table_view *before,
-                        struct compiled *t)
+                        struct table_image *t)
 {
     char why[COMPILE_WHY_MAX] = "";
 
@@ -208,7 +208,7 @@ static bool compile_one(const struct config *c, struct sockets *sockets, const s
 static void check_compile(const struct config *a, const struct config *b)
 {
     struct sockets *sockets = sockets_new(&machine_any, 0);
-    struct compiled first = {.bytes = NULL}, again = {.bytes = NULL}, next = {.bytes = NULL};
+    struct table_image first = {.bytes = NULL}, again = {.bytes = NULL}, next = {.bytes = NULL};
     struct table_view v;
     const char *why;
 
@@ -217,7 +217,7 @@ static void check_compile(const struct config *a, const struct config *b)
     if (compile_one(a, sockets, NULL, &first)) {
         // Of the same, the same comes, and nothing is opened twice.
         FUZZ_ASSERT(table_attach(&v, first.bytes, first.size, &why));
-        FUZZ_ASSERT(compile_one(a, sockets, &v, &again) && compiled_equal(&first, &again));
+        FUZZ_ASSERT(compile_one(a, sockets, &v, &again) && table_image_equal(&first, &again));
         if (b)
             compile_one(b, sockets, &v, &next);
     }

@@ -92,7 +92,7 @@ static void open_egress(struct rig *x, uint32_t i)
     FUZZ_ASSERT(x->egress[i].ring);
 }
 
-static void open_rig(struct rig *x, const struct compiled *t)
+static void open_rig(struct rig *x, const struct table_image *t)
 {
     static struct ingress_spill *spill;
     const char *why;
@@ -518,7 +518,7 @@ static void check_egress(const struct rig *x)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input in = {.at = data, .left = size};
-    const struct compiled *t = machine_table(fuzz_u8(&in) % 2);
+    const struct table_image *t = machine_table(fuzz_u8(&in) % 2);
     struct rig *x = calloc(1, sizeof(*x));
 
     FUZZ_ASSERT(x);

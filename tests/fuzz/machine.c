@@ -311,12 +311,12 @@ const char *const machine_configs[] = {
 };
 const size_t machine_n_configs = sizeof(machine_configs) / sizeof(machine_configs[0]);
 
-static struct compiled make_table(const char *text)
+static struct table_image make_table(const char *text)
 {
     struct config_problems problems = {0};
     struct config *c = config_load_text(text, strlen(text), CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
     struct sockets *sockets = sockets_new(&machine_any, 0);
-    struct compiled table;
+    struct table_image table;
     char why[COMPILE_WHY_MAX];
     const char *step;
 
@@ -330,10 +330,10 @@ static struct compiled make_table(const char *text)
     return table;
 }
 
-const struct compiled *machine_table(size_t i)
+const struct table_image *machine_table(size_t i)
 {
-    static struct compiled tables[sizeof(machine_configs) / sizeof(machine_configs[0])];
-    struct compiled *t = &tables[i % machine_n_configs];
+    static struct table_image tables[sizeof(machine_configs) / sizeof(machine_configs[0])];
+    struct table_image *t = &tables[i % machine_n_configs];
 
     if (!t->bytes)
         *t = make_table(machine_configs[i % machine_n_configs]);

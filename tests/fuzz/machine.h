@@ -33,6 +33,6 @@ extern const char *const machine_configs[];
 extern const size_t machine_n_configs;
 
 // The table of config i (modulo), compiled once; it stays the machine's.
-const struct compiled *machine_table(size_t i);
+const struct table_image *machine_table(size_t i);
 
 #endif

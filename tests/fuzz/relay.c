@@ -60,7 +60,7 @@ enum offer_flags { NOT_SEALED = 1, OTHER_STATS = 2, CHANGED = 4, ONE_FD = 8 };
 static void say_offer(struct rig *x)
 {
     uint8_t flags = fuzz_u8(x->in);
-    const struct compiled *t = machine_table(x->which = fuzz_u8(x->in));
+    const struct table_image *t = machine_table(x->which = fuzz_u8(x->in));
     const struct table_header *h = t->bytes;
     struct handover_message m = message_of(x, HANDOVER_OFFER);
     uint8_t *bytes = malloc(t->size);
@@ -95,7 +95,7 @@ static void put_socket(struct rig *x, struct handover_message *m, int *fds, uint
 
 static void say_sockets(struct rig *x)
 {
-    const struct compiled *t = machine_table(x->which);
+    const struct table_image *t = machine_table(x->which);
     struct handover_message m = message_of(x, HANDOVER_SOCKETS);
     int fds[HANDOVER_FDS_MAX];
     struct table_view v;

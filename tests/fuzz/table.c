@@ -19,7 +19,7 @@
 
 static void *copy_of(struct fuzz_input *in, uint8_t which, size_t *size)
 {
-    const struct compiled *t = machine_table(which);
+    const struct table_image *t = machine_table(which);
     void *memory;
 
     if (which == RAW) {
