@@ -237,7 +237,7 @@ static void open_rig(struct rig *x, struct fuzz_input *in, int inotify)
     *b = (struct broker){.options = &x->options, .relay = ends[1]};
     watch_init(&b->watch, inotify);
     b->sockets = sockets_new(&machine_any, 0);
-    FUZZ_ASSERT(b->sockets && read_identity(b, &bytes) && judge(b, &bytes));
+    FUZZ_ASSERT(b->sockets && start_read_identity(b, &bytes) && start_judge(b, &bytes));
 }
 
 static void close_rig(struct rig *x)

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// Brings a table into force: the relay gets it, adopts or rejects it, and what came of it is recorded.
+#include <config.h>
+
+#include "broker/state.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "compile/compile.h"
+#include "broker/statistics.h"
+#include "log/log.h"
+
+// A relay closes what came with a table that it rejects. One that was taken over may keep it, and ask again: with so
+// many descriptors rejected, no other table is offered. Each is a few KiB of kernel memory, or a table, that a cgroup
+// counts.
+#define REJECTED_MAX 4096
+
+static void end_broker(struct broker *b, const char *why)
+{
+    log_error("relay", "reason=\"%s\"", why);
+    b->over = true;
+    b->status = EXIT_FAILURE;
+}
+
+void offer_answer(struct broker *b, const struct handover_message *m)
+{
+    if (handover_send(b->relay, m, NULL))
+        return;
+    end_broker(b, "cannot be answered: the broker ends");
+}
+
+void offer_refuse(struct broker *b, const struct attempt *a)
+{
+    struct handover_message m = {.type = HANDOVER_REFUSED, .serial = a->serial};
+
+    if (a->asker)
+        record_refused(b, a);
+    snprintf(m.text, sizeof(m.text), "%s", a->why);
+    // Who gives no verdict reads no answer either.
+    if (!b->over)
+        offer_answer(b, &m);
+}
+
+// *n: how many descriptors the relay gets.
+static bool send_offer(const struct broker *b, const struct attempt *a, int table_fd, int stats_fd, size_t *n)
+{
+    struct handover_message offer = {.type = HANDOVER_OFFER, .serial = a->serial, .n_fds = 2};
+    struct handover_message end = {.type = HANDOVER_COMMIT, .serial = a->serial};
+    int fds[] = {table_fd, stats_fd};
+    size_t n_new = 0;
+    bool ok = handover_send(b->relay, &offer, fds) &&
+              (b->config || sockets_send_pool(b->sockets, b->relay, a->serial)) &&
+              sockets_send_new(b->sockets, b->relay, a->serial, &n_new) && handover_send(b->relay, &end, NULL);
+
+    *n = offer.n_fds + n_new;
+    return ok;
+}
+
+// Without a verdict the broker is over. What it has opened for the load is revoked, and the load is in the record: a
+// relay that was taken over would use what it was offered, and leave no trace.
+static void no_verdict(struct broker *b, struct attempt *a, enum handover_result result)
+{
+    if (result == HANDOVER_CLOSED) {
+        b->over = true;
+        snprintf(a->why, sizeof(a->why), "mcrd was stopped meanwhile");
+        return;
+    }
+    snprintf(a->why, sizeof(a->why), "the relay gives no verdict on the table");
+    end_broker(b, "no verdict on a table: the broker ends");
+}
+
+// Sends table, statistics and new sockets, and waits for the relay's verdict. Whether it runs the table now, and then
+// its receipt; else a->why.
+static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int stats_fd, struct handover_receipt *receipt)
+{
+    struct handover_message m;
+    int fds[HANDOVER_FDS_MAX];
+    size_t n_sent;
+
+    if (b->n_rejected >= REJECTED_MAX) {
+        snprintf(a->why, sizeof(a->why),
+                 "the relay has rejected tables with %zu descriptors and may have kept them: restart mcrd",
+                 b->n_rejected);
+        log_error("offers_end", "reason=\"%s\" effect=\"no other table is offered\"", a->why);
+        return false;
+    }
+    if (!send_offer(b, a, table_fd, stats_fd, &n_sent)) {
+        snprintf(a->why, sizeof(a->why), "the table cannot be handed over: %s", strerror(errno));
+        // It has not read for HANDOVER_SEND_SECONDS: its answer would wait as long again.
+        if (errno == EAGAIN)
+            end_broker(b, "the relay does not read: the broker ends");
+        return false;
+    }
+    // Nothing else is due from the relay now: it has one request under way at a time.
+    struct pollfd p = {.fd = b->relay, .events = POLLIN};
+    enum handover_result result = HANDOVER_EMPTY;
+    if (poll(&p, 1, b->verdict_ms) != 0)
+        result = handover_receive(b->relay, &m, fds);
+    if (result == HANDOVER_GOT && m.serial == a->serial && m.type == HANDOVER_ADOPTED) {
+        *receipt = m.receipt;
+        return true;
+    }
+    if (result == HANDOVER_GOT && m.serial == a->serial && m.type == HANDOVER_REJECTED) {
+        b->n_rejected += n_sent;
+        m.text[sizeof(m.text) - 1] = '\0';
+        snprintf(a->why, sizeof(a->why), "the relay: %.1000s", m.text);
+        return false;
+    }
+    no_verdict(b, a, result);
+    return false;
+}
+
+// Offers a compiled table. Whether it is in force; else a->why.
+static bool offer(struct broker *b, struct attempt *a, const struct table_image *table)
+{
+    struct handover_receipt receipt;
+    struct table_view view;
+    const char *bad;
+    int table_fd = -1, stats_fd = -1;
+    bool adopted = false;
+
+    if (!table_attach(&view, table->bytes, table->size, &bad)) {
+        snprintf(a->why, sizeof(a->why), "internal: the compiled table is not valid: %s", bad);
+        return false;
+    }
+    table_fd = table_image_seal(table);
+    stats_fd = table_fd < 0 ? -1 : statistics_create(b->stats_file, b->options->config_path, &b->features, &view);
+    if (stats_fd < 0) {
+        snprintf(a->why, sizeof(a->why), "%s: %s", table_fd < 0 ? "the table cannot be sealed" : b->stats_file,
+                 strerror(errno));
+        goto done;
+    }
+    // What both tables take in, until the relay has changed over.
+    if (!sockets_set_filters(b->sockets, &view, b->running.bytes ? &b->view : NULL)) {
+        snprintf(a->why, sizeof(a->why), "ingress filter: %s", strerror(errno));
+        goto done;
+    }
+    adopted = hand_over(b, a, table_fd, stats_fd, &receipt);
+done:
+    if (table_fd >= 0)
+        close(table_fd);
+    if (stats_fd >= 0)
+        close(stats_fd);
+    if (!adopted) {
+        statistics_discard(b->stats_file);
+        return false;
+    }
+    // The record first: whoever waits for the verdict reads it in the statistics.
+    if (a->asker) {
+        log_setup("broker", view.header->instance);
+        record_accepted(b, a, &view, &receipt);
+    }
+    if (!statistics_publish(b->stats_file)) {
+        char quoted[600];
+        log_errno(LOG_LEVEL_ERR, "statistics", "file=%s", log_quote(b->stats_file, quoted, sizeof(quoted)));
+    }
+    offer_answer(b, &(struct handover_message){.type = HANDOVER_ADOPTED, .serial = a->serial});
+    return true;
+}
+
+static void run_table(struct broker *b, const struct table_image *table)
+{
+    const char *why;
+
+    free(b->running.bytes);
+    b->running = *table;
+    // Attached before it was offered; the bytes are the same.
+    table_attach(&b->view, b->running.bytes, b->running.size, &why);
+}
+
+enum outcome offer_config(struct broker *b, struct attempt *a, const struct config *c)
+{
+    bool running = c == b->config;
+    struct table_image table = {.bytes = NULL};
+    char reason[COMPILE_WHY_MAX] = "";
+    enum outcome outcome = REFUSED;
+
+    sockets_begin(b->sockets);
+    if (!compile(c, b->running.bytes ? &b->view : NULL, a->generation, running, b->sockets, &table, reason))
+        snprintf(a->why, sizeof(a->why), "%s: %s", b->options->config_path, reason);
+    else if (running && table_image_equal(&table, &b->running))
+        outcome = UNCHANGED;
+    else if (offer(b, a, &table))
+        outcome = ADOPTED;
+    if (outcome == ADOPTED)
+        run_table(b, &table);
+    else
+        free(table.bytes);
+    // The one commit point. A failure leaves exactly what the table in force uses.
+    sockets_settle(b->sockets, outcome != REFUSED);
+    if (b->running.bytes && outcome != UNCHANGED && !sockets_set_filters(b->sockets, &b->view, NULL))
+        log_errno(LOG_LEVEL_WARNING, "filter", "reason=\"an ingress filter stays wider than needed\"");
+    return outcome;
+}

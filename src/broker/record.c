@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the log says of a load.
+#include <config.h>
+
+#include "broker/state.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/digest.h"
+#include "log/log.h"
+#include "sandbox/sandbox.h"
+
+// One line for each load: what was found, who asked, what came of it. The broker writes it, because it decides; who
+// asked, and what `more` quotes of a receipt, it has from the relay.
+static void write_record(const struct broker *b, const struct attempt *a, bool accepted, const char *more)
+{
+    char then[DIGEST_TEXT_MAX], now[DIGEST_TEXT_MAX], file[600], when[32] = "none";
+    static const uint8_t none[32];
+    const struct handover_file *f = &a->file;
+    time_t mtime = (time_t) f->mtime_s;
+    struct tm tm;
+
+    if (f->mtime_s != 0 && gmtime_r(&mtime, &tm))
+        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    log_record(accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR,
+               b->config  ? "reload"
+               : accepted ? "started"
+                          : "start",
+               "result=%s generation=%llu file=%s sha256=%s sha256_before=%s size=%llu owner=%u mode=%04o mtime=%s "
+               "pid=%u uid=%u loginuid=%d took_ms=%.1f %s",
+               accepted ? "accepted" : "refused", (unsigned long long) (accepted ? a->generation : a->generation - 1),
+               log_quote(b->options->config_path, file, sizeof(file)), digest_text(f->sha256, now),
+               digest_text(b->config ? b->config->file.sha256 : none, then), (unsigned long long) f->size, f->owner,
+               f->mode & 07777, when, a->asker->pid, a->asker->uid, (int) f->loginuid,
+               (double) (clock_monotonic_ns() - a->began_ns) / 1e6, more);
+}
+
+void record_accepted(const struct broker *b, const struct attempt *a, const struct table_view *t,
+                     const struct handover_receipt *r)
+{
+    char more[512];
+
+    if (b->config)
+        snprintf(more, sizeof(more), "rules=%u added=%u removed=%u changed=%u received=%llu ring_drops=%llu",
+                 t->n_rules, a->file.added, a->file.removed, a->file.changed, (unsigned long long) r->received,
+                 (unsigned long long) r->ring_drops);
+    else
+        snprintf(more, sizeof(more),
+                 "version=%s rules=%u interfaces=%u seccomp=%s landlock=%u network=%s root=%s capabilities=%llx",
+                 PACKAGE_VERSION, t->n_rules, t->n_interfaces, sandbox_mode_name(b->options->sandbox), r->landlock,
+                 r->isolation & SANDBOX_OWN_NETWORK ? "own" : "host",
+                 r->isolation & SANDBOX_EMPTY_ROOT ? "empty" : "host", (unsigned long long) r->capabilities);
+    write_record(b, a, true, more);
+}
+
+void record_refused(const struct broker *b, const struct attempt *a)
+{
+    char quoted[1100], more[1200];
+
+    snprintf(more, sizeof(more), "reason=%s", log_quote(a->why, quoted, sizeof(quoted)));
+    write_record(b, a, false, more);
+}
+
+void record_changes(const struct diff *d, uint64_t generation)
+{
+    static const char *const events[] = {
+        [DIFF_ADDED] = "rule_added", [DIFF_REMOVED] = "rule_removed", [DIFF_CHANGED] = "rule_changed"};
+    char note[2 * CONFIG_NOTE_MAX], fields[1024];
+
+    for (size_t i = 0; i < d->n_rules; i++) {
+        const struct diff_rule *r = &d->rules[i];
+        const struct config_rule *rule = r->to ? r->to : r->from;
+        size_t used = 0;
+        fields[0] = '\0';
+        for (size_t j = 0; j < r->n_fields && used < sizeof(fields); j++)
+            used += (size_t) snprintf(fields + used, sizeof(fields) - used, "%s%s%s", j ? "," : " fields=",
+                                      !r->fields[j].from ? "+"
+                                      : !r->fields[j].to ? "-"
+                                                         : "",
+                                      r->fields[j].path);
+        log_notice(events[r->kind], "generation=%llu rule=%s note=%s disturbs=%s%s", (unsigned long long) generation,
+                   rule->name, log_quote(rule->note, note, sizeof(note)), r->disturbs ? "yes" : "no", fields);
+    }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// What happens before the first request: whom to become, and giving up every other right.
+#include <config.h>
+
+#include "broker/state.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <unistd.h>
+
+#include "broker/confine.h"
+#include "broker/statistics.h"
+#include "config/identity.h"
+#include "config/problems.h"
+#include "log/log.h"
+#include "machine/feature.h"
+#include "sandbox/sandbox.h"
+
+#define OVERFLOW_ID 65534 // user and group to which nothing belongs (/proc/sys/kernel/overflowuid)
+
+static bool find_user(struct broker *b)
+{
+    b->uid = geteuid();
+    b->gid = getegid();
+    if (geteuid() != 0)
+        return true;
+
+    const struct passwd *user = getpwnam(b->user);
+    if (!user) {
+        log_error("start", "reason=\"there is no user %s: make it (systemd-sysusers, adduser --system) or set user\"",
+                  b->user);
+        return false;
+    }
+    const struct group *group = getgrnam(b->group);
+    if (!group) {
+        log_error("start", "reason=\"there is no group %s: make it or set group\"", b->group);
+        return false;
+    }
+    b->uid = user->pw_uid;
+    b->gid = group->gr_gid;
+    return true;
+}
+
+// A file of root may name any place. One of the user whom mcrd becomes names no more than what he may do himself.
+static bool prepare_statistics(struct broker *b, uid_t owner)
+{
+    bool as_root = geteuid() == 0 && owner == 0;
+    const char *why;
+    char file[600];
+    pid_t other;
+
+    if (!as_root) {
+        setfsgid(b->gid);
+        setfsuid(b->uid);
+    }
+    b->lock = statistics_prepare(b->stats_file, b->uid, b->gid, &why, &other);
+    int saved = errno;
+    if (!as_root) {
+        setfsuid(geteuid());
+        setfsgid(getegid());
+    }
+    errno = saved;
+    if (b->lock >= 0)
+        return true;
+    log_errno(LOG_LEVEL_ERR, "start", "stats_file=%s pid=%d reason=\"%s\"",
+              log_quote(b->stats_file, file, sizeof(file)), (int) other, why);
+    return false;
+}
+
+bool start_read_identity(struct broker *b, struct config_bytes *bytes)
+{
+    struct config_problems problems = {0};
+    struct config c;
+    bool ok = config_identify(b->options->config_path, &c, &problems, bytes);
+
+    config_problems_print(&problems, b->options->config_path, stderr);
+    config_problems_free(&problems);
+    if (!ok)
+        return false;
+    log_setup("broker", c.instance);
+    snprintf(b->user, sizeof(b->user), "%s", c.user);
+    snprintf(b->group, sizeof(b->group), "%s", c.group);
+    snprintf(b->stats_file, sizeof(b->stats_file), "%s", c.stats_file);
+    return true;
+}
+
+bool start_judge(const struct broker *b, struct config_bytes *bytes)
+{
+    struct config_problems problems = {0};
+    struct config *c = config_load_text(bytes->text, bytes->size, CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
+    bool ok = c != NULL;
+
+    config_problems_print(&problems, b->options->config_path, stderr);
+    config_problems_free(&problems);
+    config_free(c);
+    file_free(bytes);
+    return ok;
+}
+
+// The file may not name whom to become and where the statistics go because of an error in it.
+static void give_up(const struct broker *b, struct config_bytes *bytes)
+{
+    bool root = geteuid() == 0;
+
+    if (sandbox_drop(SANDBOX_RELAY, root ? OVERFLOW_ID : geteuid(), root ? OVERFLOW_ID : getegid()))
+        start_judge(b, bytes);
+}
+
+// With the lock's descriptor, which is the relay's from now on.
+static bool say_hello(struct broker *b)
+{
+    struct handover_message m = {.type = HANDOVER_HELLO, .n_fds = 1, .hello = {.uid = b->uid, .gid = b->gid}};
+    bool ok = handover_send(b->relay, &m, &b->lock);
+
+    close(b->lock);
+    return ok;
+}
+
+bool start_run(struct broker *b)
+{
+    struct config_bytes bytes = {.text = NULL};
+    bool ok = false;
+
+    if (start_read_identity(b, &bytes)) {
+        if (!find_user(b) || !prepare_statistics(b, bytes.info.owner)) {
+            give_up(b, &bytes);
+        } else {
+            b->features = feature_probe(b->options->without);
+            ok = confine(b->options, b->stats_file, b->uid, b->gid, &b->landlock) && start_judge(b, &bytes) &&
+                 say_hello(b);
+        }
+    }
+    file_free(&bytes);
+    return ok;
+}
