@@ -171,9 +171,6 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
         memcpy(s.rules[i].note, r->note, sizeof(s.rules[i].note));
         s.rules[i].first_output = r->first_counter;
         s.rules[i].n_outputs = r->n_outputs;
-        s.rules[i].state = !(r->flags & TABLE_RULE_ENABLED) ? STATS_RULE_DISABLED
-                           : r->flags & TABLE_RULE_WAITING  ? STATS_RULE_WAITING
-                                                            : STATS_RULE_ACTIVE;
     }
     // A range is described by what the rule's first path holds of it.
     for (uint32_t i = 0; i < t->n_rules; i++)

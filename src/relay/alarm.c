@@ -33,7 +33,7 @@ static void tell(const struct table_rule *rule, const struct health *h, uint32_t
 
 void alarm_look(struct relay *r)
 {
-    if (r->swap.now && forward_look(r->swap.now->forward, clock_monotonic_ns(), tell))
+    if (r->swap.now && forward_look(relay_forward(r), clock_monotonic_ns(), tell))
         publish_status(r);
 }
 

@@ -319,6 +319,14 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
 
 // --- count -----------------------------------------------------------------------------------------------------------
 
+static enum stats_rule_state state_of(const struct table_rule *r, uint32_t alarms)
+{
+    return !(r->flags & TABLE_RULE_ENABLED)     ? STATS_RULE_DISABLED
+           : r->flags & TABLE_RULE_WAITING      ? STATS_RULE_WAITING
+           : alarms & 1u << STATS_ALARM_SILENCE ? STATS_RULE_SILENT
+                                                : STATS_RULE_ACTIVE;
+}
+
 static void publish_rule(struct forward *f, uint32_t rule)
 {
     const struct table_rule *r = &f->table->rules[rule];
@@ -327,8 +335,7 @@ static void publish_rule(struct forward *f, uint32_t rule)
     stats_write_begin(&to->sequence);
     to->counters = f->flows[rule].counters;
     to->alarms = f->flows[rule].health.alarms;
-    if (to->state == STATS_RULE_ACTIVE || to->state == STATS_RULE_SILENT)
-        to->state = to->alarms & 1u << STATS_ALARM_SILENCE ? STATS_RULE_SILENT : STATS_RULE_ACTIVE;
+    to->state = state_of(r, to->alarms);
     stats_write_end(&to->sequence);
     for (uint32_t i = r->first_counter; i < r->first_counter + r->n_outputs; i++) {
         stats_write_begin(&f->stats.outputs[i].sequence);

@@ -12,35 +12,6 @@
 
 #define SUMMARY_PART 32 // rules in one turn of the loop
 
-void publish_interface(struct relay *r, struct ingress *in)
-{
-    struct stats_interface *to = &r->swap.now->forward->stats.interfaces[in->interface];
-
-    stats_write_begin(&to->sequence);
-    to->counters = in->counters;
-    stats_write_end(&to->sequence);
-}
-
-#define STUCK_SECONDS 1 // the broker may want a stuck ring to wait (ring_pool.h)
-
-void publish_interfaces(struct relay *r)
-{
-    for (size_t i = 0; r->swap.now && i < r->swap.n_rings; i++) {
-        struct ingress *in = r->swap.rings[i];
-        bool asked = r->wanted[REQUEST_LINKS] || r->under_way == REQUEST_LINKS;
-        uint64_t now_ns = clock_monotonic_ns();
-        if (ingress_count_drops(in, now_ns) && !asked && r->stuck_ring == 0 && now_ns >= r->stuck_next_ns) {
-            log_warn("ring_stuck",
-                     "interface=%s reason=\"a frame that the kernel cannot describe\" effect=\"the broker is asked for "
-                     "another ring\"",
-                     relay_table(r)->interfaces[in->interface].name);
-            r->stuck_ring = in->id;
-            r->stuck_next_ns = now_ns + STUCK_SECONDS * NS_PER_S;
-        }
-        publish_interface(r, in);
-    }
-}
-
 _Static_assert((int) SANDBOX_OWN_NETWORK == (int) STATS_OWN_NETWORK &&
                    (int) SANDBOX_EMPTY_ROOT == (int) STATS_EMPTY_ROOT,
                "the statistics show isolation as it is");
@@ -49,8 +20,8 @@ void publish_header(struct relay *r, enum stats_segment_state state)
 {
     if (!r->swap.now)
         return;
-    struct stats_header *h = r->swap.now->forward->stats.header;
-    const struct table_header *table = r->swap.now->view.header;
+    struct stats_header *h = relay_forward(r)->stats.header;
+    const struct table_header *table = relay_table(r)->header;
 
     stats_write_begin(&h->sequence);
     h->state = state;
@@ -80,8 +51,8 @@ void publish_everything(struct relay *r)
 {
     if (!r->swap.now)
         return;
-    publish_interfaces(r);
-    forward_publish_all(r->swap.now->forward);
+    rings_publish(r);
+    forward_publish_all(relay_forward(r));
     publish_header(r, STATS_LIVE);
 }
 
@@ -95,7 +66,7 @@ void publish_status(struct relay *r)
         return;
     for (uint32_t i = 0; i < t->n_rules; i++) {
         waiting += (t->rules[i].flags & TABLE_RULE_WAITING) != 0;
-        silent += r->swap.now->forward->flows[i].health.alarms != 0;
+        silent += relay_forward(r)->flows[i].health.alarms != 0;
     }
     notify_send(&r->notify,
                 "STATUS=generation %llu, %u rule%s, %u waiting, %u silent or slow; sandbox %s, landlock %u; %s%s%s",
@@ -119,12 +90,12 @@ static void log_interface(const struct relay *r, const struct ingress *in)
 static void log_rule(const struct relay *r, uint32_t i)
 {
     const struct table_rule *rule = &relay_table(r)->rules[i];
-    const struct stats_rule_counters *counters = &r->swap.now->forward->flows[i].counters;
+    const struct stats_rule_counters *counters = &relay_forward(r)->flows[i].counters;
     const struct stats_drops *c = &counters->drops;
     uint64_t out = 0;
 
     for (uint32_t j = 0; j < rule->n_outputs; j++)
-        out += r->swap.now->forward->outputs[rule->first_counter + j].packets;
+        out += relay_forward(r)->outputs[rule->first_counter + j].packets;
     log_notice("rule", "rule=%s packets=%llu bytes=%llu sent=%llu" STATS_RULE_DROPS(DROPPED), rule->name,
                (unsigned long long) counters->packets, (unsigned long long) counters->bytes,
                (unsigned long long) out STATS_RULE_DROPS(VALUE));

@@ -20,6 +20,13 @@
 #include "relay/links.h"
 #include "relay/state.h"
 
+void relay_stop(struct relay *r, int status)
+{
+    r->status = status;
+    r->ending = true;
+    ev_break(r->loop, EVBREAK_ALL);
+}
+
 #define TICK_SECONDS  0.2 // how old statistics without traffic, and ring drops, may be
 #define HELLO_SECONDS 30
 // News come in bursts; the first of them starts the clock, so that a storm cannot put the answer off.
@@ -38,7 +45,7 @@ static void doubt_links(struct relay *r)
     const struct table_view *t = relay_table(r);
 
     for (uint32_t i = 0; t && i < t->n_egress; i++)
-        r->swap.now->forward->egress[i]->alone = true;
+        relay_forward(r)->egress[i]->alone = true;
 }
 
 // News were lost: interfaces may have gone, and their indexes be others'. The kernel unbinds a packet socket whose
@@ -55,7 +62,7 @@ static void doubt_outputs(struct relay *r)
              "reason=\"the kernel had no room for all news of links\" effect=\"outputs by UDP and raw "
              "sockets wait until the broker has looked\"");
     for (uint32_t i = 0; t && i < t->n_egress; i++) {
-        struct egress *e = r->swap.now->forward->egress[i];
+        struct egress *e = relay_forward(r)->egress[i];
         bool is_packet = e->kind == TABLE_EGRESS_FRAME || e->kind == TABLE_EGRESS_TX_RING;
         if (!is_packet && !e->dead)
             e->dead = e->doubted = true;
@@ -73,7 +80,7 @@ static void trust_outputs(struct relay *r)
 
     r->doubt_ends_ns = 0;
     for (uint32_t i = 0; t && i < t->n_egress; i++) {
-        struct egress *e = r->swap.now->forward->egress[i];
+        struct egress *e = relay_forward(r)->egress[i];
         if (e->doubted)
             e->dead = e->doubted = false;
     }
@@ -91,7 +98,7 @@ static void on_gone(void *context, uint32_t ifindex)
     }
     for (uint32_t i = 0; t && i < t->n_outputs; i++)
         if (t->outputs[i].egress != TABLE_NONE && t->interfaces[t->outputs[i].interface].ifindex == ifindex) {
-            struct egress *e = r->swap.now->forward->egress[t->outputs[i].egress];
+            struct egress *e = relay_forward(r)->egress[t->outputs[i].egress];
             e->dead = true;
             e->doubted = false;
         }
@@ -105,7 +112,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
 
     (void) loop;
     (void) events;
-    publish_interfaces(r);
+    rings_publish(r);
     publish_header(r, STATS_LIVE);
     // The status that came with it had no room either.
     if (notify_again(&r->notify))
@@ -237,7 +244,7 @@ static bool pass_ready(struct relay *r)
 
     for (size_t i = 0; i < sizeof(r->watchers) / sizeof(r->watchers[0]); i++)
         if (r->watchers[i].in && ingress_ready(r->watchers[i].in))
-            any |= relay_pass(r, r->watchers[i].in) > 0;
+            any |= rings_pass(r, r->watchers[i].in) > 0;
     return any;
 }
 
@@ -255,7 +262,7 @@ static void spin(struct relay *r)
 
 static bool is_busy(const struct relay *r)
 {
-    uint32_t usecs = r->swap.now ? r->swap.now->view.header->busy_poll_usecs : 0;
+    uint32_t usecs = r->swap.now ? relay_table(r)->header->busy_poll_usecs : 0;
 
     return usecs == TABLE_BUSY_POLL_ALWAYS ||
            (usecs > 0 && clock_monotonic_ns() - r->last_frame_ns < usecs * UINT64_C(1000));
@@ -446,7 +453,7 @@ static void finish(struct relay *r)
     notify_send(&r->notify, "STOPPING=1");
     publish_summary(r);
     publish_header(r, STATS_STOPPED);
-    swap_close(&r->swap, relay_on_ring, r);
+    swap_close(&r->swap, rings_on_change, r);
     ingress_spill_free(r->spill);
     if (r->loop)
         ev_loop_destroy(r->loop);

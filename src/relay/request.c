@@ -140,7 +140,7 @@ static void adopted(struct relay *r, const struct totals *then, struct handover_
 
     // The receipt: the first turn under the new table, right now.
     for (size_t i = 0; i < r->swap.n_rings; i++)
-        relay_pass(r, r->swap.rings[i]);
+        rings_pass(r, r->swap.rings[i]);
     struct totals now = count(r);
 
     *receipt = (struct handover_receipt){.received = now.received - then->received,
@@ -179,7 +179,7 @@ static void commit(struct relay *r)
     if (old)
         memcpy(links, old->interfaces, n_links * sizeof(links[0]));
     struct totals then = count(r);
-    if (swap_commit(&r->swap, clock_monotonic_ns(), r->spill, relay_on_ring, r, why)) {
+    if (swap_commit(&r->swap, clock_monotonic_ns(), r->spill, rings_on_change, r, why)) {
         verdict.type = HANDOVER_ADOPTED;
         adopted(r, &then, &verdict.receipt);
         r->unrecorded = true;
@@ -311,7 +311,7 @@ static void revive(struct relay *r)
     const struct table_view *t = relay_table(r);
 
     for (uint32_t i = 0; t && !r->wanted[REQUEST_LINKS] && !ev_is_active(&r->links_timer) && i < t->n_egress; i++) {
-        struct egress *e = r->swap.now->forward->egress[i];
+        struct egress *e = relay_forward(r)->egress[i];
         e->dead = e->doubted = e->alone = false;
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// state: what the relay's one loop knows; shared by relay.c (the loop), request.c (the broker) and publish.c (what
-// others may see). No one else includes it.
+// state: what the relay's one loop knows; shared by relay.c (the loop), rings.c (what comes in), request.c (the
+// broker), alarm.c and publish.c (what others may see). No one else includes it.
 #ifndef MCR_RELAY_STATE_H
 #define MCR_RELAY_STATE_H
 
@@ -78,17 +78,25 @@ static inline const struct table_view *relay_table(const struct relay *r)
     return r->swap.now ? &r->swap.now->view : NULL;
 }
 
-// state.c
+// Forwarding by it, or NULL.
+static inline struct forward *relay_forward(const struct relay *r)
+{
+    return r->swap.now ? r->swap.now->forward : NULL;
+}
+
+// relay.c
 // Ends the loop.
 void relay_stop(struct relay *r, int status);
+
+// rings.c
 // One pass over a ring. Returns how many frames it took.
-uint32_t relay_pass(struct relay *r, struct ingress *in);
+uint32_t rings_pass(struct relay *r, struct ingress *in);
 // A ring comes or goes with a table (swap.h); context is the relay.
-void relay_on_ring(void *context, struct ingress *in, bool comes);
+void rings_on_change(void *context, struct ingress *in, bool comes);
+// Writes the counters of all rings into the statistics, and asks for another ring in the place of one that is stuck.
+void rings_publish(struct relay *r);
 
 // publish.c: statistics, systemd, summary.
-void publish_interface(struct relay *r, struct ingress *in);
-void publish_interfaces(struct relay *r);
 void publish_header(struct relay *r, enum stats_segment_state state);
 void publish_everything(struct relay *r);
 void publish_status(struct relay *r);

@@ -26,6 +26,13 @@ const struct stats_counter stats_interface_counters[] = {STATS_INTERFACE_COUNTER
 const struct stats_counter stats_rule_drops[] = {STATS_RULE_DROPS(RULE_ROW) END};
 const struct stats_counter stats_output_counters[] = {STATS_OUTPUT_COUNTERS(OUTPUT_ROW) END};
 
+#define AND(field, help) +drops->field
+
+uint64_t stats_drops_total(const struct stats_drops *drops)
+{
+    return 0 STATS_RULE_DROPS(AND);
+}
+
 uint64_t stats_counter_value(const struct stats_counter *counter, const void *counters)
 {
     uint64_t value;

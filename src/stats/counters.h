@@ -20,6 +20,9 @@ extern const struct stats_counter stats_interface_counters[]; // of struct stats
 extern const struct stats_counter stats_rule_drops[];         // of struct stats_drops
 extern const struct stats_counter stats_output_counters[];    // of struct stats_output_counters
 
+// Of all drops of a rule together.
+uint64_t stats_drops_total(const struct stats_drops *drops);
+
 uint64_t stats_counter_value(const struct stats_counter *counter, const void *counters);
 
 // The words of DESIGN section 5; "unknown" for any other value.

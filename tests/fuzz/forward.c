@@ -487,7 +487,7 @@ static void check_rule(const struct rig *x, uint32_t i)
 {
     const struct table_rule *r = &x->v.rules[i];
     const struct stats_rule_counters *c = &x->f->flows[i].counters;
-    uint64_t passed = c->packets - c->drops.source - c->drops.size - c->drops.rate - c->drops.ttl - c->drops.shadow;
+    uint64_t passed = c->packets - stats_drops_total(&c->drops);
 
     FUZZ_ASSERT(passed <= c->packets);
     for (uint32_t j = r->first_counter; j < r->first_counter + r->n_outputs; j++) {

@@ -193,12 +193,12 @@ static void take_messages(struct rig *x)
 
     // As many as the longest offer has.
     for (int i = 0; i < 8 && r->broker_alive && r->status == 0; i++) {
-        uint64_t generation = r->swap.now ? r->swap.now->view.header->generation : 0;
+        uint64_t generation = r->swap.now ? relay_table(r)->header->generation : 0;
         x->before = r->swap.now;
         request_on_message(r);
         FUZZ_ASSERT(!x->before || r->swap.now);
         if (r->swap.now && r->swap.now == x->before)
-            FUZZ_ASSERT(r->swap.now->view.header->generation == generation);
+            FUZZ_ASSERT(relay_table(r)->header->generation == generation);
         hear(x);
         x->gone = !r->broker_alive;
     }
@@ -223,7 +223,7 @@ static void run_rings(struct rig *x)
 {
     for (size_t i = 0; i < x->relay.swap.n_rings; i++)
         if (x->relay.swap.now)
-            FUZZ_ASSERT(relay_pass(&x->relay, x->relay.swap.rings[i]) == 0);
+            FUZZ_ASSERT(rings_pass(&x->relay, x->relay.swap.rings[i]) == 0);
     alarm_look(&x->relay);
     publish_everything(&x->relay);
 }
@@ -318,7 +318,7 @@ static void close_rig(struct rig *x)
 
     ev_io_stop(r->loop, &r->broker_io);
     ev_timer_stop(r->loop, &r->alarm);
-    swap_close(&r->swap, relay_on_ring, r);
+    swap_close(&r->swap, rings_on_change, r);
     for (size_t i = 0; i < sizeof(r->watchers) / sizeof(r->watchers[0]); i++)
         FUZZ_ASSERT(!r->watchers[i].in);
     close(r->broker);

@@ -194,7 +194,7 @@ static void expect_accounted(struct fixture *x, int rule)
 {
     const struct stats_rule_counters *c = &x->f->flows[rule].counters;
     const struct stats_output_counters *o = &x->f->outputs[rule];
-    uint64_t drops = c->drops.source + c->drops.size + c->drops.rate + c->drops.ttl;
+    uint64_t drops = stats_drops_total(&c->drops);
 
     cr_expect_eq(c->packets, drops + o->packets + o->errors + o->too_big + o->expired);
     cr_expect_eq(o->packets, x->n_out[rule]);

@@ -1,33 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
+// The rings of the table in force: they are watched, passed over, counted, and replaced when one is stuck.
 #include <config.h>
 
 #include "relay/state.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "common/clock.h"
 #include "log/log.h"
 
-void relay_stop(struct relay *r, int status)
+static void publish_counters(struct relay *r, struct ingress *in)
 {
-    r->status = status;
-    r->ending = true;
-    ev_break(r->loop, EVBREAK_ALL);
+    struct stats_interface *to = &relay_forward(r)->stats.interfaces[in->interface];
+
+    stats_write_begin(&to->sequence);
+    to->counters = in->counters;
+    stats_write_end(&to->sequence);
 }
 
-// --- ingress ---------------------------------------------------------------------------------------------------------
+#define STUCK_SECONDS 1 // the broker may want a stuck ring to wait (ring_pool.h)
 
-uint32_t relay_pass(struct relay *r, struct ingress *in)
+void rings_publish(struct relay *r)
 {
-    struct forward *f = r->swap.now->forward;
+    for (size_t i = 0; r->swap.now && i < r->swap.n_rings; i++) {
+        struct ingress *in = r->swap.rings[i];
+        bool asked = r->wanted[REQUEST_LINKS] || r->under_way == REQUEST_LINKS;
+        uint64_t now_ns = clock_monotonic_ns();
+        if (ingress_count_drops(in, now_ns) && !asked && r->stuck_ring == 0 && now_ns >= r->stuck_next_ns) {
+            log_warn("ring_stuck",
+                     "interface=%s reason=\"a frame that the kernel cannot describe\" effect=\"the broker is asked for "
+                     "another ring\"",
+                     relay_table(r)->interfaces[in->interface].name);
+            r->stuck_ring = in->id;
+            r->stuck_next_ns = now_ns + STUCK_SECONDS * NS_PER_S;
+        }
+        publish_counters(r, in);
+    }
+}
+
+uint32_t rings_pass(struct relay *r, struct ingress *in)
+{
+    struct forward *f = relay_forward(r);
 
     f->now_ns = clock_monotonic_ns();
     uint32_t n = ingress_pass(in, f, r->spill);
     forward_publish(f);
-    publish_interface(r, in);
+    publish_counters(r, in);
     r->turn_frames += n;
     r->turn_flows += f->flushed;
     f->flushed = 0;
@@ -54,11 +73,11 @@ static void on_ring_readable(struct ev_loop *loop, ev_io *io, int events)
 
     (void) loop;
     (void) events;
-    if (relay_pass(io->data, w->in) == 0)
+    if (rings_pass(io->data, w->in) == 0)
         clear_error(w->in);
 }
 
-void relay_on_ring(void *context, struct ingress *in, bool comes)
+void rings_on_change(void *context, struct ingress *in, bool comes)
 {
     struct relay *r = context;
 
