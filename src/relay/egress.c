@@ -16,18 +16,17 @@
 
 #include "common/kernel.h"
 #include "log/log.h"
-#include "wire/packet.h"
+#include "wire/fill.h"
 
 // What one system call sends: the datagrams of some pieces.
 struct shipment {
     struct iovec *iov; // iov[0] is free for headers
     uint32_t n_pieces; // behind it
     uint32_t n_datagrams;
-    size_t bytes, segment;
-    uint8_t dscp, ttl;         // as they leave
-    const struct batch *batch; // whose sender may be kept
-    bool plain;                // socket mode: without UDP_SEGMENT, whatever it is set to
-    bool more;                 // others follow at once
+    size_t segment;
+    struct fill fill; // of the headers
+    bool plain;       // socket mode: without UDP_SEGMENT, whatever it is set to
+    bool more;        // others follow at once
 };
 
 void egress_init(struct egress *e, uint64_t id, int fd)
@@ -51,91 +50,30 @@ void egress_configure(struct egress *e, const struct table_egress *t, struct tx_
     e->gso = e->gso && (t->flags & TABLE_EGRESS_GSO);
 }
 
-static size_t ip_header_size(const struct table_output *o)
-{
-    return o->to.family == ADDR_IPV4 ? sizeof(struct iphdr) : sizeof(struct ip6_hdr);
-}
-
 // Whether a datagram leaves in one packet. The kernel fragments what a UDP socket sends, but not where the IP header is
 // ours.
 static bool fits(const struct egress *e, const struct table_output *o, size_t payload)
 {
-    return payload + ip_header_size(o) + sizeof(struct udphdr) <= e->mtu;
+    return payload + fill_ip_size(o) + sizeof(struct udphdr) <= e->mtu;
 }
 
 // --- headers that we write ourselves ---------------------------------------------------------------------------------
 
-#define FRAGMENT_HEADER 8 // IPv6 (RFC 8200, section 4.5)
-
-static void write_ipv4(struct egress *e, const struct table_output *o, const struct shipment *s, uint8_t *at,
-                       size_t udp_length)
+// The identifications of so many IPv4 datagrams, of which the first is no 0: the kernel puts another one in its place
+// in each raw packet, fragments of one datagram included.
+static uint16_t take_identifications(struct egress *e, uint32_t n)
 {
-    struct iphdr ip;
+    uint32_t first = (uint16_t) e->identification == 0 ? e->identification + 1 : e->identification;
 
-    memcpy(&ip, at, sizeof(ip));
-    if (o->flags & TABLE_OUTPUT_KEEP_SOURCE)
-        memcpy(&ip.saddr, s->batch->source.bytes, sizeof(ip.saddr));
-    ip.tos = (uint8_t) (s->dscp << 2);
-    ip.ttl = s->ttl;
-    ip.tot_len = htons((uint16_t) (udp_length + sizeof(ip)));
-    // The kernel puts another one in the place of 0 in each raw packet, fragments of one datagram included.
-    if ((uint16_t) e->identification == 0)
-        e->identification++;
-    ip.id = htons((uint16_t) e->identification);
-    ip.check = 0;
-    ip.check = (uint16_t) ~packet_sum(0, &ip, sizeof(ip));
-    memcpy(at, &ip, sizeof(ip));
-    e->identification += s->n_datagrams;
+    e->identification = first + n;
+    return (uint16_t) first;
 }
 
-static void write_ipv6(const struct table_output *o, const struct shipment *s, uint8_t *at, size_t udp_length)
+static void write_header(struct egress *e, const struct table_output *o, struct shipment *s, uint8_t *header)
 {
-    struct ip6_hdr ip;
-
-    memcpy(&ip, at, sizeof(ip));
-    if (o->flags & TABLE_OUTPUT_KEEP_SOURCE)
-        memcpy(&ip.ip6_src, s->batch->source.bytes, sizeof(ip.ip6_src));
-    ip.ip6_flow = htonl(UINT32_C(6) << 28 | (uint32_t) s->dscp << 22);
-    ip.ip6_plen = htons((uint16_t) udp_length);
-    ip.ip6_hlim = s->ttl;
-    memcpy(at, &ip, sizeof(ip));
-}
-
-// Fills the output's header in. The UDP checksum is that of the pseudo-header alone, for the kernel or the device to
-// finish; write_checksum() finishes it here.
-static void write_header(struct egress *e, const struct table_output *o, const struct shipment *s, uint8_t *header)
-{
-    size_t udp_length = s->bytes + sizeof(struct udphdr), ip_size = ip_header_size(o);
-    size_t addresses = o->ip_at + (o->to.family == ADDR_IPV4 ? 12u : 8u);
-    uint8_t *udp_at = header + o->ip_at + ip_size;
-    struct udphdr udp;
-
-    memcpy(header, o->header, o->header_length);
     if (o->to.family == ADDR_IPV4)
-        write_ipv4(e, o, s, header + o->ip_at, udp_length);
-    else
-        write_ipv6(o, s, header + o->ip_at, udp_length);
-    memcpy(&udp, udp_at, sizeof(udp));
-    if (o->flags & TABLE_OUTPUT_KEEP_PORT)
-        udp.source = htons(s->batch->source_port);
-    udp.len = htons((uint16_t) udp_length);
-    uint16_t pseudo[2] = {htons(IPPROTO_UDP), udp.len};
-    udp.check = packet_sum(packet_sum(0, header + addresses, 2 * addr_length(&o->to)), pseudo, sizeof(pseudo));
-    memcpy(udp_at, &udp, sizeof(udp));
-}
-
-// For one datagram, which lies in one piece.
-static void write_checksum(uint8_t *udp_at, const struct iovec *payload)
-{
-    struct udphdr udp;
-
-    // The pseudo-header's sum stands in the field itself and is summed with the rest.
-    uint16_t sum = packet_sum(packet_sum(0, udp_at, sizeof(udp)), payload->iov_base, payload->iov_len);
-    memcpy(&udp, udp_at, sizeof(udp));
-    udp.check = (uint16_t) ~sum;
-    if (udp.check == 0)
-        udp.check = 0xffff; // 0 would say that there is none (RFC 768)
-    memcpy(udp_at, &udp, sizeof(udp));
+        s->fill.identification = take_identifications(e, s->n_datagrams);
+    fill_header(o, &s->fill, header);
 }
 
 static ssize_t put(struct egress *e, const struct table_output *o, const struct iovec *iov, int n)
@@ -145,12 +83,11 @@ static ssize_t put(struct egress *e, const struct table_output *o, const struct 
 
 // What comes before a frame's payload, and for virtio_net_hdr, how much of the frame the kernel lays side by side.
 // Returns its size.
-static size_t write_lead(struct egress *e, const struct table_output *o, const struct shipment *s, size_t linear,
-                         uint8_t *at)
+static size_t write_lead(struct egress *e, const struct table_output *o, struct shipment *s, size_t linear, uint8_t *at)
 {
     struct virtio_net_hdr v = {
         .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-        .csum_start = (uint16_t) (o->ip_at + ip_header_size(o)),
+        .csum_start = (uint16_t) (o->ip_at + fill_ip_size(o)),
         .csum_offset = offsetof(struct udphdr, check),
         .hdr_len = (uint16_t) linear,
     };
@@ -164,7 +101,7 @@ static size_t write_lead(struct egress *e, const struct table_output *o, const s
     return sizeof(v) + o->header_length;
 }
 
-static ssize_t send_frame(struct egress *e, const struct table_output *o, const struct shipment *s)
+static ssize_t send_frame(struct egress *e, const struct table_output *o, struct shipment *s)
 {
     uint8_t block[sizeof(struct virtio_net_hdr) + TABLE_HEADER_MAX];
     size_t lead = write_lead(e, o, s, s->n_datagrams > 1 ? o->header_length : 0, block);
@@ -174,12 +111,12 @@ static ssize_t send_frame(struct egress *e, const struct table_output *o, const 
 }
 
 // Puts one datagram, which lies in one piece, into the transmit ring. False when it must leave by itself.
-static bool enqueue(struct egress *e, const struct table_output *o, const struct shipment *s,
+static bool enqueue(struct egress *e, const struct table_output *o, struct shipment *s,
                     struct stats_output_counters *counters)
 {
     struct tx_frame frame = {
-        .length = sizeof(struct virtio_net_hdr) + o->header_length + s->bytes,
-        .payload = s->bytes,
+        .length = sizeof(struct virtio_net_hdr) + o->header_length + s->fill.bytes,
+        .payload = s->fill.bytes,
         .output = o,
         .counters = counters,
     };
@@ -188,19 +125,19 @@ static bool enqueue(struct egress *e, const struct table_output *o, const struct
     if (!room)
         return false;
     // All of it linear: what is not, the kernel lets the receiver of a veth pair, or whoever cuts it, copy once more.
-    size_t lead = write_lead(e, o, s, o->header_length + s->bytes, room);
-    if (s->bytes > 0)
-        memcpy(room + lead, s->iov[1].iov_base, s->bytes);
+    size_t lead = write_lead(e, o, s, o->header_length + s->fill.bytes, room);
+    if (s->fill.bytes > 0)
+        memcpy(room + lead, s->iov[1].iov_base, s->fill.bytes);
     tx_ring_add(e->queue, &frame);
     return true;
 }
 
-static ssize_t send_raw(struct egress *e, const struct table_output *o, const struct shipment *s)
+static ssize_t send_raw(struct egress *e, const struct table_output *o, struct shipment *s)
 {
     uint8_t header[TABLE_HEADER_MAX];
 
     write_header(e, o, s, header);
-    write_checksum(header + ip_header_size(o), &s->iov[1]);
+    fill_checksum(header + fill_ip_size(o), &s->iov[1]);
     s->iov[0] = (struct iovec){.iov_base = header, .iov_len = o->header_length};
     return put(e, o, s->iov, 2);
 }
@@ -211,39 +148,16 @@ static bool writes_ip(const struct egress *e)
     return e->kind == TABLE_EGRESS_FRAME || e->kind == TABLE_EGRESS_RAW;
 }
 
-// Makes the IP header at `at` that of the fragment of `length` bytes at `offset`, and returns its size.
-static size_t write_fragment(const struct table_output *o, uint8_t *at, uint32_t id, size_t offset, size_t length,
-                             bool more)
-{
-    if (o->to.family == ADDR_IPV4) {
-        struct iphdr ip;
-        memcpy(&ip, at, sizeof(ip));
-        ip.tot_len = htons((uint16_t) (sizeof(ip) + length));
-        ip.frag_off = htons((uint16_t) (offset / 8 | (more ? IP_MF : 0u)));
-        ip.check = 0;
-        ip.check = (uint16_t) ~packet_sum(0, &ip, sizeof(ip));
-        memcpy(at, &ip, sizeof(ip));
-        return sizeof(ip);
-    }
-    struct ip6_hdr ip;
-    struct ip6_frag fragment = {
-        .ip6f_nxt = IPPROTO_UDP, .ip6f_offlg = htons((uint16_t) (offset | (more ? 1u : 0u))), .ip6f_ident = htonl(id)};
-    memcpy(&ip, at, sizeof(ip));
-    ip.ip6_nxt = IPPROTO_FRAGMENT;
-    ip.ip6_plen = htons((uint16_t) (sizeof(fragment) + length));
-    memcpy(at, &ip, sizeof(ip));
-    memcpy(at + sizeof(ip), &fragment, sizeof(fragment));
-    return sizeof(ip) + sizeof(fragment);
-}
-
 // Sends one datagram that is larger than the link as fragments: the kernel does not do it where the IP header is ours.
-static ssize_t send_fragments(struct egress *e, const struct table_output *o, const struct shipment *s)
+static ssize_t send_fragments(struct egress *e, const struct table_output *o, struct shipment *s)
 {
     struct virtio_net_hdr v = {.flags = 0};
     size_t lead = e->kind == TABLE_EGRESS_FRAME ? sizeof(v) : 0;
-    size_t ip_size = ip_header_size(o) + (o->to.family == ADDR_IPV6 ? FRAGMENT_HEADER : 0);
-    size_t total = s->bytes + sizeof(struct udphdr), most = e->mtu > ip_size ? (e->mtu - ip_size) & ~(size_t) 7 : 0;
-    uint8_t header[TABLE_HEADER_MAX], block[sizeof(v) + TABLE_HEADER_MAX + FRAGMENT_HEADER + sizeof(struct udphdr)];
+    size_t ip_size = fill_ip_size(o) + (o->to.family == ADDR_IPV6 ? FILL_FRAGMENT_HEADER : 0);
+    size_t total = s->fill.bytes + sizeof(struct udphdr),
+           most = e->mtu > ip_size ? (e->mtu - ip_size) & ~(size_t) 7 : 0;
+    uint8_t header[TABLE_HEADER_MAX],
+        block[sizeof(v) + TABLE_HEADER_MAX + FILL_FRAGMENT_HEADER + sizeof(struct udphdr)];
     uint32_t id = e->identification;
     const uint8_t *payload = s->iov[1].iov_base;
 
@@ -252,17 +166,17 @@ static ssize_t send_fragments(struct egress *e, const struct table_output *o, co
         return -1;
     }
     write_header(e, o, s, header);
-    write_checksum(header + o->ip_at + ip_header_size(o), &s->iov[1]);
+    fill_checksum(header + o->ip_at + fill_ip_size(o), &s->iov[1]);
     if (o->to.family == ADDR_IPV6)
         e->identification++;
     memcpy(block, &v, sizeof(v));
     for (size_t offset = 0; offset < total;) {
         size_t length = total - offset < most ? total - offset : most;
         size_t udp = offset == 0 ? sizeof(struct udphdr) : 0;
-        memcpy(block + lead, header, o->ip_at + ip_header_size(o));
+        memcpy(block + lead, header, o->ip_at + fill_ip_size(o));
         size_t used = lead + o->ip_at;
-        used += write_fragment(o, block + used, id, offset, length, offset + length < total);
-        memcpy(block + used, header + o->ip_at + ip_header_size(o), udp);
+        used += fill_fragment(o, block + used, id, offset, length, offset + length < total);
+        memcpy(block + used, header + o->ip_at + fill_ip_size(o), udp);
         struct iovec iov[2] = {{.iov_base = block, .iov_len = used + udp},
                                {.iov_base = (void *) payload, .iov_len = length - udp}};
         if (put(e, o, iov, 2) < 0)
@@ -292,45 +206,45 @@ struct names {
 static const struct names names_ipv4 = {IPPROTO_IP, IP_TOS, IP_TTL, IP_MULTICAST_TTL};
 static const struct names names_ipv6 = {IPPROTO_IPV6, IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_MULTICAST_HOPS};
 
-static bool apply_settings(struct egress *e, const struct table_output *o, const struct shipment *s)
+static bool apply_settings(struct egress *e, const struct table_output *o, struct shipment *s)
 {
     const struct names *n = o->to.family == ADDR_IPV4 ? &names_ipv4 : &names_ipv6;
     // No segment may be larger than the link. A single datagram is none: before 5.1 the kernel loses one that it is to
     // segment.
     int segment = !s->plain && e->gso && s->n_datagrams > 1 && fits(e, o, s->segment) ? (int) s->segment : 0;
 
-    return set_if_changed(e->fd, &e->dscp, s->dscp << 2, n->level, n->dscp) &&
-           set_if_changed(e->fd, &e->ttl, s->ttl, n->level,
+    return set_if_changed(e->fd, &e->dscp, s->fill.dscp << 2, n->level, n->dscp) &&
+           set_if_changed(e->fd, &e->ttl, s->fill.ttl, n->level,
                           addr_is_multicast(&o->to) ? n->multicast_ttl : n->unicast_ttl) &&
            (!e->gso || set_if_changed(e->fd, &e->segment, segment, IPPROTO_UDP, UDP_SEGMENT));
 }
 
-static ssize_t send_socket(struct egress *e, const struct table_output *o, const struct shipment *s)
+static ssize_t send_socket(struct egress *e, const struct table_output *o, struct shipment *s)
 {
     if (!apply_settings(e, o, s))
         return -1;
     // writev() of nothing never reaches the socket; write() of nothing sends an empty datagram.
-    return s->bytes == 0 ? write(e->fd, "", 0) : writev(e->fd, s->iov + 1, (int) s->n_pieces);
+    return s->fill.bytes == 0 ? write(e->fd, "", 0) : writev(e->fd, s->iov + 1, (int) s->n_pieces);
 }
 
 // As a raw socket does it, but the IP header is the kernel's: addresses of the socket, ttl, dscp, fragments.
-static ssize_t send_raw_udp(struct egress *e, const struct table_output *o, const struct shipment *s)
+static ssize_t send_raw_udp(struct egress *e, const struct table_output *o, struct shipment *s)
 {
-    uint8_t header[TABLE_HEADER_MAX], *udp_at = header + ip_header_size(o);
+    uint8_t header[TABLE_HEADER_MAX], *udp_at = header + fill_ip_size(o);
 
     if (!apply_settings(e, o, s))
         return -1;
     write_header(e, o, s, header);
-    write_checksum(udp_at, &s->iov[1]);
+    fill_checksum(udp_at, &s->iov[1]);
     s->iov[0] = (struct iovec){.iov_base = udp_at, .iov_len = sizeof(struct udphdr)};
     return put(e, o, s->iov, 2);
 }
 
 // --- both ------------------------------------------------------------------------------------------------------------
 
-static ssize_t send_once(struct egress *e, const struct table_output *o, const struct shipment *s)
+static ssize_t send_once(struct egress *e, const struct table_output *o, struct shipment *s)
 {
-    if (writes_ip(e) && !fits(e, o, s->bytes) && s->n_datagrams == 1)
+    if (writes_ip(e) && !fits(e, o, s->fill.bytes) && s->n_datagrams == 1)
         return send_fragments(e, o, s);
     switch (e->kind) {
     case TABLE_EGRESS_FRAME:
@@ -346,13 +260,13 @@ static ssize_t send_once(struct egress *e, const struct table_output *o, const s
     return send_socket(e, o, s);
 }
 
-static bool may_wait(const struct egress *e, const struct table_output *o, const struct shipment *s)
+static bool may_wait(const struct egress *e, const struct table_output *o, struct shipment *s)
 {
-    return e->queue && !e->alone && s->n_datagrams == 1 && fits(e, o, s->bytes) &&
+    return e->queue && !e->alone && s->n_datagrams == 1 && fits(e, o, s->fill.bytes) &&
            (s->more || tx_ring_waiting(e->queue) > 0);
 }
 
-static bool ship(struct egress *e, const struct table_output *o, const struct shipment *s,
+static bool ship(struct egress *e, const struct table_output *o, struct shipment *s,
                  struct stats_output_counters *counters)
 {
     ssize_t n = 0;
@@ -368,7 +282,7 @@ static bool ship(struct egress *e, const struct table_output *o, const struct sh
         n = send_once(e, o, s);
     if (n >= 0) {
         counters->packets += s->n_datagrams;
-        counters->bytes += s->bytes;
+        counters->bytes += s->fill.bytes;
         return true;
     }
     return false;
@@ -404,13 +318,13 @@ static bool send_one_by_one(struct egress *e, const struct table_output *o, cons
         size_t at = 0;
         do {
             size_t rest = b->pieces[i].iov_len - at;
-            s->bytes = rest < b->segment ? rest : b->segment;
-            iov[1] = (struct iovec){.iov_base = (uint8_t *) b->pieces[i].iov_base + at, .iov_len = s->bytes};
+            s->fill.bytes = rest < b->segment ? rest : b->segment;
+            iov[1] = (struct iovec){.iov_base = (uint8_t *) b->pieces[i].iov_base + at, .iov_len = s->fill.bytes};
             if (ship(e, o, s, counters))
                 any = true;
             else
                 count_failure(o, counters, 1);
-            at += s->bytes;
+            at += s->fill.bytes;
             left--;
         } while (at < b->pieces[i].iov_len);
     }
@@ -455,11 +369,12 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
         .iov = b->pieces,
         .n_pieces = b->n_pieces,
         .n_datagrams = b->n_datagrams,
-        .bytes = b->bytes,
         .segment = b->segment,
-        .dscp = o->dscp == TABLE_DSCP_PRESERVE ? b->dscp : o->dscp,
-        .ttl = o->ttl == 0 ? (uint8_t) (b->ttl - 1) : o->ttl,
-        .batch = b,
+        .fill = {.source = &b->source,
+                 .source_port = b->source_port,
+                 .dscp = o->dscp == TABLE_DSCP_PRESERVE ? b->dscp : o->dscp,
+                 .ttl = o->ttl == 0 ? (uint8_t) (b->ttl - 1) : o->ttl,
+                 .bytes = b->bytes},
         .more = more,
     };
 

@@ -10,6 +10,7 @@
 // Its requests are served by functions of its own.
 #include "broker/broker.c" // NOLINT
 
+#include <fcntl.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
