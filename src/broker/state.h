@@ -10,7 +10,7 @@
 
 #include "broker/broker.h"
 #include "broker/watch.h"
-#include "config/diff.h"
+#include "config/compare.h"
 #include "config/load.h"
 #include "handover/handover.h"
 #include "machine/sockets.h"

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "firewall/firewall.h"
+#include "firewall/ruleset.h"
 #include "sandbox/sandbox.h"
 
 struct config;

@@ -16,7 +16,7 @@
 #include "command/daemon.h"
 #include "common/digest.h"
 #include "common/exit.h"
-#include "config/diff.h"
+#include "config/compare.h"
 #include "config/file.h"
 #include "config/load.h"
 #include "config/print.h"

@@ -297,7 +297,7 @@ void offline_frame(struct offline *o, uint32_t interface, uint64_t now_ns, const
     v->name = grown(stats_interface_counters, &in->counters, &o->seen);
     if (f->n_touched > 0) {
         uint32_t rule = f->touched[0];
-        struct flow *flow = &f->flows[rule];
+        struct rule_state *flow = &f->flows[rule];
         flow->touched = false;
         f->n_touched = 0;
         if (v->path == TABLE_NONE)

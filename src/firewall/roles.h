@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "firewall/firewall.h"
+#include "firewall/ruleset.h"
 #include "firewall/flow.h"
 #include "firewall/interfaces.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// gen_recv: mcrgen recv, a sink that judges what arrives.
+// recv: mcrgen recv, a sink that judges what arrives.
 #ifndef MCR_GEN_RECV_H
 #define MCR_GEN_RECV_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// gen_report: what a run came to, for people or as one JSON object, on stdout.
+// report: what a run came to, for people or as one JSON object, on stdout.
 #ifndef MCR_GEN_REPORT_H
 #define MCR_GEN_REPORT_H
 

@@ -31,7 +31,7 @@ struct source {
     struct iovec *parts;      // two for each datagram: header and body
     uint8_t (*headers)[PAYLOAD_HEADER];
     // Of each flow: where it goes, and its next sequence number.
-    struct flow {
+    struct one_flow {
         struct sockaddr_storage to;
         socklen_t to_length;
         uint64_t seq;
@@ -95,7 +95,7 @@ static unsigned fill(struct source *s, uint64_t n)
     uint64_t time_ns = clock_realtime_ns();
     bool with_header = s->o->size >= PAYLOAD_HEADER;
     struct iovec *part = s->parts;
-    struct flow *flow = s->flows;
+    struct one_flow *flow = s->flows;
     unsigned message = 0;
 
     for (uint64_t i = 0; i < n; i++) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// gen_send: mcrgen send, a paced source of sequence-numbered datagrams.
+// send: mcrgen send, a paced source of sequence-numbered datagrams.
 #ifndef MCR_GEN_SEND_H
 #define MCR_GEN_SEND_H
 

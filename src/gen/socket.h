@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// gen_socket: the one UDP socket of mcrgen, made from its options.
+// socket: the one UDP socket of mcrgen, made from its options.
 #ifndef MCR_GEN_SOCKET_H
 #define MCR_GEN_SOCKET_H
 

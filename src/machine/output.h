@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// egress_open: the sockets by which datagrams leave.
+// output: the sockets by which datagrams leave.
 #ifndef MCR_MACHINE_OUTPUT_H
 #define MCR_MACHINE_OUTPUT_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ring_open: puts the packet socket and ring of one input interface into service, and out of it.
+// ring: puts the packet socket and ring of one input interface into service, and out of it.
 #ifndef MCR_MACHINE_RING_H
 #define MCR_MACHINE_RING_H
 

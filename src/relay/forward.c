@@ -15,7 +15,7 @@
 static bool init_flow(struct forward *f, uint32_t rule)
 {
     const struct table_rule *r = &f->table->rules[rule];
-    struct flow *flow = &f->flows[rule];
+    struct rule_state *flow = &f->flows[rule];
     uint64_t key;
 
     limiter_init(&flow->limiter, r, f->now_ns);
@@ -59,13 +59,13 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
     return f;
 }
 
-static uint64_t allowed(const struct flow *flow)
+static uint64_t allowed(const struct rule_state *flow)
 {
     return flow->counters.packets - flow->counters.drops.source;
 }
 
 // A rule that was not looked after until now begins anew: what it has not received before is no silence.
-static void carry_health(struct flow *to, const struct table_rule *rule, const struct flow *from,
+static void carry_health(struct rule_state *to, const struct table_rule *rule, const struct rule_state *from,
                          const struct table_rule *before)
 {
     bool looked_after = before->silence_ms > 0 || before->min_packets_per_second > 0 || from->health.alarms;
@@ -83,7 +83,7 @@ void forward_carry(struct forward *f, const struct forward *before)
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         if (f->table->rules[i].carried_from >= before->table->n_rules)
             continue;
-        const struct flow *old = &before->flows[f->table->rules[i].carried_from];
+        const struct rule_state *old = &before->flows[f->table->rules[i].carried_from];
         f->flows[i].counters = old->counters;
         carry_health(&f->flows[i], &f->table->rules[i], old, &before->table->rules[f->table->rules[i].carried_from]);
         limiter_carry(&f->flows[i].limiter, &old->limiter);
@@ -220,7 +220,7 @@ static void batch_run(struct forward *f, const struct table_path *path, const st
 static void pass_run(struct forward *f, const struct table_path *path, const struct packet *p, const uint8_t *at,
                      uint64_t n, size_t size)
 {
-    struct flow *flow = &f->flows[path->rule];
+    struct rule_state *flow = &f->flows[path->rule];
 
     if (size > f->table->rules[path->rule].max_payload) {
         flow->counters.drops.size += n;
@@ -267,7 +267,7 @@ static bool source_allowed(const struct forward *f, const struct table_rule *r, 
     return false;
 }
 
-static void touch(struct forward *f, struct flow *flow)
+static void touch(struct forward *f, struct rule_state *flow)
 {
     if (flow->touched)
         return;
@@ -290,7 +290,7 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
         return FORWARD_BAD_CHECKSUM;
 
     const struct table_rule *r = &f->table->rules[path->rule];
-    struct flow *flow = &f->flows[path->rule];
+    struct rule_state *flow = &f->flows[path->rule];
     touch(f, flow);
     flow->counters.packets += p->datagrams;
     flow->counters.bytes += p->length;
@@ -366,7 +366,7 @@ bool forward_look(struct forward *f, uint64_t now_ns,
 
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         const struct table_rule *r = &f->table->rules[i];
-        struct flow *flow = &f->flows[i];
+        struct rule_state *flow = &f->flows[i];
         if (!(r->flags & TABLE_RULE_ENABLED) ||
             (r->silence_ms == 0 && r->min_packets_per_second == 0 && !flow->health.alarms))
             continue;

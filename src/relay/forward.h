@@ -19,7 +19,7 @@
 #define FORWARD_BATCHES 256
 
 // What belongs to one rule beside the table.
-struct flow {
+struct rule_state {
     struct stats_rule_counters counters;
     struct limiter limiter;
     struct senders *senders; // in its place, where each has the limit for itself; else NULL
@@ -31,7 +31,7 @@ struct flow {
 struct forward {
     const struct table_view *table;
     struct stats_segment stats;
-    struct flow *flows;                    // one for each rule
+    struct rule_state *flows;              // one for each rule
     struct stats_output_counters *outputs; // one for each of the table's counters
     struct egress **egress;                // one for each of the table's, set by the owner; NULL: missing
     uint32_t *touched;                     // rules

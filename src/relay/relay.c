@@ -17,7 +17,7 @@
 
 #include "common/clock.h"
 #include "log/log.h"
-#include "relay/links.h"
+#include "relay/rtnetlink.h"
 #include "relay/state.h"
 
 void relay_stop(struct relay *r, int status)
@@ -92,7 +92,7 @@ static void on_gone(void *context, uint32_t ifindex)
     struct relay *r = context;
     const struct table_view *t = relay_table(r);
 
-    if (ifindex == LINKS_LOST) {
+    if (ifindex == RTNETLINK_LOST) {
         doubt_outputs(r);
         return;
     }
@@ -150,10 +150,10 @@ static void on_broker(struct ev_loop *loop, ev_io *io, int events)
     request_on_message(io->data);
 }
 
-static void look_at_news(struct relay *r, int fd, links_gone *gone)
+static void look_at_news(struct relay *r, int fd, rtnetlink_gone *gone)
 {
     // While another table is on its way nothing is known of what will matter.
-    if (!links_changed(fd, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), gone, r))
+    if (!rtnetlink_changed(fd, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), gone, r))
         return;
     doubt_links(r);
     if (!ev_is_active(&r->links_timer)) {
@@ -216,7 +216,7 @@ static void on_summary_timer(struct ev_loop *loop, ev_timer *w, int events)
         ev_timer_stop(loop, w);
 }
 
-// --- pace ------------------------------------------------------------------------------------------------------------
+// --- waiting ---------------------------------------------------------------------------------------------------------
 
 // Before the loop sleeps: under load it first lets datagrams gather, so that they leave in larger batches. libev does
 // the waiting, which ends early for nobody; signals and the broker wait no longer than this either.
@@ -228,8 +228,8 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
 
     (void) events;
     if (t && t->header->busy_poll_usecs == 0)
-        wait = pace_turn(&r->pace, r->turn_frames, r->turn_flows, t->header->coalesce_usecs * UINT64_C(1000),
-                         clock_monotonic_ns());
+        wait = coalesce_turn(&r->coalesce, r->turn_frames, r->turn_flows, t->header->coalesce_usecs * UINT64_C(1000),
+                             clock_monotonic_ns());
     ev_set_io_collect_interval(loop, r->full ? 0. : (double) wait / 1e9);
     r->turn_frames = r->turn_flows = 0;
     r->full = false;
@@ -402,8 +402,8 @@ static bool prepare(struct relay *r)
     r->started_boottime_ns = clock_ns(CLOCK_BOOTTIME);
     r->pid = getpid();
     r->spill = ingress_spill_new();
-    r->links = read_only(links_open(LINKS_INTERFACES));
-    r->addresses = read_only(links_open(LINKS_ADDRESSES));
+    r->links = read_only(rtnetlink_open(RTNETLINK_INTERFACES));
+    r->addresses = read_only(rtnetlink_open(RTNETLINK_ADDRESSES));
     r->inotify = read_only(r->options->inotify);
     // EVFLAG_NOENV: the environment does not choose the backend.
     ev_set_syserr_cb(on_loop_failure);
@@ -420,9 +420,9 @@ static bool prepare(struct relay *r)
     watch_fd(r, &r->links_io, on_links, r->links);
     watch_fd(r, &r->addresses_io, on_addresses, r->addresses);
     watch_fd(r, &r->inotify_io, on_inotify, r->inotify);
-    ev_prepare_init(&r->pace_prepare, on_prepare);
-    r->pace_prepare.data = r;
-    ev_prepare_start(r->loop, &r->pace_prepare);
+    ev_prepare_init(&r->coalesce_prepare, on_prepare);
+    r->coalesce_prepare.data = r;
+    ev_prepare_start(r->loop, &r->coalesce_prepare);
     watch_time(r, &r->tick, on_tick, TICK_SECONDS);
     watch_time(r, &r->links_timer, on_links_timer, 0.);
     watch_time(r, &r->probe_timer, on_probe_timer, 0.);

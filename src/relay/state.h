@@ -12,7 +12,7 @@
 
 #include "handover/handover.h"
 #include "relay/notify.h"
-#include "relay/pace.h"
+#include "relay/coalesce.h"
 #include "relay/relay.h"
 #include "relay/swap.h"
 
@@ -28,8 +28,8 @@ struct relay {
     const struct relay_options *options;
     struct ev_loop *loop;
     ev_io broker_io, signal_io, links_io, addresses_io, inotify_io;
-    ev_prepare pace_prepare;
-    struct pace pace;
+    ev_prepare coalesce_prepare;
+    struct coalesce coalesce;
     uint32_t turn_frames;   // taken in this turn of the loop
     uint32_t turn_flows;    // of so many flows: one that comes by two rings, or often, may count more than once
     bool full;              // a ring holds more than one pass has taken

@@ -76,13 +76,13 @@ static void right(const struct page *p, const char *text, int width)
 }
 
 // Writes words into lines that all begin at the same column.
-struct flow {
+struct paragraph {
     const struct page *page;
     int indent, column;
 };
 
 // A word is never parted; one that is longer than a line is cut.
-static void flow_word(struct flow *f, enum paint how, const char *word, int gap)
+static void paragraph_word(struct paragraph *f, enum paint how, const char *word, int gap)
 {
     char shown[1024];
     int room = f->page->style.columns - f->indent;
@@ -99,14 +99,14 @@ static void flow_word(struct flow *f, enum paint how, const char *word, int gap)
     f->column += taken;
 }
 
-static void flow_text(struct flow *f, enum paint how, const char *text)
+static void paragraph_text(struct paragraph *f, enum paint how, const char *text)
 {
     char copy[STATS_WHY_MAX], *rest = copy;
 
     snprintf(copy, sizeof(copy), "%s", text);
     for (char *word; (word = strsep(&rest, " \n\t")) != NULL;)
         if (*word)
-            flow_word(f, how, word, 1);
+            paragraph_word(f, how, word, 1);
 }
 
 // --- what runs -------------------------------------------------------------------------------------------------------
@@ -120,17 +120,17 @@ static void show_daemon(const struct page *p)
 {
     const struct stats_snapshot *s = p->view->now;
     const struct stats_header *h = s->at.header;
-    struct flow f = {p, 0, 0};
+    struct paragraph f = {p, 0, 0};
     char text[64], time[TEXT_NUMBER_MAX];
 
-    flow_word(&f, PLAIN, "mcrd", 1);
-    flow_word(&f, BOLD, h->program_version, 1);
+    paragraph_word(&f, PLAIN, "mcrd", 1);
+    paragraph_word(&f, BOLD, h->program_version, 1);
     if (h->instance[0])
-        flow_word(&f, BOLD, h->instance, 2);
+        paragraph_word(&f, BOLD, h->instance, 2);
     snprintf(text, sizeof(text), "pid %u", h->pid);
-    flow_word(&f, PLAIN, text, 2);
+    paragraph_word(&f, PLAIN, text, 2);
     snprintf(text, sizeof(text), "up %s", text_duration(time, stats_age_s(s, h->started_boottime_ns)));
-    flow_word(&f, PLAIN, text, 2);
+    paragraph_word(&f, PLAIN, text, 2);
     fputc('\n', p->to);
     uint64_t silent = stats_age_ms(s, h->heartbeat_ns);
     if (silent >= HEARTBEAT_LATE_MS) {
@@ -157,7 +157,7 @@ static enum paint paint_of_config(uint32_t state)
 static void show_config(const struct page *p)
 {
     const struct stats_header *h = p->view->now->at.header;
-    struct flow f = {p, LABEL, LABEL};
+    struct paragraph f = {p, LABEL, LABEL};
     char text[80], sha256[DIGEST_TEXT_MAX], time[TEXT_NUMBER_MAX];
 
     label(p, "config");
@@ -165,17 +165,17 @@ static void show_config(const struct page *p)
     fputc('\n', p->to);
     label(p, "");
     snprintf(text, sizeof(text), "%s,", stats_config_state_name(h->config_state));
-    flow_word(&f, paint_of_config(h->config_state), text, 1);
+    paragraph_word(&f, paint_of_config(h->config_state), text, 1);
     snprintf(text, sizeof(text), "sha256 %.12s,", digest_text(h->sha256, sha256));
-    flow_word(&f, PLAIN, text, 1);
+    paragraph_word(&f, PLAIN, text, 1);
     snprintf(text, sizeof(text), "generation %llu of %s", (unsigned long long) h->generation,
              text_time(time, h->loaded_ns));
-    flow_word(&f, PLAIN, text, 1);
+    paragraph_word(&f, PLAIN, text, 1);
     fputc('\n', p->to);
     if (stats_last_error(h)[0]) {
-        f = (struct flow){p, LABEL, LABEL};
+        f = (struct paragraph){p, LABEL, LABEL};
         label(p, h->config_state == STATS_CONFIG_INVALID && h->disk_error[0] ? "invalid" : "refused");
-        flow_text(&f, BAD, stats_last_error(h));
+        paragraph_text(&f, BAD, stats_last_error(h));
         fputc('\n', p->to);
     }
 }
@@ -195,32 +195,32 @@ static enum paint paint_of_seccomp(uint32_t mode)
 static void show_sandbox(const struct page *p)
 {
     const struct stats_header *h = p->view->now->at.header;
-    struct flow f = {p, LABEL, LABEL};
+    struct paragraph f = {p, LABEL, LABEL};
     char text[STATS_CAPABILITY_MAX + 32], name[STATS_CAPABILITY_MAX];
 
     label(p, "sandbox");
     snprintf(text, sizeof(text), "seccomp %s,", stats_seccomp_name(h->seccomp));
-    flow_word(&f, paint_of_seccomp(h->seccomp), text, 1);
+    paragraph_word(&f, paint_of_seccomp(h->seccomp), text, 1);
     if (h->landlock)
         snprintf(text, sizeof(text), "landlock %u,", h->landlock);
     else
         snprintf(text, sizeof(text), "no landlock,");
-    flow_word(&f, PLAIN, text, 1);
+    paragraph_word(&f, PLAIN, text, 1);
     if (h->isolation & STATS_OWN_NETWORK)
-        flow_word(&f, PLAIN, "own network,", 1);
+        paragraph_word(&f, PLAIN, "own network,", 1);
     if (h->isolation & STATS_EMPTY_ROOT)
-        flow_word(&f, PLAIN, "empty root,", 1);
+        paragraph_word(&f, PLAIN, "empty root,", 1);
     if (!h->capabilities)
-        flow_word(&f, PLAIN, "no capabilities,", 1);
+        paragraph_word(&f, PLAIN, "no capabilities,", 1);
     for (unsigned i = 0; i < 64; i++)
         if (h->capabilities >> i & 1) {
             snprintf(text, sizeof(text), "%s,", stats_capability_name(i, name));
-            flow_word(&f, BAD, text, 1);
+            paragraph_word(&f, BAD, text, 1);
         }
     if (h->broker_alive)
-        flow_word(&f, PLAIN, "broker alive", 1);
+        paragraph_word(&f, PLAIN, "broker alive", 1);
     else
-        flow_text(&f, BAD, "broker gone: restart mcrd to load a file again");
+        paragraph_text(&f, BAD, "broker gone: restart mcrd to load a file again");
     fputc('\n', p->to);
 }
 
@@ -266,7 +266,7 @@ static void show_bytes(const struct page *p, uint64_t now, const uint64_t *befor
 static void show_drops(const struct page *p, const struct stats_counter *table, const void *now, const void *before,
                        int indent)
 {
-    struct flow f = {p, indent + LABEL, indent + LABEL};
+    struct paragraph f = {p, indent + LABEL, indent + LABEL};
     bool any = false;
 
     for (const struct stats_counter *c = table; c->name; c++) {
@@ -283,7 +283,7 @@ static void show_drops(const struct page *p, const struct stats_counter *table, 
                      text_scaled(rate, growth, ""));
         else
             snprintf(text, sizeof(text), "%s %s", c->name, text_count(number, value, COUNT_WIDE));
-        flow_word(&f, growth > 0 ? BAD : WARN, text, 2);
+        paragraph_word(&f, growth > 0 ? BAD : WARN, text, 2);
     }
     if (any)
         fputc('\n', p->to);
@@ -403,9 +403,9 @@ void show_table(const struct show_view *v, const struct show_style *style, FILE 
 void show_notice(const char *text, const struct show_style *style, FILE *to)
 {
     struct page p = {.to = to, .style = *style};
-    struct flow f = {.page = &p};
+    struct paragraph f = {.page = &p};
 
-    flow_text(&f, BAD, text);
+    paragraph_text(&f, BAD, text);
     fputc('\n', to);
 }
 

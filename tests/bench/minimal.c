@@ -21,13 +21,13 @@
 #define TURN        64 // datagrams of one flow before another has its turn
 #define BUFFER      (8 << 20)
 
-struct flow {
+struct rule_state {
     int fd;
     unsigned n_outputs;
     struct sockaddr_in outputs[OUTPUTS_MAX];
 };
 
-static struct flow flows[FLOWS_MAX];
+static struct rule_state flows[FLOWS_MAX];
 static char buffer[65536];
 
 static void die(const char *what)
@@ -67,7 +67,7 @@ static struct sockaddr_in parse(char *text)
         .sin_family = AF_INET, .sin_addr = address_of(text), .sin_port = htons((uint16_t) atoi(colon + 1))};
 }
 
-static void open_flow(struct flow *f, struct in_addr in, char *text)
+static void open_flow(struct rule_state *f, struct in_addr in, char *text)
 {
     char *outputs = strchr(text, '='), *rest = NULL;
     int room = BUFFER, one = 1;
@@ -103,14 +103,14 @@ static int open_output(struct in_addr out)
     return fd;
 }
 
-static void relay(const struct flow *f, int out, ssize_t n)
+static void relay(const struct rule_state *f, int out, ssize_t n)
 {
     // What cannot be sent is lost, as with any such relay; the receiver counts.
     for (unsigned i = 0; i < f->n_outputs; i++)
         (void) !sendto(out, buffer, (size_t) n, 0, (const struct sockaddr *) &f->outputs[i], sizeof(f->outputs[i]));
 }
 
-static void relay_one(const struct flow *f, int out)
+static void relay_one(const struct rule_state *f, int out)
 {
     for (;;) {
         ssize_t n = recvfrom(f->fd, buffer, sizeof(buffer), 0, NULL, NULL);
@@ -132,7 +132,7 @@ static void relay_many(unsigned n_flows, int out)
     for (;;) {
         int ready = epoll_wait(epoll, events, 64, -1);
         for (int i = 0; i < ready; i++) {
-            const struct flow *f = &flows[events[i].data.u32];
+            const struct rule_state *f = &flows[events[i].data.u32];
             ssize_t n;
             for (int turn = 0;
                  turn < TURN && (n = recvfrom(f->fd, buffer, sizeof(buffer), MSG_DONTWAIT, NULL, NULL)) >= 0; turn++)

@@ -5,7 +5,7 @@
 //
 //   ring 2[:FRAMES]|3[:KIB] IN-INTERFACE OUT-INTERFACE WAIT-USECS GROUP:PORT=GROUP:PORT...
 //
-// 2: TPACKET_V2, a slot for each frame. Between passes it waits as mcrd does (relay/pace.h), or for FRAMES frames,
+// 2: TPACKET_V2, a slot for each frame. Between passes it waits as mcrd does (relay/coalesce.h), or for FRAMES frames,
 //    WAIT-USECS at most, and not at all below 100,000 frames a second.
 // 3: TPACKET_V3, blocks of KIB (256): the kernel hands one over when it is full or RETIRE_MS are over, and that is the
 //    wait; WAIT-USECS does not matter.
@@ -34,7 +34,7 @@
 #include "machine/link.h"
 #include "machine/membership.h"
 #include "common/kernel.h"
-#include "relay/pace.h"
+#include "relay/coalesce.h"
 #include "wire/packet.h"
 #include "relay/prefetch.h"
 
@@ -56,7 +56,7 @@ struct header {
     struct udphdr udp;
 } __attribute__((packed));
 
-struct flow {
+struct rule_state {
     uint32_t group; // network order, as the port
     uint16_t port;
     struct header header;
@@ -72,7 +72,7 @@ struct ring {
     uint32_t head; // next slot, or block
 };
 
-static struct flow flows[FLOWS_MAX], *flow_index[INDEX_SIZE], *pending[FLOWS_MAX];
+static struct rule_state flows[FLOWS_MAX], *flow_index[INDEX_SIZE], *pending[FLOWS_MAX];
 static unsigned n_pending, n_flushed;
 static int out;
 static uint64_t n_datagrams, n_sends;
@@ -86,7 +86,7 @@ static void die(const char *what)
 // --- datagrams -------------------------------------------------------------------------------------------------------
 
 // The flow's place in the index, or a free one.
-static struct flow **find(uint32_t group, uint16_t port)
+static struct rule_state **find(uint32_t group, uint16_t port)
 {
     uint32_t i = ((group ^ port) * UINT32_C(2654435761)) >> 24;
 
@@ -96,7 +96,7 @@ static struct flow **find(uint32_t group, uint16_t port)
 }
 
 // What cannot be sent is lost; the receiver counts.
-static void send_batch(struct flow *f)
+static void send_batch(struct rule_state *f)
 {
     struct header *h = &f->header;
     size_t udp_length = f->n * f->segment + sizeof(h->udp);
@@ -128,7 +128,7 @@ static void take(uint8_t *frame, size_t length)
     if (ip.ihl < 5 || length < at || ip.protocol != IPPROTO_UDP || (ip.frag_off & htons(IP_MF | IP_OFFMASK)) != 0)
         return;
     memcpy(&udp, frame + at - sizeof(udp), sizeof(udp));
-    struct flow *f = *find(ip.daddr, udp.dest);
+    struct rule_state *f = *find(ip.daddr, udp.dest);
     size_t size = ntohs(udp.len) - sizeof(udp);
     prefetch_later(frame + at, length - at);
     if (!f || ntohs(udp.len) < sizeof(udp) || size > length - at)
@@ -253,7 +253,7 @@ static struct filter_key parse(char *text)
     return k;
 }
 
-static struct filter_key open_flow(struct flow *f, const struct link *link, char *text)
+static struct filter_key open_flow(struct rule_state *f, const struct link *link, char *text)
 {
     char *output = strchr(text, '=');
 

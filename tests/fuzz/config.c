@@ -12,10 +12,10 @@
 #include <string.h>
 
 #include "compile/compile.h"
-#include "config/diff.h"
+#include "config/compare.h"
 #include "config/load.h"
 #include "config/print.h"
-#include "firewall/firewall.h"
+#include "firewall/ruleset.h"
 #include "machine.h"
 #include "table/view.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "config/diff.h"
+#include "config/compare.h"
 #include "config/load.h"
 #include "config/print.h"
 #include "config/schema.h"

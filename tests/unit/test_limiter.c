@@ -10,7 +10,7 @@
 #include "common/clock.h"
 #include "relay/health.h"
 #include "relay/limiter.h"
-#include "relay/pace.h"
+#include "relay/coalesce.h"
 
 #define MILLISECOND UINT64_C(1000000)
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "firewall/firewall.h"
+#include "firewall/ruleset.h"
 
 #include <string.h>
 

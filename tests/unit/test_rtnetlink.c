@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "relay/links.h"
+#include "relay/rtnetlink.h"
 
 #define SCRIPTED (-77) // no descriptor
 
@@ -77,14 +77,14 @@ Test(links, what_is_told)
         {"another that goes", {{.type = RTM_DELLINK, .index = 6}}, 1, false, {6}, 1},
         {"out of a bridge", {{.type = RTM_DELLINK, .index = 5, .family = AF_BRIDGE}}, 1, true, {0}, 0},
         {"not by the kernel", {{.type = RTM_DELLINK, .index = 5, .port = 4711}}, 1, false, {0}, 0},
-        {"lost", {{.error = ENOBUFS}}, 1, false, {LINKS_LOST}, 1},
+        {"lost", {{.error = ENOBUFS}}, 1, false, {RTNETLINK_LOST}, 1},
         {"lost, and what came before and after",
          {{.type = RTM_DELLINK, .index = 6}, {.error = ENOBUFS}, {.type = RTM_DELLINK, .index = 5}},
          3,
          true,
-         {6, LINKS_LOST, 5},
+         {6, RTNETLINK_LOST, 5},
          3},
-        {"lost twice", {{.error = ENOBUFS}, {.error = ENOBUFS}}, 2, false, {LINKS_LOST, LINKS_LOST}, 2},
+        {"lost twice", {{.error = ENOBUFS}, {.error = ENOBUFS}}, 2, false, {RTNETLINK_LOST, RTNETLINK_LOST}, 2},
         {"another error", {{.error = EIO}, {.type = RTM_DELLINK, .index = 5}}, 2, false, {0}, 0},
     };
 
@@ -93,7 +93,7 @@ Test(links, what_is_told)
         memcpy(answers, cases[i].answers, sizeof(answers));
         n_answers = cases[i].n;
         at = 0;
-        cr_expect_eq(links_changed(SCRIPTED, &table, take_gone, &told), cases[i].concerns, "%s", cases[i].what);
+        cr_expect_eq(rtnetlink_changed(SCRIPTED, &table, take_gone, &told), cases[i].concerns, "%s", cases[i].what);
         cr_expect_eq(told.n, cases[i].n_gone, "%s", cases[i].what);
         cr_expect(memcmp(told.gone, cases[i].gone, sizeof(told.gone[0]) * cases[i].n_gone) == 0, "%s", cases[i].what);
     }
@@ -108,11 +108,11 @@ Test(links, addresses)
     answers[0] = (struct answer){.type = RTM_NEWADDR, .index = 6};
     n_answers = 1;
     at = 0;
-    cr_expect_not(links_changed(SCRIPTED, &table, NULL, NULL));
+    cr_expect_not(rtnetlink_changed(SCRIPTED, &table, NULL, NULL));
     answers[1] = (struct answer){.error = ENOBUFS};
     n_answers = 2;
     at = 0;
-    cr_expect(links_changed(SCRIPTED, &table, NULL, NULL));
+    cr_expect(rtnetlink_changed(SCRIPTED, &table, NULL, NULL));
 }
 
 // A table is on its way: any news may matter to it.
@@ -123,6 +123,6 @@ Test(links, without_a_table)
     answers[0] = (struct answer){.type = RTM_NEWLINK, .index = 6};
     n_answers = 1;
     at = 0;
-    cr_expect(links_changed(SCRIPTED, NULL, take_gone, &told));
+    cr_expect(rtnetlink_changed(SCRIPTED, NULL, take_gone, &told));
     cr_expect_eq(told.n, 0);
 }

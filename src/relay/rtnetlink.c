@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "relay/links.h"
+#include "relay/rtnetlink.h"
 
 #include <errno.h>
 #include <linux/if_addr.h>
@@ -11,11 +11,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int links_open(enum links_news news)
+int rtnetlink_open(enum rtnetlink_news news)
 {
     struct sockaddr_nl from = {
         .nl_family = AF_NETLINK,
-        .nl_groups = news == LINKS_INTERFACES
+        .nl_groups = news == RTNETLINK_INTERFACES
                          ? RTMGRP_LINK
                          : RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE,
     };
@@ -87,7 +87,8 @@ static bool message_concerns(const struct nlmsghdr *h, const struct table_view *
     }
 }
 
-bool links_concern(const void *messages, size_t size, const struct table_view *table, links_gone *gone, void *context)
+bool rtnetlink_concern(const void *messages, size_t size, const struct table_view *table, rtnetlink_gone *gone,
+                       void *context)
 {
     uint32_t left = (uint32_t) size;
     bool concerned = false;
@@ -103,7 +104,7 @@ bool links_concern(const void *messages, size_t size, const struct table_view *t
     return concerned;
 }
 
-bool links_changed(int fd, const struct table_view *table, links_gone *gone, void *context)
+bool rtnetlink_changed(int fd, const struct table_view *table, rtnetlink_gone *gone, void *context)
 {
     static uint32_t buffer[8192]; // netlink(7): at least 8 KiB, aligned
     bool concerned = false;
@@ -115,14 +116,14 @@ bool links_changed(int fd, const struct table_view *table, links_gone *gone, voi
         struct msghdr m = {.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1};
         ssize_t n = recvmsg(fd, &m, 0);
         if (n < 0 && errno == ENOBUFS && gone)
-            gone(context, LINKS_LOST);
+            gone(context, RTNETLINK_LOST);
         else if (n < 0 && errno == ENOBUFS)
             concerned = true;
         else if (n < 0)
             return concerned;
         // Only the kernel (port 0) is believed.
         else if (from.nl_pid == 0)
-            concerned |= links_concern(buffer, (size_t) n, table, gone, context);
+            concerned |= rtnetlink_concern(buffer, (size_t) n, table, gone, context);
     }
     return concerned;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "config/diff.h"
+#include "config/compare.h"
 
 #include <jansson.h>
 #include <stdio.h>

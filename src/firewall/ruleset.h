@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// firewall: nftables rules for exactly the flows of a config, for the mcr host and the firewalls on either side of it.
-#ifndef MCR_FIREWALL_FIREWALL_H
-#define MCR_FIREWALL_FIREWALL_H
+// ruleset: nftables rules for exactly the flows of a config, for the mcr host and the firewalls on either side of it.
+#ifndef MCR_FIREWALL_RULESET_H
+#define MCR_FIREWALL_RULESET_H
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// diff: what taking over another config would change, and what that means for the traffic that flows. Pure.
-#ifndef MCR_CONFIG_DIFF_H
-#define MCR_CONFIG_DIFF_H
+// compare: what taking over another config would change, and what that means for the traffic that flows. Pure.
+#ifndef MCR_CONFIG_COMPARE_H
+#define MCR_CONFIG_COMPARE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// links: rtnetlink's news about interfaces, addresses and routes (rtnetlink(7)). The relay only learns that something
+// rtnetlink: rtnetlink's news about interfaces, addresses and routes (rtnetlink(7)). The relay only learns that something
 // which its table uses has changed; the broker finds out what.
 //
 // Two sockets, because each has its own room for news: any host of a link can make addresses and routes change as fast
 // as it can send, by router advertisements (RFC 4862, section 5.5.3). That must not cost the news of interfaces.
-#ifndef MCR_RELAY_LINKS_H
-#define MCR_RELAY_LINKS_H
+#ifndef MCR_RELAY_RTNETLINK_H
+#define MCR_RELAY_RTNETLINK_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,23 +13,24 @@
 
 #include "table/view.h"
 
-enum links_news { LINKS_INTERFACES, LINKS_ADDRESSES }; // with routes
+enum rtnetlink_news { RTNETLINK_INTERFACES, RTNETLINK_ADDRESSES }; // with routes
 
 // Opens the socket for these news, before the sandbox. A descriptor, or -1 with errno set.
-int links_open(enum links_news news);
+int rtnetlink_open(enum rtnetlink_news news);
 
 // In place of an index: the kernel had no room for all news of interfaces. Any may have changed, or gone.
-#define LINKS_LOST 0
+#define RTNETLINK_LOST 0
 
 // Told of each interface index that has gone. Nothing may be sent by it any more: another interface can get it at once.
-typedef void links_gone(void *context, uint32_t ifindex);
+typedef void rtnetlink_gone(void *context, uint32_t ifindex);
 
 // Reads all that has come, but for what was lost. Whether it may matter to table: its interfaces by name or index,
 // their addresses, and, while one of its outputs is closed, routes. Without a table (NULL) anything may. gone: NULL for
 // addresses and routes, of which what was lost may matter, and no more.
-bool links_changed(int fd, const struct table_view *table, links_gone *gone, void *context);
+bool rtnetlink_changed(int fd, const struct table_view *table, rtnetlink_gone *gone, void *context);
 
 // The same for one buffer of messages; pure.
-bool links_concern(const void *messages, size_t size, const struct table_view *table, links_gone *gone, void *context);
+bool rtnetlink_concern(const void *messages, size_t size, const struct table_view *table, rtnetlink_gone *gone,
+                       void *context);
 
 #endif
