@@ -119,26 +119,8 @@ int statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why,
     return lock;
 }
 
-const char *statistics_describe(const struct table_view *t, const struct table_output *o,
-                                char text[STATISTICS_OUTPUT_MAX])
-{
-    char address[ADDR_TEXT_MAX];
-    bool brackets = o->to.family == ADDR_IPV6;
-    struct addr_prefix range = {.addr = o->to, .bits = (uint8_t) (8 * addr_length(&o->to))};
-    int n;
-
-    while (range.bits > 0 && addr_prefix_size(&range) < o->n_addresses)
-        range.bits--;
-    n = snprintf(text, STATISTICS_OUTPUT_MAX, "%s %s%s%s:%u", t->interfaces[o->interface].name, brackets ? "[" : "",
-                 addr_prefix_format(&range, address), brackets ? "]" : "", o->port);
-    if (o->n_ports > 1)
-        n += snprintf(text + n, STATISTICS_OUTPUT_MAX - (size_t) n, "-%u", o->port + o->n_ports - 1);
-    // Two outputs of a rule may differ in nothing else.
-    if (o->vlan)
-        snprintf(text + n, STATISTICS_OUTPUT_MAX - (size_t) n, " vlan %u", o->vlan);
-    return text;
-}
-
+_Static_assert(sizeof(((struct stats_output *) NULL)->to) == TABLE_OUTPUT_TEXT_MAX,
+               "room for what is shown of an output");
 _Static_assert((int) TABLE_INTERFACE_UP == (int) STATS_INTERFACE_UP &&
                    (int) TABLE_INTERFACE_DOWN == (int) STATS_INTERFACE_DOWN &&
                    (int) TABLE_INTERFACE_MISSING == (int) STATS_INTERFACE_MISSING,
@@ -175,8 +157,8 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
     // A range is described by what the rule's first path holds of it.
     for (uint32_t i = 0; i < t->n_rules; i++)
         for (uint32_t j = 0; j < t->rules[i].n_outputs; j++)
-            statistics_describe(t, &t->outputs[t->paths[t->rules[i].first_path].first_output + j],
-                                s.outputs[t->rules[i].first_counter + j].to);
+            table_output_text(t, &t->outputs[t->paths[t->rules[i].first_path].first_output + j],
+                              s.outputs[t->rules[i].first_counter + j].to);
 }
 
 int statistics_create(const char *path, const char *config_path, const struct stats_features *features,

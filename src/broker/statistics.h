@@ -15,12 +15,6 @@
 // -1 with *why and errno; *other is the other's pid or 0.
 int statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why, pid_t *other);
 
-#define STATISTICS_OUTPUT_MAX sizeof(((struct stats_output *) NULL)->to)
-
-// "INTERFACE ADDRESS:PORT" of an output of a rule's first path, of a range as prefix and ports; returns text.
-const char *statistics_describe(const struct table_view *t, const struct table_output *o,
-                                char text[STATISTICS_OUTPUT_MAX]);
-
 // Makes PATH.new with the names of the table filled in and every counter zero, all memory taken. Returns a
 // descriptor that the caller closes, or -1 with errno set.
 int statistics_create(const char *path, const char *config_path, const struct stats_features *features,

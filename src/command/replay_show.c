@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "broker/statistics.h"
 #include "command/replay.h"
 #include "common/digest.h"
 #include "config/print.h"
@@ -156,8 +155,8 @@ static json_t *rule_tree(const struct replay *r, uint32_t i)
     json_t *outputs = json_array();
 
     for (uint32_t j = 0; j < rule->n_outputs; j++) {
-        char to[STATISTICS_OUTPUT_MAX];
-        statistics_describe(t, &t->outputs[t->paths[rule->first_path].first_output + j], to);
+        char to[TABLE_OUTPUT_TEXT_MAX];
+        table_output_text(t, &t->outputs[t->paths[rule->first_path].first_output + j], to);
         json_t *output = count_tree(stats_output_counters, &f->outputs[rule->first_counter + j]);
         json_t *named = json_pack("{s:s}", "to", to);
         json_object_update(named, output);

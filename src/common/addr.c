@@ -112,6 +112,15 @@ bool addr_is_unicast(const struct addr *a)
     return a->family == ADDR_IPV6 && a->bytes[0] != 0xff && memcmp(a->bytes, zero, sizeof(zero)) != 0;
 }
 
+struct addr_prefix addr_prefix_of(const struct addr *first, uint32_t n)
+{
+    struct addr_prefix p = {.addr = *first, .bits = (uint8_t) (8 * addr_length(first))};
+
+    while (p.bits > 0 && addr_prefix_size(&p) < n)
+        p.bits--;
+    return p;
+}
+
 bool addr_prefix_contains(const struct addr_prefix *p, const struct addr *a)
 {
     unsigned whole = p->bits / 8, rest = p->bits % 8;

@@ -62,6 +62,9 @@ struct addr addr_after(const struct addr *a, uint32_t n);
 // How many addresses the prefix holds, at most UINT32_MAX.
 uint32_t addr_prefix_size(const struct addr_prefix *p);
 
+// The longest prefix that begins at first and holds n addresses or more.
+struct addr_prefix addr_prefix_of(const struct addr *first, uint32_t n);
+
 bool addr_prefix_contains(const struct addr_prefix *p, const struct addr *a);
 
 #endif

@@ -31,11 +31,9 @@ static json_t *address_tree(const struct addr *address)
 
 static json_t *group_tree(const struct addr *first, uint16_t n)
 {
-    struct addr_prefix groups = {.addr = *first, .bits = (uint8_t) (8 * addr_length(first))};
+    struct addr_prefix groups = addr_prefix_of(first, n);
     char text[ADDR_TEXT_MAX];
 
-    while (addr_prefix_size(&groups) < n)
-        groups.bits--;
     return json_string(addr_prefix_format(&groups, text));
 }
 

@@ -23,16 +23,6 @@ static struct addr_prefix one(const struct addr *a)
     return (struct addr_prefix){.addr = *a, .bits = (uint8_t) (8 * addr_length(a))};
 }
 
-// n addresses from this one on; n is a power of two.
-static struct addr_prefix range(const struct addr *first, unsigned n)
-{
-    struct addr_prefix p = one(first);
-
-    for (; n > 1; n /= 2)
-        p.bits--;
-    return p;
-}
-
 static struct flow_ports ports(uint16_t first, unsigned n)
 {
     return (struct flow_ports){first, (uint16_t) (first + n - 1)};
@@ -117,7 +107,7 @@ bool flows_add_inputs(struct flows *flows, const struct config *c, bool senders)
                          .fragmented = is_fragmented(r, family),
                          .source = any_of(family),
                          .destination =
-                             in->kind == CONFIG_BROADCAST ? any_of(family) : range(&in->address, in->n_addresses),
+                             in->kind == CONFIG_BROADCAST ? any_of(family) : addr_prefix_of(&in->address, in->n_addresses),
                          .source_port = any_port,
                          .port = ports(in->port, in->n_ports)};
         ok = senders ? add_for_senders(flows, &f, in) : add(flows, &f);
@@ -133,7 +123,7 @@ static bool add_output(struct flows *flows, const struct config_rule *r, const s
                      .vlan = o->vlan,
                      .fragmented = is_fragmented(r, to.family),
                      .source = o->source.family == ADDR_NONE ? any_of(to.family) : one(&o->source),
-                     .destination = range(&to, o->n_addresses),
+                     .destination = addr_prefix_of(&to, o->n_addresses),
                      .source_port = ports(o->source_port, 1),
                      .port = ports(o->port, o->n_ports)};
 

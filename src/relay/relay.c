@@ -20,13 +20,6 @@
 #include "relay/rtnetlink.h"
 #include "relay/state.h"
 
-void relay_stop(struct relay *r, int status)
-{
-    r->status = status;
-    r->ending = true;
-    ev_break(r->loop, EVBREAK_ALL);
-}
-
 #define TICK_SECONDS  0.2 // how old statistics without traffic, and ring drops, may be
 #define HELLO_SECONDS 30
 // News come in bursts; the first of them starts the clock, so that a storm cannot put the answer off.

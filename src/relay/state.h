@@ -84,9 +84,13 @@ static inline struct forward *relay_forward(const struct relay *r)
     return r->swap.now ? r->swap.now->forward : NULL;
 }
 
-// relay.c
 // Ends the loop.
-void relay_stop(struct relay *r, int status);
+static inline void relay_stop(struct relay *r, int status)
+{
+    r->status = status;
+    r->ending = true;
+    ev_break(r->loop, EVBREAK_ALL);
+}
 
 // rings.c
 // One pass over a ring. Returns how many frames it took.

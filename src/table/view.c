@@ -3,6 +3,7 @@
 
 #include "table/view.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static uint64_t load64(const uint8_t *p)
@@ -240,4 +241,22 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
     *why = NULL;
     *view = v;
     return true;
+}
+
+const char *table_output_text(const struct table_view *t, const struct table_output *o,
+                              char text[TABLE_OUTPUT_TEXT_MAX])
+{
+    char address[ADDR_TEXT_MAX];
+    bool brackets = o->to.family == ADDR_IPV6;
+    struct addr_prefix range = addr_prefix_of(&o->to, o->n_addresses);
+    int n;
+
+    n = snprintf(text, TABLE_OUTPUT_TEXT_MAX, "%s %s%s%s:%u", t->interfaces[o->interface].name, brackets ? "[" : "",
+                 addr_prefix_format(&range, address), brackets ? "]" : "", o->port);
+    if (o->n_ports > 1)
+        n += snprintf(text + n, TABLE_OUTPUT_TEXT_MAX - (size_t) n, "-%u", o->port + o->n_ports - 1);
+    // Two outputs of a rule may differ in nothing else.
+    if (o->vlan)
+        snprintf(text + n, TABLE_OUTPUT_TEXT_MAX - (size_t) n, " vlan %u", o->vlan);
+    return text;
 }

@@ -43,4 +43,11 @@ const struct table_path *table_lookup(const struct table_view *view, const struc
 // The hash that the index is built with.
 uint32_t table_hash(const struct table_key *key);
 
+#define TABLE_OUTPUT_TEXT_MAX 96
+
+// "INTERFACE ADDRESS:PORT" of an output of a rule's first path, of a range as prefix and ports, and " vlan N" behind it
+// where it is tagged; returns text.
+const char *table_output_text(const struct table_view *t, const struct table_output *o,
+                              char text[TABLE_OUTPUT_TEXT_MAX]);
+
 #endif
