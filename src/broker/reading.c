@@ -40,7 +40,7 @@ void reading_take(struct broker *b, bool print, uint32_t login, struct reading *
         size_t used = strlen(r->why);
         if (r->bytes.open_error == EACCES && b->landlock)
             snprintf(r->why + used, sizeof(r->why) - used,
-                     "; since its start mcrd may read in the directories of then only: restart it");
+                     "; mcrd may only read directories that existed when it started: restart it to use this one");
     }
     config_problems_free(&problems);
     if (r->config && (strcmp(r->config->user, b->user) != 0 || strcmp(r->config->group, b->group) != 0 ||

@@ -29,8 +29,8 @@ enum feature { FEATURES(FEATURE_ENUM, FEATURE_ENUM) };
 bool feature_parse(const char *text, unsigned *mask);
 
 // Finds out what is there but for the mask `without`, and logs it. Sockets are opened, asked and closed; nothing is
-// sent. Needs CAP_NET_RAW. Nobody can be asked for packet_gso without sending: it is there where super-frames are, and
-// is tried with the first batch where they are not.
+// sent. Needs CAP_NET_RAW. The kernel does not report packet_gso: it is there where super-frames are; where they
+// are not, the first batch tries it.
 struct stats_features feature_probe(unsigned without);
 
 // Whether a ring of this packet socket may have a virtio_net_hdr before each frame. Before 6.2 the kernel has no word

@@ -78,7 +78,7 @@ static struct sender *set_of(struct senders *s, const struct addr *a)
     return s->sets[(h >> 32) % SETS];
 }
 
-// Whoever has full buckets again is told from a newcomer by nothing.
+// A sender with full buckets is indistinguishable from a new one, so its place can be reused.
 static bool is_idle(struct limiter *l, uint64_t now_ns)
 {
     bucket_fill(&l->packets, now_ns);

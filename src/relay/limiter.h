@@ -30,7 +30,8 @@ uint64_t limiter_admit(struct limiter *l, uint64_t n, size_t size, uint64_t now_
 
 struct senders;
 
-// Nobody yet. The key keeps a sender from choosing whose place it competes for. NULL without memory.
+// Creates an empty table. `key` seeds the hash, so that a sender cannot choose whose place it competes for. NULL without
+// memory.
 struct senders *senders_new(const struct table_rule *rule, uint64_t key, uint64_t now_ns);
 void senders_free(struct senders *s);
 

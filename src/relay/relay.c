@@ -145,7 +145,7 @@ static void on_broker(struct ev_loop *loop, ev_io *io, int events)
 
 static void look_at_news(struct relay *r, int fd, rtnetlink_gone *gone)
 {
-    // While another table is on its way nothing is known of what will matter.
+    // During a load every link event is relevant: it may concern the table that comes.
     if (!rtnetlink_changed(fd, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), gone, r))
         return;
     doubt_links(r);

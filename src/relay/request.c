@@ -330,7 +330,7 @@ static bool take_message(struct relay *r, struct handover_message *m, const int 
         ok = m->type == HANDOVER_OFFER  ? swap_offer(&r->swap, m, fds, why)
              : m->type == HANDOVER_POOL ? swap_pool(&r->swap, m, fds, why)
                                         : swap_sockets(&r->swap, m, fds, why);
-        // What follows of this offer finds none, and its COMMIT is rejected.
+        // Drops the offer; its later SOCKETS and COMMIT messages are rejected.
         if (!ok)
             swap_fail(&r->swap, why);
         return true;

@@ -25,7 +25,7 @@ uint64_t stats_drops_total(const struct stats_drops *drops);
 
 uint64_t stats_counter_value(const struct stats_counter *counter, const void *counters);
 
-// The words of DESIGN section 5; "unknown" for any other value.
+// The word of each value, as layout.h has it; "unknown" for any other one.
 const char *stats_interface_state_name(uint32_t state);
 const char *stats_rule_state_name(uint32_t state);
 const char *stats_alarm_name(uint32_t alarm);

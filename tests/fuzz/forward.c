@@ -19,6 +19,7 @@
 
 #include "machine.h"
 #include "relay/forward.h"
+#include "stats/counters.h"
 #include "relay/ingress.h"
 
 #define SLOT       2048u

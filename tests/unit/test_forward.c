@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "relay/forward.h"
+#include "stats/counters.h"
 
 #define MOST 4000
 

@@ -160,13 +160,13 @@ Test(pace, waits_under_load_only)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct pace p = {.since_ns = 0};
+        struct coalesce p = {.since_ns = 0};
         uint64_t wait = 0;
         for (uint64_t ms = 1; ms <= 10; ms++)
-            wait = pace_turn(&p, cases[i].rate / 1000, cases[i].flows, cases[i].most_ns, ms * MILLISECOND);
+            wait = coalesce_turn(&p, cases[i].rate / 1000, cases[i].flows, cases[i].most_ns, ms * MILLISECOND);
         cr_expect_eq(wait, cases[i].wait_ns, "%zu: %lu", i, (unsigned long) wait);
         // The load ends: within a millisecond nothing waits any more.
-        pace_turn(&p, 0, 0, cases[i].most_ns, 11 * MILLISECOND);
-        cr_expect_eq(pace_turn(&p, 1, 1, cases[i].most_ns, 12 * MILLISECOND), 0);
+        coalesce_turn(&p, 0, 0, cases[i].most_ns, 11 * MILLISECOND);
+        cr_expect_eq(coalesce_turn(&p, 1, 1, cases[i].most_ns, 12 * MILLISECOND), 0);
     }
 }
