@@ -285,12 +285,12 @@ static void answer(int signals)
 }
 
 // frames: to wait for; 0: as mcrd does.
-static uint64_t wait_ns(struct pace *pace, uint32_t n, uint32_t n_flows, uint32_t frames, uint64_t most_ns)
+static uint64_t wait_ns(struct coalesce *pace, uint32_t n, uint32_t n_flows, uint32_t frames, uint64_t most_ns)
 {
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    uint64_t wait = pace_turn(pace, n, n_flows, most_ns, (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec);
+    uint64_t wait = coalesce_turn(pace, n, n_flows, most_ns, (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec);
     if (n >= BUDGET || pace->rate < PACE_FROM)
         return 0;
     uint64_t gather = frames * NS_PER_S / pace->rate;
@@ -299,7 +299,7 @@ static uint64_t wait_ns(struct pace *pace, uint32_t n, uint32_t n_flows, uint32_
 
 static void relay(struct ring *r, uint32_t frames, uint64_t most_ns, int signals)
 {
-    struct pace pace = {.rate = 0};
+    struct coalesce pace = {.rate = 0};
     int epoll = epoll_create1(0), fds[] = {r->fd, signals};
 
     for (int i = 0; i < 2; i++)
