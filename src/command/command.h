@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// command: what mcrd does other than to run. Each prints its result to stdout, what is wrong to stderr, and
-// returns the exit status.
+// command: what mcrd does other than to run. Each prints its result to stdout, what is wrong to stderr, and returns the
+// exit status.
 #ifndef MCR_COMMAND_COMMAND_H
 #define MCR_COMMAND_COMMAND_H
 
@@ -20,15 +20,15 @@ int command_print(const char *path, bool json);
 // What a file may say, as a JSON Schema of command_print()'s JSON. 0 written, 1 not.
 int command_schema(void);
 
-// What taking the file over would change, against running.conf beside the statistics of the running daemon.
-// 0 nothing, 1 something, 2 trouble: the file is not valid, or what runs is not known.
+// What taking the file over would change, against running.conf beside the statistics of the running daemon. 0 nothing,
+// 1 something, 2 trouble: the file is not valid, or what runs is not known.
 int command_diff(const char *path, bool json);
 
 // nftables rules for exactly the flows of the file. 0 written, 1 the file is not valid, or makes too many.
 int command_firewall(const char *path, enum firewall_role role);
 
-// Lets the running daemon take the file over, and waits at most so many seconds for its verdict. 0 it runs, 1
-// it is not valid or was refused, 2 trouble.
+// Lets the running daemon take the file over, and waits at most so many seconds for its verdict. 0 it runs, 1 it is not
+// valid or was refused, 2 trouble.
 int command_reload(const char *path, double seconds);
 
 struct explain_options {
@@ -51,7 +51,7 @@ struct replay_options {
 // capture. 0 read to its end, 1 not, or not all could be written, 2 trouble.
 int command_replay(const char *path, const struct replay_options *options);
 
-// --- what they share ---------------------------------------------------------------------------------
+// --- what they share -------------------------------------------------------------------------------------------------
 
 // Loads the file and prints all that is wrong with it to stderr. NULL when it is not valid.
 struct config *command_load(const char *path);
@@ -59,8 +59,7 @@ struct config *command_load(const char *path);
 // The same, whatever interfaces this machine has.
 struct config *command_load_anywhere(const char *path);
 
-// Whether all that was printed has left: output that is cut (a full disk, a closed pipe) must not look like
-// success.
+// Whether all that was printed has left: output that is cut (a full disk, a closed pipe) must not look like success.
 bool command_flush(const char *path, bool printed);
 
 #endif

@@ -39,7 +39,7 @@ const char *daemon_text(const char *text, char out[DAEMON_WHY_MAX])
     return out;
 }
 
-// --- its statistics ----------------------------------------------------------------------------------
+// --- its statistics --------------------------------------------------------------------------------------------------
 
 static bool read_at(int fd, void *to, size_t size, size_t offset)
 {
@@ -51,9 +51,8 @@ static bool read_at(int fd, void *to, size_t size, size_t offset)
     return n == (ssize_t) size;
 }
 
-// The file is read, not mapped: whoever may write it may also cut it. Nothing was written meanwhile when the
-// sequence number is even and the same before and after. False when it was cut; *consistent is false when it
-// changes too often.
+// The file is read, not mapped: whoever may write it may also cut it. Nothing was written meanwhile when the sequence
+// number is even and the same before and after. False when it was cut; *consistent is false when it changes too often.
 static bool read_header(int fd, struct stats_header *h, bool *consistent)
 {
     const size_t at = offsetof(struct stats_header, sequence);
@@ -153,7 +152,7 @@ enum daemon_state daemon_wait(const char *stats_file, struct daemon *d, char why
     return state;
 }
 
-// --- its process -------------------------------------------------------------------------------------
+// --- its process -----------------------------------------------------------------------------------------------------
 
 int daemon_open(const char *stats_file, const struct daemon *d, char why[DAEMON_WHY_MAX])
 {

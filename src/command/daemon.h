@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// daemon: the running mcrd, found through its statistics. A process without rights writes them: what they say
-// is checked where it matters, and made fit to be shown.
+// daemon: the running mcrd, found through its statistics. A process without rights writes them: what they say is
+// checked where it matters, and made fit to be shown.
 #ifndef MCR_COMMAND_DAEMON_H
 #define MCR_COMMAND_DAEMON_H
 

@@ -27,7 +27,7 @@
 #define MATCH_TRIES 40
 #define MATCH_NS    25000000
 
-// --- what runs ---------------------------------------------------------------------------------------
+// --- what runs -------------------------------------------------------------------------------------------------------
 
 // Beside the statistics; the schema lets stats_file be absolute and at most 107 bytes long.
 static void running_path(const struct config *c, char path[PATH_MAX])
@@ -102,7 +102,7 @@ static struct config *find_running(const struct config *wanted, const char *path
     return running;
 }
 
-// --- as text -----------------------------------------------------------------------------------------
+// --- as text ---------------------------------------------------------------------------------------------------------
 
 static const char *note_of(const struct diff_rule *r)
 {
@@ -234,7 +234,7 @@ static void print_text(const struct diff *d, const struct config *running, const
            d->needs_restart ? "; needs a restart: a reload is refused" : "");
 }
 
-// --- as JSON -----------------------------------------------------------------------------------------
+// --- as JSON ---------------------------------------------------------------------------------------------------------
 
 static json_t *file_tree(const char *path, const struct config_file_info *file)
 {
@@ -298,7 +298,7 @@ static bool print_json(const struct diff *d, const struct config *running, const
     return ok;
 }
 
-// --- both --------------------------------------------------------------------------------------------
+// --- both ------------------------------------------------------------------------------------------------------------
 
 static int compare(const struct config *running, const char *path, const struct config *wanted, bool json)
 {

@@ -106,8 +106,7 @@ static bool sleep_or_end(int process, int64_t ms)
 
 enum answer { ANSWERED, GONE, TIMED_OUT };
 
-// Waits for a verdict that was reached after `asked`, which *d then holds. Each take-over gives the file a
-// new inode.
+// Waits for a verdict that was reached after `asked`, which *d then holds. Each take-over gives the file a new inode.
 static enum answer wait_for_answer(int process, const struct config *c, uint64_t asked, double seconds,
                                    struct daemon *d)
 {

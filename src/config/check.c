@@ -29,7 +29,7 @@ static const char *label_of(const struct config *c, const struct config_rule *ru
     return config_rule_label(rule->name, (size_t) (rule - c->rules), text);
 }
 
-// --- names -------------------------------------------------------------------------------------------
+// --- names -----------------------------------------------------------------------------------------------------------
 
 static int compare_names(const void *a, const void *b)
 {
@@ -75,7 +75,7 @@ static void check_interface_list(const struct check *k)
             }
 }
 
-// --- inputs and outputs ------------------------------------------------------------------------------
+// --- inputs and outputs ----------------------------------------------------------------------------------------------
 
 // What the rules come to when ranges are taken apart. False after an error.
 static bool check_sizes(const struct check *k)
@@ -228,7 +228,7 @@ static void check_outputs(const struct check *k)
     }
 }
 
-// --- interfaces --------------------------------------------------------------------------------------
+// --- interfaces ------------------------------------------------------------------------------------------------------
 
 struct use {
     const char *interface;
@@ -247,8 +247,7 @@ static int compare_uses(const void *a, const void *b)
     return order != 0 ? order : (left->line > right->line) - (left->line < right->line);
 }
 
-// Each use of an interface by a rule, sorted by interface, then in the order of the file. NULL when out of
-// memory.
+// Each use of an interface by a rule, sorted by interface, then in the order of the file. NULL when out of memory.
 static struct use *collect_uses(const struct config *c, size_t *n)
 {
     size_t most = 1;

@@ -8,13 +8,13 @@
 
 // Adds an error for each. Fields that are 0 or empty were refused before and are passed over.
 //
-// Disabled rules must have a name of their own and may not repeat an output, feed themselves or use a role
-// the wrong way, so that enabling one later needs no other change. But they relay nothing: they neither
-// occupy an input nor close a circle, and a rule may stand beside its disabled successor.
+// Disabled rules must have a name of their own and may not repeat an output, feed themselves or use a role the wrong
+// way, so that enabling one later needs no other change. But they relay nothing: they neither occupy an input nor close
+// a circle, and a rule may stand beside its disabled successor.
 void check_config(const struct config *c, struct config_problems *problems);
 
-// Asks the kernel for each interface that an enabled rule uses: a warning when it does not exist, or an error
-// when missing_interface is "reject".
+// Asks the kernel for each interface that an enabled rule uses: a warning when it does not exist, or an error when
+// missing_interface is "reject".
 void check_interfaces_exist(const struct config *c, struct config_problems *problems);
 
 #endif

@@ -14,13 +14,12 @@ struct circle_graph {
     const uint32_t *to;
 };
 
-// Numbers the strong components: component[i] == component[j] when and only when i = j or each reaches the
-// other. False when out of memory.
+// Numbers the strong components: component[i] == component[j] when and only when i = j or each reaches the other. False
+// when out of memory.
 bool circle_components(const struct circle_graph *g, uint32_t *component);
 
-// Writes a shortest way from start back to start into path (room for n): start first, without the return to
-// it. Returns its length or 0 when there is none. Edges that leave start's component are not looked at.
-// previous is room for n.
+// Writes a shortest way from start back to start into path (room for n): start first, without the return to it. Returns
+// its length or 0 when there is none. Edges that leave start's component are not looked at. previous is room for n.
 uint32_t circle_through(const struct circle_graph *g, const uint32_t *component, uint32_t start, uint32_t *path,
                         uint32_t *previous);
 

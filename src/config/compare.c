@@ -13,7 +13,7 @@
 #include "config/schema.h"
 #include "config/value.h"
 
-// --- what a change means -----------------------------------------------------------------------------
+// --- what a change means ---------------------------------------------------------------------------------------------
 
 // How much a limit lets through. A number that was not given is 0, which the schema does not allow then: no limit.
 static uint64_t allowance(const struct schema_key *key, const void *target)
@@ -23,7 +23,7 @@ static uint64_t allowance(const struct schema_key *key, const void *target)
     return number < (uint64_t) key->least ? UINT64_MAX : number;
 }
 
-// --- sources -----------------------------------------------------------------------------------------
+// --- sources ---------------------------------------------------------------------------------------------------------
 
 struct range {
     struct addr first, last;
@@ -64,8 +64,8 @@ static bool follows(const struct addr *a, const struct addr *b)
     return i > 0 && compare_addresses(&next, b) == 0;
 }
 
-// The senders that in allows, as ranges in their order; none overlaps or touches another. Returns their
-// number. Without sources, all of this family.
+// The senders that in allows, as ranges in their order; none overlaps or touches another. Returns their number. Without
+// sources, all of this family.
 static size_t sender_ranges(const struct config_input *in, uint8_t family, struct range ranges[CONFIG_SOURCES_MAX])
 {
     const struct addr_prefix all = {.addr.family = family};
@@ -125,7 +125,7 @@ static bool same_sources(const struct config_input *from, const struct config_in
     return memcmp(before, after, n * sizeof(before[0])) == 0;
 }
 
-// --- the fields that differ --------------------------------------------------------------------------
+// --- the fields that differ ------------------------------------------------------------------------------------------
 
 struct fields {
     struct diff_field *list;
@@ -184,8 +184,7 @@ static enum diff_effect effect_of(const struct schema_key *key, const void *from
 static void compare_section(struct fields *f, enum schema_place where, const void *from, const void *to,
                             const char *prefix);
 
-// Two values are the same when they are printed the same: this holds for every kind of key that there will
-// be.
+// Two values are the same when they are printed the same: this holds for every kind of key that there will be.
 static void compare_value(struct fields *f, const struct schema_key *key, const void *from, const void *to,
                           const char *path)
 {
@@ -300,7 +299,7 @@ static void compare_section(struct fields *f, enum schema_place where, const voi
     }
 }
 
-// --- rules -------------------------------------------------------------------------------------------
+// --- rules -----------------------------------------------------------------------------------------------------------
 
 static int compare_names(const void *a, const void *b)
 {
@@ -392,7 +391,7 @@ static bool compare_all_rules(struct diff *d, const struct config *from, const s
     return ok;
 }
 
-// --- both --------------------------------------------------------------------------------------------
+// --- both ------------------------------------------------------------------------------------------------------------
 
 bool diff_make(struct diff *d, const struct config *from, const struct config *to)
 {

@@ -20,8 +20,8 @@ enum diff_effect {
 
 // One value that differs. Rules, outputs and sources have no order: moving them changes nothing.
 struct diff_field {
-    // "max_payload", "input.port", "outputs[1].ttl"; the index is that in the new file, of an output that
-    // goes ("to" is NULL) that in the old one.
+    // "max_payload", "input.port", "outputs[1].ttl"; the index is that in the new file, of an output that goes ("to" is
+    // NULL) that in the old one.
     char path[DIFF_PATH_MAX];
     struct json_t *from,
         *to; // as config_value_tree() makes them; NULL: not given, or a list does not have this element
@@ -47,9 +47,8 @@ struct diff {
     bool needs_restart;
 };
 
-// Compares what a running config `from` and another say; a zeroed one says nothing. Both stay the caller's,
-// and must outlive d, which is given back with diff_free(). Takes O(n log n) for n rules. False when out of
-// memory: d is empty.
+// Compares what a running config `from` and another say; a zeroed one says nothing. Both stay the caller's, and must
+// outlive d, which is given back with diff_free(). Takes O(n log n) for n rules. False when out of memory: d is empty.
 bool diff_make(struct diff *d, const struct config *from, const struct config *to);
 
 void diff_free(struct diff *d);

@@ -52,7 +52,7 @@ static bool is_after(const struct lexer *l, char mark)
     return l->last.kind == LEXICAL_MARK && *l->last.text == mark;
 }
 
-// --- characters --------------------------------------------------------------------------------------
+// --- characters ------------------------------------------------------------------------------------------------------
 
 // Whether a character is none of a config file: the reviewer would not see what is parsed.
 static bool is_refused(const struct lexer *l, uint32_t code)
@@ -104,7 +104,7 @@ static void foreign(struct lexer *l)
     step(l);
 }
 
-// --- comments and strings ----------------------------------------------------------------------------
+// --- comments and strings --------------------------------------------------------------------------------------------
 
 static bool starts(const struct lexer *l, const char *with)
 {
@@ -152,8 +152,8 @@ static void escape(struct lexer *l)
     l->at++;
 }
 
-// A string ends on its line, although libconfig would go on: no key takes a line end, and with a quote
-// missing the error would otherwise be told far from its place.
+// A string ends on its line, although libconfig would go on: no key takes a line end, and with a quote missing the
+// error would otherwise be told far from its place.
 static void string(struct lexer *l, struct lexical_token *t)
 {
     if (l->last.kind == LEXICAL_STRING)
@@ -174,7 +174,7 @@ static void string(struct lexer *l, struct lexical_token *t)
         fail(l, l->line, "the string has no end on its line, '\"' is missing");
 }
 
-// --- numbers and names -------------------------------------------------------------------------------
+// --- numbers and names -----------------------------------------------------------------------------------------------
 
 // The word from start on, which is no value.
 static void fail_word(struct lexer *l, const char *start)
@@ -277,7 +277,7 @@ static void name(struct lexer *l, struct lexical_token *t)
         fail_word(l, t->text);
 }
 
-// --- structure ---------------------------------------------------------------------------------------
+// --- structure -------------------------------------------------------------------------------------------------------
 
 static void count_value(struct lexer *l)
 {

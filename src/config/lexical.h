@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// lexical: what libconfig would read in silence, but not as the author meant it, found before libconfig sees
-// the text.
+// lexical: what libconfig would read in silence, but not as the author meant it, found before libconfig sees the text.
 #ifndef MCR_CONFIG_LEXICAL_H
 #define MCR_CONFIG_LEXICAL_H
 
@@ -35,10 +34,10 @@ struct lexical_token {
 
 typedef void lexical_see(void *context, const struct lexical_token *token);
 
-// Refuses: characters that are not plain UTF-8 text, @ directives, comments and strings without an end,
-// unknown escapes, numbers that libconfig 1.5 to 1.8 would not read alike or would wrap, a comma before a closing
-// bracket, and what exceeds the bounds above. text is followed by a NUL. Adds an error for each and returns false if
-// there was one. Shows each token to see (NULL: to nobody), also when there was an error; text must outlive the token.
+// Refuses: characters that are not plain UTF-8 text, @ directives, comments and strings without an end, unknown
+// escapes, numbers that libconfig 1.5 to 1.8 would not read alike or would wrap, a comma before a closing bracket, and
+// what exceeds the bounds above. text is followed by a NUL. Adds an error for each and returns false if there was one.
+// Shows each token to see (NULL: to nobody), also when there was an error; text must outlive the token.
 bool lexical_check(const char *text, size_t size, lexical_see *see, void *context, struct config_problems *problems);
 
 // Writes the string of a token, its escapes resolved, with a NUL to out, cut to size bytes. Returns its full length.

@@ -7,12 +7,11 @@
 #include "config/model.h"
 #include "config/problems.h"
 
-// Do not ask the kernel which interfaces exist (missing_interface): the verdict is then the same on every
-// machine.
+// Do not ask the kernel which interfaces exist (missing_interface): the verdict is then the same on every machine.
 #define CONFIG_LOAD_OFFLINE_INTERFACES 1u
 
-// Reads the file at path once, hashes what was read, parses and checks it. Returns a config that the caller
-// frees with config_free(), or NULL with at least one error in problems. Warnings may be added either way.
+// Reads the file at path once, hashes what was read, parses and checks it. Returns a config that the caller frees with
+// config_free(), or NULL with at least one error in problems. Warnings may be added either way.
 struct config *config_load(const char *path, unsigned flags, struct config_problems *problems);
 
 // The same, and keeps what was read and what is known of the file, also after a failure: the caller frees it with

@@ -38,7 +38,7 @@ static const config_setting_t *element(const config_setting_t *list, int i)
     return config_setting_get_elem(list, (unsigned) i);
 }
 
-// --- single values -----------------------------------------------------------------------------------
+// --- single values ---------------------------------------------------------------------------------------------------
 
 static void refuse(struct parser *p, const struct schema_key *key, const config_setting_t *s, const struct value *value,
                    enum value_verdict verdict)
@@ -64,10 +64,10 @@ static void read_value(struct parser *p, const struct schema_key *key, const con
         refuse(p, key, s, &value, verdict);
 }
 
-// --- lists -------------------------------------------------------------------------------------------
+// --- lists -----------------------------------------------------------------------------------------------------------
 
-// Room for all elements of a list, kept in the target's pointer. NULL, after an error, when their number is
-// not allowed.
+// Room for all elements of a list, kept in the target's pointer. NULL, after an error, when their number is not
+// allowed.
 static void *room_for(struct parser *p, const struct schema_key *key, const config_setting_t *s, size_t size,
                       void *target)
 {
@@ -167,7 +167,7 @@ static void read_sections(struct parser *p, const struct schema_key *key, const 
         p->rule = NULL;
 }
 
-// --- what the keys of one section say together -------------------------------------------------------
+// --- what the keys of one section say together -----------------------------------------------------------------------
 
 static int compare_prefixes(const void *a, const void *b)
 {
@@ -282,7 +282,7 @@ static void finish_rule(struct parser *p, const config_setting_t *group, void *t
     }
 }
 
-// --- sections ----------------------------------------------------------------------------------------
+// --- sections --------------------------------------------------------------------------------------------------------
 
 static void refuse_unknown(struct parser *p, enum schema_place where, const config_setting_t *s)
 {
@@ -382,7 +382,7 @@ static void read_section(struct parser *p, enum schema_place where, const config
         finish[where](p, group, target);
 }
 
-// --- the file ----------------------------------------------------------------------------------------
+// --- the file --------------------------------------------------------------------------------------------------------
 
 static void refuse_syntax(const config_t *tree, struct config_problems *problems)
 {

@@ -8,9 +8,9 @@
 #include "config/model.h"
 #include "config/problems.h"
 
-// Reads text that lexical_check() passed. Adds an error for all that the schema does not allow and goes on,
-// so that check_config() can look at the rest: what was refused is 0 or empty. Returns NULL, with an error,
-// when there is nothing to look at. The caller frees the config with config_free().
+// Reads text that lexical_check() passed. Adds an error for all that the schema does not allow and goes on, so that
+// check_config() can look at the rest: what was refused is 0 or empty. Returns NULL, with an error, when there is
+// nothing to look at. The caller frees the config with config_free().
 struct config *parse_config(const char *text, size_t size, struct config_problems *problems);
 
 #endif

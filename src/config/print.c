@@ -12,15 +12,15 @@
 #include "config/value.h"
 #include "config/way.h"
 
-// Both forms are written from one tree, which the schema's rows build: what is printed has the keys, and
-// their order, of the schema.
+// Both forms are written from one tree, which the schema's rows build: what is printed has the keys, and their order,
+// of the schema.
 
 static json_t *section_tree(enum schema_place where, const void *target);
 
 // Beside an output's keys: what follows of them. In the file's grammar it is a comment.
 #define WAY "leaves"
 
-// --- the tree ----------------------------------------------------------------------------------------
+// --- the tree --------------------------------------------------------------------------------------------------------
 
 static json_t *address_tree(const struct addr *address)
 {
@@ -176,7 +176,7 @@ static json_t *config_tree(const struct config *c)
     return tree;
 }
 
-// --- the file's own grammar --------------------------------------------------------------------------
+// --- the file's own grammar ------------------------------------------------------------------------------------------
 
 static void print_value(json_t *value, int indent, FILE *to);
 

@@ -17,8 +17,8 @@ bool config_print(const struct config *c, FILE *to);
 // The same as one JSON object with the file's own key names. False when writing failed.
 bool config_print_json(const struct config *c, FILE *to);
 
-// What the printed form says of one key of target, the struct of the key's place, or of a whole section, for the
-// caller to give back with json_decref(). NULL when nothing was given, or out of memory.
+// What the printed form says of one key of target, the struct of the key's place, or of a whole section, for the caller
+// to give back with json_decref(). NULL when nothing was given, or out of memory.
 struct json_t *config_value_tree(const struct schema_key *key, const void *target);
 struct json_t *config_section_tree(enum schema_place where, const void *target);
 

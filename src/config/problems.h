@@ -23,8 +23,8 @@ struct config_problems {
     size_t left_out; // beyond the bound of 1000
 };
 
-// Adds one problem. rule may be NULL, else the text begins with: rule "NAME": (or rule #3: when rule is "#3",
-// which stands for a rule without a valid name).
+// Adds one problem. rule may be NULL, else the text begins with: rule "NAME": (or rule #3: when rule is "#3", which
+// stands for a rule without a valid name).
 void config_error(struct config_problems *p, int line, const char *rule, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void config_warning(struct config_problems *p, int line, const char *rule, const char *format, ...)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// schema: what a config file may say, as rows of data. Parser, printer, messages and tests all follow from
-// these rows.
+// schema: what a config file may say, as rows of data. Parser, printer, messages and tests all follow from these rows.
 #ifndef MCR_CONFIG_SCHEMA_H
 #define MCR_CONFIG_SCHEMA_H
 

@@ -41,7 +41,7 @@ struct value value_fallback(const struct schema_key *key)
     return (struct value){.type = VALUE_STRING, .text = text};
 }
 
-// --- numbers -----------------------------------------------------------------------------------------
+// --- numbers ---------------------------------------------------------------------------------------------------------
 
 uint64_t value_load_number(const void *field, size_t size)
 {
@@ -159,8 +159,7 @@ static enum value_verdict store_dscp(const struct schema_key *key, const struct 
     return VALUE_OK;
 }
 
-// "40M": digits and one decimal suffix, so that "40" cannot be taken for something else than 40 bits a
-// second.
+// "40M": digits and one decimal suffix, so that "40" cannot be taken for something else than 40 bits a second.
 static enum value_verdict store_rate(const struct schema_key *key, const struct value *value, uint64_t *rate)
 {
     static const char suffixes[] = "kMG";
@@ -184,7 +183,7 @@ static enum value_verdict store_rate(const struct schema_key *key, const struct 
     return store_range(key, &number, rate);
 }
 
-// --- text --------------------------------------------------------------------------------------------
+// --- text ------------------------------------------------------------------------------------------------------------
 
 static bool text_is_allowed(enum schema_kind kind, const char *text)
 {
@@ -222,7 +221,7 @@ static enum value_verdict store_text(const struct schema_key *key, const struct 
     return VALUE_OK;
 }
 
-// --- addresses ---------------------------------------------------------------------------------------
+// --- addresses -------------------------------------------------------------------------------------------------------
 
 // Parses what stands before the first of these characters. False when there is none.
 static bool parse_before(const char *text, const char *ends, struct addr *out)
@@ -350,7 +349,7 @@ static enum value_verdict store_port(const struct schema_key *key, const struct 
     return verdict;
 }
 
-// --- all of them -------------------------------------------------------------------------------------
+// --- all of them -----------------------------------------------------------------------------------------------------
 
 enum value_verdict value_store(const struct schema_key *key, const struct value *value, void *target)
 {
@@ -435,7 +434,7 @@ const char *value_verdict_text(enum value_verdict verdict)
     return NULL;
 }
 
-// --- printed -----------------------------------------------------------------------------------------
+// --- printed ---------------------------------------------------------------------------------------------------------
 
 #define SHOWN_MAX 64 // bytes of a string
 

@@ -33,8 +33,8 @@ struct value value_of(const struct config_setting_t *setting);
 // The value that the file would have to say for this key to get its default.
 struct value value_fallback(const struct schema_key *key);
 
-// Puts the value into the fields of target, the struct of the key's place. Without VALUE_OK nothing is
-// changed. Not for sections and prefixes, which hold more than one value.
+// Puts the value into the fields of target, the struct of the key's place. Without VALUE_OK nothing is changed. Not for
+// sections and prefixes, which hold more than one value.
 enum value_verdict value_store(const struct schema_key *key, const struct value *value, void *target);
 
 // Gives each key of a place that has a default this one.
