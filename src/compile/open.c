@@ -48,7 +48,7 @@ static bool open_ring(struct compilation *c, uint32_t interface, struct filter_k
     t->slot_size = g.slot_size;
     t->n_slots = g.n_slots;
     t->block_size = g.block_size;
-    t->super_frames = e->gso;
+    t->super_frames = e->super_frames;
     place_own(c, t, &c->links[interface]);
     return true;
 }
@@ -167,13 +167,13 @@ static uint32_t place_tx_ring(struct compilation *c, const struct link *l)
 static uint32_t place_egress(struct compilation *c, struct registry_entry *e, const struct link *l)
 {
     // An entry that several outputs share has its place from the first of them.
-    if (e->place < c->n_egress && c->egress[e->place].id == e->id)
-        return e->place;
-    e->place = c->n_egress++;
-    struct table_egress *t = &c->egress[e->place];
+    if (e->table_index < c->n_egress && c->egress[e->table_index].id == e->id)
+        return e->table_index;
+    e->table_index = c->n_egress++;
+    struct table_egress *t = &c->egress[e->table_index];
     *t = (struct table_egress){.id = e->id,
                                .kind = TABLE_EGRESS_SOCKET,
-                               .flags = e->gso ? TABLE_EGRESS_GSO : 0,
+                               .flags = e->super_frames ? TABLE_EGRESS_GSO : 0,
                                .mtu = l->mtu,
                                .tx_ring = TABLE_NONE};
     if (e->key.kind == REGISTRY_RAW)
@@ -184,7 +184,7 @@ static uint32_t place_egress(struct compilation *c, struct registry_entry *e, co
         t->kind = TABLE_EGRESS_FRAME;
         t->tx_ring = place_tx_ring(c, l);
     }
-    return e->place;
+    return e->table_index;
 }
 
 // Each way lets a relay that was taken over send less than the one before: the last that does is the output's.

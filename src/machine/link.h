@@ -33,10 +33,9 @@ bool link_query(struct link *links, size_t n);
 
 void link_release(struct link *links, size_t n);
 
-// The same where nothing is to be opened: what is there is as link_query() has it, and what is missing is assumed to be
-// there: up, with Ethernet, MTU 1500, the unspecified addresses, and the locally administered hardware address
-// 02:6d:63:72:00:NN, NN being its number in links from 1 on. The indexes of these are beyond those that the kernel
-// gives.
+// The same for a machine that opens nothing: an interface that is missing is assumed to be there: up, with Ethernet,
+// MTU 1500, the unspecified addresses, and the locally administered hardware address 02:6d:63:72:00:NN, NN being its
+// number in links from 1 on. The indexes of these are beyond those that the kernel gives.
 bool link_assume(struct link *links, size_t n);
 
 // The address of l to send to `to` from: one of its family and, in IPv6, of its scope where there is one. ADDR_NONE:

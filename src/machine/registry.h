@@ -23,13 +23,13 @@ enum registry_kind {
     REGISTRY_MEMBERSHIP
 };
 
-// Compared by its bytes: zero it before filling in.
+// Compared by its bytes, of which none is padding: zero it before filling in.
 struct registry_key {
     uint32_t kind; // enum registry_kind
     uint32_t ifindex;
     struct addr source, destination;
     uint16_t source_port, port;
-    uint16_t reserved; // no byte of a key is padding; counts sockets that outlived an interface of this index
+    uint16_t outlived; // how many sockets of this key outlived their interface, whose index was given again
     uint32_t ring_mib;
 };
 
@@ -37,11 +37,11 @@ struct registry_entry {
     struct registry_key key;
     uint64_t id;          // never given twice
     int fd;               // or, for a membership, the number of its socket; of a ring: the pool's
-    bool gso;             // UDP GSO; of a ring: super-frames
+    bool super_frames;    // takes several datagrams in one frame or call (UDP GSO); of a ring: brings them
     bool stuck;           // a ring that takes nothing in any more
-    uint32_t mtu;         // of a ring's interface when it was opened; of a transmit ring: the largest that it holds
+    uint32_t fits_mtu;    // of a ring or transmit ring: the largest MTU whose frames fit its slots
     uint32_t pool_number; // of a ring (ring_pool.h)
-    uint32_t place;       // scratch of a load: its index in the table that is being compiled
+    uint32_t table_index; // of an output's socket, in the table that is being compiled; scratch of a load
     bool wanted, running;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ring: puts the packet socket and ring of one input interface into service, and out of it.
+// ring: the packet socket and receive ring of one input interface, put into service and out of it.
 #ifndef MCR_MACHINE_RING_H
 #define MCR_MACHINE_RING_H
 
@@ -17,7 +17,7 @@ struct ring_geometry {
 // A ring of at most ring_mib MiB whose slots hold a whole frame of an interface with this MTU.
 struct ring_geometry ring_geometry(uint32_t mtu, uint32_t ring_mib);
 
-// What a socket takes in: the keys of its filter, which are sorted where they lie.
+// What a socket takes in. The keys are sorted in place.
 struct ring_filter {
     struct filter_key *keys;
     size_t n;

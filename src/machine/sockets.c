@@ -147,10 +147,10 @@ static struct registry_entry *want_living(struct sockets *s, struct registry_key
 {
     const struct registry_entry *e;
 
-    for (; (e = registry_find(s->registry, key)); key->reserved++) {
+    for (; (e = registry_find(s->registry, key)); key->outlived++) {
         if (!s->machine->outlived(e->fd)) {
             // Without super-frames a ring takes nothing that exceeds its slots.
-            if (!e->stuck && (e->gso || e->mtu >= mtu))
+            if (!e->stuck && (e->super_frames || e->fits_mtu >= mtu))
                 return registry_want(s->registry, key);
             continue;
         }
@@ -185,7 +185,7 @@ struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_
     bool super_frames = false;
 
     if (e) {
-        *g = ring_geometry(e->mtu, ring_mib);
+        *g = ring_geometry(e->fits_mtu, ring_mib);
         return e;
     }
     *g = ring_geometry(mtu, ring_mib);
@@ -193,8 +193,8 @@ struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_
     int fd = open_ring(s, ifindex, g, filter, &super_frames, &number, step);
     e = fd < 0 ? NULL : registry_add(s->registry, &key, fd);
     if (e) {
-        e->mtu = mtu;
-        e->gso = super_frames;
+        e->fits_mtu = mtu;
+        e->super_frames = super_frames;
         e->pool_number = number;
     } else if (fd >= 0) {
         ring_pool_give_back(s->pool, number);
@@ -214,7 +214,7 @@ struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const 
     e = add(s, &key, s->machine->open_frame(ifindex, step), step);
     // Whether the kernel takes GSO frames shows at the first one (egress.c): there is nothing to ask beforehand.
     if (e)
-        e->gso = !(s->without & FEATURE_PACKET_GSO);
+        e->super_frames = !(s->without & FEATURE_PACKET_GSO);
     return e;
 }
 
@@ -251,10 +251,10 @@ struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint
         }
         e = add(s, &key, s->machine->open_tx_ring(ifindex, size, step), step);
         if (e)
-            e->mtu = holds;
+            e->fits_mtu = holds;
     }
     if (e)
-        *slot_size = output_slot_size(e->mtu, &holds);
+        *slot_size = output_slot_size(e->fits_mtu, &holds);
     return e;
 }
 
@@ -275,7 +275,7 @@ struct registry_entry *sockets_flow(struct sockets *s, const struct output_addre
         return e;
     e = add(s, &key, s->machine->open_socket(flow, s->without, &gso, step), step);
     if (e)
-        e->gso = gso;
+        e->super_frames = gso;
     return e;
 }
 

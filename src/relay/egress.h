@@ -36,9 +36,9 @@ struct egress {
     uint64_t id;
     int fd;
     bool gso;
-    bool dead;    // its interface has gone, and its index may be another's
-    bool doubted; // dead because it may have: news were lost
-    bool alone;   // its link may have changed: no frame waits for others until the broker has looked
+    bool dead;    // its interface is gone; another one may have its index now
+    bool doubted; // news of links were lost: dead until the broker has looked
+    bool alone;   // its link may have changed: each frame leaves at once until the broker has looked
     enum table_egress_kind kind;
     uint32_t mtu;            // bytes, of the IP packet
     uint32_t identification; // of the next IPv4 packet or IPv6 fragment that we write ourselves
@@ -46,7 +46,7 @@ struct egress {
     struct tx_ring *ring;    // of a transmit ring: what is mapped of it
     struct tx_ring *queue;   // of a socket for frames: the ring beside it, in which frames may wait; or NULL
     bool noted;              // scratch of forward.c: it is among those to be flushed
-    // Takes each packet in place of a socket, as writev(2) would; NULL but where nothing is to be sent really.
+    // Receives each packet in place of the socket, as writev(2) would (explain, replay). NULL: the socket sends.
     ssize_t (*take)(struct egress *e, const struct table_output *o, const struct iovec *iov, int n);
 };
 
@@ -55,12 +55,12 @@ void egress_init(struct egress *e, uint64_t id, int fd);
 // Unmaps and closes.
 void egress_close(struct egress *e);
 
-// Takes over what the table says of it; queue: the transmit ring beside it, or NULL.
+// Applies what the table says of this socket; queue: the transmit ring of the same interface, or NULL.
 void egress_configure(struct egress *e, const struct table_egress *t, struct tx_ring *queue);
 
 // Sends b by o and counts every datagram of it in counters. e is NULL where the output's interface is missing.
-// more: others follow at once, for which a single frame may wait. Either way egress_flush() is due; the bytes of what
-// waits are not needed any more.
+// more: others follow at once, and a single frame may wait for them. In either case egress_flush() is due. The bytes of
+// frames that wait are copied.
 void egress_send(struct egress *e, const struct table_output *o, struct batch *b,
                  struct stats_output_counters *counters, bool more);
 

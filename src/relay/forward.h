@@ -14,17 +14,17 @@
 #include "stats/segment.h"
 #include "table/view.h"
 
-// Pending at once; the next path's first datagram flushes them all. As many as a pass has slots (INGRESS_BUDGET), and a
-// transmit ring.
+// Batches that can be pending at once; if all are in use, the first datagram of another path flushes them. As many as a
+// pass has slots (INGRESS_BUDGET), and a transmit ring.
 #define FORWARD_BATCHES 256
 
-// What belongs to one rule beside the table.
+// What changes about one rule; the table is read-only.
 struct rule_state {
     struct stats_rule_counters counters;
     struct limiter limiter;
-    struct senders *senders; // in its place, where each has the limit for itself; else NULL
+    struct senders *senders; // with per_source: used in place of limiter; else NULL
     struct health health;
-    bool touched; // its counters differ from the published ones
+    bool touched; // its counters are newer than the published ones
 };
 
 // All memory is taken by forward_new(); nothing is allocated for a packet.
@@ -41,15 +41,15 @@ struct forward {
     uint32_t *pending;                  // paths that hold a batch; batch i belongs to pending[i]
     uint32_t n_pending;
     struct batch *batches;
-    struct egress **waiting; // in which frames wait for the end of a flush
+    struct egress **waiting; // those whose transmit rings hold frames until the end of a flush
     uint32_t n_waiting;
     uint64_t now_ns;  // of this pass
     uint64_t sends;   // datagrams times outputs since the caller set it to 0
     uint32_t flushed; // batches that were pending at a flush, since the caller set it to 0
 };
 
-// Prepares forwarding by table, which with the mapped statistics stays the caller's and must outlive it. NULL when
-// there is no memory.
+// Prepares forwarding by table. Table and mapped statistics stay the caller's and must outlive the result. NULL without
+// memory.
 struct forward *forward_new(const struct table_view *table, const struct stats_segment *stats, uint64_t now_ns);
 void forward_free(struct forward *f);
 
@@ -67,7 +67,7 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
 // Sends everything that is pending.
 void forward_flush(struct forward *f);
 
-// Looks after the rules' health; tells each alarm that has changed, once. Whether there was one.
+// Checks the health of every rule and calls tell for each one whose alarms have changed. Returns whether there was one.
 bool forward_look(struct forward *f, uint64_t now_ns,
                   void (*tell)(const struct table_rule *rule, const struct health *health, uint32_t changed));
 

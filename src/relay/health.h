@@ -9,7 +9,7 @@
 #include "stats/layout.h"
 #include "table/layout.h"
 
-// Counts of allowed senders alone are looked at from time to time; the data path knows nothing of it.
+// A timer looks at the count of datagrams from allowed senders; the data path does nothing for it.
 struct health {
     uint64_t count;                   // when last looked at
     uint64_t changed_ns;              // when count was first seen to be what it is

@@ -15,8 +15,8 @@
 // Slots of one pass. Bounds how long other interfaces, signals and a new table wait, and how much of the ring is
 // withheld from the kernel meanwhile.
 #define INGRESS_BUDGET 256
-// And datagrams that leave in a pass: a slot may hold dozens, each for as many as 256 outputs. Batched they take 2 ms,
-// one by one (raw outputs) 44 ms, which a ring of the default size bridges at 200,000/s.
+// Datagrams that one pass sends: a slot may hold dozens, and each may have 256 outputs. In batches so many take 2 ms,
+// one by one (raw outputs) 44 ms; a ring of the default size holds what comes meanwhile at 200,000/s.
 #define INGRESS_SENDS 16384
 
 struct ingress {
@@ -58,10 +58,11 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
 // Whether a frame waits; looks into memory only.
 bool ingress_ready(const struct ingress *in);
 
-// Takes everything that is there now through f: a ring that is about to go.
+// Forwards everything that is in the ring now, before the ring goes.
 void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *spill);
 
-// Gives everything that is there now back untouched: what another ring of the same interface has taken in already.
+// Gives everything that is in the ring now back to the kernel unread: the old ring of the same interface has forwarded
+// it already.
 void ingress_skip(struct ingress *in, struct ingress_spill *spill);
 
 // Adds what the kernel has dropped since the last call (PACKET_STATISTICS is cleared by reading), and the datagrams

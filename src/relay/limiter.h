@@ -24,14 +24,14 @@ void limiter_carry(struct limiter *l, const struct limiter *old);
 // How many of n datagrams of `size` payload bytes pass now; their tokens are taken.
 uint64_t limiter_admit(struct limiter *l, uint64_t n, size_t size, uint64_t now_ns);
 
-// Senders that a rule with per_source tells apart at one time. Whoever finds no room shares one limiter with all others
-// that do not, so that forged addresses neither take memory nor pass the limit.
+// Senders that a rule with per_source distinguishes at one time. All senders without a place share one limiter, so that
+// forged addresses neither take memory nor pass the limit.
 #define SENDERS_MAX 512
 
 struct senders;
 
-// Creates an empty table. `key` seeds the hash, so that a sender cannot choose whose place it competes for. NULL without
-// memory.
+// Creates an empty table. `key` seeds the hash, so that a sender cannot choose whose place it competes for. NULL
+// without memory.
 struct senders *senders_new(const struct table_rule *rule, uint64_t key, uint64_t now_ns);
 void senders_free(struct senders *s);
 

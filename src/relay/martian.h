@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // martian: senders that cannot be (RFC 1812, section 5.3.7). Pure.
 //
-// Martian is what no host may have as its address, by the form of the address alone: networks 0 and 127, multicast,
+// A martian is an address that no host may have, by its form alone: networks 0 and 127, multicast,
 // class E with the limited broadcast (RFC 1122, section 3.2.1.3; RFC 6890), and in IPv6 ::/96 with the unspecified and
-// the loopback address, IPv4-mapped addresses and multicast (RFC 4291, sections 2.5.2, 2.5.3, 2.5.5 and 2.7). So is, on
-// one interface, what nobody beyond its link has: its own addresses, and the broadcasts of its subnets. A link-local
-// sender is legal on its link. Addresses that are merely not given to anybody are left to `sources`.
+// the loopback address, IPv4-mapped addresses and multicast (RFC 4291, sections 2.5.2, 2.5.3, 2.5.5 and 2.7). On
+// one interface its own addresses and the broadcasts of its subnets are martians, too: no sender on its link has them.
+// A link-local sender is legal on its link. Addresses that are only unassigned are left to `sources`.
 #ifndef MCR_RELAY_MARTIAN_H
 #define MCR_RELAY_MARTIAN_H
 
@@ -14,7 +14,7 @@
 
 #include "common/addr.h"
 
-// What martian_suspect() finds the n addresses by.
+// The bitmap by which martian_suspect() finds the n own addresses of an interface.
 uint64_t martian_bits(const struct addr *own, uint32_t n);
 
 // Whether source may be a martian on an interface of these bits: all martians, and a few others. A few instructions,

@@ -9,7 +9,8 @@
 struct notify {
     int fd;               // -1: nobody wants to know
     uint64_t watchdog_ns; // half of what systemd grants between two signs of life; 0: no watchdog
-    // What has not gone out yet: when the load began (CLOCK_MONOTONIC, microseconds; 0: it has), then that it is over.
+    // What systemd's queue had no room for: when the load began (CLOCK_MONOTONIC, microseconds; 0: sent), and that it
+    // is over.
     uint64_t reloading_usec;
     bool ready;
 };

@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PREFETCH_LINE 64 // bytes of a cache line; where it is another, some are fetched twice, or not
+#define PREFETCH_LINE 64 // bytes of a cache line; with other sizes some bytes are fetched twice, or not at all
 
-// A call would be left out: to the compiler it has no effect.
+// A macro, because the compiler removes a call that has no effect it knows of.
 #define PREFETCH_INLINE static inline __attribute__((always_inline))
 
 // What is read next: into the nearest cache.

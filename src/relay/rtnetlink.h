@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// rtnetlink: rtnetlink's news about interfaces, addresses and routes (rtnetlink(7)). The relay only learns that something
-// which its table uses has changed; the broker finds out what.
+// rtnetlink: rtnetlink's news about interfaces, addresses and routes (rtnetlink(7)). The relay only learns that
+// something which its table uses has changed; the broker finds out what.
 //
 // Two sockets, because each has its own room for news: any host of a link can make addresses and routes change as fast
 // as it can send, by router advertisements (RFC 4862, section 5.5.3). That must not cost the news of interfaces.
@@ -18,13 +18,14 @@ enum rtnetlink_news { RTNETLINK_INTERFACES, RTNETLINK_ADDRESSES }; // with route
 // Opens the socket for these news, before the sandbox. A descriptor, or -1 with errno set.
 int rtnetlink_open(enum rtnetlink_news news);
 
-// In place of an index: the kernel had no room for all news of interfaces. Any may have changed, or gone.
+// Passed in place of an index: the kernel lost news of interfaces. Any interface may have changed or gone.
 #define RTNETLINK_LOST 0
 
-// Told of each interface index that has gone. Nothing may be sent by it any more: another interface can get it at once.
+// Called for each interface index that has gone. Nothing may be sent by it any more: another interface can get it at
+// once.
 typedef void rtnetlink_gone(void *context, uint32_t ifindex);
 
-// Reads all that has come, but for what was lost. Whether it may matter to table: its interfaces by name or index,
+// Reads all messages. Returns whether they may matter to table: its interfaces by name or index,
 // their addresses, and, while one of its outputs is closed, routes. Without a table (NULL) anything may. gone: NULL for
 // addresses and routes, of which what was lost may matter, and no more.
 bool rtnetlink_changed(int fd, const struct table_view *table, rtnetlink_gone *gone, void *context);

@@ -50,9 +50,9 @@ struct relay {
                      // record
     uint32_t serial;
     uint64_t links_retry_ns;                 // when a refused REQUEST_LINKS is tried again, or 0
-    uint64_t doubt_ends_ns;                  // when what is doubted is trusted without the broker, or 0
-    uint64_t stuck_ring;                     // the broker shall replace it, or 0
-    uint64_t stuck_next_ns;                  // before then no other one is named
+    uint64_t doubt_ends_ns;                  // when doubted outputs send again although the broker has not looked, or 0
+    uint64_t stuck_ring;                     // id of the ring that the broker is to replace, or 0
+    uint64_t stuck_next_ns;                  // no other ring is named before
     struct handover_asker next_asker, asker; // of the load that is wanted, and of the one under way
 
     // As in stats/layout.h.
@@ -63,7 +63,7 @@ struct relay {
     char refusal[1024], disk_error[1024];
     uint64_t started_ns, loaded_ns; // CLOCK_REALTIME
     uint64_t started_boottime_ns;   // CLOCK_BOOTTIME
-    // What is left, as the kernel says.
+    // The rights that are left, as the kernel reports them.
     uint64_t capabilities;
     unsigned landlock, isolation; // ABI; mask of enum sandbox_isolation
     pid_t pid;                    // asked before the filter

@@ -13,7 +13,7 @@
 
 struct tx_ring;
 
-// One frame: who counts it, for when the kernel does not take it after all.
+// A frame that waits, and the counters to correct if the kernel does not take it.
 struct tx_frame {
     const uint8_t *bytes; // with its virtio_net_hdr
     size_t length;
