@@ -83,7 +83,7 @@ void record_refused(const struct broker *b, const struct attempt *a);
 void record_changes(const struct diff *d, uint64_t generation);
 
 // offer.c
-// The relay waits for each answer: where one cannot be sent, the end of the broker is the answer.
+// The relay waits for each answer. If one cannot be sent the broker ends, which the relay notices.
 void offer_answer(struct broker *b, const struct handover_message *m);
 // Records and answers that a->why keeps a load from coming into force.
 void offer_refuse(struct broker *b, const struct attempt *a);

@@ -34,8 +34,8 @@ bool feature_parse(const char *text, unsigned *mask);
 struct stats_features feature_probe(unsigned without);
 
 // Whether a ring of this packet socket may have a virtio_net_hdr before each frame. Before 6.2 the kernel has no word
-// for UDP super-frames there, and such a ring takes nothing in any more after one. Nothing tells but a neighbour
-// of 6.4.
+// for UDP super-frames there, and such a ring takes nothing in any more after one. The kernel does not
+// report it: a related option that Linux 6.4 added is tested.
 bool feature_super_frames(int fd);
 
 #endif

@@ -22,7 +22,7 @@ void memberships_free(struct memberships *m);
 void memberships_begin(struct memberships *m);
 
 // Wants group on ifindex from every sender (source NULL), or from one (RFC 4607; as IGMPv3 INCLUDE), and joins it
-// unless that is done already. Whoever wants a group from every sender comes first: then it is not joined for one as
+// unless that is done already. Call it for groups from every sender first: they are then not joined for one sender as
 // well. again: the interface has gone and another has got its index, so that what was joined must be joined anew. False
 // with errno.
 bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr *group, const struct addr *source,

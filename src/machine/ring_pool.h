@@ -16,7 +16,7 @@
 #include "machine/machine.h"
 
 // How many input interfaces more than the first file a later one may have. There are two sockets for each, because a
-// reload may make every ring anew. More would cost each stop of mcrd: the kernel waits some milliseconds for each
+// reload may make every ring anew. More sockets would make each stop of mcrd slower: the kernel waits some milliseconds for each
 // packet socket that it closes.
 #define RING_POOL_SPARE 4
 

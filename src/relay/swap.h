@@ -33,7 +33,7 @@ struct swap {
     size_t n_saved;
     // An offer that is not complete yet.
     int offered_table, offered_stats; // -1: none
-    char failed[SWAP_WHY_MAX];        // why an offer came to nothing before its COMMIT
+    char failed[SWAP_WHY_MAX];        // why an offer failed before its COMMIT
     uint32_t serial;
 };
 

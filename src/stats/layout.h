@@ -47,7 +47,7 @@
     X(too_big, "datagrams larger than the interface's MTU")                                                            \
     X(expired, "ttl is used up, where other outputs of the rule do not decrement it")
 
-// What of newer kernels is there; each is one of enum stats_feature.
+// Abilities of newer kernels; the value of each is one of enum stats_feature.
 #define STATS_FEATURES(X)                                                                                              \
     X(packet_gso, "UDP segmentation of frames, Linux 6.2")                                                             \
     X(udp_gso, "UDP segmentation by UDP sockets, Linux 4.18")                                                          \

@@ -55,7 +55,7 @@ struct table_header {
     struct table_array outputs;      // struct table_output, those of one path side by side
     struct table_array egress;       // struct table_egress
     struct table_array sources;      // struct addr_prefix
-    struct table_array own;          // struct addr: what nobody beyond an input interface's link has
+    struct table_array own;          // struct addr: addresses of an input interface and its subnets' broadcasts
     struct table_array holds;        // uint64_t: ids of descriptors that the relay only keeps open (memberships)
     struct table_array destinations; // struct table_destination
     struct table_array slots;        // struct table_slot: the hash index; a power of two, never full
@@ -97,7 +97,7 @@ struct table_interface {
 
 enum table_rule_flags {
     TABLE_RULE_ENABLED = 1u << 0,
-    TABLE_RULE_WAITING = 1u << 1,    // an interface that it uses is missing
+    TABLE_RULE_WAITING = 1u << 1,    // an interface, address or route that it uses is missing
     TABLE_RULE_TTL_ANY = 1u << 2,    // some output decrements the ttl
     TABLE_RULE_TTL_ALL = 1u << 3,    // every output does
     TABLE_RULE_KEEPS = 1u << 4,      // some output keeps the sender's address or port
