@@ -16,8 +16,8 @@
 #include "machine/machine.h"
 
 // How many input interfaces more than the first file a later one may have. There are two sockets for each, because a
-// reload may make every ring anew. More sockets would make each stop of mcrd slower: the kernel waits some milliseconds for each
-// packet socket that it closes.
+// reload may make every ring anew. More sockets would make each stop of mcrd slower: the kernel waits some milliseconds
+// for each packet socket that it closes.
 #define RING_POOL_SPARE 4
 
 // A stuck ring (relay/ingress.h) is replaced at once. The next one of the same interface is replaced no sooner than
