@@ -131,7 +131,7 @@ good_reload() {
   first=$(generation)
   pid=$(property MainPID)
   mark
-  stream_begins steady 20000 10000 || return 1
+  stream_begins steady 40000 5000 || return 1
   for ttl in 2 3 4 5; do
     before=$(digest "$conf")
     rules $ttl | put "$conf"
