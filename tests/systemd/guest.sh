@@ -166,7 +166,7 @@ bad_reload() {
   now=$(generation)
   pid=$(property MainPID)
   mark
-  stream_begins steady 12000 10000 && put_bad || return 1
+  stream_begins steady 12000 4000 && put_bad || return 1
   fails systemctl reload mcrd && kill -0 "$sender" && said "^$bad .*999" && state_is mcrd active &&
     equal "$(property MainPID)" "$pid" && equal "$(generation)" "$now" || { stream_ends; return 1; }
   grep -E 'Reload failed|Control process exited' journal
