@@ -18,7 +18,7 @@
 #include "log/log.h"
 #include "wire/fill.h"
 
-// What one system call sends: the datagrams of some pieces.
+// The datagrams that one system call sends.
 struct shipment {
     struct iovec *iov; // iov[0] is free for headers
     uint32_t n_pieces; // behind it
@@ -46,12 +46,12 @@ void egress_configure(struct egress *e, const struct table_egress *t, struct tx_
     e->kind = t->kind;
     e->mtu = t->mtu;
     e->dead = e->doubted = e->alone = false;
-    // Once the kernel has refused it (below) it stays off.
+    // GSO stays off once the kernel has refused it (below).
     e->gso = e->gso && (t->flags & TABLE_EGRESS_GSO);
 }
 
-// Whether a datagram leaves in one packet. The kernel fragments what a UDP socket sends, but not where the IP header is
-// ours.
+// Whether a datagram leaves in one packet. The kernel fragments for UDP sockets, but not if the IP
+// header is ours.
 static bool fits(const struct egress *e, const struct table_output *o, size_t payload)
 {
     return payload + fill_ip_size(o) + sizeof(struct udphdr) <= e->mtu;
@@ -81,8 +81,8 @@ static ssize_t put(struct egress *e, const struct table_output *o, const struct 
     return e->take ? e->take(e, o, iov, n) : writev(e->fd, iov, n);
 }
 
-// What comes before a frame's payload, and for virtio_net_hdr, how much of the frame the kernel lays side by side.
-// Returns its size.
+// Writes what comes before a frame's payload. linear: how many bytes of the frame the kernel keeps in one piece
+// (virtio_net_hdr). Returns the size.
 static size_t write_lead(struct egress *e, const struct table_output *o, struct shipment *s, size_t linear, uint8_t *at)
 {
     struct virtio_net_hdr v = {
@@ -124,7 +124,7 @@ static bool enqueue(struct egress *e, const struct table_output *o, struct shipm
 
     if (!room)
         return false;
-    // All of it linear: what is not, the kernel lets the receiver of a veth pair, or whoever cuts it, copy once more.
+    // The whole frame is linear: otherwise a veth's other end, or software segmentation, would copy it once more.
     size_t lead = write_lead(e, o, s, o->header_length + s->fill.bytes, room);
     if (s->fill.bytes > 0)
         memcpy(room + lead, s->iov[1].iov_base, s->fill.bytes);
@@ -209,8 +209,8 @@ static const struct names names_ipv6 = {IPPROTO_IPV6, IPV6_TCLASS, IPV6_UNICAST_
 static bool apply_settings(struct egress *e, const struct table_output *o, struct shipment *s)
 {
     const struct names *n = o->to.family == ADDR_IPV4 ? &names_ipv4 : &names_ipv6;
-    // No segment may be larger than the link. A single datagram is none: before 5.1 the kernel loses one that it is to
-    // segment.
+    // No segment may exceed the link's MTU. A single datagram is sent without UDP_SEGMENT: before 5.1 the kernel loses
+    // it otherwise.
     int segment = !s->plain && e->gso && s->n_datagrams > 1 && fits(e, o, s->segment) ? (int) s->segment : 0;
 
     return set_if_changed(e->fd, &e->dscp, s->fill.dscp << 2, n->level, n->dscp) &&
@@ -227,7 +227,7 @@ static ssize_t send_socket(struct egress *e, const struct table_output *o, struc
     return s->fill.bytes == 0 ? write(e->fd, "", 0) : writev(e->fd, s->iov + 1, (int) s->n_pieces);
 }
 
-// As a raw socket does it, but the IP header is the kernel's: addresses of the socket, ttl, dscp, fragments.
+// The UDP header is ours; the kernel writes the IP header: addresses of the socket, ttl, dscp, fragments.
 static ssize_t send_raw_udp(struct egress *e, const struct table_output *o, struct shipment *s)
 {
     uint8_t header[TABLE_HEADER_MAX], *udp_at = header + fill_ip_size(o);
@@ -276,7 +276,8 @@ static bool ship(struct egress *e, const struct table_output *o, struct shipment
         n = send_once(e, o, s);
     }
 
-    // An ICMP error of an earlier datagram is told once, in place of sending this one; these are none.
+    // The kernel reports an ICMP error of an earlier datagram once, in place of sending this one. The errors excluded
+    // here are no ICMP errors.
     if (n < 0 && e->kind != TABLE_EGRESS_FRAME && errno != EAGAIN && errno != ENOBUFS && errno != EINVAL &&
         errno != EIO)
         n = send_once(e, o, s);
@@ -300,7 +301,7 @@ static void count_failure(const struct table_output *o, struct stats_output_coun
     log_errno(LOG_LEVEL_WARNING, "send_failed", "to=%s:%u", addr_format(&o->to, to), o->port);
 }
 
-// Each datagram of the batch as a frame of its own; together: they may wait for one call. Whether any was sent, or
+// Sends each datagram of the batch by itself; together: frames may wait for one call. Returns whether any was sent or
 // waits.
 static bool send_one_by_one(struct egress *e, const struct table_output *o, const struct batch *b, struct shipment *s,
                             bool together, struct stats_output_counters *counters)
@@ -342,7 +343,7 @@ void egress_flush(struct egress *e)
 
     if (!egress_waits(e) || tx_ring_send(e->queue))
         return;
-    // By a call of its own each of the others has another chance, and tells why not.
+    // Each of the others is sent by a call of its own, which tells why it fails.
     while (tx_ring_take_back(e->queue, &f)) {
         struct iovec iov = {.iov_base = (void *) f.bytes, .iov_len = f.length};
         if (put(e, f.output, &iov, 1) >= 0)
@@ -378,7 +379,7 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
         .more = more,
     };
 
-    // Where the largest does not fit, the last one of the batch still may.
+    // If the largest do not fit, the last one of the batch still may.
     if ((b->n_datagrams > 1 && !e->gso) || !fits(e, o, b->segment)) {
         send_one_by_one(e, o, b, &s, true, counters);
         return;
@@ -395,8 +396,8 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
         send_one_by_one(e, o, b, &s, true, counters);
         return;
     }
-    // EINVAL: the kernel knows no UDP GSO for this socket; EIO: none without checksum offload. Only what leaves at once
-    // proves that.
+    // EINVAL: the kernel knows no UDP GSO for this socket; EIO: none without checksum offload. A
+    // frame that waits would prove nothing.
     if (send_one_by_one(e, o, b, &s, false, counters)) {
         e->gso = false;
         e->segment = -1;

@@ -64,7 +64,7 @@ static uint64_t allowed(const struct rule_state *flow)
     return flow->counters.packets - flow->counters.drops.source;
 }
 
-// A rule that was not looked after until now begins anew: what it has not received before is no silence.
+// A rule that gets its first bound starts anew: the time before does not count as silence.
 static void carry_health(struct rule_state *to, const struct table_rule *rule, const struct rule_state *from,
                          const struct table_rule *before)
 {
@@ -134,7 +134,7 @@ static void send_batch(struct forward *f, const struct table_path *path, struct 
 
 void forward_flush(struct forward *f)
 {
-    // Those of several datagrams first: a call each. A single one waits for the others of its kind.
+    // Batches of several datagrams first, by a call each; single frames wait for one call together.
     for (uint32_t i = 0; i < f->n_pending; i++)
         if (f->batches[i].n_datagrams > 1)
             send_batch(f, &f->table->paths[f->pending[i]], &f->batches[i], true);
@@ -184,7 +184,7 @@ static void batch_run(struct forward *f, const struct table_path *path, const st
     const struct table_rule *r = &f->table->rules[path->rule];
     struct batch *b = batch_of(f, (uint32_t) (path - f->table->paths));
 
-    // A super-frame is there already: it was read, not received in a slot.
+    // A super-frame lies in the spill, not in a slot: there is nothing to fetch.
     if (p->datagrams == 1)
         prefetch_later(at, bytes);
     do {
@@ -245,7 +245,7 @@ static bool keeps_senders(const struct table_view *t, const struct table_path *p
     return false;
 }
 
-// Judges what martian_suspect() has picked out.
+// Decides whether a suspect of martian_suspect() is a martian here.
 static __attribute__((noinline)) bool is_martian(const struct table_view *t, uint32_t interface,
                                                  const struct table_path *path, const struct addr *source)
 {
@@ -285,7 +285,7 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
         return FORWARD_UNMATCHED;
     if (martian_suspect(f->own[interface], &p->source) && is_martian(f->table, interface, path, &p->source))
         return FORWARD_MARTIAN;
-    // Only now: what no rule wants is not worth reading through.
+    // Verified only after a rule matched: a checksum costs a pass over the payload.
     if (!packet_checksum_ok(p, meta))
         return FORWARD_BAD_CHECKSUM;
 

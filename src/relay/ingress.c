@@ -85,8 +85,8 @@ struct frame {
     struct virtio_net_hdr v; // zero where the ring has none
 };
 
-// Takes the next frame of the socket's queue. An error of the link (ENETDOWN) is told once in place of a frame: reading
-// on keeps the queue and the slots in step.
+// Takes the next frame of the socket's queue. The socket reports an error of the link (ENETDOWN)
+// once in place of a frame; reading again keeps the queue and the slots in step.
 static ssize_t read_queued(const struct ingress *in, void *room)
 {
     ssize_t n = -1;
@@ -114,7 +114,7 @@ static bool read_spilled(struct ingress *in, struct forward *f, struct ingress_s
     return true;
 }
 
-// The kernel writes the slot, but nothing in it is trusted to stay within it.
+// The kernel writes the slot; its offsets and lengths are checked all the same.
 static bool take_frame(struct ingress *in, struct forward *f, struct ingress_spill *spill,
                        const struct tpacket2_hdr *slot, struct frame *out)
 {
@@ -139,7 +139,7 @@ static struct packet_meta meta_of(const struct ingress *in, const struct tpacket
 
     if (slot->tp_status & TP_STATUS_VLAN_VALID)
         m.vlan = slot->tp_vlan_tci & 0xfff; // IEEE 802.1Q: 0 is a priority tag, no VLAN
-    // A provider's tag (802.1ad) is no rule's: a number that no rule can name.
+    // A service tag (802.1ad) becomes a VLAN number that no rule can name.
     if ((slot->tp_status & TP_STATUS_VLAN_TPID_VALID) && slot->tp_vlan_tpid != ETH_P_8021Q)
         m.vlan |= 0x1000;
     if ((v->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP_L4)
@@ -148,7 +148,7 @@ static struct packet_meta meta_of(const struct ingress *in, const struct tpacket
     return m;
 }
 
-// How many datagrams a frame was that is not there as a whole: by what its slot still tells.
+// The number of datagrams in a frame that was cut, estimated by what its slot says.
 static uint32_t count_truncated(const struct ingress *in, const struct tpacket2_hdr *slot)
 {
     struct virtio_net_hdr v;
@@ -165,7 +165,7 @@ static uint32_t count_truncated(const struct ingress *in, const struct tpacket2_
     return (uint32_t) ((slot->tp_len - headers + v.gso_size - 1) / v.gso_size);
 }
 
-// What the fragment p has made whole, or PACKET_FRAGMENT.
+// Adds the fragment p. Returns the kind of the datagram that it completes, or PACKET_FRAGMENT.
 static enum packet_verdict take_fragment(struct ingress *in, struct forward *f, struct packet *p,
                                          struct packet_meta *meta)
 {
@@ -207,7 +207,7 @@ void ingress_frame(struct ingress *in, struct forward *f, const uint8_t *bytes, 
     case PACKET_OK:
         break;
     }
-    // A frame to another station's address is there only because something else made the interface promiscuous.
+    // Frames to other stations arrive only if another program made the interface promiscuous.
     if (kind == PACKET_OTHERHOST) {
         c->unmatched += n;
         return;
@@ -295,7 +295,7 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
         in->more = n == INGRESS_BUDGET || n == in->n_slots || f->sends >= INGRESS_SENDS;
     }
     in->taken += n;
-    // The batches point into the slots: only now they may be written again.
+    // The batches point into the slots, so the slots go back only now.
     forward_flush(f);
     reassembly_release(in->reassembly);
     spill->used = 0;
@@ -308,7 +308,7 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
 
 void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *spill)
 {
-    // No more than the ring held when this began: a sender cannot keep us here.
+    // At most as many as the ring held at the beginning, so that a sender cannot keep the loop here.
     for (uint32_t n = 0, some = 1; some > 0 && n < in->n_slots; n += some)
         some = ingress_pass(in, f, spill);
 }
@@ -318,7 +318,7 @@ void ingress_skip(struct ingress *in, struct ingress_spill *spill)
     struct tpacket2_hdr *slot;
 
     for (uint32_t n = 0; n < in->n_slots && (slot = filled_slot(in)); n++) {
-        // Whole frames wait in the order of their slots: one must go with its slot.
+        // Frames in the socket's queue wait in the order of their slots: drop one with its slot.
         if (slot->tp_status & TP_STATUS_COPY)
             read_queued(in, spill->frames[0]);
         give_back(slot);

@@ -45,8 +45,8 @@ struct sender {
 
 struct senders {
     uint64_t key;
-    struct limiter fresh;  // what everyone begins with
-    struct limiter shared; // of those who find no place
+    struct limiter fresh;  // the state of a new sender
+    struct limiter shared; // of senders without a place
     struct sender sets[SETS][WAYS];
 };
 

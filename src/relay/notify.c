@@ -75,7 +75,7 @@ bool notify_send(const struct notify *n, const char *format, ...)
     va_end(args);
     if (length <= 0)
         return true;
-    // Any other error stays: systemd has gone.
+    // Any other error is permanent: systemd is gone.
     return write(n->fd, text, (size_t) length < sizeof(text) ? (size_t) length : sizeof(text) - 1) >= 0 ||
            errno != EAGAIN;
 }

@@ -111,7 +111,7 @@ void publish_summary_begin(struct relay *r)
         log_interface(r, r->swap.rings[i]);
 }
 
-// A table that comes meanwhile is gone on with.
+// If the table changes meanwhile, the summary goes on with the new one.
 bool publish_summary_next(struct relay *r)
 {
     const struct table_view *t = relay_table(r);

@@ -22,17 +22,17 @@
 
 #define TICK_SECONDS  0.2 // how old statistics without traffic, and ring drops, may be
 #define HELLO_SECONDS 30
-// News come in bursts; the first of them starts the clock, so that a storm cannot put the answer off.
+// News come in bursts. The first one starts the timer, so that a storm cannot delay the answer.
 #define LINKS_SECONDS 0.05
 #define PROBE_SECONDS 0.15
-// How long outputs wait, after lost news, for a broker that does not look.
+// After news were lost: how long outputs wait for the broker to look at the links.
 #define DOUBT_SECONDS 1
-// Between the parts of a summary: the rings come first.
+// Pause between two parts of a summary; the rings come first.
 #define SUMMARY_SECONDS 0.005
 
 // --- links -----------------------------------------------------------------------------------------------------------
 
-// A frame does not wait where its link may have become smaller: a transmit ring sends what exceeds it.
+// Frames must not wait while their link may have a smaller MTU: a transmit ring sends frames that exceed it.
 static void doubt_links(struct relay *r)
 {
     const struct table_view *t = relay_table(r);
@@ -41,14 +41,14 @@ static void doubt_links(struct relay *r)
         relay_forward(r)->egress[i]->alone = true;
 }
 
-// News were lost: interfaces may have gone, and their indexes be others'. The kernel unbinds a packet socket whose
-// interface goes; a UDP or raw socket is bound to the index.
+// News were lost: an interface may be gone, and another one may have its index. The kernel unbinds a packet socket when
+// its interface goes; a UDP or raw socket stays bound to the index.
 static void doubt_outputs(struct relay *r)
 {
     const struct table_view *t = relay_table(r);
 
     doubt_links(r);
-    // Nobody would look: forwarding goes on, as it does without a broker. Indexes are seldom given twice.
+    // Without a broker nothing would end the wait, so forwarding goes on. The kernel seldom gives an index twice.
     if (!r->broker_alive)
         return;
     log_warn("links_lost",
@@ -61,12 +61,12 @@ static void doubt_outputs(struct relay *r)
             e->dead = e->doubted = true;
     }
     r->doubt_ends_ns = clock_monotonic_ns() + DOUBT_SECONDS * NS_PER_S;
-    // At once, with all that has come until now.
+    // Ask at once; the answer covers everything that has happened so far.
     ev_timer_stop(r->loop, &r->links_timer);
     request_send(r, REQUEST_LINKS);
 }
 
-// The broker has ended, hangs, or was refused the links of now: the table stays as it is.
+// The broker has ended, hangs, or could not make a table of the present links: the table stays as it is.
 static void trust_outputs(struct relay *r)
 {
     const struct table_view *t = relay_table(r);
@@ -107,7 +107,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
     (void) events;
     rings_publish(r);
     publish_header(r, STATS_LIVE);
-    // The status that came with it had no room either.
+    // The status line that belongs to it had no room either.
     if (notify_again(&r->notify))
         publish_status(r);
     uint64_t now = clock_monotonic_ns();
@@ -186,7 +186,7 @@ static void on_inotify(struct ev_loop *loop, ev_io *io, int events)
     char buffer[4096] __attribute__((aligned(8)));
 
     (void) events;
-    // Whatever has happened there: the broker looks what lies at the path now.
+    // Whatever the event says, the broker looks at what the path names now.
     for (int i = 0; i < 64 && read(r->inotify, buffer, sizeof(buffer)) > 0; i++)
         ;
     if (!ev_is_active(&r->probe_timer)) {
@@ -211,8 +211,8 @@ static void on_summary_timer(struct ev_loop *loop, ev_timer *w, int events)
 
 // --- waiting ---------------------------------------------------------------------------------------------------------
 
-// Before the loop sleeps: under load it first lets datagrams gather, so that they leave in larger batches. libev does
-// the waiting, which ends early for nobody; signals and the broker wait no longer than this either.
+// Before the loop sleeps: under load it first lets datagrams gather, so that they leave in larger batches. libev
+// waits, and no event ends the wait; signals and the broker are delayed by it, too.
 static void on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
 {
     struct relay *r = w->data;
@@ -228,7 +228,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
     r->full = false;
 }
 
-// How often the loop's own events are looked for while the rings are watched without sleep.
+// busy_poll: how often signals, timers and the broker are looked at between looks at the rings.
 #define SPIN_NS UINT64_C(50000)
 
 static bool pass_ready(struct relay *r)
@@ -241,7 +241,7 @@ static bool pass_ready(struct relay *r)
     return any;
 }
 
-// Watches the rings without sleep until it is time to look after everything else.
+// Polls the rings without sleep until it is time for everything else.
 static void spin(struct relay *r)
 {
     uint64_t until = clock_monotonic_ns() + SPIN_NS;
@@ -310,7 +310,7 @@ static void on_signal(struct ev_loop *loop, ev_io *io, int events)
     }
 }
 
-// What is only read is put out of reach of write: by rtnetlink the relay could ask for more than it is told.
+// Moves what is only read above the descriptors that may be written to: by rtnetlink the relay could ask the kernel.
 static int read_only(int fd)
 {
     return fd < 0 ? fd : sandbox_move_up(fd);
@@ -333,7 +333,7 @@ static bool open_signals(struct relay *r)
     return r->signals >= 0;
 }
 
-// libev would call perror(), which duplicates descriptors: the sandbox kills for less.
+// libev would call perror(), which duplicates a descriptor, and the sandbox would kill the process.
 static void on_loop_failure(const char *what)
 {
     log_errno(LOG_LEVEL_ERR, "loop", "reason=\"%s\"", what);
@@ -343,7 +343,7 @@ static void on_loop_failure(const char *what)
 // --- start -----------------------------------------------------------------------------------------------------------
 
 // Locks the statistics for as long as this process lives: by this lock, which cannot be forged, others find the process
-// (command/daemon.c). Nobody closes fd: that would give the lock up.
+// (command/daemon.c). fd stays open for life: closing it would release the lock.
 static bool lock_statistics(int fd)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -354,7 +354,7 @@ static bool lock_statistics(int fd)
     return false;
 }
 
-// The broker's first word, before there is a loop.
+// Takes the broker's first message, before there is a loop.
 static bool receive_hello(int broker, struct handover_message *m)
 {
     struct pollfd p = {.fd = broker, .events = POLLIN};
@@ -385,7 +385,7 @@ static void watch_time(struct relay *r, ev_timer *t, void (*callback)(struct ev_
         ev_timer_start(r->loop, t);
 }
 
-// Everything that needs a right to open is open behind this.
+// Opens everything that needs a right to be opened.
 static bool prepare(struct relay *r)
 {
     // The wait of on_prepare() is shorter than the 50 us by which the kernel may put a wake-up off.
@@ -408,7 +408,7 @@ static bool prepare(struct relay *r)
     notify_init(&r->notify);
     watch_fd(r, &r->broker_io, on_broker, r->broker);
     watch_fd(r, &r->signal_io, on_signal, r->signals);
-    // Before the rings of the same turn: an index that has gone is not sent to.
+    // Handled before the rings of the same turn, so that nothing is sent to an index that is gone.
     ev_set_priority(&r->links_io, EV_MAXPRI);
     watch_fd(r, &r->links_io, on_links, r->links);
     watch_fd(r, &r->addresses_io, on_addresses, r->addresses);
@@ -425,8 +425,8 @@ static bool prepare(struct relay *r)
     return true;
 }
 
-// Rights go before the first packet socket comes. What is left is read back before the filter, which lets nothing
-// change it afterwards.
+// Gives up every right before the first packet socket arrives, and reads back what is left before the filter, which
+// allows no later change.
 static bool confine(struct relay *r, const struct handover_hello *whom)
 {
     enum sandbox_mode mode = r->options->sandbox;
@@ -470,7 +470,7 @@ int relay_run(const struct relay_options *options, int broker)
         .status = EXIT_FAILURE,
     };
     swap_init(&r->swap);
-    // When the broker ends before its first word, it has told why by itself.
+    // A broker that ends before its first message has logged why.
     if (receive_hello(broker, &hello) && prepare(r)) {
         if (confine(r, &hello.hello)) {
             request_send(r, REQUEST_LOAD);

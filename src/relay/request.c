@@ -34,7 +34,7 @@ static void begin(struct relay *r, enum request what)
         if (r->swap.now)
             notify_reloading(&r->notify, clock_monotonic_ns() / 1000);
     }
-    // When it cannot be asked it is gone, and the end of its socket answers in its place.
+    // If the request cannot be sent the broker is gone; the end of its socket is the answer.
     r->under_way = what;
     if (!handover_send(r->broker, &m, NULL))
         log_errno(LOG_LEVEL_ERR, "broker", "reason=\"cannot be asked\"");
@@ -63,7 +63,7 @@ static void end(struct relay *r)
 
 // --- refusals --------------------------------------------------------------------------------------------------------
 
-// What refused the links of this machine may pass: no memory, an interface of a kind that cannot be used.
+// The reason for a refusal may pass (no memory, an unusable interface): the request is tried again.
 #define LINKS_RETRY_SECONDS 5
 
 static void refused(struct relay *r, const char *why)
@@ -82,7 +82,7 @@ static void refused(struct relay *r, const char *why)
     }
     snprintf(r->refusal, sizeof(r->refusal), "%s", why);
     r->verdict = STATS_VERDICT_REFUSED;
-    // What lies on disk now may be this file, or another one already.
+    // The file on disk may be the one just loaded, or a newer one.
     r->wanted[REQUEST_PROBE] = true;
 }
 
@@ -98,7 +98,7 @@ static void add(struct totals *t, const struct stats_interface_counters *c)
     t->ring_drops += c->ring_drops;
 }
 
-// Of all interfaces, those too whose ring has gone.
+// Of all interfaces, including those whose ring is gone.
 static struct totals count(struct relay *r)
 {
     const struct table_view *view = relay_table(r);
@@ -121,7 +121,7 @@ static struct totals count(struct relay *r)
     return t;
 }
 
-// What has changed since the states that the table before had, by name.
+// Logs which interfaces are in another state than under the table before.
 static void log_links(const struct table_view *t, const struct table_interface *before, uint32_t n_before)
 {
     for (uint32_t i = 0; i < t->n_interfaces; i++)
@@ -212,7 +212,7 @@ static void probed(struct relay *r, const struct handover_message *m)
         log_notice("file", "state=%s sha256=%s size=%llu owner=%u", stats_config_state_name(state),
                    digest_text(m->file.sha256, sha256), (unsigned long long) m->file.size, m->file.owner);
     if (state == STATS_CONFIG_PENDING && (relay_table(r)->header->flags & TABLE_RELOAD_ON_CHANGE)) {
-        // Unless somebody has asked already.
+        // Unless a load is wanted already.
         if (!r->wanted[REQUEST_LOAD])
             r->next_asker = (struct handover_asker){.loginuid = UINT32_MAX};
         r->asked++;
@@ -220,7 +220,7 @@ static void probed(struct relay *r, const struct handover_message *m)
     }
 }
 
-// A load that nobody is left for: the relay writes the record itself.
+// Refuses a load when the broker is gone: the relay writes the record.
 static void refuse_load(struct relay *r, const char *why)
 {
     uint64_t generation = r->swap.now ? relay_table(r)->header->generation : 0;
@@ -235,7 +235,7 @@ static void refuse_load(struct relay *r, const char *why)
     refused(r, why);
 }
 
-// A load that was taken over, and that the broker may not have recorded any more: better twice than never.
+// The broker ended after the take-over and may not have recorded it: the relay records it, at the risk of twice.
 static void record_adopted(const struct relay *r)
 {
     const struct table_header *h = relay_table(r)->header;
@@ -256,7 +256,7 @@ static void broker_gone(struct relay *r, const char *reason)
     ev_io_stop(r->loop, &r->broker_io);
     swap_reject(&r->swap);
     if (!r->swap.now) {
-        // It has told why by itself.
+        // The broker has logged why.
         relay_stop(r, EXIT_FAILURE);
         return;
     }
@@ -304,8 +304,7 @@ static bool is_answer(const struct relay *r, uint32_t type)
     }
 }
 
-// The broker has found every output's interface as the table has it: one that was thought gone came back, or never
-// went.
+// The broker has found every interface as the table has it: one that seemed gone came back, or never went.
 static void revive(struct relay *r)
 {
     const struct table_view *t = relay_table(r);
@@ -316,7 +315,7 @@ static void revive(struct relay *r)
     }
 }
 
-// A message of the request that is under way. False: it makes no sense.
+// Handles a message of the request that is under way. False: the message makes no sense.
 static bool take_message(struct relay *r, struct handover_message *m, const int *fds)
 {
     char why[SWAP_WHY_MAX] = "";
@@ -341,7 +340,7 @@ static bool take_message(struct relay *r, struct handover_message *m, const int 
         r->unrecorded = false;
         break;
     case HANDOVER_REFUSED:
-        swap_reject(&r->swap); // it may have begun to offer
+        swap_reject(&r->swap); // a part of an offer may have come
         refused(r, m->text);
         break;
     case HANDOVER_UNCHANGED:
@@ -360,7 +359,7 @@ static bool take_message(struct relay *r, struct handover_message *m, const int 
     return true;
 }
 
-// What it has offered nobody will record, and at its end the broker may have taken it back.
+// Drops an unfinished offer: nobody would record it, and the broker may have revoked its sockets.
 static bool broker_has_ended(const struct relay *r)
 {
     struct pollfd p = {.fd = r->broker};
@@ -373,7 +372,7 @@ void request_on_message(struct relay *r)
     struct handover_message m;
     int fds[HANDOVER_FDS_MAX];
 
-    // One message a turn: the rings are drained in between.
+    // One message in each turn of the loop, so that the rings are drained in between.
     switch (handover_receive(r->broker, &m, fds)) {
     case HANDOVER_EMPTY:
         return;

@@ -95,7 +95,7 @@ bool rtnetlink_concern(const void *messages, size_t size, const struct table_vie
 
     for (const struct nlmsghdr *h = messages; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
         const struct ifinfomsg *info = NLMSG_DATA(h);
-        // That of a bridge (AF_BRIDGE) only says that the interface is its port no more.
+        // An AF_BRIDGE message only says that the interface is no longer a port of a bridge.
         if (gone && h->nlmsg_type == RTM_DELLINK && h->nlmsg_len >= NLMSG_LENGTH(sizeof(*info)) &&
             info->ifi_family == AF_UNSPEC && info->ifi_index > 0)
             gone(context, (uint32_t) info->ifi_index);

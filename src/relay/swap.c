@@ -86,7 +86,7 @@ bool swap_offer(struct swap *s, const struct handover_message *m, const int *fds
     return true;
 }
 
-// A hold of an offer that failed comes again with the next one.
+// A descriptor to hold that came with a failed offer comes again with the next one.
 static bool keep_hold(struct swap *s, uint64_t id, int fd)
 {
     for (size_t i = 0; i < s->n_holds; i++) {
@@ -138,7 +138,7 @@ static bool keep(struct swap *s, const struct handover_socket *what, int fd, cha
 
 bool swap_pool(struct swap *s, const struct handover_message *m, const int *fds, char why[SWAP_WHY_MAX])
 {
-    // Once a table is in force, and packets come, no ring's socket comes any more.
+    // Once a table is in force the pool is complete: the relay may have been taken over by a packet.
     bool ok = m->serial == s->serial && s->offered_table >= 0 && !s->now;
 
     if (!ok)
@@ -196,7 +196,7 @@ static bool bind_egress(struct swap *s, struct swap_table *t, char why[SWAP_WHY_
     return true;
 }
 
-// Frames leave without it, too: each by a call of its own.
+// Without a transmit ring each frame leaves by a call of its own.
 static void map_tx_rings(struct swap_table *t)
 {
     for (uint32_t i = 0; i < t->view.n_egress; i++) {
@@ -273,7 +273,7 @@ static void close_ring(struct swap *s, size_t i, ring_callback *on_ring, void *c
     s->rings[i] = s->rings[--s->n_rings];
 }
 
-// What is only kept open: memberships, and bound ports that keep the kernel quiet.
+// Descriptors that are only kept open: memberships, and bound ports that keep the kernel from sending ICMP errors.
 static void close_holds(struct swap *s)
 {
     size_t n_ids, kept = 0;
@@ -299,7 +299,7 @@ static void close_unnamed(struct swap *s, ring_callback *on_ring, void *context)
     for (size_t i = s->n_rings; i-- > 0;)
         if (!names_ring(s->now, s->rings[i]->id))
             close_ring(s, i, on_ring, context);
-    // Without memory for the list they stay open until the next time.
+    // Without memory for the list they stay open until the next change.
     for (size_t i = 0; ids && i < s->n_egress; i++) {
         struct egress *e = s->egress[i];
         if (bsearch(&e->id, ids, n_ids, sizeof(*ids), by_id)) {
@@ -336,7 +336,7 @@ static struct stats_interface_counters *saved_counters(struct swap *s, const cha
 
     while (i < s->n_saved && strcmp(s->saved[i].name, name) != 0)
         i++;
-    // With more names than places the last place is shared by the latest.
+    // If there are more names than places, the newest name takes the last place.
     if (i == s->n_saved && s->n_saved < sizeof(s->saved) / sizeof(s->saved[0]))
         s->n_saved++;
     else if (i == s->n_saved)
@@ -350,7 +350,7 @@ static struct stats_interface_counters *saved_counters(struct swap *s, const cha
 
 void swap_fail(struct swap *s, const char *why)
 {
-    // The first reason tells most.
+    // The first reason is kept: later ones follow from it.
     if (!s->failed[0])
         snprintf(s->failed, sizeof(s->failed), "%s", why);
     swap_reject(s);
@@ -411,7 +411,7 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill, r
         in->interface = i;
         if (names_ring(before, in->id))
             continue;
-        // A new ring in the place of another (ring_mib) holds what that one has just been drained of.
+        // A new ring that replaces another (ring_mib) holds the frames that the old one has just been drained of.
         if (has_ring_of(before, interface->ifindex)) {
             ingress_skip(in, spill);
             ingress_count_drops(in, now_ns); // of frames that the other ring took

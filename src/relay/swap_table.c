@@ -46,7 +46,7 @@ static bool map_table(struct swap_table *t, int fd, char why[SWAP_WHY_MAX])
     if (size <= 0 || size > (off_t) TABLE_BYTES_MAX)
         return swap_refuse(why, "the table's size is out of bounds");
     void *memory = mmap(NULL, (size_t) size, PROT_READ, MAP_SHARED, fd, 0);
-    // Before 6.7 the kernel maps nothing shared that is sealed against writing.
+    // Before Linux 6.7 a file that is sealed against writing cannot be mapped MAP_SHARED.
     if (memory == MAP_FAILED && errno == EPERM)
         memory = mmap(NULL, (size_t) size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (memory == MAP_FAILED)

@@ -65,7 +65,8 @@ static bool belongs_to_kernel(const struct tpacket2_hdr *slot)
     return (status & (TP_STATUS_SEND_REQUEST | TP_STATUS_SENDING)) != 0;
 }
 
-// It stops at the first frame that it cannot send. That one says so, or is still to be sent, as are all behind it.
+// The kernel stops at the first frame that it cannot send: that slot is marked wrong or still to be sent, and so are
+// all behind it.
 static bool is_left(const struct tpacket2_hdr *slot)
 {
     uint32_t status = __atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE);
@@ -103,8 +104,8 @@ bool tx_ring_send(struct tx_ring *r)
 {
     if (r->n == 0)
         return true;
-    // What it returns is an error of one frame or the bytes of some: the slots tell for each. A sanitizer takes it for
-    // bytes that were read at the address, where they are.
+    // The result is the error of one frame, or bytes of some; the slots tell for each frame. The address is valid for a
+    // sanitizer that takes the result for bytes read there.
     (void) !write(r->fd, r->slots, 0);
     if (!is_left(slot_at(r, r->n - 1))) {
         r->first = place(r, r->n);
