@@ -34,7 +34,7 @@ static bool compare(const struct broker *b, const struct config *next, struct di
     return true;
 }
 
-// Different interfaces that rules take in by.
+// The number of different input interfaces.
 static size_t count_inputs(const struct config *c)
 {
     const char *names[CONFIG_INTERFACES_MAX];
@@ -50,7 +50,7 @@ static size_t count_inputs(const struct config *c)
     return n;
 }
 
-// Opens the sockets for rings at the first load; later ones must do with them.
+// Opens the sockets for rings at the first load; later loads must manage with them.
 static bool make_room(struct broker *b, struct attempt *a, const struct config *c)
 {
     size_t n = count_inputs(c), most = sockets_inputs(b->sockets);
@@ -84,7 +84,7 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     else if (make_room(b, &a, r.config) && offer_config(b, &a, r.config) == ADOPTED) {
         if (!running_save(b->stats_file, r.bytes.text, r.bytes.size, r.bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, "running", "reason=\"no copy of the running file can be kept\"");
-        // At the start everything is new, and the file itself tells it.
+        // Not at the start, when every rule is new.
         if (b->config)
             record_changes(&changes, a.generation);
         diff_free(&changes);
@@ -94,9 +94,8 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     }
     if (a.why[0])
         offer_refuse(b, &a);
-    // The relay sees packets before it tells its verdict. One that they have taken over must not make the broker hand
-    // it the sockets for rings once more, at descriptors that it may write to. Ours ends, too, when its start is
-    // refused.
+    // A refused start ends both processes. The relay sees packets before its verdict: if they have taken it over, it
+    // must not get the sockets for rings a second time, at descriptors that it may write to.
     if (!b->config) {
         b->over = true;
         b->status = EXIT_FAILURE;
@@ -199,7 +198,7 @@ int broker_run(const struct broker_options *options, int relay)
     int status = EXIT_FAILURE;
 
     log_setup("broker", NULL);
-    // The relay could keep it full, to hide a record.
+    // The relay could keep standard error full, to hide a record.
     log_wait_for_room(RECORD_MS);
     // A signal to the whole group is the relay's business; the broker ends when the relay does.
     signal(SIGHUP, SIG_IGN);

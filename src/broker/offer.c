@@ -41,7 +41,7 @@ void offer_refuse(struct broker *b, const struct attempt *a)
     if (a->asker)
         record_refused(b, a);
     snprintf(m.text, sizeof(m.text), "%s", a->why);
-    // Who gives no verdict reads no answer either.
+    // A relay that gives no verdict reads no answer either.
     if (!b->over)
         offer_answer(b, &m);
 }
@@ -61,8 +61,8 @@ static bool send_offer(const struct broker *b, const struct attempt *a, int tabl
     return ok;
 }
 
-// Without a verdict the broker is over. What it has opened for the load is revoked, and the load is in the record: a
-// relay that was taken over would use what it was offered, and leave no trace.
+// Without a verdict the broker ends. It revokes what it has opened for the load and records the load: otherwise a relay
+// that was taken over could use the offer and leave no trace.
 static void no_verdict(struct broker *b, struct attempt *a, enum handover_result result)
 {
     if (result == HANDOVER_CLOSED) {
@@ -135,7 +135,7 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
                  strerror(errno));
         goto done;
     }
-    // What both tables take in, until the relay has changed over.
+    // The filters take in what both tables want until the relay has changed over.
     if (!sockets_set_filters(b->sockets, &view, b->running.bytes ? &b->view : NULL)) {
         snprintf(a->why, sizeof(a->why), "ingress filter: %s", strerror(errno));
         goto done;
@@ -150,7 +150,7 @@ done:
         statistics_discard(b->stats_file);
         return false;
     }
-    // The record first: whoever waits for the verdict reads it in the statistics.
+    // The record first: mcrd --reload reads the verdict in the statistics, which are published next.
     if (a->asker) {
         log_setup("broker", view.header->instance);
         record_accepted(b, a, &view, &receipt);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the log says of a load.
+// What the log says about a load.
 #include <config.h>
 
 #include "broker/state.h"

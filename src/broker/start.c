@@ -45,7 +45,7 @@ static bool find_user(struct broker *b)
     return true;
 }
 
-// A file of root may name any place. One of the user whom mcrd becomes names no more than what he may do himself.
+// If root owns the file it may name any place; if the daemon's user owns it, only places where that user may write.
 static bool prepare_statistics(struct broker *b, uid_t owner)
 {
     bool as_root = geteuid() == 0 && owner == 0;
@@ -101,7 +101,7 @@ bool start_judge(const struct broker *b, struct config_bytes *bytes)
     return ok;
 }
 
-// The file may not name whom to become and where the statistics go because of an error in it.
+// The user or the place of the statistics is not usable, perhaps because of an error in the file: tells the errors.
 static void give_up(const struct broker *b, struct config_bytes *bytes)
 {
     bool root = geteuid() == 0;

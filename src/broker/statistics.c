@@ -20,8 +20,8 @@ static bool name_new(const char *path, char *out, size_t size)
     return (size_t) snprintf(out, size, "%s.new", path) < size;
 }
 
-// Opens the directory that path lies in, which is made when it is missing: its last component only. Done by what was
-// opened and not by name, so that nobody can put a link in between: this may run as root. -1 with errno set.
+// Opens the directory that path lies in, which is made when it is missing: its last component only. It works
+// on open descriptors, not on names, so that nobody can put a link in between: this may run as root. -1 with errno set.
 static int open_directory(const char *path, uid_t uid, gid_t gid)
 {
     char directory[PATH_MAX];
@@ -72,7 +72,7 @@ static bool check_file(int directory, const char *name, const char **why)
 // Opens the file that the relay locks for its lifetime, which is made when it is missing. -1 with *why.
 static int open_lock(int directory, const char *name, uid_t uid, gid_t gid, const char **why, pid_t *other)
 {
-    // Asked as a reader: a daemon's write lock answers, and a read lock that anyone could take does not.
+    // Asks as a reader would: a daemon's write lock is reported, a read lock, which anyone could take, is not.
     struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
     char path[NAME_MAX + 1];
     struct stat st;

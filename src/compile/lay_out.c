@@ -15,8 +15,8 @@ static bool same_destination(const struct table_destination *a, const struct tab
            addr_equal(&a->address, &b->address);
 }
 
-// The config's own check cannot know which addresses an interface has: the subnet's broadcast that one rule takes in
-// may be the "address" of another, which would never match. Rules that run go on: the first of the file matches.
+// The subnet's broadcast that one rule takes in may be the "address" of another, which would then never match. The
+// check of the file cannot know the interface's addresses. Rules that run go on: the first of the file matches.
 static bool tell_same(struct compilation *c, const struct table_destination *d, const struct table_destination *first)
 {
     const char *rule = c->rules[c->paths[d->path].rule].name, *other = c->rules[c->paths[first->path].rule].name;

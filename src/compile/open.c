@@ -14,7 +14,7 @@
 
 // --- inputs ----------------------------------------------------------------------------------------------------------
 
-// What is no sender on this interface.
+// Places the addresses that no sender on this interface can have (martians).
 static void place_own(struct compilation *c, struct table_interface *t, const struct link *l)
 {
     t->loopback = l->loopback;
@@ -91,8 +91,8 @@ static bool join_for_rule(struct compilation *c, const struct config_rule *r, co
     return true;
 }
 
-// The kernel must not answer datagrams to this host that only the ring reads with ICMP errors. Where somebody else has
-// bound the port, it is quiet already; without the right to bind it, the relay works all the same.
+// Keeps the kernel from answering datagrams to this host, which only the ring reads, with ICMP errors. If another
+// program has bound the port the kernel is quiet already; without the right to bind it the relay works all the same.
 static void keep_quiet(struct compilation *c, const struct config_rule *r, const struct link *l)
 {
     const char *step = "";
@@ -144,7 +144,7 @@ static bool output_waits(struct compilation *c, const struct config_rule *r, con
     return true;
 }
 
-// Frames leave without it, too: each by a call of its own.
+// Without a transmit ring each frame leaves by a call of its own.
 static uint32_t place_tx_ring(struct compilation *c, const struct link *l)
 {
     const char *step = NULL;
@@ -166,7 +166,7 @@ static uint32_t place_tx_ring(struct compilation *c, const struct link *l)
 // The index of the entry's place in the table.
 static uint32_t place_egress(struct compilation *c, struct registry_entry *e, const struct link *l)
 {
-    // An entry that several outputs share has its place from the first of them.
+    // Outputs that share an entry share its place.
     if (e->table_index < c->n_egress && c->egress[e->table_index].id == e->id)
         return e->table_index;
     e->table_index = c->n_egress++;
@@ -187,7 +187,7 @@ static uint32_t place_egress(struct compilation *c, struct registry_entry *e, co
     return e->table_index;
 }
 
-// Each way lets a relay that was taken over send less than the one before: the last that does is the output's.
+// Opens the way that lets a relay that was taken over send least.
 static struct registry_entry *open_way(struct compilation *c, enum config_way way, const struct output_address *flow,
                                        const char **step)
 {
@@ -206,7 +206,7 @@ static struct registry_entry *open_way(struct compilation *c, enum config_way wa
     }
     e = sockets_flow(c->sockets, flow, step);
     int error = errno;
-    // A port below 1024 may be in use: of a service of this host, which would not notice either.
+    // A port below 1024 may be in use by a service of this host.
     if (e || (error != EACCES && !(error == EADDRINUSE && way == CONFIG_WAY_PORT)))
         return e;
     e = sockets_raw(c->sockets, flow, true, step);
@@ -225,7 +225,7 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
     const struct link *l = &c->links[t->interface];
     const struct addr *source = o->source.family == ADDR_NONE ? link_source(l, &t->to) : &o->source;
     static const struct addr kept[2] = {{.family = ADDR_IPV4}, {.family = ADDR_IPV6}};
-    // By the loopback interface the kernel takes frames of its own addresses from nobody but itself.
+    // On the loopback interface the kernel drops frames with its own addresses that it has not sent itself.
     enum config_way way = config_way(o, l->ethernet && (!l->loopback || o->vlan != 0));
     const char *step = "";
 

@@ -52,7 +52,7 @@ static bool same_output(const struct compilation *c, const struct table_output *
            strcmp(c->interfaces[a->interface].name, c->before->interfaces[b->interface].name) == 0;
 }
 
-// Of the rule's first path, which tells of a range where it begins.
+// The first output of the rule's first path: where a range begins.
 static const struct table_output *first_output(const struct table_path *paths, const struct table_output *outputs,
                                                const struct table_rule *r)
 {

@@ -32,7 +32,7 @@ static struct {
     bool debug;
     bool journald;
     int patience_ms;
-    bool lost_patience; // standard error has had no room for so long
+    bool lost_patience; // a record has waited for room in vain: the next ones do not wait
     struct kind kinds[KINDS_MAX];
 } ctx;
 
@@ -129,8 +129,8 @@ static void __attribute__((format(printf, 3, 4))) appendf(char *line, size_t *us
     va_end(args);
 }
 
-// Whether standard error has room for a line. For a record it is waited for, once: where nobody reads, the next ones
-// find that out at once.
+// Whether standard error has room for a line. A record waits for room, but only once: if nobody reads, later records do
+// not wait.
 static bool has_room(bool record)
 {
     struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
@@ -169,7 +169,7 @@ write_event(enum log_level level, bool record, const char *event, const char *er
     if (suppressed)
         appendf(line, &used, " suppressed=%lu", suppressed);
     line[used++] = '\n';
-    // A pipe that nobody reads must not stop the traffic: what has no room there is left out, and counted.
+    // A pipe that nobody reads must not stop the traffic: lines without room are left out and counted.
     if (!has_room(record)) {
         find_kind(event)->suppressed += 1 + suppressed;
         return;

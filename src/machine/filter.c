@@ -29,7 +29,7 @@ struct assembler {
 
 static void emit(struct assembler *a, uint16_t code, uint32_t k, uint8_t jt, uint8_t jf)
 {
-    // Beyond the room it only counts, so that the caller can see that the program is too long.
+    // If there is no room it only counts, so that the caller can see that the program is too long.
     if (a->n < a->room)
         a->code[a->n] = (struct sock_filter){.code = code, .jt = jt, .jf = jf, .k = k};
     a->n++;
@@ -90,7 +90,7 @@ static void emit_ports(struct assembler *a, const struct filter_key *keys, size_
     emit_ports(a, keys + half, n - half);
 }
 
-// The address is matched: M[0] tells whether the port must not be looked at (fragments, extension headers).
+// The address matches. M[0] is not 0 if the port cannot be checked (fragments, extension headers).
 static void emit_matched(struct assembler *a, const struct filter_key *keys, size_t n)
 {
     if (a->detail != PORTS) {
@@ -175,7 +175,7 @@ static void emit_ipv6(struct assembler *a, const struct filter_key *keys, size_t
         emit_return(a, false);
         return;
     }
-    // M[0] = there are extension headers; what they lead to only the relay finds out.
+    // M[0] = there are extension headers; only the relay walks them.
     emit(a, BPF_LD | BPF_B | BPF_ABS, a->ip + IP6_NEXT, 0, 0);
     emit(a, BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 6, 0);
     emit(a, BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_HOPOPTS, 3, 0);

@@ -100,14 +100,14 @@ static bool is_link_local(const struct addr *a)
     return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
 }
 
-// IPv6 addresses that last for a time only: the kernel made them of prefixes that a router, or who says that he is one,
-// has advertised (RFC 4862, section 5.5.3).
+// IPv6 addresses that the kernel made of an advertised prefix (RFC 4862, section 5.5.3). Any host of the link can
+// advertise one.
 struct passing {
     struct addr *addresses; // in the order of addr_compare()
     uint32_t n;
 };
 
-// getifaddrs() does not tell. Where /proc cannot be read, none is known.
+// getifaddrs() does not report them; /proc does. Without /proc none is known.
 static bool list_passing(struct passing *p)
 {
     FILE *f = fopen("/proc/self/net/if_inet6", "re");
@@ -145,8 +145,8 @@ static bool take_ipv6_address(struct link *l, const struct ifaddrs *a, const str
     memcpy(&in6, a->ifa_addr, sizeof(in6));
     memcpy(address.bytes, &in6.sin6_addr, sizeof(in6.sin6_addr));
     struct addr *to = is_link_local(&address) ? &l->local6 : &l->ipv6;
-    // Nobody else may choose what outputs send from: one that passes gives way to any other, and the kernel lists the
-    // oldest last.
+    // A host of the link must not choose the address that outputs send from: a configured address goes before an
+    // advertised one. The kernel lists the oldest last.
     if (to->family == ADDR_NONE || is_passing(passing, to))
         *to = address;
     return add_own(l, &address);

@@ -28,7 +28,7 @@ struct memberships {
     uint64_t next_id;
 };
 
-// Apart from the ids of the registry of sockets.
+// Ids of membership sockets begin here, so that they differ from those of the other sockets.
 #define FIRST_ID (UINT64_C(1) << 62)
 
 struct memberships *memberships_new(void)
@@ -90,7 +90,7 @@ static int open_socket(struct memberships *m, uint8_t family)
     int fd = socket(family == ADDR_IPV4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
     if (fd < 0)
         return -1;
-    // Not bound, it receives nothing but what IP_MULTICAST_ALL would let in; the filter is a second lock.
+    // An unbound socket receives only what IP_MULTICAST_ALL would let in; the filter is a second barrier.
     if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &nothing, sizeof(nothing)) != 0 ||
         (family == ADDR_IPV4 && setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(off)) != 0)) {
         int saved = errno;
@@ -133,7 +133,7 @@ static bool change(const struct memberships *m, const struct registry_key *key, 
     return setsockopt(fd, level, joins ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &all, sizeof(all)) == 0;
 }
 
-// Without its interface a source cannot be left, but the group can, with all its sources: none counts any more.
+// If the interface is gone a single source cannot be left, but the group can, with all its sources.
 static void drop(const struct memberships *m, const struct registry_key *key, size_t socket)
 {
     struct registry_key all = *key;
@@ -146,7 +146,7 @@ static void drop(const struct memberships *m, const struct registry_key *key, si
 
 // ENOBUFS: no room for another group (net.ipv4.igmp_max_memberships), or for another source of this one
 // (igmp_max_msf, mld_max_msf); ENOMEM: net.core.optmem_max, all that bounds IPv6 groups; EINVAL, EADDRINUSE: this
-// socket has joined the group the other way (for every sender, or for one). Another socket may do in each case.
+// socket has joined the group the other way (for every sender, or for one). Another socket may succeed in each case.
 static bool another_may(int error)
 {
     return error == ENOBUFS || error == ENOMEM || error == EINVAL || error == EADDRINUSE;
@@ -155,8 +155,8 @@ static bool another_may(int error)
 // Joins by the first socket that can. The socket's number, or -1.
 static int join(struct memberships *m, const struct registry_key *key)
 {
-    // A socket that has joined the group for every sender would turn that into a membership for this one, and lose it
-    // with the other when that is left.
+    // Not by a socket that has joined the group for every sender: the kernel would turn that into a membership for this
+    // sender, and leaving it would leave both.
     struct registry_key all = *key;
     all.source = (struct addr){.family = ADDR_NONE};
     const struct registry_entry *e = key->source.family != ADDR_NONE ? registry_find(m->joined, &all) : NULL;
@@ -190,7 +190,7 @@ bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr
     }
     const struct registry_entry *e = registry_want(m->joined, &key);
     if (e && again) {
-        // The socket still lists it, the interface of this index does not.
+        // The socket still lists the membership; the new interface of this index does not have it.
         drop(m, &key, (size_t) e->fd);
         return change(m, &key, (size_t) e->fd, true);
     }
@@ -241,7 +241,7 @@ void memberships_settle(struct memberships *m, bool committed)
 {
     registry_settle(m->joined, committed, leave, m);
 
-    // What is joined now is what runs: a socket that holds nothing of it goes.
+    // Closes each socket that holds no membership any more.
     bool *used = calloc(m->n_sockets + 1, sizeof(*used));
     for (size_t i = 0; used && i < registry_count(m->joined); i++)
         used[registry_at(m->joined, i)->fd] = true;

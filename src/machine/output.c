@@ -149,8 +149,8 @@ static int domain_of(const struct addr *a)
     return a->family == ADDR_IPV4 ? AF_INET : AF_INET6;
 }
 
-// By this interface whatever the routes say, never back to a listener on this host, and fragmented by the kernel where
-// a link is smaller: the relay's datagrams are its own.
+// Sends by this interface whatever the routes say, never back to a listener on this host. The kernel may fragment: the
+// relay's datagrams are new ones, without DF.
 static bool set_way(int fd, const struct output_address *flow, const char **step)
 {
     struct ip_mreqn multicast = {.imr_ifindex = (int) flow->ifindex};
@@ -166,8 +166,8 @@ static bool set_way(int fd, const struct output_address *flow, const char **step
     if (ipv4 ? !set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
              : !set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT))
         return false;
-    // Without it a datagram that the interface's queue drops counts as sent. ICMP errors then wait in a queue that
-    // nobody reads: as small a one as the kernel makes.
+    // Without it a datagram that the interface's queue drops counts as sent. It also queues ICMP errors, which nobody
+    // reads: the queue is as small as the kernel allows.
     *step = "IP_RECVERR";
     if (!(ipv4 ? set(fd, IPPROTO_IP, IP_RECVERR, 1) : set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1)) ||
         !set(fd, SOL_SOCKET, SO_RCVBUF, 1))

@@ -123,7 +123,7 @@ bool ring_open(int fd, uint32_t ifindex, const struct ring_geometry *g, const st
     *step = "SO_RCVBUF";
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)) != 0)
         return false;
-    // The relay drops the host's own frames by itself where the kernel does not.
+    // If the kernel lacks this option the relay drops the host's own frames.
     *step = "PACKET_IGNORE_OUTGOING";
     if (!(without & FEATURE_IGNORE_OUTGOING) && !set(fd, PACKET_IGNORE_OUTGOING, 1) && errno != ENOPROTOOPT)
         return false;
@@ -137,7 +137,7 @@ bool ring_open(int fd, uint32_t ifindex, const struct ring_geometry *g, const st
     *step = "bind";
     if (bind(fd, (struct sockaddr *) &where, sizeof(where)) != 0)
         return false;
-    // Last: until now the filter refuses everything, so that no foreign frame arrives early.
+    // Last: until then the filter refuses everything, so that no frame arrives early.
     *step = "SO_ATTACH_FILTER";
     if (!ring_set_filter(fd, filter))
         return false;
@@ -148,8 +148,8 @@ bool ring_open(int fd, uint32_t ifindex, const struct ring_geometry *g, const st
 
 bool ring_release(int fd)
 {
-    // Bound to no interface a packet socket can neither take in nor send; the protocol is that of experiments, because
-    // a socket that was bound once cannot go back to none.
+    // A packet socket that is bound to no interface neither receives nor sends. The protocol is one for experiments,
+    // because a socket cannot be bound to none again.
     struct sockaddr_ll nowhere = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_802_EX1)};
     struct tpacket_req none = {.tp_block_size = 0};
 

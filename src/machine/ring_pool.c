@@ -150,7 +150,7 @@ bool ring_pool_may_replace(struct ring_pool *p, uint32_t ifindex, uint64_t now_n
 
     if (now_ns < r->due_ns)
         return false;
-    // Soon after the last one the wait doubles; after a quiet time it begins anew.
+    // A replacement soon after the last one doubles the wait; after a quiet time it starts at the minimum again.
     bool soon = r->wait_ns != 0 && now_ns - r->due_ns < r->wait_ns;
     r->wait_ns = soon ? 2 * r->wait_ns : RING_REPLACE_MIN_NS;
     if (r->wait_ns > RING_REPLACE_MAX_NS)

@@ -11,7 +11,7 @@
 #include "machine/ring_pool.h"
 #include "log/log.h"
 
-// With so many transmit rings that the relay keeps mapped although they are out of use, no other one is made.
+// If the relay keeps so many unused transmit rings mapped, no other one is made.
 #define TX_RINGS_WITHHELD_MAX 8
 
 struct sockets {
@@ -22,7 +22,7 @@ struct sockets {
     size_t n_withheld;
     struct memberships *memberships;
     unsigned without;
-    // Interfaces of this load whose sockets outlived them, their index being given again.
+    // Interfaces whose index was given again while sockets of the old one were open.
     uint32_t gone[3 * TABLE_INTERFACES_MAX]; // a ring, frames, a transmit ring
     size_t n_gone;
 };
@@ -50,7 +50,7 @@ bool sockets_links(const struct sockets *s, struct link *links, size_t n)
     return s->machine->links(links, n);
 }
 
-// At the end of the broker the relay goes on with what it has.
+// At the end of the broker sockets are closed but not revoked: the relay goes on with them.
 static void close_only(void *context, struct registry_entry *e)
 {
     const struct sockets *s = context;
@@ -59,7 +59,7 @@ static void close_only(void *context, struct registry_entry *e)
         s->machine->close(e->fd);
 }
 
-// A transmit ring that the relay still maps is kept, because its memory is: withheld.
+// A transmit ring that the relay still maps keeps its memory, so its socket is withheld.
 static void close_tx_ring(struct sockets *s, int fd)
 {
     if (s->machine->revoke_tx_ring(fd) || s->n_withheld == sizeof(s->withheld) / sizeof(s->withheld[0]))
@@ -68,7 +68,7 @@ static void close_tx_ring(struct sockets *s, int fd)
         s->withheld[s->n_withheld++] = fd;
 }
 
-// What no table uses any more is of no use to a relay that keeps its descriptor.
+// Closes and revokes a socket that no table uses: a relay that keeps its descriptor cannot use it.
 static void close_entry(void *context, struct registry_entry *e)
 {
     struct sockets *s = context;
@@ -212,7 +212,7 @@ struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const 
     if (e)
         return e;
     e = add(s, &key, s->machine->open_frame(ifindex, step), step);
-    // Whether the kernel takes GSO frames shows at the first one (egress.c): there is nothing to ask beforehand.
+    // The kernel does not report whether it takes GSO frames; the first one shows it (egress.c).
     if (e)
         e->super_frames = !(s->without & FEATURE_PACKET_GSO);
     return e;
@@ -449,7 +449,7 @@ bool sockets_set_filters(struct sockets *s, const struct table_view *table, cons
     struct filter_key *keys = calloc(most ? most : 1, sizeof(*keys));
     bool ok = keys != NULL;
 
-    // Each for itself: one that fails keeps none of the others wider than needed.
+    // A filter that fails does not keep the others wider than needed.
     for (uint32_t i = 0; keys && i < table->n_interfaces; i++) {
         uint64_t id = table->interfaces[i].ring_id;
         const struct registry_entry *ring = id ? find_ring(s, id) : NULL;

@@ -30,8 +30,8 @@ static bool capabilities_are(enum sandbox_role role, bool inheritable_may_stay)
     return true;
 }
 
-// The bounding set can be cut with CAP_SETPCAP only. Asked in vain, libcap-ng complains to syslog, at level error, and
-// leaves its socket open.
+// The bounding set can only be cut with CAP_SETPCAP. Without it libcap-ng logs an error to syslog and leaves its socket
+// open, so it is not asked.
 static bool may_cut_bounds(void)
 {
     capng_clear(CAPNG_SELECT_ALL);
