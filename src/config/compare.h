@@ -11,7 +11,7 @@
 struct json_t;
 
 enum diff_effect {
-    DIFF_HARMLESS, // what flows flows on
+    DIFF_HARMLESS, // traffic is not disturbed
     DIFF_DISTURBS, // some datagrams that flow now stop, change or go elsewhere, or may be lost at the change
     DIFF_RESTART,  // a reload cannot do it, and is refused
 };

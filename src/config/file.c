@@ -93,8 +93,8 @@ static ssize_t read_all(int fd, char *text, size_t room)
     return (ssize_t) used;
 }
 
-// Whether the file is still as it was. Its change time goes with each write, but also where a rename puts another in
-// its place: then there is one link less.
+// Whether the file is unchanged. Its change time changes with each write, and also when a rename replaces its name: it
+// then has one link less.
 static bool is_unchanged(int fd, const struct stat *st)
 {
     struct stat now;
@@ -120,7 +120,7 @@ static bool read_regular(int fd, const struct stat *st, struct config_bytes *out
         config_error(problems, 0, NULL, "cannot be read: %s", strerror(errno));
         return false;
     }
-    // Half of an old and half of a new file would be neither; who replaces it by rename never gets here.
+    // A file that is written while it is read may be half old and half new. Replacing it by rename avoids this.
     if ((size_t) n != expected || !is_unchanged(fd, st)) {
         config_error(problems, 0, NULL, "changed while it was read, replace it by rename");
         return false;

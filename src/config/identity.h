@@ -9,8 +9,8 @@
 #include "config/model.h"
 #include "config/problems.h"
 
-// Judges text as lexical_check() does. Fills instance, user, group and stats_file of *c as parse_config() would; where
-// the text gives one that is not allowed, with its default: parse_config() will refuse it. All else of *c is zero or a
+// Checks text as lexical_check() does. Fills instance, user, group and stats_file of *c as parse_config() would; a
+// value that is not allowed, which parse_config() will refuse, is replaced by its default. All else of *c is zero or a
 // default.
 bool identity_check(const char *text, size_t size, struct config *c, struct config_problems *problems);
 

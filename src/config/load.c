@@ -44,7 +44,7 @@ static struct config *load_text(const char *text, size_t size, unsigned flags, s
 
 struct config *config_load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems)
 {
-    // What libconfig would misread must not reach it.
+    // Text that libconfig would misread must not reach it.
     return lexical_check(text, size, NULL, NULL, problems) ? load_text(text, size, flags, problems) : NULL;
 }
 
@@ -60,7 +60,7 @@ struct config *config_load_file(const char *path, unsigned flags, struct config_
 {
     struct config identity, *c;
 
-    // Who owns the file is judged before libconfig sees a byte of it.
+    // The owner of the file is checked before libconfig sees a byte of it.
     if (!config_identify(path, &identity, problems, bytes))
         return NULL;
     c = load_text(bytes->text, bytes->size, flags, problems);

@@ -10,13 +10,13 @@
 #include "stats/counters.h"
 #include "stats/text.h"
 
-// A value that could not be made (no memory) must not be left out in silence: every put tells.
+// put() reports a value that could not be made (no memory), so that no member is missing unnoticed.
 static bool put(json_t *object, const char *key, json_t *value)
 {
     return json_object_set_new(object, key, value) == 0;
 }
 
-// What no signed number can hold, no counter reaches.
+// Integers are signed here; no counter reaches their limit.
 static json_t *number(uint64_t value)
 {
     return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t) value);
