@@ -25,7 +25,6 @@ import mcrtest as t
 SO_RCVBUFFORCE = 33
 SO_TIMESTAMPNS = 35
 SO_MEMINFO = 55  # linux/sock_diag.h; the ninth number is what was dropped
-SO_ATTACH_FILTER = 26
 PACKET_IGNORE_OUTGOING = 23
 MAGIC = 0x6d637267  # src/gen/payload.h
 
@@ -211,10 +210,7 @@ class Leaks:
         drop = len(code) - 1
         code = [(a, drop - i - 1 if jt < 0 else jt, drop - i - 1 if jf < 0 else jf, k)
                 for i, (a, jt, jf, k) in enumerate(code)]
-        program = b"".join(struct.pack("=HBBI", *x) for x in code)
-        buffer = ctypes.create_string_buffer(program)
-        self.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER,
-                               struct.pack("@HP", len(code), ctypes.addressof(buffer)))
+        t.attach_filter(self.socket, code)
         self.socket.setsockopt(t.SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
         with node.inside():
             self.socket.bind((interface, t.ETH_P_ALL))

@@ -39,7 +39,7 @@ def index_of(node, interface):
 def passes(source, destination, to="239.255.1.2", within=WITHIN, group="239.255.0.2", source_interface="s0",
            interface="d0"):
     """Whether a datagram comes through within that time, from now on. Returns its frame and the seconds it took."""
-    capture, sender = t.Capture(destination, interface), t.RawSender(source, source_interface)
+    capture, sender = t.Capture(destination, interface, to), t.RawSender(source, source_interface)
     start = time.monotonic()
     while True:
         sender.send(t.datagram(group, PORT, b"does it pass"))
@@ -56,7 +56,7 @@ def fence(net):
 
 def passes_not(net, source, destination, to="239.255.1.2", source_interface="s0"):
     """Nothing comes through to `to`."""
-    capture = t.Capture(destination, "d0")
+    capture = t.Capture(destination, "d0", to)
     t.RawSender(source, source_interface).send(*[t.datagram("239.255.0.2", PORT, b"must not pass")] * 5)
     fence(net)
     t.equal(capture.udp(to), [], "datagrams that must not pass")

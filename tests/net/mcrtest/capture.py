@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Raw sockets: frames as they are, out and in."""
 import copy
+import ctypes
 import socket
 import struct
 import time
@@ -10,6 +11,7 @@ from .result import Failure, check, wait_for
 from .system import SLOWNESS
 
 SO_RCVBUFFORCE = 33
+SO_ATTACH_FILTER = 26
 SOL_PACKET = 263
 PACKET_AUXDATA = 8
 PACKET_VNET_HDR = 15
@@ -88,10 +90,18 @@ class Frame:
         return f"<frame {self.kind:04x} {self.data[:48].hex()}>"
 
 
-class Capture:
-    """Everything that comes in (and goes out) by an interface, from the constructor's return on."""
+def attach_filter(sock, code):
+    """Instructions of classic BPF: (code, jump if true, jump if false, k)."""
+    program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *x) for x in code))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(code), ctypes.addressof(program)))
 
-    def __init__(self, node, interface):
+
+class Capture:
+    """Everything that comes in (and goes out) by an interface, from the constructor's return on.
+
+    to: only UDP to this IPv4 address, picked out by the kernel: beside a stream a slow machine has enough to do."""
+
+    def __init__(self, node, interface, to=None):
         self.socket = node.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self.socket.setblocking(False)
         self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
@@ -100,6 +110,11 @@ class Capture:
             self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
         except PermissionError:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        if to:
+            address, = struct.unpack("!I", socket.inet_aton(to))
+            # ldh [12]; jne IPv4: drop; ldb [23]; jne UDP: drop; ld [30]; jne address: drop
+            attach_filter(self.socket, [(0x28, 0, 0, 12), (0x15, 0, 5, 0x0800), (0x30, 0, 0, 23), (0x15, 0, 3, 17),
+                                        (0x20, 0, 0, 30), (0x15, 0, 1, address), (0x06, 0, 0, 1 << 18), (0x06, 0, 0, 0)])
         with node.inside():
             self.socket.bind((interface, ETH_P_ALL))
         self.frames = []
