@@ -6,7 +6,6 @@ Run as a program it is the receiver of Streams: reloadtest.py GROUP:PORT:STREAM.
 """
 import collections
 import contextlib
-import ctypes
 import hashlib
 import json
 import os
