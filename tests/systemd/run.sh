@@ -83,8 +83,8 @@ landlock_abi() {
 # What "make install" installs.
 install_build() {
   timeout -k 5 $INSTALL_SECONDS make -s install DESTDIR="$root" >"$work/install.log" 2>&1 || return 1
-  # A build that was not told where units belong.
-  if [ ! -e "$root/lib/systemd/system/mcrd.service" ] && ! find "$root" -name mcrd.service -type f | grep -q .; then
+  # A build that was not told where units belong, or installs them below a prefix of its own, as distcheck does.
+  if [ ! -e "$root/lib/systemd/system/mcrd.service" ] && [ ! -e "$root/usr/lib/systemd/system/mcrd.service" ]; then
     cp contrib/systemd/mcrd.service contrib/systemd/mcrd@.service "$root/etc/systemd/system/" &&
       install -D -m 644 "$srcdir/contrib/systemd/mcr.sysusers" "$root/etc/sysusers.d/mcr.conf" &&
       install -D -m 644 "$srcdir/contrib/systemd/mcr.tmpfiles" "$root/etc/tmpfiles.d/mcr.conf" || return 1
