@@ -713,19 +713,26 @@ def broker_dies_loading():
         survives_broker(net, d)
 
 
+@contextlib.contextmanager
+def offering(d, rules):
+    """The relay is stopped, and the broker waits for its verdict on these rules."""
+    os.kill(d.broker, signal.SIGSTOP)
+    d.config.rules = rules
+    d.config.write()
+    d.signal(signal.SIGHUP)
+    t.wait_for(lambda: d.logged("reload_asked"), 5, "the signal")
+    with hostile(d):
+        os.kill(d.broker, signal.SIGCONT)
+        t.wait_for(lambda: os.path.exists(d.config.stats_file + ".new") and t.waits_in(d.broker, "poll"), 10,
+                   "the wait for a verdict")
+        yield
+
+
 @t.test("the broker dies once it has offered a table: it is not taken over, the running rules stay")
 def broker_dies_offering():
     needs_sandbox()
     with t.line() as net, t.Mcrd(net.relay, RULE) as d:
-        os.kill(d.broker, signal.SIGSTOP)
-        d.config.rules = [t.rule("r", "239.255.0.2", PORT, [t.to_group(OUT, OUT_PORT)])]
-        d.config.write()
-        d.signal(signal.SIGHUP)
-        t.wait_for(lambda: d.logged("reload_asked"), 5, "the signal")
-        with hostile(d):
-            os.kill(d.broker, signal.SIGCONT)
-            t.wait_for(lambda: os.path.exists(d.config.stats_file + ".new") and t.waits_in(d.broker, "poll"), 10,
-                       "the wait for a verdict")
+        with offering(d, [t.rule("r", "239.255.0.2", PORT, [t.to_group(OUT, OUT_PORT)])]):
             os.kill(d.broker, signal.SIGKILL)
             t.wait_for(lambda: t.process_status(d.broker) is None, 5, "the broker's end")
         (line,) = t.wait_for(lambda: d.logged("reload"), 5, "the record")
@@ -737,15 +744,7 @@ def broker_dies_offering():
 def broker_dies_recording():
     needs_sandbox()
     with t.line() as net, t.Mcrd(net.relay, RULE) as d:
-        os.kill(d.broker, signal.SIGSTOP)
-        d.config.rules = RULE + [t.rule("new", "239.255.0.2", PORT, [t.to_group(OUT, OUT_PORT)])]
-        d.config.write()
-        d.signal(signal.SIGHUP)
-        t.wait_for(lambda: d.logged("reload_asked"), 5, "the signal")
-        with hostile(d):
-            os.kill(d.broker, signal.SIGCONT)
-            t.wait_for(lambda: os.path.exists(d.config.stats_file + ".new") and t.waits_in(d.broker, "poll"), 10,
-                       "the wait for a verdict")
+        with offering(d, RULE + [t.rule("new", "239.255.0.2", PORT, [t.to_group(OUT, OUT_PORT)])]):
             os.kill(d.broker, signal.SIGSTOP)
         capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
         t.wait_for(lambda: (sender.send(t.datagram("239.255.0.2", PORT, b"by the new rule")), capture.udp())[1], 5,
