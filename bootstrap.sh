@@ -57,13 +57,44 @@ configure_and_make() {
   ) >"$log" 2>&1 || { cat "$log"; die "the build in $dir failed"; }
 }
 
+# Prints a line for each file of tests that has ended since the last call: "[12/57] tests/net/test_links.py 14 ok, 31 s".
+show_ended() {
+  local dir=$1 trs name begin counts
+  while read -r trs; do
+    [ -z "${shown[$trs]:-}" ] || continue
+    shown[$trs]=yes
+    name=${trs#"$dir"/} name=${name%.trs}
+    begin=$(stat -c %W "${trs%.trs}.log") # 0 where the file system keeps no time of birth
+    counts=$(sed -n 's/^:test-result: \([A-Z]*\).*/\1/p' "$trs" | sort | uniq -c |
+      awk '{ printf "%s %d %s", (NR > 1 ? "," : ""), $1, ($2 == "PASS" ? "ok" : $2 == "SKIP" ? "skipped" : "FAILED") }')
+    printf '[%d/%d] %s%s' "${#shown[@]}" "$files" "$name" "$counts"
+    if [ "$begin" -gt 0 ]; then printf ', %d s' $(($(stat -c %Y "$trs") - begin)); fi
+    printf '\n'
+  done < <(find "$dir" -name '*.trs' | sort)
+}
+
+# DIR TARGET [OPTION...]: make with these options, telling what has ended meanwhile.
+make_shown() {
+  local dir=$1 maker
+  make -C "$@" VERBOSE=1 >>"$dir/check.log" 2>&1 &
+  maker=$!
+  while kill -0 "$maker" 2>/dev/null; do
+    sleep 1
+    show_ended "$dir"
+  done
+  wait "$maker"
+}
+
 # Runs the tests of the build in DIR and adds what automake counts to the totals.
 run_tests() {
-  local dir=$1 rc=0 result n
-  find "$dir" -name '*.trs' -delete
+  local dir=$1 rc=0 result n files
+  local -A shown=()
+  files=$(make -C "$dir" -s list-tests | wc -w)
+  find "$dir" -name '*.trs' | while read -r trs; do rm -f "$trs" "${trs%.trs}.log"; done
+  : >"$dir/check.log"
   # Those with packets need the machine for themselves.
-  make -C "$dir" -s -j"$(nproc)" check-plain VERBOSE=1 >"$dir/check.log" 2>&1 || rc=$?
-  make -C "$dir" -s check-net VERBOSE=1 >>"$dir/check.log" 2>&1 || rc=$?
+  make_shown "$dir" -s -j"$(nproc)" check-plain || rc=$?
+  make_shown "$dir" -s check-net || rc=$?
   grep -E '^(PASS|SKIP|XFAIL|FAIL|XPASS|ERROR):' "$dir/check.log" | grep -vE '^PASS' || true
   while read -r n result; do
     case $result in
