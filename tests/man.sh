@@ -330,7 +330,7 @@ ok "mcrstat.1: every state of the table" table_states
 ok "units that are named are there" names_units
 ok "tests/net/README.md: every test of the folder, and no other" net_tests
 ok "docs/availability.md: the start as it was measured" start_measured
-for document in README.md SECURITY.md docs/iec62443.md; do
+for document in README.md docs/features.md SECURITY.md docs/iec62443.md; do
   ok "$document: names tests that are there" names_tests "$srcdir/$document"
 done
 
