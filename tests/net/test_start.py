@@ -221,6 +221,23 @@ def without_right():
         t.check(any("role=broker" in x for x in d.logged("sandbox_drop")), d.log_text())
 
 
+# Docker's, moby/profiles: what root in a container has without any option.
+CONTAINER = ("chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot mknod audit_write "
+             "setfcap").split()
+
+
+@t.test("as root with the capabilities that a container has by default: forwards, reloads, and says what it did without")
+def container_rights():
+    with t.line() as net:
+        kept = ",".join(f"+{c}" for c in CONTAINER)
+        d = t.Mcrd(net.relay, RULE, before=["setpriv", "--inh-caps=-all", f"--bounding-set=-all,{kept}"])
+        d.own_network = False
+        with d:
+            forwards(net, d)
+            d.reload()
+            t.check(" network=host " in d.logged("started")[0], d.log_text())
+
+
 @t.test("features: what of newer kernels is there, in the log and in the statistics; each one left out")
 def features():
     names = ("packet_gso", "udp_gso", "ignore_outgoing", "super_frames")

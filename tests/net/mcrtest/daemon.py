@@ -84,6 +84,7 @@ class Mcrd:
         self.before = list(before)  # a command that runs it
         self.process = self.broker = None
         self.broker_expected = True
+        self.own_network = self.sandbox == "enforce"  # whether the relay gets a network namespace of its own
         case.present.daemons.append(self)
 
     def __enter__(self):
@@ -152,7 +153,7 @@ class Mcrd:
         isolated = self.sandbox == "enforce"
         equal(self.stats()["sandbox"],
               {"capabilities": [], "seccomp": self.sandbox, "landlock": self.landlock(),
-               "network": "own" if isolated else "host", "root": "empty" if isolated else "host"}, "sandbox")
+               "network": "own" if self.own_network else "host", "root": "empty" if isolated else "host"}, "sandbox")
 
     def _check_limits(self, who, pid):
         with open(f"/proc/{pid}/limits", encoding="ascii") as f:
