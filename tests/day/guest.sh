@@ -51,6 +51,35 @@ by_the_docs() {
   documented "$2" && typed "$@"
 }
 
+# The commands of the quick start, as the page has them: "STEP COMMAND" each; no config text, and no comment behind.
+page_commands() {
+  zcat -f /usr/share/doc/mcr/docs/quickstart.md* | awk '
+    /^[0-9]+\. / { step = $1 + 0 }
+    !/^       / { text = 0; next }
+    /^       version = 1;/ { text = 1 }
+    !text { sub(/^ +/, ""); sub(/ +# .*/, ""); if ($0 != "") print step, $0 }'
+}
+
+# STEP N: its Nth command, which counts as typed.
+page_command() {
+  local command
+  command=$(page_commands | sed -n "s/^$1 //p" | sed -n "$2p")
+  [ -n "$command" ] || { echo "the quick start has no command $2 in step $1" >&2; return 1; }
+  echo "$1 $command" >>from_page
+  echo "$command"
+}
+
+# STATUS STEP N
+by_the_page() {
+  local command
+  command=$(page_command "$2" "$3") && typed "$1" "$command"
+}
+
+# Step 2 is for those who have no package; bootstrap.sh build does it.
+page_followed() {
+  page_commands | grep -v '^2 ' | sort >page && sort -u from_page | diff page - && [ -s page ]
+}
+
 saw() {
   grep -E -e "$1" seen || { echo "not seen: $1"; return 1; }
 }
@@ -112,7 +141,7 @@ bare() {
 
 installs() {
   local noise="$noise|^\$"
-  typed 0 'apt install -y ./mcr_*.deb' && documented 'apt install ./mcr_*.deb' && saw '^Setting up mcr ' &&
+  typed 0 "$(page_command 1 1) -y" && saw '^Setting up mcr ' &&
     equal "$(dpkg-query -W -f '${db:Status-Abbrev}' mcr libpcap0.8)" "ii ii " && getent passwd mcr &&
     typed 3 'systemctl status mcrd' && saw 'Active: inactive' && equal "$(processes)" "" &&
     SHOWN=8 typed 0 "apt install -y --no-install-recommends $tools"
@@ -124,8 +153,7 @@ writes_file() {
     awk '/^ +version = 1;/ { on = 1 } on && /^$/ { exit } on { print substr($0, 8) }')
   typed 0 "cat >$conf <<END
 $text
-END" && by_the_docs 0 'mcrd --check' && by_the_docs 0 'mcrd --print' && saw 'max_payload' &&
-    by_the_docs 0 'mcrd --explain 192.0.2.10 239.10.0.1 5000' && saw 'rule "first" takes it' && saw 'forwarded' &&
+END" && by_the_page 0 4 1 && by_the_page 0 4 2 && saw 'max_payload' && by_the_page 0 4 3 && saw 'rule "first" takes it' && saw 'forwarded' &&
     typed 1 'mcrd --explain 192.0.2.10 239.10.0.1 5001' && saw 'takes port 5000, not 5001'
 }
 
@@ -134,21 +162,21 @@ nothing_yet() {
 }
 
 shadow() {
-  typed 0 "sed -i 's/\"first\";/& shadow = true;/' $conf" && by_the_docs 0 'systemctl start mcrd' &&
+  typed 0 "sed -i 's/\"first\";/& shadow = true;/' $conf" && by_the_page 0 5 1 &&
     equal "$(generation)" 1 && proof 0 10000 && typed 0 mcrstat && saw 'shadow 10,000' &&
     equal "$(counted shadow)" 10000
 }
 
 real() {
-  typed 0 "sed -i 's/ shadow = true;//' $conf" && by_the_docs 1 'mcrd --diff' && saw 'shadow' &&
-    by_the_docs 0 'mcrd --reload' && saw 'reload accepted: generation 2, ' && equal "$(generation)" 2 &&
-    by_the_docs 0 'systemctl enable mcrd' && proof 5000 5000
+  typed 0 "sed -i 's/ shadow = true;//' $conf" && by_the_page 1 6 1 && saw 'shadow' &&
+    by_the_page 0 6 2 && saw 'reload accepted: generation 2, ' && equal "$(generation)" 2 &&
+    by_the_page 0 6 3 && proof 5000 5000
 }
 
 # A terminal of 80 columns and 24 lines; what stands on it in the end.
 watch() {
   typed 0 'tcpdump -i ot0 -s 0 -c 1000 -w ot0.pcap udp'
-  tmux -f /dev/null new-session -d -s day -x 80 -y 24 'mcrstat --watch 1' \; set status off || return 1
+  tmux -f /dev/null new-session -d -s day -x 80 -y 24 "$(page_command 5 2)" \; set status off || return 1
   sleep 5.5
   tmux capture-pane -p -t day >frame
   tmux send-keys -t day q
@@ -161,7 +189,7 @@ watch() {
 }
 
 proves() {
-  proof 100000 100000 watch && documented "$recv" && documented "$send" && equal "$(counted packets)" 115000
+  proof 100000 100000 watch && equal "$recv" "$(page_command 7 1)" && equal "$send" "$(page_command 7 2)" && equal "$(counted packets)" 115000
 }
 
 replays() {
@@ -288,7 +316,13 @@ own() {
 }
 
 closed() {
-  own 10 0 && by_the_docs 0 'mcrd --firewall --role host | nft -f -' && own 0 1 && proof 5000 5000
+  own 10 0 && by_the_page 0 8 1 && by_the_page 0 8 2 && by_the_page 0 8 3 && own 0 1 && proof 5000 5000 &&
+    by_the_page 0 8 4 && own 0 1
+}
+
+# Whoever is locked out waits: here it is short.
+opens_again() {
+  typed 0 "$(page_command 8 2 | sed 's/=5min/=2s/')" && within 20 own 10 0
 }
 
 echo "# A new user's day: Debian $(cat /etc/debian_version), Linux $(uname -r)" >transcript
@@ -307,6 +341,8 @@ step "Prometheus scrapes node_exporter, which has no metrics of mcr yet" no_metr
 step "With the timer it has them, and they are those of mcrstat" metrics
 step "The alert rules are loaded, and none fires" alerts
 step "The firewall rules of the file: the relay's datagrams leave, nothing else" closed
+step "Not confirmed, they take themselves back" opens_again
+step "Each command of the quick start was typed, word for word" page_followed
 { echo "Debian $(cat /etc/debian_version)" && ansible --version && prometheus --version; } 2>&1 |
   grep -E '^(Debian|ansible|prometheus)' | note
 echo "1..$count" >&3
