@@ -25,7 +25,7 @@ TESTS = {
     "test_fanout": [],
     "test_tx_ring": [],
     "test_fragments": ["large", "large6", "any_order", "any_order6", "interfaces", "vlans"],
-    "test_firewall": ["routed", "bridged_ipv6", "tags", "host_every_kind"],
+    "test_firewall": ["routed", "bridged_ipv6", "tags", "host_every_kind", "at_boot"],
     "test_links": ["late_input", "down_and_up", "late_route", "new_index_input", "new_index_output", "renamed",
                    "mtu_changes"],
     "test_reload": ["ring_size", "broker_killed", "counters", "record"],

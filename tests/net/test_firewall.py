@@ -744,6 +744,36 @@ def host_vrrp():
 RULES_OF_LINE = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)])]
 
 
+@t.test("at boot: an interface of the rules that is missing stops all of nftables.conf before Linux 6.16, and nothing after")
+def at_boot():
+    need_nft()
+    with t.line() as net:
+        config = t.Config(RULES_OF_LINE)
+        rules, whole = generate(config, "host"), os.path.join(config.directory, "nftables.conf")
+        with open(whole, "w", encoding="ascii") as f:
+            f.write("flush ruleset\ntable inet site {\n chain input { type filter hook input priority 0; policy drop; }\n}\n"
+                    f'include "{rules}"\n')
+
+        def load(path):
+            status, _, _ = t.run_command(["nft", "-f", path], net.relay, check_status=False)
+            _, listed, _ = net.relay.run("nft", "list", "ruleset")
+            return status, sorted(re.findall(r"^table (\S+ \S+) ", listed, re.MULTILINE))
+
+        everything = ["inet mcr_host", "inet site", "netdev mcr_host"]
+        t.equal(load(whole), (0, everything), "with both interfaces")
+        net.relay.run("nft", "flush", "ruleset")
+        net.relay.run("ip", "link", "set", "out0", "name", "later0")
+        t.equal(load(whole), (0, everything) if t.KERNEL >= (6, 16) else (1, []), "with out0 missing")
+        # The site's own rules hold whatever becomes of these, when these are loaded by themselves.
+        with open(whole, encoding="ascii") as f:
+            own = f.read().replace("include", "# include")
+        with open(whole, "w", encoding="ascii") as f:
+            f.write(own)
+        t.equal(load(whole), (0, ["inet site"]), "without the rules of the mcr host")
+        net.relay.run("ip", "link", "set", "later0", "name", "out0")
+        t.equal(load(rules), (0, everything), "the rules of the mcr host, once the interface is there")
+
+
 @t.test("one firewall on both sides: the rules of both roles beside each other, by names of its interfaces")
 def one_firewall():
     need_nft()
