@@ -762,6 +762,7 @@ def at_boot():
         everything = ["inet mcr_host", "inet site", "netdev mcr_host"]
         t.equal(load(whole), (0, everything), "with both interfaces")
         net.relay.run("nft", "flush", "ruleset")
+        net.relay.run("ip", "link", "set", "out0", "down")
         net.relay.run("ip", "link", "set", "out0", "name", "later0")
         t.equal(load(whole), (0, everything) if t.KERNEL >= (6, 16) else (1, []), "with out0 missing")
         # The site's own rules hold whatever becomes of these, when these are loaded by themselves.
