@@ -5,16 +5,17 @@
 
 #include "stats/reader.h"
 
-#define STATS_DELTA_NEW UINT32_MAX // has no counterpart in the snapshot before
-
-// Both snapshots stay the caller's and must outlive it.
+// For each record of now, the one before, or NULL: it is new. The snapshot before stays the caller's and must outlive
+// it.
 struct stats_delta {
-    const struct stats_snapshot *before;
-    double seconds;                         // between them, more than 0
-    uint32_t *interfaces, *rules, *outputs; // for each record of now, its index in before, or STATS_DELTA_NEW
+    double seconds; // between the two snapshots, more than 0
+    const struct stats_interface **interfaces;
+    const struct stats_rule **rules;
+    const struct stats_output **outputs;
 };
 
-// False when nothing can be said: no time between them, another daemon, or no memory.
+// False when nothing can be said: no time between them, another daemon, or no memory. Otherwise stats_delta_free()
+// gives its memory back.
 bool stats_delta_make(struct stats_delta *d, const struct stats_snapshot *now, const struct stats_snapshot *before);
 void stats_delta_free(struct stats_delta *d);
 

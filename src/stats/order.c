@@ -14,33 +14,17 @@ struct sorting {
     enum stats_sort sort;
 };
 
-const char *stats_sort_text(enum stats_sort sort)
-{
-#define TEXT(NAME, text) [STATS_SORT_##NAME] = text,
-    static const char *const texts[] = {STATS_SORTS(TEXT)};
-#undef TEXT
-
-    return texts[sort];
-}
-
 static uint64_t count(const struct stats_rule_counters *c, enum stats_sort sort)
 {
-    uint64_t n = 0;
-
-    if (sort == STATS_SORT_RATE)
-        return c->packets;
-    for (const struct stats_counter *drop = stats_rule_drops; drop->name; drop++)
-        n += stats_counter_value(drop, &c->drops);
-    return n;
+    return sort == STATS_SORT_RATE ? c->packets : stats_drops_total(&c->drops);
 }
 
 // How much of it there was since the snapshot before.
 static uint64_t amount(const struct sorting *s, uint32_t rule)
 {
-    uint64_t now = count(&s->now->at.rules[rule].counters, s->sort), before = 0;
+    const struct stats_rule *old = s->d ? s->d->rules[rule] : NULL;
+    uint64_t now = count(&s->now->at.rules[rule].counters, s->sort), before = old ? count(&old->counters, s->sort) : 0;
 
-    if (s->d && s->d->rules[rule] != STATS_DELTA_NEW)
-        before = count(&s->d->before->at.rules[s->d->rules[rule]].counters, s->sort);
     return now > before ? now - before : 0;
 }
 

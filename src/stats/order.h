@@ -14,8 +14,6 @@
 #define STATS_SORT_ENUM(NAME, text) STATS_SORT_##NAME,
 enum stats_sort { STATS_SORTS(STATS_SORT_ENUM) STATS_SORT_KINDS };
 
-const char *stats_sort_text(enum stats_sort sort);
-
 // Puts into rules, which has room for all of them, the indices of those whose name, note or an output contains filter
 // (without regard to case; "": all), the most first where it is by rate or drops: those since the snapshot before, or
 // without one (d is NULL) all. Returns how many.

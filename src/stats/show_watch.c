@@ -119,6 +119,8 @@ static void write_table(const struct watch *w, FILE *to)
 // The last line of the screen. `more` counts the lines that found no room.
 static void draw_status(const struct watch *w, int more)
 {
+#define TEXT(NAME, text) text,
+    static const char *const sorts[] = {STATS_SORTS(TEXT)};
     const struct keys *k = &w->keys;
     char time[TEXT_NUMBER_MAX];
 
@@ -133,7 +135,7 @@ static void draw_status(const struct watch *w, int more)
     else
         printf("every %g s  %s", w->seconds, text_time(time, w->now.realtime_ns));
     if (k->sort != STATS_SORT_FILE)
-        printf("  %s", stats_sort_text(k->sort));
+        printf("  %s", sorts[k->sort]);
     if (*k->filter)
         printf("  /%s", k->filter);
     if (more > 0)

@@ -749,10 +749,10 @@ Test(stats, delta_finds_records_by_name)
     strcpy(b.at.rules[1].name, "new");
     strcpy(b.at.outputs[0].to, "wan0 [ff05::1]:7000");
     cr_assert(stats_delta_make(&d, &now, &before));
-    cr_expect(d.interfaces[0] == 1 && d.interfaces[1] == 0);
-    cr_expect(d.rules[0] == 1 && d.rules[1] == STATS_DELTA_NEW);
-    cr_expect(d.outputs[0] == 2);
-    cr_expect(d.outputs[1] == STATS_DELTA_NEW && d.outputs[2] == STATS_DELTA_NEW);
+    cr_expect(d.interfaces[0] == &a.at.interfaces[1] && d.interfaces[1] == &a.at.interfaces[0]);
+    cr_expect(d.rules[0] == &a.at.rules[1] && d.rules[1] == NULL);
+    cr_expect(d.outputs[0] == &a.at.outputs[2]);
+    cr_expect(d.outputs[1] == NULL && d.outputs[2] == NULL);
     cr_expect(stats_delta_rate(&d, 300, 100) == 100);
     cr_expect(stats_delta_rate(&d, 100, 300) == 0);
     stats_delta_free(&d);
