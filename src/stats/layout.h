@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// layout: the shared statistics segment. The broker lays it out, the relay alone counts, anyone may read.
+// layout: the shared statistics segment. The broker lays it out, the relay alone counts, anyone may read. Pure.
 //
 // A file that is mapped: header, interfaces[], rules[], outputs[], in this order without gaps. Each record carries a
 // sequence number that is odd while the relay writes it, so that a reader can take a consistent copy of the record;
@@ -9,6 +9,7 @@
 #define MCR_STATS_LAYOUT_H
 
 #include <net/if.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define STATS_MAGIC UINT64_C(0x313053544154434d) // "MCTATS01" as little-endian bytes
@@ -194,5 +195,23 @@ struct stats_header {
     char refusal[1024];    // why the last load was refused; empty: it was not
     char disk_error[1024]; // the first error of the file on disk; empty: it is valid
 };
+
+// Where the records of a segment lie.
+struct stats_segment {
+    struct stats_header *header;
+    struct stats_interface *interfaces;
+    struct stats_rule *rules;
+    struct stats_output *outputs;
+};
+
+// Bytes of a segment with so many records.
+size_t stats_segment_size(uint32_t n_interfaces, uint32_t n_rules, uint32_t n_outputs);
+
+// Points s into memory laid out for these counts, which are the caller's and not read from memory.
+void stats_segment_place(struct stats_segment *s, void *memory, uint32_t n_interfaces, uint32_t n_rules);
+
+// Around every change of a record's fields by its one writer. Readers never write.
+void stats_write_begin(uint32_t *sequence);
+void stats_write_end(uint32_t *sequence);
 
 #endif

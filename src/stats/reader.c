@@ -117,12 +117,14 @@ static bool read_at(int fd, void *to, size_t size, size_t offset)
             return false;
         done += (size_t) n;
     }
+    // What is read next is read later.
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return true;
 }
 
-// stats_read_record() for a file: reads the record of size bytes at offset whose sequence number lies so far into it.
-// False when the file ended or could not be read. Where the record was written all the while, *consistent is false
-// and the last copy stays.
+// Reads the record of size bytes at offset whose sequence number lies so far into it, until nothing was written
+// meanwhile. False when the file ended or could not be read. Where the record was written all the while, *consistent
+// is false and the last copy stays.
 static bool read_record(int fd, void *to, size_t size, size_t offset, size_t sequence, bool *consistent)
 {
     static const struct timespec pause = {.tv_nsec = READ_PAUSE_NS};
@@ -132,13 +134,8 @@ static bool read_record(int fd, void *to, size_t size, size_t offset, size_t seq
     for (unsigned i = 0; i < READ_TRIES && !*consistent; i++) {
         if (i >= READ_TRIES_QUICK)
             nanosleep(&pause, NULL);
-        if (!read_at(fd, &before, sizeof(before), offset + sequence))
-            return false;
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (!read_at(fd, to, size, offset))
-            return false;
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (!read_at(fd, &after, sizeof(after), offset + sequence))
+        if (!read_at(fd, &before, sizeof(before), offset + sequence) || !read_at(fd, to, size, offset) ||
+            !read_at(fd, &after, sizeof(after), offset + sequence))
             return false;
         *consistent = before == after && !(before & 1);
     }

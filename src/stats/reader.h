@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "stats/segment.h"
+#include "stats/layout.h"
 
 #define STATS_DEFAULT_PATH "/run/mcr/stats"
 #define STATS_WHY_MAX      1024
