@@ -3,6 +3,7 @@
 
 #include "stats/keys.h"
 
+#include <limits.h>
 #include <string.h>
 
 const char keys_help[] =
@@ -16,9 +17,25 @@ const char keys_help[] =
     "Home, g     to the top\n"
     "?, h        this help, and back\n";
 
-static void scroll(struct keys *k, int lines)
+// What scrolls: a letter, or a sequence that begins with ESC [ or ESC O (ECMA-48), by its last byte and the first one
+// of its parameters, 0 for any.
+static const struct move {
+    char letter, last, parameter;
+    int lines, pages;
+} moves[] = {
+    {'k', 'A', 0, -1, 0},        // up
+    {'j', 'B', 0, 1, 0},         // down
+    {'b', '~', '5', 0, -1},      // PgUp
+    {'f', '~', '6', 0, 1},       // PgDn
+    {'g', 'H', 0, INT_MIN, 0},   // Home
+    {'g', '~', '1', INT_MIN, 0}, // Home
+};
+
+#define MOVES_END (moves + sizeof(moves) / sizeof(moves[0]))
+
+static void scroll(struct keys *k, const struct move *move)
 {
-    k->scroll += lines;
+    k->scroll += move->lines + move->pages * k->page;
     if (k->scroll < 0)
         k->scroll = 0;
 }
@@ -60,39 +77,12 @@ static void press(struct keys *k, char c)
     case 'h':
         k->help = !k->help;
         break;
-    case 'j':
-        scroll(k, 1);
-        break;
-    case 'k':
-        scroll(k, -1);
-        break;
-    case 'f':
-        scroll(k, k->page);
-        break;
-    case 'b':
-        scroll(k, -k->page);
-        break;
-    case 'g':
-        k->scroll = 0;
-        break;
     default:
+        for (const struct move *m = moves; m < MOVES_END; m++)
+            if (m->letter == c)
+                scroll(k, m);
         break;
     }
-}
-
-// The last byte of a sequence that began with ESC [ or ESC O (ECMA-48): arrows, Home, or the ~ of "5~" and "6~".
-static void end_sequence(struct keys *k, char parameter, char c)
-{
-    if (c == 'A')
-        scroll(k, -1);
-    else if (c == 'B')
-        scroll(k, 1);
-    else if (c == 'H' || (c == '~' && parameter == '1'))
-        k->scroll = 0;
-    else if (c == '~' && parameter == '5')
-        scroll(k, -k->page);
-    else if (c == '~' && parameter == '6')
-        scroll(k, k->page);
 }
 
 // A terminal sends a sequence at once: an ESC that nothing follows is the key.
@@ -107,8 +97,9 @@ static size_t take_escape(struct keys *k, const char *bytes, size_t n)
     }
     while (i < n && bytes[i] >= 0x20 && bytes[i] < 0x40)
         i++;
-    if (i < n)
-        end_sequence(k, i > 2 ? bytes[2] : '\0', bytes[i]);
+    for (const struct move *m = moves; i < n && m < MOVES_END; m++)
+        if (m->last == bytes[i] && (!m->parameter || m->parameter == bytes[2]))
+            scroll(k, m);
     return i < n ? i + 1 : n;
 }
 

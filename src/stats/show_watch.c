@@ -14,10 +14,6 @@
 #include "stats/keys.h"
 #include "stats/text.h"
 
-static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
-
-#define SIGNALS (sizeof(signals) / sizeof(signals[0]))
-
 struct watch {
     const char *path;
     double seconds;
@@ -30,9 +26,6 @@ struct watch {
     bool failed;
     struct termios saved;
     struct ev_loop *loop;
-    ev_timer timer;
-    ev_io keys_io;
-    ev_signal signals[SIGNALS];
 };
 
 // --- the terminal ----------------------------------------------------------------------------------------------------
@@ -212,26 +205,20 @@ static void on_keys(struct ev_loop *loop, ev_io *io, int events)
         show(w);
 }
 
-// Takes the next snapshot, and keeps the one that is shown when there is none to take.
-static bool advance(struct watch *w)
-{
-    struct stats_snapshot next;
-
-    if (!stats_snapshot_take(&next, w->path, w->why))
-        return false;
-    *w->why = '\0';
-    stats_snapshot_free(&w->before);
-    w->before = w->now;
-    w->now = next;
-    return true;
-}
-
+// Takes the next snapshot, and keeps the one that is shown where there is none to take.
 static void on_time(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct watch *w = timer->data;
+    struct stats_snapshot next;
 
     (void) events;
-    if (w->keys.paused || advance(w) || w->screen) {
+    if (!w->keys.paused && stats_snapshot_take(&next, w->path, w->why)) {
+        *w->why = '\0';
+        stats_snapshot_free(&w->before);
+        w->before = w->now;
+        w->now = next;
+    }
+    if (!*w->why || w->screen) {
         show(w);
         return;
     }
@@ -242,21 +229,23 @@ static void on_time(struct ev_loop *loop, ev_timer *timer, int events)
 // Goes on from the first snapshot. What a suspension has left out is not made up for.
 static void run(struct watch *w)
 {
-    for (size_t i = 0; i < SIGNALS; i++) {
-        ev_signal_init(&w->signals[i], on_signal, signals[i]);
-        w->signals[i].data = w;
-        ev_signal_start(w->loop, &w->signals[i]);
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
+    ev_signal signals[sizeof(numbers) / sizeof(numbers[0])];
+    ev_timer timer = {.data = w};
+    ev_io keys = {.data = w};
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        ev_signal_init(&signals[i], on_signal, numbers[i]);
+        signals[i].data = w;
+        ev_signal_start(w->loop, &signals[i]);
     }
-    ev_timer_init(&w->timer, on_time, w->seconds, w->seconds);
-    w->timer.data = w;
-    ev_timer_start(w->loop, &w->timer);
+    ev_timer_init(&timer, on_time, w->seconds, w->seconds);
+    ev_timer_start(w->loop, &timer);
     if (w->screen)
         begin_screen(w);
-    if (w->has_keys) {
-        ev_io_init(&w->keys_io, on_keys, STDIN_FILENO, EV_READ);
-        w->keys_io.data = w;
-        ev_io_start(w->loop, &w->keys_io);
-    }
+    ev_io_init(&keys, on_keys, STDIN_FILENO, EV_READ);
+    if (w->has_keys)
+        ev_io_start(w->loop, &keys);
     show(w);
     if (!w->failed)
         ev_run(w->loop, 0);
