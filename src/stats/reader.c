@@ -43,10 +43,20 @@ static bool __attribute__((format(printf, 2, 3))) refuse(char why[STATS_WHY_MAX]
 
 // --- parsing ---------------------------------------------------------------------------------------------------------
 
-// Points at into memory once the header's counts fit its size.
-static bool parse_header(struct stats_segment *at, void *memory, size_t size, char why[STATS_WHY_MAX])
+static bool parse_string(char *field, size_t size)
 {
-    const struct stats_header *h = memory;
+    if (!memchr(field, '\0', size))
+        return false;
+    text_repair(field);
+    return true;
+}
+
+#define STRING(field) parse_string(field, sizeof(field))
+
+bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[STATS_WHY_MAX])
+{
+    struct stats_header *h = memory;
+    uint64_t next_output = 0;
 
     if (size < sizeof(*h) || h->magic != STATS_MAGIC)
         return refuse(why, "it does not begin like one");
@@ -59,24 +69,6 @@ static bool parse_header(struct stats_segment *at, void *memory, size_t size, ch
         return refuse(why, "%zu bytes cannot be %u interfaces, %u rules and %u outputs", size, h->n_interfaces,
                       h->n_rules, h->n_outputs);
     stats_segment_place(at, memory, h->n_interfaces, h->n_rules);
-    return true;
-}
-
-static bool parse_string(char *field, size_t size)
-{
-    if (!memchr(field, '\0', size))
-        return false;
-    text_repair(field);
-    return true;
-}
-
-#define STRING(field) parse_string(field, sizeof(field))
-
-static bool parse_records(const struct stats_segment *at, char why[STATS_WHY_MAX])
-{
-    struct stats_header *h = at->header;
-    uint64_t next_output = 0;
-
     if (!STRING(h->program_version) || !STRING(h->instance) || !STRING(h->file) || !STRING(h->refusal) ||
         !STRING(h->disk_error))
         return refuse(why, "a string of the header does not end");
@@ -97,11 +89,6 @@ static bool parse_records(const struct stats_segment *at, char why[STATS_WHY_MAX
         if (!STRING(at->outputs[i].to))
             return refuse(why, "the name of output %u does not end", i);
     return true;
-}
-
-bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[STATS_WHY_MAX])
-{
-    return parse_header(at, memory, size, why) && parse_records(at, why);
 }
 
 // --- reading ---------------------------------------------------------------------------------------------------------
@@ -221,15 +208,20 @@ static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
     return -1;
 }
 
-static bool malformed(const char *path, char why[STATS_WHY_MAX])
+// Checks what was read so far, and notes when that was.
+static bool check(struct stats_snapshot *s, size_t size, const char *path, char why[STATS_WHY_MAX])
 {
     char what[STATS_WHY_MAX];
 
-    memcpy(what, why, sizeof(what));
-    return refuse(why, "%s is not the statistics of mcrd, or damaged: %s", path, what);
+    s->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+    s->boottime_ns = clock_ns(CLOCK_BOOTTIME);
+    s->realtime_ns = clock_ns(CLOCK_REALTIME);
+    return stats_parse(&s->at, s->memory, size, what) ||
+           refuse(why, "%s is not the statistics of mcrd, or damaged: %s", path, what);
 }
 
-// Reads the open file into s->memory, which has the room. *superseded tells that another has, or will have, its name.
+// Reads the open file into s->memory, which is zero and has the room. *superseded tells that another has, or will
+// have, its name.
 static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char *path, bool *superseded,
                       char why[STATS_WHY_MAX])
 {
@@ -238,11 +230,8 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
 
     if (!read_record(fd, h, sizeof(*h), 0, offsetof(struct stats_header, sequence), &consistent))
         return refuse(why, "%s cannot be read: it was cut: try again", path);
-    if (!parse_header(&s->at, s->memory, size, why))
-        return malformed(path, why);
-    s->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
-    s->boottime_ns = clock_ns(CLOCK_BOOTTIME);
-    s->realtime_ns = clock_ns(CLOCK_REALTIME);
+    if (!check(s, size, path, why))
+        return false;
     *superseded = h->state == STATS_SUPERSEDED;
     if (*superseded)
         return refuse(why,
@@ -257,29 +246,21 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
         !read_records(fd, &s->at, s->at.rules, h->n_rules, RECORD(stats_rule)) ||
         !read_records(fd, &s->at, s->at.outputs, h->n_outputs, RECORD(stats_output)))
         return refuse(why, "%s cannot be read: it was cut, or changes all the time: try again", path);
-    if (!parse_records(&s->at, why))
-        return malformed(path, why);
-    s->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
-    s->boottime_ns = clock_ns(CLOCK_BOOTTIME);
-    s->realtime_ns = clock_ns(CLOCK_REALTIME);
-    return true;
+    return check(s, size, path, why);
 }
 
 static bool take(struct stats_snapshot *s, const char *path, bool *superseded, char why[STATS_WHY_MAX])
 {
     size_t size;
     int fd = open_file(path, &size, why);
-    bool ok = false;
 
     *s = (struct stats_snapshot){.memory = NULL};
     *superseded = false;
     if (fd < 0)
         return false;
-    s->memory = malloc(size);
-    if (!s->memory)
-        refuse(why, "no memory for the %zu bytes of %s", size, path);
-    else
-        ok = take_open(s, fd, size, path, superseded, why);
+    s->memory = calloc(1, size);
+    bool ok = s->memory ? take_open(s, fd, size, path, superseded, why)
+                        : refuse(why, "no memory for the %zu bytes of %s", size, path);
     if (!ok)
         stats_snapshot_free(s);
     close(fd);
