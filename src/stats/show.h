@@ -42,7 +42,7 @@ void show_notice(const char *text, const struct show_style *style, FILE *to);
 struct show_style show_style_of(int fd);
 
 // Shows the table (or, with json, one object a line) at once and then each interval until a signal or the key q
-// (keys.h tells the others). On a terminal the table is redrawn in place and outlasts a daemon that goes; elsewhere
+// (live.h tells the others). On a terminal the table is redrawn in place and outlasts a daemon that goes; elsewhere
 // that ends it. Returns the exit status; why, for stderr, is empty unless there is something to tell.
 int show_watch(const char *path, double seconds, bool json, char why[STATS_WHY_MAX]);
 

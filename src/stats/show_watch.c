@@ -11,7 +11,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "stats/keys.h"
+#include "stats/live.h"
 #include "stats/text.h"
 
 struct watch {
@@ -20,7 +20,7 @@ struct watch {
     bool json;
     bool screen;   // redraws a terminal in place
     bool has_keys; // stdin is that terminal
-    struct keys keys;
+    struct live live;
     struct stats_snapshot now, before; // before holds nothing at first
     char *why;                         // of the last failure; empty while the daemon is there
     bool failed;
@@ -70,10 +70,10 @@ static void write_table(const struct watch *w, FILE *to)
 
     view.rules = rules;
     if (rules)
-        view.n_rules = stats_order(&w->now, view.d, w->keys.sort, w->keys.filter, rules);
+        view.n_rules = live_rules(&w->live, &w->now, view.d, rules);
     show_table(&view, &style, to);
-    if (rules && view.n_rules == 0 && *w->keys.filter)
-        fprintf(to, "none contains \"%s\"\n", w->keys.filter);
+    if (rules && view.n_rules == 0 && *w->live.filter)
+        fprintf(to, "none contains \"%s\"\n", w->live.filter);
     free(rules);
     if (has_delta)
         stats_delta_free(&d);
@@ -82,25 +82,25 @@ static void write_table(const struct watch *w, FILE *to)
 // The last line of the screen. `more` counts the lines that found no room.
 static void draw_status(const struct watch *w, int more)
 {
-#define TEXT(NAME, text) text,
-    static const char *const sorts[] = {STATS_SORTS(TEXT)};
-    const struct keys *k = &w->keys;
+    static const char *const sorts[] = {
+        [LIVE_SORT_RATE] = "by rate", [LIVE_SORT_DROPS] = "by drops", [LIVE_SORT_NAME] = "by name"};
+    const struct live *l = &w->live;
     char time[TEXT_NUMBER_MAX];
 
     fputs("\033[K", stdout);
-    if (k->typing) {
-        printf("/%s\033[7m \033[0m  Enter keeps it, Esc shows all", k->filter);
+    if (l->typing) {
+        printf("/%s\033[7m \033[0m  Enter keeps it, Esc shows all", l->filter);
         return;
     }
-    fputs(k->paused ? "\033[7m PAUSED \033[0m " : "\033[7m ? help \033[0m ", stdout);
+    fputs(l->paused ? "\033[7m PAUSED \033[0m " : "\033[7m ? help \033[0m ", stdout);
     if (*w->why)
         printf("waiting for mcrd, last seen %s", text_time(time, w->now.realtime_ns));
     else
         printf("every %g s  %s", w->seconds, text_time(time, w->now.realtime_ns));
-    if (k->sort != STATS_SORT_FILE)
-        printf("  %s", sorts[k->sort]);
-    if (*k->filter)
-        printf("  /%s", k->filter);
+    if (l->sort != LIVE_SORT_FILE)
+        printf("  %s", sorts[l->sort]);
+    if (*l->filter)
+        printf("  /%s", l->filter);
     if (more > 0)
         printf("  %d more line%s below", more, more == 1 ? "" : "s");
 }
@@ -108,20 +108,20 @@ static void draw_status(const struct watch *w, int more)
 // Writes the lines that find room on the page, and returns how many do not below it.
 static int draw_lines(struct watch *w, char *text)
 {
-    struct keys *k = &w->keys;
+    struct live *l = &w->live;
     int lines = 0;
 
     for (const char *c = text; *c; c++)
         lines += *c == '\n';
-    int hidden = lines > k->page ? lines - k->page : 0;
-    if (k->scroll > hidden)
-        k->scroll = hidden;
-    for (int i = 0; i < k->scroll + k->page && i < lines; i++) {
+    int hidden = lines > l->page ? lines - l->page : 0;
+    if (l->scroll > hidden)
+        l->scroll = hidden;
+    for (int i = 0; i < l->scroll + l->page && i < lines; i++) {
         const char *line = strsep(&text, "\n");
-        if (i >= k->scroll)
+        if (i >= l->scroll)
             printf("\033[K%s\r\n", line); // erased first: behind a full line it would take the last character
     }
-    return hidden - k->scroll;
+    return hidden - l->scroll;
 }
 
 static void draw_screen(struct watch *w)
@@ -139,11 +139,11 @@ static void draw_screen(struct watch *w)
         show_notice(w->why, &style, memory);
         fputc('\n', memory);
     }
-    if (w->keys.help)
-        fprintf(memory, "%s\n", keys_help);
+    if (w->live.help)
+        fprintf(memory, "%s\n", live_help);
     write_table(w, memory);
     if (fclose(memory) == 0) {
-        w->keys.page = rows - 1;
+        w->live.page = rows - 1;
         fputs("\033[H", stdout);
         int more = draw_lines(w, text);
         printf("\033[J\033[%d;1H", rows);
@@ -198,8 +198,8 @@ static void on_keys(struct ev_loop *loop, ev_io *io, int events)
         ev_io_stop(loop, io);
         return;
     }
-    keys_take(&w->keys, keys, (size_t) n);
-    if (w->keys.quit)
+    live_keys(&w->live, keys, (size_t) n);
+    if (w->live.quit)
         ev_break(loop, EVBREAK_ALL);
     else
         show(w);
@@ -212,7 +212,7 @@ static void on_time(struct ev_loop *loop, ev_timer *timer, int events)
     struct stats_snapshot next;
 
     (void) events;
-    if (!w->keys.paused && stats_snapshot_take(&next, w->path, w->why)) {
+    if (!w->live.paused && stats_snapshot_take(&next, w->path, w->why)) {
         *w->why = '\0';
         stats_snapshot_free(&w->before);
         w->before = w->now;
