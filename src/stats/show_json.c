@@ -77,7 +77,7 @@ static bool put_features(json_t *to, const struct stats_features *f)
     json_t *o = json_object();
     bool ok = true;
 
-#define PUT_FEATURE(name, help) ok &= put(o, #name, json_string(stats_feature_name(f->name)));
+#define PUT_FEATURE(NAME, field, name, help) ok &= put(o, #field, json_string(stats_feature_name(f->field)));
     STATS_FEATURES(PUT_FEATURE)
 #undef PUT_FEATURE
     return put(to, "features", o) && ok;
