@@ -111,15 +111,12 @@ static size_t take_escape(struct live *l, const char *bytes, size_t n)
 void live_keys(struct live *l, const char *bytes, size_t n)
 {
     for (size_t i = 0; i < n;) {
-        if (bytes[i] == 0x1b) {
+        if (bytes[i] == 0x1b)
             i += take_escape(l, bytes + i, n - i);
-            continue;
-        }
-        if (l->typing)
-            type(l, bytes[i]);
+        else if (l->typing)
+            type(l, bytes[i++]);
         else
-            press(l, bytes[i]);
-        i++;
+            press(l, bytes[i++]);
     }
 }
 

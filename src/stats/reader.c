@@ -181,19 +181,16 @@ static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 
-    if (fd < 0) {
-        if (errno == ENOENT)
-            refuse(why,
-                   "no daemon: %s does not exist; see \"systemctl status mcrd\", or name the stats_file of its "
-                   "config with --stats",
-                   path);
-        else if (errno == ELOOP)
-            refuse(why, "%s is a symbolic link, which is not followed: name the file itself with --stats", path);
-        else
-            refuse(why, "%s cannot be opened: %s", path, strerror(errno));
-        return -1;
-    }
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (fd < 0 && errno == ENOENT) {
+        refuse(why,
+               "no daemon: %s does not exist; see \"systemctl status mcrd\", or name the stats_file of its "
+               "config with --stats",
+               path);
+    } else if (fd < 0 && errno == ELOOP) {
+        refuse(why, "%s is a symbolic link, which is not followed: name the file itself with --stats", path);
+    } else if (fd < 0) {
+        refuse(why, "%s cannot be opened: %s", path, strerror(errno));
+    } else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         refuse(why, "%s is no regular file: name the stats_file of mcrd's config with --stats", path);
     } else if (st.st_size < (off_t) sizeof(struct stats_header) || st.st_size > (off_t) BYTES_MAX) {
         refuse(why,
@@ -204,7 +201,8 @@ static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
         *size = (size_t) st.st_size;
         return fd;
     }
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     return -1;
 }
 

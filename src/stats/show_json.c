@@ -36,7 +36,7 @@ static bool put_counters(json_t *object, const struct stats_counter *table, cons
     return ok;
 }
 
-// Each of these consumes nothing and adds one member to `to`; they return whether all went well.
+// Each of these adds one member to an object or an array, and returns whether all went well.
 
 static bool put_config(json_t *to, const struct stats_header *h)
 {
@@ -85,21 +85,16 @@ static bool put_features(json_t *to, const struct stats_features *f)
 
 static bool add_interface(json_t *to, const struct stats_interface *i)
 {
-    json_t *o = json_object();
+    json_t *o = json_pack("{s:s, s:s}", "name", i->name, "state", stats_interface_state_name(i->state));
 
-    bool ok = put(o, "name", json_string(i->name));
-    ok &= put(o, "state", json_string(stats_interface_state_name(i->state)));
-    ok &= put_counters(o, stats_interface_counters, &i->counters);
-    return json_array_append_new(to, o) == 0 && ok;
+    return json_array_append_new(to, o) == 0 && put_counters(o, stats_interface_counters, &i->counters);
 }
 
 static bool add_output(json_t *to, const struct stats_output *output)
 {
-    json_t *o = json_object();
+    json_t *o = json_pack("{s:s}", "to", output->to);
 
-    bool ok = put(o, "to", json_string(output->to));
-    ok &= put_counters(o, stats_output_counters, &output->counters);
-    return json_array_append_new(to, o) == 0 && ok;
+    return json_array_append_new(to, o) == 0 && put_counters(o, stats_output_counters, &output->counters);
 }
 
 static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)
