@@ -6,15 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-// More than the records of one kind that a config file may have side by side: bounds the time that a hostile
-// segment can cost.
+// More than a config file can have records of one kind side by side. It bounds the time that a hostile segment can
+// cost.
 #define FIND_MAX 10000
 
 // The size of a record, and where its name lies.
 #define NAMED(type, name) sizeof(struct type), offsetof(struct type, name)
 
-// The record called name among n of them, from hint on and round: where nothing was added or removed, at once. NULL:
-// there is none.
+// Returns the record called name among n of them, or NULL. It begins at hint and wraps around: if no record was added
+// or removed, the first one is it.
 static const void *find(const char *name, const void *records, size_t size, size_t name_at, uint32_t n, uint32_t hint)
 {
     for (uint32_t i = 0; i < n && i < FIND_MAX; i++) {

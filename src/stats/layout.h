@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // layout: the shared statistics segment. The broker lays it out, the relay alone counts, anyone may read. Pure.
 //
-// A file that is mapped: header, interfaces[], rules[], outputs[], in this order without gaps. Each record carries a
-// sequence number that is odd while the relay writes it, so that a reader can take a consistent copy of the record;
-// nothing here can make the relay wait or fail. A reload brings a new file under the same name; the header of the
-// old one then says STATS_SUPERSEDED.
+// It is a mapped file: header, interfaces[], rules[], outputs[], in this order without gaps. The sequence number of a
+// record is odd while the relay writes the record, so that a reader can take a consistent copy; no reader can make the
+// relay wait or fail. A reload puts a new file under the same name; the header of the old one then says
+// STATS_SUPERSEDED.
 #ifndef MCR_STATS_LAYOUT_H
 #define MCR_STATS_LAYOUT_H
 
@@ -13,9 +13,9 @@
 #include <stdint.h>
 
 #define STATS_MAGIC UINT64_C(0x313053544154434d) // "MCTATS01" as little-endian bytes
-// Behind the name of the statistics: the name of the file that the relay locks for its lifetime (fcntl, F_WRLCK), by
-// which others find its process. One file for all segments of a life: the relay locks it before its filter, which
-// forbids it then, because each lock takes kernel memory that nothing bounds.
+// Appended to the path of the statistics: the file that the relay locks for its lifetime (fcntl, F_WRLCK), so that
+// readers find its process. One file serves all segments of a process: the relay locks it before its system call filter
+// is in force, which forbids locks because nothing bounds the kernel memory that they take.
 #define STATS_LOCK_SUFFIX ".lock"
 
 #define STATS_VERSION 4
@@ -85,8 +85,7 @@ struct stats_output_counters {
 
 enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
 
-// What is in one of several states, with the word that tables, JSON, metrics and log have for each: X(NAME, word,
-// help).
+// States, and the word that tables, JSON, metrics and the log use for each: X(NAME, word, help).
 #define STATS_INTERFACE_STATES(X)                                                                                      \
     X(STATS_INTERFACE_UP, up, "it can be used")                                                                        \
     X(STATS_INTERFACE_DOWN, down, "it is there, but not up")                                                           \
@@ -183,7 +182,7 @@ struct stats_header {
     uint8_t disk_sha256[32]; // of the file as it lies on disk now; zero: it cannot be read
     // mcrd --reload remembers asked, sends SIGHUP, and waits until answered exceeds what it remembers.
     uint64_t asked;        // how often a load was asked for by signal
-    uint64_t answered;     // what asked was when the load began whose verdict stands here
+    uint64_t answered;     // the value of asked when the load began that verdict is about
     uint32_t verdict;      // enum stats_verdict
     uint32_t isolation;    // of the relay: mask of enum stats_isolation
     char refusal[1024];    // why the last load was refused; empty: it was not
@@ -201,10 +200,10 @@ struct stats_segment {
 // Bytes of a segment with so many records.
 size_t stats_segment_size(uint32_t n_interfaces, uint32_t n_rules, uint32_t n_outputs);
 
-// Points s into memory laid out for these counts, which are the caller's and not read from memory.
+// Points s into memory laid out for these counts. It reads nothing from memory.
 void stats_segment_place(struct stats_segment *s, void *memory, uint32_t n_interfaces, uint32_t n_rules);
 
-// Around every change of a record's fields by its one writer. Readers never write.
+// The one writer of a record calls these before and after each change of its fields. Readers never write.
 void stats_write_begin(uint32_t *sequence);
 void stats_write_end(uint32_t *sequence);
 

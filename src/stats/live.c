@@ -22,8 +22,8 @@ const char live_help[] =
     "Home, g     to the top\n"
     "?, h        this help, and back\n";
 
-// What scrolls: a letter, or a sequence that begins with ESC [ or ESC O (ECMA-48), by its last byte and the first one
-// of its parameters, 0 for any.
+// Keys that scroll. Each is a letter, or a sequence that begins with ESC [ or ESC O (ECMA-48): its last byte, and the
+// first byte of its parameters, 0 for any.
 static const struct move {
     char letter, last, parameter;
     int lines, pages;
@@ -133,7 +133,7 @@ static uint64_t count(const struct stats_rule_counters *c, enum live_sort sort)
     return sort == LIVE_SORT_RATE ? c->packets : stats_drops_total(&c->drops);
 }
 
-// How much of it there was since the snapshot before.
+// Returns the packets or drops of a rule since the snapshot before.
 static uint64_t amount(const struct sorting *s, uint32_t rule)
 {
     const struct stats_rule *old = s->d ? s->d->rules[rule] : NULL;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// live: what the keys of a live view have asked for so far, and the rules that it shows for that. Pure.
+// live: the state of a live view, which keys change, and the rules that the view shows. Pure.
 #ifndef MCR_STATS_LIVE_H
 #define MCR_STATS_LIVE_H
 
@@ -24,12 +24,12 @@ struct live {
 // The help for the keys, lines separated by newlines.
 extern const char live_help[];
 
-// Takes n bytes as a terminal sends them. Anything unknown is nothing.
+// Takes n bytes as a terminal sends them, and ignores what it does not know.
 void live_keys(struct live *l, const char *bytes, size_t n);
 
-// Puts into rules, which has room for all of them, the indices of those whose name, note or an output contains the
-// filter (without regard to case; "": all), the most first where it is by rate or drops: those since the snapshot
-// before, or without one (d is NULL) all. Returns how many.
+// Selects the rules whose name, note or output contains the filter (without regard to case; "" selects all), puts their
+// indices into rules, which has room for all, and returns how many. By rate or drops, the most come first: those since
+// the snapshot before, or all if there is none (d is NULL).
 uint32_t live_rules(const struct live *l, const struct stats_snapshot *now, const struct stats_delta *d,
                     uint32_t *rules);
 

@@ -30,7 +30,7 @@
 #define READ_TRIES_QUICK 100
 #define READ_PAUSE_NS    1000000
 
-// Always false, for the caller to return.
+// Writes why, and returns false, for the caller to return.
 static bool __attribute__((format(printf, 2, 3))) refuse(char why[STATS_WHY_MAX], const char *format, ...)
 {
     va_list args;
@@ -79,7 +79,7 @@ bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[S
         struct stats_rule *r = &at->rules[i];
         if (!STRING(r->name) || !STRING(r->note))
             return refuse(why, "a string of rule %u does not end", i);
-        // In order and apart: together no more than there are, however many rules there be.
+        // In order and apart: all rules together have no more outputs than there are.
         uint64_t end = (uint64_t) r->first_output + r->n_outputs;
         if (r->first_output < next_output || end > h->n_outputs)
             return refuse(why, "the outputs of rule %u cannot be", i);
@@ -104,14 +104,14 @@ static bool read_at(int fd, void *to, size_t size, size_t offset)
             return false;
         done += (size_t) n;
     }
-    // What is read next is read later.
+    // The next read must not be served earlier.
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return true;
 }
 
-// Reads the record of size bytes at offset whose sequence number lies so far into it, until nothing was written
-// meanwhile. False when the file ended or could not be read. Where the record was written all the while, *consistent
-// is false and the last copy stays.
+// Reads the record of size bytes at offset, whose sequence number lies so far into it, until the relay did not write it
+// meanwhile. Returns false if the file ended or cannot be read. If the relay wrote during each try, *consistent is
+// false and the last copy stays.
 static bool read_record(int fd, void *to, size_t size, size_t offset, size_t sequence, bool *consistent)
 {
     static const struct timespec pause = {.tv_nsec = READ_PAUSE_NS};
@@ -140,14 +140,14 @@ static bool read_records(int fd, const struct stats_segment *at, void *first, si
     return consistent;
 }
 
-// Its size, and where its sequence number lies.
+// The size of a record, and where its sequence number lies.
 #define RECORD(type) sizeof(struct type), offsetof(struct type, sequence)
 
 // --- the daemon ------------------------------------------------------------------------------------------------------
 
 pid_t stats_writer(const char *path)
 {
-    // Asked for as a reader: a read lock, which anyone may take who may read the file, says nothing.
+    // Only a write lock is in the way of a read lock. Who may read the file can take a read lock, which means nothing.
     struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
     char name[PATH_MAX];
     int fd = -1;
@@ -175,7 +175,7 @@ static bool daemon_gone(const struct stats_snapshot *s, char why[STATS_WHY_MAX])
                   h->pid, h->state == STATS_STOPPED ? "was stopped" : "has ended without being stopped", time);
 }
 
-// Opens path, and sees to its being a file that may be read without waiting.
+// Opens path if it is a regular file of a size that can be, and sets *size. Never waits. Returns -1 otherwise.
 static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
 {
     struct stat st;
@@ -206,7 +206,7 @@ static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
     return -1;
 }
 
-// Checks what was read so far, and notes when that was.
+// Checks what was read so far, and notes the time.
 static bool check(struct stats_snapshot *s, size_t size, const char *path, char why[STATS_WHY_MAX])
 {
     char what[STATS_WHY_MAX];
@@ -218,8 +218,8 @@ static bool check(struct stats_snapshot *s, size_t size, const char *path, char 
            refuse(why, "%s is not the statistics of mcrd, or damaged: %s", path, what);
 }
 
-// Reads the open file into s->memory, which is zero and has the room. *superseded tells that another has, or will
-// have, its name.
+// Reads the open file into s->memory, which has size bytes, all 0. *superseded tells that another file has its name, or
+// is about to.
 static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char *path, bool *superseded,
                       char why[STATS_WHY_MAX])
 {

@@ -10,13 +10,13 @@
 #include "stats/counters.h"
 #include "stats/text.h"
 
-// put() reports a value that could not be made (no memory), so that no member is missing unnoticed.
+// Returns false if there was no memory for the value, so that no member is missing unnoticed.
 static bool put(json_t *object, const char *key, json_t *value)
 {
     return json_object_set_new(object, key, value) == 0;
 }
 
-// Integers are signed here; no counter reaches their limit.
+// jansson's integers are signed; no counter reaches their limit.
 static json_t *number(uint64_t value)
 {
     return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t) value);
@@ -85,16 +85,19 @@ static bool put_features(json_t *to, const struct stats_features *f)
 
 static bool add_interface(json_t *to, const struct stats_interface *i)
 {
-    json_t *o = json_pack("{s:s, s:s}", "name", i->name, "state", stats_interface_state_name(i->state));
+    json_t *o = json_object();
 
-    return json_array_append_new(to, o) == 0 && put_counters(o, stats_interface_counters, &i->counters);
+    return json_array_append_new(to, o) == 0 && put(o, "name", json_string(i->name)) &&
+           put(o, "state", json_string(stats_interface_state_name(i->state))) &&
+           put_counters(o, stats_interface_counters, &i->counters);
 }
 
 static bool add_output(json_t *to, const struct stats_output *output)
 {
-    json_t *o = json_pack("{s:s}", "to", output->to);
+    json_t *o = json_object();
 
-    return json_array_append_new(to, o) == 0 && put_counters(o, stats_output_counters, &output->counters);
+    return json_array_append_new(to, o) == 0 && put(o, "to", json_string(output->to)) &&
+           put_counters(o, stats_output_counters, &output->counters);
 }
 
 static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)

@@ -25,7 +25,7 @@ struct exposition {
     enum kind kind;
 };
 
-#define LABELS 4 // of a line, with one without a name that ends them
+#define LABELS 4 // of a line, at most; one without a name ends them
 
 struct label {
     const char *name, *value; // as text_repair() leaves it: without a line end
@@ -68,7 +68,7 @@ static void put(const struct exposition *e, const struct label labels[LABELS], u
         fprintf(e->to, "%" PRIu64 "\n", value);
 }
 
-// When it was, in ms since the epoch, of a CLOCK_MONOTONIC time.
+// Converts a CLOCK_MONOTONIC time to ms since the epoch.
 static uint64_t moment_ms(const struct stats_snapshot *s, uint64_t monotonic_ns)
 {
     uint64_t now = s->realtime_ns / 1000000, age = stats_age_ms(s, monotonic_ns);
@@ -76,7 +76,7 @@ static uint64_t moment_ms(const struct stats_snapshot *s, uint64_t monotonic_ns)
     return age < now ? now - age : 0;
 }
 
-// A metric of one line, without labels of its own.
+// Writes a metric of one line, without labels of its own.
 static void put_one(struct exposition *e, enum kind kind, const char *name, const char *help, uint64_t value)
 {
     begin(e, kind, name, help);
@@ -188,7 +188,7 @@ static void put_rules(struct exposition *e, const struct stats_snapshot *s)
 
 // --- outputs ---------------------------------------------------------------------------------------------------------
 
-// One counter of every output; drops have its name as their reason.
+// Writes one counter of every output; a drop has its name as the label reason.
 static void put_outputs_of(const struct exposition *e, const struct stats_segment *at, const struct stats_counter *c)
 {
     for (uint32_t i = 0; i < at->header->n_rules; i++)

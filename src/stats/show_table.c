@@ -19,14 +19,14 @@
 
 #define LABEL 9 // columns of the words that begin the lines of the header
 
-// Columns, with one blank between two. A name gets what is left; that of an output also the state's.
+// Widths of columns, with one blank between two. A name gets the rest; the name of an output also the state's column.
 enum { NAME_MIN = 24, OUTPUT_INDENT = 4, STATE = 8, COUNT_WIDE = 16, COUNT = 14, BYTES = 9, RATE = 10, LAST = 7 };
 
 enum paint { BAD, WARN, GOOD, DIM, BOLD, PLAIN };
 
-#define STATES 4 // of any list
+#define STATES 4 // in a list, at most
 
-// A state that stands in none of these is BAD, as is one that is unknown: the segment may tell any number.
+// A state that is in none of these is BAD, and so is an unknown one: the segment may hold any number.
 static const enum paint config_paints[STATES] = {[STATS_CONFIG_CURRENT] = GOOD, [STATS_CONFIG_PENDING] = WARN};
 static const enum paint seccomp_paints[STATES] = {[STATS_SECCOMP_LOG] = WARN, [STATS_SECCOMP_ENFORCE] = PLAIN};
 static const enum paint interface_paints[STATES] = {[STATS_INTERFACE_UP] = PLAIN};
@@ -81,15 +81,14 @@ struct paragraph {
     int indent, column;
 };
 
-// Begins one behind a label.
+// Writes the label, and begins a paragraph behind it.
 static struct paragraph paragraph(const struct page *p, int indent, const char *label)
 {
     fprintf(p->to, "%*s%-*s", indent, "", LABEL, label);
     return (struct paragraph){p, indent + LABEL, indent + LABEL};
 }
 
-// Writes a word, behind as many blanks as gap unless it begins its line. It is never parted; one that is longer than a
-// line is cut.
+// Writes a word, after `gap` blanks unless it begins its line. A word is never split; one longer than a line is cut.
 static void __attribute__((format(printf, 4, 5)))
 paragraph_word(struct paragraph *f, enum paint how, int gap, const char *format, ...)
 {
@@ -210,7 +209,7 @@ static void show_head(const struct page *p, const char *name, const char *count,
     fputc('\n', p->to);
 }
 
-// before is NULL where there is none.
+// before is NULL if there is none.
 static void show_packets(const struct page *p, uint64_t now, const uint64_t *before)
 {
     char number[TEXT_NUMBER_MAX];
@@ -231,7 +230,7 @@ static void show_bytes(const struct page *p, uint64_t now, const uint64_t *befor
         right(p, before ? text_scaled(number, 8 * stats_delta_rate(p->view->d, now, *before), "") : "-", BYTES);
 }
 
-// The drops of a record that are not zero, on lines of their own; those that grow stand out.
+// Shows the drops of a record that are not zero, on lines of their own; those that grow stand out.
 static void show_drops(const struct page *p, const struct stats_counter *table, const void *now, const void *before,
                        int indent)
 {
@@ -309,8 +308,8 @@ static void show_rule(const struct page *p, uint32_t index)
         show_output(p, r->first_output + i);
 }
 
-// Columns that no name of a rule or an output exceeds, or what there is room for. On a wide terminal the numbers
-// would else be far from their names.
+// Returns the columns of the longest name of a rule or an output, or what there is room for. Without this the numbers
+// would be far from their names on a wide terminal.
 static int name_columns(const struct show_view *v, const struct show_style *style)
 {
     const struct stats_segment *at = &v->now->at;

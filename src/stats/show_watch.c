@@ -41,7 +41,7 @@ static void begin_screen(struct watch *w)
         return;
     t = w->saved;
     t.c_lflag &= ~(tcflag_t) (ICANON | ECHO);
-    // A stop by ^Z would leave the terminal to the shell as it is now.
+    // ^Z is off: a stop would leave the terminal to the shell in this mode.
     t.c_cc[VSUSP] = _POSIX_VDISABLE;
     t.c_cc[VMIN] = 1;
     t.c_cc[VTIME] = 0;
@@ -62,10 +62,10 @@ static void write_table(const struct watch *w, FILE *to)
 {
     struct show_style style = show_style_of(STDOUT_FILENO);
     struct stats_delta d;
-    // Nothing is known about now while the daemon is away.
+    // There are no rates while the daemon is away.
     bool has_delta = w->before.memory && !*w->why && stats_delta_make(&d, &w->now, &w->before);
     struct show_view view = {.now = &w->now, .d = has_delta ? &d : NULL, .rates = true};
-    // Without memory all of them are shown.
+    // NULL, without memory, shows all of them.
     uint32_t *rules = calloc(w->now.at.header->n_rules + 1, sizeof(*rules));
 
     view.rules = rules;
@@ -105,7 +105,7 @@ static void draw_status(const struct watch *w, int more)
         printf("  %d more line%s below", more, more == 1 ? "" : "s");
 }
 
-// Writes the lines that find room on the page, and returns how many do not below it.
+// Writes the lines that fit on the page, and returns how many are below it.
 static int draw_lines(struct watch *w, char *text)
 {
     struct live *l = &w->live;
@@ -152,7 +152,7 @@ static void draw_screen(struct watch *w)
     free(text);
 }
 
-// Shows what was taken last, and ends where that cannot be written.
+// Shows the last snapshot, and ends the loop if that cannot be written.
 static void show(struct watch *w)
 {
     char time[TEXT_NUMBER_MAX];
@@ -205,7 +205,7 @@ static void on_keys(struct ev_loop *loop, ev_io *io, int events)
         show(w);
 }
 
-// Takes the next snapshot, and keeps the one that is shown where there is none to take.
+// Takes the next snapshot, or keeps the one that is shown if there is none to take.
 static void on_time(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct watch *w = timer->data;
@@ -226,7 +226,7 @@ static void on_time(struct ev_loop *loop, ev_timer *timer, int events)
     ev_break(loop, EVBREAK_ALL);
 }
 
-// Goes on from the first snapshot. What a suspension has left out is not made up for.
+// Goes on from the first snapshot. The timer does not catch up after a suspension.
 static void run(struct watch *w)
 {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
@@ -257,7 +257,7 @@ int show_watch(const char *path, double seconds, bool json, char why[STATS_WHY_M
 {
     struct watch w = {.path = path, .seconds = seconds, .json = json, .why = why};
 
-    // A daemon that is not there at the start is more likely a wrong path than one to wait for.
+    // If there is no daemon at the start, the path is more likely wrong than the daemon late.
     if (!stats_snapshot_take(&w.now, path, why))
         return EXIT_FAILURE;
     *why = '\0';

@@ -33,7 +33,7 @@ void text_repair(char *text)
     *text = '\0';
 }
 
-// Columns of a character, or -1 where a '?' stands for it.
+// Returns the columns of a character, or -1 if a '?' replaces it.
 static int width_of(uint32_t code, bool utf8)
 {
     if (utf8_is_hidden(code))
@@ -41,7 +41,7 @@ static int width_of(uint32_t code, bool utf8)
     return code < 0x80 ? 1 : utf8 ? wcwidth((wchar_t) code) : -1;
 }
 
-// Copies what finds room in columns and size, and leaves *text at what does not. Returns the columns that it takes.
+// Copies what fits into columns and size, and moves *text behind it. Returns the columns that it takes.
 static int copy(char *out, size_t size, const char **text, int columns, bool utf8)
 {
     size_t used = 0;
@@ -94,7 +94,7 @@ const char *text_scaled(char out[TEXT_NUMBER_MAX], double value, const char *uni
     }
     if (value > 999)
         value = 999;
-    // Digits after the point only where they say something.
+    // Three digits in all; none after the point of a whole number without a prefix.
     int places = value >= 99.95 || (i == 0 && value == (double) (uint64_t) value) ? 0 : value >= 9.995 ? 1 : 2;
     const char prefix[] = {prefixes[i], '\0'};
     snprintf(out, TEXT_NUMBER_MAX, "%.*f%s%s%s", places, value, i > 0 || *unit ? " " : "", i > 0 ? prefix : "", unit);
@@ -125,7 +125,7 @@ const char *text_age(char out[TEXT_NUMBER_MAX], uint64_t ms)
     } units[] = {{86400000, "d"}, {3600000, "h"}, {60000, "min"}, {1000, "s"}, {1, "ms"}};
     size_t i = 0;
 
-    // Of hours and minutes at least two, so that the figure says enough.
+    // From minutes on, a unit is used from two of it on: 119 s says more than 1 min.
     while (i < 4 && ms < units[i].ms * (units[i].ms > 1000 ? 2 : 1))
         i++;
     if (i == 3 && ms < 10000)
