@@ -165,7 +165,7 @@ events() {
 # LIST...: the names in these lists of the layout, one a line.
 layout() {
   for list; do
-    sed -n "/^#define $list(X)/,/[^\\\\]\$/p" "$srcdir/src/stats/layout.h" | sed -n 's/^ *X(\([A-Z]*, \)*\([a-z_]*\), ".*/\2/p'
+    sed -n "/^#define $list(X)/,/[^\\\\]\$/p" "$srcdir/src/stats/layout.h" | sed -n 's/^ *X(\([A-Z_]*, \)*\([a-z_]*\), ".*/\2/p'
   done
 }
 

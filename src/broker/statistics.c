@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "stats/segment.h"
+#include "stats/layout.h"
 
 static bool name_new(const char *path, char *out, size_t size)
 {

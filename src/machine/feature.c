@@ -12,7 +12,7 @@
 #include "log/log.h"
 #include "stats/counters.h"
 
-#define ROW(NAME, bit, name, help) {name, FEATURE_##NAME},
+#define ROW(NAME, field, name, help) {name, FEATURE_##NAME},
 static const struct {
     const char *name;
     unsigned bit;

@@ -7,23 +7,22 @@
 
 #include "stats/layout.h"
 
-// What may be treated as missing (mcrd --without), to test each fallback: X for the first, Y for every other
-// (NAME, bit, name, what it is).
+// What may be treated as missing (mcrd --without), to test each fallback: X(NAME, field, name, help), and Y for the
+// last.
 #define FEATURES(X, Y)                                                                                                 \
-    X(PACKET_GSO, 0, "packet-gso", "UDP GSO frames on packet sockets: Linux 6.2")                                      \
-    Y(UDP_GSO, 1, "udp-gso", "UDP_SEGMENT: Linux 4.18")                                                                \
-    Y(IGNORE_OUTGOING, 2, "ignore-outgoing", "PACKET_IGNORE_OUTGOING: Linux 4.20")                                     \
-    Y(SUPER_FRAMES, 3, "super-frames", "UDP super-frames in a ring: Linux 6.2, known by what came with 6.4")           \
-    Y(LANDLOCK, 4, "landlock", "Linux 5.13, where it is turned on")                                                    \
-    Y(TX_RING, 5, "tx-ring", "memory for transmit rings")
+    STATS_FEATURES(X)                                                                                                  \
+    X(LANDLOCK, landlock, "landlock", "Linux 5.13, where it is turned on")                                             \
+    Y(TX_RING, tx_ring, "tx-ring", "memory for transmit rings")
 
-#define FEATURE_ENUM(NAME, bit, name, help) FEATURE_##NAME = 1 << (bit),
-enum feature { FEATURES(FEATURE_ENUM, FEATURE_ENUM) };
+#define FEATURE_BIT(NAME, field, name, help)  FEATURE_BIT_##NAME,
+#define FEATURE_MASK(NAME, field, name, help) FEATURE_##NAME = 1 << FEATURE_BIT_##NAME,
+enum feature_bit { FEATURES(FEATURE_BIT, FEATURE_BIT) };
+enum feature { FEATURES(FEATURE_MASK, FEATURE_MASK) };
 
 // "packet-gso, udp-gso, ..."
-#define FEATURE_FIRST(NAME, bit, name, help) name
-#define FEATURE_OTHER(NAME, bit, name, help) ", " name
-#define FEATURE_NAMES                        FEATURES(FEATURE_FIRST, FEATURE_OTHER)
+#define FEATURE_NAME(NAME, field, name, help) name ", "
+#define FEATURE_LAST(NAME, field, name, help) name
+#define FEATURE_NAMES                         FEATURES(FEATURE_NAME, FEATURE_LAST)
 
 // Parses a comma-separated list of names into *mask. False on an unknown name.
 bool feature_parse(const char *text, unsigned *mask);

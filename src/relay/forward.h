@@ -11,7 +11,7 @@
 #include "relay/health.h"
 #include "relay/limiter.h"
 #include "wire/packet.h"
-#include "stats/segment.h"
+#include "stats/layout.h"
 #include "table/view.h"
 
 // Batches that can be pending at once; if all are in use, the first datagram of another path flushes them. As many as a

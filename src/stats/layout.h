@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// layout: the shared statistics segment. The broker lays it out, the relay alone counts, anyone may read.
+// layout: the shared statistics segment. The broker lays it out, the relay alone counts, anyone may read. Pure.
 //
-// A file that is mapped: header, interfaces[], rules[], outputs[], in this order without gaps. Each record carries a
-// sequence number that is odd while the relay writes it, so that a reader can take a consistent copy of the record;
-// nothing here can make the relay wait or fail. A reload brings a new file under the same name; the header of the
-// old one then says STATS_SUPERSEDED.
+// It is a mapped file: header, interfaces[], rules[], outputs[], in this order without gaps. The sequence number of a
+// record is odd while the relay writes the record, so that a reader can take a consistent copy; no reader can make the
+// relay wait or fail. A reload puts a new file under the same name; the header of the old one then says
+// STATS_SUPERSEDED.
 #ifndef MCR_STATS_LAYOUT_H
 #define MCR_STATS_LAYOUT_H
 
 #include <net/if.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define STATS_MAGIC UINT64_C(0x313053544154434d) // "MCTATS01" as little-endian bytes
-// Behind the name of the statistics: the name of the file that the relay locks for its lifetime (fcntl, F_WRLCK), by
-// which others find its process. One file for all segments of a life: the relay locks it before its filter, which
-// forbids it then, because each lock takes kernel memory that nothing bounds.
+// Appended to the path of the statistics: the file that the relay locks for its lifetime (fcntl, F_WRLCK), so that
+// readers find its process. One file serves all segments of a process: the relay locks it before its system call filter
+// is in force, which forbids locks because nothing bounds the kernel memory that they take.
 #define STATS_LOCK_SUFFIX ".lock"
 
 #define STATS_VERSION 4
@@ -47,14 +48,16 @@
     X(too_big, "datagrams larger than the interface's MTU")                                                            \
     X(expired, "ttl is used up, where other outputs of the rule do not decrement it")
 
-// Abilities of newer kernels; the value of each is one of enum stats_feature.
+// Abilities of newer kernels: X(NAME, field, name in mcrd --without, help). The value of each is one of enum
+// stats_feature.
 #define STATS_FEATURES(X)                                                                                              \
-    X(packet_gso, "UDP segmentation of frames, Linux 6.2")                                                             \
-    X(udp_gso, "UDP segmentation by UDP sockets, Linux 4.18")                                                          \
-    X(ignore_outgoing, "hiding of the host's own frames, Linux 4.20")                                                  \
-    X(super_frames, "super-frames that come in, Linux 6.4")
+    X(PACKET_GSO, packet_gso, "packet-gso", "UDP segmentation of frames by packet sockets, Linux 6.2")                 \
+    X(UDP_GSO, udp_gso, "udp-gso", "UDP segmentation by UDP sockets, Linux 4.18")                                      \
+    X(IGNORE_OUTGOING, ignore_outgoing, "ignore-outgoing", "hiding of the host's own frames, Linux 4.20")              \
+    X(SUPER_FRAMES, super_frames, "super-frames", "UDP super-frames in a ring, Linux 6.2, known by what 6.4 added")
 
-#define STATS_FIELD(name, help) uint64_t name;
+#define STATS_FIELD(name, help)      uint64_t name;
+#define STATS_ENUM(NAME, word, help) NAME,
 
 struct stats_interface_counters {
     STATS_INTERFACE_COUNTERS(STATS_FIELD)
@@ -77,63 +80,54 @@ struct stats_output_counters {
 
 // Bits of stats_rule.alarms: X(NAME, name, help).
 #define STATS_ALARM_NAMES(X)                                                                                           \
-    X(SILENCE, silence, "nothing has come for silence_ms")                                                             \
-    X(RATE, rate, "less than min_packets_per_second has come in the last second")
+    X(STATS_ALARM_SILENCE, silence, "nothing has come for silence_ms")                                                 \
+    X(STATS_ALARM_RATE, rate, "less than min_packets_per_second has come in the last second")
 
-#define STATS_ALARM_ENUM(NAME, name, help) STATS_ALARM_##NAME,
-enum stats_alarm { STATS_ALARM_NAMES(STATS_ALARM_ENUM) STATS_ALARMS };
+enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
 
-// What is in one of several states, with the word that tables, JSON, metrics and log have for each: X(NAME, word,
-// help).
+// States, and the word that tables, JSON, metrics and the log use for each: X(NAME, word, help).
 #define STATS_INTERFACE_STATES(X)                                                                                      \
-    X(UP, up, "it can be used")                                                                                        \
-    X(DOWN, down, "it is there, but not up")                                                                           \
-    X(MISSING, missing, "there is none of this name")
+    X(STATS_INTERFACE_UP, up, "it can be used")                                                                        \
+    X(STATS_INTERFACE_DOWN, down, "it is there, but not up")                                                           \
+    X(STATS_INTERFACE_MISSING, missing, "there is none of this name")
 
 #define STATS_RULE_STATES(X)                                                                                           \
-    X(ACTIVE, active, "relays what comes")                                                                             \
-    X(WAITING, waiting, "an interface, address or route is missing")                                                   \
-    X(SILENT, silent, "nothing has come for silence_ms")                                                               \
-    X(DISABLED, disabled, "enabled = false")
+    X(STATS_RULE_ACTIVE, active, "relays what comes")                                                                  \
+    X(STATS_RULE_WAITING, waiting, "an interface, address or route is missing")                                        \
+    X(STATS_RULE_SILENT, silent, "nothing has come for silence_ms")                                                    \
+    X(STATS_RULE_DISABLED, disabled, "enabled = false")
 
 #define STATS_CONFIG_STATES(X)                                                                                         \
-    X(CURRENT, current, "the file on disk is what runs")                                                               \
-    X(PENDING, pending, "another one lies on disk, and is valid")                                                      \
-    X(INVALID, invalid, "what lies on disk would be refused")
+    X(STATS_CONFIG_CURRENT, current, "the file on disk is what runs")                                                  \
+    X(STATS_CONFIG_PENDING, pending, "another one lies on disk, and is valid")                                         \
+    X(STATS_CONFIG_INVALID, invalid, "what lies on disk would be refused")
 
 #define STATS_VERDICTS(X)                                                                                              \
-    X(NONE, none, "no load was asked for yet")                                                                         \
-    X(ACCEPTED, accepted, "the last load runs")                                                                        \
-    X(REFUSED, refused, "the last load was refused")
+    X(STATS_VERDICT_NONE, none, "no load was asked for yet")                                                           \
+    X(STATS_VERDICT_ACCEPTED, accepted, "the last load runs")                                                          \
+    X(STATS_VERDICT_REFUSED, refused, "the last load was refused")
 
 #define STATS_SECCOMP_MODES(X)                                                                                         \
-    X(OFF, off, "no filter")                                                                                           \
-    X(LOG, log, "what enforcing would refuse is logged by the kernel")                                                 \
-    X(ENFORCE, enforce, "in force")
+    X(STATS_SECCOMP_OFF, off, "no filter")                                                                             \
+    X(STATS_SECCOMP_LOG, log, "what enforcing would refuse is logged by the kernel")                                   \
+    X(STATS_SECCOMP_ENFORCE, enforce, "in force")
 
 #define STATS_FEATURE_STATES(X)                                                                                        \
-    X(NO, no, "missing, or not to be used")                                                                            \
-    X(YES, yes, "used")                                                                                                \
-    X(TRIED, tried, "nothing tells; the first use does")
+    X(STATS_FEATURE_NO, no, "missing, or not to be used")                                                              \
+    X(STATS_FEATURE_YES, yes, "used")                                                                                  \
+    X(STATS_FEATURE_TRIED, tried, "nothing tells; the first use does")
 
-#define STATS_INTERFACE_STATE_ENUM(NAME, word, help) STATS_INTERFACE_##NAME,
-#define STATS_RULE_STATE_ENUM(NAME, word, help)      STATS_RULE_##NAME,
-#define STATS_CONFIG_STATE_ENUM(NAME, word, help)    STATS_CONFIG_##NAME,
-#define STATS_VERDICT_ENUM(NAME, word, help)         STATS_VERDICT_##NAME,
-#define STATS_SECCOMP_ENUM(NAME, word, help)         STATS_SECCOMP_##NAME,
-#define STATS_FEATURE_ENUM(NAME, word, help)         STATS_FEATURE_##NAME,
-
-enum stats_interface_state { STATS_INTERFACE_STATES(STATS_INTERFACE_STATE_ENUM) };
-enum stats_rule_state { STATS_RULE_STATES(STATS_RULE_STATE_ENUM) };
-enum stats_config_state { STATS_CONFIG_STATES(STATS_CONFIG_STATE_ENUM) };
-enum stats_verdict { STATS_VERDICTS(STATS_VERDICT_ENUM) };
-enum stats_seccomp { STATS_SECCOMP_MODES(STATS_SECCOMP_ENUM) };
-enum stats_feature { STATS_FEATURE_STATES(STATS_FEATURE_ENUM) };
+enum stats_interface_state { STATS_INTERFACE_STATES(STATS_ENUM) };
+enum stats_rule_state { STATS_RULE_STATES(STATS_ENUM) };
+enum stats_config_state { STATS_CONFIG_STATES(STATS_ENUM) };
+enum stats_verdict { STATS_VERDICTS(STATS_ENUM) };
+enum stats_seccomp { STATS_SECCOMP_MODES(STATS_ENUM) };
+enum stats_feature { STATS_FEATURE_STATES(STATS_ENUM) };
 
 enum stats_segment_state { STATS_PREPARED, STATS_LIVE, STATS_SUPERSEDED, STATS_STOPPED };
 enum stats_isolation { STATS_OWN_NETWORK = 1 << 0, STATS_EMPTY_ROOT = 1 << 1 };
 
-#define STATS_FEATURE_FIELD(name, help) uint32_t name;
+#define STATS_FEATURE_FIELD(NAME, field, name, help) uint32_t field;
 struct stats_features {
     STATS_FEATURES(STATS_FEATURE_FIELD)
 };
@@ -188,11 +182,29 @@ struct stats_header {
     uint8_t disk_sha256[32]; // of the file as it lies on disk now; zero: it cannot be read
     // mcrd --reload remembers asked, sends SIGHUP, and waits until answered exceeds what it remembers.
     uint64_t asked;        // how often a load was asked for by signal
-    uint64_t answered;     // what asked was when the load began whose verdict stands here
+    uint64_t answered;     // the value of asked when the load began that verdict is about
     uint32_t verdict;      // enum stats_verdict
     uint32_t isolation;    // of the relay: mask of enum stats_isolation
     char refusal[1024];    // why the last load was refused; empty: it was not
     char disk_error[1024]; // the first error of the file on disk; empty: it is valid
 };
+
+// Where the records of a segment lie.
+struct stats_segment {
+    struct stats_header *header;
+    struct stats_interface *interfaces;
+    struct stats_rule *rules;
+    struct stats_output *outputs;
+};
+
+// Bytes of a segment with so many records.
+size_t stats_segment_size(uint32_t n_interfaces, uint32_t n_rules, uint32_t n_outputs);
+
+// Points s into memory laid out for these counts. It reads nothing from memory.
+void stats_segment_place(struct stats_segment *s, void *memory, uint32_t n_interfaces, uint32_t n_rules);
+
+// The one writer of a record calls these before and after each change of its fields. Readers never write.
+void stats_write_begin(uint32_t *sequence);
+void stats_write_end(uint32_t *sequence);
 
 #endif

@@ -30,7 +30,7 @@
 #define READ_TRIES_QUICK 100
 #define READ_PAUSE_NS    1000000
 
-// Always false, for the caller to return.
+// Writes why, and returns false, for the caller to return.
 static bool __attribute__((format(printf, 2, 3))) refuse(char why[STATS_WHY_MAX], const char *format, ...)
 {
     va_list args;
@@ -43,10 +43,20 @@ static bool __attribute__((format(printf, 2, 3))) refuse(char why[STATS_WHY_MAX]
 
 // --- parsing ---------------------------------------------------------------------------------------------------------
 
-// Points at into memory once the header's counts fit its size.
-static bool parse_header(struct stats_segment *at, void *memory, size_t size, char why[STATS_WHY_MAX])
+static bool parse_string(char *field, size_t size)
 {
-    const struct stats_header *h = memory;
+    if (!memchr(field, '\0', size))
+        return false;
+    text_repair(field);
+    return true;
+}
+
+#define STRING(field) parse_string(field, sizeof(field))
+
+bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[STATS_WHY_MAX])
+{
+    struct stats_header *h = memory;
+    uint64_t next_output = 0;
 
     if (size < sizeof(*h) || h->magic != STATS_MAGIC)
         return refuse(why, "it does not begin like one");
@@ -59,24 +69,6 @@ static bool parse_header(struct stats_segment *at, void *memory, size_t size, ch
         return refuse(why, "%zu bytes cannot be %u interfaces, %u rules and %u outputs", size, h->n_interfaces,
                       h->n_rules, h->n_outputs);
     stats_segment_place(at, memory, h->n_interfaces, h->n_rules);
-    return true;
-}
-
-static bool parse_string(char *field, size_t size)
-{
-    if (!memchr(field, '\0', size))
-        return false;
-    text_repair(field);
-    return true;
-}
-
-#define STRING(field) parse_string(field, sizeof(field))
-
-static bool parse_records(const struct stats_segment *at, char why[STATS_WHY_MAX])
-{
-    struct stats_header *h = at->header;
-    uint64_t next_output = 0;
-
     if (!STRING(h->program_version) || !STRING(h->instance) || !STRING(h->file) || !STRING(h->refusal) ||
         !STRING(h->disk_error))
         return refuse(why, "a string of the header does not end");
@@ -87,7 +79,7 @@ static bool parse_records(const struct stats_segment *at, char why[STATS_WHY_MAX
         struct stats_rule *r = &at->rules[i];
         if (!STRING(r->name) || !STRING(r->note))
             return refuse(why, "a string of rule %u does not end", i);
-        // In order and apart: together no more than there are, however many rules there be.
+        // In order and apart: all rules together have no more outputs than there are.
         uint64_t end = (uint64_t) r->first_output + r->n_outputs;
         if (r->first_output < next_output || end > h->n_outputs)
             return refuse(why, "the outputs of rule %u cannot be", i);
@@ -97,11 +89,6 @@ static bool parse_records(const struct stats_segment *at, char why[STATS_WHY_MAX
         if (!STRING(at->outputs[i].to))
             return refuse(why, "the name of output %u does not end", i);
     return true;
-}
-
-bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[STATS_WHY_MAX])
-{
-    return parse_header(at, memory, size, why) && parse_records(at, why);
 }
 
 // --- reading ---------------------------------------------------------------------------------------------------------
@@ -117,12 +104,14 @@ static bool read_at(int fd, void *to, size_t size, size_t offset)
             return false;
         done += (size_t) n;
     }
+    // The next read must not be served earlier.
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return true;
 }
 
-// stats_read_record() for a file: reads the record of size bytes at offset whose sequence number lies so far into it.
-// False when the file ended or could not be read. Where the record was written all the while, *consistent is false
-// and the last copy stays.
+// Reads the record of size bytes at offset, whose sequence number lies so far into it, until the relay did not write it
+// meanwhile. Returns false if the file ended or cannot be read. If the relay wrote during each try, *consistent is
+// false and the last copy stays.
 static bool read_record(int fd, void *to, size_t size, size_t offset, size_t sequence, bool *consistent)
 {
     static const struct timespec pause = {.tv_nsec = READ_PAUSE_NS};
@@ -132,13 +121,8 @@ static bool read_record(int fd, void *to, size_t size, size_t offset, size_t seq
     for (unsigned i = 0; i < READ_TRIES && !*consistent; i++) {
         if (i >= READ_TRIES_QUICK)
             nanosleep(&pause, NULL);
-        if (!read_at(fd, &before, sizeof(before), offset + sequence))
-            return false;
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (!read_at(fd, to, size, offset))
-            return false;
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (!read_at(fd, &after, sizeof(after), offset + sequence))
+        if (!read_at(fd, &before, sizeof(before), offset + sequence) || !read_at(fd, to, size, offset) ||
+            !read_at(fd, &after, sizeof(after), offset + sequence))
             return false;
         *consistent = before == after && !(before & 1);
     }
@@ -156,14 +140,14 @@ static bool read_records(int fd, const struct stats_segment *at, void *first, si
     return consistent;
 }
 
-// Its size, and where its sequence number lies.
+// The size of a record, and where its sequence number lies.
 #define RECORD(type) sizeof(struct type), offsetof(struct type, sequence)
 
 // --- the daemon ------------------------------------------------------------------------------------------------------
 
 pid_t stats_writer(const char *path)
 {
-    // Asked for as a reader: a read lock, which anyone may take who may read the file, says nothing.
+    // Only a write lock is in the way of a read lock. Who may read the file can take a read lock, which means nothing.
     struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
     char name[PATH_MAX];
     int fd = -1;
@@ -191,25 +175,22 @@ static bool daemon_gone(const struct stats_snapshot *s, char why[STATS_WHY_MAX])
                   h->pid, h->state == STATS_STOPPED ? "was stopped" : "has ended without being stopped", time);
 }
 
-// Opens path, and sees to its being a file that may be read without waiting.
+// Opens path if it is a regular file of a size that can be, and sets *size. Never waits. Returns -1 otherwise.
 static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 
-    if (fd < 0) {
-        if (errno == ENOENT)
-            refuse(why,
-                   "no daemon: %s does not exist; see \"systemctl status mcrd\", or name the stats_file of its "
-                   "config with --stats",
-                   path);
-        else if (errno == ELOOP)
-            refuse(why, "%s is a symbolic link, which is not followed: name the file itself with --stats", path);
-        else
-            refuse(why, "%s cannot be opened: %s", path, strerror(errno));
-        return -1;
-    }
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (fd < 0 && errno == ENOENT) {
+        refuse(why,
+               "no daemon: %s does not exist; see \"systemctl status mcrd\", or name the stats_file of its "
+               "config with --stats",
+               path);
+    } else if (fd < 0 && errno == ELOOP) {
+        refuse(why, "%s is a symbolic link, which is not followed: name the file itself with --stats", path);
+    } else if (fd < 0) {
+        refuse(why, "%s cannot be opened: %s", path, strerror(errno));
+    } else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         refuse(why, "%s is no regular file: name the stats_file of mcrd's config with --stats", path);
     } else if (st.st_size < (off_t) sizeof(struct stats_header) || st.st_size > (off_t) BYTES_MAX) {
         refuse(why,
@@ -220,19 +201,25 @@ static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
         *size = (size_t) st.st_size;
         return fd;
     }
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     return -1;
 }
 
-static bool malformed(const char *path, char why[STATS_WHY_MAX])
+// Checks what was read so far, and notes the time.
+static bool check(struct stats_snapshot *s, size_t size, const char *path, char why[STATS_WHY_MAX])
 {
     char what[STATS_WHY_MAX];
 
-    memcpy(what, why, sizeof(what));
-    return refuse(why, "%s is not the statistics of mcrd, or damaged: %s", path, what);
+    s->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+    s->boottime_ns = clock_ns(CLOCK_BOOTTIME);
+    s->realtime_ns = clock_ns(CLOCK_REALTIME);
+    return stats_parse(&s->at, s->memory, size, what) ||
+           refuse(why, "%s is not the statistics of mcrd, or damaged: %s", path, what);
 }
 
-// Reads the open file into s->memory, which has the room. *superseded tells that another has, or will have, its name.
+// Reads the open file into s->memory, which has size bytes, all 0. *superseded tells that another file has its name, or
+// is about to.
 static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char *path, bool *superseded,
                       char why[STATS_WHY_MAX])
 {
@@ -241,11 +228,8 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
 
     if (!read_record(fd, h, sizeof(*h), 0, offsetof(struct stats_header, sequence), &consistent))
         return refuse(why, "%s cannot be read: it was cut: try again", path);
-    if (!parse_header(&s->at, s->memory, size, why))
-        return malformed(path, why);
-    s->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
-    s->boottime_ns = clock_ns(CLOCK_BOOTTIME);
-    s->realtime_ns = clock_ns(CLOCK_REALTIME);
+    if (!check(s, size, path, why))
+        return false;
     *superseded = h->state == STATS_SUPERSEDED;
     if (*superseded)
         return refuse(why,
@@ -260,29 +244,21 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
         !read_records(fd, &s->at, s->at.rules, h->n_rules, RECORD(stats_rule)) ||
         !read_records(fd, &s->at, s->at.outputs, h->n_outputs, RECORD(stats_output)))
         return refuse(why, "%s cannot be read: it was cut, or changes all the time: try again", path);
-    if (!parse_records(&s->at, why))
-        return malformed(path, why);
-    s->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
-    s->boottime_ns = clock_ns(CLOCK_BOOTTIME);
-    s->realtime_ns = clock_ns(CLOCK_REALTIME);
-    return true;
+    return check(s, size, path, why);
 }
 
 static bool take(struct stats_snapshot *s, const char *path, bool *superseded, char why[STATS_WHY_MAX])
 {
     size_t size;
     int fd = open_file(path, &size, why);
-    bool ok = false;
 
     *s = (struct stats_snapshot){.memory = NULL};
     *superseded = false;
     if (fd < 0)
         return false;
-    s->memory = malloc(size);
-    if (!s->memory)
-        refuse(why, "no memory for the %zu bytes of %s", size, path);
-    else
-        ok = take_open(s, fd, size, path, superseded, why);
+    s->memory = calloc(1, size);
+    bool ok = s->memory ? take_open(s, fd, size, path, superseded, why)
+                        : refuse(why, "no memory for the %zu bytes of %s", size, path);
     if (!ok)
         stats_snapshot_free(s);
     close(fd);

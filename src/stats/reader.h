@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// reader: a checked copy of the statistics that a running mcrd publishes. Every byte of the file is taken as hostile.
+// reader: takes a checked copy of the statistics that a running mcrd publishes. It treats every byte as hostile.
 #ifndef MCR_STATS_READER_H
 #define MCR_STATS_READER_H
 
@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "stats/segment.h"
+#include "stats/layout.h"
 
 #define STATS_DEFAULT_PATH "/run/mcr/stats"
 #define STATS_WHY_MAX      1024
@@ -23,23 +23,23 @@ struct stats_snapshot {
 // Pure: checks the size bytes at memory, aligned for a uint64_t, and points at into them. Afterwards the counts of the
 // header fit, every string ends within its field and is UTF-8 (what was not is replaced by '?'), and the outputs of
 // each rule lie within the array, after those of the rules before. Enumerations and counters may have any value.
-// False, with what is wrong in why, otherwise.
+// Otherwise it returns false, and why says what is wrong.
 bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[STATS_WHY_MAX]);
 
-// Takes a snapshot of the file at path, each record of it consistent. False, with what is the matter and what to do
-// about it in why, when there is no running daemon behind it or it cannot be read; *s holds nothing then.
+// Takes a snapshot of the file at path; each record of it is consistent. Returns false if no daemon runs behind the
+// file or it cannot be read: *s holds nothing then, and why says what is wrong and what to do about it.
 bool stats_snapshot_take(struct stats_snapshot *s, const char *path, char why[STATS_WHY_MAX]);
 
-// Whose process writes the statistics at path, as the kernel tells: the relay holds a write lock of a file beside them
-// for as long as it lives. Who can write that file can lock it, but only for himself. 0: nobody; -1: a process that
-// cannot be told from here.
+// Returns the process that writes the statistics at path, as the kernel reports it: the relay holds a write lock of a
+// file beside them for as long as it lives. Another process that may write that file can lock it, too, but then the
+// kernel reports that process. 0: nobody; -1: a process whose pid is not visible from here.
 pid_t stats_writer(const char *path);
 
-// Gives its memory back; harmless on one that holds nothing.
+// Frees what *s holds; it may hold nothing.
 void stats_snapshot_free(struct stats_snapshot *s);
 
-// Ages at the moment of the snapshot: milliseconds since a CLOCK_MONOTONIC time, seconds since a CLOCK_BOOTTIME one;
-// 0 for what lies ahead.
+// Return ages at the moment of the snapshot: milliseconds since a CLOCK_MONOTONIC time, seconds since a CLOCK_BOOTTIME
+// time; 0 for a time that lies ahead.
 uint64_t stats_age_ms(const struct stats_snapshot *s, uint64_t monotonic_ns);
 uint64_t stats_age_s(const struct stats_snapshot *s, uint64_t boottime_ns);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// show: a snapshot of the statistics as JSON, as metrics, as a table, or again and again.
+// show: prints a snapshot of the statistics as JSON, as metrics or as a table, once or at an interval.
 #ifndef MCR_STATS_SHOW_H
 #define MCR_STATS_SHOW_H
 
@@ -11,12 +11,12 @@
 
 #define SHOW_COLUMNS 80 // of a table that goes to no terminal, and the least that one is made for
 
-// Whether everything was written to `to`.
+// Returns whether everything was written to `to`.
 bool show_json(const struct stats_snapshot *s, FILE *to, bool one_line);
 
-// The metrics of Prometheus; with s NULL only the one that says that nothing runs. Lines of statistics at another path
-// than STATS_DEFAULT_PATH have it as the label stats_file, so that several relays of a host can be told apart. Whether
-// everything was written to `to`.
+// Prints the metrics of Prometheus; with s NULL only mcr_up, which then says that nothing runs. If path is not
+// STATS_DEFAULT_PATH, each line has it as the label stats_file, which tells several relays of a host apart. Returns
+// whether everything was written to `to`.
 bool show_prometheus(const struct stats_snapshot *s, const char *path, FILE *to);
 
 struct show_style {
@@ -24,7 +24,8 @@ struct show_style {
     bool colour;
 };
 
-// With rates, those since the snapshot before in place of bytes; d is NULL where there is none, as on the first.
+// What a table shows. With rates it has bits per second since the snapshot before in place of bytes; d is NULL if there
+// is none, as at the start.
 struct show_view {
     const struct stats_snapshot *now;
     const struct stats_delta *d;
@@ -35,15 +36,15 @@ struct show_view {
 
 void show_table(const struct show_view *v, const struct show_style *style, FILE *to);
 
-// Text in as many lines as it takes.
+// Prints text, wrapped into as many lines as it takes.
 void show_notice(const char *text, const struct show_style *style, FILE *to);
 
-// What the terminal behind fd, if it is one, can show.
+// Returns what the terminal behind fd can show; SHOW_COLUMNS and no colour if it is none.
 struct show_style show_style_of(int fd);
 
-// Shows the table (or, with json, one object a line) at once and then each interval until a signal or the key q
-// (keys.h tells the others). On a terminal the table is redrawn in place and outlasts a daemon that goes; elsewhere
-// that ends it. Returns the exit status; why, for stderr, is empty unless there is something to tell.
+// Shows the table (or, with json, one object a line) at once and then every interval, until a signal or the key q
+// (live_help has the others). On a terminal it redraws the table in place, and waits for the next daemon when one ends;
+// elsewhere it ends with the daemon. Returns the exit status; why is the message for stderr, or empty.
 int show_watch(const char *path, double seconds, bool json, char why[STATS_WHY_MAX]);
 
 #endif

@@ -10,13 +10,13 @@
 #include "stats/counters.h"
 #include "stats/text.h"
 
-// put() reports a value that could not be made (no memory), so that no member is missing unnoticed.
+// Returns false if there was no memory for the value, so that no member is missing unnoticed.
 static bool put(json_t *object, const char *key, json_t *value)
 {
     return json_object_set_new(object, key, value) == 0;
 }
 
-// Integers are signed here; no counter reaches their limit.
+// jansson's integers are signed; no counter reaches their limit.
 static json_t *number(uint64_t value)
 {
     return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t) value);
@@ -36,7 +36,7 @@ static bool put_counters(json_t *object, const struct stats_counter *table, cons
     return ok;
 }
 
-// Each of these consumes nothing and adds one member to `to`; they return whether all went well.
+// Each of these adds one member to an object or an array, and returns whether all went well.
 
 static bool put_config(json_t *to, const struct stats_header *h)
 {
@@ -77,7 +77,7 @@ static bool put_features(json_t *to, const struct stats_features *f)
     json_t *o = json_object();
     bool ok = true;
 
-#define PUT_FEATURE(name, help) ok &= put(o, #name, json_string(stats_feature_name(f->name)));
+#define PUT_FEATURE(NAME, field, name, help) ok &= put(o, #field, json_string(stats_feature_name(f->field)));
     STATS_FEATURES(PUT_FEATURE)
 #undef PUT_FEATURE
     return put(to, "features", o) && ok;
@@ -87,19 +87,17 @@ static bool add_interface(json_t *to, const struct stats_interface *i)
 {
     json_t *o = json_object();
 
-    bool ok = put(o, "name", json_string(i->name));
-    ok &= put(o, "state", json_string(stats_interface_state_name(i->state)));
-    ok &= put_counters(o, stats_interface_counters, &i->counters);
-    return json_array_append_new(to, o) == 0 && ok;
+    return json_array_append_new(to, o) == 0 && put(o, "name", json_string(i->name)) &&
+           put(o, "state", json_string(stats_interface_state_name(i->state))) &&
+           put_counters(o, stats_interface_counters, &i->counters);
 }
 
 static bool add_output(json_t *to, const struct stats_output *output)
 {
     json_t *o = json_object();
 
-    bool ok = put(o, "to", json_string(output->to));
-    ok &= put_counters(o, stats_output_counters, &output->counters);
-    return json_array_append_new(to, o) == 0 && ok;
+    return json_array_append_new(to, o) == 0 && put(o, "to", json_string(output->to)) &&
+           put_counters(o, stats_output_counters, &output->counters);
 }
 
 static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)

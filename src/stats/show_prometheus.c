@@ -16,18 +16,26 @@
 
 #define MS_PER_S UINT64_C(1000)
 
+enum kind { COUNTER, GAUGE, MOMENT }; // MOMENT: a gauge of ms since the epoch, which are shown in seconds
+
 struct exposition {
     FILE *to;
     const char *stats_file; // a label of every line; NULL where there is only one relay on the host
+    const char *name;       // of the metric that was begun
+    enum kind kind;
 };
+
+#define LABELS 4 // of a line, at most; one without a name ends them
 
 struct label {
     const char *name, *value; // as text_repair() leaves it: without a line end
 };
 
-static void begin(const struct exposition *e, const char *name, const char *type, const char *help)
+static void begin(struct exposition *e, enum kind kind, const char *name, const char *help)
 {
-    fprintf(e->to, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    e->name = name;
+    e->kind = kind;
+    fprintf(e->to, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind == COUNTER ? "counter" : "gauge");
 }
 
 static void put_label(FILE *to, char before, const struct label *l)
@@ -41,35 +49,26 @@ static void put_label(FILE *to, char before, const struct label *l)
     fputc('"', to);
 }
 
-// NAME{LABEL="VALUE",...} and the blank before the figure; n labels.
-static void put_name(const struct exposition *e, const char *name, const struct label *labels, size_t n)
+// NAME{LABEL="VALUE",...} FIGURE
+static void put(const struct exposition *e, const struct label labels[LABELS], uint64_t value)
 {
     char before = '{';
 
-    fputs(name, e->to);
-    for (size_t i = 0; i < n; i++, before = ',')
-        put_label(e->to, before, &labels[i]);
+    fputs(e->name, e->to);
+    for (; labels->name; labels++, before = ',')
+        put_label(e->to, before, labels);
     if (e->stats_file) {
         put_label(e->to, before, &(struct label){"stats_file", e->stats_file});
         before = ',';
     }
     fputs(before == ',' ? "} " : " ", e->to);
+    if (e->kind == MOMENT)
+        fprintf(e->to, "%" PRIu64 ".%03u\n", value / MS_PER_S, (unsigned) (value % MS_PER_S));
+    else
+        fprintf(e->to, "%" PRIu64 "\n", value);
 }
 
-static void put(const struct exposition *e, const char *name, const struct label *labels, size_t n, uint64_t value)
-{
-    put_name(e, name, labels, n);
-    fprintf(e->to, "%" PRIu64 "\n", value);
-}
-
-// A gauge that is a moment, in seconds since the epoch.
-static void put_time(const struct exposition *e, const char *name, const struct label *labels, size_t n, uint64_t ms)
-{
-    put_name(e, name, labels, n);
-    fprintf(e->to, "%" PRIu64 ".%03u\n", ms / MS_PER_S, (unsigned) (ms % MS_PER_S));
-}
-
-// When it was, in ms since the epoch, of a CLOCK_MONOTONIC time.
+// Converts a CLOCK_MONOTONIC time to ms since the epoch.
 static uint64_t moment_ms(const struct stats_snapshot *s, uint64_t monotonic_ns)
 {
     uint64_t now = s->realtime_ns / 1000000, age = stats_age_ms(s, monotonic_ns);
@@ -77,149 +76,132 @@ static uint64_t moment_ms(const struct stats_snapshot *s, uint64_t monotonic_ns)
     return age < now ? now - age : 0;
 }
 
-static void gauge(const struct exposition *e, const char *name, const char *help, uint64_t value)
+// Writes a metric of one line, without labels of its own.
+static void put_one(struct exposition *e, enum kind kind, const char *name, const char *help, uint64_t value)
 {
-    begin(e, name, "gauge", help);
-    put(e, name, NULL, 0, value);
-}
-
-static void gauge_time(const struct exposition *e, const char *name, const char *help, uint64_t ms)
-{
-    begin(e, name, "gauge", help);
-    put_time(e, name, NULL, 0, ms);
+    begin(e, kind, name, help);
+    put(e, (struct label[LABELS]){{NULL, NULL}}, value);
 }
 
 // --- the daemon ------------------------------------------------------------------------------------------------------
 
-static void put_daemon(const struct exposition *e, const struct stats_snapshot *s)
+static void put_daemon(struct exposition *e, const struct stats_snapshot *s)
 {
     const struct stats_header *h = s->at.header;
-    bool enforced = h->seccomp == STATS_SECCOMP_ENFORCE && h->capabilities == 0;
 
-    begin(e, "mcr_build_info", "gauge", "Version of the running mcrd; always 1.");
-    put(e, "mcr_build_info", &(struct label){"version", h->program_version}, 1, 1);
-    gauge_time(e, "mcr_start_time_seconds", "When the daemon started, in seconds since the epoch.",
-               h->started_ns / 1000000);
-    gauge_time(e, "mcr_heartbeat_seconds", "When the relay process last wrote, in seconds since the epoch.",
-               moment_ms(s, h->heartbeat_ns));
-    gauge(e, "mcr_broker_up", "Whether the broker process lives, without which nothing can be loaded.",
-          h->broker_alive != 0);
-    gauge(e, "mcr_sandbox_enforced", "Whether the relay process has no capability and its system calls are filtered.",
-          enforced);
+    begin(e, GAUGE, "mcr_build_info", "Version of the running mcrd; always 1.");
+    put(e, (struct label[LABELS]){{"version", h->program_version}}, 1);
+    put_one(e, MOMENT, "mcr_start_time_seconds", "When the daemon started, in seconds since the epoch.",
+            h->started_ns / 1000000);
+    put_one(e, MOMENT, "mcr_heartbeat_seconds", "When the relay process last wrote, in seconds since the epoch.",
+            moment_ms(s, h->heartbeat_ns));
+    put_one(e, GAUGE, "mcr_broker_up", "Whether the broker process lives, without which nothing can be loaded.",
+            h->broker_alive != 0);
+    put_one(e, GAUGE, "mcr_sandbox_enforced",
+            "Whether the relay process has no capability and its system calls are filtered.",
+            h->seccomp == STATS_SECCOMP_ENFORCE && h->capabilities == 0);
 }
 
-static void put_config(const struct exposition *e, const struct stats_header *h)
+static void put_config(struct exposition *e, const struct stats_header *h)
 {
     char sha256[DIGEST_TEXT_MAX];
-    struct label labels[] = {{"file", h->file}, {"sha256", digest_text(h->sha256, sha256)}, {"relay", h->instance}};
 
-    begin(e, "mcr_config_info", "gauge", "The config file that runs, its digest and the instance it names; always 1.");
-    put(e, "mcr_config_info", labels, sizeof(labels) / sizeof(labels[0]), 1);
-    gauge(e, "mcr_config_generation", "How many times a config file was taken over, the start included.",
-          h->generation);
-    gauge_time(e, "mcr_config_last_reload_success_seconds",
-               "When a config file was last taken over, in seconds since the epoch.", h->loaded_ns / 1000000);
-    gauge(e, "mcr_config_last_reload_successful", "Whether the last file that was to be taken over was not refused.",
-          h->verdict != STATS_VERDICT_REFUSED);
-    gauge(e, "mcr_config_pending", "Whether the file on disk is valid, but not the one that runs.",
-          h->config_state == STATS_CONFIG_PENDING);
-    gauge(e, "mcr_config_invalid", "Whether the file on disk would be refused.",
-          h->config_state == STATS_CONFIG_INVALID);
+    begin(e, GAUGE, "mcr_config_info", "The config file that runs, its digest and the instance it names; always 1.");
+    put(e,
+        (struct label[LABELS]){{"file", h->file}, {"sha256", digest_text(h->sha256, sha256)}, {"relay", h->instance}},
+        1);
+    put_one(e, GAUGE, "mcr_config_generation", "How many times a config file was taken over, the start included.",
+            h->generation);
+    put_one(e, MOMENT, "mcr_config_last_reload_success_seconds",
+            "When a config file was last taken over, in seconds since the epoch.", h->loaded_ns / 1000000);
+    put_one(e, GAUGE, "mcr_config_last_reload_successful",
+            "Whether the last file that was to be taken over was not refused.", h->verdict != STATS_VERDICT_REFUSED);
+    put_one(e, GAUGE, "mcr_config_pending", "Whether the file on disk is valid, but not the one that runs.",
+            h->config_state == STATS_CONFIG_PENDING);
+    put_one(e, GAUGE, "mcr_config_invalid", "Whether the file on disk would be refused.",
+            h->config_state == STATS_CONFIG_INVALID);
 }
 
 // --- interfaces ------------------------------------------------------------------------------------------------------
 
-static void put_interfaces(const struct exposition *e, const struct stats_segment *at)
+static void put_interfaces(struct exposition *e, const struct stats_segment *at)
 {
-    begin(e, "mcr_interface_up", "gauge", "Whether the interface is there and up.");
-    for (uint32_t i = 0; i < at->header->n_interfaces; i++)
-        put(e, "mcr_interface_up", &(struct label){"interface", at->interfaces[i].name}, 1,
-            at->interfaces[i].state == STATS_INTERFACE_UP);
+    const struct stats_interface *end = at->interfaces + at->header->n_interfaces;
+
+    begin(e, GAUGE, "mcr_interface_up", "Whether the interface is there and up.");
+    for (const struct stats_interface *i = at->interfaces; i < end; i++)
+        put(e, (struct label[LABELS]){{"interface", i->name}}, i->state == STATS_INTERFACE_UP);
     for (const struct stats_counter *c = stats_interface_counters; c->name; c++) {
         char name[64], help[128];
         if (c->drop)
             continue;
         snprintf(name, sizeof(name), "mcr_interface_%s_packets_total", c->name);
         snprintf(help, sizeof(help), "Of an interface, %s.", c->help);
-        begin(e, name, "counter", help);
-        for (uint32_t i = 0; i < at->header->n_interfaces; i++)
-            put(e, name, &(struct label){"interface", at->interfaces[i].name}, 1,
-                stats_counter_value(c, &at->interfaces[i].counters));
+        begin(e, COUNTER, name, help);
+        for (const struct stats_interface *i = at->interfaces; i < end; i++)
+            put(e, (struct label[LABELS]){{"interface", i->name}}, stats_counter_value(c, &i->counters));
     }
-    begin(e, "mcr_interface_dropped_packets_total", "counter", "Datagrams that came no further than the interface.");
-    for (uint32_t i = 0; i < at->header->n_interfaces; i++)
-        for (const struct stats_counter *c = stats_interface_counters; c->name; c++) {
-            struct label labels[] = {{"interface", at->interfaces[i].name}, {"reason", c->name}};
+    begin(e, COUNTER, "mcr_interface_dropped_packets_total", "Datagrams that came no further than the interface.");
+    for (const struct stats_interface *i = at->interfaces; i < end; i++)
+        for (const struct stats_counter *c = stats_interface_counters; c->name; c++)
             if (c->drop)
-                put(e, "mcr_interface_dropped_packets_total", labels, 2,
-                    stats_counter_value(c, &at->interfaces[i].counters));
-        }
+                put(e, (struct label[LABELS]){{"interface", i->name}, {"reason", c->name}},
+                    stats_counter_value(c, &i->counters));
 }
 
 // --- rules -----------------------------------------------------------------------------------------------------------
 
-static void put_rule_states(const struct exposition *e, const struct stats_segment *at)
+static void put_rules(struct exposition *e, const struct stats_snapshot *s)
 {
-    begin(e, "mcr_rule_info", "gauge", "A rule and the note of the config file about it; always 1.");
-    for (uint32_t i = 0; i < at->header->n_rules; i++) {
-        struct label labels[] = {{"rule", at->rules[i].name}, {"note", at->rules[i].note}};
-        put(e, "mcr_rule_info", labels, 2, 1);
-    }
-    begin(e, "mcr_rule_state", "gauge", "1 for the state that the rule is in, 0 for the others.");
-    for (uint32_t i = 0; i < at->header->n_rules; i++)
-        for (uint32_t state = STATS_RULE_ACTIVE; state <= STATS_RULE_DISABLED; state++) {
-            struct label labels[] = {{"rule", at->rules[i].name}, {"state", stats_rule_state_name(state)}};
-            put(e, "mcr_rule_state", labels, 2, at->rules[i].state == state);
-        }
-    begin(e, "mcr_rule_alarm", "gauge", "1 while this alarm of the rule is raised, 0 otherwise.");
-    for (uint32_t i = 0; i < at->header->n_rules; i++)
-        for (unsigned alarm = 0; alarm < STATS_ALARMS; alarm++) {
-            struct label labels[] = {{"rule", at->rules[i].name}, {"alarm", stats_alarm_name(alarm)}};
-            put(e, "mcr_rule_alarm", labels, 2, at->rules[i].alarms >> alarm & 1);
-        }
-}
+    const struct stats_rule *rules = s->at.rules, *end = rules + s->at.header->n_rules;
 
-static void put_rules(const struct exposition *e, const struct stats_snapshot *s)
-{
-    const struct stats_rule *rules = s->at.rules;
-    uint32_t n = s->at.header->n_rules;
-
-    put_rule_states(e, &s->at);
-    begin(e, "mcr_rule_received_packets_total", "counter", "Datagrams that matched the rule: sent and dropped.");
-    for (uint32_t i = 0; i < n; i++)
-        put(e, "mcr_rule_received_packets_total", &(struct label){"rule", rules[i].name}, 1, rules[i].counters.packets);
-    begin(e, "mcr_rule_received_bytes_total", "counter", "Payload of the datagrams that matched the rule.");
-    for (uint32_t i = 0; i < n; i++)
-        put(e, "mcr_rule_received_bytes_total", &(struct label){"rule", rules[i].name}, 1, rules[i].counters.bytes);
-    begin(e, "mcr_rule_last_packet_seconds", "gauge",
+    begin(e, GAUGE, "mcr_rule_info", "A rule and the note of the config file about it; always 1.");
+    for (const struct stats_rule *r = rules; r < end; r++)
+        put(e, (struct label[LABELS]){{"rule", r->name}, {"note", r->note}}, 1);
+    begin(e, GAUGE, "mcr_rule_state", "1 for the state that the rule is in, 0 for the others.");
+    for (const struct stats_rule *r = rules; r < end; r++)
+        for (uint32_t state = STATS_RULE_ACTIVE; state <= STATS_RULE_DISABLED; state++)
+            put(e, (struct label[LABELS]){{"rule", r->name}, {"state", stats_rule_state_name(state)}},
+                r->state == state);
+    begin(e, GAUGE, "mcr_rule_alarm", "1 while this alarm of the rule is raised, 0 otherwise.");
+    for (const struct stats_rule *r = rules; r < end; r++)
+        for (unsigned alarm = 0; alarm < STATS_ALARMS; alarm++)
+            put(e, (struct label[LABELS]){{"rule", r->name}, {"alarm", stats_alarm_name(alarm)}},
+                r->alarms >> alarm & 1);
+    begin(e, COUNTER, "mcr_rule_received_packets_total", "Datagrams that matched the rule: sent and dropped.");
+    for (const struct stats_rule *r = rules; r < end; r++)
+        put(e, (struct label[LABELS]){{"rule", r->name}}, r->counters.packets);
+    begin(e, COUNTER, "mcr_rule_received_bytes_total", "Payload of the datagrams that matched the rule.");
+    for (const struct stats_rule *r = rules; r < end; r++)
+        put(e, (struct label[LABELS]){{"rule", r->name}}, r->counters.bytes);
+    begin(e, MOMENT, "mcr_rule_last_packet_seconds",
           "When the last datagram of the rule came, in seconds since the epoch; absent until one has.");
-    for (uint32_t i = 0; i < n; i++)
-        if (rules[i].counters.last_packet_ns)
-            put_time(e, "mcr_rule_last_packet_seconds", &(struct label){"rule", rules[i].name}, 1,
-                     moment_ms(s, rules[i].counters.last_packet_ns));
-    begin(e, "mcr_rule_dropped_packets_total", "counter", "Datagrams that matched the rule and were sent nowhere.");
-    for (uint32_t i = 0; i < n; i++)
-        for (const struct stats_counter *c = stats_rule_drops; c->name; c++) {
-            struct label labels[] = {{"rule", rules[i].name}, {"reason", c->name}};
-            put(e, "mcr_rule_dropped_packets_total", labels, 2, stats_counter_value(c, &rules[i].counters.drops));
-        }
+    for (const struct stats_rule *r = rules; r < end; r++)
+        if (r->counters.last_packet_ns)
+            put(e, (struct label[LABELS]){{"rule", r->name}}, moment_ms(s, r->counters.last_packet_ns));
+    begin(e, COUNTER, "mcr_rule_dropped_packets_total", "Datagrams that matched the rule and were sent nowhere.");
+    for (const struct stats_rule *r = rules; r < end; r++)
+        for (const struct stats_counter *c = stats_rule_drops; c->name; c++)
+            put(e, (struct label[LABELS]){{"rule", r->name}, {"reason", c->name}},
+                stats_counter_value(c, &r->counters.drops));
 }
 
 // --- outputs ---------------------------------------------------------------------------------------------------------
 
-// One counter of every output; drops have its name as their reason.
-static void put_outputs_of(const struct exposition *e, const struct stats_segment *at, const char *name,
-                           const struct stats_counter *c)
+// Writes one counter of every output; a drop has its name as the label reason.
+static void put_outputs_of(const struct exposition *e, const struct stats_segment *at, const struct stats_counter *c)
 {
     for (uint32_t i = 0; i < at->header->n_rules; i++)
         for (uint32_t j = 0; j < at->rules[i].n_outputs; j++) {
             const struct stats_output *o = &at->outputs[at->rules[i].first_output + j];
-            struct label labels[] = {{"rule", at->rules[i].name}, {"output", o->to}, {"reason", c->name}};
-            put(e, name, labels, c->drop ? 3 : 2, stats_counter_value(c, &o->counters));
+            put(e,
+                (struct label[LABELS]){
+                    {"rule", at->rules[i].name}, {"output", o->to}, {c->drop ? "reason" : NULL, c->name}},
+                stats_counter_value(c, &o->counters));
         }
 }
 
-static void put_outputs(const struct exposition *e, const struct stats_segment *at)
+static void put_outputs(struct exposition *e, const struct stats_segment *at)
 {
     for (const struct stats_counter *c = stats_output_counters; c->name; c++) {
         char name[64], help[128];
@@ -227,13 +209,13 @@ static void put_outputs(const struct exposition *e, const struct stats_segment *
             continue;
         snprintf(name, sizeof(name), "mcr_output_sent_%s_total", c->name);
         snprintf(help, sizeof(help), "Of an output, %s.", c->help);
-        begin(e, name, "counter", help);
-        put_outputs_of(e, at, name, c);
+        begin(e, COUNTER, name, help);
+        put_outputs_of(e, at, c);
     }
-    begin(e, "mcr_output_dropped_packets_total", "counter", "Datagrams that were not sent to this output.");
+    begin(e, COUNTER, "mcr_output_dropped_packets_total", "Datagrams that were not sent to this output.");
     for (const struct stats_counter *c = stats_output_counters; c->name; c++)
         if (c->drop)
-            put_outputs_of(e, at, "mcr_output_dropped_packets_total", c);
+            put_outputs_of(e, at, c);
 }
 
 bool show_prometheus(const struct stats_snapshot *s, const char *path, FILE *to)
@@ -246,7 +228,7 @@ bool show_prometheus(const struct stats_snapshot *s, const char *path, FILE *to)
         text_repair(label);
         e.stats_file = label;
     }
-    gauge(&e, "mcr_up", "Whether a daemon runs and its statistics could be read.", s != NULL);
+    put_one(&e, GAUGE, "mcr_up", "Whether a daemon runs and its statistics could be read.", s != NULL);
     if (s) {
         put_daemon(&e, s);
         put_config(&e, s->at.header);

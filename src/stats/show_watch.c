@@ -3,20 +3,16 @@
 
 #include "stats/show.h"
 
-#include <errno.h>
-#include <poll.h>
+#include <ev.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "stats/keys.h"
+#include "stats/live.h"
 #include "stats/text.h"
-
-#define NS_PER_S 1000000000
 
 struct watch {
     const char *path;
@@ -24,41 +20,15 @@ struct watch {
     bool json;
     bool screen;   // redraws a terminal in place
     bool has_keys; // stdin is that terminal
-    struct keys keys;
-    struct stats_snapshot now, before;
-    bool has_before;
-    char *why; // of the last failure; empty while the daemon is there
+    struct live live;
+    struct stats_snapshot now, before; // before holds nothing at first
+    char *why;                         // of the last failure; empty while the daemon is there
+    bool failed;
     struct termios saved;
-    sigset_t outside; // the signals that were blocked before
+    struct ev_loop *loop;
 };
 
-static volatile sig_atomic_t stopped, resized;
-
-static void on_signal(int number)
-{
-    if (number == SIGWINCH)
-        resized = 1;
-    else
-        stopped = 1;
-}
-
 // --- the terminal ----------------------------------------------------------------------------------------------------
-
-// The signals come only while we wait: nothing is left half done.
-static void begin_signals(struct watch *w)
-{
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
-    struct sigaction action = {.sa_handler = on_signal};
-    sigset_t set;
-
-    sigemptyset(&set);
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        sigaddset(&set, numbers[i]);
-        sigaction(numbers[i], &action, NULL);
-    }
-    sigprocmask(SIG_BLOCK, &set, &w->outside);
-    stopped = resized = 0;
-}
 
 // Of the private modes, 1049 is the alternate screen, 25 the cursor and 7 wrapping (xterm's ctlseqs).
 static void begin_screen(struct watch *w)
@@ -71,7 +41,7 @@ static void begin_screen(struct watch *w)
         return;
     t = w->saved;
     t.c_lflag &= ~(tcflag_t) (ICANON | ECHO);
-    // A stop by ^Z would leave the terminal to the shell as it is now.
+    // ^Z is off: a stop would leave the terminal to the shell in this mode.
     t.c_cc[VSUSP] = _POSIX_VDISABLE;
     t.c_cc[VMIN] = 1;
     t.c_cc[VTIME] = 0;
@@ -86,31 +56,24 @@ static void end_screen(const struct watch *w)
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &w->saved);
 }
 
-static int screen_rows(void)
-{
-    struct winsize size;
-
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 1 ? size.ws_row : 24;
-}
-
 // --- frames ----------------------------------------------------------------------------------------------------------
 
 static void write_table(const struct watch *w, FILE *to)
 {
     struct show_style style = show_style_of(STDOUT_FILENO);
     struct stats_delta d;
-    // Nothing is known about now while the daemon is away.
-    bool has_delta = w->has_before && !*w->why && stats_delta_make(&d, &w->now, &w->before);
+    // There are no rates while the daemon is away.
+    bool has_delta = w->before.memory && !*w->why && stats_delta_make(&d, &w->now, &w->before);
     struct show_view view = {.now = &w->now, .d = has_delta ? &d : NULL, .rates = true};
-    // Without memory all of them are shown.
+    // NULL, without memory, shows all of them.
     uint32_t *rules = calloc(w->now.at.header->n_rules + 1, sizeof(*rules));
 
     view.rules = rules;
     if (rules)
-        view.n_rules = stats_order(&w->now, view.d, w->keys.sort, w->keys.filter, rules);
+        view.n_rules = live_rules(&w->live, &w->now, view.d, rules);
     show_table(&view, &style, to);
-    if (rules && view.n_rules == 0 && *w->keys.filter)
-        fprintf(to, "none contains \"%s\"\n", w->keys.filter);
+    if (rules && view.n_rules == 0 && *w->live.filter)
+        fprintf(to, "none contains \"%s\"\n", w->live.filter);
     free(rules);
     if (has_delta)
         stats_delta_free(&d);
@@ -119,54 +82,54 @@ static void write_table(const struct watch *w, FILE *to)
 // The last line of the screen. `more` counts the lines that found no room.
 static void draw_status(const struct watch *w, int more)
 {
-    const struct keys *k = &w->keys;
+    static const char *const sorts[] = {
+        [LIVE_SORT_RATE] = "by rate", [LIVE_SORT_DROPS] = "by drops", [LIVE_SORT_NAME] = "by name"};
+    const struct live *l = &w->live;
     char time[TEXT_NUMBER_MAX];
 
     fputs("\033[K", stdout);
-    if (k->typing) {
-        printf("/%s\033[7m \033[0m  Enter keeps it, Esc shows all", k->filter);
+    if (l->typing) {
+        printf("/%s\033[7m \033[0m  Enter keeps it, Esc shows all", l->filter);
         return;
     }
-    fputs(k->paused ? "\033[7m PAUSED \033[0m " : "\033[7m ? help \033[0m ", stdout);
+    fputs(l->paused ? "\033[7m PAUSED \033[0m " : "\033[7m ? help \033[0m ", stdout);
     if (*w->why)
         printf("waiting for mcrd, last seen %s", text_time(time, w->now.realtime_ns));
     else
         printf("every %g s  %s", w->seconds, text_time(time, w->now.realtime_ns));
-    if (k->sort != STATS_SORT_FILE)
-        printf("  %s", stats_sort_text(k->sort));
-    if (*k->filter)
-        printf("  /%s", k->filter);
+    if (l->sort != LIVE_SORT_FILE)
+        printf("  %s", sorts[l->sort]);
+    if (*l->filter)
+        printf("  /%s", l->filter);
     if (more > 0)
         printf("  %d more line%s below", more, more == 1 ? "" : "s");
 }
 
-// Writes the lines that find room, and counts those that do not.
-static int draw_lines(struct watch *w, char *text, int rows)
+// Writes the lines that fit on the page, and returns how many are below it.
+static int draw_lines(struct watch *w, char *text)
 {
-    int used = 0, more = 0, lines = 0;
+    struct live *l = &w->live;
+    int lines = 0;
 
     for (const char *c = text; *c; c++)
         lines += *c == '\n';
-    w->keys.page = rows - 1;
-    if (w->keys.scroll > lines - (rows - 1))
-        w->keys.scroll = lines > rows - 1 ? lines - (rows - 1) : 0;
-    int above = w->keys.scroll;
-    for (char *line; (line = strsep(&text, "\n")) != NULL && text;) {
-        if (above-- > 0)
-            continue;
-        if (++used < rows)
+    int hidden = lines > l->page ? lines - l->page : 0;
+    if (l->scroll > hidden)
+        l->scroll = hidden;
+    for (int i = 0; i < l->scroll + l->page && i < lines; i++) {
+        const char *line = strsep(&text, "\n");
+        if (i >= l->scroll)
             printf("\033[K%s\r\n", line); // erased first: behind a full line it would take the last character
-        else
-            more++;
     }
-    return more;
+    return hidden - l->scroll;
 }
 
 static void draw_screen(struct watch *w)
 {
+    struct winsize window;
+    int rows = ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_row > 1 ? window.ws_row : 24;
     char *text = NULL;
     size_t size;
-    int rows = screen_rows();
     FILE *memory = open_memstream(&text, &size);
 
     if (!memory)
@@ -176,28 +139,27 @@ static void draw_screen(struct watch *w)
         show_notice(w->why, &style, memory);
         fputc('\n', memory);
     }
-    if (w->keys.help)
-        fprintf(memory, "%s\n", keys_help);
+    if (w->live.help)
+        fprintf(memory, "%s\n", live_help);
     write_table(w, memory);
-    if (fclose(memory) != 0) {
-        free(text);
-        return;
+    if (fclose(memory) == 0) {
+        w->live.page = rows - 1;
+        fputs("\033[H", stdout);
+        int more = draw_lines(w, text);
+        printf("\033[J\033[%d;1H", rows);
+        draw_status(w, more);
     }
-    fputs("\033[H", stdout);
-    int more = draw_lines(w, text, rows);
-    fputs("\033[J", stdout);
-    printf("\033[%d;1H", rows);
-    draw_status(w, more);
     free(text);
 }
 
-// Whether it was written.
-static bool show(struct watch *w)
+// Shows the last snapshot, and ends the loop if that cannot be written.
+static void show(struct watch *w)
 {
     char time[TEXT_NUMBER_MAX];
+    bool ok = true;
 
     if (w->json) {
-        return show_json(&w->now, stdout, true);
+        ok = show_json(&w->now, stdout, true);
     } else if (w->screen) {
         draw_screen(w);
     } else {
@@ -205,120 +167,112 @@ static bool show(struct watch *w)
         write_table(w, stdout);
         fputc('\n', stdout);
     }
-    return fflush(stdout) == 0 && !ferror(stdout);
+    if (fflush(stdout) == 0 && !ferror(stdout) && ok)
+        return;
+    snprintf(w->why, STATS_WHY_MAX, "cannot write to the standard output");
+    w->failed = true;
+    ev_break(w->loop, EVBREAK_ALL);
 }
 
 // --- the loop --------------------------------------------------------------------------------------------------------
 
-static void read_keys(struct watch *w)
+static void on_signal(struct ev_loop *loop, ev_signal *signal, int events)
 {
+    struct watch *w = signal->data;
+
+    (void) events;
+    if (signal->signum != SIGWINCH)
+        ev_break(loop, EVBREAK_ALL);
+    else if (w->screen)
+        show(w);
+}
+
+static void on_keys(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct watch *w = io->data;
     char keys[64];
     ssize_t n = read(STDIN_FILENO, keys, sizeof(keys));
 
+    (void) events;
     if (n <= 0) {
-        w->has_keys = false;
+        ev_io_stop(loop, io);
         return;
     }
-    keys_take(&w->keys, keys, (size_t) n);
-    if (w->keys.quit)
-        stopped = 1;
-    resized = 1; // what was asked for is shown at once
+    live_keys(&w->live, keys, (size_t) n);
+    if (w->live.quit)
+        ev_break(loop, EVBREAK_ALL);
+    else
+        show(w);
 }
 
-static void wait_until(struct watch *w, const struct timespec *until)
+// Takes the next snapshot, or keeps the one that is shown if there is none to take.
+static void on_time(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    while (!stopped) {
-        struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
-        struct timespec now, left;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        left.tv_sec = until->tv_sec - now.tv_sec;
-        left.tv_nsec = until->tv_nsec - now.tv_nsec;
-        if (left.tv_nsec < 0) {
-            left.tv_sec--;
-            left.tv_nsec += NS_PER_S;
-        }
-        if (left.tv_sec < 0)
-            return;
-        int n = ppoll(&in, w->has_keys ? 1 : 0, &left, &w->outside);
-        if (n > 0)
-            read_keys(w);
-        else if (n == 0)
-            return;
-        if (resized && w->screen) {
-            resized = 0;
-            draw_screen(w);
-            fflush(stdout);
-        }
-    }
-}
-
-static void add(struct timespec *t, double seconds)
-{
-    t->tv_sec += (time_t) seconds;
-    t->tv_nsec += (long) ((seconds - (double) (time_t) seconds) * NS_PER_S);
-    if (t->tv_nsec >= NS_PER_S) {
-        t->tv_sec++;
-        t->tv_nsec -= NS_PER_S;
-    }
-}
-
-// Takes the next snapshot, and keeps the one that is shown when there is none to take.
-static bool advance(struct watch *w)
-{
+    struct watch *w = timer->data;
     struct stats_snapshot next;
 
-    if (!stats_snapshot_take(&next, w->path, w->why))
-        return false;
-    *w->why = '\0';
-    stats_snapshot_free(&w->before);
-    w->before = w->now;
-    w->has_before = w->before.memory != NULL;
-    w->now = next;
-    return true;
+    (void) events;
+    if (!w->live.paused && stats_snapshot_take(&next, w->path, w->why)) {
+        *w->why = '\0';
+        stats_snapshot_free(&w->before);
+        w->before = w->now;
+        w->now = next;
+    }
+    if (!*w->why || w->screen) {
+        show(w);
+        return;
+    }
+    w->failed = true;
+    ev_break(loop, EVBREAK_ALL);
 }
 
-// Goes on from the first snapshot. Whether it ended as it was asked to.
-static bool run(struct watch *w)
+// Goes on from the first snapshot. The timer does not catch up after a suspension.
+static void run(struct watch *w)
 {
-    struct timespec next, now;
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
+    ev_signal signals[sizeof(numbers) / sizeof(numbers[0])];
+    ev_timer timer = {.data = w};
+    ev_io keys = {.data = w};
 
-    clock_gettime(CLOCK_MONOTONIC, &next);
-    for (;;) {
-        if (!show(w)) {
-            snprintf(w->why, STATS_WHY_MAX, "cannot write to the standard output");
-            return false;
-        }
-        add(&next, w->seconds);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        if (now.tv_sec > next.tv_sec + 1)
-            next = now; // was suspended: what was missed is not made up for
-        wait_until(w, &next);
-        if (stopped)
-            return true;
-        if (!w->keys.paused && !advance(w) && !w->screen)
-            return false;
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        ev_signal_init(&signals[i], on_signal, numbers[i]);
+        signals[i].data = w;
+        ev_signal_start(w->loop, &signals[i]);
     }
+    ev_timer_init(&timer, on_time, w->seconds, w->seconds);
+    ev_timer_start(w->loop, &timer);
+    if (w->screen)
+        begin_screen(w);
+    ev_io_init(&keys, on_keys, STDIN_FILENO, EV_READ);
+    if (w->has_keys)
+        ev_io_start(w->loop, &keys);
+    show(w);
+    if (!w->failed)
+        ev_run(w->loop, 0);
+    if (w->screen)
+        end_screen(w);
 }
 
 int show_watch(const char *path, double seconds, bool json, char why[STATS_WHY_MAX])
 {
     struct watch w = {.path = path, .seconds = seconds, .json = json, .why = why};
-    bool ok;
 
-    // A daemon that is not there at the start is more likely a wrong path than one to wait for.
+    // If there is no daemon at the start, the path is more likely wrong than the daemon late.
     if (!stats_snapshot_take(&w.now, path, why))
         return EXIT_FAILURE;
     *why = '\0';
     w.screen = !json && isatty(STDOUT_FILENO);
-    begin_signals(&w);
-    if (w.screen)
-        begin_screen(&w);
-    ok = run(&w);
-    if (w.screen)
-        end_screen(&w);
+    w.loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_POLL);
+    if (w.loop) {
+        run(&w);
+        ev_loop_destroy(w.loop);
+    } else {
+        w.failed = true;
+        snprintf(why, STATS_WHY_MAX, "no memory, or no descriptor is left");
+    }
     stats_snapshot_free(&w.now);
     stats_snapshot_free(&w.before);
-    if (ok)
+    if (!w.failed)
         *why = '\0';
-    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+    return w.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -33,7 +33,7 @@ void text_repair(char *text)
     *text = '\0';
 }
 
-// Columns of a character that may be shown, or -1.
+// Returns the columns of a character, or -1 if a '?' replaces it.
 static int width_of(uint32_t code, bool utf8)
 {
     if (utf8_is_hidden(code))
@@ -41,40 +41,44 @@ static int width_of(uint32_t code, bool utf8)
     return code < 0x80 ? 1 : utf8 ? wcwidth((wchar_t) code) : -1;
 }
 
-int text_show(char *out, size_t size, const char *text, int columns)
+// Copies what fits into columns and size, and moves *text behind it. Returns the columns that it takes.
+static int copy(char *out, size_t size, const char **text, int columns, bool utf8)
 {
-    bool utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-    const char *ellipsis = utf8 ? "\u2026" : "~";
-    size_t used = 0, used_before_ellipsis = 0;
-    int taken = 0, taken_before_ellipsis = 0;
+    size_t used = 0;
+    int taken = 0;
 
-    while (*text) {
-        uint32_t c;
-        size_t length = utf8_decode(text, UTF8_MAX, &c);
-        int width = length ? width_of(c, utf8) : -1;
-        const char *from = width < 0 ? "?" : text;
-        size_t bytes = width < 0 ? 1 : length;
-        if (taken + 1 <= columns && used + strlen(ellipsis) < size) {
-            used_before_ellipsis = used;
-            taken_before_ellipsis = taken;
+    while (**text) {
+        uint32_t code;
+        const char *from = *text;
+        size_t length = utf8_decode(from, UTF8_MAX, &code), bytes = length;
+        int width = length ? width_of(code, utf8) : -1;
+        if (width < 0) {
+            from = "?";
+            bytes = 1;
+            width = 1;
         }
-        if (taken + (width < 0 ? 1 : width) > columns || used + bytes >= size) {
-            used = used_before_ellipsis;
-            taken = taken_before_ellipsis;
-            if (taken < columns && used + strlen(ellipsis) < size) {
-                memcpy(out + used, ellipsis, strlen(ellipsis));
-                used += strlen(ellipsis);
-                taken++;
-            }
+        if (taken + width > columns || used + bytes >= size)
             break;
-        }
         memcpy(out + used, from, bytes);
         used += bytes;
-        taken += width < 0 ? 1 : width;
-        text += length ? length : 1;
+        taken += width;
+        *text += length ? length : 1;
     }
     out[used] = '\0';
     return taken;
+}
+
+int text_show(char *out, size_t size, const char *text, int columns)
+{
+    bool utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    const char *ellipsis = utf8 ? "\u2026" : "~", *rest = text;
+    int taken = copy(out, size, &rest, columns, utf8);
+
+    if (!*rest || columns < 1 || size <= strlen(ellipsis))
+        return taken;
+    taken = copy(out, size - strlen(ellipsis), &text, columns - 1, utf8);
+    strcat(out, ellipsis);
+    return taken + 1;
 }
 
 // --- numbers ---------------------------------------------------------------------------------------------------------
@@ -90,7 +94,7 @@ const char *text_scaled(char out[TEXT_NUMBER_MAX], double value, const char *uni
     }
     if (value > 999)
         value = 999;
-    // Digits after the point only where they say something.
+    // Three digits in all; none after the point of a whole number without a prefix.
     int places = value >= 99.95 || (i == 0 && value == (double) (uint64_t) value) ? 0 : value >= 9.995 ? 1 : 2;
     const char prefix[] = {prefixes[i], '\0'};
     snprintf(out, TEXT_NUMBER_MAX, "%.*f%s%s%s", places, value, i > 0 || *unit ? " " : "", i > 0 ? prefix : "", unit);
@@ -121,7 +125,7 @@ const char *text_age(char out[TEXT_NUMBER_MAX], uint64_t ms)
     } units[] = {{86400000, "d"}, {3600000, "h"}, {60000, "min"}, {1000, "s"}, {1, "ms"}};
     size_t i = 0;
 
-    // Of hours and minutes at least two, so that the figure says enough.
+    // From minutes on, a unit is used from two of it on: 119 s says more than 1 min.
     while (i < 4 && ms < units[i].ms * (units[i].ms > 1000 ? 2 : 1))
         i++;
     if (i == 3 && ms < 10000)

@@ -13,8 +13,8 @@
 void text_repair(char *text);
 
 // Copies UTF-8 text for a terminal: what text_repair() replaces becomes '?', and so does everything beyond ASCII unless
-// the locale's character set is UTF-8. Cut to columns, and to size, with an ellipsis. Returns the columns that it
-// takes.
+// the locale's character set is UTF-8. It cuts the text to columns and to size, with an ellipsis. Returns the columns
+// that the text takes.
 int text_show(char *out, size_t size, const char *text, int columns);
 
 // "1,234,567"; "12.3 M" where that would be wider than width.

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 
 #include "machine.h"
-#include "stats/segment.h"
+#include "stats/layout.h"
 
 static char config_path[80], stats_path[80];
 

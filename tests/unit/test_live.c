@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stats/keys.h"
-#include "stats/order.h"
+#include "stats/live.h"
 
 #define RULES 4
 
@@ -32,11 +31,15 @@ static struct stats_snapshot make(const uint64_t packets[RULES], const uint64_t 
 }
 
 // The names in the order in which they are shown.
-static const char *shown(const struct stats_snapshot *s, const struct stats_delta *d, enum stats_sort sort,
+static const char *shown(const struct stats_snapshot *s, const struct stats_delta *d, enum live_sort sort,
                          const char *filter)
 {
     static char text[RULES + 1];
-    uint32_t rules[RULES], n = stats_order(s, d, sort, filter, rules);
+    struct live l = {.sort = sort};
+    uint32_t rules[RULES];
+
+    strcpy(l.filter, filter);
+    uint32_t n = live_rules(&l, s, d, rules);
 
     memset(text, 0, sizeof(text));
     for (uint32_t i = 0; i < n; i++)
@@ -49,18 +52,18 @@ Test(live, order)
     static const uint64_t before_packets[RULES] = {100, 10, 0, 5}, before_drops[RULES] = {9, 0, 0, 0};
     static const uint64_t packets[RULES] = {100, 12, 7, 5}, drops[RULES] = {9, 1, 0, 3};
     struct stats_snapshot before = make(before_packets, before_drops), now = make(packets, drops);
-    uint32_t same[RULES] = {0, 1, 2, 3};
-    struct stats_delta d = {.before = &before, .seconds = 1, .rules = same, .outputs = same};
+    const struct stats_rule *old = before.at.rules, *same[RULES] = {old, old + 1, old + 2, old + 3};
+    struct stats_delta d = {.seconds = 1, .rules = same};
 
-    cr_expect_str_eq(shown(&now, NULL, STATS_SORT_FILE, ""), "badc");
-    cr_expect_str_eq(shown(&now, NULL, STATS_SORT_NAME, ""), "abcd");
-    cr_expect_str_eq(shown(&now, NULL, STATS_SORT_RATE, ""), "badc");
-    cr_expect_str_eq(shown(&now, &d, STATS_SORT_RATE, ""), "dabc", "since the snapshot before");
-    cr_expect_str_eq(shown(&now, NULL, STATS_SORT_DROPS, ""), "bcad");
-    cr_expect_str_eq(shown(&now, &d, STATS_SORT_DROPS, ""), "cabd");
-    cr_expect_str_eq(shown(&now, &d, STATS_SORT_FILE, "ticket"), "d", "a note, without regard to case");
-    cr_expect_str_eq(shown(&now, &d, STATS_SORT_NAME, "DMZ0"), "abd", "an output");
-    cr_expect_str_eq(shown(&now, &d, STATS_SORT_NAME, "no such thing"), "");
+    cr_expect_str_eq(shown(&now, NULL, LIVE_SORT_FILE, ""), "badc");
+    cr_expect_str_eq(shown(&now, NULL, LIVE_SORT_NAME, ""), "abcd");
+    cr_expect_str_eq(shown(&now, NULL, LIVE_SORT_RATE, ""), "badc");
+    cr_expect_str_eq(shown(&now, &d, LIVE_SORT_RATE, ""), "dabc", "since the snapshot before");
+    cr_expect_str_eq(shown(&now, NULL, LIVE_SORT_DROPS, ""), "bcad");
+    cr_expect_str_eq(shown(&now, &d, LIVE_SORT_DROPS, ""), "cabd");
+    cr_expect_str_eq(shown(&now, &d, LIVE_SORT_FILE, "ticket"), "d", "a note, without regard to case");
+    cr_expect_str_eq(shown(&now, &d, LIVE_SORT_NAME, "DMZ0"), "abd", "an output");
+    cr_expect_str_eq(shown(&now, &d, LIVE_SORT_NAME, "no such thing"), "");
     free(before.memory);
     free(now.memory);
 }
@@ -69,13 +72,13 @@ Test(live, keys)
 {
     static const struct {
         const char *bytes;
-        struct keys expected;
+        struct live expected;
     } cases[] = {
         {"", {.page = 10}},
         {"q", {.page = 10, .quit = true}},
         {" ", {.page = 10, .paused = true}},
         {"pp", {.page = 10}},
-        {"ss", {.page = 10, .sort = STATS_SORT_DROPS}},
+        {"ss", {.page = 10, .sort = LIVE_SORT_DROPS}},
         {"ssss", {.page = 10}},
         {"jjk", {.page = 10, .scroll = 1}},
         {"\033[B\033[B\033OA", {.page = 10, .scroll = 1}},
@@ -96,16 +99,16 @@ Test(live, keys)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct keys k = {.page = 10};
-        const struct keys *e = &cases[i].expected;
-        keys_take(&k, cases[i].bytes, strlen(cases[i].bytes));
+        struct live k = {.page = 10};
+        const struct live *e = &cases[i].expected;
+        live_keys(&k, cases[i].bytes, strlen(cases[i].bytes));
         cr_expect(k.quit == e->quit && k.paused == e->paused && k.help == e->help && k.typing == e->typing &&
                       k.sort == e->sort && k.scroll == e->scroll && strcmp(k.filter, e->filter) == 0,
                   "%zu: sort %d, scroll %d, filter \"%s\"", i, (int) k.sort, k.scroll, k.filter);
     }
     // No text is too long.
-    struct keys k = {.typing = true};
+    struct live k = {.typing = true};
     for (int i = 0; i < 1000; i++)
-        keys_take(&k, "x", 1);
-    cr_expect_eq(strlen(k.filter), KEYS_FILTER_MAX - 1);
+        live_keys(&k, "x", 1);
+    cr_expect_eq(strlen(k.filter), LIVE_FILTER_MAX - 1);
 }

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "stats/segment.h"
-
-#include <string.h>
-
-#define READ_TRIES 10000
+#include "stats/layout.h"
 
 size_t stats_segment_size(uint32_t n_interfaces, uint32_t n_rules, uint32_t n_outputs)
 {
@@ -30,18 +26,4 @@ void stats_write_begin(uint32_t *sequence)
 void stats_write_end(uint32_t *sequence)
 {
     __atomic_store_n(sequence, *sequence + 1, __ATOMIC_RELEASE);
-}
-
-bool stats_read_record(void *to, const void *from, size_t size, const uint32_t *sequence)
-{
-    for (unsigned i = 0; i < READ_TRIES; i++) {
-        uint32_t before = __atomic_load_n(sequence, __ATOMIC_ACQUIRE);
-        if (before & 1)
-            continue;
-        memcpy(to, from, size);
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (__atomic_load_n(sequence, __ATOMIC_RELAXED) == before)
-            return true;
-    }
-    return false;
 }

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "stats/live.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stats/counters.h"
+
+// --- keys ------------------------------------------------------------------------------------------------------------
+
+const char live_help[] =
+    "q, ^C       end\n"
+    "space, p    stop and go on\n"
+    "s           sort: as in the file, by rate, by drops, by name\n"
+    "/           show only rules whose name, note or output contains a text;\n"
+    "            Enter keeps it, Esc drops it\n"
+    "up, down    scroll by a line (also k, j)\n"
+    "PgUp, PgDn  by a page (also b, f)\n"
+    "Home, g     to the top\n"
+    "?, h        this help, and back\n";
+
+// Keys that scroll. Each is a letter, or a sequence that begins with ESC [ or ESC O (ECMA-48): its last byte, and the
+// first byte of its parameters, 0 for any.
+static const struct move {
+    char letter, last, parameter;
+    int lines, pages;
+} moves[] = {
+    {'k', 'A', 0, -1, 0},        // up
+    {'j', 'B', 0, 1, 0},         // down
+    {'b', '~', '5', 0, -1},      // PgUp
+    {'f', '~', '6', 0, 1},       // PgDn
+    {'g', 'H', 0, INT_MIN, 0},   // Home
+    {'g', '~', '1', INT_MIN, 0}, // Home
+};
+
+#define MOVES_END (moves + sizeof(moves) / sizeof(moves[0]))
+
+static void scroll(struct live *l, const struct move *move)
+{
+    l->scroll += move->lines + move->pages * l->page;
+    if (l->scroll < 0)
+        l->scroll = 0;
+}
+
+static void type(struct live *l, char c)
+{
+    size_t length = strlen(l->filter);
+
+    if (c == '\r' || c == '\n')
+        l->typing = false;
+    else if ((c == 0x7f || c == '\b') && length > 0)
+        l->filter[length - 1] = '\0';
+    else if (c >= ' ' && c < 0x7f && length + 1 < sizeof(l->filter))
+        l->filter[length] = c;
+    l->scroll = 0;
+}
+
+static void press(struct live *l, char c)
+{
+    switch (c) {
+    case 'q':
+    case 'Q':
+        l->quit = true;
+        break;
+    case ' ':
+    case 'p':
+        l->paused = !l->paused;
+        break;
+    case 's':
+        l->sort = (l->sort + 1) % LIVE_SORT_KINDS;
+        l->scroll = 0;
+        break;
+    case '/':
+        l->typing = true;
+        memset(l->filter, 0, sizeof(l->filter));
+        l->scroll = 0;
+        break;
+    case '?':
+    case 'h':
+        l->help = !l->help;
+        break;
+    default:
+        for (const struct move *m = moves; m < MOVES_END; m++)
+            if (m->letter == c)
+                scroll(l, m);
+        break;
+    }
+}
+
+// A terminal sends a sequence at once: an ESC that nothing follows is the key.
+static size_t take_escape(struct live *l, const char *bytes, size_t n)
+{
+    size_t i = 2;
+
+    if (n < 2 || (bytes[1] != '[' && bytes[1] != 'O')) {
+        l->typing = l->help = false;
+        memset(l->filter, 0, sizeof(l->filter));
+        return 1;
+    }
+    while (i < n && bytes[i] >= 0x20 && bytes[i] < 0x40)
+        i++;
+    for (const struct move *m = moves; i < n && m < MOVES_END; m++)
+        if (m->last == bytes[i] && (!m->parameter || m->parameter == bytes[2]))
+            scroll(l, m);
+    return i < n ? i + 1 : n;
+}
+
+void live_keys(struct live *l, const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        if (bytes[i] == 0x1b)
+            i += take_escape(l, bytes + i, n - i);
+        else if (l->typing)
+            type(l, bytes[i++]);
+        else
+            press(l, bytes[i++]);
+    }
+}
+
+// --- rules -----------------------------------------------------------------------------------------------------------
+
+struct sorting {
+    const struct stats_snapshot *now;
+    const struct stats_delta *d;
+    enum live_sort sort;
+};
+
+static uint64_t count(const struct stats_rule_counters *c, enum live_sort sort)
+{
+    return sort == LIVE_SORT_RATE ? c->packets : stats_drops_total(&c->drops);
+}
+
+// Returns the packets or drops of a rule since the snapshot before.
+static uint64_t amount(const struct sorting *s, uint32_t rule)
+{
+    const struct stats_rule *old = s->d ? s->d->rules[rule] : NULL;
+    uint64_t now = count(&s->now->at.rules[rule].counters, s->sort), before = old ? count(&old->counters, s->sort) : 0;
+
+    return now > before ? now - before : 0;
+}
+
+static int compare(const void *a, const void *b, void *context)
+{
+    uint32_t left = *(const uint32_t *) a, right = *(const uint32_t *) b;
+    const struct sorting *s = context;
+    int order = 0;
+
+    if (s->sort == LIVE_SORT_NAME) {
+        order = strcmp(s->now->at.rules[left].name, s->now->at.rules[right].name);
+    } else if (s->sort != LIVE_SORT_FILE) {
+        uint64_t x = amount(s, left), y = amount(s, right);
+        order = (x < y) - (x > y);
+    }
+    return order != 0 ? order : (left > right) - (left < right);
+}
+
+static bool is_wanted(const struct stats_snapshot *now, const struct stats_rule *r, const char *filter)
+{
+    if (strcasestr(r->name, filter) || strcasestr(r->note, filter))
+        return true;
+    for (uint32_t i = 0; i < r->n_outputs; i++)
+        if (strcasestr(now->at.outputs[r->first_output + i].to, filter))
+            return true;
+    return false;
+}
+
+uint32_t live_rules(const struct live *l, const struct stats_snapshot *now, const struct stats_delta *d,
+                    uint32_t *rules)
+{
+    struct sorting s = {now, d, l->sort};
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < now->at.header->n_rules; i++)
+        if (is_wanted(now, &now->at.rules[i], l->filter))
+            rules[n++] = i;
+    qsort_r(rules, n, sizeof(*rules), compare, &s);
+    return n;
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// live: the state of a live view, which keys change, and the rules that the view shows. Pure.
+#ifndef MCR_STATS_LIVE_H
+#define MCR_STATS_LIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "stats/delta.h"
+
+#define LIVE_FILTER_MAX 64
+
+enum live_sort { LIVE_SORT_FILE, LIVE_SORT_RATE, LIVE_SORT_DROPS, LIVE_SORT_NAME, LIVE_SORT_KINDS };
+
+struct live {
+    bool quit, paused, help;
+    bool typing; // the filter
+    enum live_sort sort;
+    char filter[LIVE_FILTER_MAX];
+    int scroll; // lines above the screen, 0 or more
+    int page;   // lines of the screen, set by the caller
+};
+
+// The help for the keys, lines separated by newlines.
+extern const char live_help[];
+
+// Takes n bytes as a terminal sends them, and ignores what it does not know.
+void live_keys(struct live *l, const char *bytes, size_t n);
+
+// Selects the rules whose name, note or output contains the filter (without regard to case; "" selects all), puts their
+// indices into rules, which has room for all, and returns how many. By rate or drops, the most come first: those since
+// the snapshot before, or all if there is none (d is NULL).
+uint32_t live_rules(const struct live *l, const struct stats_snapshot *now, const struct stats_delta *d,
+                    uint32_t *rules);
+
+#endif

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""mcrstat --watch: into a pipe, and on a terminal with its keys, its size, and a daemon that goes and comes back."""
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+
+import mcrtest as t
+
+RULE = [t.rule("first", "239.255.0.1", 5000, [t.to_group("239.255.1.1", 6000)]),
+        t.rule("second", "239.255.0.2", 5000, [t.to_group("239.255.1.2", 6000)])]
+
+
+class Terminal:
+    """mcrstat --watch on a terminal of its own. What it has written since the last key is in self.seen."""
+
+    def __init__(self, d, seconds, rows=40):
+        self.master, self.slave = pty.openpty()
+        self.resize(rows)
+        self.before = termios.tcgetattr(self.slave)
+        self.seen = ""
+        self.process = t.start_process(
+            [t.MCRSTAT, "--watch", str(seconds), "--stats", d.config.stats_file], before=self.own_terminal,
+            stdin=self.slave, stdout=self.slave, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"})
+        self.shows("RULE")
+
+    def own_terminal(self):
+        os.setsid()
+        fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
+
+    def resize(self, rows, columns=100):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def read(self):
+        while select.select([self.master], [], [], 0)[0]:
+            self.seen += os.read(self.master, 65536).decode()
+        return self.seen
+
+    def type(self, keys):
+        self.read()
+        self.seen = ""
+        os.write(self.master, keys.encode())
+
+    def shows(self, *texts):
+        try:
+            t.wait_for(lambda: all(x in self.read() for x in texts), 5, f"{texts} on the terminal")
+        except t.Failure as e:
+            raise t.Failure(f"{e}: {self.seen!r}") from None
+
+    def ended(self, status, err=""):
+        """It ends with this status, and leaves the terminal as it was."""
+        t.equal((t.end_process(self.process), self.process.stderr.read()), (status, err), "exit status and stderr")
+        t.equal(termios.tcgetattr(self.slave), self.before, "the terminal's modes")
+        t.check(self.read().endswith("\033[?7h\033[?25h\033[?1049l"), f"the last screen: {self.seen!r}")
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@t.test("into a pipe: a table or an object each interval; a signal ends it with 0, the daemon's end with 1 and why")
+def pipe():
+    with t.line() as net:
+        with t.Mcrd(net.relay, RULE) as d:
+            watch = [t.MCRSTAT, "--watch", "0.1", "--stats", d.config.stats_file]
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+                p = t.start_process(watch + ["--json"], **pipes)
+                for _ in range(3):
+                    t.equal(json.loads(p.stdout.readline())["generation"], 1, "generation")
+                p.send_signal(signal.SIGWINCH)
+                p.stdout.readline()
+                p.send_signal(number)
+                t.equal((t.end_process(p), p.stderr.read()), (0, ""), f"exit status and stderr after {number}")
+            p = t.start_process(watch, **pipes)
+            lines = [p.stdout.readline() for _ in range(50)]
+            t.check(sum(x.startswith("--- 20") for x in lines) > 1, "tables below their times")
+            full = t.start_process(watch, **{**pipes, "stdout": open("/dev/full", "w", encoding="ascii")})
+            t.equal((t.end_process(full), full.stderr.read()),
+                    (1, "mcrstat: cannot write to the standard output\n"), "where nothing can be written")
+        t.equal(t.end_process(p), 1, "exit status after the daemon's end")
+        t.check("no daemon" in (err := p.stderr.read()), err)
+
+
+@t.test("on a terminal: keys and its size are followed at once, between two snapshots, too; q ends it")
+def keys():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        terminal = Terminal(d, 3600)
+        terminal.shows("every 3600 s", "first", "second", "? help")
+        for typed, texts in (("?", ["q, ^C       end"]), ("\033", ["second"]), ("ss", ["by drops"]), ("p", ["PAUSED"]),
+                             ("/", ["Enter keeps it"]), ("none\r", ["none contains \"none\"", "/none"]),
+                             ("/\033", ["first", "second"])):
+            terminal.type(typed)
+            terminal.shows(*texts)
+        terminal.type("")
+        terminal.resize(8)
+        terminal.shows("lines below")
+        terminal.type("\033[6~\033[6~\033[6~")
+        terminal.shows("second")
+        terminal.type("q")
+        terminal.ended(0)
+
+
+@t.test("on a terminal it outlasts a daemon that goes, and follows the next; a signal ends it, a wrong path at once")
+def outlasts():
+    with t.line() as net:
+        with t.Mcrd(net.relay, RULE) as d:
+            terminal, paused = Terminal(d, 0.1), Terminal(d, 0.1)
+            terminal.type("")
+            terminal.shows("first", "every 0.1 s", "PACKETS/S")
+            paused.type("p")
+            paused.shows("PAUSED")
+        terminal.type("")
+        terminal.shows("waiting for mcrd, last seen", "no daemon: mcrd")
+        t.check("waiting" not in paused.read(), "what is paused looks for no daemon")
+        paused.type("p")
+        paused.shows("waiting for mcrd")
+        with t.Mcrd(net.relay, d.config):
+            terminal.type("")
+            terminal.shows("every 0.1 s")
+        os.kill(terminal.process.pid, signal.SIGTERM)
+        terminal.ended(0)
+        paused.type("\x03")
+        paused.ended(0)
+        status, out, err = t.run_command([t.MCRSTAT, "--watch", "1", "--stats", "/nowhere"], check_status=False)
+        t.equal((status, out), (1, ""), "exit status and output without statistics")
+        t.check("does not exist" in err, err)
+
+
+if __name__ == "__main__":
+    t.main()
