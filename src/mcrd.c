@@ -170,5 +170,5 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     log_set_debug(o.debug);
-    return o.command ? o.command(&o) : run(&o, argv);
+    return o.command ? options_run(&o) : run(&o, argv);
 }
