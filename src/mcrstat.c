@@ -46,27 +46,22 @@ static int show_once(const struct options *o, char why[STATS_WHY_MAX])
 {
     struct show_style style = show_style_of(STDOUT_FILENO);
     struct stats_snapshot s;
-    bool ok = true;
+    bool taken = stats_snapshot_take(&s, o->path, why), ok = true;
 
-    if (!stats_snapshot_take(&s, o->path, why)) {
-        // That there is no daemon is a metric as well.
-        if (o->prometheus && !show_prometheus(NULL, o->path, stdout))
-            snprintf(why, STATS_WHY_MAX, "cannot write to the standard output");
-        return EXIT_FAILURE;
-    }
     if (o->prometheus)
-        ok = show_prometheus(&s, o->path, stdout);
-    else if (o->json)
+        ok = show_prometheus(taken ? &s : NULL, o->path, stdout); // that there is no daemon is a metric as well
+    else if (taken && o->json)
         ok = show_json(&s, stdout, false);
-    else
+    else if (taken)
         show_table(&(struct show_view){.now = &s}, &style, stdout);
-    stats_snapshot_free(&s);
+    if (taken)
+        stats_snapshot_free(&s);
     // Output that is cut (a full disk, a closed pipe) must not look like success.
     if (fflush(stdout) != 0 || ferror(stdout) || !ok) {
         snprintf(why, STATS_WHY_MAX, "cannot write to the standard output");
         return EXIT_FAILURE;
     }
-    return EXIT_SUCCESS;
+    return taken ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)

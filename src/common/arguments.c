@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,12 +40,10 @@ static const char *names_of(const struct arguments *a, unsigned commands, const 
         if (!(r->is & commands))
             continue;
         commands &= ~r->is;
-        bool word = r->kind == ARGUMENT_WORD, one_left = commands && !(commands & (commands - 1));
-        used += (size_t) snprintf(text + used, TEXT_MAX - used, "--%s%s%s%s", r->name, word ? " " : "",
-                                  word ? r->value : "",
-                                  one_left   ? last
-                                  : commands ? ", "
-                                             : "");
+        const char *separator = commands ? ", " : last;
+        bool word = r->kind == ARGUMENT_WORD;
+        used += (size_t) snprintf(text + used, TEXT_MAX - used, "%s--%s%s%s", used ? separator : "", r->name,
+                                  word ? " " : "", word ? r->value : "");
     }
     return text;
 }
@@ -191,13 +188,13 @@ static int take_row(struct reading *p, size_t row, const char *text)
 }
 
 // What goes together; words: those behind the options.
-static int check_together(const struct reading *p, char **words, size_t n_words)
+static int check_together(const struct reading *p, char **words, int n_words)
 {
     const struct arguments *a = p->a;
     char names[TEXT_MAX];
 
     if (p->commands & (p->commands - 1))
-        return arguments_wrong(a, "only one of %s is possible", names_of(a, UINT_MAX, " and ", names));
+        return arguments_wrong(a, "only one of %s is possible", names_of(a, p->commands, " and ", names));
     for (size_t i = 0; i < a->n_rows; i++) {
         const struct argument *r = &a->rows[i];
         if (!p->given[i])
@@ -206,12 +203,12 @@ static int check_together(const struct reading *p, char **words, size_t n_words)
             return arguments_wrong(a, "--%s can only go with %s", r->name, names_of(a, r->with, " or ", names));
         if (r->kind != ARGUMENT_OPERANDS)
             continue;
-        if (n_words != r->least)
+        if (n_words != (int) r->least)
             return arguments_wrong(a, "--%s needs %s: %s", r->name, r->allowed, r->value);
-        memcpy(p->into + r->at, words, n_words * sizeof(*words));
+        memcpy(p->into + r->at, words, (size_t) n_words * sizeof(*words));
         n_words = 0;
     }
-    return n_words ? arguments_wrong(a, "unexpected argument \"%s\"", words[0]) : -1;
+    return n_words > 0 ? arguments_wrong(a, "unexpected argument \"%s\"", words[0]) : -1;
 }
 
 int arguments_read(const struct arguments *a, int argc, char **argv, void *into, unsigned *command)
@@ -243,7 +240,7 @@ int arguments_read(const struct arguments *a, int argc, char **argv, void *into,
     }
     argv[0] = name;
     if (status < 0)
-        status = check_together(&p, argv + optind, (size_t) (argc - optind));
+        status = check_together(&p, argv + optind, argc - optind);
     if (command)
         *command = p.commands;
     return status;

@@ -32,7 +32,7 @@
 struct sink {
     const struct gen_options *o;
     int fd;
-    uint64_t start; // the first sequence number, as far as it is known beforehand
+    uint64_t start; // --first, or 0
     struct mmsghdr messages[BATCH];
     struct iovec parts[BATCH];
     union {
@@ -189,15 +189,6 @@ static void progress(const struct sink *s, uint64_t elapsed_ns)
             r->corrupt, gen_socket_drops(s->fd));
 }
 
-static void wait_for_more(const struct sink *s, uint64_t now, uint64_t until)
-{
-    uint64_t left = until > now ? until - now : 0;
-    struct timespec timeout = {.tv_nsec = (long) (left < RUN_TICK_NS ? left : RUN_TICK_NS - 1)};
-    struct pollfd wanted = {.fd = s->fd, .events = POLLIN};
-
-    ppoll(&wanted, 1, &timeout, NULL);
-}
-
 static uint64_t earliest(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -230,7 +221,9 @@ static const char *run(struct sink *s)
         else if (messages == 0 && now >= idle_end)
             return "idle";
         if (messages == 0) {
-            wait_for_more(s, now, earliest(deadline, earliest(idle_end, next_progress)));
+            uint64_t until = earliest(earliest(deadline, idle_end), earliest(next_progress, now + RUN_TICK_NS));
+            struct timespec timeout = {.tv_nsec = until > now ? (long) (until - now) : 0};
+            ppoll(&(struct pollfd){.fd = s->fd, .events = POLLIN}, 1, &timeout, NULL);
         } else if (messages < BATCH) {
             struct timespec nap = {.tv_nsec = NAP_NS};
             clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
@@ -242,9 +235,7 @@ static const char *run(struct sink *s)
 // Tells whoever waits that datagrams sent from now on will be counted.
 static bool say_ready(int fd)
 {
-    static const char line[] = "ready\n";
-
-    if (write(fd, line, sizeof(line) - 1) != (ssize_t) (sizeof(line) - 1)) {
+    if (dprintf(fd, "ready\n") < 0) {
         fprintf(stderr, "mcrgen: cannot say ready on file descriptor %d: %s\n", fd, strerror(errno));
         return false;
     }

@@ -53,8 +53,10 @@ static void print_lines(json_t *root)
             printf(" %s", json_is_true(value) ? "yes" : "no");
         else if (json_is_string(value))
             printf(" %s", json_string_value(value));
+        else if (json_is_real(value))
+            printf(" %.3f", json_real_value(value));
         else
-            printf(" %.*f", json_is_real(value) ? 3 : 0, json_number_value(value));
+            printf(" %" JSON_INTEGER_FORMAT, json_integer_value(value));
         for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
             if (strcmp(name, hints[i].member) == 0 && json_number_value(value) > 0)
                 printf(", %s", hints[i].hint);
@@ -62,15 +64,16 @@ static void print_lines(json_t *root)
     }
 }
 
-// Consumes root. The other arguments are those of the payload. False when not all could be written.
+// Consumes root; the other arguments give the rate of payload for the lines. False when not all could be written.
 static bool print(const struct gen_options *o, json_t *root, uint64_t datagrams, uint64_t bytes, double rate)
 {
     bool done = root != NULL;
 
-    // Real numbers with all their digits would read as 0.10000000000000001.
-    if (o->json)
-        done = root && json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10)) == 0 && putchar('\n') != EOF;
-    else {
+    if (o->json) {
+        // Real numbers with all their digits would read as 0.10000000000000001.
+        done = root && json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10)) == 0;
+        putchar('\n');
+    } else {
         print_lines(root);
         printf("%-15s %.3f, of payload\n", "mbit_s",
                datagrams ? rate * (double) bytes / (double) datagrams * 8 / 1e6 : 0);
@@ -90,9 +93,10 @@ bool gen_report_sent(const struct gen_options *o, const struct gen_sent *r)
     char to[ADDR_TEXT_MAX];
     json_t *root = json_object(), *errors = json_object();
 
-    for (unsigned i = 0; i < r->errors_used; i++) {
-        const char *name = strerrorname_np(r->errors[i].number);
-        json_object_set_new(errors, name ? name : "other", number(r->errors[i].times));
+    for (int i = 0; i < GEN_ERRNOS; i++) {
+        const char *name = strerrorname_np(i);
+        if (r->errors[i] > 0)
+            json_object_set_new(errors, name ? name : "other", number(r->errors[i]));
     }
     json_object_set_new(root, "interface", json_string(o->interface));
     json_object_set_new(root, "destination", json_string(addr_format(&o->destination, to)));
@@ -118,12 +122,10 @@ static json_t *latency(const struct histogram *h)
         const char *name;
         unsigned permille;
     } percentiles[] = {{"p50", 500}, {"p90", 900}, {"p99", 990}, {"p99.9", 999}};
-    json_t *object = json_object();
 
-    if (h->count == 0) {
-        json_decref(object);
+    if (h->count == 0)
         return json_null();
-    }
+    json_t *object = json_object();
     json_object_set_new(object, "min", time_in(1e3, h->min));
     for (unsigned i = 0; i < sizeof(percentiles) / sizeof(percentiles[0]); i++)
         json_object_set_new(object, percentiles[i].name,

@@ -10,18 +10,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define GEN_ERRORS_MAX 16
+#define GEN_ERRNOS 4096 // MAX_ERRNO of linux/err.h, and 0
 
 struct gen_sent {
-    uint64_t sent, failed; // datagrams
-    uint64_t bytes;        // of payload, sent
-    uint64_t duration_ns;  // from the first to the last datagram
-    uint64_t given_up_ns;  // by how much the schedule was moved after stalls
-    struct {
-        int number; // errno
-        uint64_t times;
-    } errors[GEN_ERRORS_MAX];
-    unsigned errors_used;
+    uint64_t sent, failed;       // datagrams
+    uint64_t bytes;              // of payload, sent
+    uint64_t duration_ns;        // from the first to the last datagram
+    uint64_t given_up_ns;        // by how much the schedule was moved after stalls
+    uint64_t errors[GEN_ERRNOS]; // how often each errno came
 };
 
 struct gen_received {

@@ -55,7 +55,8 @@ static bool source_init(struct source *s, const struct gen_options *o)
         return false;
     }
     for (uint32_t i = 0; i < o->flows; i++) {
-        s->flows[i].to_length = gen_socket_flow(&s->flows[i].to, o, i);
+        struct addr to = addr_after(&o->destination, i);
+        s->flows[i].to_length = gen_socket_address(&s->flows[i].to, &to, o->port, o->ifindex);
         s->flows[i].seq = o->first;
     }
     s->fd = gen_socket_open_sender(o);
@@ -71,21 +72,6 @@ static void source_free(struct source *s)
     free(s->parts);
     free(s->messages);
     free(s->maker);
-}
-
-static void note_error(struct gen_sent *r, int number)
-{
-    unsigned i = 0;
-
-    while (i < r->errors_used && r->errors[i].number != number)
-        i++;
-    if (i == GEN_ERRORS_MAX)
-        return;
-    if (i == r->errors_used) {
-        r->errors[r->errors_used++].number = number;
-        fprintf(stderr, "mcrgen: sending: %s (said once; the report counts)\n", strerror(number));
-    }
-    r->errors[i].times++;
 }
 
 // Makes messages of n datagrams, of the flows in turn, and returns their number.
@@ -131,8 +117,8 @@ static void send_some(struct source *s, uint64_t n)
     unsigned total = fill(s, n), done = 0, retried = total;
 
     while (done < total) {
-        int got = sendmmsg(s->fd, s->messages + done, total - done, 0);
-        if (got < 0 && errno == EINTR) {
+        int got = sendmmsg(s->fd, s->messages + done, total - done, 0), error = errno;
+        if (got < 0 && error == EINTR) {
             if (run_stopped())
                 return;
             continue;
@@ -146,9 +132,10 @@ static void send_some(struct source *s, uint64_t n)
             done += (unsigned) got;
             continue;
         }
-        note_error(r, errno);
+        if (r->errors[error]++ == 0)
+            fprintf(stderr, "mcrgen: sending: %s (said once; the report counts)\n", strerror(error));
         // ECONNREFUSED tells of an ICMP answer to an earlier datagram; this one was not tried yet.
-        if (errno == ECONNREFUSED && retried != done) {
+        if (error == ECONNREFUSED && retried != done) {
             retried = done;
             continue;
         }

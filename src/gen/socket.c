@@ -32,8 +32,7 @@ static bool set(int fd, int level, int name, int value, const char *what)
     return false;
 }
 
-// Fills in a socket address and returns its length. The scope matters only for IPv6 link-local and multicast ones.
-static socklen_t make_sockaddr(struct sockaddr_storage *storage, const struct addr *a, uint64_t port, unsigned ifindex)
+socklen_t gen_socket_address(struct sockaddr_storage *storage, const struct addr *a, uint64_t port, unsigned ifindex)
 {
     memset(storage, 0, sizeof(*storage));
     if (a->family == ADDR_IPV4) {
@@ -48,16 +47,10 @@ static socklen_t make_sockaddr(struct sockaddr_storage *storage, const struct ad
     in6->sin6_family = AF_INET6;
     in6->sin6_port = htons((uint16_t) port);
     memcpy(&in6->sin6_addr, a->bytes, sizeof(in6->sin6_addr));
+    // The scope matters only for these.
     if (IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) || IN6_IS_ADDR_MULTICAST(&in6->sin6_addr))
         in6->sin6_scope_id = ifindex;
     return sizeof(*in6);
-}
-
-socklen_t gen_socket_flow(struct sockaddr_storage *storage, const struct gen_options *o, uint32_t flow)
-{
-    struct addr to = addr_after(&o->destination, flow);
-
-    return make_sockaddr(storage, &to, o->port, o->ifindex);
 }
 
 // Of the destination's family, or one for both when there is none; bound to the interface.
@@ -108,13 +101,13 @@ int gen_socket_open_sender(const struct gen_options *o)
     if (!set_sender_options(fd, o))
         goto fail;
     source.family = o->destination.family; // without --source: the wildcard
-    length = make_sockaddr(&address, &source, o->source_port, o->ifindex);
+    length = gen_socket_address(&address, &source, o->source_port, o->ifindex);
     if ((o->source.family || o->source_port) && bind(fd, (struct sockaddr *) &address, length) != 0) {
         fprintf(stderr, "mcrgen: cannot send from %s port %u: %s\n", addr_format(&source, text),
                 (unsigned) o->source_port, strerror(errno));
         goto fail;
     }
-    length = make_sockaddr(&address, &o->destination, o->port, o->ifindex);
+    length = gen_socket_address(&address, &o->destination, o->port, o->ifindex);
     if (connect(fd, (struct sockaddr *) &address, length) == 0)
         return fd;
     fprintf(stderr, "mcrgen: cannot send to %s by %s: %s\n", addr_format(&o->destination, text), o->interface,
@@ -132,8 +125,8 @@ static bool join(int fd, const struct gen_options *o)
     struct group_source_req request = {.gsr_interface = o->ifindex}; // begins as a struct group_req
     char text[ADDR_TEXT_MAX];
 
-    make_sockaddr(&request.gsr_group, &o->group, 0, o->ifindex);
-    make_sockaddr(&request.gsr_source, &o->source, 0, o->ifindex);
+    gen_socket_address(&request.gsr_group, &o->group, 0, o->ifindex);
+    gen_socket_address(&request.gsr_source, &o->source, 0, o->ifindex);
     if (setsockopt(fd, level, any ? MCAST_JOIN_GROUP : MCAST_JOIN_SOURCE_GROUP, &request,
                    any ? sizeof(struct group_req) : sizeof(request)) == 0)
         return true;
@@ -145,7 +138,7 @@ int gen_socket_open_receiver(const struct gen_options *o)
 {
     const int wanted = GEN_SOCKET_BUFFER, off = 0;
     struct sockaddr_storage address;
-    socklen_t length = make_sockaddr(&address, &o->destination, o->port, o->ifindex);
+    socklen_t length = gen_socket_address(&address, &o->destination, o->port, o->ifindex);
     bool v4 = o->destination.family == ADDR_IPV4, group = o->group.family;
     char text[ADDR_TEXT_MAX];
     // Bound to the interface before it is bound to the port: nothing from elsewhere may slip in.

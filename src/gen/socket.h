@@ -14,9 +14,8 @@
 // A socket that sends to the options' destination by their interface. -1 after saying on stderr what failed.
 int gen_socket_open_sender(const struct gen_options *o);
 
-// The socket address of the options' flow number `flow`: its group or address is that many after the first. Returns the
-// length.
-socklen_t gen_socket_flow(struct sockaddr_storage *storage, const struct gen_options *o, uint32_t flow);
+// Fills in a socket address; the wildcard for ADDR_NONE. Returns its length.
+socklen_t gen_socket_address(struct sockaddr_storage *storage, const struct addr *a, uint64_t port, unsigned ifindex);
 
 // A non-blocking socket that gets what is addressed to the options' destination and comes in by their interface, with
 // receive timestamps; groups are joined. -1 after saying on stderr what failed.
