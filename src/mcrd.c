@@ -45,11 +45,10 @@ static bool set_descriptor_limit(void)
 // lead elsewhere tomorrow. NULL with errno set; the caller frees it.
 static char *absolute(const char *path)
 {
-    char *directory = getcwd(NULL, 0), *joined = NULL;
-
     if (path[0] == '/')
-        joined = strdup(path);
-    else if (!directory || asprintf(&joined, "%s/%s", directory, path) < 0)
+        return strdup(path);
+    char *directory = getcwd(NULL, 0), *joined;
+    if (!directory || asprintf(&joined, "%s/%s", directory, path) < 0)
         joined = NULL;
     free(directory);
     return joined;
@@ -67,9 +66,11 @@ struct process {
     int inotify;  // shared: the broker adds watches, the relay reads what happens
 };
 
-static bool keep_open(int fd)
+// With errno set.
+static int failed(const char *why)
 {
-    return fcntl(fd, F_SETFD, 0) == 0;
+    log_errno(LOG_LEVEL_ERR, "start", "reason=\"%s\"", why);
+    return EXIT_FAILURE;
 }
 
 static int become(const struct process *p, char **argv)
@@ -80,33 +81,28 @@ static int become(const struct process *p, char **argv)
     if (!p->broker)
         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     snprintf(text, sizeof(text), "%s %d %d", p->broker ? "broker" : "relay", p->handover, p->inotify);
-    if (setenv(PROCESS, text, 1) == 0 && keep_open(p->handover) && keep_open(p->inotify))
+    // Both descriptors stay open.
+    if (setenv(PROCESS, text, 1) == 0 && fcntl(p->handover, F_SETFD, 0) == 0 && fcntl(p->inotify, F_SETFD, 0) == 0)
         execv("/proc/self/exe", argv);
-    log_errno(LOG_LEVEL_ERR, "start", "reason=\"cannot be executed again by /proc/self/exe\"");
-    return EXIT_FAILURE;
+    return failed("cannot be executed again by /proc/self/exe");
 }
 
 static int split(char **argv)
 {
     // Before anything is opened: a process without rights must not keep what its starter could read. Nothing is handed
     // over on purpose.
-    if (!descriptors_leave(STDERR_FILENO + 1)) {
-        log_errno(LOG_LEVEL_ERR, "start", "reason=\"/dev/null cannot be opened\"");
-        return EXIT_FAILURE;
-    }
+    if (!descriptors_leave(STDERR_FILENO + 1))
+        return failed("/dev/null cannot be opened");
 
     int ends[2], inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 
-    if (inotify < 0 || !handover_pair(ends)) {
-        log_errno(LOG_LEVEL_ERR, "start", "reason=\"no socket pair or inotify instance\"");
-        return EXIT_FAILURE;
-    }
+    if (inotify < 0 || !handover_pair(ends))
+        return failed("no socket pair or inotify instance");
     // The relay is the parent, so that systemd's main process is the one that takes signals. Each side must see the
     // end of the other: neither keeps the other's descriptor.
     switch (fork()) {
     case -1:
-        log_errno(LOG_LEVEL_ERR, "start", "reason=\"no second process\"");
-        return EXIT_FAILURE;
+        return failed("no second process");
     case 0:
         return become(&(struct process){true, ends[1], inotify}, argv);
     default:
@@ -127,24 +123,6 @@ static bool find_process(struct process *p)
     return fcntl(p->handover, F_SETFD, FD_CLOEXEC) == 0 && fcntl(p->inotify, F_SETFD, FD_CLOEXEC) == 0;
 }
 
-static int run_process(const struct options *o, const struct process *p, const char *config_path)
-{
-    prctl(PR_SET_NAME, "mcrd"); // it would be "exe"
-    if (p->broker) {
-        struct broker_options broker = {.machine = &machine_kernel,
-                                        .sandbox = o->sandbox,
-                                        .config_path = config_path,
-                                        .without = o->without,
-                                        .inotify = p->inotify};
-        return broker_run(&broker, p->handover);
-    }
-    struct relay_options relay = {.sandbox = o->sandbox,
-                                  .config_path = config_path,
-                                  .landlock = !(o->without & FEATURE_LANDLOCK),
-                                  .inotify = p->inotify};
-    return relay_run(&relay, p->handover);
-}
-
 static int run(const struct options *o, char **argv)
 {
     struct process p;
@@ -152,12 +130,18 @@ static int run(const struct options *o, char **argv)
     umask(S_IWGRP | S_IWOTH); // anyone may read the statistics, whoever starts us (keepalived: with 0177)
     if (!find_process(&p))
         return set_descriptor_limit() ? split(argv) : EXIT_FAILURE;
+    prctl(PR_SET_NAME, "mcrd"); // it would be "exe"
     char *path = absolute(o->config_path);
-    if (!path) {
-        log_errno(LOG_LEVEL_ERR, "start", "reason=\"no absolute path of the config file\"");
-        return EXIT_FAILURE;
-    }
-    int status = run_process(o, &p, path);
+    if (!path)
+        return failed("no absolute path of the config file");
+    struct broker_options broker = {.machine = &machine_kernel,
+                                    .sandbox = o->sandbox,
+                                    .config_path = path,
+                                    .without = o->without,
+                                    .inotify = p.inotify};
+    struct relay_options relay = {
+        .sandbox = o->sandbox, .config_path = path, .landlock = !(o->without & FEATURE_LANDLOCK), .inotify = p.inotify};
+    int status = p.broker ? broker_run(&broker, p.handover) : relay_run(&relay, p.handover);
     free(path);
     return status;
 }
@@ -170,5 +154,5 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     log_set_debug(o.debug);
-    return o.command ? o.command(&o) : run(&o, argv);
+    return o.command ? options_run(&o) : run(&o, argv);
 }

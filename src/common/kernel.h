@@ -11,6 +11,10 @@
 #define UDP_SEGMENT 103 // linux/udp.h, since 4.18
 #endif
 
+#ifndef UDP_GRO
+#define UDP_GRO 104 // linux/udp.h, since 5.0
+#endif
+
 #ifndef PACKET_IGNORE_OUTGOING
 #define PACKET_IGNORE_OUTGOING 23 // linux/if_packet.h, since 4.20
 #endif

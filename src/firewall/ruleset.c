@@ -12,11 +12,11 @@
 
 static const char *const role_names[] = {"host", "upstream", "downstream"};
 
-bool firewall_parse_role(const char *name, enum firewall_role *role)
+bool firewall_parse_role(const char *name, unsigned *role)
 {
     for (int i = FIREWALL_HOST; i <= FIREWALL_DOWNSTREAM; i++)
         if (strcmp(name, role_names[i]) == 0) {
-            *role = (enum firewall_role) i;
+            *role = (unsigned) i;
             return true;
         }
     return false;

@@ -17,7 +17,7 @@ enum firewall_role {
 #define FIREWALL_WHY_MAX 160
 
 // The role that has this name ("host", "upstream", "downstream"); false when there is none.
-bool firewall_parse_role(const char *name, enum firewall_role *role);
+bool firewall_parse_role(const char *name, unsigned *role);
 
 // Writes a file for nft(8), which replaces what an earlier one has loaded. The same config gives the same text. False,
 // with nothing written and the reason in why, when there are more flows than a packet filter can hold, or out of

@@ -2,261 +2,197 @@
 #include <config.h>
 
 #include "gen/options.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <net/if.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "common/arguments.h"
 #include "common/clock.h"
 #include "gen/payload.h"
 
-#include <errno.h>
-#include <getopt.h>
-#include <net/if.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#define AT(field)   offsetof(struct gen_options, field)
+#define SEQ_MAX     PAYLOAD_SEQ_MAX
+#define DAYS_366_MS (366 * 24 * 3600 * UINT64_C(1000))
+#define COUNT(of)   (sizeof(of) / sizeof((of)[0]))
 
-enum kind { FLAG, NUMBER, SECONDS, ADDRESS, INTERFACE };
+static const struct argument send_rows[] = {
+    {"interface", "IF", ARGUMENT_TEXT, AT(interface), .help = "send by this interface", .heading = "Where to"},
+    {"group", "G", ARGUMENT_ADDRESS, AT(group), .help = "to this multicast group, IPv4 or IPv6"},
+    {"address", "A", ARGUMENT_ADDRESS, AT(address), .help = "to this unicast or broadcast address"},
+    {"port", "P", ARGUMENT_NUMBER, AT(port), .least = 1, .most = 65535, .help = "to this UDP port"},
 
-struct row {
-    const char *name;
-    unsigned roles;
-    enum kind kind;
-    size_t at; // in struct gen_options
-    uint64_t least, most;
-};
+    {"size", "BYTES", ARGUMENT_NUMBER, AT(size), .most = PAYLOAD_MAX, .heading = "What",
+     .help = "payload (default 1316); below 32 it carries only the lowest 8 bits of the sequence number"},
+    {"stream", "ID", ARGUMENT_NUMBER, AT(stream), .most = UINT32_MAX,
+     .help = "tells several sources apart (default 0)"},
+    {"first", "SEQ", ARGUMENT_NUMBER, AT(first), .most = SEQ_MAX, .help = "first sequence number (default 0)"},
+    {"flows", "N", ARGUMENT_NUMBER, AT(flows), .least = 1, .most = 4096,
+     .help =
+         "send to N consecutive addresses from G or A on, in turn; each has sequence numbers of its own (default 1)"},
 
-#define AT(field) offsetof(struct gen_options, field)
-#define BOTH      (GEN_SEND | GEN_RECV)
-#define SEQ_MAX   PAYLOAD_SEQ_MAX
-#define FLOWS_MAX 4096
-#define DAYS_366  (366 * 24 * UINT64_C(3600))
+    {"rate", "PPS", ARGUMENT_NUMBER, AT(rate), .most = 100000000, .heading = "How much",
+     .help = "datagrams a second (default 1000); 0: as fast as possible"},
+    {"count", "N", ARGUMENT_NUMBER, AT(count), .least = 1, .most = SEQ_MAX, .help = "stop after N datagrams"},
+    {"seconds", "S", ARGUMENT_DECIMAL, AT(seconds), .least = 1, .most = DAYS_366_MS,
+     .help = "stop after this time; with neither this nor --count: at SIGINT or SIGTERM"},
 
-// clang-format off
-static const struct row rows[] = {
-    [GEN_INTERFACE]     = {"interface",     BOTH,     INTERFACE, AT(interface),   0, 0},
-    [GEN_GROUP]         = {"group",         BOTH,     ADDRESS,   AT(group),       0, 0},
-    [GEN_ADDRESS]       = {"address",       BOTH,     ADDRESS,   AT(address),     0, 0},
-    [GEN_PORT]          = {"port",          BOTH,     NUMBER,    AT(port),        1, 65535},
-    [GEN_RATE]          = {"rate",          GEN_SEND, NUMBER,    AT(rate),        0, 100000000},
-    [GEN_COUNT]         = {"count",         BOTH,     NUMBER,    AT(count),       1, SEQ_MAX},
-    [GEN_SECONDS]       = {"seconds",       BOTH,     SECONDS,   AT(duration_ns), 0, DAYS_366},
-    [GEN_SIZE]          = {"size",          BOTH,     NUMBER,    AT(size),        0, PAYLOAD_MAX},
-    [GEN_TTL]           = {"ttl",           GEN_SEND, NUMBER,    AT(ttl),         1, 255},
-    [GEN_DSCP]          = {"dscp",          GEN_SEND, NUMBER,    AT(dscp),        0, 63},
-    [GEN_SOURCE]        = {"source",        BOTH,     ADDRESS,   AT(source),      0, 0},
-    [GEN_SOURCE_PORT]   = {"source-port",   GEN_SEND, NUMBER,    AT(source_port), 1, 65535},
-    [GEN_STREAM]        = {"stream",        BOTH,     NUMBER,    AT(stream),      0, UINT32_MAX},
-    [GEN_FIRST]         = {"first",         BOTH,     NUMBER,    AT(first),       0, SEQ_MAX},
-    [GEN_FLOWS]         = {"flows",         GEN_SEND, NUMBER,    AT(flows),       1, FLOWS_MAX},
+    {"ttl", "N", ARGUMENT_NUMBER, AT(ttl), .least = 1, .most = 255, .help = "TTL or hop limit (default 1)",
+     .heading = "How"},
+    {"dscp", "N", ARGUMENT_NUMBER, AT(dscp), .most = 63, .help = "DSCP (default 0)"},
+    {"source", "A", ARGUMENT_ADDRESS, AT(source), .help = "from this address of this host"},
+    {"source-port", "P", ARGUMENT_NUMBER, AT(source_port), .least = 1, .most = 65535, .help = "from this port"},
+    {"dont-fragment", NULL, ARGUMENT_FLAG, AT(dont_fragment),
+     .help = "set DF; a payload that exceeds the MTU is an error"},
     // UDP_MAX_SEGMENTS of linux/udp.h: 64 until Linux 6.8, then 128.
-    [GEN_GSO]           = {"gso",           GEN_SEND, NUMBER,    AT(gso),         1, 128},
+    {"gso", "N", ARGUMENT_NUMBER, AT(gso), .least = 1, .most = 128,
+     .help = "hand N datagrams to the kernel as one (UDP_SEGMENT; default 1)"},
     // UIO_MAXIOV: the kernel takes no more messages in one sendmmsg().
-    [GEN_BATCH]         = {"batch",         GEN_SEND, NUMBER,    AT(batch),       1, 1024},
-    [GEN_DONT_FRAGMENT] = {"dont-fragment", GEN_SEND, FLAG,      0,               0, 0},
-    [GEN_IDLE_MS]       = {"idle-ms",       GEN_RECV, NUMBER,    AT(idle_ms),     1, 86400000},
-    [GEN_EXPECT]        = {"expect",        GEN_RECV, NUMBER,    AT(expect),      0, SEQ_MAX},
-    [GEN_READY_FD]      = {"ready-fd",      GEN_RECV, NUMBER,    AT(ready_fd),    0, 1048575},
-    [GEN_GRO]           = {"gro",           GEN_RECV, FLAG,      0,               0, 0},
-    [GEN_JSON]          = {"json",          BOTH,     FLAG,      0,               0, 0},
-    [GEN_PROGRESS]      = {"progress",      BOTH,     FLAG,      0,               0, 0},
-    [GEN_HELP]          = {"help",          BOTH,     FLAG,      0,               0, 0},
-    [GEN_VERSION]       = {"version",       BOTH,     FLAG,      0,               0, 0},
+    {"batch", "N", ARGUMENT_NUMBER, AT(batch), .least = 1, .most = 1024,
+     .help = "at most N such sends in one system call (default 64)"},
+    {"json", NULL, ARGUMENT_FLAG, AT(json), .help = "report as one JSON object", .heading = "Report"},
+    {"progress", NULL, ARGUMENT_FLAG, AT(progress), .help = "a line each second on stderr"},
 };
-// clang-format on
 
-#define ROWS (sizeof(rows) / sizeof(rows[0]))
+static const struct argument recv_rows[] = {
+    {"interface", "IF", ARGUMENT_TEXT, AT(interface), .help = "only what comes in by this interface",
+     .heading = "What to take"},
+    {"group", "G", ARGUMENT_ADDRESS, AT(group), .help = "join and take this multicast group, IPv4 or IPv6"},
+    {"address", "A", ARGUMENT_ADDRESS, AT(address),
+     .help =
+         "take this unicast or broadcast address; with neither this nor --group: whatever is addressed to this host"},
+    {"port", "P", ARGUMENT_NUMBER, AT(port), .least = 1, .most = 65535, .help = "UDP port"},
+    {"source", "S", ARGUMENT_ADDRESS, AT(source), .help = "join the group for this sender only"},
+    {"stream", "ID", ARGUMENT_NUMBER, AT(stream), .most = UINT32_MAX,
+     .help = "only this stream (default: the first one that comes); others are counted as foreign"},
+    {"size", "BYTES", ARGUMENT_NUMBER, AT(size), .most = PAYLOAD_MAX,
+     .help = "payloads have exactly this size; needed below 32"},
 
-static const char *role_name(enum gen_role role)
+    {"count", "N", ARGUMENT_NUMBER, AT(count), .least = 1, .most = SEQ_MAX, .help = "after N datagrams",
+     .heading = "When to stop"},
+    {"idle-ms", "N", ARGUMENT_NUMBER, AT(idle_ms), .least = 1, .most = 86400000,
+     .help = "when nothing came for N ms, after the first datagram"},
+    {"seconds", "S", ARGUMENT_DECIMAL, AT(seconds), .least = 1, .most = DAYS_366_MS,
+     .help = "after this time at the latest (default 60)"},
+
+    {"expect", "N", ARGUMENT_NUMBER, AT(expect), .most = SEQ_MAX, .heading = "What to expect",
+     .help = "fail unless exactly N sequence numbers from --first on came, each once; with 0, nothing may come"},
+    {"first", "SEQ", ARGUMENT_NUMBER, AT(first), .most = SEQ_MAX,
+     .help = "first sequence number (default: with --expect or --size below 32, 0; else the lowest that comes)"},
+
+    {"ready-fd", "FD", ARGUMENT_NUMBER, AT(ready_fd), .most = 1048575, .heading = "How",
+     .help = "write the line \"ready\" there once joined, not on stderr"},
+    {"gro", NULL, ARGUMENT_FLAG, AT(gro), .help = "let the kernel hand over trains of datagrams (UDP_GRO)"},
+    {"json", NULL, ARGUMENT_FLAG, AT(json), .help = "report as one JSON object", .heading = "Report"},
+    {"progress", NULL, ARGUMENT_FLAG, AT(progress), .help = "a line each second on stderr"},
+};
+
+static const struct arguments send_line = {
+    "mcrgen send",
+    "usage: mcrgen send --interface IF (--group G | --address A) --port P [OPTION...]\n",
+    "Exit status: 0 all sent, 1 a send failed, 2 wrong usage or no socket.\n",
+    send_rows,
+    COUNT(send_rows),
+    .once = true,
+};
+
+static const struct arguments recv_line = {
+    "mcrgen recv",
+    "usage: mcrgen recv --interface IF [--group G | --address A] --port P [OPTION...]\n",
+    "Exit status: 0 all came; 1 losses, duplicates, corruption, or nothing came;\n"
+    "2 wrong usage or no socket.\n",
+    recv_rows,
+    COUNT(recv_rows),
+    .once = true,
+};
+
+// What both ask for. Returns -1, or the exit status.
+static int check_addresses(const struct arguments *line, struct gen_options *o)
 {
-    return role == GEN_SEND ? "send" : "recv";
-}
+    bool group = o->group.family, address = o->address.family;
 
-// Always false, for the caller to return.
-__attribute__((format(printf, 2, 3))) static bool wrong(const struct gen_options *o, const char *format, ...)
-{
-    va_list arguments;
-
-    fprintf(stderr, "mcrgen %s: ", role_name(o->role));
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    return false;
-}
-
-static bool parse_number(const char *text, uint64_t least, uint64_t most, uint64_t *out)
-{
-    size_t digits = strspn(text, "0123456789");
-
-    if (digits == 0 || text[digits] != '\0')
-        return false;
-    errno = 0;
-    unsigned long long value = strtoull(text, NULL, 10);
-    if (errno != 0 || value < least || value > most)
-        return false;
-    *out = value;
-    return true;
-}
-
-// "5", "0.25": more than zero, to the millisecond.
-static bool parse_seconds(const char *text, uint64_t most, uint64_t *out_ns)
-{
-    size_t whole = strspn(text, "0123456789");
-    uint64_t seconds, ms = 0;
-    char digits[24];
-
-    if (whole == 0 || whole >= sizeof(digits))
-        return false;
-    memcpy(digits, text, whole);
-    digits[whole] = '\0';
-    if (!parse_number(digits, 0, most, &seconds))
-        return false;
-    if (text[whole] == '.') {
-        const char *fraction = text + whole + 1;
-        size_t places = strlen(fraction);
-        if (places < 1 || places > 3 || !parse_number(fraction, 0, 999, &ms))
-            return false;
-        for (; places < 3; places++)
-            ms *= 10;
-    } else if (text[whole] != '\0') {
-        return false;
-    }
-    *out_ns = seconds * NS_PER_S + ms * 1000000;
-    return *out_ns > 0 && *out_ns <= most * NS_PER_S;
-}
-
-static bool read_interface(struct gen_options *o, const char *text)
-{
-    if (strlen(text) == 0 || strlen(text) >= IF_NAMESIZE || strpbrk(text, "/: \t\n"))
-        return wrong(o, "--interface \"%s\": the name of an interface is allowed, 1 to 15 characters", text);
-    o->interface = text;
-    o->ifindex = if_nametoindex(text);
+    if (!o->interface)
+        return arguments_wrong(line, "--interface is missing");
+    o->ifindex = if_nametoindex(o->interface);
     if (o->ifindex == 0)
-        return wrong(o, "--interface %s: there is no such interface here; one of `ip link` is allowed", text);
-    return true;
-}
-
-static bool read_value(struct gen_options *o, const struct row *row, const char *text)
-{
-    void *field = (char *) o + row->at;
-
-    switch (row->kind) {
-    case FLAG:
-        return true;
-    case NUMBER:
-        if (parse_number(text, row->least, row->most, field))
-            return true;
-        return wrong(o, "--%s \"%s\": a whole number from %llu to %llu is allowed", row->name, text,
-                     (unsigned long long) row->least, (unsigned long long) row->most);
-    case SECONDS:
-        if (parse_seconds(text, row->most, field))
-            return true;
-        return wrong(o, "--%s \"%s\": a time from 0.001 to %llu, with up to three decimals, is allowed", row->name,
-                     text, (unsigned long long) row->most);
-    case ADDRESS:
-        if (addr_parse(text, field))
-            return true;
-        return wrong(o, "--%s \"%s\": a numeric IPv4 or IPv6 address is allowed", row->name, text);
-    case INTERFACE:
-        return read_interface(o, text);
-    }
-    return false;
-}
-
-static bool check_addresses(struct gen_options *o)
-{
-    bool group = gen_given(o, GEN_GROUP), address = gen_given(o, GEN_ADDRESS);
-
+        return arguments_wrong(line, "--interface is \"%s\", allowed is one of `ip link`", o->interface);
     if (group && address)
-        return wrong(o, "--group and --address exclude each other");
-    if (o->role == GEN_SEND && !group && !address)
-        return wrong(o, "--group or --address is missing: where to send");
+        return arguments_wrong(line, "--group and --address exclude each other");
     if (group && !addr_is_multicast(&o->group))
-        return wrong(o,
-                     "--group: a multicast address is allowed (224.0.0.0/4 or ff00::/8); "
-                     "for another one, --address");
+        return arguments_wrong(line,
+                               "--group: allowed is a multicast address (224.0.0.0/4 or ff00::/8); for another "
+                               "one, --address");
     if (address && addr_is_multicast(&o->address))
-        return wrong(o, "--address: a unicast or broadcast address is allowed; for a multicast one, --group");
+        return arguments_wrong(line,
+                               "--address: allowed is a unicast or broadcast address; for a multicast one, "
+                               "--group");
     o->destination = group ? o->group : o->address;
-    if (!gen_given(o, GEN_SOURCE))
-        return true;
+    if (!o->port)
+        return arguments_wrong(line, "--port is missing");
+    o->duration_ns = (uint64_t) (o->seconds * (double) NS_PER_S + 0.5);
+    if (!o->source.family)
+        return -1;
     if (!addr_is_unicast(&o->source))
-        return wrong(o, "--source: a unicast address is allowed");
-    if (o->role == GEN_RECV && !group)
-        return wrong(o, "--source makes a source-specific join and is allowed only with --group");
-    if (o->source.family != o->destination.family)
-        return wrong(o, "--source: an address of the destination's family (IPv%u) is allowed", o->destination.family);
-    return true;
+        return arguments_wrong(line, "--source: allowed is a unicast address");
+    if (o->source.family != o->destination.family && o->destination.family)
+        return arguments_wrong(line, "--source: allowed is an address of the destination's family (IPv%u)",
+                               o->destination.family);
+    return -1;
 }
 
-static bool check_send(struct gen_options *o)
+int gen_options_send(struct gen_options *o, int argc, char **argv)
 {
-    if (gen_given(o, GEN_GSO) && o->gso > 1) {
-        if (o->size == 0)
-            return wrong(o, "--gso needs a --size of at least 1");
-        if (o->gso * o->size > PAYLOAD_MAX)
-            return wrong(o, "--gso %llu: with --size %llu, at most %llu is allowed (%d bytes in one send)",
-                         (unsigned long long) o->gso, (unsigned long long) o->size,
-                         (unsigned long long) (PAYLOAD_MAX / o->size), PAYLOAD_MAX);
-    }
+    const struct arguments *line = &send_line;
+
+    *o = (struct gen_options){.rate = 1000, .size = 1316, .ttl = 1, .flows = 1, .gso = 1, .batch = 64};
+    int status = arguments_read(line, argc, argv, o, NULL);
+    if (status < 0)
+        status = check_addresses(line, o);
+    if (status >= 0)
+        return status;
+    if (!o->destination.family)
+        return arguments_wrong(line, "--group or --address is missing: where to send");
+    if (o->gso > 1 && o->size == 0)
+        return arguments_wrong(line, "--gso needs a --size of at least 1");
+    if (o->gso > 1 && o->gso * o->size > PAYLOAD_MAX)
+        return arguments_wrong(line,
+                               "--gso is \"%" PRIu64 "\", allowed with --size %" PRIu64 " is up to %" PRIu64
+                               " (%d bytes in one send)",
+                               o->gso, o->size, PAYLOAD_MAX / o->size, PAYLOAD_MAX);
     struct addr last = addr_after(&o->destination, (uint32_t) o->flows - 1);
-    if (gen_given(o, GEN_GROUP) ? !addr_is_multicast(&last) : addr_is_multicast(&last))
-        return wrong(o, "--flows %llu: the last of them is no longer %s", (unsigned long long) o->flows,
-                     gen_given(o, GEN_GROUP) ? "a multicast address" : "a unicast or broadcast address");
+    if (addr_is_multicast(&last) != addr_is_multicast(&o->destination))
+        return arguments_wrong(line, "--flows is \"%" PRIu64 "\": the last of them is no longer %s", o->flows,
+                               o->group.family ? "a multicast address" : "a unicast or broadcast address");
     if (o->count > SEQ_MAX - o->first)
-        return wrong(o, "--first and --count: sequence numbers up to %llu are allowed", (unsigned long long) SEQ_MAX);
-    return true;
+        return arguments_wrong(line, "--first and --count: allowed are sequence numbers up to %" PRIu64, SEQ_MAX);
+    return -1;
 }
 
-static bool check_recv(struct gen_options *o)
+int gen_options_recv(struct gen_options *o, int argc, char **argv)
 {
-    if (gen_given(o, GEN_EXPECT) && o->expect > SEQ_MAX - o->first)
-        return wrong(o, "--first and --expect: sequence numbers up to %llu are allowed", (unsigned long long) SEQ_MAX);
-    if (gen_given(o, GEN_STREAM) && gen_given(o, GEN_SIZE) && o->size < PAYLOAD_HEADER)
-        return wrong(o, "--stream: payloads shorter than %d bytes carry none; leave it out, or raise --size",
-                     PAYLOAD_HEADER);
-    return true;
-}
+    const struct arguments *line = &recv_line;
 
-static bool check(struct gen_options *o)
-{
-    if (!gen_given(o, GEN_INTERFACE))
-        return wrong(o, "--interface is missing");
-    if (!check_addresses(o))
-        return false;
-    if (!gen_given(o, GEN_PORT))
-        return wrong(o, "--port is missing");
-    return o->role == GEN_SEND ? check_send(o) : check_recv(o);
-}
-
-bool gen_options_read(struct gen_options *o, enum gen_role role, int argc, char *argv[])
-{
-    struct option known[ROWS + 1] = {{0}};
-    unsigned used = 0;
-
-    *o = (struct gen_options){.role = role, .rate = 1000, .size = 1316, .ttl = 1, .flows = 1, .gso = 1, .batch = 64};
-    if (role == GEN_RECV)
-        o->duration_ns = 60 * NS_PER_S;
-    for (unsigned i = 0; i < ROWS; i++)
-        if (rows[i].roles & role)
-            known[used++] = (struct option){.name = rows[i].name,
-                                            .has_arg = rows[i].kind == FLAG ? no_argument : required_argument,
-                                            .val = (int) i};
-    optind = 1;
-    opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, ":", known, NULL)) != -1;) {
-        if (c == ':')
-            return wrong(o, "%s needs a value", argv[optind - 1]);
-        if (c == '?')
-            return wrong(o, "%s is not an option here; see mcrgen %s --help", argv[optind - 1], role_name(role));
-        if (gen_given(o, (enum gen_option) c))
-            return wrong(o, "--%s is given twice", rows[c].name);
-        o->given |= UINT32_C(1) << c;
-        if (c == GEN_HELP || c == GEN_VERSION)
-            return true;
-        if (!read_value(o, &rows[c], optarg))
-            return false;
-    }
-    if (optind < argc)
-        return wrong(o, "\"%s\": only options are allowed; see mcrgen %s --help", argv[optind], role_name(role));
-    return check(o);
+    *o = (struct gen_options){.size = GEN_NONE,
+                              .stream = GEN_NONE,
+                              .first = GEN_NONE,
+                              .expect = GEN_NONE,
+                              .ready_fd = STDERR_FILENO,
+                              .seconds = 60};
+    int status = arguments_read(line, argc, argv, o, NULL);
+    if (status < 0)
+        status = check_addresses(line, o);
+    if (status >= 0)
+        return status;
+    if (o->source.family && !o->group.family)
+        return arguments_wrong(line, "--source makes a source-specific join and can only go with --group");
+    if (o->first != GEN_NONE && o->expect != GEN_NONE && o->expect > SEQ_MAX - o->first)
+        return arguments_wrong(line, "--first and --expect: allowed are sequence numbers up to %" PRIu64, SEQ_MAX);
+    if (o->stream != GEN_NONE && o->size < PAYLOAD_HEADER)
+        return arguments_wrong(
+            line, "--stream: payloads shorter than %d bytes carry none; leave it out, or raise --size", PAYLOAD_HEADER);
+    if (fcntl((int) o->ready_fd, F_GETFD) < 0)
+        return arguments_wrong(line, "--ready-fd is \"%" PRIu64 "\", allowed is an open file descriptor", o->ready_fd);
+    return -1;
 }

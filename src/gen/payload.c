@@ -8,78 +8,36 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { AT_MAGIC = 0, AT_STREAM = 4, AT_SEQ = 8, AT_TIME = 16, AT_LENGTH = 24, AT_CRC = 28 };
+// As on the wire, in network byte order; payload.h tells what the fields mean.
+struct header {
+    uint32_t magic, stream;
+    uint64_t seq, time_ns;
+    uint32_t length, crc;
+};
+_Static_assert(sizeof(struct header) == PAYLOAD_HEADER, "no padding");
 
-static void put32(uint8_t *at, uint32_t value)
-{
-    value = htobe32(value);
-    memcpy(at, &value, sizeof(value));
-}
-
-static void put64(uint8_t *at, uint64_t value)
-{
-    value = htobe64(value);
-    memcpy(at, &value, sizeof(value));
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    uint32_t value;
-
-    memcpy(&value, at, sizeof(value));
-    return be32toh(value);
-}
-
-static uint64_t get64(const uint8_t *at)
-{
-    uint64_t value;
-
-    memcpy(&value, at, sizeof(value));
-    return be64toh(value);
-}
-
-static uint32_t crc(uint32_t before, const uint8_t *data, size_t size)
+static uint32_t crc(uint32_t before, const void *data, size_t size)
 {
     return (uint32_t) crc32(before, data, (uInt) size);
 }
 
-// The header with a zero checksum.
-static void write_header(uint8_t *header, size_t size, const struct payload_info *info)
-{
-    put32(header + AT_MAGIC, PAYLOAD_MAGIC);
-    put32(header + AT_STREAM, info->stream);
-    put64(header + AT_SEQ, info->seq);
-    put64(header + AT_TIME, info->time_ns);
-    put32(header + AT_LENGTH, (uint32_t) size);
-    put32(header + AT_CRC, 0);
-}
-
-void payload_write(uint8_t *buffer, size_t size, const struct payload_info *info)
-{
-    for (size_t i = 0; i < size; i++)
-        buffer[i] = (uint8_t) (info->seq + i);
-    if (size < PAYLOAD_HEADER)
-        return;
-    write_header(buffer, size, info);
-    put32(buffer + AT_CRC, crc(0, buffer, size));
-}
-
 enum payload_verdict payload_check(const uint8_t *buffer, size_t size, struct payload_info *info)
 {
-    static const uint8_t zero[4];
+    struct header h;
 
-    if (size < PAYLOAD_HEADER || get32(buffer + AT_MAGIC) != PAYLOAD_MAGIC)
+    if (size < PAYLOAD_HEADER)
         return PAYLOAD_FOREIGN;
-    if (get32(buffer + AT_LENGTH) != size)
-        return PAYLOAD_CORRUPT;
-    uint32_t sum = crc(crc(0, buffer, AT_CRC), zero, sizeof(zero));
+    memcpy(&h, buffer, sizeof(h));
+    if (be32toh(h.magic) != PAYLOAD_MAGIC)
+        return PAYLOAD_FOREIGN;
+    uint32_t wanted = be32toh(h.crc);
+    h.crc = 0;
+    uint32_t sum = crc(0, &h, sizeof(h));
     // zlib takes a null pointer for a wish to start anew; there is always a byte's address here.
     sum = crc(sum, buffer + PAYLOAD_HEADER, size - PAYLOAD_HEADER);
-    if (sum != get32(buffer + AT_CRC) || get64(buffer + AT_SEQ) > PAYLOAD_SEQ_MAX)
+    if (be32toh(h.length) != size || sum != wanted || be64toh(h.seq) > PAYLOAD_SEQ_MAX)
         return PAYLOAD_CORRUPT;
-    info->stream = get32(buffer + AT_STREAM);
-    info->seq = get64(buffer + AT_SEQ);
-    info->time_ns = get64(buffer + AT_TIME);
+    *info = (struct payload_info){be32toh(h.stream), be64toh(h.seq), be64toh(h.time_ns)};
     return PAYLOAD_GOOD;
 }
 
@@ -93,7 +51,7 @@ bool payload_check_compact(const uint8_t *buffer, size_t size, uint8_t *seq_low)
 }
 
 struct payload_maker {
-    size_t size;
+    size_t size, header; // of a payload, of its header
     uint32_t stream;
     uint32_t body_crc[256]; // of the body alone, by the lowest byte of seq
     // A CRC is linear: carrying the header's over a body of fixed length is a matrix of 32 by 32 bits,
@@ -102,16 +60,11 @@ struct payload_maker {
     uint8_t ramp[256 + PAYLOAD_MAX]; // ramp[i] = i & 0xff: every body is a part of it
 };
 
-static size_t body_offset(const struct payload_maker *maker)
-{
-    return maker->size < PAYLOAD_HEADER ? 0 : PAYLOAD_HEADER;
-}
-
 static void prepare_crc(struct payload_maker *maker, size_t length)
 {
     const uint8_t *zeros = maker->ramp; // still all zero
-
     uint32_t base = crc(0, zeros, length);
+
     for (unsigned byte = 0; byte < 4; byte++)
         for (unsigned value = 1; value < 256; value++) {
             unsigned lowest = value & -value;
@@ -129,39 +82,32 @@ struct payload_maker *payload_maker_new(size_t size, uint32_t stream)
         return NULL;
     maker->size = size;
     maker->stream = stream;
-    size_t length = size - body_offset(maker);
-    if (size >= PAYLOAD_HEADER)
-        prepare_crc(maker, length);
+    maker->header = size < PAYLOAD_HEADER ? 0 : PAYLOAD_HEADER;
+    size_t length = size - maker->header;
+    prepare_crc(maker, length);
     for (size_t i = 0; i < sizeof(maker->ramp); i++)
         maker->ramp[i] = (uint8_t) i;
-    if (size >= PAYLOAD_HEADER)
-        for (unsigned low = 0; low < 256; low++)
-            maker->body_crc[low] = crc(0, payload_maker_body(maker, low, &length), length);
+    for (unsigned low = 0; low < 256; low++)
+        maker->body_crc[low] = crc(0, payload_maker_body(maker, low, &length), length);
     return maker;
-}
-
-void payload_maker_free(struct payload_maker *maker)
-{
-    free(maker);
 }
 
 void payload_maker_header(const struct payload_maker *maker, uint64_t seq, uint64_t time_ns,
                           uint8_t header[PAYLOAD_HEADER])
 {
-    struct payload_info info = {.stream = maker->stream, .seq = seq, .time_ns = time_ns};
+    struct header h = {htobe32(PAYLOAD_MAGIC), htobe32(maker->stream),          htobe64(seq),
+                       htobe64(time_ns),       htobe32((uint32_t) maker->size), 0};
+    uint32_t sum = crc(0, &h, sizeof(h));
 
-    write_header(header, maker->size, &info);
-    uint32_t sum = crc(0, header, PAYLOAD_HEADER);
-    put32(header + AT_CRC, maker->carry[0][sum & 0xff] ^ maker->carry[1][sum >> 8 & 0xff] ^
-                               maker->carry[2][sum >> 16 & 0xff] ^ maker->carry[3][sum >> 24] ^
-                               maker->body_crc[seq & 0xff]);
+    sum = maker->carry[0][sum & 0xff] ^ maker->carry[1][sum >> 8 & 0xff] ^ maker->carry[2][sum >> 16 & 0xff] ^
+          maker->carry[3][sum >> 24] ^ maker->body_crc[seq & 0xff];
+    h.crc = htobe32(sum);
+    memcpy(header, &h, sizeof(h));
 }
 
 const uint8_t *payload_maker_body(const struct payload_maker *maker, uint64_t seq, size_t *length)
 {
-    size_t offset = body_offset(maker);
-
-    *length = maker->size - offset;
+    *length = maker->size - maker->header;
     // 32 is no multiple of 256, so the body's first value is seq + 32; wrap before adding, to stay inside.
-    return maker->ramp + ((seq + offset) & 0xff);
+    return maker->ramp + ((seq + maker->header) & 0xff);
 }

@@ -36,23 +36,18 @@ enum payload_verdict {
     PAYLOAD_CORRUPT, // has the magic, but length or checksum is wrong
 };
 
-// Writes a payload of size bytes, 0..PAYLOAD_MAX; info's stream and time are left out of a compact one.
-void payload_write(uint8_t *buffer, size_t size, const struct payload_info *info);
-
 // Judges a payload of the full form; info is filled in only when it is good.
 enum payload_verdict payload_check(const uint8_t *buffer, size_t size, struct payload_info *info);
 
-// Judges a compact payload of 1..31 bytes; *seq_low is its sequence number modulo 256. False when it is
-// corrupt.
+// Judges a compact payload of 1..31 bytes; *seq_low is its sequence number modulo 256. False when it is corrupt.
 bool payload_check_compact(const uint8_t *buffer, size_t size, uint8_t *seq_low);
 
-// Makes many payloads of one size and stream at a fraction of payload_write's cost: the body is pointed to,
-// not written, and the checksum is put together from that of the header and one made beforehand.
+// Makes many payloads of one size and stream at little cost: a body is pointed to, not written, and the checksum is put
+// together from that of the header and one made beforehand.
 struct payload_maker;
 
-// NULL when out of memory. To be freed by payload_maker_free().
+// NULL when out of memory. To be freed by free(3).
 struct payload_maker *payload_maker_new(size_t size, uint32_t stream);
-void payload_maker_free(struct payload_maker *maker);
 
 // Writes the header of seq's payload; only for sizes of at least PAYLOAD_HEADER.
 void payload_maker_header(const struct payload_maker *maker, uint64_t seq, uint64_t time_ns,

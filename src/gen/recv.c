@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "gen/recv.h"
+#include "gen/run.h"
 #include "common/clock.h"
+#include "common/exit.h"
+#include "common/kernel.h"
 #include "gen/payload.h"
 #include "gen/report.h"
 #include "gen/socket.h"
-#include "gen/stop.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <netinet/udp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,25 +19,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
-
 #define BATCH 128
 
-// After something came, the next look at the socket is this much later: at a high rate a wake-up for each
-// datagram would cost the sender's processor a third of its time (measured on veth), and the kernel stamps
-// the arrival.
+// After something came, the next look at the socket is this much later: at a high rate a wake-up for each datagram
+// would cost the sender's processor a third of its time (measured on veth), and the kernel stamps the arrival.
 #define NAP_NS 200000
 
-// The largest datagram or coalesced train of them is below 64 KiB. Somewhat more, so that the beginnings of
-// the buffers do not all fall into the same cache lines.
+// The largest datagram or coalesced train of them is below 64 KiB. Somewhat more, so that the beginnings of the buffers
+// do not all fall into the same cache lines.
 #define STRIDE (65536 + 320)
 
 struct sink {
     const struct gen_options *o;
     int fd;
-    uint8_t *buffers;
+    uint64_t start; // --first, or 0
     struct mmsghdr messages[BATCH];
     struct iovec parts[BATCH];
     union {
@@ -48,6 +42,7 @@ struct sink {
     bool active; // something of ours has come
     bool failed;
     struct gen_received result;
+    uint8_t buffers[BATCH][STRIDE];
 };
 
 static struct sink *sink_new(const struct gen_options *o)
@@ -57,39 +52,70 @@ static struct sink *sink_new(const struct gen_options *o)
     if (!s)
         return NULL;
     s->o = o;
-    s->fd = -1;
-    s->buffers = malloc((size_t) BATCH * STRIDE);
-    if (!s->buffers || !sequence_init(&s->result.sequence)) {
-        free(s->buffers);
+    s->start = o->first == GEN_NONE ? 0 : o->first;
+    s->result.stream = o->stream;
+    if (!sequence_init(&s->result.sequence, s->start, o->expect)) {
         free(s);
         return NULL;
     }
     for (unsigned i = 0; i < BATCH; i++) {
-        s->parts[i] = (struct iovec){s->buffers + (size_t) i * STRIDE, STRIDE};
+        s->parts[i] = (struct iovec){s->buffers[i], STRIDE};
         s->messages[i].msg_hdr =
             (struct msghdr){.msg_iov = &s->parts[i], .msg_iovlen = 1, .msg_control = s->control[i].bytes};
     }
-    s->result.counted_only = gen_given(o, GEN_SIZE) && o->size == 0;
-    s->result.stream_known = gen_given(o, GEN_STREAM);
-    s->result.stream = (uint32_t) o->stream;
-    if (gen_given(o, GEN_EXPECT))
-        sequence_expect(&s->result.sequence, o->first, o->expect);
     return s;
 }
 
-static void sink_free(struct sink *s)
+// A payload that is shorter than a header, or should be.
+static enum payload_verdict judge_compact(struct sink *s, const uint8_t *data, size_t size)
 {
-    if (s->fd >= 0)
-        close(s->fd);
-    sequence_free(&s->result.sequence);
-    free(s->buffers);
-    free(s);
+    struct sequence *q = &s->result.sequence;
+    uint8_t low;
+
+    if (size != s->o->size)
+        return PAYLOAD_FOREIGN;
+    if (size == 0) // has no sequence number
+        return PAYLOAD_GOOD;
+    if (!payload_check_compact(data, size, &low))
+        return PAYLOAD_CORRUPT;
+    sequence_add(q, sequence_widen(q, low, s->start));
+    return PAYLOAD_GOOD;
 }
 
-static void accept_datagram(struct sink *s, size_t size, uint64_t at_ns)
+static enum payload_verdict judge_full(struct sink *s, const uint8_t *data, size_t size, uint64_t at_ns)
 {
     struct gen_received *r = &s->result;
+    struct payload_info info;
+    enum payload_verdict verdict = payload_check(data, size, &info);
 
+    if (verdict != PAYLOAD_GOOD)
+        return verdict;
+    if (r->stream != GEN_NONE && info.stream != r->stream)
+        return PAYLOAD_FOREIGN;
+    if (s->o->size != GEN_NONE && size != s->o->size)
+        return PAYLOAD_CORRUPT;
+    // Without --stream, the first one that comes is the one that is judged.
+    r->stream = info.stream;
+    sequence_add(&r->sequence, info.seq);
+    histogram_add(&r->latency, (int64_t) (at_ns - info.time_ns));
+    return PAYLOAD_GOOD;
+}
+
+static void judge(struct sink *s, const uint8_t *data, size_t size, uint64_t at_ns)
+{
+    struct gen_received *r = &s->result;
+    enum payload_verdict verdict =
+        s->o->size < PAYLOAD_HEADER ? judge_compact(s, data, size) : judge_full(s, data, size, at_ns);
+
+    if (verdict == PAYLOAD_FOREIGN) {
+        r->foreign++;
+        return;
+    }
+    s->active = true;
+    if (verdict == PAYLOAD_CORRUPT) {
+        r->corrupt++;
+        return;
+    }
     if (r->received++ == 0)
         r->first_ns = r->last_ns = at_ns;
     r->bytes += size;
@@ -99,72 +125,11 @@ static void accept_datagram(struct sink *s, size_t size, uint64_t at_ns)
             r->gap_max_ns = at_ns - r->last_ns;
         r->last_ns = at_ns;
     }
-    s->active = true;
-}
-
-static void count_corrupt(struct sink *s)
-{
-    s->result.corrupt++;
-    s->active = true;
-}
-
-static void judge_short(struct sink *s, const uint8_t *data, size_t size, uint64_t at_ns)
-{
-    struct gen_received *r = &s->result;
-    uint8_t low;
-
-    if (size != s->o->size) {
-        r->foreign++;
-        return;
-    }
-    if (size > 0) {
-        if (!payload_check_compact(data, size, &low)) {
-            count_corrupt(s);
-            return;
-        }
-        sequence_add(&r->sequence, sequence_widen(&r->sequence, low, s->o->first));
-    }
-    accept_datagram(s, size, at_ns);
-}
-
-static void judge(struct sink *s, const uint8_t *data, size_t size, uint64_t at_ns)
-{
-    struct gen_received *r = &s->result;
-    struct payload_info info;
-
-    if (gen_given(s->o, GEN_SIZE) && s->o->size < PAYLOAD_HEADER) {
-        judge_short(s, data, size, at_ns);
-        return;
-    }
-    switch (payload_check(data, size, &info)) {
-    case PAYLOAD_FOREIGN:
-        r->foreign++;
-        return;
-    case PAYLOAD_CORRUPT:
-        count_corrupt(s);
-        return;
-    case PAYLOAD_GOOD:
-        break;
-    }
-    if (r->stream_known && info.stream != r->stream) {
-        r->foreign++;
-        return;
-    }
-    if (gen_given(s->o, GEN_SIZE) && size != s->o->size) {
-        count_corrupt(s);
-        return;
-    }
-    // Without --stream, the first one that comes is the one that is judged.
-    r->stream_known = true;
-    r->stream = info.stream;
-    sequence_add(&r->sequence, info.seq);
-    histogram_add(&r->latency, (int64_t) (at_ns - info.time_ns));
-    accept_datagram(s, size, at_ns);
 }
 
 static bool enough(const struct sink *s)
 {
-    return gen_given(s->o, GEN_COUNT) && s->result.received >= s->o->count;
+    return s->o->count && s->result.received >= s->o->count;
 }
 
 static void judge_message(struct sink *s, struct mmsghdr *message)
@@ -220,51 +185,45 @@ static void progress(const struct sink *s, uint64_t elapsed_ns)
     fprintf(stderr,
             "%4" PRIu64 " s  received %" PRIu64 "  missing %" PRIu64 "  duplicates %" PRIu64 "  corrupt %" PRIu64
             "  socket drops %" PRIu32 "\n",
-            elapsed_ns / NS_PER_S, r->received, sequence_lost(&r->sequence, NULL), r->sequence.duplicates, r->corrupt,
-            gen_socket_drops(s->fd));
+            elapsed_ns / NS_PER_S, r->received, sequence_lost(&r->sequence, GEN_NONE), r->sequence.duplicates,
+            r->corrupt, gen_socket_drops(s->fd));
 }
 
-static void wait_for_more(const struct sink *s, uint64_t now, uint64_t until)
+static uint64_t earliest(uint64_t a, uint64_t b)
 {
-    uint64_t left = until > now ? until - now : 0;
-    struct timespec timeout = {.tv_nsec = (long) (left < STOP_TICK_NS ? left : STOP_TICK_NS - 1)};
-    struct pollfd wanted = {.fd = s->fd, .events = POLLIN};
-
-    ppoll(&wanted, 1, &timeout, NULL);
+    return a < b ? a : b;
 }
 
 // Returns why it ended.
 static const char *run(struct sink *s)
 {
     const struct gen_options *o = s->o;
-    uint64_t start = clock_monotonic_ns(), deadline = start + o->duration_ns, next_progress = start + NS_PER_S;
-    uint64_t idle_end = UINT64_MAX;
+    uint64_t start = clock_monotonic_ns(), deadline = start + o->duration_ns, idle_end = UINT64_MAX;
+    uint64_t next_progress = o->progress ? start + NS_PER_S : UINT64_MAX;
 
     while (!s->failed) {
         // Taken before the socket is asked: when it has nothing, then it had nothing at this time.
         uint64_t now = clock_monotonic_ns();
-        if (stop_requested())
+        if (run_stopped())
             return "signal";
         if (now >= deadline)
             return "seconds";
-        if (gen_given(o, GEN_PROGRESS) && now >= next_progress) {
+        if (now >= next_progress) {
             progress(s, now - start);
             next_progress += NS_PER_S;
         }
         s->active = false;
         int messages = drain(s);
-        bool nothing = messages == 0;
         if (enough(s))
             return "count";
-        if (s->active && gen_given(o, GEN_IDLE_MS))
+        if (s->active && o->idle_ms)
             idle_end = clock_monotonic_ns() + o->idle_ms * 1000000;
-        else if (nothing && now >= idle_end)
+        else if (messages == 0 && now >= idle_end)
             return "idle";
-        if (nothing) {
-            uint64_t until = deadline < idle_end ? deadline : idle_end;
-            if (gen_given(o, GEN_PROGRESS) && next_progress < until)
-                until = next_progress;
-            wait_for_more(s, now, until);
+        if (messages == 0) {
+            uint64_t until = earliest(earliest(deadline, idle_end), earliest(next_progress, now + RUN_TICK_NS));
+            struct timespec timeout = {.tv_nsec = until > now ? (long) (until - now) : 0};
+            ppoll(&(struct pollfd){.fd = s->fd, .events = POLLIN}, 1, &timeout, NULL);
         } else if (messages < BATCH) {
             struct timespec nap = {.tv_nsec = NAP_NS};
             clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
@@ -274,12 +233,9 @@ static const char *run(struct sink *s)
 }
 
 // Tells whoever waits that datagrams sent from now on will be counted.
-static bool say_ready(const struct gen_options *o)
+static bool say_ready(int fd)
 {
-    static const char line[] = "ready\n";
-    int fd = gen_given(o, GEN_READY_FD) ? (int) o->ready_fd : STDERR_FILENO;
-
-    if (write(fd, line, sizeof(line) - 1) != (ssize_t) (sizeof(line) - 1)) {
+    if (dprintf(fd, "ready\n") < 0) {
         fprintf(stderr, "mcrgen: cannot say ready on file descriptor %d: %s\n", fd, strerror(errno));
         return false;
     }
@@ -288,54 +244,51 @@ static bool say_ready(const struct gen_options *o)
     return true;
 }
 
-static void conclude(struct sink *s, int64_t checksum_errors_before)
+static void conclude(struct sink *s, uint64_t checksum_errors_before)
 {
     struct gen_received *r = &s->result;
     const struct gen_options *o = s->o;
     const struct sequence *q = &r->sequence;
-    int64_t checksum_errors = gen_socket_checksum_errors();
+    uint64_t checksum_errors = gen_socket_checksum_errors();
 
     r->socket_drops = gen_socket_drops(s->fd);
     r->receive_buffer = gen_socket_buffer(s->fd);
-    r->checksum_errors = checksum_errors < 0 ? -1 : checksum_errors - checksum_errors_before;
-    if (!r->counted_only) {
-        r->lost = sequence_lost(q, gen_given(o, GEN_FIRST) ? &o->first : NULL);
+    r->checksum_errors = checksum_errors == GEN_NONE ? GEN_NONE : checksum_errors - checksum_errors_before;
+    if (o->size != 0) {
+        r->lost = sequence_lost(q, o->first);
         r->unexpected = q->unexpected;
-    } else if (gen_given(o, GEN_EXPECT)) {
+    } else if (o->expect != GEN_NONE) { // without sequence numbers
         r->lost = o->expect > r->received ? o->expect - r->received : 0;
         r->unexpected = r->received > o->expect ? r->received - o->expect : 0;
     }
     // That nothing at all came is a success only for one who expects nothing.
-    bool came = r->received > 0 || (gen_given(o, GEN_EXPECT) && o->expect == 0);
-    // What the socket dropped may have been the end of the stream: only one who knows the number can do
-    // without it.
-    bool complete = gen_given(o, GEN_EXPECT) || r->socket_drops == 0;
+    bool came = r->received > 0 || o->expect == 0;
+    // What the socket dropped may have been the end of the stream: only one who knows the number can do without it.
+    bool complete = o->expect != GEN_NONE || r->socket_drops == 0;
     r->ok = came && complete && r->lost == 0 && q->duplicates == 0 && r->corrupt == 0 && r->unexpected == 0 &&
             q->too_old == 0;
 }
 
-int gen_recv(const struct gen_options *o)
+int run_recv(const struct gen_options *o)
 {
-    int64_t checksum_errors = gen_socket_checksum_errors();
-    int status = 2;
-    struct sink *s;
+    uint64_t checksum_errors = gen_socket_checksum_errors();
+    int status = EXIT_TROUBLE;
+    struct sink *s = sink_new(o);
 
-    if (gen_given(o, GEN_READY_FD) && fcntl((int) o->ready_fd, F_GETFD) < 0) {
-        fprintf(stderr, "mcrgen recv: --ready-fd %" PRIu64 ": an open file descriptor is allowed\n", o->ready_fd);
-        return 2;
-    }
-    s = sink_new(o);
     if (!s) {
         fprintf(stderr, "mcrgen: out of memory\n");
-        return 2;
+        return EXIT_TROUBLE;
     }
     s->fd = gen_socket_open_receiver(o);
-    if (s->fd >= 0 && say_ready(o)) {
+    if (s->fd >= 0 && say_ready((int) o->ready_fd)) {
         s->result.stopped_by = run(s);
         conclude(s, checksum_errors);
         bool printed = gen_report_received(o, &s->result);
-        status = s->failed ? 2 : printed && s->result.ok ? 0 : 1;
+        status = s->failed ? EXIT_TROUBLE : printed && s->result.ok ? EXIT_SUCCESS : EXIT_FAILURE;
     }
-    sink_free(s);
+    if (s->fd >= 0)
+        close(s->fd);
+    sequence_free(&s->result.sequence);
+    free(s);
     return status;
 }

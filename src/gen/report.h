@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// report: what a run came to, for people or as one JSON object, on stdout.
+// report: the result of a run on stdout, as one JSON object or the same members as lines.
 #ifndef MCR_GEN_REPORT_H
 #define MCR_GEN_REPORT_H
 
@@ -10,34 +10,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define GEN_ERRORS_MAX 16
+#define GEN_ERRNOS 4096 // MAX_ERRNO of linux/err.h, and 0
 
 struct gen_sent {
-    uint64_t sent, failed; // datagrams
-    uint64_t bytes;        // of payload, sent
-    uint64_t duration_ns;  // from the first to the last datagram
-    uint64_t given_up_ns;  // by how much the schedule was moved after stalls
-    struct {
-        int number; // errno
-        uint64_t times;
-    } errors[GEN_ERRORS_MAX];
-    unsigned errors_used;
+    uint64_t sent, failed;       // datagrams
+    uint64_t bytes;              // of payload, sent
+    uint64_t duration_ns;        // from the first to the last datagram
+    uint64_t given_up_ns;        // by how much the schedule was moved after stalls
+    uint64_t errors[GEN_ERRNOS]; // how often each errno came
 };
 
 struct gen_received {
     uint64_t received; // good datagrams of the stream, duplicates included
     uint64_t bytes;    // of their payload
     uint64_t corrupt, foreign;
-    bool counted_only; // payloads of 0 bytes have no sequence numbers
-    bool stream_known;
-    uint32_t stream;
+    uint64_t stream; // or GEN_NONE
     struct sequence sequence;
-    uint64_t lost;
-    uint64_t unexpected;
+    uint64_t lost, unexpected;
     uint64_t first_ns, last_ns, gap_max_ns; // arrivals by CLOCK_REALTIME, as the kernel stamped them
     struct histogram latency;               // nanoseconds
     uint64_t socket_drops;
-    int64_t checksum_errors; // -1: unknown
+    uint64_t checksum_errors; // or GEN_NONE
     uint64_t receive_buffer;
     const char *stopped_by;
     bool ok;
@@ -46,8 +39,5 @@ struct gen_received {
 // Both return false when stdout could not be written.
 bool gen_report_sent(const struct gen_options *o, const struct gen_sent *r);
 bool gen_report_received(const struct gen_options *o, const struct gen_received *r);
-
-// The events after the first in ns, by the second; 0 when there is no time to divide by.
-double gen_report_rate(uint64_t events, uint64_t ns);
 
 #endif

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "gen/send.h"
+#include "gen/run.h"
 #include "common/clock.h"
+#include "common/exit.h"
 #include "gen/pace.h"
 #include "gen/payload.h"
 #include "gen/report.h"
 #include "gen/socket.h"
-#include "gen/stop.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -55,7 +55,8 @@ static bool source_init(struct source *s, const struct gen_options *o)
         return false;
     }
     for (uint32_t i = 0; i < o->flows; i++) {
-        s->flows[i].to_length = gen_socket_flow(&s->flows[i].to, o, i);
+        struct addr to = addr_after(&o->destination, i);
+        s->flows[i].to_length = gen_socket_address(&s->flows[i].to, &to, o->port, o->ifindex);
         s->flows[i].seq = o->first;
     }
     s->fd = gen_socket_open_sender(o);
@@ -70,23 +71,7 @@ static void source_free(struct source *s)
     free(s->headers);
     free(s->parts);
     free(s->messages);
-    payload_maker_free(s->maker);
-}
-
-static void note_error(struct gen_sent *r, int number)
-{
-    unsigned i = 0;
-
-    while (i < r->errors_used && r->errors[i].number != number)
-        i++;
-    if (i == GEN_ERRORS_MAX)
-        return;
-    if (i == r->errors_used) {
-        r->errors_used++;
-        r->errors[i].number = number;
-        fprintf(stderr, "mcrgen: sending: %s (said once; the report counts)\n", strerror(number));
-    }
-    r->errors[i].times++;
+    free(s->maker);
 }
 
 // Makes messages of n datagrams, of the flows in turn, and returns their number.
@@ -129,34 +114,33 @@ static unsigned fill(struct source *s, uint64_t n)
 static void send_some(struct source *s, uint64_t n)
 {
     struct gen_sent *r = &s->result;
-    unsigned total = fill(s, n), done = 0;
-    bool retried = false;
+    unsigned total = fill(s, n), done = 0, retried = total;
 
     while (done < total) {
-        int got = sendmmsg(s->fd, s->messages + done, total - done, 0);
-        // The last message of all may hold fewer datagrams than the others.
-        uint64_t rest = n - (uint64_t) done * s->o->gso;
-        if (got > 0) {
-            uint64_t datagrams = (uint64_t) got * s->o->gso;
-            r->sent += datagrams < rest ? datagrams : rest;
-            done += (unsigned) got;
-            retried = false;
-            continue;
-        }
-        if (errno == EINTR) {
-            if (stop_requested())
+        int got = sendmmsg(s->fd, s->messages + done, total - done, 0), error = errno;
+        if (got < 0 && error == EINTR) {
+            if (run_stopped())
                 return;
             continue;
         }
-        note_error(r, errno);
-        // Tells of an ICMP answer to an earlier datagram; this one was not tried yet.
-        if (errno == ECONNREFUSED && !retried) {
-            retried = true;
+        // The last message of all may hold fewer datagrams than the others.
+        uint64_t rest = n - done * s->o->gso, tried = (got > 0 ? (unsigned) got : 1) * s->o->gso;
+        if (tried > rest)
+            tried = rest;
+        if (got > 0) {
+            r->sent += tried;
+            done += (unsigned) got;
             continue;
         }
-        r->failed += s->o->gso < rest ? s->o->gso : rest;
+        if (r->errors[error]++ == 0)
+            fprintf(stderr, "mcrgen: sending: %s (said once; the report counts)\n", strerror(error));
+        // ECONNREFUSED tells of an ICMP answer to an earlier datagram; this one was not tried yet.
+        if (error == ECONNREFUSED && retried != done) {
+            retried = done;
+            continue;
+        }
+        r->failed += tried;
         done++;
-        retried = false;
     }
 }
 
@@ -167,11 +151,11 @@ static void wait_until(uint64_t until_ns)
 
     if (spin > SPIN_MOST_NS)
         spin = SPIN_MOST_NS;
-    for (; now < until_ns && !stop_requested(); now = clock_monotonic_ns()) {
+    for (; now < until_ns && !run_stopped(); now = clock_monotonic_ns()) {
         uint64_t left = until_ns - now;
         if (left < SLEEP_LEAST_NS + spin)
             continue;
-        uint64_t wake = left < STOP_TICK_NS ? until_ns - spin : now + STOP_TICK_NS;
+        uint64_t wake = left < RUN_TICK_NS ? until_ns - spin : now + RUN_TICK_NS;
         struct timespec at = {.tv_sec = (time_t) (wake / NS_PER_S), .tv_nsec = (long) (wake % NS_PER_S)};
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
     }
@@ -180,47 +164,41 @@ static void wait_until(uint64_t until_ns)
 // How many datagrams the options ask for.
 static uint64_t total_of(const struct gen_options *o)
 {
-    uint64_t total = gen_given(o, GEN_COUNT) ? o->count : PAYLOAD_SEQ_MAX - o->first;
+    uint64_t total = o->count ? o->count : PAYLOAD_SEQ_MAX - o->first;
 
-    if (gen_given(o, GEN_SECONDS) && o->rate > 0) {
-        uint64_t ns = o->duration_ns;
-        uint64_t due = ns / NS_PER_S * o->rate + (ns % NS_PER_S * o->rate + NS_PER_S - 1) / NS_PER_S;
+    if (o->duration_ns > 0 && o->rate > 0) {
+        uint64_t ns = o->duration_ns,
+                 due = ns / NS_PER_S * o->rate + (ns % NS_PER_S * o->rate + NS_PER_S - 1) / NS_PER_S;
         if (due < total)
             total = due;
     }
     return total;
 }
 
-static void progress(const struct gen_sent *r, uint64_t elapsed_ns)
-{
-    fprintf(stderr, "%4" PRIu64 " s  sent %" PRIu64 "  failed %" PRIu64 "\n", elapsed_ns / NS_PER_S, r->sent,
-            r->failed);
-}
-
 static void run(struct source *s)
 {
     const struct gen_options *o = s->o;
     uint64_t total = total_of(o), most = o->batch * o->gso, done = 0;
-    uint64_t start = clock_monotonic_ns(), next_progress = start + NS_PER_S;
-    // A paced run ends with its total; only one that lags behind reaches this.
-    uint64_t deadline = start + o->duration_ns + (o->rate ? PACE_LAG_NS : 0);
+    uint64_t start = clock_monotonic_ns(), next_progress = o->progress ? start + NS_PER_S : UINT64_MAX;
+    // A paced run ends with its total; only one that lags behind reaches the deadline.
+    uint64_t deadline = o->duration_ns ? start + o->duration_ns + (o->rate ? PACE_LAG_NS : 0) : UINT64_MAX;
     uint64_t first_ns = 0, last_ns = 0;
     struct pace pace;
 
     pace_init(&pace, o->rate, o->gso, most, start);
-    while (done < total && !stop_requested()) {
+    while (done < total && !run_stopped()) {
         uint64_t now = clock_monotonic_ns();
-        if (gen_given(o, GEN_SECONDS) && now >= deadline)
+        if (now >= deadline)
             break;
-        if (gen_given(o, GEN_PROGRESS) && now >= next_progress) {
-            progress(&s->result, now - start);
+        if (now >= next_progress) {
+            fprintf(stderr, "%4" PRIu64 " s  sent %" PRIu64 "  failed %" PRIu64 "\n", (now - start) / NS_PER_S,
+                    s->result.sent, s->result.failed);
             next_progress += NS_PER_S;
         }
         uint64_t left = total - done, wait = 0;
         uint64_t n = pace_take(&pace, left < most ? left : most, now, &wait);
         if (n == 0) {
-            bool report_first = gen_given(o, GEN_PROGRESS) && next_progress < wait;
-            wait_until(report_first ? next_progress : wait);
+            wait_until(next_progress < wait ? next_progress : wait);
             continue;
         }
         if (first_ns == 0)
@@ -234,17 +212,17 @@ static void run(struct source *s)
     s->result.bytes = s->result.sent * o->size;
 }
 
-int gen_send(const struct gen_options *o)
+int run_send(const struct gen_options *o)
 {
     struct source source;
-    int status = 2;
+    int status = EXIT_TROUBLE;
 
     // Threads of ordinary priority are woken up to 50 us late on purpose, for the sake of power.
     prctl(PR_SET_TIMERSLACK, 1UL);
     if (source_init(&source, o)) {
         run(&source);
         bool printed = gen_report_sent(o, &source.result);
-        status = printed && source.result.failed == 0 ? 0 : 1;
+        status = printed && source.result.failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     source_free(&source);
     return status;

@@ -18,55 +18,36 @@ static uint64_t bit_of(uint64_t seq)
     return UINT64_C(1) << (seq % 64);
 }
 
-bool sequence_init(struct sequence *s)
+bool sequence_init(struct sequence *s, uint64_t first, uint64_t count)
 {
-    memset(s, 0, sizeof(*s));
-    s->window = calloc(WORDS, sizeof(*s->window));
+    *s = (struct sequence){.window = calloc(WORDS, sizeof(*s->window)), .wanted_first = first, .wanted_count = count};
     return s->window != NULL;
 }
 
 void sequence_free(struct sequence *s)
 {
     free(s->window);
-    s->window = NULL;
-}
-
-void sequence_expect(struct sequence *s, uint64_t first, uint64_t count)
-{
-    s->bounded = true;
-    s->wanted_first = first;
-    s->wanted_count = count;
-}
-
-static bool is_wanted(const struct sequence *s, uint64_t seq)
-{
-    return !s->bounded || (seq >= s->wanted_first && seq - s->wanted_first < s->wanted_count);
 }
 
 // Moves the window's end to seq: the numbers that it takes in have not come yet.
 static void advance(struct sequence *s, uint64_t seq)
 {
-    if (seq - s->highest >= SEQUENCE_WINDOW) {
+    if (seq - s->highest >= SEQUENCE_WINDOW)
         memset(s->window, 0, WORDS * sizeof(*s->window));
-    } else {
-        uint64_t n = s->highest + 1;
-        while (n <= seq) {
-            if (n % 64 == 0 && seq - n >= 63) {
-                *word_of(s, n) = 0;
-                n += 64;
-            } else {
-                *word_of(s, n) &= ~bit_of(n);
-                n++;
-            }
+    else
+        while (s->highest < seq) {
+            s->highest++;
+            *word_of(s, s->highest) &= ~bit_of(s->highest);
         }
-    }
     s->highest = seq;
 }
 
 void sequence_add(struct sequence *s, uint64_t seq)
 {
-    if (!is_wanted(s, seq))
-        s->unexpected++;
+    bool wanted =
+        s->wanted_count == SEQUENCE_ANY || (seq >= s->wanted_first && seq - s->wanted_first < s->wanted_count);
+
+    s->unexpected += !wanted;
     if (!s->any) {
         s->any = true;
         s->lowest = s->highest = seq;
@@ -84,7 +65,7 @@ void sequence_add(struct sequence *s, uint64_t seq)
     *word_of(s, seq) |= bit_of(seq);
     if (seq < s->lowest)
         s->lowest = seq;
-    s->unique += is_wanted(s, seq);
+    s->unique += wanted;
 }
 
 uint64_t sequence_widen(const struct sequence *s, uint8_t low, uint64_t start)
@@ -95,12 +76,11 @@ uint64_t sequence_widen(const struct sequence *s, uint8_t low, uint64_t start)
     return ahead < 128 || next + ahead < 256 ? next + ahead : next + ahead - 256;
 }
 
-uint64_t sequence_lost(const struct sequence *s, const uint64_t *from)
+uint64_t sequence_lost(const struct sequence *s, uint64_t from)
 {
-    if (s->bounded)
+    if (s->wanted_count != SEQUENCE_ANY)
         return s->wanted_count - s->unique;
     if (!s->any)
         return 0;
-    uint64_t first = from && *from < s->lowest ? *from : s->lowest;
-    return s->highest - first + 1 - s->unique;
+    return s->highest - (from < s->lowest ? from : s->lowest) + 1 - s->unique;
 }

@@ -14,23 +14,22 @@
 // A socket that sends to the options' destination by their interface. -1 after saying on stderr what failed.
 int gen_socket_open_sender(const struct gen_options *o);
 
-// The socket address of the options' flow number `flow`: its group or address is that many after the first. Returns the
-// length.
-socklen_t gen_socket_flow(struct sockaddr_storage *storage, const struct gen_options *o, uint32_t flow);
+// Fills in a socket address; the wildcard for ADDR_NONE. Returns its length.
+socklen_t gen_socket_address(struct sockaddr_storage *storage, const struct addr *a, uint64_t port, unsigned ifindex);
 
-// A non-blocking socket that gets what is addressed to the options' destination and comes in by their
-// interface, with receive timestamps; groups are joined. -1 after saying on stderr what failed.
+// A non-blocking socket that gets what is addressed to the options' destination and comes in by their interface, with
+// receive timestamps; groups are joined. -1 after saying on stderr what failed.
 int gen_socket_open_receiver(const struct gen_options *o);
 
 // The size of the receive buffer in the kernel's own count, bookkeeping included.
 uint64_t gen_socket_buffer(int fd);
 
-// What the kernel could not put into the receive buffer since the socket was opened, the same count as
-// SO_RXQ_OVFL's, but known without a further datagram. Datagrams with a wrong UDP checksum are in it too.
+// What the kernel could not put into the receive buffer since the socket was opened: the count of SO_RXQ_OVFL, known
+// without a further datagram. Datagrams with a wrong UDP checksum are in it, too.
 uint32_t gen_socket_drops(int fd);
 
-// Datagrams with a wrong UDP checksum that this network namespace got so far, over all its sockets; -1 when
-// /proc does not tell.
-int64_t gen_socket_checksum_errors(void);
+// Datagrams with a wrong UDP checksum that this network namespace got so far, over all its sockets; GEN_NONE when /proc
+// does not tell.
+uint64_t gen_socket_checksum_errors(void);
 
 #endif

@@ -32,11 +32,11 @@ const char *sandbox_mode_name(enum sandbox_mode mode)
     return modes[mode];
 }
 
-bool sandbox_mode_parse(const char *text, enum sandbox_mode *mode)
+bool sandbox_mode_parse(const char *text, unsigned *mode)
 {
     for (unsigned i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
         if (strcmp(text, modes[i]) == 0) {
-            *mode = (enum sandbox_mode) i;
+            *mode = i;
             return true;
         }
     return false;

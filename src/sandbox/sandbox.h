@@ -74,6 +74,6 @@ const char *sandbox_role_name(enum sandbox_role role);
 const char *sandbox_mode_name(enum sandbox_mode mode);
 
 // Parses one of the latter. False when text is none of them.
-bool sandbox_mode_parse(const char *text, enum sandbox_mode *mode);
+bool sandbox_mode_parse(const char *text, unsigned *mode);
 
 #endif

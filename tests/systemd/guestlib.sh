@@ -152,7 +152,7 @@ during() {
   wait $receiver || result=1
   cat sent received
   # Hundreds, or it has shown nothing.
-  grep -qE '^received +[0-9]{3,} ' received || result=1
+  grep -qE '^received +[0-9]{3,}$' received || result=1
   grep -E '^(received|lost|duplicates)' received | note
   return $result
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "gen/stop.h"
+#include "gen/run.h"
 
 #include <signal.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@ static void on_signal(int signal_number)
     requested = 1;
 }
 
-void stop_install(void)
+void run_begin(void)
 {
     // No SA_RESTART: a wait should end.
     struct sigaction action = {.sa_handler = on_signal};
@@ -26,7 +26,7 @@ void stop_install(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-bool stop_requested(void)
+bool run_stopped(void)
 {
     return requested != 0;
 }

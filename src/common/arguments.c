@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "common/arguments.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/addr.h"
+#include "common/exit.h"
+
+#define COLUMNS  80  // of --help
+#define INDENT   20  // column of what an option means
+#define TEXT_MAX 512 // of what an option means, and of a list of commands
+
+int arguments_wrong(const struct arguments *a, const char *format, ...)
+{
+    va_list list;
+
+    fprintf(stderr, "%s: ", a->program);
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fprintf(stderr, "; %s --help tells more\n", a->program);
+    return EXIT_USAGE;
+}
+
+// "--diff, --explain and --print": the names of these commands.
+static const char *names_of(const struct arguments *a, unsigned commands, const char *last, char text[TEXT_MAX])
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (const struct argument *r = a->rows; r < a->rows + a->n_rows; r++) {
+        if (!(r->is & commands))
+            continue;
+        commands &= ~r->is;
+        const char *separator = commands ? ", " : last;
+        bool word = r->kind == ARGUMENT_WORD;
+        used += (size_t) snprintf(text + used, TEXT_MAX - used, "%s--%s%s%s", used ? separator : "", r->name,
+                                  word ? " " : "", word ? r->value : "");
+    }
+    return text;
+}
+
+// The bounds of a number; "" for all else.
+static const char *bounds_of(const struct argument *r, char text[TEXT_MAX])
+{
+    text[0] = '\0';
+    if (r->kind == ARGUMENT_NUMBER)
+        snprintf(text, TEXT_MAX, "%" PRIu64 " to %" PRIu64, r->least, r->most);
+    else if (r->kind == ARGUMENT_DECIMAL)
+        snprintf(text, TEXT_MAX, "%.10g to %.10g", (double) r->least / 1000, (double) r->most / 1000);
+    return text;
+}
+
+// --- help ------------------------------------------------------------------------------------------------------------
+
+// Prints text from column INDENT on, broken at spaces.
+static void print_wrapped(const char *text)
+{
+    int at = INDENT;
+
+    while (*text) {
+        int length = (int) strcspn(text, " ");
+        if (at + 1 + length > COLUMNS && at > INDENT)
+            at = printf("\n%*s", INDENT, "") - 1;
+        at += printf("%s%.*s", at > INDENT ? " " : "", length, text);
+        text += length;
+        text += strspn(text, " ");
+    }
+    putchar('\n');
+}
+
+static void print_row(const struct arguments *a, const struct argument *r)
+{
+    char names[TEXT_MAX], bounds[TEXT_MAX], text[3 * TEXT_MAX];
+    int at;
+
+    if (r->heading)
+        printf("\n%s\n", r->heading);
+    at = printf("  --%s%s%s", r->name, r->value ? " " : "", r->value ? r->value : "");
+    if (at >= INDENT)
+        at = printf("\n") - 1;
+    printf("%*s", INDENT - at, "");
+    bounds_of(r, bounds);
+    bool bounded = *bounds && r->most <= UINT32_MAX; // nobody comes near the others
+    snprintf(text, sizeof(text), "%s%s%s%s%s%s", r->with ? "with " : "", names_of(a, r->with, " and ", names),
+             r->with ? ": " : "", r->help, bounded ? "; " : "", bounded ? bounds : "");
+    print_wrapped(text);
+}
+
+static int print_help(const struct arguments *a)
+{
+    static const struct argument common[] = {{.name = "help", .help = "print this"},
+                                             {.name = "version", .help = "print the version"}};
+
+    fputs(a->usage, stdout);
+    for (size_t i = 0; i < a->n_rows; i++)
+        print_row(a, &a->rows[i]);
+    print_row(a, &common[0]);
+    print_row(a, &common[1]);
+    printf("\n%s", a->notes);
+    return EXIT_SUCCESS;
+}
+
+// --- the reader ------------------------------------------------------------------------------------------------------
+
+bool arguments_number(const char *text, uint64_t least, uint64_t most, uint64_t *out)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    if (digits == 0 || text[digits] != '\0')
+        return false;
+    errno = 0;
+    *out = strtoull(text, NULL, 10);
+    return errno == 0 && *out >= least && *out <= most;
+}
+
+static bool parse_decimal(const char *text, double least, double most, double *out)
+{
+    char *end;
+
+    // Leaves strtod() no infinity, hexadecimal or sign.
+    if (*text == '\0' || text[strspn(text, "0123456789.")] != '\0')
+        return false;
+    *out = strtod(text, &end);
+    return *end == '\0' && *out >= least && *out <= most;
+}
+
+static bool take(const struct argument *r, const char *text, void *field)
+{
+    switch (r->kind) {
+    case ARGUMENT_COMMAND:
+    case ARGUMENT_OPERANDS: // taken when all options are known
+    case ARGUMENT_WORD:
+        return true;
+    case ARGUMENT_FLAG:
+        return *(bool *) field = true;
+    case ARGUMENT_TEXT:
+        *(const char **) field = text;
+        return true;
+    case ARGUMENT_NUMBER:
+        return arguments_number(text, r->least, r->most, field);
+    case ARGUMENT_DECIMAL:
+        return parse_decimal(text, (double) r->least / 1000, (double) r->most / 1000, field);
+    case ARGUMENT_CHOICE:
+        return r->take(text, field);
+    case ARGUMENT_ADDRESS:
+        return addr_parse(text, field);
+    }
+    return false;
+}
+
+struct reading {
+    const struct arguments *a;
+    uint8_t *into;
+    unsigned commands; // that were given
+    bool given[ARGUMENTS_MAX];
+};
+
+static int take_row(struct reading *p, size_t row, const char *text)
+{
+    const struct arguments *a = p->a;
+    const struct argument *r = &a->rows[row];
+    char bounds[TEXT_MAX];
+
+    for (size_t i = 0; i < a->n_rows; i++)
+        if (a->rows[i].kind == ARGUMENT_WORD && strcmp(a->rows[i].name, r->name) == 0 &&
+            strcmp(a->rows[i].value, text) == 0)
+            r = &a->rows[i];
+    if (a->once && p->given[row])
+        return arguments_wrong(a, "--%s is given twice", r->name);
+    p->given[row] = true;
+    p->commands |= r->is;
+    if (take(r, text, p->into + r->at))
+        return -1;
+    if (r->kind == ARGUMENT_ADDRESS)
+        return arguments_wrong(a, "--%s is \"%s\", allowed is a numeric IPv4 or IPv6 address", r->name, text);
+    if (r->allowed)
+        return arguments_wrong(a, "--%s is \"%s\", %s", r->name, text, r->allowed);
+    return arguments_wrong(a, "--%s is \"%s\", allowed is %s", r->name, text, bounds_of(r, bounds));
+}
+
+// What goes together; words: those behind the options.
+static int check_together(const struct reading *p, char **words, int n_words)
+{
+    const struct arguments *a = p->a;
+    char names[TEXT_MAX];
+
+    if (p->commands & (p->commands - 1))
+        return arguments_wrong(a, "only one of %s is possible", names_of(a, p->commands, " and ", names));
+    for (size_t i = 0; i < a->n_rows; i++) {
+        const struct argument *r = &a->rows[i];
+        if (!p->given[i])
+            continue;
+        if (r->with && !(r->with & p->commands))
+            return arguments_wrong(a, "--%s can only go with %s", r->name, names_of(a, r->with, " or ", names));
+        if (r->kind != ARGUMENT_OPERANDS)
+            continue;
+        if (n_words != (int) r->least)
+            return arguments_wrong(a, "--%s needs %s: %s", r->name, r->allowed, r->value);
+        memcpy(p->into + r->at, words, (size_t) n_words * sizeof(*words));
+        n_words = 0;
+    }
+    return n_words > 0 ? arguments_wrong(a, "unexpected argument \"%s\"", words[0]) : -1;
+}
+
+int arguments_read(const struct arguments *a, int argc, char **argv, void *into, unsigned *command)
+{
+    // What getopt_long() returns; the values below 256 are characters.
+    enum { OPT_HELP = 256, OPT_VERSION, OPT_ROW };
+    struct option known[ARGUMENTS_MAX + 3] = {{"help", no_argument, NULL, OPT_HELP},
+                                              {"version", no_argument, NULL, OPT_VERSION}};
+    struct reading p = {.a = a, .into = into};
+    char *name = argv[0];
+    size_t n = 2;
+    int status = -1, c;
+
+    for (size_t i = 0; i < a->n_rows; i++) {
+        const struct argument *r = &a->rows[i];
+        if (r->kind != ARGUMENT_WORD)
+            known[n++] = (struct option){r->name, r->kind > ARGUMENT_FLAG ? required_argument : no_argument, NULL,
+                                         OPT_ROW + (int) i};
+    }
+    argv[0] = (char *) a->program; // begins the messages of getopt_long()
+    while (status < 0 && (c = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        if (c == OPT_HELP)
+            return print_help(a);
+        if (c == OPT_VERSION) {
+            printf("%.*s " PACKAGE_VERSION "\n", (int) strcspn(a->program, " "), a->program);
+            return EXIT_SUCCESS;
+        }
+        status = c < OPT_ROW ? EXIT_USAGE : take_row(&p, (size_t) (c - OPT_ROW), optarg);
+    }
+    argv[0] = name;
+    if (status < 0)
+        status = check_together(&p, argv + optind, argc - optind);
+    if (command)
+        *command = p.commands;
+    return status;
+}
