@@ -104,9 +104,9 @@ static void add_alternatives(json_t *object, enum schema_place where, enum schem
 {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < schema_n_keys; i++)
-        if (schema_keys[i].where == where && schema_keys[i].need == need)
-            json_array_append_new(list, json_pack("{s:[s]}", "required", schema_keys[i].name));
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
+        if (key->need == need)
+            json_array_append_new(list, json_pack("{s:[s]}", "required", key->name));
     if (json_array_size(list) > 0)
         json_object_set(object, keyword, list);
     json_decref(list);
@@ -116,10 +116,7 @@ static json_t *object_of(enum schema_place where)
 {
     json_t *properties = json_object(), *required = json_array();
 
-    for (size_t i = 0; i < schema_n_keys; i++) {
-        const struct schema_key *key = &schema_keys[i];
-        if (key->where != where)
-            continue;
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));) {
         json_t *value = value_of(key), *fallback = fallback_of(key);
         json_object_set_new(value, "description", json_string(key->help));
         if (fallback)

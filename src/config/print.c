@@ -15,54 +15,23 @@
 // Both forms are written from one tree, which the schema's rows build: what is printed has the keys, and their order,
 // of the schema.
 
-static json_t *section_tree(enum schema_place where, const void *target);
-
 // Beside an output's keys: what follows of them. In the file's grammar it is a comment.
 #define WAY "leaves"
 
 // --- the tree --------------------------------------------------------------------------------------------------------
 
-static json_t *address_tree(const struct addr *address)
+static json_t *prefix_tree(struct addr_prefix prefix)
 {
     char text[ADDR_TEXT_MAX];
 
-    return json_string(addr_format(address, text));
+    return json_string(addr_prefix_format(&prefix, text));
 }
 
-static json_t *group_tree(const struct addr *first, uint16_t n)
+static json_t *port_tree(uint64_t first, uint16_t n)
 {
-    struct addr_prefix groups = addr_prefix_of(first, n);
-    char text[ADDR_TEXT_MAX];
-
-    return json_string(addr_prefix_format(&groups, text));
-}
-
-static json_t *port_tree(const struct schema_key *key, const void *field, uint16_t n)
-{
-    uint64_t first = value_load_number(field, key->size);
-
     if (n == 1)
         return json_integer((json_int_t) first);
     return json_sprintf("%d-%d", (int) first, (int) first + n - 1);
-}
-
-static json_t *prefixes_tree(const struct addr_prefix *prefixes, size_t n)
-{
-    json_t *array = json_array();
-    char text[ADDR_TEXT_MAX];
-
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(array, json_string(addr_prefix_format(&prefixes[i], text)));
-    return array;
-}
-
-static json_t *sections_tree(enum schema_place inside, const char *elements, size_t n)
-{
-    json_t *array = json_array();
-
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(array, section_tree(inside, elements + i * schema_places[inside].size));
-    return array;
 }
 
 static json_t *word_tree(const struct schema_key *key, uint64_t index)
@@ -74,100 +43,89 @@ static json_t *word_tree(const struct schema_key *key, uint64_t index)
 }
 
 // A number that was not given is 0, which the schema does not allow then; version alone is not kept.
-static json_t *number_tree(const struct schema_key *key, const void *field)
+static json_t *number_tree(const struct schema_key *key, uint64_t kept)
 {
-    int64_t number = key->size == 0 ? key->least : (int64_t) value_load_number(field, key->size);
+    int64_t number = key->size == 0 ? key->least : (int64_t) kept;
 
     return number >= key->least ? json_integer(number) : NULL;
 }
 
-// A value of several elements, or NULL for one that was not given. target is the struct that holds field.
-static json_t *aggregate_tree(const struct schema_key *key, const char *field, const char *aside)
+static json_t *list_tree(const struct schema_key *key, const void *target)
 {
-    const void *elements;
-    size_t n;
+    struct value_list list = value_load_list(key, target);
+    json_t *array = list.n > 0 || key->need == SCHEMA_REQUIRED ? json_array() : NULL;
 
-    if (key->kind == SCHEMA_SECTION) {
-        json_t *tree = section_tree(key->inside, field);
-        // An optional section that nothing was said in is left with its defaults alone: limit.
-        if (key->need == SCHEMA_REQUIRED || *(const int *) (const void *) (field + schema_places[key->inside].line))
-            return tree;
-        json_decref(tree);
-        return NULL;
+    for (size_t i = 0; i < list.n; i++) {
+        if (key->kind == SCHEMA_PREFIXES)
+            json_array_append_new(array, prefix_tree(((const struct addr_prefix *) (const void *) list.elements)[i]));
+        else
+            json_array_append_new(
+                array, config_section_tree(key->inside, list.elements + i * schema_places[key->inside].size));
     }
-    memcpy(&elements, field, sizeof(elements));
-    memcpy(&n, aside, sizeof(n));
-    if (n == 0 && key->need != SCHEMA_REQUIRED)
-        return NULL;
-    return key->kind == SCHEMA_PREFIXES ? prefixes_tree(elements, n) : sections_tree(key->inside, elements, n);
+    return array;
 }
 
-// The value of one key, or NULL when there is nothing to say.
-static json_t *value_tree(const struct schema_key *key, const void *target)
+json_t *config_value_tree(const struct schema_key *key, const void *target)
 {
-    const char *field = (const char *) target + key->offset, *aside = (const char *) target + key->aside;
-    const void *any = field, *any_aside = aside, *span = (const char *) target + key->span;
+    const void *field = (const char *) target + key->offset, *aside = (const char *) target + key->aside;
+    const uint16_t *span = (const void *) ((const char *) target + key->span);
+    uint64_t number = value_load_number(field, key->size);
 
     switch (key->kind) {
     case SCHEMA_NUMBER:
     case SCHEMA_RATE:
-        return number_tree(key, field);
+        return number_tree(key, number);
     case SCHEMA_OR_BOOL:
-        if (*(const uint32_t *) any == 0 || *(const uint32_t *) any == CONFIG_ALWAYS)
-            return json_boolean(*(const uint32_t *) any != 0);
-        return number_tree(key, field);
+        return number == 0 || number == CONFIG_ALWAYS ? json_boolean(number != 0) : number_tree(key, number);
     case SCHEMA_BOOL:
-        return json_boolean(*(const bool *) any);
+        return json_boolean(number != 0);
     case SCHEMA_CHOICE:
-        return word_tree(key, value_load_number(field, key->size));
+        return word_tree(key, number);
     case SCHEMA_NAME:
     case SCHEMA_IFNAME:
     case SCHEMA_NOTE:
     case SCHEMA_PATH:
-        return field[0] ? json_string(field) : NULL;
+        return *(const char *) field ? json_string(field) : NULL;
     case SCHEMA_OR_WORD:
-        return *(const bool *) any_aside ? word_tree(key, 0) : number_tree(key, field);
+        return *(const bool *) aside ? word_tree(key, 0) : number_tree(key, number);
     case SCHEMA_DSCP:
-        return *(const int *) any == CONFIG_DSCP_PRESERVE ? word_tree(key, 0) : number_tree(key, field);
+        return (int) number == CONFIG_DSCP_PRESERVE ? word_tree(key, 0) : number_tree(key, number);
     case SCHEMA_PORT:
-        return port_tree(key, field, *(const uint16_t *) span);
+        return port_tree(number, *span);
     case SCHEMA_GROUP:
-        return *(const enum config_destination *) any_aside == CONFIG_GROUP ? group_tree(any, *(const uint16_t *) span)
-                                                                            : NULL;
     case SCHEMA_HOST:
-        return *(const enum config_destination *) any_aside == CONFIG_ADDRESS ? address_tree(any) : NULL;
     case SCHEMA_BROADCAST:
-        return *(const enum config_destination *) any_aside == CONFIG_BROADCAST ? json_true() : NULL;
+        if (*(const enum config_destination *) aside != value_destination(key->kind))
+            return NULL;
+        return key->kind == SCHEMA_BROADCAST ? json_true() : prefix_tree(addr_prefix_of(field, *span));
     case SCHEMA_SOURCE:
-        if (*(const bool *) any_aside)
-            return word_tree(key, 1);
-        return ((const struct addr *) any)->family == ADDR_NONE ? word_tree(key, 0) : address_tree(any);
+        if (*(const bool *) aside || ((const struct addr *) field)->family == ADDR_NONE)
+            return word_tree(key, *(const bool *) aside);
+        return prefix_tree(addr_prefix_of(field, 1));
     case SCHEMA_PREFIXES:
-    case SCHEMA_SECTION:
     case SCHEMA_SECTIONS:
-        return aggregate_tree(key, field, aside);
+        return list_tree(key, target);
+    case SCHEMA_SECTION:
+        return value_has_section(key, target) ? config_section_tree(key->inside, field) : NULL;
     case SCHEMA_KINDS:
         break;
     }
     return NULL;
 }
 
-static json_t *section_tree(enum schema_place where, const void *target)
+json_t *config_section_tree(enum schema_place where, const void *target)
 {
-    json_t *object = json_object();
+    json_t *object = json_object(), *value;
 
-    for (size_t i = 0; i < schema_n_keys; i++) {
-        const struct schema_key *key = &schema_keys[i];
-        json_t *value = key->where == where ? value_tree(key, target) : NULL;
-        if (value)
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
+        if ((value = config_value_tree(key, target)))
             json_object_set_new(object, key->name, value);
-    }
     return object;
 }
 
 static json_t *config_tree(const struct config *c)
 {
-    json_t *tree = section_tree(SCHEMA_TOP, c), *rule, *output;
+    json_t *tree = config_section_tree(SCHEMA_TOP, c), *rule, *output;
     size_t i, j;
 
     json_array_foreach(json_object_get(tree, "rules"), i, rule)
@@ -286,16 +244,6 @@ static void print_value(json_t *value, int indent, FILE *to)
         fputs(json_is_true(value) ? "true" : "false", to);
         break;
     }
-}
-
-json_t *config_value_tree(const struct schema_key *key, const void *target)
-{
-    return value_tree(key, target);
-}
-
-json_t *config_section_tree(enum schema_place where, const void *target)
-{
-    return section_tree(where, target);
 }
 
 void config_tree_print(json_t *tree, FILE *to)

@@ -164,12 +164,21 @@ const struct schema_key schema_keys[] = {
 
 const size_t schema_n_keys = sizeof(schema_keys) / sizeof(schema_keys[0]);
 
+const struct schema_key *schema_next(enum schema_place where, const struct schema_key *last)
+{
+    for (const struct schema_key *key = last ? last + 1 : schema_keys; key < schema_keys + schema_n_keys; key++)
+        if (key->where == where)
+            return key;
+    return NULL;
+}
+
 const struct schema_key *schema_find(enum schema_place where, const char *name)
 {
-    for (size_t i = 0; i < schema_n_keys; i++)
-        if (schema_keys[i].where == where && strcmp(schema_keys[i].name, name) == 0)
-            return &schema_keys[i];
-    return NULL;
+    const struct schema_key *key = NULL;
+
+    while ((key = schema_next(where, key)) && strcmp(key->name, name) != 0)
+        ;
+    return key;
 }
 
 #define NAME_MAX_COMPARED 31
@@ -206,10 +215,7 @@ const struct schema_key *schema_nearest(enum schema_place where, const char *nam
 
     if (length > NAME_MAX_COMPARED)
         return NULL;
-    for (size_t i = 0; i < schema_n_keys; i++) {
-        const struct schema_key *key = &schema_keys[i];
-        if (key->where != where)
-            continue;
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));) {
         unsigned d = distance(name, key->name);
         if (d < least) {
             least = d;

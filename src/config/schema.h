@@ -86,6 +86,9 @@ extern const struct schema_key schema_keys[];
 extern const size_t schema_n_keys;
 extern const struct schema_place_info schema_places[SCHEMA_PLACES];
 
+// The key of this place whose row comes after that of last, its first one for NULL. NULL: there is none.
+const struct schema_key *schema_next(enum schema_place where, const struct schema_key *last);
+
 // The key of this name in this place, or NULL.
 const struct schema_key *schema_find(enum schema_place where, const char *name);
 

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/model.h"
-
 struct value value_of(const struct config_setting_t *setting)
 {
     static const char *const others[] = {
@@ -57,6 +55,27 @@ uint64_t value_load_number(const void *field, size_t size)
     default:
         return 0;
     }
+}
+
+struct value_list value_load_list(const struct schema_key *key, const void *target)
+{
+    struct value_list list;
+
+    memcpy(&list.elements, (const char *) target + key->offset, sizeof(list.elements));
+    memcpy(&list.n, (const char *) target + key->aside, sizeof(list.n));
+    return list;
+}
+
+bool value_has_section(const struct schema_key *key, const void *target)
+{
+    const void *line = (const char *) target + key->offset + schema_places[key->inside].line;
+
+    return key->need == SCHEMA_REQUIRED || *(const int *) line != 0;
+}
+
+enum config_destination value_destination(enum schema_kind kind)
+{
+    return kind == SCHEMA_GROUP ? CONFIG_GROUP : kind == SCHEMA_HOST ? CONFIG_ADDRESS : CONFIG_BROADCAST;
 }
 
 static void store_number(void *field, size_t size, long long number)
@@ -321,7 +340,7 @@ static enum value_verdict store_destination(const struct schema_key *key, const 
     if (verdict != VALUE_OK)
         return verdict;
     *span = n;
-    *kind = key->kind == SCHEMA_GROUP ? CONFIG_GROUP : key->kind == SCHEMA_HOST ? CONFIG_ADDRESS : CONFIG_BROADCAST;
+    *kind = value_destination(key->kind);
     return VALUE_OK;
 }
 
@@ -395,13 +414,11 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
 
 void value_store_defaults(enum schema_place where, void *target)
 {
-    for (size_t i = 0; i < schema_n_keys; i++) {
-        const struct schema_key *key = &schema_keys[i];
-        if (key->where != where || !key->fallback)
-            continue;
-        struct value value = value_fallback(key);
-        value_store(key, &value, target);
-    }
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
+        if (key->fallback) {
+            struct value value = value_fallback(key);
+            value_store(key, &value, target);
+        }
 }
 
 bool value_is_quoted_number(const struct schema_key *key, const struct value *value)

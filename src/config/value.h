@@ -3,9 +3,11 @@
 #ifndef MCR_CONFIG_VALUE_H
 #define MCR_CONFIG_VALUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/model.h"
 #include "config/schema.h"
 
 struct config_setting_t;
@@ -56,5 +58,18 @@ const char *value_format(const struct value *value, char text[VALUE_TEXT_MAX]);
 
 // An unsigned integer, an enum or a bool of this size; 0 of any other size.
 uint64_t value_load_number(const void *field, size_t size);
+
+// The elements that target, the struct of the key's place, has of SCHEMA_SECTIONS or SCHEMA_PREFIXES. They stay its own.
+struct value_list {
+    const char *elements;
+    size_t n;
+};
+struct value_list value_load_list(const struct schema_key *key, const void *target);
+
+// Whether target has this section: an optional one that the file does not give has its defaults alone, and no line.
+bool value_has_section(const struct schema_key *key, const void *target);
+
+// Of SCHEMA_GROUP, SCHEMA_HOST or SCHEMA_BROADCAST: the kind of destination that it gives.
+enum config_destination value_destination(enum schema_kind kind);
 
 #endif
