@@ -89,12 +89,6 @@ static const char *line_text(const struct config_problem *problem, char text[16]
     return text;
 }
 
-const char *config_rule_label(const char *name, size_t index, char text[CONFIG_RULE_LABEL_MAX])
-{
-    snprintf(text, CONFIG_RULE_LABEL_MAX, "#%zu", index + 1);
-    return name[0] ? name : text;
-}
-
 void config_problems_print(const struct config_problems *p, const char *path, FILE *to)
 {
     char line[16];

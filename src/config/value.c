@@ -255,16 +255,19 @@ static bool parse_before(const char *text, const char *ends, struct addr *out)
     return addr_parse(head, out);
 }
 
-enum value_verdict value_judge_form(const char *text)
+enum value_verdict value_judge_form(const struct value *value)
 {
     static const struct addr_prefix mapped = {.addr = {.family = ADDR_IPV6, .bytes = {[10] = 0xff, [11] = 0xff}},
                                               .bits = 96};
     struct addr parsed;
 
-    if (parse_before(text, "%", &parsed))
+    if (value->type != VALUE_STRING)
+        return VALUE_NOT_ALLOWED;
+    if (parse_before(value->text, "%", &parsed))
         return VALUE_SCOPED;
     // RFC 4291, section 2.5.5.2: never on the wire, but the kernel would send IPv4 for it.
-    if ((addr_parse(text, &parsed) || parse_before(text, "/", &parsed)) && addr_prefix_contains(&mapped, &parsed))
+    if ((addr_parse(value->text, &parsed) || parse_before(value->text, "/", &parsed)) &&
+        addr_prefix_contains(&mapped, &parsed))
         return VALUE_MAPPED;
     return VALUE_OK;
 }
@@ -272,13 +275,12 @@ enum value_verdict value_judge_form(const char *text)
 // A prefix of multicast groups, or one of them.
 static enum value_verdict store_group(const struct value *value, struct addr *field, uint16_t *span)
 {
+    enum value_verdict form = value_judge_form(value);
     struct addr_prefix groups;
     const char *why;
 
-    if (value->type != VALUE_STRING)
-        return VALUE_NOT_ALLOWED;
-    if (value_judge_form(value->text) != VALUE_OK)
-        return value_judge_form(value->text);
+    if (form != VALUE_OK)
+        return form;
     bool parsed = addr_prefix_parse(value->text, &groups, &why);
     const char *slash = strchr(value->text, '/');
     if (!parsed && slash && groups.bits == 0 && strcmp(slash, "/0") != 0 && addr_is_multicast(&groups.addr))
@@ -294,12 +296,11 @@ static enum value_verdict store_group(const struct value *value, struct addr *fi
 
 static enum value_verdict store_address(const struct value *value, struct addr *field)
 {
-    struct addr parsed = {.family = ADDR_NONE};
+    enum value_verdict form = value_judge_form(value);
+    struct addr parsed;
 
-    if (value->type != VALUE_STRING)
-        return VALUE_NOT_ALLOWED;
-    if (value_judge_form(value->text) != VALUE_OK)
-        return value_judge_form(value->text);
+    if (form != VALUE_OK)
+        return form;
     if (!addr_parse(value->text, &parsed) || !addr_is_unicast(&parsed))
         return VALUE_NOT_ALLOWED;
     *field = parsed;

@@ -50,8 +50,9 @@ bool value_is_quoted_number(const struct schema_key *key, const struct value *va
 // Says what is wrong where it is not for schema_allowed() to say, else NULL.
 const char *value_verdict_text(enum value_verdict verdict);
 
-// Judges an address or prefix by its form alone: VALUE_SCOPED, VALUE_MAPPED or VALUE_OK.
-enum value_verdict value_judge_form(const char *text);
+// Judges an address or prefix by its form alone: VALUE_OK, VALUE_SCOPED, VALUE_MAPPED, or VALUE_NOT_ALLOWED where it is
+// no text.
+enum value_verdict value_judge_form(const struct value *value);
 
 // The value as the file says it, shortened where it is long; returns text.
 const char *value_format(const struct value *value, char text[VALUE_TEXT_MAX]);
@@ -59,7 +60,8 @@ const char *value_format(const struct value *value, char text[VALUE_TEXT_MAX]);
 // An unsigned integer, an enum or a bool of this size; 0 of any other size.
 uint64_t value_load_number(const void *field, size_t size);
 
-// The elements that target, the struct of the key's place, has of SCHEMA_SECTIONS or SCHEMA_PREFIXES. They stay its own.
+// The elements that target, the struct of the key's place, has of SCHEMA_SECTIONS or SCHEMA_PREFIXES. They stay its
+// own.
 struct value_list {
     const char *elements;
     size_t n;
