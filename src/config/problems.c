@@ -9,17 +9,6 @@
 
 #define PROBLEMS_MAX 1000
 
-static char *rule_text(const char *rule, const char *text)
-{
-    char *whole = NULL;
-    int n;
-
-    if (!rule)
-        return strdup(text);
-    n = rule[0] == '#' ? asprintf(&whole, "rule %s: %s", rule, text) : asprintf(&whole, "rule \"%s\": %s", rule, text);
-    return n < 0 ? NULL : whole;
-}
-
 // The list is kept sorted by line; what has the same line stays in the order in which it was found.
 static bool insert(struct config_problems *p, const struct config_problem *problem)
 {
@@ -39,24 +28,25 @@ static bool insert(struct config_problems *p, const struct config_problem *probl
     return true;
 }
 
-static void add(struct config_problems *p, int line, bool warning, const char *rule, const char *format, va_list ap)
-    __attribute__((format(printf, 5, 0)));
-
-static void add(struct config_problems *p, int line, bool warning, const char *rule, const char *format, va_list ap)
+static __attribute__((format(printf, 5, 0))) void add(struct config_problems *p, int line, bool warning,
+                                                      const char *rule, const char *format, va_list ap)
 {
     struct config_problem problem = {.line = line, .warning = warning};
-    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&problem.text, &size);
+    bool kept = to != NULL;
 
     // Counted even when there is no room to keep it: a file with an error must never pass as valid.
     if (!warning)
         p->n_errors++;
-    if (vasprintf(&text, format, ap) < 0) {
-        p->left_out++;
-        return;
+    if (to) {
+        if (rule)
+            fprintf(to, rule[0] == '#' ? "rule %s: " : "rule \"%s\": ", rule);
+        vfprintf(to, format, ap);
+        kept = !ferror(to);
+        kept = fclose(to) == 0 && kept && insert(p, &problem);
     }
-    problem.text = rule_text(rule, text);
-    free(text);
-    if (!problem.text || !insert(p, &problem)) {
+    if (!kept) {
         free(problem.text);
         p->left_out++;
     }
