@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include "common/digest.h"
-#include "config/describe.h"
 #include "config/load.h"
 #include "config/print.h"
 #include "config/way.h"

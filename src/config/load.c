@@ -8,9 +8,69 @@
 
 #include "config/check.h"
 #include "config/file.h"
-#include "config/identity.h"
 #include "config/lexical.h"
 #include "config/parse.h"
+#include "config/schema.h"
+#include "config/value.h"
+
+// --- without libconfig -----------------------------------------------------------------------------------------------
+
+struct finder {
+    struct config *c;
+    const struct schema_key *key; // whose value is next; NULL: none that matters
+};
+
+// The key of the top level with this name, if its value is a text.
+static const struct schema_key *find(const struct lexical_token *t)
+{
+    char name[32];
+    const struct schema_key *key;
+
+    if (t->length >= sizeof(name))
+        return NULL;
+    memcpy(name, t->text, t->length);
+    name[t->length] = '\0';
+    key = schema_find(SCHEMA_TOP, name);
+    return key && (key->kind == SCHEMA_NAME || key->kind == SCHEMA_PATH) ? key : NULL;
+}
+
+static void store(struct finder *f, const struct lexical_token *t)
+{
+    char text[sizeof(f->c->stats_file)]; // the longest
+    struct value value = {.type = VALUE_STRING, .text = text};
+
+    if (lexical_string(t, text, sizeof(text)) < sizeof(text))
+        value_store(f->key, &value, f->c);
+}
+
+static void see(void *context, const struct lexical_token *t)
+{
+    struct finder *f = context;
+
+    if (t->kind == LEXICAL_MARK && (*t->text == '=' || *t->text == ':'))
+        return;
+    if (t->kind == LEXICAL_STRING && f->key)
+        store(f, t);
+    f->key = t->kind == LEXICAL_KEY && t->depth == 0 ? find(t) : NULL;
+}
+
+bool identity_check(const char *text, size_t size, struct config *c, struct config_problems *problems)
+{
+    struct finder f = {.c = c};
+
+    memset(c, 0, sizeof(*c));
+    value_store_defaults(SCHEMA_TOP, c);
+    return lexical_check(text, size, see, &f, problems);
+}
+
+bool config_identify(const char *path, struct config *identity, struct config_problems *problems,
+                     struct config_bytes *bytes)
+{
+    return file_read(path, true, bytes, problems) && identity_check(bytes->text, bytes->size, identity, problems) &&
+           file_check_owner(&bytes->info, identity->user, problems);
+}
+
+// --- the whole file --------------------------------------------------------------------------------------------------
 
 // The copy of the running file lies beside the statistics, and both are replaced by rename.
 static void check_stats_file(const struct config *c, struct config_problems *problems)
@@ -46,13 +106,6 @@ struct config *config_load_text(const char *text, size_t size, unsigned flags, s
 {
     // Text that libconfig would misread must not reach it.
     return lexical_check(text, size, NULL, NULL, problems) ? load_text(text, size, flags, problems) : NULL;
-}
-
-bool config_identify(const char *path, struct config *identity, struct config_problems *problems,
-                     struct config_bytes *bytes)
-{
-    return file_read(path, true, bytes, problems) && identity_check(bytes->text, bytes->size, identity, problems) &&
-           file_check_owner(&bytes->info, identity->user, problems);
 }
 
 struct config *config_load_file(const char *path, unsigned flags, struct config_problems *problems,

@@ -19,6 +19,11 @@ struct config *config_load(const char *path, unsigned flags, struct config_probl
 struct config *config_load_file(const char *path, unsigned flags, struct config_problems *problems,
                                 struct config_bytes *bytes);
 
+// What the start needs of a file before it gives its rights up, found without libconfig: checks text as lexical_check()
+// does. Fills instance, user, group and stats_file of *c as parse_config() would; a value that is not allowed, which
+// parse_config() will refuse, is replaced by its default. All else of *c is zero or a default.
+bool identity_check(const char *text, size_t size, struct config *c, struct config_problems *problems);
+
 // As far as this goes without libconfig: reads the file at path, judges its kind, mode, size, characters and owner, and
 // fills of *identity what identity_check() does. Keeps in bytes what config_load_file() keeps. False with at least one
 // error in problems.

@@ -138,22 +138,6 @@ static json_t *config_tree(const struct config *c)
 
 static void print_value(json_t *value, int indent, FILE *to);
 
-static void print_string(const char *text, FILE *to)
-{
-    fputc('"', to);
-    for (; *text; text++) { // control characters were refused
-        if (*text == '"' || *text == '\\')
-            fputc('\\', to);
-        fputc(*text, to);
-    }
-    fputc('"', to);
-}
-
-static void print_integer(json_int_t number, FILE *to)
-{
-    fprintf(to, "%" JSON_INTEGER_FORMAT "%s", number, number > INT32_MAX ? "L" : "");
-}
-
 // A group that holds no other group is one line.
 static bool is_flat(json_t *object)
 {
@@ -182,19 +166,6 @@ static void print_members(json_t *object, int indent, const char *between, FILE 
         fputc(';', to);
         before = between;
     }
-}
-
-static void print_group(json_t *object, int indent, FILE *to)
-{
-    if (is_flat(object)) {
-        fputs("{ ", to);
-        print_members(object, 0, " ", to);
-        fputs(" }", to);
-        return;
-    }
-    fputs("{\n", to);
-    print_members(object, indent + 2, "\n", to);
-    fprintf(to, "\n%*s}", indent, "");
 }
 
 static void print_array(json_t *array, int indent, FILE *to)
@@ -229,16 +200,28 @@ static void print_value(json_t *value, int indent, FILE *to)
 {
     switch (json_typeof(value)) {
     case JSON_OBJECT:
-        print_group(value, indent, to);
+        if (is_flat(value)) {
+            fputs("{ ", to);
+            print_members(value, 0, " ", to);
+            fputs(" }", to);
+        } else {
+            fputs("{\n", to);
+            print_members(value, indent + 2, "\n", to);
+            fprintf(to, "\n%*s}", indent, "");
+        }
         break;
     case JSON_ARRAY:
         print_array(value, indent, to);
         break;
     case JSON_STRING:
-        print_string(json_string_value(value), to);
+        fputc('"', to);
+        for (const char *text = json_string_value(value); *text; text++) // control characters were refused
+            fprintf(to, "%s%c", *text == '"' || *text == '\\' ? "\\" : "", *text);
+        fputc('"', to);
         break;
     case JSON_INTEGER:
-        print_integer(json_integer_value(value), to);
+        fprintf(to, "%" JSON_INTEGER_FORMAT "%s", json_integer_value(value),
+                json_integer_value(value) > INT32_MAX ? "L" : "");
         break;
     default:
         fputs(json_is_true(value) ? "true" : "false", to);
@@ -276,4 +259,167 @@ bool config_print_json(const struct config *c, FILE *to)
     json_decref(keys);
     json_decref(tree);
     return ok && !ferror(to);
+}
+
+// --- the form of the tree --------------------------------------------------------------------------------------------
+
+static json_t *type(const char *name)
+{
+    return json_pack("{s:s}", "type", name);
+}
+
+static json_t *bounded(const struct schema_key *key, const char *name, const char *least, const char *most)
+{
+    return json_pack("{s:s, s:I, s:I}", "type", name, least, (json_int_t) key->least, most, (json_int_t) key->most);
+}
+
+static json_t *integer_form(const struct schema_key *key)
+{
+    return bounded(key, "integer", "minimum", "maximum");
+}
+
+static json_t *list_form(const struct schema_key *key, json_t *element)
+{
+    json_t *form = bounded(key, "array", "minItems", "maxItems");
+
+    json_object_set_new(form, "items", element);
+    return form;
+}
+
+static json_t *text_form(const struct schema_key *key, const char *pattern)
+{
+    json_t *form = bounded(key, "string", "minLength", "maxLength");
+
+    json_object_set_new(form, "pattern", json_string(pattern));
+    return form;
+}
+
+static json_t *words_form(const struct schema_key *key)
+{
+    json_t *list = json_array(), *word;
+
+    for (unsigned i = 0; (word = word_tree(key, i)); i++)
+        json_array_append_new(list, word);
+    return json_pack("{s:o}", "enum", list);
+}
+
+static json_t *either(json_t *one, json_t *other)
+{
+    return json_pack("{s:[o, o]}", "anyOf", one, other);
+}
+
+static json_t *section_form(enum schema_place where);
+
+static json_t *value_form(const struct schema_key *key)
+{
+    switch (key->kind) {
+    case SCHEMA_NUMBER:
+    case SCHEMA_RATE:
+        return integer_form(key);
+    case SCHEMA_OR_WORD:
+    case SCHEMA_DSCP:
+        return either(integer_form(key), words_form(key));
+    case SCHEMA_OR_BOOL:
+        return either(integer_form(key), type("boolean"));
+    case SCHEMA_BOOL:
+        return type("boolean");
+    case SCHEMA_CHOICE:
+        return words_form(key);
+    case SCHEMA_NAME:
+        return text_form(key, "^[A-Za-z0-9_.-]+$");
+    case SCHEMA_IFNAME:
+        return text_form(key, "^[A-Za-z0-9_][A-Za-z0-9_.-]*$");
+    case SCHEMA_NOTE:
+        return bounded(key, "string", "minLength", "maxLength");
+    case SCHEMA_PATH:
+        return text_form(key, "^/");
+    case SCHEMA_PORT:
+        return either(integer_form(key), json_pack("{s:s, s:s}", "type", "string", "pattern", "^[0-9]+-[0-9]+$"));
+    case SCHEMA_GROUP:
+    case SCHEMA_HOST:
+    case SCHEMA_SOURCE:
+        return type("string");
+    case SCHEMA_BROADCAST:
+        return json_pack("{s:b}", "const", 1);
+    case SCHEMA_PREFIXES:
+        return list_form(key, type("string"));
+    case SCHEMA_SECTION:
+        return section_form(key->inside);
+    case SCHEMA_SECTIONS:
+        return list_form(key, section_form(key->inside));
+    case SCHEMA_KINDS:
+        break;
+    }
+    return NULL;
+}
+
+// The default, of the type that the printed form has.
+static json_t *fallback_of(const struct schema_key *key)
+{
+    json_t *value = key->fallback ? json_loads(key->fallback, JSON_DECODE_ANY, NULL) : NULL;
+
+    return value || !key->fallback ? value : json_string(key->fallback);
+}
+
+// {"oneOf": [{"required": ["group"]}, ...]}: of the keys of this place of which so many are needed.
+static void add_alternatives(json_t *object, enum schema_place where, enum schema_need need, const char *keyword)
+{
+    json_t *list = json_array();
+
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
+        if (key->need == need)
+            json_array_append_new(list, json_pack("{s:[s]}", "required", key->name));
+    if (json_array_size(list) > 0)
+        json_object_set(object, keyword, list);
+    json_decref(list);
+}
+
+static json_t *section_form(enum schema_place where)
+{
+    json_t *properties = json_object(), *required = json_array();
+
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));) {
+        json_t *value = value_form(key), *fallback = fallback_of(key);
+        json_object_set_new(value, "description", json_string(key->help));
+        if (fallback)
+            json_object_set_new(value, "default", fallback);
+        json_object_set_new(properties, key->name, value);
+        if (key->need == SCHEMA_REQUIRED || key->fallback)
+            json_array_append_new(required, json_string(key->name));
+    }
+    json_t *object = json_pack("{s:s, s:s, s:o, s:o, s:b}", "title", schema_places[where].name, "type", "object",
+                               "properties", properties, "required", required, "additionalProperties", 0);
+    add_alternatives(object, where, SCHEMA_ONE_OF, "oneOf");
+    add_alternatives(object, where, SCHEMA_ANY_OF, "anyOf");
+    return object;
+}
+
+static json_t *inside(json_t *object, const char *key)
+{
+    json_t *value = json_object_get(json_object_get(object, "properties"), key),
+           *items = json_object_get(value, "items");
+
+    return items ? items : value;
+}
+
+// What is printed beside the keys is marked as "readOnly".
+bool config_describe(FILE *to)
+{
+    json_t *top = section_form(SCHEMA_TOP), *output = inside(inside(top, "rules"), "outputs");
+    json_t *whole = json_pack("{s:s}", "$schema", "https://json-schema.org/draft/2020-12/schema");
+    bool ok;
+
+    json_object_set_new(json_object_get(top, "properties"), "file",
+                        json_pack("{s:s, s:s, s:b}", "type", "string", "description", "the path", "readOnly", 1));
+    json_object_set_new(json_object_get(top, "properties"), "sha256",
+                        json_pack("{s:s, s:s, s:s, s:b}", "type", "string", "pattern", "^[0-9a-f]{64}$", "description",
+                                  "the digest of the file", "readOnly", 1));
+    json_object_set_new(
+        json_object_get(output, "properties"), WAY,
+        json_pack("{s:s, s:s, s:b}", "type", "object", "description", "how its datagrams leave", "readOnly", 1));
+    ok = json_object_update(whole, top) == 0 && json_dumpf(whole, to, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 &&
+         fputc('\n', to) != EOF;
+    json_decref(top);
+    json_decref(whole);
+    return ok;
 }

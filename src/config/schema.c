@@ -22,6 +22,7 @@ const struct schema_place_info schema_places[SCHEMA_PLACES] = {
 #define RANGE(low, high)   .least = (low), .most = (high)
 #define TEXT(type, field)  FIELD(type, field), RANGE(1, sizeof(((struct type *) 0)->field) - 1)
 #define SPAN(type, field)  .span = offsetof(struct type, field)
+#define DESTINATION(type)  FIELD(type, address), ASIDE(type, kind), SPAN(type, n_addresses), .need = SCHEMA_ONE_OF
 #define REQUIRED           .need = SCHEMA_REQUIRED
 #define DISTURBS(when)     .change = SCHEMA_##when
 
@@ -93,17 +94,11 @@ const struct schema_key schema_keys[] = {
      .help = "where it comes in"},
     {SCHEMA_INPUT, "vlan", SCHEMA_NUMBER, FIELD(config_input, vlan), RANGE(1, 4094),
      .help = "only frames with this tag; without it, only untagged frames"},
-    {SCHEMA_INPUT, "group", SCHEMA_GROUP, FIELD(config_input, address), ASIDE(config_input, kind), SPAN(config_input,
-     n_addresses),
-     .need = SCHEMA_ONE_OF,
+    {SCHEMA_INPUT, "group", SCHEMA_GROUP, DESTINATION(config_input),
      .help = "the multicast group that is taken in, or a prefix of groups"},
-    {SCHEMA_INPUT, "address", SCHEMA_HOST, FIELD(config_input, address), ASIDE(config_input, kind), SPAN(config_input,
-     n_addresses),
-     .need = SCHEMA_ONE_OF,
+    {SCHEMA_INPUT, "address", SCHEMA_HOST, DESTINATION(config_input),
      .help = "the address of this host whose datagrams are taken in"},
-    {SCHEMA_INPUT, "broadcast", SCHEMA_BROADCAST, FIELD(config_input, address), ASIDE(config_input, kind),
-     SPAN(config_input, n_addresses),
-     .need = SCHEMA_ONE_OF,
+    {SCHEMA_INPUT, "broadcast", SCHEMA_BROADCAST, DESTINATION(config_input),
      .help = "true: IPv4 broadcasts are taken in, those of the subnet and 255.255.255.255"},
     {SCHEMA_INPUT, "port", SCHEMA_PORT, FIELD(config_input, port), SPAN(config_input, n_ports), RANGE(1, 65535),
      REQUIRED,
@@ -117,17 +112,11 @@ const struct schema_key schema_keys[] = {
      .help = "where it goes out"},
     {SCHEMA_OUTPUT, "vlan", SCHEMA_NUMBER, FIELD(config_output, vlan), RANGE(1, 4094),
      .help = "the tag of its frames; without it, they have none"},
-    {SCHEMA_OUTPUT, "group", SCHEMA_GROUP, FIELD(config_output, address), ASIDE(config_output, kind),
-     SPAN(config_output, n_addresses),
-     .need = SCHEMA_ONE_OF,
+    {SCHEMA_OUTPUT, "group", SCHEMA_GROUP, DESTINATION(config_output),
      .help = "the multicast group that it is sent to; a prefix as large as the input's: each group to its own"},
-    {SCHEMA_OUTPUT, "address", SCHEMA_HOST, FIELD(config_output, address), ASIDE(config_output, kind),
-     SPAN(config_output, n_addresses),
-     .need = SCHEMA_ONE_OF,
+    {SCHEMA_OUTPUT, "address", SCHEMA_HOST, DESTINATION(config_output),
      .help = "the host that it is sent to"},
-    {SCHEMA_OUTPUT, "broadcast", SCHEMA_BROADCAST, FIELD(config_output, address), ASIDE(config_output, kind),
-     SPAN(config_output, n_addresses),
-     .need = SCHEMA_ONE_OF,
+    {SCHEMA_OUTPUT, "broadcast", SCHEMA_BROADCAST, DESTINATION(config_output),
      .help = "true: it is sent to 255.255.255.255, all hosts of the interface"},
     {SCHEMA_OUTPUT, "port", SCHEMA_PORT, FIELD(config_output, port), SPAN(config_output, n_ports), RANGE(1, 65535),
      REQUIRED,

@@ -9,7 +9,6 @@
 
 #include "config/circle.h"
 #include "config/endpoint.h"
-#include "config/identity.h"
 #include "config/lexical.h"
 #include "config/load.h"
 #include "config/print.h"
