@@ -34,14 +34,6 @@ static json_t *port_tree(uint64_t first, uint16_t n)
     return json_sprintf("%d-%d", (int) first, (int) first + n - 1);
 }
 
-static json_t *word_tree(const struct schema_key *key, uint64_t index)
-{
-    size_t length;
-    const char *word = schema_word(key->words, (unsigned) index, &length);
-
-    return word ? json_stringn(word, length) : NULL;
-}
-
 // A number that was not given is 0, which the schema does not allow then; version alone is not kept.
 static json_t *number_tree(const struct schema_key *key, uint64_t kept)
 {
@@ -80,16 +72,16 @@ json_t *config_value_tree(const struct schema_key *key, const void *target)
     case SCHEMA_BOOL:
         return json_boolean(number != 0);
     case SCHEMA_CHOICE:
-        return word_tree(key, number);
+        return json_string(key->words[number]);
     case SCHEMA_NAME:
     case SCHEMA_IFNAME:
     case SCHEMA_NOTE:
     case SCHEMA_PATH:
         return *(const char *) field ? json_string(field) : NULL;
     case SCHEMA_OR_WORD:
-        return *(const bool *) aside ? word_tree(key, 0) : number_tree(key, number);
+        return *(const bool *) aside ? json_string(key->words[0]) : number_tree(key, number);
     case SCHEMA_DSCP:
-        return (int) number == CONFIG_DSCP_PRESERVE ? word_tree(key, 0) : number_tree(key, number);
+        return (int) number == CONFIG_DSCP_PRESERVE ? json_string(key->words[0]) : number_tree(key, number);
     case SCHEMA_PORT:
         return port_tree(number, *span);
     case SCHEMA_GROUP:
@@ -100,7 +92,7 @@ json_t *config_value_tree(const struct schema_key *key, const void *target)
         return key->kind == SCHEMA_BROADCAST ? json_true() : prefix_tree(addr_prefix_of(field, *span));
     case SCHEMA_SOURCE:
         if (*(const bool *) aside || ((const struct addr *) field)->family == ADDR_NONE)
-            return word_tree(key, *(const bool *) aside);
+            return json_string(key->words[*(const bool *) aside]);
         return prefix_tree(addr_prefix_of(field, 1));
     case SCHEMA_PREFIXES:
     case SCHEMA_SECTIONS:
@@ -296,10 +288,10 @@ static json_t *text_form(const struct schema_key *key, const char *pattern)
 
 static json_t *words_form(const struct schema_key *key)
 {
-    json_t *list = json_array(), *word;
+    json_t *list = json_array();
 
-    for (unsigned i = 0; (word = word_tree(key, i)); i++)
-        json_array_append_new(list, word);
+    for (size_t i = 0; key->words[i]; i++)
+        json_array_append_new(list, json_string(key->words[i]));
     return json_pack("{s:o}", "enum", list);
 }
 

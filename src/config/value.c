@@ -237,7 +237,7 @@ enum value_verdict value_judge_form(const struct value *value)
 }
 
 // A prefix of multicast groups, or one of them.
-static enum value_verdict store_group(const struct value *value, struct addr *field, uint16_t *span)
+static enum value_verdict parse_group(const struct value *value, struct addr *field, uint16_t *span)
 {
     enum value_verdict form = value_judge_form(value);
     struct addr_prefix groups;
@@ -258,7 +258,7 @@ static enum value_verdict store_group(const struct value *value, struct addr *fi
     return VALUE_OK;
 }
 
-static enum value_verdict store_address(const struct value *value, struct addr *field)
+static enum value_verdict parse_address(const struct value *value, struct addr *field)
 {
     enum value_verdict form = value_judge_form(value);
     struct addr parsed;
@@ -279,30 +279,28 @@ static enum value_verdict store_source(const struct value *value, int word, stru
     if (word >= 0)
         *field = (struct addr){.family = ADDR_NONE};
     else
-        verdict = store_address(value, field);
+        verdict = parse_address(value, field);
     if (verdict == VALUE_OK)
         *keep = word == 1;
     return verdict;
 }
 
-static enum value_verdict store_broadcast(const struct value *value, struct addr *field)
-{
-    if (value->type != VALUE_BOOL || !value->number)
-        return VALUE_NOT_ALLOWED;
-    *field = (struct addr){.family = ADDR_NONE};
-    return VALUE_OK;
-}
-
 static enum value_verdict store_destination(const struct schema_key *key, const struct value *value, struct addr *field,
                                             enum config_destination *kind, uint16_t *span)
 {
+    enum value_verdict verdict = VALUE_OK;
+    struct addr address = {.family = ADDR_NONE};
     uint16_t n = 1;
-    enum value_verdict verdict = key->kind == SCHEMA_GROUP  ? store_group(value, field, &n)
-                                 : key->kind == SCHEMA_HOST ? store_address(value, field)
-                                                            : store_broadcast(value, field);
 
+    if (key->kind == SCHEMA_GROUP)
+        verdict = parse_group(value, &address, &n);
+    else if (key->kind == SCHEMA_HOST)
+        verdict = parse_address(value, &address);
+    else if (value->type != VALUE_BOOL || !value->number)
+        verdict = VALUE_NOT_ALLOWED;
     if (verdict != VALUE_OK)
         return verdict;
+    *field = address;
     *span = n;
     *kind = value_destination(key->kind);
     return VALUE_OK;
@@ -339,7 +337,7 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
 {
     void *field = (char *) target + key->offset;
     void *aside = (char *) target + key->aside, *span = (char *) target + key->span;
-    int word = value->type == VALUE_STRING ? schema_word_index(key->words, value->text) : -1;
+    int word = value->type == VALUE_STRING ? schema_word_index(key, value->text) : -1;
 
     switch (key->kind) {
     case SCHEMA_NUMBER:

@@ -290,16 +290,17 @@ Test(schema, nearest)
 
 Test(schema, words)
 {
-    size_t length;
+    const struct schema_key *mode = schema_find(SCHEMA_OUTPUT, "mode"), *port = schema_find(SCHEMA_OUTPUT, "port");
 
-    cr_expect(schema_word_index("a|bc|d", "a") == 0);
-    cr_expect(schema_word_index("a|bc|d", "bc") == 1);
-    cr_expect(schema_word_index("a|bc|d", "d") == 2);
-    cr_expect(schema_word_index("a|bc|d", "b") == -1);
-    cr_expect(schema_word_index("a|bc|d", "") == -1);
-    cr_expect(schema_word_index("a|bc|d", "a|bc") == -1);
-    cr_expect(schema_word_index(NULL, "a") == -1);
-    cr_expect_null(schema_word("a|b", 2, &length));
+    cr_expect(schema_word_index(mode, "auto") == 0);
+    cr_expect(schema_word_index(mode, "frame") == 1);
+    cr_expect(schema_word_index(mode, "socket") == 2);
+    cr_expect(schema_word_index(mode, "sock") == -1);
+    cr_expect(schema_word_index(mode, "sockets") == -1);
+    cr_expect(schema_word_index(mode, "") == -1);
+    cr_expect(schema_word_index(port, "auto") == -1);
+    for (size_t i = 0; i < schema_n_keys; i++)
+        cr_expect_null(schema_keys[i].words[COUNT(schema_keys[i].words) - 1], "%s", schema_keys[i].name);
 }
 
 // One key of an output or a limit, and what the model holds then.
