@@ -21,6 +21,7 @@ struct check {
     struct config_problems *problems;
     struct endpoint *inputs; // of enabled rules, sorted
     size_t n_inputs;
+    size_t n_interfaces; // that rules use
 };
 
 static void out_of_memory(const struct check *k)
@@ -217,14 +218,6 @@ static void check_outputs_of(const struct check *k, const struct config_rule *ru
     free(outputs);
 }
 
-static void check_outputs(const struct check *k)
-{
-    for (size_t i = 0; i < k->c->n_rules; i++) {
-        check_outputs_of(k, &k->c->rules[i]);
-        check_kept_sources(k, &k->c->rules[i]);
-    }
-}
-
 // --- circles ---------------------------------------------------------------------------------------------------------
 
 // One edge for each output of an enabled rule that is the input of another one.
@@ -324,87 +317,70 @@ static int compare_uses(const void *a, const void *b)
     return order != 0 ? order : (left->line > right->line) - (left->line < right->line);
 }
 
-// Each use of an interface by a rule, sorted by interface, then in the order of the file. NULL when out of memory.
-static struct use *collect_uses(const struct config *c, size_t *n)
+// Has each interface checked that rules use, with its n uses in the order of the file.
+static void each_interface(struct check *k, void check(struct check *k, const struct use *uses, size_t n))
 {
-    size_t most = 1;
+    size_t n = 0, most = 1;
     struct use *uses;
 
-    *n = 0;
-    for (size_t i = 0; i < c->n_rules; i++)
-        most += 1 + c->rules[i].n_outputs;
+    for (size_t i = 0; i < k->c->n_rules; i++)
+        most += 1 + k->c->rules[i].n_outputs;
     uses = calloc(most, sizeof(*uses));
-    for (size_t i = 0; uses && i < c->n_rules; i++) {
-        const struct config_rule *rule = &c->rules[i];
-        if (rule->input.interface[0])
-            uses[(*n)++] = (struct use){rule->input.interface, rule, CONFIG_ROLE_IN, rule->input.line};
-        for (size_t o = 0; o < rule->n_outputs; o++)
-            if (rule->outputs[o].interface[0])
-                uses[(*n)++] = (struct use){rule->outputs[o].interface, rule, CONFIG_ROLE_OUT, rule->outputs[o].line};
-    }
-    if (uses)
-        qsort(uses, *n, sizeof(*uses), compare_uses);
-    return uses;
-}
-
-// The index after the last use of the interface that uses[at] is of.
-static size_t end_of_run(const struct use *uses, size_t n, size_t at)
-{
-    size_t end = at + 1;
-
-    while (end < n && strcmp(uses[end].interface, uses[at].interface) == 0)
-        end++;
-    return end;
-}
-
-static const struct config_interface *find_interface(const struct config *c, const char *name)
-{
-    for (size_t i = 0; i < c->n_interfaces; i++)
-        if (strcmp(c->interfaces[i].name, name) == 0)
-            return &c->interfaces[i];
-    return NULL;
-}
-
-static void check_role(const struct check *k, const struct config_interface *interface, const struct use *use)
-{
-    static const char *const roles[] = {[CONFIG_ROLE_IN] = "in", [CONFIG_ROLE_OUT] = "out"};
-
-    if (interface->role != use->role)
-        config_error(k->problems, use->line, use->rule->name,
-                     "interface \"%s\" is used for an %sput, allowed by its role in line %d is \"%s\"", use->interface,
-                     roles[use->role], interface->line, roles[interface->role]);
-}
-
-static void check_uses(const struct check *k)
-{
-    size_t n, n_interfaces = 0;
-    struct use *uses = collect_uses(k->c, &n);
-
     if (!uses) {
         out_of_memory(k);
         return;
     }
-    for (size_t at = 0, end; at < n; at = end) {
-        const struct config_interface *interface = find_interface(k->c, uses[at].interface);
-        end = end_of_run(uses, n, at);
-        n_interfaces++;
-        for (size_t i = at; interface && i < end; i++)
-            check_role(k, interface, &uses[i]);
+    for (size_t i = 0; i < k->c->n_rules; i++) {
+        const struct config_rule *rule = &k->c->rules[i];
+        if (rule->input.interface[0])
+            uses[n++] = (struct use){rule->input.interface, rule, CONFIG_ROLE_IN, rule->input.line};
+        for (size_t o = 0; o < rule->n_outputs; o++)
+            if (rule->outputs[o].interface[0])
+                uses[n++] = (struct use){rule->outputs[o].interface, rule, CONFIG_ROLE_OUT, rule->outputs[o].line};
     }
-    if (n_interfaces > CONFIG_INTERFACES_MAX)
-        config_error(k->problems, 0, NULL, "the rules use %zu interfaces, allowed is up to %d in the file",
-                     n_interfaces, CONFIG_INTERFACES_MAX);
+    qsort(uses, n, sizeof(*uses), compare_uses);
+    for (size_t at = 0, end; at < n; at = end) {
+        for (end = at + 1; end < n && strcmp(uses[end].interface, uses[at].interface) == 0;)
+            end++;
+        check(k, &uses[at], end - at);
+    }
     free(uses);
+}
+
+static void check_roles(struct check *k, const struct use *uses, size_t n)
+{
+    static const char *const roles[] = {[CONFIG_ROLE_IN] = "in", [CONFIG_ROLE_OUT] = "out"};
+    const struct config_interface *listed = k->c->interfaces, *end = listed + k->c->n_interfaces;
+
+    k->n_interfaces++;
+    while (listed < end && strcmp(listed->name, uses->interface) != 0)
+        listed++;
+    for (size_t i = 0; listed < end && i < n; i++)
+        if (listed->role != uses[i].role)
+            config_error(k->problems, uses[i].line, uses[i].rule->name,
+                         "interface \"%s\" is used for an %sput, allowed by its role in line %d is \"%s\"",
+                         listed->name, roles[uses[i].role], listed->line, roles[listed->role]);
 }
 
 // The kernel finds an interface by its alternative names too, but the daemon goes by the one name that it lists. An
 // error always: nothing that may still happen makes the rule match.
-static void check_exists(const struct check *k, const struct use *first, size_t n_rules)
+static void check_exists(struct check *k, const struct use *uses, size_t n)
 {
+    const struct use *first = NULL, *last = NULL; // of enabled rules
     char name[IF_NAMESIZE], others[48] = "the rule waits";
+    size_t n_rules = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!uses[i].rule->enabled)
+            continue;
+        first = first ? first : &uses[i];
+        n_rules += !last || last->rule != uses[i].rule;
+        last = &uses[i];
+    }
+    if (!first)
+        return;
     unsigned index = if_nametoindex(first->interface);
     bool exists = index != 0 && if_indextoname(index, name);
-
     if (n_rules > 1)
         snprintf(others, sizeof(others), "the rule and %zu more wait", n_rules - 1);
     if (exists && strcmp(name, first->interface) != 0)
@@ -422,28 +398,8 @@ static void check_exists(const struct check *k, const struct use *first, size_t 
 void check_interfaces_exist(const struct config *c, struct config_problems *problems)
 {
     struct check k = {.c = c, .problems = problems};
-    size_t n;
-    struct use *uses = collect_uses(c, &n);
 
-    if (!uses) {
-        out_of_memory(&k);
-        return;
-    }
-    for (size_t at = 0, end; at < n; at = end) {
-        const struct use *first = NULL, *last = NULL;
-        size_t n_rules = 0;
-        end = end_of_run(uses, n, at);
-        for (size_t i = at; i < end; i++) {
-            if (!uses[i].rule->enabled)
-                continue;
-            first = first ? first : &uses[i];
-            n_rules += !last || last->rule != uses[i].rule;
-            last = &uses[i];
-        }
-        if (first)
-            check_exists(&k, first, n_rules);
-    }
-    free(uses);
+    each_interface(&k, check_exists);
 }
 
 void check_config(const struct config *c, struct config_problems *problems)
@@ -452,11 +408,17 @@ void check_config(const struct config *c, struct config_problems *problems)
 
     check_names(&k);
     check_interface_list(&k);
-    check_uses(&k);
+    each_interface(&k, check_roles);
+    if (k.n_interfaces > CONFIG_INTERFACES_MAX)
+        config_error(problems, 0, NULL, "the rules use %zu interfaces, allowed is up to %d in the file", k.n_interfaces,
+                     CONFIG_INTERFACES_MAX);
     // What is too large is not taken apart.
     if (!check_sizes(&k))
         return;
-    check_outputs(&k);
+    for (size_t i = 0; i < c->n_rules; i++) {
+        check_outputs_of(&k, &c->rules[i]);
+        check_kept_sources(&k, &c->rules[i]);
+    }
     if (collect_inputs(&k)) {
         check_same_inputs(&k);
         check_circles(&k);

@@ -32,9 +32,7 @@ struct lexer {
     struct config_problems *problems;
 };
 
-static void fail(struct lexer *l, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static void fail(struct lexer *l, int line, const char *format, ...)
+static __attribute__((format(printf, 3, 4))) void fail(struct lexer *l, int line, const char *format, ...)
 {
     char text[200];
     va_list ap;
@@ -260,19 +258,14 @@ static void number(struct lexer *l, struct lexical_token *t)
     t->length = (size_t) (l->at - t->text);
 }
 
-static bool is_bool(const char *word, size_t length)
-{
-    return (length == 4 && strncasecmp(word, "true", 4) == 0) || (length == 5 && strncasecmp(word, "false", 5) == 0);
-}
-
 // A key, or the word that stands for a value.
 static void name(struct lexer *l, struct lexical_token *t)
 {
     while (isalnum((unsigned char) *l->at) || (*l->at != '\0' && strchr("-_*", *l->at)))
         l->at++;
     t->length = (size_t) (l->at - t->text);
-    t->kind = is_bool(t->text, t->length) ? LEXICAL_BOOL : LEXICAL_KEY;
-    t->number = t->kind == LEXICAL_BOOL && t->length == 4;
+    t->number = t->length == 4 && strncasecmp(t->text, "true", 4) == 0;
+    t->kind = t->number || (t->length == 5 && strncasecmp(t->text, "false", 5) == 0) ? LEXICAL_BOOL : LEXICAL_KEY;
     if ((is_after(l, '=') || is_after(l, ':')) && t->kind == LEXICAL_KEY)
         fail_word(l, t->text);
 }

@@ -17,41 +17,24 @@
 
 struct finder {
     struct config *c;
-    const struct schema_key *key; // whose value is next; NULL: none that matters
+    const struct schema_key *key; // of the top level, whose value is next and a text; else NULL
 };
-
-// The key of the top level with this name, if its value is a text.
-static const struct schema_key *find(const struct lexical_token *t)
-{
-    char name[32];
-    const struct schema_key *key;
-
-    if (t->length >= sizeof(name))
-        return NULL;
-    memcpy(name, t->text, t->length);
-    name[t->length] = '\0';
-    key = schema_find(SCHEMA_TOP, name);
-    return key && (key->kind == SCHEMA_NAME || key->kind == SCHEMA_PATH) ? key : NULL;
-}
-
-static void store(struct finder *f, const struct lexical_token *t)
-{
-    char text[sizeof(f->c->stats_file)]; // the longest
-    struct value value = {.type = VALUE_STRING, .text = text};
-
-    if (lexical_string(t, text, sizeof(text)) < sizeof(text))
-        value_store(f->key, &value, f->c);
-}
 
 static void see(void *context, const struct lexical_token *t)
 {
     struct finder *f = context;
+    char name[32], text[sizeof(f->c->stats_file)]; // the longest
+    struct value value = {.type = VALUE_STRING, .text = text};
 
     if (t->kind == LEXICAL_MARK && (*t->text == '=' || *t->text == ':'))
         return;
-    if (t->kind == LEXICAL_STRING && f->key)
-        store(f, t);
-    f->key = t->kind == LEXICAL_KEY && t->depth == 0 ? find(t) : NULL;
+    if (t->kind == LEXICAL_STRING && f->key && lexical_string(t, text, sizeof(text)) < sizeof(text))
+        value_store(f->key, &value, f->c);
+    f->key = NULL;
+    if (t->kind == LEXICAL_KEY && t->depth == 0 && lexical_string(t, name, sizeof(name)) < sizeof(name))
+        f->key = schema_find(SCHEMA_TOP, name);
+    if (f->key && f->key->kind != SCHEMA_NAME && f->key->kind != SCHEMA_PATH)
+        f->key = NULL;
 }
 
 bool identity_check(const char *text, size_t size, struct config *c, struct config_problems *problems)
@@ -108,8 +91,8 @@ struct config *config_load_text(const char *text, size_t size, unsigned flags, s
     return lexical_check(text, size, NULL, NULL, problems) ? load_text(text, size, flags, problems) : NULL;
 }
 
-struct config *config_load_file(const char *path, unsigned flags, struct config_problems *problems,
-                                struct config_bytes *bytes)
+struct config *config_load(const char *path, unsigned flags, struct config_problems *problems,
+                           struct config_bytes *bytes)
 {
     struct config identity, *c;
 
@@ -126,15 +109,6 @@ struct config *config_load_file(const char *path, unsigned flags, struct config_
     config_error(problems, 0, NULL, "out of memory");
     config_free(c);
     return NULL;
-}
-
-struct config *config_load(const char *path, unsigned flags, struct config_problems *problems)
-{
-    struct config_bytes bytes;
-    struct config *c = config_load_file(path, flags, problems, &bytes);
-
-    file_free(&bytes);
-    return c;
 }
 
 void config_free(struct config *c)

@@ -27,13 +27,6 @@ static int line_of(const config_setting_t *s)
     return (int) config_setting_source_line(s);
 }
 
-static const config_setting_t *member(const config_setting_t *group, const char *name)
-{
-    return config_setting_get_member(group, name);
-}
-
-// --- single values ---------------------------------------------------------------------------------------------------
-
 static void refuse(struct parser *p, const struct schema_key *key, const config_setting_t *s,
                    enum value_verdict verdict)
 {
@@ -48,15 +41,6 @@ static void refuse(struct parser *p, const struct schema_key *key, const config_
         config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, allowed is %s%s", key->name, shown,
                      schema_allowed(key, allowed),
                      value_is_quoted_number(key, &value) ? ": write the number without quotes" : "");
-}
-
-static void read_value(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)
-{
-    struct value value = value_of(s);
-    enum value_verdict verdict = value_store(key, &value, target);
-
-    if (verdict != VALUE_OK)
-        refuse(p, key, s, verdict);
 }
 
 // --- lists -----------------------------------------------------------------------------------------------------------
@@ -83,7 +67,7 @@ static void read_prefix(struct parser *p, const struct schema_key *key, const co
 // Messages call a rule by its name or, as long as that is not valid, by its position.
 static void name_rule(struct parser *p, const config_setting_t *group, unsigned i, struct config_rule *rule)
 {
-    const config_setting_t *s = member(group, "name");
+    const config_setting_t *s = config_setting_get_member(group, "name");
 
     snprintf(rule->name, sizeof(rule->name), "#%u", i + 1);
     p->rule = rule->name;
@@ -177,7 +161,7 @@ static const char *const as_destination[] = {
 static void finish_input(struct parser *p, const config_setting_t *group, void *target)
 {
     struct config_input *in = target;
-    const config_setting_t *sources = member(group, "sources");
+    const config_setting_t *sources = config_setting_get_member(group, "sources");
     struct endpoint input = endpoint_of_input(in, 0);
     int family = endpoint_family(&input);
     char text[ADDR_TEXT_MAX];
@@ -221,13 +205,13 @@ static void finish_output(struct parser *p, const config_setting_t *group, void 
     if (out->source_port == 0 && out->n_ports == 1)
         out->source_port = out->port;
     if (out->kind == CONFIG_ADDRESS && out->mode == CONFIG_MODE_FRAME)
-        config_error(p->problems, line_of(member(group, "mode")), p->rule,
+        config_error(p->problems, line_of(config_setting_get_member(group, "mode")), p->rule,
                      "\"mode\" is \"frame\" for an \"address\", allowed is \"socket\" or \"auto\": "
                      "only the kernel finds neighbours");
     if (out->vlan)
-        check_tag(p, out, line_of(member(group, "vlan")));
+        check_tag(p, out, line_of(config_setting_get_member(group, "vlan")));
     if (out->source.family != ADDR_NONE && out->source.family != family)
-        config_error(p->problems, line_of(member(group, "source")), p->rule,
+        config_error(p->problems, line_of(config_setting_get_member(group, "source")), p->rule,
                      "\"source\" is \"%s\", allowed is IPv%d %s", addr_format(&out->source, text), family,
                      as_destination[out->kind]);
 }
@@ -250,8 +234,8 @@ static void finish_rule(struct parser *p, const config_setting_t *group, void *t
 {
     struct config_rule *rule = target;
 
-    if (member(group, "max_payload"))
-        rule->max_payload_line = line_of(member(group, "max_payload"));
+    if (config_setting_get_member(group, "max_payload"))
+        rule->max_payload_line = line_of(config_setting_get_member(group, "max_payload"));
     for (size_t i = 0; i < rule->n_outputs; i++) {
         check_span(p, &rule->outputs[i], i, "groups", rule->outputs[i].n_addresses, rule->input.n_addresses);
         check_span(p, &rule->outputs[i], i, "ports", rule->outputs[i].n_ports, rule->input.n_ports);
@@ -262,33 +246,32 @@ static void finish_rule(struct parser *p, const config_setting_t *group, void *t
 
 static void refuse_unknown(struct parser *p, enum schema_place where, const config_setting_t *s)
 {
-    const char *name = config_setting_name(s), *place = schema_places[where].name;
+    const char *name = config_setting_name(s);
     const struct schema_key *nearest = schema_nearest(where, name);
+    char hint[96] = "";
 
-    if (nearest) {
-        config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s, did you mean \"%s\"?", SHOWN_KEY,
-                     name, place, nearest->name);
-        return;
-    }
-    for (int elsewhere = SCHEMA_TOP; elsewhere < SCHEMA_PLACES; elsewhere++)
-        if (schema_find((enum schema_place) elsewhere, name)) {
-            config_error(p->problems, line_of(s), p->rule, "unknown key \"%s\" in %s, it belongs in %s", name, place,
-                         schema_places[elsewhere].name);
-            return;
-        }
-    config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s", SHOWN_KEY, name, place);
+    if (nearest)
+        snprintf(hint, sizeof(hint), ", did you mean \"%s\"?", nearest->name);
+    for (int elsewhere = SCHEMA_TOP; hint[0] == '\0' && elsewhere < SCHEMA_PLACES; elsewhere++)
+        if (schema_find((enum schema_place) elsewhere, name))
+            snprintf(hint, sizeof(hint), ", it belongs in %s", schema_places[elsewhere].name);
+    config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s%s", SHOWN_KEY, name,
+                 schema_places[where].name, hint);
 }
 
 static void read_key(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)
 {
-    if (key->kind == SCHEMA_PREFIXES || key->kind == SCHEMA_SECTIONS)
+    struct value value = value_of(s);
+
+    if (key->kind == SCHEMA_PREFIXES || key->kind == SCHEMA_SECTIONS) {
         read_list(p, key, s, target);
-    else if (key->kind != SCHEMA_SECTION)
-        read_value(p, key, s, target);
-    else if (config_setting_is_group(s))
+    } else if (key->kind == SCHEMA_SECTION && config_setting_is_group(s)) {
         read_section(p, key->inside, s, (char *) target + key->offset);
-    else
-        refuse(p, key, s, VALUE_NOT_ALLOWED);
+    } else {
+        enum value_verdict verdict = value_store(key, &value, target);
+        if (verdict != VALUE_OK)
+            refuse(p, key, s, verdict);
+    }
 }
 
 static void require(struct parser *p, enum schema_place where, const config_setting_t *group)
@@ -296,7 +279,7 @@ static void require(struct parser *p, enum schema_place where, const config_sett
     char allowed[SCHEMA_ALLOWED_MAX];
 
     for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
-        if (key->need == SCHEMA_REQUIRED && !member(group, key->name))
+        if (key->need == SCHEMA_REQUIRED && !config_setting_get_member(group, key->name))
             config_error(p->problems, line_of(group), p->rule, "\"%s\" is missing in %s, allowed is %s", key->name,
                          schema_places[where].name, schema_allowed(key, allowed));
 }
@@ -311,7 +294,7 @@ static void require_choice(struct parser *p, enum schema_place where, const conf
     for (const struct schema_key *key = NULL; (key = schema_next(where, key));) {
         if (key->need != need)
             continue;
-        bool there = member(group, key->name) != NULL;
+        bool there = config_setting_get_member(group, key->name) != NULL;
         char *text = there ? found : known;
         size_t used = strlen(text);
         snprintf(text + used, sizeof(known) - used, "%s\"%s\"", used == 0 ? "" : there ? " and " : " or ", key->name);
@@ -370,7 +353,7 @@ static void refuse_syntax(const config_t *tree, struct config_problems *problems
 // A file of another version may mean something else by each of its keys: nothing of it is judged.
 static bool is_our_version(const config_setting_t *root, struct config_problems *problems)
 {
-    const config_setting_t *s = member(root, "version");
+    const config_setting_t *s = config_setting_get_member(root, "version");
 
     if (!s || config_setting_type(s) != CONFIG_TYPE_INT || config_setting_get_int(s) == 1)
         return true;

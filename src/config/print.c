@@ -162,30 +162,28 @@ static void print_members(json_t *object, int indent, const char *between, FILE 
 
 static void print_array(json_t *array, int indent, FILE *to)
 {
-    bool groups = json_array_size(array) == 0 || json_is_object(json_array_get(array, 0));
-    size_t i;
+    bool groups = json_is_object(json_array_get(array, 0));
+    size_t n = json_array_size(array), i;
     json_t *value;
 
-    fputs(groups ? "(" : "[", to);
+    fputs(groups || n == 0 ? "(" : "[", to);
     json_array_foreach(array, i, value)
     {
         const char *way = json_string_value(json_object_get(json_object_get(value, WAY), "text"));
         if (groups)
             fprintf(to, "\n%*s", indent + 2, "");
         else
-            fputs(i ? ", " : " ", to);
+            fputc(' ', to);
         print_value(value, indent + 2, to);
-        if (groups && i + 1 < json_array_size(array))
+        if (i + 1 < n)
             fputc(',', to);
         if (way)
             fprintf(to, " # %s", way);
     }
-    if (!groups)
-        fputs(" ]", to);
-    else if (json_array_size(array) == 0)
-        fputs(" )", to);
-    else
+    if (groups)
         fprintf(to, "\n%*s)", indent, "");
+    else
+        fputs(n == 0 ? " )" : " ]", to);
 }
 
 static void print_value(json_t *value, int indent, FILE *to)

@@ -393,7 +393,6 @@ bool value_is_quoted_number(const struct schema_key *key, const struct value *va
 const char *value_verdict_text(enum value_verdict verdict)
 {
     static const char *const texts[] = {
-        [VALUE_NOT_ALLOWED] = NULL,
         [VALUE_HOST_BITS] = "address bits beyond the prefix length are set",
         [VALUE_LENGTH] = "allowed is a prefix length of up to 32 for IPv4, 128 for IPv6",
         [VALUE_SCOPED] = "allowed is an address without \"%\": the key \"interface\" says where",
