@@ -13,16 +13,6 @@
 #include "config/schema.h"
 #include "config/value.h"
 
-// --- what a change means ---------------------------------------------------------------------------------------------
-
-// How much a limit lets through. A number that was not given is 0, which the schema does not allow then: no limit.
-static uint64_t allowance(const struct schema_key *key, const void *target)
-{
-    uint64_t number = value_load_number((const char *) target + key->offset, key->size);
-
-    return number < (uint64_t) key->least ? UINT64_MAX : number;
-}
-
 // --- sources ---------------------------------------------------------------------------------------------------------
 
 // Whether every sender of prefix is allowed: by one of the sources, or each half of it by narrower ones.
@@ -89,6 +79,14 @@ struct fields {
 static void compare_section(struct fields *f, enum schema_place where, const void *from, const void *to,
                             const char *prefix);
 
+// How much a limit lets through. A number that was not given is 0, which the schema does not allow then: no limit.
+static uint64_t allowance(const struct schema_key *key, const void *target)
+{
+    uint64_t number = value_load_number((const char *) target + key->offset, key->size);
+
+    return number < (uint64_t) key->least ? UINT64_MAX : number;
+}
+
 // What the change of a key from one struct to another means; before and after: whether it was and is given.
 static enum diff_effect effect_of(const struct schema_key *key, const void *from, const void *to, bool before,
                                   bool after)
@@ -124,27 +122,25 @@ static enum diff_effect effect_of(const struct schema_key *key, const void *from
 static void compare_trees(struct fields *f, const char *path, const struct schema_key *key, const void *from,
                           const void *to, json_t *before, json_t *after)
 {
+    bool same = before == after || json_equal(before, after);
     struct diff_field *list = f->list;
 
-    if (before == after || json_equal(before, after))
-        goto same;
-    if ((f->n & (f->n - 1)) == 0) // room for 1, 2, 4, ...
+    if (!same && (f->n & (f->n - 1)) == 0) { // room for 1, 2, 4, ...
         list = realloc(f->list, (f->n ? 2 * f->n : 1) * sizeof(*list));
-    f->failed |= !list;
-    if (!list)
-        goto same;
+        f->failed |= !list;
+    }
+    if (same || !list) {
+        json_decref(before);
+        json_decref(after);
+        return;
+    }
     f->list = list;
     list += f->n++;
     *list = (struct diff_field){
         .from = before, .to = after, .effect = effect_of(key, from, to, before != NULL, after != NULL)};
     snprintf(list->path, sizeof(list->path), "%s", path);
-    return;
-same:
-    json_decref(before);
-    json_decref(after);
 }
 
-#define ELEMENTS_MAX CONFIG_OUTPUTS_MAX
 _Static_assert((int) CONFIG_OUTPUTS_MAX >= (int) CONFIG_INTERFACES_MAX, "the longest list of sections but the rules");
 
 // What makes an element the same as one of another list: where an output goes to, an interface's name.
@@ -160,8 +156,8 @@ static void compare_lists(struct fields *f, const struct schema_key *key, const 
 {
     struct value_list before = value_load_list(key, from), after = value_load_list(key, to);
     size_t size = schema_places[key->inside].size;
-    struct endpoint sorted[ELEMENTS_MAX];
-    bool kept[ELEMENTS_MAX] = {false};
+    struct endpoint sorted[CONFIG_OUTPUTS_MAX];
+    bool kept[CONFIG_OUTPUTS_MAX] = {false};
     char place[DIFF_PATH_MAX];
 
     for (size_t i = 0; i < before.n; i++)

@@ -220,14 +220,14 @@ static void finish_output(struct parser *p, const config_setting_t *group, void 
 static void check_span(struct parser *p, const struct config_output *out, size_t i, const char *what, unsigned n,
                        unsigned n_input)
 {
+    char all[16] = "";
+
     if (n == 1 || n == n_input)
         return;
-    if (n_input == 1)
-        config_error(p->problems, out->line, p->rule, "output %zu has %u %s, allowed is one as in the input", i + 1, n,
-                     what);
-    else
-        config_error(p->problems, out->line, p->rule, "output %zu has %u %s, allowed is one or %u as in the input",
-                     i + 1, n, what, n_input);
+    if (n_input > 1)
+        snprintf(all, sizeof(all), " or %u", n_input);
+    config_error(p->problems, out->line, p->rule, "output %zu has %u %s, allowed is one%s as in the input", i + 1, n,
+                 what, all);
 }
 
 static void finish_rule(struct parser *p, const config_setting_t *group, void *target)
@@ -397,14 +397,13 @@ struct config *parse_config(const char *text, size_t size, struct config_problem
     config_t tree;
 
     config_init(&tree);
-    if (!read_tree(&tree, text, size, problems))
-        goto done;
-    c = calloc(1, sizeof(*c));
-    if (c)
-        read_section(&p, SCHEMA_TOP, config_root_setting(&tree), c);
-    else
-        config_error(problems, 0, NULL, "out of memory");
-done:
+    if (read_tree(&tree, text, size, problems)) {
+        c = calloc(1, sizeof(*c));
+        if (c)
+            read_section(&p, SCHEMA_TOP, config_root_setting(&tree), c);
+        else
+            config_error(problems, 0, NULL, "out of memory");
+    }
     config_destroy(&tree);
     return c;
 }

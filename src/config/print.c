@@ -258,6 +258,11 @@ static json_t *type(const char *name)
     return json_pack("{s:s}", "type", name);
 }
 
+static json_t *text_of(const char *pattern)
+{
+    return json_pack("{s:s, s:s}", "type", "string", "pattern", pattern);
+}
+
 static json_t *bounded(const struct schema_key *key, const char *name, const char *least, const char *most)
 {
     return json_pack("{s:s, s:I, s:I}", "type", name, least, (json_int_t) key->least, most, (json_int_t) key->most);
@@ -324,7 +329,7 @@ static json_t *value_form(const struct schema_key *key)
     case SCHEMA_PATH:
         return text_form(key, "^/");
     case SCHEMA_PORT:
-        return either(integer_form(key), json_pack("{s:s, s:s}", "type", "string", "pattern", "^[0-9]+-[0-9]+$"));
+        return either(integer_form(key), text_of("^[0-9]+-[0-9]+$"));
     case SCHEMA_GROUP:
     case SCHEMA_HOST:
     case SCHEMA_SOURCE:
@@ -392,21 +397,23 @@ static json_t *inside(json_t *object, const char *key)
     return items ? items : value;
 }
 
-// What is printed beside the keys is marked as "readOnly".
+// Adds what is printed beside the keys.
+static void add_read_only(json_t *section, const char *name, json_t *form, const char *description)
+{
+    json_object_set_new(form, "description", json_string(description));
+    json_object_set_new(form, "readOnly", json_true());
+    json_object_set_new(json_object_get(section, "properties"), name, form);
+}
+
 bool config_describe(FILE *to)
 {
     json_t *top = section_form(SCHEMA_TOP), *output = inside(inside(top, "rules"), "outputs");
     json_t *whole = json_pack("{s:s}", "$schema", "https://json-schema.org/draft/2020-12/schema");
     bool ok;
 
-    json_object_set_new(json_object_get(top, "properties"), "file",
-                        json_pack("{s:s, s:s, s:b}", "type", "string", "description", "the path", "readOnly", 1));
-    json_object_set_new(json_object_get(top, "properties"), "sha256",
-                        json_pack("{s:s, s:s, s:s, s:b}", "type", "string", "pattern", "^[0-9a-f]{64}$", "description",
-                                  "the digest of the file", "readOnly", 1));
-    json_object_set_new(
-        json_object_get(output, "properties"), WAY,
-        json_pack("{s:s, s:s, s:b}", "type", "object", "description", "how its datagrams leave", "readOnly", 1));
+    add_read_only(top, "file", type("string"), "the path");
+    add_read_only(top, "sha256", text_of("^[0-9a-f]{64}$"), "the digest of the file");
+    add_read_only(output, WAY, type("object"), "how its datagrams leave");
     ok = json_object_update(whole, top) == 0 && json_dumpf(whole, to, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 &&
          fputc('\n', to) != EOF;
     json_decref(top);

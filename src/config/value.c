@@ -206,13 +206,13 @@ static enum value_verdict store_text(const struct schema_key *key, const struct 
 
 // --- addresses -------------------------------------------------------------------------------------------------------
 
-// Parses what stands before the first of these characters. False when there is none.
-static bool parse_before(const char *text, const char *ends, struct addr *out)
+// Parses what stands before the first such character, or before the end.
+static bool parse_before(const char *text, char end, struct addr *out)
 {
     char head[ADDR_TEXT_MAX];
-    size_t length = strcspn(text, ends);
+    size_t length = (size_t) (strchrnul(text, end) - text);
 
-    if (text[length] == '\0' || length >= sizeof(head))
+    if (length >= sizeof(head))
         return false;
     memcpy(head, text, length);
     head[length] = '\0';
@@ -227,11 +227,10 @@ enum value_verdict value_judge_form(const struct value *value)
 
     if (value->type != VALUE_STRING)
         return VALUE_NOT_ALLOWED;
-    if (parse_before(value->text, "%", &parsed))
+    if (strchr(value->text, '%') && parse_before(value->text, '%', &parsed))
         return VALUE_SCOPED;
     // RFC 4291, section 2.5.5.2: never on the wire, but the kernel would send IPv4 for it.
-    if ((addr_parse(value->text, &parsed) || parse_before(value->text, "/", &parsed)) &&
-        addr_prefix_contains(&mapped, &parsed))
+    if (parse_before(value->text, '/', &parsed) && addr_prefix_contains(&mapped, &parsed))
         return VALUE_MAPPED;
     return VALUE_OK;
 }
