@@ -171,34 +171,23 @@ static size_t output_destinations(const struct config_rule *rule)
     return n;
 }
 
-// What each output of the rule is sent to, ranges taken apart, sorted; index is that of the output. NULL when out of
-// memory.
-static struct endpoint *collect_outputs(const struct config_rule *rule, size_t *n)
-{
-    struct endpoint *outputs = calloc(output_destinations(rule) + 1, sizeof(*outputs));
-
-    *n = 0;
-    for (size_t i = 0; outputs && i < rule->n_outputs; i++) {
-        struct endpoint e = endpoint_of_output(&rule->outputs[i], (uint32_t) i);
-        *n += endpoint_take_apart(&e, outputs + *n);
-    }
-    if (outputs)
-        endpoint_sort(outputs, *n);
-    return outputs;
-}
-
 static void check_outputs_of(const struct check *k, const struct config_rule *rule)
 {
     struct endpoint input = endpoint_of_input(&rule->input, 0);
     char text[ENDPOINT_TEXT_MAX];
     bool feeds[CONFIG_OUTPUTS_MAX] = {false}, repeats[CONFIG_OUTPUTS_MAX] = {false};
-    size_t n, first = 0;
-    struct endpoint *outputs = collect_outputs(rule, &n);
+    struct endpoint *outputs = calloc(output_destinations(rule) + 1, sizeof(*outputs));
+    size_t n = 0, first = 0;
 
     if (!outputs) {
         out_of_memory(k);
         return;
     }
+    for (size_t i = 0; i < rule->n_outputs; i++) {
+        struct endpoint e = endpoint_of_output(&rule->outputs[i], (uint32_t) i);
+        n += endpoint_take_apart(&e, outputs + n);
+    }
+    endpoint_sort(outputs, n);
     for (size_t i = 0; i < n; i++) {
         uint32_t o = outputs[i].index;
         int line = rule->outputs[o].line;

@@ -296,35 +296,24 @@ static void key(struct lexer *l)
     names[l->keys[l->depth] - 1] = word;
 }
 
-static void open_bracket(struct lexer *l)
-{
-    l->depth++;
-    if (l->depth == LEXICAL_DEPTH_MAX + 1)
-        fail(l, l->line, "brackets are nested deeper than %d", LEXICAL_DEPTH_MAX);
-    if (l->depth <= LEXICAL_DEPTH_MAX)
-        l->keys[l->depth] = 0;
-}
-
-static void close_bracket(struct lexer *l)
-{
-    if (is_after(l, ',') && *l->at != '}') // after a setting of a group a comma is fine
-        fail(l, l->last.line, "a comma before \"%c\", none may follow the last element", *l->at);
-    if (l->depth > 0) // otherwise libconfig finds the syntax error
-        l->depth--;
-}
-
 static void punctuation(struct lexer *l)
 {
     switch (*l->at) {
     case '(':
     case '[':
     case '{':
-        open_bracket(l);
+        if (++l->depth <= LEXICAL_DEPTH_MAX)
+            l->keys[l->depth] = 0;
+        else if (l->depth == LEXICAL_DEPTH_MAX + 1)
+            fail(l, l->line, "brackets are nested deeper than %d", LEXICAL_DEPTH_MAX);
         break;
     case ')':
     case ']':
     case '}':
-        close_bracket(l);
+        if (is_after(l, ',') && *l->at != '}') // after a setting of a group a comma is fine
+            fail(l, l->last.line, "a comma before \"%c\", none may follow the last element", *l->at);
+        if (l->depth > 0) // otherwise libconfig finds the syntax error
+            l->depth--;
         break;
     case '=':
     case ':':

@@ -69,10 +69,9 @@ static void check_stats_file(const struct config *c, struct config_problems *pro
 // Of text that passed lexical_check().
 static struct config *load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems)
 {
-    struct config *c;
     size_t errors = problems->n_errors;
+    struct config *c = parse_config(text, size, problems);
 
-    c = parse_config(text, size, problems);
     if (!c)
         return NULL;
     check_stats_file(c, problems);

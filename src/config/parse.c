@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "config/endpoint.h"
-#include "config/load.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -31,12 +30,12 @@ static void refuse(struct parser *p, const struct schema_key *key, const config_
                    enum value_verdict verdict)
 {
     struct value value = value_of(s);
+    const char *why = value_verdict_text(verdict);
     char shown[VALUE_TEXT_MAX], allowed[SCHEMA_ALLOWED_MAX];
 
     value_format(&value, shown);
-    if (value_verdict_text(verdict))
-        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, %s", key->name, shown,
-                     value_verdict_text(verdict));
+    if (why)
+        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, %s", key->name, shown, why);
     else
         config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, allowed is %s%s", key->name, shown,
                      schema_allowed(key, allowed),

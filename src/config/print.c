@@ -353,7 +353,7 @@ static json_t *fallback_of(const struct schema_key *key)
 {
     json_t *value = key->fallback ? json_loads(key->fallback, JSON_DECODE_ANY, NULL) : NULL;
 
-    return value || !key->fallback ? value : json_string(key->fallback);
+    return value ? value : json_string(key->fallback); // NULL without one
 }
 
 // {"oneOf": [{"required": ["group"]}, ...]}: of the keys of this place of which so many are needed.

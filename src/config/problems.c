@@ -40,6 +40,9 @@ static __attribute__((format(printf, 5, 0))) void add(struct config_problems *p,
     if (!warning)
         p->n_errors++;
     if (to) {
+        if (line > 0)
+            fprintf(to, ":%d", line);
+        fputs(warning ? ": warning: " : ": ", to);
         if (rule)
             fprintf(to, rule[0] == '#' ? "rule %s: " : "rule \"%s\": ", rule);
         vfprintf(to, format, ap);
@@ -70,36 +73,22 @@ void config_warning(struct config_problems *p, int line, const char *rule, const
     va_end(ap);
 }
 
-// Line 0 is the file as a whole.
-static const char *line_text(const struct config_problem *problem, char text[16])
-{
-    text[0] = '\0';
-    if (problem->line > 0)
-        snprintf(text, 16, ":%d", problem->line);
-    return text;
-}
-
 void config_problems_print(const struct config_problems *p, const char *path, FILE *to)
 {
-    char line[16];
-
     for (size_t i = 0; i < p->n; i++)
-        fprintf(to, "%s%s: %s%s\n", path, line_text(&p->list[i], line), p->list[i].warning ? "warning: " : "",
-                p->list[i].text);
+        fprintf(to, "%s%s\n", path, p->list[i].text);
     if (p->left_out)
         fprintf(to, "%s: %zu more left out\n", path, p->left_out);
 }
 
 void config_problems_first(const struct config_problems *p, const char *path, char *text, size_t size)
 {
-    char line[16];
+    const char *first = p->n_errors ? ": errors that could not be kept" : ": no error";
 
-    for (size_t i = 0; i < p->n; i++)
-        if (!p->list[i].warning) {
-            snprintf(text, size, "%s%s: %s", path, line_text(&p->list[i], line), p->list[i].text);
-            return;
-        }
-    snprintf(text, size, "%s: %s", path, p->n_errors ? "errors that could not be kept" : "no error");
+    for (size_t i = p->n; i-- > 0;)
+        if (!p->list[i].warning)
+            first = p->list[i].text;
+    snprintf(text, size, "%s%s", path, first);
 }
 
 void config_problems_free(struct config_problems *p)

@@ -10,7 +10,7 @@
 struct config_problem {
     int line;     // 0: the file as a whole
     bool warning; // worth telling, but the file is valid
-    char *text;   // without FILE:LINE
+    char *text;   // what stands after the path: ":LINE: warning: rule ..."
 };
 
 // Zero-initialised by the caller, sorted by line at any time, freed with config_problems_free().
