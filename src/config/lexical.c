@@ -13,11 +13,6 @@
 
 #include "common/utf8.h"
 
-struct word {
-    const char *at;
-    size_t length;
-};
-
 struct lexer {
     const char *at; // the next byte; *end is NUL
     const char *end;
@@ -25,8 +20,8 @@ struct lexer {
     int bad_line;              // the last line with a character that was refused: one error a line is enough
     struct lexical_token last; // the one before
     unsigned depth;
-    unsigned keys[LEXICAL_DEPTH_MAX + 1];                       // in each open bracket
-    struct word names[LEXICAL_DEPTH_MAX + 1][LEXICAL_KEYS_MAX]; // of these keys
+    unsigned keys[LEXICAL_DEPTH_MAX + 1];                                // in each open bracket
+    struct lexical_token names[LEXICAL_DEPTH_MAX + 1][LEXICAL_KEYS_MAX]; // these keys
     unsigned values;
     unsigned errors;
     struct config_problems *problems;
@@ -280,7 +275,7 @@ static void count_value(struct lexer *l)
 
 static void key(struct lexer *l)
 {
-    struct word *names = l->names[l->depth], word = {l->last.text, l->last.length};
+    struct lexical_token *names = l->names[l->depth], *last = &l->last;
 
     if (l->keys[l->depth]++ >= LEXICAL_KEYS_MAX) {
         if (l->keys[l->depth] == LEXICAL_KEYS_MAX + 1)
@@ -288,12 +283,12 @@ static void key(struct lexer *l)
         return;
     }
     for (unsigned i = 0; i + 1 < l->keys[l->depth]; i++)
-        if (names[i].length == word.length && memcmp(names[i].at, word.at, word.length) == 0) {
+        if (names[i].length == last->length && memcmp(names[i].text, last->text, last->length) == 0) {
             fail(l, l->line, "key \"%.*s\" is given twice in the same group",
-                 (int) (word.length < 64 ? word.length : 64), word.at);
+                 (int) (last->length < 64 ? last->length : 64), last->text);
             break;
         }
-    names[l->keys[l->depth] - 1] = word;
+    names[l->keys[l->depth] - 1] = *last;
 }
 
 static void punctuation(struct lexer *l)

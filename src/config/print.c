@@ -8,12 +8,10 @@
 #include <string.h>
 
 #include "common/digest.h"
-#include "config/schema.h"
 #include "config/value.h"
 #include "config/way.h"
 
-// Both forms are written from one tree, which the schema's rows build: what is printed has the keys, and their order,
-// of the schema.
+// Both forms are written from one tree, which the rows of the schema build: it has their keys in their order.
 
 // Beside an output's keys: what follows of them. In the file's grammar it is a comment.
 #define WAY "leaves"

@@ -75,7 +75,13 @@ bool value_has_section(const struct schema_key *key, const void *target)
 
 enum config_destination value_destination(enum schema_kind kind)
 {
-    return kind == SCHEMA_GROUP ? CONFIG_GROUP : kind == SCHEMA_HOST ? CONFIG_ADDRESS : CONFIG_BROADCAST;
+    static const enum config_destination destinations[SCHEMA_KINDS] = {
+        [SCHEMA_GROUP] = CONFIG_GROUP,
+        [SCHEMA_HOST] = CONFIG_ADDRESS,
+        [SCHEMA_BROADCAST] = CONFIG_BROADCAST,
+    };
+
+    return destinations[kind];
 }
 
 static void store_number(void *field, size_t size, long long number)
