@@ -31,7 +31,7 @@ void reading_take(struct broker *b, bool print, uint32_t login, struct reading *
 
     *r = (struct reading){.config = NULL};
     watch_update(&b->watch, b->options->config_path);
-    r->config = config_load_file(b->options->config_path, CONFIG_LOAD_OFFLINE_INTERFACES, &problems, &r->bytes);
+    r->config = config_load(b->options->config_path, CONFIG_LOAD_OFFLINE_INTERFACES, &problems, &r->bytes);
     r->file = reading_describe(&r->bytes.info, login);
     if (!r->config) {
         if (print)

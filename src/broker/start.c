@@ -14,7 +14,6 @@
 
 #include "broker/confine.h"
 #include "broker/statistics.h"
-#include "config/identity.h"
 #include "config/problems.h"
 #include "log/log.h"
 #include "machine/feature.h"

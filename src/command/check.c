@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include "common/digest.h"
-#include "config/describe.h"
 #include "config/load.h"
 #include "config/print.h"
 #include "config/way.h"
@@ -15,8 +14,10 @@
 static struct config *load(const char *path, unsigned flags)
 {
     struct config_problems problems = {0};
-    struct config *c = config_load(path, flags, &problems);
+    struct config_bytes bytes;
+    struct config *c = config_load(path, flags, &problems, &bytes);
 
+    file_free(&bytes);
     config_problems_print(&problems, path, stderr);
     config_problems_free(&problems);
     return c;

@@ -211,7 +211,7 @@ int command_reload(const char *path, double seconds)
 {
     struct config_problems problems = {0};
     struct config_bytes bytes;
-    struct config *c = config_load_file(path, 0, &problems, &bytes);
+    struct config *c = config_load(path, 0, &problems, &bytes);
     int status = 1;
 
     config_problems_print(&problems, path, stderr);

@@ -4,19 +4,24 @@
 #include "config/check.h"
 
 #include <net/if.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/check_circles.h"
+#include "config/circle.h"
 #include "config/endpoint.h"
 #include "config/way.h"
+
+#define CIRCLES_MAX        100 // that are looked for: the file is refused by the first already
+#define CIRCLE_RULES_SHOWN 12
 
 struct check {
     const struct config *c;
     struct config_problems *problems;
     struct endpoint *inputs; // of enabled rules, sorted
     size_t n_inputs;
+    size_t n_interfaces; // that rules use
 };
 
 static void out_of_memory(const struct check *k)
@@ -24,42 +29,35 @@ static void out_of_memory(const struct check *k)
     config_error(k->problems, 0, NULL, "out of memory");
 }
 
-static const char *label_of(const struct config *c, const struct config_rule *rule, char text[CONFIG_RULE_LABEL_MAX])
-{
-    return config_rule_label(rule->name, (size_t) (rule - c->rules), text);
-}
-
 // --- names -----------------------------------------------------------------------------------------------------------
 
 static int compare_names(const void *a, const void *b)
 {
-    const struct config_rule *const *left = a, *const *right = b;
-    int order = strcmp((*left)->name, (*right)->name);
+    const struct config_rule *left = a, *right = b;
 
-    return order != 0 ? order : (*left > *right) - (*left < *right); // in the order of the file
+    return strcmp(left->name, right->name);
+}
+
+static void keep(void *rule)
+{
+    (void) rule;
 }
 
 static void check_names(const struct check *k)
 {
-    size_t n = k->c->n_rules, first = 0;
-    const struct config_rule **sorted = calloc(n + 1, sizeof(struct config_rule *));
+    void *tree = NULL;
 
-    if (!sorted) {
-        out_of_memory(k);
-        return;
+    for (size_t i = 0; i < k->c->n_rules; i++) {
+        const struct config_rule *rule = &k->c->rules[i], **first = tsearch(rule, &tree, compare_names);
+        if (!first) {
+            out_of_memory(k);
+            break;
+        }
+        if (*first != rule)
+            config_error(k->problems, rule->line, rule->name,
+                         "\"name\" is \"%s\", taken by the rule in line %d already", rule->name, (*first)->line);
     }
-    for (size_t i = 0; i < n; i++)
-        sorted[i] = &k->c->rules[i];
-    qsort(sorted, n, sizeof(struct config_rule *), compare_names);
-    for (size_t i = 1; i < n; i++) {
-        if (sorted[i]->name[0] == '\0' || strcmp(sorted[i]->name, sorted[first]->name) != 0)
-            first = i;
-        else
-            config_error(k->problems, sorted[i]->line, sorted[i]->name,
-                         "\"name\" is \"%s\", taken by the rule in line %d already", sorted[i]->name,
-                         sorted[first]->line);
-    }
-    free(sorted);
+    tdestroy(tree, keep);
 }
 
 static void check_interface_list(const struct check *k)
@@ -87,8 +85,8 @@ static bool check_sizes(const struct check *k)
         outputs += rule->n_outputs * (rule->enabled ? endpoint_paths(rule) : 1);
         if (!rule->enabled)
             continue;
-        destinations += rule->input.kind == CONFIG_BROADCAST ? 2u * rule->input.n_ports
-                                                             : (size_t) rule->input.n_addresses * rule->input.n_ports;
+        destinations +=
+            (rule->input.kind == CONFIG_BROADCAST ? 2u : 1u) * rule->input.n_addresses * rule->input.n_ports;
         for (size_t o = 0; o < rule->n_outputs; o++)
             if (config_way(&rule->outputs[o], true) != CONFIG_WAY_FRAME)
                 sockets += (size_t) rule->outputs[o].n_addresses * rule->outputs[o].n_ports;
@@ -107,28 +105,24 @@ static bool check_sizes(const struct check *k)
     return destinations <= CONFIG_DESTINATIONS_MAX && outputs <= CONFIG_TOTAL_OUTPUTS_MAX;
 }
 
-// Every destination of the enabled rules' complete inputs, sorted; index is that of the rule. NULL when out of memory.
-static struct endpoint *collect_inputs(const struct check *k, size_t *n)
+// Every destination of the enabled rules' complete inputs, sorted; index is that of the rule. False when out of memory.
+static bool collect_inputs(struct check *k)
 {
-    struct endpoint *inputs = calloc(CONFIG_DESTINATIONS_MAX, sizeof(*inputs));
-
-    *n = 0;
-    for (size_t i = 0; inputs && i < k->c->n_rules; i++) {
+    k->inputs = calloc(CONFIG_DESTINATIONS_MAX, sizeof(*k->inputs));
+    for (size_t i = 0; k->inputs && i < k->c->n_rules; i++) {
         struct endpoint e = endpoint_of_input(&k->c->rules[i].input, (uint32_t) i);
-        if (!k->c->rules[i].enabled || !endpoint_is_complete(&e))
-            continue;
-        for (uint32_t j = 0; j < endpoint_span(&e); j++)
-            inputs[(*n)++] = endpoint_at(&e, j);
+        if (k->c->rules[i].enabled)
+            k->n_inputs += endpoint_take_apart(&e, k->inputs + k->n_inputs);
     }
-    if (inputs)
-        endpoint_sort(inputs, *n);
-    return inputs;
+    if (k->inputs)
+        endpoint_sort(k->inputs, k->n_inputs);
+    return k->inputs != NULL;
 }
 
 // Sources do not make inputs different: the relay looks a datagram up by its destination and finds one rule.
 static void check_same_inputs(const struct check *k)
 {
-    char text[ENDPOINT_TEXT_MAX], label[CONFIG_RULE_LABEL_MAX], other[CONFIG_RULE_LABEL_MAX];
+    char text[ENDPOINT_TEXT_MAX];
     size_t first = 0;
     uint32_t told = UINT32_MAX, told_of = UINT32_MAX; // the pair of rules before: ranges share more than one
 
@@ -142,9 +136,9 @@ static void check_same_inputs(const struct check *k)
         told = k->inputs[i].index;
         told_of = k->inputs[first].index;
         const struct config_rule *rule = &k->c->rules[k->inputs[i].index], *same = &k->c->rules[k->inputs[first].index];
-        config_error(k->problems, rule->input.line, label_of(k->c, rule, label),
-                     "\"input\" is that of rule \"%s\" in line %d (%s), allowed is one enabled rule for it",
-                     label_of(k->c, same, other), same->line, endpoint_format(&k->inputs[i], text));
+        config_error(k->problems, rule->input.line, rule->name,
+                     "\"input\" is that of rule \"%s\" in line %d (%s), allowed is one enabled rule for it", same->name,
+                     same->line, endpoint_format(&k->inputs[i], text));
     }
 }
 
@@ -152,14 +146,14 @@ static void check_same_inputs(const struct check *k)
 static void check_kept_sources(const struct check *k, const struct config_rule *rule)
 {
     struct endpoint input = endpoint_of_input(&rule->input, 0);
-    char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX], label[CONFIG_RULE_LABEL_MAX];
+    char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX];
 
     for (size_t i = 0; endpoint_is_complete(&input) && i < rule->n_outputs; i++) {
         const struct config_output *out = &rule->outputs[i];
         struct endpoint output = endpoint_of_output(out, (uint32_t) i);
         if (!out->keep_source || !endpoint_is_complete(&output) || endpoint_family(&output) == endpoint_family(&input))
             continue;
-        config_error(k->problems, out->line, label_of(k->c, rule, label),
+        config_error(k->problems, out->line, rule->name,
                      "\"source\" of output %zu is \"preserve\" from IPv%d (%s) to IPv%d (%s), "
                      "allowed is within one family",
                      i + 1, endpoint_family(&input), endpoint_format(&input, from), endpoint_family(&output),
@@ -167,65 +161,130 @@ static void check_kept_sources(const struct check *k, const struct config_rule *
     }
 }
 
-// What each output of the rule is sent to, ranges taken apart, sorted; index is that of the output. NULL when out of
-// memory.
-static struct endpoint *collect_outputs(const struct config_rule *rule, size_t *n)
+// How many destinations the outputs of the rule have, ranges taken apart.
+static size_t output_destinations(const struct config_rule *rule)
 {
-    size_t most = 1;
-    struct endpoint *outputs;
+    size_t n = 0;
 
-    *n = 0;
     for (size_t i = 0; i < rule->n_outputs; i++)
-        most += (size_t) rule->outputs[i].n_addresses * rule->outputs[i].n_ports;
-    outputs = calloc(most, sizeof(*outputs));
-    for (size_t i = 0; outputs && i < rule->n_outputs; i++) {
-        struct endpoint e = endpoint_of_output(&rule->outputs[i], (uint32_t) i);
-        for (uint32_t j = 0; endpoint_is_complete(&e) && j < endpoint_span(&e); j++)
-            outputs[(*n)++] = endpoint_at(&e, j);
-    }
-    if (outputs)
-        endpoint_sort(outputs, *n);
-    return outputs;
+        n += (size_t) rule->outputs[i].n_addresses * rule->outputs[i].n_ports;
+    return n;
 }
 
 static void check_outputs_of(const struct check *k, const struct config_rule *rule)
 {
     struct endpoint input = endpoint_of_input(&rule->input, 0);
-    char text[ENDPOINT_TEXT_MAX], label[CONFIG_RULE_LABEL_MAX];
-    const char *name = label_of(k->c, rule, label);
+    char text[ENDPOINT_TEXT_MAX];
     bool feeds[CONFIG_OUTPUTS_MAX] = {false}, repeats[CONFIG_OUTPUTS_MAX] = {false};
-    size_t n, first = 0;
-    struct endpoint *outputs = collect_outputs(rule, &n);
+    struct endpoint *outputs = calloc(output_destinations(rule) + 1, sizeof(*outputs));
+    size_t n = 0, first = 0;
 
     if (!outputs) {
         out_of_memory(k);
         return;
     }
+    for (size_t i = 0; i < rule->n_outputs; i++) {
+        struct endpoint e = endpoint_of_output(&rule->outputs[i], (uint32_t) i);
+        n += endpoint_take_apart(&e, outputs + n);
+    }
+    endpoint_sort(outputs, n);
     for (size_t i = 0; i < n; i++) {
         uint32_t o = outputs[i].index;
         int line = rule->outputs[o].line;
         if (!feeds[o] && endpoint_is_complete(&input) && endpoint_contains(&input, &outputs[i])) {
             feeds[o] = true;
-            config_error(k->problems, line, name, "output %u feeds the rule's own input (%s)", o + 1,
+            config_error(k->problems, line, rule->name, "output %u feeds the rule's own input (%s)", o + 1,
                          endpoint_format(&outputs[i], text));
         }
         if (i == 0 || endpoint_compare(&outputs[i], &outputs[first]) != 0) {
             first = i;
         } else if (!repeats[o]) {
             repeats[o] = true;
-            config_error(k->problems, line, name, "output %u repeats output %u (%s)", o + 1, outputs[first].index + 1,
-                         endpoint_format(&outputs[i], text));
+            config_error(k->problems, line, rule->name, "output %u repeats output %u (%s)", o + 1,
+                         outputs[first].index + 1, endpoint_format(&outputs[i], text));
         }
     }
     free(outputs);
 }
 
-static void check_outputs(const struct check *k)
+// --- circles ---------------------------------------------------------------------------------------------------------
+
+// One edge for each output of an enabled rule that is the input of another one.
+static void add_edges(const struct check *k, uint32_t *first, uint32_t *to)
 {
-    for (size_t i = 0; i < k->c->n_rules; i++) {
-        check_outputs_of(k, &k->c->rules[i]);
-        check_kept_sources(k, &k->c->rules[i]);
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < k->c->n_rules; i++) {
+        const struct config_rule *rule = &k->c->rules[i];
+        first[i] = n;
+        for (size_t o = 0; rule->enabled && o < rule->n_outputs; o++) {
+            struct endpoint output = endpoint_of_output(&rule->outputs[o], 0);
+            for (uint32_t j = 0; j < endpoint_span(&output); j++) {
+                struct endpoint one = endpoint_at(&output, j);
+                const struct endpoint *fed = endpoint_find(k->inputs, k->n_inputs, &one);
+                // Its own input: check_outputs_of() has told. A range feeds a rule more than once.
+                if (fed && fed->index != i && (n == first[i] || to[n - 1] != fed->index))
+                    to[n++] = fed->index;
+            }
+        }
     }
+    first[k->c->n_rules] = n;
+}
+
+static void report_circle(const struct check *k, const uint32_t *path, uint32_t n)
+{
+    char text[(CIRCLE_RULES_SHOWN + 2) * (CONFIG_NAME_MAX + 8)] = "";
+    const struct config_rule *rules = k->c->rules, *start = &rules[path[0]];
+    uint32_t shown = n > CIRCLE_RULES_SHOWN ? CIRCLE_RULES_SHOWN : n;
+    size_t used = 0;
+
+    for (uint32_t i = 0; i < shown; i++)
+        used += (size_t) snprintf(text + used, sizeof(text) - used, "\"%s\" -> ", rules[path[i]].name);
+    if (shown < n)
+        snprintf(text + used, sizeof(text) - used, "%u more -> ", n - shown);
+    config_error(k->problems, start->line, start->name,
+                 "outputs run in a circle: %s\"%s\"; allowed only when each of these rules says two_way = true, and "
+                 "never by way of \"" CONFIG_LOOPBACK "\"",
+                 text, start->name);
+}
+
+// Looks for circles with a rule that does not say two_way, or that run by the loopback interface: what is sent by it
+// comes in by it, and two_way rests on own frames that do not. Each such rule is told in one circle.
+static void check_circles(const struct check *k)
+{
+    const struct config_rule *rules = k->c->rules;
+    uint32_t n = (uint32_t) k->c->n_rules, circles = 0;
+    size_t n_outputs = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        n_outputs += output_destinations(&rules[i]);
+    uint32_t *room = calloc(4 * ((size_t) n + 1) + n_outputs, sizeof(*room));
+    bool *told = calloc(2 * ((size_t) n + 1), sizeof(*told)), *by_loopback;
+    if (!room || !told) {
+        out_of_memory(k);
+        goto done;
+    }
+    by_loopback = told + n;
+    uint32_t *feeders = room, *path = feeders + n, *previous = path + n, *first = previous + n, *to = first + n + 1;
+    add_edges(k, first, to);
+    const struct circle_graph g = {.n = n, .first = first, .to = to};
+    circle_count_feeders(&g, feeders, path);
+    for (uint32_t i = 0; i < n; i++)
+        by_loopback[i] = strcmp(rules[i].input.interface, CONFIG_LOOPBACK) == 0;
+    for (uint32_t i = 0; i < n && circles < CIRCLES_MAX; i++) {
+        if (feeders[i] == 0 || told[i])
+            continue;
+        uint32_t length = circle_through(&g, i, rules[i].two_way ? by_loopback : NULL, path, previous);
+        for (uint32_t j = 0; j < length; j++)
+            told[path[j]] = true;
+        if (length > 0) {
+            report_circle(k, path, length);
+            circles++;
+        }
+    }
+done:
+    free(told);
+    free(room);
 }
 
 // --- interfaces ------------------------------------------------------------------------------------------------------
@@ -247,134 +306,89 @@ static int compare_uses(const void *a, const void *b)
     return order != 0 ? order : (left->line > right->line) - (left->line < right->line);
 }
 
-// Each use of an interface by a rule, sorted by interface, then in the order of the file. NULL when out of memory.
-static struct use *collect_uses(const struct config *c, size_t *n)
+// Has each interface checked that rules use, with its n uses in the order of the file.
+static void each_interface(struct check *k, void check(struct check *k, const struct use *uses, size_t n))
 {
-    size_t most = 1;
+    size_t n = 0, most = 1;
     struct use *uses;
 
-    *n = 0;
-    for (size_t i = 0; i < c->n_rules; i++)
-        most += 1 + c->rules[i].n_outputs;
+    for (size_t i = 0; i < k->c->n_rules; i++)
+        most += 1 + k->c->rules[i].n_outputs;
     uses = calloc(most, sizeof(*uses));
-    for (size_t i = 0; uses && i < c->n_rules; i++) {
-        const struct config_rule *rule = &c->rules[i];
-        if (rule->input.interface[0])
-            uses[(*n)++] = (struct use){rule->input.interface, rule, CONFIG_ROLE_IN, rule->input.line};
-        for (size_t o = 0; o < rule->n_outputs; o++)
-            if (rule->outputs[o].interface[0])
-                uses[(*n)++] = (struct use){rule->outputs[o].interface, rule, CONFIG_ROLE_OUT, rule->outputs[o].line};
-    }
-    if (uses)
-        qsort(uses, *n, sizeof(*uses), compare_uses);
-    return uses;
-}
-
-// The index after the last use of the interface that uses[at] is of.
-static size_t end_of_run(const struct use *uses, size_t n, size_t at)
-{
-    size_t end = at + 1;
-
-    while (end < n && strcmp(uses[end].interface, uses[at].interface) == 0)
-        end++;
-    return end;
-}
-
-static const struct config_interface *find_interface(const struct config *c, const char *name)
-{
-    for (size_t i = 0; i < c->n_interfaces; i++)
-        if (strcmp(c->interfaces[i].name, name) == 0)
-            return &c->interfaces[i];
-    return NULL;
-}
-
-static void check_role(const struct check *k, const struct config_interface *interface, const struct use *use)
-{
-    static const char *const roles[] = {[CONFIG_ROLE_IN] = "in", [CONFIG_ROLE_OUT] = "out"};
-    char label[CONFIG_RULE_LABEL_MAX];
-
-    if (interface->role != use->role)
-        config_error(k->problems, use->line, label_of(k->c, use->rule, label),
-                     "interface \"%s\" is used for an %sput, allowed by its role in line %d is \"%s\"", use->interface,
-                     roles[use->role], interface->line, roles[interface->role]);
-}
-
-static void check_uses(const struct check *k)
-{
-    size_t n, n_interfaces = 0;
-    struct use *uses = collect_uses(k->c, &n);
-
     if (!uses) {
         out_of_memory(k);
         return;
     }
-    for (size_t at = 0, end; at < n; at = end) {
-        const struct config_interface *interface = find_interface(k->c, uses[at].interface);
-        end = end_of_run(uses, n, at);
-        n_interfaces++;
-        for (size_t i = at; interface && i < end; i++)
-            check_role(k, interface, &uses[i]);
+    for (size_t i = 0; i < k->c->n_rules; i++) {
+        const struct config_rule *rule = &k->c->rules[i];
+        if (rule->input.interface[0])
+            uses[n++] = (struct use){rule->input.interface, rule, CONFIG_ROLE_IN, rule->input.line};
+        for (size_t o = 0; o < rule->n_outputs; o++)
+            if (rule->outputs[o].interface[0])
+                uses[n++] = (struct use){rule->outputs[o].interface, rule, CONFIG_ROLE_OUT, rule->outputs[o].line};
     }
-    if (n_interfaces > CONFIG_INTERFACES_MAX)
-        config_error(k->problems, 0, NULL, "the rules use %zu interfaces, allowed is up to %d in the file",
-                     n_interfaces, CONFIG_INTERFACES_MAX);
+    qsort(uses, n, sizeof(*uses), compare_uses);
+    for (size_t at = 0, end; at < n; at = end) {
+        for (end = at + 1; end < n && strcmp(uses[end].interface, uses[at].interface) == 0;)
+            end++;
+        check(k, &uses[at], end - at);
+    }
     free(uses);
 }
 
-static void tell_missing(const struct check *k, const struct use *first, size_t n_rules)
+static void check_roles(struct check *k, const struct use *uses, size_t n)
 {
-    char label[CONFIG_RULE_LABEL_MAX], others[48] = "the rule waits";
+    static const char *const roles[] = {[CONFIG_ROLE_IN] = "in", [CONFIG_ROLE_OUT] = "out"};
+    const struct config_interface *listed = k->c->interfaces, *end = listed + k->c->n_interfaces;
 
-    if (n_rules > 1)
-        snprintf(others, sizeof(others), "the rule and %zu more wait", n_rules - 1);
-    if (k->c->reject_missing)
-        config_error(k->problems, first->line, label_of(k->c, first->rule, label),
-                     "interface \"%s\" does not exist here, which missing_interface = \"reject\" refuses",
-                     first->interface);
-    else
-        config_warning(k->problems, first->line, label_of(k->c, first->rule, label),
-                       "interface \"%s\" does not exist here; %s for it", first->interface, others);
+    k->n_interfaces++;
+    while (listed < end && strcmp(listed->name, uses->interface) != 0)
+        listed++;
+    for (size_t i = 0; listed < end && i < n; i++)
+        if (listed->role != uses[i].role)
+            config_error(k->problems, uses[i].line, uses[i].rule->name,
+                         "interface \"%s\" is used for an %sput, allowed by its role in line %d is \"%s\"",
+                         listed->name, roles[uses[i].role], listed->line, roles[listed->role]);
 }
 
 // The kernel finds an interface by its alternative names too, but the daemon goes by the one name that it lists. An
 // error always: nothing that may still happen makes the rule match.
-static void check_exists(const struct check *k, const struct use *first, size_t n_rules)
+static void check_exists(struct check *k, const struct use *uses, size_t n)
 {
-    char name[IF_NAMESIZE], label[CONFIG_RULE_LABEL_MAX];
-    unsigned index = if_nametoindex(first->interface);
+    const struct use *first = NULL, *last = NULL; // of enabled rules
+    char name[IF_NAMESIZE], others[48] = "the rule waits";
+    size_t n_rules = 0;
 
-    if (index == 0 || !if_indextoname(index, name))
-        tell_missing(k, first, n_rules);
-    else if (strcmp(name, first->interface) != 0)
-        config_error(k->problems, first->line, label_of(k->c, first->rule, label),
+    for (size_t i = 0; i < n; i++) {
+        if (!uses[i].rule->enabled)
+            continue;
+        first = first ? first : &uses[i];
+        n_rules += !last || last->rule != uses[i].rule;
+        last = &uses[i];
+    }
+    if (!first)
+        return;
+    unsigned index = if_nametoindex(first->interface);
+    bool exists = index != 0 && if_indextoname(index, name);
+    if (n_rules > 1)
+        snprintf(others, sizeof(others), "the rule and %zu more wait", n_rules - 1);
+    if (exists && strcmp(name, first->interface) != 0)
+        config_error(k->problems, first->line, first->rule->name,
                      "interface \"%s\" is another name of \"%s\", allowed is \"%s\"", first->interface, name, name);
+    else if (!exists && k->c->reject_missing)
+        config_error(k->problems, first->line, first->rule->name,
+                     "interface \"%s\" does not exist here, which missing_interface = \"reject\" refuses",
+                     first->interface);
+    else if (!exists)
+        config_warning(k->problems, first->line, first->rule->name, "interface \"%s\" does not exist here; %s for it",
+                       first->interface, others);
 }
 
 void check_interfaces_exist(const struct config *c, struct config_problems *problems)
 {
     struct check k = {.c = c, .problems = problems};
-    size_t n;
-    struct use *uses = collect_uses(c, &n);
 
-    if (!uses) {
-        out_of_memory(&k);
-        return;
-    }
-    for (size_t at = 0, end; at < n; at = end) {
-        const struct use *first = NULL, *last = NULL;
-        size_t n_rules = 0;
-        end = end_of_run(uses, n, at);
-        for (size_t i = at; i < end; i++) {
-            if (!uses[i].rule->enabled)
-                continue;
-            first = first ? first : &uses[i];
-            n_rules += !last || last->rule != uses[i].rule;
-            last = &uses[i];
-        }
-        if (first)
-            check_exists(&k, first, n_rules);
-    }
-    free(uses);
+    each_interface(&k, check_exists);
 }
 
 void check_config(const struct config *c, struct config_problems *problems)
@@ -383,15 +397,20 @@ void check_config(const struct config *c, struct config_problems *problems)
 
     check_names(&k);
     check_interface_list(&k);
-    check_uses(&k);
+    each_interface(&k, check_roles);
+    if (k.n_interfaces > CONFIG_INTERFACES_MAX)
+        config_error(problems, 0, NULL, "the rules use %zu interfaces, allowed is up to %d in the file", k.n_interfaces,
+                     CONFIG_INTERFACES_MAX);
     // What is too large is not taken apart.
     if (!check_sizes(&k))
         return;
-    check_outputs(&k);
-    k.inputs = collect_inputs(&k, &k.n_inputs);
-    if (k.inputs) {
+    for (size_t i = 0; i < c->n_rules; i++) {
+        check_outputs_of(&k, &c->rules[i]);
+        check_kept_sources(&k, &c->rules[i]);
+    }
+    if (collect_inputs(&k)) {
         check_same_inputs(&k);
-        check_circles(c, problems, k.inputs, k.n_inputs);
+        check_circles(&k);
     } else {
         out_of_memory(&k);
     }

@@ -4,7 +4,6 @@
 #define MCR_CONFIG_CIRCLE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 // The successors of node i are to[first[i]] up to, not including, to[first[i + 1]].
@@ -14,13 +13,13 @@ struct circle_graph {
     const uint32_t *to;
 };
 
-// Numbers the strong components: component[i] == component[j] when and only when i = j or each reaches the other. False
-// when out of memory.
-bool circle_components(const struct circle_graph *g, uint32_t *component);
+// Counts for each node its predecessors, but for those that no circle leads to: a node with none is on no circle, and a
+// graph without circles has no other nodes. queue is room for n.
+void circle_count_feeders(const struct circle_graph *g, uint32_t *feeders, uint32_t *queue);
 
 // Writes a shortest way from start back to start into path (room for n): start first, without the return to it. Returns
-// its length or 0 when there is none. Edges that leave start's component are not looked at. previous is room for n.
-uint32_t circle_through(const struct circle_graph *g, const uint32_t *component, uint32_t start, uint32_t *path,
+// its length or 0 when there is none. second, unless NULL, says which nodes may follow start. previous is room for n.
+uint32_t circle_through(const struct circle_graph *g, uint32_t start, const bool *second, uint32_t *path,
                         uint32_t *previous);
 
 #endif

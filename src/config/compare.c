@@ -13,94 +13,37 @@
 #include "config/schema.h"
 #include "config/value.h"
 
-// --- what a change means ---------------------------------------------------------------------------------------------
-
-// How much a limit lets through. A number that was not given is 0, which the schema does not allow then: no limit.
-static uint64_t allowance(const struct schema_key *key, const void *target)
-{
-    uint64_t number = value_load_number((const char *) target + key->offset, key->size);
-
-    return number < (uint64_t) key->least ? UINT64_MAX : number;
-}
-
 // --- sources ---------------------------------------------------------------------------------------------------------
 
-struct range {
-    struct addr first, last;
-};
-
-static int compare_addresses(const struct addr *a, const struct addr *b)
+// Whether every sender of prefix is allowed: by one of the sources, or each half of it by narrower ones.
+static bool allows(const struct config_input *in, struct addr_prefix prefix)
 {
-    int order = (int) a->family - (int) b->family;
+    bool narrower = false;
 
-    return order != 0 ? order : memcmp(a->bytes, b->bytes, sizeof(a->bytes));
-}
-
-static int compare_ranges(const void *a, const void *b)
-{
-    const struct range *left = a, *right = b;
-    int order = compare_addresses(&left->first, &right->first);
-
-    return order != 0 ? order : -compare_addresses(&left->last, &right->last); // what contains others comes first
-}
-
-static struct range range_of(const struct addr_prefix *p)
-{
-    struct range r = {p->addr, p->addr};
-
-    for (size_t bit = p->bits; bit < 8 * addr_length(&p->addr); bit++)
-        r.last.bytes[bit / 8] |= (uint8_t) (0x80u >> bit % 8);
-    return r;
-}
-
-// Whether b is the address after a.
-static bool follows(const struct addr *a, const struct addr *b)
-{
-    struct addr next = *a;
-    size_t i = addr_length(a);
-
-    while (i > 0 && ++next.bytes[i - 1] == 0)
-        i--;
-    return i > 0 && compare_addresses(&next, b) == 0;
-}
-
-// The senders that in allows, as ranges in their order; none overlaps or touches another. Returns their number. Without
-// sources, all of this family.
-static size_t sender_ranges(const struct config_input *in, uint8_t family, struct range ranges[CONFIG_SOURCES_MAX])
-{
-    const struct addr_prefix all = {.addr.family = family};
-    size_t n = in->n_sources ? in->n_sources : 1, last = 0;
-
-    ranges[0] = range_of(&all);
-    for (size_t i = 0; i < in->n_sources; i++)
-        ranges[i] = range_of(&in->sources[i]);
-    qsort(ranges, n, sizeof(ranges[0]), compare_ranges);
-    for (size_t i = 1; i < n; i++) {
-        if (follows(&ranges[last].last, &ranges[i].first))
-            ranges[last].last = ranges[i].last;
-        else if (compare_addresses(&ranges[last].last, &ranges[i].first) < 0)
-            ranges[++last] = ranges[i];
-        // Else it lies within: prefixes never overlap in part.
+    for (size_t i = 0; i < in->n_sources; i++) {
+        const struct addr_prefix *source = &in->sources[i];
+        if (source->bits <= prefix.bits && addr_prefix_contains(source, &prefix.addr))
+            return true;
+        narrower = narrower || addr_prefix_contains(&prefix, &source->addr);
     }
-    return last + 1;
+    if (!narrower)
+        return in->n_sources == 0;
+    struct addr_prefix low = prefix, high;
+    low.bits++;
+    high = low;
+    high.addr.bytes[prefix.bits / 8] |= (uint8_t) (0x80u >> prefix.bits % 8);
+    return allows(in, low) && allows(in, high);
 }
 
 // Whether some sender that from allows is shut out by to.
 static bool shuts_out(const struct config_input *from, const struct config_input *to)
 {
-    struct range before[CONFIG_SOURCES_MAX], after[CONFIG_SOURCES_MAX];
     struct endpoint input = endpoint_of_input(to, 0);
-    size_t n_before = sender_ranges(from, endpoint_family(&input), before), j = 0;
-    size_t n_after = sender_ranges(to, endpoint_family(&input), after);
 
-    for (size_t i = 0; i < n_before; i++) {
-        while (j < n_after && compare_addresses(&after[j].last, &before[i].first) < 0)
-            j++;
-        if (j == n_after || compare_addresses(&after[j].first, &before[i].first) > 0 ||
-            compare_addresses(&after[j].last, &before[i].last) < 0)
+    for (size_t i = 0; i < from->n_sources; i++)
+        if (!allows(to, from->sources[i]))
             return true;
-    }
-    return false;
+    return from->n_sources == 0 && !allows(to, (struct addr_prefix){.addr.family = endpoint_family(&input)});
 }
 
 static int compare_prefixes(const void *a, const void *b)
@@ -133,27 +76,20 @@ struct fields {
     bool failed; // out of memory
 };
 
-// Takes over from and to.
-static void add_field(struct fields *f, const char *path, json_t *from, json_t *to, enum diff_effect effect)
-{
-    struct diff_field *list = f->list;
+static void compare_section(struct fields *f, enum schema_place where, const void *from, const void *to,
+                            const char *prefix);
 
-    if ((f->n & (f->n - 1)) == 0) // room for 1, 2, 4, ...
-        list = realloc(f->list, (f->n ? 2 * f->n : 1) * sizeof(*list));
-    if (!list) {
-        f->failed = true;
-        json_decref(from);
-        json_decref(to);
-        return;
-    }
-    f->list = list;
-    list[f->n] = (struct diff_field){.from = from, .to = to, .effect = effect};
-    snprintf(list[f->n].path, sizeof(list[f->n].path), "%s", path);
-    f->n++;
+// How much a limit lets through. A number that was not given is 0, which the schema does not allow then: no limit.
+static uint64_t allowance(const struct schema_key *key, const void *target)
+{
+    uint64_t number = value_load_number((const char *) target + key->offset, key->size);
+
+    return number < (uint64_t) key->least ? UINT64_MAX : number;
 }
 
-static enum diff_effect effect_of(const struct schema_key *key, const void *from, const void *to, bool was_given,
-                                  bool is_given)
+// What the change of a key from one struct to another means; before and after: whether it was and is given.
+static enum diff_effect effect_of(const struct schema_key *key, const void *from, const void *to, bool before,
+                                  bool after)
 {
     bool disturbs = true;
 
@@ -169,10 +105,10 @@ static enum diff_effect effect_of(const struct schema_key *key, const void *from
         disturbs = allowance(key, to) < allowance(key, from);
         break;
     case SCHEMA_APPEARS:
-        disturbs = !was_given;
+        disturbs = !before;
         break;
     case SCHEMA_DISAPPEARS:
-        disturbs = !is_given;
+        disturbs = !after;
         break;
     case SCHEMA_NARROWER:
         disturbs = shuts_out(from, to);
@@ -181,44 +117,30 @@ static enum diff_effect effect_of(const struct schema_key *key, const void *from
     return disturbs ? DIFF_DISTURBS : DIFF_HARMLESS;
 }
 
-static void compare_section(struct fields *f, enum schema_place where, const void *from, const void *to,
-                            const char *prefix);
-
-// Two values are the same when they are printed the same: this holds for every kind of key that there will be.
-static void compare_value(struct fields *f, const struct schema_key *key, const void *from, const void *to,
-                          const char *path)
+// Adds what the key, or an element of its list, was and is: before and after, which it takes over; NULL: not given. Two
+// values are the same when they are printed the same: this holds for every kind of key that there will be.
+static void compare_trees(struct fields *f, const char *path, const struct schema_key *key, const void *from,
+                          const void *to, json_t *before, json_t *after)
 {
-    json_t *before = config_value_tree(key, from), *after = config_value_tree(key, to);
+    bool same = before == after || json_equal(before, after);
+    struct diff_field *list = f->list;
 
-    if (before == after || json_equal(before, after)) {
+    if (!same && (f->n & (f->n - 1)) == 0) { // room for 1, 2, 4, ...
+        list = realloc(f->list, (f->n ? 2 * f->n : 1) * sizeof(*list));
+        f->failed |= !list;
+    }
+    if (same || !list) {
         json_decref(before);
         json_decref(after);
         return;
     }
-    add_field(f, path, before, after, effect_of(key, from, to, before != NULL, after != NULL));
+    f->list = list;
+    list += f->n++;
+    *list = (struct diff_field){
+        .from = before, .to = after, .effect = effect_of(key, from, to, before != NULL, after != NULL)};
+    snprintf(list->path, sizeof(list->path), "%s", path);
 }
 
-static bool section_is_given(const struct schema_key *key, const void *section)
-{
-    return key->need == SCHEMA_REQUIRED ||
-           *(const int *) (const void *) ((const char *) section + schema_places[key->inside].line) != 0;
-}
-
-static void compare_inside(struct fields *f, const struct schema_key *key, const void *from, const void *to,
-                           const char *path)
-{
-    const char *before = (const char *) from + key->offset, *after = (const char *) to + key->offset;
-    char prefix[DIFF_PATH_MAX];
-
-    if (!section_is_given(key, before) || !section_is_given(key, after)) {
-        compare_value(f, key, from, to, path);
-        return;
-    }
-    snprintf(prefix, sizeof(prefix), "%.62s.", path);
-    compare_section(f, key->inside, before, after, prefix);
-}
-
-#define ELEMENTS_MAX CONFIG_OUTPUTS_MAX
 _Static_assert((int) CONFIG_OUTPUTS_MAX >= (int) CONFIG_INTERFACES_MAX, "the longest list of sections but the rules");
 
 // What makes an element the same as one of another list: where an output goes to, an interface's name.
@@ -229,73 +151,55 @@ static struct endpoint identity_of(enum schema_place where, const void *element,
     return (struct endpoint){.interface = ((const struct config_interface *) element)->name, .index = (uint32_t) index};
 }
 
-struct elements {
-    const char *list;
-    size_t n, size;
-};
-
-static struct elements elements_of(const struct schema_key *key, const void *target)
-{
-    struct elements e = {.size = schema_places[key->inside].size};
-
-    memcpy(&e.list, (const char *) target + key->offset, sizeof(e.list));
-    memcpy(&e.n, (const char *) target + key->aside, sizeof(e.n));
-    return e;
-}
-
-static const void *element_at(const struct elements *e, size_t index)
-{
-    return e->list + index * e->size;
-}
-
 static void compare_lists(struct fields *f, const struct schema_key *key, const void *from, const void *to,
                           const char *path)
 {
-    struct elements before = elements_of(key, from), after = elements_of(key, to);
-    struct endpoint sorted[ELEMENTS_MAX];
-    bool kept[ELEMENTS_MAX] = {false};
+    struct value_list before = value_load_list(key, from), after = value_load_list(key, to);
+    size_t size = schema_places[key->inside].size;
+    struct endpoint sorted[CONFIG_OUTPUTS_MAX];
+    bool kept[CONFIG_OUTPUTS_MAX] = {false};
     char place[DIFF_PATH_MAX];
 
     for (size_t i = 0; i < before.n; i++)
-        sorted[i] = identity_of(key->inside, element_at(&before, i), i);
+        sorted[i] = identity_of(key->inside, before.elements + i * size, i);
     endpoint_sort(sorted, before.n);
     for (size_t i = 0; i < after.n; i++) {
-        const void *element = element_at(&after, i);
+        const void *element = after.elements + i * size;
         struct endpoint wanted = identity_of(key->inside, element, i);
         const struct endpoint *found = endpoint_find(sorted, before.n, &wanted);
         snprintf(place, sizeof(place), "%.40s[%zu]%s", path, i, found ? "." : "");
         if (found) {
             kept[found->index] = true;
-            compare_section(f, key->inside, element_at(&before, found->index), element, place);
+            compare_section(f, key->inside, before.elements + found->index * size, element, place);
         } else {
-            add_field(f, place, NULL, config_section_tree(key->inside, element), effect_of(key, from, to, false, true));
+            compare_trees(f, place, key, from, to, NULL, config_section_tree(key->inside, element));
         }
     }
     for (size_t i = 0; i < before.n; i++) {
         if (kept[i])
             continue;
         snprintf(place, sizeof(place), "%.40s[%zu]", path, i);
-        add_field(f, place, config_section_tree(key->inside, element_at(&before, i)), NULL,
-                  effect_of(key, from, to, true, false));
+        compare_trees(f, place, key, from, to, config_section_tree(key->inside, before.elements + i * size), NULL);
     }
 }
 
 static void compare_section(struct fields *f, enum schema_place where, const void *from, const void *to,
                             const char *prefix)
 {
-    char path[DIFF_PATH_MAX];
+    char path[DIFF_PATH_MAX], inside[DIFF_PATH_MAX];
 
-    for (size_t i = 0; i < schema_n_keys; i++) {
-        const struct schema_key *key = &schema_keys[i];
-        if (key->where != where || key->size == 0 || key->inside == SCHEMA_RULE)
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));) {
+        if (key->size == 0 || key->inside == SCHEMA_RULE)
             continue;
         snprintf(path, sizeof(path), "%.32s%.30s", prefix, key->name);
-        if (key->kind == SCHEMA_SECTION)
-            compare_inside(f, key, from, to, path);
-        else if (key->kind == SCHEMA_SECTIONS)
+        if (key->kind == SCHEMA_SECTION && value_has_section(key, from) && value_has_section(key, to)) {
+            snprintf(inside, sizeof(inside), "%.62s.", path);
+            compare_section(f, key->inside, (const char *) from + key->offset, (const char *) to + key->offset, inside);
+        } else if (key->kind == SCHEMA_SECTIONS) {
             compare_lists(f, key, from, to, path);
-        else if (key->kind != SCHEMA_PREFIXES || !same_sources(from, to))
-            compare_value(f, key, from, to, path);
+        } else if (key->kind != SCHEMA_PREFIXES || !same_sources(from, to)) {
+            compare_trees(f, path, key, from, to, config_value_tree(key, from), config_value_tree(key, to));
+        }
     }
 }
 
@@ -319,25 +223,12 @@ static const struct config_rule **sort_rules(const struct config *c)
     return sorted;
 }
 
-// Tells of each rule which one of the other config has its name, or NULL. False when out of memory.
-static bool pair_rules(const struct config *from, const struct config *to, const struct config_rule **of_from,
-                       const struct config_rule **of_to)
+// The one of the sorted rules that has the name of this one, or NULL.
+static const struct config_rule *namesake(const struct config_rule **sorted, size_t n, const struct config_rule *rule)
 {
-    const struct config_rule **before = sort_rules(from), **after = sort_rules(to);
-    bool ok = before && after;
+    const struct config_rule **found = bsearch(&rule, sorted, n, sizeof(sorted[0]), compare_names);
 
-    for (size_t i = 0, j = 0; ok && i < from->n_rules && j < to->n_rules;) {
-        int order = compare_names(&before[i], &after[j]);
-        if (order == 0) {
-            of_from[before[i] - from->rules] = after[j];
-            of_to[after[j] - to->rules] = before[i];
-        }
-        i += order <= 0;
-        j += order >= 0;
-    }
-    free(before);
-    free(after);
-    return ok;
+    return found ? *found : NULL;
 }
 
 // Whether it sends what it takes in: there is traffic that a change could disturb.
@@ -372,22 +263,22 @@ static bool compare_rules(struct diff *d, const struct config_rule *from, const 
 
 static bool compare_all_rules(struct diff *d, const struct config *from, const struct config *to)
 {
-    const struct config_rule **of_from = calloc(from->n_rules + 1, sizeof(const struct config_rule *));
-    const struct config_rule **of_to = calloc(to->n_rules + 1, sizeof(const struct config_rule *));
+    const struct config_rule **before = sort_rules(from), **after = sort_rules(to), *old;
     bool ok;
 
     d->rules = calloc(from->n_rules + to->n_rules + 1, sizeof(*d->rules));
-    ok = d->rules && of_from && of_to && pair_rules(from, to, of_from, of_to);
+    ok = d->rules && before && after;
     for (size_t i = 0; ok && i < to->n_rules; i++)
-        if (!of_to[i])
+        if (!namesake(before, from->n_rules, &to->rules[i]))
             add_rule(d, DIFF_ADDED, NULL, &to->rules[i], &d->n_added);
     for (size_t i = 0; ok && i < from->n_rules; i++)
-        if (!of_from[i])
+        if (!namesake(after, to->n_rules, &from->rules[i]))
             add_rule(d, DIFF_REMOVED, &from->rules[i], NULL, &d->n_removed);
     for (size_t i = 0; ok && i < to->n_rules; i++)
-        ok = !of_to[i] || compare_rules(d, of_to[i], &to->rules[i]);
-    free(of_from);
-    free(of_to);
+        if ((old = namesake(before, from->n_rules, &to->rules[i])))
+            ok = compare_rules(d, old, &to->rules[i]);
+    free(before);
+    free(after);
     return ok;
 }
 

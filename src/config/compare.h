@@ -23,8 +23,7 @@ struct diff_field {
     // "max_payload", "input.port", "outputs[1].ttl"; the index is that in the new file, of an output that goes ("to" is
     // NULL) that in the old one.
     char path[DIFF_PATH_MAX];
-    struct json_t *from,
-        *to; // as config_value_tree() makes them; NULL: not given, or a list does not have this element
+    struct json_t *from, *to; // as config_value_tree() makes them; NULL: not given, or not an element of the list
     enum diff_effect effect;
 };
 

@@ -34,6 +34,15 @@ struct endpoint endpoint_at(const struct endpoint *e, uint32_t i)
     return one;
 }
 
+uint32_t endpoint_take_apart(const struct endpoint *e, struct endpoint *list)
+{
+    uint32_t n = endpoint_is_complete(e) ? endpoint_span(e) : 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        list[i] = endpoint_at(e, i);
+    return n;
+}
+
 struct endpoint endpoint_counterpart(const struct endpoint *to, const struct endpoint *from, uint32_t i)
 {
     uint32_t address = to->n_addresses == 1 ? 0 : i / from->n_ports;

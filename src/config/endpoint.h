@@ -29,6 +29,9 @@ uint32_t endpoint_span(const struct endpoint *e);
 // The i-th of them, i < endpoint_span(): all ports of the first address, then those of the next.
 struct endpoint endpoint_at(const struct endpoint *e, uint32_t i);
 
+// Writes all destinations of a complete one to list. Returns their number: 0 of one that is not complete.
+uint32_t endpoint_take_apart(const struct endpoint *e, struct endpoint *list);
+
 // Where `to` sends what comes to the i-th destination of `from`: to its counterpart in each dimension in which `to` is
 // a range, which is as large as that of `from`.
 struct endpoint endpoint_counterpart(const struct endpoint *to, const struct endpoint *from, uint32_t i);

@@ -30,30 +30,21 @@ static const char *type_name(mode_t mode)
     }
 }
 
-static bool check_size(uint64_t size, struct config_problems *problems)
-{
-    if (size <= CONFIG_FILE_MAX)
-        return true;
-    config_error(problems, 0, NULL, "size is %llu bytes, allowed is up to %u", (unsigned long long) size,
-                 CONFIG_FILE_MAX);
-    return false;
-}
-
 static bool check_stat(const struct stat *st, struct config_problems *problems)
 {
-    bool ok;
+    size_t errors = problems->n_errors;
 
     if (!S_ISREG(st->st_mode)) {
         config_error(problems, 0, NULL, "is %s, allowed is a regular file", type_name(st->st_mode));
         return false;
     }
-    ok = check_size((uint64_t) st->st_size, problems);
-    if (st->st_mode & (S_IWGRP | S_IWOTH)) {
+    if (st->st_size > CONFIG_FILE_MAX)
+        config_error(problems, 0, NULL, "size is %llu bytes, allowed is up to %u", (unsigned long long) st->st_size,
+                     CONFIG_FILE_MAX);
+    if (st->st_mode & (S_IWGRP | S_IWOTH))
         config_error(problems, 0, NULL, "mode is %04o, allowed is one without write by group or others",
                      (unsigned) (st->st_mode & 07777));
-        ok = false;
-    }
-    return ok;
+    return problems->n_errors == errors;
 }
 
 bool file_check_owner(const struct config_file_info *info, const char *user, struct config_problems *problems)
@@ -75,24 +66,6 @@ bool file_check_owner(const struct config_file_info *info, const char *user, str
     return false;
 }
 
-// The bound holds while reading too: a file can grow after it was looked at. Returns the bytes read or -1.
-static ssize_t read_all(int fd, char *text, size_t room)
-{
-    size_t used = 0;
-
-    while (used < room) {
-        ssize_t n = read(fd, text + used, room - used);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        used += (size_t) n;
-    }
-    return (ssize_t) used;
-}
-
 // Whether the file is unchanged. Its change time changes with each write, and also when a rename replaces its name: it
 // then has one link less.
 static bool is_unchanged(int fd, const struct stat *st)
@@ -107,33 +80,30 @@ static bool is_unchanged(int fd, const struct stat *st)
 
 static bool read_regular(int fd, const struct stat *st, struct config_bytes *out, struct config_problems *problems)
 {
-    size_t expected = (size_t) st->st_size;
-    ssize_t n;
+    size_t expected = (size_t) st->st_size, used = 0;
+    ssize_t n = 1;
+    SHA256_CTX hash;
 
     out->text = malloc(expected + 1);
     if (!out->text) {
         config_error(problems, 0, NULL, "out of memory");
         return false;
     }
-    n = read_all(fd, out->text, expected + 1);
-    if (n < 0) {
-        config_error(problems, 0, NULL, "cannot be read: %s", strerror(errno));
-        return false;
+    // The bound holds while reading too: a file can grow after it was looked at.
+    for (; n > 0 && used <= expected; used += (size_t) n) {
+        n = TEMP_FAILURE_RETRY(read(fd, out->text + used, expected + 1 - used));
+        if (n < 0) {
+            config_error(problems, 0, NULL, "cannot be read: %s", strerror(errno));
+            return false;
+        }
     }
     // A file that is written while it is read may be half old and half new. Replacing it by rename avoids this.
-    if ((size_t) n != expected || !is_unchanged(fd, st)) {
+    if (used != expected || !is_unchanged(fd, st)) {
         config_error(problems, 0, NULL, "changed while it was read, replace it by rename");
         return false;
     }
-    out->text[n] = '\0';
-    out->size = expected;
-    return true;
-}
-
-static void describe(const struct stat *st, struct config_bytes *out)
-{
-    SHA256_CTX hash;
-
+    out->text[used] = '\0';
+    out->size = used;
     SHA256Init(&hash);
     SHA256Update(&hash, (const uint8_t *) out->text, out->size);
     SHA256Final(out->info.sha256, &hash);
@@ -141,6 +111,7 @@ static void describe(const struct stat *st, struct config_bytes *out)
     out->info.owner = st->st_uid;
     out->info.mode = st->st_mode;
     out->info.mtime = st->st_mtim;
+    return true;
 }
 
 bool file_read(const char *path, bool follow, struct config_bytes *out, struct config_problems *problems)
@@ -156,13 +127,9 @@ bool file_read(const char *path, bool follow, struct config_bytes *out, struct c
     if (fd < 0 || fstat(fd, &st) < 0) {
         out->open_error = errno;
         config_error(problems, 0, NULL, "cannot be opened: %s", strerror(errno));
-        goto done;
+    } else {
+        ok = check_stat(&st, problems) && read_regular(fd, &st, out, problems);
     }
-    if (!check_stat(&st, problems) || !read_regular(fd, &st, out, problems))
-        goto done;
-    describe(&st, out);
-    ok = true;
-done:
     if (fd >= 0)
         close(fd);
     return ok;

@@ -13,11 +13,6 @@
 
 #include "common/utf8.h"
 
-struct word {
-    const char *at;
-    size_t length;
-};
-
 struct lexer {
     const char *at; // the next byte; *end is NUL
     const char *end;
@@ -25,16 +20,14 @@ struct lexer {
     int bad_line;              // the last line with a character that was refused: one error a line is enough
     struct lexical_token last; // the one before
     unsigned depth;
-    unsigned keys[LEXICAL_DEPTH_MAX + 1];                       // in each open bracket
-    struct word names[LEXICAL_DEPTH_MAX + 1][LEXICAL_KEYS_MAX]; // of these keys
+    unsigned keys[LEXICAL_DEPTH_MAX + 1];                                // in each open bracket
+    struct lexical_token names[LEXICAL_DEPTH_MAX + 1][LEXICAL_KEYS_MAX]; // these keys
     unsigned values;
     unsigned errors;
     struct config_problems *problems;
 };
 
-static void fail(struct lexer *l, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static void fail(struct lexer *l, int line, const char *format, ...)
+static __attribute__((format(printf, 3, 4))) void fail(struct lexer *l, int line, const char *format, ...)
 {
     char text[200];
     va_list ap;
@@ -260,19 +253,14 @@ static void number(struct lexer *l, struct lexical_token *t)
     t->length = (size_t) (l->at - t->text);
 }
 
-static bool is_bool(const char *word, size_t length)
-{
-    return (length == 4 && strncasecmp(word, "true", 4) == 0) || (length == 5 && strncasecmp(word, "false", 5) == 0);
-}
-
 // A key, or the word that stands for a value.
 static void name(struct lexer *l, struct lexical_token *t)
 {
     while (isalnum((unsigned char) *l->at) || (*l->at != '\0' && strchr("-_*", *l->at)))
         l->at++;
     t->length = (size_t) (l->at - t->text);
-    t->kind = is_bool(t->text, t->length) ? LEXICAL_BOOL : LEXICAL_KEY;
-    t->number = t->kind == LEXICAL_BOOL && t->length == 4;
+    t->number = t->length == 4 && strncasecmp(t->text, "true", 4) == 0;
+    t->kind = t->number || (t->length == 5 && strncasecmp(t->text, "false", 5) == 0) ? LEXICAL_BOOL : LEXICAL_KEY;
     if ((is_after(l, '=') || is_after(l, ':')) && t->kind == LEXICAL_KEY)
         fail_word(l, t->text);
 }
@@ -287,7 +275,7 @@ static void count_value(struct lexer *l)
 
 static void key(struct lexer *l)
 {
-    struct word *names = l->names[l->depth], word = {l->last.text, l->last.length};
+    struct lexical_token *names = l->names[l->depth], *last = &l->last;
 
     if (l->keys[l->depth]++ >= LEXICAL_KEYS_MAX) {
         if (l->keys[l->depth] == LEXICAL_KEYS_MAX + 1)
@@ -295,29 +283,12 @@ static void key(struct lexer *l)
         return;
     }
     for (unsigned i = 0; i + 1 < l->keys[l->depth]; i++)
-        if (names[i].length == word.length && memcmp(names[i].at, word.at, word.length) == 0) {
+        if (names[i].length == last->length && memcmp(names[i].text, last->text, last->length) == 0) {
             fail(l, l->line, "key \"%.*s\" is given twice in the same group",
-                 (int) (word.length < 64 ? word.length : 64), word.at);
+                 (int) (last->length < 64 ? last->length : 64), last->text);
             break;
         }
-    names[l->keys[l->depth] - 1] = word;
-}
-
-static void open_bracket(struct lexer *l)
-{
-    l->depth++;
-    if (l->depth == LEXICAL_DEPTH_MAX + 1)
-        fail(l, l->line, "brackets are nested deeper than %d", LEXICAL_DEPTH_MAX);
-    if (l->depth <= LEXICAL_DEPTH_MAX)
-        l->keys[l->depth] = 0;
-}
-
-static void close_bracket(struct lexer *l)
-{
-    if (is_after(l, ',') && *l->at != '}') // after a setting of a group a comma is fine
-        fail(l, l->last.line, "a comma before \"%c\", none may follow the last element", *l->at);
-    if (l->depth > 0) // otherwise libconfig finds the syntax error
-        l->depth--;
+    names[l->keys[l->depth] - 1] = *last;
 }
 
 static void punctuation(struct lexer *l)
@@ -326,12 +297,18 @@ static void punctuation(struct lexer *l)
     case '(':
     case '[':
     case '{':
-        open_bracket(l);
+        if (++l->depth <= LEXICAL_DEPTH_MAX)
+            l->keys[l->depth] = 0;
+        else if (l->depth == LEXICAL_DEPTH_MAX + 1)
+            fail(l, l->line, "brackets are nested deeper than %d", LEXICAL_DEPTH_MAX);
         break;
     case ')':
     case ']':
     case '}':
-        close_bracket(l);
+        if (is_after(l, ',') && *l->at != '}') // after a setting of a group a comma is fine
+            fail(l, l->last.line, "a comma before \"%c\", none may follow the last element", *l->at);
+        if (l->depth > 0) // otherwise libconfig finds the syntax error
+            l->depth--;
         break;
     case '=':
     case ':':

@@ -8,9 +8,52 @@
 
 #include "config/check.h"
 #include "config/file.h"
-#include "config/identity.h"
 #include "config/lexical.h"
 #include "config/parse.h"
+#include "config/schema.h"
+#include "config/value.h"
+
+// --- without libconfig -----------------------------------------------------------------------------------------------
+
+struct finder {
+    struct config *c;
+    const struct schema_key *key; // of the top level, whose value is next and a text; else NULL
+};
+
+static void see(void *context, const struct lexical_token *t)
+{
+    struct finder *f = context;
+    char name[32], text[sizeof(f->c->stats_file)]; // the longest
+    struct value value = {.type = VALUE_STRING, .text = text};
+
+    if (t->kind == LEXICAL_MARK && (*t->text == '=' || *t->text == ':'))
+        return;
+    if (t->kind == LEXICAL_STRING && f->key && lexical_string(t, text, sizeof(text)) < sizeof(text))
+        value_store(f->key, &value, f->c);
+    f->key = NULL;
+    if (t->kind == LEXICAL_KEY && t->depth == 0 && lexical_string(t, name, sizeof(name)) < sizeof(name))
+        f->key = schema_find(SCHEMA_TOP, name);
+    if (f->key && f->key->kind != SCHEMA_NAME && f->key->kind != SCHEMA_PATH)
+        f->key = NULL;
+}
+
+bool identity_check(const char *text, size_t size, struct config *c, struct config_problems *problems)
+{
+    struct finder f = {.c = c};
+
+    memset(c, 0, sizeof(*c));
+    value_store_defaults(SCHEMA_TOP, c);
+    return lexical_check(text, size, see, &f, problems);
+}
+
+bool config_identify(const char *path, struct config *identity, struct config_problems *problems,
+                     struct config_bytes *bytes)
+{
+    return file_read(path, true, bytes, problems) && identity_check(bytes->text, bytes->size, identity, problems) &&
+           file_check_owner(&bytes->info, identity->user, problems);
+}
+
+// --- the whole file --------------------------------------------------------------------------------------------------
 
 // The copy of the running file lies beside the statistics, and both are replaced by rename.
 static void check_stats_file(const struct config *c, struct config_problems *problems)
@@ -26,10 +69,9 @@ static void check_stats_file(const struct config *c, struct config_problems *pro
 // Of text that passed lexical_check().
 static struct config *load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems)
 {
-    struct config *c;
     size_t errors = problems->n_errors;
+    struct config *c = parse_config(text, size, problems);
 
-    c = parse_config(text, size, problems);
     if (!c)
         return NULL;
     check_stats_file(c, problems);
@@ -48,15 +90,8 @@ struct config *config_load_text(const char *text, size_t size, unsigned flags, s
     return lexical_check(text, size, NULL, NULL, problems) ? load_text(text, size, flags, problems) : NULL;
 }
 
-bool config_identify(const char *path, struct config *identity, struct config_problems *problems,
-                     struct config_bytes *bytes)
-{
-    return file_read(path, true, bytes, problems) && identity_check(bytes->text, bytes->size, identity, problems) &&
-           file_check_owner(&bytes->info, identity->user, problems);
-}
-
-struct config *config_load_file(const char *path, unsigned flags, struct config_problems *problems,
-                                struct config_bytes *bytes)
+struct config *config_load(const char *path, unsigned flags, struct config_problems *problems,
+                           struct config_bytes *bytes)
 {
     struct config identity, *c;
 
@@ -73,15 +108,6 @@ struct config *config_load_file(const char *path, unsigned flags, struct config_
     config_error(problems, 0, NULL, "out of memory");
     config_free(c);
     return NULL;
-}
-
-struct config *config_load(const char *path, unsigned flags, struct config_problems *problems)
-{
-    struct config_bytes bytes;
-    struct config *c = config_load_file(path, flags, problems, &bytes);
-
-    file_free(&bytes);
-    return c;
 }
 
 void config_free(struct config *c)

@@ -11,16 +11,19 @@
 #define CONFIG_LOAD_OFFLINE_INTERFACES 1u
 
 // Reads the file at path once, hashes what was read, parses and checks it. Returns a config that the caller frees with
-// config_free(), or NULL with at least one error in problems. Warnings may be added either way.
-struct config *config_load(const char *path, unsigned flags, struct config_problems *problems);
+// config_free(), or NULL with at least one error in problems. Warnings may be added either way. Keeps what was read and
+// what is known of the file in bytes, also after a failure: the caller frees it with file_free() (config/file.h). What
+// could not be read is zero.
+struct config *config_load(const char *path, unsigned flags, struct config_problems *problems,
+                           struct config_bytes *bytes);
 
-// The same, and keeps what was read and what is known of the file, also after a failure: the caller frees it with
-// file_free() (config/file.h). What could not be read is zero.
-struct config *config_load_file(const char *path, unsigned flags, struct config_problems *problems,
-                                struct config_bytes *bytes);
+// What the start needs of a file before it gives its rights up, found without libconfig: checks text as lexical_check()
+// does. Fills instance, user, group and stats_file of *c as parse_config() would; a value that is not allowed, which
+// parse_config() will refuse, is replaced by its default. All else of *c is zero or a default.
+bool identity_check(const char *text, size_t size, struct config *c, struct config_problems *problems);
 
 // As far as this goes without libconfig: reads the file at path, judges its kind, mode, size, characters and owner, and
-// fills of *identity what identity_check() does. Keeps in bytes what config_load_file() keeps. False with at least one
+// fills of *identity what identity_check() does. Keeps in bytes what config_load() keeps. False with at least one
 // error in problems.
 bool config_identify(const char *path, struct config *identity, struct config_problems *problems,
                      struct config_bytes *bytes);

@@ -74,7 +74,7 @@ struct config_limit {
 };
 
 struct config_rule {
-    char name[CONFIG_NAME_MAX];
+    char name[CONFIG_NAME_MAX]; // "#3" as long as the third rule of the file has no valid one
     char note[CONFIG_NOTE_MAX];
     bool enabled;
     bool two_way;

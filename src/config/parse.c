@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "config/endpoint.h"
-#include "config/load.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -18,7 +17,6 @@
 struct parser {
     struct config_problems *problems;
     const char *rule; // as messages call it; NULL outside of rules
-    char rule_text[CONFIG_NAME_MAX];
 };
 
 static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group, void *target);
@@ -28,143 +26,104 @@ static int line_of(const config_setting_t *s)
     return (int) config_setting_source_line(s);
 }
 
-static const config_setting_t *member(const config_setting_t *group, const char *name)
-{
-    return config_setting_get_member(group, name);
-}
-
-static const config_setting_t *element(const config_setting_t *list, int i)
-{
-    return config_setting_get_elem(list, (unsigned) i);
-}
-
-// --- single values ---------------------------------------------------------------------------------------------------
-
-static void refuse(struct parser *p, const struct schema_key *key, const config_setting_t *s, const struct value *value,
+static void refuse(struct parser *p, const struct schema_key *key, const config_setting_t *s,
                    enum value_verdict verdict)
 {
+    struct value value = value_of(s);
+    const char *why = value_verdict_text(verdict);
     char shown[VALUE_TEXT_MAX], allowed[SCHEMA_ALLOWED_MAX];
 
-    value_format(value, shown);
-    if (value_verdict_text(verdict))
-        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, %s", key->name, shown,
-                     value_verdict_text(verdict));
+    value_format(&value, shown);
+    if (why)
+        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, %s", key->name, shown, why);
     else
         config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, allowed is %s%s", key->name, shown,
                      schema_allowed(key, allowed),
-                     value_is_quoted_number(key, value) ? ": write the number without quotes" : "");
-}
-
-static void read_value(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)
-{
-    struct value value = value_of(s);
-    enum value_verdict verdict = value_store(key, &value, target);
-
-    if (verdict != VALUE_OK)
-        refuse(p, key, s, &value, verdict);
+                     value_is_quoted_number(key, &value) ? ": write the number without quotes" : "");
 }
 
 // --- lists -----------------------------------------------------------------------------------------------------------
 
-// Room for all elements of a list, kept in the target's pointer. NULL, after an error, when their number is not
-// allowed.
-static void *room_for(struct parser *p, const struct schema_key *key, const config_setting_t *s, size_t size,
-                      void *target)
-{
-    int n = config_setting_length(s);
-    char allowed[SCHEMA_ALLOWED_MAX];
-    void *elements;
-
-    if (n < key->least || n > key->most) {
-        config_error(p->problems, line_of(s), p->rule, "\"%s\" has %d elements, allowed is %s", key->name, n,
-                     schema_allowed(key, allowed));
-        return NULL;
-    }
-    elements = calloc(n > 0 ? (size_t) n : 1, size);
-    if (!elements) {
-        config_error(p->problems, line_of(s), p->rule, "out of memory");
-        return NULL;
-    }
-    memcpy((char *) target + key->offset, &elements, sizeof(elements));
-    memcpy((char *) target + key->aside, &(size_t){(size_t) n}, sizeof(size_t));
-    return elements;
-}
-
 // The line is that of the whole list: libconfig gives a string the line of the token after it.
-static void read_prefix(struct parser *p, const struct schema_key *key, const config_setting_t *list, int i,
+static void read_prefix(struct parser *p, const struct schema_key *key, const config_setting_t *list, unsigned i,
                         struct addr_prefix *prefix)
 {
-    struct value value = value_of(element(list, i));
+    struct value value = value_of(config_setting_get_elem(list, i));
+    enum value_verdict form = value_judge_form(&value);
     char shown[VALUE_TEXT_MAX];
     const char *why = "not an IPv4 or IPv6 address or prefix";
 
-    if (value.type == VALUE_STRING && value_judge_form(value.text) != VALUE_OK) {
-        why = value_verdict_text(value_judge_form(value.text));
-    } else if (value.type == VALUE_STRING && addr_prefix_parse(value.text, prefix, &why)) {
+    if (form == VALUE_OK && addr_prefix_parse(value.text, prefix, &why)) {
         if (addr_is_unicast(&prefix->addr))
             return;
         why = "allowed is unicast";
     }
     memset(prefix, 0, sizeof(*prefix));
-    config_error(p->problems, line_of(list), p->rule, "\"%s\" element %d is %s, %s", key->name, i + 1,
-                 value_format(&value, shown), why);
-}
-
-static void read_prefixes(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)
-{
-    struct value value = value_of(s);
-    struct addr_prefix *prefixes;
-
-    if (!config_setting_is_list(s) && !config_setting_is_array(s)) {
-        refuse(p, key, s, &value, VALUE_NOT_ALLOWED);
-        return;
-    }
-    prefixes = room_for(p, key, s, sizeof(*prefixes), target);
-    for (int i = 0; prefixes && i < config_setting_length(s); i++)
-        read_prefix(p, key, s, i, &prefixes[i]);
+    config_error(p->problems, line_of(list), p->rule, "\"%s\" element %u is %s, %s", key->name, i + 1,
+                 value_format(&value, shown), value_verdict_text(form) ? value_verdict_text(form) : why);
 }
 
 // Messages call a rule by its name or, as long as that is not valid, by its position.
-static void name_rule(struct parser *p, const config_setting_t *rule, int i)
+static void name_rule(struct parser *p, const config_setting_t *group, unsigned i, struct config_rule *rule)
 {
-    const struct schema_key *key = schema_find(SCHEMA_RULE, "name");
-    const config_setting_t *s = config_setting_is_group(rule) ? member(rule, "name") : NULL;
-    struct config_rule named = {.line = 0};
+    const config_setting_t *s = config_setting_get_member(group, "name");
 
-    snprintf(p->rule_text, sizeof(p->rule_text), "#%d", i + 1);
-    p->rule = p->rule_text;
+    snprintf(rule->name, sizeof(rule->name), "#%u", i + 1);
+    p->rule = rule->name;
     if (s) {
         struct value value = value_of(s);
-        if (value_store(key, &value, &named) == VALUE_OK)
-            memcpy(p->rule_text, named.name, sizeof(p->rule_text));
+        value_store(schema_find(SCHEMA_RULE, "name"), &value, rule);
     }
 }
 
-static void read_sections(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)
+static void read_element(struct parser *p, const struct schema_key *key, const config_setting_t *list, unsigned i,
+                         void *target)
 {
-    struct value value = value_of(s);
-    size_t size = schema_places[key->inside].size;
-    char shown[VALUE_TEXT_MAX], *elements;
+    const config_setting_t *group = config_setting_get_elem(list, i);
+    struct value value = value_of(group);
+    char shown[VALUE_TEXT_MAX];
 
-    if (!config_setting_is_list(s)) {
-        refuse(p, key, s, &value, VALUE_NOT_ALLOWED);
+    if (!config_setting_is_group(group)) {
+        config_error(p->problems, line_of(group), p->rule, "\"%s\" element %u is %s, allowed is a group { }", key->name,
+                     i + 1, value_format(&value, shown));
         return;
     }
-    elements = room_for(p, key, s, size, target);
-    for (int i = 0; elements && i < config_setting_length(s); i++) {
-        const config_setting_t *group = element(s, i);
-        if (key->inside == SCHEMA_RULE)
-            name_rule(p, group, i);
-        if (config_setting_is_group(group)) {
-            read_section(p, key->inside, group, elements + (size_t) i * size);
-            continue;
-        }
-        value = value_of(group);
-        config_error(p->problems, line_of(group), key->inside == SCHEMA_RULE ? NULL : p->rule,
-                     "\"%s\" element %d is %s, allowed is a group { }", key->name, i + 1, value_format(&value, shown));
-    }
+    if (key->inside == SCHEMA_RULE)
+        name_rule(p, group, i, target);
+    read_section(p, key->inside, group, target);
     if (key->inside == SCHEMA_RULE)
         p->rule = NULL;
+}
+
+static void read_list(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)
+{
+    bool prefixes = key->kind == SCHEMA_PREFIXES;
+    size_t size = prefixes ? sizeof(struct addr_prefix) : schema_places[key->inside].size;
+    size_t n = (size_t) config_setting_length(s);
+    char allowed[SCHEMA_ALLOWED_MAX], *elements;
+
+    if (!config_setting_is_list(s) && !(prefixes && config_setting_is_array(s))) {
+        refuse(p, key, s, VALUE_NOT_ALLOWED);
+        return;
+    }
+    if ((int64_t) n < key->least || (int64_t) n > key->most) {
+        config_error(p->problems, line_of(s), p->rule, "\"%s\" has %zu elements, allowed is %s", key->name, n,
+                     schema_allowed(key, allowed));
+        return;
+    }
+    elements = calloc(n > 0 ? n : 1, size);
+    if (!elements) {
+        config_error(p->problems, line_of(s), p->rule, "out of memory");
+        return;
+    }
+    memcpy((char *) target + key->offset, &elements, sizeof(elements));
+    memcpy((char *) target + key->aside, &n, sizeof(n));
+    for (unsigned i = 0; i < n; i++) {
+        if (prefixes)
+            read_prefix(p, key, s, i, (struct addr_prefix *) (void *) elements + i);
+        else
+            read_element(p, key, s, i, elements + i * size);
+    }
 }
 
 // --- what the keys of one section say together -----------------------------------------------------------------------
@@ -201,7 +160,7 @@ static const char *const as_destination[] = {
 static void finish_input(struct parser *p, const config_setting_t *group, void *target)
 {
     struct config_input *in = target;
-    const config_setting_t *sources = member(group, "sources");
+    const config_setting_t *sources = config_setting_get_member(group, "sources");
     struct endpoint input = endpoint_of_input(in, 0);
     int family = endpoint_family(&input);
     char text[ADDR_TEXT_MAX];
@@ -245,13 +204,13 @@ static void finish_output(struct parser *p, const config_setting_t *group, void 
     if (out->source_port == 0 && out->n_ports == 1)
         out->source_port = out->port;
     if (out->kind == CONFIG_ADDRESS && out->mode == CONFIG_MODE_FRAME)
-        config_error(p->problems, line_of(member(group, "mode")), p->rule,
+        config_error(p->problems, line_of(config_setting_get_member(group, "mode")), p->rule,
                      "\"mode\" is \"frame\" for an \"address\", allowed is \"socket\" or \"auto\": "
                      "only the kernel finds neighbours");
     if (out->vlan)
-        check_tag(p, out, line_of(member(group, "vlan")));
+        check_tag(p, out, line_of(config_setting_get_member(group, "vlan")));
     if (out->source.family != ADDR_NONE && out->source.family != family)
-        config_error(p->problems, line_of(member(group, "source")), p->rule,
+        config_error(p->problems, line_of(config_setting_get_member(group, "source")), p->rule,
                      "\"source\" is \"%s\", allowed is IPv%d %s", addr_format(&out->source, text), family,
                      as_destination[out->kind]);
 }
@@ -260,22 +219,22 @@ static void finish_output(struct parser *p, const config_setting_t *group, void 
 static void check_span(struct parser *p, const struct config_output *out, size_t i, const char *what, unsigned n,
                        unsigned n_input)
 {
+    char all[16] = "";
+
     if (n == 1 || n == n_input)
         return;
-    if (n_input == 1)
-        config_error(p->problems, out->line, p->rule, "output %zu has %u %s, allowed is one as in the input", i + 1, n,
-                     what);
-    else
-        config_error(p->problems, out->line, p->rule, "output %zu has %u %s, allowed is one or %u as in the input",
-                     i + 1, n, what, n_input);
+    if (n_input > 1)
+        snprintf(all, sizeof(all), " or %u", n_input);
+    config_error(p->problems, out->line, p->rule, "output %zu has %u %s, allowed is one%s as in the input", i + 1, n,
+                 what, all);
 }
 
 static void finish_rule(struct parser *p, const config_setting_t *group, void *target)
 {
     struct config_rule *rule = target;
 
-    if (member(group, "max_payload"))
-        rule->max_payload_line = line_of(member(group, "max_payload"));
+    if (config_setting_get_member(group, "max_payload"))
+        rule->max_payload_line = line_of(config_setting_get_member(group, "max_payload"));
     for (size_t i = 0; i < rule->n_outputs; i++) {
         check_span(p, &rule->outputs[i], i, "groups", rule->outputs[i].n_addresses, rule->input.n_addresses);
         check_span(p, &rule->outputs[i], i, "ports", rule->outputs[i].n_ports, rule->input.n_ports);
@@ -286,49 +245,42 @@ static void finish_rule(struct parser *p, const config_setting_t *group, void *t
 
 static void refuse_unknown(struct parser *p, enum schema_place where, const config_setting_t *s)
 {
-    const char *name = config_setting_name(s), *place = schema_places[where].name;
+    const char *name = config_setting_name(s);
     const struct schema_key *nearest = schema_nearest(where, name);
+    char hint[96] = "";
 
-    if (nearest) {
-        config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s, did you mean \"%s\"?", SHOWN_KEY,
-                     name, place, nearest->name);
-        return;
-    }
-    for (int elsewhere = SCHEMA_TOP; elsewhere < SCHEMA_PLACES; elsewhere++)
-        if (schema_find((enum schema_place) elsewhere, name)) {
-            config_error(p->problems, line_of(s), p->rule, "unknown key \"%s\" in %s, it belongs in %s", name, place,
-                         schema_places[elsewhere].name);
-            return;
-        }
-    config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s", SHOWN_KEY, name, place);
+    if (nearest)
+        snprintf(hint, sizeof(hint), ", did you mean \"%s\"?", nearest->name);
+    for (int elsewhere = SCHEMA_TOP; hint[0] == '\0' && elsewhere < SCHEMA_PLACES; elsewhere++)
+        if (schema_find((enum schema_place) elsewhere, name))
+            snprintf(hint, sizeof(hint), ", it belongs in %s", schema_places[elsewhere].name);
+    config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s%s", SHOWN_KEY, name,
+                 schema_places[where].name, hint);
 }
 
 static void read_key(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)
 {
     struct value value = value_of(s);
 
-    if (key->kind == SCHEMA_PREFIXES)
-        read_prefixes(p, key, s, target);
-    else if (key->kind == SCHEMA_SECTIONS)
-        read_sections(p, key, s, target);
-    else if (key->kind != SCHEMA_SECTION)
-        read_value(p, key, s, target);
-    else if (config_setting_is_group(s))
+    if (key->kind == SCHEMA_PREFIXES || key->kind == SCHEMA_SECTIONS) {
+        read_list(p, key, s, target);
+    } else if (key->kind == SCHEMA_SECTION && config_setting_is_group(s)) {
         read_section(p, key->inside, s, (char *) target + key->offset);
-    else
-        refuse(p, key, s, &value, VALUE_NOT_ALLOWED);
+    } else {
+        enum value_verdict verdict = value_store(key, &value, target);
+        if (verdict != VALUE_OK)
+            refuse(p, key, s, verdict);
+    }
 }
 
 static void require(struct parser *p, enum schema_place where, const config_setting_t *group)
 {
     char allowed[SCHEMA_ALLOWED_MAX];
 
-    for (size_t i = 0; i < schema_n_keys; i++) {
-        const struct schema_key *key = &schema_keys[i];
-        if (key->where == where && key->need == SCHEMA_REQUIRED && !member(group, key->name))
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
+        if (key->need == SCHEMA_REQUIRED && !config_setting_get_member(group, key->name))
             config_error(p->problems, line_of(group), p->rule, "\"%s\" is missing in %s, allowed is %s", key->name,
                          schema_places[where].name, schema_allowed(key, allowed));
-    }
 }
 
 // Keys of which one must be there: exactly one or at least one.
@@ -338,11 +290,10 @@ static void require_choice(struct parser *p, enum schema_place where, const conf
     char known[64] = "", found[64] = "";
     int given = 0;
 
-    for (size_t i = 0; i < schema_n_keys; i++) {
-        const struct schema_key *key = &schema_keys[i];
-        if (key->where != where || key->need != need)
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));) {
+        if (key->need != need)
             continue;
-        bool there = member(group, key->name) != NULL;
+        bool there = config_setting_get_member(group, key->name) != NULL;
         char *text = there ? found : known;
         size_t used = strlen(text);
         snprintf(text + used, sizeof(known) - used, "%s\"%s\"", used == 0 ? "" : there ? " and " : " or ", key->name);
@@ -367,8 +318,8 @@ static void read_section(struct parser *p, enum schema_place where, const config
     if (schema_places[where].line)
         *(int *) (void *) ((char *) target + schema_places[where].line) = line_of(group);
     value_store_defaults(where, target);
-    for (int i = 0; i < config_setting_length(group); i++) {
-        const config_setting_t *s = element(group, i);
+    for (unsigned i = 0; i < (unsigned) config_setting_length(group); i++) {
+        const config_setting_t *s = config_setting_get_elem(group, i);
         const struct schema_key *key = schema_find(where, config_setting_name(s));
         if (key)
             read_key(p, key, s, target);
@@ -401,7 +352,7 @@ static void refuse_syntax(const config_t *tree, struct config_problems *problems
 // A file of another version may mean something else by each of its keys: nothing of it is judged.
 static bool is_our_version(const config_setting_t *root, struct config_problems *problems)
 {
-    const config_setting_t *s = member(root, "version");
+    const config_setting_t *s = config_setting_get_member(root, "version");
 
     if (!s || config_setting_type(s) != CONFIG_TYPE_INT || config_setting_get_int(s) == 1)
         return true;
@@ -445,14 +396,13 @@ struct config *parse_config(const char *text, size_t size, struct config_problem
     config_t tree;
 
     config_init(&tree);
-    if (!read_tree(&tree, text, size, problems))
-        goto done;
-    c = calloc(1, sizeof(*c));
-    if (c)
-        read_section(&p, SCHEMA_TOP, config_root_setting(&tree), c);
-    else
-        config_error(problems, 0, NULL, "out of memory");
-done:
+    if (read_tree(&tree, text, size, problems)) {
+        c = calloc(1, sizeof(*c));
+        if (c)
+            read_section(&p, SCHEMA_TOP, config_root_setting(&tree), c);
+        else
+            config_error(problems, 0, NULL, "out of memory");
+    }
     config_destroy(&tree);
     return c;
 }

@@ -8,166 +8,114 @@
 #include <string.h>
 
 #include "common/digest.h"
-#include "config/schema.h"
 #include "config/value.h"
 #include "config/way.h"
 
-// Both forms are written from one tree, which the schema's rows build: what is printed has the keys, and their order,
-// of the schema.
-
-static json_t *section_tree(enum schema_place where, const void *target);
+// Both forms are written from one tree, which the rows of the schema build: it has their keys in their order.
 
 // Beside an output's keys: what follows of them. In the file's grammar it is a comment.
 #define WAY "leaves"
 
 // --- the tree --------------------------------------------------------------------------------------------------------
 
-static json_t *address_tree(const struct addr *address)
+static json_t *prefix_tree(struct addr_prefix prefix)
 {
     char text[ADDR_TEXT_MAX];
 
-    return json_string(addr_format(address, text));
+    return json_string(addr_prefix_format(&prefix, text));
 }
 
-static json_t *group_tree(const struct addr *first, uint16_t n)
+static json_t *port_tree(uint64_t first, uint16_t n)
 {
-    struct addr_prefix groups = addr_prefix_of(first, n);
-    char text[ADDR_TEXT_MAX];
-
-    return json_string(addr_prefix_format(&groups, text));
-}
-
-static json_t *port_tree(const struct schema_key *key, const void *field, uint16_t n)
-{
-    uint64_t first = value_load_number(field, key->size);
-
     if (n == 1)
         return json_integer((json_int_t) first);
     return json_sprintf("%d-%d", (int) first, (int) first + n - 1);
 }
 
-static json_t *prefixes_tree(const struct addr_prefix *prefixes, size_t n)
-{
-    json_t *array = json_array();
-    char text[ADDR_TEXT_MAX];
-
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(array, json_string(addr_prefix_format(&prefixes[i], text)));
-    return array;
-}
-
-static json_t *sections_tree(enum schema_place inside, const char *elements, size_t n)
-{
-    json_t *array = json_array();
-
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(array, section_tree(inside, elements + i * schema_places[inside].size));
-    return array;
-}
-
-static json_t *word_tree(const struct schema_key *key, uint64_t index)
-{
-    size_t length;
-    const char *word = schema_word(key->words, (unsigned) index, &length);
-
-    return word ? json_stringn(word, length) : NULL;
-}
-
 // A number that was not given is 0, which the schema does not allow then; version alone is not kept.
-static json_t *number_tree(const struct schema_key *key, const void *field)
+static json_t *number_tree(const struct schema_key *key, uint64_t kept)
 {
-    int64_t number = key->size == 0 ? key->least : (int64_t) value_load_number(field, key->size);
+    int64_t number = key->size == 0 ? key->least : (int64_t) kept;
 
     return number >= key->least ? json_integer(number) : NULL;
 }
 
-// A value of several elements, or NULL for one that was not given. target is the struct that holds field.
-static json_t *aggregate_tree(const struct schema_key *key, const char *field, const char *aside)
+static json_t *list_tree(const struct schema_key *key, const void *target)
 {
-    const void *elements;
-    size_t n;
+    struct value_list list = value_load_list(key, target);
+    json_t *array = list.n > 0 || key->need == SCHEMA_REQUIRED ? json_array() : NULL;
 
-    if (key->kind == SCHEMA_SECTION) {
-        json_t *tree = section_tree(key->inside, field);
-        // An optional section that nothing was said in is left with its defaults alone: limit.
-        if (key->need == SCHEMA_REQUIRED || *(const int *) (const void *) (field + schema_places[key->inside].line))
-            return tree;
-        json_decref(tree);
-        return NULL;
+    for (size_t i = 0; i < list.n; i++) {
+        if (key->kind == SCHEMA_PREFIXES)
+            json_array_append_new(array, prefix_tree(((const struct addr_prefix *) (const void *) list.elements)[i]));
+        else
+            json_array_append_new(
+                array, config_section_tree(key->inside, list.elements + i * schema_places[key->inside].size));
     }
-    memcpy(&elements, field, sizeof(elements));
-    memcpy(&n, aside, sizeof(n));
-    if (n == 0 && key->need != SCHEMA_REQUIRED)
-        return NULL;
-    return key->kind == SCHEMA_PREFIXES ? prefixes_tree(elements, n) : sections_tree(key->inside, elements, n);
+    return array;
 }
 
-// The value of one key, or NULL when there is nothing to say.
-static json_t *value_tree(const struct schema_key *key, const void *target)
+json_t *config_value_tree(const struct schema_key *key, const void *target)
 {
-    const char *field = (const char *) target + key->offset, *aside = (const char *) target + key->aside;
-    const void *any = field, *any_aside = aside, *span = (const char *) target + key->span;
+    const void *field = (const char *) target + key->offset, *aside = (const char *) target + key->aside;
+    const uint16_t *span = (const void *) ((const char *) target + key->span);
+    uint64_t number = value_load_number(field, key->size);
 
     switch (key->kind) {
     case SCHEMA_NUMBER:
     case SCHEMA_RATE:
-        return number_tree(key, field);
+        return number_tree(key, number);
     case SCHEMA_OR_BOOL:
-        if (*(const uint32_t *) any == 0 || *(const uint32_t *) any == CONFIG_ALWAYS)
-            return json_boolean(*(const uint32_t *) any != 0);
-        return number_tree(key, field);
+        return number == 0 || number == CONFIG_ALWAYS ? json_boolean(number != 0) : number_tree(key, number);
     case SCHEMA_BOOL:
-        return json_boolean(*(const bool *) any);
+        return json_boolean(number != 0);
     case SCHEMA_CHOICE:
-        return word_tree(key, value_load_number(field, key->size));
+        return json_string(key->words[number]);
     case SCHEMA_NAME:
     case SCHEMA_IFNAME:
     case SCHEMA_NOTE:
     case SCHEMA_PATH:
-        return field[0] ? json_string(field) : NULL;
+        return *(const char *) field ? json_string(field) : NULL;
     case SCHEMA_OR_WORD:
-        return *(const bool *) any_aside ? word_tree(key, 0) : number_tree(key, field);
+        return *(const bool *) aside ? json_string(key->words[0]) : number_tree(key, number);
     case SCHEMA_DSCP:
-        return *(const int *) any == CONFIG_DSCP_PRESERVE ? word_tree(key, 0) : number_tree(key, field);
+        return (int) number == CONFIG_DSCP_PRESERVE ? json_string(key->words[0]) : number_tree(key, number);
     case SCHEMA_PORT:
-        return port_tree(key, field, *(const uint16_t *) span);
+        return port_tree(number, *span);
     case SCHEMA_GROUP:
-        return *(const enum config_destination *) any_aside == CONFIG_GROUP ? group_tree(any, *(const uint16_t *) span)
-                                                                            : NULL;
     case SCHEMA_HOST:
-        return *(const enum config_destination *) any_aside == CONFIG_ADDRESS ? address_tree(any) : NULL;
     case SCHEMA_BROADCAST:
-        return *(const enum config_destination *) any_aside == CONFIG_BROADCAST ? json_true() : NULL;
+        if (*(const enum config_destination *) aside != value_destination(key->kind))
+            return NULL;
+        return key->kind == SCHEMA_BROADCAST ? json_true() : prefix_tree(addr_prefix_of(field, *span));
     case SCHEMA_SOURCE:
-        if (*(const bool *) any_aside)
-            return word_tree(key, 1);
-        return ((const struct addr *) any)->family == ADDR_NONE ? word_tree(key, 0) : address_tree(any);
+        if (*(const bool *) aside || ((const struct addr *) field)->family == ADDR_NONE)
+            return json_string(key->words[*(const bool *) aside]);
+        return prefix_tree(addr_prefix_of(field, 1));
     case SCHEMA_PREFIXES:
-    case SCHEMA_SECTION:
     case SCHEMA_SECTIONS:
-        return aggregate_tree(key, field, aside);
+        return list_tree(key, target);
+    case SCHEMA_SECTION:
+        return value_has_section(key, target) ? config_section_tree(key->inside, field) : NULL;
     case SCHEMA_KINDS:
         break;
     }
     return NULL;
 }
 
-static json_t *section_tree(enum schema_place where, const void *target)
+json_t *config_section_tree(enum schema_place where, const void *target)
 {
-    json_t *object = json_object();
+    json_t *object = json_object(), *value;
 
-    for (size_t i = 0; i < schema_n_keys; i++) {
-        const struct schema_key *key = &schema_keys[i];
-        json_t *value = key->where == where ? value_tree(key, target) : NULL;
-        if (value)
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
+        if ((value = config_value_tree(key, target)))
             json_object_set_new(object, key->name, value);
-    }
     return object;
 }
 
 static json_t *config_tree(const struct config *c)
 {
-    json_t *tree = section_tree(SCHEMA_TOP, c), *rule, *output;
+    json_t *tree = config_section_tree(SCHEMA_TOP, c), *rule, *output;
     size_t i, j;
 
     json_array_foreach(json_object_get(tree, "rules"), i, rule)
@@ -179,22 +127,6 @@ static json_t *config_tree(const struct config *c)
 // --- the file's own grammar ------------------------------------------------------------------------------------------
 
 static void print_value(json_t *value, int indent, FILE *to);
-
-static void print_string(const char *text, FILE *to)
-{
-    fputc('"', to);
-    for (; *text; text++) { // control characters were refused
-        if (*text == '"' || *text == '\\')
-            fputc('\\', to);
-        fputc(*text, to);
-    }
-    fputc('"', to);
-}
-
-static void print_integer(json_int_t number, FILE *to)
-{
-    fprintf(to, "%" JSON_INTEGER_FORMAT "%s", number, number > INT32_MAX ? "L" : "");
-}
 
 // A group that holds no other group is one line.
 static bool is_flat(json_t *object)
@@ -226,76 +158,63 @@ static void print_members(json_t *object, int indent, const char *between, FILE 
     }
 }
 
-static void print_group(json_t *object, int indent, FILE *to)
-{
-    if (is_flat(object)) {
-        fputs("{ ", to);
-        print_members(object, 0, " ", to);
-        fputs(" }", to);
-        return;
-    }
-    fputs("{\n", to);
-    print_members(object, indent + 2, "\n", to);
-    fprintf(to, "\n%*s}", indent, "");
-}
-
 static void print_array(json_t *array, int indent, FILE *to)
 {
-    bool groups = json_array_size(array) == 0 || json_is_object(json_array_get(array, 0));
-    size_t i;
+    bool groups = json_is_object(json_array_get(array, 0));
+    size_t n = json_array_size(array), i;
     json_t *value;
 
-    fputs(groups ? "(" : "[", to);
+    fputs(groups || n == 0 ? "(" : "[", to);
     json_array_foreach(array, i, value)
     {
         const char *way = json_string_value(json_object_get(json_object_get(value, WAY), "text"));
         if (groups)
             fprintf(to, "\n%*s", indent + 2, "");
         else
-            fputs(i ? ", " : " ", to);
+            fputc(' ', to);
         print_value(value, indent + 2, to);
-        if (groups && i + 1 < json_array_size(array))
+        if (i + 1 < n)
             fputc(',', to);
         if (way)
             fprintf(to, " # %s", way);
     }
-    if (!groups)
-        fputs(" ]", to);
-    else if (json_array_size(array) == 0)
-        fputs(" )", to);
-    else
+    if (groups)
         fprintf(to, "\n%*s)", indent, "");
+    else
+        fputs(n == 0 ? " )" : " ]", to);
 }
 
 static void print_value(json_t *value, int indent, FILE *to)
 {
     switch (json_typeof(value)) {
     case JSON_OBJECT:
-        print_group(value, indent, to);
+        if (is_flat(value)) {
+            fputs("{ ", to);
+            print_members(value, 0, " ", to);
+            fputs(" }", to);
+        } else {
+            fputs("{\n", to);
+            print_members(value, indent + 2, "\n", to);
+            fprintf(to, "\n%*s}", indent, "");
+        }
         break;
     case JSON_ARRAY:
         print_array(value, indent, to);
         break;
     case JSON_STRING:
-        print_string(json_string_value(value), to);
+        fputc('"', to);
+        for (const char *text = json_string_value(value); *text; text++) // control characters were refused
+            fprintf(to, "%s%c", *text == '"' || *text == '\\' ? "\\" : "", *text);
+        fputc('"', to);
         break;
     case JSON_INTEGER:
-        print_integer(json_integer_value(value), to);
+        fprintf(to, "%" JSON_INTEGER_FORMAT "%s", json_integer_value(value),
+                json_integer_value(value) > INT32_MAX ? "L" : "");
         break;
     default:
         fputs(json_is_true(value) ? "true" : "false", to);
         break;
     }
-}
-
-json_t *config_value_tree(const struct schema_key *key, const void *target)
-{
-    return value_tree(key, target);
-}
-
-json_t *config_section_tree(enum schema_place where, const void *target)
-{
-    return section_tree(where, target);
 }
 
 void config_tree_print(json_t *tree, FILE *to)
@@ -328,4 +247,174 @@ bool config_print_json(const struct config *c, FILE *to)
     json_decref(keys);
     json_decref(tree);
     return ok && !ferror(to);
+}
+
+// --- the form of the tree --------------------------------------------------------------------------------------------
+
+static json_t *type(const char *name)
+{
+    return json_pack("{s:s}", "type", name);
+}
+
+static json_t *text_of(const char *pattern)
+{
+    return json_pack("{s:s, s:s}", "type", "string", "pattern", pattern);
+}
+
+static json_t *bounded(const struct schema_key *key, const char *name, const char *least, const char *most)
+{
+    return json_pack("{s:s, s:I, s:I}", "type", name, least, (json_int_t) key->least, most, (json_int_t) key->most);
+}
+
+static json_t *integer_form(const struct schema_key *key)
+{
+    return bounded(key, "integer", "minimum", "maximum");
+}
+
+static json_t *list_form(const struct schema_key *key, json_t *element)
+{
+    json_t *form = bounded(key, "array", "minItems", "maxItems");
+
+    json_object_set_new(form, "items", element);
+    return form;
+}
+
+static json_t *text_form(const struct schema_key *key, const char *pattern)
+{
+    json_t *form = bounded(key, "string", "minLength", "maxLength");
+
+    json_object_set_new(form, "pattern", json_string(pattern));
+    return form;
+}
+
+static json_t *words_form(const struct schema_key *key)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; key->words[i]; i++)
+        json_array_append_new(list, json_string(key->words[i]));
+    return json_pack("{s:o}", "enum", list);
+}
+
+static json_t *either(json_t *one, json_t *other)
+{
+    return json_pack("{s:[o, o]}", "anyOf", one, other);
+}
+
+static json_t *section_form(enum schema_place where);
+
+static json_t *value_form(const struct schema_key *key)
+{
+    switch (key->kind) {
+    case SCHEMA_NUMBER:
+    case SCHEMA_RATE:
+        return integer_form(key);
+    case SCHEMA_OR_WORD:
+    case SCHEMA_DSCP:
+        return either(integer_form(key), words_form(key));
+    case SCHEMA_OR_BOOL:
+        return either(integer_form(key), type("boolean"));
+    case SCHEMA_BOOL:
+        return type("boolean");
+    case SCHEMA_CHOICE:
+        return words_form(key);
+    case SCHEMA_NAME:
+        return text_form(key, "^[A-Za-z0-9_.-]+$");
+    case SCHEMA_IFNAME:
+        return text_form(key, "^[A-Za-z0-9_][A-Za-z0-9_.-]*$");
+    case SCHEMA_NOTE:
+        return bounded(key, "string", "minLength", "maxLength");
+    case SCHEMA_PATH:
+        return text_form(key, "^/");
+    case SCHEMA_PORT:
+        return either(integer_form(key), text_of("^[0-9]+-[0-9]+$"));
+    case SCHEMA_GROUP:
+    case SCHEMA_HOST:
+    case SCHEMA_SOURCE:
+        return type("string");
+    case SCHEMA_BROADCAST:
+        return json_pack("{s:b}", "const", 1);
+    case SCHEMA_PREFIXES:
+        return list_form(key, type("string"));
+    case SCHEMA_SECTION:
+        return section_form(key->inside);
+    case SCHEMA_SECTIONS:
+        return list_form(key, section_form(key->inside));
+    case SCHEMA_KINDS:
+        break;
+    }
+    return NULL;
+}
+
+// The default, of the type that the printed form has.
+static json_t *fallback_of(const struct schema_key *key)
+{
+    json_t *value = key->fallback ? json_loads(key->fallback, JSON_DECODE_ANY, NULL) : NULL;
+
+    return value ? value : json_string(key->fallback); // NULL without one
+}
+
+// {"oneOf": [{"required": ["group"]}, ...]}: of the keys of this place of which so many are needed.
+static void add_alternatives(json_t *object, enum schema_place where, enum schema_need need, const char *keyword)
+{
+    json_t *list = json_array();
+
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
+        if (key->need == need)
+            json_array_append_new(list, json_pack("{s:[s]}", "required", key->name));
+    if (json_array_size(list) > 0)
+        json_object_set(object, keyword, list);
+    json_decref(list);
+}
+
+static json_t *section_form(enum schema_place where)
+{
+    json_t *properties = json_object(), *required = json_array();
+
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));) {
+        json_t *value = value_form(key), *fallback = fallback_of(key);
+        json_object_set_new(value, "description", json_string(key->help));
+        if (fallback)
+            json_object_set_new(value, "default", fallback);
+        json_object_set_new(properties, key->name, value);
+        if (key->need == SCHEMA_REQUIRED || key->fallback)
+            json_array_append_new(required, json_string(key->name));
+    }
+    json_t *object = json_pack("{s:s, s:s, s:o, s:o, s:b}", "title", schema_places[where].name, "type", "object",
+                               "properties", properties, "required", required, "additionalProperties", 0);
+    add_alternatives(object, where, SCHEMA_ONE_OF, "oneOf");
+    add_alternatives(object, where, SCHEMA_ANY_OF, "anyOf");
+    return object;
+}
+
+static json_t *inside(json_t *object, const char *key)
+{
+    json_t *value = json_object_get(json_object_get(object, "properties"), key),
+           *items = json_object_get(value, "items");
+
+    return items ? items : value;
+}
+
+// Adds what is printed beside the keys.
+static void add_read_only(json_t *section, const char *name, json_t *form, const char *description)
+{
+    json_object_set_new(form, "description", json_string(description));
+    json_object_set_new(form, "readOnly", json_true());
+    json_object_set_new(json_object_get(section, "properties"), name, form);
+}
+
+bool config_describe(FILE *to)
+{
+    json_t *top = section_form(SCHEMA_TOP), *output = inside(inside(top, "rules"), "outputs");
+    json_t *whole = json_pack("{s:s}", "$schema", "https://json-schema.org/draft/2020-12/schema");
+    bool ok;
+
+    add_read_only(top, "file", type("string"), "the path");
+    add_read_only(top, "sha256", text_of("^[0-9a-f]{64}$"), "the digest of the file");
+    add_read_only(output, WAY, type("object"), "how its datagrams leave");
+    ok = json_object_update(whole, top) == 0 && json_dumpf(whole, to, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 &&
+         fputc('\n', to) != EOF;
+    json_decref(top);
+    json_decref(whole);
+    return ok;
 }

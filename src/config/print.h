@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// print: the effective config, every default written out.
+// print: the effective config, every default written out; and what that form may say, for programs.
 #ifndef MCR_CONFIG_PRINT_H
 #define MCR_CONFIG_PRINT_H
 
@@ -16,6 +16,10 @@ bool config_print(const struct config *c, FILE *to);
 
 // The same as one JSON object with the file's own key names. False when writing failed.
 bool config_print_json(const struct config *c, FILE *to);
+
+// Writes a JSON Schema (draft 2020-12) of what config_print_json() writes, made of the schema's rows. The file itself
+// has the same keys, with defaults left out where one likes. False when writing failed.
+bool config_describe(FILE *to);
 
 // What the printed form says of one key of target, the struct of the key's place, or of a whole section, for the caller
 // to give back with json_decref(). NULL when nothing was given, or out of memory.

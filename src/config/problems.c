@@ -9,17 +9,6 @@
 
 #define PROBLEMS_MAX 1000
 
-static char *rule_text(const char *rule, const char *text)
-{
-    char *whole = NULL;
-    int n;
-
-    if (!rule)
-        return strdup(text);
-    n = rule[0] == '#' ? asprintf(&whole, "rule %s: %s", rule, text) : asprintf(&whole, "rule \"%s\": %s", rule, text);
-    return n < 0 ? NULL : whole;
-}
-
 // The list is kept sorted by line; what has the same line stays in the order in which it was found.
 static bool insert(struct config_problems *p, const struct config_problem *problem)
 {
@@ -39,24 +28,28 @@ static bool insert(struct config_problems *p, const struct config_problem *probl
     return true;
 }
 
-static void add(struct config_problems *p, int line, bool warning, const char *rule, const char *format, va_list ap)
-    __attribute__((format(printf, 5, 0)));
-
-static void add(struct config_problems *p, int line, bool warning, const char *rule, const char *format, va_list ap)
+static __attribute__((format(printf, 5, 0))) void add(struct config_problems *p, int line, bool warning,
+                                                      const char *rule, const char *format, va_list ap)
 {
     struct config_problem problem = {.line = line, .warning = warning};
-    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&problem.text, &size);
+    bool kept = to != NULL;
 
     // Counted even when there is no room to keep it: a file with an error must never pass as valid.
     if (!warning)
         p->n_errors++;
-    if (vasprintf(&text, format, ap) < 0) {
-        p->left_out++;
-        return;
+    if (to) {
+        if (line > 0)
+            fprintf(to, ":%d", line);
+        fputs(warning ? ": warning: " : ": ", to);
+        if (rule)
+            fprintf(to, rule[0] == '#' ? "rule %s: " : "rule \"%s\": ", rule);
+        vfprintf(to, format, ap);
+        kept = !ferror(to);
+        kept = fclose(to) == 0 && kept && insert(p, &problem);
     }
-    problem.text = rule_text(rule, text);
-    free(text);
-    if (!problem.text || !insert(p, &problem)) {
+    if (!kept) {
         free(problem.text);
         p->left_out++;
     }
@@ -80,42 +73,22 @@ void config_warning(struct config_problems *p, int line, const char *rule, const
     va_end(ap);
 }
 
-// Line 0 is the file as a whole.
-static const char *line_text(const struct config_problem *problem, char text[16])
-{
-    text[0] = '\0';
-    if (problem->line > 0)
-        snprintf(text, 16, ":%d", problem->line);
-    return text;
-}
-
-const char *config_rule_label(const char *name, size_t index, char text[CONFIG_RULE_LABEL_MAX])
-{
-    snprintf(text, CONFIG_RULE_LABEL_MAX, "#%zu", index + 1);
-    return name[0] ? name : text;
-}
-
 void config_problems_print(const struct config_problems *p, const char *path, FILE *to)
 {
-    char line[16];
-
     for (size_t i = 0; i < p->n; i++)
-        fprintf(to, "%s%s: %s%s\n", path, line_text(&p->list[i], line), p->list[i].warning ? "warning: " : "",
-                p->list[i].text);
+        fprintf(to, "%s%s\n", path, p->list[i].text);
     if (p->left_out)
         fprintf(to, "%s: %zu more left out\n", path, p->left_out);
 }
 
 void config_problems_first(const struct config_problems *p, const char *path, char *text, size_t size)
 {
-    char line[16];
+    const char *first = p->n_errors ? ": errors that could not be kept" : ": no error";
 
-    for (size_t i = 0; i < p->n; i++)
-        if (!p->list[i].warning) {
-            snprintf(text, size, "%s%s: %s", path, line_text(&p->list[i], line), p->list[i].text);
-            return;
-        }
-    snprintf(text, size, "%s: %s", path, p->n_errors ? "errors that could not be kept" : "no error");
+    for (size_t i = p->n; i-- > 0;)
+        if (!p->list[i].warning)
+            first = p->list[i].text;
+    snprintf(text, size, "%s%s", path, first);
 }
 
 void config_problems_free(struct config_problems *p)

@@ -7,12 +7,10 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define CONFIG_RULE_LABEL_MAX 24 // "#" and a size_t
-
 struct config_problem {
     int line;     // 0: the file as a whole
     bool warning; // worth telling, but the file is valid
-    char *text;   // without FILE:LINE
+    char *text;   // what stands after the path: ":LINE: warning: rule ..."
 };
 
 // Zero-initialised by the caller, sorted by line at any time, freed with config_problems_free().
@@ -29,9 +27,6 @@ void config_error(struct config_problems *p, int line, const char *rule, const c
     __attribute__((format(printf, 4, 5)));
 void config_warning(struct config_problems *p, int line, const char *rule, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-
-// A rule's name as messages call it: "#3", written to text, as long as the third of the file has no valid one.
-const char *config_rule_label(const char *name, size_t index, char text[CONFIG_RULE_LABEL_MAX]);
 
 // Writes each as "FILE:LINE: rule "NAME": text" (or "FILE: text" for line 0).
 void config_problems_print(const struct config_problems *p, const char *path, FILE *to);

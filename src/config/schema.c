@@ -22,6 +22,7 @@ const struct schema_place_info schema_places[SCHEMA_PLACES] = {
 #define RANGE(low, high)   .least = (low), .most = (high)
 #define TEXT(type, field)  FIELD(type, field), RANGE(1, sizeof(((struct type *) 0)->field) - 1)
 #define SPAN(type, field)  .span = offsetof(struct type, field)
+#define DESTINATION(type)  FIELD(type, address), ASIDE(type, kind), SPAN(type, n_addresses), .need = SCHEMA_ONE_OF
 #define REQUIRED           .need = SCHEMA_REQUIRED
 #define DISTURBS(when)     .change = SCHEMA_##when
 
@@ -40,7 +41,7 @@ const struct schema_key schema_keys[] = {
      DISTURBS(RESTART), .help = "the shared statistics"},
     {SCHEMA_TOP, "reload_on_change", SCHEMA_BOOL, FIELD(config, reload_on_change), .fallback = "false",
      DISTURBS(NEVER), .help = "take over a replaced file without a signal"},
-    {SCHEMA_TOP, "missing_interface", SCHEMA_CHOICE, FIELD(config, reject_missing), .words = "wait|reject",
+    {SCHEMA_TOP, "missing_interface", SCHEMA_CHOICE, FIELD(config, reject_missing), .words = {"wait", "reject"},
      .fallback = "wait",
      DISTURBS(NEVER), .help = "whether a rule waits for an interface that does not exist, or the file is refused"},
     {SCHEMA_TOP, "ring_mib", SCHEMA_NUMBER, FIELD(config, ring_mib), RANGE(1, 1024), .fallback = "16",
@@ -60,7 +61,7 @@ const struct schema_key schema_keys[] = {
 
     {SCHEMA_INTERFACE, "name", SCHEMA_IFNAME, TEXT(config_interface, name), REQUIRED,
      .help = "the interface"},
-    {SCHEMA_INTERFACE, "role", SCHEMA_CHOICE, FIELD(config_interface, role), .words = "in|out", REQUIRED,
+    {SCHEMA_INTERFACE, "role", SCHEMA_CHOICE, FIELD(config_interface, role), .words = {"in", "out"}, REQUIRED,
      DISTURBS(NEVER), .help = "the only way in which rules may use it"},
 
     {SCHEMA_RULE, "name", SCHEMA_NAME, TEXT(config_rule, name), REQUIRED,
@@ -93,17 +94,11 @@ const struct schema_key schema_keys[] = {
      .help = "where it comes in"},
     {SCHEMA_INPUT, "vlan", SCHEMA_NUMBER, FIELD(config_input, vlan), RANGE(1, 4094),
      .help = "only frames with this tag; without it, only untagged frames"},
-    {SCHEMA_INPUT, "group", SCHEMA_GROUP, FIELD(config_input, address), ASIDE(config_input, kind), SPAN(config_input,
-     n_addresses),
-     .need = SCHEMA_ONE_OF,
+    {SCHEMA_INPUT, "group", SCHEMA_GROUP, DESTINATION(config_input),
      .help = "the multicast group that is taken in, or a prefix of groups"},
-    {SCHEMA_INPUT, "address", SCHEMA_HOST, FIELD(config_input, address), ASIDE(config_input, kind), SPAN(config_input,
-     n_addresses),
-     .need = SCHEMA_ONE_OF,
+    {SCHEMA_INPUT, "address", SCHEMA_HOST, DESTINATION(config_input),
      .help = "the address of this host whose datagrams are taken in"},
-    {SCHEMA_INPUT, "broadcast", SCHEMA_BROADCAST, FIELD(config_input, address), ASIDE(config_input, kind),
-     SPAN(config_input, n_addresses),
-     .need = SCHEMA_ONE_OF,
+    {SCHEMA_INPUT, "broadcast", SCHEMA_BROADCAST, DESTINATION(config_input),
      .help = "true: IPv4 broadcasts are taken in, those of the subnet and 255.255.255.255"},
     {SCHEMA_INPUT, "port", SCHEMA_PORT, FIELD(config_input, port), SPAN(config_input, n_ports), RANGE(1, 65535),
      REQUIRED,
@@ -117,34 +112,28 @@ const struct schema_key schema_keys[] = {
      .help = "where it goes out"},
     {SCHEMA_OUTPUT, "vlan", SCHEMA_NUMBER, FIELD(config_output, vlan), RANGE(1, 4094),
      .help = "the tag of its frames; without it, they have none"},
-    {SCHEMA_OUTPUT, "group", SCHEMA_GROUP, FIELD(config_output, address), ASIDE(config_output, kind),
-     SPAN(config_output, n_addresses),
-     .need = SCHEMA_ONE_OF,
+    {SCHEMA_OUTPUT, "group", SCHEMA_GROUP, DESTINATION(config_output),
      .help = "the multicast group that it is sent to; a prefix as large as the input's: each group to its own"},
-    {SCHEMA_OUTPUT, "address", SCHEMA_HOST, FIELD(config_output, address), ASIDE(config_output, kind),
-     SPAN(config_output, n_addresses),
-     .need = SCHEMA_ONE_OF,
+    {SCHEMA_OUTPUT, "address", SCHEMA_HOST, DESTINATION(config_output),
      .help = "the host that it is sent to"},
-    {SCHEMA_OUTPUT, "broadcast", SCHEMA_BROADCAST, FIELD(config_output, address), ASIDE(config_output, kind),
-     SPAN(config_output, n_addresses),
-     .need = SCHEMA_ONE_OF,
+    {SCHEMA_OUTPUT, "broadcast", SCHEMA_BROADCAST, DESTINATION(config_output),
      .help = "true: it is sent to 255.255.255.255, all hosts of the interface"},
     {SCHEMA_OUTPUT, "port", SCHEMA_PORT, FIELD(config_output, port), SPAN(config_output, n_ports), RANGE(1, 65535),
      REQUIRED,
      .help = "the UDP destination port; a range as large as the input's: each port to its own"},
     {SCHEMA_OUTPUT, "ttl", SCHEMA_OR_WORD, FIELD(config_output, ttl), ASIDE(config_output, ttl_decrement),
-     RANGE(1, 255), .words = "decrement", .fallback = "1",
+     RANGE(1, 255), .words = {"decrement"}, .fallback = "1",
      .help = "reach; \"decrement\": the datagram's own less one"},
-    {SCHEMA_OUTPUT, "dscp", SCHEMA_DSCP, FIELD(config_output, dscp), RANGE(0, 63), .words = "preserve",
+    {SCHEMA_OUTPUT, "dscp", SCHEMA_DSCP, FIELD(config_output, dscp), RANGE(0, 63), .words = {"preserve"},
      .fallback = "preserve",
      .help = "the traffic class"},
     {SCHEMA_OUTPUT, "source", SCHEMA_SOURCE, FIELD(config_output, source), ASIDE(config_output, keep_source),
-     .words = "interface|preserve", .fallback = "interface",
+     .words = {"interface", "preserve"}, .fallback = "interface",
      .help = "the source address; \"interface\": that of the interface; \"preserve\": the sender's"},
     {SCHEMA_OUTPUT, "source_port", SCHEMA_OR_WORD, FIELD(config_output, source_port),
-     ASIDE(config_output, keep_source_port), RANGE(1, 65535), .words = "preserve",
+     ASIDE(config_output, keep_source_port), RANGE(1, 65535), .words = {"preserve"},
      .help = "the UDP source port; without it, the port that it is sent to; \"preserve\": the sender's"},
-    {SCHEMA_OUTPUT, "mode", SCHEMA_CHOICE, FIELD(config_output, mode), .words = "auto|frame|socket",
+    {SCHEMA_OUTPUT, "mode", SCHEMA_CHOICE, FIELD(config_output, mode), .words = {"auto", "frame", "socket"},
      .fallback = "auto",
      .help = "whether frames are written or the kernel's UDP is used"},
 
@@ -164,12 +153,21 @@ const struct schema_key schema_keys[] = {
 
 const size_t schema_n_keys = sizeof(schema_keys) / sizeof(schema_keys[0]);
 
+const struct schema_key *schema_next(enum schema_place where, const struct schema_key *last)
+{
+    for (const struct schema_key *key = last ? last + 1 : schema_keys; key < schema_keys + schema_n_keys; key++)
+        if (key->where == where)
+            return key;
+    return NULL;
+}
+
 const struct schema_key *schema_find(enum schema_place where, const char *name)
 {
-    for (size_t i = 0; i < schema_n_keys; i++)
-        if (schema_keys[i].where == where && strcmp(schema_keys[i].name, name) == 0)
-            return &schema_keys[i];
-    return NULL;
+    const struct schema_key *key = NULL;
+
+    while ((key = schema_next(where, key)) && strcmp(key->name, name) != 0)
+        ;
+    return key;
 }
 
 #define NAME_MAX_COMPARED 31
@@ -206,10 +204,7 @@ const struct schema_key *schema_nearest(enum schema_place where, const char *nam
 
     if (length > NAME_MAX_COMPARED)
         return NULL;
-    for (size_t i = 0; i < schema_n_keys; i++) {
-        const struct schema_key *key = &schema_keys[i];
-        if (key->where != where)
-            continue;
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));) {
         unsigned d = distance(name, key->name);
         if (d < least) {
             least = d;
@@ -219,38 +214,12 @@ const struct schema_key *schema_nearest(enum schema_place where, const char *nam
     return nearest;
 }
 
-const char *schema_word(const char *words, unsigned index, size_t *length)
+int schema_word_index(const struct schema_key *key, const char *word)
 {
-    while (words) {
-        *length = strcspn(words, "|");
-        if (index-- == 0)
-            return words;
-        words = words[*length] ? words + *length + 1 : NULL;
-    }
-    return NULL;
-}
-
-int schema_word_index(const char *words, const char *word)
-{
-    size_t length;
-    const char *at;
-
-    for (unsigned i = 0; (at = schema_word(words, i, &length)) != NULL; i++)
-        if (strlen(word) == length && memcmp(word, at, length) == 0)
-            return (int) i;
+    for (int i = 0; key->words[i]; i++)
+        if (strcmp(key->words[i], word) == 0)
+            return i;
     return -1;
-}
-
-// "a" or "b" or "c"
-static void add_words(const struct schema_key *key, char text[SCHEMA_ALLOWED_MAX])
-{
-    size_t length;
-    const char *word;
-
-    for (unsigned i = 0; (word = schema_word(key->words, i, &length)) != NULL; i++) {
-        size_t used = strlen(text);
-        snprintf(text + used, SCHEMA_ALLOWED_MAX - used, "%s\"%.*s\"", used ? " or " : "", (int) length, word);
-    }
 }
 
 const char *schema_allowed(const struct schema_key *key, char text[SCHEMA_ALLOWED_MAX])
@@ -285,7 +254,9 @@ const char *schema_allowed(const struct schema_key *key, char text[SCHEMA_ALLOWE
         snprintf(range, sizeof(range), "%lld", (long long) key->least);
     else if (kinds[key->kind].range)
         snprintf(range, sizeof(range), "%lld to %lld", (long long) key->least, (long long) key->most);
-    snprintf(text, SCHEMA_ALLOWED_MAX, "%s%s", range, kinds[key->kind].text);
-    add_words(key, text);
+    size_t used = (size_t) snprintf(text, SCHEMA_ALLOWED_MAX, "%s%s", range, kinds[key->kind].text);
+    for (size_t i = 0; key->words[i] && used < SCHEMA_ALLOWED_MAX; i++)
+        used +=
+            (size_t) snprintf(text + used, SCHEMA_ALLOWED_MAX - used, "%s\"%s\"", used ? " or " : "", key->words[i]);
     return text;
 }

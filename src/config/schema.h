@@ -64,7 +64,7 @@ struct schema_key {
     const char *name;
     enum schema_kind kind;
     int64_t least, most;  // of the number, the text's bytes, or the list's elements
-    const char *words;    // "a|b": taken too, or alone (SCHEMA_CHOICE)
+    const char *words[4]; // up to the first NULL: taken too, or alone (SCHEMA_CHOICE)
     const char *fallback; // the default as the file would say it; NULL: none, or told in help
     enum schema_need need;
     enum schema_change change;
@@ -86,6 +86,9 @@ extern const struct schema_key schema_keys[];
 extern const size_t schema_n_keys;
 extern const struct schema_place_info schema_places[SCHEMA_PLACES];
 
+// The key of this place whose row comes after that of last, its first one for NULL. NULL: there is none.
+const struct schema_key *schema_next(enum schema_place where, const struct schema_key *last);
+
 // The key of this name in this place, or NULL.
 const struct schema_key *schema_find(enum schema_place where, const char *name);
 
@@ -97,10 +100,7 @@ const struct schema_key *schema_nearest(enum schema_place where, const char *nam
 // Says what the value may be ("1 to 255 or \"decrement\"") and returns text.
 const char *schema_allowed(const struct schema_key *key, char text[SCHEMA_ALLOWED_MAX]);
 
-// The index of word in words ("a|b"), or -1.
-int schema_word_index(const char *words, const char *word);
-
-// The word of this index, not NUL-terminated but *length bytes long, or NULL.
-const char *schema_word(const char *words, unsigned index, size_t *length);
+// The index of word among the words of the key, or -1.
+int schema_word_index(const struct schema_key *key, const char *word);
 
 #endif

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/model.h"
-
 struct value value_of(const struct config_setting_t *setting)
 {
     static const char *const others[] = {
@@ -59,6 +57,33 @@ uint64_t value_load_number(const void *field, size_t size)
     }
 }
 
+struct value_list value_load_list(const struct schema_key *key, const void *target)
+{
+    struct value_list list;
+
+    memcpy(&list.elements, (const char *) target + key->offset, sizeof(list.elements));
+    memcpy(&list.n, (const char *) target + key->aside, sizeof(list.n));
+    return list;
+}
+
+bool value_has_section(const struct schema_key *key, const void *target)
+{
+    const void *line = (const char *) target + key->offset + schema_places[key->inside].line;
+
+    return key->need == SCHEMA_REQUIRED || *(const int *) line != 0;
+}
+
+enum config_destination value_destination(enum schema_kind kind)
+{
+    static const enum config_destination destinations[SCHEMA_KINDS] = {
+        [SCHEMA_GROUP] = CONFIG_GROUP,
+        [SCHEMA_HOST] = CONFIG_ADDRESS,
+        [SCHEMA_BROADCAST] = CONFIG_BROADCAST,
+    };
+
+    return destinations[kind];
+}
+
 static void store_number(void *field, size_t size, long long number)
 {
     switch (size) {
@@ -82,134 +107,98 @@ static bool in_range(const struct schema_key *key, long long number)
     return number >= key->least && number <= key->most;
 }
 
-static bool is_word(const struct schema_key *key, const struct value *value)
+static bool takes_integer(enum schema_kind kind)
 {
-    return value->type == VALUE_STRING && schema_word_index(key->words, value->text) >= 0;
-}
-
-static enum value_verdict store_range(const struct schema_key *key, const struct value *value, void *field)
-{
-    if (value->type != VALUE_INTEGER || !in_range(key, value->number))
-        return VALUE_NOT_ALLOWED;
-    store_number(field, key->size, value->number);
-    return VALUE_OK;
-}
-
-static enum value_verdict store_bool(const struct value *value, bool *field)
-{
-    if (value->type != VALUE_BOOL)
-        return VALUE_NOT_ALLOWED;
-    *field = value->number != 0;
-    return VALUE_OK;
-}
-
-static enum value_verdict store_or_bool(const struct schema_key *key, const struct value *value, uint32_t *field)
-{
-    if (value->type != VALUE_BOOL)
-        return store_range(key, value, field);
-    *field = value->number ? CONFIG_ALWAYS : 0;
-    return VALUE_OK;
-}
-
-static enum value_verdict store_choice(const struct schema_key *key, const struct value *value, void *field)
-{
-    if (!is_word(key, value))
-        return VALUE_NOT_ALLOWED;
-    store_number(field, key->size, schema_word_index(key->words, value->text));
-    return VALUE_OK;
-}
-
-static enum value_verdict store_or_word(const struct schema_key *key, const struct value *value, void *field,
-                                        bool *word)
-{
-    enum value_verdict verdict = is_word(key, value) ? VALUE_OK : store_range(key, value, field);
-
-    if (verdict == VALUE_OK)
-        *word = is_word(key, value);
-    return verdict;
+    return kind == SCHEMA_NUMBER || kind == SCHEMA_OR_WORD || kind == SCHEMA_OR_BOOL || kind == SCHEMA_DSCP ||
+           kind == SCHEMA_RATE || kind == SCHEMA_PORT;
 }
 
 // RFC 2474 (csN), 2597 (afNN), 3246 (ef), 5865 (va), 8622 (le). Returns -1 when it is none.
 static int dscp_of_name(const char *name)
 {
     static const struct {
-        char name[3];
+        const char *name;
         int dscp;
-    } others[] = {{"be", 0}, {"le", 1}, {"va", 44}, {"ef", 46}};
-    size_t length = strlen(name);
+    } names[] = {
+        {"be", 0},    {"le", 1},    {"va", 44},   {"ef", 46},   {"cs0", 0},   {"cs1", 8},   {"cs2", 16},  {"cs3", 24},
+        {"cs4", 32},  {"cs5", 40},  {"cs6", 48},  {"cs7", 56},  {"af11", 10}, {"af12", 12}, {"af13", 14}, {"af21", 18},
+        {"af22", 20}, {"af23", 22}, {"af31", 26}, {"af32", 28}, {"af33", 30}, {"af41", 34}, {"af42", 36}, {"af43", 38},
+    };
 
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-        if (strcmp(name, others[i].name) == 0)
-            return others[i].dscp;
-    if (length == 3 && strncmp(name, "cs", 2) == 0 && name[2] >= '0' && name[2] <= '7')
-        return 8 * (name[2] - '0');
-    if (length == 4 && strncmp(name, "af", 2) == 0 && name[2] >= '1' && name[2] <= '4' && name[3] >= '1' &&
-        name[3] <= '3')
-        return 8 * (name[2] - '0') + 2 * (name[3] - '0');
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i].name) == 0)
+            return names[i].dscp;
     return -1;
 }
 
-static enum value_verdict store_dscp(const struct schema_key *key, const struct value *value, int *dscp)
-{
-    if (value->type != VALUE_STRING)
-        return store_range(key, value, dscp);
-    if (!is_word(key, value) && dscp_of_name(value->text) < 0)
-        return VALUE_NOT_ALLOWED;
-    *dscp = is_word(key, value) ? CONFIG_DSCP_PRESERVE : dscp_of_name(value->text);
-    return VALUE_OK;
-}
-
-// "40M": digits and one decimal suffix, so that "40" cannot be taken for something else than 40 bits a second.
-static enum value_verdict store_rate(const struct schema_key *key, const struct value *value, uint64_t *rate)
+// "40M": digits and one decimal suffix, so that "40" cannot be taken for something else than 40 bits a second. Returns
+// -1 when it is none, or too much.
+static long long rate_of_text(const char *text, long long most)
 {
     static const char suffixes[] = "kMG";
-    struct value number = {.type = VALUE_INTEGER};
-    const char *suffix;
+    size_t digits = strspn(text, "0123456789");
+    const char *suffix = text[digits] ? strchr(suffixes, text[digits]) : NULL;
     long long unit = 1;
-    size_t digits;
 
-    if (value->type != VALUE_STRING)
-        return store_range(key, value, rate);
-    digits = strspn(value->text, "0123456789");
-    if (digits == 0 || digits > 12 || strlen(value->text) != digits + 1)
-        return VALUE_NOT_ALLOWED;
-    suffix = strchr(suffixes, value->text[digits]);
-    if (!suffix)
-        return VALUE_NOT_ALLOWED;
+    if (digits == 0 || digits > 12 || !suffix || text[digits + 1] != '\0')
+        return -1;
     for (const char *s = suffixes; s <= suffix; s++)
         unit *= 1000;
-    number.number = atoll(value->text);
-    number.number = number.number > key->most / unit ? key->most + 1 : number.number * unit;
-    return store_range(key, &number, rate);
+    return atoll(text) > most / unit ? -1 : atoll(text) * unit;
+}
+
+// The number that stands for the value in the model; word is its index among the words of the key, or -1. False when
+// the value is not allowed.
+static bool number_of(const struct schema_key *key, const struct value *value, int word, long long *number)
+{
+    switch (value->type) {
+    case VALUE_INTEGER:
+        *number = value->number;
+        return takes_integer(key->kind) && in_range(key, value->number);
+    case VALUE_BOOL:
+        *number = value->number && key->kind == SCHEMA_OR_BOOL ? CONFIG_ALWAYS : value->number != 0;
+        return key->kind == SCHEMA_BOOL || key->kind == SCHEMA_OR_BOOL;
+    case VALUE_STRING:
+        if (key->kind == SCHEMA_RATE)
+            *number = rate_of_text(value->text, key->most);
+        else if (key->kind == SCHEMA_DSCP)
+            *number = word >= 0 ? CONFIG_DSCP_PRESERVE : dscp_of_name(value->text);
+        else
+            *number = key->kind == SCHEMA_CHOICE ? word : -1;
+        return word >= 0 || *number >= key->least;
+    case VALUE_OTHER:
+        break;
+    }
+    return false;
+}
+
+static enum value_verdict store_as_number(const struct schema_key *key, const struct value *value, int word,
+                                          void *field)
+{
+    long long number;
+
+    if (!number_of(key, value, word, &number))
+        return VALUE_NOT_ALLOWED;
+    store_number(field, key->size, number);
+    return VALUE_OK;
 }
 
 // --- text ------------------------------------------------------------------------------------------------------------
 
 static bool text_is_allowed(enum schema_kind kind, const char *text)
 {
-    size_t length = strlen(text);
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
 
-    switch (kind) {
-    case SCHEMA_IFNAME:
-        if (text[0] == '-' || text[0] == '.')
-            return false;
-        break;
-    case SCHEMA_PATH:
-        if (text[0] != '/' || text[length - 1] == '/')
-            return false;
-        break;
-    default:
-        break;
-    }
-    for (const char *c = text; *c; c++) {
-        bool plain = (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '_' ||
-                     *c == '.' || *c == '-';
-        // lexical.c leaves no other control characters than those that were written as an escape.
-        bool control = (unsigned char) *c < 0x20 || *c == 0x7f;
-        if (kind == SCHEMA_NOTE || kind == SCHEMA_PATH ? control : !plain)
-            return false;
-    }
-    return true;
+    if (kind == SCHEMA_IFNAME && (text[0] == '-' || text[0] == '.'))
+        return false;
+    if (kind == SCHEMA_PATH && (text[0] != '/' || text[strlen(text) - 1] == '/'))
+        return false;
+    if (kind == SCHEMA_NAME || kind == SCHEMA_IFNAME)
+        return text[strspn(text, plain)] == '\0';
+    // lexical.c leaves no other control characters than those that were written as an escape.
+    while ((unsigned char) *text >= 0x20 && *text != 0x7f)
+        text++;
+    return *text == '\0';
 }
 
 static enum value_verdict store_text(const struct schema_key *key, const struct value *value, char *field)
@@ -223,43 +212,44 @@ static enum value_verdict store_text(const struct schema_key *key, const struct 
 
 // --- addresses -------------------------------------------------------------------------------------------------------
 
-// Parses what stands before the first of these characters. False when there is none.
-static bool parse_before(const char *text, const char *ends, struct addr *out)
+// Parses what stands before the first such character, or before the end.
+static bool parse_before(const char *text, char end, struct addr *out)
 {
     char head[ADDR_TEXT_MAX];
-    size_t length = strcspn(text, ends);
+    size_t length = (size_t) (strchrnul(text, end) - text);
 
-    if (text[length] == '\0' || length >= sizeof(head))
+    if (length >= sizeof(head))
         return false;
     memcpy(head, text, length);
     head[length] = '\0';
     return addr_parse(head, out);
 }
 
-enum value_verdict value_judge_form(const char *text)
+enum value_verdict value_judge_form(const struct value *value)
 {
     static const struct addr_prefix mapped = {.addr = {.family = ADDR_IPV6, .bytes = {[10] = 0xff, [11] = 0xff}},
                                               .bits = 96};
     struct addr parsed;
 
-    if (parse_before(text, "%", &parsed))
+    if (value->type != VALUE_STRING)
+        return VALUE_NOT_ALLOWED;
+    if (strchr(value->text, '%') && parse_before(value->text, '%', &parsed))
         return VALUE_SCOPED;
     // RFC 4291, section 2.5.5.2: never on the wire, but the kernel would send IPv4 for it.
-    if ((addr_parse(text, &parsed) || parse_before(text, "/", &parsed)) && addr_prefix_contains(&mapped, &parsed))
+    if (parse_before(value->text, '/', &parsed) && addr_prefix_contains(&mapped, &parsed))
         return VALUE_MAPPED;
     return VALUE_OK;
 }
 
 // A prefix of multicast groups, or one of them.
-static enum value_verdict store_group(const struct value *value, struct addr *field, uint16_t *span)
+static enum value_verdict parse_group(const struct value *value, struct addr *field, uint16_t *span)
 {
+    enum value_verdict form = value_judge_form(value);
     struct addr_prefix groups;
     const char *why;
 
-    if (value->type != VALUE_STRING)
-        return VALUE_NOT_ALLOWED;
-    if (value_judge_form(value->text) != VALUE_OK)
-        return value_judge_form(value->text);
+    if (form != VALUE_OK)
+        return form;
     bool parsed = addr_prefix_parse(value->text, &groups, &why);
     const char *slash = strchr(value->text, '/');
     if (!parsed && slash && groups.bits == 0 && strcmp(slash, "/0") != 0 && addr_is_multicast(&groups.addr))
@@ -273,55 +263,51 @@ static enum value_verdict store_group(const struct value *value, struct addr *fi
     return VALUE_OK;
 }
 
-static enum value_verdict store_address(const struct value *value, struct addr *field)
+static enum value_verdict parse_address(const struct value *value, struct addr *field)
 {
-    struct addr parsed = {.family = ADDR_NONE};
+    enum value_verdict form = value_judge_form(value);
+    struct addr parsed;
 
-    if (value->type != VALUE_STRING)
-        return VALUE_NOT_ALLOWED;
-    if (value_judge_form(value->text) != VALUE_OK)
-        return value_judge_form(value->text);
+    if (form != VALUE_OK)
+        return form;
     if (!addr_parse(value->text, &parsed) || !addr_is_unicast(&parsed))
         return VALUE_NOT_ALLOWED;
     *field = parsed;
     return VALUE_OK;
 }
 
-// Its words are "interface" and "preserve".
-static enum value_verdict store_source(const struct schema_key *key, const struct value *value, struct addr *field,
-                                       bool *keep)
+// word: 0 for "interface", 1 for "preserve", -1 for an address.
+static enum value_verdict store_source(const struct value *value, int word, struct addr *field, bool *keep)
 {
     enum value_verdict verdict = VALUE_OK;
 
-    if (is_word(key, value))
+    if (word >= 0)
         *field = (struct addr){.family = ADDR_NONE};
     else
-        verdict = store_address(value, field);
+        verdict = parse_address(value, field);
     if (verdict == VALUE_OK)
-        *keep = is_word(key, value) && schema_word_index(key->words, value->text) == 1;
+        *keep = word == 1;
     return verdict;
-}
-
-static enum value_verdict store_broadcast(const struct value *value, struct addr *field)
-{
-    if (value->type != VALUE_BOOL || !value->number)
-        return VALUE_NOT_ALLOWED;
-    *field = (struct addr){.family = ADDR_NONE};
-    return VALUE_OK;
 }
 
 static enum value_verdict store_destination(const struct schema_key *key, const struct value *value, struct addr *field,
                                             enum config_destination *kind, uint16_t *span)
 {
+    enum value_verdict verdict = VALUE_OK;
+    struct addr address = {.family = ADDR_NONE};
     uint16_t n = 1;
-    enum value_verdict verdict = key->kind == SCHEMA_GROUP  ? store_group(value, field, &n)
-                                 : key->kind == SCHEMA_HOST ? store_address(value, field)
-                                                            : store_broadcast(value, field);
 
+    if (key->kind == SCHEMA_GROUP)
+        verdict = parse_group(value, &address, &n);
+    else if (key->kind == SCHEMA_HOST)
+        verdict = parse_address(value, &address);
+    else if (value->type != VALUE_BOOL || !value->number)
+        verdict = VALUE_NOT_ALLOWED;
     if (verdict != VALUE_OK)
         return verdict;
+    *field = address;
     *span = n;
-    *kind = key->kind == SCHEMA_GROUP ? CONFIG_GROUP : key->kind == SCHEMA_HOST ? CONFIG_ADDRESS : CONFIG_BROADCAST;
+    *kind = value_destination(key->kind);
     return VALUE_OK;
 }
 
@@ -329,24 +315,25 @@ static enum value_verdict store_destination(const struct schema_key *key, const 
 static enum value_verdict store_port(const struct schema_key *key, const struct value *value, void *field,
                                      uint16_t *span)
 {
-    struct value first = *value, last = *value;
+    static const char digits[] = "0123456789";
+    long long first = value->number, last = value->number;
 
     if (value->type == VALUE_STRING) {
+        const char *text = value->text, *dash = text + strspn(text, digits);
         // Digits alone, and few of them, so that no number wraps.
-        const char *dash = strchr(value->text, '-');
-        if (!dash || strlen(value->text) > strlen("65535-65535") ||
-            strspn(value->text, "0123456789") != (size_t) (dash - value->text) || dash == value->text ||
-            dash[1] == '\0' || dash[1 + strspn(dash + 1, "0123456789")] != '\0')
+        if (dash == text || *dash != '-' || dash[1] == '\0' || dash[1 + strspn(dash + 1, digits)] != '\0' ||
+            strlen(text) > strlen("65535-65535"))
             return VALUE_NOT_ALLOWED;
-        first = (struct value){.type = VALUE_INTEGER, .number = atoll(value->text)};
-        last = (struct value){.type = VALUE_INTEGER, .number = atoll(dash + 1)};
-    }
-    if (last.number < first.number || !in_range(key, last.number) || last.number - first.number >= CONFIG_SPAN_MAX)
+        first = atoll(text);
+        last = atoll(dash + 1);
+    } else if (value->type != VALUE_INTEGER) {
         return VALUE_NOT_ALLOWED;
-    enum value_verdict verdict = store_range(key, &first, field);
-    if (verdict == VALUE_OK)
-        *span = (uint16_t) (last.number - first.number + 1);
-    return verdict;
+    }
+    if (!in_range(key, first) || !in_range(key, last) || last < first || last - first >= CONFIG_SPAN_MAX)
+        return VALUE_NOT_ALLOWED;
+    store_number(field, key->size, first);
+    *span = (uint16_t) (last - first + 1);
+    return VALUE_OK;
 }
 
 // --- all of them -----------------------------------------------------------------------------------------------------
@@ -355,27 +342,26 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
 {
     void *field = (char *) target + key->offset;
     void *aside = (char *) target + key->aside, *span = (char *) target + key->span;
+    int word = value->type == VALUE_STRING ? schema_word_index(key, value->text) : -1;
 
     switch (key->kind) {
     case SCHEMA_NUMBER:
-        return store_range(key, value, field);
     case SCHEMA_OR_BOOL:
-        return store_or_bool(key, value, field);
     case SCHEMA_BOOL:
-        return store_bool(value, field);
     case SCHEMA_CHOICE:
-        return store_choice(key, value, field);
+    case SCHEMA_DSCP:
+    case SCHEMA_RATE:
+        return store_as_number(key, value, word, field);
+    case SCHEMA_OR_WORD:
+        if (word < 0 && store_as_number(key, value, word, field) != VALUE_OK)
+            return VALUE_NOT_ALLOWED;
+        *(bool *) aside = word >= 0;
+        return VALUE_OK;
     case SCHEMA_NAME:
     case SCHEMA_IFNAME:
     case SCHEMA_NOTE:
     case SCHEMA_PATH:
         return store_text(key, value, field);
-    case SCHEMA_OR_WORD:
-        return store_or_word(key, value, field, aside);
-    case SCHEMA_DSCP:
-        return store_dscp(key, value, field);
-    case SCHEMA_RATE:
-        return store_rate(key, value, field);
     case SCHEMA_PORT:
         return store_port(key, value, field, span);
     case SCHEMA_GROUP:
@@ -383,7 +369,7 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
     case SCHEMA_BROADCAST:
         return store_destination(key, value, field, aside, span);
     case SCHEMA_SOURCE:
-        return store_source(key, value, field, aside);
+        return store_source(value, word, field, aside);
     case SCHEMA_PREFIXES:
     case SCHEMA_SECTION:
     case SCHEMA_SECTIONS:
@@ -395,43 +381,30 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
 
 void value_store_defaults(enum schema_place where, void *target)
 {
-    for (size_t i = 0; i < schema_n_keys; i++) {
-        const struct schema_key *key = &schema_keys[i];
-        if (key->where != where || !key->fallback)
-            continue;
-        struct value value = value_fallback(key);
-        value_store(key, &value, target);
-    }
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
+        if (key->fallback) {
+            struct value value = value_fallback(key);
+            value_store(key, &value, target);
+        }
 }
 
 bool value_is_quoted_number(const struct schema_key *key, const struct value *value)
 {
-    static const bool takes_number[SCHEMA_KINDS] = {
-        [SCHEMA_NUMBER] = true, [SCHEMA_OR_WORD] = true, [SCHEMA_OR_BOOL] = true,
-        [SCHEMA_DSCP] = true,   [SCHEMA_RATE] = true,    [SCHEMA_PORT] = true,
-    };
-
-    return takes_number[key->kind] && value->type == VALUE_STRING && value->text[0] != '\0' &&
+    return takes_integer(key->kind) && value->type == VALUE_STRING && value->text[0] != '\0' &&
            strlen(value->text) < 19 && value->text[strspn(value->text, "0123456789")] == '\0' &&
            in_range(key, atoll(value->text));
 }
 
 const char *value_verdict_text(enum value_verdict verdict)
 {
-    switch (verdict) {
-    case VALUE_HOST_BITS:
-        return "address bits beyond the prefix length are set";
-    case VALUE_LENGTH:
-        return "allowed is a prefix length of up to 32 for IPv4, 128 for IPv6";
-    case VALUE_SCOPED:
-        return "allowed is an address without \"%\": the key \"interface\" says where";
-    case VALUE_MAPPED:
-        return "which is IPv4 written as IPv6, allowed is its IPv4 form";
-    case VALUE_OK:
-    case VALUE_NOT_ALLOWED:
-        break;
-    }
-    return NULL;
+    static const char *const texts[] = {
+        [VALUE_HOST_BITS] = "address bits beyond the prefix length are set",
+        [VALUE_LENGTH] = "allowed is a prefix length of up to 32 for IPv4, 128 for IPv6",
+        [VALUE_SCOPED] = "allowed is an address without \"%\": the key \"interface\" says where",
+        [VALUE_MAPPED] = "which is IPv4 written as IPv6, allowed is its IPv4 form",
+    };
+
+    return texts[verdict];
 }
 
 // --- printed ---------------------------------------------------------------------------------------------------------
@@ -461,18 +434,13 @@ static const char *quote(const char *value, char text[VALUE_TEXT_MAX])
 
 const char *value_format(const struct value *value, char text[VALUE_TEXT_MAX])
 {
-    switch (value->type) {
-    case VALUE_INTEGER:
-        snprintf(text, VALUE_TEXT_MAX, "%lld", value->number);
-        break;
-    case VALUE_BOOL:
-        snprintf(text, VALUE_TEXT_MAX, "%s", value->number ? "true" : "false");
-        break;
-    case VALUE_STRING:
+    if (value->type == VALUE_STRING)
         return quote(value->text, text);
-    case VALUE_OTHER:
+    if (value->type == VALUE_INTEGER)
+        snprintf(text, VALUE_TEXT_MAX, "%lld", value->number);
+    else if (value->type == VALUE_BOOL)
+        snprintf(text, VALUE_TEXT_MAX, "%s", value->number ? "true" : "false");
+    else
         snprintf(text, VALUE_TEXT_MAX, "%s", value->text);
-        break;
-    }
     return text;
 }

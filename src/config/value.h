@@ -3,9 +3,11 @@
 #ifndef MCR_CONFIG_VALUE_H
 #define MCR_CONFIG_VALUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/model.h"
 #include "config/schema.h"
 
 struct config_setting_t;
@@ -48,13 +50,28 @@ bool value_is_quoted_number(const struct schema_key *key, const struct value *va
 // Says what is wrong where it is not for schema_allowed() to say, else NULL.
 const char *value_verdict_text(enum value_verdict verdict);
 
-// Judges an address or prefix by its form alone: VALUE_SCOPED, VALUE_MAPPED or VALUE_OK.
-enum value_verdict value_judge_form(const char *text);
+// Judges an address or prefix by its form alone: VALUE_OK, VALUE_SCOPED, VALUE_MAPPED, or VALUE_NOT_ALLOWED where it is
+// no text.
+enum value_verdict value_judge_form(const struct value *value);
 
 // The value as the file says it, shortened where it is long; returns text.
 const char *value_format(const struct value *value, char text[VALUE_TEXT_MAX]);
 
 // An unsigned integer, an enum or a bool of this size; 0 of any other size.
 uint64_t value_load_number(const void *field, size_t size);
+
+// The elements that target, the struct of the key's place, has of SCHEMA_SECTIONS or SCHEMA_PREFIXES. They stay its
+// own.
+struct value_list {
+    const char *elements;
+    size_t n;
+};
+struct value_list value_load_list(const struct schema_key *key, const void *target);
+
+// Whether target has this section: an optional one that the file does not give has its defaults alone, and no line.
+bool value_has_section(const struct schema_key *key, const void *target);
+
+// Of SCHEMA_GROUP, SCHEMA_HOST or SCHEMA_BROADCAST: the kind of destination that it gives.
+enum config_destination value_destination(enum schema_kind kind);
 
 #endif

@@ -99,11 +99,11 @@ files() {
   addr) set -- common/addr ;;
   broker) set -- broker/broker broker/sockets broker/registry broker/membership broker/statistics handover/handover ;;
   capture) set -- command/capture command/offline ;;
-  config) set -- config/lexical config/parse config/value config/schema config/check config/check_circles config/circle config/endpoint \
+  config) set -- config/lexical config/parse config/value config/schema config/check config/circle config/endpoint \
     config/print config/diff config/problems broker/compile broker/compile_open broker/compile_table broker/header firewall/firewall firewall/flow firewall/host firewall/edge firewall/nft ;;
   filter) set -- broker/filter ;;
   forward) set -- relay/ingress relay/packet relay/reassembly relay/forward relay/martian relay/limiter relay/egress relay/bucket ;;
-  lexical) set -- config/lexical config/identity ;;
+  lexical) set -- config/lexical config/load ;;
   packet) set -- relay/packet ;;
   reassembly) set -- relay/reassembly ;;
   relay) set -- relay/request relay/swap relay/swap_table relay/alarm handover/handover ;;

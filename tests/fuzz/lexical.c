@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/identity.h"
 #include "config/lexical.h"
 #include "config/load.h"
 

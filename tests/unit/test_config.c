@@ -9,7 +9,6 @@
 
 #include "config/circle.h"
 #include "config/endpoint.h"
-#include "config/identity.h"
 #include "config/lexical.h"
 #include "config/load.h"
 #include "config/print.h"
@@ -291,16 +290,17 @@ Test(schema, nearest)
 
 Test(schema, words)
 {
-    size_t length;
+    const struct schema_key *mode = schema_find(SCHEMA_OUTPUT, "mode"), *port = schema_find(SCHEMA_OUTPUT, "port");
 
-    cr_expect(schema_word_index("a|bc|d", "a") == 0);
-    cr_expect(schema_word_index("a|bc|d", "bc") == 1);
-    cr_expect(schema_word_index("a|bc|d", "d") == 2);
-    cr_expect(schema_word_index("a|bc|d", "b") == -1);
-    cr_expect(schema_word_index("a|bc|d", "") == -1);
-    cr_expect(schema_word_index("a|bc|d", "a|bc") == -1);
-    cr_expect(schema_word_index(NULL, "a") == -1);
-    cr_expect_null(schema_word("a|b", 2, &length));
+    cr_expect(schema_word_index(mode, "auto") == 0);
+    cr_expect(schema_word_index(mode, "frame") == 1);
+    cr_expect(schema_word_index(mode, "socket") == 2);
+    cr_expect(schema_word_index(mode, "sock") == -1);
+    cr_expect(schema_word_index(mode, "sockets") == -1);
+    cr_expect(schema_word_index(mode, "") == -1);
+    cr_expect(schema_word_index(port, "auto") == -1);
+    for (size_t i = 0; i < schema_n_keys; i++)
+        cr_expect_null(schema_keys[i].words[COUNT(schema_keys[i].words) - 1], "%s", schema_keys[i].name);
 }
 
 // One key of an output or a limit, and what the model holds then.
@@ -570,35 +570,41 @@ Test(check, files)
     }
 }
 
-Test(check, circle_components)
+Test(check, circle_through)
 {
     // 0 -> 1 -> 2 -> 0, 2 -> 3 -> 4 -> 3, 5 -> 0, 6
     static const uint32_t first[] = {0, 1, 2, 4, 5, 6, 7, 7}, to[] = {1, 2, 0, 3, 4, 3, 0};
+    static const uint32_t wanted[] = {1, 1, 1, 2, 1, 0, 0};
+    static const bool by_3[7] = {[3] = true};
     struct circle_graph g = {7, first, to};
-    uint32_t component[7], path[7], previous[7];
+    uint32_t feeders[7], path[7], previous[7];
 
-    cr_assert(circle_components(&g, component));
-    cr_expect(component[0] == component[1] && component[1] == component[2]);
-    cr_expect(component[3] == component[4] && component[3] != component[0]);
-    cr_expect(component[5] != component[0] && component[6] != component[5] && component[6] != component[0]);
-    cr_expect(circle_through(&g, component, 1, path, previous) == 3);
+    circle_count_feeders(&g, feeders, path);
+    for (size_t i = 0; i < 7; i++)
+        cr_expect(feeders[i] == wanted[i], "%zu: %u", i, feeders[i]);
+    cr_expect(circle_through(&g, 1, NULL, path, previous) == 3);
     cr_expect(path[0] == 1 && path[1] == 2 && path[2] == 0);
-    cr_expect(circle_through(&g, component, 4, path, previous) == 2);
+    cr_expect(circle_through(&g, 4, NULL, path, previous) == 2);
     cr_expect(path[0] == 4 && path[1] == 3);
-    cr_expect(circle_through(&g, component, 5, path, previous) == 0);
-    cr_expect(circle_through(&g, component, 6, path, previous) == 0);
+    cr_expect(circle_through(&g, 4, by_3, path, previous) == 2);
+    cr_expect(circle_through(&g, 2, by_3, path, previous) == 0);
+    cr_expect(circle_through(&g, 5, NULL, path, previous) == 0);
+    cr_expect(circle_through(&g, 6, NULL, path, previous) == 0);
 }
 
-// A node of a component can be off every circle that a depth-first search closes: 0 -> 1 -> 0, 0 -> 2 -> 1.
+// A graph without circles has no feeders; one circle is found through each of its nodes.
 Test(check, circle_through_each_node)
 {
-    static const uint32_t first[] = {0, 2, 3, 4}, to[] = {1, 2, 0, 1};
-    struct circle_graph g = {3, first, to};
-    uint32_t component[3], path[3], previous[3];
+    // 0 -> 1, 0 -> 2 -> 1, and then also 1 -> 0
+    static const uint32_t first[2][4] = {{0, 2, 2, 3}, {0, 2, 3, 4}}, to[2][4] = {{1, 2, 1}, {1, 2, 0, 1}};
+    struct circle_graph none = {3, first[0], to[0]}, g = {3, first[1], to[1]};
+    uint32_t feeders[3], path[3], previous[3];
 
-    cr_assert(circle_components(&g, component));
-    cr_expect(component[0] == component[1] && component[1] == component[2]);
-    cr_expect(circle_through(&g, component, 2, path, previous) == 3);
+    circle_count_feeders(&none, feeders, path);
+    cr_expect(feeders[0] == 0 && feeders[1] == 0 && feeders[2] == 0);
+    circle_count_feeders(&g, feeders, path);
+    cr_expect(feeders[0] == 1 && feeders[1] == 2 && feeders[2] == 1);
+    cr_expect(circle_through(&g, 2, NULL, path, previous) == 3);
     cr_expect(path[0] == 2 && path[1] == 1 && path[2] == 0);
 }
 
