@@ -1,13 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// roles: the tables of each role, written from flows that were settled.
+// roles: the tables of each role, written from flows that were collected.
 #ifndef MCR_FIREWALL_ROLES_H
 #define MCR_FIREWALL_ROLES_H
 
 #include <stdio.h>
 
-#include "firewall/ruleset.h"
 #include "firewall/flow.h"
-#include "firewall/interfaces.h"
+#include "firewall/ruleset.h"
+
+// What an interface of the mcr host is for, and what it needs besides the flows.
+enum {
+    INTERFACE_NAMED = 1, // by the file, be it in a disabled rule only
+    INTERFACE_USED = 2,  // by an enabled rule
+    INTERFACE_NEEDS_IGMP = 4,
+    INTERFACE_NEEDS_MLD = 8,
+    INTERFACE_NEEDS_ARP = 16,
+    INTERFACE_NEEDS_ND = 32,
+};
+
+struct interfaces {
+    struct interface_use {
+        const char *name;              // the config's
+        unsigned in, out;              // as input, as output
+    } list[2 * CONFIG_INTERFACES_MAX]; // by name
+    size_t n;
+    unsigned uses; // of any of them
+};
 
 // in: the inputs, from any sender. out: the outputs that the kernel's IP stack may send, with their later fragments.
 // frames: all outputs, with theirs.
@@ -27,9 +45,9 @@ struct host_flows {
 // Ends a chain whose policy is to drop.
 #define ROLES_REST "\t\tcounter comment \"everything else\"\n\t}\n"
 
-void host_write(const struct host_flows *flows, const struct interface_uses *uses, FILE *to);
+void host_write(const struct host_flows *flows, const struct interfaces *all, FILE *to);
 
 // flows: the inputs (upstream) or the outputs, with their later fragments.
-void edge_write(enum firewall_role role, const struct flows *flows, const struct interface_uses *uses, FILE *to);
+void edge_write(enum firewall_role role, const struct flows *flows, const struct interfaces *all, FILE *to);
 
 #endif
