@@ -36,14 +36,12 @@ void compile_name_interfaces(struct compilation *c, bool enabled)
 
 // --- what is carried over from the table before ----------------------------------------------------------------------
 
-struct named {
-    const char *name;
-    uint32_t rule;
-};
-
+// Of pointers to rules.
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct named *) a)->name, ((const struct named *) b)->name);
+    const struct table_rule *const *left = a, *const *right = b;
+
+    return strcmp((*left)->name, (*right)->name);
 }
 
 static bool same_output(const struct compilation *c, const struct table_output *a, const struct table_output *b)
@@ -82,21 +80,21 @@ static bool carry_over(struct compilation *c)
         return true;
 
     uint32_t n = c->before->n_rules;
-    struct named *names = calloc(n, sizeof(*names));
-    if (!names)
+    const struct table_rule **before = calloc(n, sizeof(const struct table_rule *));
+    if (!before)
         return compile_refuse(c, "%s", strerror(ENOMEM));
     for (uint32_t i = 0; i < n; i++)
-        names[i] = (struct named){.name = c->before->rules[i].name, .rule = i};
-    qsort(names, n, sizeof(*names), by_name);
-    for (size_t i = 0; i < c->config->n_rules; i++) {
-        struct named key = {.name = c->rules[i].name};
-        const struct named *found = bsearch(&key, names, n, sizeof(*names), by_name);
-        if (!found)
+        before[i] = &c->before->rules[i];
+    qsort(before, n, sizeof(*before), by_name);
+    for (uint32_t i = 0; i < c->n_rules; i++) {
+        const struct table_rule *now = &c->rules[i];
+        const struct table_rule **then = bsearch(&now, before, n, sizeof(*before), by_name);
+        if (!then)
             continue;
-        c->rules[i].carried_from = found->rule;
-        carry_outputs(c, &c->rules[i], &c->before->rules[found->rule]);
+        c->rules[i].carried_from = (uint32_t) (*then - c->before->rules);
+        carry_outputs(c, now, *then);
     }
-    free(names);
+    free(before);
     return true;
 }
 
@@ -196,7 +194,7 @@ static void place_rule(struct compilation *c, uint32_t i)
         .flags = flags_of(r),
         .max_payload = r->max_payload,
         .first_path = c->n_paths,
-        .n_paths = compile_paths(r),
+        .n_paths = endpoint_paths(r),
         .first_counter = c->n_counters,
         .n_outputs = (uint32_t) r->n_outputs,
         .first_source = c->n_sources,
@@ -220,7 +218,7 @@ static void place_rule(struct compilation *c, uint32_t i)
 
 bool compile_plan(struct compilation *c)
 {
-    for (uint32_t i = 0; i < c->config->n_rules; i++)
-        place_rule(c, i);
+    while (c->n_rules < c->config->n_rules)
+        place_rule(c, c->n_rules++);
     return carry_over(c);
 }

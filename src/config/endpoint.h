@@ -34,7 +34,7 @@ struct endpoint endpoint_at(const struct endpoint *e, uint32_t i);
 struct endpoint endpoint_counterpart(const struct endpoint *to, const struct endpoint *from, uint32_t i);
 
 // Into how many paths the datagrams of a rule part: one, or, where an output is a range, one for each destination of
-// its input.
+// its input. A disabled rule, which is there for the statistics only, has one.
 uint32_t endpoint_paths(const struct config_rule *rule);
 
 // False when a part was refused, and so is not known.
