@@ -3,12 +3,10 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "compile/compilation.h"
 #include "wire/header.h"
-#include "config/endpoint.h"
 #include "config/way.h"
 #include "log/log.h"
 
@@ -232,19 +230,6 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
     return true;
 }
 
-static bool open_path(struct compilation *c, const struct config_rule *r, struct table_rule *t,
-                      const struct table_path *p)
-{
-    for (uint32_t j = 0; j < t->n_outputs; j++) {
-        struct table_output *o = &c->outputs[p->first_output + j];
-        if (!open_output(c, r, &r->outputs[j], o))
-            return false;
-        if (o->egress == TABLE_NONE)
-            t->flags |= TABLE_RULE_WAITING;
-    }
-    return true;
-}
-
 static void tell_unbound(const struct compilation *c)
 {
     char hint[96] = "another program has the port";
@@ -267,9 +252,14 @@ bool compile_open_outputs(struct compilation *c)
             continue;
         if (!c->links[t->interface].ifindex)
             t->flags |= TABLE_RULE_WAITING;
-        for (uint32_t p = t->first_path; p < t->first_path + t->n_paths; p++)
-            if (!open_path(c, r, t, &c->paths[p]))
+        // Those of all paths, side by side.
+        struct table_output *outputs = &c->outputs[c->paths[t->first_path].first_output];
+        for (uint32_t j = 0; j < t->n_paths * t->n_outputs; j++) {
+            if (!open_output(c, r, &r->outputs[j % t->n_outputs], &outputs[j]))
                 return false;
+            if (outputs[j].egress == TABLE_NONE)
+                t->flags |= TABLE_RULE_WAITING;
+        }
     }
     if (c->n_unbound > 0)
         tell_unbound(c);

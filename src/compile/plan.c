@@ -50,28 +50,20 @@ static bool same_output(const struct compilation *c, const struct table_output *
            strcmp(c->interfaces[a->interface].name, c->before->interfaces[b->interface].name) == 0;
 }
 
-// The first output of the rule's first path: where a range begins.
-static const struct table_output *first_output(const struct table_path *paths, const struct table_output *outputs,
-                                               const struct table_rule *r)
-{
-    return &outputs[paths[r->first_path].first_output];
-}
-
-static void carry_output(struct compilation *c, const struct table_rule *r, uint32_t output, uint32_t counter)
-{
-    for (uint32_t p = r->first_path; p < r->first_path + r->n_paths; p++)
-        c->outputs[c->paths[p].first_output + output].carried_from = counter;
-}
-
+// Outputs are compared by those of the rules' first paths: where a range begins.
 static void carry_outputs(struct compilation *c, const struct table_rule *now, const struct table_rule *then)
 {
+    struct table_output *outputs = &c->outputs[c->paths[now->first_path].first_output];
+    const struct table_output *before = &c->before->outputs[c->before->paths[then->first_path].first_output];
+
     for (uint32_t i = 0; i < now->n_outputs; i++)
-        for (uint32_t j = 0; j < then->n_outputs; j++)
-            if (same_output(c, first_output(c->paths, c->outputs, now) + i,
-                            first_output(c->before->paths, c->before->outputs, then) + j)) {
-                carry_output(c, now, i, then->first_counter + j);
-                break;
-            }
+        for (uint32_t j = 0; j < then->n_outputs; j++) {
+            if (!same_output(c, &outputs[i], &before[j]))
+                continue;
+            for (uint32_t p = 0; p < now->n_paths; p++)
+                outputs[p * now->n_outputs + i].carried_from = then->first_counter + j;
+            break;
+        }
 }
 
 static bool carry_over(struct compilation *c)

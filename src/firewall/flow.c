@@ -11,27 +11,14 @@
 #define UNFRAGMENTED_IPV4 (1280 - 20 - 8)
 #define UNFRAGMENTED_IPV6 (1280 - 40 - 8)
 
-static struct flow_end any_end(uint8_t family)
+// address, port: the bits of this end.
+static unsigned shape_of(const struct flow_end *e, unsigned address, unsigned port)
 {
-    return (struct flow_end){.address.addr.family = family, .last = UINT16_MAX};
-}
+    bool any_port = e->first == 0 && e->last == UINT16_MAX;
+    bool ranged = (e->address.bits != 0 && e->address.bits != 8 * addr_length(&e->address.addr)) ||
+                  (!any_port && e->first != e->last);
 
-static bool is_any_port(const struct flow_end *e)
-{
-    return e->first == 0 && e->last == UINT16_MAX;
-}
-
-static bool is_ranged(const struct flow_end *e)
-{
-    return (e->address.bits != 0 && e->address.bits != 8 * addr_length(&e->address.addr)) ||
-           (!is_any_port(e) && e->first != e->last);
-}
-
-static unsigned shape_of(const struct flow *f)
-{
-    return (f->from.address.bits ? FLOW_SOURCE : 0u) | (is_any_port(&f->from) ? 0u : FLOW_SOURCE_PORT) |
-           (f->to.address.bits ? FLOW_DESTINATION : 0u) | (is_any_port(&f->to) ? 0u : FLOW_PORT) |
-           (is_ranged(&f->from) || is_ranged(&f->to) ? FLOW_RANGED : 0u);
+    return (e->address.bits ? address : 0u) | (any_port ? 0u : port) | (ranged ? FLOW_RANGED : 0u);
 }
 
 static bool add(struct flows *flows, const struct flow *f)
@@ -52,7 +39,8 @@ static bool add(struct flows *flows, const struct flow *f)
         flows->room = room;
     }
     flows->list[flows->n] = *f;
-    flows->list[flows->n++].shape = shape_of(f);
+    flows->list[flows->n++].shape =
+        shape_of(&f->from, FLOW_SOURCE, FLOW_SOURCE_PORT) | shape_of(&f->to, FLOW_DESTINATION, FLOW_PORT);
     return true;
 }
 
@@ -61,12 +49,14 @@ static bool add(struct flows *flows, const struct flow *f)
 // The part of a flow that follows from the rule. A broadcast may have any IPv4 address.
 static struct flow flow_of(const struct config_rule *r, const char *interface, uint16_t vlan, uint8_t family)
 {
+    struct flow_end any = {.address.addr.family = family, .last = UINT16_MAX};
+
     return (struct flow){.rule = r->name,
                          .interface = interface,
                          .vlan = vlan,
                          .fragmented = r->max_payload > (family == ADDR_IPV4 ? UNFRAGMENTED_IPV4 : UNFRAGMENTED_IPV6),
-                         .from = any_end(family),
-                         .to = any_end(family)};
+                         .from = any,
+                         .to = any};
 }
 
 // One for each sender that the rule's input names.

@@ -4,6 +4,7 @@
 #include <config.h>
 
 #include <net/if.h>
+#include <stdbool.h>
 
 #include "firewall/nft.h"
 #include "firewall/roles.h"
@@ -59,31 +60,19 @@ static void write_for(const struct interfaces *all, unsigned uses, const char *c
     fprintf(to, " %s\n", rest);
 }
 
-// VRRP (RFC 9568): protocol 112, and the address that moves is made known by ARP.
-#define VRRP_ARP "\t\toifname $vrrp " ROLES_ARP "\n"
-#define VRRP_ND  "\t\toifname $vrrp " ROLES_NEIGHBOURS "\n"
-
-// side: "iifname" or "oifname"
-static void write_needs(const struct interfaces *all, const char *side, const char *igmp, const char *mld, FILE *to)
+// What goes in or out besides the flows, but for ARP. VRRP (RFC 9568): protocol 112, and the address that moves is made
+// known by ARP and ND.
+static void write_needs(const struct interfaces *all, bool in, FILE *to)
 {
-    write_for(all, INTERFACE_NEEDS_IGMP, side, igmp, to);
-    write_for(all, INTERFACE_NEEDS_MLD, side, mld, to);
+    const char *side = in ? "iifname" : "oifname";
+
+    write_for(all, INTERFACE_NEEDS_IGMP, side, in ? ROLES_IGMP_QUERIES : ROLES_IGMP_REPORTS, to);
+    write_for(all, INTERFACE_NEEDS_MLD, side, in ? ROLES_MLD_QUERIES : ROLES_MLD_REPORTS, to);
     write_for(all, INTERFACE_NEEDS_ND, side, ROLES_NEIGHBOURS, to);
-    fprintf(to,
-            "\t\t%s $vrrp ip daddr 224.0.0.18 meta l4proto 112 counter accept\n"
-            "\t\t%s $vrrp ip6 daddr ff02::12 meta l4proto 112 counter accept\n",
-            side, side);
-}
-
-static void write_needs_in(const struct interfaces *all, FILE *to)
-{
-    write_needs(all, "iifname", ROLES_IGMP_QUERIES, ROLES_MLD_QUERIES, to);
-}
-
-static void write_needs_out(const struct interfaces *all, FILE *to)
-{
-    write_needs(all, "oifname", ROLES_IGMP_REPORTS, ROLES_MLD_REPORTS, to);
-    fputs(VRRP_ND ROLES_REST "}\n", to);
+    fprintf(to, "\t\t%s $vrrp ip daddr 224.0.0.18 meta l4proto 112 counter accept\n", side);
+    fprintf(to, "\t\t%s $vrrp ip6 daddr ff02::12 meta l4proto 112 counter accept\n", side);
+    if (!in)
+        fputs("\t\toifname $vrrp " ROLES_NEIGHBOURS "\n", to);
 }
 
 static void write_rule(const struct nft_set *set, const char *side, const char *verdict, FILE *to)
@@ -98,10 +87,8 @@ static void write_rule(const struct nft_set *set, const char *side, const char *
 
 #define FORWARD "\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n" ROLES_REST
 
-static void write_inet(const struct flows *flows, const struct interfaces *all, FILE *to)
+static void write_inet(struct nft_set out, const struct interfaces *all, FILE *to)
 {
-    struct nft_set out = {.flows = flows, .direction = "out"};
-
     fputs("\ntable inet mcr_host {", to);
     nft_write_sets(out, to);
     // Without any interface, nothing would be left to the host's other rules.
@@ -111,12 +98,13 @@ static void write_inet(const struct flows *flows, const struct interfaces *all, 
     }
     fputs("\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n", to);
     write_for(all, INTERFACE_NAMED, "iifname !=", "accept", to);
-    write_needs_in(all, to);
+    write_needs(all, true, to);
     fputs(ROLES_REST FORWARD "\n\tchain output {\n\t\ttype filter hook output priority filter; policy drop;\n", to);
     write_for(all, INTERFACE_NAMED, "oifname !=", "accept", to);
     while (nft_next_set(&out))
         write_rule(&out, "oifname", "accept", to);
-    write_needs_out(all, to);
+    write_needs(all, false, to);
+    fputs(ROLES_REST "}\n", to);
 }
 
 // --- table netdev ----------------------------------------------------------------------------------------------------
@@ -129,11 +117,8 @@ static void write_inputs(struct nft_set in, bool tagged, FILE *to)
             write_rule(&in, "iifname", "drop", to);
 }
 
-static void write_netdev(const struct host_flows *flows, const struct interfaces *all, FILE *to)
+static void write_netdev(struct nft_set in, struct nft_set out, const struct interfaces *all, FILE *to)
 {
-    struct nft_set in = {.flows = &flows->in, .direction = "in", .tags = NFT_TAGS_KNOWN};
-    struct nft_set out = {.flows = &flows->frames, .direction = "out", .tags = NFT_TAGS_IN_FRAMES};
-
     if (!(all->uses & INTERFACE_USED))
         return;
     fputs("\ntable netdev mcr_host {", to);
@@ -147,7 +132,7 @@ static void write_netdev(const struct host_flows *flows, const struct interfaces
     fputs(" priority -500; policy drop;\n\t\tvlan id != 0 goto tagged\n", to);
     write_inputs(in, false, to);
     write_for(all, INTERFACE_NEEDS_ARP, "iifname", ROLES_ARP, to);
-    write_needs_in(all, to);
+    write_needs(all, true, to);
 
     fputs(ROLES_REST "\n\tchain egress {\n\t\ttype filter hook egress devices = ", to);
     write_names(all, INTERFACE_USED, to);
@@ -155,13 +140,19 @@ static void write_netdev(const struct host_flows *flows, const struct interfaces
     while (nft_next_set(&out))
         write_rule(&out, "oifname", "accept", to);
     write_for(all, INTERFACE_NEEDS_ARP, "oifname", ROLES_ARP, to);
-    fputs(VRRP_ARP, to);
-    write_needs_out(all, to);
+    fputs("\t\toifname $vrrp " ROLES_ARP "\n", to);
+    write_needs(all, false, to);
+    fputs(ROLES_REST "}\n", to);
 }
 
-void host_write(const struct host_flows *flows, const struct interfaces *all, FILE *to)
+void host_write(const struct flows *in, const struct flows *out, const struct flows *frames,
+                const struct interfaces *all, FILE *to)
 {
+    struct nft_set in_set = {.flows = in, .direction = "in", .tags = NFT_TAGS_KNOWN};
+    struct nft_set out_set = {.flows = out, .direction = "out"};
+    struct nft_set frame_set = {.flows = frames, .direction = "out", .tags = NFT_TAGS_IN_FRAMES};
+
     fputs(preface, to);
-    write_inet(&flows->out, all, to);
-    write_netdev(flows, all, to);
+    write_inet(out_set, all, to);
+    write_netdev(in_set, frame_set, all, to);
 }

@@ -27,12 +27,6 @@ struct interfaces {
     unsigned uses; // of any of them
 };
 
-// in: the inputs, from any sender. out: the outputs that the kernel's IP stack may send, with their later fragments.
-// frames: all outputs, with theirs.
-struct host_flows {
-    struct flows in, out, frames;
-};
-
 // What IP needs besides the flows: memberships, and who has which address.
 #define ROLES_IGMP_QUERIES "igmp type membership-query counter accept"
 #define ROLES_IGMP_REPORTS                                                                                             \
@@ -45,9 +39,11 @@ struct host_flows {
 // Ends a chain whose policy is to drop.
 #define ROLES_REST "\t\tcounter comment \"everything else\"\n\t}\n"
 
-void host_write(const struct host_flows *flows, const struct interfaces *all, FILE *to);
+// in: FLOWS_IN. out: FLOWS_OUT_BY_STACK. frames: FLOWS_OUT.
+void host_write(const struct flows *in, const struct flows *out, const struct flows *frames,
+                const struct interfaces *all, FILE *to);
 
-// flows: the inputs (upstream) or the outputs, with their later fragments.
+// flows: FLOWS_IN_BY_SENDER (upstream) or FLOWS_OUT.
 void edge_write(enum firewall_role role, const struct flows *flows, const struct interfaces *all, FILE *to);
 
 #endif
