@@ -81,8 +81,9 @@ static bool allocate(struct compilation *c)
     c->destinations = calloc(destinations + 1, sizeof(*c->destinations));
     c->slots = calloc(c->n_slots, sizeof(*c->slots));
     c->keys = calloc(destinations + 1, sizeof(*c->keys));
-    return c->interfaces && c->links && c->rules && c->paths && c->outputs && c->egress && c->sources &&
-           c->destinations && c->slots && c->keys;
+    return (c->interfaces && c->links && c->rules && c->paths && c->outputs && c->egress && c->sources &&
+            c->destinations && c->slots && c->keys) ||
+           compile_refuse(c, "%s", strerror(ENOMEM));
 }
 
 // --- layout ----------------------------------------------------------------------------------------------------------
@@ -188,13 +189,9 @@ bool compile(const struct config *config, const struct table_view *before, uint6
                             .reject_missing = config->reject_missing && !running,
                             .running = running,
                             .why = why};
-    bool ok = allocate(&c);
-
-    if (!ok)
-        compile_refuse(&c, "%s", strerror(ENOMEM));
     // Memberships last: a group's traffic finds its ring ready.
-    ok = ok && find_interfaces(&c) && compile_plan(&c) && compile_open_outputs(&c) && compile_open_rings(&c) &&
-         compile_join_groups(&c) && lay_out(&c, generation, out);
+    bool ok = allocate(&c) && find_interfaces(&c) && compile_plan(&c) && compile_open_outputs(&c) &&
+              compile_open_rings(&c) && compile_join_groups(&c) && lay_out(&c, generation, out);
     if (c.links)
         link_release(c.links, c.n_interfaces);
     free(c.links);

@@ -87,9 +87,8 @@ static enum packet_verdict parse_ipv4(struct packet *out, const uint8_t *bytes, 
         return PACKET_MALFORMED;
     memcpy(&ip, bytes, sizeof(ip));
     size_t header = ip.ihl * 4u, total = ntohs(ip.tot_len);
-    if (ip.version != 4 || header < sizeof(ip) || total < header || total > room)
-        return PACKET_MALFORMED;
-    if (packet_sum(0, bytes, header) != 0xffff)
+    if (ip.version != 4 || header < sizeof(ip) || total < header || total > room ||
+        packet_sum(0, bytes, header) != 0xffff)
         return PACKET_MALFORMED;
 
     set_address(&out->source, ADDR_IPV4, &ip.saddr);
