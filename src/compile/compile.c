@@ -4,11 +4,24 @@
 #include "compile/compile.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "compile/compilation.h"
+#include "config/endpoint.h"
 #include "log/log.h"
+
+bool compile_refuse(struct compilation *c, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(c->why, COMPILE_WHY_MAX, format, args);
+    va_end(args);
+    return false;
+}
 
 static bool find_interfaces(struct compilation *c)
 {
@@ -47,8 +60,8 @@ static bool allocate(struct compilation *c)
 
     for (size_t i = 0; i < config->n_rules; i++) {
         const struct config_rule *r = &config->rules[i];
-        paths += compile_paths(r);
-        outputs += compile_paths(r) * r->n_outputs;
+        paths += endpoint_paths(r);
+        outputs += endpoint_paths(r) * r->n_outputs;
         sources += r->input.n_sources;
         if (r->enabled)
             destinations += (r->input.kind == CONFIG_BROADCAST ? 2u : r->input.n_addresses) * (size_t) r->input.n_ports;
@@ -67,8 +80,104 @@ static bool allocate(struct compilation *c)
     c->sources = calloc(sources + 1, sizeof(*c->sources));
     c->destinations = calloc(destinations + 1, sizeof(*c->destinations));
     c->slots = calloc(c->n_slots, sizeof(*c->slots));
-    return c->interfaces && c->links && c->rules && c->paths && c->outputs && c->egress && c->sources &&
-           c->destinations && c->slots;
+    c->keys = calloc(destinations + 1, sizeof(*c->keys));
+    return (c->interfaces && c->links && c->rules && c->paths && c->outputs && c->egress && c->sources &&
+            c->destinations && c->slots && c->keys) ||
+           compile_refuse(c, "%s", strerror(ENOMEM));
+}
+
+// --- layout ----------------------------------------------------------------------------------------------------------
+
+// The subnet's broadcast that one rule takes in may be the "address" of another, which would then never match. The
+// check of the file cannot know the interface's addresses. Rules that run go on: the first of the file matches.
+static bool tell_same(struct compilation *c, const struct table_destination *d, const struct table_destination *first)
+{
+    const char *rule = c->rules[c->paths[d->path].rule].name, *other = c->rules[c->paths[first->path].rule].name;
+    char text[ADDR_TEXT_MAX];
+
+    addr_format(&d->address, text);
+    if (!c->running)
+        return compile_refuse(c, "rules \"%s\" and \"%s\" both take in %s, port %u, a broadcast of interface \"%s\"",
+                              other, rule, text, d->port, c->interfaces[d->interface].name);
+    log_warn("rule_hidden", "rule=%s by=%s destination=%s port=%u interface=%s", rule, other, text, d->port,
+             c->interfaces[d->interface].name);
+    return true;
+}
+
+static bool index_destinations(struct compilation *c)
+{
+    for (uint32_t i = 0; i < c->n_slots; i++)
+        c->slots[i].destination = TABLE_NONE;
+    for (uint32_t i = 0; i < c->n_destinations; i++) {
+        const struct table_destination *d = &c->destinations[i];
+        struct table_key key = {.destination = d->address, .port = d->port, .vlan = d->vlan, .interface = d->interface};
+        uint32_t hash = table_hash(&key), probe = 0;
+        const struct table_slot *slot;
+        while ((slot = &c->slots[(hash + probe) & (c->n_slots - 1)])->destination != TABLE_NONE) {
+            const struct table_destination *other = &c->destinations[slot->destination];
+            if (slot->hash == hash && table_key_matches(&key, other) && !tell_same(c, d, other))
+                return false;
+            probe++;
+        }
+        c->slots[(hash + probe) & (c->n_slots - 1)] = (struct table_slot){.hash = hash, .destination = i};
+        if (probe + 1 > c->longest_probe)
+            c->longest_probe = probe + 1;
+    }
+    return true;
+}
+
+// Each array begins at a multiple of 8 bytes.
+static struct table_array reserve(size_t *size, uint32_t n, size_t each)
+{
+    struct table_array a = {.offset = (uint32_t) *size, .n = n};
+
+    *size += (n * each + 7) & ~(size_t) 7;
+    return a;
+}
+
+static bool lay_out(struct compilation *c, uint64_t generation, struct table_image *out)
+{
+    c->n_holds = (uint32_t) sockets_holds(c->sockets, NULL, 0);
+    c->holds = calloc(c->n_holds + 1, sizeof(*c->holds));
+    if (!c->holds)
+        return compile_refuse(c, "%s", strerror(ENOMEM));
+    sockets_holds(c->sockets, c->holds, c->n_holds);
+    if (!index_destinations(c))
+        return false;
+
+    struct table_header h = {
+        .magic = TABLE_MAGIC,
+        .version = TABLE_VERSION,
+        .generation = generation,
+        .longest_probe = c->longest_probe,
+        .n_counters = c->n_counters,
+        .coalesce_usecs = c->config->coalesce_usecs,
+        .busy_poll_usecs = c->config->busy_poll_usecs,
+        .flags = c->config->reload_on_change ? TABLE_RELOAD_ON_CHANGE : 0,
+    };
+    size_t size = sizeof(h);
+
+    memcpy(h.sha256, c->config->file.sha256, sizeof(h.sha256));
+    snprintf(h.instance, sizeof(h.instance), "%s", c->config->instance);
+#define RESERVE(name, type, most) h.name = reserve(&size, c->n_##name, sizeof(type));
+    TABLE_ARRAYS(RESERVE)
+#undef RESERVE
+    h.size = (uint32_t) size;
+    if (size > TABLE_BYTES_MAX)
+        return compile_refuse(c, "the table would need %zu bytes, allowed are %u", size, TABLE_BYTES_MAX);
+
+    uint8_t *base = calloc(1, size);
+    if (!base)
+        return compile_refuse(c, "%s", strerror(ENOMEM));
+    memcpy(base, &h, sizeof(h));
+#define COPY(name, type, most)                                                                                         \
+    if (c->n_##name > 0)                                                                                               \
+        memcpy(base + h.name.offset, c->name, c->n_##name * sizeof(type));
+    TABLE_ARRAYS(COPY)
+#undef COPY
+    out->bytes = base;
+    out->size = size;
+    return true;
 }
 
 bool compile(const struct config *config, const struct table_view *before, uint64_t generation, bool running,
@@ -80,24 +189,15 @@ bool compile(const struct config *config, const struct table_view *before, uint6
                             .reject_missing = config->reject_missing && !running,
                             .running = running,
                             .why = why};
-    bool ok = allocate(&c);
-
-    if (!ok)
-        compile_refuse(&c, "%s", strerror(ENOMEM));
     // Memberships last: a group's traffic finds its ring ready.
-    ok = ok && find_interfaces(&c) && compile_plan(&c) && compile_open_outputs(&c) && compile_open_rings(&c) &&
-         compile_join_groups(&c) && compile_lay_out(&c, generation, out);
-    free(c.interfaces);
+    bool ok = allocate(&c) && find_interfaces(&c) && compile_plan(&c) && compile_open_outputs(&c) &&
+              compile_open_rings(&c) && compile_join_groups(&c) && lay_out(&c, generation, out);
     if (c.links)
         link_release(c.links, c.n_interfaces);
     free(c.links);
-    free(c.rules);
-    free(c.paths);
-    free(c.outputs);
-    free(c.egress);
-    free(c.sources);
-    free(c.own);
-    free(c.destinations);
-    free(c.slots);
+    free(c.keys);
+#define FREE(name, type, most) free(c.name);
+    TABLE_ARRAYS(FREE)
+#undef FREE
     return ok;
 }

@@ -3,43 +3,31 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "compile/compilation.h"
 #include "wire/header.h"
-#include "config/endpoint.h"
 #include "config/way.h"
 #include "log/log.h"
 
 // --- inputs ----------------------------------------------------------------------------------------------------------
 
-// Places the addresses that no sender on this interface can have (martians).
-static void place_own(struct compilation *c, struct table_interface *t, const struct link *l)
-{
-    t->loopback = l->loopback;
-    t->first_own = c->n_own;
-    t->n_own = l->n_own;
-    if (l->n_own > 0)
-        memcpy(c->own + c->n_own, l->own, l->n_own * sizeof(*c->own));
-    c->n_own += l->n_own;
-}
-
-static bool open_ring(struct compilation *c, uint32_t interface, struct filter_key *keys)
+static bool open_ring(struct compilation *c, uint32_t interface)
 {
     struct table_interface *t = &c->interfaces[interface];
+    const struct link *l = &c->links[interface];
     struct ring_geometry g;
     const char *step = "";
     size_t n = 0;
 
     for (uint32_t i = 0; i < c->n_destinations; i++)
         if (c->destinations[i].interface == interface)
-            keys[n++] = (struct filter_key){.address = c->destinations[i].address, .port = c->destinations[i].port};
+            c->keys[n++] = (struct filter_key){.address = c->destinations[i].address, .port = c->destinations[i].port};
     if (n == 0)
         return true;
-    struct ring_filter filter = {.keys = keys, .n = n, .ethernet = c->links[interface].ethernet};
+    struct ring_filter filter = {.keys = c->keys, .n = n, .ethernet = l->ethernet};
     const struct registry_entry *e =
-        sockets_ring(c->sockets, t->ifindex, c->links[interface].mtu, c->config->ring_mib, &filter, &g, &step);
+        sockets_ring(c->sockets, t->ifindex, l->mtu, c->config->ring_mib, &filter, &g, &step);
     if (!e)
         return errno ? compile_refuse(c, "interface \"%s\": %s: %s", t->name, step, strerror(errno))
                      : compile_refuse(c, "interface \"%s\": %s", t->name, step);
@@ -49,22 +37,22 @@ static bool open_ring(struct compilation *c, uint32_t interface, struct filter_k
     t->n_slots = g.n_slots;
     t->block_size = g.block_size;
     t->super_frames = e->super_frames;
-    place_own(c, t, &c->links[interface]);
+    // The addresses that no sender on this interface can have (martians).
+    t->loopback = l->loopback;
+    t->first_own = c->n_own;
+    t->n_own = l->n_own;
+    if (l->n_own > 0)
+        memcpy(c->own + c->n_own, l->own, l->n_own * sizeof(*c->own));
+    c->n_own += l->n_own;
     return true;
 }
 
 bool compile_open_rings(struct compilation *c)
 {
-    struct filter_key *keys = calloc(c->n_destinations + 1, sizeof(*keys));
-    bool ok = keys != NULL;
-
-    if (!ok)
-        return compile_refuse(c, "%s", strerror(ENOMEM));
-    for (uint32_t i = 0; ok && i < c->n_interfaces; i++)
-        if (c->links[i].ifindex)
-            ok = open_ring(c, i, keys);
-    free(keys);
-    return ok;
+    for (uint32_t i = 0; i < c->n_interfaces; i++)
+        if (c->links[i].ifindex && !open_ring(c, i))
+            return false;
+    return true;
 }
 
 // Exact addresses alone make a source-specific membership (RFC 4607); a prefix can only be filtered by the relay.
@@ -166,24 +154,21 @@ static uint32_t place_tx_ring(struct compilation *c, const struct link *l)
 // The index of the entry's place in the table.
 static uint32_t place_egress(struct compilation *c, struct registry_entry *e, const struct link *l)
 {
+    static const uint32_t kinds[] = {[REGISTRY_FRAME] = TABLE_EGRESS_FRAME,
+                                     [REGISTRY_SOCKET] = TABLE_EGRESS_SOCKET,
+                                     [REGISTRY_RAW] = TABLE_EGRESS_RAW,
+                                     [REGISTRY_RAW_UDP] = TABLE_EGRESS_RAW_UDP};
+
     // Outputs that share an entry share its place.
     if (e->table_index < c->n_egress && c->egress[e->table_index].id == e->id)
         return e->table_index;
     e->table_index = c->n_egress++;
-    struct table_egress *t = &c->egress[e->table_index];
-    *t = (struct table_egress){.id = e->id,
-                               .kind = TABLE_EGRESS_SOCKET,
-                               .flags = e->super_frames ? TABLE_EGRESS_GSO : 0,
-                               .mtu = l->mtu,
-                               .tx_ring = TABLE_NONE};
-    if (e->key.kind == REGISTRY_RAW)
-        t->kind = TABLE_EGRESS_RAW;
-    if (e->key.kind == REGISTRY_RAW_UDP)
-        t->kind = TABLE_EGRESS_RAW_UDP;
-    if (e->key.kind == REGISTRY_FRAME) {
-        t->kind = TABLE_EGRESS_FRAME;
-        t->tx_ring = place_tx_ring(c, l);
-    }
+    c->egress[e->table_index] =
+        (struct table_egress){.id = e->id,
+                              .kind = kinds[e->key.kind],
+                              .flags = e->super_frames ? TABLE_EGRESS_GSO : 0,
+                              .mtu = l->mtu,
+                              .tx_ring = e->key.kind == REGISTRY_FRAME ? place_tx_ring(c, l) : TABLE_NONE};
     return e->table_index;
 }
 
@@ -191,20 +176,12 @@ static uint32_t place_egress(struct compilation *c, struct registry_entry *e, co
 static struct registry_entry *open_way(struct compilation *c, enum config_way way, const struct output_address *flow,
                                        const char **step)
 {
-    struct registry_entry *e;
-
-    switch (way) {
-    case CONFIG_WAY_FRAME:
+    if (way == CONFIG_WAY_FRAME)
         return sockets_frame(c->sockets, flow->ifindex, step);
-    case CONFIG_WAY_RAW_IP:
-        return sockets_raw(c->sockets, flow, false, step);
-    case CONFIG_WAY_RAW_UDP:
-        return sockets_raw(c->sockets, flow, true, step);
-    case CONFIG_WAY_PORT:
-    case CONFIG_WAY_SOCKET: // whatever ip_unprivileged_port_start is
-        break;
-    }
-    e = sockets_flow(c->sockets, flow, step);
+    if (way == CONFIG_WAY_RAW_IP || way == CONFIG_WAY_RAW_UDP)
+        return sockets_raw(c->sockets, flow, way == CONFIG_WAY_RAW_UDP, step);
+    // A UDP socket, whatever ip_unprivileged_port_start is.
+    struct registry_entry *e = sockets_flow(c->sockets, flow, step);
     int error = errno;
     // A port below 1024 may be in use by a service of this host.
     if (e || (error != EACCES && !(error == EADDRINUSE && way == CONFIG_WAY_PORT)))
@@ -253,19 +230,6 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
     return true;
 }
 
-static bool open_path(struct compilation *c, const struct config_rule *r, struct table_rule *t,
-                      const struct table_path *p)
-{
-    for (uint32_t j = 0; j < t->n_outputs; j++) {
-        struct table_output *o = &c->outputs[p->first_output + j];
-        if (!open_output(c, r, &r->outputs[j], o))
-            return false;
-        if (o->egress == TABLE_NONE)
-            t->flags |= TABLE_RULE_WAITING;
-    }
-    return true;
-}
-
 static void tell_unbound(const struct compilation *c)
 {
     char hint[96] = "another program has the port";
@@ -288,9 +252,14 @@ bool compile_open_outputs(struct compilation *c)
             continue;
         if (!c->links[t->interface].ifindex)
             t->flags |= TABLE_RULE_WAITING;
-        for (uint32_t p = t->first_path; p < t->first_path + t->n_paths; p++)
-            if (!open_path(c, r, t, &c->paths[p]))
+        // Those of all paths, side by side.
+        struct table_output *outputs = &c->outputs[c->paths[t->first_path].first_output];
+        for (uint32_t j = 0; j < t->n_paths * t->n_outputs; j++) {
+            if (!open_output(c, r, &r->outputs[j % t->n_outputs], &outputs[j]))
                 return false;
+            if (outputs[j].egress == TABLE_NONE)
+                t->flags |= TABLE_RULE_WAITING;
+        }
     }
     if (c->n_unbound > 0)
         tell_unbound(c);

@@ -36,14 +36,12 @@ void compile_name_interfaces(struct compilation *c, bool enabled)
 
 // --- what is carried over from the table before ----------------------------------------------------------------------
 
-struct named {
-    const char *name;
-    uint32_t rule;
-};
-
+// Of pointers to rules.
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct named *) a)->name, ((const struct named *) b)->name);
+    const struct table_rule *const *left = a, *const *right = b;
+
+    return strcmp((*left)->name, (*right)->name);
 }
 
 static bool same_output(const struct compilation *c, const struct table_output *a, const struct table_output *b)
@@ -52,28 +50,20 @@ static bool same_output(const struct compilation *c, const struct table_output *
            strcmp(c->interfaces[a->interface].name, c->before->interfaces[b->interface].name) == 0;
 }
 
-// The first output of the rule's first path: where a range begins.
-static const struct table_output *first_output(const struct table_path *paths, const struct table_output *outputs,
-                                               const struct table_rule *r)
-{
-    return &outputs[paths[r->first_path].first_output];
-}
-
-static void carry_output(struct compilation *c, const struct table_rule *r, uint32_t output, uint32_t counter)
-{
-    for (uint32_t p = r->first_path; p < r->first_path + r->n_paths; p++)
-        c->outputs[c->paths[p].first_output + output].carried_from = counter;
-}
-
+// Outputs are compared by those of the rules' first paths: where a range begins.
 static void carry_outputs(struct compilation *c, const struct table_rule *now, const struct table_rule *then)
 {
+    struct table_output *outputs = &c->outputs[c->paths[now->first_path].first_output];
+    const struct table_output *before = &c->before->outputs[c->before->paths[then->first_path].first_output];
+
     for (uint32_t i = 0; i < now->n_outputs; i++)
-        for (uint32_t j = 0; j < then->n_outputs; j++)
-            if (same_output(c, first_output(c->paths, c->outputs, now) + i,
-                            first_output(c->before->paths, c->before->outputs, then) + j)) {
-                carry_output(c, now, i, then->first_counter + j);
-                break;
-            }
+        for (uint32_t j = 0; j < then->n_outputs; j++) {
+            if (!same_output(c, &outputs[i], &before[j]))
+                continue;
+            for (uint32_t p = 0; p < now->n_paths; p++)
+                outputs[p * now->n_outputs + i].carried_from = then->first_counter + j;
+            break;
+        }
 }
 
 static bool carry_over(struct compilation *c)
@@ -82,21 +72,21 @@ static bool carry_over(struct compilation *c)
         return true;
 
     uint32_t n = c->before->n_rules;
-    struct named *names = calloc(n, sizeof(*names));
-    if (!names)
+    const struct table_rule **before = calloc(n, sizeof(const struct table_rule *));
+    if (!before)
         return compile_refuse(c, "%s", strerror(ENOMEM));
     for (uint32_t i = 0; i < n; i++)
-        names[i] = (struct named){.name = c->before->rules[i].name, .rule = i};
-    qsort(names, n, sizeof(*names), by_name);
-    for (size_t i = 0; i < c->config->n_rules; i++) {
-        struct named key = {.name = c->rules[i].name};
-        const struct named *found = bsearch(&key, names, n, sizeof(*names), by_name);
-        if (!found)
+        before[i] = &c->before->rules[i];
+    qsort(before, n, sizeof(*before), by_name);
+    for (uint32_t i = 0; i < c->n_rules; i++) {
+        const struct table_rule *now = &c->rules[i];
+        const struct table_rule **then = bsearch(&now, before, n, sizeof(*before), by_name);
+        if (!then)
             continue;
-        c->rules[i].carried_from = found->rule;
-        carry_outputs(c, &c->rules[i], &c->before->rules[found->rule]);
+        c->rules[i].carried_from = (uint32_t) (*then - c->before->rules);
+        carry_outputs(c, now, *then);
     }
-    free(names);
+    free(before);
     return true;
 }
 
@@ -196,7 +186,7 @@ static void place_rule(struct compilation *c, uint32_t i)
         .flags = flags_of(r),
         .max_payload = r->max_payload,
         .first_path = c->n_paths,
-        .n_paths = compile_paths(r),
+        .n_paths = endpoint_paths(r),
         .first_counter = c->n_counters,
         .n_outputs = (uint32_t) r->n_outputs,
         .first_source = c->n_sources,
@@ -220,7 +210,7 @@ static void place_rule(struct compilation *c, uint32_t i)
 
 bool compile_plan(struct compilation *c)
 {
-    for (uint32_t i = 0; i < c->config->n_rules; i++)
-        place_rule(c, i);
+    while (c->n_rules < c->config->n_rules)
+        place_rule(c, c->n_rules++);
     return carry_over(c);
 }

@@ -82,7 +82,7 @@ static bool check_sizes(const struct check *k)
 
     for (size_t i = 0; i < k->c->n_rules; i++) {
         const struct config_rule *rule = &k->c->rules[i];
-        outputs += rule->n_outputs * (rule->enabled ? endpoint_paths(rule) : 1);
+        outputs += rule->n_outputs * endpoint_paths(rule);
         if (!rule->enabled)
             continue;
         destinations +=

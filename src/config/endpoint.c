@@ -53,7 +53,7 @@ struct endpoint endpoint_counterpart(const struct endpoint *to, const struct end
 
 uint32_t endpoint_paths(const struct config_rule *rule)
 {
-    for (size_t i = 0; i < rule->n_outputs; i++)
+    for (size_t i = 0; rule->enabled && i < rule->n_outputs; i++)
         if (rule->outputs[i].n_addresses > 1 || rule->outputs[i].n_ports > 1)
             return (uint32_t) rule->input.n_addresses * rule->input.n_ports;
     return 1;

@@ -37,7 +37,7 @@ uint32_t endpoint_take_apart(const struct endpoint *e, struct endpoint *list);
 struct endpoint endpoint_counterpart(const struct endpoint *to, const struct endpoint *from, uint32_t i);
 
 // Into how many paths the datagrams of a rule part: one, or, where an output is a range, one for each destination of
-// its input.
+// its input. A disabled rule, which is there for the statistics only, has one.
 uint32_t endpoint_paths(const struct config_rule *rule);
 
 // False when a part was refused, and so is not known.

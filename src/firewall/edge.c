@@ -3,6 +3,7 @@
 // forwards through table inet, a bridging (transparent) one through table bridge.
 #include <config.h>
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -39,22 +40,23 @@ static const char common_preface[] =
     "# mcr host. Change the names to yours; several are { \"a\", \"b\" }.\n";
 
 // What differs between the two. The side where flows come from is the first.
-struct edge {
-    const char *table, *direction, *from, *to;
+static const struct edge {
+    const char *preface, *table, *direction, *from, *to;
+} edges[] = {
+    [FIREWALL_UPSTREAM] = {upstream_preface, "mcr_upstream", "in", "zone", "mcr"},
+    [FIREWALL_DOWNSTREAM] = {downstream_preface, "mcr_downstream", "out", "mcr", "zone"},
 };
-
-static const struct edge upstream = {"mcr_upstream", "in", "zone", "mcr"};
-static const struct edge downstream = {"mcr_downstream", "out", "mcr", "zone"};
 
 // --- names of interfaces ---------------------------------------------------------------------------------------------
 
-static void write_define(const char *side, const char *interface, unsigned number, uint16_t vlan, FILE *to)
+static void write_define(const char *interface, unsigned number, uint16_t vlan, FILE *to)
 {
-    char tag[8] = "";
+    static const char *const sides[] = {"zone", "mcr"};
+    char tag[NFT_TAG_MAX];
 
-    if (vlan)
-        snprintf(tag, sizeof(tag), ".%u", vlan);
-    fprintf(to, "define %s_%s%s = \"%s%u%s\"\n", side, interface, tag, side, number, tag);
+    nft_tag(vlan, tag);
+    for (int i = 0; i < 2; i++)
+        fprintf(to, "define %s_%s%s = \"%s%u%s\"\n", sides[i], interface, tag, sides[i], number, tag);
 }
 
 // For each interface with flows, and for each of its tags: a router has interfaces of their own for these.
@@ -66,14 +68,10 @@ static void write_defines(const struct flows *flows, FILE *to)
     for (size_t i = 0; i < flows->n; before = &flows->list[i++]) {
         const struct flow *f = &flows->list[i];
         bool another = !before || strcmp(before->interface, f->interface) != 0;
-        if (another) {
-            write_define("zone", f->interface, n, 0, to);
-            write_define("mcr", f->interface, n++, 0, to);
-        }
-        if (f->vlan && (another || before->vlan != f->vlan)) {
-            write_define("zone", f->interface, n - 1, f->vlan, to);
-            write_define("mcr", f->interface, n - 1, f->vlan, to);
-        }
+        if (another)
+            write_define(f->interface, n++, 0, to);
+        if (f->vlan && (another || before->vlan != f->vlan))
+            write_define(f->interface, n - 1, f->vlan, to);
     }
     fputs(
         "# Interfaces with other duties: between them, this file lets everything pass.\n"
@@ -81,39 +79,34 @@ static void write_defines(const struct flows *flows, FILE *to)
         to);
 }
 
-// "iifname $zone_ot0 oifname $mcr_ot0 "
-static void write_way(const char *from, const char *towards, const char *interface, uint16_t vlan, FILE *to)
-{
-    char tag[8] = "";
+#define WAY_MAX (2 * IFNAMSIZ + 64)
 
-    if (vlan)
-        snprintf(tag, sizeof(tag), ".%u", vlan);
-    fprintf(to, "\t\tiifname $%s_%s%s oifname $%s_%s%s ", from, interface, tag, towards, interface, tag);
-}
-
-static void write_rule(const struct nft_set *set, FILE *to)
+// "iifname $zone_ot0 oifname $mcr_ot0"; returns text.
+static const char *way(const char *from, const char *to, const char *interface, uint16_t vlan, char text[WAY_MAX])
 {
-    nft_write_match(set, 0, to);
-    fputs(" accept\n", to);
+    char tag[NFT_TAG_MAX];
+
+    nft_tag(vlan, tag);
+    snprintf(text, WAY_MAX, "iifname $%s_%s%s oifname $%s_%s%s", from, interface, tag, to, interface, tag);
+    return text;
 }
 
 #define OTHER "\t\tiifname $other oifname $other accept\n"
 
 // --- table inet ------------------------------------------------------------------------------------------------------
 
-static bool is_routed(const struct nft_set *set)
+static bool is_routed(const struct flow *f)
 {
-    return !set->first->broadcast && !set->first->fragment;
+    return !f->broadcast && !f->fragment;
 }
 
 static void write_inet(const struct edge *e, const struct flows *flows, FILE *to)
 {
-    struct nft_set set = {.direction = e->direction};
+    struct nft_set set = {.flows = flows, .direction = e->direction, .wanted = is_routed};
+    char text[WAY_MAX];
 
     fprintf(to, "\ntable inet %s {", e->table);
-    while (nft_next_set(flows, &set))
-        if (is_routed(&set))
-            nft_write_set(&set, to);
+    nft_write_sets(set, to);
     // That there is a rule with ct makes the kernel put fragments together before.
     fputs(
         "\n\tchain untracked {\n\t\ttype filter hook prerouting priority raw; policy accept;\n"
@@ -121,85 +114,69 @@ static void write_inet(const struct edge *e, const struct flows *flows, FILE *to
         "\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n" OTHER
         "\t\tct state invalid counter drop\n",
         to);
-    set = (struct nft_set){.direction = e->direction};
-    while (nft_next_set(flows, &set)) {
-        if (!is_routed(&set))
-            continue;
-        write_way(e->from, e->to, set.first->interface, set.first->vlan, to);
-        write_rule(&set, to);
-    }
+    while (nft_next_set(&set))
+        nft_write_rule(&set, way(e->from, e->to, set.first->interface, set.first->vlan, text), "accept", to);
     fputs(ROLES_REST "}\n", to);
 }
 
 // --- table bridge ----------------------------------------------------------------------------------------------------
 
-static void write_bridged(const struct edge *e, const struct flows *flows, bool tagged, FILE *to)
+static void write_bridged(const struct edge *e, struct nft_set set, bool tagged, FILE *to)
 {
-    struct nft_set set = {.direction = e->direction};
+    char text[WAY_MAX];
 
-    while (nft_next_set(flows, &set)) {
-        if ((set.first->vlan != 0) != tagged)
-            continue;
-        write_way(e->from, e->to, set.first->interface, 0, to);
-        if (tagged)
-            fprintf(to, "vlan id %u ", set.first->vlan);
-        write_rule(&set, to);
-    }
+    while (nft_next_set(&set))
+        if ((set.first->vlan != 0) == tagged)
+            nft_write_rule(&set, way(e->from, e->to, set.first->interface, 0, text), "accept", to);
 }
 
 // What the mcr host cannot do without passes between its interface and the zone, both ways.
-static void write_needs(const char *interface, unsigned use, FILE *to)
+static void write_needs(const char *interface, unsigned uses, FILE *to)
 {
     static const struct {
         unsigned use;
         const char *to_mcr, *to_zone;
     } needs[] = {
-        {INTERFACE_GROUP4, ROLES_IGMP_QUERIES, ROLES_IGMP_REPORTS},
-        {INTERFACE_GROUP6 | INTERFACE_HOST6, ROLES_MLD_QUERIES, ROLES_MLD_REPORTS},
-        {INTERFACE_HOST4, ROLES_ARP, ROLES_ARP},
-        {INTERFACE_HOST6, ROLES_NEIGHBOURS, ROLES_NEIGHBOURS},
+        {INTERFACE_NEEDS_IGMP, ROLES_IGMP_QUERIES, ROLES_IGMP_REPORTS},
+        {INTERFACE_NEEDS_MLD, ROLES_MLD_QUERIES, ROLES_MLD_REPORTS},
+        {INTERFACE_NEEDS_ARP, ROLES_ARP, ROLES_ARP},
+        {INTERFACE_NEEDS_ND, ROLES_NEIGHBOURS, ROLES_NEIGHBOURS},
     };
+    char in[WAY_MAX], out[WAY_MAX];
 
-    for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
-        if (!(use & needs[i].use))
-            continue;
-        write_way("zone", "mcr", interface, 0, to);
-        fprintf(to, "%s\n", needs[i].to_mcr);
-        write_way("mcr", "zone", interface, 0, to);
-        fprintf(to, "%s\n", needs[i].to_zone);
-    }
+    way("zone", "mcr", interface, 0, in);
+    way("mcr", "zone", interface, 0, out);
+    for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
+        if (uses & needs[i].use)
+            fprintf(to, "\t\t%s %s\n\t\t%s %s\n", in, needs[i].to_mcr, out, needs[i].to_zone);
 }
 
-static void write_bridge(const struct edge *e, const struct flows *flows, const struct interface_uses *uses, FILE *to)
+static void write_bridge(const struct edge *e, const struct flows *flows, const struct interfaces *all, FILE *to)
 {
-    struct nft_set set = {.direction = e->direction};
+    struct nft_set set = {.flows = flows, .direction = e->direction, .tags = NFT_TAGS_KNOWN};
 
     fprintf(to, "\ntable bridge %s {", e->table);
-    while (nft_next_set(flows, &set))
-        nft_write_set(&set, to);
+    nft_write_sets(set, to);
     fputs("\n\tchain tagged {\n", to);
-    write_bridged(e, flows, true, to);
+    write_bridged(e, set, true, to);
     fputs(ROLES_REST "\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n" OTHER
                      "\t\tvlan id != 0 goto tagged\n",
           to);
-    write_bridged(e, flows, false, to);
-    for (size_t i = 0; i < uses->n; i++) {
-        // Groups that are outputs need no membership.
-        const struct interface_use *u = &uses->list[i];
-        write_needs(u->name, e == &upstream ? u->in : u->out & (INTERFACE_HOST4 | INTERFACE_HOST6), to);
-    }
+    write_bridged(e, set, false, to);
+    for (size_t i = 0; i < all->n; i++)
+        write_needs(all->list[i].name, e == &edges[FIREWALL_UPSTREAM] ? all->list[i].in : all->list[i].out, to);
     fputs(ROLES_REST "}\n", to);
 }
 
-void edge_write(enum firewall_role role, const struct flows *flows, const struct interface_uses *uses, FILE *to)
+void edge_write(enum firewall_role role, const struct flows *flows, const struct interfaces *all, FILE *to)
 {
-    const struct edge *e = role == FIREWALL_UPSTREAM ? &upstream : &downstream;
+    const struct edge *e = &edges[role];
 
-    fputs(role == FIREWALL_UPSTREAM ? upstream_preface : downstream_preface, to);
+    fputs(e->preface, to);
     fputs(common_preface, to);
     write_defines(flows, to);
     fprintf(to, "\ntable inet %s\ndelete table inet %s\ntable bridge %s\ndelete table bridge %s\n", e->table, e->table,
             e->table, e->table);
     write_inet(e, flows, to);
-    write_bridge(e, flows, uses, to);
+    write_bridge(e, flows, all, to);
 }

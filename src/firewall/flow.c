@@ -11,47 +11,20 @@
 #define UNFRAGMENTED_IPV4 (1280 - 20 - 8)
 #define UNFRAGMENTED_IPV6 (1280 - 40 - 8)
 
-static const struct flow_ports any_port = {0, UINT16_MAX};
-
-static struct addr_prefix any_of(uint8_t family)
+// address, port: the bits of this end.
+static unsigned shape_of(const struct flow_end *e, unsigned address, unsigned port)
 {
-    return (struct addr_prefix){.addr = {.family = family}};
-}
+    bool any_port = e->first == 0 && e->last == UINT16_MAX;
+    bool ranged = (e->address.bits != 0 && e->address.bits != 8 * addr_length(&e->address.addr)) ||
+                  (!any_port && e->first != e->last);
 
-static struct addr_prefix one(const struct addr *a)
-{
-    return (struct addr_prefix){.addr = *a, .bits = (uint8_t) (8 * addr_length(a))};
-}
-
-static struct flow_ports ports(uint16_t first, unsigned n)
-{
-    return (struct flow_ports){first, (uint16_t) (first + n - 1)};
-}
-
-static bool is_any(struct flow_ports p)
-{
-    return p.first == 0 && p.last == UINT16_MAX;
-}
-
-static bool is_ranged(const struct addr_prefix *p)
-{
-    return p->bits != 0 && p->bits != 8 * addr_length(&p->addr);
-}
-
-unsigned flow_shape(const struct flow *f)
-{
-    unsigned shape = (f->source.bits ? FLOW_SOURCE : 0u) | (is_any(f->source_port) ? 0u : FLOW_SOURCE_PORT) |
-                     (f->destination.bits ? FLOW_DESTINATION : 0u) | (is_any(f->port) ? 0u : FLOW_PORT);
-    bool ranges = (!is_any(f->source_port) && f->source_port.first != f->source_port.last) ||
-                  (!is_any(f->port) && f->port.first != f->port.last);
-
-    return shape | (is_ranged(&f->source) || is_ranged(&f->destination) || ranges ? FLOW_RANGED : 0u);
+    return (e->address.bits ? address : 0u) | (any_port ? 0u : port) | (ranged ? FLOW_RANGED : 0u);
 }
 
 static bool add(struct flows *flows, const struct flow *f)
 {
     if (flows->n == FLOWS_MAX) {
-        snprintf(flows->why, sizeof(flows->why),
+        snprintf(flows->why, FIREWALL_WHY_MAX,
                  "the rules make more than %u flows of senders and destinations: use prefixes", FLOWS_MAX);
         return false;
     }
@@ -59,93 +32,92 @@ static bool add(struct flows *flows, const struct flow *f)
         size_t room = flows->room ? 2 * flows->room : 64;
         struct flow *list = realloc(flows->list, room * sizeof(*list));
         if (!list) {
-            snprintf(flows->why, sizeof(flows->why), "out of memory");
+            snprintf(flows->why, FIREWALL_WHY_MAX, "out of memory");
             return false;
         }
         flows->list = list;
         flows->room = room;
     }
-    flows->list[flows->n++] = *f;
+    flows->list[flows->n] = *f;
+    flows->list[flows->n++].shape =
+        shape_of(&f->from, FLOW_SOURCE, FLOW_SOURCE_PORT) | shape_of(&f->to, FLOW_DESTINATION, FLOW_PORT);
     return true;
 }
 
 // --- from the config -------------------------------------------------------------------------------------------------
 
-static bool is_fragmented(const struct config_rule *r, uint8_t family)
+// The part of a flow that follows from the rule. A broadcast may have any IPv4 address.
+static struct flow flow_of(const struct config_rule *r, const char *interface, uint16_t vlan, uint8_t family)
 {
-    return r->max_payload > (family == ADDR_IPV4 ? UNFRAGMENTED_IPV4 : UNFRAGMENTED_IPV6);
+    struct flow_end any = {.address.addr.family = family, .last = UINT16_MAX};
+
+    return (struct flow){.rule = r->name,
+                         .interface = interface,
+                         .vlan = vlan,
+                         .fragmented = r->max_payload > (family == ADDR_IPV4 ? UNFRAGMENTED_IPV4 : UNFRAGMENTED_IPV6),
+                         .from = any,
+                         .to = any};
 }
 
 // One for each sender that the rule's input names.
 static bool add_for_senders(struct flows *flows, struct flow *f, const struct config_input *in)
 {
-    bool ok = true;
-
-    if (in->n_sources == 0)
-        return add(flows, f);
-    for (size_t i = 0; ok && i < in->n_sources; i++) {
-        f->source = in->sources[i];
-        ok = add(flows, f);
+    for (size_t i = 0; i < in->n_sources; i++) {
+        f->from.address = in->sources[i];
+        if (!add(flows, f))
+            return false;
     }
-    return ok;
+    return in->n_sources > 0 || add(flows, f);
 }
 
-bool flows_add_inputs(struct flows *flows, const struct config *c, bool senders)
+static bool add_input(struct flows *flows, const struct config_rule *r, bool by_sender)
 {
-    bool ok = true;
+    const struct config_input *in = &r->input;
+    bool broadcast = in->kind == CONFIG_BROADCAST;
+    struct flow f = flow_of(r, in->interface, in->vlan, broadcast ? ADDR_IPV4 : in->address.family);
 
-    for (size_t i = 0; ok && i < c->n_rules; i++) {
-        const struct config_rule *r = &c->rules[i];
-        const struct config_input *in = &r->input;
-        if (!r->enabled)
-            continue;
-        uint8_t family = in->kind == CONFIG_BROADCAST ? ADDR_IPV4 : in->address.family;
-        struct flow f = {.rule = r->name,
-                         .interface = in->interface,
-                         .vlan = in->vlan,
-                         .broadcast = in->kind == CONFIG_BROADCAST,
-                         .fragmented = is_fragmented(r, family),
-                         .source = any_of(family),
-                         .destination =
-                             in->kind == CONFIG_BROADCAST ? any_of(family) : addr_prefix_of(&in->address, in->n_addresses),
-                         .source_port = any_port,
-                         .port = ports(in->port, in->n_ports)};
-        ok = senders ? add_for_senders(flows, &f, in) : add(flows, &f);
-    }
-    return ok;
+    f.broadcast = broadcast;
+    if (!broadcast)
+        f.to.address = addr_prefix_of(&in->address, in->n_addresses);
+    f.to.first = in->port;
+    f.to.last = (uint16_t) (in->port + in->n_ports - 1);
+    return by_sender ? add_for_senders(flows, &f, in) : add(flows, &f);
 }
 
 static bool add_output(struct flows *flows, const struct config_rule *r, const struct config_output *o)
 {
     struct addr to = o->kind == CONFIG_BROADCAST ? addr_limited_broadcast : o->address;
-    struct flow f = {.rule = r->name,
-                     .interface = o->interface,
-                     .vlan = o->vlan,
-                     .fragmented = is_fragmented(r, to.family),
-                     .source = o->source.family == ADDR_NONE ? any_of(to.family) : one(&o->source),
-                     .destination = addr_prefix_of(&to, o->n_addresses),
-                     .source_port = ports(o->source_port, 1),
-                     .port = ports(o->port, o->n_ports)};
+    struct flow f = flow_of(r, o->interface, o->vlan, to.family);
 
-    if (o->keep_source_port)
-        f.source_port = any_port;
-    else if (o->source_port == 0) // that which it is sent to
-        f.source_port = f.port;
+    f.to = (struct flow_end){addr_prefix_of(&to, o->n_addresses), .first = o->port,
+                             .last = (uint16_t) (o->port + o->n_ports - 1)};
+    if (o->source.family != ADDR_NONE)
+        f.from.address = addr_prefix_of(&o->source, 1);
+    if (!o->keep_source_port) { // without source_port, that which it is sent to
+        f.from.first = o->source_port ? o->source_port : f.to.first;
+        f.from.last = o->source_port ? o->source_port : f.to.last;
+    }
     return o->keep_source ? add_for_senders(flows, &f, &r->input) : add(flows, &f);
 }
 
-bool flows_add_outputs(struct flows *flows, const struct config *c, bool (*wanted)(const struct config_output *o))
+static bool by_the_stack(const struct config_output *o)
 {
-    bool ok = true;
-
-    for (size_t i = 0; ok && i < c->n_rules; i++)
-        for (size_t j = 0; ok && c->rules[i].enabled && !c->rules[i].shadow && j < c->rules[i].n_outputs; j++)
-            if (wanted(&c->rules[i].outputs[j]))
-                ok = add_output(flows, &c->rules[i], &c->rules[i].outputs[j]);
-    return ok;
+    return o->kind == CONFIG_ADDRESS || (o->mode != CONFIG_MODE_FRAME && o->vlan == 0);
 }
 
-bool flows_add_fragments(struct flows *flows)
+static bool add_rule(struct flows *flows, const struct config_rule *r, enum flows_kind kind)
+{
+    if (kind == FLOWS_IN || kind == FLOWS_IN_BY_SENDER)
+        return add_input(flows, r, kind == FLOWS_IN_BY_SENDER);
+    for (size_t i = 0; !r->shadow && i < r->n_outputs; i++)
+        if ((kind == FLOWS_OUT || by_the_stack(&r->outputs[i])) && !add_output(flows, r, &r->outputs[i]))
+            return false;
+    return true;
+}
+
+// For each flow that may need it, one for later fragments, by its addresses; not for broadcasts that are known by no
+// address.
+static bool add_fragments(struct flows *flows)
 {
     size_t n = flows->n;
 
@@ -154,7 +126,8 @@ bool flows_add_fragments(struct flows *flows)
         if (!f.fragmented || f.broadcast)
             continue;
         f.fragment = true;
-        f.source_port = f.port = any_port;
+        f.from.first = f.to.first = 0;
+        f.from.last = f.to.last = UINT16_MAX;
         if (!add(flows, &f))
             return false;
     }
@@ -163,43 +136,36 @@ bool flows_add_fragments(struct flows *flows)
 
 // --- order -----------------------------------------------------------------------------------------------------------
 
+// What the flows of a set have in common besides interface and layer, as one number, the tag first.
+static int kind_of(const struct flow *f)
+{
+    return f->vlan << 8 | (f->to.address.addr.family == ADDR_IPV6) << 7 | f->fragment << 6 | f->broadcast << 5 |
+           (int) f->shape;
+}
+
 // Whether they are of one set, but for the layer: 0. Those with a tag come last.
 static int compare_kinds(const struct flow *a, const struct flow *b)
 {
     int order = strcmp(a->interface, b->interface);
 
-    if (order == 0)
-        order = (int) a->vlan - (int) b->vlan;
-    if (order == 0)
-        order = (int) a->destination.addr.family - (int) b->destination.addr.family;
-    if (order == 0)
-        order = (int) a->fragment - (int) b->fragment;
-    if (order == 0)
-        order = (int) a->broadcast - (int) b->broadcast;
-    return order != 0 ? order : (int) flow_shape(a) - (int) flow_shape(b);
+    return order != 0 ? order : kind_of(a) - kind_of(b);
 }
 
-static int compare_prefixes(const struct addr_prefix *a, const struct addr_prefix *b)
+// By address, the wider prefix first, then by port.
+static int compare_ends(const struct flow_end *a, const struct flow_end *b)
 {
-    int order = memcmp(a->addr.bytes, b->addr.bytes, sizeof(a->addr.bytes));
+    int order = memcmp(&a->address, &b->address, sizeof(a->address)); // bytes only
 
-    return order != 0 ? order : (int) a->bits - (int) b->bits;
-}
-
-static int compare_ports(struct flow_ports a, struct flow_ports b)
-{
-    return a.first != b.first ? (int) a.first - (int) b.first : (int) a.last - (int) b.last;
+    if (order == 0)
+        order = (int) a->first - (int) b->first;
+    return order != 0 ? order : (int) a->last - (int) b->last;
 }
 
 static int compare_boxes(const struct flow *a, const struct flow *b)
 {
-    int order = compare_prefixes(&a->destination, &b->destination);
+    int order = compare_ends(&a->to, &b->to);
 
-    if (order == 0)
-        order = compare_ports(a->port, b->port);
-    if (order == 0)
-        order = compare_prefixes(&a->source, &b->source);
-    return order != 0 ? order : compare_ports(a->source_port, b->source_port);
+    return order != 0 ? order : compare_ends(&a->from, &b->from);
 }
 
 static int compare(const void *left, const void *right)
@@ -234,15 +200,9 @@ static bool prefixes_overlap(const struct addr_prefix *a, const struct addr_pref
     return a->bits < b->bits ? addr_prefix_contains(a, &b->addr) : addr_prefix_contains(b, &a->addr);
 }
 
-static bool ports_overlap(struct flow_ports a, struct flow_ports b)
+static bool ends_overlap(const struct flow_end *a, const struct flow_end *b)
 {
-    return a.first <= b.last && b.first <= a.last;
-}
-
-static bool overlap(const struct flow *a, const struct flow *b)
-{
-    return ports_overlap(a->port, b->port) && ports_overlap(a->source_port, b->source_port) &&
-           prefixes_overlap(&a->destination, &b->destination) && prefixes_overlap(&a->source, &b->source);
+    return a->first <= b->last && b->first <= a->last && prefixes_overlap(&a->address, &b->address);
 }
 
 // Flows of one destination, side by side in their set.
@@ -254,13 +214,13 @@ struct run {
 // they are those before that still contain it.
 static size_t enclosing(const struct flow *set, size_t i, struct run *runs, size_t n)
 {
-    const struct addr_prefix *to = &set[i].destination;
+    const struct addr_prefix *to = &set[i].to.address;
 
-    if (n > 0 && compare_prefixes(&set[runs[n - 1].first].destination, to) == 0) {
+    if (n > 0 && memcmp(&set[runs[n - 1].first].to.address, to, sizeof(*to)) == 0) {
         runs[n - 1].end = i + 1;
         return n;
     }
-    while (n > 0 && !prefixes_overlap(&set[runs[n - 1].first].destination, to))
+    while (n > 0 && !prefixes_overlap(&set[runs[n - 1].first].to.address, to))
         n--;
     runs[n] = (struct run){.first = i, .end = i + 1};
     return n + 1;
@@ -270,7 +230,7 @@ static size_t enclosing(const struct flow *set, size_t i, struct run *runs, size
 // overlaps. Equal ones are written as one.
 static void assign_layers(struct flow *set, size_t n)
 {
-    struct run runs[8 * sizeof(set->destination.addr.bytes) + 1]; // each of more bits than the one before
+    struct run runs[8 * sizeof(set->to.address.addr.bytes) + 1]; // each of more bits than the one before
     size_t n_runs = 0;
 
     for (size_t i = 0; i < n; i++) {
@@ -281,24 +241,23 @@ static void assign_layers(struct flow *set, size_t n)
         }
         for (size_t r = 0; r < n_runs; r++)
             for (size_t j = runs[r].first; j < runs[r].end && j < i; j++)
-                if (set[j].layer >= set[i].layer && overlap(&set[j], &set[i]))
+                if (set[j].layer >= set[i].layer && ends_overlap(&set[j].to, &set[i].to) &&
+                    ends_overlap(&set[j].from, &set[i].from))
                     set[i].layer = set[j].layer + 1;
     }
 }
 
-bool flows_settle(struct flows *flows)
+static bool settle(struct flows *flows)
 {
     if (flows->n == 0)
         return true;
     qsort(flows->list, flows->n, sizeof(*flows->list), compare);
     for (size_t i = 0, end; i < flows->n; i = end) {
-        end = i;
-        while (end < flows->n && compare_kinds(&flows->list[end], &flows->list[i]) == 0)
-            end++;
-        if (!(flow_shape(&flows->list[i]) & FLOW_RANGED))
+        end = flows_set_end(flows, i); // all are of layer 0 from here on
+        if (!(flows->list[i].shape & FLOW_RANGED))
             continue;
         if (end - i > FLOWS_RANGED_MAX) {
-            snprintf(flows->why, sizeof(flows->why),
+            snprintf(flows->why, FIREWALL_WHY_MAX,
                      "interface \"%s\" has %zu flows with prefixes or ranges, allowed is up to %u",
                      flows->list[i].interface, end - i, FLOWS_RANGED_MAX);
             return false;
@@ -309,8 +268,10 @@ bool flows_settle(struct flows *flows)
     return true;
 }
 
-void flows_free(struct flows *flows)
+bool flows_collect(struct flows *flows, const struct config *c, enum flows_kind kind)
 {
-    free(flows->list);
-    *flows = (struct flows){0};
+    for (size_t i = 0; i < c->n_rules; i++)
+        if (c->rules[i].enabled && !add_rule(flows, &c->rules[i], kind))
+            return false;
+    return (kind == FLOWS_IN || add_fragments(flows)) && settle(flows);
 }

@@ -3,6 +3,7 @@
 // outputs.
 #include <config.h>
 
+#include <net/if.h>
 #include <stdbool.h>
 
 #include "firewall/nft.h"
@@ -36,195 +37,122 @@ static const char preface[] =
 
 // --- interfaces ------------------------------------------------------------------------------------------------------
 
-static bool is_named(const struct interface_use *u)
+// { "a", "b" }: those that have one of these uses.
+static void write_names(const struct interfaces *all, unsigned uses, FILE *to)
 {
-    (void) u;
-    return true;
+    const char *between = "{ ";
+
+    for (size_t i = 0; i < all->n; i++)
+        if ((all->list[i].in | all->list[i].out) & uses) {
+            fprintf(to, "%s\"%s\"", between, all->list[i].name);
+            between = ", ";
+        }
+    fputs(" }", to);
 }
 
-static bool is_used(const struct interface_use *u)
+// A rule for them, if there are any.
+static void write_for(const struct interfaces *all, unsigned uses, const char *condition, const char *rest, FILE *to)
 {
-    return u->in || u->out;
-}
-
-static bool needs_igmp(const struct interface_use *u)
-{
-    return u->in & INTERFACE_GROUP4;
-}
-
-static bool needs_arp(const struct interface_use *u)
-{
-    return (u->in | u->out) & INTERFACE_HOST4;
-}
-
-static bool needs_nd(const struct interface_use *u)
-{
-    return (u->in | u->out) & INTERFACE_HOST6;
-}
-
-// Neighbours are asked by way of groups.
-static bool needs_mld(const struct interface_use *u)
-{
-    return (u->in & INTERFACE_GROUP6) || needs_nd(u);
-}
-
-// The names of the interfaces that are wanted; how many.
-static size_t names_of(const struct interface_uses *uses, bool (*wanted)(const struct interface_use *u),
-                       const char *names[FIREWALL_INTERFACES_MAX])
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < uses->n; i++)
-        if (wanted(&uses->list[i]))
-            names[n++] = uses->list[i].name;
-    return n;
-}
-
-// A rule for the interfaces that are wanted, if there are any.
-static void write_for(const struct interface_uses *uses, bool (*wanted)(const struct interface_use *u),
-                      const char *condition, const char *rest, FILE *to)
-{
-    const char *names[FIREWALL_INTERFACES_MAX];
-    size_t n = names_of(uses, wanted, names);
-
-    if (n == 0)
+    if (!(all->uses & uses))
         return;
     fprintf(to, "\t\t%s ", condition);
-    nft_write_names(names, n, to);
+    write_names(all, uses, to);
     fprintf(to, " %s\n", rest);
 }
 
-// VRRP (RFC 9568): protocol 112, and the address that moves is made known by ARP.
-#define VRRP(direction)                                                                                                \
-    "\t\t" direction                                                                                                   \
-    " $vrrp ip daddr 224.0.0.18 meta l4proto 112 counter accept\n"                                                     \
-    "\t\t" direction " $vrrp ip6 daddr ff02::12 meta l4proto 112 counter accept\n"
-#define VRRP_ARP "\t\toifname $vrrp " ROLES_ARP "\n"
-#define VRRP_ND  "\t\toifname $vrrp " ROLES_NEIGHBOURS "\n"
-
-static void write_needs_in(const struct interface_uses *uses, FILE *to)
+// What goes in or out besides the flows, but for ARP. VRRP (RFC 9568): protocol 112, and the address that moves is made
+// known by ARP and ND.
+static void write_needs(const struct interfaces *all, bool in, FILE *to)
 {
-    write_for(uses, needs_igmp, "iifname", ROLES_IGMP_QUERIES, to);
-    write_for(uses, needs_mld, "iifname", ROLES_MLD_QUERIES, to);
-    write_for(uses, needs_nd, "iifname", ROLES_NEIGHBOURS, to);
-    fputs(VRRP("iifname"), to);
+    const char *side = in ? "iifname" : "oifname";
+
+    write_for(all, INTERFACE_NEEDS_IGMP, side, in ? ROLES_IGMP_QUERIES : ROLES_IGMP_REPORTS, to);
+    write_for(all, INTERFACE_NEEDS_MLD, side, in ? ROLES_MLD_QUERIES : ROLES_MLD_REPORTS, to);
+    write_for(all, INTERFACE_NEEDS_ND, side, ROLES_NEIGHBOURS, to);
+    fprintf(to, "\t\t%s $vrrp ip daddr 224.0.0.18 meta l4proto 112 counter accept\n", side);
+    fprintf(to, "\t\t%s $vrrp ip6 daddr ff02::12 meta l4proto 112 counter accept\n", side);
+    if (!in)
+        fputs("\t\toifname $vrrp " ROLES_NEIGHBOURS "\n", to);
 }
 
-static void write_needs_out(const struct interface_uses *uses, FILE *to)
+static void write_rule(const struct nft_set *set, const char *side, const char *verdict, FILE *to)
 {
-    write_for(uses, needs_igmp, "oifname", ROLES_IGMP_REPORTS, to);
-    write_for(uses, needs_mld, "oifname", ROLES_MLD_REPORTS, to);
-    write_for(uses, needs_nd, "oifname", ROLES_NEIGHBOURS, to);
-    fputs(VRRP("oifname") VRRP_ND, to);
+    char interface[IFNAMSIZ + 16];
+
+    snprintf(interface, sizeof(interface), "%s \"%s\"", side, set->first->interface);
+    nft_write_rule(set, interface, verdict, to);
 }
 
 // --- table inet ------------------------------------------------------------------------------------------------------
 
 #define FORWARD "\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n" ROLES_REST
 
-static void write_inet(const struct flows *out, const struct interface_uses *uses, FILE *to)
+static void write_inet(struct nft_set out, const struct interfaces *all, FILE *to)
 {
-    struct nft_set set = {.direction = "out"};
-
     fputs("\ntable inet mcr_host {", to);
-    while (nft_next_set(out, &set))
-        nft_write_set(&set, to);
+    nft_write_sets(out, to);
     // Without any interface, nothing would be left to the host's other rules.
-    if (uses->n == 0) {
+    if (all->n == 0) {
         fputs(FORWARD "}\n", to);
         return;
     }
     fputs("\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n", to);
-    write_for(uses, is_named, "iifname !=", "accept", to);
-    write_needs_in(uses, to);
+    write_for(all, INTERFACE_NAMED, "iifname !=", "accept", to);
+    write_needs(all, true, to);
     fputs(ROLES_REST FORWARD "\n\tchain output {\n\t\ttype filter hook output priority filter; policy drop;\n", to);
-    write_for(uses, is_named, "oifname !=", "accept", to);
-    set = (struct nft_set){.direction = "out"};
-    while (nft_next_set(out, &set)) {
-        fprintf(to, "\t\toifname \"%s\" ", set.first->interface);
-        nft_write_match(&set, 0, to);
-        fputs(" accept\n", to);
-    }
-    write_needs_out(uses, to);
+    write_for(all, INTERFACE_NAMED, "oifname !=", "accept", to);
+    while (nft_next_set(&out))
+        write_rule(&out, "oifname", "accept", to);
+    write_needs(all, false, to);
     fputs(ROLES_REST "}\n", to);
 }
 
 // --- table netdev ----------------------------------------------------------------------------------------------------
 
 // The drop rules of the inputs with a tag, or of those without.
-static void write_inputs(const struct flows *in, bool tagged, FILE *to)
+static void write_inputs(struct nft_set in, bool tagged, FILE *to)
 {
-    struct nft_set set = {.direction = "in"};
-
-    while (nft_next_set(in, &set)) {
-        if ((set.first->vlan != 0) != tagged)
-            continue;
-        fprintf(to, "\t\tiifname \"%s\" ", set.first->interface);
-        if (tagged)
-            fprintf(to, "vlan id %u ", set.first->vlan);
-        nft_write_match(&set, 0, to);
-        fputs(" drop\n", to);
-    }
+    while (nft_next_set(&in))
+        if ((in.first->vlan != 0) == tagged)
+            write_rule(&in, "iifname", "drop", to);
 }
 
-static bool next_frames(const struct flows *frames, struct nft_set *set)
+static void write_netdev(struct nft_set in, struct nft_set out, const struct interfaces *all, FILE *to)
 {
-    if (!nft_next_set(frames, set))
-        return false;
-    set->view = set->first->vlan ? NFT_TAGGED_FRAME : NFT_PACKET;
-    return true;
-}
-
-static void write_outputs(const struct flows *frames, FILE *to)
-{
-    struct nft_set set = {.direction = "out"};
-
-    while (next_frames(frames, &set))
-        for (unsigned i = 0; i < nft_n_matches(&set); i++) {
-            fprintf(to, "\t\toifname \"%s\" ", set.first->interface);
-            if (set.view == NFT_TAGGED_FRAME)
-                fprintf(to, "@ll,96,16 0x8100 @ll,112,16 & 0x0fff == %u ", set.first->vlan);
-            nft_write_match(&set, i, to);
-            fputs(" accept\n", to);
-        }
-}
-
-static void write_netdev(const struct host_flows *flows, const struct interface_uses *uses, FILE *to)
-{
-    const char *names[FIREWALL_INTERFACES_MAX];
-    size_t n = names_of(uses, is_used, names);
-    struct nft_set in = {.direction = "in"}, out = {.direction = "out"};
-
-    if (n == 0)
+    if (!(all->uses & INTERFACE_USED))
         return;
     fputs("\ntable netdev mcr_host {", to);
-    while (nft_next_set(&flows->in, &in))
-        nft_write_set(&in, to);
-    while (next_frames(&flows->frames, &out))
-        nft_write_set(&out, to);
+    nft_write_sets(in, to);
+    nft_write_sets(out, to);
 
     fputs("\n\tchain tagged {\n", to);
-    write_inputs(&flows->in, true, to);
+    write_inputs(in, true, to);
     fputs(ROLES_REST "\n\tchain ingress {\n\t\ttype filter hook ingress devices = ", to);
-    nft_write_names(names, n, to);
+    write_names(all, INTERFACE_USED, to);
     fputs(" priority -500; policy drop;\n\t\tvlan id != 0 goto tagged\n", to);
-    write_inputs(&flows->in, false, to);
-    write_for(uses, needs_arp, "iifname", ROLES_ARP, to);
-    write_needs_in(uses, to);
+    write_inputs(in, false, to);
+    write_for(all, INTERFACE_NEEDS_ARP, "iifname", ROLES_ARP, to);
+    write_needs(all, true, to);
 
     fputs(ROLES_REST "\n\tchain egress {\n\t\ttype filter hook egress devices = ", to);
-    nft_write_names(names, n, to);
+    write_names(all, INTERFACE_USED, to);
     fputs(" priority filter; policy drop;\n", to);
-    write_outputs(&flows->frames, to);
-    write_for(uses, needs_arp, "oifname", ROLES_ARP, to);
-    fputs(VRRP_ARP, to);
-    write_needs_out(uses, to);
+    while (nft_next_set(&out))
+        write_rule(&out, "oifname", "accept", to);
+    write_for(all, INTERFACE_NEEDS_ARP, "oifname", ROLES_ARP, to);
+    fputs("\t\toifname $vrrp " ROLES_ARP "\n", to);
+    write_needs(all, false, to);
     fputs(ROLES_REST "}\n", to);
 }
 
-void host_write(const struct host_flows *flows, const struct interface_uses *uses, FILE *to)
+void host_write(const struct flows *in, const struct flows *out, const struct flows *frames,
+                const struct interfaces *all, FILE *to)
 {
+    struct nft_set in_set = {.flows = in, .direction = "in", .tags = NFT_TAGS_KNOWN};
+    struct nft_set out_set = {.flows = out, .direction = "out"};
+    struct nft_set frame_set = {.flows = frames, .direction = "out", .tags = NFT_TAGS_IN_FRAMES};
+
     fputs(preface, to);
-    write_inet(&flows->out, uses, to);
-    write_netdev(flows, uses, to);
+    write_inet(out_set, all, to);
+    write_netdev(in_set, frame_set, all, to);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// nft: sets of flows, and what matches them, in the language of nft(8).
+// nft: sets of flows, and rules that match them, in the language of nft(8).
 #ifndef MCR_FIREWALL_NFT_H
 #define MCR_FIREWALL_NFT_H
 
@@ -8,32 +8,33 @@
 
 #include "firewall/flow.h"
 
-// Where the headers are: nftables knows it, or, in a frame on its way out whose tag is among its bytes, does not.
-enum nft_view { NFT_PACKET, NFT_TAGGED_FRAME };
+// Where a chain finds the tag of a flow: the interface is that of the tag; "vlan id" knows it; or, in a frame on its
+// way out, it is among the bytes, where nftables does not know the headers behind it.
+enum nft_tags { NFT_TAGS_BY_INTERFACE, NFT_TAGS_KNOWN, NFT_TAGS_IN_FRAMES };
 
+// The caller fills in the first four, and nft_next_set() the others.
 struct nft_set {
-    const char *direction; // begins the name: "in" or "out"
-    enum nft_view view;
-    const struct flow *first; // NULL before the first call of nft_next_set()
+    const struct flows *flows; // collected
+    const char *direction;     // begins the name: "in" or "out"
+    enum nft_tags tags;
+    bool (*wanted)(const struct flow *first); // NULL: all
+    const struct flow *first;                 // NULL before the first call
     size_t n;
     unsigned number;
 };
 
-// The next set of flows that were settled; false after the last.
-bool nft_next_set(const struct flows *flows, struct nft_set *set);
+// Goes on to the next set that is wanted; false after the last.
+bool nft_next_set(struct nft_set *set);
 
-// The set with an element for each flow; its comment names the rules.
-void nft_write_set(const struct nft_set *set, FILE *to);
+// Each set from here on, with an element for each flow; its comment names the rules.
+void nft_write_sets(struct nft_set set, FILE *to);
 
-// The condition that a packet is of one of its flows, the interface and the tag left out. A set may need several rules,
-// each with another condition: so many, and the i-th of them.
-unsigned nft_n_matches(const struct nft_set *set);
-void nft_write_match(const struct nft_set *set, unsigned i, FILE *to);
+// The rule, or several, for packets of the set: "interface" is the condition for theirs.
+void nft_write_rule(const struct nft_set *set, const char *interface, const char *verdict, FILE *to);
 
-// Writes { "a", "b" } of n names.
-void nft_write_names(const char *const *names, size_t n, FILE *to);
+#define NFT_TAG_MAX 8
 
-// Writes text that stays within its line, whatever is in it.
-void nft_write_text(const char *text, FILE *to);
+// ".VLAN", or "" for 0; returns text.
+const char *nft_tag(uint16_t vlan, char text[NFT_TAG_MAX]);
 
 #endif

@@ -1,18 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// roles: the tables of each role, written from flows that were settled.
+// roles: the tables of each role, written from flows that were collected.
 #ifndef MCR_FIREWALL_ROLES_H
 #define MCR_FIREWALL_ROLES_H
 
 #include <stdio.h>
 
-#include "firewall/ruleset.h"
 #include "firewall/flow.h"
-#include "firewall/interfaces.h"
+#include "firewall/ruleset.h"
 
-// in: the inputs, from any sender. out: the outputs that the kernel's IP stack may send, with their later fragments.
-// frames: all outputs, with theirs.
-struct host_flows {
-    struct flows in, out, frames;
+// What an interface of the mcr host is for, and what it needs besides the flows.
+enum {
+    INTERFACE_NAMED = 1, // by the file, be it in a disabled rule only
+    INTERFACE_USED = 2,  // by an enabled rule
+    INTERFACE_NEEDS_IGMP = 4,
+    INTERFACE_NEEDS_MLD = 8,
+    INTERFACE_NEEDS_ARP = 16,
+    INTERFACE_NEEDS_ND = 32,
+};
+
+struct interfaces {
+    struct interface_use {
+        const char *name;              // the config's
+        unsigned in, out;              // as input, as output
+    } list[2 * CONFIG_INTERFACES_MAX]; // by name
+    size_t n;
+    unsigned uses; // of any of them
 };
 
 // What IP needs besides the flows: memberships, and who has which address.
@@ -27,9 +39,11 @@ struct host_flows {
 // Ends a chain whose policy is to drop.
 #define ROLES_REST "\t\tcounter comment \"everything else\"\n\t}\n"
 
-void host_write(const struct host_flows *flows, const struct interface_uses *uses, FILE *to);
+// in: FLOWS_IN. out: FLOWS_OUT_BY_STACK. frames: FLOWS_OUT.
+void host_write(const struct flows *in, const struct flows *out, const struct flows *frames,
+                const struct interfaces *all, FILE *to);
 
-// flows: the inputs (upstream) or the outputs, with their later fragments.
-void edge_write(enum firewall_role role, const struct flows *flows, const struct interface_uses *uses, FILE *to);
+// flows: FLOWS_IN_BY_SENDER (upstream) or FLOWS_OUT.
+void edge_write(enum firewall_role role, const struct flows *flows, const struct interfaces *all, FILE *to);
 
 #endif

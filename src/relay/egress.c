@@ -16,7 +16,7 @@
 
 #include "common/kernel.h"
 #include "log/log.h"
-#include "wire/fill.h"
+#include "wire/header.h"
 
 // The datagrams that one system call sends.
 struct shipment {
@@ -24,7 +24,7 @@ struct shipment {
     uint32_t n_pieces; // behind it
     uint32_t n_datagrams;
     size_t segment;
-    struct fill fill; // of the headers
+    struct header_fill fill; // of the headers
     bool plain;       // socket mode: without UDP_SEGMENT, whatever it is set to
     bool more;        // others follow at once
 };
@@ -54,7 +54,7 @@ void egress_configure(struct egress *e, const struct table_egress *t, struct tx_
 // header is ours.
 static bool fits(const struct egress *e, const struct table_output *o, size_t payload)
 {
-    return payload + fill_ip_size(o) + sizeof(struct udphdr) <= e->mtu;
+    return payload + header_ip_size(o) + sizeof(struct udphdr) <= e->mtu;
 }
 
 // --- headers that we write ourselves ---------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ static void write_header(struct egress *e, const struct table_output *o, struct 
 {
     if (o->to.family == ADDR_IPV4)
         s->fill.identification = take_identifications(e, s->n_datagrams);
-    fill_header(o, &s->fill, header);
+    header_fill(o, &s->fill, header);
 }
 
 static ssize_t put(struct egress *e, const struct table_output *o, const struct iovec *iov, int n)
@@ -87,7 +87,7 @@ static size_t write_lead(struct egress *e, const struct table_output *o, struct 
 {
     struct virtio_net_hdr v = {
         .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-        .csum_start = (uint16_t) (o->ip_at + fill_ip_size(o)),
+        .csum_start = (uint16_t) (o->ip_at + header_ip_size(o)),
         .csum_offset = offsetof(struct udphdr, check),
         .hdr_len = (uint16_t) linear,
     };
@@ -137,7 +137,7 @@ static ssize_t send_raw(struct egress *e, const struct table_output *o, struct s
     uint8_t header[TABLE_HEADER_MAX];
 
     write_header(e, o, s, header);
-    fill_checksum(header + fill_ip_size(o), &s->iov[1]);
+    header_checksum(header + header_ip_size(o), &s->iov[1]);
     s->iov[0] = (struct iovec){.iov_base = header, .iov_len = o->header_length};
     return put(e, o, s->iov, 2);
 }
@@ -153,11 +153,11 @@ static ssize_t send_fragments(struct egress *e, const struct table_output *o, st
 {
     struct virtio_net_hdr v = {.flags = 0};
     size_t lead = e->kind == TABLE_EGRESS_FRAME ? sizeof(v) : 0;
-    size_t ip_size = fill_ip_size(o) + (o->to.family == ADDR_IPV6 ? FILL_FRAGMENT_HEADER : 0);
+    size_t ip_size = header_ip_size(o) + (o->to.family == ADDR_IPV6 ? HEADER_FRAGMENT_SIZE : 0);
     size_t total = s->fill.bytes + sizeof(struct udphdr),
            most = e->mtu > ip_size ? (e->mtu - ip_size) & ~(size_t) 7 : 0;
     uint8_t header[TABLE_HEADER_MAX],
-        block[sizeof(v) + TABLE_HEADER_MAX + FILL_FRAGMENT_HEADER + sizeof(struct udphdr)];
+        block[sizeof(v) + TABLE_HEADER_MAX + HEADER_FRAGMENT_SIZE + sizeof(struct udphdr)];
     uint32_t id = e->identification;
     const uint8_t *payload = s->iov[1].iov_base;
 
@@ -166,17 +166,17 @@ static ssize_t send_fragments(struct egress *e, const struct table_output *o, st
         return -1;
     }
     write_header(e, o, s, header);
-    fill_checksum(header + o->ip_at + fill_ip_size(o), &s->iov[1]);
+    header_checksum(header + o->ip_at + header_ip_size(o), &s->iov[1]);
     if (o->to.family == ADDR_IPV6)
         e->identification++;
     memcpy(block, &v, sizeof(v));
     for (size_t offset = 0; offset < total;) {
         size_t length = total - offset < most ? total - offset : most;
         size_t udp = offset == 0 ? sizeof(struct udphdr) : 0;
-        memcpy(block + lead, header, o->ip_at + fill_ip_size(o));
+        memcpy(block + lead, header, o->ip_at + header_ip_size(o));
         size_t used = lead + o->ip_at;
-        used += fill_fragment(o, block + used, id, offset, length, offset + length < total);
-        memcpy(block + used, header + o->ip_at + fill_ip_size(o), udp);
+        used += header_fragment(o, block + used, id, offset, length, offset + length < total);
+        memcpy(block + used, header + o->ip_at + header_ip_size(o), udp);
         struct iovec iov[2] = {{.iov_base = block, .iov_len = used + udp},
                                {.iov_base = (void *) payload, .iov_len = length - udp}};
         if (put(e, o, iov, 2) < 0)
@@ -230,12 +230,12 @@ static ssize_t send_socket(struct egress *e, const struct table_output *o, struc
 // The UDP header is ours; the kernel writes the IP header: addresses of the socket, ttl, dscp, fragments.
 static ssize_t send_raw_udp(struct egress *e, const struct table_output *o, struct shipment *s)
 {
-    uint8_t header[TABLE_HEADER_MAX], *udp_at = header + fill_ip_size(o);
+    uint8_t header[TABLE_HEADER_MAX], *udp_at = header + header_ip_size(o);
 
     if (!apply_settings(e, o, s))
         return -1;
     write_header(e, o, s, header);
-    fill_checksum(udp_at, &s->iov[1]);
+    header_checksum(udp_at, &s->iov[1]);
     s->iov[0] = (struct iovec){.iov_base = udp_at, .iov_len = sizeof(struct udphdr)};
     return put(e, o, s->iov, 2);
 }

@@ -13,33 +13,25 @@
 
 #include "table/layout.h"
 
-// A copy of the table without what is carried over. NULL without memory.
-static void *without_carried(const struct table_image *t)
-{
-    uint8_t *copy = malloc(t->size);
-
-    if (!copy)
-        return NULL;
-    memcpy(copy, t->bytes, t->size);
-    const struct table_header *h = (const void *) copy;
-    struct table_rule *rules = (void *) (copy + h->rules.offset);
-    struct table_output *outputs = (void *) (copy + h->outputs.offset);
-    for (uint32_t i = 0; i < h->rules.n; i++)
-        rules[i].carried_from = TABLE_NONE;
-    for (uint32_t i = 0; i < h->outputs.n; i++)
-        outputs[i].carried_from = TABLE_NONE;
-    return copy;
-}
-
 bool table_image_equal(const struct table_image *a, const struct table_image *b)
 {
-    void *x = NULL, *y = NULL;
-    bool equal = false;
+    const struct table_header *h = b->bytes;
+    uint8_t *copy = malloc(a->size);
+    bool equal = copy && a->size == b->size && memcmp(a->bytes, h, sizeof(*h)) == 0;
 
-    if (a->size == b->size && (x = without_carried(a)) && (y = without_carried(b)))
-        equal = memcmp(x, y, a->size) == 0;
-    free(x);
-    free(y);
+    if (equal) {
+        memcpy(copy, a->bytes, a->size);
+        struct table_rule *rules = (void *) (copy + h->rules.offset);
+        struct table_output *outputs = (void *) (copy + h->outputs.offset);
+        const struct table_rule *b_rules = (const void *) ((const uint8_t *) h + h->rules.offset);
+        const struct table_output *b_outputs = (const void *) ((const uint8_t *) h + h->outputs.offset);
+        for (uint32_t i = 0; i < h->rules.n; i++)
+            rules[i].carried_from = b_rules[i].carried_from;
+        for (uint32_t i = 0; i < h->outputs.n; i++)
+            outputs[i].carried_from = b_outputs[i].carried_from;
+        equal = memcmp(copy, h, a->size) == 0;
+    }
+    free(copy);
     return equal;
 }
 

@@ -42,6 +42,24 @@ struct table_array {
     uint32_t n;
 };
 
+// Every array is declared here, once: X(name, type of an element, most of them). Header, view, compiler and checks
+// follow. rules: in the order of the file. outputs: those of one path side by side. own: addresses of an input
+// interface and its subnets' broadcasts. holds: ids of descriptors that the relay only keeps open (memberships). slots:
+// the hash index; a power of two, never full.
+#define TABLE_ARRAYS(X)                                                                                                \
+    X(interfaces, struct table_interface, TABLE_INTERFACES_MAX)                                                        \
+    X(rules, struct table_rule, TABLE_RULES_MAX)                                                                       \
+    X(paths, struct table_path, TABLE_PATHS_MAX)                                                                       \
+    X(outputs, struct table_output, TABLE_OUTPUTS_MAX)                                                                 \
+    X(egress, struct table_egress, TABLE_EGRESS_MAX)                                                                   \
+    X(sources, struct addr_prefix, TABLE_SOURCES_MAX)                                                                  \
+    X(own, struct addr, UINT32_MAX)                                                                                    \
+    X(holds, uint64_t, TABLE_HOLDS_MAX)                                                                                \
+    X(destinations, struct table_destination, TABLE_DESTINATIONS_MAX)                                                  \
+    X(slots, struct table_slot, 4 * TABLE_DESTINATIONS_MAX)
+
+#define TABLE_HEADER_ARRAY(name, type, most) struct table_array name;
+
 struct table_header {
     uint64_t magic;
     uint32_t version;
@@ -49,16 +67,7 @@ struct table_header {
     uint64_t generation;
     uint8_t sha256[32]; // of the file that it was compiled from
     char instance[TABLE_NAME_MAX];
-    struct table_array interfaces;   // struct table_interface
-    struct table_array rules;        // struct table_rule, in the order of the file
-    struct table_array paths;        // struct table_path
-    struct table_array outputs;      // struct table_output, those of one path side by side
-    struct table_array egress;       // struct table_egress
-    struct table_array sources;      // struct addr_prefix
-    struct table_array own;          // struct addr: addresses of an input interface and its subnets' broadcasts
-    struct table_array holds;        // uint64_t: ids of descriptors that the relay only keeps open (memberships)
-    struct table_array destinations; // struct table_destination
-    struct table_array slots;        // struct table_slot: the hash index; a power of two, never full
+    TABLE_ARRAYS(TABLE_HEADER_ARRAY) // in this order, without gaps but for alignment to 8 bytes
     uint32_t longest_probe;          // no look-up inspects more slots than this
     uint32_t flags;                  // enum table_flags
     uint32_t n_counters;             // of outputs, see struct table_output

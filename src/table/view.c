@@ -27,12 +27,6 @@ uint32_t table_hash(const struct table_key *key)
     return (uint32_t) (h >> 32);
 }
 
-static bool key_matches(const struct table_destination *d, const struct table_key *key)
-{
-    return d->port == key->port && d->vlan == key->vlan && d->interface == key->interface &&
-           addr_equal(&d->address, &key->destination);
-}
-
 const struct table_path *table_lookup(const struct table_view *view, const struct table_key *key)
 {
     uint32_t hash = table_hash(key);
@@ -43,7 +37,7 @@ const struct table_path *table_lookup(const struct table_view *view, const struc
         if (slot->destination == TABLE_NONE)
             return NULL;
         const struct table_destination *d = &view->destinations[slot->destination];
-        if (slot->hash == hash && key_matches(d, key))
+        if (slot->hash == hash && table_key_matches(key, d))
             return &view->paths[d->path];
     }
     return NULL;
@@ -160,43 +154,16 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
         return false;
 
     *why = "array bounds";
-    if (!array_fits(h, &h->interfaces, sizeof(struct table_interface), TABLE_INTERFACES_MAX) ||
-        !array_fits(h, &h->rules, sizeof(struct table_rule), TABLE_RULES_MAX) ||
-        !array_fits(h, &h->paths, sizeof(struct table_path), TABLE_PATHS_MAX) ||
-        !array_fits(h, &h->outputs, sizeof(struct table_output), TABLE_OUTPUTS_MAX) ||
-        !array_fits(h, &h->egress, sizeof(struct table_egress), TABLE_EGRESS_MAX) ||
-        !array_fits(h, &h->sources, sizeof(struct addr_prefix), TABLE_SOURCES_MAX) ||
-        !array_fits(h, &h->own, sizeof(struct addr), UINT32_MAX) ||
-        !array_fits(h, &h->holds, sizeof(uint64_t), TABLE_HOLDS_MAX) ||
-        !array_fits(h, &h->destinations, sizeof(struct table_destination), TABLE_DESTINATIONS_MAX) ||
-        !array_fits(h, &h->slots, sizeof(struct table_slot), 4 * TABLE_DESTINATIONS_MAX) ||
-        h->n_counters > TABLE_OUTPUTS_MAX)
+    struct table_view v = {.header = h, .n_counters = h->n_counters};
+    if (h->n_counters > TABLE_OUTPUTS_MAX)
         return false;
-
-    struct table_view v = {
-        .header = h,
-        .interfaces = (const void *) (base + h->interfaces.offset),
-        .rules = (const void *) (base + h->rules.offset),
-        .paths = (const void *) (base + h->paths.offset),
-        .outputs = (const void *) (base + h->outputs.offset),
-        .egress = (const void *) (base + h->egress.offset),
-        .sources = (const void *) (base + h->sources.offset),
-        .own = (const void *) (base + h->own.offset),
-        .holds = (const void *) (base + h->holds.offset),
-        .destinations = (const void *) (base + h->destinations.offset),
-        .slots = (const void *) (base + h->slots.offset),
-        .n_interfaces = h->interfaces.n,
-        .n_rules = h->rules.n,
-        .n_paths = h->paths.n,
-        .n_outputs = h->outputs.n,
-        .n_counters = h->n_counters,
-        .n_egress = h->egress.n,
-        .n_sources = h->sources.n,
-        .n_own = h->own.n,
-        .n_holds = h->holds.n,
-        .n_destinations = h->destinations.n,
-        .n_slots = h->slots.n,
-    };
+#define PLACE(name, type, most)                                                                                        \
+    if (!array_fits(h, &h->name, sizeof(type), most))                                                                  \
+        return false;                                                                                                  \
+    v.name = (const void *) (base + h->name.offset);                                                                   \
+    v.n_##name = h->name.n;
+    TABLE_ARRAYS(PLACE)
+#undef PLACE
 
     *why = "hash index";
     if (v.n_slots == 0 || (v.n_slots & (v.n_slots - 1)) != 0 || h->longest_probe > v.n_slots)
@@ -232,7 +199,6 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
     for (uint32_t i = 0; i < v.n_sources; i++)
         if (!addr_valid(&v.sources[i].addr) || v.sources[i].bits > 8 * addr_length(&v.sources[i].addr))
             return false;
-
     *why = "own address";
     for (uint32_t i = 0; i < v.n_own; i++)
         if (!addr_valid(&v.own[i]))

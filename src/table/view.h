@@ -9,20 +9,15 @@
 
 #include "table/layout.h"
 
+// Of each array its elements and their number: rules and n_rules, and so on.
+#define TABLE_VIEW_ARRAY(name, type, most)                                                                             \
+    const type *name;                                                                                                  \
+    uint32_t n_##name;
+
 struct table_view {
     const struct table_header *header;
-    const struct table_interface *interfaces;
-    const struct table_rule *rules;
-    const struct table_path *paths;
-    const struct table_output *outputs;
-    const struct table_egress *egress;
-    const struct addr_prefix *sources;
-    const struct addr *own;
-    const uint64_t *holds;
-    const struct table_destination *destinations;
-    const struct table_slot *slots;
-    uint32_t n_interfaces, n_rules, n_paths, n_outputs, n_counters, n_egress, n_sources, n_own, n_holds, n_destinations,
-        n_slots;
+    TABLE_ARRAYS(TABLE_VIEW_ARRAY)
+    uint32_t n_counters;
 };
 
 // What a datagram is matched by.
@@ -32,6 +27,12 @@ struct table_key {
     uint16_t vlan; // 0: untagged
     uint32_t interface;
 };
+
+static inline bool table_key_matches(const struct table_key *key, const struct table_destination *d)
+{
+    return d->port == key->port && d->vlan == key->vlan && d->interface == key->interface &&
+           addr_equal(&d->address, &key->destination);
+}
 
 // Checks every offset, count, index and string of the size bytes at memory, which stay the caller's and must not
 // change while the view is used. False, with *why a static text, when anything is out of bounds.

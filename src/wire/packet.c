@@ -87,9 +87,8 @@ static enum packet_verdict parse_ipv4(struct packet *out, const uint8_t *bytes, 
         return PACKET_MALFORMED;
     memcpy(&ip, bytes, sizeof(ip));
     size_t header = ip.ihl * 4u, total = ntohs(ip.tot_len);
-    if (ip.version != 4 || header < sizeof(ip) || total < header || total > room)
-        return PACKET_MALFORMED;
-    if (packet_sum(0, bytes, header) != 0xffff)
+    if (ip.version != 4 || header < sizeof(ip) || total < header || total > room ||
+        packet_sum(0, bytes, header) != 0xffff)
         return PACKET_MALFORMED;
 
     set_address(&out->source, ADDR_IPV4, &ip.saddr);
@@ -112,21 +111,12 @@ static enum packet_verdict parse_ipv4(struct packet *out, const uint8_t *bytes, 
 
 #define EXTENSIONS_MAX 8 // headers walked before a packet is given up; RFC 8200 wants each at most once
 
-static void take_fragment(struct packet_fragment *out, const uint8_t *header)
-{
-    struct ip6_frag f;
-
-    memcpy(&f, header, sizeof(f));
-    *out = (struct packet_fragment){.id = ntohl(f.ip6f_ident),
-                                    .offset = ntohs(f.ip6f_offlg & IP6F_OFF_MASK),
-                                    .more = (f.ip6f_offlg & IP6F_MORE_FRAG) != 0,
-                                    .next = f.ip6f_nxt};
-}
-
 // Walks the extension headers (RFC 8200, section 4) from *next at *bytes to the UDP header, or behind the header of a
 // fragment.
 static enum packet_verdict skip_extensions(struct packet *out, uint8_t *next, const uint8_t **bytes, size_t *room)
 {
+    struct ip6_frag f;
+
     for (int i = 0; i <= EXTENSIONS_MAX; i++) {
         size_t length;
         switch (*next) {
@@ -146,7 +136,11 @@ static enum packet_verdict skip_extensions(struct packet *out, uint8_t *next, co
             length = 8;
             if (*room < length)
                 return PACKET_MALFORMED;
-            take_fragment(&out->fragment, *bytes);
+            memcpy(&f, *bytes, sizeof(f));
+            out->fragment = (struct packet_fragment){.id = ntohl(f.ip6f_ident),
+                                                     .offset = ntohs(f.ip6f_offlg & IP6F_OFF_MASK),
+                                                     .more = (f.ip6f_offlg & IP6F_MORE_FRAG) != 0,
+                                                     .next = f.ip6f_nxt};
             // Neither an offset nor more to come: an atomic fragment is whole (RFC 6946).
             if (out->fragment.offset != 0 || out->fragment.more) {
                 *bytes += length;

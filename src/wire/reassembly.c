@@ -48,20 +48,18 @@ void reassembly_free(struct reassembly *r)
     free(r);
 }
 
-static void give_up(struct set *s, struct stats_interface_counters *c)
-{
-    if (s->state == WAITING) {
-        c->received++;
-        c->fragments++;
-    }
-    s->state = FREE;
-}
-
-static void refuse(struct set *s, struct stats_interface_counters *c)
+// Counts a datagram that is dropped. reason: in c.
+static void count(struct stats_interface_counters *c, uint64_t *reason)
 {
     c->received++;
-    c->overlapping++;
-    s->state = REFUSED;
+    ++*reason;
+}
+
+static void give_up(struct set *s, struct stats_interface_counters *c)
+{
+    if (s->state == WAITING)
+        count(c, &c->fragments);
+    s->state = FREE;
 }
 
 // IPv4 tells datagrams apart by the protocol, too; but what is not UDP does not come here.
@@ -146,21 +144,20 @@ bool reassembly_take(struct reassembly *r, struct packet *p, uint64_t now_ns, st
     const struct packet_fragment *f = &p->fragment;
 
     if (p->length == 0 || f->offset + p->length > BYTES_MAX || (f->more && p->length % UNIT != 0)) {
-        c->received++;
-        c->malformed++;
+        count(c, &c->malformed);
         return false;
     }
     struct set *s = find(r, p, now_ns, c);
     if (!s) {
-        c->received++;
-        c->fragments++;
+        count(c, &c->fragments);
         return false;
     }
     if (s->state == REFUSED)
         return false;
     uint8_t *bytes = r->bytes[s - r->sets];
     if (!put(s, r->units[s - r->sets], bytes, p)) {
-        refuse(s, c);
+        count(c, &c->overlapping);
+        s->state = REFUSED;
         return false;
     }
     if (s->total == 0 || s->got != s->total)

@@ -25,6 +25,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "../make_table.h"
 #include "../tx_kernel.h"
 #include "relay/ingress.h"
 
@@ -82,8 +83,6 @@ static void take_frame(void *context, const uint8_t *frame, size_t length)
 }
 
 struct fixture {
-    struct table_header header;
-    struct table_interface interface;
     struct table_view view;
     struct stats_segment stats;
     struct egress socket;
@@ -124,92 +123,39 @@ static struct addr sender_of(const struct test *t, uint32_t n)
     return a;
 }
 
-static void make_output(const struct test *t, struct table_output *o, const struct addr *to)
+static void write_rule(const struct test *t, uint32_t i, FILE *to)
 {
-    *o = (struct table_output){.to = *to,
-                               .ttl = 1,
-                               .dscp = TABLE_DSCP_PRESERVE,
-                               .ip_at = 14,
-                               .header_length = t->ipv6 ? 62 : 42,
-                               .port = 6000,
-                               .carried_from = TABLE_NONE};
-    o->header[14] = t->ipv6 ? 0x60 : 0x45;
-}
+    char text[ADDR_TEXT_MAX];
+    struct addr a = group_of(t, i);
+    const char *between = "sources=[";
 
-static void make_index(struct table_view *v, struct table_header *header)
-{
-    uint32_t mask = v->n_slots - 1;
-    struct table_slot *slots = take(v->n_slots, sizeof(*slots));
-
-    memset(slots, 0xff, v->n_slots * sizeof(*slots));
-    for (uint32_t i = 0; i < v->n_destinations; i++) {
-        struct table_key key = {.destination = v->destinations[i].address, .port = v->destinations[i].port};
-        uint32_t hash = table_hash(&key), probe = 0;
-        while (slots[(hash + probe) & mask].destination != TABLE_NONE)
-            probe++;
-        slots[(hash + probe) & mask] = (struct table_slot){.hash = hash, .destination = i};
-        if (probe + 1 > header->longest_probe)
-            header->longest_probe = probe + 1;
-    }
-    v->slots = slots;
-}
-
-static void make_table(const struct test *t, struct fixture *x)
-{
-    struct table_rule *rules = take(t->rules, sizeof(*rules));
-    struct table_path *paths = take(t->rules, sizeof(*paths));
-    struct table_destination *destinations = take(t->rules, sizeof(*destinations));
-    struct table_output *outputs = take((size_t) t->rules * t->outputs, sizeof(*outputs));
-    struct addr_prefix *sources = take(t->sources + 1, sizeof(*sources));
-    struct table_egress *egress = take(1, sizeof(*egress));
-    uint32_t n_slots = 16;
-
-    for (uint32_t i = 0; i < t->rules; i++) {
-        rules[i] = (struct table_rule){.flags = TABLE_RULE_ENABLED,
-                                       .first_destination = i,
-                                       .n_destinations = 1,
-                                       .max_payload = 65507,
-                                       .first_path = i,
-                                       .n_paths = 1,
-                                       .first_counter = i * t->outputs,
-                                       .n_outputs = t->outputs,
-                                       .n_sources = t->sources,
-                                       .packets_per_second = t->limited ? 100000000 : 0,
-                                       .bits_per_second = t->limited ? UINT64_C(1000000000000) : 0,
-                                       .burst_ms = 100,
-                                       .carried_from = TABLE_NONE};
-        paths[i] = (struct table_path){.rule = i, .first_output = i * t->outputs};
-        destinations[i] = (struct table_destination){.address = group_of(t, i), .port = 5000, .path = i};
-        for (uint32_t o = i * t->outputs; o < (i + 1) * t->outputs; o++) {
-            make_output(t, &outputs[o], &destinations[i].address);
-            outputs[o].counter = o;
-        }
-    }
+    fprintf(to, "%s{name=\"rule-%u\";input={interface=\"in0\";group=\"%s\";port=5000;", i ? "," : "", i,
+            addr_format(&a, text));
     // The sender is the last one of the list.
-    for (uint32_t i = 0; i < t->sources; i++)
-        sources[i] = (struct addr_prefix){.addr = sender_of(t, 100 + t->sources - 1 - i), .bits = t->ipv6 ? 128 : 32};
-    *egress = (struct table_egress){
-        .id = 1, .kind = TABLE_EGRESS_FRAME, .flags = t->one_by_one ? 0 : TABLE_EGRESS_GSO, .mtu = 1500};
-    while (n_slots < 2 * t->rules)
-        n_slots *= 2;
-    x->view = (struct table_view){.header = &x->header,
-                                  .interfaces = &x->interface,
-                                  .rules = rules,
-                                  .paths = paths,
-                                  .outputs = outputs,
-                                  .egress = egress,
-                                  .sources = sources,
-                                  .destinations = destinations,
-                                  .n_interfaces = 1,
-                                  .n_rules = t->rules,
-                                  .n_paths = t->rules,
-                                  .n_outputs = t->rules * t->outputs,
-                                  .n_counters = t->rules * t->outputs,
-                                  .n_egress = 1,
-                                  .n_sources = t->sources,
-                                  .n_destinations = t->rules,
-                                  .n_slots = n_slots};
-    make_index(&x->view, &x->header);
+    for (uint32_t n = t->sources; n-- > 0; between = ",") {
+        a = sender_of(t, 100 + n);
+        fprintf(to, "%s\"%s\"", between, addr_format(&a, text));
+    }
+    fprintf(to, "%s};outputs=(", t->sources ? "];" : "");
+    for (uint32_t o = 0; o < t->outputs; o++) {
+        a = group_of(t, i * t->outputs + o);
+        fprintf(to, "%s{interface=\"out0\";group=\"%s\";port=6000;}", o ? "," : "", addr_format(&a, text));
+    }
+    fputs(t->limited ? ");limit={packets_per_second=100000000;bits_per_second=1000000000000L;};}" : ");}", to);
+}
+
+static void make_rules(const struct test *t, struct fixture *x)
+{
+    char *rules = NULL;
+    size_t size;
+    FILE *to = open_memstream(&rules, &size);
+
+    for (uint32_t i = 0; i < t->rules; i++)
+        write_rule(t, i, to);
+    if (fclose(to) != 0)
+        exit(1);
+    make_view(&x->view, NULL, "version=1;rules=(%s);", rules);
+    free(rules);
 }
 
 // --- ring ------------------------------------------------------------------------------------------------------------
@@ -254,12 +200,12 @@ static void make_ring(const struct test *t, struct fixture *x)
 
     int fd = memfd_create("ring", MFD_CLOEXEC);
 
-    x->interface = (struct table_interface){.link = TABLE_LINK_ETHERNET,
-                                            .super_frames = 1,
-                                            .slot_size = slot_size,
-                                            .n_slots = PASS,
-                                            .block_size = PASS * slot_size};
-    if (fd < 0 || ftruncate(fd, (off_t) PASS * slot_size) != 0 || !ingress_init(&x->in, 1, fd, &x->interface)) {
+    struct table_interface small = *x->view.interfaces;
+    small.super_frames = 1;
+    small.slot_size = slot_size;
+    small.n_slots = PASS;
+    small.block_size = PASS * slot_size;
+    if (fd < 0 || ftruncate(fd, (off_t) PASS * slot_size) != 0 || !ingress_init(&x->in, 1, fd, &small)) {
         perror("instructions: ring");
         exit(1);
     }
@@ -289,16 +235,18 @@ static struct fixture *open_fixture(const struct test *t, int null)
 {
     struct fixture *x = take(1, sizeof(*x));
 
-    make_table(t, x);
+    make_rules(t, x);
     make_ring(t, x);
-    stats_segment_place(&x->stats, take(1, stats_segment_size(1, x->view.n_rules, x->view.n_counters)), 1,
-                        x->view.n_rules);
+    const struct table_view *v = &x->view;
+    stats_segment_place(&x->stats, take(1, stats_segment_size(v->n_interfaces, v->n_rules, v->n_counters)),
+                        v->n_interfaces, v->n_rules);
     egress_init(&x->socket, 1, null);
     tx_kernel_reset(&kernel);
     x->queue = tx_ring_new(kernel.fd, kernel.slot_size);
-    egress_configure(&x->socket, x->view.egress, x->queue);
+    egress_configure(&x->socket, v->egress, x->queue);
+    x->socket.gso = !t->one_by_one;
     x->spill = ingress_spill_new();
-    x->f = forward_new(&x->view, &x->stats, 1);
+    x->f = forward_new(v, &x->stats, 1);
     if (!x->f || !x->spill || !x->queue)
         exit(1);
     x->f->egress[0] = &x->socket;

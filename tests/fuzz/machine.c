@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "common/kernel.h"
-#include "config/load.h"
 #include "machine/feature.h"
+#include "../make_table.h"
 #include "fuzz.h"
 
 // Of the types that they stand for.
@@ -311,31 +311,12 @@ const char *const machine_configs[] = {
 };
 const size_t machine_n_configs = sizeof(machine_configs) / sizeof(machine_configs[0]);
 
-static struct table_image make_table(const char *text)
-{
-    struct config_problems problems = {0};
-    struct config *c = config_load_text(text, strlen(text), CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
-    struct sockets *sockets = sockets_new(&machine_any, 0);
-    struct table_image table;
-    char why[COMPILE_WHY_MAX];
-    const char *step;
-
-    FUZZ_ASSERT(c && sockets && sockets_open_pool(sockets, 1, &step));
-    sockets_begin(sockets);
-    FUZZ_ASSERT(compile(c, NULL, 1, false, sockets, &table, why));
-    sockets_settle(sockets, true);
-    sockets_free(sockets);
-    config_free(c);
-    config_problems_free(&problems);
-    return table;
-}
-
 const struct table_image *machine_table(size_t i)
 {
     static struct table_image tables[sizeof(machine_configs) / sizeof(machine_configs[0])];
     struct table_image *t = &tables[i % machine_n_configs];
 
     if (!t->bytes)
-        *t = make_table(machine_configs[i % machine_n_configs]);
+        *t = make_table(machine_configs[i % machine_n_configs], &machine_any, NULL);
     return t;
 }

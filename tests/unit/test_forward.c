@@ -14,20 +14,20 @@
 
 #include "relay/forward.h"
 #include "stats/counters.h"
+#include "../make_table.h"
 
 #define MOST 4000
 
-// One interface, two rules on it (groups .1 and .2), one output each by the same socket.
+// Two rules on one interface, one output each by the same socket.
+#define RULES "version=1;rules=(%s,%s);"
+#define FIRST(rule, input, output)                                                                                     \
+    "{name=\"first\";" rule "input={interface=\"in0\";group=\"239.255.0.0\";port=5000;" input                          \
+    "};outputs=({interface=\"out0\";group=\"239.255.0.0\";port=6000;" output "});}"
+#define SECOND                                                                                                         \
+    "{name=\"second\";input={interface=\"in0\";group=\"239.255.0.1\";port=5000;};"                                     \
+    "outputs=({interface=\"out0\";group=\"239.255.0.1\";port=6000;});}"
+
 struct fixture {
-    struct table_header header;
-    struct table_interface interface;
-    struct table_rule rules[2];
-    struct table_path paths[2];
-    struct table_output outputs[2];
-    struct table_egress egress;
-    struct table_destination destinations[2];
-    struct table_slot slots[16];
-    struct addr_prefix source;
     struct table_view view;
     struct stats_segment stats;
     struct egress socket;
@@ -41,74 +41,29 @@ struct fixture {
     size_t n_in[2], n_out[2], n_writes, largest;
 };
 
-static void index_rule(struct fixture *x, uint32_t i)
-{
-    struct table_key key = {.destination = x->destinations[i].address, .port = 5000};
-    uint32_t hash = table_hash(&key);
-
-    while (x->slots[hash % 16].destination != TABLE_NONE)
-        hash++;
-    struct table_slot *slot = &x->slots[hash % 16];
-    *slot = (struct table_slot){.hash = table_hash(&key), .destination = i};
-}
-
-static struct fixture *open_fixture(void)
+static struct fixture *open_rules(const char *first)
 {
     struct fixture *x = calloc(1, sizeof(*x));
     int room = 4 << 20;
 
-    memset(x->slots, 0xff, sizeof(x->slots));
-    x->header.longest_probe = 16;
-    x->egress = (struct table_egress){.id = 1, .kind = TABLE_EGRESS_FRAME, .flags = TABLE_EGRESS_GSO, .mtu = 9000};
-    for (uint32_t i = 0; i < 2; i++) {
-        x->rules[i] = (struct table_rule){.name = "r",
-                                          .flags = TABLE_RULE_ENABLED,
-                                          .max_payload = 65507,
-                                          .first_path = i,
-                                          .n_paths = 1,
-                                          .first_counter = i,
-                                          .n_outputs = 1,
-                                          .carried_from = TABLE_NONE,
-                                          .burst_ms = 100};
-        x->paths[i] = (struct table_path){.rule = i, .first_output = i};
-        x->destinations[i] = (struct table_destination){
-            .address = {.family = ADDR_IPV4, .bytes = {239, 255, 0, (uint8_t) (i + 1)}}, .port = 5000, .path = i};
-        x->outputs[i] = (struct table_output){.to = x->destinations[i].address,
-                                              .port = 6000,
-                                              .ttl = 1,
-                                              .dscp = TABLE_DSCP_PRESERVE,
-                                              .ip_at = 14,
-                                              .header_length = 42,
-                                              .counter = i,
-                                              .carried_from = TABLE_NONE,
-                                              .header = {[14] = 0x45, [23] = 17, [33] = (uint8_t) i}};
-        index_rule(x, i);
-    }
-    x->view = (struct table_view){.header = &x->header,
-                                  .interfaces = &x->interface,
-                                  .rules = x->rules,
-                                  .paths = x->paths,
-                                  .outputs = x->outputs,
-                                  .egress = &x->egress,
-                                  .sources = &x->source,
-                                  .destinations = x->destinations,
-                                  .slots = x->slots,
-                                  .n_destinations = 2,
-                                  .n_interfaces = 1,
-                                  .n_rules = 2,
-                                  .n_paths = 2,
-                                  .n_outputs = 2,
-                                  .n_counters = 2,
-                                  .n_egress = 1,
-                                  .n_sources = 1,
-                                  .n_slots = 16};
-    stats_segment_place(&x->stats, calloc(1, stats_segment_size(1, 2, 2)), 1, 2);
+    make_view(&x->view, NULL, RULES, first, SECOND);
+    cr_assert_eq(x->view.n_egress, 1);
+    uint32_t n_interfaces = x->view.n_interfaces;
+    stats_segment_place(&x->stats, calloc(1, stats_segment_size(n_interfaces, 2, x->view.n_counters)), n_interfaces, 2);
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, x->ends), 0);
     setsockopt(x->ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
     egress_init(&x->socket, 1, x->ends[0]);
-    egress_configure(&x->socket, &x->egress, NULL);
+    egress_configure(&x->socket, x->view.egress, NULL);
     x->f = forward_new(&x->view, &x->stats, 1);
     x->f->egress[0] = &x->socket;
+    return x;
+}
+
+static struct fixture *open_fixture(void)
+{
+    struct fixture *x = open_rules(FIRST("", "", ""));
+
+    x->socket.mtu = 9000;
     return x;
 }
 
@@ -119,6 +74,7 @@ static void close_fixture(struct fixture *x)
             free(x->in[r][i].bytes);
     forward_free(x->f);
     free(x->stats.header);
+    free((void *) x->view.header);
     close(x->ends[0]);
     close(x->ends[1]);
     free(x);
@@ -134,7 +90,7 @@ static enum forward_verdict put(struct fixture *x, int rule, uint32_t datagrams,
     size_t length = (datagrams - 1) * size + last;
     uint8_t *bytes = malloc(length + 8 + 1);
     struct packet_meta meta = {.checksum_vouched = true, .segment = datagrams > 1 ? (uint16_t) size : 0};
-    struct packet p = {.destination = x->destinations[rule].address,
+    struct packet p = {.destination = x->view.destinations[rule].address,
                        .source = {.family = ADDR_IPV4, .bytes = {198, 18, 0, sender}},
                        .source_port = (uint16_t) (7000 + sender),
                        .port = 5000,
@@ -309,9 +265,8 @@ Test(forward, without_gso_one_by_one)
 
 Test(forward, the_largest_payload_let_through)
 {
-    struct fixture *x = open_fixture();
+    struct fixture *x = open_rules(FIRST("max_payload=50;", "", ""));
 
-    x->rules[0].max_payload = 50;
     put(x, 0, 3, 100, 50, false, 64); // the last, of 50 bytes, passes
     forward_flush(x->f);
     cr_expect_eq(x->f->flows[0].counters.drops.size, 2);
@@ -351,11 +306,9 @@ Test(forward, what_does_not_fit_is_fragmented)
     static const size_t sizes[] = {1473, 1480, 2952, 4000, 8972, 65507};
 
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        struct fixture *x = open_fixture();
+        struct fixture *x = open_rules(FIRST("", "", ""));
         static uint8_t datagram[65536];
         int n;
-        x->socket.mtu = 1500;
-        x->outputs[0].header[26] = 198; // a source, for the checksum
         put(x, 0, 1, sizes[i], sizes[i], true, 64);
         forward_flush(x->f);
         size_t length = reassemble(x, datagram, 1500, &n);
@@ -364,7 +317,7 @@ Test(forward, what_does_not_fit_is_fragmented)
         cr_expect(memcmp(datagram + 8, x->in[0][0].bytes, sizes[i]) == 0);
         uint16_t length_field, protocol = htons(17);
         memcpy(&length_field, datagram + 4, 2);
-        uint16_t sum = packet_sum(packet_sum(0, x->outputs[0].header + 26, 8), &protocol, 2);
+        uint16_t sum = packet_sum(packet_sum(0, x->view.outputs[0].header + 26, 8), &protocol, 2);
         sum = packet_sum(packet_sum(sum, &length_field, 2), datagram, length);
         cr_expect_eq(sum, 0xffff, "UDP checksum");
         cr_expect_eq(x->f->outputs[0].packets, 1);
@@ -374,11 +327,10 @@ Test(forward, what_does_not_fit_is_fragmented)
 
 Test(forward, one_that_fits_behind_one_that_does_not)
 {
-    struct fixture *x = open_fixture();
+    struct fixture *x = open_rules(FIRST("", "", ""));
     uint8_t buffer[2000];
     int n = 0;
 
-    x->socket.mtu = 1500;
     put(x, 0, 1, 1473, 1473, true, 64);
     put(x, 0, 1, 1472, 1472, true, 64);
     forward_flush(x->f);
@@ -391,12 +343,10 @@ Test(forward, one_that_fits_behind_one_that_does_not)
 
 Test(forward, kept_senders_do_not_mix)
 {
-    struct fixture *x = open_fixture();
+    struct fixture *x = open_rules(FIRST("", "", "source=\"preserve\";source_port=\"preserve\";"));
     uint8_t buffer[2000];
     int n = 0;
 
-    x->rules[0].flags |= TABLE_RULE_KEEPS;
-    x->outputs[0].flags = TABLE_OUTPUT_KEEP_SOURCE | TABLE_OUTPUT_KEEP_PORT;
     for (int i = 0; i < 6; i++) {
         sender = (uint8_t) (i / 3);
         put(x, 0, 1, 100, 100, true, 64);
@@ -417,10 +367,8 @@ Test(forward, kept_senders_do_not_mix)
 
 Test(forward, ttl_is_used_up)
 {
-    struct fixture *x = open_fixture();
+    struct fixture *x = open_rules(FIRST("", "", "ttl=\"decrement\";"));
 
-    x->rules[0].flags |= TABLE_RULE_TTL_ANY | TABLE_RULE_TTL_ALL;
-    x->outputs[0].ttl = 0;
     put(x, 0, 1, 10, 10, false, 1);
     put(x, 0, 1, 10, 10, true, 2);
     put(x, 0, 1, 10, 10, true, 2);
@@ -428,22 +376,28 @@ Test(forward, ttl_is_used_up)
     take(x);
     cr_expect_eq(x->n_writes, 2);
     cr_expect_eq(x->f->flows[0].counters.drops.ttl, 1);
-    x->rules[0].flags = TABLE_RULE_ENABLED | TABLE_RULE_TTL_ANY;
-    put(x, 0, 1, 10, 10, false, 1);
-    take(x);
-    cr_expect_eq(x->f->outputs[0].expired, 1);
     expect_accounted(x, 0);
+    close_fixture(x);
+}
+
+Test(forward, ttl_is_used_up_for_one_output)
+{
+    struct fixture *x =
+        open_rules(FIRST("", "", "ttl=\"decrement\";},{interface=\"out0\";group=\"239.255.1.0\";port=6000;ttl=5;"));
+
+    put(x, 0, 1, 10, 10, true, 1);
+    take(x);
+    cr_expect_eq(x->f->flows[0].counters.drops.ttl, 0);
+    cr_expect_eq(x->f->outputs[0].expired, 1);
+    cr_expect_eq(x->f->outputs[1].packets, 1);
     close_fixture(x);
 }
 
 Test(forward, limits_cut_super_frames_too)
 {
-    struct fixture *x = open_fixture();
+    // Bursts of 10.
+    struct fixture *x = open_rules(FIRST("limit={packets_per_second=100;burst_ms=100;};", "", ""));
 
-    x->rules[0].packets_per_second = 100; // bursts of 10
-    forward_free(x->f);
-    x->f = forward_new(&x->view, &x->stats, 1);
-    x->f->egress[0] = &x->socket;
     put(x, 0, 25, 100, 100, true, 64);
     x->n_in[0] = 10;
     take(x);
@@ -458,13 +412,12 @@ Test(forward, limits_cut_super_frames_too)
 
 Test(forward, senders_are_checked)
 {
-    struct fixture *x = open_fixture();
+    struct fixture *x = open_rules(FIRST("", "sources=[\"198.18.0.1\"];", ""));
 
-    x->rules[0].n_sources = 1;
-    x->source = (struct addr_prefix){.addr = {.family = ADDR_IPV4, .bytes = {198, 18, 0, 0}}, .bits = 24};
     put(x, 0, 1, 10, 10, true, 64);
-    x->source.addr.bytes[2] = 1;
+    sender = 2;
     put(x, 0, 2, 10, 10, false, 64);
+    sender = 1;
     take(x);
     cr_expect_eq(x->f->flows[0].counters.drops.source, 2);
     expect_accounted(x, 0);
@@ -475,7 +428,8 @@ Test(forward, an_output_that_is_missing_counts_errors)
 {
     struct fixture *x = open_fixture();
 
-    x->outputs[0].egress = TABLE_NONE;
+    // As the compiler leaves it where the output waits for something; on this machine nothing is missing.
+    ((struct table_output *) x->view.outputs)[0].egress = TABLE_NONE;
     put(x, 0, 3, 10, 10, false, 64);
     take(x);
     cr_expect_eq(x->f->outputs[0].errors, 3);
@@ -486,12 +440,12 @@ Test(forward, an_output_that_is_missing_counts_errors)
 Test(forward, counters_are_carried_and_published)
 {
     struct fixture *x = open_fixture();
+    struct table_view after;
 
     put(x, 1, 2, 10, 10, true, 64);
     take(x);
-    x->rules[0].carried_from = 1;
-    x->outputs[0].carried_from = 1;
-    struct forward *next = forward_new(&x->view, &x->stats, 2);
+    make_view(&after, &x->view, RULES, SECOND, FIRST("", "", ""));
+    struct forward *next = forward_new(&after, &x->stats, 2);
     forward_carry(next, x->f);
     cr_expect_eq(next->flows[0].counters.packets, 2);
     cr_expect_eq(next->flows[1].counters.packets, 0, "carried by name, not by place");
@@ -501,5 +455,6 @@ Test(forward, counters_are_carried_and_published)
     cr_expect_eq(x->stats.outputs[0].counters.bytes, 20);
     cr_expect_eq(x->stats.rules[0].sequence % 2, 0);
     forward_free(next);
+    free((void *) after.header);
     close_fixture(x);
 }

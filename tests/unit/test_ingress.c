@@ -8,10 +8,12 @@
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "relay/ingress.h"
+#include "../make_table.h"
 
 #define SLOT    2048u
 #define SLOTS   512u
@@ -22,14 +24,6 @@
 
 // Two interfaces, a rule on each (groups .1 and .2): the first has any number of outputs, the second has one.
 struct rig {
-    struct table_header header;
-    struct table_interface interfaces[2];
-    struct table_rule rules[2];
-    struct table_path paths[2];
-    struct table_output outputs[OUTPUTS + 1];
-    struct table_egress egress;
-    struct table_destination destinations[2];
-    struct table_slot slots[16];
     struct table_view view;
     struct stats_segment stats;
     struct egress socket;
@@ -50,66 +44,25 @@ static ssize_t swallow(struct egress *e, const struct table_output *o, const str
     return bytes;
 }
 
-static void make_rule(struct rig *x, uint32_t i, uint32_t first_output, uint32_t n_outputs)
-{
-    x->rules[i] = (struct table_rule){.name = "r",
-                                      .flags = TABLE_RULE_ENABLED,
-                                      .max_payload = 65507,
-                                      .first_path = i,
-                                      .n_paths = 1,
-                                      .first_counter = first_output,
-                                      .n_outputs = n_outputs,
-                                      .carried_from = TABLE_NONE};
-    x->paths[i] = (struct table_path){.rule = i, .first_output = first_output};
-    x->destinations[i] =
-        (struct table_destination){.address = {.family = ADDR_IPV4, .bytes = {239, 255, 0, (uint8_t) (i + 1)}},
-                                   .port = 5000,
-                                   .interface = i,
-                                   .path = i};
-    for (uint32_t j = first_output; j < first_output + n_outputs; j++)
-        x->outputs[j] = (struct table_output){.to = x->destinations[i].address,
-                                              .port = 6000,
-                                              .ttl = 1,
-                                              .ip_at = 14,
-                                              .header_length = 42,
-                                              .counter = j,
-                                              .carried_from = TABLE_NONE,
-                                              .header = {[14] = 0x45, [23] = IPPROTO_UDP}};
-    struct table_key key = {.destination = x->destinations[i].address, .port = 5000, .interface = i};
-    uint32_t hash = table_hash(&key), at = hash % 16;
-    while (x->slots[at].destination != TABLE_NONE)
-        at = (at + 1) % 16;
-    x->slots[at] = (struct table_slot){.hash = hash, .destination = i};
-}
-
 static struct rig *open_rig(uint32_t n_outputs)
 {
     struct rig *x = calloc(1, sizeof(*x));
+    char outputs[OUTPUTS * 64] = "";
 
-    memset(x->slots, 0xff, sizeof(x->slots));
-    x->header.longest_probe = 16;
-    x->egress = (struct table_egress){.id = 1, .kind = TABLE_EGRESS_FRAME, .flags = TABLE_EGRESS_GSO, .mtu = 1500};
-    make_rule(x, 0, 0, n_outputs);
-    make_rule(x, 1, n_outputs, 1);
-    x->view = (struct table_view){.header = &x->header,
-                                  .interfaces = x->interfaces,
-                                  .rules = x->rules,
-                                  .paths = x->paths,
-                                  .outputs = x->outputs,
-                                  .egress = &x->egress,
-                                  .destinations = x->destinations,
-                                  .slots = x->slots,
-                                  .n_interfaces = 2,
-                                  .n_rules = 2,
-                                  .n_paths = 2,
-                                  .n_outputs = n_outputs + 1,
-                                  .n_counters = n_outputs + 1,
-                                  .n_egress = 1,
-                                  .n_destinations = 2,
-                                  .n_slots = 16};
-    stats_segment_place(&x->stats, calloc(1, stats_segment_size(2, 2, n_outputs + 1)), 2, 2);
+    for (uint32_t i = 0, used = 0; i < n_outputs; i++)
+        used += (uint32_t) sprintf(outputs + used, "%s{interface=\"out0\";group=\"239.255.1.%u\";port=6000;}",
+                                   i ? "," : "", i);
+    make_view(&x->view, NULL,
+              "version=1;rules=("
+              "{name=\"first\";input={interface=\"in0\";group=\"239.255.0.1\";port=5000;};outputs=(%s);},"
+              "{name=\"second\";input={interface=\"in1\";group=\"239.255.0.2\";port=5000;};"
+              "outputs=({interface=\"out0\";group=\"239.255.2.1\";port=6000;});});",
+              outputs);
+    cr_assert_eq(x->view.n_egress, 1);
+    stats_segment_place(&x->stats, calloc(1, stats_segment_size(x->view.n_interfaces, 2, n_outputs + 1)),
+                        x->view.n_interfaces, 2);
     egress_init(&x->socket, 1, -1);
-    egress_configure(&x->socket, &x->egress, NULL);
+    egress_configure(&x->socket, x->view.egress, NULL);
     x->socket.take = swallow;
     x->f = forward_new(&x->view, &x->stats, 1);
     x->f->egress[0] = &x->socket;
@@ -124,7 +77,7 @@ static struct rig *open_rig(uint32_t n_outputs)
                                        .slots_per_block = BLOCK / SLOT,
                                        .ethernet = true,
                                        .super_frames = true,
-                                       .interface = i,
+                                       .interface = x->view.rules[i].interface,
                                        .reassembly = reassembly_new()};
     return x;
 }
@@ -138,6 +91,7 @@ static void close_rig(struct rig *x)
     ingress_spill_free(x->spill);
     forward_free(x->f);
     free(x->stats.header);
+    free((void *) x->view.header);
     free(x);
 }
 
@@ -169,7 +123,7 @@ static void put(struct rig *x, uint32_t i, uint32_t datagrams)
     ip[8] = 64;
     ip[9] = IPPROTO_UDP;
     memcpy(ip + 12, (uint8_t[]){198, 18, 0, 1}, 4);
-    memcpy(ip + 16, x->destinations[i].address.bytes, 4);
+    memcpy(ip + 16, x->view.destinations[i].address.bytes, 4);
     uint16_t sum = (uint16_t) ~packet_sum(0, ip, 20);
     memcpy(ip + 10, &sum, 2);
     put16(ip + 20, 40000);
@@ -205,8 +159,8 @@ static uint64_t sent(const struct rig *x, uint32_t i)
 {
     uint64_t n = 0;
 
-    for (uint32_t j = 0; j < x->rules[i].n_outputs; j++)
-        n += x->f->outputs[x->rules[i].first_counter + j].packets;
+    for (uint32_t j = 0; j < x->view.rules[i].n_outputs; j++)
+        n += x->f->outputs[x->view.rules[i].first_counter + j].packets;
     return n;
 }
 

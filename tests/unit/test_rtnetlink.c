@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "relay/rtnetlink.h"
+#include "../make_table.h"
 
 #define SCRIPTED (-77) // no descriptor
 
@@ -58,10 +60,20 @@ static void take_gone(void *context, uint32_t ifindex)
     t->gone[t->n++] = ifindex;
 }
 
+// Of links 1 and 2.
+static struct table_view table_of_two(void)
+{
+    struct table_view table;
+
+    make_view(&table, NULL,
+              "version=1;rules=({name=\"rule\";input={interface=\"in0\";group=\"239.255.0.1\";port=5000;};"
+              "outputs=({interface=\"out0\";group=\"239.255.1.1\";port=6000;});});");
+    return table;
+}
+
 Test(links, what_is_told)
 {
-    static const struct table_interface interface = {.name = "in0", .ifindex = 5};
-    static const struct table_view table = {.interfaces = &interface, .n_interfaces = 1};
+    struct table_view table = table_of_two();
     static const struct {
         const char *what;
         struct answer answers[4];
@@ -71,21 +83,21 @@ Test(links, what_is_told)
         size_t n_gone;
     } cases[] = {
         {"nothing", {{0}}, 0, false, {0}, 0},
-        {"a link of the table", {{.type = RTM_NEWLINK, .index = 5}}, 1, true, {0}, 0},
+        {"a link of the table", {{.type = RTM_NEWLINK, .index = 1}}, 1, true, {0}, 0},
         {"another link", {{.type = RTM_NEWLINK, .index = 6}}, 1, false, {0}, 0},
-        {"one that goes", {{.type = RTM_DELLINK, .index = 5}}, 1, true, {5}, 1},
+        {"one that goes", {{.type = RTM_DELLINK, .index = 1}}, 1, true, {1}, 1},
         {"another that goes", {{.type = RTM_DELLINK, .index = 6}}, 1, false, {6}, 1},
-        {"out of a bridge", {{.type = RTM_DELLINK, .index = 5, .family = AF_BRIDGE}}, 1, true, {0}, 0},
-        {"not by the kernel", {{.type = RTM_DELLINK, .index = 5, .port = 4711}}, 1, false, {0}, 0},
+        {"out of a bridge", {{.type = RTM_DELLINK, .index = 1, .family = AF_BRIDGE}}, 1, true, {0}, 0},
+        {"not by the kernel", {{.type = RTM_DELLINK, .index = 1, .port = 4711}}, 1, false, {0}, 0},
         {"lost", {{.error = ENOBUFS}}, 1, false, {RTNETLINK_LOST}, 1},
         {"lost, and what came before and after",
-         {{.type = RTM_DELLINK, .index = 6}, {.error = ENOBUFS}, {.type = RTM_DELLINK, .index = 5}},
+         {{.type = RTM_DELLINK, .index = 6}, {.error = ENOBUFS}, {.type = RTM_DELLINK, .index = 1}},
          3,
          true,
-         {6, RTNETLINK_LOST, 5},
+         {6, RTNETLINK_LOST, 1},
          3},
         {"lost twice", {{.error = ENOBUFS}, {.error = ENOBUFS}}, 2, false, {RTNETLINK_LOST, RTNETLINK_LOST}, 2},
-        {"another error", {{.error = EIO}, {.type = RTM_DELLINK, .index = 5}}, 2, false, {0}, 0},
+        {"another error", {{.error = EIO}, {.type = RTM_DELLINK, .index = 1}}, 2, false, {0}, 0},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -97,13 +109,13 @@ Test(links, what_is_told)
         cr_expect_eq(told.n, cases[i].n_gone, "%s", cases[i].what);
         cr_expect(memcmp(told.gone, cases[i].gone, sizeof(told.gone[0]) * cases[i].n_gone) == 0, "%s", cases[i].what);
     }
+    free((void *) table.header);
 }
 
 // Of addresses and routes no loss takes an interface away.
 Test(links, addresses)
 {
-    static const struct table_interface interface = {.name = "in0", .ifindex = 5};
-    static const struct table_view table = {.interfaces = &interface, .n_interfaces = 1};
+    struct table_view table = table_of_two();
 
     answers[0] = (struct answer){.type = RTM_NEWADDR, .index = 6};
     n_answers = 1;
@@ -113,6 +125,7 @@ Test(links, addresses)
     n_answers = 2;
     at = 0;
     cr_expect(rtnetlink_changed(SCRIPTED, &table, NULL, NULL));
+    free((void *) table.header);
 }
 
 // A table is on its way: any news may matter to it.

@@ -14,6 +14,7 @@
 
 #include "relay/egress.h"
 #include "relay/tx_ring.h"
+#include "../make_table.h"
 #include "../tx_kernel.h"
 
 #define SLOT_SIZE 2048
@@ -191,7 +192,7 @@ Test(tx_ring, so_is_a_frame_of_no_sense)
 struct fixture {
     int ends[2]; // of the socket for frames
     struct egress e;
-    struct table_output o;
+    struct table_view view;
     struct stats_output_counters counters;
     struct tx_ring *ring;
     uint8_t payload[64][SLOT_SIZE];
@@ -199,19 +200,16 @@ struct fixture {
 
 static struct fixture *open_fixture(bool gso)
 {
-    struct table_egress t = {.kind = TABLE_EGRESS_FRAME, .flags = gso ? TABLE_EGRESS_GSO : 0, .mtu = 1500};
     struct fixture *x = calloc(1, sizeof(*x));
 
+    make_view(&x->view, NULL,
+              "version=1;rules=({name=\"rule\";input={interface=\"in0\";group=\"239.255.0.1\";port=5000;};"
+              "outputs=({interface=\"out0\";group=\"239.255.0.1\";port=6000;});});");
     x->ring = open_ring();
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, x->ends), 0);
     egress_init(&x->e, 1, x->ends[0]);
-    egress_configure(&x->e, &t, x->ring);
-    x->o = (struct table_output){.to = {.family = ADDR_IPV4, .bytes = {239, 255, 0, 1}},
-                                 .port = 6000,
-                                 .ttl = 1,
-                                 .ip_at = 14,
-                                 .header_length = 42,
-                                 .header = {[12] = 8, [14] = 0x45, [23] = 17}};
+    egress_configure(&x->e, x->view.egress, x->ring);
+    x->e.gso = gso;
     return x;
 }
 
@@ -220,6 +218,7 @@ static void close_fixture(struct fixture *x)
     tx_ring_free(x->ring);
     close(x->ends[0]);
     close(x->ends[1]);
+    free((void *) x->view.header);
     free(x);
 }
 
@@ -232,7 +231,7 @@ static void send_batch(struct fixture *x, uint32_t n, uint32_t *serial, bool mor
         memcpy(x->payload[i] + 96, serial, sizeof(*serial));
         b.pieces[1 + i] = (struct iovec){.iov_base = x->payload[i], .iov_len = 100};
     }
-    egress_send(&x->e, &x->o, &b, &x->counters, more);
+    egress_send(&x->e, x->view.outputs, &b, &x->counters, more);
     // The ring must not need them any more.
     memset(x->payload, 0xee, sizeof(x->payload));
 }
@@ -368,7 +367,7 @@ Test(tx_ring, what_fits_no_slot_leaves_by_itself)
     x->e.mtu = 9000;
     b.pieces[1] = (struct iovec){.iov_base = x->payload[0], .iov_len = SLOT_SIZE};
     send_batch(x, 1, &serial, true);
-    egress_send(&x->e, &x->o, &b, &x->counters, true);
+    egress_send(&x->e, x->view.outputs, &b, &x->counters, true);
     cr_expect_eq(n_calls, 1, "and the one before it leaves first");
     cr_expect_eq(read_socket(x), 1);
     cr_expect_eq(x->counters.packets, 2);
