@@ -14,7 +14,6 @@
 
 #include "common/digest.h"
 #include "common/exit.h"
-#include "wire/header.h"
 #include "command/nearest.h"
 #include "command/offline.h"
 #include "config/load.h"
@@ -22,6 +21,8 @@
 #include "config/value.h"
 #include "config/way.h"
 #include "stats/counters.h"
+#include "wire/fill.h"
+#include "wire/header.h"
 
 struct explain {
     const struct explain_options *options;
@@ -42,39 +43,15 @@ struct explain {
 
 // --- the datagram ----------------------------------------------------------------------------------------------------
 
-// An outlet that keeps what it is to send.
-struct pen {
-    struct egress egress;
-    struct explain *owner;
-};
-
-static ssize_t keep(struct egress *e, const struct table_output *o, const struct iovec *iov, int n)
-{
-    struct explain *x = ((struct pen *) (void *) e)->owner;
-
-    (void) o;
-    x->probe_length = 0;
-    for (int i = 0; i < n; i++) {
-        if (iov[i].iov_len > 0)
-            memcpy(x->probe + x->probe_length, iov[i].iov_base, iov[i].iov_len);
-        x->probe_length += iov[i].iov_len;
-    }
-    return (ssize_t) x->probe_length;
-}
-
-// As our own egress would write it: a sender is an output seen from the other side.
+// A sender's packet is that of an output, seen from the other side. Its checksum stays unfinished: it is vouched for.
 static void write_probe(struct explain *x)
 {
-    static uint8_t zeros[CONFIG_PAYLOAD_MAX];
-    struct pen pen = {.egress = {.kind = TABLE_EGRESS_RAW, .mtu = UINT32_MAX, .take = keep}, .owner = x};
-    struct table_output to = {
-        .to = x->destination, .port = (uint16_t) x->options->port, .ttl = (uint8_t) x->options->ttl};
-    struct batch batch = {.n_datagrams = 1, .n_pieces = 1, .segment = x->options->size, .bytes = x->options->size};
-    struct stats_output_counters counters = {0};
+    struct table_output to = {.to = x->destination, .port = (uint16_t) x->options->port};
+    struct fill fill = {.ttl = (uint8_t) x->options->ttl, .identification = 1, .bytes = x->options->size};
 
-    batch.pieces[1] = (struct iovec){.iov_base = zeros, .iov_len = x->options->size};
     header_write(&to, NULL, &x->source, to.port);
-    egress_send(&pen.egress, &to, &batch, &counters, false);
+    fill_header(&to, &fill, x->probe);
+    x->probe_length = to.header_length + x->options->size;
 }
 
 static void take_output(void *context, const struct table_output *o, const uint8_t *frame, size_t length)
@@ -111,11 +88,6 @@ add_step(json_t *steps, const char *step, int line, bool passed, const char *for
                                            line ? json_integer(line) : json_null(), "passed", passed, "text", text));
 }
 
-static bool dropped(const struct explain *x, const char *reason)
-{
-    return strcmp(x->verdict.name, reason) == 0;
-}
-
 static void add_sources(const struct explain *x, const struct config_rule *r, json_t *steps)
 {
     const struct config_input *in = &r->input;
@@ -132,19 +104,10 @@ static void add_sources(const struct explain *x, const struct config_rule *r, js
              nearest_value(SCHEMA_INPUT, "sources", in, list));
 }
 
-// What a drop says of itself where this file has nothing more to tell.
-static const char *help_of(const struct stats_counter *c, const char *reason)
-{
-    for (; c->name; c++)
-        if (strcmp(c->name, reason) == 0)
-            return c->help;
-    return NULL;
-}
-
 static void add_output(const struct explain *x, const struct config_output *o, const struct table_output *t,
                        const struct stats_output_counters *counters, json_t *steps)
 {
-    const struct table_view *v = offline_table(x->offline);
+    const struct table_view *v = &x->offline->table;
     char to[ADDR_TEXT_MAX], from[ADDR_TEXT_MAX + 16], where[ADDR_TEXT_MAX + 32], pieces[48] = "", tag[16] = "";
     const struct left *l = x->left;
 
@@ -162,7 +125,7 @@ static void add_output(const struct explain *x, const struct config_output *o, c
     while (l->output != t)
         l++;
     addr_format(&l->packet.source, from);
-    if (offline_links(x->offline)[t->interface].assumed && o->source.family == ADDR_NONE && !o->keep_source)
+    if (x->offline->links[t->interface].assumed && o->source.family == ADDR_NONE && !o->keep_source)
         snprintf(from, sizeof(from), "its own address");
     if (l->n_packets > 1)
         snprintf(pieces, sizeof(pieces), ", in %u fragments", l->n_packets);
@@ -182,35 +145,35 @@ static void add_rule(const struct config_rule *r, json_t *steps)
 
 static void add_checks(struct explain *x, const struct table_path *path, json_t *steps)
 {
-    const struct table_view *v = offline_table(x->offline);
     const struct config_rule *r = &x->config->rules[path->rule];
+    const struct stats_drops *drops = &x->verdict.drops;
+    const int line = offline_line(x->offline, &x->verdict);
     char text[NEAREST_TEXT_MAX];
 
     add_rule(r, steps);
     if (r->input.n_sources > 0)
         add_sources(x, r, steps);
-    if (dropped(x, "source"))
+    if (drops->source > 0)
         return;
-    if (dropped(x, "ttl")) {
-        add_step(steps, "ttl", offline_line(x->offline, &x->verdict), false,
-                 "ttl %u is used up, and every output decrements it", x->options->ttl);
+    if (drops->ttl > 0) {
+        add_step(steps, "ttl", line, false, "ttl %u is used up, and every output decrements it", x->options->ttl);
         return;
     }
     if (r->max_payload_line)
-        add_step(steps, "max_payload", r->max_payload_line, !dropped(x, "size"), "%u bytes, allowed is up to %u",
+        add_step(steps, "max_payload", r->max_payload_line, drops->size == 0, "%u bytes, allowed is up to %u",
                  x->options->size, r->max_payload);
-    if (dropped(x, "size"))
+    if (drops->size > 0)
         return;
     if (r->limit.line)
-        add_step(steps, "limit", r->limit.line, !dropped(x, "rate"), "alone it is within %s",
+        add_step(steps, "limit", r->limit.line, drops->rate == 0, "alone it is within %s",
                  nearest_section(SCHEMA_LIMIT, &r->limit, text));
-    const char *help = help_of(stats_rule_drops, x->verdict.name);
-    if (help) {
-        add_step(steps, x->verdict.name, offline_line(x->offline, &x->verdict), false, "%s", help);
+    if (stats_drops_total(drops) > 0) {
+        add_step(steps, x->verdict.drop->key, line, false, "%s", x->verdict.drop->help);
         return;
     }
     for (uint32_t i = 0; i < r->n_outputs; i++)
-        add_output(x, &r->outputs[i], &v->outputs[path->first_output + i], &x->verdict.outputs[i], steps);
+        add_output(x, &r->outputs[i], &x->offline->table.outputs[path->first_output + i], &x->verdict.outputs[i],
+                   steps);
 }
 
 // --- one interface ---------------------------------------------------------------------------------------------------
@@ -218,7 +181,7 @@ static void add_checks(struct explain *x, const struct table_path *path, json_t 
 // What happens to the datagram on one interface of the table, where it is for this path; adds it to tries.
 static bool try_interface(struct explain *x, uint32_t interface, const struct table_path *path, json_t *tries)
 {
-    const struct table_view *v = offline_table(x->offline);
+    const struct table_view *v = &x->offline->table;
     struct packet_meta meta = {.vlan = (uint16_t) x->options->vlan, .checksum_vouched = true};
     json_t *steps = json_array();
 
@@ -229,19 +192,18 @@ static bool try_interface(struct explain *x, uint32_t interface, const struct ta
     } else {
         // The interface has dropped it, before the rule counted it.
         add_rule(&x->config->rules[path->rule], steps);
-        add_step(steps, x->verdict.name, 0, false, "%s", help_of(stats_interface_counters, x->verdict.name));
+        add_step(steps, x->verdict.name, 0, false, "%s", x->verdict.drop->help);
     }
-    bool forwarded = strcmp(x->verdict.name, "forwarded") == 0;
     json_array_append_new(tries, json_pack("{s:s, s:b, s:s, s:s, s:o}", "interface", v->interfaces[interface].name,
-                                           "forwarded", forwarded, "verdict", x->verdict.name, "rule",
+                                           "forwarded", x->verdict.forwarded, "verdict", x->verdict.name, "rule",
                                            v->rules[path->rule].name, "steps", steps));
-    return forwarded;
+    return x->verdict.forwarded;
 }
 
 // On the given interface, or on all where a rule takes it.
 static bool try_interfaces(struct explain *x, json_t *tries)
 {
-    const struct table_view *v = offline_table(x->offline);
+    const struct table_view *v = &x->offline->table;
     bool forwarded = false;
 
     for (uint32_t i = 0; i < v->n_interfaces; i++) {
@@ -258,16 +220,17 @@ static bool try_interfaces(struct explain *x, json_t *tries)
 
 // --- printing --------------------------------------------------------------------------------------------------------
 
-static void print_step(const struct explain *x, json_t *step)
+// That of the rule, the first, says so itself.
+static void print_step(const struct explain *x, json_t *step, bool first)
 {
     json_int_t line = json_integer_value(json_object_get(step, "line"));
-    const char *name = json_string_value(json_object_get(step, "step"));
 
     printf("  %s", x->config->path);
     if (line)
         printf(":%" JSON_INTEGER_FORMAT, line);
-    printf(": %s%s%s\n", strcmp(name, "rule") == 0 ? "" : name, strcmp(name, "rule") == 0 ? "" : ": ",
-           json_string_value(json_object_get(step, "text")));
+    if (!first)
+        printf(": %s", json_string_value(json_object_get(step, "step")));
+    printf(": %s\n", json_string_value(json_object_get(step, "text")));
 }
 
 static void print_text(const struct explain *x, json_t *tree)
@@ -278,7 +241,7 @@ static void print_text(const struct explain *x, json_t *tree)
     json_array_foreach(json_object_get(tree, "tries"), i, each)
     {
         printf("on %s:\n", json_string_value(json_object_get(each, "interface")));
-        json_array_foreach(json_object_get(each, "steps"), j, step) print_step(x, step);
+        json_array_foreach(json_object_get(each, "steps"), j, step) print_step(x, step, j == 0);
         if (json_is_true(json_object_get(each, "forwarded")))
             puts("  forwarded");
         else

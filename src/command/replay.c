@@ -47,7 +47,7 @@ static const uint8_t no_station[6];
 // Which way a frame went: where the capture does not tell, by the hardware address of the interface, if that is here.
 static uint8_t kind_of(const struct replay *r)
 {
-    const struct link *l = &offline_links(r->offline)[r->interface];
+    const struct link *l = &r->offline->links[r->interface];
     const struct capture_frame *f = &r->frame;
 
     if (!f->stations || f->length < 12 || l->assumed || memcmp(l->mac, no_station, sizeof(l->mac)) == 0)
@@ -69,12 +69,12 @@ static void tally(struct replay *r, const char *name)
 
 static void judge(struct replay *r)
 {
+    static const struct offline_verdict truncated = {.name = "truncated", .path = TABLE_NONE};
     struct capture_frame *f = &r->frame;
 
     r->parsed = PACKET_MALFORMED;
     if (f->truncated) {
-        r->verdict.name = "truncated";
-        r->verdict.path = TABLE_NONE;
+        r->verdict = truncated;
         r->truncated++;
     } else {
         r->parsed = packet_parse(&r->packet, f->bytes, f->length, &f->meta);
@@ -83,7 +83,7 @@ static void judge(struct replay *r)
             r->unfinished++;
         }
         size_t headers = r->packet.source.family == ADDR_IPV4 ? 28 : 48;
-        if (r->parsed == PACKET_OK && r->packet.length + headers > offline_links(r->offline)[r->interface].mtu)
+        if (r->parsed == PACKET_OK && r->packet.length + headers > r->offline->links[r->interface].mtu)
             r->merged++;
         offline_frame(r->offline, r->interface, f->time_ns, f->bytes, f->length, &f->meta, kind_of(r), &r->verdict);
     }
@@ -172,7 +172,7 @@ static int open_and_run(struct replay *r)
 
 static int choose_interface(struct replay *r)
 {
-    const struct table_view *t = offline_table(r->offline);
+    const struct table_view *t = &r->offline->table;
     const char *before = "", *name = r->options->interface;
 
     r->interface = offline_input(r->offline, name);

@@ -20,21 +20,21 @@ static const char *describe(const struct replay *r, const struct table_output *o
     char address[ADDR_TEXT_MAX];
 
     snprintf(text, TO_MAX, o->to.family == ADDR_IPV6 ? "%s [%s]:%u" : "%s %s:%u",
-             offline_table(r->offline)->interfaces[o->interface].name, addr_format(&o->to, address), o->port);
+             r->offline->table.interfaces[o->interface].name, addr_format(&o->to, address), o->port);
     return text;
 }
 
 // The i-th output of the present packet's path, if it took it.
 static const struct table_output *taken_by(const struct replay *r, uint32_t i)
 {
-    const struct table_view *t = offline_table(r->offline);
+    const struct table_view *t = &r->offline->table;
 
     return r->verdict.outputs[i].packets > 0 ? &t->outputs[t->paths[r->verdict.path].first_output + i] : NULL;
 }
 
 static const struct table_rule *rule_of(const struct replay *r)
 {
-    const struct table_view *t = offline_table(r->offline);
+    const struct table_view *t = &r->offline->table;
 
     return r->verdict.path == TABLE_NONE ? NULL : &t->rules[t->paths[r->verdict.path].rule];
 }
@@ -149,8 +149,8 @@ static json_t *count_tree(const struct stats_counter *counters, const void *valu
 
 static json_t *rule_tree(const struct replay *r, uint32_t i)
 {
-    const struct table_view *t = offline_table(r->offline);
-    const struct forward *f = offline_forward(r->offline);
+    const struct table_view *t = &r->offline->table;
+    const struct forward *f = r->offline->forward;
     const struct table_rule *rule = &t->rules[i];
     json_t *outputs = json_array();
 
@@ -170,9 +170,9 @@ static json_t *rule_tree(const struct replay *r, uint32_t i)
 
 static json_t *summary_tree(const struct replay *r, bool damaged)
 {
-    const struct table_view *t = offline_table(r->offline);
+    const struct table_view *t = &r->offline->table;
     json_t *verdicts = json_object(), *rules = json_array();
-    json_t *interface = count_tree(stats_interface_counters, offline_counters(r->offline));
+    json_t *interface = count_tree(stats_interface_counters, &r->offline->ingress.counters);
 
     for (const struct tally *v = r->verdicts; v < r->verdicts + VERDICTS_MAX && v->name; v++)
         json_object_set_new(verdicts, v->name, json_integer((json_int_t) v->n));
