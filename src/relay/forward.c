@@ -360,8 +360,8 @@ uint32_t forward_take_touched(struct forward *f)
 
 void forward_publish(struct forward *f)
 {
-    for (uint32_t rule; (rule = forward_take_touched(f)) != TABLE_NONE;)
-        publish_rule(f, rule);
+    while (f->n_touched > 0)
+        publish_rule(f, forward_take_touched(f));
 }
 
 void forward_publish_all(struct forward *f)
