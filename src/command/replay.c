@@ -177,11 +177,8 @@ static void print_packet_json(const struct replay *r)
 
 static void add_note(json_t *notes, uint64_t n, const char *text)
 {
-    char line[512];
-
-    snprintf(line, sizeof(line), "%" PRIu64 " %s", n, text);
     if (n > 0)
-        json_array_append_new(notes, json_string(line));
+        json_array_append_new(notes, json_sprintf("%" PRIu64 " %s", n, text));
 }
 
 // What the counts do not say by themselves.
@@ -286,7 +283,7 @@ static void print_summary(const struct replay *r, json_t *tree)
     json_array_foreach(json_object_get(tree, "notes"), i, note) printf("note: %s\n", json_string_value(note));
 }
 
-// Prints the members of tree and gives it back. before: what stands before the first one.
+// before: what stands before the first one.
 static void print_members(json_t *tree, const char *before)
 {
     const char *name;
@@ -294,28 +291,30 @@ static void print_members(json_t *tree, const char *before)
 
     json_object_foreach(tree, name, value)
     {
-        printf("%s  \"%s\": ", before, name);
+        printf("%s\n  \"%s\": ", before, name);
         json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_PRESERVE_ORDER);
-        before = ",\n";
+        before = ",";
     }
-    json_decref(tree);
 }
 
 // Packets come one by one, however many there are.
 static void begin_json(const struct replay *r)
 {
     char hex[DIGEST_TEXT_MAX];
+    json_t *head = json_pack("{s:s, s:s, s:s}", "file", r->config->path, "sha256",
+                             digest_text(r->config->file.sha256, hex), "capture", r->options->capture);
 
-    print_members(json_pack("{s:s, s:s, s:s}", "file", r->config->path, "sha256",
-                            digest_text(r->config->file.sha256, hex), "capture", r->options->capture),
-                  "{\n");
+    putchar('{');
+    print_members(head, "");
+    fputs(head ? "," : "", stdout); // NULL where a path is no UTF-8
     if (!r->options->quiet)
-        fputs(",\n  \"packets\": [", stdout);
+        fputs("\n  \"packets\": [", stdout);
+    json_decref(head);
 }
 
 static void end_json(const struct replay *r, json_t *summary)
 {
-    print_members(summary, r->options->quiet ? ",\n" : "\n  ],\n");
+    print_members(summary, r->options->quiet ? "" : "\n  ],");
     fputs("\n}\n", stdout);
 }
 
@@ -335,7 +334,9 @@ static int run(struct replay *r)
             (o->json ? print_packet_json : print_packet)(r);
     }
     offline_end(r->offline);
-    (o->json ? end_json : print_summary)(r, summary_tree(r, result == CAPTURE_DAMAGED));
+    json_t *summary = summary_tree(r, result == CAPTURE_DAMAGED);
+    (o->json ? end_json : print_summary)(r, summary);
+    json_decref(summary);
     if (result != CAPTURE_DAMAGED)
         return 0;
     command_trouble("%s: is damaged behind packet %" PRIu64 ": %s", o->capture, r->n, why);
