@@ -216,13 +216,6 @@ static void print_text(const struct diff *d, const struct config *running, const
 
 // --- as JSON ---------------------------------------------------------------------------------------------------------
 
-static json_t *file_tree(const char *path, const struct config_file_info *file)
-{
-    char hex[DIGEST_TEXT_MAX];
-
-    return json_pack("{s:s, s:s}", "file", path, "sha256", digest_text(file->sha256, hex));
-}
-
 // What was not given is null.
 static json_t *fields_tree(const struct diff_field *fields, size_t n, bool top)
 {
@@ -256,11 +249,14 @@ static json_t *rules_tree(const struct diff *d, enum diff_kind kind)
 static bool print_json(const struct diff *d, const struct config *running, const char *path,
                        const struct config *wanted)
 {
-    return command_print_tree(
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "running", file_tree(path, &running->file), "file",
-                  file_tree(wanted->path, &wanted->file), "added", rules_tree(d, DIFF_ADDED), "removed",
-                  rules_tree(d, DIFF_REMOVED), "changed", rules_tree(d, DIFF_CHANGED), "top",
-                  fields_tree(d->top, d->n_top, true), "disturbs", d->disturbs, "needs_restart", d->needs_restart));
+    char theirs[DIGEST_TEXT_MAX], ours[DIGEST_TEXT_MAX];
+
+    return command_print_tree(json_pack("{s:{s:s, s:s}, s:{s:s, s:s}, s:o, s:o, s:o, s:o, s:b, s:b}", "running", "file",
+                                        path, "sha256", digest_text(running->file.sha256, theirs), "file", "file",
+                                        wanted->path, "sha256", digest_text(wanted->file.sha256, ours), "added",
+                                        rules_tree(d, DIFF_ADDED), "removed", rules_tree(d, DIFF_REMOVED), "changed",
+                                        rules_tree(d, DIFF_CHANGED), "top", fields_tree(d->top, d->n_top, true),
+                                        "disturbs", d->disturbs, "needs_restart", d->needs_restart));
 }
 
 // --- both ------------------------------------------------------------------------------------------------------------

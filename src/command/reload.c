@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <locale.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "command/daemon.h"
@@ -22,7 +20,6 @@
 #include "common/digest.h"
 #include "common/exit.h"
 #include "config/load.h"
-#include "config/print.h"
 #include "log/log.h"
 
 #define POLL_MS_LEAST 10
