@@ -20,13 +20,8 @@
 
 struct capture {
     pcap_t *pcap;
-    int link;
+    const struct link_type *type;
     uint8_t frame[FRAME_MAX];
-};
-
-struct capture_writer {
-    pcap_t *pcap;
-    pcap_dumper_t *dumper;
 };
 
 // --- the library -----------------------------------------------------------------------------------------------------
@@ -79,11 +74,20 @@ bool capture_load(char why[CAPTURE_WHY_MAX])
 
 // --- reading ---------------------------------------------------------------------------------------------------------
 
-static bool link_is_known(int link)
-{
-    return link == DLT_EN10MB || link == DLT_LINUX_SLL || link == DLT_LINUX_SLL2 || link == DLT_RAW ||
-           link == DLT_IPV4 || link == DLT_IPV6;
-}
+// A cooked header has so many bytes, and at these the kind of the packet and its protocol. 0 bytes: none.
+static const struct link_type {
+    int link;
+    size_t cooked, kind_at, protocol_at;
+} link_types[] = {
+    {.link = DLT_EN10MB},
+    {DLT_LINUX_SLL, sizeof(struct sll_header), offsetof(struct sll_header, sll_pkttype) + 1, // its low byte
+     offsetof(struct sll_header, sll_protocol)},
+    {DLT_LINUX_SLL2, sizeof(struct sll2_header), offsetof(struct sll2_header, sll2_pkttype),
+     offsetof(struct sll2_header, sll2_protocol)},
+    {.link = DLT_RAW},
+    {.link = DLT_IPV4},
+    {.link = DLT_IPV6},
+};
 
 struct capture *capture_open(FILE *file, char why[CAPTURE_WHY_MAX])
 {
@@ -102,12 +106,13 @@ struct capture *capture_open(FILE *file, char why[CAPTURE_WHY_MAX])
         free(c);
         return NULL;
     }
-    c->link = library.pcap_datalink(c->pcap);
-    if (link_is_known(c->link))
-        return c;
-    const char *name = library.pcap_datalink_val_to_name(c->link);
+    int link = library.pcap_datalink(c->pcap);
+    for (c->type = link_types; c->type < link_types + sizeof(link_types) / sizeof(link_types[0]); c->type++)
+        if (c->type->link == link)
+            return c;
+    const char *name = library.pcap_datalink_val_to_name(link);
     snprintf(why, CAPTURE_WHY_MAX,
-             "link type is %d (%s), allowed are EN10MB, LINUX_SLL, LINUX_SLL2, RAW, IPV4 and IPV6", c->link,
+             "link type is %d (%s), allowed are EN10MB, LINUX_SLL, LINUX_SLL2, RAW, IPV4 and IPV6", link,
              name ? name : "unknown");
     capture_close(c);
     return NULL;
@@ -129,43 +134,21 @@ static uint64_t time_of(const struct pcap_pkthdr *h)
     return (uint64_t) h->ts.tv_sec * NS_PER_S + (uint64_t) h->ts.tv_usec % NS_PER_S; // nanoseconds, as asked for
 }
 
-// Puts an Ethernet header in the place of a cooked one of `size` bytes.
-static void make_ethernet(struct capture *c, struct capture_frame *out, size_t size, uint16_t protocol)
-{
-    memset(c->frame, 0, 2 * ETH_ALEN);
-    memcpy(c->frame + 2 * ETH_ALEN, &protocol, sizeof(protocol));
-    memcpy(c->frame + ETH_HLEN, out->bytes + size, out->length - size);
-    out->bytes = c->frame;
-    out->length = out->length - size + ETH_HLEN;
-    out->meta.ethernet = true;
-}
-
+// Puts an Ethernet header in the place of a cooked one.
 static void take_link(struct capture *c, struct capture_frame *out)
 {
-    struct sll_header sll;
-    struct sll2_header sll2;
+    const struct link_type *t = c->type;
 
-    switch (c->link) {
-    case DLT_EN10MB:
-        out->meta.ethernet = out->stations = true;
-        break;
-    case DLT_LINUX_SLL:
-        if (out->length < sizeof(sll))
-            break;
-        memcpy(&sll, out->bytes, sizeof(sll));
-        out->kind = (uint8_t) ntohs(sll.sll_pkttype);
-        make_ethernet(c, out, sizeof(sll), sll.sll_protocol);
-        break;
-    case DLT_LINUX_SLL2:
-        if (out->length < sizeof(sll2))
-            break;
-        memcpy(&sll2, out->bytes, sizeof(sll2));
-        out->kind = sll2.sll2_pkttype;
-        make_ethernet(c, out, sizeof(sll2), sll2.sll2_protocol);
-        break;
-    default: // begins with the IP header
-        break;
-    }
+    out->meta.ethernet = out->stations = t->link == DLT_EN10MB;
+    if (t->cooked == 0 || out->length < t->cooked)
+        return;
+    out->kind = out->bytes[t->kind_at];
+    memset(c->frame, 0, 2 * ETH_ALEN);
+    memcpy(c->frame + 2 * ETH_ALEN, out->bytes + t->protocol_at, 2);
+    memcpy(c->frame + ETH_HLEN, out->bytes + t->cooked, out->length - t->cooked);
+    out->bytes = c->frame;
+    out->length = out->length - t->cooked + ETH_HLEN;
+    out->meta.ethernet = true;
 }
 
 // The kernel takes the outer tag out of the frame; libpcap has put it back.
@@ -213,42 +196,35 @@ enum capture_result capture_next(struct capture *c, struct capture_frame *out, c
 
 // --- writing ---------------------------------------------------------------------------------------------------------
 
-struct capture_writer *capture_create(FILE *file, char why[CAPTURE_WHY_MAX])
+struct pcap_dumper *capture_create(FILE *file, char why[CAPTURE_WHY_MAX])
 {
-    struct capture_writer *w = calloc(1, sizeof(*w));
+    pcap_t *p = library.pcap_open_dead_with_tstamp_precision(DLT_EN10MB, 262144, PCAP_TSTAMP_PRECISION_NANO);
+    pcap_dumper_t *w = p ? library.pcap_dump_fopen(p, file) : NULL; // which closes the file if it fails
 
-    if (w)
-        w->pcap = library.pcap_open_dead_with_tstamp_precision(DLT_EN10MB, 262144, PCAP_TSTAMP_PRECISION_NANO);
-    if (w && w->pcap)
-        w->dumper = library.pcap_dump_fopen(w->pcap, file);
-    if (w && w->dumper)
-        return w;
-    snprintf(why, CAPTURE_WHY_MAX, "%s", w && w->pcap ? library.pcap_geterr(w->pcap) : strerror(ENOMEM));
-    if (w && w->pcap)
-        library.pcap_close(w->pcap); // the file went with pcap_dump_fopen()
+    if (!w)
+        snprintf(why, CAPTURE_WHY_MAX, "%s", p ? library.pcap_geterr(p) : strerror(ENOMEM));
+    if (p)
+        library.pcap_close(p); // is needed for the head of the file alone
     else
         fclose(file);
-    free(w);
-    return NULL;
+    return w;
 }
 
-void capture_write(struct capture_writer *w, uint64_t time_ns, const uint8_t *bytes, size_t length)
+void capture_write(struct pcap_dumper *w, uint64_t time_ns, const uint8_t *bytes, size_t length)
 {
     struct pcap_pkthdr header = {.ts = {.tv_sec = (time_t) (time_ns / NS_PER_S),
                                         .tv_usec = (suseconds_t) (time_ns % NS_PER_S)}, // nanoseconds, as begun
                                  .caplen = (bpf_u_int32) length,
                                  .len = (bpf_u_int32) length};
 
-    library.pcap_dump((u_char *) w->dumper, &header, bytes);
+    library.pcap_dump((u_char *) w, &header, bytes);
 }
 
-bool capture_finish(struct capture_writer *w)
+bool capture_finish(struct pcap_dumper *w)
 {
-    FILE *file = library.pcap_dump_file(w->dumper);
+    FILE *file = library.pcap_dump_file(w);
     bool ok = fflush(file) == 0 && !ferror(file);
 
-    library.pcap_dump_close(w->dumper);
-    library.pcap_close(w->pcap);
-    free(w);
+    library.pcap_dump_close(w);
     return ok;
 }

@@ -14,7 +14,7 @@
 #include "wire/packet.h"
 
 struct capture;
-struct capture_writer;
+struct pcap_dumper; // libpcap's: writes a capture
 
 #define CAPTURE_WHY_MAX 512
 
@@ -41,10 +41,10 @@ enum capture_result capture_next(struct capture *c, struct capture_frame *out, c
 
 // Begins a capture of Ethernet frames with nanoseconds. file is then the writer's, and on failure closed. NULL with
 // why.
-struct capture_writer *capture_create(FILE *file, char why[CAPTURE_WHY_MAX]);
-void capture_write(struct capture_writer *w, uint64_t time_ns, const uint8_t *bytes, size_t length);
+struct pcap_dumper *capture_create(FILE *file, char why[CAPTURE_WHY_MAX]);
+void capture_write(struct pcap_dumper *w, uint64_t time_ns, const uint8_t *bytes, size_t length);
 
 // Whether everything has reached the file.
-bool capture_finish(struct capture_writer *w);
+bool capture_finish(struct pcap_dumper *w);
 
 #endif

@@ -4,14 +4,17 @@
 
 #include "command/command.h"
 
+#include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "common/digest.h"
+#include "common/exit.h"
 #include "config/load.h"
 #include "config/print.h"
 #include "config/way.h"
 
-static struct config *load(const char *path, unsigned flags)
+struct config *command_load(const char *path, unsigned flags)
 {
     struct config_problems problems = {0};
     struct config_bytes bytes;
@@ -23,14 +26,25 @@ static struct config *load(const char *path, unsigned flags)
     return c;
 }
 
-struct config *command_load(const char *path)
+int command_trouble(const char *format, ...)
 {
-    return load(path, 0);
+    va_list args;
+
+    fputs("mcrd: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return EXIT_TROUBLE;
 }
 
-struct config *command_load_anywhere(const char *path)
+bool command_print_tree(json_t *tree)
 {
-    return load(path, CONFIG_LOAD_OFFLINE_INTERFACES);
+    bool ok = json_dumpf(tree, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
+
+    putchar('\n');
+    json_decref(tree);
+    return ok;
 }
 
 bool command_flush(const char *path, bool printed)
@@ -84,7 +98,7 @@ static bool print_ways(const struct config *c)
 
 int command_check(const char *path)
 {
-    struct config *c = command_load(path);
+    struct config *c = command_load(path, 0);
     char hex[DIGEST_TEXT_MAX];
 
     if (!c)
@@ -101,9 +115,23 @@ int command_schema(void)
 
 int command_print(const char *path, bool json)
 {
-    struct config *c = command_load(path);
+    struct config *c = command_load(path, 0);
 
     if (!c)
         return 1;
     return finish(c, json ? config_print_json(c, stdout) : config_print(c, stdout));
+}
+
+int command_firewall(const char *path, enum firewall_role role)
+{
+    struct config *c = command_load(path, 0);
+    char why[FIREWALL_WHY_MAX];
+
+    if (!c)
+        return 1;
+    if (firewall_write(c, role, stdout, why))
+        return finish(c, true);
+    fprintf(stderr, "%s: %s\n", path, why);
+    config_free(c);
+    return 1;
 }

@@ -10,6 +10,7 @@
 #include "sandbox/sandbox.h"
 
 struct config;
+struct json_t;
 
 // "FILE: valid, N rules, sha256 HEX". 0 valid, 1 not.
 int command_check(const char *path);
@@ -53,11 +54,14 @@ int command_replay(const char *path, const struct replay_options *options);
 
 // --- what they share -------------------------------------------------------------------------------------------------
 
-// Loads the file and prints all that is wrong with it to stderr. NULL when it is not valid.
-struct config *command_load(const char *path);
+// Loads the file, see config_load(), and prints all that is wrong with it to stderr. NULL when it is not valid.
+struct config *command_load(const char *path, unsigned flags);
 
-// The same, whatever interfaces this machine has.
-struct config *command_load_anywhere(const char *path);
+// Prints "mcrd: " and what there is no answer for. Returns EXIT_TROUBLE.
+int command_trouble(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+// Prints tree as a JSON object and gives it back. False when not all could be written.
+bool command_print_tree(struct json_t *tree);
 
 // Whether all that was printed has left: output that is cut (a full disk, a closed pipe) must not look like success.
 bool command_flush(const char *path, bool printed);

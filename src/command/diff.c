@@ -7,11 +7,9 @@
 #include <jansson.h>
 #include <limits.h>
 #include <locale.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "command/daemon.h"
 #include "common/digest.h"
@@ -29,19 +27,6 @@
 
 // --- what runs -------------------------------------------------------------------------------------------------------
 
-// Beside the statistics; the schema lets stats_file be absolute and at most 107 bytes long.
-static void running_path(const struct config *c, char path[PATH_MAX])
-{
-    snprintf(path, PATH_MAX, "%.*s/" CONFIG_RUNNING_NAME, (int) (strrchr(c->stats_file, '/') - c->stats_file),
-             c->stats_file);
-}
-
-// The broker wrote it under the daemon's user, who need be neither root nor who asks.
-static bool is_of_daemon(const struct config_file_info *file, const struct daemon *d)
-{
-    return file->owner == 0 || file->owner == d->owner;
-}
-
 // Reads the copy that the daemon keeps. NULL, with the reasons in problems, when it is not what runs.
 static struct config *load_running(const char *path, const struct daemon *d, struct config_problems *problems,
                                    bool *again)
@@ -51,12 +36,12 @@ static struct config *load_running(const char *path, const struct daemon *d, str
 
     *again = false;
     // Who owns the directory could make it a link to what he may not read himself.
-    if (!file_read(path, false, &bytes, problems))
-        goto done;
-    if (memcmp(bytes.info.sha256, d->header.sha256, sizeof(d->header.sha256)) != 0) {
+    if (!file_read(path, false, &bytes, problems)) {
+        // told
+    } else if (memcmp(bytes.info.sha256, d->header.sha256, sizeof(d->header.sha256)) != 0) {
         config_error(problems, 0, NULL, "is not what runs: the daemon (pid %u) names another sha256", d->header.pid);
         *again = true;
-    } else if (!is_of_daemon(&bytes.info, d)) {
+    } else if (bytes.info.owner != 0 && bytes.info.owner != d->owner) { // the daemon's user need not be who asks
         config_error(problems, 0, NULL, "owner is uid %u, allowed is root or uid %u, who owns the statistics",
                      (unsigned) bytes.info.owner, (unsigned) d->owner);
     } else {
@@ -71,7 +56,6 @@ static struct config *load_running(const char *path, const struct daemon *d, str
             config_error(problems, 0, NULL, "runs, but is not valid for this version: %s", first);
         config_problems_free(&own);
     }
-done:
     file_free(&bytes);
     return c;
 }
@@ -88,7 +72,7 @@ static struct config *find_running(const struct config *wanted, const char *path
     for (unsigned i = 0; !running && again; i++) {
         struct config_problems problems = {0};
         if (daemon_wait(wanted->stats_file, &d, why) != DAEMON_RUNS) {
-            fprintf(stderr, "mcrd: %s\n", why);
+            command_trouble("%s", why);
             return NULL;
         }
         running = load_running(path, &d, &problems, &again);
@@ -104,14 +88,18 @@ static struct config *find_running(const struct config *wanted, const char *path
 
 // --- as text ---------------------------------------------------------------------------------------------------------
 
-static const char *note_of(const struct diff_rule *r)
+// The rule as it will be, or as it was.
+static const struct config_rule *rule_of(const struct diff_rule *r)
 {
-    return r->to ? r->to->note : r->from->note;
+    return r->to ? r->to : r->from;
 }
 
-static const char *name_of(const struct diff_rule *r)
+static void print_value(json_t *value)
 {
-    return r->to ? r->to->name : r->from->name;
+    if (value)
+        config_tree_print(value, stdout);
+    else
+        fputs("unset", stdout);
 }
 
 static void print_field(const struct diff_field *f)
@@ -119,18 +107,14 @@ static void print_field(const struct diff_field *f)
     bool element = f->path[strlen(f->path) - 1] == ']';
 
     printf("%s: ", f->path);
-    if (!f->from)
-        fputs(element ? "added " : "unset -> ", stdout);
-    else if (!f->to && element)
-        fputs("removed ", stdout);
-    if (f->from)
-        config_tree_print(f->from, stdout);
-    if (f->from && f->to)
+    if (element && !(f->from && f->to)) {
+        fputs(f->to ? "added " : "removed ", stdout);
+        print_value(f->to ? f->to : f->from);
+    } else {
+        print_value(f->from);
         fputs(" -> ", stdout);
-    else if (f->from && !element)
-        fputs(" -> unset", stdout);
-    if (f->to)
-        config_tree_print(f->to, stdout);
+        print_value(f->to);
+    }
     putchar('\n');
 }
 
@@ -149,51 +133,47 @@ static void print_top(const struct diff_field *f)
         print_disturbs(f->effect == DIFF_DISTURBS);
 }
 
+static void print_key(const char *name, json_t *value)
+{
+    printf("    %s: ", name);
+    print_value(value);
+    putchar('\n');
+}
+
 // What a rule says beyond the defaults; its name and note are told apart.
 static void print_rule(const struct config_rule *rule)
 {
     struct config_rule blank = {.line = 0};
+    char name[DIFF_PATH_MAX];
 
+    value_store_defaults(SCHEMA_RULE, &blank);
     for (size_t i = 0; i < schema_n_keys; i++) {
         const struct schema_key *key = &schema_keys[i];
         if (key->where != SCHEMA_RULE || key->kind == SCHEMA_NAME || key->kind == SCHEMA_NOTE)
             continue;
-        if (key->fallback) {
-            struct value fallback = value_fallback(key);
-            value_store(key, &fallback, &blank);
+        json_t *value = config_value_tree(key, rule), *usual = config_value_tree(key, &blank), *element;
+        size_t n;
+        json_array_foreach(value, n, element)
+        {
+            snprintf(name, sizeof(name), "%s[%zu]", key->name, n);
+            print_key(name, element);
         }
-        json_t *value = config_value_tree(key, rule), *usual = config_value_tree(key, &blank);
-        if (value && !json_equal(value, usual)) {
-            size_t n = json_is_array(value) ? json_array_size(value) : 0;
-            for (size_t o = 0; o < n; o++) {
-                printf("    %s[%zu]: ", key->name, o);
-                config_tree_print(json_array_get(value, o), stdout);
-                putchar('\n');
-            }
-            if (n == 0) {
-                printf("    %s: ", key->name);
-                config_tree_print(value, stdout);
-                putchar('\n');
-            }
-        }
+        if (value && !json_is_array(value) && !json_equal(value, usual))
+            print_key(key->name, value);
         json_decref(value);
         json_decref(usual);
     }
 }
 
+// A note that changes is told with the fields.
 static void print_note(const struct diff_rule *r)
 {
-    json_t *note;
+    const char *text = rule_of(r)->note;
+    bool changes = r->from && r->to && strcmp(r->from->note, r->to->note) != 0;
+    json_t *note = text[0] && !changes ? json_string(text) : NULL;
 
-    for (size_t i = 0; i < r->n_fields; i++)
-        if (strcmp(r->fields[i].path, "note") == 0)
-            return; // told as it changes
-    if (!note_of(r)[0])
-        return;
-    note = json_string(note_of(r));
-    fputs("    note: ", stdout);
-    config_tree_print(note, stdout);
-    putchar('\n');
+    if (note)
+        print_key("note", note);
     json_decref(note);
 }
 
@@ -201,10 +181,10 @@ static void print_entry(const struct diff_rule *r)
 {
     static const char signs[] = {[DIFF_ADDED] = '+', [DIFF_REMOVED] = '-', [DIFF_CHANGED] = '~'};
 
-    printf("%c rule \"%s\"\n", signs[r->kind], name_of(r));
+    printf("%c rule \"%s\"\n", signs[r->kind], rule_of(r)->name);
     print_note(r);
     if (r->kind != DIFF_CHANGED)
-        print_rule(r->to ? r->to : r->from);
+        print_rule(rule_of(r));
     for (size_t i = 0; i < r->n_fields; i++) {
         fputs("    ", stdout);
         print_field(&r->fields[i]);
@@ -236,28 +216,16 @@ static void print_text(const struct diff *d, const struct config *running, const
 
 // --- as JSON ---------------------------------------------------------------------------------------------------------
 
-static json_t *file_tree(const char *path, const struct config_file_info *file)
-{
-    char hex[DIGEST_TEXT_MAX];
-
-    return json_pack("{s:s, s:s}", "file", path, "sha256", digest_text(file->sha256, hex));
-}
-
 // What was not given is null.
-static json_t *field_tree(const struct diff_field *f)
-{
-    return json_pack("{s:s, s:O?, s:O?}", "field", f->path, "from", f->from, "to", f->to);
-}
-
-static json_t *top_tree(const struct diff *d)
+static json_t *fields_tree(const struct diff_field *fields, size_t n, bool top)
 {
     json_t *array = json_array();
 
-    for (size_t i = 0; i < d->n_top; i++) {
-        json_t *field = field_tree(&d->top[i]);
-        json_object_set_new(field, "disturbs", json_boolean(d->top[i].effect == DIFF_DISTURBS));
-        json_object_set_new(field, "needs_restart", json_boolean(d->top[i].effect == DIFF_RESTART));
-        json_array_append_new(array, field);
+    for (size_t i = 0; i < n; i++) {
+        const struct diff_field *f = &fields[i];
+        json_array_append_new(array, json_pack("{s:s, s:O?, s:O?, s:o*, s:o*}", "field", f->path, "from", f->from, "to",
+                                               f->to, "disturbs", top ? json_boolean(f->effect == DIFF_DISTURBS) : NULL,
+                                               "needs_restart", top ? json_boolean(f->effect == DIFF_RESTART) : NULL));
     }
     return array;
 }
@@ -268,18 +236,12 @@ static json_t *rules_tree(const struct diff *d, enum diff_kind kind)
 
     for (size_t i = 0; i < d->n_rules; i++) {
         const struct diff_rule *r = &d->rules[i];
-        if (r->kind != kind)
-            continue;
-        json_t *rule = json_pack("{s:s, s:s}", "name", name_of(r), "note", note_of(r)), *fields = json_array();
-        for (size_t j = 0; j < r->n_fields; j++)
-            json_array_append_new(fields, field_tree(&r->fields[j]));
-        if (kind == DIFF_CHANGED)
-            json_object_set(rule, "fields", fields);
-        else
-            json_object_set_new(rule, "rule", config_section_tree(SCHEMA_RULE, r->to ? r->to : r->from));
-        json_object_set_new(rule, "disturbs", json_boolean(r->disturbs));
-        json_array_append_new(array, rule);
-        json_decref(fields);
+        if (r->kind == kind)
+            json_array_append_new(array, json_pack("{s:s, s:s, s:o, s:b}", "name", rule_of(r)->name, "note",
+                                                   rule_of(r)->note, kind == DIFF_CHANGED ? "fields" : "rule",
+                                                   kind == DIFF_CHANGED ? fields_tree(r->fields, r->n_fields, false)
+                                                                        : config_section_tree(SCHEMA_RULE, rule_of(r)),
+                                                   "disturbs", r->disturbs));
     }
     return array;
 }
@@ -287,15 +249,14 @@ static json_t *rules_tree(const struct diff *d, enum diff_kind kind)
 static bool print_json(const struct diff *d, const struct config *running, const char *path,
                        const struct config *wanted)
 {
-    json_t *tree = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "running", file_tree(path, &running->file),
-                             "file", file_tree(wanted->path, &wanted->file), "added", rules_tree(d, DIFF_ADDED),
-                             "removed", rules_tree(d, DIFF_REMOVED), "changed", rules_tree(d, DIFF_CHANGED), "top",
-                             top_tree(d), "disturbs", d->disturbs, "needs_restart", d->needs_restart);
-    bool ok = tree && json_dumpf(tree, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
+    char theirs[DIGEST_TEXT_MAX], ours[DIGEST_TEXT_MAX];
 
-    putchar('\n');
-    json_decref(tree);
-    return ok;
+    return command_print_tree(json_pack("{s:{s:s, s:s}, s:{s:s, s:s}, s:o, s:o, s:o, s:o, s:b, s:b}", "running", "file",
+                                        path, "sha256", digest_text(running->file.sha256, theirs), "file", "file",
+                                        wanted->path, "sha256", digest_text(wanted->file.sha256, ours), "added",
+                                        rules_tree(d, DIFF_ADDED), "removed", rules_tree(d, DIFF_REMOVED), "changed",
+                                        rules_tree(d, DIFF_CHANGED), "top", fields_tree(d->top, d->n_top, true),
+                                        "disturbs", d->disturbs, "needs_restart", d->needs_restart));
 }
 
 // --- both ------------------------------------------------------------------------------------------------------------
@@ -306,10 +267,8 @@ static int compare(const struct config *running, const char *path, const struct 
     bool printed = true;
     int status;
 
-    if (!diff_make(&d, running, wanted)) {
-        fputs("mcrd: out of memory\n", stderr);
-        return EXIT_TROUBLE;
-    }
+    if (!diff_make(&d, running, wanted))
+        return command_trouble("out of memory");
     if (json)
         printed = print_json(&d, running, path, wanted);
     else
@@ -321,13 +280,15 @@ static int compare(const struct config *running, const char *path, const struct 
 
 int command_diff(const char *path, bool json)
 {
-    struct config *wanted = command_load(path), *running = NULL;
+    struct config *wanted = command_load(path, 0), *running = NULL;
     char running_conf[PATH_MAX];
     int status = EXIT_TROUBLE;
 
     if (wanted) {
         setlocale(LC_CTYPE, "");
-        running_path(wanted, running_conf);
+        // Beside the statistics; the schema lets stats_file be absolute and at most 107 bytes long.
+        snprintf(running_conf, sizeof(running_conf), "%.*s/" CONFIG_RUNNING_NAME,
+                 (int) (strrchr(wanted->stats_file, '/') - wanted->stats_file), wanted->stats_file);
         running = find_running(wanted, running_conf);
     }
     if (running)

@@ -4,30 +4,28 @@
 
 #include "command/command.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/digest.h"
 #include "common/exit.h"
-#include "wire/header.h"
 #include "command/nearest.h"
 #include "command/offline.h"
 #include "config/load.h"
-#include "config/print.h"
-#include "config/value.h"
 #include "config/way.h"
 #include "stats/counters.h"
+#include "wire/fill.h"
+#include "wire/header.h"
 
 struct explain {
     const struct explain_options *options;
     struct config *config;
     struct offline *offline;
-    struct addr source, destination;
+    struct addr source;
+    struct table_key key;                    // what it is sent to; interface: the one that it is tried on
     uint8_t probe[65536 + TABLE_HEADER_MAX]; // the datagram as an IP packet
     size_t probe_length;
     struct offline_verdict verdict;
@@ -42,39 +40,15 @@ struct explain {
 
 // --- the datagram ----------------------------------------------------------------------------------------------------
 
-// An outlet that keeps what it is to send.
-struct pen {
-    struct egress egress;
-    struct explain *owner;
-};
-
-static ssize_t keep(struct egress *e, const struct table_output *o, const struct iovec *iov, int n)
-{
-    struct explain *x = ((struct pen *) (void *) e)->owner;
-
-    (void) o;
-    x->probe_length = 0;
-    for (int i = 0; i < n; i++) {
-        if (iov[i].iov_len > 0)
-            memcpy(x->probe + x->probe_length, iov[i].iov_base, iov[i].iov_len);
-        x->probe_length += iov[i].iov_len;
-    }
-    return (ssize_t) x->probe_length;
-}
-
-// As our own egress would write it: a sender is an output seen from the other side.
+// A sender's packet is that of an output, seen from the other side. Its checksum stays unfinished: it is vouched for.
 static void write_probe(struct explain *x)
 {
-    static uint8_t zeros[CONFIG_PAYLOAD_MAX];
-    struct pen pen = {.egress = {.kind = TABLE_EGRESS_RAW, .mtu = UINT32_MAX, .take = keep}, .owner = x};
-    struct table_output to = {
-        .to = x->destination, .port = (uint16_t) x->options->port, .ttl = (uint8_t) x->options->ttl};
-    struct batch batch = {.n_datagrams = 1, .n_pieces = 1, .segment = x->options->size, .bytes = x->options->size};
-    struct stats_output_counters counters = {0};
+    struct table_output to = {.to = x->key.destination, .port = x->key.port};
+    struct fill fill = {.ttl = (uint8_t) x->options->ttl, .identification = 1, .bytes = x->options->size};
 
-    batch.pieces[1] = (struct iovec){.iov_base = zeros, .iov_len = x->options->size};
     header_write(&to, NULL, &x->source, to.port);
-    egress_send(&pen.egress, &to, &batch, &counters, false);
+    fill_header(&to, &fill, x->probe);
+    x->probe_length = to.header_length + x->options->size;
 }
 
 static void take_output(void *context, const struct table_output *o, const uint8_t *frame, size_t length)
@@ -95,25 +69,17 @@ static void take_output(void *context, const struct table_output *o, const uint8
 
 // --- steps -----------------------------------------------------------------------------------------------------------
 
-#define STEP_MAX 1024
-
 // line 0: nothing that the file says.
 static void __attribute__((format(printf, 5, 6)))
 add_step(json_t *steps, const char *step, int line, bool passed, const char *format, ...)
 {
-    char text[STEP_MAX];
     va_list args;
 
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    json_t *text = json_vsprintf(format, args);
     va_end(args);
-    json_array_append_new(steps, json_pack("{s:s, s:o, s:b, s:s}", "step", step, "line",
+    json_array_append_new(steps, json_pack("{s:s, s:o, s:b, s:o}", "step", step, "line",
                                            line ? json_integer(line) : json_null(), "passed", passed, "text", text));
-}
-
-static bool dropped(const struct explain *x, const char *reason)
-{
-    return strcmp(x->verdict.name, reason) == 0;
 }
 
 static void add_sources(const struct explain *x, const struct config_rule *r, json_t *steps)
@@ -132,19 +98,10 @@ static void add_sources(const struct explain *x, const struct config_rule *r, js
              nearest_value(SCHEMA_INPUT, "sources", in, list));
 }
 
-// What a drop says of itself where this file has nothing more to tell.
-static const char *help_of(const struct stats_counter *c, const char *reason)
-{
-    for (; c->name; c++)
-        if (strcmp(c->name, reason) == 0)
-            return c->help;
-    return NULL;
-}
-
 static void add_output(const struct explain *x, const struct config_output *o, const struct table_output *t,
                        const struct stats_output_counters *counters, json_t *steps)
 {
-    const struct table_view *v = offline_table(x->offline);
+    const struct table_view *v = &x->offline->table;
     char to[ADDR_TEXT_MAX], from[ADDR_TEXT_MAX + 16], where[ADDR_TEXT_MAX + 32], pieces[48] = "", tag[16] = "";
     const struct left *l = x->left;
 
@@ -162,7 +119,7 @@ static void add_output(const struct explain *x, const struct config_output *o, c
     while (l->output != t)
         l++;
     addr_format(&l->packet.source, from);
-    if (offline_links(x->offline)[t->interface].assumed && o->source.family == ADDR_NONE && !o->keep_source)
+    if (x->offline->links[t->interface].assumed && o->source.family == ADDR_NONE && !o->keep_source)
         snprintf(from, sizeof(from), "its own address");
     if (l->n_packets > 1)
         snprintf(pieces, sizeof(pieces), ", in %u fragments", l->n_packets);
@@ -173,101 +130,90 @@ static void add_output(const struct explain *x, const struct config_output *o, c
              pieces);
 }
 
-static void add_rule(const struct config_rule *r, json_t *steps)
-{
-    char text[NEAREST_TEXT_MAX];
-
-    add_step(steps, "rule", r->input.line, true, "rule \"%s\" takes it: %s", r->name, nearest_input(&r->input, text));
-}
-
 static void add_checks(struct explain *x, const struct table_path *path, json_t *steps)
 {
-    const struct table_view *v = offline_table(x->offline);
     const struct config_rule *r = &x->config->rules[path->rule];
+    const struct stats_drops *drops = &x->verdict.drops;
+    const int line = offline_line(x->offline, &x->verdict);
     char text[NEAREST_TEXT_MAX];
 
-    add_rule(r, steps);
     if (r->input.n_sources > 0)
         add_sources(x, r, steps);
-    if (dropped(x, "source"))
+    if (drops->source > 0)
         return;
-    if (dropped(x, "ttl")) {
-        add_step(steps, "ttl", offline_line(x->offline, &x->verdict), false,
-                 "ttl %u is used up, and every output decrements it", x->options->ttl);
+    if (drops->ttl > 0) {
+        add_step(steps, "ttl", line, false, "ttl %u is used up, and every output decrements it", x->options->ttl);
         return;
     }
     if (r->max_payload_line)
-        add_step(steps, "max_payload", r->max_payload_line, !dropped(x, "size"), "%u bytes, allowed is up to %u",
+        add_step(steps, "max_payload", r->max_payload_line, drops->size == 0, "%u bytes, allowed is up to %u",
                  x->options->size, r->max_payload);
-    if (dropped(x, "size"))
+    if (drops->size > 0)
         return;
     if (r->limit.line)
-        add_step(steps, "limit", r->limit.line, !dropped(x, "rate"), "alone it is within %s",
-                 nearest_section(SCHEMA_LIMIT, &r->limit, text));
-    const char *help = help_of(stats_rule_drops, x->verdict.name);
-    if (help) {
-        add_step(steps, x->verdict.name, offline_line(x->offline, &x->verdict), false, "%s", help);
+        add_step(steps, "limit", r->limit.line, drops->rate == 0, "alone it is within %s",
+                 nearest_value(SCHEMA_RULE, "limit", r, text));
+    if (stats_drops_total(drops) > 0) {
+        add_step(steps, x->verdict.drop->key, line, false, "%s", x->verdict.drop->help);
         return;
     }
     for (uint32_t i = 0; i < r->n_outputs; i++)
-        add_output(x, &r->outputs[i], &v->outputs[path->first_output + i], &x->verdict.outputs[i], steps);
+        add_output(x, &r->outputs[i], &x->offline->table.outputs[path->first_output + i], &x->verdict.outputs[i],
+                   steps);
 }
 
 // --- one interface ---------------------------------------------------------------------------------------------------
 
-// What happens to the datagram on one interface of the table, where it is for this path; adds it to tries.
-static bool try_interface(struct explain *x, uint32_t interface, const struct table_path *path, json_t *tries)
+// What happens to the datagram on the interface of x->key, where it is for this path; adds it to tries.
+static bool try_interface(struct explain *x, const struct table_path *path, json_t *tries)
 {
-    const struct table_view *v = offline_table(x->offline);
-    struct packet_meta meta = {.vlan = (uint16_t) x->options->vlan, .checksum_vouched = true};
+    const struct config_rule *r = &x->config->rules[path->rule];
+    struct packet_meta meta = {.vlan = x->key.vlan, .checksum_vouched = true};
+    char text[NEAREST_TEXT_MAX];
     json_t *steps = json_array();
 
     x->n_left = 0;
-    offline_frame(x->offline, interface, 0, x->probe, x->probe_length, &meta, PACKET_HOST, &x->verdict);
-    if (x->verdict.path != TABLE_NONE) {
+    offline_frame(x->offline, x->key.interface, 0, x->probe, x->probe_length, &meta, PACKET_HOST, &x->verdict);
+    add_step(steps, "rule", r->input.line, true, "rule \"%s\" takes it: %s", r->name, nearest_input(&r->input, text));
+    if (x->verdict.path != TABLE_NONE)
         add_checks(x, path, steps);
-    } else {
-        // The interface has dropped it, before the rule counted it.
-        add_rule(&x->config->rules[path->rule], steps);
-        add_step(steps, x->verdict.name, 0, false, "%s", help_of(stats_interface_counters, x->verdict.name));
-    }
-    bool forwarded = strcmp(x->verdict.name, "forwarded") == 0;
-    json_array_append_new(tries, json_pack("{s:s, s:b, s:s, s:s, s:o}", "interface", v->interfaces[interface].name,
-                                           "forwarded", forwarded, "verdict", x->verdict.name, "rule",
-                                           v->rules[path->rule].name, "steps", steps));
-    return forwarded;
+    else // the interface has dropped it, before the rule counted it
+        add_step(steps, x->verdict.name, 0, false, "%s", x->verdict.drop->help);
+    json_array_append_new(tries,
+                          json_pack("{s:s, s:b, s:s, s:s, s:o}", "interface",
+                                    x->offline->table.interfaces[x->key.interface].name, "forwarded",
+                                    x->verdict.forwarded, "verdict", x->verdict.name, "rule", r->name, "steps", steps));
+    return x->verdict.forwarded;
 }
 
 // On the given interface, or on all where a rule takes it.
 static bool try_interfaces(struct explain *x, json_t *tries)
 {
-    const struct table_view *v = offline_table(x->offline);
+    const struct table_view *v = &x->offline->table;
     bool forwarded = false;
 
-    for (uint32_t i = 0; i < v->n_interfaces; i++) {
-        struct table_key key = {.destination = x->destination,
-                                .port = (uint16_t) x->options->port,
-                                .vlan = (uint16_t) x->options->vlan,
-                                .interface = i};
-        const struct table_path *path = table_lookup(v, &key);
-        if (path && (!x->options->interface || strcmp(v->interfaces[i].name, x->options->interface) == 0))
-            forwarded |= try_interface(x, i, path, tries);
+    for (x->key.interface = 0; x->key.interface < v->n_interfaces; x->key.interface++) {
+        const char *name = v->interfaces[x->key.interface].name;
+        const struct table_path *path = table_lookup(v, &x->key);
+        if (path && (!x->options->interface || strcmp(name, x->options->interface) == 0))
+            forwarded |= try_interface(x, path, tries);
     }
     return forwarded;
 }
 
 // --- printing --------------------------------------------------------------------------------------------------------
 
-static void print_step(const struct explain *x, json_t *step)
+// name: of the step, or NULL where the text says all.
+static void print_line(const struct explain *x, json_t *each, const char *name)
 {
-    json_int_t line = json_integer_value(json_object_get(step, "line"));
-    const char *name = json_string_value(json_object_get(step, "step"));
+    json_int_t line = json_integer_value(json_object_get(each, "line"));
 
     printf("  %s", x->config->path);
     if (line)
         printf(":%" JSON_INTEGER_FORMAT, line);
-    printf(": %s%s%s\n", strcmp(name, "rule") == 0 ? "" : name, strcmp(name, "rule") == 0 ? "" : ": ",
-           json_string_value(json_object_get(step, "text")));
+    if (name)
+        printf(": %s", name);
+    printf(": %s\n", json_string_value(json_object_get(each, "text")));
 }
 
 static void print_text(const struct explain *x, json_t *tree)
@@ -278,7 +224,8 @@ static void print_text(const struct explain *x, json_t *tree)
     json_array_foreach(json_object_get(tree, "tries"), i, each)
     {
         printf("on %s:\n", json_string_value(json_object_get(each, "interface")));
-        json_array_foreach(json_object_get(each, "steps"), j, step) print_step(x, step);
+        json_array_foreach(json_object_get(each, "steps"), j, step)
+            print_line(x, step, j == 0 ? NULL : json_string_value(json_object_get(step, "step"))); // the rule is first
         if (json_is_true(json_object_get(each, "forwarded")))
             puts("  forwarded");
         else
@@ -288,23 +235,13 @@ static void print_text(const struct explain *x, json_t *tree)
         puts(json_array_size(json_object_get(tree, "nearest")) > 0
                  ? "not forwarded: no rule takes it; the nearest:"
                  : "not forwarded: no rule takes it, and none is near");
-    json_array_foreach(json_object_get(tree, "nearest"), i, each)
-        printf("  %s:%" JSON_INTEGER_FORMAT ": %s\n", x->config->path,
-               json_integer_value(json_object_get(each, "line")), json_string_value(json_object_get(each, "text")));
+    json_array_foreach(json_object_get(tree, "nearest"), i, each) print_line(x, each, NULL);
     json_array_foreach(json_object_get(tree, "notes"), i, each) printf("note: %s\n", json_string_value(each));
-}
-
-static json_t *datagram_tree(const struct explain *x)
-{
-    const struct explain_options *o = x->options;
-
-    return json_pack("{s:s, s:s, s:i, s:s?, s:i, s:i, s:i}", "source", o->source, "destination", o->destination, "port",
-                     (int) o->port, "interface", o->interface, "vlan", (int) o->vlan, "size", (int) o->size, "ttl",
-                     (int) o->ttl);
 }
 
 static int explain(struct explain *x)
 {
+    const struct explain_options *o = x->options;
     json_t *tries = json_array(), *nearest = json_array(), *notes = json_array();
     char hex[DIGEST_TEXT_MAX];
     bool forwarded, printed = true;
@@ -312,61 +249,42 @@ static int explain(struct explain *x)
     write_probe(x);
     forwarded = try_interfaces(x, tries);
     if (json_array_size(tries) == 0)
-        nearest_find(x->config, x->options->interface, &x->destination, (uint16_t) x->options->port,
-                     (uint16_t) x->options->vlan, nearest);
+        nearest_find(x->config, o->interface, &x->key, nearest);
     else
         json_array_append_new(notes, offline_note(x->offline)); // NULL adds nothing
-    json_t *tree = json_pack("{s:s, s:s, s:o, s:b, s:o, s:o, s:o}", "file", x->config->path, "sha256",
-                             digest_text(x->config->file.sha256, hex), "datagram", datagram_tree(x), "forwarded",
-                             forwarded, "tries", tries, "nearest", nearest, "notes", notes);
-    if (x->options->json) {
-        printed = json_dumpf(tree, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
-        putchar('\n');
+    json_t *tree = json_pack("{s:s, s:s, s:{s:s, s:s, s:i, s:s?, s:i, s:i, s:i}, s:b, s:o, s:o, s:o}", "file",
+                             x->config->path, "sha256", digest_text(x->config->file.sha256, hex), "datagram", "source",
+                             o->source, "destination", o->destination, "port", (int) o->port, "interface", o->interface,
+                             "vlan", (int) o->vlan, "size", (int) o->size, "ttl", (int) o->ttl, "forwarded", forwarded,
+                             "tries", tries, "nearest", nearest, "notes", notes);
+    if (o->json) {
+        printed = command_print_tree(tree);
     } else {
         print_text(x, tree);
+        json_decref(tree);
     }
-    json_decref(tree);
     if (!command_flush(x->config->path, printed))
         return EXIT_TROUBLE;
     return forwarded ? 0 : 1;
 }
 
-// --- the question ----------------------------------------------------------------------------------------------------
-
-static bool parse_addresses(struct explain *x)
+int command_explain(const char *path, const struct explain_options *o)
 {
-    const struct explain_options *o = x->options;
-
-    if (!addr_parse(o->source, &x->source)) {
-        fprintf(stderr, "mcrd: SRC is \"%s\", allowed is an IPv4 or IPv6 address\n", o->source);
-        return false;
-    }
-    if (addr_parse(o->destination, &x->destination) && x->destination.family == x->source.family)
-        return true;
-    fprintf(stderr, "mcrd: DST is \"%s\", allowed is an IPv%u address, as SRC is\n", o->destination, x->source.family);
-    return false;
-}
-
-int command_explain(const char *path, const struct explain_options *options)
-{
-    struct explain *x = calloc(1, sizeof(*x));
+    struct explain x = {.options = o, .key = {.port = (uint16_t) o->port, .vlan = (uint16_t) o->vlan}};
     char why[COMPILE_WHY_MAX];
     int status = EXIT_TROUBLE;
 
-    if (!x) {
-        fprintf(stderr, "mcrd: %s\n", strerror(ENOMEM));
-        return EXIT_TROUBLE;
-    }
-    x->options = options;
-    if (parse_addresses(x) && (x->config = command_load_anywhere(path))) {
-        x->offline = offline_open(x->config, take_output, x, why);
-        if (x->offline)
-            status = explain(x);
-        else
-            fprintf(stderr, "mcrd: %s: %s\n", path, why);
-    }
-    offline_close(x->offline);
-    config_free(x->config);
-    free(x);
+    if (!addr_parse(o->source, &x.source))
+        return command_trouble("SRC is \"%s\", allowed is an IPv4 or IPv6 address", o->source);
+    if (!addr_parse(o->destination, &x.key.destination) || x.key.destination.family != x.source.family)
+        return command_trouble("DST is \"%s\", allowed is an IPv%u address, as SRC is", o->destination,
+                               x.source.family);
+    x.config = command_load(path, CONFIG_LOAD_OFFLINE_INTERFACES);
+    if (x.config && !(x.offline = offline_open(x.config, take_output, &x, why)))
+        command_trouble("%s: %s", path, why);
+    if (x.offline)
+        status = explain(&x);
+    offline_close(x.offline);
+    config_free(x.config);
     return status;
 }

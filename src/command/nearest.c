@@ -4,6 +4,7 @@
 #include "command/nearest.h"
 
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +14,9 @@
 
 // --- what the file says ----------------------------------------------------------------------------------------------
 
-static const char *print_tree(json_t *tree, char text[NEAREST_TEXT_MAX])
+const char *nearest_value(enum schema_place where, const char *key, const void *target, char text[NEAREST_TEXT_MAX])
 {
+    json_t *tree = config_value_tree(schema_find(where, key), target);
     FILE *to = fmemopen(text, NEAREST_TEXT_MAX, "w");
 
     text[0] = '\0';
@@ -25,16 +27,6 @@ static const char *print_tree(json_t *tree, char text[NEAREST_TEXT_MAX])
     text[NEAREST_TEXT_MAX - 1] = '\0';
     json_decref(tree);
     return text;
-}
-
-const char *nearest_value(enum schema_place where, const char *key, const void *target, char text[NEAREST_TEXT_MAX])
-{
-    return print_tree(config_value_tree(schema_find(where, key), target), text);
-}
-
-const char *nearest_section(enum schema_place where, const void *target, char text[NEAREST_TEXT_MAX])
-{
-    return print_tree(config_section_tree(where, target), text);
 }
 
 static const char *const keys[] = {
@@ -54,12 +46,14 @@ const char *nearest_input(const struct config_input *in, char text[NEAREST_TEXT_
 
 // --- how far it is ---------------------------------------------------------------------------------------------------
 
-enum difference {
-    OTHER_INTERFACE = 1u << 0,
-    OTHER_VLAN = 1u << 1,
-    OTHER_PORT = 1u << 2,
-    OTHER_ADDRESS = 1u << 3,
-    DISABLED = 1u << 4,
+// In the order of the message. The address weighs most: it is what a rule is known by.
+enum { OTHER_ADDRESS, OTHER_PORT, OTHER_VLAN, OTHER_INTERFACE, DISABLED, DIFFERENCES };
+static const unsigned weights[DIFFERENCES] = {2, 1, 1, 1, 1};
+
+struct candidate {
+    const struct config_rule *rule;
+    bool differs[DIFFERENCES];
+    unsigned distance, common; // common: leading bits of the address
 };
 
 static bool takes_address(const struct config_input *in, const struct addr *a)
@@ -72,88 +66,6 @@ static bool takes_address(const struct config_input *in, const struct addr *a)
            memcmp(a->bytes, last.bytes, sizeof(a->bytes)) <= 0;
 }
 
-static unsigned differences(const struct config_rule *r, const char *interface, const struct addr *destination,
-                            uint16_t port, uint16_t vlan)
-{
-    const struct config_input *in = &r->input;
-
-    return (interface && strcmp(interface, in->interface) != 0 ? OTHER_INTERFACE : 0u) |
-           (vlan != in->vlan ? OTHER_VLAN : 0u) |
-           (port < in->port || port - in->port >= in->n_ports ? OTHER_PORT : 0u) |
-           (!takes_address(in, destination) ? OTHER_ADDRESS : 0u) | (!r->enabled ? DISABLED : 0u);
-}
-
-// The address weighs most: it is what a rule is known by.
-static unsigned distance(unsigned d)
-{
-    return (d & OTHER_ADDRESS ? 2u : 0u) + !!(d & OTHER_INTERFACE) + !!(d & OTHER_VLAN) + !!(d & OTHER_PORT) +
-           !!(d & DISABLED);
-}
-
-static uint8_t family_of(const struct config_input *in)
-{
-    return in->kind == CONFIG_BROADCAST ? ADDR_IPV4 : in->address.family;
-}
-
-static bool is_near(const struct config_rule *r, unsigned d, const struct addr *destination)
-{
-    return family_of(&r->input) == destination->family &&
-           (d & (OTHER_ADDRESS | OTHER_PORT)) != (OTHER_ADDRESS | OTHER_PORT) && distance(d) <= 2;
-}
-
-static void add(const struct config_rule *r, unsigned d, const struct addr *destination, uint16_t port, uint16_t vlan,
-                const char *interface, json_t *array)
-{
-    const struct config_input *in = &r->input;
-    json_t *differs = json_array();
-    char text[2 * NEAREST_TEXT_MAX], value[NEAREST_TEXT_MAX], address[ADDR_TEXT_MAX];
-    size_t n = 0;
-
-#define TELL(...) (n += (size_t) snprintf(text + n, sizeof(text) - n, __VA_ARGS__))
-    TELL("rule \"%s\"", r->name);
-    const char *before = " takes";
-    if (d & OTHER_ADDRESS) {
-        TELL("%s %s %.64s, not %s", before, keys[in->kind], nearest_value(SCHEMA_INPUT, keys[in->kind], in, value),
-             addr_format(destination, address));
-        before = ";";
-        json_array_append_new(differs, json_string(keys[in->kind]));
-    }
-    if (d & OTHER_PORT) {
-        TELL("%s port %.16s, not %u", before, nearest_value(SCHEMA_INPUT, "port", in, value), port);
-        before = ";";
-        json_array_append_new(differs, json_string("port"));
-    }
-    if (d & OTHER_VLAN) {
-        if (in->vlan)
-            TELL("%s vlan %u", before, in->vlan);
-        else
-            TELL("%s untagged frames", before);
-        if (vlan)
-            TELL(", not vlan %u", vlan);
-        else
-            TELL(", not untagged frames");
-        before = ";";
-        json_array_append_new(differs, json_string("vlan"));
-    }
-    if (d & OTHER_INTERFACE) {
-        TELL("%s interface \"%s\", not \"%.15s\"", before, in->interface, interface);
-        before = ";";
-        json_array_append_new(differs, json_string("interface"));
-    }
-    if (d & DISABLED) {
-        TELL("%s is disabled (enabled = false)", strcmp(before, ";") == 0 ? ";" : "");
-        json_array_append_new(differs, json_string("enabled"));
-    }
-#undef TELL
-    json_array_append_new(
-        array, json_pack("{s:s, s:i, s:o, s:s}", "rule", r->name, "line", in->line, "differs", differs, "text", text));
-}
-
-struct candidate {
-    const struct config_rule *rule;
-    unsigned differences, distance, common;
-};
-
 static unsigned common_bits(const struct addr *a, const struct addr *b)
 {
     struct addr_prefix p = {.addr = *a, .bits = (uint8_t) (8 * addr_length(a))};
@@ -161,6 +73,28 @@ static unsigned common_bits(const struct addr *a, const struct addr *b)
     while (p.bits > 0 && !addr_prefix_contains(&p, b))
         p.bits--;
     return p.bits;
+}
+
+// Whether the rule is near.
+static bool measure(const struct config_rule *r, const char *interface, const struct table_key *key,
+                    struct candidate *c)
+{
+    const struct config_input *in = &r->input;
+    uint8_t family = in->kind == CONFIG_BROADCAST ? ADDR_IPV4 : in->address.family;
+
+    *c = (struct candidate){
+        .rule = r,
+        .differs = {[OTHER_ADDRESS] = !takes_address(in, &key->destination),
+                    [OTHER_PORT] = key->port < in->port || key->port - in->port >= in->n_ports,
+                    [OTHER_VLAN] = key->vlan != in->vlan,
+                    [OTHER_INTERFACE] = interface && strcmp(interface, in->interface) != 0,
+                    [DISABLED] = !r->enabled},
+        .common = common_bits(&in->address, &key->destination),
+    };
+    for (unsigned i = 0; i < DIFFERENCES; i++)
+        c->distance += c->differs[i] ? weights[i] : 0;
+    return family == key->destination.family && c->distance <= 2 &&
+           !(c->differs[OTHER_ADDRESS] && c->differs[OTHER_PORT]);
 }
 
 // Those whose address is most alike first, then in the order of the file.
@@ -175,21 +109,65 @@ static int compare(const void *a, const void *b)
     return (x->rule > y->rule) - (x->rule < y->rule);
 }
 
-void nearest_find(const struct config *config, const char *interface, const struct addr *destination, uint16_t port,
-                  uint16_t vlan, json_t *array)
+// --- what is said ----------------------------------------------------------------------------------------------------
+
+static void __attribute__((format(printf, 4, 5)))
+tell(FILE *to, json_t *differs, const char *key, const char *format, ...)
+{
+    va_list args;
+
+    if (json_array_size(differs) > 0)
+        fputc(';', to);
+    va_start(args, format);
+    vfprintf(to, format, args);
+    va_end(args);
+    json_array_append_new(differs, json_string(key));
+}
+
+static const char *frames(uint16_t vlan, char text[24])
+{
+    snprintf(text, 24, vlan ? "vlan %u" : "untagged frames", vlan);
+    return text;
+}
+
+static void add(const struct candidate *c, const char *interface, const struct table_key *key, json_t *array)
+{
+    const struct config_input *in = &c->rule->input;
+    json_t *differs = json_array();
+    char value[NEAREST_TEXT_MAX], address[ADDR_TEXT_MAX], theirs[24], asked[24], *text;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+
+    if (!to)
+        return json_decref(differs);
+    fprintf(to, "rule \"%s\"%s", c->rule->name, c->distance > c->differs[DISABLED] ? " takes" : "");
+    if (c->differs[OTHER_ADDRESS])
+        tell(to, differs, keys[in->kind], " %s %.64s, not %s", keys[in->kind],
+             nearest_value(SCHEMA_INPUT, keys[in->kind], in, value), addr_format(&key->destination, address));
+    if (c->differs[OTHER_PORT])
+        tell(to, differs, "port", " port %.16s, not %u", nearest_value(SCHEMA_INPUT, "port", in, value), key->port);
+    if (c->differs[OTHER_VLAN])
+        tell(to, differs, "vlan", " %s, not %s", frames(in->vlan, theirs), frames(key->vlan, asked));
+    if (c->differs[OTHER_INTERFACE])
+        tell(to, differs, "interface", " interface \"%s\", not \"%.15s\"", in->interface, interface);
+    if (c->differs[DISABLED])
+        tell(to, differs, "enabled", " is disabled (enabled = false)");
+    fclose(to);
+    json_array_append_new(array, json_pack("{s:s, s:i, s:o, s:s}", "rule", c->rule->name, "line", in->line, "differs",
+                                           differs, "text", text));
+    free(text);
+}
+
+void nearest_find(const struct config *config, const char *interface, const struct table_key *key, json_t *array)
 {
     struct candidate *list = calloc(config->n_rules + 1, sizeof(*list));
     size_t n = 0;
 
-    for (size_t i = 0; list && i < config->n_rules; i++) {
-        const struct config_rule *r = &config->rules[i];
-        unsigned d = differences(r, interface, destination, port, vlan);
-        if (is_near(r, d, destination))
-            list[n++] = (struct candidate){r, d, distance(d), common_bits(&r->input.address, destination)};
-    }
+    for (size_t i = 0; list && i < config->n_rules; i++)
+        n += measure(&config->rules[i], interface, key, &list[n]);
     if (n > 0)
         qsort(list, n, sizeof(*list), compare);
     for (size_t i = 0; i < n && i < NEAREST_MAX && list[i].distance == list[0].distance; i++)
-        add(list[i].rule, list[i].differences, destination, port, vlan, interface, array);
+        add(&list[i], interface, key, array);
     free(list);
 }

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <locale.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "command/daemon.h"
@@ -22,17 +20,10 @@
 #include "common/digest.h"
 #include "common/exit.h"
 #include "config/load.h"
-#include "config/print.h"
 #include "log/log.h"
 
 #define POLL_MS_LEAST 10
 #define POLL_MS_MOST  100
-
-static int trouble(const char *why)
-{
-    fprintf(stderr, "mcrd: %s\n", why);
-    return EXIT_TROUBLE;
-}
 
 static bool is_its_file(const struct daemon *d, const char *path)
 {
@@ -51,12 +42,12 @@ static int find(const struct config *c, struct daemon *d)
     int process = -1;
 
     if (daemon_wait(c->stats_file, d, why) != DAEMON_RUNS || (process = daemon_open(c->stats_file, d, why)) < 0) {
-        trouble(why);
+        command_trouble("%s", why);
         return -1;
     }
     if (!is_its_file(d, c->path)) {
-        fprintf(stderr, "mcrd: the daemon (pid %d) runs %s, not %s: name its own file with --config\n", (int) d->pid,
-                daemon_text(d->header.file, shown), c->path);
+        command_trouble("the daemon (pid %d) runs %s, not %s: name its own file with --config", (int) d->pid,
+                        daemon_text(d->header.file, shown), c->path);
         close(process);
         return -1;
     }
@@ -86,8 +77,8 @@ static bool ask(int process, const struct daemon *d)
     info.si_value.sival_int = own_login();
     if (syscall(SYS_pidfd_send_signal, process, SIGHUP, &info, 0) == 0)
         return true;
-    fprintf(stderr, "mcrd: the daemon (pid %d) cannot be signalled: %s%s\n", (int) d->pid, strerror(errno),
-            errno == EPERM ? "; run as root or as the daemon's user" : "");
+    command_trouble("the daemon (pid %d) cannot be signalled: %s%s", (int) d->pid, strerror(errno),
+                    errno == EPERM ? "; run as root or as the daemon's user" : "");
     return false;
 }
 
@@ -96,33 +87,24 @@ static int64_t now_ms(void)
     return (int64_t) (clock_monotonic_ns() / 1000000);
 }
 
-// Sleeps for so long, or until the process ends. Whether it has ended.
-static bool sleep_or_end(int process, int64_t ms)
-{
-    struct pollfd p = {.fd = process, .events = POLLIN};
-
-    return poll(&p, 1, (int) ms) > 0;
-}
-
 enum answer { ANSWERED, GONE, TIMED_OUT };
 
-// Waits for a verdict that was reached after `asked`, which *d then holds. Each take-over gives the file a new inode.
-static enum answer wait_for_answer(int process, const struct config *c, uint64_t asked, double seconds,
-                                   struct daemon *d)
+// Waits for a verdict that was reached after *d was read, and reads it into *d. Each take-over gives the file a new
+// inode.
+static enum answer wait_for_answer(int process, const struct config *c, double seconds, struct daemon *d)
 {
     const int64_t deadline = now_ms() + (int64_t) (seconds * 1000);
-    const uint32_t pid = d->header.pid;
-    const uid_t owner = d->owner;
+    struct pollfd end = {.fd = process, .events = POLLIN};
     int64_t pause = POLL_MS_LEAST;
     char why[DAEMON_WHY_MAX];
 
     for (;;) {
         // In this order, so that the last answer of one that ends is seen.
         int64_t left = deadline - now_ms();
-        bool ended = sleep_or_end(process, left < 0 ? 0 : left < pause ? left : pause);
+        bool ended = poll(&end, 1, (int) (left < 0 ? 0 : left < pause ? left : pause)) > 0;
         struct daemon seen;
-        if (daemon_look(c->stats_file, &seen, why) == DAEMON_RUNS && seen.header.pid == pid && seen.owner == owner &&
-            seen.header.answered > asked) {
+        if (daemon_look(c->stats_file, &seen, why) == DAEMON_RUNS && seen.header.pid == d->header.pid &&
+            seen.owner == d->owner && seen.header.answered > d->header.asked) {
             *d = seen;
             return ANSWERED;
         }
@@ -141,23 +123,16 @@ static int tell_verdict(const struct config *c, const struct daemon *d)
 
     digest_text(h->sha256, theirs);
     digest_text(c->file.sha256, ours);
-    switch (h->verdict) {
-    case STATS_VERDICT_ACCEPTED:
-        break;
-    case STATS_VERDICT_REFUSED:
-        fprintf(stderr, "mcrd: reload refused: %s\n", daemon_text(h->refusal, shown));
+    if (h->verdict == STATS_VERDICT_REFUSED) {
+        command_trouble("reload refused: %s", daemon_text(h->refusal, shown));
         return 1;
-    default:
-        return trouble("the daemon has answered, but neither that it accepts nor that it refuses");
     }
-    if (strcmp(ours, theirs) != 0) {
-        fprintf(stderr,
-                "mcrd: reload accepted: generation %" PRIu64
-                ", but %s was replaced meanwhile: sha256 %s was checked, "
-                "%s runs\n",
-                h->generation, c->path, ours, theirs);
-        return EXIT_TROUBLE;
-    }
+    if (h->verdict != STATS_VERDICT_ACCEPTED)
+        return command_trouble("the daemon has answered, but neither that it accepts nor that it refuses");
+    if (strcmp(ours, theirs) != 0)
+        return command_trouble("reload accepted: generation %" PRIu64
+                               ", but %s was replaced meanwhile: sha256 %s was checked, %s runs",
+                               h->generation, c->path, ours, theirs);
     // It runs, whether that can be printed or not.
     printf("reload accepted: generation %" PRIu64 ", sha256 %s, %zu rule%s\n", h->generation, theirs, c->n_rules,
            c->n_rules == 1 ? "" : "s");
@@ -168,28 +143,23 @@ static int tell_verdict(const struct config *c, const struct daemon *d)
 static int reload(const struct config *c, double seconds)
 {
     struct daemon d;
-    char text[128];
     int process = find(c, &d), status = EXIT_TROUBLE;
 
     if (process < 0)
         return EXIT_TROUBLE;
-    if (!ask(process, &d))
-        goto done;
-    switch (wait_for_answer(process, c, d.header.asked, seconds, &d)) {
-    case ANSWERED:
-        status = tell_verdict(c, &d);
-        break;
-    case GONE:
-        snprintf(text, sizeof(text), "the daemon (pid %d) ended before it had answered", (int) d.pid);
-        trouble(text);
-        break;
-    case TIMED_OUT:
-        snprintf(text, sizeof(text), "the daemon (pid %d) was signalled, but has not answered within %g s", (int) d.pid,
-                 seconds);
-        trouble(text);
-        break;
-    }
-done:
+    if (ask(process, &d))
+        switch (wait_for_answer(process, c, seconds, &d)) {
+        case ANSWERED:
+            status = tell_verdict(c, &d);
+            break;
+        case GONE:
+            command_trouble("the daemon (pid %d) ended before it had answered", (int) d.pid);
+            break;
+        case TIMED_OUT:
+            command_trouble("the daemon (pid %d) was signalled, but has not answered within %g s", (int) d.pid,
+                            seconds);
+            break;
+        }
     close(process);
     return status;
 }

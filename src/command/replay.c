@@ -8,27 +8,34 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <linux/if_packet.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "command/replay.h"
+#include "command/capture.h"
+#include "command/offline.h"
+#include "common/digest.h"
 #include "common/exit.h"
 #include "config/load.h"
 
-static int __attribute__((format(printf, 2, 3))) trouble(const char *path, const char *format, ...)
-{
-    va_list args;
-
-    fprintf(stderr, "mcrd: %s: ", path);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-    return EXIT_TROUBLE;
-}
+struct replay {
+    const struct replay_options *options;
+    struct config *config;
+    struct offline *offline;
+    struct capture *capture;
+    struct pcap_dumper *writer;
+    uint32_t interface;
+    // Of the present packet.
+    struct capture_frame frame;
+    struct packet packet;
+    enum packet_verdict parsed; // packet's addresses are known of fragments, too
+    struct offline_verdict verdict;
+    // Of all.
+    uint64_t n, n_frames, first_ns;
+    uint64_t unfinished, merged, truncated;
+    json_t *verdicts; // {VERDICT: N}
+};
 
 static void take_output(void *context, const struct table_output *o, const uint8_t *frame, size_t length)
 {
@@ -47,7 +54,7 @@ static const uint8_t no_station[6];
 // Which way a frame went: where the capture does not tell, by the hardware address of the interface, if that is here.
 static uint8_t kind_of(const struct replay *r)
 {
-    const struct link *l = &offline_links(r->offline)[r->interface];
+    const struct link *l = &r->offline->links[r->interface];
     const struct capture_frame *f = &r->frame;
 
     if (!f->stations || f->length < 12 || l->assumed || memcmp(l->mac, no_station, sizeof(l->mac)) == 0)
@@ -57,24 +64,14 @@ static uint8_t kind_of(const struct replay *r)
     return !(f->bytes[0] & 1) && memcmp(f->bytes, l->mac, sizeof(l->mac)) != 0 ? PACKET_OTHERHOST : PACKET_HOST;
 }
 
-static void tally(struct replay *r, const char *name)
-{
-    struct tally *t = r->verdicts;
-
-    while (t < r->verdicts + VERDICTS_MAX - 1 && t->name && strcmp(t->name, name) != 0)
-        t++;
-    t->name = name;
-    t->n++;
-}
-
 static void judge(struct replay *r)
 {
+    static const struct offline_verdict truncated = {.name = "truncated", .path = TABLE_NONE};
     struct capture_frame *f = &r->frame;
 
     r->parsed = PACKET_MALFORMED;
     if (f->truncated) {
-        r->verdict.name = "truncated";
-        r->verdict.path = TABLE_NONE;
+        r->verdict = truncated;
         r->truncated++;
     } else {
         r->parsed = packet_parse(&r->packet, f->bytes, f->length, &f->meta);
@@ -83,14 +80,243 @@ static void judge(struct replay *r)
             r->unfinished++;
         }
         size_t headers = r->packet.source.family == ADDR_IPV4 ? 28 : 48;
-        if (r->parsed == PACKET_OK && r->packet.length + headers > offline_links(r->offline)[r->interface].mtu)
+        if (r->parsed == PACKET_OK && r->packet.length + headers > r->offline->links[r->interface].mtu)
             r->merged++;
         offline_frame(r->offline, r->interface, f->time_ns, f->bytes, f->length, &f->meta, kind_of(r), &r->verdict);
     }
-    tally(r, r->verdict.name);
+    json_t *count = json_object_get(r->verdicts, r->verdict.name);
+    if (count)
+        json_integer_set(count, json_integer_value(count) + 1);
+    else
+        json_object_set_new(r->verdicts, r->verdict.name, json_integer(1));
+}
+
+// --- its line --------------------------------------------------------------------------------------------------------
+
+static const struct table_rule *rule_of(const struct replay *r)
+{
+    const struct table_view *t = &r->offline->table;
+
+    return r->verdict.path == TABLE_NONE ? NULL : &t->rules[t->paths[r->verdict.path].rule];
+}
+
+// The outputs that took the present packet, as texts.
+static json_t *outputs_tree(const struct replay *r)
+{
+    const struct table_view *t = &r->offline->table;
+    const struct table_rule *rule = rule_of(r);
+    json_t *outputs = json_array();
+    char address[ADDR_TEXT_MAX];
+
+    for (uint32_t i = 0; rule && i < rule->n_outputs; i++) {
+        const struct table_output *o = &t->outputs[t->paths[r->verdict.path].first_output + i];
+        if (r->verdict.outputs[i].packets > 0)
+            json_array_append_new(outputs, json_sprintf(o->to.family == ADDR_IPV6 ? "%s [%s]:%u" : "%s %s:%u",
+                                                        t->interfaces[o->interface].name, addr_format(&o->to, address),
+                                                        o->port));
+    }
+    return outputs;
+}
+
+static void print_packet(const struct replay *r)
+{
+    const struct packet *p = &r->packet;
+    uint64_t since = r->frame.time_ns > r->first_ns ? r->frame.time_ns - r->first_ns : 0;
+    const struct table_rule *rule = rule_of(r);
+    json_t *outputs = outputs_tree(r), *output;
+    char source[ADDR_TEXT_MAX], destination[ADDR_TEXT_MAX];
+    size_t i;
+
+    printf("%" PRIu64 " %" PRIu64 ".%09" PRIu64 " ", r->n, since / 1000000000, since % 1000000000);
+    if (r->parsed == PACKET_OK)
+        printf(p->source.family == ADDR_IPV6 ? "[%s]:%u > [%s]:%u, %zu bytes" : "%s:%u > %s:%u, %zu bytes",
+               addr_format(&p->source, source), p->source_port, addr_format(&p->destination, destination), p->port,
+               p->length);
+    else if (r->parsed == PACKET_FRAGMENT)
+        printf("%s > %s, %zu bytes of a datagram from %u on", addr_format(&p->source, source),
+               addr_format(&p->destination, destination), p->length, p->fragment.offset);
+    else
+        printf("a frame of %zu bytes", r->frame.length);
+    if (r->frame.meta.vlan)
+        printf(", vlan %u", r->frame.meta.vlan & 0xfff);
+    printf(": %s", r->verdict.name);
+    if (rule)
+        printf(" (%s:%d: %s)", r->config->path, offline_line(r->offline, &r->verdict), rule->name);
+    json_array_foreach(outputs, i, output) printf("%s%s", i ? ", " : ": ", json_string_value(output));
+    putchar('\n');
+    json_decref(outputs);
+}
+
+// A member that is left out where it is not known.
+static json_t *number(bool known, uint64_t value)
+{
+    return known ? json_integer((json_int_t) value) : NULL;
+}
+
+static void print_packet_json(const struct replay *r)
+{
+    const struct packet *p = &r->packet;
+    const struct table_rule *rule = rule_of(r);
+    const bool whole = r->parsed == PACKET_OK, addressed = whole || r->parsed == PACKET_FRAGMENT;
+    char source[ADDR_TEXT_MAX], destination[ADDR_TEXT_MAX];
+    json_t *tree = json_pack(
+        "{s:I, s:I, s:s*, s:s*, s:o*, s:o*, s:o*, s:o*, s:s, s:s*, s:o*, s:o*}", "packet", (json_int_t) r->n, "time_ns",
+        (json_int_t) r->frame.time_ns, "source", addressed ? addr_format(&p->source, source) : NULL, "destination",
+        addressed ? addr_format(&p->destination, destination) : NULL, "bytes", number(addressed, p->length),
+        "source_port", number(whole, p->source_port), "port", number(whole, p->port), "vlan",
+        number(r->frame.meta.vlan != 0, r->frame.meta.vlan & 0xfff), "verdict", r->verdict.name, "rule",
+        rule ? rule->name : NULL, "line", number(rule, (uint64_t) offline_line(r->offline, &r->verdict)), "outputs",
+        rule ? outputs_tree(r) : NULL);
+
+    fputs(r->n == 1 ? "\n    " : ",\n    ", stdout);
+    json_dumpf(tree, stdout, JSON_PRESERVE_ORDER);
+    json_decref(tree);
 }
 
 // --- all of them -----------------------------------------------------------------------------------------------------
+
+static void add_note(json_t *notes, uint64_t n, const char *text)
+{
+    if (n > 0)
+        json_array_append_new(notes, json_sprintf("%" PRIu64 " %s", n, text));
+}
+
+// What the counts do not say by themselves.
+static json_t *make_notes(const struct replay *r)
+{
+    json_t *notes = json_array();
+
+    json_array_append_new(notes, offline_note(r->offline)); // NULL adds nothing
+    add_note(notes, r->truncated, "packets were cut by the capture: take them whole (tcpdump -s 0)");
+    add_note(notes, r->unfinished,
+             "UDP checksums were left to the sender's device when they were captured: taken for right");
+    add_note(
+        notes, r->merged,
+        "packets are longer than the MTU: super-frames (GSO, GRO), of which a capture does not tell the datagrams; "
+        "each counts as one here");
+    return notes;
+}
+
+static void add_counts(json_t *tree, const struct stats_counter *c, const void *values)
+{
+    for (; c->name; c++)
+        json_object_set_new(tree, c->name, json_integer((json_int_t) stats_counter_value(c, values)));
+}
+
+static json_t *rule_tree(const struct replay *r, uint32_t i)
+{
+    const struct table_view *t = &r->offline->table;
+    const struct forward *f = r->offline->forward;
+    const struct stats_rule_counters *counters = &f->flows[i].counters;
+    const struct table_rule *rule = &t->rules[i];
+    json_t *drops = json_object(), *outputs = json_array();
+
+    add_counts(drops, stats_rule_drops, &counters->drops);
+    for (uint32_t j = 0; j < rule->n_outputs; j++) {
+        char to[TABLE_OUTPUT_TEXT_MAX];
+        table_output_text(t, &t->outputs[t->paths[rule->first_path].first_output + j], to);
+        json_t *output = json_pack("{s:s}", "to", to);
+        add_counts(output, stats_output_counters, &f->outputs[rule->first_counter + j]);
+        json_array_append_new(outputs, output);
+    }
+    return json_pack("{s:s, s:i, s:I, s:I, s:o, s:o}", "name", rule->name, "line", r->config->rules[i].line, "packets",
+                     (json_int_t) counters->packets, "bytes", (json_int_t) counters->bytes, "drops", drops, "outputs",
+                     outputs);
+}
+
+static json_t *summary_tree(const struct replay *r, bool damaged)
+{
+    const struct table_view *t = &r->offline->table;
+    json_t *interface = json_object(), *rules = json_array();
+
+    add_counts(interface, stats_interface_counters, &r->offline->ingress.counters);
+    json_object_set_new(interface, "name", json_string(t->interfaces[r->interface].name));
+    for (uint32_t i = 0; i < t->n_rules; i++)
+        if (t->rules[i].flags & TABLE_RULE_ENABLED)
+            json_array_append_new(rules, rule_tree(r, i));
+    return json_pack("{s:I, s:b, s:O, s:I, s:o, s:o, s:o}", "count", (json_int_t) r->n, "damaged", damaged, "verdicts",
+                     r->verdicts, "frames_out", (json_int_t) r->n_frames, "interface", interface, "rules", rules,
+                     "notes", make_notes(r));
+}
+
+static void print_counters(json_t *counters, const char *before)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(counters, name, value)
+    {
+        if (json_integer_value(value) == 0 || !json_is_integer(value))
+            continue;
+        printf("%s%" JSON_INTEGER_FORMAT " %s", before, json_integer_value(value), name);
+        before = ", ";
+    }
+    putchar('\n');
+}
+
+static void print_summary(const struct replay *r, json_t *tree)
+{
+    size_t i, j, silent = 0;
+    json_t *rule, *output, *note;
+
+    printf("%" PRIu64 " packets", r->n);
+    print_counters(json_object_get(tree, "verdicts"), ": ");
+    json_array_foreach(json_object_get(tree, "rules"), i, rule)
+    {
+        if (json_integer_value(json_object_get(rule, "packets")) == 0) {
+            silent++;
+            continue;
+        }
+        printf("%s:%" JSON_INTEGER_FORMAT ": rule \"%s\": %" JSON_INTEGER_FORMAT " packets", r->config->path,
+               json_integer_value(json_object_get(rule, "line")), json_string_value(json_object_get(rule, "name")),
+               json_integer_value(json_object_get(rule, "packets")));
+        print_counters(json_object_get(rule, "drops"), ", dropped: ");
+        json_array_foreach(json_object_get(rule, "outputs"), j, output)
+        {
+            printf("  to %s", json_string_value(json_object_get(output, "to")));
+            print_counters(output, ": ");
+        }
+    }
+    if (silent > 0)
+        printf("%zu rule%s without a packet\n", silent, silent == 1 ? "" : "s");
+    printf("%" PRIu64 " frames out\n", r->n_frames);
+    json_array_foreach(json_object_get(tree, "notes"), i, note) printf("note: %s\n", json_string_value(note));
+}
+
+// before: what stands before the first one.
+static void print_members(json_t *tree, const char *before)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(tree, name, value)
+    {
+        printf("%s\n  \"%s\": ", before, name);
+        json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_PRESERVE_ORDER);
+        before = ",";
+    }
+}
+
+// Packets come one by one, however many there are.
+static void begin_json(const struct replay *r)
+{
+    char hex[DIGEST_TEXT_MAX];
+    json_t *head = json_pack("{s:s, s:s, s:s}", "file", r->config->path, "sha256",
+                             digest_text(r->config->file.sha256, hex), "capture", r->options->capture);
+
+    putchar('{');
+    print_members(head, "");
+    fputs(head ? "," : "", stdout); // NULL where a path is no UTF-8
+    if (!r->options->quiet)
+        fputs("\n  \"packets\": [", stdout);
+    json_decref(head);
+}
+
+static void end_json(const struct replay *r, json_t *summary)
+{
+    print_members(summary, r->options->quiet ? "" : "\n  ],");
+    fputs("\n}\n", stdout);
+}
 
 static int run(struct replay *r)
 {
@@ -98,19 +324,23 @@ static int run(struct replay *r)
     char why[CAPTURE_WHY_MAX];
     enum capture_result result;
 
-    replay_show_head(r);
+    if (o->json)
+        begin_json(r);
     while ((result = capture_next(r->capture, &r->frame, why)) == CAPTURE_FRAME) {
         if (r->n++ == 0)
             r->first_ns = r->frame.time_ns;
         judge(r);
         if (!o->quiet)
-            replay_show_packet(r);
+            (o->json ? print_packet_json : print_packet)(r);
     }
     offline_end(r->offline);
-    replay_show_end(r, result == CAPTURE_DAMAGED);
-    if (result == CAPTURE_DAMAGED)
-        trouble(o->capture, "is damaged behind packet %" PRIu64 ": %s", r->n, why);
-    return result == CAPTURE_DAMAGED ? 1 : 0;
+    json_t *summary = summary_tree(r, result == CAPTURE_DAMAGED);
+    (o->json ? end_json : print_summary)(r, summary);
+    json_decref(summary);
+    if (result != CAPTURE_DAMAGED)
+        return 0;
+    command_trouble("%s: is damaged behind packet %" PRIu64 ": %s", o->capture, r->n, why);
+    return 1;
 }
 
 // --- files and rights ------------------------------------------------------------------------------------------------
@@ -131,39 +361,37 @@ static bool is_same_file(FILE *capture, const char *out)
     return fstat(fileno(capture), &a) == 0 && stat(out, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+// When it fails, the process ends: what is open goes with it.
+static bool open_files(const struct replay_options *o, FILE **capture, FILE **out)
+{
+    if (!(*capture = fopen(o->capture, "rbe")))
+        command_trouble("%s: cannot be opened: %s", o->capture, strerror(errno));
+    else if (o->out && is_same_file(*capture, o->out))
+        command_trouble("%s: is the capture itself", o->out);
+    else if (o->out && !(*out = fopen(o->out, "wbe")))
+        command_trouble("%s: cannot be written: %s", o->out, strerror(errno));
+    else
+        return true;
+    return false;
+}
+
 static int open_and_run(struct replay *r)
 {
     const struct replay_options *o = r->options;
-    FILE *capture = fopen(o->capture, "rbe"), *out = NULL;
+    FILE *capture, *out = NULL;
     char why[CAPTURE_WHY_MAX];
     int status;
 
-    if (!capture)
-        return trouble(o->capture, "cannot be opened: %s", strerror(errno));
-    if (o->out && is_same_file(capture, o->out)) {
-        fclose(capture);
-        return trouble(o->out, "is the capture itself");
-    }
-    if (o->out && !(out = fopen(o->out, "wbe"))) {
-        status = trouble(o->out, "cannot be written: %s", strerror(errno));
-        fclose(capture);
-        return status;
-    }
-    if (!give_up_rights(o->sandbox))
-        exit(EXIT_TROUBLE); // told; what is open goes with the process
-    r->capture = capture_open(capture, why);
-    if (!r->capture) {
-        if (out)
-            fclose(out);
-        return trouble(o->capture, "%s", why);
-    }
-    if (out && !(r->writer = capture_create(out, why))) {
-        capture_close(r->capture);
-        return trouble(o->out, "%s", why);
-    }
-    status = run(r);
+    if (!open_files(o, &capture, &out) || !give_up_rights(o->sandbox))
+        exit(EXIT_TROUBLE); // told
+    if (!(r->capture = capture_open(capture, why)))
+        status = command_trouble("%s: %s", o->capture, why);
+    else if (out && !(r->writer = capture_create(out, why)))
+        status = command_trouble("%s: %s", o->out, why);
+    else
+        status = run(r);
     if (r->writer && !capture_finish(r->writer)) {
-        trouble(o->out, "cannot be written: %s", strerror(errno));
+        command_trouble("%s: cannot be written: %s", o->out, strerror(errno));
         status = 1;
     }
     capture_close(r->capture);
@@ -172,7 +400,7 @@ static int open_and_run(struct replay *r)
 
 static int choose_interface(struct replay *r)
 {
-    const struct table_view *t = offline_table(r->offline);
+    const struct table_view *t = &r->offline->table;
     const char *before = "", *name = r->options->interface;
 
     r->interface = offline_input(r->offline, name);
@@ -192,22 +420,19 @@ static int choose_interface(struct replay *r)
 int command_replay(const char *path, const struct replay_options *options)
 {
     char why[COMPILE_WHY_MAX > CAPTURE_WHY_MAX ? COMPILE_WHY_MAX : CAPTURE_WHY_MAX];
-    struct replay *r = calloc(1, sizeof(*r));
+    struct replay r = {.options = options};
     int status = EXIT_TROUBLE;
 
-    if (!r || !capture_load(why)) {
-        fprintf(stderr, "mcrd: %s\n", r ? why : strerror(ENOMEM));
-        free(r);
-        return EXIT_TROUBLE;
-    }
-    r->options = options;
-    r->config = command_load_anywhere(path);
-    if (r->config && !(r->offline = offline_open(r->config, take_output, r, why)))
-        trouble(path, "%s", why);
-    if (r->offline && (status = choose_interface(r)) == 0)
-        status = open_and_run(r);
-    offline_close(r->offline);
-    config_free(r->config);
-    free(r);
+    if (!capture_load(why))
+        return command_trouble("%s", why);
+    r.verdicts = json_object();
+    r.config = command_load(path, CONFIG_LOAD_OFFLINE_INTERFACES);
+    if (r.config && !(r.offline = offline_open(r.config, take_output, &r, why)))
+        command_trouble("%s: %s", path, why);
+    if (r.offline && (status = choose_interface(&r)) == 0)
+        status = open_and_run(&r);
+    offline_close(r.offline);
+    config_free(r.config);
+    json_decref(r.verdicts);
     return status;
 }

@@ -152,6 +152,11 @@ void forward_flush(struct forward *f)
     f->n_waiting = 0;
 }
 
+uint32_t forward_pending(const struct forward *f)
+{
+    return f->n_pending > 0 ? f->pending[0] : TABLE_NONE;
+}
+
 // --- batch -----------------------------------------------------------------------------------------------------------
 
 static struct batch *batch_of(struct forward *f, uint32_t path)
@@ -344,13 +349,19 @@ static void publish_rule(struct forward *f, uint32_t rule)
     }
 }
 
+uint32_t forward_take_touched(struct forward *f)
+{
+    if (f->n_touched == 0)
+        return TABLE_NONE;
+    uint32_t rule = f->touched[--f->n_touched];
+    f->flows[rule].touched = false;
+    return rule;
+}
+
 void forward_publish(struct forward *f)
 {
-    for (uint32_t i = 0; i < f->n_touched; i++) {
-        f->flows[f->touched[i]].touched = false;
-        publish_rule(f, f->touched[i]);
-    }
-    f->n_touched = 0;
+    while (f->n_touched > 0)
+        publish_rule(f, forward_take_touched(f));
 }
 
 void forward_publish_all(struct forward *f)

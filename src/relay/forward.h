@@ -67,6 +67,12 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
 // Sends everything that is pending.
 void forward_flush(struct forward *f);
 
+// The path of the oldest batch that waits for forward_flush(), or TABLE_NONE.
+uint32_t forward_pending(const struct forward *f);
+
+// Takes one of the rules whose counters have changed since they were taken or published, or TABLE_NONE.
+uint32_t forward_take_touched(struct forward *f);
+
 // Checks the health of every rule and calls tell for each one whose alarms have changed. Returns whether there was one.
 bool forward_look(struct forward *f, uint64_t now_ns,
                   void (*tell)(const struct table_rule *rule, const struct health *health, uint32_t changed));

@@ -75,9 +75,9 @@ void publish_status(struct relay *r)
                 r->refusal[0] ? "; last reload REFUSED" : "", r->broker_alive ? "" : "; the broker is GONE");
 }
 
-#define FORMAT(name, help)  " " #name "=%llu"
-#define DROPPED(name, help) " dropped_" #name "=%llu"
-#define VALUE(name, help)   , (unsigned long long) c->name
+#define FORMAT(name, help, key)  " " #name "=%llu"
+#define DROPPED(name, help, key) " dropped_" #name "=%llu"
+#define VALUE(name, help, key)   , (unsigned long long) c->name
 
 static void log_interface(const struct relay *r, const struct ingress *in)
 {

@@ -13,20 +13,21 @@
 #define INTERFACE_DROP(field) !IS(stats_interface_counters, field, received)
 #define OUTPUT_DROP(field)    (!IS(stats_output_counters, field, packets) && !IS(stats_output_counters, field, bytes))
 
-#define INTERFACE_ROW(field, text)                                                                                     \
-    {#field, text, offsetof(struct stats_interface_counters, field), INTERFACE_DROP(field)},
-#define RULE_ROW(field, text)   {#field, text, offsetof(struct stats_drops, field), true},
-#define OUTPUT_ROW(field, text) {#field, text, offsetof(struct stats_output_counters, field), OUTPUT_DROP(field)},
+#define INTERFACE_ROW(field, text, key)                                                                                \
+    {#field, text, key, offsetof(struct stats_interface_counters, field), INTERFACE_DROP(field)},
+#define RULE_ROW(field, text, key) {#field, text, key, offsetof(struct stats_drops, field), true},
+#define OUTPUT_ROW(field, text, key)                                                                                   \
+    {#field, text, key, offsetof(struct stats_output_counters, field), OUTPUT_DROP(field)},
 #define END                                                                                                            \
     {                                                                                                                  \
-        NULL, NULL, 0, false                                                                                           \
+        NULL, NULL, NULL, 0, false                                                                                     \
     }
 
 const struct stats_counter stats_interface_counters[] = {STATS_INTERFACE_COUNTERS(INTERFACE_ROW) END};
 const struct stats_counter stats_rule_drops[] = {STATS_RULE_DROPS(RULE_ROW) END};
 const struct stats_counter stats_output_counters[] = {STATS_OUTPUT_COUNTERS(OUTPUT_ROW) END};
 
-#define AND(field, help) +drops->field
+#define AND(field, help, key) +drops->field
 
 uint64_t stats_drops_total(const struct stats_drops *drops)
 {

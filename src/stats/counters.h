@@ -11,7 +11,7 @@
 
 // A uint64_t at so many bytes of the struct that it is a counter of. A table ends with a NULL name.
 struct stats_counter {
-    const char *name, *help;
+    const char *name, *help, *key; // as layout.h has them
     size_t at;
     bool drop; // counts datagrams that were not relayed
 };

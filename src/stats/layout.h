@@ -20,33 +20,34 @@
 
 #define STATS_VERSION 4
 
-// Every counter is declared here, once: X(name, help). The writer, the reader, JSON and the tables follow.
+// Every counter is declared here, once: X(name, help, key). The writer, the reader, JSON and the tables follow. key is
+// the key of the config file that decides it (config/schema.c); NULL: none does.
 #define STATS_INTERFACE_COUNTERS(X)                                                                                    \
-    X(received, "datagrams taken from the ring")                                                                       \
-    X(unmatched, "no rule for this destination and port")                                                              \
-    X(malformed, "lengths or header checksum that cannot be")                                                          \
-    X(truncated, "longer than a ring slot and not kept whole by the kernel")                                           \
-    X(fragments, "in fragments that did not all come within 2 s, or too many at once")                                 \
-    X(overlapping, "in fragments that overlap or contradict each other")                                               \
-    X(bad_checksum, "wrong UDP checksum")                                                                              \
-    X(martian, "from an address that no sender has: loopback, a group, the interface's own")                           \
-    X(vlan, "carries a VLAN tag that no rule asks for")                                                                \
-    X(own, "sent by this host itself")                                                                                 \
-    X(ring_drops, "frames lost by the kernel because the ring was full; not part of received")
+    X(received, "datagrams taken from the ring", NULL)                                                                 \
+    X(unmatched, "no rule for this destination and port", NULL)                                                        \
+    X(malformed, "lengths or header checksum that cannot be", NULL)                                                    \
+    X(truncated, "longer than a ring slot and not kept whole by the kernel", NULL)                                     \
+    X(fragments, "in fragments that did not all come within 2 s, or too many at once", NULL)                           \
+    X(overlapping, "in fragments that overlap or contradict each other", NULL)                                         \
+    X(bad_checksum, "wrong UDP checksum", NULL)                                                                        \
+    X(martian, "from an address that no sender has: loopback, a group, the interface's own", NULL)                     \
+    X(vlan, "carries a VLAN tag that no rule asks for", "vlan")                                                        \
+    X(own, "sent by this host itself", NULL)                                                                           \
+    X(ring_drops, "frames lost by the kernel because the ring was full; not part of received", "ring_mib")
 
 #define STATS_RULE_DROPS(X)                                                                                            \
-    X(source, "sender is not in sources")                                                                              \
-    X(size, "payload is larger than max_payload")                                                                      \
-    X(rate, "exceeds limit")                                                                                           \
-    X(shadow, "would have been sent: the rule is on trial")                                                            \
-    X(ttl, "ttl is used up and every output decrements it")
+    X(source, "sender is not in sources", "sources")                                                                   \
+    X(size, "payload is larger than max_payload", "max_payload")                                                       \
+    X(rate, "exceeds limit", "limit")                                                                                  \
+    X(shadow, "would have been sent: the rule is on trial", "shadow")                                                  \
+    X(ttl, "ttl is used up and every output decrements it", "ttl")
 
 #define STATS_OUTPUT_COUNTERS(X)                                                                                       \
-    X(packets, "datagrams handed to the kernel")                                                                       \
-    X(bytes, "payload bytes handed to the kernel")                                                                     \
-    X(errors, "datagrams that the kernel refused, or without a usable interface")                                      \
-    X(too_big, "datagrams larger than the interface's MTU")                                                            \
-    X(expired, "ttl is used up, where other outputs of the rule do not decrement it")
+    X(packets, "datagrams handed to the kernel", NULL)                                                                 \
+    X(bytes, "payload bytes handed to the kernel", NULL)                                                               \
+    X(errors, "datagrams that the kernel refused, or without a usable interface", NULL)                                \
+    X(too_big, "datagrams larger than the interface's MTU", NULL)                                                      \
+    X(expired, "ttl is used up, where other outputs of the rule do not decrement it", "ttl")
 
 // Abilities of newer kernels: X(NAME, field, name in mcrd --without, help). The value of each is one of enum
 // stats_feature.
@@ -56,7 +57,7 @@
     X(IGNORE_OUTGOING, ignore_outgoing, "ignore-outgoing", "hiding of the host's own frames, Linux 4.20")              \
     X(SUPER_FRAMES, super_frames, "super-frames", "UDP super-frames in a ring, Linux 6.2, known by what 6.4 added")
 
-#define STATS_FIELD(name, help)      uint64_t name;
+#define STATS_FIELD(name, help, key) uint64_t name;
 #define STATS_ENUM(NAME, word, help) NAME,
 
 struct stats_interface_counters {

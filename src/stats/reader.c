@@ -112,13 +112,13 @@ static bool read_at(int fd, void *to, size_t size, size_t offset)
 // Reads the record of size bytes at offset, whose sequence number lies so far into it, until the relay did not write it
 // meanwhile. Returns false if the file ended or cannot be read. If the relay wrote during each try, *consistent is
 // false and the last copy stays.
-static bool read_record(int fd, void *to, size_t size, size_t offset, size_t sequence, bool *consistent)
+static bool read_record(int fd, void *to, size_t size, size_t offset, size_t sequence, unsigned tries, bool *consistent)
 {
     static const struct timespec pause = {.tv_nsec = READ_PAUSE_NS};
     uint32_t before, after;
 
     *consistent = false;
-    for (unsigned i = 0; i < READ_TRIES && !*consistent; i++) {
+    for (unsigned i = 0; i < tries && !*consistent; i++) {
         if (i >= READ_TRIES_QUICK)
             nanosleep(&pause, NULL);
         if (!read_at(fd, &before, sizeof(before), offset + sequence) || !read_at(fd, to, size, offset) ||
@@ -129,13 +129,18 @@ static bool read_record(int fd, void *to, size_t size, size_t offset, size_t seq
     return true;
 }
 
+bool stats_read_header(int fd, struct stats_header *h, bool *consistent)
+{
+    return read_record(fd, h, sizeof(*h), 0, offsetof(struct stats_header, sequence), READ_TRIES_QUICK, consistent);
+}
+
 static bool read_records(int fd, const struct stats_segment *at, void *first, size_t n, size_t size, size_t sequence)
 {
     size_t offset = (size_t) ((char *) first - (char *) at->header);
     bool consistent = true;
 
     for (size_t i = 0; i < n && consistent; i++)
-        if (!read_record(fd, (char *) first + i * size, size, offset + i * size, sequence, &consistent))
+        if (!read_record(fd, (char *) first + i * size, size, offset + i * size, sequence, READ_TRIES, &consistent))
             return false;
     return consistent;
 }
@@ -226,7 +231,7 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
     struct stats_header *h = s->memory;
     bool consistent;
 
-    if (!read_record(fd, h, sizeof(*h), 0, offsetof(struct stats_header, sequence), &consistent))
+    if (!read_record(fd, h, sizeof(*h), 0, offsetof(struct stats_header, sequence), READ_TRIES, &consistent))
         return refuse(why, "%s cannot be read: it was cut: try again", path);
     if (!check(s, size, path, why))
         return false;

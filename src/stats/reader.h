@@ -30,6 +30,10 @@ bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[S
 // file or it cannot be read: *s holds nothing then, and why says what is wrong and what to do about it.
 bool stats_snapshot_take(struct stats_snapshot *s, const char *path, char why[STATS_WHY_MAX]);
 
+// Reads the header of the open file alone, without a wait: *consistent is false when it changed all the while. Returns
+// false when the file was cut. Nothing of it is checked.
+bool stats_read_header(int fd, struct stats_header *h, bool *consistent);
+
 // Returns the process that writes the statistics at path, as the kernel reports it: the relay holds a write lock of a
 // file beside them for as long as it lives. Another process that may write that file can lock it, too, but then the
 // kernel reports that process. 0: nobody; -1: a process whose pid is not visible from here.

@@ -47,17 +47,17 @@ static void take_frame(void *context, const struct table_output *o, const uint8_
 
 static void check_accounts(const struct offline *o)
 {
-    const struct table_view *t = offline_table(o);
-    const struct stats_interface_counters *c = offline_counters(o);
+    const struct table_view *t = &o->table;
+    const struct stats_interface_counters *c = &o->ingress.counters;
     uint64_t known = c->unmatched + c->malformed + c->truncated + c->fragments + c->overlapping + c->bad_checksum +
                      c->martian + c->vlan + c->own;
 
     for (uint32_t i = 0; i < t->n_rules; i++) {
-        const struct stats_rule_counters *r = &offline_forward(o)->flows[i].counters;
+        const struct stats_rule_counters *r = &o->forward->flows[i].counters;
         uint64_t passed = r->packets - r->drops.source - r->drops.size - r->drops.rate - r->drops.ttl - r->drops.shadow;
         known += r->packets;
         for (uint32_t j = t->rules[i].first_counter; j < t->rules[i].first_counter + t->rules[i].n_outputs; j++) {
-            const struct stats_output_counters *out = &offline_forward(o)->outputs[j];
+            const struct stats_output_counters *out = &o->forward->outputs[j];
             FUZZ_ASSERT(passed == out->packets + out->errors + out->too_big + out->expired);
         }
     }
@@ -79,7 +79,7 @@ static void replay(struct capture *c, struct offline *o, const struct config *co
         memset(&verdict, 0, sizeof(verdict));
         offline_frame(o, interface, frame.time_ns, frame.bytes, frame.length, &frame.meta, frame.kind, &verdict);
         FUZZ_ASSERT(verdict.name && *verdict.name);
-        FUZZ_ASSERT(verdict.path == TABLE_NONE || verdict.path < offline_table(o)->n_paths);
+        FUZZ_ASSERT(verdict.path == TABLE_NONE || verdict.path < o->table.n_paths);
         FUZZ_ASSERT(offline_line(o, &verdict) >= 0 && config->n_rules > 0);
     }
     FUZZ_ASSERT(result != CAPTURE_DAMAGED || why[0]);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/utf8.h"
+#include "config/schema.h"
 #include "stats/counters.h"
 #include "stats/delta.h"
 #include "stats/reader.h"
@@ -469,7 +470,7 @@ static void expect_keys(json_t *object, const char *expected)
 
 Test(stats, json_has_the_keys_of_the_contract)
 {
-#define KEY(name, help)                      " " #name
+#define KEY(name, help, key)                 " " #name
 #define FEATURE_KEY(NAME, field, name, help) " " #field
     struct made m = make();
     struct stats_snapshot s = snapshot_of(&m);
@@ -881,4 +882,21 @@ Test(stats, text_shows_no_control_characters)
     cr_expect_str_eq(out, "pl~");
     cr_expect(text_show(out, 1, "plain", 10) == 0);
     cr_expect_str_eq(out, "");
+}
+
+static void expect_keys_of_schema(const struct stats_counter *c)
+{
+    for (; c->name; c++) {
+        bool known = !c->key;
+        for (size_t i = 0; i < schema_n_keys; i++)
+            known |= c->key && strcmp(c->key, schema_keys[i].name) == 0;
+        cr_expect(known, "%s: no key \"%s\"", c->name, c->key);
+    }
+}
+
+Test(stats, keys_that_decide_are_in_the_schema)
+{
+    expect_keys_of_schema(stats_interface_counters);
+    expect_keys_of_schema(stats_rule_drops);
+    expect_keys_of_schema(stats_output_counters);
 }
