@@ -95,15 +95,16 @@ static bool join_for_rule(struct compilation *c, const struct config_rule *r, co
 // program has bound the port the kernel is quiet already; without the right to bind it the relay works all the same.
 static void keep_quiet(struct compilation *c, const struct config_rule *r, const struct link *l)
 {
+    struct output_address at = {.ifindex = l->ifindex, .destination = r->input.address, .port = r->input.port};
     const char *step = "";
 
-    for (uint32_t i = 0; i < r->input.n_ports; i++)
-        if (!sockets_quiet(c->sockets, l->name, l->ifindex, &r->input.address, (uint16_t) (r->input.port + i), &step) &&
-            errno != EADDRINUSE)
+    memcpy(at.interface, l->name, sizeof(at.interface));
+    for (uint32_t i = 0; i < r->input.n_ports; i++, at.port++)
+        if (!sockets_output(c->sockets, REGISTRY_QUIET, &at, &step) && errno != EADDRINUSE)
             log_errno(LOG_LEVEL_WARNING, "input_not_quiet",
                       "rule=%s interface=%s port=%u reason=\"%s\" effect=\"the kernel answers its senders with ICMP "
                       "errors\"",
-                      r->name, l->name, r->input.port + i, step);
+                      r->name, l->name, at.port, step);
 }
 
 bool compile_join_groups(struct compilation *c)
@@ -195,21 +196,21 @@ static struct registry_entry *open_way(struct compilation *c, enum config_way wa
 
     switch (way) {
     case CONFIG_WAY_FRAME:
-        return sockets_frame(c->sockets, flow->ifindex, step);
+        return sockets_output(c->sockets, REGISTRY_FRAME, flow, step);
     case CONFIG_WAY_RAW_IP:
-        return sockets_raw(c->sockets, flow, false, step);
+        return sockets_output(c->sockets, REGISTRY_RAW, flow, step);
     case CONFIG_WAY_RAW_UDP:
-        return sockets_raw(c->sockets, flow, true, step);
+        return sockets_output(c->sockets, REGISTRY_RAW_UDP, flow, step);
     case CONFIG_WAY_PORT:
     case CONFIG_WAY_SOCKET: // whatever ip_unprivileged_port_start is
         break;
     }
-    e = sockets_flow(c->sockets, flow, step);
+    e = sockets_output(c->sockets, REGISTRY_SOCKET, flow, step);
     int error = errno;
     // A port below 1024 may be in use by a service of this host.
     if (e || (error != EACCES && !(error == EADDRINUSE && way == CONFIG_WAY_PORT)))
         return e;
-    e = sockets_raw(c->sockets, flow, true, step);
+    e = sockets_output(c->sockets, REGISTRY_RAW_UDP, flow, step);
     if (e && !e->running) {
         if (c->n_unbound == 0)
             c->unbound_error = error;
