@@ -4,11 +4,13 @@
 #include <criterion/criterion.h>
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "broker/asker.h"
+#include "broker/state.h"
 
 static double now(void)
 {
