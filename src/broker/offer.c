@@ -90,6 +90,7 @@ static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int sta
         return false;
     }
     if (!send_offer(b, a, table_fd, stats_fd, &n_sent)) {
+        b->n_rejected += n_sent;
         snprintf(a->why, sizeof(a->why), "the table cannot be handed over: %s", strerror(errno));
         // It has not read for HANDOVER_SEND_SECONDS: its answer would wait as long again.
         if (errno == EAGAIN)
