@@ -72,15 +72,20 @@ void registry_settle(struct registry *r, bool committed, void (*close_entry)(voi
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < r->n; i++) {
+    // The last first: the kernel's lists of groups begin with the latest.
+    for (size_t i = r->n; i-- > 0;) {
         struct registry_entry *e = r->entries[i];
         if (committed)
             e->running = e->wanted;
+        if (!e->running)
+            close_entry(context, e);
+    }
+    for (size_t i = 0; i < r->n; i++) {
+        struct registry_entry *e = r->entries[i];
         if (e->running) {
             r->entries[n++] = e;
             continue;
         }
-        close_entry(context, e);
         tdelete(e, &r->tree, compare);
         free(e);
     }
