@@ -4,15 +4,17 @@
 #include "broker/state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "broker/asker.h"
-#include "broker/running.h"
+#include "broker/statistics.h"
 #include "common/clock.h"
+#include "config/problems.h"
 #include "log/log.h"
 
 // The relay changes over within a second. Longer than the watchdog of the unit (contrib/systemd) lets it hang.
@@ -20,6 +22,102 @@
 
 // How long a record waits for room in standard error.
 #define RECORD_MS 2000
+
+#define ASKER_INTERVAL_NS (NS_PER_S / ASKER_PER_SECOND)
+
+// --- who asks --------------------------------------------------------------------------------------------------------
+
+uint32_t asker_login(const struct handover_asker *asker)
+{
+    char path[64], text[16] = "";
+
+    if (asker->pid == 0)
+        return UINT32_MAX;
+    snprintf(path, sizeof(path), "/proc/%u/loginuid", asker->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return asker->loginuid;
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    unsigned long value = n > 0 ? strtoul(text, NULL, 10) : UINT32_MAX;
+    return value < UINT32_MAX ? (uint32_t) value : UINT32_MAX;
+}
+
+void asker_pace(uint64_t *due_ns)
+{
+    uint64_t now = clock_monotonic_ns();
+
+    if (*due_ns < now)
+        *due_ns = now;
+    uint64_t ahead = *due_ns - now;
+    *due_ns += ASKER_INTERVAL_NS;
+    if (ahead <= ASKER_BURST * ASKER_INTERVAL_NS)
+        return;
+    log_warn("relay", "reason=\"asks too often\" effect=\"answers wait\"");
+    poll(NULL, 0, (int) ((ahead - ASKER_BURST * ASKER_INTERVAL_NS) / 1000000 + 1));
+}
+
+// --- the file --------------------------------------------------------------------------------------------------------
+
+struct reading {
+    struct config *config; // NULL: refused
+    struct config_bytes bytes;
+    struct handover_file file;
+    char why[1024]; // when refused
+};
+
+static struct handover_file describe(const struct config_file_info *info, uint32_t login)
+{
+    struct handover_file f = {
+        .size = info->size,
+        .mtime_s = info->mtime.tv_sec,
+        .mtime_ns = (uint32_t) info->mtime.tv_nsec,
+        .owner = info->owner,
+        .mode = info->mode,
+        .loginuid = login,
+    };
+
+    memcpy(f.sha256, info->sha256, sizeof(f.sha256));
+    return f;
+}
+
+// Reads and checks the file as it is now. print: tell every problem on stderr, as --check does; else only the first is
+// told, to the relay. reading_free() is due.
+static void reading_take(struct broker *b, bool print, uint32_t login, struct reading *r)
+{
+    struct config_problems problems = {0};
+
+    *r = (struct reading){.config = NULL};
+    watch_update(&b->watch, b->options->config_path);
+    r->config = config_load(b->options->config_path, CONFIG_LOAD_OFFLINE_INTERFACES, &problems, &r->bytes);
+    r->file = describe(&r->bytes.info, login);
+    if (!r->config) {
+        if (print)
+            config_problems_print(&problems, b->options->config_path, stderr);
+        config_problems_first(&problems, b->options->config_path, r->why, sizeof(r->why));
+        size_t used = strlen(r->why);
+        if (r->bytes.open_error == EACCES && b->landlock)
+            snprintf(r->why + used, sizeof(r->why) - used,
+                     "; mcrd may only read directories that existed when it started: restart it to use this one");
+    }
+    config_problems_free(&problems);
+    if (r->config && (strcmp(r->config->user, b->user) != 0 || strcmp(r->config->group, b->group) != 0 ||
+                      strcmp(r->config->stats_file, b->stats_file) != 0)) {
+        snprintf(r->why, sizeof(r->why),
+                 "%s: user, group and stats_file are fixed at the start (%s, %s, %s): restart to change them",
+                 b->options->config_path, b->user, b->group, b->stats_file);
+        config_free(r->config);
+        r->config = NULL;
+    }
+}
+
+static void reading_free(struct reading *r)
+{
+    config_free(r->config);
+    file_free(&r->bytes);
+}
+
+// --- requests --------------------------------------------------------------------------------------------------------
 
 // Counts the rules that next adds, removes and changes. The diff is the caller's to free.
 static bool compare(const struct broker *b, const struct config *next, struct diff *d, struct handover_file *file)
@@ -82,7 +180,7 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     else if (!compared)
         snprintf(a.why, sizeof(a.why), "%s", strerror(ENOMEM));
     else if (make_room(b, &a, r.config) && offer_config(b, &a, r.config) == ADOPTED) {
-        if (!running_save(b->stats_file, r.bytes.text, r.bytes.size, r.bytes.info.mode))
+        if (!statistics_save_running(b->stats_file, r.bytes.text, r.bytes.size, r.bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, "running", "reason=\"no copy of the running file can be kept\"");
         // Not at the start, when every rule is new.
         if (b->config)
@@ -114,7 +212,7 @@ static void follow_links(struct broker *b, uint32_t serial)
         return;
     }
     a.generation = b->view.header->generation;
-    a.file = reading_describe(&b->config->file, UINT32_MAX);
+    a.file = describe(&b->config->file, UINT32_MAX);
     switch (offer_config(b, &a, b->config)) {
     case ADOPTED:
         break;
@@ -194,7 +292,7 @@ static int serve(struct broker *b)
 
 int broker_run(const struct broker_options *options, int relay)
 {
-    struct broker b = {.options = options, .relay = relay, .verdict_ms = VERDICT_MS};
+    struct broker b = {.options = options, .relay = relay, .watch.inotify = options->inotify, .verdict_ms = VERDICT_MS};
     int status = EXIT_FAILURE;
 
     log_setup("broker", NULL);
@@ -206,7 +304,6 @@ int broker_run(const struct broker_options *options, int relay)
     signal(SIGTERM, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
-    watch_init(&b.watch, options->inotify);
     b.sockets = sockets_new(options->machine, options->without);
     if (b.sockets && start_run(&b))
         status = serve(&b);

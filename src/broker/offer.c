@@ -11,13 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "compile/compile.h"
 #include "broker/statistics.h"
+#include "compile/compile.h"
 #include "log/log.h"
 
-// A relay closes what came with a table that it rejects. One that was taken over may keep it, and ask again: with so
-// many descriptors rejected, no other table is offered. Each is a few KiB of kernel memory, or a table, that a cgroup
-// counts.
+// A relay closes what came with a table that it rejects, or that did not come whole. One that was taken over may keep
+// it, and ask again: with so many descriptors rejected, no other table is offered. Each is a few KiB of kernel memory,
+// or a table, that a cgroup counts.
 #define REJECTED_MAX 4096
 
 static void end_broker(struct broker *b, const char *why)
@@ -46,7 +46,7 @@ void offer_refuse(struct broker *b, const struct attempt *a)
         offer_answer(b, &m);
 }
 
-// *n: how many descriptors the relay gets.
+// *n: how many descriptors the relay has got at most, also where not all could be sent.
 static bool send_offer(const struct broker *b, const struct attempt *a, int table_fd, int stats_fd, size_t *n)
 {
     struct handover_message offer = {.type = HANDOVER_OFFER, .serial = a->serial, .n_fds = 2};
@@ -90,6 +90,7 @@ static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int sta
         return false;
     }
     if (!send_offer(b, a, table_fd, stats_fd, &n_sent)) {
+        b->n_rejected += n_sent;
         snprintf(a->why, sizeof(a->why), "the table cannot be handed over: %s", strerror(errno));
         // It has not read for HANDOVER_SEND_SECONDS: its answer would wait as long again.
         if (errno == EAGAIN)

@@ -6,13 +6,14 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <libgen.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <unistd.h>
 
-#include "broker/confine.h"
 #include "broker/statistics.h"
 #include "config/problems.h"
 #include "log/log.h"
@@ -109,6 +110,55 @@ static void give_up(const struct broker *b, struct config_bytes *bytes)
         start_judge(b, bytes);
 }
 
+struct directories {
+    const char *names[WATCH_MAX + 3]; // of watch_directories(), and /proc
+    size_t n;
+    bool failed;
+};
+
+static void remember(void *context, const char *directory)
+{
+    struct directories *d = context;
+    char *name = d->n < sizeof(d->names) / sizeof(d->names[0]) ? strdup(directory) : NULL;
+
+    if (name)
+        d->names[d->n++] = name;
+    else
+        d->failed = true;
+}
+
+// Leaves to read: files in the directories of the config file, as links lead now, and in /proc; to write: the directory
+// of the statistics.
+static bool lock_files(struct broker *b)
+{
+    struct directories read = {.n = 0};
+    char run[sizeof(b->stats_file)];
+    bool ok = false;
+
+    // Where the login of who asks for a reload is found. What matters there of other processes is ptrace's, which a
+    // Landlock domain denies as well.
+    remember(&read, "/proc");
+    watch_directories(b->options->config_path, remember, &read);
+    if (!read.failed) {
+        memcpy(run, b->stats_file, sizeof(run));
+        struct sandbox_paths paths = {.read = read.names, .n_read = read.n, .write = dirname(run)};
+        ok = sandbox_landlock(SANDBOX_BROKER, b->options->sandbox, &paths, &b->landlock);
+    } else {
+        log_error("start", "reason=\"no memory, or too many links on the way to the config file\"");
+    }
+    for (size_t i = 0; i < read.n; i++)
+        free((void *) read.names[i]);
+    return ok;
+}
+
+// Becomes the broker's user and gives up what is not needed any more. False with the reason logged.
+static bool confine(struct broker *b)
+{
+    return sandbox_drop(SANDBOX_BROKER, b->uid, b->gid) && sandbox_limit(SANDBOX_BROKER, b->options->sandbox) &&
+           (b->options->without & FEATURE_LANDLOCK || lock_files(b)) &&
+           sandbox_filter(SANDBOX_BROKER, b->options->sandbox);
+}
+
 // With the lock's descriptor, which is the relay's from now on.
 static bool say_hello(struct broker *b)
 {
@@ -129,8 +179,7 @@ bool start_run(struct broker *b)
             give_up(b, &bytes);
         } else {
             b->features = feature_probe(b->options->without);
-            ok = confine(b->options, b->stats_file, b->uid, b->gid, &b->landlock) && start_judge(b, &bytes) &&
-                 say_hello(b);
+            ok = confine(b) && start_judge(b, &bytes) && say_hello(b);
         }
     }
     file_free(&bytes);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // state: what the broker knows, and what a load has found so far; shared by the files of this room alone: start.c (up
-// to the first request), reading.c (the file), offer.c (a table into force), record.c (the log), broker.c (requests).
+// to the first request), offer.c (a table into force), record.c (the log), broker.c (requests).
 #ifndef MCR_BROKER_STATE_H
 #define MCR_BROKER_STATE_H
 
@@ -35,17 +35,9 @@ struct broker {
     unsigned landlock;          // the ABI in force, 0: none
     uint64_t due_ns;            // asker_pace()
     int verdict_ms;             // how long the relay may take for one
-    size_t n_rejected;          // descriptors of tables that the relay rejected
+    size_t n_rejected;          // descriptors of tables that did not come into force
     bool over;                  // the relay is gone, no verdict came, or the start is refused
     int status;                 // to exit with then
-};
-
-// One reading of the file.
-struct reading {
-    struct config *config; // NULL: refused
-    struct config_bytes bytes;
-    struct handover_file file;
-    char why[1024]; // when refused
 };
 
 // A table on its way into force: by a load, or, where nobody asked, because links have changed.
@@ -68,13 +60,6 @@ bool start_read_identity(struct broker *b, struct config_bytes *bytes);
 // bytes.
 bool start_judge(const struct broker *b, struct config_bytes *bytes);
 
-// reading.c
-// print: tell every problem on stderr, as --check does; else only the first is told, to the relay. reading_free() is
-// due.
-void reading_take(struct broker *b, bool print, uint32_t login, struct reading *r);
-void reading_free(struct reading *r);
-struct handover_file reading_describe(const struct config_file_info *info, uint32_t login);
-
 // record.c
 void record_accepted(const struct broker *b, const struct attempt *a, const struct table_view *t,
                      const struct handover_receipt *r);
@@ -90,5 +75,15 @@ void offer_refuse(struct broker *b, const struct attempt *a);
 enum outcome { ADOPTED, UNCHANGED, REFUSED };
 // Compiles c and hands it over. On REFUSED, a->why tells the reason.
 enum outcome offer_config(struct broker *b, struct attempt *a, const struct config *c);
+
+// broker.c
+// The login of who asked for a reload: what the kernel says as long as the process lives and /proc shows it, else what
+// mcrd --reload has said of itself. UINT32_MAX: not known, or none.
+uint32_t asker_login(const struct handover_asker *asker);
+// Waits until one more request is due: ASKER_BURST at once, ASKER_PER_SECOND for long. More than the relay ever asks
+// for; a relay that was taken over costs no more than that. *due_ns is zero before the first call.
+#define ASKER_PER_SECOND 50
+#define ASKER_BURST      100
+void asker_pace(uint64_t *due_ns);
 
 #endif

@@ -13,11 +13,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/descriptors.h"
+#include "config/model.h"
 #include "stats/layout.h"
 
-static bool name_new(const char *path, char *out, size_t size)
+static bool name_new(const char *path, char out[PATH_MAX])
 {
-    return (size_t) snprintf(out, size, "%s.new", path) < size;
+    if (snprintf(out, PATH_MAX, "%s.new", path) < PATH_MAX)
+        return true;
+    errno = ENAMETOOLONG;
+    return false;
+}
+
+// Makes PATH.new, for this process alone. -1 with errno set.
+static int create_new(const char *path)
+{
+    char name[PATH_MAX];
+
+    if (!name_new(path, name) || (unlink(name) != 0 && errno != ENOENT))
+        return -1;
+    return open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
 // Opens the directory that path lies in, which is made when it is missing: its last component only. It works
@@ -43,9 +58,8 @@ static int open_directory(const char *path, uid_t uid, gid_t gid)
     // What root has just made is root's, unless it was made with the user's rights.
     if (fstat(fd, &st) == 0 && (st.st_uid == 0 ? fchown(fd, uid, gid) == 0 : st.st_uid == uid))
         return fd;
-    close(fd);
     errno = EPERM;
-    return -1;
+    return descriptors_close(fd);
 }
 
 static bool is_regular(int fd)
@@ -94,12 +108,7 @@ static int open_lock(int directory, const char *name, uid_t uid, gid_t gid, cons
         errno = EBUSY;
         ok = false;
     }
-    if (ok)
-        return fd;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return -1;
+    return ok ? fd : descriptors_close(fd);
 }
 
 int statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why, pid_t *other)
@@ -113,9 +122,7 @@ int statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why,
         return -1;
     if (check_file(directory, name, why))
         lock = open_lock(directory, name, uid, gid, why, other);
-    int saved = errno;
-    close(directory);
-    errno = saved;
+    descriptors_close(directory);
     return lock;
 }
 
@@ -165,29 +172,17 @@ int statistics_create(const char *path, const char *config_path, const struct st
                       const struct table_view *table)
 {
     size_t size = stats_segment_size(table->n_interfaces, table->n_rules, table->n_counters);
-    char name[PATH_MAX];
     void *memory = MAP_FAILED;
+    int fd = create_new(path);
 
-    if (!name_new(path, name, sizeof(name))) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    if (unlink(name) != 0 && errno != ENOENT)
-        return -1;
-    int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -1;
     // Everyone may read, whatever the umask; memory is taken now so that no write can fail later.
     if (fchmod(fd, 0644) == 0 && ftruncate(fd, (off_t) size) == 0 &&
         (errno = posix_fallocate(fd, 0, (off_t) size)) == 0)
         memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory == MAP_FAILED) {
-        int saved = errno;
-        close(fd);
-        unlink(name);
-        errno = saved;
-        return -1;
-    }
+    if (memory == MAP_FAILED)
+        return descriptors_close(fd);
     fill(memory, size, config_path, features, table);
     munmap(memory, size);
     return fd;
@@ -197,13 +192,44 @@ bool statistics_publish(const char *path)
 {
     char name[PATH_MAX];
 
-    return name_new(path, name, sizeof(name)) && rename(name, path) == 0;
+    return name_new(path, name) && rename(name, path) == 0;
 }
 
 void statistics_discard(const char *path)
 {
     char name[PATH_MAX];
 
-    if (name_new(path, name, sizeof(name)))
+    if (name_new(path, name))
         unlink(name);
+}
+
+static bool write_all(int fd, const char *text, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = write(fd, text, size);
+        if (n < 0)
+            return false;
+        text += n;
+        size -= (size_t) n;
+    }
+    return true;
+}
+
+bool statistics_save_running(const char *path, const char *text, size_t size, mode_t mode)
+{
+    char name[PATH_MAX];
+    int directory = (int) (strrchr(path, '/') - path);
+
+    snprintf(name, sizeof(name), "%.*s/" CONFIG_RUNNING_NAME, directory, path);
+    int fd = create_new(name);
+    if (fd < 0)
+        return false;
+    bool ok = write_all(fd, text, size) && fchmod(fd, (mode & 0044) | 0600) == 0;
+    descriptors_close(fd);
+    if (ok && statistics_publish(name))
+        return true;
+    int saved = errno;
+    statistics_discard(name);
+    errno = saved;
+    return false;
 }

@@ -3,7 +3,7 @@
 
 #include "broker/watch.h"
 
-#include <errno.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,33 +17,12 @@
     (IN_CLOSE_WRITE | IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF |   \
      IN_MOVE_SELF | IN_ONLYDIR)
 
-void watch_init(struct watch *w, int inotify)
-{
-    *w = (struct watch){.inotify = inotify};
-}
-
-// Cuts the last component off.
-static void to_directory(char *path)
-{
-    char *slash = strrchr(path, '/');
-
-    if (!slash)
-        strcpy(path, ".");
-    else if (slash == path)
-        path[1] = '\0';
-    else
-        *slash = '\0';
-}
-
-// A directory as the path to it, which is the caller's only as long as the call lasts.
 static void tell_parent(const char *path, watch_each *each, void *context)
 {
-    char directory[PATH_MAX];
+    char copy[PATH_MAX];
 
-    if ((size_t) snprintf(directory, sizeof(directory), "%s", path) >= sizeof(directory))
-        return;
-    to_directory(directory);
-    each(context, directory);
+    if ((size_t) snprintf(copy, sizeof(copy), "%s", path) < sizeof(copy))
+        each(context, dirname(copy));
 }
 
 // Tells the directory of each component of path that is a link, and then the same for where it leads. What the kernel
@@ -61,11 +40,10 @@ static void tell_links(const char *path, int depth, watch_each *each, void *cont
             continue;
         target[n] = '\0';
         tell_parent(part, each, context);
-        to_directory(part);
         if (target[0] == '/')
             snprintf(next, sizeof(next), "%s%s", target, path + i);
         else
-            snprintf(next, sizeof(next), "%s/%s%s", part, target, path + i);
+            snprintf(next, sizeof(next), "%s/%s%s", dirname(part), target, path + i);
         if (strlen(next) < PATH_MAX)
             tell_links(next, depth + 1, each, context);
         return;

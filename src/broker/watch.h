@@ -10,16 +10,14 @@
 #define WATCH_MAX 16 // directories; a path with more links is watched as far as they reach
 
 struct watch {
-    int inotify;
+    int inotify;                // the caller's, who zeroes the rest
     int directories[WATCH_MAX]; // watch descriptors
     int n;
 };
 
-// Tells each directory that matters for path as things are now, some perhaps twice.
+// Tells each directory that matters for path as things are now, some perhaps twice: no more than 2 + WATCH_MAX.
 typedef void watch_each(void *context, const char *directory);
 void watch_directories(const char *path, watch_each *each, void *context);
-
-void watch_init(struct watch *w, int inotify);
 
 // Watches where path leads now. What cannot be watched is logged; a later call tries again.
 void watch_update(struct watch *w, const char *path);

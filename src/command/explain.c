@@ -17,7 +17,6 @@
 #include "config/load.h"
 #include "config/way.h"
 #include "stats/counters.h"
-#include "wire/fill.h"
 #include "wire/header.h"
 
 struct explain {
@@ -44,10 +43,10 @@ struct explain {
 static void write_probe(struct explain *x)
 {
     struct table_output to = {.to = x->key.destination, .port = x->key.port};
-    struct fill fill = {.ttl = (uint8_t) x->options->ttl, .identification = 1, .bytes = x->options->size};
+    struct header_fill fill = {.ttl = (uint8_t) x->options->ttl, .identification = 1, .bytes = x->options->size};
 
     header_write(&to, NULL, &x->source, to.port);
-    fill_header(&to, &fill, x->probe);
+    header_fill(&to, &fill, x->probe);
     x->probe_length = to.header_length + x->options->size;
 }
 

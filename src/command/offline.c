@@ -77,7 +77,7 @@ static ssize_t take(struct egress *e, const struct table_output *o, const struct
 
 static bool compile_offline(struct offline *o, char why[COMPILE_WHY_MAX])
 {
-    struct sockets *sockets = sockets_new(&machine_none, FEATURE_PACKET_GSO | FEATURE_UDP_GSO);
+    struct sockets *sockets = sockets_new(&machine_none, FEATURE_TX_RING);
     const char *bad, *step;
     bool ok = false;
 

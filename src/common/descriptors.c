@@ -4,6 +4,7 @@
 #include "common/descriptors.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -38,4 +39,14 @@ bool descriptors_leave(int first)
     close(null);
     closefrom(first);
     return true;
+}
+
+int descriptors_close(int fd)
+{
+    int saved = errno;
+
+    if (fd >= 0)
+        close(fd);
+    errno = saved;
+    return -1;
 }

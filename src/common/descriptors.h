@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// descriptors: what a process keeps of the files of whoever started it.
+// descriptors: closing them: one that is of no use, and those of whoever started the process.
 #ifndef MCR_COMMON_DESCRIPTORS_H
 #define MCR_COMMON_DESCRIPTORS_H
 
@@ -9,5 +9,8 @@
 // Standard input and output, and standard error where it is closed, become /dev/null, so that no later descriptor
 // takes their numbers. False with errno set.
 bool descriptors_leave(int first);
+
+// Closes fd, unless it is -1, and returns -1; errno stays what it is.
+int descriptors_close(int fd);
 
 #endif

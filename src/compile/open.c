@@ -83,15 +83,16 @@ static bool join_for_rule(struct compilation *c, const struct config_rule *r, co
 // program has bound the port the kernel is quiet already; without the right to bind it the relay works all the same.
 static void keep_quiet(struct compilation *c, const struct config_rule *r, const struct link *l)
 {
+    struct output_address at = {.ifindex = l->ifindex, .destination = r->input.address, .port = r->input.port};
     const char *step = "";
 
-    for (uint32_t i = 0; i < r->input.n_ports; i++)
-        if (!sockets_quiet(c->sockets, l->name, l->ifindex, &r->input.address, (uint16_t) (r->input.port + i), &step) &&
-            errno != EADDRINUSE)
+    memcpy(at.interface, l->name, sizeof(at.interface));
+    for (uint32_t i = 0; i < r->input.n_ports; i++, at.port++)
+        if (!sockets_output(c->sockets, REGISTRY_QUIET, &at, &step) && errno != EADDRINUSE)
             log_errno(LOG_LEVEL_WARNING, "input_not_quiet",
                       "rule=%s interface=%s port=%u reason=\"%s\" effect=\"the kernel answers its senders with ICMP "
                       "errors\"",
-                      r->name, l->name, r->input.port + i, step);
+                      r->name, l->name, at.port, step);
 }
 
 bool compile_join_groups(struct compilation *c)
@@ -173,25 +174,26 @@ static uint32_t place_egress(struct compilation *c, struct registry_entry *e, co
 }
 
 // Opens the way that lets a relay that was taken over send least.
-static struct registry_entry *open_way(struct compilation *c, enum config_way way, const struct output_address *flow,
+static struct registry_entry *open_way(struct compilation *c, enum config_way way, const struct output_address *address,
                                        const char **step)
 {
-    if (way == CONFIG_WAY_FRAME)
-        return sockets_frame(c->sockets, flow->ifindex, step);
-    if (way == CONFIG_WAY_RAW_IP || way == CONFIG_WAY_RAW_UDP)
-        return sockets_raw(c->sockets, flow, way == CONFIG_WAY_RAW_UDP, step);
-    // A UDP socket, whatever ip_unprivileged_port_start is.
-    struct registry_entry *e = sockets_flow(c->sockets, flow, step);
+    static const enum registry_kind kinds[] = {
+        [CONFIG_WAY_FRAME] = REGISTRY_FRAME,     [CONFIG_WAY_RAW_IP] = REGISTRY_RAW,
+        [CONFIG_WAY_RAW_UDP] = REGISTRY_RAW_UDP, [CONFIG_WAY_PORT] = REGISTRY_SOCKET,
+        [CONFIG_WAY_SOCKET] = REGISTRY_SOCKET, // of the kernel's UDP, whatever ip_unprivileged_port_start is
+    };
+    struct registry_entry *e = sockets_output(c->sockets, kinds[way], address, step);
     int error = errno;
+
     // A port below 1024 may be in use by a service of this host.
-    if (e || (error != EACCES && !(error == EADDRINUSE && way == CONFIG_WAY_PORT)))
+    if (e || kinds[way] != REGISTRY_SOCKET || (error != EACCES && !(error == EADDRINUSE && way == CONFIG_WAY_PORT)))
         return e;
-    e = sockets_raw(c->sockets, flow, true, step);
+    e = sockets_output(c->sockets, REGISTRY_RAW_UDP, address, step);
     if (e && !e->running) {
         if (c->n_unbound == 0)
             c->unbound_error = error;
-        if (c->n_unbound++ == 0 || flow->source_port < c->lowest_unbound)
-            c->lowest_unbound = flow->source_port;
+        if (c->n_unbound++ == 0 || address->source_port < c->lowest_unbound)
+            c->lowest_unbound = address->source_port;
     }
     return e;
 }

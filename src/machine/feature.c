@@ -2,13 +2,14 @@
 #include <config.h>
 
 #include "machine/feature.h"
-#include "common/kernel.h"
 
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include "machine/option.h"
+#include "common/descriptors.h"
+#include "common/kernel.h"
 #include "log/log.h"
 #include "stats/counters.h"
 
@@ -42,11 +43,6 @@ bool feature_super_frames(int fd)
     return getsockopt(fd, SOL_PACKET, PACKET_VNET_HDR_SZ, &size, &length) == 0;
 }
 
-static bool set(int fd, int level, int name, int value)
-{
-    return setsockopt(fd, level, name, &value, sizeof(value)) == 0;
-}
-
 struct stats_features feature_probe(unsigned without)
 {
     // Protocol 0: nothing is ever received.
@@ -54,18 +50,17 @@ struct stats_features feature_probe(unsigned without)
     int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
     struct stats_features f = {
         // Segments of 0 bytes: off, as a socket begins.
-        .udp_gso = !(without & FEATURE_UDP_GSO) && set(udp, IPPROTO_UDP, UDP_SEGMENT, 0),
-        .ignore_outgoing = !(without & FEATURE_IGNORE_OUTGOING) && set(packet, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1),
+        .udp_gso = !(without & FEATURE_UDP_GSO) && option_set(udp, IPPROTO_UDP, UDP_SEGMENT, 0),
+        .ignore_outgoing =
+            !(without & FEATURE_IGNORE_OUTGOING) && option_set(packet, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1),
         .super_frames = !(without & FEATURE_SUPER_FRAMES) && feature_super_frames(packet),
         .packet_gso = without & FEATURE_PACKET_GSO   ? STATS_FEATURE_NO
                       : feature_super_frames(packet) ? STATS_FEATURE_YES
                                                      : STATS_FEATURE_TRIED,
     };
 
-    if (packet >= 0)
-        close(packet);
-    if (udp >= 0)
-        close(udp);
+    descriptors_close(packet);
+    descriptors_close(udp);
     log_notice("features", "packet_gso=%s udp_gso=%s ignore_outgoing=%s super_frames=%s",
                stats_feature_name(f.packet_gso), stats_feature_name(f.udp_gso), stats_feature_name(f.ignore_outgoing),
                stats_feature_name(f.super_frames));

@@ -227,12 +227,10 @@ static int compare(const void *x, const void *y)
 {
     const struct filter_key *a = x, *b = y;
 
-    if (a->address.family != b->address.family)
-        return a->address.family < b->address.family ? -1 : 1;
-    int order = memcmp(a->address.bytes, b->address.bytes, sizeof(a->address.bytes));
-    if (order != 0)
-        return order;
-    return (a->port > b->port) - (a->port < b->port);
+    int order = a->address.family - b->address.family;
+    if (order == 0)
+        order = memcmp(a->address.bytes, b->address.bytes, sizeof(a->address.bytes));
+    return order ? order : a->port - b->port;
 }
 
 static size_t without_repeats(struct filter_key *keys, size_t n)

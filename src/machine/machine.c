@@ -4,20 +4,6 @@
 #include "machine/machine.h"
 
 #include <limits.h>
-#include <netpacket/packet.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-// --- the kernel ------------------------------------------------------------------------------------------------------
-
-// A packet socket forgets its interface when that goes, and never finds another one of the same index.
-static bool outlived(int fd)
-{
-    struct sockaddr_ll where;
-    socklen_t length = sizeof(where);
-
-    return getsockname(fd, (struct sockaddr *) &where, &length) == 0 && where.sll_ifindex <= 0;
-}
 
 const struct machine machine_kernel = {
     .links = link_query,
@@ -25,22 +11,12 @@ const struct machine machine_kernel = {
     .ring_open = ring_open,
     .ring_release = ring_release,
     .ring_set_filter = ring_set_filter,
-    .open_frame = output_open_frame,
-    .open_tx_ring = output_open_tx_ring,
-    .open_socket = output_open_socket,
-    .open_raw = output_open_raw,
-    .open_quiet = output_open_quiet,
-    .revoke_frame = output_revoke_frame,
-    .revoke_flow = output_revoke_flow,
-    .revoke_tx_ring = output_revoke_tx_ring,
+    .open = output_open,
     .join = memberships_want,
-    .outlived = outlived,
-    .close = close,
 };
 
-// --- none ------------------------------------------------------------------------------------------------------------
-
-#define NO_DESCRIPTOR INT_MAX // stands for whatever would be open
+// Stands for whatever would be open. No process can have it (fs.nr_open), so that every call with it fails (EBADF).
+#define NO_DESCRIPTOR INT_MAX
 
 static int no_ring_socket(const char **step)
 {
@@ -56,28 +32,11 @@ static bool no_ring(int fd, uint32_t ifindex, const struct ring_geometry *g, con
     return true;
 }
 
-static bool no_filter(int fd, const struct ring_filter *filter)
+static int no_output(enum registry_kind kind, const struct output_address *address, unsigned without, bool *gso,
+                     const char **step)
 {
-    (void) fd, (void) filter;
-    return true;
-}
-
-static int no_frame(uint32_t ifindex, const char **step)
-{
-    (void) ifindex, (void) step;
-    return NO_DESCRIPTOR;
-}
-
-static int no_raw(const struct output_address *a, bool udp, const char **step)
-{
-    (void) a, (void) udp, (void) step;
-    return NO_DESCRIPTOR;
-}
-
-static int no_quiet(const char *interface, uint32_t ifindex, const struct addr *address, uint16_t port,
-                    const char **step)
-{
-    (void) interface, (void) ifindex, (void) address, (void) port, (void) step;
+    (void) kind, (void) address, (void) without, (void) step;
+    *gso = false;
     return NO_DESCRIPTOR;
 }
 
@@ -88,42 +47,12 @@ static bool no_join(struct memberships *m, uint32_t ifindex, const struct addr *
     return true;
 }
 
-static void no_revoke(int fd)
-{
-    (void) fd;
-}
-
-static bool no_release(int fd)
-{
-    (void) fd;
-    return true;
-}
-
-static bool never_outlived(int fd)
-{
-    (void) fd;
-    return false;
-}
-
-static int no_close(int fd)
-{
-    (void) fd;
-    return 0;
-}
-
 const struct machine machine_none = {
     .links = link_assume,
     .ring_socket = no_ring_socket,
     .ring_open = no_ring,
-    .ring_release = no_release,
-    .ring_set_filter = no_filter,
-    .open_frame = no_frame,
-    .open_raw = no_raw,
-    .open_quiet = no_quiet,
-    .revoke_frame = no_revoke,
-    .revoke_flow = no_revoke,
-    .revoke_tx_ring = no_release,
+    .ring_release = ring_release,
+    .open = no_output,
     .join = no_join,
-    .outlived = never_outlived,
-    .close = no_close,
+    .only_raw = true,
 };

@@ -7,15 +7,20 @@
 #define MCR_MACHINE_MEMBERSHIP_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "common/addr.h"
+#include "machine/registry.h"
 
-struct memberships;
+struct memberships {
+    struct registry joined;
+    // What the relay holds, too. Their ids differ from those of other sockets.
+    struct registry sockets;
+};
 
-// NULL when there is no memory. Freeing leaves all groups.
-struct memberships *memberships_new(void);
+void memberships_init(struct memberships *m);
+
+// Leaves all groups.
 void memberships_free(struct memberships *m);
 
 // Begins a load: nothing is wanted yet.
@@ -30,10 +35,5 @@ bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr
 
 // Ends a load: leaves what the table in force does not want (committed), or what only the failed one wanted.
 void memberships_settle(struct memberships *m, bool committed);
-
-// The sockets that hold what is wanted, for the relay to hold too. Calls each() for every one, with an id that is never
-// given twice; is_new: no table in force has had it.
-typedef bool memberships_each(void *context, uint64_t id, int fd, bool is_new);
-bool memberships_for_each(const struct memberships *m, memberships_each *each, void *context);
 
 #endif

@@ -7,45 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct registry {
-    struct registry_entry **entries;
-    size_t n, room;
-    void *tree; // of the same entries, by key
-    uint64_t next_id;
-};
-
 // The key is an entry's first member: an entry is found by its key alone.
 static int compare(const void *a, const void *b)
 {
     return memcmp(a, b, sizeof(struct registry_key));
 }
 
-struct registry *registry_new(void)
-{
-    struct registry *r = calloc(1, sizeof(*r));
-
-    if (r)
-        r->next_id = 1;
-    return r;
-}
-
-static void remove_at(struct registry *r, size_t i)
-{
-    struct registry_entry *e = r->entries[i];
-
-    tdelete(e, &r->tree, compare);
-    r->entries[i] = r->entries[--r->n];
-    free(e);
-}
-
 void registry_free(struct registry *r)
 {
-    if (!r)
-        return;
-    while (r->n > 0)
-        remove_at(r, r->n - 1);
+    for (size_t i = 0; i < r->n; i++) {
+        tdelete(r->entries[i], &r->tree, compare);
+        free(r->entries[i]);
+    }
     free(r->entries);
-    free(r);
 }
 
 void registry_begin(struct registry *r)
@@ -88,7 +62,7 @@ struct registry_entry *registry_add(struct registry *r, const struct registry_ke
         free(e);
         return NULL;
     }
-    e->id = r->next_id++;
+    e->id = ++r->last_id;
     r->entries[r->n++] = e;
     return e;
 }
@@ -96,23 +70,24 @@ struct registry_entry *registry_add(struct registry *r, const struct registry_ke
 void registry_settle(struct registry *r, bool committed, void (*close_entry)(void *context, struct registry_entry *e),
                      void *context)
 {
+    size_t n = 0;
+
+    // The last first: the kernel's lists of groups begin with the latest.
     for (size_t i = r->n; i-- > 0;) {
         struct registry_entry *e = r->entries[i];
         if (committed)
             e->running = e->wanted;
-        if (e->running)
-            continue;
-        close_entry(context, e);
-        remove_at(r, i);
+        if (!e->running)
+            close_entry(context, e);
     }
-}
-
-size_t registry_count(const struct registry *r)
-{
-    return r->n;
-}
-
-struct registry_entry *registry_at(const struct registry *r, size_t i)
-{
-    return r->entries[i];
+    for (size_t i = 0; i < r->n; i++) {
+        struct registry_entry *e = r->entries[i];
+        if (e->running) {
+            r->entries[n++] = e;
+            continue;
+        }
+        tdelete(e, &r->tree, compare);
+        free(e);
+    }
+    r->n = n;
 }

@@ -20,7 +20,8 @@ enum registry_kind {
     REGISTRY_RAW,
     REGISTRY_RAW_UDP,
     REGISTRY_QUIET,
-    REGISTRY_MEMBERSHIP
+    REGISTRY_MEMBERSHIP,
+    REGISTRY_MEMBER_SOCKET
 };
 
 // Compared by its bytes, of which none is padding: zero it before filling in.
@@ -36,19 +37,26 @@ struct registry_key {
 struct registry_entry {
     struct registry_key key;
     uint64_t id;          // never given twice
-    int fd;               // or, for a membership, the number of its socket; of a ring: the pool's
+    int fd;               // of a ring: the pool's; of a membership: its socket's
     bool super_frames;    // takes several datagrams in one frame or call (UDP GSO); of a ring: brings them
     bool stuck;           // a ring that takes nothing in any more
+    bool full;            // a socket of memberships that takes no other group
     uint32_t fits_mtu;    // of a ring or transmit ring: the largest MTU whose frames fit its slots
     uint32_t pool_number; // of a ring (ring_pool.h)
     uint32_t table_index; // of an output's socket, in the table that is being compiled; scratch of a load
     bool wanted, running;
+    struct registry_entry *socket; // of a membership
 };
 
-struct registry;
+// All zero: empty.
+struct registry {
+    struct registry_entry **entries; // n of them, in the order in which they were added
+    size_t n, room;
+    void *tree; // of the same entries, by key
+    uint64_t last_id;
+};
 
-struct registry *registry_new(void);
-// Frees the registry and its entries; what they stand for is the caller's to close before.
+// Frees the entries; what they stand for is the caller's to close before.
 void registry_free(struct registry *r);
 
 void registry_begin(struct registry *r);
@@ -59,15 +67,12 @@ struct registry_entry *registry_find(const struct registry *r, const struct regi
 // The same, now wanted.
 struct registry_entry *registry_want(struct registry *r, const struct registry_key *key);
 
-// Adds a wanted entry of a key that is not there. NULL without memory. Entries stay where they are until settled.
+// Adds a wanted entry of a key that is not there. NULL with errno set without memory. Entries stay where they are until
+// settled.
 struct registry_entry *registry_add(struct registry *r, const struct registry_key *key, int fd);
 
 // Ends a load. Every entry that goes is passed to close_entry first.
 void registry_settle(struct registry *r, bool committed, void (*close_entry)(void *context, struct registry_entry *e),
                      void *context);
-
-// Entry i of registry_count(), in no order.
-size_t registry_count(const struct registry *r);
-struct registry_entry *registry_at(const struct registry *r, size_t i);
 
 #endif

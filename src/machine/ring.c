@@ -9,15 +9,16 @@
 #include <linux/if_ether.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "machine/feature.h"
+#include "machine/option.h"
+#include "common/descriptors.h"
 #include "common/kernel.h"
 #include "log/log.h"
 
-#define BLOCK_SIZE (256u << 10) // bytes; a multiple of every page size up to 64 KiB
+#define BLOCK_SIZE    (256u << 10) // bytes; a multiple of every page size up to 64 KiB
+#define OVERSIZE_ROOM (8 << 20)    // bytes for super-frames that no slot holds; the kernel caps it at rmem_max
 
 struct ring_geometry ring_geometry(uint32_t mtu, uint32_t ring_mib)
 {
@@ -31,11 +32,6 @@ struct ring_geometry ring_geometry(uint32_t mtu, uint32_t ring_mib)
         g.slot_size = BLOCK_SIZE;
     g.n_slots = (ring_mib << 20) / BLOCK_SIZE * (BLOCK_SIZE / g.slot_size);
     return g;
-}
-
-static bool set(int fd, int name, int value)
-{
-    return setsockopt(fd, SOL_PACKET, name, &value, sizeof(value)) == 0;
 }
 
 bool ring_set_filter(int fd, const struct ring_filter *filter)
@@ -56,41 +52,25 @@ bool ring_set_filter(int fd, const struct ring_filter *filter)
 }
 
 // The kernel counts twice what is asked for.
-static void warn_if_small(int fd, uint32_t ifindex, int asked)
+static void warn_if_small(int fd, uint32_t ifindex)
 {
     int got = 0;
     socklen_t length = sizeof(got);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &got, &length) == 0 && got < asked)
+    if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &got, &length) == 0 && got < OVERSIZE_ROOM)
         log_info("buffer_small",
                  "index=%u bytes=%d effect=\"bursts of super-frames are truncated: raise net.core.rmem_max\"", ifindex,
                  got / 2);
-}
-
-// Takes in no frame at all.
-static bool refuse_everything(int fd)
-{
-    struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
-    struct sock_fprog program = {.len = 1, .filter = code};
-
-    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
 }
 
 int ring_socket(const char **step)
 {
     // Protocol 0: no frame arrives before bind().
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool ok = option_step(step, "socket (needs CAP_NET_RAW)", fd >= 0) &&
+              option_step(step, "SO_ATTACH_FILTER", option_refuse_everything(fd));
 
-    *step = "socket (needs CAP_NET_RAW)";
-    if (fd < 0)
-        return -1;
-    *step = "SO_ATTACH_FILTER";
-    if (refuse_everything(fd))
-        return fd;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return -1;
+    return ok ? fd : descriptors_close(fd);
 }
 
 bool ring_open(int fd, uint32_t ifindex, const struct ring_geometry *g, const struct ring_filter *filter,
@@ -106,44 +86,30 @@ bool ring_open(int fd, uint32_t ifindex, const struct ring_geometry *g, const st
         .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int) ifindex};
     struct tpacket_stats before;
     socklen_t length = sizeof(before);
-    int room = 8 << 20; // bytes for super-frames that no slot holds; the kernel caps it at rmem_max
 
-    *step = "PACKET_VERSION";
-    if (!set(fd, PACKET_VERSION, TPACKET_V2))
-        return false;
     *super_frames = !(without & FEATURE_SUPER_FRAMES) && feature_super_frames(fd);
-    // Tells the segment size of super-frames.
-    *step = "PACKET_VNET_HDR";
-    if (*super_frames && !set(fd, PACKET_VNET_HDR, 1))
-        return false;
-    // Frames that exceed a slot are queued whole for read().
-    *step = "PACKET_COPY_THRESH";
-    if (*super_frames && !set(fd, PACKET_COPY_THRESH, 1))
-        return false;
-    *step = "SO_RCVBUF";
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)) != 0)
-        return false;
-    // If the kernel lacks this option the relay drops the host's own frames.
-    *step = "PACKET_IGNORE_OUTGOING";
-    if (!(without & FEATURE_IGNORE_OUTGOING) && !set(fd, PACKET_IGNORE_OUTGOING, 1) && errno != ENOPROTOOPT)
-        return false;
-    // Reading clears what an earlier ring of this socket has counted.
-    *step = "PACKET_STATISTICS";
-    if (getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &before, &length) != 0)
-        return false;
-    *step = "PACKET_RX_RING (no memory for ring_mib?)";
-    if (setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)) != 0)
-        return false;
-    *step = "bind";
-    if (bind(fd, (struct sockaddr *) &where, sizeof(where)) != 0)
-        return false;
-    // Last: until then the filter refuses everything, so that no frame arrives early.
-    *step = "SO_ATTACH_FILTER";
-    if (!ring_set_filter(fd, filter))
-        return false;
-    if (*super_frames)
-        warn_if_small(fd, ifindex, room);
-    return true;
+    bool ok =
+        option_step(step, "PACKET_VERSION", option_set(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2)) &&
+        // Tells the segment size of super-frames.
+        option_step(step, "PACKET_VNET_HDR", !*super_frames || option_set(fd, SOL_PACKET, PACKET_VNET_HDR, 1)) &&
+        // Frames that exceed a slot are queued whole for read().
+        option_step(step, "PACKET_COPY_THRESH", !*super_frames || option_set(fd, SOL_PACKET, PACKET_COPY_THRESH, 1)) &&
+        option_step(step, "SO_RCVBUF", option_set(fd, SOL_SOCKET, SO_RCVBUF, OVERSIZE_ROOM)) &&
+        // If the kernel lacks this option the relay drops the host's own frames.
+        option_step(step, "PACKET_IGNORE_OUTGOING",
+                    without & FEATURE_IGNORE_OUTGOING || option_set(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) ||
+                        errno == ENOPROTOOPT) &&
+        // Reading clears what an earlier ring of this socket has counted.
+        option_step(step, "PACKET_STATISTICS", getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &before, &length) == 0) &&
+        option_step(step, "PACKET_RX_RING (no memory for ring_mib?)",
+                    setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)) == 0) &&
+        option_step(step, "bind", bind(fd, (struct sockaddr *) &where, sizeof(where)) == 0) &&
+        // Last: until then the filter refuses everything, so that no frame arrives early.
+        option_step(step, "SO_ATTACH_FILTER", ring_set_filter(fd, filter));
+
+    if (ok && *super_frames)
+        warn_if_small(fd, ifindex);
+    return ok;
 }
 
 bool ring_release(int fd)
@@ -153,7 +119,7 @@ bool ring_release(int fd)
     struct sockaddr_ll nowhere = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_802_EX1)};
     struct tpacket_req none = {.tp_block_size = 0};
 
-    refuse_everything(fd);
+    option_refuse_everything(fd);
     bind(fd, (struct sockaddr *) &nowhere, sizeof(nowhere));
     return setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &none, sizeof(none)) == 0 || errno != EBUSY;
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "machine/machine.h"
+#include "table/layout.h"
 
 // How many input interfaces more than the first file a later one may have. There are two sockets for each, because a
 // reload may make every ring anew. More sockets would make each stop of mcrd slower: the kernel waits some milliseconds
@@ -25,24 +26,25 @@
 #define RING_REPLACE_MIN_NS UINT64_C(10000000000)
 #define RING_REPLACE_MAX_NS UINT64_C(160000000000)
 
-struct ring_pool;
-
-// An empty pool, whose sockets that machine opens. NULL without memory.
-struct ring_pool *ring_pool_new(const struct machine *machine);
+struct ring_pool {
+    const struct machine *machine; // the caller's, who zeroes the rest
+    size_t n;
+    struct {
+        int fd;
+        enum { RING_FREE, RING_USED, RING_WITHHELD } use; // WITHHELD: given back, but the relay still maps the ring
+    } sockets[TABLE_RING_SOCKETS_MAX];
+    struct ring_replaced {
+        uint32_t ifindex; // 0: free
+        uint64_t wait_ns, due_ns;
+    } replaced[TABLE_INTERFACES_MAX];
+};
 
 // Closes the sockets. A ring that the relay uses goes on.
-void ring_pool_free(struct ring_pool *p);
+void ring_pool_close(struct ring_pool *p);
 
 // Opens the sockets for a file with n_inputs input interfaces, once. False with errno set and *step the name of what
 // failed; the pool is then empty.
 bool ring_pool_open(struct ring_pool *p, size_t n_inputs, const char **step);
-
-// The number of input interfaces that a table may have.
-size_t ring_pool_inputs(const struct ring_pool *p);
-
-// How many sockets there are, and the descriptor of one, which stays the pool's.
-size_t ring_pool_size(const struct ring_pool *p);
-int ring_pool_fd(const struct ring_pool *p, size_t i);
 
 // Takes a socket that no ring uses, whose number becomes *number. Returns its descriptor, which stays the pool's, or -1
 // when there is none: *why then says why not.

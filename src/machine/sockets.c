@@ -4,11 +4,13 @@
 #include "machine/sockets.h"
 
 #include <errno.h>
+#include <netpacket/packet.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-#include "machine/membership.h"
 #include "machine/ring_pool.h"
+#include "common/descriptors.h"
 #include "log/log.h"
 
 // If the relay keeps so many unused transmit rings mapped, no other one is made.
@@ -16,11 +18,11 @@
 
 struct sockets {
     const struct machine *machine;
-    struct registry *registry;
-    struct ring_pool *pool;
+    struct registry registry;
+    struct ring_pool pool;
     int withheld[TABLE_INTERFACES_MAX + TX_RINGS_WITHHELD_MAX]; // transmit rings
     size_t n_withheld;
-    struct memberships *memberships;
+    struct memberships memberships;
     unsigned without;
     // Interfaces whose index was given again while sockets of the old one were open.
     uint32_t gone[3 * TABLE_INTERFACES_MAX]; // a ring, frames, a transmit ring
@@ -33,15 +35,9 @@ struct sockets *sockets_new(const struct machine *machine, unsigned without)
 
     if (!s)
         return NULL;
-    s->machine = machine;
+    s->machine = s->pool.machine = machine;
     s->without = without;
-    s->registry = registry_new();
-    s->pool = ring_pool_new(machine);
-    s->memberships = memberships_new();
-    if (!s->registry || !s->pool || !s->memberships) {
-        sockets_free(s);
-        return NULL;
-    }
+    memberships_init(&s->memberships);
     return s;
 }
 
@@ -50,20 +46,11 @@ bool sockets_links(const struct sockets *s, struct link *links, size_t n)
     return s->machine->links(links, n);
 }
 
-// At the end of the broker sockets are closed but not revoked: the relay goes on with them.
-static void close_only(void *context, struct registry_entry *e)
-{
-    const struct sockets *s = context;
-
-    if (e->key.kind != REGISTRY_RING)
-        s->machine->close(e->fd);
-}
-
 // A transmit ring that the relay still maps keeps its memory, so its socket is withheld.
 static void close_tx_ring(struct sockets *s, int fd)
 {
-    if (s->machine->revoke_tx_ring(fd) || s->n_withheld == sizeof(s->withheld) / sizeof(s->withheld[0]))
-        s->machine->close(fd);
+    if (output_revoke(REGISTRY_TX_RING, fd) || s->n_withheld == sizeof(s->withheld) / sizeof(s->withheld[0]))
+        close(fd);
     else
         s->withheld[s->n_withheld++] = fd;
 }
@@ -73,73 +60,67 @@ static void close_entry(void *context, struct registry_entry *e)
 {
     struct sockets *s = context;
 
-    switch ((enum registry_kind) e->key.kind) {
-    case REGISTRY_RING:
+    if (e->key.kind == REGISTRY_RING) {
         // The pool keeps its socket.
-        ring_pool_give_back(s->pool, e->pool_number);
-        return;
-    case REGISTRY_TX_RING:
+        ring_pool_give_back(&s->pool, e->pool_number);
+    } else if (e->key.kind == REGISTRY_TX_RING) {
         close_tx_ring(s, e->fd);
-        return;
-    case REGISTRY_FRAME:
-        s->machine->revoke_frame(e->fd);
-        break;
-    case REGISTRY_SOCKET:
-    case REGISTRY_RAW:
-    case REGISTRY_RAW_UDP:
-        s->machine->revoke_flow(e->fd);
-        break;
-    case REGISTRY_QUIET:
-    case REGISTRY_MEMBERSHIP:
-        break;
+    } else {
+        output_revoke(e->key.kind, e->fd);
+        close(e->fd);
     }
-    s->machine->close(e->fd);
 }
 
+// At the end of the broker sockets are closed but not revoked: the relay goes on with them.
 void sockets_free(struct sockets *s)
 {
     if (!s)
         return;
-    memberships_free(s->memberships);
-    if (s->registry) {
-        // Nothing is wanted any more.
-        registry_begin(s->registry);
-        registry_settle(s->registry, true, close_only, s);
-    }
-    registry_free(s->registry);
+    memberships_free(&s->memberships);
+    for (size_t i = 0; i < s->registry.n; i++)
+        if (s->registry.entries[i]->key.kind != REGISTRY_RING)
+            close(s->registry.entries[i]->fd);
+    registry_free(&s->registry);
     while (s->n_withheld > 0)
-        s->machine->close(s->withheld[--s->n_withheld]);
-    ring_pool_free(s->pool);
+        close(s->withheld[--s->n_withheld]);
+    ring_pool_close(&s->pool);
     free(s);
 }
 
 void sockets_begin(struct sockets *s)
 {
     s->n_gone = 0;
-    registry_begin(s->registry);
-    memberships_begin(s->memberships);
+    registry_begin(&s->registry);
+    memberships_begin(&s->memberships);
 }
 
 void sockets_settle(struct sockets *s, bool committed)
 {
     // A ring that could not be replaced waits for its turn again.
-    for (size_t i = 0; !committed && i < registry_count(s->registry); i++)
-        registry_at(s->registry, i)->stuck = false;
-    registry_settle(s->registry, committed, close_entry, s);
-    memberships_settle(s->memberships, committed);
+    for (size_t i = 0; !committed && i < s->registry.n; i++)
+        s->registry.entries[i]->stuck = false;
+    registry_settle(&s->registry, committed, close_entry, s);
+    memberships_settle(&s->memberships, committed);
 }
 
 static struct registry_entry *add(struct sockets *s, const struct registry_key *key, int fd, const char **step)
 {
-    if (fd < 0)
-        return NULL;
-    struct registry_entry *e = registry_add(s->registry, key, fd);
-    if (!e) {
-        s->machine->close(fd);
+    struct registry_entry *e = fd < 0 ? NULL : registry_add(&s->registry, key, fd);
+
+    if (!e && fd >= 0) {
         *step = "memory";
-        errno = ENOMEM;
+        descriptors_close(fd);
     }
     return e;
+}
+
+// A packet socket forgets its interface when that goes, and never finds another one of the same index.
+static bool outlived(int fd)
+{
+    struct sockaddr_ll where;
+    socklen_t length = sizeof(where);
+
+    return getsockname(fd, (struct sockaddr *) &where, &length) == 0 && where.sll_ifindex <= 0;
 }
 
 // The living entry of this key with room for this MTU, now wanted; or NULL with a key that is free.
@@ -147,11 +128,11 @@ static struct registry_entry *want_living(struct sockets *s, struct registry_key
 {
     const struct registry_entry *e;
 
-    for (; (e = registry_find(s->registry, key)); key->outlived++) {
-        if (!s->machine->outlived(e->fd)) {
+    for (; (e = registry_find(&s->registry, key)); key->outlived++) {
+        if (!outlived(e->fd)) {
             // Without super-frames a ring takes nothing that exceeds its slots.
             if (!e->stuck && (e->super_frames || e->fits_mtu >= mtu))
-                return registry_want(s->registry, key);
+                return registry_want(&s->registry, key);
             continue;
         }
         if (s->n_gone < sizeof(s->gone) / sizeof(s->gone[0]))
@@ -160,96 +141,68 @@ static struct registry_entry *want_living(struct sockets *s, struct registry_key
     return NULL;
 }
 
-static int open_ring(struct sockets *s, uint32_t ifindex, const struct ring_geometry *g,
-                     const struct ring_filter *filter, bool *super_frames, uint32_t *number, const char **step)
-{
-    int fd = ring_pool_take(s->pool, number, step);
-
-    if (fd < 0) {
-        errno = 0; // *step tells all
-        return -1;
-    }
-    if (s->machine->ring_open(fd, ifindex, g, filter, s->without, super_frames, step))
-        return fd;
-    int saved = errno;
-    ring_pool_give_back(s->pool, *number);
-    errno = saved;
-    return -1;
-}
-
 struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t ring_mib,
                                     const struct ring_filter *filter, struct ring_geometry *g, const char **step)
 {
     struct registry_key key = {.kind = REGISTRY_RING, .ifindex = ifindex, .ring_mib = ring_mib};
     struct registry_entry *e = want_living(s, &key, mtu);
     bool super_frames = false;
+    uint32_t number;
 
-    if (e) {
-        *g = ring_geometry(e->fits_mtu, ring_mib);
+    *g = ring_geometry(e ? e->fits_mtu : mtu, ring_mib);
+    if (e)
         return e;
+    int fd = ring_pool_take(&s->pool, &number, step);
+    if (fd < 0) {
+        errno = 0; // *step tells all
+        return NULL;
     }
-    *g = ring_geometry(mtu, ring_mib);
-    uint32_t number = 0;
-    int fd = open_ring(s, ifindex, g, filter, &super_frames, &number, step);
-    e = fd < 0 ? NULL : registry_add(s->registry, &key, fd);
-    if (e) {
-        e->fits_mtu = mtu;
-        e->super_frames = super_frames;
-        e->pool_number = number;
-    } else if (fd >= 0) {
-        ring_pool_give_back(s->pool, number);
+    if (s->machine->ring_open(fd, ifindex, g, filter, s->without, &super_frames, step)) {
+        if ((e = registry_add(&s->registry, &key, fd))) {
+            e->fits_mtu = mtu;
+            e->super_frames = super_frames;
+            e->pool_number = number;
+            return e;
+        }
         *step = "memory";
-        errno = ENOMEM;
     }
-    return e;
-}
-
-struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const char **step)
-{
-    struct registry_key key = {.kind = REGISTRY_FRAME, .ifindex = ifindex};
-    struct registry_entry *e = want_living(s, &key, 0);
-
-    if (e)
-        return e;
-    e = add(s, &key, s->machine->open_frame(ifindex, step), step);
-    // The kernel does not report whether it takes GSO frames; the first one shows it (egress.c).
-    if (e)
-        e->super_frames = !(s->without & FEATURE_PACKET_GSO);
-    return e;
+    int saved = errno;
+    ring_pool_give_back(&s->pool, number);
+    errno = saved;
+    return NULL;
 }
 
 // Looks once more at the transmit rings that the relay has not given back. Returns how many are left.
 static size_t reclaim_tx_rings(struct sockets *s)
 {
-    size_t left = 0;
+    size_t n = s->n_withheld;
 
-    for (size_t i = 0; i < s->n_withheld; i++) {
-        if (s->machine->revoke_tx_ring(s->withheld[i]))
-            s->machine->close(s->withheld[i]);
-        else
-            s->withheld[left++] = s->withheld[i];
-    }
-    return s->n_withheld = left;
+    s->n_withheld = 0;
+    for (size_t i = 0; i < n; i++)
+        close_tx_ring(s, s->withheld[i]);
+    return s->n_withheld;
 }
 
 struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t *slot_size,
                                        const char **step)
 {
     struct registry_key key = {.kind = REGISTRY_TX_RING, .ifindex = ifindex};
-    struct registry_entry *e;
-    uint32_t holds, size = output_slot_size(mtu, &holds);
+    struct output_address to = {.ifindex = ifindex};
+    bool gso;
+    uint32_t holds;
 
     *step = NULL;
-    if (!s->machine->open_tx_ring || s->without & FEATURE_TX_RING)
+    if (s->without & FEATURE_TX_RING)
         return NULL;
-    e = want_living(s, &key, mtu < holds ? mtu : holds);
+    to.slot_size = output_slot_size(mtu, &holds);
+    struct registry_entry *e = want_living(s, &key, mtu < holds ? mtu : holds);
     if (!e) {
         if (reclaim_tx_rings(s) >= TX_RINGS_WITHHELD_MAX) {
             *step = "the relay keeps transmit rings that it should have given back: restart mcrd";
             errno = ENOBUFS;
             return NULL;
         }
-        e = add(s, &key, s->machine->open_tx_ring(ifindex, size, step), step);
+        e = add(s, &key, s->machine->open(REGISTRY_TX_RING, &to, s->without, &gso, step), step);
         if (e)
             e->fits_mtu = holds;
     }
@@ -258,47 +211,27 @@ struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint
     return e;
 }
 
-struct registry_entry *sockets_flow(struct sockets *s, const struct output_address *flow, const char **step)
+struct registry_entry *sockets_output(struct sockets *s, enum registry_kind kind, const struct output_address *a,
+                                      const char **step)
 {
-    struct registry_key key = {.kind = REGISTRY_SOCKET,
-                               .ifindex = flow->ifindex,
-                               .source = flow->source,
-                               .destination = flow->destination,
-                               .source_port = flow->source_port,
-                               .port = flow->port};
-    struct registry_entry *e;
-    bool gso = false;
+    bool gso;
 
-    if (!s->machine->open_socket)
-        return sockets_raw(s, flow, false, step);
-    if ((e = registry_want(s->registry, &key)))
-        return e;
-    e = add(s, &key, s->machine->open_socket(flow, s->without, &gso, step), step);
-    if (e)
+    if (s->machine->only_raw && (kind == REGISTRY_SOCKET || kind == REGISTRY_RAW_UDP))
+        kind = REGISTRY_RAW;
+    // Outputs share a socket if nothing differs that matters to a socket of its kind.
+    struct registry_key key = {.kind = kind, .ifindex = a->ifindex};
+    if (kind != REGISTRY_FRAME)
+        key.destination = a->destination;
+    if (kind == REGISTRY_SOCKET || kind == REGISTRY_RAW_UDP)
+        key.source = a->source;
+    if (kind == REGISTRY_SOCKET)
+        key.source_port = a->source_port;
+    if (kind == REGISTRY_SOCKET || kind == REGISTRY_QUIET)
+        key.port = a->port;
+    struct registry_entry *e = kind == REGISTRY_FRAME ? want_living(s, &key, 0) : registry_want(&s->registry, &key);
+    if (!e && (e = add(s, &key, s->machine->open(kind, a, s->without, &gso, step), step)))
         e->super_frames = gso;
     return e;
-}
-
-struct registry_entry *sockets_raw(struct sockets *s, const struct output_address *flow, bool udp, const char **step)
-{
-    struct registry_key key = {.kind = REGISTRY_RAW, .ifindex = flow->ifindex, .destination = flow->destination};
-
-    udp = udp && s->machine->open_socket;
-    if (udp) {
-        key.kind = REGISTRY_RAW_UDP;
-        key.source = flow->source;
-    }
-    struct registry_entry *e = registry_want(s->registry, &key);
-    return e ? e : add(s, &key, s->machine->open_raw(flow, udp, step), step);
-}
-
-struct registry_entry *sockets_quiet(struct sockets *s, const char *interface, uint32_t ifindex,
-                                     const struct addr *address, uint16_t port, const char **step)
-{
-    struct registry_key key = {.kind = REGISTRY_QUIET, .ifindex = ifindex, .destination = *address, .port = port};
-    struct registry_entry *e = registry_want(s->registry, &key);
-
-    return e ? e : add(s, &key, s->machine->open_quiet(interface, ifindex, address, port, step), step);
 }
 
 bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group, const struct addr *source,
@@ -309,37 +242,29 @@ bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group,
     *step = "join the group";
     for (size_t i = 0; i < s->n_gone; i++)
         again |= s->gone[i] == ifindex;
-    return s->machine->join(s->memberships, ifindex, group, source, again);
+    return s->machine->join(&s->memberships, ifindex, group, source, again);
 }
 
-struct listing {
-    uint64_t *ids;
-    size_t n, most;
-};
-
-static bool list_hold(void *context, uint64_t id, int fd, bool is_new)
+static bool is_hold(const struct registry_entry *e)
 {
-    struct listing *l = context;
-
-    (void) fd;
-    (void) is_new;
-    if (l->n < l->most)
-        l->ids[l->n] = id;
-    l->n++;
-    return true;
+    return e->key.kind == REGISTRY_QUIET || e->key.kind == REGISTRY_MEMBER_SOCKET;
 }
 
 size_t sockets_holds(const struct sockets *s, uint64_t *ids, size_t most)
 {
-    struct listing l = {.ids = ids, .most = most};
+    const struct registry *both[] = {&s->memberships.sockets, &s->registry};
+    size_t n = 0;
 
-    memberships_for_each(s->memberships, list_hold, &l);
-    for (size_t i = 0; i < registry_count(s->registry); i++) {
-        const struct registry_entry *e = registry_at(s->registry, i);
-        if (e->key.kind == REGISTRY_QUIET && e->wanted)
-            list_hold(&l, e->id, e->fd, false);
-    }
-    return l.n;
+    for (size_t i = 0; i < 2; i++)
+        for (size_t j = 0; j < both[i]->n; j++) {
+            const struct registry_entry *e = both[i]->entries[j];
+            if (!e->wanted || !is_hold(e))
+                continue;
+            if (n < most)
+                ids[n] = e->id;
+            n++;
+        }
+    return n;
 }
 
 struct sending {
@@ -367,35 +292,36 @@ static bool put(struct sending *out, uint64_t id, enum handover_socket_kind kind
     return n + 1 < HANDOVER_FDS_MAX || flush(out);
 }
 
-static bool put_hold(void *context, uint64_t id, int fd, bool is_new)
+static bool put_new(struct sending *out, const struct registry *r)
 {
-    return !is_new || put(context, id, HANDOVER_HOLD, fd);
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < r->n; i++) {
+        const struct registry_entry *e = r->entries[i];
+        // Rings are made of the pool, which the relay has.
+        if (e->wanted && !e->running && e->key.kind != REGISTRY_RING)
+            ok = put(out, e->id, is_hold(e) ? HANDOVER_HOLD : HANDOVER_EGRESS, e->fd);
+    }
+    return ok;
 }
 
 bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial, size_t *n)
 {
     struct sending out = {.fd = fd, .message = {.type = HANDOVER_SOCKETS, .serial = serial}};
-    bool ok = true;
+    bool ok = put_new(&out, &s->registry) && put_new(&out, &s->memberships.sockets) && flush(&out);
 
-    for (size_t i = 0; ok && i < registry_count(s->registry); i++) {
-        const struct registry_entry *e = registry_at(s->registry, i);
-        // Rings are made of the pool, which the relay has.
-        if (e->wanted && !e->running && e->key.kind != REGISTRY_RING)
-            ok = put(&out, e->id, e->key.kind == REGISTRY_QUIET ? HANDOVER_HOLD : HANDOVER_EGRESS, e->fd);
-    }
-    ok = ok && memberships_for_each(s->memberships, put_hold, &out) && flush(&out);
     *n = out.n;
     return ok;
 }
 
 bool sockets_open_pool(struct sockets *s, size_t n_inputs, const char **step)
 {
-    return ring_pool_open(s->pool, n_inputs, step);
+    return ring_pool_open(&s->pool, n_inputs, step);
 }
 
 size_t sockets_inputs(const struct sockets *s)
 {
-    return ring_pool_inputs(s->pool);
+    return s->pool.n / 2;
 }
 
 bool sockets_send_pool(const struct sockets *s, int fd, uint32_t serial)
@@ -403,8 +329,8 @@ bool sockets_send_pool(const struct sockets *s, int fd, uint32_t serial)
     struct sending out = {.fd = fd, .message = {.type = HANDOVER_POOL, .serial = serial}};
     bool ok = true;
 
-    for (size_t i = 0; ok && i < ring_pool_size(s->pool); i++)
-        ok = put(&out, 0, 0, ring_pool_fd(s->pool, i));
+    for (size_t i = 0; ok && i < s->pool.n; i++)
+        ok = put(&out, 0, 0, s->pool.sockets[i].fd);
     return ok && flush(&out);
 }
 
@@ -423,19 +349,19 @@ static size_t collect_keys(const struct table_view *table, uint64_t ring_id, str
 
 static struct registry_entry *find_ring(const struct sockets *s, uint64_t id)
 {
-    for (size_t i = 0; i < registry_count(s->registry); i++)
-        if (registry_at(s->registry, i)->id == id)
-            return registry_at(s->registry, i);
+    for (size_t i = 0; id && i < s->registry.n; i++)
+        if (s->registry.entries[i]->id == id)
+            return s->registry.entries[i];
     return NULL;
 }
 
 void sockets_give_up_ring(struct sockets *s, uint64_t id, uint64_t now_ns)
 {
-    struct registry_entry *ring = id ? find_ring(s, id) : NULL;
+    struct registry_entry *ring = find_ring(s, id);
 
     if (!ring || ring->key.kind != REGISTRY_RING || ring->stuck)
         return;
-    ring->stuck = ring_pool_may_replace(s->pool, ring->key.ifindex, now_ns);
+    ring->stuck = ring_pool_may_replace(&s->pool, ring->key.ifindex, now_ns);
     if (!ring->stuck)
         log_warn("ring_stuck",
                  "index=%u reason=\"replaced a short time ago\" effect=\"it takes in nothing until it is "
@@ -452,7 +378,7 @@ bool sockets_set_filters(struct sockets *s, const struct table_view *table, cons
     // A filter that fails does not keep the others wider than needed.
     for (uint32_t i = 0; keys && i < table->n_interfaces; i++) {
         uint64_t id = table->interfaces[i].ring_id;
-        const struct registry_entry *ring = id ? find_ring(s, id) : NULL;
+        const struct registry_entry *ring = find_ring(s, id);
         if (!ring)
             continue;
         size_t n = collect_keys(table, id, keys);

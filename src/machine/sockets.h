@@ -32,15 +32,12 @@ void sockets_settle(struct sockets *s, bool committed);
 // another way (ingress.c). *g tells its geometry.
 struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t ring_mib,
                                     const struct ring_filter *filter, struct ring_geometry *g, const char **step);
-struct registry_entry *sockets_frame(struct sockets *s, uint32_t ifindex, const char **step);
 // *step is NULL where none is wanted.
 struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint32_t mtu, uint32_t *slot_size,
                                        const char **step);
-struct registry_entry *sockets_flow(struct sockets *s, const struct output_address *flow, const char **step);
-// udp: see output_open_raw().
-struct registry_entry *sockets_raw(struct sockets *s, const struct output_address *flow, bool udp, const char **step);
-struct registry_entry *sockets_quiet(struct sockets *s, const char *interface, uint32_t ifindex,
-                                     const struct addr *address, uint16_t port, const char **step);
+// A FRAME, SOCKET, RAW, RAW_UDP or QUIET: output_open().
+struct registry_entry *sockets_output(struct sockets *s, enum registry_kind kind, const struct output_address *a,
+                                      const char **step);
 // source: see memberships_want().
 bool sockets_join(struct sockets *s, uint32_t ifindex, const struct addr *group, const struct addr *source,
                   const char **step);

@@ -323,8 +323,10 @@ int main(int argc, char *argv[])
     struct link links[2] = {{.ifindex = 0}};
     struct filter_key keys[FLOWS_MAX];
     const char *step = "no such interface";
-    struct memberships *joined = memberships_new();
+    struct memberships joined;
+    bool gso;
 
+    memberships_init(&joined);
     if (argc < 6 || argc - 5 > FLOWS_MAX || (*argv[1] != '2' && *argv[1] != '3')) {
         fprintf(stderr,
                 "usage: ring 2[:FRAMES]|3[:KIB] IN-INTERFACE OUT-INTERFACE WAIT-USECS "
@@ -336,13 +338,15 @@ int main(int argc, char *argv[])
     uint32_t kib = version == TPACKET_V3 && number > 0 ? number : BLOCK_KIB;
     for (int i = 0; i < 2; i++)
         snprintf(links[i].name, sizeof(links[i].name), "%s", argv[2 + i]);
-    if (!joined || !link_query(links, 2) || links[0].ifindex == 0 || links[1].ifindex == 0 ||
-        (out = output_open_frame(links[1].ifindex, &step)) < 0)
+    if (!link_query(links, 2) || links[0].ifindex == 0 || links[1].ifindex == 0)
+        die(step);
+    struct output_address to = {.ifindex = links[1].ifindex};
+    if ((out = output_open(REGISTRY_FRAME, &to, 0, &gso, &step)) < 0)
         die(step);
     struct ring_filter filter = {.keys = keys, .n = (size_t) argc - 5, .ethernet = true};
     for (size_t i = 0; i < filter.n; i++) {
         keys[i] = open_flow(&flows[i], &links[1], argv[5 + i]);
-        if (!memberships_want(joined, links[0].ifindex, &keys[i].address, NULL, false))
+        if (!memberships_want(&joined, links[0].ifindex, &keys[i].address, NULL, false))
             die("membership");
     }
     open_ring(&r, version, kib << 10, links[0].ifindex, &filter);

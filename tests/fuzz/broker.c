@@ -235,8 +235,7 @@ static void open_rig(struct rig *x, struct fuzz_input *in, int inotify)
     x->relay = ends[0];
     x->in = in;
     x->options = (struct broker_options){.sandbox = SANDBOX_OFF, .config_path = config_path, .inotify = inotify};
-    *b = (struct broker){.options = &x->options, .relay = ends[1]};
-    watch_init(&b->watch, inotify);
+    *b = (struct broker){.options = &x->options, .relay = ends[1], .watch.inotify = inotify};
     b->sockets = sockets_new(&machine_any, 0);
     FUZZ_ASSERT(b->sockets && start_read_identity(b, &bytes) && start_judge(b, &bytes));
 }

@@ -122,70 +122,31 @@ static bool any_ring_set_filter(int fd, const struct ring_filter *filter)
     return true;
 }
 
-static int nothing(const char **step)
+static int any_output(enum registry_kind kind, const struct output_address *a, unsigned without, bool *gso,
+                      const char **step)
 {
-    *step = "/dev/null";
-    return open("/dev/null", O_RDWR | O_CLOEXEC);
-}
-
-static int any_frame(uint32_t ifindex, const char **step)
-{
-    FUZZ_ASSERT(ifindex > 0);
-    return nothing(step);
-}
-
-static int any_tx_ring(uint32_t ifindex, uint32_t slot_size, const char **step)
-{
-    int fd = memfd_create("transmit ring", MFD_CLOEXEC);
-
-    *step = "memfd";
-    FUZZ_ASSERT(ifindex > 0);
-    if (fd >= 0)
-        FUZZ_ASSERT(ftruncate(fd, (off_t) TABLE_TX_SLOTS * slot_size) == 0);
-    return fd;
-}
-
-static int any_socket(const struct output_address *a, unsigned without, bool *gso, const char **step)
-{
-    FUZZ_ASSERT(a->ifindex > 0 && a->port > 0 && a->destination.family != ADDR_NONE);
-    if (a->source_port < 1024) {
+    FUZZ_ASSERT(a->ifindex > 0);
+    if (kind == REGISTRY_TX_RING) {
+        int fd = memfd_create("transmit ring", MFD_CLOEXEC);
+        *step = "memfd";
+        FUZZ_ASSERT(fd < 0 || ftruncate(fd, (off_t) TABLE_TX_SLOTS * a->slot_size) == 0);
+        return fd;
+    }
+    if (kind != REGISTRY_FRAME)
+        FUZZ_ASSERT(a->interface[0] && a->destination.family != ADDR_NONE && a->port > 0);
+    if (kind == REGISTRY_QUIET)
+        FUZZ_ASSERT(addr_is_unicast(&a->destination));
+    if (kind == REGISTRY_RAW_UDP)
+        FUZZ_ASSERT(a->source.family == a->destination.family);
+    if (kind == REGISTRY_SOCKET && a->source_port < 1024) {
         *step = "bind";
         errno = EACCES;
         return -1;
     }
-    *gso = !(without & FEATURE_UDP_GSO);
-    return nothing(step);
-}
-
-static int any_raw(const struct output_address *a, bool udp, const char **step)
-{
-    FUZZ_ASSERT(a->ifindex > 0 && a->destination.family != ADDR_NONE);
-    FUZZ_ASSERT(!udp || a->source.family == a->destination.family);
-    return nothing(step);
-}
-
-static int any_quiet(const char *interface, uint32_t ifindex, const struct addr *address, uint16_t port,
-                     const char **step)
-{
-    FUZZ_ASSERT(interface[0] && ifindex > 0 && port > 0 && addr_is_unicast(address));
-    return nothing(step);
-}
-
-static void any_revoke(int fd)
-{
-    (void) fd;
-}
-
-static bool any_revoke_tx_ring(int fd)
-{
-    (void) fd;
-    return true;
-}
-
-static bool never_outlived(int fd)
-{
-    (void) fd;
-    return false;
+    *gso = (kind == REGISTRY_FRAME && !(without & FEATURE_PACKET_GSO)) ||
+           (kind == REGISTRY_SOCKET && !(without & FEATURE_UDP_GSO));
+    *step = "/dev/null";
+    return open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
 const struct machine machine_any = {
@@ -194,17 +155,8 @@ const struct machine machine_any = {
     .ring_open = any_ring_open,
     .ring_release = any_ring_release,
     .ring_set_filter = any_ring_set_filter,
-    .open_frame = any_frame,
-    .open_tx_ring = any_tx_ring,
-    .open_socket = any_socket,
-    .open_raw = any_raw,
-    .open_quiet = any_quiet,
-    .revoke_frame = any_revoke,
-    .revoke_flow = any_revoke,
-    .revoke_tx_ring = any_revoke_tx_ring,
+    .open = any_output,
     .join = memberships_want,
-    .outlived = never_outlived,
-    .close = close,
 };
 
 // Groups are joined, and datagrams given their ttl and dscp, by a yes.

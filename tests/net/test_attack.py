@@ -870,6 +870,7 @@ def pool_again():
             d = t.Mcrd(net.relay, RULE)
             if stopped_at_start(d):
                 break
+            os.kill(d.broker, signal.SIGCONT)  # what is stopped does not end
             finish(d)
         else:
             raise t.Failure("the relay has always got its table")
