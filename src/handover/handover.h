@@ -81,7 +81,7 @@ struct handover_asker {
 struct handover_receipt {
     uint64_t received, ring_drops; // frames since the load began, and those that the kernel had no room for
     uint64_t capabilities;         // bit N: capability N
-    uint32_t landlock, isolation;  // ABI; mask of enum sandbox_isolation
+    uint32_t landlock, isolation;  // ABI; mask of enum stats_isolation
 };
 
 struct handover_message {

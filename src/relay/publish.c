@@ -9,12 +9,9 @@
 
 #include "common/clock.h"
 #include "log/log.h"
+#include "stats/counters.h"
 
 #define SUMMARY_PART 32 // rules in one turn of the loop
-
-_Static_assert((int) SANDBOX_OWN_NETWORK == (int) STATS_OWN_NETWORK &&
-                   (int) SANDBOX_EMPTY_ROOT == (int) STATS_EMPTY_ROOT,
-               "the statistics show isolation as it is");
 
 void publish_header(struct relay *r, enum stats_segment_state state)
 {
@@ -71,7 +68,7 @@ void publish_status(struct relay *r)
     notify_send(&r->notify,
                 "STATUS=generation %llu, %u rule%s, %u waiting, %u silent or slow; sandbox %s, landlock %u; %s%s%s",
                 (unsigned long long) t->header->generation, t->n_rules, t->n_rules == 1 ? "" : "s", waiting, silent,
-                sandbox_mode_name(r->options->sandbox), r->landlock, files[r->config_state],
+                stats_seccomp_name(r->options->sandbox), r->landlock, files[r->config_state],
                 r->refusal[0] ? "; last reload REFUSED" : "", r->broker_alive ? "" : "; the broker is GONE");
 }
 

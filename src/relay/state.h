@@ -65,7 +65,7 @@ struct relay {
     uint64_t started_boottime_ns;   // CLOCK_BOOTTIME
     // The rights that are left, as the kernel reports them.
     uint64_t capabilities;
-    unsigned landlock, isolation; // ABI; mask of enum sandbox_isolation
+    unsigned landlock, isolation; // ABI; mask of enum stats_isolation
     pid_t pid;                    // asked before the filter
 
     uint32_t summary_next; // rule that the summary under way goes on with
