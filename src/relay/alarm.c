@@ -33,7 +33,7 @@ static void tell(const struct table_rule *rule, const struct health *h, uint32_t
 
 void alarm_look(struct relay *r)
 {
-    if (r->swap.now && forward_look(relay_forward(r), clock_monotonic_ns(), tell))
+    if (r->swap.now && forward_look(r->swap.now, clock_monotonic_ns(), tell))
         publish_status(r);
 }
 
@@ -63,8 +63,8 @@ void alarm_watch(struct relay *r)
 
     // Once more even without: a rule may have lost its bounds while an alarm stood.
     alarm_look(r);
-    if (seconds == r->alarm.repeat)
+    if (seconds == r->alarm.timer.repeat)
         return;
-    r->alarm.repeat = seconds;
-    ev_timer_again(r->loop, &r->alarm); // 0: stops it
+    r->alarm.timer.repeat = seconds;
+    ev_timer_again(r->loop, &r->alarm.timer); // 0: stops it
 }

@@ -45,7 +45,7 @@ void egress_configure(struct egress *e, const struct table_egress *t, struct tx_
     e->queue = queue;
     e->kind = t->kind;
     e->mtu = t->mtu;
-    e->dead = e->doubted = e->alone = false;
+    e->trust = EGRESS_SURE;
     // GSO stays off once the kernel has refused it (below).
     e->gso = e->gso && (t->flags & TABLE_EGRESS_GSO);
 }
@@ -262,7 +262,7 @@ static ssize_t send_once(struct egress *e, const struct table_output *o, struct 
 
 static bool may_wait(const struct egress *e, const struct table_output *o, struct shipment *s)
 {
-    return e->queue && !e->alone && s->n_datagrams == 1 && fits(e, o, s->fill.bytes) &&
+    return e->queue && e->trust == EGRESS_SURE && s->n_datagrams == 1 && fits(e, o, s->fill.bytes) &&
            (s->more || tx_ring_waiting(e->queue) > 0);
 }
 
@@ -357,7 +357,7 @@ void egress_flush(struct egress *e)
 void egress_send(struct egress *e, const struct table_output *o, struct batch *b,
                  struct stats_output_counters *counters, bool more)
 {
-    if (!e || e->dead) {
+    if (!e || e->trust >= EGRESS_DOUBTED) {
         counters->errors += b->n_datagrams;
         return;
     }

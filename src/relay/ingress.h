@@ -3,6 +3,7 @@
 #ifndef MCR_RELAY_INGRESS_H
 #define MCR_RELAY_INGRESS_H
 
+#include <ev.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@
 #define INGRESS_SENDS 16384
 
 struct ingress {
+    ev_io watcher; // of the relay's loop
     uint64_t id;
     int fd;
     uint8_t *ring;

@@ -17,30 +17,13 @@ void publish_header(struct relay *r, enum stats_segment_state state)
 {
     if (!r->swap.now)
         return;
-    struct stats_header *h = relay_forward(r)->stats.header;
-    const struct table_header *table = relay_table(r)->header;
+    struct stats_header *h = r->swap.now->stats.header;
+    const size_t first = offsetof(struct stats_header, pid);
 
+    r->shown.heartbeat_ns = clock_monotonic_ns();
     stats_write_begin(&h->sequence);
     h->state = state;
-    h->pid = (uint32_t) r->pid;
-    h->generation = table->generation;
-    h->started_ns = r->started_ns;
-    h->started_boottime_ns = r->started_boottime_ns;
-    h->loaded_ns = r->loaded_ns;
-    h->heartbeat_ns = clock_monotonic_ns();
-    memcpy(h->sha256, table->sha256, sizeof(h->sha256));
-    memcpy(h->disk_sha256, r->disk_sha256, sizeof(h->disk_sha256));
-    h->config_state = r->config_state;
-    h->seccomp = r->options->sandbox;
-    h->capabilities = r->capabilities;
-    h->landlock = r->landlock;
-    h->isolation = r->isolation;
-    h->broker_alive = r->broker_alive;
-    h->asked = r->asked;
-    h->answered = r->answered;
-    h->verdict = r->verdict;
-    memcpy(h->refusal, r->refusal, sizeof(h->refusal));
-    memcpy(h->disk_error, r->disk_error, sizeof(h->disk_error));
+    memcpy((char *) h + first, (const char *) &r->shown + first, sizeof(*h) - first);
     stats_write_end(&h->sequence);
 }
 
@@ -49,7 +32,7 @@ void publish_everything(struct relay *r)
     if (!r->swap.now)
         return;
     rings_publish(r);
-    forward_publish_all(relay_forward(r));
+    forward_publish_all(r->swap.now);
     publish_header(r, STATS_LIVE);
 }
 
@@ -63,13 +46,13 @@ void publish_status(struct relay *r)
         return;
     for (uint32_t i = 0; i < t->n_rules; i++) {
         waiting += (t->rules[i].flags & TABLE_RULE_WAITING) != 0;
-        silent += relay_forward(r)->flows[i].health.alarms != 0;
+        silent += r->swap.now->flows[i].health.alarms != 0;
     }
-    notify_send(&r->notify,
-                "STATUS=generation %llu, %u rule%s, %u waiting, %u silent or slow; sandbox %s, landlock %u; %s%s%s",
-                (unsigned long long) t->header->generation, t->n_rules, t->n_rules == 1 ? "" : "s", waiting, silent,
-                stats_seccomp_name(r->options->sandbox), r->landlock, files[r->config_state],
-                r->refusal[0] ? "; last reload REFUSED" : "", r->broker_alive ? "" : "; the broker is GONE");
+    notify_send(
+        &r->notify, "STATUS=generation %llu, %u rule%s, %u waiting, %u silent or slow; sandbox %s, landlock %u; %s%s%s",
+        (unsigned long long) t->header->generation, t->n_rules, t->n_rules == 1 ? "" : "s", waiting, silent,
+        stats_seccomp_name(r->shown.seccomp), r->shown.landlock, files[r->shown.config_state],
+        r->shown.refusal[0] ? "; last reload REFUSED" : "", r->shown.broker_alive ? "" : "; the broker is GONE");
 }
 
 #define FORMAT(name, help)  " " #name "=%llu"
@@ -87,12 +70,12 @@ static void log_interface(const struct relay *r, const struct ingress *in)
 static void log_rule(const struct relay *r, uint32_t i)
 {
     const struct table_rule *rule = &relay_table(r)->rules[i];
-    const struct stats_rule_counters *counters = &relay_forward(r)->flows[i].counters;
+    const struct stats_rule_counters *counters = &r->swap.now->flows[i].counters;
     const struct stats_drops *c = &counters->drops;
     uint64_t out = 0;
 
     for (uint32_t j = 0; j < rule->n_outputs; j++)
-        out += relay_forward(r)->outputs[rule->first_counter + j].packets;
+        out += r->swap.now->outputs[rule->first_counter + j].packets;
     log_notice("rule", "rule=%s packets=%llu bytes=%llu sent=%llu" STATS_RULE_DROPS(DROPPED), rule->name,
                (unsigned long long) counters->packets, (unsigned long long) counters->bytes,
                (unsigned long long) out STATS_RULE_DROPS(VALUE));

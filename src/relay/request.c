@@ -29,11 +29,12 @@ static void begin(struct relay *r, enum request what)
     }
     if (what == REQUEST_LOAD) {
         m.asker = r->asker = r->next_asker;
-        r->asked_then = r->asked;
+        r->asked_then = r->shown.asked;
         // systemd wants both, and READY on every way out (sd_notify(3)).
         if (r->swap.now)
             notify_reloading(&r->notify, clock_monotonic_ns() / 1000);
     }
+    r->swap.why[0] = '\0'; // of the request before
     // If the request cannot be sent the broker is gone; the end of its socket is the answer.
     r->under_way = what;
     if (!handover_send(r->broker, &m, NULL))
@@ -50,7 +51,7 @@ static void begin_next(struct relay *r)
 static void end(struct relay *r)
 {
     if (r->under_way == REQUEST_LOAD) {
-        r->answered = r->asked_then;
+        r->shown.answered = r->asked_then;
         // Not when the start itself was refused.
         if (r->swap.now)
             notify_ready(&r->notify);
@@ -80,8 +81,8 @@ static void refused(struct relay *r, const char *why)
         relay_stop(r, EXIT_FAILURE);
         return;
     }
-    snprintf(r->refusal, sizeof(r->refusal), "%s", why);
-    r->verdict = STATS_VERDICT_REFUSED;
+    snprintf(r->shown.refusal, sizeof(r->shown.refusal), "%s", why);
+    r->shown.verdict = STATS_VERDICT_REFUSED;
     // The file on disk may be the one just loaded, or a newer one.
     r->wanted[REQUEST_PROBE] = true;
 }
@@ -145,51 +146,46 @@ static void adopted(struct relay *r, const struct totals *then, struct handover_
 
     *receipt = (struct handover_receipt){.received = now.received - then->received,
                                          .ring_drops = now.ring_drops - then->ring_drops,
-                                         .capabilities = r->capabilities,
-                                         .landlock = r->landlock,
-                                         .isolation = r->isolation};
+                                         .capabilities = r->shown.capabilities,
+                                         .landlock = r->shown.landlock,
+                                         .isolation = r->shown.isolation};
     log_setup("relay", t->header->instance);
+    r->shown.generation = t->header->generation;
+    memcpy(r->shown.sha256, t->header->sha256, sizeof(r->shown.sha256));
     if (r->under_way == REQUEST_LOAD) {
-        r->loaded_ns = clock_realtime_ns();
-        r->refusal[0] = r->disk_error[0] = '\0';
-        r->verdict = STATS_VERDICT_ACCEPTED;
-        r->config_state = STATS_CONFIG_CURRENT;
-        memcpy(r->disk_sha256, t->header->sha256, sizeof(r->disk_sha256));
+        r->shown.loaded_ns = clock_realtime_ns();
+        r->shown.refusal[0] = r->shown.disk_error[0] = '\0';
+        r->shown.verdict = STATS_VERDICT_ACCEPTED;
+        r->shown.config_state = STATS_CONFIG_CURRENT;
+        memcpy(r->shown.disk_sha256, t->header->sha256, sizeof(r->shown.disk_sha256));
     }
     alarm_watch(r);
     publish_everything(r);
 }
 
-static void tell(struct relay *r, struct handover_message *m)
-{
-    m->serial = r->serial;
-    if (!handover_send(r->broker, m, NULL))
-        log_errno(LOG_LEVEL_ERR, "broker", "reason=\"cannot be told\"");
-}
-
 // The broker answers the verdict, too: with ADOPTED once it is in the record, or with REFUSED.
 static void commit(struct relay *r)
 {
-    struct handover_message verdict = {.type = HANDOVER_REJECTED};
+    struct handover_message verdict = {.type = HANDOVER_REJECTED, .serial = r->serial};
     struct table_interface links[TABLE_INTERFACES_MAX];
     const struct table_view *old = relay_table(r);
     uint32_t n_links = old ? old->n_interfaces : 0;
-    char why[SWAP_WHY_MAX];
 
     if (old)
         memcpy(links, old->interfaces, n_links * sizeof(links[0]));
     struct totals then = count(r);
-    if (swap_commit(&r->swap, clock_monotonic_ns(), r->spill, rings_on_change, r, why)) {
+    r->unrecorded = swap_commit(&r->swap, clock_monotonic_ns(), r->spill);
+    if (r->unrecorded) {
         verdict.type = HANDOVER_ADOPTED;
         adopted(r, &then, &verdict.receipt);
-        r->unrecorded = true;
-        tell(r, &verdict);
-        log_links(relay_table(r), links, n_links);
-        return;
+    } else {
+        swap_reject(&r->swap);
+        snprintf(verdict.text, sizeof(verdict.text), "%s", r->swap.why);
     }
-    swap_reject(&r->swap);
-    snprintf(verdict.text, sizeof(verdict.text), "%s", why);
-    tell(r, &verdict);
+    if (!handover_send(r->broker, &verdict, NULL))
+        log_errno(LOG_LEVEL_ERR, "broker", "reason=\"cannot be told\"");
+    if (r->unrecorded)
+        log_links(relay_table(r), links, n_links);
 }
 
 // --- answers ---------------------------------------------------------------------------------------------------------
@@ -197,12 +193,13 @@ static void commit(struct relay *r)
 static void probed(struct relay *r, const struct handover_message *m)
 {
     enum stats_config_state state = m->probe_state;
-    bool news = state != r->config_state || memcmp(m->file.sha256, r->disk_sha256, sizeof(r->disk_sha256)) != 0;
+    bool news = state != r->shown.config_state ||
+                memcmp(m->file.sha256, r->shown.disk_sha256, sizeof(r->shown.disk_sha256)) != 0;
     char sha256[DIGEST_TEXT_MAX], quoted[1100];
 
-    r->config_state = state;
-    memcpy(r->disk_sha256, m->file.sha256, sizeof(r->disk_sha256));
-    snprintf(r->disk_error, sizeof(r->disk_error), "%s", m->text);
+    r->shown.config_state = state;
+    memcpy(r->shown.disk_sha256, m->file.sha256, sizeof(r->shown.disk_sha256));
+    snprintf(r->shown.disk_error, sizeof(r->shown.disk_error), "%s", m->text);
     if (!news)
         return;
     if (state == STATS_CONFIG_INVALID)
@@ -215,7 +212,7 @@ static void probed(struct relay *r, const struct handover_message *m)
         // Unless a load is wanted already.
         if (!r->wanted[REQUEST_LOAD])
             r->next_asker = (struct handover_asker){.loginuid = UINT32_MAX};
-        r->asked++;
+        r->shown.asked++;
         r->wanted[REQUEST_LOAD] = true;
     }
 }
@@ -229,7 +226,7 @@ static void refuse_load(struct relay *r, const char *why)
         r->under_way = REQUEST_LOAD;
         r->asker = r->next_asker;
     }
-    r->asked_then = r->asked;
+    r->asked_then = r->shown.asked;
     log_record(LOG_LEVEL_ERR, "reload", "result=refused generation=%llu pid=%u uid=%u loginuid=%d reason=\"%s\"",
                (unsigned long long) generation, r->asker.pid, r->asker.uid, (int) r->asker.loginuid, why);
     refused(r, why);
@@ -252,8 +249,8 @@ static void broker_gone(struct relay *r, const char *reason)
 {
     bool load = (r->under_way == REQUEST_LOAD && !r->unrecorded) || r->wanted[REQUEST_LOAD];
 
-    r->broker_alive = false;
-    ev_io_stop(r->loop, &r->broker_io);
+    r->shown.broker_alive = false;
+    ev_io_stop(r->loop, &r->from_broker.io);
     swap_reject(&r->swap);
     if (!r->swap.now) {
         // The broker has logged why.
@@ -273,7 +270,7 @@ static void broker_gone(struct relay *r, const char *reason)
 
 void request_send(struct relay *r, enum request what)
 {
-    if (r->broker_alive) {
+    if (r->shown.broker_alive) {
         r->wanted[what] = true;
         begin_next(r);
     } else if (what == REQUEST_LOAD) {
@@ -307,31 +304,22 @@ static bool is_answer(const struct relay *r, uint32_t type)
 // The broker has found every interface as the table has it: one that seemed gone came back, or never went.
 static void revive(struct relay *r)
 {
-    const struct table_view *t = relay_table(r);
+    bool looks_again = r->wanted[REQUEST_LINKS] || ev_is_active(&r->links_timer.timer);
 
-    for (uint32_t i = 0; t && !r->wanted[REQUEST_LINKS] && !ev_is_active(&r->links_timer) && i < t->n_egress; i++) {
-        struct egress *e = relay_forward(r)->egress[i];
-        e->dead = e->doubted = e->alone = false;
-    }
+    for (size_t i = 0; !looks_again && i < r->swap.n_sockets; i++)
+        if (r->swap.sockets[i].egress)
+            r->swap.sockets[i].egress->trust = EGRESS_SURE;
 }
 
 // Handles a message of the request that is under way. False: the message makes no sense.
 static bool take_message(struct relay *r, struct handover_message *m, const int *fds)
 {
-    char why[SWAP_WHY_MAX] = "";
-    bool ok;
-
     m->text[sizeof(m->text) - 1] = '\0';
     switch (m->type) {
     case HANDOVER_OFFER:
     case HANDOVER_POOL:
     case HANDOVER_SOCKETS:
-        ok = m->type == HANDOVER_OFFER  ? swap_offer(&r->swap, m, fds, why)
-             : m->type == HANDOVER_POOL ? swap_pool(&r->swap, m, fds, why)
-                                        : swap_sockets(&r->swap, m, fds, why);
-        // Drops the offer; its later SOCKETS and COMMIT messages are rejected.
-        if (!ok)
-            swap_fail(&r->swap, why);
+        swap_take(&r->swap, m, fds);
         return true;
     case HANDOVER_COMMIT:
         commit(r);
