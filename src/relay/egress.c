@@ -132,16 +132,6 @@ static bool enqueue(struct egress *e, const struct table_output *o, struct shipm
     return true;
 }
 
-static ssize_t send_raw(struct egress *e, const struct table_output *o, struct shipment *s)
-{
-    uint8_t header[TABLE_HEADER_MAX];
-
-    write_header(e, o, s, header);
-    fill_checksum(header + fill_ip_size(o), &s->iov[1]);
-    s->iov[0] = (struct iovec){.iov_base = header, .iov_len = o->header_length};
-    return put(e, o, s->iov, 2);
-}
-
 // Whether the IP header is ours.
 static bool writes_ip(const struct egress *e)
 {
@@ -227,16 +217,18 @@ static ssize_t send_socket(struct egress *e, const struct table_output *o, struc
     return s->fill.bytes == 0 ? write(e->fd, "", 0) : writev(e->fd, s->iov + 1, (int) s->n_pieces);
 }
 
-// The UDP header is ours; the kernel writes the IP header: addresses of the socket, ttl, dscp, fragments.
-static ssize_t send_raw_udp(struct egress *e, const struct table_output *o, struct shipment *s)
+// Raw: both headers are ours. Raw UDP: the UDP header is ours; the kernel writes the IP header: addresses of the
+// socket, ttl, dscp, fragments.
+static ssize_t send_raw(struct egress *e, const struct table_output *o, struct shipment *s)
 {
-    uint8_t header[TABLE_HEADER_MAX], *udp_at = header + fill_ip_size(o);
+    uint8_t header[TABLE_HEADER_MAX];
+    size_t left_out = writes_ip(e) ? 0 : fill_ip_size(o);
 
-    if (!apply_settings(e, o, s))
+    if (!writes_ip(e) && !apply_settings(e, o, s))
         return -1;
     write_header(e, o, s, header);
-    fill_checksum(udp_at, &s->iov[1]);
-    s->iov[0] = (struct iovec){.iov_base = udp_at, .iov_len = sizeof(struct udphdr)};
+    fill_checksum(header + fill_ip_size(o), &s->iov[1]);
+    s->iov[0] = (struct iovec){.iov_base = header + left_out, .iov_len = o->header_length - left_out};
     return put(e, o, s->iov, 2);
 }
 
@@ -250,9 +242,8 @@ static ssize_t send_once(struct egress *e, const struct table_output *o, struct 
     case TABLE_EGRESS_FRAME:
         return send_frame(e, o, s);
     case TABLE_EGRESS_RAW:
-        return send_raw(e, o, s);
     case TABLE_EGRESS_RAW_UDP:
-        return send_raw_udp(e, o, s);
+        return send_raw(e, o, s);
     case TABLE_EGRESS_TX_RING: // no output's
     case TABLE_EGRESS_SOCKET:
         break;

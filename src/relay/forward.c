@@ -100,7 +100,7 @@ void forward_free(struct forward *f)
     if (!f)
         return;
     for (uint32_t i = 0; f->flows && i < f->table->n_rules; i++)
-        senders_free(f->flows[i].senders);
+        free(f->flows[i].senders);
     free(f->flows);
     free(f->outputs);
     free(f->egress);

@@ -33,11 +33,6 @@ struct ingress_spill *ingress_spill_new(void)
     return calloc(1, sizeof(struct ingress_spill));
 }
 
-void ingress_spill_free(struct ingress_spill *s)
-{
-    free(s);
-}
-
 bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_interface *t)
 {
     *in = (struct ingress){

@@ -39,8 +39,7 @@ struct ingress {
 
 // Frames that no slot holds are read into these; shared by all interfaces, because every pass ends with a flush.
 struct ingress_spill;
-struct ingress_spill *ingress_spill_new(void); // NULL without memory
-void ingress_spill_free(struct ingress_spill *s);
+struct ingress_spill *ingress_spill_new(void); // for free(3); NULL without memory
 
 // Maps the ring of fd, which stays the caller's, with the geometry of t. False with errno set.
 bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_interface *t);

@@ -62,11 +62,6 @@ struct senders *senders_new(const struct table_rule *rule, uint64_t key, uint64_
     return s;
 }
 
-void senders_free(struct senders *s)
-{
-    free(s);
-}
-
 static struct sender *set_of(struct senders *s, const struct addr *a)
 {
     uint64_t words[2];

@@ -30,10 +30,9 @@ uint64_t limiter_admit(struct limiter *l, uint64_t n, size_t size, uint64_t now_
 
 struct senders;
 
-// Creates an empty table. `key` seeds the hash, so that a sender cannot choose whose place it competes for. NULL
-// without memory.
+// Creates an empty table, for free(3). `key` seeds the hash, so that a sender cannot choose whose place it competes
+// for. NULL without memory.
 struct senders *senders_new(const struct table_rule *rule, uint64_t key, uint64_t now_ns);
-void senders_free(struct senders *s);
 
 // Takes over all senders of the one before (a reload).
 void senders_carry(struct senders *s, const struct senders *old);

@@ -384,7 +384,7 @@ static bool prepare(struct relay *r)
     watch_time(r, &r->links_timer, 0., on_links_timer);
     watch_time(r, &r->probe_timer, 0., on_probe_timer);
     watch_time(r, &r->summary_timer, 0., on_summary_timer);
-    watch_time(r, &r->alarm, 0., alarm_look);
+    watch_time(r, &r->alarm, 0., publish_alarms);
     watch_time(r, &r->watchdog, (double) r->notify.watchdog_ns / 1e9, on_watchdog);
     return true;
 }
@@ -408,10 +408,12 @@ static bool confine(struct relay *r, const struct handover_hello *whom)
 static void finish(struct relay *r)
 {
     notify_send(&r->notify, "STOPPING=1");
-    publish_summary(r);
+    publish_summary_begin(r);
+    while (publish_summary_next(r))
+        ;
     publish_header(r, STATS_STOPPED);
     swap_close(&r->swap);
-    ingress_spill_free(r->spill);
+    free(r->spill);
     if (r->loop)
         ev_loop_destroy(r->loop);
 }

@@ -89,21 +89,17 @@ static void refused(struct relay *r, const char *why)
 
 // --- take-over -------------------------------------------------------------------------------------------------------
 
-struct totals {
-    uint64_t received, ring_drops;
-};
-
-static void add(struct totals *t, const struct stats_interface_counters *c)
+static void add(struct handover_receipt *t, const struct stats_interface_counters *c)
 {
     t->received += c->received;
     t->ring_drops += c->ring_drops;
 }
 
-// Of all interfaces, including those whose ring is gone.
-static struct totals count(struct relay *r)
+// What all interfaces have received and lost so far, including those whose ring is gone.
+static struct handover_receipt count(struct relay *r)
 {
     const struct table_view *view = relay_table(r);
-    struct totals t = {0, 0};
+    struct handover_receipt t = {0};
 
     if (!view)
         return t;
@@ -135,20 +131,19 @@ static void log_links(const struct table_view *t, const struct table_interface *
                           stats_interface_state_name(before[j].state), t->interfaces[i].ifindex);
 }
 
-static void adopted(struct relay *r, const struct totals *then, struct handover_receipt *receipt)
+static void adopted(struct relay *r, const struct handover_receipt *then, struct handover_receipt *receipt)
 {
     const struct table_view *t = relay_table(r);
 
     // The receipt: the first turn under the new table, right now.
     for (size_t i = 0; i < r->swap.n_rings; i++)
         rings_pass(r, r->swap.rings[i]);
-    struct totals now = count(r);
-
-    *receipt = (struct handover_receipt){.received = now.received - then->received,
-                                         .ring_drops = now.ring_drops - then->ring_drops,
-                                         .capabilities = r->shown.capabilities,
-                                         .landlock = r->shown.landlock,
-                                         .isolation = r->shown.isolation};
+    *receipt = count(r);
+    receipt->received -= then->received;
+    receipt->ring_drops -= then->ring_drops;
+    receipt->capabilities = r->shown.capabilities;
+    receipt->landlock = r->shown.landlock;
+    receipt->isolation = r->shown.isolation;
     log_setup("relay", t->header->instance);
     r->shown.generation = t->header->generation;
     memcpy(r->shown.sha256, t->header->sha256, sizeof(r->shown.sha256));
@@ -159,7 +154,7 @@ static void adopted(struct relay *r, const struct totals *then, struct handover_
         r->shown.config_state = STATS_CONFIG_CURRENT;
         memcpy(r->shown.disk_sha256, t->header->sha256, sizeof(r->shown.disk_sha256));
     }
-    alarm_watch(r);
+    publish_alarms_watch(r);
     publish_everything(r);
 }
 
@@ -173,7 +168,7 @@ static void commit(struct relay *r)
 
     if (old)
         memcpy(links, old->interfaces, n_links * sizeof(links[0]));
-    struct totals then = count(r);
+    struct handover_receipt then = count(r);
     r->unrecorded = swap_commit(&r->swap, clock_monotonic_ns(), r->spill);
     if (r->unrecorded) {
         verdict.type = HANDOVER_ADOPTED;
@@ -280,27 +275,6 @@ void request_send(struct relay *r, enum request what)
     }
 }
 
-// Whether a message of this type may answer the request that is under way.
-static bool is_answer(const struct relay *r, uint32_t type)
-{
-    switch (type) {
-    case HANDOVER_OFFER:
-    case HANDOVER_POOL:
-    case HANDOVER_SOCKETS:
-    case HANDOVER_COMMIT:
-    case HANDOVER_REFUSED:
-        return !r->unrecorded && (r->under_way == REQUEST_LOAD || r->under_way == REQUEST_LINKS);
-    case HANDOVER_ADOPTED:
-        return r->unrecorded;
-    case HANDOVER_UNCHANGED:
-        return !r->unrecorded && r->under_way == REQUEST_LINKS;
-    case HANDOVER_PROBED:
-        return r->under_way == REQUEST_PROBE;
-    default:
-        return false;
-    }
-}
-
 // The broker has found every interface as the table has it: one that seemed gone came back, or never went.
 static void revive(struct relay *r)
 {
@@ -311,43 +285,8 @@ static void revive(struct relay *r)
             r->swap.sockets[i].egress->trust = EGRESS_SURE;
 }
 
-// Handles a message of the request that is under way. False: the message makes no sense.
-static bool take_message(struct relay *r, struct handover_message *m, const int *fds)
-{
-    m->text[sizeof(m->text) - 1] = '\0';
-    switch (m->type) {
-    case HANDOVER_OFFER:
-    case HANDOVER_POOL:
-    case HANDOVER_SOCKETS:
-        swap_take(&r->swap, m, fds);
-        return true;
-    case HANDOVER_COMMIT:
-        commit(r);
-        return true;
-    case HANDOVER_ADOPTED:
-        r->unrecorded = false;
-        break;
-    case HANDOVER_REFUSED:
-        swap_reject(&r->swap); // a part of an offer may have come
-        refused(r, m->text);
-        break;
-    case HANDOVER_UNCHANGED:
-        swap_reject(&r->swap);
-        revive(r);
-        break;
-    case HANDOVER_PROBED:
-        if (m->probe_state > STATS_CONFIG_INVALID)
-            return false;
-        probed(r, m);
-        break;
-    default:
-        return false;
-    }
-    end(r);
-    return true;
-}
-
-// Drops an unfinished offer: nobody would record it, and the broker may have revoked its sockets.
+// Whether the broker has ended. Its unfinished offer is dropped: nobody would record it, and the broker may have
+// revoked its sockets.
 static bool broker_has_ended(const struct relay *r)
 {
     struct pollfd p = {.fd = r->broker};
@@ -355,33 +294,81 @@ static bool broker_has_ended(const struct relay *r)
     return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
 }
 
+// Handles a message that answers the request under way. NULL, or why there is nothing more to expect of the broker.
+static const char *take_message(struct relay *r, struct handover_message *m, const int *fds)
+{
+    static const char unexpected[] = "unexpected message";
+    bool offering = !r->unrecorded && (r->under_way == REQUEST_LOAD || r->under_way == REQUEST_LINKS);
+
+    if (m->serial != r->serial)
+        return unexpected;
+    m->text[sizeof(m->text) - 1] = '\0';
+    switch (m->type) {
+    case HANDOVER_OFFER:
+    case HANDOVER_POOL:
+    case HANDOVER_SOCKETS:
+        if (!offering)
+            return unexpected;
+        swap_take(&r->swap, m, fds);
+        return NULL;
+    case HANDOVER_COMMIT:
+        if (!offering || broker_has_ended(r))
+            return offering ? "ended" : unexpected;
+        commit(r);
+        return NULL;
+    case HANDOVER_ADOPTED:
+        if (!r->unrecorded)
+            return unexpected;
+        r->unrecorded = false;
+        break;
+    case HANDOVER_REFUSED:
+        if (!offering)
+            return unexpected;
+        swap_reject(&r->swap); // a part of an offer may have come
+        refused(r, m->text);
+        break;
+    case HANDOVER_UNCHANGED:
+        if (!offering || r->under_way != REQUEST_LINKS)
+            return unexpected;
+        swap_reject(&r->swap);
+        revive(r);
+        break;
+    case HANDOVER_PROBED:
+        if (r->under_way != REQUEST_PROBE || m->probe_state > STATS_CONFIG_INVALID)
+            return unexpected;
+        probed(r, m);
+        break;
+    default:
+        return unexpected;
+    }
+    end(r);
+    return NULL;
+}
+
 void request_on_message(struct relay *r)
 {
     struct handover_message m;
     int fds[HANDOVER_FDS_MAX];
+    const char *reason = NULL;
 
     // One message in each turn of the loop, so that the rings are drained in between.
     switch (handover_receive(r->broker, &m, fds)) {
     case HANDOVER_EMPTY:
-        return;
+        break;
     case HANDOVER_GOT:
-        if (m.serial != r->serial || !is_answer(r, m.type)) {
+        if ((reason = take_message(r, &m, fds)))
             handover_close(&m, fds);
-            broker_gone(r, "unexpected message");
-        } else if (m.type == HANDOVER_COMMIT && broker_has_ended(r)) {
-            broker_gone(r, "ended");
-        } else if (!take_message(r, &m, fds)) {
-            broker_gone(r, "unexpected message");
-        }
-        return;
+        break;
     case HANDOVER_SHORT:
         swap_fail(&r->swap, "too few open files allowed for the descriptors of the table (LimitNOFILE)");
-        return;
+        break;
     case HANDOVER_CLOSED:
-        broker_gone(r, "ended");
-        return;
+        reason = "ended";
+        break;
     case HANDOVER_BOGUS:
-        broker_gone(r, "bogus message");
-        return;
+        reason = "bogus message";
+        break;
     }
+    if (reason)
+        broker_gone(r, reason);
 }

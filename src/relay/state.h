@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // state: what the relay's one loop knows; shared by relay.c (the loop), rings.c (what comes in), request.c (the
-// broker), alarm.c and publish.c (what others may see). No one else includes it.
+// broker) and publish.c (what others may see). No one else includes it.
 #ifndef MCR_RELAY_STATE_H
 #define MCR_RELAY_STATE_H
 
@@ -86,21 +86,18 @@ void rings_on_readable(struct ev_loop *loop, ev_io *io, int events);
 // Writes the counters of all rings into the statistics, and asks for another ring in the place of one that is stuck.
 void rings_publish(struct relay *r);
 
-// publish.c: statistics, systemd, summary.
+// publish.c: statistics, systemd, summary, alarms.
 void publish_header(struct relay *r, enum stats_segment_state state);
 void publish_everything(struct relay *r);
 void publish_status(struct relay *r);
-// Everything at once, as at the end; or begun, with the rest spread over later turns of the loop.
-void publish_summary(struct relay *r);
+// Begins the summary; its other parts may be spread over later turns of the loop.
 void publish_summary_begin(struct relay *r);
 // One part of it. False: that was the last.
 bool publish_summary_next(struct relay *r);
-
-// alarm.c
 // Looks at every rule that should not fall silent.
-void alarm_look(struct relay *r);
+void publish_alarms(struct relay *r);
 // Looks as often as the table in force wants it.
-void alarm_watch(struct relay *r);
+void publish_alarms_watch(struct relay *r);
 
 // request.c: asks for something, now or when the broker is free.
 void request_send(struct relay *r, enum request what);

@@ -225,7 +225,7 @@ static void run_rings(struct rig *x)
     for (size_t i = 0; i < x->relay.swap.n_rings; i++)
         if (x->relay.swap.now)
             FUZZ_ASSERT(rings_pass(&x->relay, x->relay.swap.rings[i]) == 0);
-    alarm_look(&x->relay);
+    publish_alarms(&x->relay);
     publish_everything(&x->relay);
 }
 
