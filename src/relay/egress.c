@@ -59,20 +59,15 @@ static bool fits(const struct egress *e, const struct table_output *o, size_t pa
 
 // --- headers that we write ourselves ---------------------------------------------------------------------------------
 
-// The identifications of so many IPv4 datagrams, of which the first is no 0: the kernel puts another one in its place
-// in each raw packet, fragments of one datagram included.
-static uint16_t take_identifications(struct egress *e, uint32_t n)
-{
-    uint32_t first = (uint16_t) e->identification == 0 ? e->identification + 1 : e->identification;
-
-    e->identification = first + n;
-    return (uint16_t) first;
-}
-
 static void write_header(struct egress *e, const struct table_output *o, struct shipment *s, uint8_t *header)
 {
-    if (o->to.family == ADDR_IPV4)
-        s->fill.identification = take_identifications(e, s->n_datagrams);
+    if (o->to.family == ADDR_IPV4) {
+        // The kernel replaces 0 by an identification of its own in each raw packet, fragments of one datagram included.
+        if ((uint16_t) e->identification == 0)
+            e->identification++;
+        s->fill.identification = (uint16_t) e->identification;
+        e->identification += s->n_datagrams;
+    }
     fill_header(o, &s->fill, header);
 }
 
@@ -383,13 +378,10 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
         count_failure(o, counters, b->n_datagrams);
         return;
     }
-    if (errno == EMSGSIZE) {
-        send_one_by_one(e, o, b, &s, true, counters);
-        return;
-    }
     // EINVAL: the kernel knows no UDP GSO for this socket; EIO: none without checksum offload. A
     // frame that waits would prove nothing.
-    if (send_one_by_one(e, o, b, &s, false, counters)) {
+    bool together = errno == EMSGSIZE;
+    if (send_one_by_one(e, o, b, &s, together, counters) && !together) {
         e->gso = false;
         e->segment = -1;
         if (e->kind == TABLE_EGRESS_SOCKET)

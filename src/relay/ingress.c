@@ -46,17 +46,14 @@ bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_in
         .super_frames = t->super_frames == 1,
     };
     in->ring_size = (size_t) (t->n_slots / in->slots_per_block) * t->block_size;
-    struct reassembly *reassembly = reassembly_new();
-    if (!reassembly)
+    in->reassembly = reassembly_new();
+    if (!in->reassembly)
         return false;
-    void *ring = mmap(NULL, in->ring_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (ring == MAP_FAILED) {
-        reassembly_free(reassembly);
-        return false;
-    }
-    in->reassembly = reassembly;
-    in->ring = ring;
-    return true;
+    in->ring = mmap(NULL, in->ring_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (in->ring != MAP_FAILED)
+        return true;
+    reassembly_free(in->reassembly);
+    return false;
 }
 
 void ingress_close(struct ingress *in)

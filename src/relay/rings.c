@@ -56,20 +56,17 @@ uint32_t rings_pass(struct relay *r, struct ingress *in)
     return n;
 }
 
-// An empty pass means that the socket woke us with an error: the link went down, or the interface is gone. rtnetlink
-// tells the rest.
-static void clear_error(const struct ingress *in)
+void rings_on_readable(struct ev_loop *loop, ev_io *io, int events)
 {
+    const struct ingress *in = io->data;
     int error = 0;
     socklen_t length = sizeof(error);
 
+    (void) events;
+    if (rings_pass(ev_userdata(loop), io->data) > 0)
+        return;
+    // An empty pass means that the socket woke us with an error: the link went down, or the interface is gone.
+    // rtnetlink tells the rest.
     if (getsockopt(in->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error != 0)
         log_debug("ring", "id=%llu error=\"%s\"", (unsigned long long) in->id, strerror(error));
-}
-
-void rings_on_readable(struct ev_loop *loop, ev_io *io, int events)
-{
-    (void) events;
-    if (rings_pass(ev_userdata(loop), io->data) == 0)
-        clear_error(io->data);
 }

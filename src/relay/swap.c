@@ -381,12 +381,11 @@ static struct stats_interface_counters *saved_counters(struct swap *s, const cha
 
     while (i < s->n_saved && strcmp(s->saved[i].name, name) != 0)
         i++;
-    // If there are more names than places, the newest name takes the last place.
-    if (i == s->n_saved && s->n_saved < sizeof(s->saved) / sizeof(s->saved[0]))
-        s->n_saved++;
-    else if (i == s->n_saved)
-        i--;
-    if (strcmp(s->saved[i].name, name) != 0) {
+    if (i == s->n_saved) {
+        // If there are more names than places, the newest name takes the last place.
+        if (s->n_saved < sizeof(s->saved) / sizeof(s->saved[0]))
+            s->n_saved++;
+        i = s->n_saved - 1;
         memset(&s->saved[i], 0, sizeof(s->saved[i]));
         snprintf(s->saved[i].name, sizeof(s->saved[i].name), "%s", name);
     }

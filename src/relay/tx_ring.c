@@ -26,15 +26,13 @@ struct tx_ring *tx_ring_new(int fd, uint32_t slot_size)
 
     if (!r)
         return NULL;
-    void *slots = mmap(NULL, (size_t) TABLE_TX_SLOTS * slot_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (slots == MAP_FAILED) {
-        free(r);
-        return NULL;
-    }
     r->fd = fd;
     r->slot_size = slot_size;
-    r->slots = slots;
-    return r;
+    r->slots = mmap(NULL, (size_t) TABLE_TX_SLOTS * slot_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (r->slots != MAP_FAILED)
+        return r;
+    free(r);
+    return NULL;
 }
 
 void tx_ring_free(struct tx_ring *r)
