@@ -21,7 +21,6 @@
 #define MCR_HANDOVER_HANDOVER_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "stats/layout.h"

@@ -248,20 +248,10 @@ static __attribute__((noinline)) bool is_martian(const struct table_view *t, uin
 
 static bool source_allowed(const struct forward *f, const struct table_rule *r, const struct addr *source)
 {
-    if (r->n_sources == 0)
-        return true;
     for (uint32_t i = r->first_source; i < r->first_source + r->n_sources; i++)
         if (addr_prefix_contains(&f->table->sources[i], source))
             return true;
-    return false;
-}
-
-static void touch(struct forward *f, struct rule_state *flow)
-{
-    if (flow->touched)
-        return;
-    flow->touched = true;
-    f->touched[f->n_touched++] = (uint32_t) (flow - f->flows);
+    return r->n_sources == 0;
 }
 
 enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const struct packet *p,
@@ -280,7 +270,10 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
 
     const struct table_rule *r = &f->table->rules[path->rule];
     struct rule_state *flow = &f->flows[path->rule];
-    touch(f, flow);
+    if (!flow->touched) {
+        flow->touched = true;
+        f->touched[f->n_touched++] = path->rule;
+    }
     flow->counters.packets += p->datagrams;
     flow->counters.bytes += p->length;
     flow->counters.last_packet_ns = f->now_ns;

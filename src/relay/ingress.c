@@ -188,19 +188,12 @@ void ingress_frame(struct ingress *in, struct forward *f, const uint8_t *bytes, 
         c->own += n;
         return;
     }
-    switch (verdict) {
-    case PACKET_MALFORMED:
+    if (verdict == PACKET_MALFORMED) {
         c->malformed++;
         return;
-    case PACKET_FRAGMENT: // to another station
-    case PACKET_FOREIGN:
-        c->unmatched++;
-        return;
-    case PACKET_OK:
-        break;
     }
     // Frames to other stations arrive only if another program made the interface promiscuous.
-    if (kind == PACKET_OTHERHOST) {
+    if (verdict != PACKET_OK || kind == PACKET_OTHERHOST) {
         c->unmatched += n;
         return;
     }

@@ -6,7 +6,6 @@
 #include "relay/state.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "common/clock.h"
 #include "log/log.h"
@@ -109,22 +108,21 @@ bool publish_summary_next(struct relay *r)
 
 static void tell(const struct table_rule *rule, const struct health *h, uint32_t changed)
 {
-    uint64_t now = clock_monotonic_ns();
-    bool silence = changed & 1u << STATS_ALARM_SILENCE, rate = changed & 1u << STATS_ALARM_RATE;
+    const uint32_t silence = 1u << STATS_ALARM_SILENCE, rate = 1u << STATS_ALARM_RATE, raised = changed & h->alarms;
+    const unsigned long long now = clock_monotonic_ns();
 
-    if (silence && (h->alarms & 1u << STATS_ALARM_SILENCE))
-        log_warn("rule_silent", "rule=%s silent_ms=%llu allowed_ms=%u", rule->name,
-                 (unsigned long long) ((now - h->changed_ns) / 1000000), rule->silence_ms);
-    else if (silence)
+    if (raised & silence)
+        log_warn("rule_silent", "rule=%s silent_ms=%llu allowed_ms=%u", rule->name, (now - h->changed_ns) / 1000000,
+                 rule->silence_ms);
+    else if (changed & silence)
         log_notice("rule_heard", "rule=%s alarm_ms=%llu", rule->name,
-                   (unsigned long long) ((now - h->raised_ns[STATS_ALARM_SILENCE]) / 1000000));
-    if (rate && (h->alarms & 1u << STATS_ALARM_RATE))
+                   (now - h->raised_ns[STATS_ALARM_SILENCE]) / 1000000);
+    if (raised & rate)
         log_warn("rule_slow", "rule=%s packets_per_second=%llu least=%llu", rule->name, (unsigned long long) h->rate,
                  (unsigned long long) rule->min_packets_per_second);
-    else if (rate)
+    else if (changed & rate)
         log_notice("rule_in_time", "rule=%s packets_per_second=%llu alarm_ms=%llu", rule->name,
-                   (unsigned long long) h->rate,
-                   (unsigned long long) ((now - h->raised_ns[STATS_ALARM_RATE]) / 1000000));
+                   (unsigned long long) h->rate, (now - h->raised_ns[STATS_ALARM_RATE]) / 1000000);
 }
 
 void publish_alarms(struct relay *r)

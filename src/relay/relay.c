@@ -7,11 +7,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -265,12 +262,6 @@ static void on_signal(struct relay *r)
     }
 }
 
-// Moves what is only read above the descriptors that may be written to: by rtnetlink the relay could ask the kernel.
-static int read_only(int fd)
-{
-    return fd < 0 ? fd : sandbox_move_up(fd);
-}
-
 static int open_signals(void)
 {
     sigset_t set;
@@ -319,7 +310,7 @@ static bool receive_hello(int broker, struct handover_message *m)
         return false;
     }
     return handover_receive(broker, m, fds) == HANDOVER_GOT && m->type == HANDOVER_HELLO && m->n_fds == 1 &&
-           lock_statistics(read_only(fds[0]));
+           lock_statistics(sandbox_move_up(fds[0]));
 }
 
 static void on_source(struct ev_loop *loop, ev_io *io, int events)
@@ -360,10 +351,11 @@ static bool prepare(struct relay *r)
     r->shown.started_boottime_ns = clock_ns(CLOCK_BOOTTIME);
     r->shown.pid = (uint32_t) getpid();
     r->spill = ingress_spill_new();
-    int links = read_only(rtnetlink_open(RTNETLINK_INTERFACES));
-    int addresses = read_only(rtnetlink_open(RTNETLINK_ADDRESSES));
-    int inotify = read_only(r->options->inotify);
-    int signals = read_only(open_signals());
+    // Above the descriptors that may be written to: by rtnetlink the relay could ask the kernel.
+    int links = sandbox_move_up(rtnetlink_open(RTNETLINK_INTERFACES));
+    int addresses = sandbox_move_up(rtnetlink_open(RTNETLINK_ADDRESSES));
+    int inotify = sandbox_move_up(r->options->inotify);
+    int signals = sandbox_move_up(open_signals());
     // EVFLAG_NOENV: the environment does not choose the backend.
     ev_set_syserr_cb(on_loop_failure);
     r->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);

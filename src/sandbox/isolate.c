@@ -42,6 +42,8 @@ static bool enter_removed_directory(char *name)
 
 int sandbox_move_up(int fd)
 {
+    if (fd < 0)
+        return fd;
     int moved = fcntl(fd, F_DUPFD_CLOEXEC, SANDBOX_INGRESS_FD);
     int saved = errno;
 

@@ -34,7 +34,7 @@ enum sandbox_mode {
 #define SANDBOX_FILES_MIN (SANDBOX_INGRESS_FD + 1024)
 
 // Moves fd, which is closed, to a number from SANDBOX_INGRESS_FD up: out of reach of write and writev. Returns the new
-// descriptor, or -1 with errno set.
+// descriptor, or -1 with errno set. -1 stays as it is.
 int sandbox_move_up(int fd);
 
 // Moves the process into an empty network namespace and an empty root directory, as far as its rights allow: root's
