@@ -248,10 +248,12 @@ static __attribute__((noinline)) bool is_martian(const struct table_view *t, uin
 
 static bool source_allowed(const struct forward *f, const struct table_rule *r, const struct addr *source)
 {
+    if (r->n_sources == 0)
+        return true;
     for (uint32_t i = r->first_source; i < r->first_source + r->n_sources; i++)
         if (addr_prefix_contains(&f->table->sources[i], source))
             return true;
-    return r->n_sources == 0;
+    return false;
 }
 
 enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const struct packet *p,
