@@ -140,7 +140,7 @@ static int run(const struct options *o, char **argv)
                                     .without = o->without,
                                     .inotify = p.inotify};
     struct relay_options relay = {
-        .sandbox = o->sandbox, .config_path = path, .landlock = !(o->without & FEATURE_LANDLOCK), .inotify = p.inotify};
+        .sandbox = o->sandbox, .landlock = !(o->without & FEATURE_LANDLOCK), .inotify = p.inotify};
     int status = p.broker ? broker_run(&broker, p.handover) : relay_run(&relay, p.handover);
     free(path);
     return status;

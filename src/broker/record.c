@@ -11,7 +11,7 @@
 #include "common/clock.h"
 #include "common/digest.h"
 #include "log/log.h"
-#include "sandbox/sandbox.h"
+#include "stats/counters.h"
 
 // One line for each load: what was found, who asked, what came of it. The broker writes it, because it decides; who
 // asked, and what `more` quotes of a receipt, it has from the relay.
@@ -50,9 +50,9 @@ void record_accepted(const struct broker *b, const struct attempt *a, const stru
     else
         snprintf(more, sizeof(more),
                  "version=%s rules=%u interfaces=%u seccomp=%s landlock=%u network=%s root=%s capabilities=%llx",
-                 PACKAGE_VERSION, t->n_rules, t->n_interfaces, sandbox_mode_name(b->options->sandbox), r->landlock,
-                 r->isolation & SANDBOX_OWN_NETWORK ? "own" : "host",
-                 r->isolation & SANDBOX_EMPTY_ROOT ? "empty" : "host", (unsigned long long) r->capabilities);
+                 PACKAGE_VERSION, t->n_rules, t->n_interfaces, stats_seccomp_name(b->options->sandbox), r->landlock,
+                 r->isolation & STATS_OWN_NETWORK ? "own" : "host", r->isolation & STATS_EMPTY_ROOT ? "empty" : "host",
+                 (unsigned long long) r->capabilities);
     write_record(b, a, true, more);
 }
 

@@ -13,16 +13,13 @@ const struct addr addr_limited_broadcast = {.family = ADDR_IPV4, .bytes = {255, 
 bool addr_parse(const char *text, struct addr *out)
 {
     memset(out, 0, sizeof(*out));
-    if (inet_pton(AF_INET, text, out->bytes) == 1) {
+    if (inet_pton(AF_INET, text, out->bytes) == 1)
         out->family = ADDR_IPV4;
-        return true;
-    }
-    if (inet_pton(AF_INET6, text, out->bytes) == 1) {
+    else if (inet_pton(AF_INET6, text, out->bytes) == 1)
         out->family = ADDR_IPV6;
-        return true;
-    }
-    memset(out, 0, sizeof(*out));
-    return false;
+    else
+        memset(out, 0, sizeof(*out));
+    return out->family != ADDR_NONE;
 }
 
 static bool host_bits_are_zero(const struct addr_prefix *p)

@@ -37,7 +37,6 @@ bool handover_send(int fd, const struct handover_message *m, const int *fds)
     struct iovec iov = {.iov_base = (void *) m, .iov_len = sizeof(*m)};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     union control control;
-    ssize_t n;
 
     if (m->n_fds > HANDOVER_FDS_MAX) {
         errno = EINVAL;
@@ -45,10 +44,7 @@ bool handover_send(int fd, const struct handover_message *m, const int *fds)
     }
     if (m->n_fds == 0) {
         // write() in place of sendmsg(): all that the relay's filter needs to allow.
-        do
-            n = write(fd, m, sizeof(*m));
-        while (n < 0 && errno == EINTR);
-        return n == (ssize_t) sizeof(*m);
+        return TEMP_FAILURE_RETRY(write(fd, m, sizeof(*m))) == (ssize_t) sizeof(*m);
     }
 
     memset(&control, 0, sizeof(control));
@@ -59,10 +55,7 @@ bool handover_send(int fd, const struct handover_message *m, const int *fds)
     c->cmsg_type = SCM_RIGHTS;
     c->cmsg_len = CMSG_LEN(sizeof(int) * m->n_fds);
     memcpy(CMSG_DATA(c), fds, sizeof(int) * m->n_fds);
-    do
-        n = sendmsg(fd, &msg, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    return n == (ssize_t) sizeof(*m);
+    return TEMP_FAILURE_RETRY(sendmsg(fd, &msg, MSG_NOSIGNAL)) == (ssize_t) sizeof(*m);
 }
 
 // Copies the descriptors of msg into fds and returns how many came.
@@ -105,11 +98,8 @@ enum handover_result handover_receive(int fd, struct handover_message *m, int *f
     struct iovec iov = {.iov_base = m, .iov_len = sizeof(*m)};
     union control control;
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-    ssize_t n;
+    ssize_t n = TEMP_FAILURE_RETRY(recvmsg(fd, &msg, MSG_CMSG_CLOEXEC));
 
-    do
-        n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? HANDOVER_EMPTY : HANDOVER_CLOSED;
 

@@ -21,7 +21,6 @@
 #define MCR_HANDOVER_HANDOVER_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "stats/layout.h"
@@ -81,7 +80,7 @@ struct handover_asker {
 struct handover_receipt {
     uint64_t received, ring_drops; // frames since the load began, and those that the kernel had no room for
     uint64_t capabilities;         // bit N: capability N
-    uint32_t landlock, isolation;  // ABI; mask of enum sandbox_isolation
+    uint32_t landlock, isolation;  // ABI; mask of enum stats_isolation
 };
 
 struct handover_message {

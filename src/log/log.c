@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/utf8.h"
 
 #define LINE_MAX_BYTES 2048
@@ -21,25 +21,26 @@
 
 struct kind {
     const char *event;
-    time_t second;
+    uint64_t second;
     unsigned written; // in that second
     unsigned long suppressed;
 };
 
 static struct {
-    char process[16];
-    char instance[64];
+    char origin[128]; // as each line tells it
     bool debug;
     bool journald;
     int patience_ms;
     bool lost_patience; // a record has waited for room in vain: the next ones do not wait
     struct kind kinds[KINDS_MAX];
-} ctx;
+} ctx = {.origin = "process=mcrd"};
 
 void log_setup(const char *process, const char *instance)
 {
-    snprintf(ctx.process, sizeof(ctx.process), "%s", process);
-    snprintf(ctx.instance, sizeof(ctx.instance), "%s", instance ? instance : "");
+    bool named = instance && instance[0];
+
+    snprintf(ctx.origin, sizeof(ctx.origin), "process=%s%s%s", process, named ? " instance=" : "",
+             named ? instance : "");
     ctx.journald = getenv("JOURNAL_STREAM") != NULL;
 }
 
@@ -64,50 +65,21 @@ static struct kind *find_kind(const char *event)
     return &ctx.kinds[KINDS_MAX - 1];
 }
 
-// How many lines of this kind were left out before the one that is about to be written.
-static void take_suppressed(const char *event, unsigned long *suppressed)
+// Whether a line of this kind may be written now; if not, it counts as left out.
+static bool admit(struct kind *k)
 {
-    struct kind *k = find_kind(event);
+    uint64_t second = clock_monotonic_ns() / NS_PER_S;
 
-    *suppressed = k->suppressed;
-    k->suppressed = 0;
-}
-
-// Says whether a line of this kind may be written now, and how many were left out before it.
-static bool admit(const char *event, unsigned long *suppressed)
-{
-    struct timespec now;
-    struct kind *k = find_kind(event);
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (k->second != now.tv_sec) {
-        k->second = now.tv_sec;
+    if (k->second != second) {
+        k->second = second;
         k->written = 0;
     }
-    if (k->written >= PER_SECOND_MAX) {
+    if (k->written == PER_SECOND_MAX) {
         k->suppressed++;
         return false;
     }
     k->written++;
-    take_suppressed(event, suppressed);
     return true;
-}
-
-static const char *level_name(enum log_level level)
-{
-    switch (level) {
-    case LOG_LEVEL_ERR:
-        return "error";
-    case LOG_LEVEL_WARNING:
-        return "warning";
-    case LOG_LEVEL_NOTICE:
-        return "notice";
-    case LOG_LEVEL_INFO:
-        return "info";
-    case LOG_LEVEL_DEBUG:
-        break;
-    }
-    return "debug";
 }
 
 // Appends to line, which keeps room for its newline.
@@ -141,70 +113,43 @@ static bool has_room(bool record)
     return room;
 }
 
-static void __attribute__((format(printf, 5, 0)))
-write_event(enum log_level level, bool record, const char *event, const char *error, const char *format, va_list args)
+void log_write(enum log_level level, enum log_kind kind, const char *event, const char *format, ...)
 {
+    static const char *const levels[] = {[LOG_LEVEL_ERR] = "error",
+                                         [LOG_LEVEL_WARNING] = "warning",
+                                         [LOG_LEVEL_NOTICE] = "notice",
+                                         [LOG_LEVEL_INFO] = "info",
+                                         [LOG_LEVEL_DEBUG] = "debug"};
+    const char *error = kind == LOG_KIND_ERRNO ? strerror(errno) : NULL;
+    bool record = kind == LOG_KIND_RECORD || (kind == LOG_KIND_EVENT && level == LOG_LEVEL_NOTICE);
     char line[LINE_MAX_BYTES];
     size_t used = 0;
-    unsigned long suppressed = 0;
+    va_list args;
 
     if (level == LOG_LEVEL_DEBUG && !ctx.debug)
         return;
-    if (record)
-        take_suppressed(event, &suppressed);
-    else if (!admit(event, &suppressed))
+    struct kind *k = find_kind(event);
+    if (!record && !admit(k))
         return;
     if (ctx.journald)
         appendf(line, &used, "<%d>", (int) level);
-    appendf(line, &used, "level=%s process=%s", level_name(level), ctx.process[0] ? ctx.process : "mcrd");
-    if (ctx.instance[0])
-        appendf(line, &used, " instance=%s", ctx.instance);
-    appendf(line, &used, " event=%s", event);
-    if (format[0]) {
-        appendf(line, &used, " ");
-        append(line, &used, format, args);
-    }
+    appendf(line, &used, "level=%s %s event=%s%s", levels[level], ctx.origin, event, format[0] ? " " : "");
+    va_start(args, format);
+    append(line, &used, format, args);
+    va_end(args);
     if (error)
         appendf(line, &used, " error=\"%s\"", error);
-    if (suppressed)
-        appendf(line, &used, " suppressed=%lu", suppressed);
+    if (k->suppressed)
+        appendf(line, &used, " suppressed=%lu", k->suppressed);
     line[used++] = '\n';
     // A pipe that nobody reads must not stop the traffic: lines without room are left out and counted.
     if (!has_room(record)) {
-        find_kind(event)->suppressed += 1 + suppressed;
+        k->suppressed++;
         return;
     }
+    k->suppressed = 0;
     // Nobody is left to be told when stderr itself fails.
-    ssize_t ignored = write(STDERR_FILENO, line, used);
-    (void) ignored;
-}
-
-void log_event(enum log_level level, const char *event, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    write_event(level, level == LOG_LEVEL_NOTICE, event, NULL, format, args);
-    va_end(args);
-}
-
-void log_record(enum log_level level, const char *event, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    write_event(level, true, event, NULL, format, args);
-    va_end(args);
-}
-
-void log_errno(enum log_level level, const char *event, const char *format, ...)
-{
-    const char *error = strerror(errno);
-    va_list args;
-
-    va_start(args, format);
-    write_event(level, false, event, error, format, args);
-    va_end(args);
+    (void) !write(STDERR_FILENO, line, used);
 }
 
 const char *log_quote(const char *value, char *out, size_t size)

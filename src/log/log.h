@@ -29,18 +29,18 @@ void log_wait_for_room(int ms);
 // Writes "LEVEL process event=EVENT key=value..." in one write(2). format gives the key=value fields; use
 // log_quote() for values from outside. Of one event at most 10 lines a second are written; the next line after
 // that says how many were left out (suppressed=N). EVENT is a static string, compared by content.
-void log_event(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-// The same, but never left out by the limit: a record.
-void log_record(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-// The same as log_event() with error="strerror(errno)" at the end.
-void log_errno(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
+// A LOG_KIND_RECORD, as a notice, is never left out by the limit; LOG_KIND_ERRNO adds error="strerror(errno)".
+enum log_kind { LOG_KIND_EVENT, LOG_KIND_RECORD, LOG_KIND_ERRNO };
+void log_write(enum log_level level, enum log_kind kind, const char *event, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 // Writes value in double quotes into out, with quotes, backslashes, bytes that are no UTF-8, and characters that a
 // reader would not see (utf8_is_hidden()) escaped, and returns out. What does not fit is cut.
 const char *log_quote(const char *value, char *out, size_t size);
 
+#define log_event(level, ...)  log_write(level, LOG_KIND_EVENT, __VA_ARGS__)
+#define log_record(level, ...) log_write(level, LOG_KIND_RECORD, __VA_ARGS__)
+#define log_errno(level, ...)  log_write(level, LOG_KIND_ERRNO, __VA_ARGS__)
 #define log_error(event, ...)  log_event(LOG_LEVEL_ERR, event, __VA_ARGS__)
 #define log_warn(event, ...)   log_event(LOG_LEVEL_WARNING, event, __VA_ARGS__)
 #define log_notice(event, ...) log_event(LOG_LEVEL_NOTICE, event, __VA_ARGS__)

@@ -3,12 +3,9 @@
 
 #include "relay/egress.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/if_ether.h>
 #include <linux/virtio_net.h>
 #include <netinet/ip.h>
-#include <netinet/ip6.h>
 #include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -45,7 +42,7 @@ void egress_configure(struct egress *e, const struct table_egress *t, struct tx_
     e->queue = queue;
     e->kind = t->kind;
     e->mtu = t->mtu;
-    e->dead = e->doubted = e->alone = false;
+    e->trust = EGRESS_SURE;
     // GSO stays off once the kernel has refused it (below).
     e->gso = e->gso && (t->flags & TABLE_EGRESS_GSO);
 }
@@ -59,20 +56,15 @@ static bool fits(const struct egress *e, const struct table_output *o, size_t pa
 
 // --- headers that we write ourselves ---------------------------------------------------------------------------------
 
-// The identifications of so many IPv4 datagrams, of which the first is no 0: the kernel puts another one in its place
-// in each raw packet, fragments of one datagram included.
-static uint16_t take_identifications(struct egress *e, uint32_t n)
-{
-    uint32_t first = (uint16_t) e->identification == 0 ? e->identification + 1 : e->identification;
-
-    e->identification = first + n;
-    return (uint16_t) first;
-}
-
 static void write_header(struct egress *e, const struct table_output *o, struct shipment *s, uint8_t *header)
 {
-    if (o->to.family == ADDR_IPV4)
-        s->fill.identification = take_identifications(e, s->n_datagrams);
+    if (o->to.family == ADDR_IPV4) {
+        // The kernel replaces 0 by an identification of its own in each raw packet, fragments of one datagram included.
+        if ((uint16_t) e->identification == 0)
+            e->identification++;
+        s->fill.identification = (uint16_t) e->identification;
+        e->identification += s->n_datagrams;
+    }
     header_fill(o, &s->fill, header);
 }
 
@@ -130,16 +122,6 @@ static bool enqueue(struct egress *e, const struct table_output *o, struct shipm
         memcpy(room + lead, s->iov[1].iov_base, s->fill.bytes);
     tx_ring_add(e->queue, &frame);
     return true;
-}
-
-static ssize_t send_raw(struct egress *e, const struct table_output *o, struct shipment *s)
-{
-    uint8_t header[TABLE_HEADER_MAX];
-
-    write_header(e, o, s, header);
-    header_checksum(header + header_ip_size(o), &s->iov[1]);
-    s->iov[0] = (struct iovec){.iov_base = header, .iov_len = o->header_length};
-    return put(e, o, s->iov, 2);
 }
 
 // Whether the IP header is ours.
@@ -227,16 +209,18 @@ static ssize_t send_socket(struct egress *e, const struct table_output *o, struc
     return s->fill.bytes == 0 ? write(e->fd, "", 0) : writev(e->fd, s->iov + 1, (int) s->n_pieces);
 }
 
-// The UDP header is ours; the kernel writes the IP header: addresses of the socket, ttl, dscp, fragments.
-static ssize_t send_raw_udp(struct egress *e, const struct table_output *o, struct shipment *s)
+// Raw: both headers are ours. Raw UDP: the UDP header is ours; the kernel writes the IP header: addresses of the
+// socket, ttl, dscp, fragments.
+static ssize_t send_raw(struct egress *e, const struct table_output *o, struct shipment *s)
 {
-    uint8_t header[TABLE_HEADER_MAX], *udp_at = header + header_ip_size(o);
+    uint8_t header[TABLE_HEADER_MAX];
+    size_t left_out = writes_ip(e) ? 0 : header_ip_size(o);
 
-    if (!apply_settings(e, o, s))
+    if (!writes_ip(e) && !apply_settings(e, o, s))
         return -1;
     write_header(e, o, s, header);
-    header_checksum(udp_at, &s->iov[1]);
-    s->iov[0] = (struct iovec){.iov_base = udp_at, .iov_len = sizeof(struct udphdr)};
+    header_checksum(header + header_ip_size(o), &s->iov[1]);
+    s->iov[0] = (struct iovec){.iov_base = header + left_out, .iov_len = o->header_length - left_out};
     return put(e, o, s->iov, 2);
 }
 
@@ -250,9 +234,8 @@ static ssize_t send_once(struct egress *e, const struct table_output *o, struct 
     case TABLE_EGRESS_FRAME:
         return send_frame(e, o, s);
     case TABLE_EGRESS_RAW:
-        return send_raw(e, o, s);
     case TABLE_EGRESS_RAW_UDP:
-        return send_raw_udp(e, o, s);
+        return send_raw(e, o, s);
     case TABLE_EGRESS_TX_RING: // no output's
     case TABLE_EGRESS_SOCKET:
         break;
@@ -262,7 +245,7 @@ static ssize_t send_once(struct egress *e, const struct table_output *o, struct 
 
 static bool may_wait(const struct egress *e, const struct table_output *o, struct shipment *s)
 {
-    return e->queue && !e->alone && s->n_datagrams == 1 && fits(e, o, s->fill.bytes) &&
+    return e->queue && e->trust == EGRESS_SURE && s->n_datagrams == 1 && fits(e, o, s->fill.bytes) &&
            (s->more || tx_ring_waiting(e->queue) > 0);
 }
 
@@ -357,7 +340,7 @@ void egress_flush(struct egress *e)
 void egress_send(struct egress *e, const struct table_output *o, struct batch *b,
                  struct stats_output_counters *counters, bool more)
 {
-    if (!e || e->dead) {
+    if (!e || e->trust >= EGRESS_DOUBTED) {
         counters->errors += b->n_datagrams;
         return;
     }
@@ -392,13 +375,10 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
         count_failure(o, counters, b->n_datagrams);
         return;
     }
-    if (errno == EMSGSIZE) {
-        send_one_by_one(e, o, b, &s, true, counters);
-        return;
-    }
     // EINVAL: the kernel knows no UDP GSO for this socket; EIO: none without checksum offload. A
     // frame that waits would prove nothing.
-    if (send_one_by_one(e, o, b, &s, false, counters)) {
+    bool together = errno == EMSGSIZE;
+    if (send_one_by_one(e, o, b, &s, together, counters) && !together) {
         e->gso = false;
         e->segment = -1;
         if (e->kind == TABLE_EGRESS_SOCKET)

@@ -31,14 +31,20 @@ struct batch {
     struct iovec pieces[1 + BATCH_DATAGRAMS];
 };
 
+// Whether its link is still as the table says; until the broker has looked. Each value doubts more than the one before.
+enum egress_trust {
+    EGRESS_SURE,
+    EGRESS_ALONE,   // it may have changed: each frame leaves at once
+    EGRESS_DOUBTED, // news of links were lost: nothing leaves
+    EGRESS_GONE,    // it is gone, and another one may have its index: nothing leaves
+};
+
 // One socket that the broker has opened, and what it was last told.
 struct egress {
     uint64_t id;
     int fd;
     bool gso;
-    bool dead;    // its interface is gone; another one may have its index now
-    bool doubted; // news of links were lost: dead until the broker has looked
-    bool alone;   // its link may have changed: each frame leaves at once until the broker has looked
+    enum egress_trust trust;
     enum table_egress_kind kind;
     uint32_t mtu;            // bytes, of the IP packet
     uint32_t identification; // of the next IPv4 packet or IPv6 fragment that we write ourselves

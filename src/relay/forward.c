@@ -41,22 +41,16 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
     f->egress = calloc(table->n_egress + 1, sizeof(struct egress *));
     f->touched = calloc(table->n_rules + 1, sizeof(*f->touched));
     f->batch = calloc(table->n_paths + 1, sizeof(struct batch *));
-    f->pending = calloc(FORWARD_BATCHES, sizeof(*f->pending));
-    f->batches = calloc(FORWARD_BATCHES, sizeof(*f->batches));
     f->waiting = calloc(table->n_egress + 1, sizeof(struct egress *));
-    if (!f->flows || !f->outputs || !f->egress || !f->touched || !f->batch || !f->pending || !f->batches ||
-        !f->waiting) {
-        forward_free(f);
-        return NULL;
-    }
+    bool ok = f->flows && f->outputs && f->egress && f->touched && f->batch && f->waiting;
     for (uint32_t i = 0; i < table->n_interfaces; i++)
         f->own[i] = martian_bits(&table->own[table->interfaces[i].first_own], table->interfaces[i].n_own);
-    for (uint32_t i = 0; i < table->n_rules; i++)
-        if (!init_flow(f, i)) {
-            forward_free(f);
-            return NULL;
-        }
-    return f;
+    for (uint32_t i = 0; ok && i < table->n_rules; i++)
+        ok = init_flow(f, i);
+    if (ok)
+        return f;
+    forward_free(f);
+    return NULL;
 }
 
 static uint64_t allowed(const struct rule_state *flow)
@@ -100,21 +94,19 @@ void forward_free(struct forward *f)
     if (!f)
         return;
     for (uint32_t i = 0; f->flows && i < f->table->n_rules; i++)
-        senders_free(f->flows[i].senders);
+        free(f->flows[i].senders);
     free(f->flows);
     free(f->outputs);
     free(f->egress);
     free(f->touched);
     free(f->batch);
-    free(f->pending);
-    free(f->batches);
     free(f->waiting);
     free(f);
 }
 
 // --- send ------------------------------------------------------------------------------------------------------------
 
-// more: another batch follows at once.
+// Sends b and empties it. more: another batch follows at once.
 static void send_batch(struct forward *f, const struct table_path *path, struct batch *b, bool more)
 {
     uint32_t end = path->first_output + f->table->rules[path->rule].n_outputs;
@@ -165,12 +157,9 @@ static struct batch *batch_of(struct forward *f, uint32_t path)
         return f->batch[path];
     if (f->n_pending == FORWARD_BATCHES)
         forward_flush(f);
-    struct batch *b = &f->batches[f->n_pending];
+    f->batch[path] = &f->batches[f->n_pending];
     f->pending[f->n_pending++] = path;
-    b->n_datagrams = b->n_pieces = 0;
-    b->bytes = 0;
-    f->batch[path] = b;
-    return b;
+    return f->batch[path];
 }
 
 // Whether datagrams of this size and these header values may join b.
@@ -272,14 +261,6 @@ static bool source_allowed(const struct forward *f, const struct table_rule *r, 
     return false;
 }
 
-static void touch(struct forward *f, struct rule_state *flow)
-{
-    if (flow->touched)
-        return;
-    flow->touched = true;
-    f->touched[f->n_touched++] = (uint32_t) (flow - f->flows);
-}
-
 enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const struct packet *p,
                                     const struct packet_meta *meta)
 {
@@ -296,7 +277,10 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
 
     const struct table_rule *r = &f->table->rules[path->rule];
     struct rule_state *flow = &f->flows[path->rule];
-    touch(f, flow);
+    if (!flow->touched) {
+        flow->touched = true;
+        f->touched[f->n_touched++] = path->rule;
+    }
     flow->counters.packets += p->datagrams;
     flow->counters.bytes += p->length;
     flow->counters.last_packet_ns = f->now_ns;

@@ -38,14 +38,14 @@ struct forward {
     uint32_t n_touched;
     uint64_t own[TABLE_INTERFACES_MAX]; // martian_bits() of each interface
     struct batch **batch;               // of each path: pending, or NULL
-    uint32_t *pending;                  // paths that hold a batch; batch i belongs to pending[i]
+    uint32_t pending[FORWARD_BATCHES];  // paths that hold a batch; batch i belongs to pending[i]
     uint32_t n_pending;
-    struct batch *batches;
     struct egress **waiting; // those whose transmit rings hold frames until the end of a flush
     uint32_t n_waiting;
-    uint64_t now_ns;  // of this pass
-    uint64_t sends;   // datagrams times outputs since the caller set it to 0
-    uint32_t flushed; // batches that were pending at a flush, since the caller set it to 0
+    uint64_t now_ns;                       // of this pass
+    uint64_t sends;                        // datagrams times outputs since the caller set it to 0
+    uint32_t flushed;                      // batches that were pending at a flush, since the caller set it to 0
+    struct batch batches[FORWARD_BATCHES]; // empty where none is pending
 };
 
 // Prepares forwarding by table. Table and mapped statistics stay the caller's and must outlive the result. NULL without

@@ -33,11 +33,6 @@ struct ingress_spill *ingress_spill_new(void)
     return calloc(1, sizeof(struct ingress_spill));
 }
 
-void ingress_spill_free(struct ingress_spill *s)
-{
-    free(s);
-}
-
 bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_interface *t)
 {
     *in = (struct ingress){
@@ -51,17 +46,14 @@ bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_in
         .super_frames = t->super_frames == 1,
     };
     in->ring_size = (size_t) (t->n_slots / in->slots_per_block) * t->block_size;
-    struct reassembly *reassembly = reassembly_new();
-    if (!reassembly)
+    in->reassembly = reassembly_new();
+    if (!in->reassembly)
         return false;
-    void *ring = mmap(NULL, in->ring_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (ring == MAP_FAILED) {
-        reassembly_free(reassembly);
-        return false;
-    }
-    in->reassembly = reassembly;
-    in->ring = ring;
-    return true;
+    in->ring = mmap(NULL, in->ring_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (in->ring != MAP_FAILED)
+        return true;
+    reassembly_free(in->reassembly);
+    return false;
 }
 
 void ingress_close(struct ingress *in)
@@ -196,19 +188,12 @@ void ingress_frame(struct ingress *in, struct forward *f, const uint8_t *bytes, 
         c->own += n;
         return;
     }
-    switch (verdict) {
-    case PACKET_MALFORMED:
+    if (verdict == PACKET_MALFORMED) {
         c->malformed++;
         return;
-    case PACKET_FRAGMENT: // to another station
-    case PACKET_FOREIGN:
-        c->unmatched++;
-        return;
-    case PACKET_OK:
-        break;
     }
     // Frames to other stations arrive only if another program made the interface promiscuous.
-    if (kind == PACKET_OTHERHOST) {
+    if (verdict != PACKET_OK || kind == PACKET_OTHERHOST) {
         c->unmatched += n;
         return;
     }

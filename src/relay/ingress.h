@@ -3,6 +3,7 @@
 #ifndef MCR_RELAY_INGRESS_H
 #define MCR_RELAY_INGRESS_H
 
+#include <ev.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@
 #define INGRESS_SENDS 16384
 
 struct ingress {
+    ev_io watcher; // of the relay's loop
     uint64_t id;
     int fd;
     uint8_t *ring;
@@ -37,8 +39,7 @@ struct ingress {
 
 // Frames that no slot holds are read into these; shared by all interfaces, because every pass ends with a flush.
 struct ingress_spill;
-struct ingress_spill *ingress_spill_new(void); // NULL without memory
-void ingress_spill_free(struct ingress_spill *s);
+struct ingress_spill *ingress_spill_new(void); // for free(3); NULL without memory
 
 // Maps the ring of fd, which stays the caller's, with the geometry of t. False with errno set.
 bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_interface *t);

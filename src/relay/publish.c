@@ -1,49 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// What others may see of the relay: the statistics segment, systemd's status line, the summary in the log.
+// What others may see of the relay: the statistics segment, systemd's status line, the summary in the log, and alarms
+// of inputs that should not fall silent: each is told once when it is raised and once when it clears.
 #include <config.h>
 
 #include "relay/state.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "common/clock.h"
 #include "log/log.h"
+#include "stats/counters.h"
 
 #define SUMMARY_PART 32 // rules in one turn of the loop
-
-_Static_assert((int) SANDBOX_OWN_NETWORK == (int) STATS_OWN_NETWORK &&
-                   (int) SANDBOX_EMPTY_ROOT == (int) STATS_EMPTY_ROOT,
-               "the statistics show isolation as it is");
 
 void publish_header(struct relay *r, enum stats_segment_state state)
 {
     if (!r->swap.now)
         return;
-    struct stats_header *h = relay_forward(r)->stats.header;
-    const struct table_header *table = relay_table(r)->header;
+    struct stats_header *h = r->swap.now->stats.header;
+    const size_t first = offsetof(struct stats_header, pid);
 
+    r->shown.heartbeat_ns = clock_monotonic_ns();
     stats_write_begin(&h->sequence);
     h->state = state;
-    h->pid = (uint32_t) r->pid;
-    h->generation = table->generation;
-    h->started_ns = r->started_ns;
-    h->started_boottime_ns = r->started_boottime_ns;
-    h->loaded_ns = r->loaded_ns;
-    h->heartbeat_ns = clock_monotonic_ns();
-    memcpy(h->sha256, table->sha256, sizeof(h->sha256));
-    memcpy(h->disk_sha256, r->disk_sha256, sizeof(h->disk_sha256));
-    h->config_state = r->config_state;
-    h->seccomp = r->options->sandbox;
-    h->capabilities = r->capabilities;
-    h->landlock = r->landlock;
-    h->isolation = r->isolation;
-    h->broker_alive = r->broker_alive;
-    h->asked = r->asked;
-    h->answered = r->answered;
-    h->verdict = r->verdict;
-    memcpy(h->refusal, r->refusal, sizeof(h->refusal));
-    memcpy(h->disk_error, r->disk_error, sizeof(h->disk_error));
+    memcpy((char *) h + first, (const char *) &r->shown + first, sizeof(*h) - first);
     stats_write_end(&h->sequence);
 }
 
@@ -52,7 +32,7 @@ void publish_everything(struct relay *r)
     if (!r->swap.now)
         return;
     rings_publish(r);
-    forward_publish_all(relay_forward(r));
+    forward_publish_all(r->swap.now);
     publish_header(r, STATS_LIVE);
 }
 
@@ -66,13 +46,13 @@ void publish_status(struct relay *r)
         return;
     for (uint32_t i = 0; i < t->n_rules; i++) {
         waiting += (t->rules[i].flags & TABLE_RULE_WAITING) != 0;
-        silent += relay_forward(r)->flows[i].health.alarms != 0;
+        silent += r->swap.now->flows[i].health.alarms != 0;
     }
-    notify_send(&r->notify,
-                "STATUS=generation %llu, %u rule%s, %u waiting, %u silent or slow; sandbox %s, landlock %u; %s%s%s",
-                (unsigned long long) t->header->generation, t->n_rules, t->n_rules == 1 ? "" : "s", waiting, silent,
-                sandbox_mode_name(r->options->sandbox), r->landlock, files[r->config_state],
-                r->refusal[0] ? "; last reload REFUSED" : "", r->broker_alive ? "" : "; the broker is GONE");
+    notify_send(
+        &r->notify, "STATUS=generation %llu, %u rule%s, %u waiting, %u silent or slow; sandbox %s, landlock %u; %s%s%s",
+        (unsigned long long) t->header->generation, t->n_rules, t->n_rules == 1 ? "" : "s", waiting, silent,
+        stats_seccomp_name(r->shown.seccomp), r->shown.landlock, files[r->shown.config_state],
+        r->shown.refusal[0] ? "; last reload REFUSED" : "", r->shown.broker_alive ? "" : "; the broker is GONE");
 }
 
 #define FORMAT(name, help, key)  " " #name "=%llu"
@@ -90,12 +70,12 @@ static void log_interface(const struct relay *r, const struct ingress *in)
 static void log_rule(const struct relay *r, uint32_t i)
 {
     const struct table_rule *rule = &relay_table(r)->rules[i];
-    const struct stats_rule_counters *counters = &relay_forward(r)->flows[i].counters;
+    const struct stats_rule_counters *counters = &r->swap.now->flows[i].counters;
     const struct stats_drops *c = &counters->drops;
     uint64_t out = 0;
 
     for (uint32_t j = 0; j < rule->n_outputs; j++)
-        out += relay_forward(r)->outputs[rule->first_counter + j].packets;
+        out += r->swap.now->outputs[rule->first_counter + j].packets;
     log_notice("rule", "rule=%s packets=%llu bytes=%llu sent=%llu" STATS_RULE_DROPS(DROPPED), rule->name,
                (unsigned long long) counters->packets, (unsigned long long) counters->bytes,
                (unsigned long long) out STATS_RULE_DROPS(VALUE));
@@ -121,9 +101,64 @@ bool publish_summary_next(struct relay *r)
     return t && r->summary_next < t->n_rules;
 }
 
-void publish_summary(struct relay *r)
+// --- alarms ----------------------------------------------------------------------------------------------------------
+
+#define LOOK_MOST_MS  200u
+#define LOOK_LEAST_MS 10u
+
+static void tell(const struct table_rule *rule, const struct health *h, uint32_t changed)
 {
-    publish_summary_begin(r);
-    while (publish_summary_next(r))
-        ;
+    const uint32_t silence = 1u << STATS_ALARM_SILENCE, rate = 1u << STATS_ALARM_RATE, raised = changed & h->alarms;
+    const unsigned long long now = clock_monotonic_ns();
+
+    if (raised & silence)
+        log_warn("rule_silent", "rule=%s silent_ms=%llu allowed_ms=%u", rule->name, (now - h->changed_ns) / 1000000,
+                 rule->silence_ms);
+    else if (changed & silence)
+        log_notice("rule_heard", "rule=%s alarm_ms=%llu", rule->name,
+                   (now - h->raised_ns[STATS_ALARM_SILENCE]) / 1000000);
+    if (raised & rate)
+        log_warn("rule_slow", "rule=%s packets_per_second=%llu least=%llu", rule->name, (unsigned long long) h->rate,
+                 (unsigned long long) rule->min_packets_per_second);
+    else if (changed & rate)
+        log_notice("rule_in_time", "rule=%s packets_per_second=%llu alarm_ms=%llu", rule->name,
+                   (unsigned long long) h->rate, (now - h->raised_ns[STATS_ALARM_RATE]) / 1000000);
+}
+
+void publish_alarms(struct relay *r)
+{
+    if (r->swap.now && forward_look(r->swap.now, clock_monotonic_ns(), tell))
+        publish_status(r);
+}
+
+// A quarter of the shortest silence, so that an alarm comes no more than that too late. 0: nothing to look after.
+static double period(const struct table_view *t)
+{
+    uint32_t least = UINT32_MAX;
+
+    for (uint32_t i = 0; i < t->n_rules; i++) {
+        const struct table_rule *r = &t->rules[i];
+        if (!(r->flags & TABLE_RULE_ENABLED))
+            continue;
+        if (r->silence_ms > 0 && r->silence_ms / 4 < least)
+            least = r->silence_ms / 4;
+        if (r->min_packets_per_second > 0 && LOOK_MOST_MS < least)
+            least = LOOK_MOST_MS;
+    }
+    if (least == UINT32_MAX)
+        return 0;
+    least = least > LOOK_MOST_MS ? LOOK_MOST_MS : least < LOOK_LEAST_MS ? LOOK_LEAST_MS : least;
+    return least / 1e3;
+}
+
+void publish_alarms_watch(struct relay *r)
+{
+    double seconds = period(relay_table(r));
+
+    // Once more even without: a rule may have lost its bounds while an alarm stood.
+    publish_alarms(r);
+    if (seconds == r->alarm.timer.repeat)
+        return;
+    r->alarm.timer.repeat = seconds;
+    ev_timer_again(r->loop, &r->alarm.timer); // 0: stops it
 }

@@ -7,11 +7,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,7 +19,6 @@
 
 #define TICK_SECONDS  0.2 // how old statistics without traffic, and ring drops, may be
 #define HELLO_SECONDS 30
-// News come in bursts. The first one starts the timer, so that a storm cannot delay the answer.
 #define LINKS_SECONDS 0.05
 #define PROBE_SECONDS 0.15
 // After news were lost: how long outputs wait for the broker to look at the links.
@@ -32,50 +28,49 @@
 
 // --- links -----------------------------------------------------------------------------------------------------------
 
+static void distrust(struct egress *e, enum egress_trust trust)
+{
+    if (e && e->trust < trust)
+        e->trust = trust;
+}
+
 // Frames must not wait while their link may have a smaller MTU: a transmit ring sends frames that exceed it.
 static void doubt_links(struct relay *r)
 {
-    const struct table_view *t = relay_table(r);
-
-    for (uint32_t i = 0; t && i < t->n_egress; i++)
-        relay_forward(r)->egress[i]->alone = true;
+    for (size_t i = 0; i < r->swap.n_sockets; i++)
+        distrust(r->swap.sockets[i].egress, EGRESS_ALONE);
 }
 
 // News were lost: an interface may be gone, and another one may have its index. The kernel unbinds a packet socket when
 // its interface goes; a UDP or raw socket stays bound to the index.
 static void doubt_outputs(struct relay *r)
 {
-    const struct table_view *t = relay_table(r);
-
     doubt_links(r);
     // Without a broker nothing would end the wait, so forwarding goes on. The kernel seldom gives an index twice.
-    if (!r->broker_alive)
+    if (!r->shown.broker_alive)
         return;
     log_warn("links_lost",
              "reason=\"the kernel had no room for all news of links\" effect=\"outputs by UDP and raw "
              "sockets wait until the broker has looked\"");
-    for (uint32_t i = 0; t && i < t->n_egress; i++) {
-        struct egress *e = relay_forward(r)->egress[i];
-        bool is_packet = e->kind == TABLE_EGRESS_FRAME || e->kind == TABLE_EGRESS_TX_RING;
-        if (!is_packet && !e->dead)
-            e->dead = e->doubted = true;
+    for (size_t i = 0; i < r->swap.n_sockets; i++) {
+        struct egress *e = r->swap.sockets[i].egress;
+        if (e && e->kind != TABLE_EGRESS_FRAME && e->kind != TABLE_EGRESS_TX_RING)
+            distrust(e, EGRESS_DOUBTED);
     }
     r->doubt_ends_ns = clock_monotonic_ns() + DOUBT_SECONDS * NS_PER_S;
     // Ask at once; the answer covers everything that has happened so far.
-    ev_timer_stop(r->loop, &r->links_timer);
+    ev_timer_stop(r->loop, &r->links_timer.timer);
     request_send(r, REQUEST_LINKS);
 }
 
 // The broker has ended, hangs, or could not make a table of the present links: the table stays as it is.
 static void trust_outputs(struct relay *r)
 {
-    const struct table_view *t = relay_table(r);
-
     r->doubt_ends_ns = 0;
-    for (uint32_t i = 0; t && i < t->n_egress; i++) {
-        struct egress *e = relay_forward(r)->egress[i];
-        if (e->doubted)
-            e->dead = e->doubted = false;
+    for (size_t i = 0; i < r->swap.n_sockets; i++) {
+        struct egress *e = r->swap.sockets[i].egress;
+        if (e && e->trust == EGRESS_DOUBTED)
+            e->trust = EGRESS_ALONE;
     }
 }
 
@@ -90,21 +85,14 @@ static void on_gone(void *context, uint32_t ifindex)
         return;
     }
     for (uint32_t i = 0; t && i < t->n_outputs; i++)
-        if (t->outputs[i].egress != TABLE_NONE && t->interfaces[t->outputs[i].interface].ifindex == ifindex) {
-            struct egress *e = relay_forward(r)->egress[t->outputs[i].egress];
-            e->dead = true;
-            e->doubted = false;
-        }
+        if (t->outputs[i].egress != TABLE_NONE && t->interfaces[t->outputs[i].interface].ifindex == ifindex)
+            distrust(r->swap.now->egress[t->outputs[i].egress], EGRESS_GONE);
 }
 
 // --- news ------------------------------------------------------------------------------------------------------------
 
-static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
+static void on_tick(struct relay *r)
 {
-    struct relay *r = w->data;
-
-    (void) loop;
-    (void) events;
     rings_publish(r);
     publish_header(r, STATS_LIVE);
     // The status line that belongs to it had no room either.
@@ -120,27 +108,18 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
         request_send(r, REQUEST_LINKS);
 }
 
-static void on_watchdog(struct ev_loop *loop, ev_timer *w, int events)
+static void on_watchdog(struct relay *r)
 {
-    struct relay *r = w->data;
-
-    (void) loop;
-    (void) events;
     notify_send(&r->notify, "WATCHDOG=1");
 }
 
-static void on_alarm(struct ev_loop *loop, ev_timer *w, int events)
+// News come in bursts. The first one starts the timer, so that a storm cannot delay the answer.
+static void answer_later(struct relay *r, struct timer *t, double seconds)
 {
-    (void) loop;
-    (void) events;
-    alarm_look(w->data);
-}
-
-static void on_broker(struct ev_loop *loop, ev_io *io, int events)
-{
-    (void) loop;
-    (void) events;
-    request_on_message(io->data);
+    if (ev_is_active(&t->timer))
+        return;
+    ev_timer_set(&t->timer, seconds, 0.);
+    ev_timer_start(r->loop, &t->timer);
 }
 
 static void look_at_news(struct relay *r, int fd, rtnetlink_gone *gone)
@@ -149,81 +128,58 @@ static void look_at_news(struct relay *r, int fd, rtnetlink_gone *gone)
     if (!rtnetlink_changed(fd, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), gone, r))
         return;
     doubt_links(r);
-    if (!ev_is_active(&r->links_timer)) {
-        ev_timer_set(&r->links_timer, LINKS_SECONDS, 0.);
-        ev_timer_start(r->loop, &r->links_timer);
-    }
+    answer_later(r, &r->links_timer, LINKS_SECONDS);
 }
 
-static void on_links(struct ev_loop *loop, ev_io *io, int events)
+static void on_links(struct relay *r)
 {
-    struct relay *r = io->data;
-
-    (void) loop;
-    (void) events;
-    look_at_news(r, r->links, on_gone);
+    look_at_news(r, r->links.io.fd, on_gone);
 }
 
-static void on_addresses(struct ev_loop *loop, ev_io *io, int events)
+static void on_addresses(struct relay *r)
 {
-    struct relay *r = io->data;
-
-    (void) loop;
-    (void) events;
-    look_at_news(r, r->addresses, NULL);
+    look_at_news(r, r->addresses.io.fd, NULL);
 }
 
-static void on_links_timer(struct ev_loop *loop, ev_timer *w, int events)
+static void on_links_timer(struct relay *r)
 {
-    (void) loop;
-    (void) events;
-    request_send(w->data, REQUEST_LINKS);
+    request_send(r, REQUEST_LINKS);
 }
 
-static void on_inotify(struct ev_loop *loop, ev_io *io, int events)
+static void on_inotify(struct relay *r)
 {
-    struct relay *r = io->data;
     char buffer[4096] __attribute__((aligned(8)));
 
-    (void) events;
     // Whatever the event says, the broker looks at what the path names now.
-    for (int i = 0; i < 64 && read(r->inotify, buffer, sizeof(buffer)) > 0; i++)
+    for (int i = 0; i < 64 && read(r->inotify.io.fd, buffer, sizeof(buffer)) > 0; i++)
         ;
-    if (!ev_is_active(&r->probe_timer)) {
-        ev_timer_set(&r->probe_timer, PROBE_SECONDS, 0.);
-        ev_timer_start(loop, &r->probe_timer);
-    }
+    answer_later(r, &r->probe_timer, PROBE_SECONDS);
 }
 
-static void on_probe_timer(struct ev_loop *loop, ev_timer *w, int events)
+static void on_probe_timer(struct relay *r)
 {
-    (void) loop;
-    (void) events;
-    request_send(w->data, REQUEST_PROBE);
+    request_send(r, REQUEST_PROBE);
 }
 
-static void on_summary_timer(struct ev_loop *loop, ev_timer *w, int events)
+static void on_summary_timer(struct relay *r)
 {
-    (void) events;
-    if (!publish_summary_next(w->data))
-        ev_timer_stop(loop, w);
+    if (!publish_summary_next(r))
+        ev_timer_stop(r->loop, &r->summary_timer.timer);
 }
 
 // --- waiting ---------------------------------------------------------------------------------------------------------
 
 // Before the loop sleeps: under load it first lets datagrams gather, so that they leave in larger batches. libev
 // waits, and no event ends the wait; signals and the broker are delayed by it, too.
-static void on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
+static void choose_wait(struct relay *r)
 {
-    struct relay *r = w->data;
     const struct table_view *t = relay_table(r);
     uint64_t wait = 0;
 
-    (void) events;
     if (t && t->header->busy_poll_usecs == 0)
         wait = coalesce_turn(&r->coalesce, r->turn_frames, r->turn_flows, t->header->coalesce_usecs * UINT64_C(1000),
                              clock_monotonic_ns());
-    ev_set_io_collect_interval(loop, r->full ? 0. : (double) wait / 1e9);
+    ev_set_io_collect_interval(r->loop, r->full ? 0. : (double) wait / 1e9);
     r->turn_frames = r->turn_flows = 0;
     r->full = false;
 }
@@ -235,9 +191,9 @@ static bool pass_ready(struct relay *r)
 {
     bool any = false;
 
-    for (size_t i = 0; i < sizeof(r->watchers) / sizeof(r->watchers[0]); i++)
-        if (r->watchers[i].in && ingress_ready(r->watchers[i].in))
-            any |= rings_pass(r, r->watchers[i].in) > 0;
+    for (size_t i = 0; i < r->swap.n_rings; i++)
+        if (ingress_ready(r->swap.rings[i]))
+            any |= rings_pass(r, r->swap.rings[i]) > 0;
     return any;
 }
 
@@ -264,25 +220,21 @@ static bool is_busy(const struct relay *r)
 static void run(struct relay *r)
 {
     while (!r->ending) {
-        if (is_busy(r)) {
+        bool busy = is_busy(r);
+        if (busy)
             spin(r);
-            ev_run(r->loop, EVRUN_NOWAIT);
-        } else {
-            ev_run(r->loop, EVRUN_ONCE);
-        }
+        choose_wait(r);
+        ev_run(r->loop, busy ? EVRUN_NOWAIT : EVRUN_ONCE);
     }
 }
 
 // --- signals ---------------------------------------------------------------------------------------------------------
 
-static void on_signal(struct ev_loop *loop, ev_io *io, int events)
+static void on_signal(struct relay *r)
 {
-    struct relay *r = io->data;
     struct signalfd_siginfo info;
 
-    (void) loop;
-    (void) events;
-    while (read(r->signals, &info, sizeof(info)) == (ssize_t) sizeof(info)) {
+    while (read(r->signals.io.fd, &info, sizeof(info)) == (ssize_t) sizeof(info)) {
         switch (info.ssi_signo) {
         case SIGHUP:
             log_notice("reload_asked", "pid=%u uid=%u", info.ssi_pid, info.ssi_uid);
@@ -291,15 +243,15 @@ static void on_signal(struct ev_loop *loop, ev_io *io, int events)
                 .uid = info.ssi_uid,
                 .loginuid = info.ssi_code == SI_QUEUE ? (uint32_t) info.ssi_int : UINT32_MAX,
             };
-            r->asked++;
+            r->shown.asked++;
             publish_header(r, STATS_LIVE); // at once: mcrd --reload counts by it
             request_send(r, REQUEST_LOAD);
             break;
         case SIGUSR1:
             publish_summary_begin(r);
-            ev_timer_stop(r->loop, &r->summary_timer);
-            ev_timer_set(&r->summary_timer, 0., SUMMARY_SECONDS);
-            ev_timer_start(r->loop, &r->summary_timer);
+            ev_timer_stop(r->loop, &r->summary_timer.timer);
+            ev_timer_set(&r->summary_timer.timer, 0., SUMMARY_SECONDS);
+            ev_timer_start(r->loop, &r->summary_timer.timer);
             break;
         default:
             log_notice("stopping", "signal=%s pid=%u uid=%u", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT",
@@ -310,13 +262,7 @@ static void on_signal(struct ev_loop *loop, ev_io *io, int events)
     }
 }
 
-// Moves what is only read above the descriptors that may be written to: by rtnetlink the relay could ask the kernel.
-static int read_only(int fd)
-{
-    return fd < 0 ? fd : sandbox_move_up(fd);
-}
-
-static bool open_signals(struct relay *r)
+static int open_signals(void)
 {
     sigset_t set;
 
@@ -328,9 +274,8 @@ static bool open_signals(struct relay *r)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_IGN); // the kernel reaps the broker
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
-        return false;
-    r->signals = read_only(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
-    return r->signals >= 0;
+        return -1;
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
 // libev would call perror(), which duplicates a descriptor, and the sandbox would kill the process.
@@ -365,24 +310,35 @@ static bool receive_hello(int broker, struct handover_message *m)
         return false;
     }
     return handover_receive(broker, m, fds) == HANDOVER_GOT && m->type == HANDOVER_HELLO && m->n_fds == 1 &&
-           lock_statistics(read_only(fds[0]));
+           lock_statistics(sandbox_move_up(fds[0]));
 }
 
-static void watch_fd(struct relay *r, ev_io *io, void (*callback)(struct ev_loop *, ev_io *, int), int fd)
+static void on_source(struct ev_loop *loop, ev_io *io, int events)
 {
-    ev_io_set(io, fd, EV_READ);
-    ev_set_cb(io, callback);
-    io->data = r;
-    ev_io_start(r->loop, io);
+    (void) events;
+    ((struct source *) io)->answer(ev_userdata(loop));
 }
 
-static void watch_time(struct relay *r, ev_timer *t, void (*callback)(struct ev_loop *, ev_timer *, int),
-                       double seconds)
+static void on_timer(struct ev_loop *loop, ev_timer *t, int events)
 {
-    ev_timer_init(t, callback, seconds, seconds);
-    t->data = r;
+    (void) events;
+    ((struct timer *) t)->answer(ev_userdata(loop));
+}
+
+static void watch_fd(struct relay *r, struct source *s, int fd, int priority, void (*answer)(struct relay *r))
+{
+    s->answer = answer;
+    ev_io_init(&s->io, on_source, fd, EV_READ);
+    ev_set_priority(&s->io, priority);
+    ev_io_start(r->loop, &s->io);
+}
+
+static void watch_time(struct relay *r, struct timer *t, double seconds, void (*answer)(struct relay *r))
+{
+    t->answer = answer;
+    ev_timer_init(&t->timer, on_timer, seconds, seconds);
     if (seconds > 0)
-        ev_timer_start(r->loop, t);
+        ev_timer_start(r->loop, &t->timer);
 }
 
 // Opens everything that needs a right to be opened.
@@ -391,37 +347,37 @@ static bool prepare(struct relay *r)
     // The wait of on_prepare() is shorter than the 50 us by which the kernel may put a wake-up off.
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
     tzset(); // reads files, which gmtime_r() would otherwise do later
-    r->started_ns = clock_realtime_ns();
-    r->started_boottime_ns = clock_ns(CLOCK_BOOTTIME);
-    r->pid = getpid();
+    r->shown.started_ns = clock_realtime_ns();
+    r->shown.started_boottime_ns = clock_ns(CLOCK_BOOTTIME);
+    r->shown.pid = (uint32_t) getpid();
     r->spill = ingress_spill_new();
-    r->links = read_only(rtnetlink_open(RTNETLINK_INTERFACES));
-    r->addresses = read_only(rtnetlink_open(RTNETLINK_ADDRESSES));
-    r->inotify = read_only(r->options->inotify);
+    // Above the descriptors that may be written to: by rtnetlink the relay could ask the kernel.
+    int links = sandbox_move_up(rtnetlink_open(RTNETLINK_INTERFACES));
+    int addresses = sandbox_move_up(rtnetlink_open(RTNETLINK_ADDRESSES));
+    int inotify = sandbox_move_up(r->options->inotify);
+    int signals = sandbox_move_up(open_signals());
     // EVFLAG_NOENV: the environment does not choose the backend.
     ev_set_syserr_cb(on_loop_failure);
     r->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
-    if (!r->spill || r->links < 0 || r->addresses < 0 || r->inotify < 0 || !r->loop || !open_signals(r)) {
+    if (!r->spill || links < 0 || addresses < 0 || inotify < 0 || signals < 0 || !r->loop) {
         log_errno(LOG_LEVEL_ERR, "start", "reason=\"no memory, epoll, rtnetlink, inotify or signalfd\"");
         return false;
     }
+    ev_set_userdata(r->loop, r);
+    swap_init(&r->swap, r->loop, rings_on_readable);
     notify_init(&r->notify);
-    watch_fd(r, &r->broker_io, on_broker, r->broker);
-    watch_fd(r, &r->signal_io, on_signal, r->signals);
+    watch_fd(r, &r->from_broker, r->broker, 0, request_on_message);
+    watch_fd(r, &r->signals, signals, 0, on_signal);
     // Handled before the rings of the same turn, so that nothing is sent to an index that is gone.
-    ev_set_priority(&r->links_io, EV_MAXPRI);
-    watch_fd(r, &r->links_io, on_links, r->links);
-    watch_fd(r, &r->addresses_io, on_addresses, r->addresses);
-    watch_fd(r, &r->inotify_io, on_inotify, r->inotify);
-    ev_prepare_init(&r->coalesce_prepare, on_prepare);
-    r->coalesce_prepare.data = r;
-    ev_prepare_start(r->loop, &r->coalesce_prepare);
-    watch_time(r, &r->tick, on_tick, TICK_SECONDS);
-    watch_time(r, &r->links_timer, on_links_timer, 0.);
-    watch_time(r, &r->probe_timer, on_probe_timer, 0.);
-    watch_time(r, &r->summary_timer, on_summary_timer, 0.);
-    watch_time(r, &r->alarm, on_alarm, 0.);
-    watch_time(r, &r->watchdog, on_watchdog, (double) r->notify.watchdog_ns / 1e9);
+    watch_fd(r, &r->links, links, EV_MAXPRI, on_links);
+    watch_fd(r, &r->addresses, addresses, 0, on_addresses);
+    watch_fd(r, &r->inotify, inotify, 0, on_inotify);
+    watch_time(r, &r->tick, TICK_SECONDS, on_tick);
+    watch_time(r, &r->links_timer, 0., on_links_timer);
+    watch_time(r, &r->probe_timer, 0., on_probe_timer);
+    watch_time(r, &r->summary_timer, 0., on_summary_timer);
+    watch_time(r, &r->alarm, 0., publish_alarms);
+    watch_time(r, &r->watchdog, (double) r->notify.watchdog_ns / 1e9, on_watchdog);
     return true;
 }
 
@@ -431,12 +387,12 @@ static bool confine(struct relay *r, const struct handover_hello *whom)
 {
     enum sandbox_mode mode = r->options->sandbox;
 
-    r->isolation = sandbox_isolate(mode);
+    r->shown.isolation = sandbox_isolate(mode);
     if (!sandbox_drop(SANDBOX_RELAY, whom->uid, whom->gid) || !sandbox_limit(SANDBOX_RELAY, mode) ||
-        (r->options->landlock && !sandbox_landlock(SANDBOX_RELAY, mode, NULL, &r->landlock)))
+        (r->options->landlock && !sandbox_landlock(SANDBOX_RELAY, mode, NULL, &r->shown.landlock)))
         return false;
-    r->capabilities = sandbox_capabilities();
-    if (mode == SANDBOX_ENFORCE && r->landlock == 0)
+    r->shown.capabilities = sandbox_capabilities();
+    if (mode == SANDBOX_ENFORCE && r->shown.landlock == 0)
         log_warn("feature_missing", "feature=landlock effect=\"the system call filter alone keeps files away\"");
     return sandbox_filter(SANDBOX_RELAY, mode);
 }
@@ -444,10 +400,12 @@ static bool confine(struct relay *r, const struct handover_hello *whom)
 static void finish(struct relay *r)
 {
     notify_send(&r->notify, "STOPPING=1");
-    publish_summary(r);
+    publish_summary_begin(r);
+    while (publish_summary_next(r))
+        ;
     publish_header(r, STATS_STOPPED);
-    swap_close(&r->swap, rings_on_change, r);
-    ingress_spill_free(r->spill);
+    swap_close(&r->swap);
+    free(r->spill);
     if (r->loop)
         ev_loop_destroy(r->loop);
 }
@@ -463,13 +421,12 @@ int relay_run(const struct relay_options *options, int broker)
     *r = (struct relay){
         .options = options,
         .broker = broker,
-        .broker_alive = true,
+        .shown = {.seccomp = options->sandbox, .broker_alive = true},
         .under_way = REQUEST_NONE,
         .notify = {.fd = -1},
         .next_asker = {.pid = (uint32_t) getppid(), .uid = getuid(), .loginuid = UINT32_MAX},
         .status = EXIT_FAILURE,
     };
-    swap_init(&r->swap);
     // A broker that ends before its first message has logged why.
     if (receive_hello(broker, &hello) && prepare(r)) {
         if (confine(r, &hello.hello)) {

@@ -9,9 +9,8 @@
 
 struct relay_options {
     enum sandbox_mode sandbox;
-    bool landlock;           // where the kernel has it
-    const char *config_path; // for messages only
-    int inotify;             // shared with the broker, which chooses what it watches (broker/watch.h)
+    bool landlock; // where the kernel has it
+    int inotify;   // shared with the broker, which chooses what it watches (broker/watch.h)
 };
 
 // Runs on broker, the relay's end of the handover pair, until a signal or a failure. Returns the exit status.

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/clock.h"
 #include "common/digest.h"
@@ -29,11 +28,12 @@ static void begin(struct relay *r, enum request what)
     }
     if (what == REQUEST_LOAD) {
         m.asker = r->asker = r->next_asker;
-        r->asked_then = r->asked;
+        r->asked_then = r->shown.asked;
         // systemd wants both, and READY on every way out (sd_notify(3)).
         if (r->swap.now)
             notify_reloading(&r->notify, clock_monotonic_ns() / 1000);
     }
+    r->swap.why[0] = '\0'; // of the request before
     // If the request cannot be sent the broker is gone; the end of its socket is the answer.
     r->under_way = what;
     if (!handover_send(r->broker, &m, NULL))
@@ -50,7 +50,7 @@ static void begin_next(struct relay *r)
 static void end(struct relay *r)
 {
     if (r->under_way == REQUEST_LOAD) {
-        r->answered = r->asked_then;
+        r->shown.answered = r->asked_then;
         // Not when the start itself was refused.
         if (r->swap.now)
             notify_ready(&r->notify);
@@ -80,29 +80,25 @@ static void refused(struct relay *r, const char *why)
         relay_stop(r, EXIT_FAILURE);
         return;
     }
-    snprintf(r->refusal, sizeof(r->refusal), "%s", why);
-    r->verdict = STATS_VERDICT_REFUSED;
+    snprintf(r->shown.refusal, sizeof(r->shown.refusal), "%s", why);
+    r->shown.verdict = STATS_VERDICT_REFUSED;
     // The file on disk may be the one just loaded, or a newer one.
     r->wanted[REQUEST_PROBE] = true;
 }
 
 // --- take-over -------------------------------------------------------------------------------------------------------
 
-struct totals {
-    uint64_t received, ring_drops;
-};
-
-static void add(struct totals *t, const struct stats_interface_counters *c)
+static void add(struct handover_receipt *t, const struct stats_interface_counters *c)
 {
     t->received += c->received;
     t->ring_drops += c->ring_drops;
 }
 
-// Of all interfaces, including those whose ring is gone.
-static struct totals count(struct relay *r)
+// What all interfaces have received and lost so far, including those whose ring is gone.
+static struct handover_receipt count(struct relay *r)
 {
     const struct table_view *view = relay_table(r);
-    struct totals t = {0, 0};
+    struct handover_receipt t = {0};
 
     if (!view)
         return t;
@@ -134,62 +130,56 @@ static void log_links(const struct table_view *t, const struct table_interface *
                           stats_interface_state_name(before[j].state), t->interfaces[i].ifindex);
 }
 
-static void adopted(struct relay *r, const struct totals *then, struct handover_receipt *receipt)
+static void adopted(struct relay *r, const struct handover_receipt *then, struct handover_receipt *receipt)
 {
     const struct table_view *t = relay_table(r);
 
     // The receipt: the first turn under the new table, right now.
     for (size_t i = 0; i < r->swap.n_rings; i++)
         rings_pass(r, r->swap.rings[i]);
-    struct totals now = count(r);
-
-    *receipt = (struct handover_receipt){.received = now.received - then->received,
-                                         .ring_drops = now.ring_drops - then->ring_drops,
-                                         .capabilities = r->capabilities,
-                                         .landlock = r->landlock,
-                                         .isolation = r->isolation};
+    *receipt = count(r);
+    receipt->received -= then->received;
+    receipt->ring_drops -= then->ring_drops;
+    receipt->capabilities = r->shown.capabilities;
+    receipt->landlock = r->shown.landlock;
+    receipt->isolation = r->shown.isolation;
     log_setup("relay", t->header->instance);
+    r->shown.generation = t->header->generation;
+    memcpy(r->shown.sha256, t->header->sha256, sizeof(r->shown.sha256));
     if (r->under_way == REQUEST_LOAD) {
-        r->loaded_ns = clock_realtime_ns();
-        r->refusal[0] = r->disk_error[0] = '\0';
-        r->verdict = STATS_VERDICT_ACCEPTED;
-        r->config_state = STATS_CONFIG_CURRENT;
-        memcpy(r->disk_sha256, t->header->sha256, sizeof(r->disk_sha256));
+        r->shown.loaded_ns = clock_realtime_ns();
+        r->shown.refusal[0] = r->shown.disk_error[0] = '\0';
+        r->shown.verdict = STATS_VERDICT_ACCEPTED;
+        r->shown.config_state = STATS_CONFIG_CURRENT;
+        memcpy(r->shown.disk_sha256, t->header->sha256, sizeof(r->shown.disk_sha256));
     }
-    alarm_watch(r);
+    publish_alarms_watch(r);
     publish_everything(r);
-}
-
-static void tell(struct relay *r, struct handover_message *m)
-{
-    m->serial = r->serial;
-    if (!handover_send(r->broker, m, NULL))
-        log_errno(LOG_LEVEL_ERR, "broker", "reason=\"cannot be told\"");
 }
 
 // The broker answers the verdict, too: with ADOPTED once it is in the record, or with REFUSED.
 static void commit(struct relay *r)
 {
-    struct handover_message verdict = {.type = HANDOVER_REJECTED};
+    struct handover_message verdict = {.type = HANDOVER_REJECTED, .serial = r->serial};
     struct table_interface links[TABLE_INTERFACES_MAX];
     const struct table_view *old = relay_table(r);
     uint32_t n_links = old ? old->n_interfaces : 0;
-    char why[SWAP_WHY_MAX];
 
     if (old)
         memcpy(links, old->interfaces, n_links * sizeof(links[0]));
-    struct totals then = count(r);
-    if (swap_commit(&r->swap, clock_monotonic_ns(), r->spill, rings_on_change, r, why)) {
+    struct handover_receipt then = count(r);
+    r->unrecorded = swap_commit(&r->swap, clock_monotonic_ns(), r->spill);
+    if (r->unrecorded) {
         verdict.type = HANDOVER_ADOPTED;
         adopted(r, &then, &verdict.receipt);
-        r->unrecorded = true;
-        tell(r, &verdict);
-        log_links(relay_table(r), links, n_links);
-        return;
+    } else {
+        swap_reject(&r->swap);
+        snprintf(verdict.text, sizeof(verdict.text), "%s", r->swap.why);
     }
-    swap_reject(&r->swap);
-    snprintf(verdict.text, sizeof(verdict.text), "%s", why);
-    tell(r, &verdict);
+    if (!handover_send(r->broker, &verdict, NULL))
+        log_errno(LOG_LEVEL_ERR, "broker", "reason=\"cannot be told\"");
+    if (r->unrecorded)
+        log_links(relay_table(r), links, n_links);
 }
 
 // --- answers ---------------------------------------------------------------------------------------------------------
@@ -197,12 +187,13 @@ static void commit(struct relay *r)
 static void probed(struct relay *r, const struct handover_message *m)
 {
     enum stats_config_state state = m->probe_state;
-    bool news = state != r->config_state || memcmp(m->file.sha256, r->disk_sha256, sizeof(r->disk_sha256)) != 0;
+    bool news = state != r->shown.config_state ||
+                memcmp(m->file.sha256, r->shown.disk_sha256, sizeof(r->shown.disk_sha256)) != 0;
     char sha256[DIGEST_TEXT_MAX], quoted[1100];
 
-    r->config_state = state;
-    memcpy(r->disk_sha256, m->file.sha256, sizeof(r->disk_sha256));
-    snprintf(r->disk_error, sizeof(r->disk_error), "%s", m->text);
+    r->shown.config_state = state;
+    memcpy(r->shown.disk_sha256, m->file.sha256, sizeof(r->shown.disk_sha256));
+    snprintf(r->shown.disk_error, sizeof(r->shown.disk_error), "%s", m->text);
     if (!news)
         return;
     if (state == STATS_CONFIG_INVALID)
@@ -215,7 +206,7 @@ static void probed(struct relay *r, const struct handover_message *m)
         // Unless a load is wanted already.
         if (!r->wanted[REQUEST_LOAD])
             r->next_asker = (struct handover_asker){.loginuid = UINT32_MAX};
-        r->asked++;
+        r->shown.asked++;
         r->wanted[REQUEST_LOAD] = true;
     }
 }
@@ -229,7 +220,7 @@ static void refuse_load(struct relay *r, const char *why)
         r->under_way = REQUEST_LOAD;
         r->asker = r->next_asker;
     }
-    r->asked_then = r->asked;
+    r->asked_then = r->shown.asked;
     log_record(LOG_LEVEL_ERR, "reload", "result=refused generation=%llu pid=%u uid=%u loginuid=%d reason=\"%s\"",
                (unsigned long long) generation, r->asker.pid, r->asker.uid, (int) r->asker.loginuid, why);
     refused(r, why);
@@ -252,8 +243,8 @@ static void broker_gone(struct relay *r, const char *reason)
 {
     bool load = (r->under_way == REQUEST_LOAD && !r->unrecorded) || r->wanted[REQUEST_LOAD];
 
-    r->broker_alive = false;
-    ev_io_stop(r->loop, &r->broker_io);
+    r->shown.broker_alive = false;
+    ev_io_stop(r->loop, &r->from_broker.io);
     swap_reject(&r->swap);
     if (!r->swap.now) {
         // The broker has logged why.
@@ -273,7 +264,7 @@ static void broker_gone(struct relay *r, const char *reason)
 
 void request_send(struct relay *r, enum request what)
 {
-    if (r->broker_alive) {
+    if (r->shown.broker_alive) {
         r->wanted[what] = true;
         begin_next(r);
     } else if (what == REQUEST_LOAD) {
@@ -283,83 +274,18 @@ void request_send(struct relay *r, enum request what)
     }
 }
 
-// Whether a message of this type may answer the request that is under way.
-static bool is_answer(const struct relay *r, uint32_t type)
-{
-    switch (type) {
-    case HANDOVER_OFFER:
-    case HANDOVER_POOL:
-    case HANDOVER_SOCKETS:
-    case HANDOVER_COMMIT:
-    case HANDOVER_REFUSED:
-        return !r->unrecorded && (r->under_way == REQUEST_LOAD || r->under_way == REQUEST_LINKS);
-    case HANDOVER_ADOPTED:
-        return r->unrecorded;
-    case HANDOVER_UNCHANGED:
-        return !r->unrecorded && r->under_way == REQUEST_LINKS;
-    case HANDOVER_PROBED:
-        return r->under_way == REQUEST_PROBE;
-    default:
-        return false;
-    }
-}
-
 // The broker has found every interface as the table has it: one that seemed gone came back, or never went.
 static void revive(struct relay *r)
 {
-    const struct table_view *t = relay_table(r);
+    bool looks_again = r->wanted[REQUEST_LINKS] || ev_is_active(&r->links_timer.timer);
 
-    for (uint32_t i = 0; t && !r->wanted[REQUEST_LINKS] && !ev_is_active(&r->links_timer) && i < t->n_egress; i++) {
-        struct egress *e = relay_forward(r)->egress[i];
-        e->dead = e->doubted = e->alone = false;
-    }
+    for (size_t i = 0; !looks_again && i < r->swap.n_sockets; i++)
+        if (r->swap.sockets[i].egress)
+            r->swap.sockets[i].egress->trust = EGRESS_SURE;
 }
 
-// Handles a message of the request that is under way. False: the message makes no sense.
-static bool take_message(struct relay *r, struct handover_message *m, const int *fds)
-{
-    char why[SWAP_WHY_MAX] = "";
-    bool ok;
-
-    m->text[sizeof(m->text) - 1] = '\0';
-    switch (m->type) {
-    case HANDOVER_OFFER:
-    case HANDOVER_POOL:
-    case HANDOVER_SOCKETS:
-        ok = m->type == HANDOVER_OFFER  ? swap_offer(&r->swap, m, fds, why)
-             : m->type == HANDOVER_POOL ? swap_pool(&r->swap, m, fds, why)
-                                        : swap_sockets(&r->swap, m, fds, why);
-        // Drops the offer; its later SOCKETS and COMMIT messages are rejected.
-        if (!ok)
-            swap_fail(&r->swap, why);
-        return true;
-    case HANDOVER_COMMIT:
-        commit(r);
-        return true;
-    case HANDOVER_ADOPTED:
-        r->unrecorded = false;
-        break;
-    case HANDOVER_REFUSED:
-        swap_reject(&r->swap); // a part of an offer may have come
-        refused(r, m->text);
-        break;
-    case HANDOVER_UNCHANGED:
-        swap_reject(&r->swap);
-        revive(r);
-        break;
-    case HANDOVER_PROBED:
-        if (m->probe_state > STATS_CONFIG_INVALID)
-            return false;
-        probed(r, m);
-        break;
-    default:
-        return false;
-    }
-    end(r);
-    return true;
-}
-
-// Drops an unfinished offer: nobody would record it, and the broker may have revoked its sockets.
+// Whether the broker has ended. Its unfinished offer is dropped: nobody would record it, and the broker may have
+// revoked its sockets.
 static bool broker_has_ended(const struct relay *r)
 {
     struct pollfd p = {.fd = r->broker};
@@ -367,33 +293,81 @@ static bool broker_has_ended(const struct relay *r)
     return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
 }
 
+// Handles a message that answers the request under way. NULL, or why there is nothing more to expect of the broker.
+static const char *take_message(struct relay *r, struct handover_message *m, const int *fds)
+{
+    static const char unexpected[] = "unexpected message";
+    bool offering = !r->unrecorded && (r->under_way == REQUEST_LOAD || r->under_way == REQUEST_LINKS);
+
+    if (m->serial != r->serial)
+        return unexpected;
+    m->text[sizeof(m->text) - 1] = '\0';
+    switch (m->type) {
+    case HANDOVER_OFFER:
+    case HANDOVER_POOL:
+    case HANDOVER_SOCKETS:
+        if (!offering)
+            return unexpected;
+        swap_take(&r->swap, m, fds);
+        return NULL;
+    case HANDOVER_COMMIT:
+        if (!offering || broker_has_ended(r))
+            return offering ? "ended" : unexpected;
+        commit(r);
+        return NULL;
+    case HANDOVER_ADOPTED:
+        if (!r->unrecorded)
+            return unexpected;
+        r->unrecorded = false;
+        break;
+    case HANDOVER_REFUSED:
+        if (!offering)
+            return unexpected;
+        swap_reject(&r->swap); // a part of an offer may have come
+        refused(r, m->text);
+        break;
+    case HANDOVER_UNCHANGED:
+        if (!offering || r->under_way != REQUEST_LINKS)
+            return unexpected;
+        swap_reject(&r->swap);
+        revive(r);
+        break;
+    case HANDOVER_PROBED:
+        if (r->under_way != REQUEST_PROBE || m->probe_state > STATS_CONFIG_INVALID)
+            return unexpected;
+        probed(r, m);
+        break;
+    default:
+        return unexpected;
+    }
+    end(r);
+    return NULL;
+}
+
 void request_on_message(struct relay *r)
 {
     struct handover_message m;
     int fds[HANDOVER_FDS_MAX];
+    const char *reason = NULL;
 
     // One message in each turn of the loop, so that the rings are drained in between.
     switch (handover_receive(r->broker, &m, fds)) {
     case HANDOVER_EMPTY:
-        return;
+        break;
     case HANDOVER_GOT:
-        if (m.serial != r->serial || !is_answer(r, m.type)) {
+        if ((reason = take_message(r, &m, fds)))
             handover_close(&m, fds);
-            broker_gone(r, "unexpected message");
-        } else if (m.type == HANDOVER_COMMIT && broker_has_ended(r)) {
-            broker_gone(r, "ended");
-        } else if (!take_message(r, &m, fds)) {
-            broker_gone(r, "unexpected message");
-        }
-        return;
+        break;
     case HANDOVER_SHORT:
         swap_fail(&r->swap, "too few open files allowed for the descriptors of the table (LimitNOFILE)");
-        return;
+        break;
     case HANDOVER_CLOSED:
-        broker_gone(r, "ended");
-        return;
+        reason = "ended";
+        break;
     case HANDOVER_BOGUS:
-        broker_gone(r, "bogus message");
-        return;
+        reason = "bogus message";
+        break;
     }
+    if (reason)
+        broker_gone(r, reason);
 }

@@ -12,7 +12,7 @@
 
 static void publish_counters(struct relay *r, struct ingress *in)
 {
-    struct stats_interface *to = &relay_forward(r)->stats.interfaces[in->interface];
+    struct stats_interface *to = &r->swap.now->stats.interfaces[in->interface];
 
     stats_write_begin(&to->sequence);
     to->counters = in->counters;
@@ -41,7 +41,7 @@ void rings_publish(struct relay *r)
 
 uint32_t rings_pass(struct relay *r, struct ingress *in)
 {
-    struct forward *f = relay_forward(r);
+    struct forward *f = r->swap.now;
 
     f->now_ns = clock_monotonic_ns();
     uint32_t n = ingress_pass(in, f, r->spill);
@@ -56,44 +56,17 @@ uint32_t rings_pass(struct relay *r, struct ingress *in)
     return n;
 }
 
-// An empty pass means that the socket woke us with an error: the link went down, or the interface is gone. rtnetlink
-// tells the rest.
-static void clear_error(const struct ingress *in)
+void rings_on_readable(struct ev_loop *loop, ev_io *io, int events)
 {
+    const struct ingress *in = io->data;
     int error = 0;
     socklen_t length = sizeof(error);
 
+    (void) events;
+    if (rings_pass(ev_userdata(loop), io->data) > 0)
+        return;
+    // An empty pass means that the socket woke us with an error: the link went down, or the interface is gone.
+    // rtnetlink tells the rest.
     if (getsockopt(in->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error != 0)
         log_debug("ring", "id=%llu error=\"%s\"", (unsigned long long) in->id, strerror(error));
-}
-
-static void on_ring_readable(struct ev_loop *loop, ev_io *io, int events)
-{
-    struct ring_watcher *w = (struct ring_watcher *) io;
-
-    (void) loop;
-    (void) events;
-    if (rings_pass(io->data, w->in) == 0)
-        clear_error(w->in);
-}
-
-void rings_on_change(void *context, struct ingress *in, bool comes)
-{
-    struct relay *r = context;
-
-    for (size_t i = 0; i < sizeof(r->watchers) / sizeof(r->watchers[0]); i++) {
-        struct ring_watcher *w = &r->watchers[i];
-        if (comes ? w->in != NULL : w->in != in)
-            continue;
-        if (comes) {
-            ev_io_init(&w->io, on_ring_readable, in->fd, EV_READ);
-            w->io.data = r;
-            w->in = in;
-            ev_io_start(r->loop, &w->io);
-        } else {
-            ev_io_stop(r->loop, &w->io);
-            w->in = NULL;
-        }
-        return;
-    }
 }

@@ -21,9 +21,7 @@ int rtnetlink_open(enum rtnetlink_news news)
     };
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 
-    if (fd < 0)
-        return -1;
-    if (bind(fd, (struct sockaddr *) &from, sizeof(from)) == 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *) &from, sizeof(from)) == 0)
         return fd;
     int saved = errno;
     close(fd);

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // state: what the relay's one loop knows; shared by relay.c (the loop), rings.c (what comes in), request.c (the
-// broker), alarm.c and publish.c (what others may see). No one else includes it.
+// broker) and publish.c (what others may see). No one else includes it.
 #ifndef MCR_RELAY_STATE_H
 #define MCR_RELAY_STATE_H
 
 #include <ev.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
-#include <time.h>
 
 #include "handover/handover.h"
 #include "relay/notify.h"
@@ -19,31 +17,35 @@
 // What the broker can be asked for, the most urgent first.
 enum request { REQUEST_LOAD, REQUEST_LINKS, REQUEST_PROBE, REQUESTS, REQUEST_NONE = REQUESTS };
 
-struct ring_watcher {
-    ev_io io;           // first: libev gives it back
-    struct ingress *in; // NULL: free
+struct relay;
+
+// A descriptor or a timer that the loop watches, and what answers it. The watcher is first: libev gives it back.
+struct source {
+    ev_io io;
+    void (*answer)(struct relay *r);
+};
+struct timer {
+    ev_timer timer;
+    void (*answer)(struct relay *r);
 };
 
 struct relay {
     const struct relay_options *options;
-    struct ev_loop *loop;
-    ev_io broker_io, signal_io, links_io, addresses_io, inotify_io;
-    ev_prepare coalesce_prepare;
+    struct ev_loop *loop; // the relay is its user data
+    struct source from_broker, signals, links, addresses, inotify;
+    struct timer tick, links_timer, probe_timer, summary_timer, watchdog, alarm;
+    int broker;
     struct coalesce coalesce;
     uint32_t turn_frames;   // taken in this turn of the loop
     uint32_t turn_flows;    // of so many flows: one that comes by two rings, or often, may count more than once
     bool full;              // a ring holds more than one pass has taken
     uint64_t last_frame_ns; // CLOCK_MONOTONIC
     bool ending;
-    ev_timer tick, links_timer, probe_timer, summary_timer, watchdog, alarm;
-    int broker, signals, links, addresses, inotify;
     struct notify notify;
     struct swap swap;
     struct ingress_spill *spill;
-    struct ring_watcher watchers[2 * TABLE_INTERFACES_MAX]; // new rings come before old ones go
 
     // One request is under way at a time; those asked for meanwhile are folded into one more of each kind.
-    bool broker_alive;
     bool wanted[REQUESTS];
     enum request under_way;
     bool unrecorded; // the table of the request under way is in force, and the broker has not said that it is in the
@@ -55,18 +57,8 @@ struct relay {
     uint64_t stuck_next_ns;                  // no other ring is named before
     struct handover_asker next_asker, asker; // of the load that is wanted, and of the one under way
 
-    // As in stats/layout.h.
-    uint64_t asked, asked_then, answered;
-    enum stats_verdict verdict;
-    enum stats_config_state config_state;
-    uint8_t disk_sha256[32];
-    char refusal[1024], disk_error[1024];
-    uint64_t started_ns, loaded_ns; // CLOCK_REALTIME
-    uint64_t started_boottime_ns;   // CLOCK_BOOTTIME
-    // The rights that are left, as the kernel reports them.
-    uint64_t capabilities;
-    unsigned landlock, isolation; // ABI; mask of enum sandbox_isolation
-    pid_t pid;                    // asked before the filter
+    struct stats_header shown; // what others may see, from pid on: what the relay knows of it is written here
+    uint64_t asked_then;       // shown.asked when the load under way began
 
     uint32_t summary_next; // rule that the summary under way goes on with
     int status;            // to exit with
@@ -75,13 +67,7 @@ struct relay {
 // The table in force, or NULL.
 static inline const struct table_view *relay_table(const struct relay *r)
 {
-    return r->swap.now ? &r->swap.now->view : NULL;
-}
-
-// Forwarding by it, or NULL.
-static inline struct forward *relay_forward(const struct relay *r)
-{
-    return r->swap.now ? r->swap.now->forward : NULL;
+    return r->swap.now ? r->swap.now->table : NULL;
 }
 
 // Ends the loop.
@@ -95,26 +81,23 @@ static inline void relay_stop(struct relay *r, int status)
 // rings.c
 // One pass over a ring. Returns how many frames it took.
 uint32_t rings_pass(struct relay *r, struct ingress *in);
-// A ring comes or goes with a table (swap.h); context is the relay.
-void rings_on_change(void *context, struct ingress *in, bool comes);
+// Answers a ring's watcher.
+void rings_on_readable(struct ev_loop *loop, ev_io *io, int events);
 // Writes the counters of all rings into the statistics, and asks for another ring in the place of one that is stuck.
 void rings_publish(struct relay *r);
 
-// publish.c: statistics, systemd, summary.
+// publish.c: statistics, systemd, summary, alarms.
 void publish_header(struct relay *r, enum stats_segment_state state);
 void publish_everything(struct relay *r);
 void publish_status(struct relay *r);
-// Everything at once, as at the end; or begun, with the rest spread over later turns of the loop.
-void publish_summary(struct relay *r);
+// Begins the summary; its other parts may be spread over later turns of the loop.
 void publish_summary_begin(struct relay *r);
 // One part of it. False: that was the last.
 bool publish_summary_next(struct relay *r);
-
-// alarm.c
 // Looks at every rule that should not fall silent.
-void alarm_look(struct relay *r);
+void publish_alarms(struct relay *r);
 // Looks as often as the table in force wants it.
-void alarm_watch(struct relay *r);
+void publish_alarms_watch(struct relay *r);
 
 // request.c: asks for something, now or when the broker is free.
 void request_send(struct relay *r, enum request what);

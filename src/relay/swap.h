@@ -8,23 +8,23 @@
 #include <stdint.h>
 
 #include "handover/handover.h"
+#include "relay/forward.h"
 #include "relay/ingress.h"
-#include "relay/swap_table.h"
 
 // Everything that the relay has open for its tables.
 struct swap {
-    struct swap_table *now;           // NULL before the first table
-    int pool[TABLE_RING_SOCKETS_MAX]; // sockets that rings are made of, from SANDBOX_INGRESS_FD up
-    size_t n_pool;
-    struct ingress **rings;
-    size_t n_rings;
-    struct egress **egress;
-    size_t n_egress;
-    struct swap_hold {
-        uint64_t id;
+    struct ev_loop *loop; // watches every ring of the table in force, and calls on_readable
+    void (*on_readable)(struct ev_loop *loop, ev_io *io, int events);
+    struct forward *now;                           // NULL before the first table
+    int pool[TABLE_RING_SOCKETS_MAX];              // sockets that rings are made of, from SANDBOX_INGRESS_FD up
+    struct ingress *rings[TABLE_RING_SOCKETS_MAX]; // each on a socket of the pool
+    size_t n_pool, n_rings;
+    struct swap_socket {
+        uint64_t id; // first, and the list is in its order
         int fd;
-    } * holds;
-    size_t n_holds;
+        struct egress *egress; // NULL: only held open
+    } * sockets;
+    size_t n_sockets;
     // What the interfaces have counted that had a ring before, by name: a ring that is made anew goes on from there.
     struct swap_saved {
         char name[IFNAMSIZ];
@@ -33,23 +33,19 @@ struct swap {
     size_t n_saved;
     // An offer that is not complete yet.
     int offered_table, offered_stats; // -1: none
-    char failed[SWAP_WHY_MAX];        // why an offer failed before its COMMIT
     uint32_t serial;
+    char why[256]; // it failed, or could not be committed: the first reason, of which later ones follow
 };
 
-void swap_init(struct swap *s);
+void swap_init(struct swap *s, struct ev_loop *loop, void (*on_readable)(struct ev_loop *, ev_io *, int));
 
-// OFFER, POOL (with the first table only) and SOCKETS messages, in order; takes over the descriptors in any case. False
-// with why when the message makes no sense: then nothing has changed but swap_reject() is due.
-bool swap_offer(struct swap *s, const struct handover_message *m, const int *fds, char why[SWAP_WHY_MAX]);
-bool swap_pool(struct swap *s, const struct handover_message *m, const int *fds, char why[SWAP_WHY_MAX]);
-bool swap_sockets(struct swap *s, const struct handover_message *m, const int *fds, char why[SWAP_WHY_MAX]);
+// Takes an OFFER, POOL (with the first table only) or SOCKETS message, in order, and its descriptors in any case. A
+// message that makes no sense rejects the offer.
+void swap_take(struct swap *s, const struct handover_message *m, const int *fds);
 
-// COMMIT: verifies and maps everything, then changes tables at once. Rings and egress sockets that the new table does
-// not name are drained and closed; on_ring is told of each ring that comes (true) or is about to go. False with why:
-// nothing has changed but swap_reject() is due.
-bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill,
-                 void (*on_ring)(void *context, struct ingress *in, bool comes), void *context, char why[SWAP_WHY_MAX]);
+// COMMIT: verifies and maps everything, then changes tables at once. Rings and sockets that the new table does not name
+// are drained and closed. False, with s->why: nothing has changed but swap_reject() is due.
+bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill);
 
 // Closes what an offer brought and was not committed.
 void swap_reject(struct swap *s);
@@ -58,6 +54,6 @@ void swap_reject(struct swap *s);
 void swap_fail(struct swap *s, const char *why);
 
 // Closes everything.
-void swap_close(struct swap *s, void (*on_ring)(void *context, struct ingress *in, bool comes), void *context);
+void swap_close(struct swap *s);
 
 #endif

@@ -26,15 +26,13 @@ struct tx_ring *tx_ring_new(int fd, uint32_t slot_size)
 
     if (!r)
         return NULL;
-    void *slots = mmap(NULL, (size_t) TABLE_TX_SLOTS * slot_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (slots == MAP_FAILED) {
-        free(r);
-        return NULL;
-    }
     r->fd = fd;
     r->slot_size = slot_size;
-    r->slots = slots;
-    return r;
+    r->slots = mmap(NULL, (size_t) TABLE_TX_SLOTS * slot_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (r->slots != MAP_FAILED)
+        return r;
+    free(r);
+    return NULL;
 }
 
 void tx_ring_free(struct tx_ring *r)
@@ -57,28 +55,22 @@ static struct tpacket2_hdr *slot_at(const struct tx_ring *r, uint32_t i)
     return (struct tpacket2_hdr *) (void *) (r->slots + (size_t) place(r, i) * r->slot_size);
 }
 
-// A slot comes back when the device is done with its frame, perhaps with bits that tell of a time stamp.
-static bool belongs_to_kernel(const struct tpacket2_hdr *slot)
+static bool has_status(const struct tpacket2_hdr *slot, uint32_t any)
 {
-    uint32_t status = __atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE);
-
-    return (status & (TP_STATUS_SEND_REQUEST | TP_STATUS_SENDING)) != 0;
+    return (__atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE) & any) != 0;
 }
 
+// A slot comes back when the device is done with its frame, perhaps with bits that tell of a time stamp.
+#define OF_KERNEL (TP_STATUS_SEND_REQUEST | TP_STATUS_SENDING)
 // The kernel stops at the first frame that it cannot send: that slot is marked wrong or still to be sent, and so are
 // all behind it.
-static bool is_left(const struct tpacket2_hdr *slot)
-{
-    uint32_t status = __atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE);
-
-    return (status & (TP_STATUS_SEND_REQUEST | TP_STATUS_WRONG_FORMAT)) != 0;
-}
+#define LEFT (TP_STATUS_SEND_REQUEST | TP_STATUS_WRONG_FORMAT)
 
 uint8_t *tx_ring_room(struct tx_ring *r, size_t length)
 {
     struct tpacket2_hdr *slot = slot_at(r, r->n);
 
-    if (length > r->slot_size - LEAD || r->n == TABLE_TX_SLOTS || belongs_to_kernel(slot))
+    if (length > r->slot_size - LEAD || r->n == TABLE_TX_SLOTS || has_status(slot, OF_KERNEL))
         return NULL;
     return (uint8_t *) slot + LEAD;
 }
@@ -107,12 +99,12 @@ bool tx_ring_send(struct tx_ring *r)
     // The result is the error of one frame, or bytes of some; the slots tell for each frame. The address is valid for a
     // sanitizer that takes the result for bytes read there.
     (void) !write(r->fd, r->slots, 0);
-    if (!is_left(slot_at(r, r->n - 1))) {
+    if (!has_status(slot_at(r, r->n - 1), LEFT)) {
         r->first = place(r, r->n);
         r->n = 0;
         return true;
     }
-    while (!is_left(slot_at(r, 0))) {
+    while (!has_status(slot_at(r, 0), LEFT)) {
         r->first = place(r, 1);
         r->n--;
     }

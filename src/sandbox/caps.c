@@ -6,7 +6,6 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <grp.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -91,31 +90,29 @@ static bool drop_capabilities(enum sandbox_role role)
     return capabilities_are(role, true);
 }
 
+static bool ids_are(uid_t uid, gid_t gid)
+{
+    return getuid() == uid && geteuid() == uid && getgid() == gid && getegid() == gid;
+}
+
 static bool change_ids(enum sandbox_role role, uid_t uid, gid_t gid)
 {
+    if (ids_are(uid, gid))
+        return drop_groups();
+    // Keeps the chosen capabilities across the change of user, which capng_apply() alone would lose.
     choose_capabilities(role);
-    if (getuid() == uid && geteuid() == uid && getgid() == gid && getegid() == gid) {
-        if (!drop_groups())
-            return false;
-    } else {
-        // Keeps the chosen capabilities across the change of user, which capng_apply() alone would lose.
-        int rc = capng_change_id((int) uid, (int) gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
-        if (rc != 0) {
-            log_error("sandbox_user", "uid=%u gid=%u rc=%d reason=\"cannot become this user and group\"",
-                      (unsigned) uid, (unsigned) gid, rc);
-            return false;
-        }
-        choose_capabilities(role);
-    }
-
-    return drop_capabilities(role);
+    int rc = capng_change_id((int) uid, (int) gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
+    if (rc != 0)
+        log_error("sandbox_user", "uid=%u gid=%u rc=%d reason=\"cannot become this user and group\"", (unsigned) uid,
+                  (unsigned) gid, rc);
+    return rc == 0;
 }
 
 bool sandbox_drop(enum sandbox_role role, uid_t uid, gid_t gid)
 {
     const char *name = sandbox_role_name(role);
 
-    if (!change_ids(role, uid, gid)) {
+    if (!change_ids(role, uid, gid) || !drop_capabilities(role)) {
         log_errno(LOG_LEVEL_ERR, "sandbox_drop", "role=%s uid=%u gid=%u reason=\"start as root or with CAP_NET_RAW\"",
                   name, (unsigned) uid, (unsigned) gid);
         return false;
@@ -125,8 +122,8 @@ bool sandbox_drop(enum sandbox_role role, uid_t uid, gid_t gid)
         log_errno(LOG_LEVEL_ERR, "sandbox_drop", "role=%s", name);
         return false;
     }
-    if (getuid() != uid || geteuid() != uid || getgid() != gid || getegid() != gid || !capabilities_are(role, true) ||
-        prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
+    if (!ids_are(uid, gid) || !capabilities_are(role, true) || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 ||
+        prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
         log_error("sandbox_drop", "role=%s reason=\"rights are not as they must be after the drop\"", name);
         return false;
     }

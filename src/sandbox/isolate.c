@@ -13,32 +13,18 @@
 #include <unistd.h>
 
 #include "log/log.h"
-#include "stats/layout.h"
+#include "stats/counters.h"
 
 const char *sandbox_role_name(enum sandbox_role role)
 {
     return role == SANDBOX_RELAY ? "relay" : "broker";
 }
 
-// The words of the statistics.
-#define WORD(NAME, word, help) #word,
-static const char *const modes[] = {STATS_SECCOMP_MODES(WORD)};
-_Static_assert((int) SANDBOX_OFF == (int) STATS_SECCOMP_OFF && (int) SANDBOX_LOG == (int) STATS_SECCOMP_LOG &&
-                   (int) SANDBOX_ENFORCE == (int) STATS_SECCOMP_ENFORCE,
-               "the same modes");
-
-const char *sandbox_mode_name(enum sandbox_mode mode)
-{
-    return modes[mode];
-}
-
 bool sandbox_mode_parse(const char *text, unsigned *mode)
 {
-    for (unsigned i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-        if (strcmp(text, modes[i]) == 0) {
-            *mode = i;
+    for (*mode = SANDBOX_OFF; *mode <= SANDBOX_ENFORCE; ++*mode)
+        if (strcmp(text, stats_seccomp_name(*mode)) == 0)
             return true;
-        }
     return false;
 }
 
@@ -56,6 +42,8 @@ static bool enter_removed_directory(char *name)
 
 int sandbox_move_up(int fd)
 {
+    if (fd < 0)
+        return fd;
     int moved = fcntl(fd, F_DUPFD_CLOEXEC, SANDBOX_INGRESS_FD);
     int saved = errno;
 
@@ -73,9 +61,9 @@ unsigned sandbox_isolate(enum sandbox_mode mode)
         return 0;
     // Not by a user namespace: in one, signalfd would tell every sender's uid as 65534 (user_namespaces(7)).
     if (unshare(CLONE_NEWNET) == 0)
-        done |= SANDBOX_OWN_NETWORK;
+        done |= STATS_OWN_NETWORK;
     if (enter_removed_directory(run) || enter_removed_directory(tmp))
-        done |= SANDBOX_EMPTY_ROOT;
+        done |= STATS_EMPTY_ROOT;
     return done;
 }
 

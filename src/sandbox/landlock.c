@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -78,26 +77,16 @@ static unsigned find_abi(struct ruleset *all)
 
 static bool allow(int ruleset, const char *directory, uint64_t rights)
 {
-    struct landlock_path_beneath_attr rule = {.allowed_access = rights};
-    bool ok;
+    struct landlock_path_beneath_attr rule = {.allowed_access = rights,
+                                              .parent_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC)};
 
-    rule.parent_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
     // What is not there cannot be reached later either.
     if (rule.parent_fd < 0)
         return errno == ENOENT;
-    ok = syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+    bool ok = syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
     int saved = errno;
     close(rule.parent_fd);
     errno = saved;
-    return ok;
-}
-
-static bool allow_all(int ruleset, const struct sandbox_paths *paths, uint64_t known_rights)
-{
-    bool ok = allow(ruleset, paths->write, MAY_WRITE & known_rights);
-
-    for (size_t i = 0; ok && i < paths->n_read; i++)
-        ok = allow(ruleset, paths->read[i], MAY_READ);
     return ok;
 }
 
@@ -121,9 +110,11 @@ bool sandbox_landlock(enum sandbox_role role, enum sandbox_mode mode, const stru
     if (*abi == 0)
         return true;
     int ruleset = (int) syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
-    bool ok = ruleset >= 0 && (!paths || allow_all(ruleset, paths, all.fs)) &&
-              syscall(SYS_landlock_restrict_self, ruleset, 0) == 0 && refuses();
+    bool ok = ruleset >= 0 && (!paths || allow(ruleset, paths->write, MAY_WRITE & all.fs));
 
+    for (size_t i = 0; ok && paths && i < paths->n_read; i++)
+        ok = allow(ruleset, paths->read[i], MAY_READ);
+    ok = ok && syscall(SYS_landlock_restrict_self, ruleset, 0) == 0 && refuses();
     if (!ok)
         log_errno(LOG_LEVEL_ERR, "sandbox_landlock", "role=%s abi=%u", sandbox_role_name(role), *abi);
     if (ruleset >= 0)

@@ -11,11 +11,17 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "stats/layout.h"
+
 enum sandbox_role { SANDBOX_RELAY, SANDBOX_BROKER };
 
 // SANDBOX_LOG and SANDBOX_OFF are for debugging: capabilities are dropped all the same, but there is no isolation, no
 // limit and no Landlock, which can only refuse.
-enum sandbox_mode { SANDBOX_OFF, SANDBOX_LOG, SANDBOX_ENFORCE };
+enum sandbox_mode {
+    SANDBOX_OFF = STATS_SECCOMP_OFF,
+    SANDBOX_LOG = STATS_SECCOMP_LOG,
+    SANDBOX_ENFORCE = STATS_SECCOMP_ENFORCE
+};
 
 // What the relay only reads lies at this number or above: the sockets of rings, memberships, rtnetlink, signals and the
 // news of files. Its filter allows writing below it only, so that a socket that takes a zone's traffic in can never
@@ -28,14 +34,11 @@ enum sandbox_mode { SANDBOX_OFF, SANDBOX_LOG, SANDBOX_ENFORCE };
 #define SANDBOX_FILES_MIN (SANDBOX_INGRESS_FD + 1024)
 
 // Moves fd, which is closed, to a number from SANDBOX_INGRESS_FD up: out of reach of write and writev. Returns the new
-// descriptor, or -1 with errno set.
+// descriptor, or -1 with errno set. -1 stays as it is.
 int sandbox_move_up(int fd);
 
-// What sandbox_isolate() found possible.
-enum sandbox_isolation { SANDBOX_OWN_NETWORK = 1 << 0, SANDBOX_EMPTY_ROOT = 1 << 1 };
-
 // Moves the process into an empty network namespace and an empty root directory, as far as its rights allow: root's
-// do. Sockets and files that are open stay what they are. Returns a mask of enum sandbox_isolation.
+// do. Sockets and files that are open stay what they are. Returns a mask of enum stats_isolation.
 unsigned sandbox_isolate(enum sandbox_mode mode);
 
 // Becomes uid and gid without supplementary groups (where they differ from the present ones) and keeps CAP_NET_RAW
@@ -69,11 +72,10 @@ bool sandbox_list(FILE *to);
 // Every capability that this process may use or regain, as the kernel reports it: bit N is capability N.
 uint64_t sandbox_capabilities(void);
 
-// For messages: "relay", "broker"; "off", "log", "enforce".
+// For messages: "relay", "broker".
 const char *sandbox_role_name(enum sandbox_role role);
-const char *sandbox_mode_name(enum sandbox_mode mode);
 
-// Parses one of the latter. False when text is none of them.
+// Parses "off", "log" or "enforce" (STATS_SECCOMP_MODES). False when text is none of them.
 bool sandbox_mode_parse(const char *text, unsigned *mode);
 
 #endif

@@ -52,12 +52,14 @@ struct condition {
 // being seen by tests/net/test_coverage.py. With "elsewhere: the same" it is another name of the call above: one of
 // both must be seen.
 struct row {
-    int call;
+    const int *calls;
+    size_t n;
     const char *why;
     struct condition where[ARGS_MAX];
 };
 
-#define CALL(name) SCMP_SYS(name)
+#define CALLS(...) (const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int)
+#define CALL(name) CALLS(SCMP_SYS(name))
 
 // clang-format off
 static const struct row relay_allows[] = {
@@ -206,107 +208,39 @@ static const struct row refused_by_both[] = {
 // Nothing that this program or its libraries do by accident: asking for one of these means that the process is no
 // longer ours. It is killed. All other calls answer ENOSYS, which the C library knows how to live with.
 static const struct row kills_both[] = {
-    {CALL(execve), "another program", {{0}}},
-    {CALL(execveat), "", {{0}}},
-    {CALL(fork), "another process", {{0}}},
-    {CALL(vfork), "", {{0}}},
-    {CALL(clone), "", {{0}}},
-    {CALL(clone3), "", {{0}}},
-    {CALL(ptrace), "other processes", {{0}}},
-    {CALL(process_vm_readv), "", {{0}}},
-    {CALL(process_vm_writev), "", {{0}}},
-    {CALL(process_madvise), "", {{0}}},
-    {CALL(pidfd_getfd), "", {{0}}},
-    {CALL(pidfd_open), "", {{0}}},
-    {CALL(pidfd_send_signal), "", {{0}}},
-    {CALL(kcmp), "", {{0}}},
-    {CALL(kill), "", {{0}}},
-    {CALL(tkill), "", {{0}}},
-    {CALL(rt_sigqueueinfo), "", {{0}}},
-    {CALL(rt_tgsigqueueinfo), "", {{0}}},
-    {CALL(prlimit64), "limits, its own too", {{0}}},
-    {CALL(setrlimit), "", {{0}}},
-    {CALL(mount), "other files", {{0}}},
-    {CALL(umount2), "", {{0}}},
-    {CALL(open_tree), "", {{0}}},
-    {CALL(move_mount), "", {{0}}},
-    {CALL(fsopen), "", {{0}}},
-    {CALL(fsmount), "", {{0}}},
-    {CALL(mount_setattr), "", {{0}}},
-    {CALL(pivot_root), "", {{0}}},
-    {CALL(chroot), "", {{0}}},
-    {CALL(open_by_handle_at), "", {{0}}},
-    {CALL(unshare), "other namespaces", {{0}}},
-    {CALL(setns), "", {{0}}},
-    {CALL(setuid), "other rights", {{0}}},
-    {CALL(setgid), "", {{0}}},
-    {CALL(setresuid), "", {{0}}},
-    {CALL(setresgid), "", {{0}}},
-    {CALL(setreuid), "", {{0}}},
-    {CALL(setregid), "", {{0}}},
-    {CALL(setfsuid), "", {{0}}},
-    {CALL(setfsgid), "", {{0}}},
-    {CALL(setgroups), "", {{0}}},
-    {CALL(capset), "", {{0}}},
-    {CALL(personality), "", {{0}}},
-    {CALL(bpf), "what the kernel runs for others", {{0}}},
-    {CALL(perf_event_open), "", {{0}}},
-    {CALL(io_uring_setup), "", {{0}}},
-    {CALL(io_uring_enter), "", {{0}}},
-    {CALL(io_uring_register), "", {{0}}},
-    {CALL(userfaultfd), "", {{0}}},
-    {CALL(init_module), "", {{0}}},
-    {CALL(finit_module), "", {{0}}},
-    {CALL(delete_module), "", {{0}}},
-    {CALL(kexec_load), "", {{0}}},
-    {CALL(kexec_file_load), "", {{0}}},
-    {CALL(iopl), "", {{0}}},
-    {CALL(ioperm), "", {{0}}},
-    {CALL(modify_ldt), "", {{0}}},
-    {CALL(keyctl), "", {{0}}},
-    {CALL(add_key), "", {{0}}},
-    {CALL(request_key), "", {{0}}},
-    {CALL(listen), "callers", {{0}}},
-    {CALL(accept), "", {{0}}},
-    {CALL(accept4), "", {{0}}},
-    {CALL(mprotect), "code that is not the program's", {{0}}},
-    {CALL(pkey_mprotect), "", {{0}}},
+    {CALLS(SCMP_SYS(execve), SCMP_SYS(execveat)), "another program", {{0}}},
+    {CALLS(SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(clone), SCMP_SYS(clone3)), "another process", {{0}}},
+    {CALLS(SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(process_madvise),
+           SCMP_SYS(pidfd_getfd), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_send_signal), SCMP_SYS(kcmp), SCMP_SYS(kill),
+           SCMP_SYS(tkill), SCMP_SYS(rt_sigqueueinfo), SCMP_SYS(rt_tgsigqueueinfo)), "other processes", {{0}}},
+    {CALLS(SCMP_SYS(prlimit64), SCMP_SYS(setrlimit)), "limits, its own too", {{0}}},
+    {CALLS(SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(open_tree), SCMP_SYS(move_mount), SCMP_SYS(fsopen),
+           SCMP_SYS(fsmount), SCMP_SYS(mount_setattr), SCMP_SYS(pivot_root), SCMP_SYS(chroot),
+           SCMP_SYS(open_by_handle_at)), "other files", {{0}}},
+    {CALLS(SCMP_SYS(unshare), SCMP_SYS(setns)), "other namespaces", {{0}}},
+    {CALLS(SCMP_SYS(setuid), SCMP_SYS(setgid), SCMP_SYS(setresuid), SCMP_SYS(setresgid), SCMP_SYS(setreuid),
+           SCMP_SYS(setregid), SCMP_SYS(setfsuid), SCMP_SYS(setfsgid), SCMP_SYS(setgroups), SCMP_SYS(capset),
+           SCMP_SYS(personality)), "other rights", {{0}}},
+    {CALLS(SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter),
+           SCMP_SYS(io_uring_register), SCMP_SYS(userfaultfd), SCMP_SYS(init_module), SCMP_SYS(finit_module),
+           SCMP_SYS(delete_module), SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(iopl), SCMP_SYS(ioperm),
+           SCMP_SYS(modify_ldt), SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(request_key)),
+     "what the kernel runs for others", {{0}}},
+    {CALLS(SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4)), "callers", {{0}}},
+    {CALLS(SCMP_SYS(mprotect), SCMP_SYS(pkey_mprotect)), "code that is not the program's", {{0}}},
 };
 
 static const struct row kills_relay[] = {
-    {CALL(writev), "the way back into a source zone", {ARG(0, FROM, SANDBOX_INGRESS_FD)}},
-    {CALL(write), "", {ARG(0, FROM, SANDBOX_INGRESS_FD)}},
+    {CALLS(SCMP_SYS(writev), SCMP_SYS(write)), "the way back into a source zone", {ARG(0, FROM, SANDBOX_INGRESS_FD)}},
     {CALL(mmap), "code that is not the program's", {ARG(2, WITH, PROT_EXEC)}},
-    {CALL(socket), "a way of its own", {{0}}},
-    {CALL(socketpair), "", {{0}}},
-    {CALL(bind), "", {{0}}},
-    {CALL(connect), "", {{0}}},
-    {CALL(sendto), "an address of its own", {{0}}},
-    {CALL(sendmsg), "", {{0}}},
-    {CALL(sendmmsg), "", {{0}}},
-    {CALL(pwritev), "what goes round writev", {{0}}},
-    {CALL(pwritev2), "", {{0}}},
-    {CALL(pwrite64), "", {{0}}},
-    {CALL(sendfile), "", {{0}}},
-    {CALL(splice), "", {{0}}},
-    {CALL(tee), "", {{0}}},
-    {CALL(vmsplice), "", {{0}}},
-    {CALL(dup), "an ingress socket below its bound", {{0}}},
-    {CALL(dup2), "", {{0}}},
-    {CALL(dup3), "", {{0}}},
-    {CALL(open), "a file", {{0}}},
-    {CALL(openat), "", {{0}}},
-    {CALL(openat2), "", {{0}}},
-    {CALL(creat), "", {{0}}},
-    {CALL(memfd_create), "", {{0}}},
-    {CALL(rename), "", {{0}}},
-    {CALL(renameat), "", {{0}}},
-    {CALL(renameat2), "", {{0}}},
-    {CALL(unlink), "", {{0}}},
-    {CALL(unlinkat), "", {{0}}},
-    {CALL(truncate), "", {{0}}},
-    {CALL(ftruncate), "", {{0}}},
-    {CALL(fallocate), "", {{0}}},
+    {CALLS(SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(bind), SCMP_SYS(connect)), "a way of its own", {{0}}},
+    {CALLS(SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg)), "an address of its own", {{0}}},
+    {CALLS(SCMP_SYS(pwritev), SCMP_SYS(pwritev2), SCMP_SYS(pwrite64), SCMP_SYS(sendfile), SCMP_SYS(splice),
+           SCMP_SYS(tee), SCMP_SYS(vmsplice)), "what goes round writev", {{0}}},
+    {CALLS(SCMP_SYS(dup), SCMP_SYS(dup2), SCMP_SYS(dup3)), "an ingress socket below its bound", {{0}}},
+    {CALLS(SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(creat), SCMP_SYS(memfd_create),
+           SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(unlink), SCMP_SYS(unlinkat),
+           SCMP_SYS(truncate), SCMP_SYS(ftruncate), SCMP_SYS(fallocate)), "a file", {{0}}},
 };
 // clang-format on
 
@@ -329,6 +263,8 @@ static const struct list {
     {OF(SANDBOX_RELAY) | OF(SANDBOX_BROKER), "both", REFUSED, ALL(refused_by_both)},
 };
 
+#define N_LISTS (sizeof(lists) / sizeof(lists[0]))
+
 // --- the filter ------------------------------------------------------------------------------------------------------
 
 static struct scmp_arg_cmp compare(const struct condition *c)
@@ -348,11 +284,9 @@ static struct scmp_arg_cmp compare(const struct condition *c)
         return SCMP_CMP(c->argument, SCMP_CMP_MASKED_EQ, c->value, 0);
     case TYPE:
         return SCMP_CMP(c->argument, SCMP_CMP_MASKED_EQ, UINT32_MAX & ~TYPE_FLAGS, c->value);
-    case EQUAL:
-    case ANY:
-        break;
+    default: // EQUAL
+        return SCMP_CMP(c->argument, SCMP_CMP_MASKED_EQ, UINT32_MAX, c->value);
     }
-    return SCMP_CMP(c->argument, SCMP_CMP_MASKED_EQ, UINT32_MAX, c->value);
 }
 
 static uint32_t action_of(enum answer answer, bool log_only)
@@ -370,10 +304,12 @@ static int add(scmp_filter_ctx ctx, const struct list *list, bool log_only)
         for (size_t j = 0; j < ARGS_MAX; j++)
             if (row->where[j].match != ANY)
                 args[n_args++] = compare(&row->where[j]);
-        int rc = seccomp_rule_add_array(ctx, action_of(list->answer, log_only), row->call, n_args, args);
-        // -EACCES: this is the default action already (SANDBOX_LOG).
-        if (rc != 0 && rc != -EACCES)
-            return rc;
+        for (const int *call = row->calls; call < row->calls + row->n; call++) {
+            int rc = seccomp_rule_add_array(ctx, action_of(list->answer, log_only), *call, n_args, args);
+            // -EACCES: this is the default action already (SANDBOX_LOG).
+            if (rc != 0 && rc != -EACCES)
+                return rc;
+        }
     }
     return 0;
 }
@@ -383,7 +319,7 @@ static int load(scmp_filter_ctx ctx, enum sandbox_role role, bool log_only)
     // no_new_privs is set by sandbox_drop(); calls of another ABI of this machine have no business here.
     int rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 
-    for (const struct list *list = lists; rc == 0 && list < lists + sizeof(lists) / sizeof(lists[0]); list++)
+    for (const struct list *list = lists; rc == 0 && list < lists + N_LISTS; list++)
         if (list->roles & OF(role))
             rc = add(ctx, list, log_only);
     return rc == 0 ? seccomp_load(ctx) : rc;
@@ -432,7 +368,7 @@ static int width_of_conditions(void)
     size_t most = 0;
     char text[CONDITIONS_MAX];
 
-    for (const struct list *list = lists; list < lists + sizeof(lists) / sizeof(lists[0]); list++)
+    for (const struct list *list = lists; list < lists + N_LISTS; list++)
         for (size_t i = 0; i < list->n; i++)
             if (strlen(describe(&list->rows[i], text)) > most)
                 most = strlen(text);
@@ -446,16 +382,15 @@ bool sandbox_list(FILE *to)
     const int width = width_of_conditions();
 
     fprintf(to, line, "PROCESS", "ANSWER", "CALL", width, "IF", "WHY");
-    for (const struct list *list = lists; list < lists + sizeof(lists) / sizeof(lists[0]); list++) {
-        const char *why = "";
-        for (const struct row *row = list->rows; row < list->rows + list->n; row++) {
-            char text[CONDITIONS_MAX];
-            char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, row->call);
-            why = row->why[0] ? row->why : why; // one for all that follow without their own
-            fprintf(to, line, list->process, answers[list->answer], name ? name : "?", width, describe(row, text), why);
-            free(name);
-        }
-    }
+    for (const struct list *list = lists; list < lists + N_LISTS; list++)
+        for (const struct row *row = list->rows; row < list->rows + list->n; row++)
+            for (const int *call = row->calls; call < row->calls + row->n; call++) {
+                char text[CONDITIONS_MAX];
+                char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, *call);
+                fprintf(to, line, list->process, answers[list->answer], name ? name : "?", width, describe(row, text),
+                        row->why);
+                free(name);
+            }
     fprintf(to, line, "both", "ENOSYS", "any other", width, "", "not needed");
     fprintf(to, line, "both", "kill", "any", width, "of another architecture", "not needed");
     fputs(

@@ -286,7 +286,7 @@ static __attribute__((noinline)) bool run(const struct test *t, int null)
     forward_free(x->f);
     ingress_close(&x->in);
     close(x->in.fd);
-    ingress_spill_free(x->spill);
+    free(x->spill);
     tx_ring_free(x->queue);
     return sent == wanted;
 }

@@ -97,18 +97,18 @@ minimise() {
 files() {
   case $1 in
   addr) set -- common/addr ;;
-  broker) set -- broker/broker broker/start broker/reading broker/offer broker/record broker/statistics machine/sockets machine/registry \
+  broker) set -- broker/broker broker/start broker/offer broker/record broker/statistics machine/sockets machine/registry \
     machine/membership machine/ring_pool handover/handover ;;
   capture) set -- command/capture command/offline ;;
   config) set -- config/lexical config/parse config/value config/schema config/check config/circle config/endpoint config/print \
     config/compare config/problems compile/compile compile/plan compile/open wire/header firewall/ruleset firewall/flow firewall/host \
     firewall/edge firewall/nft ;;
   filter) set -- machine/filter ;;
-  forward) set -- relay/ingress wire/packet wire/reassembly relay/forward relay/martian relay/limiter relay/egress relay/bucket ;;
+  forward) set -- relay/ingress wire/packet wire/reassembly relay/forward relay/martian relay/limiter relay/egress ;;
   lexical) set -- config/lexical config/load ;;
   packet) set -- wire/packet ;;
   reassembly) set -- wire/reassembly ;;
-  relay) set -- relay/request relay/swap relay/swap_table relay/alarm handover/handover ;;
+  relay) set -- relay/request relay/swap handover/handover ;;
   stats) set -- stats/reader stats/delta stats/show_json stats/show_prometheus stats/show_table stats/text stats/counters ;;
   table) set -- table/view ;;
   esac

@@ -22,10 +22,10 @@ struct rig {
     struct relay_options options;
     int broker; // the other end
     struct fuzz_input *in;
-    uint8_t which;                   // table that was offered last
-    const struct swap_table *before; // in force before the present message
-    bool offered;                    // it may be taken over: sealed, and neither withdrawn nor replaced
-    bool gone;                       // the relay has given its broker up
+    uint8_t which;                // table that was offered last
+    const struct forward *before; // in force before the present message
+    bool offered;                 // it may be taken over: sealed, and neither withdrawn nor replaced
+    bool gone;                    // the relay has given its broker up
 };
 
 static int null;
@@ -192,7 +192,7 @@ static void take_messages(struct rig *x)
     const char *why;
 
     // As many as the longest offer has.
-    for (int i = 0; i < 8 && r->broker_alive && r->status == 0; i++) {
+    for (int i = 0; i < 8 && r->shown.broker_alive && r->status == 0; i++) {
         uint64_t generation = r->swap.now ? relay_table(r)->header->generation : 0;
         x->before = r->swap.now;
         request_on_message(r);
@@ -200,11 +200,12 @@ static void take_messages(struct rig *x)
         if (r->swap.now && r->swap.now == x->before)
             FUZZ_ASSERT(relay_table(r)->header->generation == generation);
         hear(x);
-        x->gone = !r->broker_alive;
+        x->gone = !r->shown.broker_alive;
     }
     if (r->swap.now)
-        FUZZ_ASSERT(table_attach(&again, r->swap.now->memory, r->swap.now->size, &why));
-    FUZZ_ASSERT(r->refusal[sizeof(r->refusal) - 1] == '\0' && r->disk_error[sizeof(r->disk_error) - 1] == '\0');
+        FUZZ_ASSERT(table_attach(&again, r->swap.now->table->header, r->swap.now->table->header->size, &why));
+    FUZZ_ASSERT(r->shown.refusal[sizeof(r->shown.refusal) - 1] == '\0' &&
+                r->shown.disk_error[sizeof(r->shown.disk_error) - 1] == '\0');
 }
 
 static void ask(struct rig *x, enum request what)
@@ -212,10 +213,10 @@ static void ask(struct rig *x, enum request what)
     struct relay *r = &x->relay;
 
     if (what == REQUEST_LOAD)
-        r->asked++;
+        r->shown.asked++;
     x->before = r->swap.now;
     request_send(r, what);
-    FUZZ_ASSERT(r->swap.now == x->before && r->answered <= r->asked);
+    FUZZ_ASSERT(r->swap.now == x->before && r->shown.answered <= r->shown.asked);
     hear(x);
 }
 
@@ -224,7 +225,7 @@ static void run_rings(struct rig *x)
     for (size_t i = 0; i < x->relay.swap.n_rings; i++)
         if (x->relay.swap.now)
             FUZZ_ASSERT(rings_pass(&x->relay, x->relay.swap.rings[i]) == 0);
-    alarm_look(&x->relay);
+    publish_alarms(&x->relay);
     publish_everything(&x->relay);
 }
 
@@ -280,13 +281,6 @@ static void on_nothing(struct ev_loop *loop, ev_io *io, int events)
     (void) events;
 }
 
-static void on_alarm(struct ev_loop *loop, ev_timer *timer, int events)
-{
-    (void) loop;
-    (void) timer;
-    (void) events;
-}
-
 static void open_rig(struct rig *x, struct fuzz_input *in, struct ev_loop *loop, struct ingress_spill *spill)
 {
     struct relay *r = &x->relay;
@@ -296,18 +290,17 @@ static void open_rig(struct rig *x, struct fuzz_input *in, struct ev_loop *loop,
     FUZZ_ASSERT(fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0);
     x->broker = ends[1];
     x->in = in;
-    x->options = (struct relay_options){.sandbox = SANDBOX_OFF, .config_path = "/etc/mcr/mcr.conf", .inotify = -1};
+    x->options = (struct relay_options){.sandbox = SANDBOX_OFF, .inotify = -1};
     *r = (struct relay){.options = &x->options,
                         .loop = loop,
                         .broker = ends[0],
                         .notify = {.fd = -1},
                         .spill = spill,
-                        .broker_alive = true,
+                        .shown.broker_alive = true,
                         .under_way = REQUEST_NONE};
-    swap_init(&r->swap);
-    ev_timer_init(&r->alarm, on_alarm, 0., 0.);
-    ev_io_init(&r->broker_io, on_nothing, ends[0], EV_READ);
-    ev_io_start(loop, &r->broker_io);
+    swap_init(&r->swap, loop, rings_on_readable);
+    ev_io_init(&r->from_broker.io, on_nothing, ends[0], EV_READ);
+    ev_io_start(loop, &r->from_broker.io);
     request_send(r, REQUEST_LOAD); // as at the start
     hear(x);
 }
@@ -316,11 +309,10 @@ static void close_rig(struct rig *x)
 {
     struct relay *r = &x->relay;
 
-    ev_io_stop(r->loop, &r->broker_io);
-    ev_timer_stop(r->loop, &r->alarm);
-    swap_close(&r->swap, rings_on_change, r);
-    for (size_t i = 0; i < sizeof(r->watchers) / sizeof(r->watchers[0]); i++)
-        FUZZ_ASSERT(!r->watchers[i].in);
+    ev_io_stop(r->loop, &r->from_broker.io);
+    ev_timer_stop(r->loop, &r->alarm.timer);
+    swap_close(&r->swap);
+    FUZZ_ASSERT(r->swap.n_rings == 0);
     close(r->broker);
     close(x->broker);
 }

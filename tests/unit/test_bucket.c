@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 
 #include "common/clock.h"
-#include "relay/bucket.h"
+#include "relay/limiter.h"
 
 // Takes one token at a time, as often as the bucket affords it.
 static uint64_t drain(struct bucket *b)

@@ -88,7 +88,7 @@ static void close_rig(struct rig *x)
         reassembly_free(x->rings[i].reassembly);
         free(x->rings[i].ring);
     }
-    ingress_spill_free(x->spill);
+    free(x->spill);
     forward_free(x->f);
     free(x->stats.header);
     free((void *) x->view.header);

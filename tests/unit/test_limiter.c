@@ -53,7 +53,7 @@ Test(limiter, each_sender_has_its_own)
     cr_expect_eq(pass(s, &c, 20, 0), 10, "the same bytes of another family");
     cr_expect_eq(pass(s, &a, 20, 0), 0);
     cr_expect_eq(pass(s, &a, 20, NS_PER_S / 2), 5);
-    senders_free(s);
+    free(s);
 }
 
 // Whatever addresses come, no more passes than the places and the shared limiter hold; and who has a place keeps it.
@@ -75,7 +75,7 @@ Test(limiter, forged_senders_share_what_is_left)
     // A second later everybody's buckets are full again: newcomers find room.
     struct addr late = sender(30000);
     cr_expect_eq(pass(s, &late, 20, 2 * NS_PER_S), 10);
-    senders_free(s);
+    free(s);
 }
 
 Test(limiter, senders_outlive_a_reload)
@@ -90,8 +90,8 @@ Test(limiter, senders_outlive_a_reload)
     cr_expect_eq(pass(s, &a, 20, 0), 0);
     cr_expect_eq(pass(s, &b, 20, 0), 5, "the new limit's depth");
     cr_expect_eq(pass(s, &a, 20, NS_PER_S), 5);
-    senders_free(old);
-    senders_free(s);
+    free(old);
+    free(s);
 }
 
 // 10,000 rules with places for 512 senders each: what nobody has come to is not written, or a reload takes all of it.
@@ -112,8 +112,8 @@ Test(limiter, places_of_nobody_are_not_carried)
     cr_expect(differing > 0 && differing <= size / SENDERS_MAX, "%zu bytes are others, one place has %zu", differing,
               size / SENDERS_MAX);
     free(before);
-    senders_free(old);
-    senders_free(s);
+    free(old);
+    free(s);
 }
 
 // What comes at which time, and what is told.
