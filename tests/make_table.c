@@ -10,11 +10,12 @@
 
 #include "config/load.h"
 
-struct table_image make_table(const char *text, const struct machine *machine, const struct table_view *before)
+struct table_image make_table(const char *text, const struct machine *machine, unsigned without,
+                              const struct table_view *before)
 {
     struct config_problems problems = {0};
     struct config *c = config_load_text(text, strlen(text), CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
-    struct sockets *sockets = sockets_new(machine, 0);
+    struct sockets *sockets = sockets_new(machine, without);
     struct table_image table;
     char why[COMPILE_WHY_MAX] = "it has errors";
     const char *step;
@@ -61,7 +62,7 @@ void make_view(struct table_view *view, const struct table_view *before, const c
         abort();
     va_end(args);
     machine.links = every_link;
-    struct table_image table = make_table(text, &machine, before);
+    struct table_image table = make_table(text, &machine, FEATURE_TX_RING, before);
     free(text);
     // Page by page, as the relay maps it: what memcmp() costs depends on it.
     void *pages = aligned_alloc(4096, (table.size + 4095) & ~(size_t) 4095);

@@ -7,7 +7,8 @@
 
 // The table of this config on this machine; its bytes are the caller's. A text that cannot be compiled ends the test.
 // before: the table from which is carried over, or NULL.
-struct table_image make_table(const char *text, const struct machine *machine, const struct table_view *before);
+struct table_image make_table(const char *text, const struct machine *machine, unsigned without,
+                              const struct table_view *before);
 
 // The same for a text that is put together like printf() does, as a view: view->header is the caller's to free. Nothing
 // is opened, and every interface is there: Ethernet, MTU 1500, index and last byte of its address 198.18.255.N are its

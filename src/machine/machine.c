@@ -5,6 +5,8 @@
 
 #include <limits.h>
 
+#include "machine/feature.h"
+
 const struct machine machine_kernel = {
     .links = link_query,
     .ring_socket = ring_socket,
@@ -35,8 +37,8 @@ static bool no_ring(int fd, uint32_t ifindex, const struct ring_geometry *g, con
 static int no_output(enum registry_kind kind, const struct output_address *address, unsigned without, bool *gso,
                      const char **step)
 {
-    (void) kind, (void) address, (void) without, (void) step;
-    *gso = false;
+    (void) address, (void) step;
+    *gso = kind == REGISTRY_FRAME && !(without & FEATURE_PACKET_GSO);
     return NO_DESCRIPTOR;
 }
 

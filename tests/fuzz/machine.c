@@ -269,6 +269,6 @@ const struct table_image *machine_table(size_t i)
     struct table_image *t = &tables[i % machine_n_configs];
 
     if (!t->bytes)
-        *t = make_table(machine_configs[i % machine_n_configs], &machine_any, NULL);
+        *t = make_table(machine_configs[i % machine_n_configs], &machine_any, 0, NULL);
     return t;
 }
