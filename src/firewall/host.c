@@ -11,6 +11,11 @@
 
 static const char preface[] =
     "#\n"
+    "# WARNING: this closes the interfaces of the file to all but its flows, ssh included. Come by another interface, or\n"
+    "# name yours in \"define manage\" below. So that it takes itself back unless you stop that within five minutes:\n"
+    "#   systemd-run --on-active=5min --unit=mcr-nft-undo nft 'delete table inet mcr_host; delete table netdev mcr_host'\n"
+    "#   systemctl stop mcr-nft-undo.timer\n"
+    "#\n"
     "# What this can do, and what it cannot:\n"
     "# - The relay takes datagrams in with packet sockets, which see a frame before any hook of netfilter does. No\n"
     "#   rule here decides what it takes in: the file does, and firewall 1. Then chain ingress drops the frame, so\n"
@@ -29,6 +34,9 @@ static const char preface[] =
     "\n"
     "# Interfaces on which this mcr host and a second one agree by VRRP who is active: change the name to yours.\n"
     "define vrrp = { \"lo\" }\n"
+    "# Interfaces of the file by which this host is managed: besides the flows, they are left to the host's other rules, in\n"
+    "# and out, for the relay too. No interface can have the name that stands here.\n"
+    "define manage = { \"no/interface\" }\n"
     "\n"
     "table inet mcr_host\n"
     "delete table inet mcr_host\n"
@@ -71,6 +79,7 @@ static void write_needs(const struct interfaces *all, bool in, FILE *to)
     write_for(all, INTERFACE_NEEDS_ND, side, ROLES_NEIGHBOURS, to);
     fprintf(to, "\t\t%s $vrrp ip daddr 224.0.0.18 meta l4proto 112 counter accept\n", side);
     fprintf(to, "\t\t%s $vrrp ip6 daddr ff02::12 meta l4proto 112 counter accept\n", side);
+    fprintf(to, "\t\t%s $manage counter accept\n", side);
     if (!in)
         fputs("\t\toifname $vrrp " ROLES_NEIGHBOURS "\n", to);
 }

@@ -741,6 +741,49 @@ def host_vrrp():
         t.equal(pass_both_ways(b"named"), (True, True), "named")
 
 
+@t.test("the mcr host: an interface named in manage is left to the host's other rules, no other is, and flows stay the relay's")
+def host_manage():
+    need_nft()
+    with t.line() as net:
+        config = t.Config(RULES_OF_LINE)
+        host = net.relay.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        host.bind(("", 2222))
+        with net.relay.inside():
+            host.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
+                            socket.inet_aton(IN) + socket.inet_aton("198.18.1.2"))
+        flow = net.relay.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        flow.bind((IN, PORT))
+        peers = {name: node.socket(socket.AF_INET, socket.SOCK_DGRAM) for name, node in (("in0", net.src), ("out0", net.dst))}
+        for s in (host, flow, *peers.values()):
+            s.settimeout(0.5)
+
+        def answered(name, address):
+            """Whether the host's stack takes in what comes by this interface, and its answer leaves."""
+            try:
+                peers[name].sendto(b"login", (address, 2222))
+                host.sendto(b"welcome", host.recvfrom(100)[1])
+                return peers[name].recv(100) == b"welcome"
+            except (TimeoutError, PermissionError):
+                return False
+
+        def reached():
+            return answered("in0", "198.18.1.2"), answered("out0", "198.18.2.2")
+
+        sender = t.RawSender(net.src, "s0")
+        t.equal(reached(), (True, True), "without rules")
+        sender.send(t.datagram(IN, PORT, b"to the host"))
+        t.equal(flow.recv(100), b"to the host", "without rules")
+        net.relay.run("nft", "-f", generate(config, "host"))
+        t.equal(reached(), (False, False), "with the rules as they are")
+        net.relay.run("nft", "-f", generate(config, "host", lambda x: x.replace("no/interface", "in0")))
+        t.equal(reached(), (True, False), "in0 named")
+        sender.send(t.datagram(IN, PORT, b"the flow"))
+        try:
+            t.check(False, f"the host's stack took {flow.recv(100)!r}")
+        except TimeoutError:
+            pass
+
+
 RULES_OF_LINE = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)])]
 
 
