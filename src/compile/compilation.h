@@ -31,10 +31,9 @@ struct compilation {
     char *why;
 };
 
-// compile.c: writes why and returns false.
-bool compile_refuse(struct compilation *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 // plan.c: what follows from the file, and from the table before, alone.
+// Writes why the file is refused, and returns false.
+bool compile_refuse(struct compilation *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // Gives each interface that an enabled rule (or a disabled one) names a place.
 void compile_name_interfaces(struct compilation *c, bool enabled);
 // Places rules, paths, outputs and destinations, and what is carried over. False after compile_refuse().

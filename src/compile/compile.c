@@ -4,7 +4,6 @@
 #include "compile/compile.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,16 +11,6 @@
 #include "compile/compilation.h"
 #include "config/endpoint.h"
 #include "log/log.h"
-
-bool compile_refuse(struct compilation *c, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(c->why, COMPILE_WHY_MAX, format, args);
-    va_end(args);
-    return false;
-}
 
 static bool find_interfaces(struct compilation *c)
 {

@@ -2,12 +2,23 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "compile/compilation.h"
 #include "config/endpoint.h"
+
+bool compile_refuse(struct compilation *c, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(c->why, COMPILE_WHY_MAX, format, args);
+    va_end(args);
+    return false;
+}
 
 // --- interfaces ------------------------------------------------------------------------------------------------------
 
