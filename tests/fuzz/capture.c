@@ -13,6 +13,7 @@
 #include "command/offline.h"
 #include "config/load.h"
 #include "machine.h"
+#include "stats/counters.h"
 
 #define FRAMES_MAX 500
 
@@ -49,12 +50,11 @@ static void check_accounts(const struct offline *o)
 {
     const struct table_view *t = &o->table;
     const struct stats_interface_counters *c = &o->ingress.counters;
-    uint64_t known = c->unmatched + c->malformed + c->truncated + c->fragments + c->overlapping + c->bad_checksum +
-                     c->martian + c->vlan + c->own;
+    uint64_t known = fuzz_unclaimed(c);
 
     for (uint32_t i = 0; i < t->n_rules; i++) {
         const struct stats_rule_counters *r = &o->forward->flows[i].counters;
-        uint64_t passed = r->packets - r->drops.source - r->drops.size - r->drops.rate - r->drops.ttl - r->drops.shadow;
+        uint64_t passed = r->packets - stats_drops_total(&r->drops);
         known += r->packets;
         for (uint32_t j = t->rules[i].first_counter; j < t->rules[i].first_counter + t->rules[i].n_outputs; j++) {
             const struct stats_output_counters *out = &o->forward->outputs[j];

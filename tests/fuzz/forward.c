@@ -19,8 +19,8 @@
 
 #include "machine.h"
 #include "relay/forward.h"
-#include "stats/counters.h"
 #include "relay/ingress.h"
+#include "stats/counters.h"
 
 #define SLOT       2048u
 #define SLOTS      16u
@@ -476,8 +476,7 @@ static void arrive(struct rig *x, struct fuzz_input *in)
 static void check_interface(const struct rig *x, uint32_t i)
 {
     const struct stats_interface_counters *c = &x->rings[i].counters;
-    uint64_t known = c->unmatched + c->malformed + c->truncated + c->fragments + c->bad_checksum + c->martian +
-                     c->vlan + c->own + c->overlapping;
+    uint64_t known = fuzz_unclaimed(c);
 
     for (uint32_t r = 0; r < x->v.n_rules; r++)
         known += x->v.rules[r].interface == i ? x->f->flows[r].counters.packets : 0;

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "stats/layout.h"
+
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -45,6 +47,14 @@ void fuzz_say(int socket, const void *message, size_t size, const int *fds, size
 
 // A directory for this process alone, in memory where there is a place for it; what lies in it goes with the process.
 const char *fuzz_directory(void);
+
+// What an interface received and no rule took: all of its counters but received, and ring_drops, which was never received.
+static inline uint64_t fuzz_unclaimed(const struct stats_interface_counters *c)
+{
+#define ADD(name, help, key) +c->name
+    return (0 STATS_INTERFACE_COUNTERS(ADD)) - c->received - c->ring_drops;
+#undef ADD
+}
 
 // How many descriptors are open, of those that the targets use: the lowest, and the lowest of ingress sockets.
 int fuzz_descriptors(void);
