@@ -39,7 +39,7 @@ static const char common_preface[] =
     "the\n"
     "# mcr host. Change the names to yours; several are { \"a\", \"b\" }.\n";
 
-// What differs between the two. The side where flows come from is the first.
+// What differs between the two roles. Flows come from the first side.
 static const struct edge {
     const char *preface, *table, *direction, *from, *to;
 } edges[] = {
@@ -59,7 +59,7 @@ static void write_define(const char *interface, unsigned number, uint16_t vlan, 
         fprintf(to, "define %s_%s%s = \"%s%u%s\"\n", sides[i], interface, tag, sides[i], number, tag);
 }
 
-// For each interface with flows, and for each of its tags: a router has interfaces of their own for these.
+// Defines a name for each interface with flows, and for each of its tags: a router has a VLAN interface for each tag.
 static void write_defines(const struct flows *flows, FILE *to)
 {
     const struct flow *before = NULL;
@@ -107,7 +107,7 @@ static void write_inet(const struct edge *e, const struct flows *flows, FILE *to
 
     fprintf(to, "\ntable inet %s {", e->table);
     nft_write_sets(set, to);
-    // That there is a rule with ct makes the kernel put fragments together before.
+    // A rule with ct makes the kernel reassemble fragments before this chain.
     fputs(
         "\n\tchain untracked {\n\t\ttype filter hook prerouting priority raw; policy accept;\n"
         "\t\tip daddr 224.0.0.0/4 notrack\n\t\tip6 daddr ff00::/8 notrack\n\t}\n"
@@ -130,7 +130,7 @@ static void write_bridged(const struct edge *e, struct nft_set set, bool tagged,
             nft_write_rule(&set, way(e->from, e->to, set.first->interface, 0, text), "accept", to);
 }
 
-// What the mcr host cannot do without passes between its interface and the zone, both ways.
+// IGMP, MLD, ARP and ND, which the mcr host needs, pass between its interface and the zone in both directions.
 static void write_needs(const char *interface, unsigned uses, FILE *to)
 {
     static const struct {

@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-// What fits in one packet wherever IPv6 is carried (RFC 8200, section 5: 1280), less IP and UDP header.
+// The largest payload that never needs a second packet: the MTU that every IPv6 link has (1280; RFC 8200, section 5),
+// less the IP and UDP header.
 #define UNFRAGMENTED_IPV4 (1280 - 20 - 8)
 #define UNFRAGMENTED_IPV6 (1280 - 40 - 8)
 
-// address, port: the bits of this end.
+// The shape bits of one end; address and port are the two that stand for its fields.
 static unsigned shape_of(const struct flow_end *e, unsigned address, unsigned port)
 {
     bool any_port = e->first == 0 && e->last == UINT16_MAX;
@@ -46,7 +47,7 @@ static bool add(struct flows *flows, const struct flow *f)
 
 // --- from the config -------------------------------------------------------------------------------------------------
 
-// The part of a flow that follows from the rule. A broadcast may have any IPv4 address.
+// A flow of this rule on this interface, with any sender and any destination: the caller narrows both ends.
 static struct flow flow_of(const struct config_rule *r, const char *interface, uint16_t vlan, uint8_t family)
 {
     struct flow_end any = {.address.addr.family = family, .last = UINT16_MAX};
@@ -115,8 +116,8 @@ static bool add_rule(struct flows *flows, const struct config_rule *r, enum flow
     return true;
 }
 
-// For each flow that may need it, one for later fragments, by its addresses; not for broadcasts that are known by no
-// address.
+// Adds a flow for later fragments to each flow whose datagrams may need more than one packet. Later fragments have no
+// ports, so they are matched by addresses alone; a broadcast flow has no address to match.
 static bool add_fragments(struct flows *flows)
 {
     size_t n = flows->n;
@@ -136,14 +137,15 @@ static bool add_fragments(struct flows *flows)
 
 // --- order -----------------------------------------------------------------------------------------------------------
 
-// What the flows of a set have in common besides interface and layer, as one number, the tag first.
+// What the flows of one set have in common besides interface and layer, as a number; the tag is the highest part, so
+// that tagged flows come last.
 static int kind_of(const struct flow *f)
 {
     return f->vlan << 8 | (f->to.address.addr.family == ADDR_IPV6) << 7 | f->fragment << 6 | f->broadcast << 5 |
            (int) f->shape;
 }
 
-// Whether they are of one set, but for the layer: 0. Those with a tag come last.
+// 0: the two belong to one set, apart from their layers.
 static int compare_kinds(const struct flow *a, const struct flow *b)
 {
     int order = strcmp(a->interface, b->interface);
@@ -205,13 +207,14 @@ static bool ends_overlap(const struct flow_end *a, const struct flow_end *b)
     return a->first <= b->last && b->first <= a->last && prefixes_overlap(&a->address, &b->address);
 }
 
-// Flows of one destination, side by side in their set.
+// The flows of one destination prefix, which lie side by side in their set.
 struct run {
     size_t first, end;
 };
 
-// The runs whose destinations contain that of the flow at i, itself the last; n of them before. As the set is sorted,
-// they are those before that still contain it.
+// Updates the stack of runs (n of them) to those whose destination prefix contains that of the flow at i, with its own
+// run on top, and returns how many they are. The set is sorted by prefix, so a run that does not contain it is never
+// needed again.
 static size_t enclosing(const struct flow *set, size_t i, struct run *runs, size_t n)
 {
     const struct addr_prefix *to = &set[i].to.address;
@@ -226,11 +229,11 @@ static size_t enclosing(const struct flow *set, size_t i, struct run *runs, size
     return n + 1;
 }
 
-// nftables refuses a set whose elements overlap: each flow gets the layer above those of the flows before it that it
-// overlaps. Equal ones are written as one.
+// nftables refuses a set whose elements overlap, so each layer becomes a set of its own: a flow gets the lowest layer
+// above all earlier flows that it overlaps. Equal flows are one element and share a layer.
 static void assign_layers(struct flow *set, size_t n)
 {
-    struct run runs[8 * sizeof(set->to.address.addr.bytes) + 1]; // each of more bits than the one before
+    struct run runs[8 * sizeof(set->to.address.addr.bytes) + 1]; // each prefix is longer than the one below
     size_t n_runs = 0;
 
     for (size_t i = 0; i < n; i++) {
@@ -253,7 +256,7 @@ static bool settle(struct flows *flows)
         return true;
     qsort(flows->list, flows->n, sizeof(*flows->list), compare);
     for (size_t i = 0, end; i < flows->n; i = end) {
-        end = flows_set_end(flows, i); // all are of layer 0 from here on
+        end = flows_set_end(flows, i); // every layer is still 0
         if (!(flows->list[i].shape & FLOW_RANGED))
             continue;
         if (end - i > FLOWS_RANGED_MAX) {

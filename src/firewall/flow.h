@@ -10,8 +10,9 @@
 #include "common/addr.h"
 #include "firewall/ruleset.h"
 
-// All of them, and those with prefixes or ranges, which nftables keeps in a slower kind of set: 65536 of these take it
-// about 40 s to load (Linux 6.18), as many of the others less than one.
+// The most flows of a config, and the most on one interface that have a prefix or a range: nftables keeps these in a
+// slower kind of set. It takes about 40 s to load 65536 of them (Linux 6.18), and less than one second for as many
+// plain ones.
 #define FLOWS_MAX        (1u << 20)
 #define FLOWS_RANGED_MAX (1u << 16)
 
@@ -24,15 +25,15 @@ struct flow {
     const char *rule;         // its name; the config's
     const char *interface;    // of the mcr host; the config's
     uint16_t vlan;            // 0: no tag
-    bool broadcast;           // to the link's broadcast address, whatever the destination is
+    bool broadcast;           // matched by the station ff:ff:ff:ff:ff:ff, not by its address
     bool fragment;            // later fragments of datagrams, which have no ports
     bool fragmented;          // its datagrams may need more than one packet
-    unsigned shape;           // which of the fields below it says something of
+    unsigned shape;           // which fields of from and to are given: bits below
     uint32_t layer;           // flows of one layer do not overlap
     struct flow_end from, to; // of one family
 };
 
-// Bits of a shape, in the order in which the fields are written. FLOW_RANGED: one of them is a prefix or a range.
+// Bits of a shape, in the order in which nftables gets the fields. FLOW_RANGED: some field is a prefix or a range.
 enum { FLOW_SOURCE = 1, FLOW_SOURCE_PORT = 2, FLOW_DESTINATION = 4, FLOW_PORT = 8, FLOW_RANGED = 16 };
 
 struct flows {
@@ -41,7 +42,7 @@ struct flows {
     size_t n, room;
 };
 
-// Those of the enabled rules. Outputs are left out of rules on trial, which send nothing.
+// Which flows of the enabled rules are collected. A rule on trial (shadow) sends nothing, so it has no outputs here.
 enum flows_kind {
     FLOWS_IN,           // inputs, from anyone, without later fragments
     FLOWS_IN_BY_SENDER, // inputs, from the senders that they name or from anyone
@@ -49,16 +50,16 @@ enum flows_kind {
     FLOWS_OUT_BY_STACK, // outputs that the kernel's IP stack may send
 };
 
-// Collects flows into `flows`, zeroed but for why: those of one set side by side (flows_set_end()), and equal ones
-// (flow_equal()) beside each other within it. The order depends on what they are, not on that of the rules, except
-// among equals. False with why: too many, or out of memory.
+// Collects the flows of this kind into `flows`, which the caller has zeroed except for why. The flows of one set lie
+// side by side (flows_set_end()), equal ones (flow_equal()) beside each other within it. The order of the rules in the
+// file makes no difference. False, with why: too many flows, or out of memory.
 bool flows_collect(struct flows *flows, const struct config *c, enum flows_kind kind);
 
-// The index behind the last flow of the set that begins at i: those of one interface, tag, family and shape that do
-// not overlap.
+// The index behind the last flow of the set that begins at i. A set has one interface, tag, family and shape, and no
+// two of its flows overlap.
 size_t flows_set_end(const struct flows *flows, size_t i);
 
-// Whether the two let the same pass, for whatever rules.
+// Whether the two let the same datagrams pass, whichever rules they are from.
 bool flow_equal(const struct flow *a, const struct flow *b);
 
 #endif

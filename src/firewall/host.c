@@ -11,9 +11,10 @@
 
 static const char preface[] =
     "#\n"
-    "# WARNING: this closes the interfaces of the file to all but its flows, ssh included. Come by another interface, or\n"
-    "# name yours in \"define manage\" below. So that it takes itself back unless you stop that within five minutes:\n"
-    "#   systemd-run --on-active=5min --unit=mcr-nft-undo nft 'delete table inet mcr_host; delete table netdev mcr_host'\n"
+    "# WARNING: this closes the interfaces of the file to all but its flows, ssh included. Come by another interface,\n"
+    "# or name yours in \"define manage\" below. It takes itself back, unless you stop that within five minutes, by:\n"
+    "#   systemd-run --on-active=5min --unit=mcr-nft-undo \\\n"
+    "#     nft 'delete table inet mcr_host; delete table netdev mcr_host'\n"
     "#   systemctl stop mcr-nft-undo.timer\n"
     "#\n"
     "# What this can do, and what it cannot:\n"
@@ -34,8 +35,8 @@ static const char preface[] =
     "\n"
     "# Interfaces on which this mcr host and a second one agree by VRRP who is active: change the name to yours.\n"
     "define vrrp = { \"lo\" }\n"
-    "# Interfaces of the file by which this host is managed: besides the flows, they are left to the host's other rules, in\n"
-    "# and out, for the relay too. No interface can have the name that stands here.\n"
+    "# Interfaces of the file by which this host is managed: besides the flows, they are left to the host's other\n"
+    "# rules, in and out, for the relay too. No interface can have the name that stands here.\n"
     "define manage = { \"no/interface\" }\n"
     "\n"
     "table inet mcr_host\n"
@@ -68,8 +69,8 @@ static void write_for(const struct interfaces *all, unsigned uses, const char *c
     fprintf(to, " %s\n", rest);
 }
 
-// What goes in or out besides the flows, but for ARP. VRRP (RFC 9568): protocol 112, and the address that moves is made
-// known by ARP and ND.
+// Lets pass what the flows need in one direction, except ARP. VRRP is IP protocol 112 (RFC 9568), and announces the
+// address that moves by ARP and ND.
 static void write_needs(const struct interfaces *all, bool in, FILE *to)
 {
     const char *side = in ? "iifname" : "oifname";
@@ -100,7 +101,7 @@ static void write_inet(struct nft_set out, const struct interfaces *all, FILE *t
 {
     fputs("\ntable inet mcr_host {", to);
     nft_write_sets(out, to);
-    // Without any interface, nothing would be left to the host's other rules.
+    // A chain input or output without an interface would drop everything of the host.
     if (all->n == 0) {
         fputs(FORWARD "}\n", to);
         return;
@@ -118,7 +119,7 @@ static void write_inet(struct nft_set out, const struct interfaces *all, FILE *t
 
 // --- table netdev ----------------------------------------------------------------------------------------------------
 
-// The drop rules of the inputs with a tag, or of those without.
+// Writes the rules that drop what the relay takes in: those of tagged or of untagged inputs.
 static void write_inputs(struct nft_set in, bool tagged, FILE *to)
 {
     while (nft_next_set(&in))

@@ -7,18 +7,18 @@
 
 #define COMMENT_MAX 128 // of an element; nftables takes no longer one
 
-// Where a datagram's fields are: nftables knows it, or, in a frame whose tag is among its bytes, does not.
+// What decides how a field is named: nftables has names for it, except in a frame whose tag is among its bytes.
 enum { TAGGED_FRAME = 1, FRAGMENT = 2, IPV6 = 4 };
 
 struct view {
     unsigned of;      // sum of these
-    const char *lead; // what makes the names valid
+    const char *lead; // the conditions under which the names are right
     // One expression for each of FLOW_SOURCE, FLOW_SOURCE_PORT, FLOW_DESTINATION, FLOW_PORT.
     const char *names[4];
 };
 
-// As bits from the start of the frame: 14 + 4 bytes of Ethernet and tag, then 20 of IPv4 without options or 40 of IPv6.
-// A fragment has its header between IPv6 and UDP.
+// "@ll,BIT,BITS" counts from the start of the frame: Ethernet and tag are 14 + 4 bytes, then IPv4 without options 20 or
+// IPv6 40; a fragment of IPv6 has its header of 8 bytes before UDP.
 static const struct view views[] = {
     {0, "", {"ip saddr", "udp sport", "ip daddr", "udp dport"}},
     {IPV6, "", {"ip6 saddr", "udp sport", "ip6 daddr", "udp dport"}},
@@ -30,7 +30,7 @@ static const struct view views[] = {
     {TAGGED_FRAME | IPV6,
      "@ll,128,16 0x86dd @ll,192,8 17 ",
      {"@ll,208,128", "@ll,464,16", "@ll,336,128", "@ll,480,16"}},
-    // The first fragment of the same. A set has a rule for each of its rows.
+    // The first fragment of the same. A set gets an nftables rule for each row that is of its kind.
     {TAGGED_FRAME | IPV6,
      "@ll,128,16 0x86dd @ll,192,8 44 @ll,464,8 17 @ll,480,16 & 0xfff8 == 0 ",
      {"@ll,208,128", "@ll,528,16", "@ll,336,128", "@ll,544,16"}},
@@ -115,7 +115,7 @@ void nft_write_rule(const struct nft_set *set, const char *interface, const char
 
 // --- elements --------------------------------------------------------------------------------------------------------
 
-// As one number, of a prefix the first and the last.
+// An address as one hexadecimal number; a prefix as its first and last address.
 static void write_raw_address(const struct addr_prefix *p, FILE *to)
 {
     size_t size = addr_length(&p->addr);
@@ -137,7 +137,7 @@ static void write_ports(const struct flow_end *e, FILE *to)
         fprintf(to, "-%u", e->last);
 }
 
-// The rules of n equal flows, as far as there is room for their names.
+// Names the rules of n equal flows; "N more" stands for those that have no room.
 static void write_comment(const struct flow *f, size_t n, FILE *to)
 {
     size_t used = 0, left_out = 0;

@@ -8,11 +8,11 @@
 
 #include "firewall/flow.h"
 
-// Where a chain finds the tag of a flow: the interface is that of the tag; "vlan id" knows it; or, in a frame on its
-// way out, it is among the bytes, where nftables does not know the headers behind it.
+// Where a chain finds the VLAN tag of a packet: the interface is a VLAN interface of that tag; nftables knows it as
+// "vlan id"; or it is among the bytes of an outgoing frame, where nftables cannot name the headers behind it.
 enum nft_tags { NFT_TAGS_BY_INTERFACE, NFT_TAGS_KNOWN, NFT_TAGS_IN_FRAMES };
 
-// The caller fills in the first four, and nft_next_set() the others.
+// The caller sets the first four fields; nft_next_set() sets the others.
 struct nft_set {
     const struct flows *flows; // collected
     const char *direction;     // begins the name: "in" or "out"
@@ -26,10 +26,11 @@ struct nft_set {
 // Goes on to the next set that is wanted; false after the last.
 bool nft_next_set(struct nft_set *set);
 
-// Each set from here on, with an element for each flow; its comment names the rules.
+// Writes the remaining sets, an element for each flow. The comment of an element names its rules.
 void nft_write_sets(struct nft_set set, FILE *to);
 
-// The rule, or several, for packets of the set: "interface" is the condition for theirs.
+// Writes the nftables rule, or rules, that apply verdict to packets of the set; `interface` is the condition on the
+// interface that stands in front.
 void nft_write_rule(const struct nft_set *set, const char *interface, const char *verdict, FILE *to);
 
 #define NFT_TAG_MAX 8

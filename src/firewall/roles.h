@@ -8,7 +8,7 @@
 #include "firewall/flow.h"
 #include "firewall/ruleset.h"
 
-// What an interface of the mcr host is for, and what it needs besides the flows.
+// How rules use an interface of the mcr host, and which protocols it needs besides the flows.
 enum {
     INTERFACE_NAMED = 1, // by the file, be it in a disabled rule only
     INTERFACE_USED = 2,  // by an enabled rule
