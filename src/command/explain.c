@@ -153,7 +153,8 @@ static void add_checks(struct explain *x, const struct table_path *path, json_t 
         add_step(steps, "limit", r->limit.line, drops->rate == 0, "alone it is within %s",
                  nearest_value(SCHEMA_RULE, "limit", r, text));
     if (stats_drops_total(drops) > 0) {
-        add_step(steps, x->verdict.drop->key, line, false, "%s", x->verdict.drop->help);
+        add_step(steps, x->verdict.drop->key ? x->verdict.drop->key : x->verdict.drop->name, line, false, "%s",
+                 x->verdict.drop->help);
         return;
     }
     for (uint32_t i = 0; i < r->n_outputs; i++)

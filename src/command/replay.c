@@ -348,7 +348,6 @@ static int run(struct replay *r)
 // After this, nothing can be opened any more, and what a hostile capture may make of this process is of no use.
 static bool give_up_rights(enum sandbox_mode mode)
 {
-    json_object_seed(0); // reads random bytes
     if (sandbox_capabilities() != 0 && !sandbox_drop(SANDBOX_RELAY, getuid(), getgid()))
         return false;
     return sandbox_filter(SANDBOX_RELAY, mode);
@@ -425,6 +424,7 @@ int command_replay(const char *path, const struct replay_options *options)
 
     if (!capture_load(why))
         return command_trouble("%s", why);
+    json_object_seed(0); // reads random bytes, which the sandbox will forbid
     r.verdicts = json_object();
     r.config = command_load(path, CONFIG_LOAD_OFFLINE_INTERFACES);
     if (r.config && !(r.offline = offline_open(r.config, take_output, &r, why)))

@@ -48,7 +48,10 @@ static void check_names(const struct check *k)
     void *tree = NULL;
 
     for (size_t i = 0; i < k->c->n_rules; i++) {
-        const struct config_rule *rule = &k->c->rules[i], **first = tsearch(rule, &tree, compare_names);
+        const struct config_rule *rule = &k->c->rules[i];
+        if (!rule->name[0]) // no group: refused already
+            continue;
+        const struct config_rule **first = tsearch(rule, &tree, compare_names);
         if (!first) {
             out_of_memory(k);
             break;

@@ -12,7 +12,7 @@
 static const char preface[] =
     "#\n"
     "# WARNING: this closes the interfaces of the file to all but its flows, ssh included. Come by another interface,\n"
-    "# or name yours in \"define manage\" below. The first command takes it back in five minutes, the second keeps it:\n"
+    "# or name yours in \"define manage\" below. The first command takes it back in 5 minutes, the second keeps it:\n"
     "#   systemd-run --on-active=5min --unit=mcr-nft-undo \\\n"
     "#     nft 'delete table inet mcr_host; delete table netdev mcr_host'\n"
     "#   systemctl stop mcr-nft-undo.timer\n"

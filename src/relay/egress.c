@@ -22,8 +22,8 @@ struct shipment {
     uint32_t n_datagrams;
     size_t segment;
     struct header_fill fill; // of the headers
-    bool plain;       // socket mode: without UDP_SEGMENT, whatever it is set to
-    bool more;        // others follow at once
+    bool plain;              // socket mode: without UDP_SEGMENT, whatever it is set to
+    bool more;               // others follow at once
 };
 
 void egress_init(struct egress *e, uint64_t id, int fd)

@@ -344,7 +344,7 @@ static void watch_time(struct relay *r, struct timer *t, double seconds, void (*
 // Opens everything that needs a right to be opened.
 static bool prepare(struct relay *r)
 {
-    // The wait of on_prepare() is shorter than the 50 us by which the kernel may put a wake-up off.
+    // The wait of choose_wait() is shorter than the 50 us by which the kernel may put a wake-up off.
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
     tzset(); // reads files, which gmtime_r() would otherwise do later
     r->shown.started_ns = clock_realtime_ns();

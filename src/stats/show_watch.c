@@ -249,6 +249,9 @@ static void run(struct watch *w)
     show(w);
     if (!w->failed)
         ev_run(w->loop, 0);
+    // libev's handlers outlive the loop.
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        ev_signal_stop(w->loop, &signals[i]);
     if (w->screen)
         end_screen(w);
 }
