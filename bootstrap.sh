@@ -57,44 +57,45 @@ configure_and_make() {
   ) >"$log" 2>&1 || { cat "$log"; die "the build in $dir failed"; }
 }
 
-# Prints a line for each file of tests that has ended since the last call: "[12/57] tests/net/test_links.py 14 ok, 31 s".
+# Prints a line for each file of tests in DIR that has ended since the last call:
+# "[12/47] tests/net/test_links.py 14 ok, 31 s".
 show_ended() {
-  local dir=$1 trs name begin counts
+  local dir=$1 files=$2 trs name begin counts
   while read -r trs; do
-    [ -z "${shown[$trs]:-}" ] || continue
-    shown[$trs]=yes
-    name=${trs#"$dir"/} name=${name%.trs}
-    begin=$(stat -c %W "${trs%.trs}.log") # 0 where the file system keeps no time of birth
+    name=${trs%.trs}
+    [ ! -e "$name.shown" ] || continue
+    touch "$name.shown"
+    begin=$(stat -c %W "$name.log") # 0 where the file system keeps no time of birth
     counts=$(sed -n 's/^:test-result: \([A-Z]*\).*/\1/p' "$trs" | sort | uniq -c |
-      awk '{ printf "%s %d %s", (NR > 1 ? "," : ""), $1, ($2 == "PASS" ? "ok" : $2 == "SKIP" ? "skipped" : "FAILED") }')
-    printf '[%d/%d] %s%s' "${#shown[@]}" "$files" "$name" "$counts"
+      awk '{ printf "%s %d %s", (NR > 1 ? "," : ""), $1, ($2 == "PASS" ? "ok" : $2 == "SKIP" ? "skipped" : $2) }')
+    printf '[%d/%d] %s%s' "$(find "$dir" -name '*.shown' | wc -l)" "$files" "${name#"$dir"/}" "$counts"
     if [ "$begin" -gt 0 ]; then printf ', %d s' $(($(stat -c %Y "$trs") - begin)); fi
     printf '\n'
   done < <(find "$dir" -name '*.trs' | sort)
 }
 
-# DIR TARGET [OPTION...]: make with these options, telling what has ended meanwhile.
-make_shown() {
-  local dir=$1 maker
-  make -C "$@" VERBOSE=1 >>"$dir/check.log" 2>&1 &
+# Begins the tests of the build in DIR anew.
+begin_tests() {
+  find "$1" \( -name '*.trs' -o -name '*.shown' \) | while read -r file; do rm -f "$file" "${file%.*}.log"; done
+  : >"$1/check.log"
+}
+
+# DIR TARGET [OPTION...]: makes one part of the tests, and tells meanwhile what has ended.
+run_tests() {
+  local dir=$1 maker files
+  files=$(make -C "$dir" -s list-tests | wc -w)
+  make -C "$@" -s VERBOSE=1 >>"$dir/check.log" 2>&1 &
   maker=$!
   while kill -0 "$maker" 2>/dev/null; do
     sleep 1
-    show_ended "$dir"
+    show_ended "$dir" "$files"
   done
   wait "$maker"
 }
 
-# Runs the tests of the build in DIR and adds what automake counts to the totals.
-run_tests() {
-  local dir=$1 rc=0 result n files
-  local -A shown=()
-  files=$(make -C "$dir" -s list-tests | wc -w)
-  find "$dir" -name '*.trs' | while read -r trs; do rm -f "$trs" "${trs%.trs}.log"; done
-  : >"$dir/check.log"
-  # Those with packets need the machine for themselves.
-  make_shown "$dir" -s -j"$(nproc)" check-plain || rc=$?
-  make_shown "$dir" -s check-net || rc=$?
+# Adds what automake has counted in DIR to the totals; shows the log when the exit status of its tests was not 0.
+count_tests() {
+  local dir=$1 status=$2 result n
   grep -E '^(PASS|SKIP|XFAIL|FAIL|XPASS|ERROR):' "$dir/check.log" | grep -vE '^PASS' || true
   while read -r n result; do
     case $result in
@@ -103,28 +104,39 @@ run_tests() {
       *) failed=$((failed + n)) ;;
     esac
   done < <(find "$dir" -name '*.trs' -exec sed -n 's/^:test-result: \([A-Z]*\).*/\1/p' {} + | sort | uniq -c)
-  if [ $rc -ne 0 ]; then
+  if [ "$status" -ne 0 ]; then
     [ "$failed" -gt 0 ] || failed=1
     sed -n '1,400p' "$dir/check.log"
   fi
 }
 
+# Tests with packets need the machine for themselves. The others run while the second build is made: one of them boots a
+# Debian and mostly waits.
 check() {
+  local sanitizers=$build-sanitizers plain status=0 status_sanitizers=0
   passed=0 failed=0 skipped=0
   say "building with warnings as errors"
   configure_and_make "$build" --enable-werror
-  say "tests"
-  run_tests "$build"
-  say "building with AddressSanitizer and UndefinedBehaviorSanitizer"
-  configure_and_make "$build-sanitizers" --enable-werror --enable-sanitizers
+  say "tests without packets; meanwhile, building with AddressSanitizer and UndefinedBehaviorSanitizer"
+  begin_tests "$build"
+  run_tests "$build" check-plain -j"$(nproc)" &
+  plain=$!
+  configure_and_make "$sanitizers" --enable-werror --enable-sanitizers
+  begin_tests "$sanitizers"
+  run_tests "$sanitizers" check-plain -j"$(nproc)" || status_sanitizers=$?
+  wait "$plain" || status=$?
+  say "tests with packets"
+  run_tests "$build" check-net || status=$?
+  count_tests "$build" "$status"
   say "the same tests under the sanitizers"
-  run_tests "$build-sanitizers"
+  run_tests "$sanitizers" check-net || status_sanitizers=$?
+  count_tests "$sanitizers" "$status_sanitizers"
   printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
   [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
 }
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log"; kill $(jobs -p) 2>/dev/null || true' EXIT
 
 case ${1:-} in
   build)
