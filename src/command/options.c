@@ -34,7 +34,8 @@ static const struct argument rows[] = {
     {"print", .is = PRINT, .help = "print the effective config, defaults filled in"},
     {"reload", .is = RELOAD, .help = "check the file, let the running mcrd take it over, and wait for its verdict"},
     {"replay", "CAPTURE", ARGUMENT_TEXT, AT(capture), .is = REPLAY,
-     .help = "say what the file would do with each packet of a capture"},
+     .help =
+         "say what the file would do with each packet of a capture (- is the standard input), and what no rule takes"},
     {"sandbox", "list", ARGUMENT_WORD, .is = SANDBOX_LIST,
      .help = "print which system calls both processes may make, and why"},
     {"schema", .is = SCHEMA, .help = "print what a file may say, as a JSON Schema of --print --json"},

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <linux/if_packet.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 
 #include "command/capture.h"
 #include "command/offline.h"
+#include "command/unmatched.h"
 #include "common/digest.h"
 #include "common/exit.h"
 #include "config/load.h"
@@ -35,7 +37,18 @@ struct replay {
     uint64_t n, n_frames, first_ns;
     uint64_t unfinished, merged, truncated;
     json_t *verdicts; // {VERDICT: N}
+    struct unmatched *unmatched;
 };
+
+static bool is_stream(const struct replay_options *o)
+{
+    return strcmp(o->capture, "-") == 0;
+}
+
+static const char *capture_name(const struct replay_options *o)
+{
+    return is_stream(o) ? "the standard input" : o->capture;
+}
 
 static void take_output(void *context, const struct table_output *o, const uint8_t *frame, size_t length)
 {
@@ -64,10 +77,24 @@ static uint8_t kind_of(const struct replay *r)
     return !(f->bytes[0] & 1) && memcmp(f->bytes, l->mac, sizeof(l->mac)) != 0 ? PACKET_OTHERHOST : PACKET_HOST;
 }
 
+// A whole datagram to this host for whose destination, port and tag there is no rule. No rule can take a service tag
+// (802.1ad).
+static bool is_unmatched(const struct replay *r, uint8_t kind)
+{
+    const struct stats_counter *drop = r->verdict.drop;
+
+    return r->parsed == PACKET_OK && kind != PACKET_OTHERHOST && r->packet.vlan < 0x1000 && drop &&
+           r->verdict.path == TABLE_NONE &&
+           (drop->at == offsetof(struct stats_interface_counters, unmatched) ||
+            drop->at == offsetof(struct stats_interface_counters, vlan));
+}
+
 static void judge(struct replay *r)
 {
     static const struct offline_verdict truncated = {.name = "truncated", .path = TABLE_NONE};
     struct capture_frame *f = &r->frame;
+
+    uint8_t kind = kind_of(r);
 
     r->parsed = PACKET_MALFORMED;
     if (f->truncated) {
@@ -82,8 +109,12 @@ static void judge(struct replay *r)
         size_t headers = r->packet.source.family == ADDR_IPV4 ? 28 : 48;
         if (r->parsed == PACKET_OK && r->packet.length + headers > r->offline->links[r->interface].mtu)
             r->merged++;
-        offline_frame(r->offline, r->interface, f->time_ns, f->bytes, f->length, &f->meta, kind_of(r), &r->verdict);
+        offline_frame(r->offline, r->interface, f->time_ns, f->bytes, f->length, &f->meta, kind, &r->verdict);
     }
+    if (is_unmatched(r, kind))
+        unmatched_count(
+            r->unmatched,
+            &(struct table_key){.destination = r->packet.destination, .port = r->packet.port, .vlan = r->packet.vlan});
     json_t *count = json_object_get(r->verdicts, r->verdict.name);
     if (count)
         json_integer_set(count, json_integer_value(count) + 1);
@@ -227,16 +258,17 @@ static json_t *rule_tree(const struct replay *r, uint32_t i)
 static json_t *summary_tree(const struct replay *r, bool damaged)
 {
     const struct table_view *t = &r->offline->table;
-    json_t *interface = json_object(), *rules = json_array();
+    json_t *interface = json_object(), *rules = json_array(), *notes = make_notes(r);
 
     add_counts(interface, stats_interface_counters, &r->offline->ingress.counters);
     json_object_set_new(interface, "name", json_string(t->interfaces[r->interface].name));
     for (uint32_t i = 0; i < t->n_rules; i++)
         if (t->rules[i].flags & TABLE_RULE_ENABLED)
             json_array_append_new(rules, rule_tree(r, i));
-    return json_pack("{s:I, s:b, s:O, s:I, s:o, s:o, s:o}", "count", (json_int_t) r->n, "damaged", damaged, "verdicts",
-                     r->verdicts, "frames_out", (json_int_t) r->n_frames, "interface", interface, "rules", rules,
-                     "notes", make_notes(r));
+    json_t *unmatched = unmatched_tree(r->unmatched, r->config, t->interfaces[r->interface].name, notes);
+    return json_pack("{s:I, s:b, s:O, s:I, s:o, s:o, s:o, s:o}", "count", (json_int_t) r->n, "damaged", damaged,
+                     "verdicts", r->verdicts, "frames_out", (json_int_t) r->n_frames, "interface", interface, "rules",
+                     rules, "unmatched", unmatched, "notes", notes);
 }
 
 static void print_counters(json_t *counters, const char *before)
@@ -252,6 +284,30 @@ static void print_counters(json_t *counters, const char *before)
         before = ", ";
     }
     putchar('\n');
+}
+
+static void print_unmatched(const struct replay *r, json_t *list)
+{
+    json_t *each;
+    size_t i;
+
+    if (json_array_size(list) > 0)
+        puts("no rule takes:");
+    json_array_foreach(list, i, each)
+    {
+        const char *to = json_string_value(json_object_get(each, "destination"));
+        json_t *vlan = json_object_get(each, "vlan"), *rule = json_array_get(json_object_get(each, "nearest"), 0);
+        printf(strchr(to, ':') ? "  [%s]:%" JSON_INTEGER_FORMAT : "  %s:%" JSON_INTEGER_FORMAT, to,
+               json_integer_value(json_object_get(each, "port")));
+        if (vlan)
+            printf(", vlan %" JSON_INTEGER_FORMAT, json_integer_value(vlan));
+        printf(": %" JSON_INTEGER_FORMAT " packets; ", json_integer_value(json_object_get(each, "packets")));
+        if (rule)
+            printf("the nearest: %s:%" JSON_INTEGER_FORMAT ": %s\n", r->config->path,
+                   json_integer_value(json_object_get(rule, "line")), json_string_value(json_object_get(rule, "text")));
+        else
+            puts("no rule is near");
+    }
 }
 
 static void print_summary(const struct replay *r, json_t *tree)
@@ -280,6 +336,7 @@ static void print_summary(const struct replay *r, json_t *tree)
     if (silent > 0)
         printf("%zu rule%s without a packet\n", silent, silent == 1 ? "" : "s");
     printf("%" PRIu64 " frames out\n", r->n_frames);
+    print_unmatched(r, json_object_get(tree, "unmatched"));
     json_array_foreach(json_object_get(tree, "notes"), i, note) printf("note: %s\n", json_string_value(note));
 }
 
@@ -318,6 +375,24 @@ static void end_json(const struct replay *r, json_t *summary)
     fputs("\n}\n", stdout);
 }
 
+// SIGINT and SIGTERM end a stream, which may have no other end. The descriptor is closed, so that no read can begin
+// after a look at `stopped` and wait for ever.
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal)
+{
+    (void) signal;
+    stopped = 1;
+    close(STDIN_FILENO);
+}
+
+static enum capture_result next_frame(struct replay *r, char why[CAPTURE_WHY_MAX])
+{
+    enum capture_result result = stopped ? CAPTURE_END : capture_next(r->capture, &r->frame, why);
+
+    return stopped ? CAPTURE_END : result;
+}
+
 static int run(struct replay *r)
 {
     const struct replay_options *o = r->options;
@@ -326,7 +401,7 @@ static int run(struct replay *r)
 
     if (o->json)
         begin_json(r);
-    while ((result = capture_next(r->capture, &r->frame, why)) == CAPTURE_FRAME) {
+    while ((result = next_frame(r, why)) == CAPTURE_FRAME) {
         if (r->n++ == 0)
             r->first_ns = r->frame.time_ns;
         judge(r);
@@ -339,7 +414,7 @@ static int run(struct replay *r)
     json_decref(summary);
     if (result != CAPTURE_DAMAGED)
         return 0;
-    command_trouble("%s: is damaged behind packet %" PRIu64 ": %s", o->capture, r->n, why);
+    command_trouble("%s: is damaged behind packet %" PRIu64 ": %s", capture_name(o), r->n, why);
     return 1;
 }
 
@@ -363,7 +438,9 @@ static bool is_same_file(FILE *capture, const char *out)
 // When it fails, the process ends: what is open goes with it.
 static bool open_files(const struct replay_options *o, FILE **capture, FILE **out)
 {
-    if (!(*capture = fopen(o->capture, "rbe")))
+    if (is_stream(o) && isatty(STDIN_FILENO))
+        command_trouble("--replay -: the standard input is a terminal: tcpdump -i IF -U -w - udp | mcrd --replay -");
+    else if (!(*capture = is_stream(o) ? stdin : fopen(o->capture, "rbe")))
         command_trouble("%s: cannot be opened: %s", o->capture, strerror(errno));
     else if (o->out && is_same_file(*capture, o->out))
         command_trouble("%s: is the capture itself", o->out);
@@ -374,6 +451,16 @@ static bool open_files(const struct replay_options *o, FILE **capture, FILE **ou
     return false;
 }
 
+// Prepares for a capture that is being made: each line leaves at once, and a signal ends it.
+static void follow_stream(void)
+{
+    const struct sigaction end = {.sa_handler = stop};
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    sigaction(SIGINT, &end, NULL);
+    sigaction(SIGTERM, &end, NULL);
+}
+
 static int open_and_run(struct replay *r)
 {
     const struct replay_options *o = r->options;
@@ -381,10 +468,12 @@ static int open_and_run(struct replay *r)
     char why[CAPTURE_WHY_MAX];
     int status;
 
+    if (is_stream(o))
+        follow_stream();
     if (!open_files(o, &capture, &out) || !give_up_rights(o->sandbox))
         exit(EXIT_TROUBLE); // told
     if (!(r->capture = capture_open(capture, why)))
-        status = command_trouble("%s: %s", o->capture, why);
+        status = command_trouble("%s: %s", capture_name(o), stopped ? "ended before the first packet" : why);
     else if (out && !(r->writer = capture_create(out, why)))
         status = command_trouble("%s: %s", o->out, why);
     else
@@ -425,6 +514,8 @@ int command_replay(const char *path, const struct replay_options *options)
     if (!capture_load(why))
         return command_trouble("%s", why);
     json_object_seed(0); // reads random bytes, which the sandbox will forbid
+    if (!(r.unmatched = unmatched_new()))
+        return command_trouble("%s", strerror(ENOMEM));
     r.verdicts = json_object();
     r.config = command_load(path, CONFIG_LOAD_OFFLINE_INTERFACES);
     if (r.config && !(r.offline = offline_open(r.config, take_output, &r, why)))
@@ -434,5 +525,6 @@ int command_replay(const char *path, const struct replay_options *options)
     offline_close(r.offline);
     config_free(r.config);
     json_decref(r.verdicts);
+    unmatched_free(r.unmatched);
     return status;
 }

@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import random
+import signal
 import struct
 import subprocess
 
@@ -272,6 +273,81 @@ def text():
     t.equal(r.run("--quiet")[0].splitlines(), lines[2:], "quiet")
     report = json.loads(r.run("--quiet", "--json")[0])
     t.check("packets" not in report and report["count"] == 2, f"quiet, as JSON: {report}")
+
+
+@t.test("what no rule takes: destinations by their counts, each with the nearest rules, as text and as JSON")
+def unmatched():
+    r = by_hand()
+    frames = ([t.datagram("239.255.1.1", 5001, b"port")] * 3 + [t.datagram("239.9.9.9", 5001, b"far")] * 4 +
+              [t.datagram("239.255.1.2", 5000, b"tag", tags=((0x8100, 7),))] * 2 + [t.datagram6("ff15::1", 7, b"six")] +
+              [t.datagram("239.255.1.1", 5000, b"taken")] * 5)
+    report = r.replay(*frames)
+    t.equal([(u["destination"], u["port"], u.get("vlan"), u["packets"],
+              [(n["rule"], n["line"], n["differs"]) for n in u["nearest"]]) for u in report["unmatched"]],
+            [("239.9.9.9", 5001, None, 4, []), ("239.255.1.1", 5001, None, 3, [("a", 6, ["port"])]),
+             ("239.255.1.2", 5000, 7, 2, [("b", 15, ["vlan"])]), ("ff15::1", 7, None, 1, [])], "unmatched")
+    file = r.config.file
+    lines = r.run("--quiet")[0].splitlines()
+    at = lines.index("no rule takes:")
+    t.equal(lines[at + 1:at + 5], [
+        "  239.9.9.9:5001: 4 packets; no rule is near",
+        f"  239.255.1.1:5001: 3 packets; the nearest: {file}:6: rule \"a\" takes port 5000, not 5001",
+        f"  239.255.1.2:5000, vlan 7: 2 packets; the nearest: {file}:15: rule \"b\" takes untagged frames, not vlan 7",
+        "  [ff15::1]:7: 1 packets; no rule is near"], "as text")
+    many = r.replay(*(t.datagram("239.255.1.1", 6000 + i, b"x") for i in range(25)))
+    t.equal([u["port"] for u in many["unmatched"]], list(range(6000, 6020)), "the first twenty")
+    t.check("5 more destinations that no rule takes, with 5 packets, are not listed" in many["notes"], f"{many['notes']}")
+    taken = t.datagram("239.255.1.1", 5000, b"taken")
+    t.equal(r.replay(taken)["unmatched"], [], "all taken")
+    t.check("no rule takes" not in r.run()[0], "all taken, as text")
+
+
+def start_stream(r, *args):
+    return t.start_process([t.MCRD, f"--sandbox={t.SANDBOX}", "--replay", "-", "--config", r.config.file, *args],
+                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@t.test("a stream on the standard input: each line as it comes, the summary at its end and on SIGINT and SIGTERM")
+def stream():
+    r = by_hand()
+    pcap(r.capture, [t.datagram("239.255.1.1", 5000, b"one"), t.datagram("239.255.1.1", 5001, b"two")])
+    with open(r.capture, "rb") as f:
+        whole = f.read()
+    for end in (None, signal.SIGINT, signal.SIGTERM):
+        p = start_stream(r, "--interface", "in0")
+        try:
+            p.stdin.write(whole)
+            p.stdin.flush()
+            lines = [p.stdout.readline() for _ in range(2)]  # before its end
+            t.check(b": forwarded" in lines[0] and b": unmatched" in lines[1], f"lines: {lines}")
+            if end:
+                p.send_signal(end)
+                t.equal(p.wait(timeout=10), 0, f"exit status after {end}")
+            out, err = p.communicate(timeout=10)
+        finally:
+            t.end_process(p)
+        t.equal((p.returncode, err), (0, b""), f"exit status and errors after {end}")
+        t.check(out.startswith(b"2 packets: 1 forwarded, 1 unmatched\n") and b"takes port 5000, not 5001" in out,
+                f"summary after {end}: {out}")
+    p = start_stream(r, "--json")
+    out, err = p.communicate(whole, timeout=10)
+    t.end_process(p)
+    report = json.loads(out)
+    t.equal((p.returncode, report["capture"], report["count"]), (0, "-", 2), f"as JSON ({err})")
+    for data, status, said in ((whole[:-1], 1, b"the standard input: is damaged behind packet 1"),
+                               (b"none", 2, b"the standard input: is no capture file"), (b"", 2, b"the standard input: ")):
+        p = start_stream(r)
+        out, err = p.communicate(data, timeout=10)
+        t.end_process(p)
+        t.equal(p.returncode, status, f"exit status after {data!r}: {err}")
+        t.check(said in err, f"{err}")
+    ours, theirs = os.openpty()
+    p = t.start_process([t.MCRD, "--replay", "-", "--config", r.config.file], stdin=theirs, stderr=subprocess.PIPE)
+    err = p.communicate(timeout=10)[1]
+    t.end_process(p)
+    os.close(ours)
+    os.close(theirs)
+    t.check(p.returncode == 2 and b"is a terminal" in err, f"from a terminal: {err}")
 
 
 @t.test("refused: a bad file, no or a wrong interface, no capture, one that is none, an output that is the capture")
