@@ -265,8 +265,8 @@ static void conclude(struct sink *s, uint64_t checksum_errors_before)
     bool came = r->received > 0 || o->expect == 0;
     // What the socket dropped may have been the end of the stream: only one who knows the number can do without it.
     bool complete = o->expect != GEN_NONE || r->socket_drops == 0;
-    r->ok = came && complete && r->lost == 0 && q->duplicates == 0 && r->corrupt == 0 && r->unexpected == 0 &&
-            q->too_old == 0;
+    r->ok = !s->failed && came && complete && r->lost == 0 && q->duplicates == 0 && r->corrupt == 0 &&
+            r->unexpected == 0 && q->too_old == 0;
 }
 
 int run_recv(const struct gen_options *o)

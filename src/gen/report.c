@@ -3,6 +3,7 @@
 
 #include "gen/report.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,8 +65,12 @@ static void print_lines(json_t *root)
     }
 }
 
-// Consumes root; the other arguments give the rate of payload for the lines. False when not all could be written.
-static bool print(const struct gen_options *o, json_t *root, uint64_t datagrams, uint64_t bytes, double rate)
+#define VERDICT_MAX 256
+
+// Consumes root; datagrams, bytes and rate give the rate of payload for the lines, which end with the verdict. False
+// when not all could be written.
+static bool print(const struct gen_options *o, json_t *root, uint64_t datagrams, uint64_t bytes, double rate,
+                  const char *verdict)
 {
     bool done = root != NULL;
 
@@ -77,6 +82,7 @@ static bool print(const struct gen_options *o, json_t *root, uint64_t datagrams,
         print_lines(root);
         printf("%-15s %.3f, of payload\n", "mbit_s",
                datagrams ? rate * (double) bytes / (double) datagrams * 8 / 1e6 : 0);
+        puts(verdict);
     }
     json_decref(root);
     if (fflush(stdout) == 0 && !ferror(stdout) && done)
@@ -90,7 +96,7 @@ bool gen_report_sent(const struct gen_options *o, const struct gen_sent *r)
     uint64_t tried = r->sent + r->failed;
     double rate = rate_of(r->sent, r->duration_ns);
     bool one = tried > 0 && o->flows == 1;
-    char to[ADDR_TEXT_MAX];
+    char to[ADDR_TEXT_MAX], verdict[VERDICT_MAX];
     json_t *root = json_object(), *errors = json_object();
 
     for (int i = 0; i < GEN_ERRNOS; i++) {
@@ -113,7 +119,12 @@ bool gen_report_sent(const struct gen_options *o, const struct gen_sent *r)
     json_object_set_new(root, "duration_s", time_in(1e9, (int64_t) r->duration_ns));
     json_object_set_new(root, "rate_pps", json_real(rate));
     json_object_set_new(root, "given_up_s", time_in(1e9, (int64_t) r->given_up_ns));
-    return print(o, root, r->sent, r->bytes, rate);
+    if (r->failed > 0)
+        snprintf(verdict, sizeof(verdict), "FAILED: %" PRIu64 " of %" PRIu64 " datagrams were not sent", r->failed,
+                 tried);
+    else
+        snprintf(verdict, sizeof(verdict), "ok: %" PRIu64 " datagrams sent", r->sent);
+    return print(o, root, r->sent, r->bytes, rate, verdict);
 }
 
 static json_t *latency(const struct histogram *h)
@@ -134,12 +145,40 @@ static json_t *latency(const struct histogram *h)
     return object;
 }
 
+static void add_reason(char verdict[VERDICT_MAX], uint64_t n, const char *what)
+{
+    size_t used = strlen(verdict);
+
+    if (n > 0)
+        snprintf(verdict + used, VERDICT_MAX - used, "%s%" PRIu64 " %s", used ? ", " : "FAILED: ", n, what);
+}
+
+// The last line says again in words what `ok` says.
+static const char *verdict_of(const struct gen_options *o, const struct gen_received *r, char verdict[VERDICT_MAX])
+{
+    verdict[0] = '\0';
+    add_reason(verdict, r->lost, "lost");
+    add_reason(verdict, r->sequence.duplicates, "duplicate");
+    add_reason(verdict, r->corrupt, "corrupt");
+    add_reason(verdict, r->unexpected, "unexpected");
+    add_reason(verdict, r->sequence.too_old, "too old");
+    if (!r->ok && !*verdict && o->expect == GEN_NONE)
+        add_reason(verdict, r->socket_drops, "dropped by the socket, so that the end may be missing");
+    if (!r->ok && !*verdict)
+        return r->received > 0 ? "FAILED: the socket failed" : "FAILED: nothing came";
+    if (r->ok && r->received == 0)
+        return "ok: nothing came, as expected";
+    if (r->ok)
+        snprintf(verdict, VERDICT_MAX, "ok: %" PRIu64 " datagrams, nothing lost, duplicate or corrupt", r->received);
+    return verdict;
+}
+
 bool gen_report_received(const struct gen_options *o, const struct gen_received *r)
 {
     const struct sequence *s = &r->sequence;
     uint64_t duration_ns = r->last_ns - r->first_ns;
     double rate = rate_of(r->received, duration_ns);
-    char to[ADDR_TEXT_MAX];
+    char to[ADDR_TEXT_MAX], verdict[VERDICT_MAX];
     json_t *root = json_object();
 
     json_object_set_new(root, "ok", json_boolean(r->ok));
@@ -168,5 +207,5 @@ bool gen_report_received(const struct gen_options *o, const struct gen_received 
     json_object_set_new(root, "checksum_errors", number(r->checksum_errors));
     json_object_set_new(root, "receive_buffer", number(r->receive_buffer));
     json_object_set_new(root, "stopped_by", json_string(r->stopped_by));
-    return print(o, root, r->received, r->bytes, rate);
+    return print(o, root, r->received, r->bytes, rate, verdict_of(o, r, verdict));
 }

@@ -6,9 +6,11 @@
 #include "gen/histogram.h"
 #include "gen/pace.h"
 #include "gen/payload.h"
+#include "gen/report.h"
 #include "gen/sequence.h"
 
 #include <criterion/criterion.h>
+#include <criterion/redirect.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -374,4 +376,57 @@ Test(payload, pace_without_a_rate_and_at_the_end)
     cr_assert_eq(pace_take(&p, 5, 0, &wait), 5);
     pace_init(&p, 200000, 32, 64 * 32, 0);
     cr_assert_eq(pace_take(&p, 5, NS_PER_S, &wait), 5); // fewer than a unit, when no more are left
+}
+
+// --- the report ------------------------------------------------------------------------------------------------------
+
+// The last line that print() has added to what was redirected.
+static const char *last_line(char said[8192])
+{
+    FILE *out = cr_get_redirected_stdout();
+
+    fflush(stdout);
+    size_t n = fread(said, 1, 8191, out);
+    cr_assert_gt(n, 0);
+    said[n - 1] = '\0'; // the end of the last line
+    return strrchr(said, '\n') + 1;
+}
+
+struct received_case {
+    struct gen_received of;
+    uint64_t expect;
+    const char *said;
+};
+
+Test(report, ends_with_the_verdict_in_words, .init = cr_redirect_stdout)
+{
+    static const struct received_case cases[] = {
+        {{.ok = true, .received = 5}, 5, "ok: 5 datagrams, nothing lost, duplicate or corrupt"},
+        {{.ok = true}, 0, "ok: nothing came, as expected"},
+        {{.received = 0}, GEN_NONE, "FAILED: nothing came"},
+        {{.received = 4, .lost = 1, .corrupt = 2}, 5, "FAILED: 1 lost, 2 corrupt"},
+        {{.received = 9, .sequence = {.duplicates = 3, .too_old = 1}, .unexpected = 2},
+         5,
+         "FAILED: 3 duplicate, 2 unexpected, 1 too old"},
+        {{.received = 9, .socket_drops = 7},
+         GEN_NONE,
+         "FAILED: 7 dropped by the socket, so that the end may be missing"},
+        {{.received = 9}, 9, "FAILED: the socket failed"},
+    };
+    char said[8192];
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct gen_options o = {.interface = "in0", .expect = cases[i].expect};
+        struct gen_received of = cases[i].of;
+        of.stopped_by = "count";
+        cr_assert(gen_report_received(&o, &of));
+        cr_assert_str_eq(last_line(said), cases[i].said);
+    }
+    struct gen_options o = {.interface = "in0", .flows = 1};
+    struct gen_sent sent = {.sent = 7};
+    cr_assert(gen_report_sent(&o, &sent));
+    cr_assert_str_eq(last_line(said), "ok: 7 datagrams sent");
+    sent.failed = 3;
+    cr_assert(gen_report_sent(&o, &sent));
+    cr_assert_str_eq(last_line(said), "FAILED: 3 of 10 datagrams were not sent");
 }
