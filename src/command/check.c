@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "command/running.h"
 #include "common/digest.h"
 #include "common/exit.h"
 #include "config/load.h"
@@ -24,6 +25,11 @@ struct config *command_load(const char *path, unsigned flags)
     config_problems_print(&problems, path, stderr);
     config_problems_free(&problems);
     return c;
+}
+
+struct config *command_load_either(const char *path, bool running, unsigned flags)
+{
+    return running ? running_of(path) : command_load(path, flags);
 }
 
 int command_trouble(const char *format, ...)
@@ -113,25 +119,25 @@ int command_schema(void)
     return command_flush("the schema", config_describe(stdout)) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-int command_print(const char *path, bool json)
+int command_print(const char *path, bool running, bool json)
 {
-    struct config *c = command_load(path, 0);
+    struct config *c = command_load_either(path, running, 0);
 
     if (!c)
         return 1;
     return finish(c, json ? config_print_json(c, stdout) : config_print(c, stdout));
 }
 
-int command_firewall(const char *path, enum firewall_role role)
+int command_firewall(const char *path, bool running, enum firewall_role role)
 {
-    struct config *c = command_load(path, 0);
+    struct config *c = command_load_either(path, running, 0);
     char why[FIREWALL_WHY_MAX];
 
     if (!c)
         return 1;
     if (firewall_write(c, role, stdout, why))
         return finish(c, true);
-    fprintf(stderr, "%s: %s\n", path, why);
+    fprintf(stderr, "%s: %s\n", c->path, why);
     config_free(c);
     return 1;
 }

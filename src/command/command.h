@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// command: what mcrd does other than to run. Each prints its result to stdout, what is wrong to stderr, and returns the
-// exit status.
+// command: what mcrd does other than to run. With `running`, the question is about what the daemon of the file runs,
+// see running_of(). Each prints its result to stdout, what is wrong to stderr, and returns the exit status.
 #ifndef MCR_COMMAND_COMMAND_H
 #define MCR_COMMAND_COMMAND_H
 
@@ -16,7 +16,7 @@ struct json_t;
 int command_check(const char *path);
 
 // The effective config, as the file would say it or as JSON. 0 valid, 1 not.
-int command_print(const char *path, bool json);
+int command_print(const char *path, bool running, bool json);
 
 // What a file may say, as a JSON Schema of command_print()'s JSON. 0 written, 1 not.
 int command_schema(void);
@@ -26,7 +26,7 @@ int command_schema(void);
 int command_diff(const char *path, bool json);
 
 // nftables rules for exactly the flows of the file. 0 written, 1 the file is not valid, or makes too many.
-int command_firewall(const char *path, enum firewall_role role);
+int command_firewall(const char *path, bool running, enum firewall_role role);
 
 // Lets the running daemon take the file over, and waits at most so many seconds for its verdict. 0 it runs, 1 it is not
 // valid or was refused, 2 trouble.
@@ -36,7 +36,7 @@ struct explain_options {
     const char *source, *destination; // as given
     const char *interface;            // or NULL: any
     unsigned port, vlan, size, ttl;
-    bool json;
+    bool running, json;
 };
 
 // What the file would do with a datagram, step by step. 0 it would be forwarded, 1 not, 2 trouble.
@@ -44,7 +44,7 @@ int command_explain(const char *path, const struct explain_options *options);
 
 struct replay_options {
     const char *capture, *out, *interface; // out, interface: or NULL
-    bool json, quiet;
+    bool running, json, quiet;
     enum sandbox_mode sandbox;
 };
 
@@ -56,6 +56,9 @@ int command_replay(const char *path, const struct replay_options *options);
 
 // Loads the file, see config_load(), and prints all that is wrong with it to stderr. NULL when it is not valid.
 struct config *command_load(const char *path, unsigned flags);
+
+// The same, or what the daemon of the file runs.
+struct config *command_load_either(const char *path, bool running, unsigned flags);
 
 // Prints "mcrd: " and what there is no answer for. Returns EXIT_TROUBLE.
 int command_trouble(const char *format, ...) __attribute__((format(printf, 1, 2)));

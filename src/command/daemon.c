@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -16,6 +18,7 @@
 #include "stats/reader.h"
 #include "stats/text.h"
 
+#define INSTANCE   "/run/mcr-" // begins the stats_file of mcrd@NAME, which "/stats" ends
 #define LOOK_TRIES 40
 #define LOOK_NS    25000000
 
@@ -35,6 +38,37 @@ const char *daemon_text(const char *text, char out[DAEMON_WHY_MAX])
 {
     text_show(out, DAEMON_WHY_MAX, text, DAEMON_WHY_MAX);
     return out;
+}
+
+// The unit of contrib/systemd whose daemon has this stats_file: mcrd, or mcrd@NAME. False where it is none of these.
+static bool find_unit(const char *stats_file, char unit[sizeof("mcrd@") + NAME_MAX])
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.-";
+    const char *name = stats_file + strlen(INSTANCE);
+
+    snprintf(unit, sizeof("mcrd@") + NAME_MAX, "mcrd");
+    if (strcmp(stats_file, STATS_DEFAULT_PATH) == 0)
+        return true;
+    if (strncmp(stats_file, INSTANCE, strlen(INSTANCE)) != 0)
+        return false;
+    size_t length = strspn(name, safe);
+    snprintf(unit, sizeof("mcrd@") + NAME_MAX, "mcrd@%.*s", (int) length, name);
+    return length > 0 && strcmp(name + length, "/stats") == 0;
+}
+
+// Why there is no daemon, and how to start it.
+static enum daemon_state __attribute__((format(printf, 3, 4)))
+tell_none(const char *stats_file, char why[DAEMON_WHY_MAX], const char *format, ...)
+{
+    char unit[sizeof("mcrd@") + NAME_MAX], reason[DAEMON_WHY_MAX / 2];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(reason, sizeof(reason), format, args);
+    va_end(args);
+    if (find_unit(stats_file, unit))
+        return tell(DAEMON_NONE, why, "not running: systemctl start %s; no daemon: %s", unit, reason);
+    return tell(DAEMON_NONE, why, "no daemon: %s", reason);
 }
 
 // --- its statistics --------------------------------------------------------------------------------------------------
@@ -70,8 +104,8 @@ static enum daemon_state judge(int fd, const char *path, struct daemon *d, char 
     if (h->state == STATS_SUPERSEDED || !consistent)
         return tell(DAEMON_CHANGING, why, "%s is being replaced", path);
     if (h->state == STATS_STOPPED || d->pid == 0)
-        return tell(DAEMON_NONE, why, "no daemon: mcrd (pid %u), whose statistics are in %s, %s", h->pid, path,
-                    h->state == STATS_STOPPED ? "was stopped" : "has ended");
+        return tell_none(path, why, "mcrd (pid %u), whose statistics are in %s, %s", h->pid, path,
+                         h->state == STATS_STOPPED ? "was stopped" : "has ended");
     if (h->state != STATS_LIVE)
         return tell(DAEMON_CHANGING, why, "mcrd does not use %s yet", path);
     return DAEMON_RUNS;
@@ -82,9 +116,9 @@ enum daemon_state daemon_look(const char *stats_file, struct daemon *d, char why
     int fd = open(stats_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return tell(DAEMON_NONE, why,
-                    "no daemon: %s, the stats_file of the config, does not exist; a changed stats_file needs a restart",
-                    stats_file);
+        return tell_none(stats_file, why,
+                         "%s, the stats_file of the config, does not exist; a changed stats_file needs a restart",
+                         stats_file);
     if (fd < 0)
         return tell(DAEMON_NONE, why, "%s cannot be opened: %s", stats_file, strerror(errno));
     enum daemon_state state = judge(fd, stats_file, d, why);
@@ -102,6 +136,16 @@ enum daemon_state daemon_wait(const char *stats_file, struct daemon *d, char why
         state = daemon_look(stats_file, d, why);
     }
     return state;
+}
+
+bool daemon_is_of(const struct daemon *d, const char *path)
+{
+    char *theirs = realpath(d->header.file, NULL), *ours = realpath(path, NULL);
+    bool same = theirs && ours && strcmp(theirs, ours) == 0;
+
+    free(theirs);
+    free(ours);
+    return same;
 }
 
 // --- its process -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 #ifndef MCR_COMMAND_DAEMON_H
 #define MCR_COMMAND_DAEMON_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "stats/layout.h"
@@ -27,6 +28,9 @@ enum daemon_state daemon_look(const char *stats_file, struct daemon *d, char why
 
 // The same, but for a second waits for a change to end.
 enum daemon_state daemon_wait(const char *stats_file, struct daemon *d, char why[DAEMON_WHY_MAX]);
+
+// Whether it was started with the file at path.
+bool daemon_is_of(const struct daemon *d, const char *path);
 
 // A pidfd of the process that writes the statistics: not of whatever they name, or whoever may write them could have
 // another process signalled. -1, with the reason in why, if not.

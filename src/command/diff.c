@@ -5,86 +5,18 @@
 #include "command/command.h"
 
 #include <jansson.h>
-#include <limits.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#include "command/daemon.h"
+#include "command/running.h"
 #include "common/digest.h"
 #include "common/exit.h"
 #include "config/compare.h"
-#include "config/file.h"
 #include "config/load.h"
 #include "config/print.h"
 #include "config/schema.h"
 #include "config/value.h"
-
-// A take-over replaces running.conf and the statistics one after the other.
-#define MATCH_TRIES 40
-#define MATCH_NS    25000000
-
-// --- what runs -------------------------------------------------------------------------------------------------------
-
-// Reads the copy that the daemon keeps. NULL, with the reasons in problems, when it is not what runs.
-static struct config *load_running(const char *path, const struct daemon *d, struct config_problems *problems,
-                                   bool *again)
-{
-    struct config_bytes bytes;
-    struct config *c = NULL;
-
-    *again = false;
-    // Who owns the directory could make it a link to what he may not read himself.
-    if (!file_read(path, false, &bytes, problems)) {
-        // told
-    } else if (memcmp(bytes.info.sha256, d->header.sha256, sizeof(d->header.sha256)) != 0) {
-        config_error(problems, 0, NULL, "is not what runs: the daemon (pid %u) names another sha256", d->header.pid);
-        *again = true;
-    } else if (bytes.info.owner != 0 && bytes.info.owner != d->owner) { // the daemon's user need not be who asks
-        config_error(problems, 0, NULL, "owner is uid %u, allowed is root or uid %u, who owns the statistics",
-                     (unsigned) bytes.info.owner, (unsigned) d->owner);
-    } else {
-        // What it warns of has been known since it was taken over.
-        struct config_problems own = {0};
-        char first[1024];
-        c = config_load_text(bytes.text, bytes.size, CONFIG_LOAD_OFFLINE_INTERFACES, &own);
-        config_problems_first(&own, path, first, sizeof(first));
-        if (c)
-            c->file = bytes.info;
-        else
-            config_error(problems, 0, NULL, "runs, but is not valid for this version: %s", first);
-        config_problems_free(&own);
-    }
-    file_free(&bytes);
-    return c;
-}
-
-// NULL after telling why.
-static struct config *find_running(const struct config *wanted, const char *path)
-{
-    static const struct timespec pause = {.tv_nsec = MATCH_NS};
-    struct config *running = NULL;
-    char why[DAEMON_WHY_MAX];
-    struct daemon d;
-    bool again = true;
-
-    for (unsigned i = 0; !running && again; i++) {
-        struct config_problems problems = {0};
-        if (daemon_wait(wanted->stats_file, &d, why) != DAEMON_RUNS) {
-            command_trouble("%s", why);
-            return NULL;
-        }
-        running = load_running(path, &d, &problems, &again);
-        again = again && i < MATCH_TRIES;
-        if (again)
-            nanosleep(&pause, NULL);
-        else
-            config_problems_print(&problems, path, stderr);
-        config_problems_free(&problems);
-    }
-    return running;
-}
 
 // --- as text ---------------------------------------------------------------------------------------------------------
 
@@ -246,14 +178,13 @@ static json_t *rules_tree(const struct diff *d, enum diff_kind kind)
     return array;
 }
 
-static bool print_json(const struct diff *d, const struct config *running, const char *path,
-                       const struct config *wanted)
+static bool print_json(const struct diff *d, const struct config *running, const struct config *wanted)
 {
     char theirs[DIGEST_TEXT_MAX], ours[DIGEST_TEXT_MAX];
 
     return command_print_tree(json_pack("{s:{s:s, s:s}, s:{s:s, s:s}, s:o, s:o, s:o, s:o, s:b, s:b}", "running", "file",
-                                        path, "sha256", digest_text(running->file.sha256, theirs), "file", "file",
-                                        wanted->path, "sha256", digest_text(wanted->file.sha256, ours), "added",
+                                        running->path, "sha256", digest_text(running->file.sha256, theirs), "file",
+                                        "file", wanted->path, "sha256", digest_text(wanted->file.sha256, ours), "added",
                                         rules_tree(d, DIFF_ADDED), "removed", rules_tree(d, DIFF_REMOVED), "changed",
                                         rules_tree(d, DIFF_CHANGED), "top", fields_tree(d->top, d->n_top, true),
                                         "disturbs", d->disturbs, "needs_restart", d->needs_restart));
@@ -261,7 +192,7 @@ static bool print_json(const struct diff *d, const struct config *running, const
 
 // --- both ------------------------------------------------------------------------------------------------------------
 
-static int compare(const struct config *running, const char *path, const struct config *wanted, bool json)
+static int compare(const struct config *running, const struct config *wanted, bool json)
 {
     struct diff d;
     bool printed = true;
@@ -270,7 +201,7 @@ static int compare(const struct config *running, const char *path, const struct 
     if (!diff_make(&d, running, wanted))
         return command_trouble("out of memory");
     if (json)
-        printed = print_json(&d, running, path, wanted);
+        printed = print_json(&d, running, wanted);
     else
         print_text(&d, running, wanted);
     status = !command_flush(wanted->path, printed) ? EXIT_TROUBLE : diff_is_empty(&d) ? 0 : 1;
@@ -281,18 +212,14 @@ static int compare(const struct config *running, const char *path, const struct 
 int command_diff(const char *path, bool json)
 {
     struct config *wanted = command_load(path, 0), *running = NULL;
-    char running_conf[PATH_MAX];
     int status = EXIT_TROUBLE;
 
     if (wanted) {
         setlocale(LC_CTYPE, "");
-        // Beside the statistics; the schema lets stats_file be absolute and at most 107 bytes long.
-        snprintf(running_conf, sizeof(running_conf), "%.*s/" CONFIG_RUNNING_NAME,
-                 (int) (strrchr(wanted->stats_file, '/') - wanted->stats_file), wanted->stats_file);
-        running = find_running(wanted, running_conf);
+        running = running_load(wanted->stats_file);
     }
     if (running)
-        status = compare(running, running_conf, wanted, json);
+        status = compare(running, wanted, json);
     config_free(running);
     config_free(wanted);
     return status;

@@ -14,6 +14,7 @@
 #include "common/exit.h"
 #include "command/nearest.h"
 #include "command/offline.h"
+#include "command/running.h"
 #include "config/load.h"
 #include "config/way.h"
 #include "stats/counters.h"
@@ -243,7 +244,7 @@ static int explain(struct explain *x)
 {
     const struct explain_options *o = x->options;
     json_t *tries = json_array(), *nearest = json_array(), *notes = json_array();
-    char hex[DIGEST_TEXT_MAX];
+    char hex[DIGEST_TEXT_MAX], running[DIGEST_TEXT_MAX];
     bool forwarded, printed = true;
 
     write_probe(x);
@@ -252,11 +253,16 @@ static int explain(struct explain *x)
         nearest_find(x->config, o->interface, &x->key, nearest);
     else
         json_array_append_new(notes, offline_note(x->offline)); // NULL adds nothing
-    json_t *tree = json_pack("{s:s, s:s, s:{s:s, s:s, s:i, s:s?, s:i, s:i, s:i}, s:b, s:o, s:o, s:o}", "file",
-                             x->config->path, "sha256", digest_text(x->config->file.sha256, hex), "datagram", "source",
-                             o->source, "destination", o->destination, "port", (int) o->port, "interface", o->interface,
-                             "vlan", (int) o->vlan, "size", (int) o->size, "ttl", (int) o->ttl, "forwarded", forwarded,
-                             "tries", tries, "nearest", nearest, "notes", notes);
+    if (o->running)
+        digest_text(x->config->file.sha256, running);
+    else
+        json_array_append_new(notes, running_note(x->config, running));
+    json_t *tree =
+        json_pack("{s:s, s:s, s:s?, s:{s:s, s:s, s:i, s:s?, s:i, s:i, s:i}, s:b, s:o, s:o, s:o}", "file",
+                  x->config->path, "sha256", digest_text(x->config->file.sha256, hex), "running",
+                  *running ? running : NULL, "datagram", "source", o->source, "destination", o->destination, "port",
+                  (int) o->port, "interface", o->interface, "vlan", (int) o->vlan, "size", (int) o->size, "ttl",
+                  (int) o->ttl, "forwarded", forwarded, "tries", tries, "nearest", nearest, "notes", notes);
     if (o->json) {
         printed = command_print_tree(tree);
     } else {
@@ -279,9 +285,9 @@ int command_explain(const char *path, const struct explain_options *o)
     if (!addr_parse(o->destination, &x.key.destination) || x.key.destination.family != x.source.family)
         return command_trouble("DST is \"%s\", allowed is an IPv%u address, as SRC is", o->destination,
                                x.source.family);
-    x.config = command_load(path, CONFIG_LOAD_OFFLINE_INTERFACES);
+    x.config = command_load_either(path, o->running, CONFIG_LOAD_OFFLINE_INTERFACES);
     if (x.config && !(x.offline = offline_open(x.config, take_output, &x, why)))
-        command_trouble("%s: %s", path, why);
+        command_trouble("%s: %s", x.config->path, why);
     if (x.offline)
         status = explain(&x);
     offline_close(x.offline);

@@ -42,6 +42,8 @@ static const struct argument rows[] = {
 
     {"config", "FILE", ARGUMENT_TEXT, AT(config_path), .help = "the config file; " CONFIG_DEFAULT_PATH,
      .heading = "Options"},
+    {"running", NULL, ARGUMENT_FLAG, AT(running), .with = EXPLAIN | FIREWALL | PRINT | REPLAY,
+     .help = "ask what the daemon of the file runs, not the file as it lies there"},
     {"json", NULL, ARGUMENT_FLAG, AT(json), .with = DIFF | PRINT | EXPLAIN | REPLAY, .help = "as one JSON object"},
     {"interface", "IF", ARGUMENT_TEXT, AT(interface), .with = EXPLAIN | REPLAY, .help = "where it comes in"},
     {"vlan", "N", ARGUMENT_NUMBER, AT(vlan), .with = EXPLAIN, .least = 1, .most = 4094,
@@ -101,8 +103,15 @@ int options_run(const struct options *o)
                                       .vlan = (unsigned) o->vlan,
                                       .size = (unsigned) o->size,
                                       .ttl = (unsigned) o->ttl,
+                                      .running = o->running,
                                       .json = o->json};
-    struct replay_options replay = {o->capture, o->out, o->interface, o->json, o->quiet, o->sandbox};
+    struct replay_options replay = {.capture = o->capture,
+                                    .out = o->out,
+                                    .interface = o->interface,
+                                    .running = o->running,
+                                    .json = o->json,
+                                    .quiet = o->quiet,
+                                    .sandbox = o->sandbox};
 
     switch ((enum command) o->command) {
     case CHECK:
@@ -112,9 +121,9 @@ int options_run(const struct options *o)
     case EXPLAIN:
         return command_explain(o->config_path, &explain);
     case FIREWALL:
-        return command_firewall(o->config_path, o->role);
+        return command_firewall(o->config_path, o->running, o->role);
     case PRINT:
-        return command_print(o->config_path, o->json);
+        return command_print(o->config_path, o->running, o->json);
     case RELOAD:
         return command_reload(o->config_path, o->timeout);
     case REPLAY:

@@ -9,7 +9,7 @@
 struct options {
     unsigned command;                                    // 0: run the daemon
     const char *config_path, *interface, *capture, *out; // interface, capture, out: or NULL
-    bool json, quiet, debug;
+    bool running, json, quiet, debug;
     unsigned role;           // enum firewall_role
     double timeout;          // seconds
     unsigned sandbox;        // enum sandbox_mode

@@ -25,16 +25,6 @@
 #define POLL_MS_LEAST 10
 #define POLL_MS_MOST  100
 
-static bool is_its_file(const struct daemon *d, const char *path)
-{
-    char *theirs = realpath(d->header.file, NULL), *ours = realpath(path, NULL);
-    bool same = theirs && ours && strcmp(theirs, ours) == 0;
-
-    free(theirs);
-    free(ours);
-    return same;
-}
-
 // Its process, once it is known to be the one that runs this file; or -1, which has been told.
 static int find(const struct config *c, struct daemon *d)
 {
@@ -45,7 +35,7 @@ static int find(const struct config *c, struct daemon *d)
         command_trouble("%s", why);
         return -1;
     }
-    if (!is_its_file(d, c->path)) {
+    if (!daemon_is_of(d, c->path)) {
         command_trouble("the daemon (pid %d) runs %s, not %s: name its own file with --config", (int) d->pid,
                         daemon_text(d->header.file, shown), c->path);
         close(process);

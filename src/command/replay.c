@@ -16,6 +16,7 @@
 
 #include "command/capture.h"
 #include "command/offline.h"
+#include "command/running.h"
 #include "command/unmatched.h"
 #include "common/digest.h"
 #include "common/exit.h"
@@ -38,6 +39,8 @@ struct replay {
     uint64_t unfinished, merged, truncated;
     json_t *verdicts; // {VERDICT: N}
     struct unmatched *unmatched;
+    json_t *note; // that other rules run; NULL: not known
+    char running[DIGEST_TEXT_MAX];
 };
 
 static bool is_stream(const struct replay_options *o)
@@ -218,6 +221,7 @@ static json_t *make_notes(const struct replay *r)
     json_t *notes = json_array();
 
     json_array_append_new(notes, offline_note(r->offline)); // NULL adds nothing
+    json_array_append(notes, r->note);
     add_note(notes, r->truncated, "packets were cut by the capture: take them whole (tcpdump -s 0)");
     add_note(notes, r->unfinished,
              "UDP checksums were left to the sender's device when they were captured: taken for right");
@@ -358,8 +362,9 @@ static void print_members(json_t *tree, const char *before)
 static void begin_json(const struct replay *r)
 {
     char hex[DIGEST_TEXT_MAX];
-    json_t *head = json_pack("{s:s, s:s, s:s}", "file", r->config->path, "sha256",
-                             digest_text(r->config->file.sha256, hex), "capture", r->options->capture);
+    json_t *head =
+        json_pack("{s:s, s:s, s:s?, s:s}", "file", r->config->path, "sha256", digest_text(r->config->file.sha256, hex),
+                  "running", *r->running ? r->running : NULL, "capture", r->options->capture);
 
     putchar('{');
     print_members(head, "");
@@ -517,14 +522,19 @@ int command_replay(const char *path, const struct replay_options *options)
     if (!(r.unmatched = unmatched_new()))
         return command_trouble("%s", strerror(ENOMEM));
     r.verdicts = json_object();
-    r.config = command_load(path, CONFIG_LOAD_OFFLINE_INTERFACES);
+    r.config = command_load_either(path, options->running, CONFIG_LOAD_OFFLINE_INTERFACES);
+    if (r.config && options->running)
+        digest_text(r.config->file.sha256, r.running);
+    else if (r.config)
+        r.note = running_note(r.config, r.running);
     if (r.config && !(r.offline = offline_open(r.config, take_output, &r, why)))
-        command_trouble("%s: %s", path, why);
+        command_trouble("%s: %s", r.config->path, why);
     if (r.offline && (status = choose_interface(&r)) == 0)
         status = open_and_run(&r);
     offline_close(r.offline);
     config_free(r.config);
     json_decref(r.verdicts);
+    json_decref(r.note);
     unmatched_free(r.unmatched);
     return status;
 }

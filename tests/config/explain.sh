@@ -62,9 +62,51 @@ for file in "$goldens"/*.asks; do
   fi
 done
 
+# The file with other rules runs: the port is 5000 there, and 5001 on disk.
+two_files() {
+  sed "s|^version = 1;|version = 1; stats_file = \"$work/stats\";|" kinds.conf >running.conf
+  sed 's/port = 5000/port = 5001/' running.conf >disk.conf
+  stands_in file="$work/disk.conf" sha256="$(sha256 "${1:-running.conf}")"
+}
+
+# ARGUMENTS: what is on disk and what runs give different answers to the same question.
+asks() {
+  run "$1" --explain 198.18.1.10 239.255.1.1 5000 --config disk.conf "$2" "$3"
+}
+
+on_disk() {
+  two_files && asks 1 --size 100 && grep -F "note: this file is not what runs: mcrd (pid $standin) runs sha256 \
+$(sha256 running.conf)" stdout && asks 1 --json --size=100 && grep -F "\"running\": \"$(sha256 running.conf)\"" stdout &&
+    grep -F 'this file is not what runs' stdout && two_files disk.conf && asks 1 --size 100 && ! grep -F 'not what runs' stdout
+}
+ok "the file on disk is not what runs" on_disk
+
+other_daemon() {
+  two_files && stands_in file="$work/running.conf" sha256="$(sha256 running.conf)" && asks 1 --json --size=100 &&
+    grep -F '"running": null' stdout && ! grep -F 'not what runs' stdout
+}
+ok "the daemon of another file does not matter" other_daemon
+
+# The copy is asked, also where the file on disk is broken behind its stats_file, or gone.
+runs() {
+  two_files && asks 0 --running --size=100 && grep -F "$work/running.conf:7: rule \"plc\" takes it" stdout &&
+    ! grep -F 'not what runs' stdout && asks 0 --running --json && grep -F "\"running\": \"$(sha256 running.conf)\"" stdout &&
+    echo 'rules = (;' >>disk.conf && asks 0 --running --size=100 &&
+    run 0 --print --running --config disk.conf && grep -F 'port = 5000' stdout &&
+    run 0 --firewall --running --config disk.conf && grep -F "$(sha256 running.conf)" stdout
+}
+ok "--running: explain, print and firewall" runs
+
+not_known() {
+  two_files && echo >>running.conf && run 1 --print --running --config disk.conf && [ ! -s stdout ] &&
+    tells "running.conf: is not what runs" && away && run 2 --explain --running 198.18.1.1 239.255.1.1 5000 --config disk.conf &&
+    tells "no daemon: " && run 2 --check --running && tells "--running can only go with --explain, --firewall, --print or --replay"
+}
 tells() {
   grep -F -e "$1" stderr || { echo "wanted: $1"; cat stderr; return 1; }
 }
+
+ok "--running: what runs is not known" not_known
 
 # TEXT ARGUMENTS: refused with this on the standard error.
 refused() {

@@ -94,6 +94,15 @@ no_daemon() {
 }
 ok "not signalled: no daemon" no_daemon
 
+# NAME STATS: how the daemon with this stats_file is started.
+unit() {
+  sed "s|stats_file = [^;]*;|stats_file = \"$2\";|" f.conf >u.conf && grep -F "$2" u.conf &&
+    run 2 --reload --config u.conf && grep -F "mcrd: ${1:+not running: systemctl start $1; }no daemon: $2," stderr
+}
+ok "not running: the unit of an instance" unit mcrd@no-such_1 /run/mcr-no-such_1/stats
+ok "not running: none of the units" unit "" /run/mcr-no-such/other
+ok "not running: a name that a shell would take apart" unit "" "/run/mcr-no;such/stats"
+
 garbage() {
   head -c 10000 /dev/urandom >stats
   run 2 --reload --config f.conf && said "mcrd: $work/stats is not the statistics of mcrd" &&

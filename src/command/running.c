@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "command/running.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "command/command.h"
+#include "command/daemon.h"
+#include "config/load.h"
+#include "stats/reader.h"
+
+// A take-over replaces running.conf and the statistics one after the other.
+#define MATCH_TRIES 40
+#define MATCH_NS    25000000
+
+// Reads the copy that the daemon keeps. NULL, with the reasons in problems, when it is not what runs.
+static struct config *read_copy(const char *path, const struct daemon *d, struct config_problems *problems, bool *again)
+{
+    struct config_bytes bytes;
+    struct config *c = NULL;
+
+    *again = false;
+    // Who owns the directory could make it a link to what he may not read himself.
+    if (!file_read(path, false, &bytes, problems)) {
+        // told
+    } else if (memcmp(bytes.info.sha256, d->header.sha256, sizeof(d->header.sha256)) != 0) {
+        config_error(problems, 0, NULL, "is not what runs: the daemon (pid %u) names another sha256", d->header.pid);
+        *again = true;
+    } else if (bytes.info.owner != 0 && bytes.info.owner != d->owner) { // the daemon's user need not be who asks
+        config_error(problems, 0, NULL, "owner is uid %u, allowed is root or uid %u, who owns the statistics",
+                     (unsigned) bytes.info.owner, (unsigned) d->owner);
+    } else {
+        // What it warns of has been known since it was taken over.
+        struct config_problems own = {0};
+        char first[1024];
+        c = config_load_text(bytes.text, bytes.size, CONFIG_LOAD_OFFLINE_INTERFACES, &own);
+        config_problems_first(&own, path, first, sizeof(first));
+        if (c) {
+            c->file = bytes.info;
+            c->path = strdup(path);
+        } else {
+            config_error(problems, 0, NULL, "runs, but is not valid for this version: %s", first);
+        }
+        config_problems_free(&own);
+    }
+    file_free(&bytes);
+    return c;
+}
+
+// of: the file that the daemon must have been started with; NULL: any. NULL after telling why.
+static struct config *find(const char *stats_file, const char *of)
+{
+    static const struct timespec pause = {.tv_nsec = MATCH_NS};
+    struct config *running = NULL;
+    char path[PATH_MAX], why[DAEMON_WHY_MAX], shown[DAEMON_WHY_MAX];
+    struct daemon d;
+    bool again = true;
+
+    // Beside the statistics; the schema lets stats_file be absolute and at most 107 bytes long.
+    snprintf(path, sizeof(path), "%.*s/" CONFIG_RUNNING_NAME, (int) (strrchr(stats_file, '/') - stats_file),
+             stats_file);
+    for (unsigned i = 0; !running && again; i++) {
+        struct config_problems problems = {0};
+        if (daemon_wait(stats_file, &d, why) != DAEMON_RUNS) {
+            command_trouble("%s", why);
+            return NULL;
+        }
+        if (of && !daemon_is_of(&d, of)) {
+            command_trouble("%s cannot be read as far as its stats_file, and the daemon of %s (pid %d) runs %s", of,
+                            stats_file, (int) d.pid, daemon_text(d.header.file, shown));
+            return NULL;
+        }
+        running = read_copy(path, &d, &problems, &again);
+        again = again && i < MATCH_TRIES;
+        if (again)
+            nanosleep(&pause, NULL);
+        else
+            config_problems_print(&problems, path, stderr);
+        config_problems_free(&problems);
+    }
+    return running;
+}
+
+struct config *running_load(const char *stats_file)
+{
+    return find(stats_file, NULL);
+}
+
+struct config *running_of(const char *path)
+{
+    struct config identity = {.stats_file = ""};
+    struct config_problems problems = {0};
+    struct config_bytes bytes;
+    bool known = config_identify(path, &identity, &problems, &bytes);
+
+    config_problems_free(&problems); // it is asked for because the file may be wrong
+    file_free(&bytes);
+    return find(*identity.stats_file ? identity.stats_file : STATS_DEFAULT_PATH, known ? NULL : path);
+}
+
+json_t *running_note(const struct config *c, char hex[DIGEST_TEXT_MAX])
+{
+    char why[DAEMON_WHY_MAX], ours[DIGEST_TEXT_MAX];
+    struct daemon d;
+
+    *hex = '\0';
+    if (daemon_wait(c->stats_file, &d, why) != DAEMON_RUNS || !daemon_is_of(&d, c->path))
+        return NULL;
+    digest_text(d.header.sha256, hex);
+    if (strcmp(digest_text(c->file.sha256, ours), hex) == 0)
+        return NULL;
+    return json_sprintf("this file is not what runs: mcrd (pid %d) runs sha256 %s, generation %" PRIu64
+                        "; --running asks that one, --diff tells the difference",
+                        (int) d.pid, hex, d.header.generation);
+}
