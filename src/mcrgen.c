@@ -36,9 +36,9 @@ int main(int argc, char *argv[])
         run_begin();
         return sending ? run_send(&o) : run_recv(&o);
     }
-    if (strcmp(word, "--help") == 0)
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
         return fputs(help, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-    if (strcmp(word, "--version") == 0)
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
         return puts("mcrgen " PACKAGE_VERSION) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
     if (argc > 1)
         fprintf(stderr, "mcrgen: \"%s\": send, recv, --help or --version is allowed\n", word);

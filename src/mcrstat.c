@@ -22,12 +22,13 @@ struct options {
 
 static const struct argument rows[] = {
     {"json", NULL, ARGUMENT_FLAG, AT(json), .help = "as one JSON object; with --watch, one a line",
-     .heading = "Options"},
+     .heading = "Options", .letter = 'j'},
     {"prometheus", NULL, ARGUMENT_FLAG, AT(prometheus),
      .help = "as metrics in the text format of Prometheus; not with --watch"},
     {"watch", "SECONDS", ARGUMENT_DECIMAL, AT(seconds), .least = 100, .most = 3600 * 1000,
-     .help = "again and again, with rates (? shows its keys)"},
-    {"stats", "FILE", ARGUMENT_TEXT, AT(path), .help = "the stats_file of mcrd's config; " STATS_DEFAULT_PATH},
+     .help = "again and again, with rates (? shows its keys)", .letter = 'w'},
+    {"stats", "FILE", ARGUMENT_TEXT, AT(path), .help = "the stats_file of mcrd's config; " STATS_DEFAULT_PATH,
+     .letter = 's'},
 };
 
 static const struct arguments mcrstat = {

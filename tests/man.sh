@@ -75,11 +75,28 @@ options() {
     same "$work/${1##*/}.help" "$work/${1##*/}.page"
 }
 
+# PROGRAM PAGE: "-c --config" for each option that has a letter, each letter once.
+letters() {
+  help_options "$1" >/dev/null && sed -n 's/^  \(-[a-zA-Z]\), \(--[a-z-]*\).*/\1 \2/p' "$work/help" | sort -u >"$work/letters"
+  sed -e 's/\\-/-/g' "$2" |
+    sed -n 's/^\.It Fl \([a-zA-Z]\) , Fl -\([a-z-]*\).*/-\1 --\2/p' | sort -u >"$work/told"
+  same "$work/letters" "$work/told" && [ "$(cut -c 2 "$work/letters" | uniq -d)" = "" ]
+}
+
 # What --without knows, as it says itself, and the page.
 features() {
   timeout 10 "$MCRD" --without '?' 2>&1 | sed -n 's/.*known are \(.*\); .*/\1/p' | tr -s ', ' '\n' >"$work/features"
   awk '/^\.It Fl -without/ { here = 1 } here && /^\.El/ { exit } here && /^\.It Cm / { print $3 }' "$man/mcrd.8" >"$work/told"
   [ -s "$work/features" ] && same "$work/features" "$work/told"
+}
+
+# What mcrd -VV says it was built with: the features that --without knows, and each library with a version.
+built() {
+  timeout 10 "$MCRD" -VV >"$work/built" && sed -n 's/^  \([a-z-]*\) .*/\1/p' "$work/built" >"$work/told" &&
+    same "$work/features" "$work/told" || return 1
+  for library in libev libconfig libseccomp jansson libcap-ng libmd; do
+    grep -qE "[ ,]$library [0-9]+\.[0-9]+" "$work/built" || { echo "no version of $library"; cat "$work/built"; return 1; }
+  done
 }
 
 # --- keys ---
@@ -313,10 +330,12 @@ for pair in "$MCRD mcrd.8" "$MCRSTAT mcrstat.1" "$MCRGEN mcrgen.1"; do
     skip "$page: the options of --help" "${program##*/} is not built"
   else
     ok "$page: the options of --help, and no other" options "$program" "$man/$page"
+    ok "$page: their letters" letters "$program" "$man/$page"
   fi
 done
 
 ok "mcrd.8: the features that --without knows, and no other" features
+ok "mcrd -VV: the same, and the versions of libraries" built
 
 schema_rows >"$work/schema"
 ok "the rows of the schema are read" rows_read

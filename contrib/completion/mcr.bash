@@ -3,7 +3,7 @@
 
 # Fills COMPREPLY. $1: the program as typed, $2: the word so far, $3: the word before it.
 _mcr() {
-  local help values word used=" ${COMP_WORDS[*]:1:COMP_CWORD-1} "
+  local help values word before=$3 used=" ${COMP_WORDS[*]:1:COMP_CWORD-1} "
   COMPREPLY=()
   if [[ ${1##*/} == mcrgen && $COMP_CWORD -eq 1 ]]; then
     mapfile -t COMPREPLY < <(compgen -W 'send recv --help --version' -- "$2")
@@ -15,7 +15,11 @@ _mcr() {
   else
     help=$("$1" --help 2>/dev/null)
   fi
-  case $3 in
+  # "-c" is an option as its long name is.
+  if [[ $3 == -[A-Za-z] ]]; then
+    before=$(sed -n "s/^ *$3, \(--[a-z-]*\).*/\1/p" <<<"$help")
+  fi
+  case $before in
     --config | --stats | --replay | --out)
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$2")
@@ -36,7 +40,7 @@ _mcr() {
       ;;
     --*)
       # A value that only the user knows, or else another option.
-      if grep -qE -e "^ *$3 [A-Z]" <<<"$help"; then return; fi
+      if grep -qE -e "^ *(-[A-Za-z], )?$before [A-Z]" <<<"$help"; then return; fi
       ;;
   esac
   if [[ -z $values ]]; then

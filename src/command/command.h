@@ -52,6 +52,9 @@ struct replay_options {
 // capture. 0 read to its end, 1 not, or not all could be written, 2 trouble.
 int command_replay(const char *path, const struct replay_options *options);
 
+// Prints what mcrd was built with.
+void command_built(void);
+
 // --- what they share -------------------------------------------------------------------------------------------------
 
 // Loads the file, see config_load(), and prints all that is wrong with it to stderr. NULL when it is not valid.

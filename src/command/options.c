@@ -26,12 +26,13 @@ enum command {
 #define AT(field) offsetof(struct options, field)
 
 static const struct argument rows[] = {
-    {"check", .is = CHECK, .help = "say whether the file is valid; opens nothing", .heading = "Commands"},
+    {"check", .is = CHECK, .help = "say whether the file is valid; opens nothing", .heading = "Commands",
+     .letter = 't'},
     {"diff", .is = DIFF, .help = "say what a reload would change, and whether it disturbs traffic"},
     {"explain", "SRC DST PORT", ARGUMENT_OPERANDS, AT(datagram), .is = EXPLAIN, .least = 3,
      .allowed = "three arguments", .help = "say what the file would do with such a datagram, and which line decides"},
     {"firewall", .is = FIREWALL, .help = "print nftables rules for exactly the file's flows"},
-    {"print", .is = PRINT, .help = "print the effective config, defaults filled in"},
+    {"print", .is = PRINT, .help = "print the effective config, defaults filled in", .letter = 'T'},
     {"reload", .is = RELOAD, .help = "check the file, let the running mcrd take it over, and wait for its verdict"},
     {"replay", "CAPTURE", ARGUMENT_TEXT, AT(capture), .is = REPLAY,
      .help =
@@ -41,11 +42,13 @@ static const struct argument rows[] = {
     {"schema", .is = SCHEMA, .help = "print what a file may say, as a JSON Schema of --print --json"},
 
     {"config", "FILE", ARGUMENT_TEXT, AT(config_path), .help = "the config file; " CONFIG_DEFAULT_PATH,
-     .heading = "Options"},
+     .heading = "Options", .letter = 'c'},
     {"running", NULL, ARGUMENT_FLAG, AT(running), .with = EXPLAIN | FIREWALL | PRINT | REPLAY,
      .help = "ask what the daemon of the file runs, not the file as it lies there"},
-    {"json", NULL, ARGUMENT_FLAG, AT(json), .with = DIFF | PRINT | EXPLAIN | REPLAY, .help = "as one JSON object"},
-    {"interface", "IF", ARGUMENT_TEXT, AT(interface), .with = EXPLAIN | REPLAY, .help = "where it comes in"},
+    {"json", NULL, ARGUMENT_FLAG, AT(json), .with = DIFF | PRINT | EXPLAIN | REPLAY, .help = "as one JSON object",
+     .letter = 'j'},
+    {"interface", "IF", ARGUMENT_TEXT, AT(interface), .with = EXPLAIN | REPLAY, .help = "where it comes in",
+     .letter = 'i'},
     {"vlan", "N", ARGUMENT_NUMBER, AT(vlan), .with = EXPLAIN, .least = 1, .most = 4094,
      .help = "its VLAN tag (default none)"},
     {"size", "N", ARGUMENT_NUMBER, AT(size), .with = EXPLAIN, .most = CONFIG_PAYLOAD_MAX,
@@ -53,7 +56,7 @@ static const struct argument rows[] = {
     {"ttl", "N", ARGUMENT_NUMBER, AT(ttl), .with = EXPLAIN, .least = 1, .most = 255,
      .help = "its ttl or hop limit (default 64)"},
     {"out", "CAPTURE", ARGUMENT_TEXT, AT(out), .with = REPLAY, .help = "write the frames that would leave"},
-    {"quiet", NULL, ARGUMENT_FLAG, AT(quiet), .with = REPLAY, .help = "only the counts"},
+    {"quiet", NULL, ARGUMENT_FLAG, AT(quiet), .with = REPLAY, .help = "only the counts", .letter = 'q'},
     {"role", "ROLE", ARGUMENT_CHOICE, AT(role), .with = FIREWALL, .take = firewall_parse_role,
      .allowed = "allowed are host, upstream and downstream",
      .help = "host (default), upstream (between the source zone and this host) or downstream (between this host and "
@@ -65,7 +68,7 @@ static const struct argument rows[] = {
      .help = "enforce (default), log (the kernel logs what would be refused) or off, for debugging"},
     {"without", "LIST", ARGUMENT_CHOICE, AT(without), .take = feature_parse, .allowed = "known are " FEATURE_NAMES,
      .help = "do without kernel features, to try their fallbacks: " FEATURE_NAMES},
-    {"debug", NULL, ARGUMENT_FLAG, AT(debug), .help = "log more"},
+    {"debug", NULL, ARGUMENT_FLAG, AT(debug), .help = "log more", .letter = 'd'},
 };
 
 static const struct arguments mcrd = {
@@ -81,6 +84,7 @@ static const struct arguments mcrd = {
     rows,
     sizeof(rows) / sizeof(rows[0]),
     .once = false,
+    .built = command_built,
 };
 
 int options_parse(int argc, char **argv, struct options *o)

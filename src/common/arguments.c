@@ -15,7 +15,7 @@
 #include "common/exit.h"
 
 #define COLUMNS  80  // of --help
-#define INDENT   20  // column of what an option means
+#define INDENT   24  // column of what an option means
 #define TEXT_MAX 512 // of what an option means, and of a list of commands
 
 int arguments_wrong(const struct arguments *a, const char *format, ...)
@@ -79,12 +79,14 @@ static void print_wrapped(const char *text)
 
 static void print_row(const struct arguments *a, const struct argument *r)
 {
-    char names[TEXT_MAX], bounds[TEXT_MAX], text[3 * TEXT_MAX];
+    char names[TEXT_MAX], bounds[TEXT_MAX], text[3 * TEXT_MAX], letter[4] = "";
     int at;
 
     if (r->heading)
         printf("\n%s\n", r->heading);
-    at = printf("  --%s%s%s", r->name, r->value ? " " : "", r->value ? r->value : "");
+    if (r->letter)
+        snprintf(letter, sizeof(letter), "-%c,", r->letter);
+    at = printf("  %3s --%s%s%s", letter, r->name, r->value ? " " : "", r->value ? r->value : "");
     if (at >= INDENT)
         at = printf("\n") - 1;
     printf("%*s", INDENT - at, "");
@@ -97,8 +99,11 @@ static void print_row(const struct arguments *a, const struct argument *r)
 
 static int print_help(const struct arguments *a)
 {
-    static const struct argument common[] = {{.name = "help", .help = "print this"},
-                                             {.name = "version", .help = "print the version"}};
+    const struct argument common[] = {
+        {.name = "help", .help = "print this", .letter = 'h'},
+        {.name = "version",
+         .help = a->built ? "print the version; -VV: and what it was built with" : "print the version",
+         .letter = 'V'}};
 
     fputs(a->usage, stdout);
     for (size_t i = 0; i < a->n_rows; i++)
@@ -211,32 +216,67 @@ static int check_together(const struct reading *p, char **words, int n_words)
     return n_words > 0 ? arguments_wrong(a, "unexpected argument \"%s\"", words[0]) : -1;
 }
 
-int arguments_read(const struct arguments *a, int argc, char **argv, void *into, unsigned *command)
-{
-    // What getopt_long() returns; the values below 256 are characters.
-    enum { OPT_HELP = 256, OPT_VERSION, OPT_ROW };
-    struct option known[ARGUMENTS_MAX + 3] = {{"help", no_argument, NULL, OPT_HELP},
-                                              {"version", no_argument, NULL, OPT_VERSION}};
-    struct reading p = {.a = a, .into = into};
-    char *name = argv[0];
-    size_t n = 2;
-    int status = -1, c;
+// What getopt_long() returns for an option without a letter; the values below 256 are characters.
+#define OPT_ROW 256
 
+// Fills what getopt_long() asks for; letters has room for two characters of each row, and those of "hV".
+static void list_options(const struct arguments *a, struct option *known, char *letters)
+{
+    *known++ = (struct option){"help", no_argument, NULL, 'h'};
+    *known++ = (struct option){"version", no_argument, NULL, 'V'};
+    *letters++ = 'h';
+    *letters++ = 'V';
     for (size_t i = 0; i < a->n_rows; i++) {
         const struct argument *r = &a->rows[i];
-        if (r->kind != ARGUMENT_WORD)
-            known[n++] = (struct option){r->name, r->kind > ARGUMENT_FLAG ? required_argument : no_argument, NULL,
-                                         OPT_ROW + (int) i};
+        bool value = r->kind > ARGUMENT_FLAG;
+        if (r->kind == ARGUMENT_WORD)
+            continue;
+        *known++ = (struct option){r->name, value ? required_argument : no_argument, NULL,
+                                   r->letter ? r->letter : OPT_ROW + (int) i};
+        if (r->letter)
+            *letters++ = r->letter;
+        if (r->letter && value)
+            *letters++ = ':';
     }
+}
+
+static size_t find_row(const struct arguments *a, int option)
+{
+    size_t row = 0;
+
+    if (option >= OPT_ROW)
+        return (size_t) (option - OPT_ROW);
+    while (a->rows[row].letter != option)
+        row++;
+    return row;
+}
+
+// next: what follows on the command line.
+static int print_version(const struct arguments *a, int next)
+{
+    printf("%.*s " PACKAGE_VERSION "\n", (int) strcspn(a->program, " "), a->program);
+    if (next == 'V' && a->built)
+        a->built();
+    return EXIT_SUCCESS;
+}
+
+int arguments_read(const struct arguments *a, int argc, char **argv, void *into, unsigned *command)
+{
+    struct option known[ARGUMENTS_MAX + 3] = {{NULL, 0, NULL, 0}};
+    char letters[2 * ARGUMENTS_MAX + 3] = "", *name = argv[0];
+    struct reading p = {.a = a, .into = into};
+    int status = -1, c;
+
+    list_options(a, known, letters);
     argv[0] = (char *) a->program; // begins the messages of getopt_long()
-    while (status < 0 && (c = getopt_long(argc, argv, "", known, NULL)) != -1) {
-        if (c == OPT_HELP)
+    while (status < 0 && (c = getopt_long(argc, argv, letters, known, NULL)) != -1) {
+        if (c == 'h')
             return print_help(a);
-        if (c == OPT_VERSION) {
-            printf("%.*s " PACKAGE_VERSION "\n", (int) strcspn(a->program, " "), a->program);
-            return EXIT_SUCCESS;
+        if (c == 'V') {
+            opterr = 0; // of what stands behind it
+            return print_version(a, getopt_long(argc, argv, letters, known, NULL));
         }
-        status = c < OPT_ROW ? EXIT_USAGE : take_row(&p, (size_t) (c - OPT_ROW), optarg);
+        status = c == '?' ? EXIT_USAGE : take_row(&p, find_row(a, c), optarg);
     }
     argv[0] = name;
     if (status < 0)

@@ -33,6 +33,7 @@ struct argument {
     const char *allowed; // of a choice: "allowed are ..."; of operands: "three arguments"
     const char *help;
     const char *heading; // in --help, of this row and those that follow; or NULL
+    char letter;         // "-c" for short; 0: none. -h and -V are --help and --version of every program
 };
 
 // More rows do not fit.
@@ -44,7 +45,8 @@ struct arguments {
     const char *notes;   // ends --help
     const struct argument *rows;
     size_t n_rows;
-    bool once; // an option may not be repeated
+    bool once;           // an option may not be repeated
+    void (*built)(void); // prints what the program was built with, for -VV; or NULL
 };
 
 // Fills the program's options, `into`, which holds the defaults, and the bit of the command (0: none; command may be

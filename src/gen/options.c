@@ -19,10 +19,11 @@
 #define COUNT(of)   (sizeof(of) / sizeof((of)[0]))
 
 static const struct argument send_rows[] = {
-    {"interface", "IF", ARGUMENT_TEXT, AT(interface), .help = "send by this interface", .heading = "Where to"},
-    {"group", "G", ARGUMENT_ADDRESS, AT(group), .help = "to this multicast group, IPv4 or IPv6"},
+    {"interface", "IF", ARGUMENT_TEXT, AT(interface), .help = "send by this interface", .heading = "Where to",
+     .letter = 'i'},
+    {"group", "G", ARGUMENT_ADDRESS, AT(group), .help = "to this multicast group, IPv4 or IPv6", .letter = 'g'},
     {"address", "A", ARGUMENT_ADDRESS, AT(address), .help = "to this unicast or broadcast address"},
-    {"port", "P", ARGUMENT_NUMBER, AT(port), .least = 1, .most = 65535, .help = "to this UDP port"},
+    {"port", "P", ARGUMENT_NUMBER, AT(port), .least = 1, .most = 65535, .help = "to this UDP port", .letter = 'p'},
 
     {"size", "BYTES", ARGUMENT_NUMBER, AT(size), .most = PAYLOAD_MAX, .heading = "What",
      .help = "payload (default 1316); below 32 it carries only the lowest 8 bits of the sequence number"},
@@ -35,7 +36,8 @@ static const struct argument send_rows[] = {
 
     {"rate", "PPS", ARGUMENT_NUMBER, AT(rate), .most = 100000000, .heading = "How much",
      .help = "datagrams a second (default 1000); 0: as fast as possible"},
-    {"count", "N", ARGUMENT_NUMBER, AT(count), .least = 1, .most = SEQ_MAX, .help = "stop after N datagrams"},
+    {"count", "N", ARGUMENT_NUMBER, AT(count), .least = 1, .most = SEQ_MAX, .help = "stop after N datagrams",
+     .letter = 'c'},
     {"seconds", "S", ARGUMENT_DECIMAL, AT(seconds), .least = 1, .most = DAYS_366_MS,
      .help = "stop after this time; with neither this nor --count: at SIGINT or SIGTERM"},
 
@@ -52,18 +54,19 @@ static const struct argument send_rows[] = {
     // UIO_MAXIOV: the kernel takes no more messages in one sendmmsg().
     {"batch", "N", ARGUMENT_NUMBER, AT(batch), .least = 1, .most = 1024,
      .help = "at most N such sends in one system call (default 64)"},
-    {"json", NULL, ARGUMENT_FLAG, AT(json), .help = "report as one JSON object", .heading = "Report"},
+    {"json", NULL, ARGUMENT_FLAG, AT(json), .help = "report as one JSON object", .heading = "Report", .letter = 'j'},
     {"progress", NULL, ARGUMENT_FLAG, AT(progress), .help = "a line each second on stderr"},
 };
 
 static const struct argument recv_rows[] = {
     {"interface", "IF", ARGUMENT_TEXT, AT(interface), .help = "only what comes in by this interface",
-     .heading = "What to take"},
-    {"group", "G", ARGUMENT_ADDRESS, AT(group), .help = "join and take this multicast group, IPv4 or IPv6"},
+     .heading = "What to take", .letter = 'i'},
+    {"group", "G", ARGUMENT_ADDRESS, AT(group), .help = "join and take this multicast group, IPv4 or IPv6",
+     .letter = 'g'},
     {"address", "A", ARGUMENT_ADDRESS, AT(address),
      .help =
          "take this unicast or broadcast address; with neither this nor --group: whatever is addressed to this host"},
-    {"port", "P", ARGUMENT_NUMBER, AT(port), .least = 1, .most = 65535, .help = "UDP port"},
+    {"port", "P", ARGUMENT_NUMBER, AT(port), .least = 1, .most = 65535, .help = "UDP port", .letter = 'p'},
     {"source", "S", ARGUMENT_ADDRESS, AT(source), .help = "join the group for this sender only"},
     {"stream", "ID", ARGUMENT_NUMBER, AT(stream), .most = UINT32_MAX,
      .help = "only this stream (default: the first one that comes); others are counted as foreign"},
@@ -71,7 +74,7 @@ static const struct argument recv_rows[] = {
      .help = "payloads have exactly this size; needed below 32"},
 
     {"count", "N", ARGUMENT_NUMBER, AT(count), .least = 1, .most = SEQ_MAX, .help = "after N datagrams",
-     .heading = "When to stop"},
+     .heading = "When to stop", .letter = 'c'},
     {"idle-ms", "N", ARGUMENT_NUMBER, AT(idle_ms), .least = 1, .most = 86400000,
      .help = "when nothing came for N ms, after the first datagram"},
     {"seconds", "S", ARGUMENT_DECIMAL, AT(seconds), .least = 1, .most = DAYS_366_MS,
@@ -85,7 +88,7 @@ static const struct argument recv_rows[] = {
     {"ready-fd", "FD", ARGUMENT_NUMBER, AT(ready_fd), .most = 1048575, .heading = "How",
      .help = "write the line \"ready\" there once joined, not on stderr"},
     {"gro", NULL, ARGUMENT_FLAG, AT(gro), .help = "let the kernel hand over trains of datagrams (UDP_GRO)"},
-    {"json", NULL, ARGUMENT_FLAG, AT(json), .help = "report as one JSON object", .heading = "Report"},
+    {"json", NULL, ARGUMENT_FLAG, AT(json), .help = "report as one JSON object", .heading = "Report", .letter = 'j'},
     {"progress", NULL, ARGUMENT_FLAG, AT(progress), .help = "a line each second on stderr"},
 };
 

@@ -59,6 +59,9 @@ same "an option that was given is not offered again" "$(offered "$MCRSTAT" --jso
 same "the beginning of an option" "$(offered "$MCRD" --check --conf)" --config ''
 same "files" "$(offered "$MCRD" --config "$work/")" "$work/a file.conf
 $work/other" ''
+same "files, behind a letter" "$(offered "$MCRD" -t -c "$work/a")" "$work/a file.conf" ''
+same "options, behind a letter that takes no value" "$(offered "$MCRD" -t --conf)" --config ''
+same "nothing for a value that only the user knows, behind a letter" "$(offered "$MCRGEN" send -c '')" '' expected
 same "interfaces" "$(offered "$MCRGEN" send --interface lo)" "$(compgen -W "$(ls /sys/class/net)" -- lo | sort)" ''
 same "modes of the sandbox" "$(offered "$MCRD" --sandbox '' | tr '\n' ' ')" "enforce list log off " ''
 for mode in $(offered "$MCRD" --sandbox ''); do

@@ -31,13 +31,14 @@ static bool take_mode(const char *text, unsigned *mode)
 #define AT(field) offsetof(struct options, field)
 
 static const struct argument rows[] = {
-    {"show", .is = SHOW, .help = "show it", .heading = "Commands"},
+    {"show", .is = SHOW, .help = "show it", .heading = "Commands", .letter = 's'},
     {"ask", "A B", ARGUMENT_OPERANDS, AT(words), .is = ASK, .least = 2, .allowed = "two arguments", .help = "ask"},
     {"mode", "list", ARGUMENT_WORD, .is = LIST, .help = "list modes"},
     {"read", "CAPTURE", ARGUMENT_TEXT, AT(capture), .is = READ, .help = "read it"},
-    {"quiet", NULL, ARGUMENT_FLAG, AT(quiet), .with = SHOW | READ, .help = "say less", .heading = "Options"},
+    {"quiet", NULL, ARGUMENT_FLAG, AT(quiet), .with = SHOW | READ, .help = "say less", .heading = "Options",
+     .letter = 'q'},
     {"file", "FILE", ARGUMENT_TEXT, AT(file), .help = "the file"},
-    {"number", "N", ARGUMENT_NUMBER, AT(number), .least = 1, .most = 300, .help = "a number"},
+    {"number", "N", ARGUMENT_NUMBER, AT(number), .least = 1, .most = 300, .help = "a number", .letter = 'n'},
     {"large", "N", ARGUMENT_NUMBER, AT(large), .most = UINT64_MAX, .help = "a large number"},
     {"seconds", "S", ARGUMENT_DECIMAL, AT(seconds), .least = 100, .most = 3600000, .help = "a time"},
     {"mode", "MODE", ARGUMENT_CHOICE, AT(mode), .take = take_mode, .allowed = "allowed are seven and list",
@@ -45,8 +46,13 @@ static const struct argument rows[] = {
     {"address", "A", ARGUMENT_ADDRESS, AT(address), .help = "an address"},
 };
 
-static const struct arguments line = {"prog",       "usage: prog\n", "The end.\n", rows, sizeof(rows) / sizeof(rows[0]),
-                                      .once = false};
+static void print_built(void)
+{
+    puts("built with care");
+}
+
+static const struct arguments line = {
+    "prog", "usage: prog\n", "The end.\n", rows, sizeof(rows) / sizeof(rows[0]), .once = false, .built = print_built};
 static const struct arguments strict = {
     "prog", "usage: prog\n", "The end.\n", rows, sizeof(rows) / sizeof(rows[0]), .once = true};
 
@@ -96,6 +102,42 @@ Test(arguments, values_are_taken)
     cr_assert(command == READ && strcmp(o.capture, "x") == 0 && o.number == 2);
 }
 
+Test(arguments, letters_are_options)
+{
+    struct options o;
+    unsigned command;
+
+    cr_assert_eq(read_line(&line, "-qs -n 7", &o, &command), -1);
+    cr_assert(command == SHOW && o.quiet && o.number == 7);
+    cr_assert_eq(read_line(&line, "-n8 --show", &o, &command), -1);
+    cr_assert(command == SHOW && !o.quiet && o.number == 8);
+}
+
+struct version_case {
+    const char *text, *said;
+};
+
+Test(arguments, version_once_or_twice, .init = cr_redirect_stdout)
+{
+    static const struct version_case cases[] = {
+        {"-V", "prog " PACKAGE_VERSION "\n"},
+        {"--version --nothing", "prog " PACKAGE_VERSION "\n"},
+        {"-VV", "prog " PACKAGE_VERSION "\nbuilt with care\n"},
+        {"--version -V", "prog " PACKAGE_VERSION "\nbuilt with care\n"},
+    };
+    struct options o;
+    char wanted[512] = "";
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cr_assert_eq(read_line(&line, cases[i].text, &o, NULL), 0, "%s", cases[i].text);
+        strcat(wanted, cases[i].said);
+    }
+    cr_assert_eq(read_line(&strict, "-VV", &o, NULL), 0); // where nothing is known of it
+    strcat(wanted, cases[0].said);
+    fflush(stdout);
+    cr_assert_stdout_eq_str(wanted);
+}
+
 struct wrong_case {
     const char *text, *said;
 };
@@ -127,6 +169,10 @@ Test(arguments, what_is_wrong_is_said, .init = cr_redirect_stderr)
         {"--ask one two three", "prog: --ask needs two arguments: A B; prog --help tells more\n"},
         {"--show word", "prog: unexpected argument \"word\"; prog --help tells more\n"},
         {"--number 1 --number 2", "prog: --number is given twice; prog --help tells more\n"},
+        {"-n 0", "prog: --number is \"0\", allowed is 1 to 300; prog --help tells more\n"},
+        {"-n 1 --number 2", "prog: --number is given twice; prog --help tells more\n"},
+        {"-x", "prog: invalid option -- 'x'\n"},
+        {"-n", "prog: option requires an argument -- 'n'\n"},
         {"--nothing", "prog: unrecognized option '--nothing'\n"},
         {"--file", "prog: option '--file' requires an argument\n"},
     };
@@ -154,22 +200,22 @@ Test(arguments, help_follows_from_the_rows, .init = cr_redirect_stdout)
         "usage: prog\n"
         "\n"
         "Commands\n"
-        "  --show            show it\n"
-        "  --ask A B         ask\n"
-        "  --mode list       list modes\n"
-        "  --read CAPTURE    read it\n"
+        "  -s, --show            show it\n"
+        "      --ask A B         ask\n"
+        "      --mode list       list modes\n"
+        "      --read CAPTURE    read it\n"
         "\n"
         "Options\n"
-        "  --quiet           with --show and --read: say less\n"
-        "  --file FILE       the file\n"
-        "  --number N        a number; 1 to 300\n"
-        "  --large N         a large number\n"
-        "  --seconds S       a time; 0.1 to 3600\n"
-        "  --mode MODE       a mode of which there is much to say, so much that it does\n"
-        "                    not fit into a line of eighty columns\n"
-        "  --address A       an address\n"
-        "  --help            print this\n"
-        "  --version         print the version\n"
+        "  -q, --quiet           with --show and --read: say less\n"
+        "      --file FILE       the file\n"
+        "  -n, --number N        a number; 1 to 300\n"
+        "      --large N         a large number\n"
+        "      --seconds S       a time; 0.1 to 3600\n"
+        "      --mode MODE       a mode of which there is much to say, so much that it\n"
+        "                        does not fit into a line of eighty columns\n"
+        "      --address A       an address\n"
+        "  -h, --help            print this\n"
+        "  -V, --version         print the version; -VV: and what it was built with\n"
         "\n"
         "The end.\n");
 }
