@@ -21,6 +21,8 @@
 struct capture {
     pcap_t *pcap;
     const struct link_type *type;
+    bool pcapng;
+    uint64_t position;
     uint8_t frame[FRAME_MAX];
 };
 
@@ -99,6 +101,9 @@ struct capture *capture_open(FILE *file, char why[CAPTURE_WHY_MAX])
         fclose(file);
         return NULL;
     }
+    int first = getc(file); // pcapng begins with 0a 0d 0d 0a
+    ungetc(first, file);
+    c->pcapng = first == '\n';
     c->pcap = library.pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, error);
     if (!c->pcap) {
         snprintf(why, CAPTURE_WHY_MAX, "is no capture file: %s", error);
@@ -184,6 +189,8 @@ enum capture_result capture_next(struct capture *c, struct capture_frame *out, c
         snprintf(why, CAPTURE_WHY_MAX, "%s", rc == 1 ? "a frame is too long" : library.pcap_geterr(c->pcap));
         return CAPTURE_DAMAGED;
     }
+    // A record of pcap; an Enhanced Packet Block of pcapng, padded to words.
+    c->position += c->pcapng ? 32 + (header->caplen + 3) / 4 * 4 : 16 + header->caplen;
     *out = (struct capture_frame){.time_ns = time_of(header),
                                   .bytes = bytes,
                                   .length = header->caplen,
@@ -192,6 +199,11 @@ enum capture_result capture_next(struct capture *c, struct capture_frame *out, c
     take_link(c, out);
     take_tag(c, out);
     return CAPTURE_FRAME;
+}
+
+uint64_t capture_position(const struct capture *c)
+{
+    return c->position;
 }
 
 // --- writing ---------------------------------------------------------------------------------------------------------

@@ -39,6 +39,9 @@ struct capture_frame {
 enum capture_result { CAPTURE_FRAME, CAPTURE_END, CAPTURE_DAMAGED };
 enum capture_result capture_next(struct capture *c, struct capture_frame *out, char why[CAPTURE_WHY_MAX]);
 
+// About how many bytes of the file have been read: exact for pcap, less what comments and the like take of pcapng.
+uint64_t capture_position(const struct capture *c);
+
 // Begins a capture of Ethernet frames with nanoseconds. file is then the writer's, and on failure closed. NULL with
 // why.
 struct pcap_dumper *capture_create(FILE *file, char why[CAPTURE_WHY_MAX]);

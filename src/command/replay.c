@@ -18,8 +18,10 @@
 #include "command/offline.h"
 #include "command/running.h"
 #include "command/unmatched.h"
+#include "common/clock.h"
 #include "common/digest.h"
 #include "common/exit.h"
+#include "common/progress.h"
 #include "config/load.h"
 
 struct replay {
@@ -29,6 +31,8 @@ struct replay {
     struct capture *capture;
     struct pcap_dumper *writer;
     uint32_t interface;
+    uint64_t size; // of the capture in bytes; 0: not known
+    struct progress bar;
     // Of the present packet.
     struct capture_frame frame;
     struct packet packet;
@@ -407,12 +411,15 @@ static int run(struct replay *r)
     if (o->json)
         begin_json(r);
     while ((result = next_frame(r, why)) == CAPTURE_FRAME) {
+        if (r->bar.next_ns != UINT64_MAX)
+            progress_show(&r->bar, capture_position(r->capture), r->size, clock_monotonic_ns());
         if (r->n++ == 0)
             r->first_ns = r->frame.time_ns;
         judge(r);
         if (!o->quiet)
             (o->json ? print_packet_json : print_packet)(r);
     }
+    progress_end(&r->bar);
     offline_end(r->offline);
     json_t *summary = summary_tree(r, result == CAPTURE_DAMAGED);
     (o->json ? end_json : print_summary)(r, summary);
@@ -466,6 +473,17 @@ static void follow_stream(void)
     sigaction(SIGTERM, &end, NULL);
 }
 
+// A bar, where it does not lie among lines on the same terminal. To be asked before the rights are given up.
+static void begin_bar(struct replay *r, FILE *capture)
+{
+    const struct replay_options *o = r->options;
+    struct stat st;
+
+    if (fstat(fileno(capture), &st) == 0 && S_ISREG(st.st_mode))
+        r->size = (uint64_t) st.st_size;
+    progress_begin(&r->bar, r->size > 0 && ((o->quiet && !o->json) || !isatty(STDOUT_FILENO)), clock_monotonic_ns());
+}
+
 static int open_and_run(struct replay *r)
 {
     const struct replay_options *o = r->options;
@@ -475,7 +493,10 @@ static int open_and_run(struct replay *r)
 
     if (is_stream(o))
         follow_stream();
-    if (!open_files(o, &capture, &out) || !give_up_rights(o->sandbox))
+    if (!open_files(o, &capture, &out))
+        exit(EXIT_TROUBLE); // told
+    begin_bar(r, capture);
+    if (!give_up_rights(o->sandbox))
         exit(EXIT_TROUBLE); // told
     if (!(r->capture = capture_open(capture, why)))
         status = command_trouble("%s: %s", capture_name(o), stopped ? "ended before the first packet" : why);

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/exit.h"
 #include "common/kernel.h"
+#include "common/progress.h"
 #include "gen/payload.h"
 #include "gen/report.h"
 #include "gen/socket.h"
@@ -189,13 +190,23 @@ static void progress(const struct sink *s, uint64_t elapsed_ns)
             r->corrupt, gen_socket_drops(s->fd));
 }
 
+// Draws the bar when it is due: of the datagrams whose number is given, else of the time.
+static void draw(struct progress *bar, const struct sink *s, uint64_t now)
+{
+    const struct gen_options *o = s->o;
+    uint64_t wanted = o->count ? o->count : o->expect != GEN_NONE ? o->expect : 0;
+
+    if (now >= bar->next_ns)
+        progress_show(bar, wanted ? s->result.received : now - bar->start_ns, wanted ? wanted : o->duration_ns, now);
+}
+
 static uint64_t earliest(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
 }
 
 // Returns why it ended.
-static const char *run(struct sink *s)
+static const char *run(struct sink *s, struct progress *bar)
 {
     const struct gen_options *o = s->o;
     uint64_t start = clock_monotonic_ns(), deadline = start + o->duration_ns, idle_end = UINT64_MAX;
@@ -212,6 +223,7 @@ static const char *run(struct sink *s)
             progress(s, now - start);
             next_progress += NS_PER_S;
         }
+        draw(bar, s, now);
         s->active = false;
         int messages = drain(s);
         if (enough(s))
@@ -281,7 +293,10 @@ int run_recv(const struct gen_options *o)
     }
     s->fd = gen_socket_open_receiver(o);
     if (s->fd >= 0 && say_ready((int) o->ready_fd)) {
-        s->result.stopped_by = run(s);
+        struct progress bar;
+        progress_begin(&bar, !o->progress, clock_monotonic_ns());
+        s->result.stopped_by = run(s, &bar);
+        progress_end(&bar);
         conclude(s, checksum_errors);
         bool printed = gen_report_received(o, &s->result);
         status = s->failed ? EXIT_TROUBLE : printed && s->result.ok ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -4,6 +4,7 @@
 #include "gen/run.h"
 #include "common/clock.h"
 #include "common/exit.h"
+#include "common/progress.h"
 #include "gen/pace.h"
 #include "gen/payload.h"
 #include "gen/report.h"
@@ -175,6 +176,15 @@ static uint64_t total_of(const struct gen_options *o)
     return total;
 }
 
+// Draws the bar when it is due: the datagrams of a run that ends by their number, else its time.
+static void draw(struct progress *bar, const struct gen_options *o, uint64_t done, uint64_t total, uint64_t now)
+{
+    bool timed = !o->count && o->rate == 0;
+
+    if (now >= bar->next_ns)
+        progress_show(bar, timed ? now - bar->start_ns : done, timed ? o->duration_ns : total, now);
+}
+
 static void run(struct source *s)
 {
     const struct gen_options *o = s->o;
@@ -184,7 +194,9 @@ static void run(struct source *s)
     uint64_t deadline = o->duration_ns ? start + o->duration_ns + (o->rate ? PACE_LAG_NS : 0) : UINT64_MAX;
     uint64_t first_ns = 0, last_ns = 0;
     struct pace pace;
+    struct progress bar;
 
+    progress_begin(&bar, !o->progress && (o->count || o->duration_ns), start);
     pace_init(&pace, o->rate, o->gso, most, start);
     while (done < total && !run_stopped()) {
         uint64_t now = clock_monotonic_ns();
@@ -195,10 +207,12 @@ static void run(struct source *s)
                     s->result.sent, s->result.failed);
             next_progress += NS_PER_S;
         }
+        draw(&bar, o, done, total, now);
         uint64_t left = total - done, wait = 0;
         uint64_t n = pace_take(&pace, left < most ? left : most, now, &wait);
         if (n == 0) {
-            wait_until(next_progress < wait ? next_progress : wait);
+            uint64_t tell = next_progress < bar.next_ns ? next_progress : bar.next_ns;
+            wait_until(tell < wait ? tell : wait);
             continue;
         }
         if (first_ns == 0)
@@ -207,6 +221,7 @@ static void run(struct source *s)
         last_ns = clock_monotonic_ns();
         done += n;
     }
+    progress_end(&bar);
     s->result.duration_ns = last_ns - first_ns;
     s->result.given_up_ns = pace.given_up_ns;
     s->result.bytes = s->result.sent * o->size;

@@ -11,6 +11,7 @@ import subprocess
 
 import mcrtest as t
 import reloadtest as r
+from mcrtest.pcap import need_tcpdump
 
 IN, PORT, OUT, OTHER, OUT_PORT = "239.255.0.1", 5000, "239.255.1.1", "239.255.1.2", 6000
 RULE = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT)], note="CHG0000001")]
@@ -324,6 +325,52 @@ def running_conf():
             t.equal(f.read(), before, "running.conf after a refusal")
         # The relay, which handles packets, cannot write it; nor can anyone but the daemon's user.
         t.equal(os.stat(running).st_uid, pwd.getpwnam(t.USER).pw_uid, "its owner")
+
+
+# --- what runs, and what comes in ------------------------------------------------------------------------------------
+
+
+@t.test("--explain says that the file on disk is not what runs, also after it was broken; --running asks what runs")
+def explain_running():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        question, digest = ("--explain", t.SOURCE, IN, f"{PORT}"), r.sha256_of(d.config.file)
+        says(command(d, *question), 0, "forwarded$")
+        t.check("not what runs" not in command(d, *question)[1], "a note where both are the same")
+        d.config.rules = [t.rule("r", IN, PORT + 1, [t.to_group(OUT, OUT_PORT)])]
+        d.config.write()
+        says(command(d, *question), 1, rf"^note: this file is not what runs: mcrd \(pid \d+\) runs sha256 {digest}, gen")
+        says(command(d, *question, "--running"), 0, rf"running.conf:\d+: rule \"r\" takes it(?s:.*)forwarded$")
+        with open(d.config.file, encoding="ascii") as f:
+            d.config.write(f.read() + "rules = (")
+        says(command(d, *question), 2, None, r"\.conf:\d+: ")
+        says(command(d, *question, "--running"), 0, "forwarded$")
+        says(command(d, "-T", "--running"), 0, f"port = {PORT};")
+
+
+@t.test("a wrong port: nothing counts, for the kernel's filter drops it; tcpdump into --replay - names the rule")
+def wrong_port():
+    need_tcpdump()
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        sender, wrong = t.RawSender(net.src, "s0"), t.datagram(IN, PORT + 1, b"wrong")
+        dump = t.start_process(["tcpdump", "-Z", "root", "-i", "in0", "-U", "-w", "-", "udp"], net.relay, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL)
+        p = t.start_process([t.MCRD, "--replay", "-", "-i", "in0", "-c", d.config.file], net.relay, stdin=dump.stdout,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        dump.stdout.close()
+        os.set_blocking(p.stdout.fileno(), False)
+        try:
+            t.wait_for(lambda: sender.send(wrong) or p.stdout.readline(), 10, "a packet in the pipe")
+            os.set_blocking(p.stdout.fileno(), True)
+            p.send_signal(signal.SIGINT)
+            out, err = p.communicate(timeout=10)
+        finally:
+            t.end_process(p)
+            dump.terminate()
+            t.end_process(dump)
+        t.equal((p.returncode, err), (0, ""), "exit status and errors")
+        t.check(re.search(rf"^  {IN}:{PORT + 1}: \d+ packets; the nearest: .*takes port {PORT}, not {PORT + 1}$", out,
+                          re.MULTILINE), f"what it said: {out}")
+        t.equal([i["received"] for i in d.stats()["interfaces"]], [0, 0], "received, as the daemon counted it")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ import json
 import os
 import pwd
 import random
+import re
 import signal
 import struct
 import subprocess
+import time
 
 import mcrtest as t
 from mcrtest.pcap import ETHERNET, RAW, SECOND, SLL, SLL2, START, captured, pcap, read_pcap, start_tcpdump
@@ -348,6 +350,56 @@ def stream():
     os.close(ours)
     os.close(theirs)
     t.check(p.returncode == 2 and b"is a terminal" in err, f"from a terminal: {err}")
+
+
+def written(terminal):
+    """All that a process which has ended wrote there."""
+    said = b""
+    try:
+        while data := os.read(terminal, 65536):
+            said += data
+    except OSError:  # EIO: nobody has it open any more
+        pass
+    os.close(terminal)
+    return said
+
+
+@t.test("a bar on a terminal shows that long work moves, and is gone at its end; in a pipe there is none")
+def bar():
+    r = by_hand()
+    pcap(r.capture, [t.datagram("239.255.1.1", 5000, b"one")] * 5000)
+    argv = [t.MCRD, f"--sandbox={t.SANDBOX}", "--replay", r.capture, "--config", r.config.file, "--interface", "in0"]
+    for on_terminal in (True, False):
+        ours, theirs = os.openpty()
+        p = t.start_process(argv, stdout=subprocess.PIPE, stderr=theirs if on_terminal else subprocess.PIPE)
+        os.close(theirs)
+        time.sleep(0.7)  # the pipe is full, and the first bar due when it has room again
+        out, err = p.communicate(timeout=20)
+        t.end_process(p)
+        said = written(ours)
+        t.check(p.returncode == 0 and b"5000 packets: 5000 forwarded" in out and b"#" not in out, f"{p.returncode} {out[-300:]}")
+        if on_terminal:
+            t.check(re.match(rb"\r\[#*\.*\] +\d+ %, \d+ s left *\r", said) and said.endswith(b" \r"), f"the bar: {said}")
+        else:
+            t.equal((said, err), (b"", b""), "in a pipe")
+    with t.line() as net:
+        common = ["--group", "239.255.0.9", "--port", "5000"]
+        receiving, at_receiver = os.openpty()
+        sending, at_sender = os.openpty()
+        q = t.start_process([t.MCRGEN, "recv", "-i", "in0", *common, "--expect", "150", "--idle-ms", "700"], net.relay,
+                            stdout=subprocess.PIPE, stderr=at_receiver)
+        os.close(at_receiver)
+        t.equal(os.read(receiving, 100).strip(), b"ready", "the receiver")
+        p = t.start_process([t.MCRGEN, "send", "-i", "s0", *common, "--rate", "100", "-c", "150"], net.src,
+                            stdout=subprocess.PIPE, stderr=at_sender)
+        os.close(at_sender)
+        for process, terminal, last in ((p, sending, b"ok: 150 datagrams sent\n"),
+                                        (q, receiving, b"ok: 150 datagrams, nothing lost, duplicate or corrupt\n")):
+            out = process.communicate(timeout=20)[0]
+            t.end_process(process)
+            said = written(terminal)
+            t.check(process.returncode == 0 and out.endswith(last) and b"#" not in out, f"{out}")
+            t.check(re.search(rb"\r\[#+\.+\] +\d+ %, \d+ s left", said) and said.endswith(b" \r"), f"the bar: {said}")
 
 
 @t.test("refused: a bad file, no or a wrong interface, no capture, one that is none, an output that is the capture")

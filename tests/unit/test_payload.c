@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include "common/clock.h"
+#include "common/progress.h"
 #include "gen/histogram.h"
 #include "gen/pace.h"
 #include "gen/payload.h"
@@ -376,6 +377,29 @@ Test(payload, pace_without_a_rate_and_at_the_end)
     cr_assert_eq(pace_take(&p, 5, 0, &wait), 5);
     pace_init(&p, 200000, 32, 64 * 32, 0);
     cr_assert_eq(pace_take(&p, 5, NS_PER_S, &wait), 5); // fewer than a unit, when no more are left
+}
+
+// --- the bar ---------------------------------------------------------------------------------------------------------
+
+struct bar_case {
+    uint64_t done, total, elapsed_ns;
+    const char *text;
+};
+
+Test(progress, bars)
+{
+    static const struct bar_case cases[] = {
+        {0, 100, NS_PER_S, "[........................................]   0 %"},
+        {1, 4, 4 * NS_PER_S, "[##########..............................]  25 %, 12 s left"},
+        {99, 100, 99 * NS_PER_S, "[#######################################.]  99 %, 1 s left"},
+        {4, 4, NS_PER_S, "[########################################] 100 %, 0 s left"},
+        {9, 4, NS_PER_S, "[########################################] 100 %, 0 s left"}, // estimated
+        {0, 0, 0, "[########################################] 100 %, 0 s left"},
+    };
+    char text[PROGRESS_TEXT_MAX];
+
+    for (size_t i = 0; i < COUNT(cases); i++)
+        cr_assert_str_eq(progress_text(cases[i].done, cases[i].total, cases[i].elapsed_ns, text), cases[i].text);
 }
 
 // --- the report ------------------------------------------------------------------------------------------------------

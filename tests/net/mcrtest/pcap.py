@@ -39,11 +39,15 @@ def read_pcap(path):
     return frames
 
 
-def start_tcpdump(node, interface, path):
+def need_tcpdump():
     if not shutil.which("tcpdump"):
         raise Skip("tcpdump is not installed")
     if USER == "root":
         raise Skip("tcpdump gives up groups, which a user namespace of one user does not permit")
+
+
+def start_tcpdump(node, interface, path):
+    need_tcpdump()
     log = path + ".log"
     with open(log, "wb") as f:
         p = start_process(["tcpdump", "-Z", "root", "-i", interface, "-U", "-B", "8192", "-w", path], node, stdout=f,
