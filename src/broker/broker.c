@@ -295,6 +295,7 @@ int broker_run(const struct broker_options *options, int relay)
     struct broker b = {.options = options, .relay = relay, .watch.inotify = options->inotify, .verdict_ms = VERDICT_MS};
     int status = EXIT_FAILURE;
 
+    b.daemon = getppid();
     log_setup("broker", NULL);
     // The relay could keep standard error full, to hide a record.
     log_wait_for_room(RECORD_MS);

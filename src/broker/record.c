@@ -17,7 +17,7 @@
 // asked, and what `more` quotes of a receipt, it has from the relay.
 static void write_record(const struct broker *b, const struct attempt *a, bool accepted, const char *more)
 {
-    char then[DIGEST_TEXT_MAX], now[DIGEST_TEXT_MAX], file[600], when[32] = "none";
+    char then[DIGEST_TEXT_MAX], now[DIGEST_TEXT_MAX], file[600], when[32] = "none", daemon[32] = "";
     static const uint8_t none[32];
     const struct handover_file *f = &a->file;
     time_t mtime = (time_t) f->mtime_s;
@@ -25,16 +25,19 @@ static void write_record(const struct broker *b, const struct attempt *a, bool a
 
     if (f->mtime_s != 0 && gmtime_r(&mtime, &tm))
         strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    // Of a start pid is the daemon's, of a reload the asker's.
+    if (!b->config)
+        snprintf(daemon, sizeof(daemon), "pid=%d by_", (int) b->daemon);
     log_record(accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR,
                b->config  ? "reload"
                : accepted ? "started"
                           : "start",
                "result=%s generation=%llu file=%s sha256=%s sha256_before=%s size=%llu owner=%u mode=%04o mtime=%s "
-               "pid=%u uid=%u loginuid=%d took_ms=%.1f %s",
+               "%spid=%u uid=%u loginuid=%d took_ms=%.1f %s",
                accepted ? "accepted" : "refused", (unsigned long long) (accepted ? a->generation : a->generation - 1),
-               log_quote(b->options->config_path, file, sizeof(file)), digest_text(f->sha256, now),
-               digest_text(b->config ? b->config->file.sha256 : none, then), (unsigned long long) f->size, f->owner,
-               f->mode & 07777, when, a->asker->pid, a->asker->uid, (int) f->loginuid,
+               log_quote(b->options->config_path, file, sizeof(file)), digest_or_none(f->sha256, now),
+               digest_or_none(b->config ? b->config->file.sha256 : none, then), (unsigned long long) f->size, f->owner,
+               f->mode & 07777, when, daemon, a->asker->pid, a->asker->uid, (int) f->loginuid,
                (double) (clock_monotonic_ns() - a->began_ns) / 1e6, more);
 }
 

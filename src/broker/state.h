@@ -21,6 +21,7 @@
 struct broker {
     const struct broker_options *options;
     int relay;
+    pid_t daemon; // the relay's: the one that takes signals
     uid_t uid;
     gid_t gid;
     // Fixed at the start: what the process has become, and where others look for its statistics.

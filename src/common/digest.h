@@ -11,4 +11,7 @@
 // Writes 64 hexadecimal digits and returns out.
 const char *digest_text(const uint8_t digest[DIGEST_BYTES], char out[DIGEST_TEXT_MAX]);
 
+// The same, or "none" for zeros: nothing was read.
+const char *digest_or_none(const uint8_t digest[DIGEST_BYTES], char out[DIGEST_TEXT_MAX]);
+
 #endif

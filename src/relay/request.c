@@ -197,7 +197,7 @@ static void probed(struct relay *r, const struct handover_message *m)
     if (!news)
         return;
     if (state == STATS_CONFIG_INVALID)
-        log_warn("file", "state=invalid sha256=%s reason=%s", digest_text(m->file.sha256, sha256),
+        log_warn("file", "state=invalid sha256=%s reason=%s", digest_or_none(m->file.sha256, sha256),
                  log_quote(m->text, quoted, sizeof(quoted)));
     else
         log_notice("file", "state=%s sha256=%s size=%llu owner=%u", stats_config_state_name(state),
@@ -230,12 +230,14 @@ static void refuse_load(struct relay *r, const char *why)
 static void record_adopted(const struct relay *r)
 {
     const struct table_header *h = relay_table(r)->header;
-    char sha256[DIGEST_TEXT_MAX];
+    char sha256[DIGEST_TEXT_MAX], daemon[32] = "";
 
+    if (h->generation == 1)
+        snprintf(daemon, sizeof(daemon), "pid=%u by_", r->shown.pid);
     log_record(
         LOG_LEVEL_NOTICE, h->generation == 1 ? "started" : "reload",
-        "result=accepted generation=%llu sha256=%s pid=%u uid=%u loginuid=%d reason=\"the broker ended meanwhile\"",
-        (unsigned long long) h->generation, digest_text(h->sha256, sha256), r->asker.pid, r->asker.uid,
+        "result=accepted generation=%llu sha256=%s %spid=%u uid=%u loginuid=%d reason=\"the broker ended meanwhile\"",
+        (unsigned long long) h->generation, digest_text(h->sha256, sha256), daemon, r->asker.pid, r->asker.uid,
         (int) r->asker.loginuid);
 }
 

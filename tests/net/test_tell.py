@@ -58,6 +58,20 @@ def paths_in_log():
             passes(net)
 
 
+@t.test("the start in the log: pid is the daemon's, by_pid who started it, and what is no digest is none")
+def start_in_log():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        started = r.fields(d.logged("started")[0])
+        t.equal((started["pid"], started["sha256_before"]), (str(d.process.pid), "none"), "pid and the digest before")
+        with open(f"/proc/{d.process.pid}/stat", encoding="ascii") as f:
+            parent = f.read().rpartition(") ")[2].split()[1]
+        t.equal((started["by_pid"], started["uid"]), (parent, str(os.getuid())), "who started it")
+        os.unlink(d.config.file)
+        refused = r.refused(d, "No such file")
+        t.equal(refused["sha256"], "none", "the digest of no file")
+        t.check("by_pid" not in refused and refused["pid"] == str(os.getpid()), f"who asked: {refused}")
+
+
 @t.test("another instance after a reload: in each line of both processes from then on; a refused file changes nothing")
 def instance_in_log():
     def instances(event):
