@@ -169,7 +169,7 @@ figures() {
 
 # Every event that the sources write stands in mcrd(8).
 events() {
-  { grep -rhoE 'log_(error|warn|notice|info|debug|event|record|errno)\((LOG_LEVEL_[A-Z]+, *|[^"();]*, *)?"[a-z_]+"' "$srcdir/src" --include=*.c &&
+  { grep -rhoE 'log_(error|warn|notice|info|debug|event|record|errno|named)\((LOG_LEVEL_[A-Z]+, *|[^"();]*, *)?"[a-z_]+"' "$srcdir/src" --include=*.c &&
     grep -rhoE 'event *= *"[a-z_]+"' "$srcdir/src" --include=*.c; } | sed 's/.*"\(.*\)"/\1/' | sort -u >"$work/events"
   awk '/^\.Sh / { here = /^\.Sh LOG EVENTS/ } here && /^\.It Cm / { gsub(/[,;]/, " "); for (i = 3; i <= NF; i++) print $i }' \
     "$man/mcrd.8" | sort -u >"$work/told"

@@ -286,6 +286,7 @@ static int serve(struct broker *b)
             log_error("relay", "reason=\"bogus message: the broker ends\"");
             return EXIT_FAILURE;
         }
+        log_sum_up();
     }
     return b->status;
 }

@@ -16,14 +16,20 @@
 #include "common/utf8.h"
 
 #define LINE_MAX_BYTES 2048
-#define KINDS_MAX      64 // distinct events of one process; those beyond share the last entry
-#define PER_SECOND_MAX 10 // lines of one event
+#define KINDS_MAX      64   // distinct events of one process; those beyond share the last entry
+#define PER_SECOND_MAX 10   // lines of one event
+#define NAMES_MAX      1500 // bytes of the names in a line; with the rest of the line below LINE_MAX_BYTES
 
 struct kind {
     const char *event;
     uint64_t second;
     unsigned written; // in that second
     unsigned long suppressed;
+    // Of those that were left out and have a name:
+    enum log_level level;
+    unsigned long named; // names
+    size_t used;
+    char names[NAMES_MAX];
 };
 
 static struct {
@@ -65,7 +71,7 @@ static struct kind *find_kind(const char *event)
     return &ctx.kinds[KINDS_MAX - 1];
 }
 
-// Whether a line of this kind may be written now; if not, it counts as left out.
+// Whether a line of this kind may be written now.
 static bool admit(struct kind *k)
 {
     uint64_t second = clock_monotonic_ns() / NS_PER_S;
@@ -74,10 +80,8 @@ static bool admit(struct kind *k)
         k->second = second;
         k->written = 0;
     }
-    if (k->written == PER_SECOND_MAX) {
-        k->suppressed++;
+    if (k->written == PER_SECOND_MAX)
         return false;
-    }
     k->written++;
     return true;
 }
@@ -113,43 +117,114 @@ static bool has_room(bool record)
     return room;
 }
 
-void log_write(enum log_level level, enum log_kind kind, const char *event, const char *format, ...)
+// name: NULL, or whom the line is about.
+static void leave_out(struct kind *k, enum log_level level, const char *name)
+{
+    k->suppressed++;
+    if (!name)
+        return;
+    k->level = level;
+    size_t room = sizeof(k->names) - k->used;
+    int n = snprintf(k->names + k->used, room, "%s%s", k->used > 0 ? ", " : "", name);
+    if (n < 0 || (size_t) n >= room) {
+        k->names[k->used] = '\0';
+        return;
+    }
+    k->used += (size_t) n;
+    k->named++;
+}
+
+static void begin(char *line, size_t *used, enum log_level level, const char *event)
 {
     static const char *const levels[] = {[LOG_LEVEL_ERR] = "error",
                                          [LOG_LEVEL_WARNING] = "warning",
                                          [LOG_LEVEL_NOTICE] = "notice",
                                          [LOG_LEVEL_INFO] = "info",
                                          [LOG_LEVEL_DEBUG] = "debug"};
+
+    if (ctx.journald)
+        appendf(line, used, "<%d>", (int) level);
+    appendf(line, used, "level=%s %s event=%s", levels[level], ctx.origin, event);
+}
+
+// Whether there was room for it.
+static bool put(char *line, size_t used, bool record)
+{
+    line[used++] = '\n';
+    // A pipe that nobody reads must not stop the traffic.
+    if (!has_room(record))
+        return false;
+    // Nobody is left to be told when stderr itself fails.
+    (void) !write(STDERR_FILENO, line, used);
+    return true;
+}
+
+static void __attribute__((format(printf, 5, 0)))
+write_event(enum log_level level, enum log_kind kind, const char *event, const char *name, const char *format,
+            va_list args)
+{
     const char *error = kind == LOG_KIND_ERRNO ? strerror(errno) : NULL;
     bool record = kind == LOG_KIND_RECORD || (kind == LOG_KIND_EVENT && level == LOG_LEVEL_NOTICE);
     char line[LINE_MAX_BYTES];
     size_t used = 0;
-    va_list args;
 
     if (level == LOG_LEVEL_DEBUG && !ctx.debug)
         return;
     struct kind *k = find_kind(event);
-    if (!record && !admit(k))
-        return;
-    if (ctx.journald)
-        appendf(line, &used, "<%d>", (int) level);
-    appendf(line, &used, "level=%s %s event=%s%s", levels[level], ctx.origin, event, format[0] ? " " : "");
-    va_start(args, format);
-    append(line, &used, format, args);
-    va_end(args);
-    if (error)
-        appendf(line, &used, " error=\"%s\"", error);
-    if (k->suppressed)
-        appendf(line, &used, " suppressed=%lu", k->suppressed);
-    line[used++] = '\n';
-    // A pipe that nobody reads must not stop the traffic: lines without room are left out and counted.
-    if (!has_room(record)) {
-        k->suppressed++;
+    if (!record && !admit(k)) {
+        leave_out(k, level, name);
         return;
     }
-    k->suppressed = 0;
-    // Nobody is left to be told when stderr itself fails.
-    (void) !write(STDERR_FILENO, line, used);
+    begin(line, &used, level, event);
+    if (format[0])
+        appendf(line, &used, " ");
+    append(line, &used, format, args);
+    if (error)
+        appendf(line, &used, " error=\"%s\"", error);
+    // If names were left out, log_sum_up() tells all of them.
+    if (k->suppressed && !k->used)
+        appendf(line, &used, " suppressed=%lu", k->suppressed);
+    if (!put(line, used, record))
+        leave_out(k, level, name);
+    else if (!k->used)
+        k->suppressed = 0;
+}
+
+void log_write(enum log_level level, enum log_kind kind, const char *event, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    write_event(level, kind, event, NULL, format, args);
+    va_end(args);
+}
+
+void log_named(enum log_level level, const char *event, const char *name, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    write_event(level, LOG_KIND_EVENT, event, name, format, args);
+    va_end(args);
+}
+
+void log_sum_up(void)
+{
+    for (size_t i = 0; i < KINDS_MAX; i++) {
+        struct kind *k = &ctx.kinds[i];
+        char line[LINE_MAX_BYTES];
+        size_t used = 0;
+        if (!k->used)
+            continue;
+        begin(line, &used, k->level, k->event);
+        appendf(line, &used, " suppressed=%lu names=\"%s\"", k->suppressed, k->names);
+        if (k->suppressed > k->named)
+            appendf(line, &used, " more=%lu", k->suppressed - k->named);
+        if (!put(line, used, true))
+            continue;
+        k->suppressed = k->named = 0;
+        k->used = 0;
+    }
 }
 
 const char *log_quote(const char *value, char *out, size_t size)

@@ -38,6 +38,16 @@ void log_write(enum log_level level, enum log_kind kind, const char *event, cons
 // reader would not see (utf8_is_hidden()) escaped, and returns out. What does not fit is cut.
 const char *log_quote(const char *value, char *out, size_t size);
 
+// A log_event() about something of this name, such as a rule. If the limit or a full standard error leaves the line
+// out, the name is kept for log_sum_up().
+void log_named(enum log_level level, const char *event, const char *name, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+// Writes one line for each event of which lines with a name were left out, with suppressed=N, names="NAME, NAME" and,
+// where they are too many for a line, more=N. To be called soon after: in each turn of a timer, or at the end of a
+// request.
+void log_sum_up(void);
+
 #define log_event(level, ...)  log_write(level, LOG_KIND_EVENT, __VA_ARGS__)
 #define log_record(level, ...) log_write(level, LOG_KIND_RECORD, __VA_ARGS__)
 #define log_errno(level, ...)  log_write(level, LOG_KIND_ERRNO, __VA_ARGS__)

@@ -112,14 +112,14 @@ static void tell(const struct table_rule *rule, const struct health *h, uint32_t
     const unsigned long long now = clock_monotonic_ns();
 
     if (raised & silence)
-        log_warn("rule_silent", "rule=%s silent_ms=%llu allowed_ms=%u", rule->name, (now - h->changed_ns) / 1000000,
-                 rule->silence_ms);
+        log_named(LOG_LEVEL_WARNING, "rule_silent", rule->name, "rule=%s silent_ms=%llu allowed_ms=%u", rule->name,
+                  (now - h->changed_ns) / 1000000, rule->silence_ms);
     else if (changed & silence)
         log_notice("rule_heard", "rule=%s alarm_ms=%llu", rule->name,
                    (now - h->raised_ns[STATS_ALARM_SILENCE]) / 1000000);
     if (raised & rate)
-        log_warn("rule_slow", "rule=%s packets_per_second=%llu least=%llu", rule->name, (unsigned long long) h->rate,
-                 (unsigned long long) rule->min_packets_per_second);
+        log_named(LOG_LEVEL_WARNING, "rule_slow", rule->name, "rule=%s packets_per_second=%llu least=%llu", rule->name,
+                  (unsigned long long) h->rate, (unsigned long long) rule->min_packets_per_second);
     else if (changed & rate)
         log_notice("rule_in_time", "rule=%s packets_per_second=%llu alarm_ms=%llu", rule->name,
                    (unsigned long long) h->rate, (now - h->raised_ns[STATS_ALARM_RATE]) / 1000000);

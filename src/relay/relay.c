@@ -95,6 +95,7 @@ static void on_tick(struct relay *r)
 {
     rings_publish(r);
     publish_header(r, STATS_LIVE);
+    log_sum_up();
     // The status line that belongs to it had no room either.
     if (notify_again(&r->notify))
         publish_status(r);
@@ -403,6 +404,7 @@ static void finish(struct relay *r)
     publish_summary_begin(r);
     while (publish_summary_next(r))
         ;
+    log_sum_up();
     publish_header(r, STATS_STOPPED);
     swap_close(&r->swap);
     free(r->spill);

@@ -4,6 +4,7 @@
 import time
 
 import mcrtest as t
+import reloadtest as r
 
 IN, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.1.1", 5000, 6000
 OTHER_IN, OTHER_OUT = "239.255.0.2", "239.255.1.2"
@@ -14,8 +15,8 @@ def rules(**keys):
 
 
 def state(d):
-    r = d.stats()["rules"][0]
-    return r["state"], r["alarms"]
+    rule = d.stats()["rules"][0]
+    return rule["state"], rule["alarms"]
 
 
 @t.test("per_source: each sender has the limit for itself, and a flood of one takes nothing from another")
@@ -81,6 +82,24 @@ def silence():
             sender.send(t.datagram(IN, PORT, b"x"))
             t.wait_for(lambda: state(d) == ("active", []), 3, "the alarm clears")
             t.wait_for(lambda: len(d.logged("rule_heard")) == alarms, 3, "the log line of its end")
+
+
+@t.test("silence_ms: more alarms at once than the log takes in a second are all named, in one line")
+def silence_of_many():
+    names = [f"rule-{i}" for i in range(40)]
+    many = [t.rule(name, f"239.255.2.{i}", PORT, [t.to_group(f"239.255.3.{i}", OUT_PORT)], silence_ms=200)
+            for i, name in enumerate(names)]
+
+    def told():
+        lines = [r.fields(x) for x in d.logged("rule_silent")]
+        return [x["rule"] for x in lines if "rule" in x], [x for x in lines if "names" in x]
+
+    with t.line() as net, t.Mcrd(net.relay, many) as d:
+        t.wait_for(lambda: told()[1], 5, "the line with the names")
+        alone, summed_up = told()
+        t.check(10 <= len(alone) <= 20, f"lines of one rule: {alone}")
+        t.equal(sorted(alone + [n for x in summed_up for n in x["names"].split(", ")]), sorted(names), "who is named")
+        t.equal(sum(int(x["suppressed"]) for x in summed_up), 40 - len(alone), "those that were left out")
 
 
 @t.test("silence_ms: an alarm outlives a reload without being told again, and goes with its bound")

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,76 @@ Test(log, what_exceeds_its_rate_and_what_had_no_room_are_told_together)
     taken(e);
     write_notice("both");
     cr_expect_eq(before + counted(e), 28, "%s", e->text);
+    close(e->reader);
+    free(e);
+}
+
+// Whether e's text sums up rules `first` to `last`, and so many more without a name.
+static bool names_from(const struct standard_error *e, unsigned first, unsigned last, unsigned more)
+{
+    char expected[TEXT_MAX];
+    size_t used = (size_t) snprintf(expected, sizeof(expected),
+                                    "level=warning process=test event=named suppressed=%u "
+                                    "names=\"",
+                                    last - first + 1 + more);
+
+    for (unsigned i = first; i <= last; i++)
+        used += (size_t) snprintf(expected + used, sizeof(expected) - used, "%srule-%u", i > first ? ", " : "", i);
+    used += (size_t) snprintf(expected + used, sizeof(expected) - used, "\"");
+    if (more > 0)
+        used += (size_t) snprintf(expected + used, sizeof(expected) - used, " more=%u", more);
+    snprintf(expected + used, sizeof(expected) - used, "\n");
+    return strcmp(e->text, expected) == 0;
+}
+
+static void write_named(unsigned first, unsigned last)
+{
+    char name[16];
+
+    for (unsigned i = first; i <= last; i++) {
+        snprintf(name, sizeof(name), "rule-%u", i);
+        log_named(LOG_LEVEL_WARNING, "named", name, "rule=%s", name);
+    }
+}
+
+Test(log, names_of_what_exceeds_its_rate_are_summed_up_in_one_line)
+{
+    struct standard_error *e = redirect();
+    unsigned lines = 0;
+
+    log_sum_up();
+    cr_expect_str_eq(taken(e), "", "nothing was left out");
+    // Of one second, or of two.
+    write_named(100, 139);
+    for (const char *at = taken(e); (at = strchr(at, '\n')); at++)
+        lines++;
+    cr_assert(lines >= 10 && lines <= 20, "%u lines", lines);
+    cr_expect_null(strstr(e->text, "suppressed="), "those with a name wait: %s", e->text);
+    fill();
+    log_sum_up();
+    taken(e);
+    log_sum_up();
+    taken(e);
+    cr_expect(lines > 10 || names_from(e, 110, 139, 0), "once there is room: %s", e->text);
+    log_sum_up();
+    cr_expect_str_eq(taken(e), "", "once");
+    close(e->reader);
+    free(e);
+}
+
+Test(log, names_that_are_too_many_for_a_line_are_counted)
+{
+    struct standard_error *e = redirect();
+    const char *more;
+
+    fill(); // each is left out
+    write_named(1000, 1999);
+    taken(e);
+    log_sum_up();
+    cr_assert((more = strstr(taken(e), " more=")), "%s", e->text);
+    unsigned n_more = (unsigned) strtoul(more + strlen(" more="), NULL, 10);
+    cr_expect(n_more > 0 && n_more < 1000 && names_from(e, 1000, 1999 - n_more, n_more), "%s", e->text);
+    cr_expect_lt(strlen(e->text), 2048);
     close(e->reader);
     free(e);
 }
