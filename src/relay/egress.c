@@ -272,16 +272,22 @@ static bool ship(struct egress *e, const struct table_output *o, struct shipment
     return false;
 }
 
-static void count_failure(const struct table_output *o, struct stats_output_counters *counters, uint32_t n)
+static void count_failure(struct egress *e, const struct table_output *o, struct stats_output_counters *counters,
+                          uint32_t n)
 {
-    char to[ADDR_TEXT_MAX];
-
     if (errno == EMSGSIZE) {
         counters->too_big += n;
         return;
     }
     counters->errors += n;
-    log_errno(LOG_LEVEL_WARNING, "send_failed", "to=%s:%u", addr_format(&o->to, to), o->port);
+    if (!e->refusals)
+        return;
+    struct refusal *r = &e->refusals->of[o->counter];
+    r->n += n;
+    r->error = errno;
+    r->to = o->to;
+    r->port = o->port;
+    e->refusals->any = true;
 }
 
 // Sends each datagram of the batch by itself; together: frames may wait for one call. Returns whether any was sent or
@@ -307,7 +313,7 @@ static bool send_one_by_one(struct egress *e, const struct table_output *o, cons
             if (ship(e, o, s, counters))
                 any = true;
             else
-                count_failure(o, counters, 1);
+                count_failure(e, o, counters, 1);
             at += s->fill.bytes;
             left--;
         } while (at < b->pieces[i].iov_len);
@@ -333,7 +339,7 @@ void egress_flush(struct egress *e)
             continue;
         f.counters->packets--;
         f.counters->bytes -= f.payload;
-        count_failure(f.output, f.counters, 1);
+        count_failure(e, f.output, f.counters, 1);
     }
 }
 
@@ -372,7 +378,7 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
     // EMSGSIZE (EINVAL before 6.14): the route's MTU is below the link's, and no segment may be fragmented; a datagram
     // may.
     if (b->n_datagrams == 1 || (errno != EINVAL && errno != EIO && errno != EMSGSIZE)) {
-        count_failure(o, counters, b->n_datagrams);
+        count_failure(e, o, counters, b->n_datagrams);
         return;
     }
     // EINVAL: the kernel knows no UDP GSO for this socket; EIO: none without checksum offload. A

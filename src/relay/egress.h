@@ -31,6 +31,19 @@ struct batch {
     struct iovec pieces[1 + BATCH_DATAGRAMS];
 };
 
+// What the kernel has refused of one output, but for what was too big.
+struct refusal {
+    uint64_t n; // datagrams
+    int error;  // errno, destination and port of the last one
+    struct addr to;
+    uint16_t port;
+};
+
+struct refusals {
+    bool any;           // since the owner set it to false
+    struct refusal *of; // one for each counter of the table
+};
+
 // Whether its link is still as the table says; until the broker has looked. Each value doubts more than the one before.
 enum egress_trust {
     EGRESS_SURE,
@@ -52,6 +65,8 @@ struct egress {
     struct tx_ring *ring;    // of a transmit ring: what is mapped of it
     struct tx_ring *queue;   // of a socket for frames: the ring beside it, in which frames may wait; or NULL
     bool noted;              // scratch of forward.c: it is among those to be flushed
+    // Where refusals are counted: those of the table in force, set by the owner. NULL: nobody wants to know.
+    struct refusals *refusals;
     // Receives each packet in place of the socket, as writev(2) would (explain, replay). NULL: the socket sends.
     ssize_t (*take)(struct egress *e, const struct table_output *o, const struct iovec *iov, int n);
 };

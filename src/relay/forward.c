@@ -38,11 +38,14 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
     f->now_ns = now_ns;
     f->flows = calloc(table->n_rules + 1, sizeof(*f->flows));
     f->outputs = calloc(table->n_counters + 1, sizeof(*f->outputs));
+    f->refusals.of = calloc(table->n_counters + 1, sizeof(*f->refusals.of));
+    f->output_sends = calloc(table->n_counters + 1, sizeof(*f->output_sends));
     f->egress = calloc(table->n_egress + 1, sizeof(struct egress *));
     f->touched = calloc(table->n_rules + 1, sizeof(*f->touched));
     f->batch = calloc(table->n_paths + 1, sizeof(struct batch *));
     f->waiting = calloc(table->n_egress + 1, sizeof(struct egress *));
-    bool ok = f->flows && f->outputs && f->egress && f->touched && f->batch && f->waiting;
+    bool ok = f->flows && f->outputs && f->refusals.of && f->output_sends && f->egress && f->touched && f->batch &&
+              f->waiting;
     for (uint32_t i = 0; i < table->n_interfaces; i++)
         f->own[i] = martian_bits(&table->own[table->interfaces[i].first_own], table->interfaces[i].n_own);
     for (uint32_t i = 0; ok && i < table->n_rules; i++)
@@ -68,6 +71,7 @@ static void carry_health(struct rule_state *to, const struct table_rule *rule, c
         to->health = from->health;
     else
         to->health.count = to->health.window_count = allowed(to);
+    to->health.limit = from->health.limit;
 }
 
 void forward_carry(struct forward *f, const struct forward *before)
@@ -84,9 +88,15 @@ void forward_carry(struct forward *f, const struct forward *before)
         if (f->flows[i].senders && old->senders)
             senders_carry(f->flows[i].senders, old->senders);
     }
-    for (uint32_t i = 0; i < f->table->n_outputs; i++)
-        if (f->table->outputs[i].carried_from < before->table->n_counters)
-            f->outputs[f->table->outputs[i].counter] = before->outputs[f->table->outputs[i].carried_from];
+    for (uint32_t i = 0; i < f->table->n_outputs; i++) {
+        uint32_t from = f->table->outputs[i].carried_from, to = f->table->outputs[i].counter;
+        if (from >= before->table->n_counters)
+            continue;
+        f->outputs[to] = before->outputs[from];
+        f->refusals.of[to] = before->refusals.of[from];
+        f->output_sends[to] = before->output_sends[from];
+    }
+    f->refusals.any = before->refusals.any;
 }
 
 void forward_free(struct forward *f)
@@ -97,6 +107,8 @@ void forward_free(struct forward *f)
         free(f->flows[i].senders);
     free(f->flows);
     free(f->outputs);
+    free(f->refusals.of);
+    free(f->output_sends);
     free(f->egress);
     free(f->touched);
     free(f->batch);
@@ -362,10 +374,9 @@ bool forward_look(struct forward *f, uint64_t now_ns,
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         const struct table_rule *r = &f->table->rules[i];
         struct rule_state *flow = &f->flows[i];
-        if (!(r->flags & TABLE_RULE_ENABLED) ||
-            (r->silence_ms == 0 && r->min_packets_per_second == 0 && !flow->health.alarms))
+        if (!(r->flags & TABLE_RULE_ENABLED) || (!health_wanted(r) && !flow->health.alarms && !flow->health.limit.on))
             continue;
-        uint32_t changed = health_look(&flow->health, r, allowed(flow), now_ns);
+        uint32_t changed = health_look(&flow->health, r, allowed(flow), flow->counters.drops.rate, now_ns);
         if (changed) {
             tell(r, &flow->health, changed);
             publish_rule(f, i);
@@ -373,4 +384,33 @@ bool forward_look(struct forward *f, uint64_t now_ns,
         }
     }
     return any;
+}
+
+static void look_at_output(struct forward *f, const struct table_rule *rule, const struct table_output *o,
+                           uint64_t now_ns, forward_tell_sends *tell)
+{
+    const struct refusal *r = &f->refusals.of[o->counter];
+    struct sends *s = &f->output_sends[o->counter];
+    uint64_t packets = f->outputs[o->counter].packets;
+
+    if (r->n != s->failing.count)
+        s->packets = packets;
+    // Silence proves nothing: an output fails until something has left by it.
+    if (spell_look(&s->failing, r->n, packets != s->packets ? SPELL_QUIET_NS : UINT64_MAX, now_ns))
+        tell(rule, &f->table->interfaces[o->interface], r, &s->failing);
+    f->refusals.any |= s->failing.on;
+}
+
+void forward_look_at_sends(struct forward *f, uint64_t now_ns, forward_tell_sends *tell)
+{
+    if (!f->refusals.any)
+        return;
+    f->refusals.any = false;
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+        const struct table_rule *r = &f->table->rules[i];
+        // The outputs of a range share their counters.
+        const struct table_output *outputs = &f->table->outputs[f->table->paths[r->first_path].first_output];
+        for (uint32_t j = 0; j < r->n_outputs; j++)
+            look_at_output(f, r, &outputs[j], now_ns, tell);
+    }
 }

@@ -27,12 +27,20 @@ struct rule_state {
     bool touched; // its counters are newer than the published ones
 };
 
+// How sending by one output goes. The data path does nothing for it.
+struct sends {
+    struct spell failing;
+    uint64_t packets; // of the output when a refusal was last seen
+};
+
 // All memory is taken by forward_new(); nothing is allocated for a packet.
 struct forward {
     const struct table_view *table;
     struct stats_segment stats;
     struct rule_state *flows;              // one for each rule
     struct stats_output_counters *outputs; // one for each of the table's counters
+    struct refusals refusals;              // of its outputs, as egress.c counts them
+    struct sends *output_sends;            // one for each of the table's counters
     struct egress **egress;                // one for each of the table's, set by the owner; NULL: missing
     uint32_t *touched;                     // rules
     uint32_t n_touched;
@@ -76,6 +84,12 @@ uint32_t forward_take_touched(struct forward *f);
 // Checks the health of every rule and calls tell for each one whose alarms have changed. Returns whether there was one.
 bool forward_look(struct forward *f, uint64_t now_ns,
                   void (*tell)(const struct table_rule *rule, const struct health *health, uint32_t changed));
+
+// Calls tell for each output whose datagrams the kernel has begun to refuse, and for each that works again: something
+// has left by it, and nothing was refused for SPELL_QUIET_NS.
+typedef void forward_tell_sends(const struct table_rule *rule, const struct table_interface *interface,
+                                const struct refusal *refusal, const struct spell *failing);
+void forward_look_at_sends(struct forward *f, uint64_t now_ns, forward_tell_sends *tell);
 
 // Writes the counters that have changed into the statistics segment.
 void forward_publish(struct forward *f);

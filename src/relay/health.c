@@ -3,15 +3,39 @@
 
 #include "relay/health.h"
 
-#include <stdbool.h>
-
-#include "common/clock.h"
-
 #define MILLISECOND UINT64_C(1000000)
 
 void health_init(struct health *h, uint64_t now_ns)
 {
     *h = (struct health){.changed_ns = now_ns, .window_ns = now_ns};
+}
+
+bool spell_look(struct spell *s, uint64_t count, uint64_t quiet_ns, uint64_t now_ns)
+{
+    bool before = s->on;
+
+    if (count != s->count) {
+        if (!s->on) {
+            s->before = s->count;
+            s->began_ns = now_ns;
+        }
+        s->on = true;
+        s->count = count;
+        s->last_ns = now_ns;
+    }
+    if (now_ns - s->last_ns >= quiet_ns)
+        s->on = false;
+    return s->on != before;
+}
+
+static bool has_limit(const struct table_rule *rule)
+{
+    return rule->packets_per_second > 0 || rule->bits_per_second > 0;
+}
+
+bool health_wanted(const struct table_rule *rule)
+{
+    return rule->silence_ms > 0 || rule->min_packets_per_second > 0 || has_limit(rule);
 }
 
 static void judge(struct health *h, unsigned alarm, bool raised, uint64_t now_ns)
@@ -24,7 +48,7 @@ static void judge(struct health *h, unsigned alarm, bool raised, uint64_t now_ns
     }
 }
 
-uint32_t health_look(struct health *h, const struct table_rule *rule, uint64_t count, uint64_t now_ns)
+uint32_t health_look(struct health *h, const struct table_rule *rule, uint64_t count, uint64_t limited, uint64_t now_ns)
 {
     uint32_t before = h->alarms;
 
@@ -42,5 +66,7 @@ uint32_t health_look(struct health *h, const struct table_rule *rule, uint64_t c
         h->window_ns = now_ns;
         judge(h, STATS_ALARM_RATE, h->rate < rule->min_packets_per_second, now_ns);
     }
-    return before ^ h->alarms;
+    // A limit that a reload took away ends its spell at once.
+    bool turned = spell_look(&h->limit, limited, has_limit(rule) ? SPELL_QUIET_NS : 0, now_ns);
+    return (before ^ h->alarms) | (turned ? HEALTH_LIMIT : 0);
 }

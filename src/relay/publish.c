@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What others may see of the relay: the statistics segment, systemd's status line, the summary in the log, and alarms
-// of inputs that should not fall silent: each is told once when it is raised and once when it clears.
+// of inputs that should not fall silent, of limits that drop, of outputs that fail: each is told once when it is raised
+// and once when it clears.
 #include <config.h>
 
 #include "relay/state.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -106,6 +108,16 @@ bool publish_summary_next(struct relay *r)
 #define LOOK_MOST_MS  200u
 #define LOOK_LEAST_MS 10u
 
+static unsigned long long happened(const struct spell *s)
+{
+    return s->count - s->before;
+}
+
+static unsigned long long lasted_ms(const struct spell *s)
+{
+    return (s->last_ns - s->began_ns) / 1000000;
+}
+
 static void tell(const struct table_rule *rule, const struct health *h, uint32_t changed)
 {
     const uint32_t silence = 1u << STATS_ALARM_SILENCE, rate = 1u << STATS_ALARM_RATE, raised = changed & h->alarms;
@@ -123,12 +135,39 @@ static void tell(const struct table_rule *rule, const struct health *h, uint32_t
     else if (changed & rate)
         log_notice("rule_in_time", "rule=%s packets_per_second=%llu alarm_ms=%llu", rule->name,
                    (unsigned long long) h->rate, (now - h->raised_ns[STATS_ALARM_RATE]) / 1000000);
+    if (changed & HEALTH_LIMIT && h->limit.on)
+        log_named(LOG_LEVEL_WARNING, "rule_limited", rule->name, "rule=%s dropped=%llu", rule->name,
+                  happened(&h->limit));
+    else if (changed & HEALTH_LIMIT)
+        log_notice("rule_within_limit", "rule=%s dropped=%llu limited_ms=%llu", rule->name, happened(&h->limit),
+                   lasted_ms(&h->limit));
 }
 
 void publish_alarms(struct relay *r)
 {
     if (r->swap.now && forward_look(r->swap.now, clock_monotonic_ns(), tell))
         publish_status(r);
+}
+
+static void tell_sends(const struct table_rule *rule, const struct table_interface *interface,
+                       const struct refusal *refusal, const struct spell *failing)
+{
+    char to[ADDR_TEXT_MAX], name[TABLE_NAME_MAX + IFNAMSIZ + ADDR_TEXT_MAX + 16];
+
+    addr_format(&refusal->to, to);
+    snprintf(name, sizeof(name), "%s to %s %s:%u", rule->name, interface->name, to, refusal->port);
+    if (failing->on)
+        log_named(LOG_LEVEL_WARNING, "send_failed", name, "rule=%s interface=%s to=%s:%u failed=%llu error=\"%s\"",
+                  rule->name, interface->name, to, refusal->port, happened(failing), strerror(refusal->error));
+    else
+        log_notice("send_works", "rule=%s interface=%s to=%s:%u failed=%llu failed_ms=%llu", rule->name,
+                   interface->name, to, refusal->port, happened(failing), lasted_ms(failing));
+}
+
+void publish_sends(struct relay *r)
+{
+    if (r->swap.now)
+        forward_look_at_sends(r->swap.now, clock_monotonic_ns(), tell_sends);
 }
 
 // A quarter of the shortest silence, so that an alarm comes no more than that too late. 0: nothing to look after.
@@ -138,16 +177,16 @@ static double period(const struct table_view *t)
 
     for (uint32_t i = 0; i < t->n_rules; i++) {
         const struct table_rule *r = &t->rules[i];
-        if (!(r->flags & TABLE_RULE_ENABLED))
+        if (!(r->flags & TABLE_RULE_ENABLED) || !health_wanted(r))
             continue;
         if (r->silence_ms > 0 && r->silence_ms / 4 < least)
             least = r->silence_ms / 4;
-        if (r->min_packets_per_second > 0 && LOOK_MOST_MS < least)
+        if (LOOK_MOST_MS < least)
             least = LOOK_MOST_MS;
     }
     if (least == UINT32_MAX)
         return 0;
-    least = least > LOOK_MOST_MS ? LOOK_MOST_MS : least < LOOK_LEAST_MS ? LOOK_LEAST_MS : least;
+    least = least < LOOK_LEAST_MS ? LOOK_LEAST_MS : least;
     return least / 1e3;
 }
 
@@ -155,7 +194,7 @@ void publish_alarms_watch(struct relay *r)
 {
     double seconds = period(relay_table(r));
 
-    // Once more even without: a rule may have lost its bounds while an alarm stood.
+    // Once more even without: a rule may have lost its bounds, or its limit, while an alarm stood.
     publish_alarms(r);
     if (seconds == r->alarm.timer.repeat)
         return;

@@ -95,6 +95,7 @@ static void on_tick(struct relay *r)
 {
     rings_publish(r);
     publish_header(r, STATS_LIVE);
+    publish_sends(r);
     log_sum_up();
     // The status line that belongs to it had no room either.
     if (notify_again(&r->notify))

@@ -94,7 +94,9 @@ void publish_status(struct relay *r);
 void publish_summary_begin(struct relay *r);
 // One part of it. False: that was the last.
 bool publish_summary_next(struct relay *r);
-// Looks at every rule that should not fall silent.
+// Looks at every output that the kernel has refused a datagram of.
+void publish_sends(struct relay *r);
+// Looks at every rule that should not fall silent, or has a limit.
 void publish_alarms(struct relay *r);
 // Looks as often as the table in force wants it.
 void publish_alarms_watch(struct relay *r);

@@ -409,6 +409,7 @@ static void configure_egress(struct forward *f)
 {
     for (uint32_t i = 0; i < f->table->n_egress; i++) {
         const struct table_egress *from = &f->table->egress[i];
+        f->egress[i]->refusals = &f->refusals;
         egress_configure(f->egress[i], from, from->tx_ring == TABLE_NONE ? NULL : f->egress[from->tx_ring]->ring);
     }
 }

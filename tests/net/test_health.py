@@ -51,6 +51,25 @@ def forged():
         t.equal(sent + s["rules"][0]["drops"]["rate"], 5000, "passed and dropped")
 
 
+@t.test("limit: that a rule begins to drop by it is logged once, and once that it has ceased to")
+def limited():
+    with t.line() as net, t.Mcrd(net.relay, rules(limit={"packets_per_second": 10, "burst_ms": 1000})) as d:
+        sender = t.RawSender(net.src, "s0")
+        sender.send(*(t.datagram(IN, PORT, b"x") for _ in range(10)))
+        t.wait_for(lambda: d.stats()["rules"][0]["packets"] == 10, 5, "those within the limit")
+        for _ in range(3):
+            sender.send(*(t.datagram(IN, PORT, b"x") for _ in range(30)))
+            time.sleep(0.7)
+        dropped = d.stats()["rules"][0]["drops"]["rate"]
+        t.check(dropped > 50, f"dropped: {dropped}")
+        t.equal([r.fields(x)["rule"] for x in d.logged("rule_limited")], ["r"], "who drops")
+        t.equal(d.logged("rule_within_limit"), [], "while it does")
+        within = r.fields(t.wait_for(lambda: d.logged("rule_within_limit"), 10, "event=rule_within_limit")[0])
+        t.equal((within["rule"], within["dropped"]), ("r", str(dropped)), "who, and how many")
+        t.check(1000 <= int(within["limited_ms"]) < 5000, f"limited for {within['limited_ms']} ms")
+        t.equal(len(d.logged("rule_limited")), 1, "lines")
+
+
 @t.test("shadow = true: joined, matched and counted, nothing sent; a reload makes it real")
 def shadow():
     with t.line() as net, t.Mcrd(net.relay, rules(shadow=True)) as d:

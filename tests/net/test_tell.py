@@ -100,6 +100,30 @@ def instance_in_log():
         t.equal(instances("output_waiting"), [("broker", "three")], "the broker's lines after a refusal")
 
 
+@t.test("an output whose datagrams the kernel refuses: named once, and once more when it works again")
+def failing_output():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        sender = t.RawSender(net.src, "s0")
+
+        def send_until(condition, seconds, what):
+            def sent():
+                sender.send(t.datagram(IN, PORT, b"x"))
+                return condition()
+            return t.wait_for(sent, seconds, what)
+
+        net.relay.run("ip", "link", "set", "out0", "down")
+        failed = r.fields(send_until(lambda: d.logged("send_failed"), 5, "event=send_failed")[0])
+        t.equal([failed[k] for k in ("rule", "interface", "to", "error")],
+                ["r", "out0", f"{OUT}:{OUT_PORT}", "Network is down"], "what it names")
+        send_until(lambda: d.stats()["rules"][0]["outputs"][0]["errors"] >= 20, 10, "errors")
+        net.relay.run("ip", "link", "set", "out0", "up")
+        works = r.fields(send_until(lambda: d.logged("send_works"), 15, "event=send_works")[0])
+        t.equal([works[k] for k in ("rule", "interface", "to", "failed")],
+                ["r", "out0", f"{OUT}:{OUT_PORT}", str(d.stats()["rules"][0]["outputs"][0]["errors"])], "what it names")
+        t.equal((len(d.logged("send_failed")), len(d.logged("send_works"))), (1, 1), "lines")
+        passes(net)
+
+
 class Systemd:
     """Its end of NOTIFY_SOCKET."""
 

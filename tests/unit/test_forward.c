@@ -6,7 +6,9 @@
 #include <criterion/criterion.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <linux/virtio_net.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -434,6 +436,81 @@ Test(forward, an_output_that_is_missing_counts_errors)
     take(x);
     cr_expect_eq(x->f->outputs[0].errors, 3);
     expect_accounted(x, 0);
+    close_fixture(x);
+}
+
+static int refuses; // errno of every send, or 0: it leaves
+
+static ssize_t send_or_refuse(struct egress *e, const struct table_output *o, const struct iovec *iov, int n)
+{
+    (void) o;
+    errno = refuses;
+    return refuses ? -1 : writev(e->fd, iov, n);
+}
+
+static struct {
+    unsigned n;
+    bool failing;
+    uint64_t failed;
+    int error;
+    char rule[TABLE_NAME_MAX], interface[IFNAMSIZ];
+    uint16_t port;
+} told;
+
+static void tell_sends(const struct table_rule *rule, const struct table_interface *interface,
+                       const struct refusal *refusal, const struct spell *failing)
+{
+    told.n++;
+    told.failing = failing->on;
+    told.failed = failing->count - failing->before;
+    told.error = refusal->error;
+    told.port = refusal->port;
+    snprintf(told.rule, sizeof(told.rule), "%s", rule->name);
+    snprintf(told.interface, sizeof(told.interface), "%s", interface->name);
+}
+
+// One datagram of the second rule, sent or refused, and then a look. Returns how often something was told.
+static unsigned look(struct fixture *x, int error, uint64_t s)
+{
+    unsigned before = told.n;
+
+    refuses = error;
+    put(x, 1, 1, 10, 10, error == 0, 64);
+    take(x);
+    forward_look_at_sends(x->f, s * NS_PER_S, tell_sends);
+    return told.n - before;
+}
+
+Test(forward, an_output_that_fails_is_told_once_and_once_when_it_works_again)
+{
+    struct fixture *x = open_fixture();
+    struct table_view after;
+
+    x->socket.take = send_or_refuse;
+    x->socket.refusals = &x->f->refusals;
+    cr_expect_eq(look(x, 0, 1), 0);
+    cr_expect_eq(look(x, EMSGSIZE, 1), 0, "too big: it has its own counter");
+    cr_expect_eq(look(x, ENETDOWN, 2), 1);
+    cr_expect(told.failing && told.failed == 1 && told.error == ENETDOWN && told.port == 6000);
+    cr_expect(strcmp(told.rule, "second") == 0 && strcmp(told.interface, "out0") == 0, "%s, %s", told.rule,
+              told.interface);
+    for (uint64_t s = 3; s < 10; s++)
+        cr_expect_eq(look(x, s < 9 ? ENETDOWN : ENOBUFS, s), 0);
+    forward_look_at_sends(x->f, 60 * NS_PER_S, tell_sends);
+    cr_expect(told.n == 1 && x->f->refusals.any, "nothing has left since");
+    // What is known outlives a reload.
+    make_view(&after, &x->view, RULES, SECOND, FIRST("", "", ""));
+    struct forward *next = forward_new(&after, &x->stats, 2);
+    forward_carry(next, x->f);
+    forward_look_at_sends(next, 61 * NS_PER_S, tell_sends);
+    cr_expect_eq(told.n, 1);
+    next->outputs[0].packets++;
+    forward_look_at_sends(next, 62 * NS_PER_S, tell_sends);
+    cr_expect(told.n == 2 && !told.failing && told.failed == 8 && told.error == ENOBUFS);
+    cr_expect_str_eq(told.rule, "second");
+    cr_expect_not(next->refusals.any, "nothing to look at any more");
+    forward_free(next);
+    free((void *) after.header);
     close_fixture(x);
 }
 

@@ -136,14 +136,62 @@ Test(health, alarms_are_told_once)
 
     health_init(&h, 5 * NS_PER_S);
     for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
-        uint32_t changed = health_look(&h, &r, looks[i].count, 5 * NS_PER_S + looks[i].ms * MILLISECOND);
+        uint32_t changed = health_look(&h, &r, looks[i].count, 0, 5 * NS_PER_S + looks[i].ms * MILLISECOND);
         cr_expect(changed == looks[i].changed && h.alarms == looks[i].alarms, "%zu: changed %u, alarms %u", i, changed,
                   h.alarms);
     }
     // Bounds that a reload took away.
     static const struct table_rule none = {.silence_ms = 0};
-    cr_expect_eq(health_look(&h, &none, 1029, 5 * NS_PER_S + 7500 * MILLISECOND), 2);
+    cr_expect_eq(health_look(&h, &none, 1029, 0, 5 * NS_PER_S + 7500 * MILLISECOND), 2);
     cr_expect_eq(h.alarms, 0);
+}
+
+// How much has been counted at which time, and what is told.
+Test(health, a_spell_is_told_once_and_outlasts_pauses)
+{
+    static const struct {
+        uint64_t ms, count, quiet_ns;
+        bool turned, on;
+    } looks[] = {
+        {0, 7, SPELL_QUIET_NS, true, true},        // it begins with the first
+        {200, 9, SPELL_QUIET_NS, false, true},     //
+        {5100, 9, SPELL_QUIET_NS, false, true},    // a pause
+        {5199, 10, SPELL_QUIET_NS, false, true},   // goes on
+        {10198, 10, SPELL_QUIET_NS, false, true},  //
+        {10199, 10, SPELL_QUIET_NS, true, false},  // 5 s after the last one was seen
+        {20000, 10, SPELL_QUIET_NS, false, false}, //
+        {30000, 11, SPELL_QUIET_NS, true, true},   // another one
+        {99000, 11, UINT64_MAX, false, true},      // which may not end
+        {99000, 11, 0, true, false},               // or must
+        {99200, 12, 0, false, false},              // or may not begin
+        {99400, 12, SPELL_QUIET_NS, false, false}, // what came then is not told later
+    };
+    struct spell s = {.count = 5};
+
+    for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
+        bool turned = spell_look(&s, looks[i].count, looks[i].quiet_ns, 9 * NS_PER_S + looks[i].ms * MILLISECOND);
+        cr_expect(turned == looks[i].turned && s.on == looks[i].on, "%zu: turned %d, on %d", i, turned, s.on);
+        if (i == 5)
+            cr_expect(s.count - s.before == 5 && s.last_ns - s.began_ns == 5199 * MILLISECOND, "what it came to");
+    }
+}
+
+Test(health, only_a_rule_with_a_limit_is_limited)
+{
+    static const struct table_rule limits[] = {{.packets_per_second = 1}, {.bits_per_second = 1}},
+                                   none = {.silence_ms = 0};
+    struct health h;
+
+    for (int i = 0; i < 2; i++) {
+        health_init(&h, NS_PER_S);
+        cr_expect(health_wanted(&limits[i]) && !health_wanted(&none));
+        cr_expect_eq(health_look(&h, &limits[i], 0, 0, 2 * NS_PER_S), 0);
+        cr_expect_eq(health_look(&h, &limits[i], 0, 3, 3 * NS_PER_S), HEALTH_LIMIT);
+        cr_expect_eq(health_look(&h, &limits[i], 0, 4, 4 * NS_PER_S), 0);
+        // A reload takes the limit away, and more was dropped since the last look.
+        cr_expect_eq(health_look(&h, &none, 0, 5, 5 * NS_PER_S), HEALTH_LIMIT);
+        cr_expect(!h.limit.on && h.alarms == 0);
+    }
 }
 
 Test(pace, waits_under_load_only)
