@@ -12,6 +12,46 @@
 #include "config/endpoint.h"
 #include "log/log.h"
 
+static bool names_interface(const struct config_rule *r, const char *name)
+{
+    bool found = strcmp(r->input.interface, name) == 0;
+
+    for (size_t i = 0; i < r->n_outputs; i++)
+        found |= strcmp(r->outputs[i].interface, name) == 0;
+    return r->enabled && found;
+}
+
+// Whether rules of the table before wait for this interface already.
+static bool missing_before(const struct table_view *t, const char *name)
+{
+    for (uint32_t i = 0; t && i < t->n_rules; i++) {
+        const struct table_rule *r = &t->rules[i];
+        const struct table_output *outputs = &t->outputs[t->paths[r->first_path].first_output];
+        for (uint32_t j = 0; (r->flags & TABLE_RULE_ENABLED) && j <= r->n_outputs; j++) {
+            const struct table_interface *used = &t->interfaces[j < r->n_outputs ? outputs[j].interface : r->interface];
+            if (strcmp(used->name, name) == 0)
+                return used->state == TABLE_INTERFACE_MISSING;
+        }
+    }
+    return false;
+}
+
+static void tell_missing(const struct compilation *c, const char *name)
+{
+    char rules[1024], more[32] = "";
+    size_t used = 0, left_out = 0;
+
+    if (missing_before(c->before, name))
+        return;
+    for (size_t i = 0; i < c->config->n_rules; i++)
+        left_out += names_interface(&c->config->rules[i], name) &&
+                    !log_list_add(rules, sizeof(rules), &used, c->config->rules[i].name);
+    if (left_out > 0)
+        snprintf(more, sizeof(more), " more=%zu", left_out);
+    log_named(LOG_LEVEL_WARNING, "interface_missing", name, "interface=%s rules=\"%s\"%s reason=\"they wait for it\"",
+              name, rules, more);
+}
+
 static bool find_interfaces(struct compilation *c)
 {
     compile_name_interfaces(c, true);
@@ -37,7 +77,7 @@ static bool find_interfaces(struct compilation *c)
             continue;
         if (c->reject_missing)
             return compile_refuse(c, "interface \"%s\" does not exist and missing_interface is \"reject\"", l->name);
-        log_warn("interface_missing", "interface=%s reason=\"its rules wait for it\"", l->name);
+        tell_missing(c, l->name);
     }
     return true;
 }

@@ -123,13 +123,78 @@ static bool is_passing(int error)
            error == ENODEV || error == ENXIO;
 }
 
-static bool output_waits(struct compilation *c, const struct config_rule *r, const struct config_output *o,
+// The same output under the table before, or NULL.
+static const struct table_output *output_before(const struct compilation *c, const struct table_rule *r,
+                                                const struct table_output *o)
+{
+    const struct table_view *t = c->before;
+    const struct table_rule *then = t && r->carried_from != TABLE_NONE ? &t->rules[r->carried_from] : NULL;
+
+    if (!then || !(then->flags & TABLE_RULE_ENABLED) || o->carried_from == TABLE_NONE)
+        return NULL;
+    uint32_t path = (uint32_t) (o - &c->outputs[c->paths[r->first_path].first_output]) / r->n_outputs;
+    const struct table_path *p = &t->paths[then->first_path + (path < then->n_paths ? path : 0)];
+    return &t->outputs[p->first_output + o->carried_from - then->first_counter];
+}
+
+static bool waited(const struct compilation *c, const struct table_rule *r, const struct table_output *o)
+{
+    const struct table_output *then = output_before(c, r, o);
+
+    return then && then->egress == TABLE_NONE;
+}
+
+// Whether the reason is that the interface is missing, before and now, or neither time.
+static bool same_reason(const struct compilation *c, const struct table_output *then, const struct table_output *o)
+{
+    return (c->before->interfaces[then->interface].state == TABLE_INTERFACE_MISSING) ==
+           (c->interfaces[o->interface].state == TABLE_INTERFACE_MISSING);
+}
+
+// The same output of the path before, in a range; NULL: there is none. What is told of it holds for this one, too.
+static const struct table_output *neighbour(const struct compilation *c, const struct table_rule *r,
+                                            const struct table_output *o)
+{
+    const struct table_output *first = &c->outputs[c->paths[r->first_path].first_output];
+
+    return o - first >= r->n_outputs ? o - r->n_outputs : NULL;
+}
+
+// Tells that an output waits, unless it did before and for the same.
+static void tell_waiting(const struct compilation *c, const struct table_rule *r, const struct table_output *o,
+                         const char *reason, int error)
+{
+    const struct table_output *near = neighbour(c, r, o);
+    const struct table_interface *i = &c->interfaces[o->interface];
+    char to[ADDR_TEXT_MAX], name[TABLE_NAME_MAX + IFNAMSIZ + ADDR_TEXT_MAX + 16];
+
+    if ((waited(c, r, o) && same_reason(c, output_before(c, r, o), o)) || (near && near->egress == TABLE_NONE))
+        return;
+    addr_format(&o->to, to);
+    snprintf(name, sizeof(name), "%s to %s %s:%u", r->name, i->name, to, o->port);
+    log_named(LOG_LEVEL_WARNING, "output_waiting", name, "rule=%s interface=%s to=%s:%u reason=\"%s%s%s\"", r->name,
+              i->name, to, o->port, reason, error ? ": " : "", error ? strerror(error) : "");
+}
+
+// Tells that an output that waited before is open.
+static void tell_opened(const struct compilation *c, const struct table_rule *r, const struct table_output *o)
+{
+    const struct table_output *near = neighbour(c, r, o);
+    char to[ADDR_TEXT_MAX];
+
+    if (waited(c, r, o) && !(near && near->egress != TABLE_NONE && waited(c, r, near)))
+        log_info("output_opened", "rule=%s interface=%s to=%s:%u", r->name, c->interfaces[o->interface].name,
+                 addr_format(&o->to, to), o->port);
+}
+
+static bool output_waits(struct compilation *c, const struct config_rule *r, const struct table_output *o,
                          const char *reason, int error)
 {
     if (c->reject_missing || (error && !c->running && !is_passing(error)))
-        return compile_refuse(c, "rule \"%s\": output on interface \"%s\": %s%s%s", r->name, o->interface, reason,
-                              error ? ": " : "", error ? strerror(error) : "");
-    log_warn("output_waiting", "rule=%s interface=%s reason=\"%s\"", r->name, o->interface, reason);
+        return compile_refuse(c, "rule \"%s\": output on interface \"%s\": %s%s%s", r->name,
+                              c->interfaces[o->interface].name, reason, error ? ": " : "",
+                              error ? strerror(error) : "");
+    tell_waiting(c, &c->rules[r - c->config->rules], o, reason, error);
     return true;
 }
 
@@ -209,11 +274,11 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
     const char *step = "";
 
     if (!l->ifindex)
-        return output_waits(c, r, o, "the interface does not exist", 0);
+        return output_waits(c, r, t, "the interface does not exist", 0);
     if (o->keep_source)
         source = &kept[t->to.family == ADDR_IPV6];
     if (source->family == ADDR_NONE)
-        return output_waits(c, r, o, "the interface has no address to send from: give it one, or set source", 0);
+        return output_waits(c, r, t, "the interface has no address to send from: give it one, or set source", 0);
     if ((way == CONFIG_WAY_FRAME || o->vlan != 0) && !l->ethernet)
         return compile_refuse(
             c, "rule \"%s\": interface \"%s\" has no Ethernet headers: use mode \"socket\" or \"auto\", and no vlan",
@@ -225,7 +290,7 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
     memcpy(flow.interface, l->name, sizeof(flow.interface));
     struct registry_entry *e = open_way(c, way, &flow, &step);
     if (!e)
-        return output_waits(c, r, o, step, errno);
+        return output_waits(c, r, t, step, errno);
     t->egress = place_egress(c, e, l);
     if (e->key.kind != REGISTRY_SOCKET)
         header_write(t, way == CONFIG_WAY_FRAME ? l->mac : NULL, source, source_port);
@@ -261,6 +326,8 @@ bool compile_open_outputs(struct compilation *c)
                 return false;
             if (outputs[j].egress == TABLE_NONE)
                 t->flags |= TABLE_RULE_WAITING;
+            else
+                tell_opened(c, t, &outputs[j]);
         }
     }
     if (c->n_unbound > 0)

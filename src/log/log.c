@@ -117,6 +117,19 @@ static bool has_room(bool record)
     return room;
 }
 
+bool log_list_add(char *list, size_t size, size_t *used, const char *name)
+{
+    size_t room = size - *used;
+    int n = snprintf(list + *used, room, "%s%s", *used > 0 ? ", " : "", name);
+
+    if (n >= 0 && (size_t) n < room) {
+        *used += (size_t) n;
+        return true;
+    }
+    list[*used] = '\0';
+    return false;
+}
+
 // name: NULL, or whom the line is about.
 static void leave_out(struct kind *k, enum log_level level, const char *name)
 {
@@ -124,14 +137,7 @@ static void leave_out(struct kind *k, enum log_level level, const char *name)
     if (!name)
         return;
     k->level = level;
-    size_t room = sizeof(k->names) - k->used;
-    int n = snprintf(k->names + k->used, room, "%s%s", k->used > 0 ? ", " : "", name);
-    if (n < 0 || (size_t) n >= room) {
-        k->names[k->used] = '\0';
-        return;
-    }
-    k->used += (size_t) n;
-    k->named++;
+    k->named += log_list_add(k->names, sizeof(k->names), &k->used, name);
 }
 
 static void begin(char *line, size_t *used, enum log_level level, const char *event)

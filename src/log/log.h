@@ -48,6 +48,9 @@ void log_named(enum log_level level, const char *event, const char *name, const 
 // request.
 void log_sum_up(void);
 
+// Appends name to the list "NAME, NAME" of so many bytes used. False, with nothing changed: there is no room for it.
+bool log_list_add(char *list, size_t size, size_t *used, const char *name);
+
 #define log_event(level, ...)  log_write(level, LOG_KIND_EVENT, __VA_ARGS__)
 #define log_record(level, ...) log_write(level, LOG_KIND_RECORD, __VA_ARGS__)
 #define log_errno(level, ...)  log_write(level, LOG_KIND_ERRNO, __VA_ARGS__)

@@ -90,6 +90,29 @@ def late_output():
         t.note(f"{seconds * 1000:.0f} ms after it was up the first datagram passed")
 
 
+@t.test("what waits is told once and by name, again for another reason, and once when it is open; a reload tells nothing anew")
+def waiting_is_told():
+    def told(event, *keys):
+        return [tuple(r.fields(x).get(k) for k in keys) for x in d.logged(event)]
+
+    with t.star(inputs=2, outputs=1) as net, t.Mcrd(net.relay, [*REST, second()]) as d:
+        output = ("plays", "out1", f"239.255.1.2:{OUT_PORT}")
+        t.equal(told("interface_missing", "interface", "rules"), [("out1", "plays")], "the interface and its rules")
+        t.equal(told("output_waiting", "rule", "interface", "to"), [output], "the output")
+        # Another table by a reload, and by links.
+        r.accepted(d, [*REST, second(note="another")])
+        net.relay.run("ip", "address", "add", "198.18.99.1/24", "dev", "in1")
+        net.link(net.relay, "out1", None, net.node("dst1"), "d0", "198.18.21.1/24")
+        t.wait_for(lambda: len(d.logged("output_waiting")) > 1, 5, "the other reason")
+        net.relay.run("ip", "address", "add", "198.18.21.2/24", "dev", "out1")
+        passes(net.src1, net.dst1)
+        t.equal(len(d.logged("interface_missing")), 1, "lines of the interface")
+        t.equal([x[:3] for x in told("output_waiting", "rule", "interface", "to")], [output] * 2, "lines of the output")
+        reasons = [x for x, in told("output_waiting", "reason")]
+        t.check("does not exist" in reasons[0] and "no address" in reasons[1], f"reasons: {reasons}")
+        t.equal(told("output_opened", "rule", "interface", "to"), [output], "the output that is open")
+
+
 @t.test("what refused a link passes: it is tried again 5 s later, though nothing more is heard of links")
 def refused_link():
     with t.star(inputs=1, outputs=2) as net, t.Mcrd(net.relay, [*REST, second()]) as d, beside(net):
