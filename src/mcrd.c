@@ -30,7 +30,7 @@ static bool set_descriptor_limit(void)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return false;
     if (limit.rlim_max < SANDBOX_FILES_MIN) {
-        log_error("start",
+        log_error(EVENT_START,
                   "limit=%llu needed=%d reason=\"too few open files allowed: raise LimitNOFILE or ulimit -Hn\"",
                   (unsigned long long) limit.rlim_max, SANDBOX_FILES_MIN);
         return false;
@@ -69,7 +69,7 @@ struct process {
 // With errno set.
 static int failed(const char *why)
 {
-    log_errno(LOG_LEVEL_ERR, "start", "reason=\"%s\"", why);
+    log_errno(LOG_LEVEL_ERR, EVENT_START, "reason=\"%s\"", why);
     return EXIT_FAILURE;
 }
 

@@ -53,7 +53,7 @@ void asker_pace(uint64_t *due_ns)
     *due_ns += ASKER_INTERVAL_NS;
     if (ahead <= ASKER_BURST * ASKER_INTERVAL_NS)
         return;
-    log_warn("relay", "reason=\"asks too often\" effect=\"answers wait\"");
+    log_warn(EVENT_RELAY, "reason=\"asks too often\" effect=\"answers wait\"");
     poll(NULL, 0, (int) ((ahead - ASKER_BURST * ASKER_INTERVAL_NS) / 1000000 + 1));
 }
 
@@ -181,7 +181,7 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
         snprintf(a.why, sizeof(a.why), "%s", strerror(ENOMEM));
     else if (make_room(b, &a, r.config) && offer_config(b, &a, r.config) == ADOPTED) {
         if (!statistics_save_running(b->stats_file, r.bytes.text, r.bytes.size, r.bytes.info.mode))
-            log_errno(LOG_LEVEL_WARNING, "running", "reason=\"no copy of the running file can be kept\"");
+            log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
         // Not at the start, when every rule is new.
         if (b->config)
             record_changes(&changes, a.generation);
@@ -278,12 +278,12 @@ static int serve(struct broker *b)
         if (result == HANDOVER_CLOSED)
             return EXIT_SUCCESS;
         if (asks_again(b)) {
-            log_error("relay", "reason=\"asks again before it is answered: the broker ends\"");
+            log_error(EVENT_RELAY, "reason=\"asks again before it is answered: the broker ends\"");
             return EXIT_FAILURE;
         }
         asker_pace(&b->due_ns);
         if (result != HANDOVER_GOT || !serve_request(b, &m)) {
-            log_error("relay", "reason=\"bogus message: the broker ends\"");
+            log_error(EVENT_RELAY, "reason=\"bogus message: the broker ends\"");
             return EXIT_FAILURE;
         }
         log_sum_up();

@@ -22,7 +22,7 @@
 
 static void end_broker(struct broker *b, const char *why)
 {
-    log_error("relay", "reason=\"%s\"", why);
+    log_error(EVENT_RELAY, "reason=\"%s\"", why);
     b->over = true;
     b->status = EXIT_FAILURE;
 }
@@ -86,7 +86,7 @@ static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int sta
         snprintf(a->why, sizeof(a->why),
                  "the relay has rejected tables with %zu descriptors and may have kept them: restart mcrd",
                  b->n_rejected);
-        log_error("offers_end", "reason=\"%s\" effect=\"no other table is offered\"", a->why);
+        log_error(EVENT_OFFERS_END, "reason=\"%s\" effect=\"no other table is offered\"", a->why);
         return false;
     }
     if (!send_offer(b, a, table_fd, stats_fd, &n_sent)) {
@@ -158,7 +158,7 @@ done:
     }
     if (!statistics_publish(b->stats_file)) {
         char quoted[600];
-        log_errno(LOG_LEVEL_ERR, "statistics", "file=%s", log_quote(b->stats_file, quoted, sizeof(quoted)));
+        log_errno(LOG_LEVEL_ERR, EVENT_STATISTICS, "file=%s", log_quote(b->stats_file, quoted, sizeof(quoted)));
     }
     offer_answer(b, &(struct handover_message){.type = HANDOVER_ADOPTED, .serial = a->serial});
     return true;
@@ -195,6 +195,6 @@ enum outcome offer_config(struct broker *b, struct attempt *a, const struct conf
     // The one commit point. A failure leaves exactly what the table in force uses.
     sockets_settle(b->sockets, outcome != REFUSED);
     if (b->running.bytes && outcome != UNCHANGED && !sockets_set_filters(b->sockets, &b->view, NULL))
-        log_errno(LOG_LEVEL_WARNING, "filter", "reason=\"an ingress filter stays wider than needed\"");
+        log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");
     return outcome;
 }

@@ -29,9 +29,9 @@ static void write_record(const struct broker *b, const struct attempt *a, bool a
     if (!b->config)
         snprintf(daemon, sizeof(daemon), "pid=%d by_", (int) b->daemon);
     log_record(accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR,
-               b->config  ? "reload"
-               : accepted ? "started"
-                          : "start",
+               b->config  ? EVENT_RELOAD
+               : accepted ? EVENT_STARTED
+                          : EVENT_START,
                "result=%s generation=%llu file=%s sha256=%s sha256_before=%s size=%llu owner=%u mode=%04o mtime=%s "
                "%spid=%u uid=%u loginuid=%d took_ms=%.1f %s",
                accepted ? "accepted" : "refused", (unsigned long long) (accepted ? a->generation : a->generation - 1),
@@ -69,8 +69,8 @@ void record_refused(const struct broker *b, const struct attempt *a)
 
 void record_changes(const struct diff *d, uint64_t generation)
 {
-    static const char *const events[] = {
-        [DIFF_ADDED] = "rule_added", [DIFF_REMOVED] = "rule_removed", [DIFF_CHANGED] = "rule_changed"};
+    static const enum event events[] = {
+        [DIFF_ADDED] = EVENT_RULE_ADDED, [DIFF_REMOVED] = EVENT_RULE_REMOVED, [DIFF_CHANGED] = EVENT_RULE_CHANGED};
     char note[2 * CONFIG_NOTE_MAX], fields[1024];
 
     for (size_t i = 0; i < d->n_rules; i++) {
@@ -84,7 +84,8 @@ void record_changes(const struct diff *d, uint64_t generation)
                                       : !r->fields[j].to ? "-"
                                                          : "",
                                       r->fields[j].path);
-        log_notice(events[r->kind], "generation=%llu rule=%s note=%s disturbs=%s%s", (unsigned long long) generation,
-                   rule->name, log_quote(rule->note, note, sizeof(note)), r->disturbs ? "yes" : "no", fields);
+        log_event(LOG_LEVEL_NOTICE, events[r->kind], "generation=%llu rule=%s note=%s disturbs=%s%s",
+                  (unsigned long long) generation, rule->name, log_quote(rule->note, note, sizeof(note)),
+                  r->disturbs ? "yes" : "no", fields);
     }
 }

@@ -31,13 +31,13 @@ static bool find_user(struct broker *b)
 
     const struct passwd *user = getpwnam(b->user);
     if (!user) {
-        log_error("start", "reason=\"there is no user %s: make it (systemd-sysusers, adduser --system) or set user\"",
-                  b->user);
+        log_error(EVENT_START,
+                  "reason=\"there is no user %s: make it (systemd-sysusers, adduser --system) or set user\"", b->user);
         return false;
     }
     const struct group *group = getgrnam(b->group);
     if (!group) {
-        log_error("start", "reason=\"there is no group %s: make it or set group\"", b->group);
+        log_error(EVENT_START, "reason=\"there is no group %s: make it or set group\"", b->group);
         return false;
     }
     b->uid = user->pw_uid;
@@ -66,7 +66,7 @@ static bool prepare_statistics(struct broker *b, uid_t owner)
     errno = saved;
     if (b->lock >= 0)
         return true;
-    log_errno(LOG_LEVEL_ERR, "start", "stats_file=%s pid=%d reason=\"%s\"",
+    log_errno(LOG_LEVEL_ERR, EVENT_START, "stats_file=%s pid=%d reason=\"%s\"",
               log_quote(b->stats_file, file, sizeof(file)), (int) other, why);
     return false;
 }
@@ -144,7 +144,7 @@ static bool lock_files(struct broker *b)
         struct sandbox_paths paths = {.read = read.names, .n_read = read.n, .write = dirname(run)};
         ok = sandbox_landlock(SANDBOX_BROKER, b->options->sandbox, &paths, &b->landlock);
     } else {
-        log_error("start", "reason=\"no memory, or too many links on the way to the config file\"");
+        log_error(EVENT_START, "reason=\"no memory, or too many links on the way to the config file\"");
     }
     for (size_t i = 0; i < read.n; i++)
         free((void *) read.names[i]);

@@ -70,7 +70,7 @@ static void watch_directory(void *context, const char *directory)
     int wd = inotify_add_watch(w->inotify, directory, EVENTS);
     if (wd < 0) {
         char quoted[600];
-        log_errno(LOG_LEVEL_WARNING, "watch", "directory=%s effect=\"changes of the file go unnoticed\"",
+        log_errno(LOG_LEVEL_WARNING, EVENT_WATCH, "directory=%s effect=\"changes of the file go unnoticed\"",
                   log_quote(directory, quoted, sizeof(quoted)));
         return;
     }

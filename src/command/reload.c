@@ -161,7 +161,7 @@ static void record_refusal(const char *path, const struct config_problems *probl
     char hex[DIGEST_TEXT_MAX], file[600], why[1024], quoted[1100];
 
     config_problems_first(problems, path, why, sizeof(why));
-    log_error("reload", "result=refused file=%s sha256=%s size=%llu owner=%u pid=%d uid=%u loginuid=%d reason=%s",
+    log_error(EVENT_RELOAD, "result=refused file=%s sha256=%s size=%llu owner=%u pid=%d uid=%u loginuid=%d reason=%s",
               log_quote(path, file, sizeof(file)), digest_or_none(bytes->info.sha256, hex),
               (unsigned long long) bytes->info.size, (unsigned) bytes->info.owner, (int) getpid(), (unsigned) getuid(),
               own_login(), log_quote(why, quoted, sizeof(quoted)));

@@ -48,8 +48,8 @@ static void tell_missing(const struct compilation *c, const char *name)
                     !log_list_add(rules, sizeof(rules), &used, c->config->rules[i].name);
     if (left_out > 0)
         snprintf(more, sizeof(more), " more=%zu", left_out);
-    log_named(LOG_LEVEL_WARNING, "interface_missing", name, "interface=%s rules=\"%s\"%s reason=\"they wait for it\"",
-              name, rules, more);
+    log_named(LOG_LEVEL_WARNING, EVENT_INTERFACE_MISSING, name,
+              "interface=%s rules=\"%s\"%s reason=\"they wait for it\"", name, rules, more);
 }
 
 static bool find_interfaces(struct compilation *c)
@@ -128,7 +128,7 @@ static bool tell_same(struct compilation *c, const struct table_destination *d, 
     if (!c->running)
         return compile_refuse(c, "rules \"%s\" and \"%s\" both take in %s, port %u, a broadcast of interface \"%s\"",
                               other, rule, text, d->port, c->interfaces[d->interface].name);
-    log_warn("rule_hidden", "rule=%s by=%s destination=%s port=%u interface=%s", rule, other, text, d->port,
+    log_warn(EVENT_RULE_HIDDEN, "rule=%s by=%s destination=%s port=%u interface=%s", rule, other, text, d->port,
              c->interfaces[d->interface].name);
     return true;
 }

@@ -89,7 +89,7 @@ static void keep_quiet(struct compilation *c, const struct config_rule *r, const
     memcpy(at.interface, l->name, sizeof(at.interface));
     for (uint32_t i = 0; i < r->input.n_ports; i++, at.port++)
         if (!sockets_output(c->sockets, REGISTRY_QUIET, &at, &step) && errno != EADDRINUSE)
-            log_errno(LOG_LEVEL_WARNING, "input_not_quiet",
+            log_errno(LOG_LEVEL_WARNING, EVENT_INPUT_NOT_QUIET,
                       "rule=%s interface=%s port=%u reason=\"%s\" effect=\"the kernel answers its senders with ICMP "
                       "errors\"",
                       r->name, l->name, at.port, step);
@@ -172,7 +172,7 @@ static void tell_waiting(const struct compilation *c, const struct table_rule *r
         return;
     addr_format(&o->to, to);
     snprintf(name, sizeof(name), "%s to %s %s:%u", r->name, i->name, to, o->port);
-    log_named(LOG_LEVEL_WARNING, "output_waiting", name, "rule=%s interface=%s to=%s:%u reason=\"%s%s%s\"", r->name,
+    log_named(LOG_LEVEL_WARNING, EVENT_OUTPUT_WAITING, name, "rule=%s interface=%s to=%s:%u reason=\"%s%s%s\"", r->name,
               i->name, to, o->port, reason, error ? ": " : "", error ? strerror(error) : "");
 }
 
@@ -183,7 +183,7 @@ static void tell_opened(const struct compilation *c, const struct table_rule *r,
     char to[ADDR_TEXT_MAX];
 
     if (waited(c, r, o) && !(near && near->egress != TABLE_NONE && waited(c, r, near)))
-        log_info("output_opened", "rule=%s interface=%s to=%s:%u", r->name, c->interfaces[o->interface].name,
+        log_info(EVENT_OUTPUT_OPENED, "rule=%s interface=%s to=%s:%u", r->name, c->interfaces[o->interface].name,
                  addr_format(&o->to, to), o->port);
 }
 
@@ -207,7 +207,7 @@ static uint32_t place_tx_ring(struct compilation *c, const struct link *l)
 
     if (!e) {
         if (step)
-            log_errno(LOG_LEVEL_WARNING, "tx_ring_missing",
+            log_errno(LOG_LEVEL_WARNING, EVENT_TX_RING_MISSING,
                       "interface=%s reason=\"%s\" effect=\"datagrams of many flows leave by a call each\"", l->name,
                       step);
         return TABLE_NONE;
@@ -304,7 +304,7 @@ static void tell_unbound(const struct compilation *c)
     if (c->unbound_error == EACCES)
         snprintf(hint, sizeof(hint), "sysctl net.ipv4.ip_unprivileged_port_start=%u in this network namespace",
                  c->lowest_unbound);
-    log_notice("port_not_bound",
+    log_notice(EVENT_PORT_NOT_BOUND,
                "outputs=%u source_port=%u reason=\"bind to source_port: %s\" "
                "effect=\"datagrams leave by raw UDP sockets, by a call each\" hint=\"%s\"",
                c->n_unbound, c->lowest_unbound, strerror(c->unbound_error), hint);

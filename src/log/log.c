@@ -16,12 +16,10 @@
 #include "common/utf8.h"
 
 #define LINE_MAX_BYTES 2048
-#define KINDS_MAX      64   // distinct events of one process; those beyond share the last entry
 #define PER_SECOND_MAX 10   // lines of one event
 #define NAMES_MAX      1500 // bytes of the names in a line; with the rest of the line below LINE_MAX_BYTES
 
 struct kind {
-    const char *event;
     uint64_t second;
     unsigned written; // in that second
     unsigned long suppressed;
@@ -38,7 +36,7 @@ static struct {
     bool journald;
     int patience_ms;
     bool lost_patience; // a record has waited for room in vain: the next ones do not wait
-    struct kind kinds[KINDS_MAX];
+    struct kind kinds[EVENTS];
 } ctx = {.origin = "process=mcrd"};
 
 void log_setup(const char *process, const char *instance)
@@ -60,15 +58,20 @@ void log_wait_for_room(int ms)
     ctx.patience_ms = ms;
 }
 
-static struct kind *find_kind(const char *event)
+const char *log_event_name(enum event event)
 {
-    for (size_t i = 0; i < KINDS_MAX - 1; i++) {
-        if (!ctx.kinds[i].event)
-            ctx.kinds[i].event = event;
-        if (strcmp(ctx.kinds[i].event, event) == 0)
-            return &ctx.kinds[i];
-    }
-    return &ctx.kinds[KINDS_MAX - 1];
+#define LOG_NAME(NAME, name, levels) [NAME] = #name,
+    static const char *const names[] = {LOG_EVENTS(LOG_NAME)};
+
+    return names[event];
+}
+
+unsigned log_event_levels(enum event event)
+{
+#define LOG_LEVELS(NAME, name, levels) [NAME] = (levels),
+    static const unsigned all[] = {LOG_EVENTS(LOG_LEVELS)};
+
+    return all[event];
 }
 
 // Whether a line of this kind may be written now.
@@ -140,7 +143,7 @@ static void leave_out(struct kind *k, enum log_level level, const char *name)
     k->named += log_list_add(k->names, sizeof(k->names), &k->used, name);
 }
 
-static void begin(char *line, size_t *used, enum log_level level, const char *event)
+static void begin(char *line, size_t *used, enum log_level level, enum event event)
 {
     static const char *const levels[] = {[LOG_LEVEL_ERR] = "error",
                                          [LOG_LEVEL_WARNING] = "warning",
@@ -150,7 +153,7 @@ static void begin(char *line, size_t *used, enum log_level level, const char *ev
 
     if (ctx.journald)
         appendf(line, used, "<%d>", (int) level);
-    appendf(line, used, "level=%s %s event=%s", levels[level], ctx.origin, event);
+    appendf(line, used, "level=%s %s event=%s", levels[level], ctx.origin, log_event_name(event));
 }
 
 // Whether there was room for it.
@@ -166,7 +169,7 @@ static bool put(char *line, size_t used, bool record)
 }
 
 static void __attribute__((format(printf, 5, 0)))
-write_event(enum log_level level, enum log_kind kind, const char *event, const char *name, const char *format,
+write_event(enum log_level level, enum log_kind kind, enum event event, const char *name, const char *format,
             va_list args)
 {
     const char *error = kind == LOG_KIND_ERRNO ? strerror(errno) : NULL;
@@ -176,7 +179,7 @@ write_event(enum log_level level, enum log_kind kind, const char *event, const c
 
     if (level == LOG_LEVEL_DEBUG && !ctx.debug)
         return;
-    struct kind *k = find_kind(event);
+    struct kind *k = &ctx.kinds[event];
     if (!record && !admit(k)) {
         leave_out(k, level, name);
         return;
@@ -196,7 +199,7 @@ write_event(enum log_level level, enum log_kind kind, const char *event, const c
         k->suppressed = 0;
 }
 
-void log_write(enum log_level level, enum log_kind kind, const char *event, const char *format, ...)
+void log_write(enum log_level level, enum log_kind kind, enum event event, const char *format, ...)
 {
     va_list args;
 
@@ -205,7 +208,7 @@ void log_write(enum log_level level, enum log_kind kind, const char *event, cons
     va_end(args);
 }
 
-void log_named(enum log_level level, const char *event, const char *name, const char *format, ...)
+void log_write_named(enum log_level level, enum event event, const char *name, const char *format, ...)
 {
     va_list args;
 
@@ -216,13 +219,13 @@ void log_named(enum log_level level, const char *event, const char *name, const 
 
 void log_sum_up(void)
 {
-    for (size_t i = 0; i < KINDS_MAX; i++) {
+    for (unsigned i = 0; i < EVENTS; i++) {
         struct kind *k = &ctx.kinds[i];
         char line[LINE_MAX_BYTES];
         size_t used = 0;
         if (!k->used)
             continue;
-        begin(line, &used, k->level, k->event);
+        begin(line, &used, k->level, (enum event) i);
         appendf(line, &used, " suppressed=%lu names=\"%s\"", k->suppressed, k->names);
         if (k->suppressed > k->named)
             appendf(line, &used, " more=%lu", k->suppressed - k->named);

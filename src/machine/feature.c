@@ -61,7 +61,7 @@ struct stats_features feature_probe(unsigned without)
 
     descriptors_close(packet);
     descriptors_close(udp);
-    log_notice("features", "packet_gso=%s udp_gso=%s ignore_outgoing=%s super_frames=%s",
+    log_notice(EVENT_FEATURES, "packet_gso=%s udp_gso=%s ignore_outgoing=%s super_frames=%s",
                stats_feature_name(f.packet_gso), stats_feature_name(f.udp_gso), stats_feature_name(f.ignore_outgoing),
                stats_feature_name(f.super_frames));
     return f;

@@ -58,7 +58,7 @@ static void warn_if_small(int fd, uint32_t ifindex)
     socklen_t length = sizeof(got);
 
     if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &got, &length) == 0 && got < OVERSIZE_ROOM)
-        log_info("buffer_small",
+        log_info(EVENT_BUFFER_SMALL,
                  "index=%u bytes=%d effect=\"bursts of super-frames are truncated: raise net.core.rmem_max\"", ifindex,
                  got / 2);
 }

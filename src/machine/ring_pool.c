@@ -47,7 +47,7 @@ int ring_pool_take(struct ring_pool *p, uint32_t *number, const char **why)
         withheld += p->sockets[i].use == RING_WITHHELD;
     }
     *why = "the relay keeps rings that it should have given back: restart mcrd";
-    log_error("ring_withheld",
+    log_error(EVENT_RING_WITHHELD,
               "rings=%zu sockets=%zu reason=\"the relay still maps rings that are out of use\" "
               "effect=\"no other ring is made\"",
               withheld, p->n);

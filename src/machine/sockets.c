@@ -363,7 +363,7 @@ void sockets_give_up_ring(struct sockets *s, uint64_t id, uint64_t now_ns)
         return;
     ring->stuck = ring_pool_may_replace(&s->pool, ring->key.ifindex, now_ns);
     if (!ring->stuck)
-        log_warn("ring_stuck",
+        log_warn(EVENT_RING_STUCK,
                  "index=%u reason=\"replaced a short time ago\" effect=\"it takes in nothing until it is "
                  "replaced again\"",
                  ring->key.ifindex);

@@ -389,7 +389,7 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
         e->segment = -1;
         if (e->kind == TABLE_EGRESS_SOCKET)
             set_if_changed(e->fd, &e->segment, 0, IPPROTO_UDP, UDP_SEGMENT);
-        log_warn("gso_missing", "mode=%s reason=\"the kernel takes no UDP GSO here; sending one by one\"",
+        log_warn(EVENT_GSO_MISSING, "mode=%s reason=\"the kernel takes no UDP GSO here; sending one by one\"",
                  e->kind == TABLE_EGRESS_FRAME ? "frame" : "socket");
     }
 }

@@ -58,7 +58,7 @@ void notify_init(struct notify *n)
         return;
     n->fd = connect_to(path);
     if (n->fd < 0)
-        log_warn("notify", "reason=\"NOTIFY_SOCKET cannot be connected\"");
+        log_warn(EVENT_NOTIFY, "reason=\"NOTIFY_SOCKET cannot be connected\"");
     else
         n->watchdog_ns = watchdog_interval();
 }

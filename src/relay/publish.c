@@ -65,7 +65,7 @@ static void log_interface(const struct relay *r, const struct ingress *in)
 {
     const struct stats_interface_counters *c = &in->counters;
 
-    log_notice("interface", "interface=%s" STATS_INTERFACE_COUNTERS(FORMAT),
+    log_notice(EVENT_INTERFACE, "interface=%s" STATS_INTERFACE_COUNTERS(FORMAT),
                relay_table(r)->interfaces[in->interface].name STATS_INTERFACE_COUNTERS(VALUE));
 }
 
@@ -78,7 +78,7 @@ static void log_rule(const struct relay *r, uint32_t i)
 
     for (uint32_t j = 0; j < rule->n_outputs; j++)
         out += r->swap.now->outputs[rule->first_counter + j].packets;
-    log_notice("rule", "rule=%s packets=%llu bytes=%llu sent=%llu" STATS_RULE_DROPS(DROPPED), rule->name,
+    log_notice(EVENT_RULE, "rule=%s packets=%llu bytes=%llu sent=%llu" STATS_RULE_DROPS(DROPPED), rule->name,
                (unsigned long long) counters->packets, (unsigned long long) counters->bytes,
                (unsigned long long) out STATS_RULE_DROPS(VALUE));
 }
@@ -124,22 +124,22 @@ static void tell(const struct table_rule *rule, const struct health *h, uint32_t
     const unsigned long long now = clock_monotonic_ns();
 
     if (raised & silence)
-        log_named(LOG_LEVEL_WARNING, "rule_silent", rule->name, "rule=%s silent_ms=%llu allowed_ms=%u", rule->name,
+        log_named(LOG_LEVEL_WARNING, EVENT_RULE_SILENT, rule->name, "rule=%s silent_ms=%llu allowed_ms=%u", rule->name,
                   (now - h->changed_ns) / 1000000, rule->silence_ms);
     else if (changed & silence)
-        log_notice("rule_heard", "rule=%s alarm_ms=%llu", rule->name,
+        log_notice(EVENT_RULE_HEARD, "rule=%s alarm_ms=%llu", rule->name,
                    (now - h->raised_ns[STATS_ALARM_SILENCE]) / 1000000);
     if (raised & rate)
-        log_named(LOG_LEVEL_WARNING, "rule_slow", rule->name, "rule=%s packets_per_second=%llu least=%llu", rule->name,
-                  (unsigned long long) h->rate, (unsigned long long) rule->min_packets_per_second);
+        log_named(LOG_LEVEL_WARNING, EVENT_RULE_SLOW, rule->name, "rule=%s packets_per_second=%llu least=%llu",
+                  rule->name, (unsigned long long) h->rate, (unsigned long long) rule->min_packets_per_second);
     else if (changed & rate)
-        log_notice("rule_in_time", "rule=%s packets_per_second=%llu alarm_ms=%llu", rule->name,
+        log_notice(EVENT_RULE_IN_TIME, "rule=%s packets_per_second=%llu alarm_ms=%llu", rule->name,
                    (unsigned long long) h->rate, (now - h->raised_ns[STATS_ALARM_RATE]) / 1000000);
     if (changed & HEALTH_LIMIT && h->limit.on)
-        log_named(LOG_LEVEL_WARNING, "rule_limited", rule->name, "rule=%s dropped=%llu", rule->name,
+        log_named(LOG_LEVEL_WARNING, EVENT_RULE_LIMITED, rule->name, "rule=%s dropped=%llu", rule->name,
                   happened(&h->limit));
     else if (changed & HEALTH_LIMIT)
-        log_notice("rule_within_limit", "rule=%s dropped=%llu limited_ms=%llu", rule->name, happened(&h->limit),
+        log_notice(EVENT_RULE_WITHIN_LIMIT, "rule=%s dropped=%llu limited_ms=%llu", rule->name, happened(&h->limit),
                    lasted_ms(&h->limit));
 }
 
@@ -157,10 +157,10 @@ static void tell_sends(const struct table_rule *rule, const struct table_interfa
     addr_format(&refusal->to, to);
     snprintf(name, sizeof(name), "%s to %s %s:%u", rule->name, interface->name, to, refusal->port);
     if (failing->on)
-        log_named(LOG_LEVEL_WARNING, "send_failed", name, "rule=%s interface=%s to=%s:%u failed=%llu error=\"%s\"",
+        log_named(LOG_LEVEL_WARNING, EVENT_SEND_FAILED, name, "rule=%s interface=%s to=%s:%u failed=%llu error=\"%s\"",
                   rule->name, interface->name, to, refusal->port, happened(failing), strerror(refusal->error));
     else
-        log_notice("send_works", "rule=%s interface=%s to=%s:%u failed=%llu failed_ms=%llu", rule->name,
+        log_notice(EVENT_SEND_WORKS, "rule=%s interface=%s to=%s:%u failed=%llu failed_ms=%llu", rule->name,
                    interface->name, to, refusal->port, happened(failing), lasted_ms(failing));
 }
 

@@ -49,7 +49,7 @@ static void doubt_outputs(struct relay *r)
     // Without a broker nothing would end the wait, so forwarding goes on. The kernel seldom gives an index twice.
     if (!r->shown.broker_alive)
         return;
-    log_warn("links_lost",
+    log_warn(EVENT_LINKS_LOST,
              "reason=\"the kernel had no room for all news of links\" effect=\"outputs by UDP and raw "
              "sockets wait until the broker has looked\"");
     for (size_t i = 0; i < r->swap.n_sockets; i++) {
@@ -239,7 +239,7 @@ static void on_signal(struct relay *r)
     while (read(r->signals.io.fd, &info, sizeof(info)) == (ssize_t) sizeof(info)) {
         switch (info.ssi_signo) {
         case SIGHUP:
-            log_notice("reload_asked", "pid=%u uid=%u", info.ssi_pid, info.ssi_uid);
+            log_notice(EVENT_RELOAD_ASKED, "pid=%u uid=%u", info.ssi_pid, info.ssi_uid);
             r->next_asker = (struct handover_asker){
                 .pid = info.ssi_pid,
                 .uid = info.ssi_uid,
@@ -256,7 +256,7 @@ static void on_signal(struct relay *r)
             ev_timer_start(r->loop, &r->summary_timer.timer);
             break;
         default:
-            log_notice("stopping", "signal=%s pid=%u uid=%u", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT",
+            log_notice(EVENT_STOPPING, "signal=%s pid=%u uid=%u", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT",
                        info.ssi_pid, info.ssi_uid);
             relay_stop(r, r->swap.now ? EXIT_SUCCESS : EXIT_FAILURE);
             break;
@@ -283,7 +283,7 @@ static int open_signals(void)
 // libev would call perror(), which duplicates a descriptor, and the sandbox would kill the process.
 static void on_loop_failure(const char *what)
 {
-    log_errno(LOG_LEVEL_ERR, "loop", "reason=\"%s\"", what);
+    log_errno(LOG_LEVEL_ERR, EVENT_LOOP, "reason=\"%s\"", what);
     _exit(EXIT_FAILURE);
 }
 
@@ -297,7 +297,7 @@ static bool lock_statistics(int fd)
 
     if (fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0)
         return true;
-    log_errno(LOG_LEVEL_ERR, "start", "reason=\"the statistics cannot be locked\"");
+    log_errno(LOG_LEVEL_ERR, EVENT_START, "reason=\"the statistics cannot be locked\"");
     return false;
 }
 
@@ -308,7 +308,7 @@ static bool receive_hello(int broker, struct handover_message *m)
     int fds[HANDOVER_FDS_MAX];
 
     if (poll(&p, 1, HELLO_SECONDS * 1000) != 1) {
-        log_error("start", "reason=\"the broker has not answered for %d s\"", HELLO_SECONDS);
+        log_error(EVENT_START, "reason=\"the broker has not answered for %d s\"", HELLO_SECONDS);
         return false;
     }
     return handover_receive(broker, m, fds) == HANDOVER_GOT && m->type == HANDOVER_HELLO && m->n_fds == 1 &&
@@ -362,7 +362,7 @@ static bool prepare(struct relay *r)
     ev_set_syserr_cb(on_loop_failure);
     r->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
     if (!r->spill || links < 0 || addresses < 0 || inotify < 0 || signals < 0 || !r->loop) {
-        log_errno(LOG_LEVEL_ERR, "start", "reason=\"no memory, epoll, rtnetlink, inotify or signalfd\"");
+        log_errno(LOG_LEVEL_ERR, EVENT_START, "reason=\"no memory, epoll, rtnetlink, inotify or signalfd\"");
         return false;
     }
     ev_set_userdata(r->loop, r);
@@ -395,7 +395,7 @@ static bool confine(struct relay *r, const struct handover_hello *whom)
         return false;
     r->shown.capabilities = sandbox_capabilities();
     if (mode == SANDBOX_ENFORCE && r->shown.landlock == 0)
-        log_warn("feature_missing", "feature=landlock effect=\"the system call filter alone keeps files away\"");
+        log_warn(EVENT_FEATURE_MISSING, "feature=landlock effect=\"the system call filter alone keeps files away\"");
     return sandbox_filter(SANDBOX_RELAY, mode);
 }
 

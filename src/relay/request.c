@@ -37,7 +37,7 @@ static void begin(struct relay *r, enum request what)
     // If the request cannot be sent the broker is gone; the end of its socket is the answer.
     r->under_way = what;
     if (!handover_send(r->broker, &m, NULL))
-        log_errno(LOG_LEVEL_ERR, "broker", "reason=\"cannot be asked\"");
+        log_errno(LOG_LEVEL_ERR, EVENT_BROKER, "reason=\"cannot be asked\"");
 }
 
 static void begin_next(struct relay *r)
@@ -71,7 +71,7 @@ static void refused(struct relay *r, const char *why)
     char quoted[1100];
 
     if (r->under_way == REQUEST_LINKS) {
-        log_error("links", "result=refused reason=%s effect=\"the table stays as it is; tried again in %d s\"",
+        log_error(EVENT_LINKS, "result=refused reason=%s effect=\"the table stays as it is; tried again in %d s\"",
                   log_quote(why, quoted, sizeof(quoted)), LINKS_RETRY_SECONDS);
         r->links_retry_ns = clock_monotonic_ns() + LINKS_RETRY_SECONDS * NS_PER_S;
         return;
@@ -124,7 +124,7 @@ static void log_links(const struct table_view *t, const struct table_interface *
         for (uint32_t j = 0; j < n_before; j++)
             if (strcmp(t->interfaces[i].name, before[j].name) == 0 &&
                 (t->interfaces[i].state != before[j].state || t->interfaces[i].ifindex != before[j].ifindex))
-                log_event(t->interfaces[i].state == TABLE_INTERFACE_UP ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "link",
+                log_event(t->interfaces[i].state == TABLE_INTERFACE_UP ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, EVENT_LINK,
                           "interface=%s state=%s before=%s index=%u", t->interfaces[i].name,
                           stats_interface_state_name(t->interfaces[i].state),
                           stats_interface_state_name(before[j].state), t->interfaces[i].ifindex);
@@ -177,7 +177,7 @@ static void commit(struct relay *r)
         snprintf(verdict.text, sizeof(verdict.text), "%s", r->swap.why);
     }
     if (!handover_send(r->broker, &verdict, NULL))
-        log_errno(LOG_LEVEL_ERR, "broker", "reason=\"cannot be told\"");
+        log_errno(LOG_LEVEL_ERR, EVENT_BROKER, "reason=\"cannot be told\"");
     if (r->unrecorded)
         log_links(relay_table(r), links, n_links);
 }
@@ -197,10 +197,10 @@ static void probed(struct relay *r, const struct handover_message *m)
     if (!news)
         return;
     if (state == STATS_CONFIG_INVALID)
-        log_warn("file", "state=invalid sha256=%s reason=%s", digest_or_none(m->file.sha256, sha256),
+        log_warn(EVENT_FILE, "state=invalid sha256=%s reason=%s", digest_or_none(m->file.sha256, sha256),
                  log_quote(m->text, quoted, sizeof(quoted)));
     else
-        log_notice("file", "state=%s sha256=%s size=%llu owner=%u", stats_config_state_name(state),
+        log_notice(EVENT_FILE, "state=%s sha256=%s size=%llu owner=%u", stats_config_state_name(state),
                    digest_text(m->file.sha256, sha256), (unsigned long long) m->file.size, m->file.owner);
     if (state == STATS_CONFIG_PENDING && (relay_table(r)->header->flags & TABLE_RELOAD_ON_CHANGE)) {
         // Unless a load is wanted already.
@@ -221,7 +221,7 @@ static void refuse_load(struct relay *r, const char *why)
         r->asker = r->next_asker;
     }
     r->asked_then = r->shown.asked;
-    log_record(LOG_LEVEL_ERR, "reload", "result=refused generation=%llu pid=%u uid=%u loginuid=%d reason=\"%s\"",
+    log_record(LOG_LEVEL_ERR, EVENT_RELOAD, "result=refused generation=%llu pid=%u uid=%u loginuid=%d reason=\"%s\"",
                (unsigned long long) generation, r->asker.pid, r->asker.uid, (int) r->asker.loginuid, why);
     refused(r, why);
 }
@@ -235,7 +235,7 @@ static void record_adopted(const struct relay *r)
     if (h->generation == 1)
         snprintf(daemon, sizeof(daemon), "pid=%u by_", r->shown.pid);
     log_record(
-        LOG_LEVEL_NOTICE, h->generation == 1 ? "started" : "reload",
+        LOG_LEVEL_NOTICE, h->generation == 1 ? EVENT_STARTED : EVENT_RELOAD,
         "result=accepted generation=%llu sha256=%s %spid=%u uid=%u loginuid=%d reason=\"the broker ended meanwhile\"",
         (unsigned long long) h->generation, digest_text(h->sha256, sha256), daemon, r->asker.pid, r->asker.uid,
         (int) r->asker.loginuid);
@@ -253,7 +253,7 @@ static void broker_gone(struct relay *r, const char *reason)
         relay_stop(r, EXIT_FAILURE);
         return;
     }
-    log_error("broker", "reason=\"%s\" effect=\"forwarding goes on; reloads are refused until mcrd is restarted\"",
+    log_error(EVENT_BROKER, "reason=\"%s\" effect=\"forwarding goes on; reloads are refused until mcrd is restarted\"",
               reason);
     if (r->unrecorded && r->under_way == REQUEST_LOAD)
         record_adopted(r);

@@ -28,7 +28,7 @@ void rings_publish(struct relay *r)
         bool asked = r->wanted[REQUEST_LINKS] || r->under_way == REQUEST_LINKS;
         uint64_t now_ns = clock_monotonic_ns();
         if (ingress_count_drops(in, now_ns) && !asked && r->stuck_ring == 0 && now_ns >= r->stuck_next_ns) {
-            log_warn("ring_stuck",
+            log_warn(EVENT_RING_STUCK,
                      "interface=%s reason=\"a frame that the kernel cannot describe\" effect=\"the broker is asked for "
                      "another ring\"",
                      relay_table(r)->interfaces[in->interface].name);
@@ -68,5 +68,5 @@ void rings_on_readable(struct ev_loop *loop, ev_io *io, int events)
     // An empty pass means that the socket woke us with an error: the link went down, or the interface is gone.
     // rtnetlink tells the rest.
     if (getsockopt(in->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error != 0)
-        log_debug("ring", "id=%llu error=\"%s\"", (unsigned long long) in->id, strerror(error));
+        log_debug(EVENT_RING, "id=%llu error=\"%s\"", (unsigned long long) in->id, strerror(error));
 }

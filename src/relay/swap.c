@@ -327,7 +327,7 @@ static void map_tx_rings(struct forward *f)
         const struct table_egress *from = &f->table->egress[i];
         struct egress *e = f->egress[i];
         if (from->kind == TABLE_EGRESS_TX_RING && !e->ring && !(e->ring = tx_ring_new(e->fd, from->slot_size)))
-            log_errno(LOG_LEVEL_WARNING, "tx_ring_missing",
+            log_errno(LOG_LEVEL_WARNING, EVENT_TX_RING_MISSING,
                       "reason=\"mmap\" effect=\"datagrams of many flows leave by a call each\"");
     }
 }

@@ -66,7 +66,8 @@ static bool drop_groups(void)
         return true;
     if (geteuid() == 0 && errno != EPERM)
         return false;
-    log_warn("sandbox_groups", "kept=%d reason=\"not permitted to give up supplementary groups\"", getgroups(0, NULL));
+    log_warn(EVENT_SANDBOX_GROUPS, "kept=%d reason=\"not permitted to give up supplementary groups\"",
+             getgroups(0, NULL));
     return true;
 }
 
@@ -78,7 +79,7 @@ static bool drop_capabilities(enum sandbox_role role)
     if (cut && (capng_apply(CAPNG_SELECT_BOUNDS) != 0 || !bounds_are_empty()))
         return false;
     if (!bounds_are_empty())
-        log_debug("sandbox_bounding", "kept=yes");
+        log_debug(EVENT_SANDBOX_BOUNDING, "kept=yes");
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
         return false;
     if (capabilities_are(role, false))
@@ -86,7 +87,7 @@ static bool drop_capabilities(enum sandbox_role role)
     choose_capabilities(role);
     if (capng_apply(CAPNG_SELECT_CAPS) == 0)
         return capabilities_are(role, false);
-    log_debug("sandbox_inheritable", "kept=yes");
+    log_debug(EVENT_SANDBOX_INHERITABLE, "kept=yes");
     return capabilities_are(role, true);
 }
 
@@ -103,8 +104,8 @@ static bool change_ids(enum sandbox_role role, uid_t uid, gid_t gid)
     choose_capabilities(role);
     int rc = capng_change_id((int) uid, (int) gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
     if (rc != 0)
-        log_error("sandbox_user", "uid=%u gid=%u rc=%d reason=\"cannot become this user and group\"", (unsigned) uid,
-                  (unsigned) gid, rc);
+        log_error(EVENT_SANDBOX_USER, "uid=%u gid=%u rc=%d reason=\"cannot become this user and group\"",
+                  (unsigned) uid, (unsigned) gid, rc);
     return rc == 0;
 }
 
@@ -113,18 +114,19 @@ bool sandbox_drop(enum sandbox_role role, uid_t uid, gid_t gid)
     const char *name = sandbox_role_name(role);
 
     if (!change_ids(role, uid, gid) || !drop_capabilities(role)) {
-        log_errno(LOG_LEVEL_ERR, "sandbox_drop", "role=%s uid=%u gid=%u reason=\"start as root or with CAP_NET_RAW\"",
-                  name, (unsigned) uid, (unsigned) gid);
+        log_errno(LOG_LEVEL_ERR, EVENT_SANDBOX_DROP,
+                  "role=%s uid=%u gid=%u reason=\"start as root or with CAP_NET_RAW\"", name, (unsigned) uid,
+                  (unsigned) gid);
         return false;
     }
     // After the change of user, which sets the process dumpable or not by itself.
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
-        log_errno(LOG_LEVEL_ERR, "sandbox_drop", "role=%s", name);
+        log_errno(LOG_LEVEL_ERR, EVENT_SANDBOX_DROP, "role=%s", name);
         return false;
     }
     if (!ids_are(uid, gid) || !capabilities_are(role, true) || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 ||
         prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
-        log_error("sandbox_drop", "role=%s reason=\"rights are not as they must be after the drop\"", name);
+        log_error(EVENT_SANDBOX_DROP, "role=%s reason=\"rights are not as they must be after the drop\"", name);
         return false;
     }
     return true;

@@ -90,7 +90,7 @@ bool sandbox_limit(enum sandbox_role role, enum sandbox_mode mode)
         if (setrlimit((__rlimit_resource_t) nothing_of[i].resource, &none) == 0 &&
             getrlimit((__rlimit_resource_t) nothing_of[i].resource, &found) == 0 && found.rlim_max == 0)
             continue;
-        log_errno(LOG_LEVEL_ERR, "sandbox_limit", "role=%s limit=%s", sandbox_role_name(role), nothing_of[i].name);
+        log_errno(LOG_LEVEL_ERR, EVENT_SANDBOX_LIMIT, "role=%s limit=%s", sandbox_role_name(role), nothing_of[i].name);
         return false;
     }
     return true;

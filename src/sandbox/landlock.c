@@ -116,7 +116,7 @@ bool sandbox_landlock(enum sandbox_role role, enum sandbox_mode mode, const stru
         ok = allow(ruleset, paths->read[i], MAY_READ);
     ok = ok && syscall(SYS_landlock_restrict_self, ruleset, 0) == 0 && refuses();
     if (!ok)
-        log_errno(LOG_LEVEL_ERR, "sandbox_landlock", "role=%s abi=%u", sandbox_role_name(role), *abi);
+        log_errno(LOG_LEVEL_ERR, EVENT_SANDBOX_LANDLOCK, "role=%s abi=%u", sandbox_role_name(role), *abi);
     if (ruleset >= 0)
         close(ruleset);
     return ok;

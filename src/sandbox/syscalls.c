@@ -339,7 +339,7 @@ bool sandbox_filter(enum sandbox_role role, enum sandbox_mode mode)
         rc = -EPERM;
     if (rc == 0)
         return true;
-    log_error("sandbox_filter", "role=%s error=\"%s\" reason=\"the system call filter cannot be loaded\"",
+    log_error(EVENT_SANDBOX_FILTER, "role=%s error=\"%s\" reason=\"the system call filter cannot be loaded\"",
               sandbox_role_name(role), strerror(-rc));
     return false;
 }

@@ -56,39 +56,40 @@ static void fill(void)
         ;
 }
 
-static void write_record(const char *event)
+static void write_record(enum event event)
 {
     log_record(LOG_LEVEL_ERR, event, "key=1");
 }
 
-static void write_notice(const char *event)
+static void write_notice(enum event event)
 {
-    log_notice(event, "key=1");
+    log_event(LOG_LEVEL_NOTICE, event, "key=1");
 }
 
-static void write_warning(const char *event)
+static void write_warning(enum event event)
 {
-    log_warn(event, "key=1");
+    log_event(LOG_LEVEL_WARNING, event, "key=1");
 }
 
-static void write_error(const char *event)
+static void write_error(enum event event)
 {
     errno = EIO;
-    log_errno(LOG_LEVEL_ERR, event, "key=1");
+    log_write(LOG_LEVEL_ERR, LOG_KIND_ERRNO, event, "key=1");
 }
 
 static const struct {
-    const char *event;
-    void (*write)(const char *event);
-} kinds[] = {{"record", write_record}, {"notice", write_notice}, {"warning", write_warning}, {"error", write_error}};
+    enum event event;
+    void (*write)(enum event event);
+} kinds[] = {
+    {EVENT_RELOAD, write_record}, {EVENT_RULE, write_notice}, {EVENT_LINK, write_warning}, {EVENT_START, write_error}};
 
 // How many lines were left out before the only line of e, which is of this event; -1: no such line.
-static long told(struct standard_error *e, const char *event)
+static long told(struct standard_error *e, enum event event)
 {
     char start[64];
     const char *text = taken(e), *suppressed = strstr(text, " suppressed=");
 
-    snprintf(start, sizeof(start), " event=%s key=1", event);
+    snprintf(start, sizeof(start), " event=%s key=1", log_event_name(event));
     if (!strstr(text, start) || strchr(text, '\n') != text + strlen(text) - 1)
         return -1;
     return suppressed ? strtol(suppressed + strlen(" suppressed="), NULL, 10) : 0;
@@ -99,19 +100,20 @@ Test(log, what_standard_error_has_no_room_for_is_told_later)
     struct standard_error *e = redirect();
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        const char *event = kinds[i].event;
+        enum event event = kinds[i].event;
+        const char *name = log_event_name(event);
         kinds[i].write(event);
-        cr_expect_eq(told(e, event), 0, "%s: %s", event, e->text);
+        cr_expect_eq(told(e, event), 0, "%s: %s", name, e->text);
         fill();
         for (unsigned n = 0; n < 3; n++)
             kinds[i].write(event);
-        cr_expect_str_eq(taken(e), "", "%s: there was room", event);
-        write_notice("other");
-        cr_expect_eq(told(e, "other"), 0, "the other event has lost none: %s", e->text);
+        cr_expect_str_eq(taken(e), "", "%s: there was room", name);
+        write_notice(EVENT_INTERFACE);
+        cr_expect_eq(told(e, EVENT_INTERFACE), 0, "the other event has lost none: %s", e->text);
         kinds[i].write(event);
-        cr_expect_eq(told(e, event), 3, "%s: %s", event, e->text);
+        cr_expect_eq(told(e, event), 3, "%s: %s", name, e->text);
         kinds[i].write(event);
-        cr_expect_eq(told(e, event), 0, "%s: once: %s", event, e->text);
+        cr_expect_eq(told(e, event), 0, "%s: once: %s", name, e->text);
     }
     close(e->reader);
     free(e);
@@ -134,14 +136,14 @@ Test(log, what_exceeds_its_rate_and_what_had_no_room_are_told_together)
     struct standard_error *e = redirect();
 
     for (unsigned n = 0; n < 25; n++)
-        write_warning("both");
+        write_warning(EVENT_LINK);
     unsigned long before = counted(e);
     cr_expect_lt(before, 25, "not all at once");
     fill();
-    write_notice("both"); // would have told of the others
-    write_notice("both");
+    write_notice(EVENT_LINK); // would have told of the others
+    write_notice(EVENT_LINK);
     taken(e);
-    write_notice("both");
+    write_notice(EVENT_LINK);
     cr_expect_eq(before + counted(e), 28, "%s", e->text);
     close(e->reader);
     free(e);
@@ -152,7 +154,7 @@ static bool names_from(const struct standard_error *e, unsigned first, unsigned 
 {
     char expected[TEXT_MAX];
     size_t used = (size_t) snprintf(expected, sizeof(expected),
-                                    "level=warning process=test event=named suppressed=%u "
+                                    "level=warning process=test event=rule_silent suppressed=%u "
                                     "names=\"",
                                     last - first + 1 + more);
 
@@ -171,7 +173,7 @@ static void write_named(unsigned first, unsigned last)
 
     for (unsigned i = first; i <= last; i++) {
         snprintf(name, sizeof(name), "rule-%u", i);
-        log_named(LOG_LEVEL_WARNING, "named", name, "rule=%s", name);
+        log_named(LOG_LEVEL_WARNING, EVENT_RULE_SILENT, name, "rule=%s", name);
     }
 }
 
