@@ -38,7 +38,7 @@ static bool missing_before(const struct table_view *t, const char *name)
 
 static void tell_missing(const struct compilation *c, const char *name)
 {
-    char rules[1024], more[32] = "";
+    char rules[1024] = "", more[32] = "";
     size_t used = 0, left_out = 0;
 
     if (missing_before(c->before, name))
