@@ -20,29 +20,34 @@ const char live_help[] =
     "up, down    scroll by a line (also k, j)\n"
     "PgUp, PgDn  by a page (also b, f)\n"
     "Home, g     to the top\n"
+    "End, G      to the bottom\n"
     "?, h        this help, and back\n";
 
 // Keys that scroll. Each is a letter, or a sequence that begins with ESC [ or ESC O (ECMA-48): its last byte, and the
-// first byte of its parameters, 0 for any.
+// number before it, 0 for any. Home and End have several: xterm, the console of Linux and rxvt differ.
 static const struct move {
-    char letter, last, parameter;
-    int lines, pages;
+    char letter, last;
+    int number, lines, pages;
 } moves[] = {
-    {'k', 'A', 0, -1, 0},        // up
-    {'j', 'B', 0, 1, 0},         // down
-    {'b', '~', '5', 0, -1},      // PgUp
-    {'f', '~', '6', 0, 1},       // PgDn
-    {'g', 'H', 0, INT_MIN, 0},   // Home
-    {'g', '~', '1', INT_MIN, 0}, // Home
+    {'k', 'A', 0, -1, 0},      // up
+    {'j', 'B', 0, 1, 0},       // down
+    {'b', '~', 5, 0, -1},      // PgUp
+    {'f', '~', 6, 0, 1},       // PgDn
+    {'g', 'H', 0, INT_MIN, 0}, // Home
+    {'g', '~', 1, INT_MIN, 0}, // Home
+    {'g', '~', 7, INT_MIN, 0}, // Home
+    {'G', 'F', 0, INT_MAX, 0}, // End
+    {'G', '~', 4, INT_MAX, 0}, // End
+    {'G', '~', 8, INT_MAX, 0}, // End
 };
 
 #define MOVES_END (moves + sizeof(moves) / sizeof(moves[0]))
 
 static void scroll(struct live *l, const struct move *move)
 {
-    l->scroll += move->lines + move->pages * l->page;
-    if (l->scroll < 0)
-        l->scroll = 0;
+    int64_t to = (int64_t) l->scroll + move->lines + (int64_t) move->pages * l->page;
+
+    l->scroll = to < 0 ? 0 : to > l->last ? l->last : (int) to;
 }
 
 static void type(struct live *l, char c)
@@ -94,16 +99,20 @@ static void press(struct live *l, char c)
 static size_t take_escape(struct live *l, const char *bytes, size_t n)
 {
     size_t i = 2;
+    int number = 0;
 
     if (n < 2 || (bytes[1] != '[' && bytes[1] != 'O')) {
         l->typing = l->help = false;
         memset(l->filter, 0, sizeof(l->filter));
         return 1;
     }
+    // Digits beyond the longest number of a key are those of none.
+    for (; i < n && bytes[i] >= '0' && bytes[i] <= '9'; i++)
+        number = number < 1000 ? number * 10 + bytes[i] - '0' : number;
     while (i < n && bytes[i] >= 0x20 && bytes[i] < 0x40)
         i++;
     for (const struct move *m = moves; i < n && m < MOVES_END; m++)
-        if (m->last == bytes[i] && (!m->parameter || m->parameter == bytes[2]))
+        if (m->last == bytes[i] && (!m->number || m->number == number))
             scroll(l, m);
     return i < n ? i + 1 : n;
 }

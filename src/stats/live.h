@@ -17,8 +17,9 @@ struct live {
     bool typing; // the filter
     enum live_sort sort;
     char filter[LIVE_FILTER_MAX];
-    int scroll; // lines above the screen, 0 or more
-    int page;   // lines of the screen, set by the caller
+    int scroll; // lines above the screen, 0 to last
+    // Set by the caller: the largest scroll, where the bottom is seen; and by how many lines a page moves.
+    int last, page;
 };
 
 // The help for the keys, lines separated by newlines.

@@ -113,15 +113,15 @@ static int draw_lines(struct watch *w, char *text)
 
     for (const char *c = text; *c; c++)
         lines += *c == '\n';
-    int hidden = lines > l->page ? lines - l->page : 0;
-    if (l->scroll > hidden)
-        l->scroll = hidden;
+    l->last = lines > l->page ? lines - l->page : 0;
+    if (l->scroll > l->last)
+        l->scroll = l->last;
     for (int i = 0; i < l->scroll + l->page && i < lines; i++) {
         const char *line = strsep(&text, "\n");
         if (i >= l->scroll)
             printf("\033[K%s\r\n", line); // erased first: behind a full line it would take the last character
     }
-    return hidden - l->scroll;
+    return l->last - l->scroll;
 }
 
 static void draw_screen(struct watch *w)

@@ -86,6 +86,18 @@ Test(live, keys)
         {"\033[6~\033[6~\033[5~", {.page = 10, .scroll = 10}},
         {"ff\033[H", {.page = 10}},
         {"ff\033[1~j", {.page = 10, .scroll = 1}},
+        {"j\033[7~j", {.page = 10, .scroll = 1}},
+        {"\033[F", {.page = 10, .scroll = 99}},
+        {"\033OFk", {.page = 10, .scroll = 98}},
+        {"GGGjjfk", {.page = 10, .scroll = 98}},
+        {"\033[4~", {.page = 10, .scroll = 99}},
+        {"\033[8~\033[1;5H", {.page = 10}},
+        {"Gg", {.page = 10}},
+        {"ffffffffff", {.page = 10, .scroll = 99}},
+        // F1 to F12, Insert and Delete do nothing.
+        {"j\033OP\033[11~\033[13~\033[14~\033[15~\033[17~\033[18~\033[19~", {.page = 10, .scroll = 1}},
+        {"j\033[20~\033[21~\033[23~\033[24~\033[2~\033[3~\033[15;2~", {.page = 10, .scroll = 1}},
+        {"j\033[4294967297~\033[99999999999999999999~", {.page = 10, .scroll = 1}},
         {"?", {.page = 10, .help = true}},
         {"?\033", {.page = 10}},
         {"/ot0 q\r", {.page = 10, .filter = "ot0 q"}},
@@ -99,7 +111,7 @@ Test(live, keys)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct live k = {.page = 10};
+        struct live k = {.page = 10, .last = 99};
         const struct live *e = &cases[i].expected;
         live_keys(&k, cases[i].bytes, strlen(cases[i].bytes));
         cr_expect(k.quit == e->quit && k.paused == e->paused && k.help == e->help && k.typing == e->typing &&
