@@ -11,17 +11,18 @@
 
 // --- keys ------------------------------------------------------------------------------------------------------------
 
-const char live_help[] =
-    "q, ^C       end\n"
-    "space, p    stop and go on\n"
-    "s           sort: as in the file, by rate, by drops, by name\n"
-    "/           show only rules whose name, note or output contains a text;\n"
-    "            Enter keeps it, Esc drops it\n"
-    "up, down    scroll by a line (also k, j)\n"
-    "PgUp, PgDn  by a page (also b, f)\n"
-    "Home, g     to the top\n"
-    "End, G      to the bottom\n"
-    "?, h        this help, and back\n";
+const struct live_key live_help[] = {
+    {"q, ^C", "end"},
+    {"space, p", "stop and go on"},
+    {"s", "sort: as in the file, by rate, by drops, by name"},
+    {"/", "show only rules whose name, note or output contains a text; Enter keeps it, Esc drops it"},
+    {"up, down", "scroll by a line (also k, j)"},
+    {"PgUp, PgDn", "by a page (also b, f)"},
+    {"Home, g", "to the top"},
+    {"End, G", "to the bottom"},
+    {"?, h", "this help, and back"},
+    {NULL, NULL},
+};
 
 // Keys that scroll. Each is a letter, or a sequence that begins with ESC [ or ESC O (ECMA-48): its last byte, and the
 // number before it, 0 for any. Home and End have several: xterm, the console of Linux and rxvt differ.

@@ -22,8 +22,10 @@ struct live {
     int last, page;
 };
 
-// The help for the keys, lines separated by newlines.
-extern const char live_help[];
+// What the keys do, for people; the last row is empty.
+extern const struct live_key {
+    const char *keys, *what;
+} live_help[];
 
 // Takes n bytes as a terminal sends them, and ignores what it does not know.
 void live_keys(struct live *l, const char *bytes, size_t n);

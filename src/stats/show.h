@@ -9,7 +9,8 @@
 #include "stats/delta.h"
 #include "stats/reader.h"
 
-#define SHOW_COLUMNS 80 // of a table that goes to no terminal, and the least that one is made for
+#define SHOW_COLUMNS       80 // of a table that goes to no terminal
+#define SHOW_COLUMNS_LEAST 40 // that a table is made for; a narrower terminal wraps or cuts its lines
 
 // Returns whether everything was written to `to`.
 bool show_json(const struct stats_snapshot *s, FILE *to, bool one_line);
@@ -20,7 +21,10 @@ bool show_json(const struct stats_snapshot *s, FILE *to, bool one_line);
 bool show_prometheus(const struct stats_snapshot *s, const char *path, FILE *to);
 
 struct show_style {
-    int columns; // SHOW_COLUMNS or more
+    int columns;
+    // On a terminal a table has only the columns of numbers that fit beside names, and text that is too long for its
+    // column has lines of its own. Elsewhere it is cut.
+    bool terminal;
     bool colour;
 };
 
@@ -38,6 +42,9 @@ void show_table(const struct show_view *v, const struct show_style *style, FILE 
 
 // Prints text, wrapped into as many lines as it takes.
 void show_notice(const char *text, const struct show_style *style, FILE *to);
+
+// Prints what a key does, behind its name.
+void show_key(const char *key, const char *what, const struct show_style *style, FILE *to);
 
 // Returns what the terminal behind fd can show; SHOW_COLUMNS and no colour if it is none.
 struct show_style show_style_of(int fd);

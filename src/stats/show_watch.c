@@ -5,6 +5,7 @@
 
 #include <ev.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -79,30 +80,56 @@ static void write_table(const struct watch *w, FILE *to)
         stats_delta_free(&d);
 }
 
+// Writes a part of the last line, cut to what is left of it, and takes it from *room.
+static void __attribute__((format(printf, 2, 3))) put_status(int *room, const char *format, ...)
+{
+    char text[STATS_WHY_MAX], shown[STATS_WHY_MAX];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    *room -= text_show(shown, sizeof(shown), text, *room);
+    fputs(shown, stdout);
+}
+
+// Writes the same in reverse video.
+static void put_reverse(int *room, const char *text)
+{
+    fputs("\033[7m", stdout);
+    put_status(room, "%s", text);
+    fputs("\033[0m", stdout);
+}
+
 // The last line of the screen. `more` counts the lines that found no room.
-static void draw_status(const struct watch *w, int more)
+static void draw_status(const struct watch *w, int room, int more)
 {
     static const char *const sorts[] = {
         [LIVE_SORT_RATE] = "by rate", [LIVE_SORT_DROPS] = "by drops", [LIVE_SORT_NAME] = "by name"};
     const struct live *l = &w->live;
+    int typed = (int) strlen(l->filter);
     char time[TEXT_NUMBER_MAX];
 
     fputs("\033[K", stdout);
+    text_time(time, w->now.realtime_ns);
     if (l->typing) {
-        printf("/%s\033[7m \033[0m  Enter keeps it, Esc shows all", l->filter);
+        // The end of the text is where one types.
+        put_status(&room, "/%s", l->filter + (typed > room - 2 ? typed - (room - 2) : 0));
+        put_reverse(&room, " ");
+        put_status(&room, "  Enter keeps it, Esc shows all");
         return;
     }
-    fputs(l->paused ? "\033[7m PAUSED \033[0m " : "\033[7m ? help \033[0m ", stdout);
+    put_reverse(&room, l->paused ? " PAUSED " : " ? help ");
     if (*w->why)
-        printf("waiting for mcrd, last seen %s", text_time(time, w->now.realtime_ns));
-    else
-        printf("every %g s  %s", w->seconds, text_time(time, w->now.realtime_ns));
-    if (l->sort != LIVE_SORT_FILE)
-        printf("  %s", sorts[l->sort]);
-    if (*l->filter)
-        printf("  /%s", l->filter);
+        put_status(&room, " waiting for mcrd, last seen %s", time);
     if (more > 0)
-        printf("  %d more line%s below", more, more == 1 ? "" : "s");
+        put_status(&room, "  %d more line%s below", more, more == 1 ? "" : "s");
+    if (l->sort != LIVE_SORT_FILE)
+        put_status(&room, "  %s", sorts[l->sort]);
+    if (*l->filter)
+        put_status(&room, "  /%s", l->filter);
+    if (!*w->why)
+        put_status(&room, "  every %g s  %s", w->seconds, time);
 }
 
 // Writes the lines that fit on the page, and returns how many are below it.
@@ -126,6 +153,7 @@ static int draw_lines(struct watch *w, char *text)
 
 static void draw_screen(struct watch *w)
 {
+    struct show_style style = show_style_of(STDOUT_FILENO);
     struct winsize window;
     int rows = ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_row > 1 ? window.ws_row : 24;
     char *text = NULL;
@@ -135,19 +163,24 @@ static void draw_screen(struct watch *w)
     if (!memory)
         return;
     if (*w->why) {
-        struct show_style style = show_style_of(STDOUT_FILENO);
         show_notice(w->why, &style, memory);
         fputc('\n', memory);
     }
-    if (w->live.help)
-        fprintf(memory, "%s\n", live_help);
-    write_table(w, memory);
+    if (w->live.help) {
+        for (const struct live_key *k = live_help; k->keys; k++)
+            show_key(k->keys, k->what, &style, memory);
+        fputc('\n', memory);
+    }
+    if (style.columns >= SHOW_COLUMNS_LEAST)
+        write_table(w, memory);
+    else
+        fprintf(memory, "Too narrow:\n%d columns\nare needed.\n", SHOW_COLUMNS_LEAST);
     if (fclose(memory) == 0) {
         w->live.page = rows - 1;
         fputs("\033[H", stdout);
         int more = draw_lines(w, text);
         printf("\033[J\033[%d;1H", rows);
-        draw_status(w, more);
+        draw_status(w, style.columns, more);
     }
     free(text);
 }
