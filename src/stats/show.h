@@ -25,6 +25,7 @@ struct show_style {
     // On a terminal a table has only the columns of numbers that fit beside names, and text that is too long for its
     // column has lines of its own. Elsewhere it is cut.
     bool terminal;
+    bool obeys; // that terminal obeys escape sequences
     bool colour;
 };
 
@@ -40,8 +41,19 @@ struct show_view {
 
 void show_table(const struct show_view *v, const struct show_style *style, FILE *to);
 
-// Prints text, wrapped into as many lines as it takes.
-void show_notice(const char *text, const struct show_style *style, FILE *to);
+// The three parts of a table: what runs and the interfaces; how many rules are in which state (on a terminal) and the
+// heads of their columns; and the rules.
+void show_top(const struct show_view *v, const struct show_style *style, FILE *to);
+void show_heads(const struct show_view *v, const struct show_style *style, FILE *to);
+void show_rules(const struct show_view *v, const struct show_style *style, FILE *to);
+
+// Returns how bad a rule's state is (stats_shown_state()), by the colour that it has: 0 is the worst.
+int show_rank(uint32_t shown_state);
+
+#define SHOW_RANKS_BAD 2 // ranks below it need somebody's attention
+
+// Prints text, wrapped into as many lines as it takes; if bad, in the colour of what is wrong.
+void show_notice(const char *text, bool bad, const struct show_style *style, FILE *to);
 
 // Prints what a key does, behind its name.
 void show_key(const char *key, const char *what, const struct show_style *style, FILE *to);

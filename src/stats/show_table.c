@@ -19,7 +19,7 @@
 #define HEARTBEAT_LATE_MS 5000 // the relay writes it five times a second
 
 #define LABEL 9  // columns of the words that begin the lines of the header
-#define KEY   13 // and of the keys in the help
+#define KEY   12 // and of the keys in the help
 
 // Widths of columns, with one blank between two. A name gets the rest; the name of an output also the state's column.
 enum { NAME_MIN = 24, OUTPUT_INDENT = 4, STATE = 8, COUNT_WIDE = 16, COUNT = 14, BYTES = 9, RATE = 10, LAST = 7 };
@@ -27,7 +27,8 @@ enum { NAME_MIN = 24, OUTPUT_INDENT = 4, STATE = 8, COUNT_WIDE = 16, COUNT = 14,
 // Columns of numbers are left out until a name has so many.
 #define NAME_LEAST 12
 
-enum paint { BAD, WARN, GOOD, DIM, BOLD, PLAIN };
+enum paint { BAD, WARN, GOOD, DIM, BOLD, PLAIN }; // show_rank() has it that the worst come first
+_Static_assert(BAD < SHOW_RANKS_BAD && WARN < SHOW_RANKS_BAD && GOOD >= SHOW_RANKS_BAD, "ranks");
 
 #define STATES 4 // in a list, at most
 
@@ -41,6 +42,11 @@ static const enum paint rule_paints[STATES] = {
 static enum paint paint_of(const enum paint paints[STATES], uint32_t state)
 {
     return state < STATES ? paints[state] : BAD;
+}
+
+int show_rank(uint32_t shown_state)
+{
+    return (int) paint_of(rule_paints, shown_state);
 }
 
 struct page {
@@ -194,6 +200,12 @@ static void show_config(const struct page *p)
     paragraph_word(&f, PLAIN, 1, "generation %" PRIu64, h->generation);
     paragraph_word(&f, PLAIN, 1, "of %s", text_time(time, h->loaded_ns));
     fputc('\n', p->to);
+    if (h->config_state == STATS_CONFIG_PENDING) {
+        f = paragraph(p, 0, "pending");
+        paragraph_word(&f, WARN, 1, "sha256 %.12s", digest_text(h->disk_sha256, sha256));
+        paragraph_text(&f, WARN, "lies on disk: mcrd --diff tells what it changes");
+        fputc('\n', p->to);
+    }
     if (*error) {
         f = paragraph(p, 0, error == h->disk_error ? "invalid" : "refused");
         paragraph_text(&f, BAD, error);
@@ -320,14 +332,12 @@ static void show_rule(const struct page *p, uint32_t index)
     const struct stats_rule *r = &p->view->now->at.rules[index];
     const struct stats_rule *before = p->view->d ? p->view->d->rules[index] : NULL;
     const struct stats_rule_counters *c = &r->counters;
+    uint32_t shown = stats_shown_state(r);
     char age[TEXT_NUMBER_MAX];
 
     first_cell(p, BOLD, r->name, 0, p->name);
     fputc(' ', p->to);
-    if (r->state == STATS_RULE_ACTIVE && r->alarms)
-        cell(p, BAD, "slow", STATE);
-    else
-        cell(p, paint_of(rule_paints, r->state), stats_rule_state_name(r->state), STATE);
+    cell(p, paint_of(rule_paints, shown), stats_shown_state_name(shown), STATE);
     show_packets(p, c->packets, before ? &before->counters.packets : NULL);
     show_bytes(p, c->bytes, before ? &before->counters.bytes : NULL);
     right(p, PLAIN, c->last_packet_ns ? text_age(age, stats_age_ms(p->view->now, c->last_packet_ns)) : "never",
@@ -395,9 +405,30 @@ static struct page table_of(const struct show_view *v, const struct show_style *
     return p;
 }
 
-void show_table(const struct show_view *v, const struct show_style *style, FILE *to)
+// "300 rules: 290 active, 8 waiting, 2 silent"
+static void show_summary(const struct page *p)
 {
-    const struct stats_header *h = v->now->at.header;
+    const struct stats_header *h = p->view->now->at.header;
+    struct paragraph f = {p, 0, 0};
+    uint32_t counts[STATS_SHOWN] = {0}, left = h->n_rules;
+
+    for (uint32_t i = 0; i < h->n_rules; i++)
+        counts[stats_shown_state(&p->view->now->at.rules[i])]++;
+    paragraph_word(&f, PLAIN, 1, "%u rule%s:", h->n_rules, h->n_rules == 1 ? "" : "s");
+    for (uint32_t i = 0; i < STATS_SHOWN; i++) {
+        if (counts[i] == 0)
+            continue;
+        left -= counts[i];
+        paragraph_word(&f, paint_of(rule_paints, i), 1, "%u %s%s", counts[i], stats_shown_state_name(i),
+                       left > 0 ? "," : "");
+    }
+    if (p->view->rules && p->view->n_rules < h->n_rules)
+        paragraph_word(&f, PLAIN, 1, "(%u shown)", p->view->n_rules);
+    fputc('\n', p->to);
+}
+
+void show_top(const struct show_view *v, const struct show_style *style, FILE *to)
+{
     struct page p = table_of(v, style, to);
 
     show_daemon(&p);
@@ -405,22 +436,44 @@ void show_table(const struct show_view *v, const struct show_style *style, FILE 
     show_sandbox(&p);
     fputc('\n', to);
     show_head(&p, "INTERFACE", "RECEIVED", false);
-    for (uint32_t i = 0; i < h->n_interfaces; i++)
+    for (uint32_t i = 0; i < v->now->at.header->n_interfaces; i++)
         show_interface(&p, i);
     fputc('\n', to);
+}
+
+void show_heads(const struct show_view *v, const struct show_style *style, FILE *to)
+{
+    struct page p = table_of(v, style, to);
+
+    if (style->terminal && v->now->at.header->n_rules > 0)
+        show_summary(&p);
     show_head(&p, "RULE", "PACKETS", true);
+}
+
+void show_rules(const struct show_view *v, const struct show_style *style, FILE *to)
+{
+    const struct stats_header *h = v->now->at.header;
+    struct page p = table_of(v, style, to);
+
     for (uint32_t i = 0; i < (v->rules ? v->n_rules : h->n_rules); i++)
         show_rule(&p, v->rules ? v->rules[i] : i);
     if (h->n_rules == 0)
         fputs("none: nothing is relayed\n", to);
 }
 
-void show_notice(const char *text, const struct show_style *style, FILE *to)
+void show_table(const struct show_view *v, const struct show_style *style, FILE *to)
+{
+    show_top(v, style, to);
+    show_heads(v, style, to);
+    show_rules(v, style, to);
+}
+
+void show_notice(const char *text, bool bad, const struct show_style *style, FILE *to)
 {
     struct page p = page_of(style, to);
     struct paragraph f = {.page = &p};
 
-    paragraph_text(&f, BAD, text);
+    paragraph_text(&f, bad ? BAD : PLAIN, text);
     fputc('\n', to);
 }
 
@@ -444,7 +497,8 @@ struct show_style show_style_of(int fd)
     if (!style.terminal)
         return style;
     // https://no-color.org: when present and not empty
-    style.colour = !(no_color && *no_color) && !(term && strcmp(term, "dumb") == 0);
+    style.obeys = !(term && strcmp(term, "dumb") == 0);
+    style.colour = style.obeys && !(no_color && *no_color);
     if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         style.columns = size.ws_col;
     return style;

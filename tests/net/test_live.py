@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """mcrstat --watch: into a pipe, and on a terminal with its keys, its size, and a daemon that goes and comes back."""
 import fcntl
+import hashlib
 import json
 import os
 import pty
@@ -137,6 +138,22 @@ def keys():
         terminal.ended(0)
 
 
+def once(d, env, *options):
+    """What mcrstat writes to a terminal of 66 columns, until it has written the whole table."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 66, 0, 0))
+    p = t.start_process([t.MCRSTAT, *options, "--stats", d.config.stats_file], stdout=slave, env={**os.environ, **env})
+    written = ""
+    while written.count("  > ") < 4:
+        t.check(select.select([master], [], [], 5)[0], f"no more after {written!r}")
+        written += os.read(master, 65536).decode().replace("\r", "")
+    p.terminate()
+    t.end_process(p)
+    os.close(master)
+    os.close(slave)
+    return written
+
+
 @t.test("on a terminal of any size nothing is written behind the last column, and no number is cut")
 def sizes():
     rules = [t.rule(f"{name}-{i}", f"239.255.0.{i + 1}", 5000,
@@ -151,8 +168,9 @@ def sizes():
                 terminal.shows("? help")
                 t.wait_for(lambda: terminal.screen()[-1].startswith(" ? help"), 5, "a frame")
                 lines = terminal.screen()
-                if rows < 60:
+                if rows == 12:
                     t.check("more line" in lines[-1], f"{columns} x {rows}: {lines[-1]!r}")
+                if rows < 60:
                     continue
                 text = "\n".join(lines)
                 for word in ("PACKETS/S", "short-0", "[ff15::1234:5678:9abc:def0]:6000", rules[1]["name"] if columns > 45 else "a-long"):
@@ -162,6 +180,42 @@ def sizes():
         terminal.type("")
         terminal.resize(24, 39)
         terminal.shows("Too narrow")
+        terminal.type("q")
+        terminal.ended(0)
+        for env, colours in (({"TERM": "dumb"}, False), ({"NO_COLOR": "1"}, False), ({}, True)):
+            written = once(d, {"TERM": "xterm", "NO_COLOR": "", **env})
+            t.equal("\033" in written, colours, f"colours with {env}")
+            plain = re.sub("\033\\[[0-9;]*m", "", written)
+            t.check("2 rules: " in plain and max(map(len, plain.splitlines())) <= 66, plain)
+        dumb = once(d, {"TERM": "dumb"}, "--watch", "0.1")
+        t.check("\033" not in dumb and dumb.startswith("--- 20"), f"{dumb!r}")
+
+
+@t.test("300 rules on a terminal: counted by state, heads that stay, those in trouble by a key; the digest of what is pending")
+def many():
+    rules = [t.rule(f"rule-{i}", f"239.255.{i // 250}.{i % 250 + 1}", 5000, [t.to_group(f"239.254.{i // 250}.{i % 250 + 1}", 6000)],
+                    **{"silence_ms": 200} if i in (7, 290) else {"enabled": False} if i % 30 == 5 else {}) for i in range(300)]
+    with t.line() as net, t.Mcrd(net.relay, rules) as d:
+        terminal = Terminal(d, 0.1, 24, 80)
+        shows = lambda what: t.wait_for(lambda: what(terminal.screen()), 5, f"it: {terminal.screen()}")
+        shows(lambda x: "300 rules: 288 active, 2 silent, 10 disabled" in x and x[22].startswith(("rule", "  >")))
+        for keys in ("G", "gfff", "\033[F"):
+            terminal.type(keys)
+            shows(lambda x: x[0].startswith("300 rules: ") and x[1].startswith("RULE ") and x[2].startswith(("rule-", "  > ")))
+        shows(lambda x: x[22].startswith("  > ") and "239.254.1.50:6000" in x[22] and "below" not in x[23])
+        terminal.type("t")
+        shows(lambda x: any(y.endswith("(2 shown)") for y in x) and any(y.startswith("rule-290 ") for y in x) and
+              "only in trouble" in x[23] and not any(y.startswith("rule-0 ") for y in x))
+        terminal.type("tt")
+        shows(lambda x: any(y.endswith("(2 shown)") for y in x) and "only silent" in x[23])
+        terminal.type("\033ssss")
+        shows(lambda x: any(y.startswith("RULE ") and z.startswith("rule-7 ") for y, z in zip(x, x[1:])) and "by state" in x[23])
+        with open(d.config.file, "a", encoding="utf-8") as f:
+            f.write("# another\n")
+        with open(d.config.file, "rb") as f:
+            digest = hashlib.sha256(f.read()).hexdigest()
+        terminal.type("g")
+        shows(lambda x: f"pending  sha256 {digest[:12]} lies on disk: mcrd --diff tells what it changes" in x)
         terminal.type("q")
         terminal.ended(0)
 

@@ -624,9 +624,9 @@ Test(stats, a_narrow_terminal_has_fewer_columns_and_no_name_is_cut)
     free(text);
     // However narrow it is, there is an end.
     FILE *to_memory = fmemopen(NULL, 4096, "w");
-    show_notice("mcrd is away", &(struct show_style){.columns = 1, .terminal = true}, to_memory);
+    show_notice("mcrd is away", true, &(struct show_style){.columns = 1, .terminal = true}, to_memory);
     show_key("q", "end", &(struct show_style){.columns = 1, .terminal = true}, to_memory);
-    cr_expect_eq(ftell(to_memory), 13 + 17);
+    cr_expect_eq(ftell(to_memory), 13 + 16);
     fclose(to_memory);
     // A note is wrapped; in a pipe it is cut, and so are names.
     memset(m.at.rules[0].note, 'x', sizeof(m.at.rules[0].note) - 1);
@@ -638,6 +638,58 @@ Test(stats, a_narrow_terminal_has_fewer_columns_and_no_name_is_cut)
     cr_expect_not_null(strstr(text, "xxx to be called bef~\n  dropped"), "%s", text);
     cr_expect_not_null(strstr(text, "\nsubstation-north-42-telemetry-prima~ active"), "%s", text);
     free(text);
+    free(m.memory);
+}
+
+Test(stats, a_terminal_is_told_how_many_rules_are_in_which_state)
+{
+    static const uint32_t second[] = {1};
+    static const struct {
+        uint32_t states[2], alarms, n;
+        const uint32_t *rules; // those that are shown
+        const char *summary;
+    } cases[] = {
+        {{STATS_RULE_ACTIVE, STATS_RULE_ACTIVE}, 0, 2, NULL, "\n2 rules: 2 active\nRULE "},
+        {{STATS_RULE_SILENT, STATS_RULE_WAITING}, 0, 2, NULL, "\n2 rules: 1 waiting, 1 silent\nRULE "},
+        {{STATS_RULE_ACTIVE, STATS_RULE_DISABLED}, 1, 2, NULL, "\n2 rules: 1 disabled, 1 slow\nRULE "},
+        {{UINT32_MAX, UINT32_MAX - 1}, 1, 2, NULL, "\n2 rules: 2 unknown\nRULE "},
+        {{STATS_RULE_SILENT, STATS_RULE_ACTIVE}, 0, 2, second, "\n2 rules: 1 active, 1 silent (1 shown)\n"},
+        {{STATS_RULE_SILENT, STATS_RULE_ACTIVE}, 0, 1, NULL, "\n1 rule: 1 silent\nRULE "},
+    };
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        m.at.rules[0].state = cases[i].states[0];
+        m.at.rules[1].state = cases[i].states[1];
+        m.at.rules[0].alarms = cases[i].alarms;
+        m.at.header->n_rules = cases[i].n;
+        struct show_view view = {.now = &s, .rules = cases[i].rules, .n_rules = 1};
+        char *text = table_in(&view, &(struct show_style){.columns = 80, .terminal = true});
+        cr_expect_not_null(strstr(text, cases[i].summary), "%zu: %s", i, text);
+        free(text);
+        text = table_text(&view, false);
+        cr_expect_null(strstr(text, "rules:"), "in a pipe: %s", text);
+        free(text);
+    }
+    free(m.memory);
+}
+
+Test(stats, what_is_pending_is_shown_beside_what_runs)
+{
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+
+    memset(m.at.header->sha256, 0x11, sizeof(m.at.header->sha256));
+    memset(m.at.header->disk_sha256, 0xab, sizeof(m.at.header->disk_sha256));
+    for (uint32_t state = STATS_CONFIG_CURRENT; state <= STATS_CONFIG_INVALID; state++) {
+        m.at.header->config_state = state;
+        char *text = table_text(&(struct show_view){.now = &s}, false);
+        cr_expect_not_null(strstr(text, ", sha256 111111111111, generation 3 of "), "%s", text);
+        cr_expect_eq(strstr(text, "\npending  sha256 abababababab lies on disk: mcrd --diff ") != NULL,
+                     state == STATS_CONFIG_PENDING, "%s", text);
+        free(text);
+    }
     free(m.memory);
 }
 
