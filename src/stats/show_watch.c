@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/param.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -131,14 +132,14 @@ static void draw_status(const struct watch *w, int room, int more)
                                         [LIVE_SORT_NAME] = "by name",
                                         [LIVE_SORT_STATE] = "by state"};
     const struct live *l = &w->live;
-    int typed = (int) strlen(l->filter);
+    int typed = (int) strlen(l->filter), shown = MAX(room - 2, 0);
     char time[TEXT_NUMBER_MAX];
 
     fputs("\033[K", stdout);
     text_time(time, w->now.realtime_ns);
     if (l->typing) {
         // The end of the text is where one types.
-        put_status(&room, "/%s", l->filter + (typed > room - 2 ? typed - (room - 2) : 0));
+        put_status(&room, "/%s", l->filter + MAX(typed - shown, 0));
         put_reverse(&room, " ");
         put_status(&room, "  Enter keeps it, Esc shows all");
         return;
@@ -158,11 +159,11 @@ static void draw_status(const struct watch *w, int room, int more)
         put_status(&room, "  every %g s  %s", w->seconds, time);
 }
 
-static int count_lines(const char *text, size_t size)
+static int count_lines(const char *text, long size)
 {
     int lines = 0;
 
-    for (size_t i = 0; i < size; i++)
+    for (long i = 0; i < size; i++)
         lines += text[i] == '\n';
     return lines;
 }
@@ -171,7 +172,7 @@ static int count_lines(const char *text, size_t size)
 // l->first on, stay above the lines behind them when one scrolls.
 static int draw_lines(struct live *l, char *text, int rows, int heads)
 {
-    int lines = count_lines(text, strlen(text));
+    int lines = count_lines(text, (long) strlen(text));
 
     l->page = rows > heads ? rows - heads : 1;
     l->last = lines > rows ? lines - rows : 0;
@@ -213,9 +214,9 @@ static void draw_screen(struct watch *w)
     else
         fprintf(memory, "Too narrow:\n%d columns\nare needed.\n", SHOW_COLUMNS_LEAST);
     if (fclose(memory) == 0) {
-        w->live.first = count_lines(text, (size_t) heads[0]);
+        w->live.first = count_lines(text, heads[0]);
         fputs("\033[H", stdout);
-        int more = draw_lines(&w->live, text, rows - 1, count_lines(text, (size_t) heads[1]) - w->live.first);
+        int more = draw_lines(&w->live, text, rows - 1, count_lines(text, heads[1]) - w->live.first);
         printf("\033[J\033[%d;1H", rows);
         draw_status(w, style.columns, more);
     }

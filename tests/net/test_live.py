@@ -180,6 +180,9 @@ def sizes():
         terminal.type("")
         terminal.resize(24, 39)
         terminal.shows("Too narrow")
+        terminal.resize(2, 1)
+        terminal.type("/" + "x" * 63)
+        terminal.type("\033")
         terminal.type("q")
         terminal.ended(0)
         for env, colours in (({"TERM": "dumb"}, False), ({"NO_COLOR": "1"}, False), ({}, True)):
