@@ -59,6 +59,18 @@ WORDS(stats_verdict_name, STATS_VERDICTS)
 WORDS(stats_feature_name, STATS_FEATURE_STATES)
 WORDS(stats_seccomp_name, STATS_SECCOMP_MODES)
 
+uint32_t stats_shown_state(const struct stats_rule *r)
+{
+    if (r->state == STATS_RULE_ACTIVE && r->alarms)
+        return STATS_SHOWN_SLOW;
+    return r->state < STATS_SHOWN_SLOW ? r->state : STATS_SHOWN_UNKNOWN;
+}
+
+const char *stats_shown_state_name(uint32_t shown)
+{
+    return shown == STATS_SHOWN_SLOW ? "slow" : stats_rule_state_name(shown);
+}
+
 const char *stats_last_error(const struct stats_header *h)
 {
     return h->config_state == STATS_CONFIG_INVALID && h->disk_error[0] ? h->disk_error : h->refusal;

@@ -28,6 +28,14 @@ uint64_t stats_counter_value(const struct stats_counter *counter, const void *co
 // The word of each value, as layout.h has it; "unknown" for any other one.
 const char *stats_interface_state_name(uint32_t state);
 const char *stats_rule_state_name(uint32_t state);
+
+// The state of a rule as a person is shown it: the one of layout.h, "slow" where an active rule has an alarm, and
+// "unknown", one value for any other number.
+#define STATS_AND_ONE(NAME, word, help) +1
+enum { STATS_SHOWN_SLOW = 0 STATS_RULE_STATES(STATS_AND_ONE), STATS_SHOWN_UNKNOWN, STATS_SHOWN };
+uint32_t stats_shown_state(const struct stats_rule *r);
+const char *stats_shown_state_name(uint32_t shown);
+
 const char *stats_alarm_name(uint32_t alarm);
 const char *stats_config_state_name(uint32_t state);
 const char *stats_verdict_name(uint32_t verdict);

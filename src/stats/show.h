@@ -9,7 +9,8 @@
 #include "stats/delta.h"
 #include "stats/reader.h"
 
-#define SHOW_COLUMNS 80 // of a table that goes to no terminal, and the least that one is made for
+#define SHOW_COLUMNS       80 // of a table that goes to no terminal
+#define SHOW_COLUMNS_LEAST 40 // that a table is made for; a narrower terminal wraps or cuts its lines
 
 // Returns whether everything was written to `to`.
 bool show_json(const struct stats_snapshot *s, FILE *to, bool one_line);
@@ -20,7 +21,11 @@ bool show_json(const struct stats_snapshot *s, FILE *to, bool one_line);
 bool show_prometheus(const struct stats_snapshot *s, const char *path, FILE *to);
 
 struct show_style {
-    int columns; // SHOW_COLUMNS or more
+    int columns;
+    // On a terminal a table has only the columns of numbers that fit beside names, and text that is too long for its
+    // column has lines of its own. Elsewhere it is cut.
+    bool terminal;
+    bool obeys; // that terminal obeys escape sequences
     bool colour;
 };
 
@@ -36,8 +41,22 @@ struct show_view {
 
 void show_table(const struct show_view *v, const struct show_style *style, FILE *to);
 
-// Prints text, wrapped into as many lines as it takes.
-void show_notice(const char *text, const struct show_style *style, FILE *to);
+// The three parts of a table: what runs and the interfaces; how many rules are in which state (on a terminal) and the
+// heads of their columns; and the rules.
+void show_top(const struct show_view *v, const struct show_style *style, FILE *to);
+void show_heads(const struct show_view *v, const struct show_style *style, FILE *to);
+void show_rules(const struct show_view *v, const struct show_style *style, FILE *to);
+
+// Returns how bad a rule's state is (stats_shown_state()), by the colour that it has: 0 is the worst.
+int show_rank(uint32_t shown_state);
+
+#define SHOW_RANKS_BAD 2 // ranks below it need somebody's attention
+
+// Prints text, wrapped into as many lines as it takes; if bad, in the colour of what is wrong.
+void show_notice(const char *text, bool bad, const struct show_style *style, FILE *to);
+
+// Prints what a key does, behind its name.
+void show_key(const char *key, const char *what, const struct show_style *style, FILE *to);
 
 // Returns what the terminal behind fd can show; SHOW_COLUMNS and no colour if it is none.
 struct show_style show_style_of(int fd);

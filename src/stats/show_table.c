@@ -5,6 +5,7 @@
 #include "stats/show.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +18,17 @@
 
 #define HEARTBEAT_LATE_MS 5000 // the relay writes it five times a second
 
-#define LABEL 9 // columns of the words that begin the lines of the header
+#define LABEL 9  // columns of the words that begin the lines of the header
+#define KEY   12 // and of the keys in the help
 
 // Widths of columns, with one blank between two. A name gets the rest; the name of an output also the state's column.
 enum { NAME_MIN = 24, OUTPUT_INDENT = 4, STATE = 8, COUNT_WIDE = 16, COUNT = 14, BYTES = 9, RATE = 10, LAST = 7 };
 
-enum paint { BAD, WARN, GOOD, DIM, BOLD, PLAIN };
+// Columns of numbers are left out until a name has so many.
+#define NAME_LEAST 12
+
+enum paint { BAD, WARN, GOOD, DIM, BOLD, PLAIN }; // show_rank() has it that the worst come first
+_Static_assert(BAD < SHOW_RANKS_BAD && WARN < SHOW_RANKS_BAD && GOOD >= SHOW_RANKS_BAD, "ranks");
 
 #define STATES 4 // in a list, at most
 
@@ -38,11 +44,18 @@ static enum paint paint_of(const enum paint paints[STATES], uint32_t state)
     return state < STATES ? paints[state] : BAD;
 }
 
+int show_rank(uint32_t shown_state)
+{
+    return (int) paint_of(rule_paints, shown_state);
+}
+
 struct page {
     FILE *to;
     const struct show_view *view;
     struct show_style style;
     int name; // columns of a rule's name
+    // Columns of numbers; 0: left out.
+    int count, rate, bytes, last;
 };
 
 // --- lines -----------------------------------------------------------------------------------------------------------
@@ -70,9 +83,14 @@ static void cell(const struct page *p, enum paint how, const char *text, int wid
     fprintf(p->to, "%*s", width - taken, "");
 }
 
-static void right(const struct page *p, const char *text, int width)
+static void right(const struct page *p, enum paint how, const char *text, int width)
 {
-    fprintf(p->to, " %*s", width, text);
+    char shown[TEXT_NUMBER_MAX + 1];
+
+    if (width == 0)
+        return;
+    snprintf(shown, sizeof(shown), " %*s", width, text);
+    painted(p, how, shown);
 }
 
 // Writes words into lines that all begin at the same column.
@@ -88,26 +106,33 @@ static struct paragraph paragraph(const struct page *p, int indent, const char *
     return (struct paragraph){p, indent + LABEL, indent + LABEL};
 }
 
-// Writes a word, after `gap` blanks unless it begins its line. A word is never split; one longer than a line is cut.
+// Writes a word, after `gap` blanks unless it begins its line. A word is split only where it is longer than a line of a
+// terminal; elsewhere such a word is cut.
 static void __attribute__((format(printf, 4, 5)))
 paragraph_word(struct paragraph *f, enum paint how, int gap, const char *format, ...)
 {
+    const struct show_style *style = &f->page->style;
     char word[STATS_WHY_MAX], shown[STATS_WHY_MAX];
+    const char *rest = word;
     va_list args;
 
     va_start(args, format);
     vsnprintf(word, sizeof(word), format, args);
     va_end(args);
-    int taken = text_show(shown, sizeof(shown), word, f->page->style.columns - f->indent);
-    if (f->column > f->indent && f->column + gap + taken > f->page->style.columns) {
-        fprintf(f->page->to, "\n%*s", f->indent, "");
-        f->column = f->indent;
-    } else if (f->column > f->indent) {
-        fprintf(f->page->to, "%*s", gap, "");
-        f->column += gap;
-    }
-    painted(f->page, how, shown);
-    f->column += taken;
+    do {
+        int room = style->columns - f->indent;
+        int taken = style->terminal ? text_take(shown, sizeof(shown), &rest, room)
+                                    : text_show(shown, sizeof(shown), word, room);
+        if (f->column > f->indent && f->column + gap + taken > style->columns) {
+            fprintf(f->page->to, "\n%*s", f->indent, "");
+            f->column = f->indent;
+        } else if (f->column > f->indent) {
+            fprintf(f->page->to, "%*s", gap, "");
+            f->column += gap;
+        }
+        painted(f->page, how, shown);
+        f->column += taken;
+    } while (style->terminal && *rest);
 }
 
 static void paragraph_text(struct paragraph *f, enum paint how, const char *text)
@@ -120,6 +145,20 @@ static void paragraph_text(struct paragraph *f, enum paint how, const char *text
             paragraph_word(f, how, 1, "%s", word);
 }
 
+// The first cell of a line, at column indent. Where it may not be cut and is too long, the other cells are below it.
+static void first_cell(const struct page *p, enum paint how, const char *text, int indent, int width)
+{
+    char shown[1024];
+
+    if (!p->style.terminal || text_show(shown, sizeof(shown), text, INT_MAX) <= width) {
+        cell(p, how, text, width);
+        return;
+    }
+    struct paragraph f = {p, indent, indent};
+    paragraph_text(&f, how, text);
+    fprintf(p->to, "\n%*s", indent + width, "");
+}
+
 // --- what runs -------------------------------------------------------------------------------------------------------
 
 static void show_daemon(const struct page *p)
@@ -128,7 +167,7 @@ static void show_daemon(const struct page *p)
     const struct stats_header *h = s->at.header;
     struct paragraph f = {p, 0, 0};
     uint64_t silent = stats_age_ms(s, h->heartbeat_ns);
-    char time[TEXT_NUMBER_MAX];
+    char time[TEXT_NUMBER_MAX], text[128];
 
     paragraph_word(&f, PLAIN, 1, "mcrd");
     paragraph_word(&f, BOLD, 1, "%s", h->program_version);
@@ -139,7 +178,9 @@ static void show_daemon(const struct page *p)
     fputc('\n', p->to);
     if (silent >= HEARTBEAT_LATE_MS) {
         f = paragraph(p, 0, "");
-        paragraph_word(&f, BAD, 1, "no sign of life for %s: the relay hangs or was suspended", text_age(time, silent));
+        snprintf(text, sizeof(text), "no sign of life for %s: the relay hangs or was suspended",
+                 text_age(time, silent));
+        paragraph_text(&f, BAD, text);
         fputc('\n', p->to);
     }
 }
@@ -156,8 +197,15 @@ static void show_config(const struct page *p)
     f = paragraph(p, 0, "");
     paragraph_word(&f, paint_of(config_paints, h->config_state), 1, "%s,", stats_config_state_name(h->config_state));
     paragraph_word(&f, PLAIN, 1, "sha256 %.12s,", digest_text(h->sha256, sha256));
-    paragraph_word(&f, PLAIN, 1, "generation %" PRIu64 " of %s", h->generation, text_time(time, h->loaded_ns));
+    paragraph_word(&f, PLAIN, 1, "generation %" PRIu64, h->generation);
+    paragraph_word(&f, PLAIN, 1, "of %s", text_time(time, h->loaded_ns));
     fputc('\n', p->to);
+    if (h->config_state == STATS_CONFIG_PENDING) {
+        f = paragraph(p, 0, "pending");
+        paragraph_word(&f, WARN, 1, "sha256 %.12s", digest_text(h->disk_sha256, sha256));
+        paragraph_text(&f, WARN, "lies on disk: mcrd --diff tells what it changes");
+        fputc('\n', p->to);
+    }
     if (*error) {
         f = paragraph(p, 0, error == h->disk_error ? "invalid" : "refused");
         paragraph_text(&f, BAD, error);
@@ -196,16 +244,16 @@ static void show_sandbox(const struct page *p)
 
 static void show_head(const struct page *p, const char *name, const char *count, bool rule)
 {
-    bool rates = p->view->rates;
     char text[256];
-    int n =
-        snprintf(text, sizeof(text), "%-*s %-*s %*s", p->name, name, STATE, "STATE", rates ? COUNT : COUNT_WIDE, count);
 
-    if (rates)
-        n += snprintf(text + n, sizeof(text) - (size_t) n, " %*s", RATE, "PACKETS/S");
-    if (rule)
-        snprintf(text + n, sizeof(text) - (size_t) n, " %*s %*s", BYTES, rates ? "BIT/S" : "BYTES", LAST, "LAST");
+    snprintf(text, sizeof(text), "%-*s %-*s", p->name, name, STATE, "STATE");
     painted(p, BOLD, text);
+    right(p, BOLD, count, p->count);
+    right(p, BOLD, "PACKETS/S", p->rate);
+    if (rule) {
+        right(p, BOLD, p->view->rates ? "BIT/S" : "BYTES", p->bytes);
+        right(p, BOLD, "LAST", p->last);
+    }
     fputc('\n', p->to);
 }
 
@@ -213,11 +261,9 @@ static void show_head(const struct page *p, const char *name, const char *count,
 static void show_packets(const struct page *p, uint64_t now, const uint64_t *before)
 {
     char number[TEXT_NUMBER_MAX];
-    int width = p->view->rates ? COUNT : COUNT_WIDE;
 
-    right(p, text_count(number, now, width), width);
-    if (p->view->rates)
-        right(p, before ? text_scaled(number, stats_delta_rate(p->view->d, now, *before), "") : "-", RATE);
+    right(p, PLAIN, text_count(number, now, p->count), p->count);
+    right(p, PLAIN, before ? text_scaled(number, stats_delta_rate(p->view->d, now, *before), "") : "-", p->rate);
 }
 
 static void show_bytes(const struct page *p, uint64_t now, const uint64_t *before)
@@ -225,9 +271,10 @@ static void show_bytes(const struct page *p, uint64_t now, const uint64_t *befor
     char number[TEXT_NUMBER_MAX];
 
     if (!p->view->rates)
-        right(p, text_scaled(number, (double) now, "B"), BYTES);
+        right(p, PLAIN, text_scaled(number, (double) now, "B"), p->bytes);
     else
-        right(p, before ? text_scaled(number, 8 * stats_delta_rate(p->view->d, now, *before), "") : "-", BYTES);
+        right(p, PLAIN, before ? text_scaled(number, 8 * stats_delta_rate(p->view->d, now, *before), "") : "-",
+              p->bytes);
 }
 
 // Shows the drops of a record that are not zero, on lines of their own; those that grow stand out.
@@ -259,7 +306,7 @@ static void show_interface(const struct page *p, uint32_t index)
     const struct stats_interface *i = &p->view->now->at.interfaces[index];
     const struct stats_interface *before = p->view->d ? p->view->d->interfaces[index] : NULL;
 
-    cell(p, PLAIN, i->name, p->name);
+    first_cell(p, PLAIN, i->name, 0, p->name);
     fputc(' ', p->to);
     cell(p, paint_of(interface_paints, i->state), stats_interface_state_name(i->state), STATE);
     show_packets(p, i->counters.received, before ? &before->counters.received : NULL);
@@ -273,7 +320,7 @@ static void show_output(const struct page *p, uint32_t index)
     const struct stats_output *before = p->view->d ? p->view->d->outputs[index] : NULL;
 
     fputs("  > ", p->to);
-    cell(p, PLAIN, o->to, p->name + 1 + STATE - OUTPUT_INDENT);
+    first_cell(p, PLAIN, o->to, OUTPUT_INDENT, p->name + 1 + STATE - OUTPUT_INDENT);
     show_packets(p, o->counters.packets, before ? &before->counters.packets : NULL);
     show_bytes(p, o->counters.bytes, before ? &before->counters.bytes : NULL);
     fputc('\n', p->to);
@@ -285,22 +332,24 @@ static void show_rule(const struct page *p, uint32_t index)
     const struct stats_rule *r = &p->view->now->at.rules[index];
     const struct stats_rule *before = p->view->d ? p->view->d->rules[index] : NULL;
     const struct stats_rule_counters *c = &r->counters;
+    uint32_t shown = stats_shown_state(r);
     char age[TEXT_NUMBER_MAX];
 
-    cell(p, BOLD, r->name, p->name);
+    first_cell(p, BOLD, r->name, 0, p->name);
     fputc(' ', p->to);
-    if (r->state == STATS_RULE_ACTIVE && r->alarms)
-        cell(p, BAD, "slow", STATE);
-    else
-        cell(p, paint_of(rule_paints, r->state), stats_rule_state_name(r->state), STATE);
+    cell(p, paint_of(rule_paints, shown), stats_shown_state_name(shown), STATE);
     show_packets(p, c->packets, before ? &before->counters.packets : NULL);
     show_bytes(p, c->bytes, before ? &before->counters.bytes : NULL);
-    right(p, c->last_packet_ns ? text_age(age, stats_age_ms(p->view->now, c->last_packet_ns)) : "never", LAST);
+    right(p, PLAIN, c->last_packet_ns ? text_age(age, stats_age_ms(p->view->now, c->last_packet_ns)) : "never",
+          p->last);
     fputc('\n', p->to);
     if (r->note[0]) {
         struct paragraph f = {p, 2, 2};
         fputs("  ", p->to);
-        paragraph_word(&f, DIM, 1, "%s", r->note);
+        if (p->style.terminal)
+            paragraph_text(&f, DIM, r->note);
+        else
+            paragraph_word(&f, DIM, 1, "%s", r->note);
         fputc('\n', p->to);
     }
     show_drops(p, stats_rule_drops, &c->drops, before ? &before->counters.drops : NULL, 2);
@@ -308,48 +357,133 @@ static void show_rule(const struct page *p, uint32_t index)
         show_output(p, r->first_output + i);
 }
 
-// Returns the columns of the longest name of a rule or an output, or what there is room for. Without this the numbers
-// would be far from their names on a wide terminal.
-static int name_columns(const struct show_view *v, const struct show_style *style)
+// Returns what is left of a line for a name.
+static int name_room(const struct page *p)
 {
-    const struct stats_segment *at = &v->now->at;
+    int room = p->style.columns - (1 + STATE);
+
+    for (const int *width = (const int[]){p->count, p->rate, p->bytes, p->last, -1}; *width >= 0; width++)
+        room -= *width > 0 ? 1 + *width : 0;
+    return room;
+}
+
+// Returns the columns of the longest name of a rule or an output. Without this the numbers would be far from their
+// names on a wide terminal.
+static int longest_name(const struct stats_segment *at)
+{
     int longest = NAME_MIN;
-    int room =
-        style->columns - (1 + STATE) - (1 + BYTES) - (1 + LAST) - (v->rates ? 1 + COUNT + 1 + RATE : 1 + COUNT_WIDE);
 
     for (uint32_t i = 0; i < at->header->n_rules; i++)
         longest = MAX(longest, (int) strlen(at->rules[i].name));
     for (uint32_t i = 0; i < at->header->n_outputs; i++)
         longest = MAX(longest, OUTPUT_INDENT + (int) strlen(at->outputs[i].to) - 1 - STATE);
-    return MIN(longest, room);
+    return longest;
 }
 
-void show_table(const struct show_view *v, const struct show_style *style, FILE *to)
+static struct page page_of(const struct show_style *style, FILE *to)
 {
-    const struct stats_header *h = v->now->at.header;
-    struct page p = {.to = to, .view = v, .style = *style, .name = name_columns(v, style)};
+    struct page p = {.to = to, .style = *style};
+
+    p.style.columns = MAX(style->columns, SHOW_COLUMNS_LEAST);
+    return p;
+}
+
+static struct page table_of(const struct show_view *v, const struct show_style *style, FILE *to)
+{
+    struct page p = page_of(style, to);
+
+    p.view = v;
+    p.bytes = BYTES;
+    p.last = LAST;
+    p.count = v->rates ? COUNT : COUNT_WIDE;
+    p.rate = v->rates ? RATE : 0;
+    // What is given up first. Of a count and its rate, the rate tells more.
+    int *const given_up[] = {&p.bytes, v->rates ? &p.count : &p.last};
+    for (size_t i = 0; i < sizeof(given_up) / sizeof(given_up[0]) && name_room(&p) < NAME_LEAST; i++)
+        *given_up[i] = 0;
+    p.name = MIN(longest_name(&v->now->at), name_room(&p));
+    return p;
+}
+
+// "300 rules: 290 active, 8 waiting, 2 silent"
+static void show_summary(const struct page *p)
+{
+    const struct stats_header *h = p->view->now->at.header;
+    struct paragraph f = {p, 0, 0};
+    uint32_t counts[STATS_SHOWN] = {0}, left = h->n_rules;
+
+    for (uint32_t i = 0; i < h->n_rules; i++)
+        counts[stats_shown_state(&p->view->now->at.rules[i])]++;
+    paragraph_word(&f, PLAIN, 1, "%u rule%s:", h->n_rules, h->n_rules == 1 ? "" : "s");
+    for (uint32_t i = 0; i < STATS_SHOWN; i++) {
+        if (counts[i] == 0)
+            continue;
+        left -= counts[i];
+        paragraph_word(&f, paint_of(rule_paints, i), 1, "%u %s%s", counts[i], stats_shown_state_name(i),
+                       left > 0 ? "," : "");
+    }
+    if (p->view->rules && p->view->n_rules < h->n_rules)
+        paragraph_word(&f, PLAIN, 1, "(%u shown)", p->view->n_rules);
+    fputc('\n', p->to);
+}
+
+void show_top(const struct show_view *v, const struct show_style *style, FILE *to)
+{
+    struct page p = table_of(v, style, to);
 
     show_daemon(&p);
     show_config(&p);
     show_sandbox(&p);
     fputc('\n', to);
     show_head(&p, "INTERFACE", "RECEIVED", false);
-    for (uint32_t i = 0; i < h->n_interfaces; i++)
+    for (uint32_t i = 0; i < v->now->at.header->n_interfaces; i++)
         show_interface(&p, i);
     fputc('\n', to);
+}
+
+void show_heads(const struct show_view *v, const struct show_style *style, FILE *to)
+{
+    struct page p = table_of(v, style, to);
+
+    if (style->terminal && v->now->at.header->n_rules > 0)
+        show_summary(&p);
     show_head(&p, "RULE", "PACKETS", true);
+}
+
+void show_rules(const struct show_view *v, const struct show_style *style, FILE *to)
+{
+    const struct stats_header *h = v->now->at.header;
+    struct page p = table_of(v, style, to);
+
     for (uint32_t i = 0; i < (v->rules ? v->n_rules : h->n_rules); i++)
         show_rule(&p, v->rules ? v->rules[i] : i);
     if (h->n_rules == 0)
         fputs("none: nothing is relayed\n", to);
 }
 
-void show_notice(const char *text, const struct show_style *style, FILE *to)
+void show_table(const struct show_view *v, const struct show_style *style, FILE *to)
 {
-    struct page p = {.to = to, .style = *style};
+    show_top(v, style, to);
+    show_heads(v, style, to);
+    show_rules(v, style, to);
+}
+
+void show_notice(const char *text, bool bad, const struct show_style *style, FILE *to)
+{
+    struct page p = page_of(style, to);
     struct paragraph f = {.page = &p};
 
-    paragraph_text(&f, BAD, text);
+    paragraph_text(&f, bad ? BAD : PLAIN, text);
+    fputc('\n', to);
+}
+
+void show_key(const char *key, const char *what, const struct show_style *style, FILE *to)
+{
+    struct page p = page_of(style, to);
+    struct paragraph f = {&p, KEY, KEY};
+
+    fprintf(to, "%-*s", KEY, key);
+    paragraph_text(&f, PLAIN, what);
     fputc('\n', to);
 }
 
@@ -359,11 +493,13 @@ struct show_style show_style_of(int fd)
     struct show_style style = {.columns = SHOW_COLUMNS};
     struct winsize size;
 
-    if (!isatty(fd))
+    style.terminal = isatty(fd);
+    if (!style.terminal)
         return style;
     // https://no-color.org: when present and not empty
-    style.colour = !(no_color && *no_color) && !(term && strcmp(term, "dumb") == 0);
-    if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > SHOW_COLUMNS)
+    style.obeys = !(term && strcmp(term, "dumb") == 0);
+    style.colour = style.obeys && !(no_color && *no_color);
+    if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         style.columns = size.ws_col;
     return style;
 }

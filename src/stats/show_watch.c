@@ -5,12 +5,15 @@
 
 #include <ev.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/param.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "stats/counters.h"
 #include "stats/live.h"
 #include "stats/text.h"
 
@@ -58,76 +61,139 @@ static void end_screen(const struct watch *w)
 
 // --- frames ----------------------------------------------------------------------------------------------------------
 
-static void write_table(const struct watch *w, FILE *to)
+// Says why no rule is shown.
+static void show_none(const struct live *l, const struct show_style *style, FILE *to)
+{
+    char text[STATS_WHY_MAX], contains[LIVE_FILTER_MAX + 32] = "";
+
+    if (*l->filter)
+        snprintf(contains, sizeof(contains), "%s contains \"%s\"", l->only ? " and" : "", l->filter);
+    snprintf(text, sizeof(text), "none%s%s%s: Esc shows all", l->only ? " is " : "", live_only_name(l), contains);
+    show_notice(text, false, style, to);
+}
+
+// Notes in heads where the heads of the rules begin and where they end, as positions of the stream.
+static void write_table(struct watch *w, FILE *to, long heads[2])
 {
     struct show_style style = show_style_of(STDOUT_FILENO);
     struct stats_delta d;
     // There are no rates while the daemon is away.
     bool has_delta = w->before.memory && !*w->why && stats_delta_make(&d, &w->now, &w->before);
     struct show_view view = {.now = &w->now, .d = has_delta ? &d : NULL, .rates = true};
+    const struct live *l = &w->live;
+    uint32_t n = w->now.at.header->n_rules;
     // NULL, without memory, shows all of them.
-    uint32_t *rules = calloc(w->now.at.header->n_rules + 1, sizeof(*rules));
+    uint32_t *rules = calloc(n + 1, sizeof(*rules));
 
     view.rules = rules;
     if (rules)
-        view.n_rules = live_rules(&w->live, &w->now, view.d, rules);
-    show_table(&view, &style, to);
-    if (rules && view.n_rules == 0 && *w->live.filter)
-        fprintf(to, "none contains \"%s\"\n", w->live.filter);
+        view.n_rules = live_rules(l, &w->now, view.d, rules);
+    w->live.present = 0;
+    for (uint32_t i = 0; i < n; i++)
+        w->live.present |= UINT32_C(1) << stats_shown_state(&w->now.at.rules[i]);
+    show_top(&view, &style, to);
+    heads[0] = ftell(to);
+    show_heads(&view, &style, to);
+    heads[1] = ftell(to);
+    show_rules(&view, &style, to);
+    if (rules && view.n_rules == 0 && n > 0)
+        show_none(l, &style, to);
     free(rules);
     if (has_delta)
         stats_delta_free(&d);
 }
 
-// The last line of the screen. `more` counts the lines that found no room.
-static void draw_status(const struct watch *w, int more)
+// Writes a part of the last line, cut to what is left of it, and takes it from *room.
+static void __attribute__((format(printf, 2, 3))) put_status(int *room, const char *format, ...)
 {
-    static const char *const sorts[] = {
-        [LIVE_SORT_RATE] = "by rate", [LIVE_SORT_DROPS] = "by drops", [LIVE_SORT_NAME] = "by name"};
+    char text[STATS_WHY_MAX], shown[STATS_WHY_MAX];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    *room -= text_show(shown, sizeof(shown), text, *room);
+    fputs(shown, stdout);
+}
+
+// Writes the same in reverse video.
+static void put_reverse(int *room, const char *text)
+{
+    fputs("\033[7m", stdout);
+    put_status(room, "%s", text);
+    fputs("\033[0m", stdout);
+}
+
+// The last line of the screen. `more` counts the lines that found no room.
+static void draw_status(const struct watch *w, int room, int more)
+{
+    static const char *const sorts[] = {[LIVE_SORT_RATE] = "by rate",
+                                        [LIVE_SORT_DROPS] = "by drops",
+                                        [LIVE_SORT_NAME] = "by name",
+                                        [LIVE_SORT_STATE] = "by state"};
     const struct live *l = &w->live;
+    int typed = (int) strlen(l->filter), shown = MAX(room - 2, 0);
     char time[TEXT_NUMBER_MAX];
 
     fputs("\033[K", stdout);
+    text_time(time, w->now.realtime_ns);
     if (l->typing) {
-        printf("/%s\033[7m \033[0m  Enter keeps it, Esc shows all", l->filter);
+        // The end of the text is where one types.
+        put_status(&room, "/%s", l->filter + MAX(typed - shown, 0));
+        put_reverse(&room, " ");
+        put_status(&room, "  Enter keeps it, Esc shows all");
         return;
     }
-    fputs(l->paused ? "\033[7m PAUSED \033[0m " : "\033[7m ? help \033[0m ", stdout);
+    put_reverse(&room, l->paused ? " PAUSED " : " ? help ");
     if (*w->why)
-        printf("waiting for mcrd, last seen %s", text_time(time, w->now.realtime_ns));
-    else
-        printf("every %g s  %s", w->seconds, text_time(time, w->now.realtime_ns));
-    if (l->sort != LIVE_SORT_FILE)
-        printf("  %s", sorts[l->sort]);
-    if (*l->filter)
-        printf("  /%s", l->filter);
+        put_status(&room, " waiting for mcrd, last seen %s", time);
     if (more > 0)
-        printf("  %d more line%s below", more, more == 1 ? "" : "s");
+        put_status(&room, "  %d more line%s below", more, more == 1 ? "" : "s");
+    if (l->sort != LIVE_SORT_FILE)
+        put_status(&room, "  %s", sorts[l->sort]);
+    if (l->only)
+        put_status(&room, "  only %s", live_only_name(l));
+    if (*l->filter)
+        put_status(&room, "  /%s", l->filter);
+    if (!*w->why)
+        put_status(&room, "  every %g s  %s", w->seconds, time);
 }
 
-// Writes the lines that fit on the page, and returns how many are below it.
-static int draw_lines(struct watch *w, char *text)
+static int count_lines(const char *text, long size)
 {
-    struct live *l = &w->live;
     int lines = 0;
 
-    for (const char *c = text; *c; c++)
-        lines += *c == '\n';
-    int hidden = lines > l->page ? lines - l->page : 0;
-    if (l->scroll > hidden)
-        l->scroll = hidden;
-    for (int i = 0; i < l->scroll + l->page && i < lines; i++) {
+    for (long i = 0; i < size; i++)
+        lines += text[i] == '\n';
+    return lines;
+}
+
+// Writes so many rows of the lines of text, and returns how many lines are below them. Heads, so many lines from
+// l->first on, stay above the lines behind them when one scrolls.
+static int draw_lines(struct live *l, char *text, int rows, int heads)
+{
+    int lines = count_lines(text, (long) strlen(text));
+
+    l->page = rows > heads ? rows - heads : 1;
+    l->last = lines > rows ? lines - rows : 0;
+    if (l->scroll > l->last)
+        l->scroll = l->last;
+    if (l->scroll <= l->first || rows <= heads)
+        heads = 0;
+    for (int i = 0; i < l->scroll + rows && i < lines; i++) {
         const char *line = strsep(&text, "\n");
-        if (i >= l->scroll)
+        if (i >= l->scroll + heads || (i >= l->first && i < l->first + heads))
             printf("\033[K%s\r\n", line); // erased first: behind a full line it would take the last character
     }
-    return hidden - l->scroll;
+    return l->last - l->scroll;
 }
 
 static void draw_screen(struct watch *w)
 {
+    struct show_style style = show_style_of(STDOUT_FILENO);
     struct winsize window;
     int rows = ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_row > 1 ? window.ws_row : 24;
+    long heads[2] = {0, 0};
     char *text = NULL;
     size_t size;
     FILE *memory = open_memstream(&text, &size);
@@ -135,19 +201,24 @@ static void draw_screen(struct watch *w)
     if (!memory)
         return;
     if (*w->why) {
-        struct show_style style = show_style_of(STDOUT_FILENO);
-        show_notice(w->why, &style, memory);
+        show_notice(w->why, true, &style, memory);
         fputc('\n', memory);
     }
-    if (w->live.help)
-        fprintf(memory, "%s\n", live_help);
-    write_table(w, memory);
+    if (w->live.help) {
+        for (const struct live_key *k = live_help; k->keys; k++)
+            show_key(k->keys, k->what, &style, memory);
+        fputc('\n', memory);
+    }
+    if (style.columns >= SHOW_COLUMNS_LEAST)
+        write_table(w, memory, heads);
+    else
+        fprintf(memory, "Too narrow:\n%d columns\nare needed.\n", SHOW_COLUMNS_LEAST);
     if (fclose(memory) == 0) {
-        w->live.page = rows - 1;
+        w->live.first = count_lines(text, heads[0]);
         fputs("\033[H", stdout);
-        int more = draw_lines(w, text);
+        int more = draw_lines(&w->live, text, rows - 1, count_lines(text, heads[1]) - w->live.first);
         printf("\033[J\033[%d;1H", rows);
-        draw_status(w, more);
+        draw_status(w, style.columns, more);
     }
     free(text);
 }
@@ -156,6 +227,7 @@ static void draw_screen(struct watch *w)
 static void show(struct watch *w)
 {
     char time[TEXT_NUMBER_MAX];
+    long heads[2];
     bool ok = true;
 
     if (w->json) {
@@ -164,7 +236,7 @@ static void show(struct watch *w)
         draw_screen(w);
     } else {
         printf("--- %s\n", text_time(time, w->now.realtime_ns));
-        write_table(w, stdout);
+        write_table(w, stdout, heads);
         fputc('\n', stdout);
     }
     if (fflush(stdout) == 0 && !ferror(stdout) && ok)
@@ -264,7 +336,7 @@ int show_watch(const char *path, double seconds, bool json, char why[STATS_WHY_M
     if (!stats_snapshot_take(&w.now, path, why))
         return EXIT_FAILURE;
     *why = '\0';
-    w.screen = !json && isatty(STDOUT_FILENO);
+    w.screen = !json && show_style_of(STDOUT_FILENO).obeys;
     w.loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_POLL);
     if (w.loop) {
         run(&w);

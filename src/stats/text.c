@@ -68,9 +68,14 @@ static int copy(char *out, size_t size, const char **text, int columns, bool utf
     return taken;
 }
 
+static bool is_utf8(void)
+{
+    return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}
+
 int text_show(char *out, size_t size, const char *text, int columns)
 {
-    bool utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    bool utf8 = is_utf8();
     const char *ellipsis = utf8 ? "\u2026" : "~", *rest = text;
     int taken = copy(out, size, &rest, columns, utf8);
 
@@ -79,6 +84,11 @@ int text_show(char *out, size_t size, const char *text, int columns)
     taken = copy(out, size - strlen(ellipsis), &text, columns - 1, utf8);
     strcat(out, ellipsis);
     return taken + 1;
+}
+
+int text_take(char *out, size_t size, const char **text, int columns)
+{
+    return copy(out, size, text, columns, is_utf8());
 }
 
 // --- numbers ---------------------------------------------------------------------------------------------------------

@@ -17,6 +17,9 @@ void text_repair(char *text);
 // that the text takes.
 int text_show(char *out, size_t size, const char *text, int columns);
 
+// The same without an ellipsis: moves *text behind what was copied.
+int text_take(char *out, size_t size, const char **text, int columns);
+
 // "1,234,567"; "12.3 M" where that would be wider than width.
 const char *text_count(char out[TEXT_NUMBER_MAX], uint64_t value, int width);
 

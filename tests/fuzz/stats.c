@@ -144,6 +144,9 @@ static void show(struct stats_snapshot *now, struct stats_snapshot *before, uint
     check_json(now, how & ONE_LINE);
     check_metrics(now);
     check_table(&v, &style);
+    style.terminal = true;
+    style.columns = how & WIDE ? 132 : SHOW_COLUMNS_LEAST;
+    check_table(&v, &style);
     if (rates)
         stats_delta_free(&d);
 }

@@ -555,26 +555,142 @@ Test(stats, json_is_valid_whatever_the_segment_says)
 
 // --- table -----------------------------------------------------------------------------------------------------------
 
-static char *table_text(const struct show_view *view, bool colour)
+static char *table_in(const struct show_view *view, const struct show_style *style)
 {
     char *text = NULL;
     size_t size;
     FILE *to = open_memstream(&text, &size);
 
     cr_assert_not_null(to);
-    show_table(view, &(struct show_style){.columns = SHOW_COLUMNS, .colour = colour}, to);
+    show_table(view, style, to);
     fclose(to);
     return text;
 }
 
-static void expect_lines_fit(const char *text)
+static char *table_text(const struct show_view *view, bool colour)
+{
+    return table_in(view, &(struct show_style){.columns = SHOW_COLUMNS, .colour = colour});
+}
+
+static void expect_lines_fit(const char *text, int columns)
 {
     while (*text) {
         size_t length = strcspn(text, "\n");
-        cr_expect(length <= SHOW_COLUMNS, "%.*s", (int) length, text);
+        cr_expect(length <= (size_t) columns, "%d columns: %.*s", columns, (int) length, text);
         cr_expect(length == 0 || text[length - 1] != ' ', "%.*s|", (int) length, text);
         text += length + 1;
     }
+}
+
+Test(stats, a_narrow_terminal_has_fewer_columns_and_no_name_is_cut)
+{
+    static const char to[] = "dmz0 [ff3e:40:2001:db8::1]:6000", name[] = "substation-north-42-telemetry-primary";
+    static const struct {
+        int columns;
+        bool rates;
+        const char *rule, *output; // how their lines begin, and end
+    } cases[] = {
+        {200, true, "\nsubstation-north-42-telemetry-primary active            1,234          -         -   never\n",
+         "\n  > dmz0 [ff3e:40:2001:db8::1]:6000                         0          -         -\n"},
+        {80, true, "\nsubstation-north-42-telemetry-primary\n                            active            1,234",
+         "\n  > dmz0 [ff3e:40:2001:db8::1]:6000               0          -         -\n"},
+        {65, true, "primary\n             active            1,234          -         -   never\n",
+         "::1]:6000\n                                   0          -         -\n"},
+        {64, true, "primary\n                      active            1,234          -   never\n", "          -\n"},
+        {40, true, "primary\n             active            -   never\n",
+         "::1]:6000\n                               -\n"},
+        {56, false, "primary\n             active              1,234    123 kB   never\n", "          0       0 B\n"},
+        {55, false, "primary\n                      active              1,234   never\n", "          0\n"},
+        {40, false, "primary\n               active              1,234\n", "          0\n"},
+        {1, false, "primary\n               active              1,234\n", "          0\n"},
+    };
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+
+    strcpy(m.at.rules[0].name, name);
+    strcpy(m.at.outputs[0].to, to);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct show_style style = {.columns = cases[i].columns, .terminal = true};
+        char *text = table_in(&(struct show_view){.now = &s, .rates = cases[i].rates}, &style);
+        cr_expect(strstr(text, name) && strstr(text, to) && strstr(text, cases[i].rule) &&
+                      strstr(text, cases[i].output),
+                  "%zu: %s", i, text);
+        free(text);
+    }
+    // What is longer than a line goes on in the next one.
+    strcpy(m.at.outputs[0].to, "dmz0 [ff3e:40:2001:db8:1234:5678:9abc:def0]:6000");
+    char *text = table_in(&(struct show_view){.now = &s}, &(struct show_style){.columns = 40, .terminal = true});
+    cr_expect_not_null(strstr(text, "  > dmz0\n    [ff3e:40:2001:db8:1234:5678:9abc:def\n    0]:6000\n"), "%s", text);
+    free(text);
+    // However narrow it is, there is an end.
+    FILE *to_memory = fmemopen(NULL, 4096, "w");
+    show_notice("mcrd is away", true, &(struct show_style){.columns = 1, .terminal = true}, to_memory);
+    show_key("q", "end", &(struct show_style){.columns = 1, .terminal = true}, to_memory);
+    cr_expect_eq(ftell(to_memory), 13 + 16);
+    fclose(to_memory);
+    // A note is wrapped; in a pipe it is cut, and so are names.
+    memset(m.at.rules[0].note, 'x', sizeof(m.at.rules[0].note) - 1);
+    strcpy(m.at.rules[0].note + 60, " to be called before you change anything");
+    text = table_in(&(struct show_view){.now = &s}, &(struct show_style){.columns = 80, .terminal = true});
+    cr_expect_not_null(strstr(text, "xxx to be called\n  before you change anything\n"), "%s", text);
+    free(text);
+    text = table_text(&(struct show_view){.now = &s}, false);
+    cr_expect_not_null(strstr(text, "xxx to be called bef~\n  dropped"), "%s", text);
+    cr_expect_not_null(strstr(text, "\nsubstation-north-42-telemetry-prima~ active"), "%s", text);
+    free(text);
+    free(m.memory);
+}
+
+Test(stats, a_terminal_is_told_how_many_rules_are_in_which_state)
+{
+    static const uint32_t second[] = {1};
+    static const struct {
+        uint32_t states[2], alarms, n;
+        const uint32_t *rules; // those that are shown
+        const char *summary;
+    } cases[] = {
+        {{STATS_RULE_ACTIVE, STATS_RULE_ACTIVE}, 0, 2, NULL, "\n2 rules: 2 active\nRULE "},
+        {{STATS_RULE_SILENT, STATS_RULE_WAITING}, 0, 2, NULL, "\n2 rules: 1 waiting, 1 silent\nRULE "},
+        {{STATS_RULE_ACTIVE, STATS_RULE_DISABLED}, 1, 2, NULL, "\n2 rules: 1 disabled, 1 slow\nRULE "},
+        {{UINT32_MAX, UINT32_MAX - 1}, 1, 2, NULL, "\n2 rules: 2 unknown\nRULE "},
+        {{STATS_RULE_SILENT, STATS_RULE_ACTIVE}, 0, 2, second, "\n2 rules: 1 active, 1 silent (1 shown)\n"},
+        {{STATS_RULE_SILENT, STATS_RULE_ACTIVE}, 0, 1, NULL, "\n1 rule: 1 silent\nRULE "},
+    };
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        m.at.rules[0].state = cases[i].states[0];
+        m.at.rules[1].state = cases[i].states[1];
+        m.at.rules[0].alarms = cases[i].alarms;
+        m.at.header->n_rules = cases[i].n;
+        struct show_view view = {.now = &s, .rules = cases[i].rules, .n_rules = 1};
+        char *text = table_in(&view, &(struct show_style){.columns = 80, .terminal = true});
+        cr_expect_not_null(strstr(text, cases[i].summary), "%zu: %s", i, text);
+        free(text);
+        text = table_text(&view, false);
+        cr_expect_null(strstr(text, "rules:"), "in a pipe: %s", text);
+        free(text);
+    }
+    free(m.memory);
+}
+
+Test(stats, what_is_pending_is_shown_beside_what_runs)
+{
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+
+    memset(m.at.header->sha256, 0x11, sizeof(m.at.header->sha256));
+    memset(m.at.header->disk_sha256, 0xab, sizeof(m.at.header->disk_sha256));
+    for (uint32_t state = STATS_CONFIG_CURRENT; state <= STATS_CONFIG_INVALID; state++) {
+        m.at.header->config_state = state;
+        char *text = table_text(&(struct show_view){.now = &s}, false);
+        cr_expect_not_null(strstr(text, ", sha256 111111111111, generation 3 of "), "%s", text);
+        cr_expect_eq(strstr(text, "\npending  sha256 abababababab lies on disk: mcrd --diff ") != NULL,
+                     state == STATS_CONFIG_PENDING, "%s", text);
+        free(text);
+    }
+    free(m.memory);
 }
 
 Test(stats, uptime_follows_no_step_of_the_wall_clock)
@@ -605,7 +721,7 @@ Test(stats, table_names_drops_only_where_there_are_any)
     struct stats_snapshot s = snapshot_of(&m);
     char *text = table_text(&(struct show_view){.now = &s}, false);
 
-    expect_lines_fit(text);
+    expect_lines_fit(text, SHOW_COLUMNS);
     cr_expect_not_null(strstr(text, "\n  dropped  rate 77\n"), "%s", text);
     cr_expect_null(strstr(text, "ttl"));
     cr_expect_null(strstr(text, "ring_drops"));
@@ -614,6 +730,19 @@ Test(stats, table_names_drops_only_where_there_are_any)
     cr_expect_null(strchr(text, '\x1b'));
     free(text);
     free(m.memory);
+}
+
+// In a pipe, and on terminals of many widths.
+static void expect_table_fits(const struct show_view *view)
+{
+    for (int columns = SHOW_COLUMNS_LEAST - 1; columns <= 200; columns++) {
+        bool pipe = columns < SHOW_COLUMNS_LEAST;
+        struct show_style style = {.columns = pipe ? SHOW_COLUMNS : columns, .terminal = !pipe};
+        char *text = table_in(view, &style);
+        expect_lines_fit(text, style.columns);
+        cr_expect_null(strchr(text, '\x1b'));
+        free(text);
+    }
 }
 
 Test(stats, table_fits_whatever_the_segment_says)
@@ -640,10 +769,7 @@ Test(stats, table_fits_whatever_the_segment_says)
     memset(&m.at.rules[0].counters, 0xff, sizeof(m.at.rules[0].counters));
     memset(&m.at.outputs[0].counters, 0xff, sizeof(m.at.outputs[0].counters));
     cr_assert(stats_parse(&s.at, m.memory, m.size, why), "%s", why);
-    char *text = table_text(&(struct show_view){.now = &s}, false);
-    expect_lines_fit(text);
-    cr_expect_null(strchr(text, '\x1b'));
-    free(text);
+    expect_table_fits(&(struct show_view){.now = &s});
 
     // As fast as they can grow.
     struct made old = make();
@@ -653,9 +779,7 @@ Test(stats, table_fits_whatever_the_segment_says)
     memcpy(old.at.rules[0].name, m.at.rules[0].name, sizeof(m.at.rules[0].name));
     memcpy(old.at.outputs[0].to, m.at.outputs[0].to, sizeof(m.at.outputs[0].to));
     cr_assert(stats_delta_make(&d, &s, &before));
-    text = table_text(&(struct show_view){.now = &s, .d = &d, .rates = true}, false);
-    expect_lines_fit(text);
-    free(text);
+    expect_table_fits(&(struct show_view){.now = &s, .d = &d, .rates = true});
     stats_delta_free(&d);
     free(old.memory);
     free(m.memory);
