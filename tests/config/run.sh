@@ -217,6 +217,35 @@ if [ "$(id -u)" -eq 0 ]; then
     "foreign.conf: owner is uid 65533, allowed is root or the user that the daemon becomes"
 fi
 
+# What the user that the daemon becomes would meet. Each is a warning: the file is valid.
+# FILE TEXT: of FILE this one is told (empty: none).
+warned() {
+  accepted "$1" || return 1
+  sed -n 's/^[^ ]*: warning: //p' stderr >found
+  [ "$(cat found)" = "$2" ] || { echo "wanted: $2"; cat stderr; return 1; }
+}
+if [ "$(id -u)" -eq 0 ]; then
+  chmod 0755 "$work" # mktemp made it for root alone
+  echo 'version = 1; user = "daemon"; group = "daemon"; rules = ( );' >read.conf
+  ok "no warning: the daemon's user may read the file" warned read.conf ""
+  chmod 0600 read.conf
+  ok "warning: it may not read the file" warned read.conf \
+    "mcrd cannot load it from here: user daemon cannot read it (0600 root:root): chgrp daemon, chmod 640"
+  chgrp daemon read.conf
+  ok "warning: its group may not" warned read.conf "mcrd cannot load it from here: user daemon cannot read it (0600 root:daemon): chmod 640"
+  chmod 0640 read.conf
+  ok "no warning: its group may" warned read.conf ""
+  mkdir shut && mv read.conf shut && chmod 0700 shut
+  ok "warning: it may not enter the directory" warned shut/read.conf \
+    "mcrd cannot load it from here: user daemon cannot enter $work/shut (0700 root:root): chgrp daemon, chmod 750"
+  ln -s shut/read.conf into.conf
+  ok "warning: nor by a symbolic link" warned into.conf \
+    "mcrd cannot load it from here: user daemon cannot enter $work/shut (0700 root:root): chgrp daemon, chmod 750"
+  echo 'version = 1; user = "nosuchuser"; group = "daemon"; rules = ( );' >nouser.conf
+  ok "warning: no such user" warned nouser.conf \
+    'user "nosuchuser" does not exist here: mcrd cannot start as root'
+fi
+
 # COMMAND...: run again and again while mcrd reads the file, of which it waits before each read; then its exit status.
 # Leaks cannot be looked for in a process that is traced.
 while_read() {
