@@ -158,7 +158,7 @@ static bool is_shut(const struct stat *st, const struct file_reader *r, mode_t r
     char owner[12], group[12], change[64] = "";
     mode_t mode = st->st_mode & 07777;
 
-    if (r->uid == 0 || (mode >> shift) & right)
+    if ((mode >> shift) & right)
         return false;
     if (shift == 0)
         snprintf(change, sizeof(change), "chgrp %s, ", r->group);
