@@ -81,6 +81,23 @@ static struct handover_file describe(const struct config_file_info *info, uint32
     return f;
 }
 
+// A mode that shuts the daemon's user out is mended without a restart, and stops the next start; Landlock's refusal
+// needs one.
+static void tell_denial(const struct broker *b, struct reading *r)
+{
+    const struct file_reader reader = {.user = b->user, .group = b->group, .uid = b->uid, .gid = b->gid};
+    size_t used = strlen(r->why);
+    char shut[FILE_WHY_MAX];
+
+    if (r->bytes.open_error != EACCES)
+        return;
+    if (file_is_shut(b->options->config_path, &reader, shut))
+        snprintf(r->why + used, sizeof(r->why) - used, "; %s", shut);
+    else if (b->landlock)
+        snprintf(r->why + used, sizeof(r->why) - used,
+                 "; mcrd may only read directories that existed when it started: restart it to use this one");
+}
+
 // Reads and checks the file as it is now. print: tell every problem on stderr, as --check does; else only the first is
 // told, to the relay. reading_free() is due.
 static void reading_take(struct broker *b, bool print, uint32_t login, struct reading *r)
@@ -95,10 +112,7 @@ static void reading_take(struct broker *b, bool print, uint32_t login, struct re
         if (print)
             config_problems_print(&problems, b->options->config_path, stderr);
         config_problems_first(&problems, b->options->config_path, r->why, sizeof(r->why));
-        size_t used = strlen(r->why);
-        if (r->bytes.open_error == EACCES && b->landlock)
-            snprintf(r->why + used, sizeof(r->why) - used,
-                     "; mcrd may only read directories that existed when it started: restart it to use this one");
+        tell_denial(b, r);
     }
     config_problems_free(&problems);
     if (r->config && (strcmp(r->config->user, b->user) != 0 || strcmp(r->config->group, b->group) != 0 ||

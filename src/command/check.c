@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "command/account.h"
 #include "command/running.h"
 #include "common/digest.h"
 #include "common/exit.h"
@@ -102,6 +103,20 @@ static bool print_ways(const struct config *c)
     return !ferror(stdout);
 }
 
+// What mcrd meets with this file when root starts it. Only a warning: config management checks a file of mode 0600
+// under a name of its own, and another machine has other users.
+static void warn_of_start(const struct config *c)
+{
+    struct config_problems problems = {0};
+    struct file_reader reader;
+    char why[FILE_WHY_MAX];
+
+    if (account_find(c, &reader, &problems) && !account_may_read(c->path, &reader, why))
+        config_warning(&problems, 0, NULL, "mcrd cannot load it from here: %s", why);
+    config_problems_print(&problems, c->path, stderr);
+    config_problems_free(&problems);
+}
+
 int command_check(const char *path)
 {
     struct config *c = command_load(path, 0);
@@ -109,6 +124,7 @@ int command_check(const char *path)
 
     if (!c)
         return 1;
+    warn_of_start(c);
     return finish(c, printf("%s: valid, %zu rule%s, sha256 %s\n", path, c->n_rules, c->n_rules == 1 ? "" : "s",
                             digest_text(c->file.sha256, hex)) > 0 &&
                          print_ways(c));

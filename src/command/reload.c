@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "command/account.h"
 #include "command/daemon.h"
 #include "common/clock.h"
 #include "common/digest.h"
@@ -130,14 +131,48 @@ static int tell_verdict(const struct config *c, const struct daemon *d)
     return 0;
 }
 
-static int reload(const struct config *c, double seconds)
+// The daemon hears nothing of an attempt that ends here, so that its record is written here: systemd puts it into the
+// unit's journal.
+static void record_refusal(const char *path, const struct config_problems *problems, const struct config_bytes *bytes)
+{
+    char hex[DIGEST_TEXT_MAX], file[600], why[1024], quoted[1100];
+
+    config_problems_first(problems, path, why, sizeof(why));
+    log_error(EVENT_RELOAD, "result=refused file=%s sha256=%s size=%llu owner=%u pid=%d uid=%u loginuid=%d reason=%s",
+              log_quote(path, file, sizeof(file)), digest_or_none(bytes->info.sha256, hex),
+              (unsigned long long) bytes->info.size, (unsigned) bytes->info.owner, (int) getpid(), (unsigned) getuid(),
+              own_login(), log_quote(why, quoted, sizeof(quoted)));
+}
+
+// A daemon that root started has given up the rights by which this process has read the file. False when it would be
+// refused the file, which has been told; what else it would meet at its next start is told, too.
+static bool may_daemon_read(const struct config *c, const struct daemon *d, const struct config_bytes *bytes)
+{
+    struct config_problems problems = {0};
+    struct file_reader reader;
+    char why[FILE_WHY_MAX];
+
+    // A daemon that was not started by root has kept its user, and groups of which nothing is known here.
+    if (account_find(c, &reader, &problems) && reader.uid == d->owner && !account_may_read(c->path, &reader, why))
+        config_error(&problems, 0, NULL, "%s", why);
+    bool ok = problems.n_errors == 0;
+    config_problems_print(&problems, c->path, stderr);
+    if (!ok)
+        record_refusal(c->path, &problems, bytes);
+    config_problems_free(&problems);
+    return ok;
+}
+
+static int reload(const struct config *c, double seconds, const struct config_bytes *bytes)
 {
     struct daemon d;
     int process = find(c, &d), status = EXIT_TROUBLE;
 
     if (process < 0)
         return EXIT_TROUBLE;
-    if (ask(process, &d))
+    if (!may_daemon_read(c, &d, bytes))
+        status = 1;
+    else if (ask(process, &d))
         switch (wait_for_answer(process, c, seconds, &d)) {
         case ANSWERED:
             status = tell_verdict(c, &d);
@@ -154,19 +189,6 @@ static int reload(const struct config *c, double seconds)
     return status;
 }
 
-// The daemon hears nothing of an attempt that ends here, so that its record is written here: systemd puts it into the
-// unit's journal.
-static void record_refusal(const char *path, const struct config_problems *problems, const struct config_bytes *bytes)
-{
-    char hex[DIGEST_TEXT_MAX], file[600], why[1024], quoted[1100];
-
-    config_problems_first(problems, path, why, sizeof(why));
-    log_error(EVENT_RELOAD, "result=refused file=%s sha256=%s size=%llu owner=%u pid=%d uid=%u loginuid=%d reason=%s",
-              log_quote(path, file, sizeof(file)), digest_or_none(bytes->info.sha256, hex),
-              (unsigned long long) bytes->info.size, (unsigned) bytes->info.owner, (int) getpid(), (unsigned) getuid(),
-              own_login(), log_quote(why, quoted, sizeof(quoted)));
-}
-
 int command_reload(const char *path, double seconds)
 {
     struct config_problems problems = {0};
@@ -177,7 +199,7 @@ int command_reload(const char *path, double seconds)
     config_problems_print(&problems, path, stderr);
     if (c) {
         setlocale(LC_CTYPE, ""); // for what the daemon says
-        status = reload(c, seconds);
+        status = reload(c, seconds, &bytes);
     } else {
         record_refusal(path, &problems, &bytes);
     }

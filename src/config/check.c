@@ -164,6 +164,67 @@ static void check_kept_sources(const struct check *k, const struct config_rule *
     }
 }
 
+// --- what is allowed, but hardly meant -------------------------------------------------------------------------------
+
+static bool has_port(const struct endpoint *e, unsigned port)
+{
+    return port >= e->port && port - e->port < e->n_ports;
+}
+
+// IEEE 1588: a clock takes the time of the path as constant and equal in both directions.
+static void doubt_ptp(const struct check *k, const struct config_rule *rule, const struct endpoint *e, int line)
+{
+    unsigned port = has_port(e, 319) ? 319 : has_port(e, 320) ? 320 : 0;
+
+    if (port != 0)
+        config_warning(k->problems, line, rule->name,
+                       "port %u is that of PTP, whose time a relay's delay falsifies: use a boundary clock", port);
+}
+
+// RFC 4607: 232.0.0.0/8 and ff3x::/32, of which routers take joins for named senders alone.
+static bool is_source_specific(const struct addr *a)
+{
+    const uint8_t *b = a->bytes;
+
+    if (a->family == ADDR_IPV4)
+        return b[0] == 232;
+    return a->family == ADDR_IPV6 && b[0] == 0xff && b[1] >> 4 == 3 && b[2] == 0 && b[3] == 0;
+}
+
+static bool is_loopback(const struct addr *a)
+{
+    static const struct addr_prefix loopback[] = {
+        {.addr = {.family = ADDR_IPV4, .bytes = {127}}, .bits = 8},
+        {.addr = {.family = ADDR_IPV6, .bytes = {[15] = 1}}, .bits = 128},
+    };
+
+    return addr_prefix_contains(&loopback[0], a) || addr_prefix_contains(&loopback[1], a);
+}
+
+static void doubt_rule(const struct check *k, const struct config_rule *rule)
+{
+    struct endpoint input = endpoint_of_input(&rule->input, 0);
+    char text[ADDR_TEXT_MAX];
+
+    doubt_ptp(k, rule, &input, rule->input.line);
+    if (rule->input.kind == CONFIG_GROUP && rule->input.n_sources == 0 && is_source_specific(&rule->input.address))
+        config_warning(k->problems, rule->input.line, rule->name,
+                       "group %s is source-specific (RFC 4607): without \"sources\" no router brings it here",
+                       addr_format(&rule->input.address, text));
+    for (size_t i = 0; i < rule->n_outputs; i++) {
+        const struct config_output *out = &rule->outputs[i];
+        struct endpoint output = endpoint_of_output(out, 0);
+        if (!has_port(&input, 319) && !has_port(&input, 320)) // else told already
+            doubt_ptp(k, rule, &output, out->line);
+        if (endpoint_is_complete(&output) && is_loopback(&out->address) && strcmp(out->interface, CONFIG_LOOPBACK) != 0)
+            config_warning(k->problems, out->line, rule->name,
+                           "address %s is this host itself, which \"%s\" does not lead to: write interface = \"%s\"",
+                           addr_format(&out->address, text), out->interface, CONFIG_LOOPBACK);
+    }
+}
+
+// --- rules together --------------------------------------------------------------------------------------------------
+
 // How many destinations the outputs of the rule have, ranges taken apart.
 static size_t output_destinations(const struct config_rule *rule)
 {
@@ -410,6 +471,8 @@ void check_config(const struct config *c, struct config_problems *problems)
     for (size_t i = 0; i < c->n_rules; i++) {
         check_outputs_of(&k, &c->rules[i]);
         check_kept_sources(&k, &c->rules[i]);
+        if (c->rules[i].enabled)
+            doubt_rule(&k, &c->rules[i]);
     }
     if (collect_inputs(&k)) {
         check_same_inputs(&k);

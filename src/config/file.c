@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pwd.h>
 #include <sha256.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -133,6 +135,59 @@ bool file_read(const char *path, bool follow, struct config_bytes *out, struct c
     if (fd >= 0)
         close(fd);
     return ok;
+}
+
+// --- who may read it -------------------------------------------------------------------------------------------------
+
+// Names are those of root and of the reader: the broker cannot look others up any more.
+static const char *id_name(unsigned id, unsigned own, const char *name, char text[12])
+{
+    if (id == own)
+        return name;
+    if (id == 0)
+        return "root";
+    snprintf(text, 12, "%u", id);
+    return text;
+}
+
+// right: S_IROTH or S_IXOTH. As the kernel does, only the first class that fits is looked at.
+static bool is_shut(const struct stat *st, const struct file_reader *r, mode_t right, const char *what,
+                    char why[FILE_WHY_MAX])
+{
+    unsigned shift = st->st_uid == r->uid ? 6 : st->st_gid == r->gid ? 3 : 0;
+    char owner[12], group[12], change[64] = "";
+    mode_t mode = st->st_mode & 07777;
+
+    if ((mode >> shift) & right)
+        return false;
+    if (shift == 0)
+        snprintf(change, sizeof(change), "chgrp %s, ", r->group);
+    // Who enters a directory may list it, as is usual.
+    mode_t wanted = (mode | S_IRGRP | (right == S_IXOTH ? S_IXGRP : 0)) & ~(mode_t) S_IWGRP;
+    if (shift == 6)
+        wanted = mode | S_IRUSR | (right == S_IXOTH ? S_IXUSR : 0);
+    snprintf(why, FILE_WHY_MAX, "user %s cannot %s (%04o %s:%s): %schmod %o", r->user, what, (unsigned) mode,
+             id_name(st->st_uid, r->uid, r->user, owner), id_name(st->st_gid, r->gid, r->group, group), change,
+             (unsigned) wanted);
+    return true;
+}
+
+// fstatat(), as the broker may make this system call of those that look at a file by its name.
+bool file_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX])
+{
+    char part[PATH_MAX], what[300];
+    struct stat st;
+
+    if (!realpath(path, part) && (size_t) snprintf(part, sizeof(part), "%s", path) >= sizeof(part))
+        return false;
+    for (char *slash = part; *slash && (slash = strchr(slash + 1, '/'));) {
+        *slash = '\0';
+        snprintf(what, sizeof(what), "enter %.200s", part);
+        if (fstatat(AT_FDCWD, part, &st, 0) == 0 && is_shut(&st, reader, S_IXOTH, what, why))
+            return true;
+        *slash = '/';
+    }
+    return fstatat(AT_FDCWD, part, &st, 0) == 0 && is_shut(&st, reader, S_IROTH, "read it", why);
 }
 
 void file_free(struct config_bytes *bytes)

@@ -24,6 +24,20 @@ bool file_read(const char *path, bool follow, struct config_bytes *out, struct c
 // The owner must be root, the effective user or, as long as that is root, user: whom the daemon becomes.
 bool file_check_owner(const struct config_file_info *info, const char *user, struct config_problems *problems);
 
+// Whose rights are asked for: no other groups, no capability.
+struct file_reader {
+    const char *user, *group; // as messages call them
+    uid_t uid;
+    gid_t gid;
+};
+
+#define FILE_WHY_MAX 400
+
+// Whether modes and owners keep this reader from the file at path; then who cannot do what, and what to write, in why:
+// "user mcr cannot read it (0600 root:root): chgrp mcr, chmod 640". What else may keep it (ACLs, Landlock, a security
+// module) is not looked at.
+bool file_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
+
 void file_free(struct config_bytes *bytes);
 
 #endif

@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "common/utf8.h"
+#include "config/grammar.h"
 
 struct lexer {
     const char *at; // the next byte; *end is NUL
@@ -24,12 +25,13 @@ struct lexer {
     struct lexical_token names[LEXICAL_DEPTH_MAX + 1][LEXICAL_KEYS_MAX]; // these keys
     unsigned values;
     unsigned errors;
+    struct grammar grammar; // followed up to the first error
     struct config_problems *problems;
 };
 
 static __attribute__((format(printf, 3, 4))) void fail(struct lexer *l, int line, const char *format, ...)
 {
-    char text[200];
+    char text[GRAMMAR_WHY_MAX + 16];
     va_list ap;
 
     if (l->errors++ >= LEXICAL_ERRORS_MAX)
@@ -167,14 +169,55 @@ static void string(struct lexer *l, struct lexical_token *t)
         fail(l, l->line, "the string has no end on its line, '\"' is missing");
 }
 
+// '...' on one line, which others take for a string.
+static bool single_quotes(struct lexer *l, struct lexical_token *t)
+{
+    if (*l->at != '\'')
+        return false;
+    const char *end = l->at + 1 + strcspn(l->at + 1, "'\n");
+    if (*end != '\'')
+        return false;
+    t->kind = LEXICAL_STRING;
+    t->text = l->at + 1;
+    t->length = (size_t) (end - t->text);
+    fail(l, l->line, "single quotes: strings stand in double quotes, write \"%.*s\"",
+         (int) (t->length < 64 ? t->length : 64), t->text);
+    while (l->at <= end)
+        step(l);
+    return true;
+}
+
 // --- numbers and names -----------------------------------------------------------------------------------------------
+
+// Whether a value of the file could be this text: a name, an address, a prefix, a range, a rate.
+static bool is_in_quotes(const char *text, size_t length)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-:/";
+    size_t digits = strspn(text, "0123456789");
+
+    if (!isalnum((unsigned char) *text) || strspn(text, plain) < length)
+        return false;
+    return digits == 0 || memchr(text, '.', length) || memchr(text, ':', length) || memchr(text, '-', length) ||
+           (digits + 1 == length && strchr("kMG", text[digits]));
+}
 
 // The word from start on, which is no value.
 static void fail_word(struct lexer *l, const char *start)
 {
-    int shown = (int) (l->at - start < 64 ? l->at - start : 64);
+    static const char *const bools[][2] = {
+        {"yes", "true"}, {"on", "true"}, {"enabled", "true"}, {"no", "false"}, {"off", "false"}, {"disabled", "false"},
+    };
+    size_t length = (size_t) (l->at - start), shown = length < 64 ? length : 64;
+    char hint[80] = "";
 
-    fail(l, l->line, "%.*s is no value: allowed are true, false, a number, or a string in double quotes", shown, start);
+    for (size_t i = 0; i < sizeof(bools) / sizeof(bools[0]); i++)
+        if (strlen(bools[i][0]) == length && strncasecmp(start, bools[i][0], length) == 0)
+            snprintf(hint, sizeof(hint), ": write %s", bools[i][1]);
+    // A word, an address, a range, or a rate: what begins with 0 is most likely a number, not a string.
+    if (!*hint && shown == length && (*start != '0' || memchr(start, '.', length)) && is_in_quotes(start, length))
+        snprintf(hint, sizeof(hint), ": write \"%.*s\"", (int) length, start);
+    fail(l, l->line, "%.*s is no value: allowed are true, false, a number, or a string in double quotes%s", (int) shown,
+         start, hint);
 }
 
 // Whether a number may end before this byte. libconfig needs nothing there: to it, 1enabled is 1 and enabled.
@@ -261,8 +304,11 @@ static void name(struct lexer *l, struct lexical_token *t)
     t->length = (size_t) (l->at - t->text);
     t->number = t->length == 4 && strncasecmp(t->text, "true", 4) == 0;
     t->kind = t->number || (t->length == 5 && strncasecmp(t->text, "false", 5) == 0) ? LEXICAL_BOOL : LEXICAL_KEY;
-    if ((is_after(l, '=') || is_after(l, ':')) && t->kind == LEXICAL_KEY)
+    if ((is_after(l, '=') || is_after(l, ':')) && t->kind == LEXICAL_KEY) {
+        while (!ends_before(l, l->at)) // such as eth0.20
+            l->at++;
         fail_word(l, t->text);
+    }
 }
 
 // --- structure -------------------------------------------------------------------------------------------------------
@@ -329,6 +375,18 @@ static void punctuation(struct lexer *l)
     step(l);
 }
 
+// What libconfig would call a syntax error. One is enough: what follows is a guess.
+static void follow(struct lexer *l, const struct lexical_token *t)
+{
+    struct grammar_fault fault;
+
+    if (l->errors > 0 || grammar_next(&l->grammar, t, &fault))
+        return;
+    fail(l, fault.line, "syntax error: %s", fault.why);
+    if (fault.whole)
+        l->at = l->end;
+}
+
 static void token(struct lexer *l, lexical_see *see, void *context)
 {
     struct lexical_token t = {.kind = LEXICAL_MARK, .line = l->line, .depth = l->depth, .text = l->at, .length = 1};
@@ -347,6 +405,8 @@ static void token(struct lexer *l, lexical_see *see, void *context)
     }
     if (*l->at == '"')
         string(l, &t);
+    else if (single_quotes(l, &t))
+        ; // told
     else if (is_number(l))
         number(l, &t);
     else if (isalpha((unsigned char) *l->at) || *l->at == '*')
@@ -358,16 +418,33 @@ static void token(struct lexer *l, lexical_see *see, void *context)
     if (t.depth > l->depth)
         t.depth = l->depth;
     l->last = t;
+    follow(l, &t);
     if (see)
         see(context, &t);
+}
+
+// What an editor or PowerShell puts before the text.
+static void byte_order_mark(struct lexer *l)
+{
+    if (starts(l, "\xef\xbb\xbf")) {
+        fail(l, 1, "the file begins with a byte order mark (U+FEFF): save it as UTF-8 without one");
+        l->at += 3;
+    } else if (starts(l, "\xff\xfe") || starts(l, "\xfe\xff")) {
+        fail(l, 1, "the file is UTF-16: save it as UTF-8");
+        l->at = l->end;
+    }
 }
 
 bool lexical_check(const char *text, size_t size, lexical_see *see, void *context, struct config_problems *problems)
 {
     struct lexer l = {.at = text, .end = text + size, .line = 1, .problems = problems};
+    struct grammar_fault fault;
 
+    byte_order_mark(&l);
     while (l.at < l.end && l.errors < LEXICAL_ERRORS_MAX)
         token(&l, see, context);
+    if (l.errors == 0 && !grammar_end(&l.grammar, &fault))
+        fail(&l, fault.line, "syntax error: %s", fault.why);
     return l.errors == 0;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "config/endpoint.h"
+#include "config/hint.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -31,15 +32,14 @@ static void refuse(struct parser *p, const struct schema_key *key, const config_
 {
     struct value value = value_of(s);
     const char *why = value_verdict_text(verdict);
-    char shown[VALUE_TEXT_MAX], allowed[SCHEMA_ALLOWED_MAX];
+    char shown[VALUE_TEXT_MAX], allowed[SCHEMA_ALLOWED_MAX], hint[HINT_MAX];
 
     value_format(&value, shown);
     if (why)
         config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, %s", key->name, shown, why);
     else
         config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, allowed is %s%s", key->name, shown,
-                     schema_allowed(key, allowed),
-                     value_is_quoted_number(key, &value) ? ": write the number without quotes" : "");
+                     schema_allowed(key, allowed), hint_value(key, &value, hint));
 }
 
 // --- lists -----------------------------------------------------------------------------------------------------------
@@ -243,17 +243,30 @@ static void finish_rule(struct parser *p, const config_setting_t *group, void *t
 
 // --- sections --------------------------------------------------------------------------------------------------------
 
+// The keys of a place, for whom none is near.
+static void list_keys(enum schema_place where, char *text, size_t size)
+{
+    size_t used = (size_t) snprintf(text, size, ", allowed there:");
+
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key)) && used < size;)
+        used += (size_t) snprintf(text + used, size - used, " %s", key->name);
+}
+
 static void refuse_unknown(struct parser *p, enum schema_place where, const config_setting_t *s)
 {
     const char *name = config_setting_name(s);
-    const struct schema_key *nearest = schema_nearest(where, name);
-    char hint[96] = "";
+    const struct schema_key *meant = hint_key(where, name);
+    char hint[256] = "";
 
-    if (nearest)
-        snprintf(hint, sizeof(hint), ", did you mean \"%s\"?", nearest->name);
+    if (!meant)
+        meant = schema_nearest(where, name);
+    if (meant)
+        snprintf(hint, sizeof(hint), ", did you mean \"%s\"?", meant->name);
     for (int elsewhere = SCHEMA_TOP; hint[0] == '\0' && elsewhere < SCHEMA_PLACES; elsewhere++)
         if (schema_find((enum schema_place) elsewhere, name))
             snprintf(hint, sizeof(hint), ", it belongs in %s", schema_places[elsewhere].name);
+    if (hint[0] == '\0')
+        list_keys(where, hint, sizeof(hint));
     config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s%s", SHOWN_KEY, name,
                  schema_places[where].name, hint);
 }

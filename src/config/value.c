@@ -388,13 +388,6 @@ void value_store_defaults(enum schema_place where, void *target)
         }
 }
 
-bool value_is_quoted_number(const struct schema_key *key, const struct value *value)
-{
-    return takes_integer(key->kind) && value->type == VALUE_STRING && value->text[0] != '\0' &&
-           strlen(value->text) < 19 && value->text[strspn(value->text, "0123456789")] == '\0' &&
-           in_range(key, atoll(value->text));
-}
-
 const char *value_verdict_text(enum value_verdict verdict)
 {
     static const char *const texts[] = {

@@ -42,9 +42,6 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
 // Gives each key of a place that has a default this one.
 void value_store_defaults(enum schema_place where, void *target);
 
-// Whether it is a number that the key would take, written as a string.
-bool value_is_quoted_number(const struct schema_key *key, const struct value *value);
-
 #define VALUE_TEXT_MAX 160
 
 // Says what is wrong where it is not for schema_allowed() to say, else NULL.

@@ -58,7 +58,7 @@ trouble() {
 
 invalid() {
   prepare same && echo '!' >>new.conf && run 2 --diff --config new.conf && [ ! -s stdout ] &&
-    said "new.conf:$(wc -l <new.conf): syntax error here or just before"
+    said "new.conf:$(wc -l <new.conf): syntax error: \"!\" where a key is expected"
 }
 ok "trouble: the file is not valid" invalid
 
@@ -98,7 +98,8 @@ bad_running() {
   prepare same && echo 'version = 1; rules = ( ); later = 1;' >running.conf &&
     stands_in sha256="$(sha256 running.conf)" &&
     trouble "$work/running.conf: runs, but is not valid for this version: $work/running.conf:1: unknown key \"later\"\
- in the file"
+ in the file, allowed there: version instance user group stats_file reload_on_change missing_interface ring_mib coalesce_usecs\
+ busy_poll interfaces rules"
 }
 ok "trouble: running.conf is of another version" bad_running
 

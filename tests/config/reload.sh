@@ -80,6 +80,29 @@ invalid() {
 }
 ok "not signalled: the file is not valid" invalid
 
+# The daemon gave up the rights by which root reads the file.
+unreadable() {
+  sed 's/^version = 1;/& user = "daemon"; group = "daemon";/' f.conf >own.conf
+  chmod 0600 own.conf
+  daemon file="$work/own.conf" && chown daemon stats && run 1 --reload --config own.conf && [ ! -s stdout ] && hups 0 &&
+    [ "$(sed -n '1p' stderr)" = "own.conf: user daemon cannot read it (0600 root:root): chgrp daemon, chmod 640" ] &&
+    grep -q "event=reload result=refused file=\"own.conf\" .*reason=" stderr || return 1
+  chgrp daemon own.conf && chmod 0640 own.conf && daemon file="$work/own.conf" on_hup=ignore && chown daemon stats &&
+    run 2 --reload --timeout 0.1 --config own.conf && hups 1
+}
+
+no_user() {
+  sed 's/^version = 1;/& user = "nosuchuser"; group = "daemon";/' f.conf >own.conf
+  daemon file="$work/own.conf" on_hup=refuse && run 1 --reload --config own.conf && hups 1 &&
+    grep -q '^own.conf: warning: user "nosuchuser" does not exist here: mcrd cannot start as root$' stderr
+}
+if [ "$(id -u)" -eq 0 ]; then
+  ok "not signalled: the daemon's user cannot read the file" unreadable
+  ok "warned: the next start would find no such user" no_user
+else
+  skip "what the daemon's user would meet" "needs root"
+fi
+
 # TEXT KEY=VALUE...
 trouble() {
   text=$1

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // lexical: whatever the lexer lets pass, libconfig must read as the lexer did, token by token, with its lines; and the
-// daemon's user, group and statistics, which the start takes from the lexer, are those of the parsed file.
+// daemon's user, group and statistics, which the start takes from the lexer, are those of the parsed file. What the
+// grammar refuses libconfig refuses, and libconfig finds no other syntax error.
 #include <config.h>
 
 #include "fuzz.h"
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/grammar.h"
 #include "config/lexical.h"
 #include "config/load.h"
 
@@ -16,6 +18,9 @@ struct reading {
     struct lexical_token *tokens;
     size_t n, room;
     size_t at; // what the walk over libconfig's settings has come to
+    struct grammar grammar;
+    struct grammar_fault fault;
+    bool refused; // by the grammar
 };
 
 static void keep(void *context, const struct lexical_token *t)
@@ -28,6 +33,7 @@ static void keep(void *context, const struct lexical_token *t)
         FUZZ_ASSERT(r->tokens);
     }
     r->tokens[r->n++] = *t;
+    r->refused = r->refused || !grammar_next(&r->grammar, t, &r->fault);
 }
 
 static const struct lexical_token *next(struct reading *r, enum lexical_kind kind)
@@ -133,10 +139,25 @@ static void compare(struct reading *r, const char *text)
     config_t tree;
 
     config_init(&tree);
-    if (config_read_string(&tree, text)) { // else libconfig tells a syntax error
+    if (config_read_string(&tree, text)) {
         walk_group(r, config_root_setting(&tree));
         FUZZ_ASSERT(r->at == r->n);
+    } else {
+        FUZZ_ASSERT(strcmp(config_error_text(&tree), "syntax error") != 0);
     }
+    config_destroy(&tree);
+}
+
+// The one error is the grammar's.
+static void compare_refusal(struct reading *r, const struct config_problems *problems, const char *text)
+{
+    config_t tree;
+
+    r->refused = r->refused || !grammar_end(&r->grammar, &r->fault);
+    if (problems->n_errors != 1 || !r->refused || !strstr(problems->list[0].text, r->fault.why))
+        return;
+    config_init(&tree);
+    FUZZ_ASSERT(!config_read_string(&tree, text));
     config_destroy(&tree);
 }
 
@@ -166,6 +187,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         compare_identity(text, size);
         memcpy(text + size, "\n", 2); // as parse.c does
         compare(&r, text);
+    } else {
+        compare_refusal(&r, &problems, text);
     }
     config_problems_free(&problems);
     free(r.tokens);

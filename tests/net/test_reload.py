@@ -416,7 +416,8 @@ def unreadable():
         d.config.rules = MORE
         d.config.write()
         os.chmod(d.config.file, 0)
-        r.refused(d, "Permission denied", log=log)
+        record = r.refused(d, r"Permission denied; user \S+ cannot read it \(0000 \S+\): .*chmod", log=log)
+        t.check("restart" not in record["reason"], record["reason"])
         nothing_changed(d, before, 1)
         if t.USER != "root":
             d.config.write()

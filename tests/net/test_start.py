@@ -95,7 +95,7 @@ def judged_first():
         with t.Mcrd(net.relay, RULE, before=before) as d:
             t.check(set(read_as(d.log_text())) == {user}, d.log_text())
         # The second one names nobody, who may not exist.
-        broken = {f'version = 1; user = "{t.USER}"; group = "{t.GROUP}";\nrules = (': ":3: syntax error",
+        broken = {f'version = 1; user = "{t.USER}"; group = "{t.GROUP}";\nrules = [ 1, "a" ];\n': ":2: elements of an array",
                   'version = 1;\nusr = "x";\nrules = ( );\n': ':2: unknown key "usr"'}
         for text, problem in broken.items():
             c = t.Config(RULE)

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "config/grammar.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SHOWN_MAX 40 // bytes of a token
+
+// --- what people write -----------------------------------------------------------------------------------------------
+
+#define STATE(name) (1u << GRAMMAR_##name)
+#define KIND(name)  (1u << LEXICAL_##name)
+#define ANY         (~0u)
+#define IN_GROUP    (STATE(KEY) | STATE(TERMINATOR))
+#define IN_LIST     (STATE(FIRST) | STATE(ELEMENT) | STATE(COMMA))
+#define SCALAR      (KIND(BOOL) | KIND(INTEGER) | KIND(FLOAT) | KIND(STRING))
+
+enum where { HERE, BEHIND, WHOLE }; // the line of the token, or of the one before; or nothing that follows can be right
+
+// The first row that fits speaks. In its text $t is the token, $w the word of starts that it has, $k the key before, $b
+// and $e the open bracket and its end, $l its line, and $o the key whose value it holds.
+// clang-format off
+#define NEVER 4
+static const struct {
+    unsigned states, kinds;
+    const char *starts; // the text begins, at the token, with one of these words; NULL: with anything
+    const char *in;     // the open bracket is one of these, - where there is none; NULL: any
+    const char *last;   // the token before is one of these words, "" where there is none; NULL: any
+    enum where where;
+    const char *text;
+} faults[] = {
+    // The first NEVER rows: never right, also where their first character would be.
+    {ANY, KIND(MARK), "<<<<<<< ======= >>>>>>>", NULL, NULL, WHOLE,
+     "$w of a merge that is not finished: keep one side, remove the marks"},
+    {ANY, KIND(MARK), "== => :=", NULL, NULL, HERE, "\"$w\" behind \"$k\": write one \"=\""},
+    {ANY, KIND(MARK), "{{ {%", NULL, NULL, HERE, "$w of a template that was not filled in: write the value"},
+    {ANY, KIND(MARK), "$", NULL, NULL, HERE, "\"$w\" outside a string: variables are not replaced, write the value"},
+    // In place of a key.
+    {IN_GROUP, KIND(MARK), "{ [ - <", "-", "", WHOLE,
+     "the file begins with \"$w\", as JSON, YAML, INI or XML do: write key = value; without anything around the whole"},
+    {IN_GROUP, KIND(MARK), "{", "{", "{", HERE,
+     "\"{\" in the { } of \"$o\": a list of groups stands in ( ), write $o = ( { }, { } );"},
+    {IN_GROUP, KIND(MARK), "{", "{", NULL, HERE,
+     "\"{\" where a key is expected: the \"{\" of line $l is not closed, or a list of groups does not stand in ( )"},
+    {IN_GROUP, KIND(STRING), NULL, NULL, NULL, HERE,
+     "\"$t\" in quotes where a key is expected: keys stand without quotes"},
+    {STATE(KEY), KIND(MARK), "; ,", NULL, NULL, HERE, "\"$t\" without a setting before it"},
+    {IN_GROUP, KIND(MARK), ") ] }", "-", NULL, HERE,
+     "\"$t\" closes nothing: it is one too many, or its opening bracket is missing"},
+    // In place of the = behind a key.
+    {STATE(EQUALS), KIND(KEY), NULL, "-", "mgroup mroute phyint", WHOLE,
+     "a line of smcroute.conf, which mcrd does not read: docs/migrating.md shows how it is written here"},
+    {STATE(EQUALS), KIND(STRING), NULL, NULL, NULL, BEHIND, "\"=\" is missing behind \"$k\": write $k = \"$t\""},
+    {STATE(EQUALS), SCALAR, NULL, NULL, NULL, BEHIND, "\"=\" is missing behind \"$k\": write $k = $t"},
+    {STATE(EQUALS), KIND(MARK), "( [ {", NULL, NULL, BEHIND, "\"=\" is missing behind \"$k\": write $k = $t"},
+    {STATE(EQUALS), ANY, NULL, NULL, NULL, BEHIND, "\"=\" and a value are missing behind \"$k\""},
+    // In place of a value.
+    {STATE(VALUE), KIND(MARK), "/", NULL, NULL, HERE, "\"/\" as the value of \"$k\": a path stands in double quotes"},
+    {STATE(VALUE), KIND(MARK), "<", NULL, NULL, HERE, "\"<\" as the value of \"$k\": put the value in its place"},
+    {STATE(VALUE), KIND(MARK), "-", NULL, NULL, WHOLE, "\"-\" as the value of \"$k\": a list is written ( { }, { } )"},
+    {STATE(VALUE), ANY, NULL, NULL, NULL, BEHIND, "the value of \"$k\" is missing"},
+    // Among the elements of a list or an array.
+    {IN_LIST, KIND(MARK), "{ ( [", "[", NULL, HERE,
+     "\"$t\" in an array [ ]: a list of groups stands in ( ), write $o = ( { }, { } );"},
+    {STATE(FIRST) | STATE(ELEMENT), KIND(KEY), NULL, NULL, NULL, HERE,
+     "$t in the $b $e of \"$o\": a string stands in double quotes, settings stand in { }"},
+    {STATE(COMMA), KIND(KEY), NULL, NULL, NULL, HERE,
+     "$t in the \"$b\" of line $l: its \"$e\" is missing before, or settings do not stand in { }"},
+    {STATE(COMMA), KIND(MARK), "{ ( [", NULL, NULL, BEHIND, "a \",\" is missing behind this element of \"$o\""},
+    {STATE(COMMA), SCALAR, NULL, NULL, NULL, BEHIND, "a \",\" is missing behind this element of \"$o\""},
+    {STATE(COMMA), KIND(MARK), "= :", NULL, NULL, HERE,
+     "\"$t\" in the \"$b\" of line $l: settings stand in { }, their keys without quotes"},
+    {IN_LIST, KIND(MARK), "; , -", NULL, NULL, HERE,
+     "\"$t\" in the \"$b\" of line $l: a \",\" stands between two elements, and \"$e\" behind the last"},
+    // All else.
+    {ANY, KIND(MARK), ") ] }", NULL, NULL, HERE, "\"$t\" before the \"$b\" of line $l is closed: its \"$e\" is missing"},
+    {IN_GROUP, ANY, NULL, NULL, NULL, HERE, "\"$t\" where a key is expected"},
+    {IN_LIST, ANY, NULL, NULL, NULL, HERE, "\"$t\" among the elements of \"$o\""},
+};
+// clang-format on
+
+// --- which it is -----------------------------------------------------------------------------------------------------
+
+// The first of the words, which blanks separate, with which text begins (whole: which it is), or NULL.
+static const char *word_of(const char *words, const char *text, size_t length, bool whole, size_t *n)
+{
+    for (; *words; words += *n + strspn(words + *n, " ")) {
+        *n = strcspn(words, " ");
+        if (whole ? length == *n && memcmp(words, text, *n) == 0 : strncmp(words, text, *n) == 0)
+            return words;
+    }
+    return NULL;
+}
+
+// What stands for $ and this letter. Returns its length.
+static size_t piece(const struct grammar *g, const struct lexical_token *t, char letter, char line[16],
+                    const char **text)
+{
+    static const char opens[] = "([{", ends[] = ")]}";
+    const char *bracket = strchr(opens, g->open[g->depth].bracket);
+    const struct lexical_token *shown = letter == 't' ? t : letter == 'k' ? &g->key : &g->open[g->depth].key;
+
+    if (letter == 'b' || letter == 'e') {
+        *text = letter == 'b' ? bracket : ends + (bracket - opens);
+        return **text != '\0';
+    }
+    if (letter == 'l') {
+        *text = line;
+        return (size_t) snprintf(line, 16, "%d", g->open[g->depth].line);
+    }
+    *text = shown->text;
+    return shown->length;
+}
+
+static void write_why(const struct grammar *g, const struct lexical_token *t, const char *word, size_t n,
+                      const char *text, char why[GRAMMAR_WHY_MAX])
+{
+    size_t used = 0, length;
+    char line[16];
+
+    for (; *text && used + SHOWN_MAX < GRAMMAR_WHY_MAX - 1; text++) {
+        const char *from = text;
+        length = 1;
+        if (*text == '$' && *++text == 'w')
+            from = word, length = n;
+        else if (from < text)
+            length = piece(g, t, *text, line, &from);
+        if (length > SHOWN_MAX)
+            for (length = SHOWN_MAX; length > 0 && ((unsigned char) from[length] & 0xc0) == 0x80;) // no half character
+                length--;
+        if (length > 0)
+            memcpy(why + used, from, length);
+        used += length;
+    }
+    why[used] = '\0';
+}
+
+// Looks for the row of t among the first rows. False, with the reason, when there is one.
+static bool judge(const struct grammar *g, const struct lexical_token *t, size_t rows, struct grammar_fault *f)
+{
+    const char bracket = g->depth > 0 ? g->open[g->depth].bracket : '-', *word = NULL;
+    size_t i = 0, n = 0, unused;
+
+    for (; i < rows; i++) {
+        if (!(faults[i].states & 1u << g->state) || !(faults[i].kinds & 1u << t->kind) ||
+            (faults[i].in && !strchr(faults[i].in, bracket)))
+            continue;
+        if (faults[i].last && (*faults[i].last ? !word_of(faults[i].last, g->last.text, g->last.length, true, &unused)
+                                               : g->last.kind != LEXICAL_NONE))
+            continue;
+        if (!faults[i].starts || (word = word_of(faults[i].starts, t->text, 0, false, &n)))
+            break;
+    }
+    if (i == rows)
+        return true;
+    f->line = faults[i].where == BEHIND ? g->last.line : t->line;
+    f->whole = faults[i].where == WHOLE;
+    write_why(g, t, word, n, faults[i].text, f->why);
+    return false;
+}
+
+static bool refuse(const struct grammar *g, const struct lexical_token *t, struct grammar_fault *f)
+{
+    return judge(g, t, sizeof(faults) / sizeof(faults[0]), f); // the last rows take all
+}
+
+// --- the grammar -----------------------------------------------------------------------------------------------------
+
+static bool is_value(const struct lexical_token *t)
+{
+    return 1u << t->kind & SCALAR;
+}
+
+static void open_bracket(struct grammar *g, const struct lexical_token *t)
+{
+    const struct lexical_token *owner = g->state == GRAMMAR_VALUE ? &g->key : &g->open[g->depth].key;
+
+    g->depth++;
+    g->open[g->depth].key = *owner;
+    g->open[g->depth].bracket = *t->text;
+    g->open[g->depth].line = t->line;
+    g->state = *t->text == '{' ? GRAMMAR_KEY : GRAMMAR_FIRST;
+}
+
+// Behind a value, in what is open now.
+static enum grammar_state after_value(const struct grammar *g)
+{
+    return g->depth == 0 || g->open[g->depth].bracket == '{' ? GRAMMAR_TERMINATOR : GRAMMAR_COMMA;
+}
+
+static bool is_mark(const struct lexical_token *t, const char *marks)
+{
+    return t->kind == LEXICAL_MARK && *t->text && strchr(marks, *t->text);
+}
+
+// False, and *g is as it was, when it does not fit.
+static bool take(struct grammar *g, const struct lexical_token *t)
+{
+    const char bracket = g->depth > 0 ? g->open[g->depth].bracket : '\0';
+    const char *closed_by = bracket == '{' ? "}" : bracket == '(' ? ")" : bracket == '[' ? "]" : "";
+    const enum grammar_state state = g->state;
+
+    if (state == GRAMMAR_EQUALS) {
+        if (!is_mark(t, "=:"))
+            return false;
+        g->state = GRAMMAR_VALUE;
+        return true;
+    }
+    if (state == GRAMMAR_VALUE || state == GRAMMAR_FIRST || state == GRAMMAR_ELEMENT) {
+        if (is_mark(t, bracket == '[' && state != GRAMMAR_VALUE ? "" : "([{") && g->depth < LEXICAL_DEPTH_MAX) {
+            open_bracket(g, t);
+            return true;
+        }
+        if (is_value(t)) {
+            g->state = after_value(g);
+            return true;
+        }
+    } else if (state == GRAMMAR_COMMA && is_mark(t, ",")) {
+        g->state = GRAMMAR_ELEMENT;
+        return true;
+    } else if (state == GRAMMAR_TERMINATOR && is_mark(t, ";,")) {
+        g->state = GRAMMAR_KEY;
+        return true;
+    } else if (state != GRAMMAR_COMMA && t->kind == LEXICAL_KEY) {
+        g->key = *t;
+        g->state = GRAMMAR_EQUALS;
+        return true;
+    }
+    if (state == GRAMMAR_VALUE || state == GRAMMAR_ELEMENT || !is_mark(t, closed_by))
+        return false;
+    g->depth--;
+    g->state = after_value(g);
+    return true;
+}
+
+bool grammar_next(struct grammar *g, const struct lexical_token *t, struct grammar_fault *fault)
+{
+    if (!judge(g, t, NEVER, fault) || (!take(g, t) && !refuse(g, t, fault)))
+        return false;
+    g->last = *t;
+    return true;
+}
+
+bool grammar_end(const struct grammar *g, struct grammar_fault *fault)
+{
+    const struct lexical_token end = {.kind = LEXICAL_MARK, .line = g->last.line, .text = "", .length = 0};
+
+    fault->whole = false;
+    if (g->state == GRAMMAR_EQUALS || g->state == GRAMMAR_VALUE)
+        return refuse(g, &end, fault);
+    if (g->depth == 0)
+        return true;
+    fault->line = g->open[g->depth].line;
+    write_why(g, &end, "", 0, "the \"$b\" of \"$o\" is not closed before the end of the file: its \"$e\" is missing",
+              fault->why);
+    return false;
+}
