@@ -129,6 +129,7 @@ static bool output_waits(struct compilation *c, const struct config_rule *r, con
     if (c->reject_missing || (error && !c->running && !is_passing(error)))
         return compile_refuse(c, "rule \"%s\": output on interface \"%s\": %s%s%s", r->name, o->interface, reason,
                               error ? ": " : "", error ? strerror(error) : "");
+    compile_tell_output(c, (uint32_t) (r - c->config->rules), o, reason, error);
     log_warn("output_waiting", "rule=%s interface=%s reason=\"%s\"", r->name, o->interface, reason);
     return true;
 }
@@ -252,16 +253,14 @@ bool compile_open_outputs(struct compilation *c)
         struct table_rule *t = &c->rules[i];
         if (!r->enabled)
             continue;
-        if (!c->links[t->interface].ifindex)
-            t->flags |= TABLE_RULE_WAITING;
+        compile_tell_input(c, (uint32_t) i);
         // Those of all paths, side by side.
         struct table_output *outputs = &c->outputs[c->paths[t->first_path].first_output];
         for (uint32_t j = 0; j < t->n_paths * t->n_outputs; j++) {
             if (!open_output(c, r, &r->outputs[j % t->n_outputs], &outputs[j]))
                 return false;
-            if (outputs[j].egress == TABLE_NONE)
-                t->flags |= TABLE_RULE_WAITING;
         }
+        compile_tell_outputs(c, (uint32_t) i);
     }
     if (c->n_unbound > 0)
         tell_unbound(c);

@@ -77,10 +77,13 @@ uint32_t forward_take_touched(struct forward *f);
 bool forward_look(struct forward *f, uint64_t now_ns,
                   void (*tell)(const struct table_rule *rule, const struct health *health, uint32_t changed));
 
+// The state of a rule now.
+enum stats_rule_state forward_state(const struct forward *f, uint32_t rule);
+
 // Writes the counters that have changed into the statistics segment.
 void forward_publish(struct forward *f);
 
-// The same for all rules, changed or not (a new segment).
+// The same for all rules, changed or not, and their states (a new segment).
 void forward_publish_all(struct forward *f);
 
 #endif

@@ -56,7 +56,9 @@ def shadow():
         capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
         t.joined(net.relay, "in0", {IN})
         sender.send(*(t.datagram(IN, PORT, b"trial") for _ in range(7)))
-        d.account({"r": {"packets": 7, "drops": {"shadow": 7}}})
+        s = d.account({"r": {"packets": 7, "drops": {"shadow": 7}}})
+        t.equal((s["rules"][0]["state"], s["rules"][0]["reason"]),
+                ("shadow", "on trial (shadow = true): nothing is sent"), "state")
         d.config.rules = rules()
         d.config.write()
         t.check("result=accepted" in (answer := d.reload()), answer)
@@ -64,6 +66,7 @@ def shadow():
         capture.wait(1)
         d.account({"r": {"packets": 8, "drops": {"shadow": 7}}})
         t.equal([f.payload for f in capture.udp()], [b"real"], "what came")
+        t.equal((s := d.stats()["rules"][0]) and (s["state"], s["reason"]), ("active", None), "state")
 
 
 @t.test("silence_ms: raised once and cleared once, in log and statistics; a foreign sender does not clear it")
