@@ -56,6 +56,7 @@ void compile_tell_output(struct compilation *c, uint32_t rule, const struct conf
                          int error)
 {
     struct table_rule *t = &c->rules[rule];
+    bool no_source = error == EADDRNOTAVAIL && o->source.family != ADDR_NONE;
     char address[ADDR_TEXT_MAX];
 
     t->flags |= TABLE_RULE_WAITING;
@@ -63,9 +64,11 @@ void compile_tell_output(struct compilation *c, uint32_t rule, const struct conf
         // compile_tell_outputs() tells of the others.
         if (strcmp(c->interfaces[i].name, o->interface) == 0 && c->interfaces[i].state != TABLE_INTERFACE_UP)
             return;
-    addr_format(o->kind == CONFIG_BROADCAST ? &addr_limited_broadcast : &o->address, address);
+    addr_format(no_source ? &o->source : o->kind == CONFIG_BROADCAST ? &addr_limited_broadcast : &o->address, address);
     if (!error)
         tell(t, "%s has no address to send from", o->interface);
+    else if (no_source)
+        tell(t, "%s does not have the address %s", o->interface, address);
     else if (error == ENETUNREACH || error == EHOSTUNREACH)
         tell(t, "no route to %s", address);
     else

@@ -105,6 +105,8 @@ Test(state, of_a_rule_when_it_is_compiled)
         {"", "in0", GROUP("bare0"), "waiting", "bare0 has no address to send from"},
         {"", "in0", HOST("out0", "203.0.113.5"), "waiting", "no route to 203.0.113.5"},
         {"", "in0", HOST("out0", "192.0.2.1"), "waiting", "192.0.2.1 by out0: bind: Cannot assign requested address"},
+        {"", "in0", "{interface=\"out0\";address=\"192.0.2.1\";port=6000;source=\"198.51.100.1\";}", "waiting",
+         "out0 does not have the address 198.51.100.1"},
         {"", "down0", GROUP("out0"), "down", "down0 is down"},
         {"", "in0", GROUP("down1"), "down", "down1 is down"},
         // Without a link there is no route either: the link is what to look for.
