@@ -3,7 +3,8 @@
 # Man pages, as TAP: each page is clean to mandoc; each option that a program's --help knows stands in its
 # page and no other does; each key of the schema stands in mcr.conf(5), in its place, and no other does, with
 # the bounds and the default of its row; the example of mcr.conf(5) is valid; features, counters, states and
-# members of the JSON are those of the sources. Documents name what is there: tests, units, what was measured.
+# other words are those of mcrstat --words, members of the JSON those of the sources. Documents name what is there:
+# tests, units, what was measured.
 #
 # Environment: MCRD, MCRSTAT, MCRGEN, the programs (default: those of src/ in the build directory); EVENTS, which prints
 # the events of the log (tests/events); srcdir, the top of the sources.
@@ -186,11 +187,14 @@ events() {
 
 # --- statistics ---
 
-# LIST...: the names in these lists of the layout, one a line.
-layout() {
-  for list; do
-    sed -n "/^#define $list(X)/,/[^\\\\]\$/p" "$srcdir/src/stats/layout.h" | sed -n 's/^ *X(\([A-Z_]*, \)*\([a-z_]*\), ".*/\2/p'
-  done
+# LIST...: the words of these lists, one a line, as mcrstat --words has them.
+words() {
+  "$MCRSTAT" --words --json | python3 -c '
+import json, sys
+
+lists = json.load(sys.stdin)
+for name in sys.argv[1:]:
+    print(*lists[name], sep="\n")' "$@"
 }
 
 # PAGE SECTION MACRO: the words of the lines with this macro, or "It" and this macro, in this subsection.
@@ -200,6 +204,11 @@ page_words() {
     here && ($1 == "." macro || $1 == ".It" && $2 == macro) {
       for (i = $1 == ".It" ? 3 : 2; i <= NF; i++) if ($i ~ /^[a-z]/) print $i
     }' "$man/$1"
+}
+
+# SECTION: the sentences of this subsection of mcrstat(1).
+page_words_text() {
+  awk -v section="$1" '/^\.S[hs] / { here = $0 == ".Ss " section } here && !/^[.]/' "$man/mcrstat.1"
 }
 
 # All that is in the first list is in the second.
@@ -214,40 +223,45 @@ within() {
 }
 
 counters_shown() {
-  layout STATS_INTERFACE_COUNTERS STATS_RULE_DROPS STATS_OUTPUT_COUNTERS >"$work/counters"
+  words interface_counters rule_drops output_counters >"$work/counters"
   page_words mcrstat.1 Counters Cm | grep -vE '^(sources|max_payload|limit)$' >"$work/told"
   within "$work/counters" "$work/told" && within "$work/told" "$work/counters"
 }
 
 counters_logged() {
-  { echo interface; layout STATS_INTERFACE_COUNTERS; echo rule
+  { echo interface; words interface_counters; echo rule
     sed -n 's/.*log_notice(EVENT_RULE, "\(.*\)" STATS_RULE_DROPS(DROPPED).*/\1/p' "$srcdir/src/relay/publish.c" |
       grep -oE '[a-z_]+=%llu' | sed 's/=.*//'
-    layout STATS_RULE_DROPS | sed 's/^/dropped_/'; } >"$work/counters"
+    words rule_drops | sed 's/^/dropped_/'; } >"$work/counters"
   page_words mcrd.8 Counters Cm >"$work/told"
   within "$work/counters" "$work/told" && within "$work/told" "$work/counters"
 }
 
 json_members() {
   { grep -oE 'put\([a-z]+, "[a-z0-9_]+"' "$srcdir/src/stats/show_json.c" | sed 's/.*"\(.*\)"/\1/'
-    layout STATS_FEATURES; } >"$work/members"
+    words features; } >"$work/members"
   page_words mcrstat.1 JSON Cm >"$work/told"
   within "$work/members" "$work/told" && within "$work/told" "$work/members"
 }
 
 json_words() {
   grep -oE '[?] "[a-z]+" : "[a-z]+"' "$srcdir/src/stats/show_json.c" | grep -oE '"[a-z]+"' | tr -d '"' >"$work/words"
-  layout STATS_INTERFACE_STATES STATS_RULE_STATES STATS_CONFIG_STATES STATS_VERDICTS STATS_SECCOMP_MODES \
-    STATS_FEATURE_STATES STATS_ALARM_NAMES >>"$work/words"
+  words interface_states rule_states config_states verdicts seccomp_modes feature_states alarms >>"$work/words"
   page_words mcrstat.1 JSON Dq >"$work/told"
   within "$work/words" "$work/told"
 }
 
 # The column STATE.
 table_states() {
-  grep -oE 'cell\(p, [A-Z]+, "[a-z]+", STATE\)' "$srcdir/src/stats/show_table.c" | sed 's/.*"\(.*\)".*/\1/' >"$work/words"
-  layout STATS_INTERFACE_STATES STATS_RULE_STATES STATS_CONFIG_STATES >>"$work/words"
+  words interface_states rule_states config_states >"$work/words"
   page_words mcrstat.1 'The table' Cm >"$work/told"
+  within "$work/words" "$work/told"
+}
+
+# Each state of a rule has its status in the page: the first sentence of an item names them.
+plugin_states() {
+  words rule_states >"$work/words"
+  page_words_text 'Monitoring plugin' | grep -oE '[a-z]+' >"$work/told"
   within "$work/words" "$work/told"
 }
 
@@ -355,6 +369,7 @@ ok "mcrstat.1: every counter, and no other" counters_shown
 ok "mcrstat.1: every member of the JSON, and no other" json_members
 ok "mcrstat.1: every word that the JSON can say" json_words
 ok "mcrstat.1: every state of the table" table_states
+ok "mcrstat.1: the status of a monitoring plugin of every state" plugin_states
 ok "units that are named are there" names_units
 ok "tests/net/README.md: every test of the folder, and no other" net_tests
 ok "docs/availability.md: the start as it was measured" start_measured

@@ -128,6 +128,9 @@ int statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why,
 
 _Static_assert(sizeof(((struct stats_output *) NULL)->to) == TABLE_OUTPUT_TEXT_MAX,
                "room for what is shown of an output");
+_Static_assert(sizeof(((struct stats_input *) NULL)->to) == TABLE_INPUT_TEXT_MAX &&
+                   sizeof(((struct stats_rule *) NULL)->reason) == TABLE_REASON_MAX,
+               "room for what is shown of a rule");
 _Static_assert((int) TABLE_INTERFACE_UP == (int) STATS_INTERFACE_UP &&
                    (int) TABLE_INTERFACE_DOWN == (int) STATS_INTERFACE_DOWN &&
                    (int) TABLE_INTERFACE_MISSING == (int) STATS_INTERFACE_MISSING,
@@ -158,6 +161,9 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
         const struct table_rule *r = &t->rules[i];
         memcpy(s.rules[i].name, r->name, sizeof(s.rules[i].name));
         memcpy(s.rules[i].note, r->note, sizeof(s.rules[i].note));
+        s.rules[i].input.interface = r->interface;
+        s.rules[i].input.vlan = r->vlan;
+        table_input_text(r, s.rules[i].input.to);
         s.rules[i].first_output = r->first_counter;
         s.rules[i].n_outputs = r->n_outputs;
     }

@@ -194,7 +194,10 @@ static bool output_waits(struct compilation *c, const struct config_rule *r, con
         return compile_refuse(c, "rule \"%s\": output on interface \"%s\": %s%s%s", r->name,
                               c->interfaces[o->interface].name, reason, error ? ": " : "",
                               error ? strerror(error) : "");
-    tell_waiting(c, &c->rules[r - c->config->rules], o, reason, error);
+    struct table_rule *rule = &c->rules[r - c->config->rules];
+    size_t place = (size_t) (o - &c->outputs[c->paths[rule->first_path].first_output]);
+    compile_tell_output(c, (uint32_t) (rule - c->rules), &r->outputs[place % rule->n_outputs], reason, error);
+    tell_waiting(c, rule, o, reason, error);
     return true;
 }
 
@@ -317,18 +320,16 @@ bool compile_open_outputs(struct compilation *c)
         struct table_rule *t = &c->rules[i];
         if (!r->enabled)
             continue;
-        if (!c->links[t->interface].ifindex)
-            t->flags |= TABLE_RULE_WAITING;
+        compile_tell_input(c, (uint32_t) i);
         // Those of all paths, side by side.
         struct table_output *outputs = &c->outputs[c->paths[t->first_path].first_output];
         for (uint32_t j = 0; j < t->n_paths * t->n_outputs; j++) {
             if (!open_output(c, r, &r->outputs[j % t->n_outputs], &outputs[j]))
                 return false;
-            if (outputs[j].egress == TABLE_NONE)
-                t->flags |= TABLE_RULE_WAITING;
-            else
+            if (outputs[j].egress != TABLE_NONE)
                 tell_opened(c, t, &outputs[j]);
         }
+        compile_tell_outputs(c, (uint32_t) i);
     }
     if (c->n_unbound > 0)
         tell_unbound(c);

@@ -208,6 +208,11 @@ static void place_rule(struct compilation *c, uint32_t i)
         .silence_ms = r->silence_ms,
         .min_packets_per_second = r->min_packets_per_second,
         .carried_from = TABLE_NONE,
+        .input = r->input.kind == CONFIG_BROADCAST ? addr_limited_broadcast : r->input.address,
+        .port = r->input.port,
+        .n_addresses = r->input.n_addresses,
+        .n_ports = r->input.n_ports,
+        .vlan = r->input.vlan,
     };
     snprintf(t->name, sizeof(t->name), "%s", r->name);
     snprintf(t->note, sizeof(t->note), "%s", r->note);

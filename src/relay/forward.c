@@ -3,6 +3,7 @@
 
 #include "relay/forward.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -320,12 +321,59 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
 
 // --- count -----------------------------------------------------------------------------------------------------------
 
+// What keeps a rule from relaying comes first, and of that what explains the rest: nothing comes by a link that is
+// down.
 static enum stats_rule_state state_of(const struct table_rule *r, uint32_t alarms)
 {
     return !(r->flags & TABLE_RULE_ENABLED)     ? STATS_RULE_DISABLED
+           : r->flags & TABLE_RULE_DOWN         ? STATS_RULE_DOWN
            : r->flags & TABLE_RULE_WAITING      ? STATS_RULE_WAITING
            : alarms & 1u << STATS_ALARM_SILENCE ? STATS_RULE_SILENT
+           : alarms & 1u << STATS_ALARM_RATE    ? STATS_RULE_SLOW
+           : r->flags & TABLE_RULE_SHADOW       ? STATS_RULE_SHADOW
                                                 : STATS_RULE_ACTIVE;
+}
+
+enum stats_rule_state forward_state(const struct forward *f, uint32_t rule)
+{
+    return state_of(&f->table->rules[rule], f->flows[rule].health.alarms);
+}
+
+static void write_reason(char reason[TABLE_REASON_MAX], const struct table_rule *r, enum stats_rule_state state)
+{
+    switch (state) {
+    case STATS_RULE_WAITING:
+    case STATS_RULE_DOWN:
+        memcpy(reason, r->reason, TABLE_REASON_MAX);
+        break;
+    case STATS_RULE_SILENT:
+        snprintf(reason, TABLE_REASON_MAX, "nothing has come for %u ms or longer", r->silence_ms);
+        break;
+    case STATS_RULE_SLOW:
+        snprintf(reason, TABLE_REASON_MAX, "fewer than %llu packets have come in a second",
+                 (unsigned long long) r->min_packets_per_second);
+        break;
+    case STATS_RULE_SHADOW:
+        snprintf(reason, TABLE_REASON_MAX, "on trial (shadow = true): nothing is sent");
+        break;
+    case STATS_RULE_DISABLED:
+        snprintf(reason, TABLE_REASON_MAX, "enabled = false");
+        break;
+    default:
+        reason[0] = '\0';
+    }
+}
+
+// What no packet changes.
+static void publish_state(struct forward *f, uint32_t rule)
+{
+    struct stats_rule *to = &f->stats.rules[rule];
+
+    stats_write_begin(&to->sequence);
+    to->alarms = f->flows[rule].health.alarms;
+    to->state = forward_state(f, rule);
+    write_reason(to->reason, &f->table->rules[rule], to->state);
+    stats_write_end(&to->sequence);
 }
 
 static void publish_rule(struct forward *f, uint32_t rule)
@@ -335,8 +383,6 @@ static void publish_rule(struct forward *f, uint32_t rule)
 
     stats_write_begin(&to->sequence);
     to->counters = f->flows[rule].counters;
-    to->alarms = f->flows[rule].health.alarms;
-    to->state = state_of(r, to->alarms);
     stats_write_end(&to->sequence);
     for (uint32_t i = r->first_counter; i < r->first_counter + r->n_outputs; i++) {
         stats_write_begin(&f->stats.outputs[i].sequence);
@@ -362,8 +408,10 @@ void forward_publish(struct forward *f)
 
 void forward_publish_all(struct forward *f)
 {
-    for (uint32_t i = 0; i < f->table->n_rules; i++)
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
         publish_rule(f, i);
+        publish_state(f, i);
+    }
 }
 
 bool forward_look(struct forward *f, uint64_t now_ns,
@@ -380,6 +428,7 @@ bool forward_look(struct forward *f, uint64_t now_ns,
         if (changed) {
             tell(r, &flow->health, changed);
             publish_rule(f, i);
+            publish_state(f, i);
             any = true;
         }
     }

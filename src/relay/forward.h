@@ -91,10 +91,13 @@ typedef void forward_tell_sends(const struct table_rule *rule, const struct tabl
                                 const struct refusal *refusal, const struct spell *failing);
 void forward_look_at_sends(struct forward *f, uint64_t now_ns, forward_tell_sends *tell);
 
+// The state of a rule now.
+enum stats_rule_state forward_state(const struct forward *f, uint32_t rule);
+
 // Writes the counters that have changed into the statistics segment.
 void forward_publish(struct forward *f);
 
-// The same for all rules, changed or not (a new segment).
+// The same for all rules, changed or not, and their states (a new segment).
 void forward_publish_all(struct forward *f);
 
 #endif

@@ -42,19 +42,19 @@ void publish_status(struct relay *r)
 {
     static const char *const files[] = {"file is current", "a changed file is PENDING", "the file on disk is INVALID"};
     const struct table_view *t = relay_table(r);
-    uint32_t waiting = 0, silent = 0;
+    uint32_t in[STATS_RULE_END] = {0};
 
     if (!t)
         return;
-    for (uint32_t i = 0; i < t->n_rules; i++) {
-        waiting += (t->rules[i].flags & TABLE_RULE_WAITING) != 0;
-        silent += r->swap.now->flows[i].health.alarms != 0;
-    }
+    for (uint32_t i = 0; i < t->n_rules; i++)
+        in[forward_state(r->swap.now, i)]++;
     notify_send(
-        &r->notify, "STATUS=generation %llu, %u rule%s, %u waiting, %u silent or slow; sandbox %s, landlock %u; %s%s%s",
-        (unsigned long long) t->header->generation, t->n_rules, t->n_rules == 1 ? "" : "s", waiting, silent,
-        stats_seccomp_name(r->shown.seccomp), r->shown.landlock, files[r->shown.config_state],
-        r->shown.refusal[0] ? "; last reload REFUSED" : "", r->shown.broker_alive ? "" : "; the broker is GONE");
+        &r->notify,
+        "STATUS=generation %llu, %u rule%s, %u waiting, %u down, %u silent or slow; sandbox %s, landlock %u; %s%s%s",
+        (unsigned long long) t->header->generation, t->n_rules, t->n_rules == 1 ? "" : "s", in[STATS_RULE_WAITING],
+        in[STATS_RULE_DOWN], in[STATS_RULE_SILENT] + in[STATS_RULE_SLOW], stats_seccomp_name(r->shown.seccomp),
+        r->shown.landlock, files[r->shown.config_state], r->shown.refusal[0] ? "; last reload REFUSED" : "",
+        r->shown.broker_alive ? "" : "; the broker is GONE");
 }
 
 #define FORMAT(name, help, key)  " " #name "=%llu"

@@ -42,33 +42,61 @@ uint64_t stats_counter_value(const struct stats_counter *counter, const void *co
     return value;
 }
 
+// --- words -----------------------------------------------------------------------------------------------------------
+
+#define COUNTER_WORD(name, help, key)         {#name, help},
+#define STATE_WORD(NAME, word, help)          {#word, help},
+#define FEATURE_WORD(NAME, field, name, help) {#field, help},
+
+static const struct stats_word interface_counters[] = {STATS_INTERFACE_COUNTERS(COUNTER_WORD)};
+static const struct stats_word rule_drops[] = {STATS_RULE_DROPS(COUNTER_WORD)};
+static const struct stats_word output_counters[] = {STATS_OUTPUT_COUNTERS(COUNTER_WORD)};
+static const struct stats_word interface_states[] = {STATS_INTERFACE_STATES(STATE_WORD)};
+static const struct stats_word rule_states[] = {STATS_RULE_STATES(STATE_WORD)};
+static const struct stats_word alarms[] = {STATS_ALARM_NAMES(STATE_WORD)};
+static const struct stats_word config_states[] = {STATS_CONFIG_STATES(STATE_WORD)};
+static const struct stats_word verdicts[] = {STATS_VERDICTS(STATE_WORD)};
+static const struct stats_word seccomp_modes[] = {STATS_SECCOMP_MODES(STATE_WORD)};
+static const struct stats_word features[] = {STATS_FEATURES(FEATURE_WORD)};
+static const struct stats_word feature_states[] = {STATS_FEATURE_STATES(STATE_WORD)};
+
+#define LIST(list)                                                                                                     \
+    {                                                                                                                  \
+#list, list, sizeof(list) / sizeof((list)[0])                                                                  \
+    }
+
+const struct stats_word_list stats_words[] = {
+    LIST(interface_counters), LIST(rule_drops), LIST(output_counters), LIST(interface_states),
+    LIST(rule_states),        LIST(alarms),     LIST(config_states),   LIST(verdicts),
+    LIST(seccomp_modes),      LIST(features),   LIST(feature_states),  {NULL, NULL, 0},
+};
+
 // A function that tells the word of each value of a list.
-#define WORD(NAME, word, help) #word,
 #define WORDS(function, list)                                                                                          \
     const char *function(uint32_t value)                                                                               \
     {                                                                                                                  \
-        static const char *const words[] = {list(WORD)};                                                               \
-        return value < sizeof(words) / sizeof(words[0]) ? words[value] : "unknown";                                    \
+        return value < sizeof(list) / sizeof((list)[0]) ? (list)[value].word : "unknown";                              \
     }
 
-WORDS(stats_interface_state_name, STATS_INTERFACE_STATES)
-WORDS(stats_rule_state_name, STATS_RULE_STATES)
-WORDS(stats_alarm_name, STATS_ALARM_NAMES)
-WORDS(stats_config_state_name, STATS_CONFIG_STATES)
-WORDS(stats_verdict_name, STATS_VERDICTS)
-WORDS(stats_feature_name, STATS_FEATURE_STATES)
-WORDS(stats_seccomp_name, STATS_SECCOMP_MODES)
+WORDS(stats_interface_state_name, interface_states)
+WORDS(stats_rule_state_name, rule_states)
+WORDS(stats_alarm_name, alarms)
+WORDS(stats_config_state_name, config_states)
+WORDS(stats_verdict_name, verdicts)
+WORDS(stats_feature_name, feature_states)
+WORDS(stats_seccomp_name, seccomp_modes)
+
+bool stats_rule_state_of(const char *word, uint32_t *state)
+{
+    for (*state = 0; *state < STATS_RULE_END; (*state)++)
+        if (strcmp(word, rule_states[*state].word) == 0)
+            return true;
+    return false;
+}
 
 uint32_t stats_shown_state(const struct stats_rule *r)
 {
-    if (r->state == STATS_RULE_ACTIVE && r->alarms)
-        return STATS_SHOWN_SLOW;
-    return r->state < STATS_SHOWN_SLOW ? r->state : STATS_SHOWN_UNKNOWN;
-}
-
-const char *stats_shown_state_name(uint32_t shown)
-{
-    return shown == STATS_SHOWN_SLOW ? "slow" : stats_rule_state_name(shown);
+    return r->state < STATS_RULE_END ? r->state : STATS_SHOWN_UNKNOWN;
 }
 
 const char *stats_last_error(const struct stats_header *h)

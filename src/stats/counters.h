@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// counters: the counters that layout.h declares, as tables for those that show them; and names for its enumerations.
+// counters: the counters and words that layout.h declares, as tables for those that show them.
 #ifndef MCR_STATS_COUNTERS_H
 #define MCR_STATS_COUNTERS_H
 
@@ -25,25 +25,37 @@ uint64_t stats_drops_total(const struct stats_drops *drops);
 
 uint64_t stats_counter_value(const struct stats_counter *counter, const void *counters);
 
+// What a counter, a state, a verdict, an alarm or a feature is called, and what that means.
+struct stats_word {
+    const char *word, *help;
+};
+
+// All of them, by list; one with a NULL name ends them.
+extern const struct stats_word_list {
+    const char *name;
+    const struct stats_word *words;
+    size_t n;
+} stats_words[];
+
 // The word of each value, as layout.h has it; "unknown" for any other one.
 const char *stats_interface_state_name(uint32_t state);
 const char *stats_rule_state_name(uint32_t state);
 
-// The state of a rule as a person is shown it: the one of layout.h, "slow" where an active rule has an alarm, and
-// "unknown", one value for any other number.
-#define STATS_AND_ONE(NAME, word, help) +1
-enum { STATS_SHOWN_SLOW = 0 STATS_RULE_STATES(STATS_AND_ONE), STATS_SHOWN_UNKNOWN, STATS_SHOWN };
+// The state of a rule, and one value for any number that is none.
+enum { STATS_SHOWN_UNKNOWN = STATS_RULE_END, STATS_SHOWN };
 uint32_t stats_shown_state(const struct stats_rule *r);
-const char *stats_shown_state_name(uint32_t shown);
 
 const char *stats_alarm_name(uint32_t alarm);
 const char *stats_config_state_name(uint32_t state);
 const char *stats_verdict_name(uint32_t verdict);
+const char *stats_feature_name(uint32_t state);
+const char *stats_seccomp_name(uint32_t mode);
+
+// The state of a rule with this word; false: there is none.
+bool stats_rule_state_of(const char *word, uint32_t *state);
 
 // What is wrong with the file on disk, or else why the last load was refused; empty: neither.
 const char *stats_last_error(const struct stats_header *h);
-const char *stats_feature_name(uint32_t state);
-const char *stats_seccomp_name(uint32_t mode);
 
 #define STATS_CAPABILITY_MAX 40
 

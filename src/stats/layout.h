@@ -18,7 +18,7 @@
 // is in force, which forbids locks because nothing bounds the kernel memory that they take.
 #define STATS_LOCK_SUFFIX ".lock"
 
-#define STATS_VERSION 4
+#define STATS_VERSION 5
 
 // Every counter is declared here, once: X(name, help, key). The writer, the reader, JSON and the tables follow. key is
 // the key of the config file that decides it (config/schema.c); NULL: none does.
@@ -94,8 +94,11 @@ enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
 
 #define STATS_RULE_STATES(X)                                                                                           \
     X(STATS_RULE_ACTIVE, active, "relays what comes")                                                                  \
+    X(STATS_RULE_SHADOW, shadow, "on trial: counts what comes, and sends nothing")                                     \
     X(STATS_RULE_WAITING, waiting, "an interface, address or route is missing")                                        \
+    X(STATS_RULE_DOWN, down, "an interface of it is not up")                                                           \
     X(STATS_RULE_SILENT, silent, "nothing has come for silence_ms")                                                    \
+    X(STATS_RULE_SLOW, slow, "less than min_packets_per_second has come in the last second")                           \
     X(STATS_RULE_DISABLED, disabled, "enabled = false")
 
 #define STATS_CONFIG_STATES(X)                                                                                         \
@@ -119,7 +122,7 @@ enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
     X(STATS_FEATURE_TRIED, tried, "nothing tells; the first use does")
 
 enum stats_interface_state { STATS_INTERFACE_STATES(STATS_ENUM) };
-enum stats_rule_state { STATS_RULE_STATES(STATS_ENUM) };
+enum stats_rule_state { STATS_RULE_STATES(STATS_ENUM) STATS_RULE_END };
 enum stats_config_state { STATS_CONFIG_STATES(STATS_ENUM) };
 enum stats_verdict { STATS_VERDICTS(STATS_ENUM) };
 enum stats_seccomp { STATS_SECCOMP_MODES(STATS_ENUM) };
@@ -140,11 +143,22 @@ struct stats_interface {
     struct stats_interface_counters counters;
 };
 
+#define STATS_LEG "1" // the name of a rule's only input
+
+// What a rule takes in.
+struct stats_input {
+    uint32_t interface; // index of its record
+    uint32_t vlan;      // 0: untagged
+    char to[72];        // "ADDRESS:PORT"
+};
+
 struct stats_rule {
     uint32_t sequence;
     uint32_t state; // enum stats_rule_state
     char name[64];
     char note[256];
+    char reason[128]; // why it is in this state, as sentences; empty: it is active
+    struct stats_input input;
     uint32_t first_output, n_outputs;
     uint32_t alarms; // bits 1 << enum stats_alarm
     uint32_t reserved;

@@ -211,7 +211,7 @@ const char *live_only_name(const struct live *l)
 {
     return l->only == LIVE_ALL       ? ""
            : l->only == LIVE_TROUBLE ? "in trouble"
-                                     : stats_shown_state_name(l->only - LIVE_STATE);
+                                     : stats_rule_state_name(l->only - LIVE_STATE);
 }
 
 static bool contains(const struct stats_snapshot *now, const struct stats_rule *r, const char *filter)

@@ -77,8 +77,10 @@ bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[S
             return refuse(why, "the name of interface %u does not end", i);
     for (uint32_t i = 0; i < h->n_rules; i++) {
         struct stats_rule *r = &at->rules[i];
-        if (!STRING(r->name) || !STRING(r->note))
+        if (!STRING(r->name) || !STRING(r->note) || !STRING(r->reason) || !STRING(r->input.to))
             return refuse(why, "a string of rule %u does not end", i);
+        if (r->input.interface >= h->n_interfaces)
+            return refuse(why, "the input of rule %u cannot be", i);
         // In order and apart: all rules together have no more outputs than there are.
         uint64_t end = (uint64_t) r->first_output + r->n_outputs;
         if (r->first_output < next_output || end > h->n_outputs)
@@ -280,6 +282,23 @@ bool stats_snapshot_take(struct stats_snapshot *s, const char *path, char why[ST
         ok = take(s, path, &superseded, why);
     }
     return ok;
+}
+
+bool stats_snapshot_select(struct stats_snapshot *s, const struct stats_selection *only, char why[STATS_WHY_MAX])
+{
+    uint32_t n = s->at.header->n_rules, kept = 0;
+    bool named = !only->rule;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const struct stats_rule *r = &s->at.rules[i];
+        bool is_named = !only->rule || strcmp(r->name, only->rule) == 0;
+        named |= is_named;
+        if (is_named && (only->state == STATS_RULE_END || r->state == only->state))
+            s->at.rules[kept++] = *r;
+    }
+    s->at.header->n_rules = kept;
+    s->left_out = n - kept;
+    return named || refuse(why, "no rule \"%s\" runs: mcrstat without --rule shows those that do", only->rule);
 }
 
 void stats_snapshot_free(struct stats_snapshot *s)

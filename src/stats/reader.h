@@ -18,17 +18,27 @@ struct stats_snapshot {
     struct stats_segment at; // checked, see stats_parse()
     void *memory;
     uint64_t monotonic_ns, boottime_ns, realtime_ns; // when it was taken
+    uint32_t left_out;                               // rules that were not selected
+};
+
+// Which rules are wanted.
+struct stats_selection {
+    const char *rule; // the one of this name; NULL: any
+    uint32_t state;   // enum stats_rule_state; STATS_RULE_END: any
 };
 
 // Pure: checks the size bytes at memory, aligned for a uint64_t, and points at into them. Afterwards the counts of the
-// header fit, every string ends within its field and is UTF-8 (what was not is replaced by '?'), and the outputs of
-// each rule lie within the array, after those of the rules before. Enumerations and counters may have any value.
-// Otherwise it returns false, and why says what is wrong.
+// header fit, every string ends within its field and is UTF-8 (what was not is replaced by '?'), the interface of each
+// rule's input is one of them, and the outputs of each rule lie within the array, after those of the rules before.
+// Enumerations and counters may have any value. Otherwise it returns false, and why says what is wrong.
 bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[STATS_WHY_MAX]);
 
 // Takes a snapshot of the file at path; each record of it is consistent. Returns false if no daemon runs behind the
 // file or it cannot be read: *s holds nothing then, and why says what is wrong and what to do about it.
 bool stats_snapshot_take(struct stats_snapshot *s, const char *path, char why[STATS_WHY_MAX]);
+
+// Leaves the other rules out of *s; the outputs stay where they are. Returns false, with why, if no rule has the name.
+bool stats_snapshot_select(struct stats_snapshot *s, const struct stats_selection *only, char why[STATS_WHY_MAX]);
 
 // Reads the header of the open file alone, without a wait: *consistent is false when it changed all the while. Returns
 // false when the file was cut. Nothing of it is checked.

@@ -9,8 +9,9 @@
 #include "stats/delta.h"
 #include "stats/reader.h"
 
-#define SHOW_COLUMNS       80 // of a table that goes to no terminal
-#define SHOW_COLUMNS_LEAST 40 // that a table is made for; a narrower terminal wraps or cuts its lines
+#define SHOW_HEARTBEAT_LATE_MS 5000 // the relay writes it five times a second
+#define SHOW_COLUMNS           80   // of a table that goes to no terminal
+#define SHOW_COLUMNS_LEAST     40   // that a table is made for; a narrower terminal wraps or cuts its lines
 
 // Returns whether everything was written to `to`.
 bool show_json(const struct stats_snapshot *s, FILE *to, bool one_line);
@@ -64,6 +65,21 @@ struct show_style show_style_of(int fd);
 // Shows the table (or, with json, one object a line) at once and then every interval, until a signal or the key q
 // (live_help has the others). On a terminal it redraws the table in place, and waits for the next daemon when one ends;
 // elsewhere it ends with the daemon. Returns the exit status; why is the message for stderr, or empty.
-int show_watch(const char *path, double seconds, bool json, char why[STATS_WHY_MAX]);
+int show_watch(const char *path, const struct stats_selection *only, double seconds, bool json,
+               char why[STATS_WHY_MAX]);
+
+// The exit statuses of a plugin (Monitoring Plugins Development Guidelines), from the best to the worst but for
+// SHOW_UNKNOWN.
+enum show_status { SHOW_OK, SHOW_WARNING, SHOW_CRITICAL, SHOW_UNKNOWN };
+
+// Prints the line of a monitoring plugin and returns its exit status. s: the selected rules; of the whole relay (whole)
+// its config, broker and sandbox are judged as well. s NULL: nothing could be taken, for the reason why, and what is
+// the status of that.
+enum show_status show_check(const struct stats_snapshot *s, bool whole, enum show_status what, const char *why,
+                            FILE *to);
+
+// Prints every word of the counters, states, verdicts, alarms and features, and what it means. Returns whether
+// everything was written to `to`.
+bool show_words(bool json, FILE *to);
 
 #endif

@@ -92,6 +92,19 @@ static bool add_interface(json_t *to, const struct stats_interface *i)
            put_counters(o, stats_interface_counters, &i->counters);
 }
 
+// The leg of a rule with a single input, by which all of its datagrams come.
+static bool add_input(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)
+{
+    const struct stats_interface *i = &s->at.interfaces[r->input.interface];
+    json_t *o = json_object();
+
+    return json_array_append_new(to, o) == 0 && put(o, "leg", json_string(STATS_LEG)) &&
+           put(o, "interface", json_string(i->name)) && put(o, "to", json_string(r->input.to)) &&
+           put(o, "vlan", r->input.vlan ? number(r->input.vlan) : json_null()) &&
+           put(o, "state", json_string(stats_interface_state_name(i->state))) &&
+           put(o, "packets", number(r->counters.packets)) && put(o, "bytes", number(r->counters.bytes));
+}
+
 static bool add_output(json_t *to, const struct stats_output *output)
 {
     json_t *o = json_object();
@@ -103,11 +116,13 @@ static bool add_output(json_t *to, const struct stats_output *output)
 static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)
 {
     const struct stats_rule_counters *c = &r->counters;
-    json_t *o = json_object(), *drops = json_object(), *outputs = json_array(), *alarms = json_array();
+    json_t *o = json_object(), *drops = json_object(), *inputs = json_array(), *outputs = json_array(),
+           *alarms = json_array();
 
     bool ok = put(o, "name", json_string(r->name));
     ok &= put(o, "note", text_or_null(r->note));
     ok &= put(o, "state", json_string(stats_rule_state_name(r->state)));
+    ok &= put(o, "reason", text_or_null(r->reason));
     for (unsigned i = 0; i < STATS_ALARMS; i++)
         if (r->alarms >> i & 1)
             ok &= json_array_append_new(alarms, json_string(stats_alarm_name(i))) == 0;
@@ -117,6 +132,8 @@ static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct st
     ok &= put(o, "last_packet_ms", c->last_packet_ns ? number(stats_age_ms(s, c->last_packet_ns)) : json_null());
     ok &= put_counters(drops, stats_rule_drops, &c->drops);
     ok &= put(o, "drops", drops);
+    ok &= add_input(inputs, s, r);
+    ok &= put(o, "inputs", inputs);
     for (uint32_t i = 0; i < r->n_outputs; i++)
         ok &= add_output(outputs, &s->at.outputs[r->first_output + i]);
     ok &= put(o, "outputs", outputs);

@@ -25,7 +25,7 @@ struct exposition {
     enum kind kind;
 };
 
-#define LABELS 4 // of a line, at most; one without a name ends them
+#define LABELS 6 // of a line, at most; one without a name ends them
 
 struct label {
     const char *name, *value; // as text_repair() leaves it: without a line end
@@ -160,9 +160,25 @@ static void put_rules(struct exposition *e, const struct stats_snapshot *s)
         put(e, (struct label[LABELS]){{"rule", r->name}, {"note", r->note}}, 1);
     begin(e, GAUGE, "mcr_rule_state", "1 for the state that the rule is in, 0 for the others.");
     for (const struct stats_rule *r = rules; r < end; r++)
-        for (uint32_t state = STATS_RULE_ACTIVE; state <= STATS_RULE_DISABLED; state++)
+        for (uint32_t state = 0; state < STATS_RULE_END; state++)
             put(e, (struct label[LABELS]){{"rule", r->name}, {"state", stats_rule_state_name(state)}},
                 r->state == state);
+    begin(e, GAUGE, "mcr_rule_reason", "Why the rule is in its state; 1, and absent while it is active.");
+    for (const struct stats_rule *r = rules; r < end; r++)
+        if (r->reason[0])
+            put(e, (struct label[LABELS]){{"rule", r->name}, {"reason", r->reason}}, 1);
+    begin(e, GAUGE, "mcr_rule_input_info", "What the rule takes in; always 1.");
+    for (const struct stats_rule *r = rules; r < end; r++) {
+        char vlan[16];
+        snprintf(vlan, sizeof(vlan), "%u", r->input.vlan);
+        put(e,
+            (struct label[LABELS]){{"rule", r->name},
+                                   {"leg", STATS_LEG},
+                                   {"interface", s->at.interfaces[r->input.interface].name},
+                                   {"to", r->input.to},
+                                   {r->input.vlan ? "vlan" : NULL, vlan}},
+            1);
+    }
     begin(e, GAUGE, "mcr_rule_alarm", "1 while this alarm of the rule is raised, 0 otherwise.");
     for (const struct stats_rule *r = rules; r < end; r++)
         for (unsigned alarm = 0; alarm < STATS_ALARMS; alarm++)

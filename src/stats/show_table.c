@@ -16,8 +16,6 @@
 #include "stats/counters.h"
 #include "stats/text.h"
 
-#define HEARTBEAT_LATE_MS 5000 // the relay writes it five times a second
-
 #define LABEL 9  // columns of the words that begin the lines of the header
 #define KEY   12 // and of the keys in the help
 
@@ -30,14 +28,15 @@ enum { NAME_MIN = 24, OUTPUT_INDENT = 4, STATE = 8, COUNT_WIDE = 16, COUNT = 14,
 enum paint { BAD, WARN, GOOD, DIM, BOLD, PLAIN }; // show_rank() has it that the worst come first
 _Static_assert(BAD < SHOW_RANKS_BAD && WARN < SHOW_RANKS_BAD && GOOD >= SHOW_RANKS_BAD, "ranks");
 
-#define STATES 4 // in a list, at most
+#define STATES 8 // in a list, at most
 
 // A state that is in none of these is BAD, and so is an unknown one: the segment may hold any number.
 static const enum paint config_paints[STATES] = {[STATS_CONFIG_CURRENT] = GOOD, [STATS_CONFIG_PENDING] = WARN};
 static const enum paint seccomp_paints[STATES] = {[STATS_SECCOMP_LOG] = WARN, [STATS_SECCOMP_ENFORCE] = PLAIN};
 static const enum paint interface_paints[STATES] = {[STATS_INTERFACE_UP] = PLAIN};
 static const enum paint rule_paints[STATES] = {
-    [STATS_RULE_ACTIVE] = PLAIN, [STATS_RULE_WAITING] = WARN, [STATS_RULE_DISABLED] = DIM};
+    [STATS_RULE_ACTIVE] = PLAIN, [STATS_RULE_SHADOW] = WARN, [STATS_RULE_WAITING] = WARN, [STATS_RULE_DISABLED] = DIM};
+_Static_assert(STATS_RULE_END <= STATES, "room for every state");
 
 static enum paint paint_of(const enum paint paints[STATES], uint32_t state)
 {
@@ -176,7 +175,7 @@ static void show_daemon(const struct page *p)
     paragraph_word(&f, PLAIN, 2, "pid %u", h->pid);
     paragraph_word(&f, PLAIN, 2, "up %s", text_duration(time, stats_age_s(s, h->started_boottime_ns)));
     fputc('\n', p->to);
-    if (silent >= HEARTBEAT_LATE_MS) {
+    if (silent >= SHOW_HEARTBEAT_LATE_MS) {
         f = paragraph(p, 0, "");
         snprintf(text, sizeof(text), "no sign of life for %s: the relay hangs or was suspended",
                  text_age(time, silent));
@@ -327,17 +326,29 @@ static void show_output(const struct page *p, uint32_t index)
     show_drops(p, stats_output_counters, &o->counters, before ? &before->counters : NULL, 4);
 }
 
+static void show_input(const struct page *p, const struct stats_input *in)
+{
+    struct paragraph f = {p, OUTPUT_INDENT, OUTPUT_INDENT};
+
+    fputs("  < ", p->to);
+    paragraph_word(&f, PLAIN, 1, "%s", p->view->now->at.interfaces[in->interface].name);
+    paragraph_word(&f, PLAIN, 1, "%s", in->to);
+    if (in->vlan)
+        paragraph_word(&f, PLAIN, 1, "vlan %u", in->vlan);
+    fputc('\n', p->to);
+}
+
 static void show_rule(const struct page *p, uint32_t index)
 {
     const struct stats_rule *r = &p->view->now->at.rules[index];
     const struct stats_rule *before = p->view->d ? p->view->d->rules[index] : NULL;
     const struct stats_rule_counters *c = &r->counters;
-    uint32_t shown = stats_shown_state(r);
+    enum paint paint = paint_of(rule_paints, r->state);
     char age[TEXT_NUMBER_MAX];
 
     first_cell(p, BOLD, r->name, 0, p->name);
     fputc(' ', p->to);
-    cell(p, paint_of(rule_paints, shown), stats_shown_state_name(shown), STATE);
+    cell(p, paint, stats_rule_state_name(r->state), STATE);
     show_packets(p, c->packets, before ? &before->counters.packets : NULL);
     show_bytes(p, c->bytes, before ? &before->counters.bytes : NULL);
     right(p, PLAIN, c->last_packet_ns ? text_age(age, stats_age_ms(p->view->now, c->last_packet_ns)) : "never",
@@ -352,6 +363,13 @@ static void show_rule(const struct page *p, uint32_t index)
             paragraph_word(&f, DIM, 1, "%s", r->note);
         fputc('\n', p->to);
     }
+    // That it is disabled says everything.
+    if (r->reason[0] && paint != DIM) {
+        struct paragraph f = paragraph(p, 2, "reason");
+        paragraph_text(&f, paint, r->reason);
+        fputc('\n', p->to);
+    }
+    show_input(p, &r->input);
     show_drops(p, stats_rule_drops, &c->drops, before ? &before->counters.drops : NULL, 2);
     for (uint32_t i = 0; i < r->n_outputs; i++)
         show_output(p, r->first_output + i);
@@ -419,7 +437,7 @@ static void show_summary(const struct page *p)
         if (counts[i] == 0)
             continue;
         left -= counts[i];
-        paragraph_word(&f, paint_of(rule_paints, i), 1, "%u %s%s", counts[i], stats_shown_state_name(i),
+        paragraph_word(&f, paint_of(rule_paints, i), 1, "%u %s%s", counts[i], stats_rule_state_name(i),
                        left > 0 ? "," : "");
     }
     if (p->view->rules && p->view->n_rules < h->n_rules)
@@ -458,7 +476,7 @@ void show_rules(const struct show_view *v, const struct show_style *style, FILE 
     for (uint32_t i = 0; i < (v->rules ? v->n_rules : h->n_rules); i++)
         show_rule(&p, v->rules ? v->rules[i] : i);
     if (h->n_rules == 0)
-        fputs("none: nothing is relayed\n", to);
+        fputs(v->now->left_out > 0 ? "none of those that run is selected\n" : "none: nothing is relayed\n", to);
 }
 
 void show_table(const struct show_view *v, const struct show_style *style, FILE *to)

@@ -19,6 +19,7 @@
 
 struct watch {
     const char *path;
+    const struct stats_selection *only;
     double seconds;
     bool json;
     bool screen;   // redraws a terminal in place
@@ -285,6 +286,7 @@ static void on_time(struct ev_loop *loop, ev_timer *timer, int events)
 
     (void) events;
     if (!w->live.paused && stats_snapshot_take(&next, w->path, w->why)) {
+        stats_snapshot_select(&next, w->only, w->why); // a reload may bring the rule back
         *w->why = '\0';
         stats_snapshot_free(&w->before);
         w->before = w->now;
@@ -328,13 +330,17 @@ static void run(struct watch *w)
         end_screen(w);
 }
 
-int show_watch(const char *path, double seconds, bool json, char why[STATS_WHY_MAX])
+int show_watch(const char *path, const struct stats_selection *only, double seconds, bool json, char why[STATS_WHY_MAX])
 {
-    struct watch w = {.path = path, .seconds = seconds, .json = json, .why = why};
+    struct watch w = {.path = path, .only = only, .seconds = seconds, .json = json, .why = why};
 
     // If there is no daemon at the start, the path is more likely wrong than the daemon late.
     if (!stats_snapshot_take(&w.now, path, why))
         return EXIT_FAILURE;
+    if (!stats_snapshot_select(&w.now, only, why)) {
+        stats_snapshot_free(&w.now);
+        return EXIT_FAILURE;
+    }
     *why = '\0';
     w.screen = !json && show_style_of(STDOUT_FILENO).obeys;
     w.loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_POLL);

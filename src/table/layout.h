@@ -13,10 +13,11 @@
 #include "common/addr.h"
 
 #define TABLE_MAGIC   UINT64_C(0x313042415452434d) // "MCRTAB01" as little-endian bytes
-#define TABLE_VERSION 5
+#define TABLE_VERSION 6
 
 #define TABLE_NAME_MAX         64
 #define TABLE_NOTE_MAX         256
+#define TABLE_REASON_MAX       128
 #define TABLE_NONE             UINT32_MAX
 #define TABLE_BUSY_POLL_ALWAYS UINT32_MAX
 
@@ -113,6 +114,7 @@ enum table_rule_flags {
     TABLE_RULE_SHADOW = 1u << 5,     // matched and counted, never sent
     TABLE_RULE_PER_SOURCE = 1u << 6, // the limit is that of each sender
     TABLE_RULE_BROADCAST = 1u << 7,  // takes in broadcasts
+    TABLE_RULE_DOWN = 1u << 8,       // an interface that it uses is there, but not up
 };
 
 // What datagrams of a rule are sent to by their sender. Network order, but for port.
@@ -149,6 +151,15 @@ struct table_rule {
     uint64_t min_packets_per_second;   // 0: no alarm
     uint32_t burst_ms;
     uint32_t carried_from; // index of the rule of this name in the table before, or TABLE_NONE
+    // What it takes in, to be shown; datagrams are looked up by the destinations.
+    struct addr input; // the first of a range
+    uint8_t reserved;
+    uint16_t port; // host order
+    uint16_t n_addresses;
+    uint16_t n_ports;
+    uint16_t vlan; // 0: untagged
+    uint16_t reserved2[3];
+    char reason[TABLE_REASON_MAX]; // why TABLE_RULE_WAITING or TABLE_RULE_DOWN is set, as sentences; else empty
 };
 
 #define TABLE_DSCP_PRESERVE 0xff

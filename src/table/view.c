@@ -81,7 +81,8 @@ static bool interface_valid(const struct table_view *v, const struct table_inter
 static bool rule_valid(const struct table_view *v, const struct table_rule *r)
 {
     return text_ends(r->name, sizeof(r->name)) && text_ends(r->note, sizeof(r->note)) &&
-           r->interface < v->n_interfaces && range_fits(r->first_destination, r->n_destinations, v->n_destinations) &&
+           text_ends(r->reason, sizeof(r->reason)) && addr_valid(&r->input) && r->interface < v->n_interfaces &&
+           range_fits(r->first_destination, r->n_destinations, v->n_destinations) &&
            range_fits(r->first_path, r->n_paths, v->n_paths) && r->n_paths > 0 &&
            range_fits(r->first_counter, r->n_outputs, v->n_counters) &&
            range_fits(r->first_source, r->n_sources, v->n_sources);
@@ -209,18 +210,34 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
     return true;
 }
 
+// "ADDRESS:PORT", of a range as prefix and ports. Returns its length.
+static int range_text(char *text, size_t size, const struct addr *first, uint16_t n_addresses, uint16_t port,
+                      uint16_t n_ports)
+{
+    char address[ADDR_TEXT_MAX];
+    bool brackets = first->family == ADDR_IPV6;
+    struct addr_prefix range = addr_prefix_of(first, n_addresses);
+    int n;
+
+    n = snprintf(text, size, "%s%s%s:%u", brackets ? "[" : "", addr_prefix_format(&range, address), brackets ? "]" : "",
+                 port);
+    if (n_ports > 1)
+        n += snprintf(text + n, size - (size_t) n, "-%u", port + n_ports - 1);
+    return n;
+}
+
+const char *table_input_text(const struct table_rule *r, char text[TABLE_INPUT_TEXT_MAX])
+{
+    range_text(text, TABLE_INPUT_TEXT_MAX, &r->input, r->n_addresses, r->port, r->n_ports);
+    return text;
+}
+
 const char *table_output_text(const struct table_view *t, const struct table_output *o,
                               char text[TABLE_OUTPUT_TEXT_MAX])
 {
-    char address[ADDR_TEXT_MAX];
-    bool brackets = o->to.family == ADDR_IPV6;
-    struct addr_prefix range = addr_prefix_of(&o->to, o->n_addresses);
-    int n;
+    int n = snprintf(text, TABLE_OUTPUT_TEXT_MAX, "%s ", t->interfaces[o->interface].name);
 
-    n = snprintf(text, TABLE_OUTPUT_TEXT_MAX, "%s %s%s%s:%u", t->interfaces[o->interface].name, brackets ? "[" : "",
-                 addr_prefix_format(&range, address), brackets ? "]" : "", o->port);
-    if (o->n_ports > 1)
-        n += snprintf(text + n, TABLE_OUTPUT_TEXT_MAX - (size_t) n, "-%u", o->port + o->n_ports - 1);
+    n += range_text(text + n, TABLE_OUTPUT_TEXT_MAX - (size_t) n, &o->to, o->n_addresses, o->port, o->n_ports);
     // Two outputs of a rule may differ in nothing else.
     if (o->vlan)
         snprintf(text + n, TABLE_OUTPUT_TEXT_MAX - (size_t) n, " vlan %u", o->vlan);

@@ -44,7 +44,11 @@ const struct table_path *table_lookup(const struct table_view *view, const struc
 // The hash that the index is built with.
 uint32_t table_hash(const struct table_key *key);
 
+#define TABLE_INPUT_TEXT_MAX  72
 #define TABLE_OUTPUT_TEXT_MAX 96
+
+// "ADDRESS:PORT" of what the rule takes in, of a range as prefix and ports; returns text.
+const char *table_input_text(const struct table_rule *r, char text[TABLE_INPUT_TEXT_MAX]);
 
 // "INTERFACE ADDRESS:PORT" of an output of a rule's first path, of a range as prefix and ports, and " vlan N" behind it
 // where it is tagged; returns text.

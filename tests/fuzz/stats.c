@@ -102,6 +102,22 @@ static void check_metrics(const struct stats_snapshot *s)
     free(text);
 }
 
+// One line, with figures behind its only bar.
+static void check_plugin(const struct stats_snapshot *s)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *to = open_memstream(&text, &size);
+
+    FUZZ_ASSERT(to);
+    enum show_status status = show_check(s, true, SHOW_UNKNOWN, "", to);
+    fclose(to);
+    FUZZ_ASSERT(status <= SHOW_CRITICAL && memchr(text, '\n', size) == text + size - 1);
+    FUZZ_ASSERT(strchr(text, '|') && strchr(text, '|') == strrchr(text, '|'));
+    check_visible(text, size);
+    free(text);
+}
+
 // In the C locale a byte is a column. Nothing of the segment reaches the terminal but what can be printed.
 static void check_table(const struct show_view *v, const struct show_style *style)
 {
@@ -143,6 +159,7 @@ static void show(struct stats_snapshot *now, struct stats_snapshot *before, uint
     check_outputs(&now->at);
     check_json(now, how & ONE_LINE);
     check_metrics(now);
+    check_plugin(now);
     check_table(&v, &style);
     style.terminal = true;
     style.columns = how & WIDE ? 132 : SHOW_COLUMNS_LEAST;
@@ -186,7 +203,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!raw) {
         n_rules = fuzz_u8(&in) % 8;
         n_outputs = fuzz_u8(&in) % 32;
-        n_interfaces %= 4;
+        n_interfaces = 1 + n_interfaces % 3; // a rule has an input
         length = stats_segment_size(n_interfaces, n_rules, n_outputs);
     }
     lay_out(&before.at, raw ? 1 : n_interfaces, n_rules, n_outputs);

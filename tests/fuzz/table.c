@@ -69,8 +69,11 @@ static void read_names(const struct table_view *v)
 
     for (uint32_t i = 0; i < v->n_interfaces; i++)
         length += strlen(v->interfaces[i].name);
-    for (uint32_t i = 0; i < v->n_rules; i++)
-        length += strlen(v->rules[i].name) + strlen(v->rules[i].note);
+    for (uint32_t i = 0; i < v->n_rules; i++) {
+        char text[TABLE_INPUT_TEXT_MAX];
+        length += strlen(v->rules[i].name) + strlen(v->rules[i].note) + strlen(v->rules[i].reason) +
+                  strlen(table_input_text(&v->rules[i], text));
+    }
     FUZZ_ASSERT(length < SIZE_MAX);
 }
 

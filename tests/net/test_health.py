@@ -76,7 +76,9 @@ def shadow():
         capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
         t.joined(net.relay, "in0", {IN})
         sender.send(*(t.datagram(IN, PORT, b"trial") for _ in range(7)))
-        d.account({"r": {"packets": 7, "drops": {"shadow": 7}}})
+        s = d.account({"r": {"packets": 7, "drops": {"shadow": 7}}})
+        t.equal((s["rules"][0]["state"], s["rules"][0]["reason"]),
+                ("shadow", "on trial (shadow = true): nothing is sent"), "state")
         d.config.rules = rules()
         d.config.write()
         t.check("result=accepted" in (answer := d.reload()), answer)
@@ -84,6 +86,7 @@ def shadow():
         capture.wait(1)
         d.account({"r": {"packets": 8, "drops": {"shadow": 7}}})
         t.equal([f.payload for f in capture.udp()], [b"real"], "what came")
+        t.equal((s := d.stats()["rules"][0]) and (s["state"], s["reason"]), ("active", None), "state")
 
 
 @t.test("silence_ms: raised once and cleared once, in log and statistics; a foreign sender does not clear it")
@@ -164,11 +167,11 @@ def begins_anew():
 @t.test("min_packets_per_second: raised when the stream slows down, cleared when it is back")
 def slow():
     with t.line() as net, t.Mcrd(net.relay, rules(min_packets_per_second=50)) as d:
-        t.wait_for(lambda: state(d) == ("active", ["rate"]), 3, "the alarm")
+        t.wait_for(lambda: state(d) == ("slow", ["rate"]), 3, "the alarm")
         sending = t.start_sending(net.src, "s0", IN, PORT, count=600, rate=200, size=100)
         t.wait_for(lambda: state(d) == ("active", []), 4, "the alarm clears")
         t.finish_sending(sending)
-        t.wait_for(lambda: state(d) == ("active", ["rate"]), 4, "the alarm again")
+        t.wait_for(lambda: state(d) == ("slow", ["rate"]), 4, "the alarm again")
         t.equal((len(d.logged("rule_slow")), len(d.logged("rule_in_time"))), (2, 1), "log lines")
 
 

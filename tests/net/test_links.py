@@ -146,7 +146,9 @@ def down_and_up():
         for interface, far, far_interface in (("out1", net.dst1, "d0"), ("in1", net.src1, "s0")):
             for _ in range(2):
                 net.relay.run("ip", "link", "set", interface, "down")
-                r.wait_state(d, {"rests": "active"}, {interface: "down"})
+                r.wait_state(d, {"rests": "active", "plays": "down"}, {interface: "down"})
+                t.equal([x["reason"] for x in d.stats()["rules"] if x["name"] == "plays"], [f"{interface} is down"],
+                        "the reason")
                 net.relay.run("ip", "link", "set", interface, "up")
                 net.relay.wait_running(interface)
                 far.wait_running(far_interface)
@@ -154,7 +156,7 @@ def down_and_up():
                 r.wait_state(d, {"plays": "active"}, {interface: "up"})
             # And by the other end: the carrier goes.
             far.run("ip", "link", "set", far_interface, "down")
-            r.wait_state(d, {"rests": "active"}, {interface: "down"})
+            r.wait_state(d, {"rests": "active", "plays": "down"}, {interface: "down"})
             far.run("ip", "link", "set", far_interface, "up")
             far.wait_running(far_interface)
             net.relay.wait_running(interface)
@@ -189,6 +191,8 @@ def address_changes():
             t.equal(passes(net.src1, net.dst1, to)[0].source, "198.18.21.2", "the source address")
         net.relay.run("ip", "address", "flush", "dev", "out1")
         r.wait_state(d, {"rests": "active", "plays": "waiting"}, {"out1": "up"})
+        t.equal([x["reason"] for x in d.stats()["rules"] if x["name"] == "plays"],
+                ["out1 has no address to send from"], "the reason")
         for to in ("239.255.1.2", "239.255.1.3"):
             passes_not(net, net.src1, net.dst1, to)
         net.relay.run("ip", "address", "add", "198.18.121.7/24", "dev", "out1")

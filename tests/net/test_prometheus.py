@@ -90,8 +90,13 @@ def expected(stats):
             add("mcr_interface_dropped_packets_total", i[k], interface=i["name"], reason=k)
     for r in stats["rules"]:
         add("mcr_rule_info", 1, rule=r["name"], note=r["note"] or "")
-        for state in ("active", "waiting", "silent", "disabled"):
+        for state in ("active", "shadow", "waiting", "down", "silent", "slow", "disabled"):
             add("mcr_rule_state", r["state"] == state, rule=r["name"], state=state)
+        if r["reason"]:
+            add("mcr_rule_reason", 1, rule=r["name"], reason=r["reason"])
+        for i in r["inputs"]:
+            vlan = {"vlan": str(i["vlan"])} if i["vlan"] else {}
+            add("mcr_rule_input_info", 1, rule=r["name"], leg=i["leg"], interface=i["interface"], to=i["to"], **vlan)
         for alarm in ("silence", "rate"):
             add("mcr_rule_alarm", alarm in r["alarms"], rule=r["name"], alarm=alarm)
         add("mcr_rule_received_packets_total", r["packets"], rule=r["name"])

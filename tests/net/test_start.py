@@ -159,8 +159,14 @@ def missing_wait():
                                         t.datagram(IN, PORT, b"all is there"))
         capture.wait(2)
         s = d.account({"r": 1, "out": {"packets": 1, "outputs": [{"errors": 1}, 1]}})
-        t.equal({r["name"]: r["state"] for r in s["rules"]}, {"r": "active", "in": "waiting", "out": "waiting"},
-                "states")
+        t.equal({r["name"]: (r["state"], r["reason"]) for r in s["rules"]},
+                {"r": ("active", None), "in": ("waiting", "interface nowhere0 is missing"),
+                 "out": ("waiting", "interface nowhere1 is missing (1 of 2 outputs)")}, "states")
+        t.equal([r["inputs"] for r in s["rules"][1:]],
+                [[{"leg": "1", "interface": "nowhere0", "to": f"239.255.0.2:{PORT}", "vlan": None, "state": "missing",
+                   "packets": 0, "bytes": 0}],
+                 [{"leg": "1", "interface": "in0", "to": f"239.255.0.3:{PORT}", "vlan": None, "state": "up",
+                   "packets": 1, "bytes": 19}]], "inputs")
         t.equal({i["name"]: i["state"] for i in s["interfaces"]},
                 {"in0": "up", "out0": "up", "nowhere0": "missing", "nowhere1": "missing"}, "interfaces")
 

@@ -89,7 +89,7 @@ Test(live, states)
         {LIVE_STATE + STATS_RULE_WAITING, "", "waiting", "a"},
         {LIVE_STATE + STATS_RULE_DISABLED, "", "disabled", "d"},
         {LIVE_STATE + STATS_RULE_ACTIVE, "", "active", "b"},
-        {LIVE_STATE + STATS_SHOWN_SLOW, "", "slow", ""},
+        {LIVE_STATE + STATS_RULE_SLOW, "", "slow", ""},
         {LIVE_STATE + STATS_SHOWN_UNKNOWN, "", "unknown", ""},
     };
     struct stats_snapshot now = make(none, none);
@@ -101,12 +101,12 @@ Test(live, states)
         cr_expect_str_eq(live_only_name(&l), cases[i].name);
         cr_expect_str_eq(shown_by(&l, &now, NULL, cases[i].filter), cases[i].shown, "%zu", i);
     }
-    // An alarm of an active rule, and a number that is no state, are trouble.
-    now.at.rules[0].alarms = 1 << STATS_ALARM_RATE;
+    // A slow rule, and a number that is no state, are trouble.
+    now.at.rules[0].state = STATS_RULE_SLOW;
     now.at.rules[2].state = UINT32_MAX;
     struct live l = {.sort = LIVE_SORT_STATE, .only = LIVE_TROUBLE};
     cr_expect_str_eq(shown_by(&l, &now, NULL, ""), "cbda");
-    l.only = LIVE_STATE + STATS_SHOWN_SLOW;
+    l.only = LIVE_STATE + STATS_RULE_SLOW;
     cr_expect_str_eq(shown_by(&l, &now, NULL, ""), "b");
     l.only = LIVE_STATE + STATS_SHOWN_UNKNOWN;
     cr_expect_str_eq(shown_by(&l, &now, NULL, ""), "d");
@@ -128,7 +128,7 @@ Test(live, keys)
         {"sssss", {.page = 10}},
         {"t", {.page = 10, .only = LIVE_TROUBLE}},
         {"tt", {.page = 10, .only = LIVE_STATE + STATS_RULE_ACTIVE}},
-        {"ttt", {.page = 10, .only = LIVE_STATE + STATS_SHOWN_SLOW}}, // the states between them have no rule
+        {"ttt", {.page = 10, .only = LIVE_STATE + STATS_RULE_SLOW}}, // the states between them have no rule
         {"tttt", {.page = 10}},
         {"t/x\r", {.page = 10, .only = LIVE_TROUBLE, .filter = "x"}},
         {"t/x\r\033", {.page = 10}},
@@ -172,7 +172,7 @@ Test(live, keys)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct live k = {.page = 10, .first = 5, .last = 99};
 
-        k.present = 1 << STATS_RULE_ACTIVE | 1 << STATS_SHOWN_SLOW;
+        k.present = 1 << STATS_RULE_ACTIVE | 1 << STATS_RULE_SLOW;
         const struct live *e = &cases[i].expected;
         live_keys(&k, cases[i].bytes, strlen(cases[i].bytes));
         cr_expect(k.quit == e->quit && k.paused == e->paused && k.help == e->help && k.typing == e->typing &&

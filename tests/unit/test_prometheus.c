@@ -63,6 +63,9 @@ Test(prometheus, escapes_and_bounds)
     strcpy(s.at.outputs[0].to, "dmz0 239.20.0.1:6000");
     s.at.rules[0].state = UINT32_MAX;
     s.at.rules[0].n_outputs = 1;
+    s.at.rules[0].input.vlan = 5;
+    strcpy(s.at.rules[0].input.to, "239.10.0.1:5000");
+    strcpy(s.at.rules[0].reason, "no \"route\"");
     s.at.rules[0].counters.packets = UINT64_MAX;
     s.at.rules[0].counters.last_packet_ns = 4750000000u;
     cr_assert(stats_parse(&s.at, memory, size, why), "%s", why);
@@ -72,6 +75,11 @@ Test(prometheus, escapes_and_bounds)
                 "18446744073709551615");
     expect_line(text,
                 "mcr_rule_last_packet_seconds{rule=\"r\\\"?\\\\\",stats_file=\"/run/mcr-b/stats\"} 1700000059.750");
+    expect_line(text,
+                "mcr_rule_input_info{rule=\"r\\\"?\\\\\",leg=\"1\",interface=\"?\",to=\"239.10.0.1:5000\",vlan=\"5\","
+                "stats_file=\"/run/mcr-b/stats\"} 1");
+    expect_line(text,
+                "mcr_rule_reason{rule=\"r\\\"?\\\\\",reason=\"no \\\"route\\\"\",stats_file=\"/run/mcr-b/stats\"} 1");
     expect_line(text, "mcr_interface_up{interface=\"?\",stats_file=\"/run/mcr-b/stats\"} 1");
     expect_line(text, "mcr_sandbox_enforced{stats_file=\"/run/mcr-b/stats\"} 0");
     // A capability or an unknown state never looks like the good one.

@@ -65,12 +65,17 @@ static struct made make(void)
     m.at.interfaces[0].counters.received = 1234567;
     strcpy(m.at.rules[0].name, "plc-telemetry");
     strcpy(m.at.rules[0].note, "CHG0031337");
+    strcpy(m.at.rules[0].input.to, "239.10.0.1:5000");
+    m.at.rules[0].input.vlan = 7;
     m.at.rules[0].n_outputs = 2;
     m.at.rules[0].counters.packets = 1234;
     m.at.rules[0].counters.bytes = 123456;
     m.at.rules[0].counters.drops.rate = 77;
     strcpy(m.at.rules[1].name, "historian");
     m.at.rules[1].state = STATS_RULE_WAITING;
+    strcpy(m.at.rules[1].reason, "no route to 203.0.113.5");
+    m.at.rules[1].input.interface = 1;
+    strcpy(m.at.rules[1].input.to, "[ff15::1]:5000");
     m.at.rules[1].first_output = 2;
     m.at.rules[1].n_outputs = 1;
     for (unsigned i = 0; i < OUTPUTS; i++)
@@ -191,6 +196,8 @@ Test(stats, parse_refuses_wrong_numbers)
         {"rules", IN_HEADER(n_rules), UINT32_MAX / sizeof(struct stats_rule) + 2},
         {"outputs", IN_HEADER(n_outputs), OUTPUTS - 1},
         {"outputs", IN_HEADER(n_outputs), UINT32_MAX},
+        {"interface of an input", IN_RULE(0, input.interface), INTERFACES},
+        {"interface of an input", IN_RULE(1, input.interface), UINT32_MAX},
         {"first output", IN_RULE(0, first_output), OUTPUTS - 1},
         {"first output", IN_RULE(0, first_output), UINT32_MAX},
         {"first output of another rule", IN_RULE(1, first_output), 1},
@@ -219,7 +226,8 @@ Test(stats, parse_refuses_strings_without_end)
         FIELD(m.at.header->program_version), FIELD(m.at.header->instance),   FIELD(m.at.header->file),
         FIELD(m.at.header->refusal),         FIELD(m.at.header->disk_error), FIELD(m.at.interfaces[0].name),
         FIELD(m.at.interfaces[1].name),      FIELD(m.at.rules[0].name),      FIELD(m.at.rules[1].note),
-        FIELD(m.at.outputs[0].to),           FIELD(m.at.outputs[2].to),
+        FIELD(m.at.outputs[0].to),           FIELD(m.at.outputs[2].to),      FIELD(m.at.rules[1].reason),
+        FIELD(m.at.rules[0].input.to),
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -485,7 +493,9 @@ Test(stats, json_has_the_keys_of_the_contract)
     cr_expect(json_array_size(json_object_get(root, "interfaces")) == INTERFACES);
     expect_keys(json_array_get(json_object_get(root, "interfaces"), 0), "name state" STATS_INTERFACE_COUNTERS(KEY));
     cr_expect(json_array_size(json_object_get(root, "rules")) == RULES);
-    expect_keys(rule, "name note state alarms packets bytes last_packet_ms drops outputs");
+    expect_keys(rule, "name note state reason alarms packets bytes last_packet_ms drops inputs outputs");
+    cr_expect(json_array_size(json_object_get(rule, "inputs")) == 1);
+    expect_keys(json_array_get(json_object_get(rule, "inputs"), 0), "leg interface to vlan state packets bytes");
     expect_keys(json_object_get(rule, "drops"), (STATS_RULE_DROPS(KEY)) + 1);
     cr_expect(json_array_size(json_object_get(rule, "outputs")) == 2);
     expect_keys(json_array_get(json_object_get(rule, "outputs"), 0), "to" STATS_OUTPUT_COUNTERS(KEY));
@@ -518,6 +528,23 @@ Test(stats, json_values)
     cr_expect(age == 12);
     cr_expect(packets == 1234);
     cr_expect(rate == 77);
+    cr_expect(json_is_null(json_object_get(json_array_get(rules, 0), "reason")));
+    const char *leg, *interface;
+    json_int_t vlan, bytes;
+    cr_assert(json_unpack(json_array_get(rules, 0), "{s:[{s:s,s:s,s:s,s:I,s:s,s:I,s:I}]}", "inputs", "leg", &leg,
+                          "interface", &interface, "to", &to, "vlan", &vlan, "state", &state, "packets", &packets,
+                          "bytes", &bytes) == 0);
+    cr_expect_str_eq(leg, "1");
+    cr_expect_str_eq(interface, "ot0");
+    cr_expect_str_eq(to, "239.10.0.1:5000");
+    cr_expect_str_eq(state, "up");
+    cr_expect(vlan == 7 && packets == 1234 && bytes == 123456);
+    const char *reason;
+    json_t *none;
+    cr_assert(json_unpack(json_array_get(rules, 1), "{s:s,s:[{s:o}]}", "reason", &reason, "inputs", "vlan", &none) ==
+              0);
+    cr_expect_str_eq(reason, "no route to 203.0.113.5");
+    cr_expect(json_is_null(none));
     cr_assert(json_unpack(json_array_get(rules, 1), "{s:I,s:s,s:[{s:s}]}", "packets", &huge, "state", &state, "outputs",
                           "to", &to) == 0);
     cr_expect(huge == INT64_MAX);
@@ -635,7 +662,7 @@ Test(stats, a_narrow_terminal_has_fewer_columns_and_no_name_is_cut)
     cr_expect_not_null(strstr(text, "xxx to be called\n  before you change anything\n"), "%s", text);
     free(text);
     text = table_text(&(struct show_view){.now = &s}, false);
-    cr_expect_not_null(strstr(text, "xxx to be called bef~\n  dropped"), "%s", text);
+    cr_expect_not_null(strstr(text, "xxx to be called bef~\n  < "), "%s", text);
     cr_expect_not_null(strstr(text, "\nsubstation-north-42-telemetry-prima~ active"), "%s", text);
     free(text);
     free(m.memory);
@@ -645,16 +672,16 @@ Test(stats, a_terminal_is_told_how_many_rules_are_in_which_state)
 {
     static const uint32_t second[] = {1};
     static const struct {
-        uint32_t states[2], alarms, n;
+        uint32_t states[2], n;
         const uint32_t *rules; // those that are shown
         const char *summary;
     } cases[] = {
-        {{STATS_RULE_ACTIVE, STATS_RULE_ACTIVE}, 0, 2, NULL, "\n2 rules: 2 active\nRULE "},
-        {{STATS_RULE_SILENT, STATS_RULE_WAITING}, 0, 2, NULL, "\n2 rules: 1 waiting, 1 silent\nRULE "},
-        {{STATS_RULE_ACTIVE, STATS_RULE_DISABLED}, 1, 2, NULL, "\n2 rules: 1 disabled, 1 slow\nRULE "},
-        {{UINT32_MAX, UINT32_MAX - 1}, 1, 2, NULL, "\n2 rules: 2 unknown\nRULE "},
-        {{STATS_RULE_SILENT, STATS_RULE_ACTIVE}, 0, 2, second, "\n2 rules: 1 active, 1 silent (1 shown)\n"},
-        {{STATS_RULE_SILENT, STATS_RULE_ACTIVE}, 0, 1, NULL, "\n1 rule: 1 silent\nRULE "},
+        {{STATS_RULE_ACTIVE, STATS_RULE_ACTIVE}, 2, NULL, "\n2 rules: 2 active\nRULE "},
+        {{STATS_RULE_SILENT, STATS_RULE_WAITING}, 2, NULL, "\n2 rules: 1 waiting, 1 silent\nRULE "},
+        {{STATS_RULE_SLOW, STATS_RULE_DISABLED}, 2, NULL, "\n2 rules: 1 slow, 1 disabled\nRULE "},
+        {{UINT32_MAX, UINT32_MAX - 1}, 2, NULL, "\n2 rules: 2 unknown\nRULE "},
+        {{STATS_RULE_SILENT, STATS_RULE_ACTIVE}, 2, second, "\n2 rules: 1 active, 1 silent (1 shown)\n"},
+        {{STATS_RULE_SILENT, STATS_RULE_ACTIVE}, 1, NULL, "\n1 rule: 1 silent\nRULE "},
     };
     struct made m = make();
     struct stats_snapshot s = snapshot_of(&m);
@@ -662,7 +689,6 @@ Test(stats, a_terminal_is_told_how_many_rules_are_in_which_state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         m.at.rules[0].state = cases[i].states[0];
         m.at.rules[1].state = cases[i].states[1];
-        m.at.rules[0].alarms = cases[i].alarms;
         m.at.header->n_rules = cases[i].n;
         struct show_view view = {.now = &s, .rules = cases[i].rules, .n_rules = 1};
         char *text = table_in(&view, &(struct show_style){.columns = 80, .terminal = true});
@@ -727,6 +753,8 @@ Test(stats, table_names_drops_only_where_there_are_any)
     cr_expect_null(strstr(text, "ring_drops"));
     cr_expect_not_null(strstr(text, "1,234,567"));
     cr_expect_not_null(strstr(text, "CHG0031337"));
+    cr_expect_not_null(strstr(text, "\n  < ot0 239.10.0.1:5000 vlan 7\n"), "%s", text);
+    cr_expect_not_null(strstr(text, "\n  reason   no route to 203.0.113.5\n  < dmz0 [ff15::1]:5000\n"), "%s", text);
     cr_expect_null(strchr(text, '\x1b'));
     free(text);
     free(m.memory);
@@ -761,6 +789,8 @@ Test(stats, table_fits_whatever_the_segment_says)
     FILL(m.at.interfaces[0].name);
     FILL(m.at.rules[0].name);
     FILL(m.at.rules[0].note);
+    FILL(m.at.rules[0].reason);
+    FILL(m.at.rules[0].input.to);
     FILL(m.at.outputs[0].to);
     m.at.rules[1].note[0] = '\x1b';
     m.at.header->state = m.at.header->config_state = m.at.header->pid = UINT32_MAX;
@@ -820,16 +850,21 @@ Test(stats, no_form_shows_what_is_hidden_or_steers)
                "31m\x1b");
         strcpy(m.at.rules[0].name, HOSTILE);
         strcpy(m.at.rules[0].note, HOSTILE);
+        strcpy(m.at.rules[0].reason, HOSTILE);
+        strcpy(m.at.rules[0].input.to, HOSTILE);
+        m.at.rules[0].state = STATS_RULE_DOWN;
         strcpy(m.at.outputs[0].to, HOSTILE);
         cr_assert(stats_parse(&s.at, m.memory, m.size, why), "%s", why);
         cr_assert_not_null(setlocale(LC_CTYPE, utf8 ? "C.UTF-8" : "C"));
-        for (unsigned form = 0; form < 4; form++) {
-            static const char *const names[] = {"JSON", "JSON on one line", "Prometheus", "table"};
+        for (unsigned form = 0; form < 5; form++) {
+            static const char *const names[] = {"JSON", "JSON on one line", "Prometheus", "table", "check"};
             FILE *to = open_memstream(&text, &size);
             if (form < 2)
                 show_json(&s, to, form == 1);
             else if (form == 2)
                 show_prometheus(&s, "/run/" HOSTILE, to);
+            else if (form == 4)
+                show_check(&s, true, SHOW_OK, "", to);
             else
                 show_table(&(struct show_view){.now = &s}, &(struct show_style){.columns = SHOW_COLUMNS}, to);
             fclose(to);
@@ -852,6 +887,195 @@ Test(stats, table_uses_colours_where_told)
     cr_expect_not_null(strstr(text, "\x1b[33mwaiting\x1b[0m"), "%s", text);
     free(text);
     free(m.memory);
+}
+
+Test(stats, table_shows_each_state_of_a_rule)
+{
+    static const char *const colours[STATS_RULE_END] = {
+        [STATS_RULE_ACTIVE] = "",   [STATS_RULE_SHADOW] = "33",   [STATS_RULE_WAITING] = "33",
+        [STATS_RULE_DOWN] = "1;31", [STATS_RULE_SILENT] = "1;31", [STATS_RULE_SLOW] = "1;31",
+        [STATS_RULE_DISABLED] = "2"};
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+
+    for (uint32_t state = 0; state < STATS_RULE_END; state++) {
+        char word[64];
+        m.at.rules[1].state = state;
+        snprintf(word, sizeof(word), *colours[state] ? "\x1b[%sm%s\x1b[0m" : "%s%s ", colours[state],
+                 stats_rule_state_name(state));
+        char *text = table_text(&(struct show_view){.now = &s}, true);
+        cr_expect_not_null(strstr(text, word), "%s: %s", word, text);
+        cr_expect((strstr(text, "  reason   ") != NULL) == (state != STATS_RULE_DISABLED), "%s", text);
+        free(text);
+    }
+    free(m.memory);
+}
+
+// --- which rules -----------------------------------------------------------------------------------------------------
+
+Test(stats, select_by_name_and_by_state)
+{
+    static const struct {
+        struct stats_selection only;
+        bool found;
+        const char *names[RULES];
+    } cases[] = {
+        {{NULL, STATS_RULE_END}, true, {"plc-telemetry", "historian"}},
+        {{"historian", STATS_RULE_END}, true, {"historian"}},
+        {{"hist", STATS_RULE_END}, false, {NULL}},
+        {{NULL, STATS_RULE_WAITING}, true, {"historian"}},
+        {{NULL, STATS_RULE_ACTIVE}, true, {"plc-telemetry"}},
+        {{NULL, STATS_RULE_DOWN}, true, {NULL}},
+        {{"historian", STATS_RULE_ACTIVE}, true, {NULL}},
+    };
+    char why[STATS_WHY_MAX];
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct made m = make();
+        struct stats_snapshot s = snapshot_of(&m);
+        uint32_t n = 0;
+        cr_expect(stats_snapshot_select(&s, &cases[i].only, why) == cases[i].found, "%zu", i);
+        for (; n < RULES && cases[i].names[n]; n++)
+            cr_expect_str_eq(s.at.rules[n].name, cases[i].names[n]);
+        cr_expect(s.at.header->n_rules == n && s.left_out == RULES - n, "%zu", i);
+        json_t *root = json_of(&s), *rules = json_object_get(root, "rules");
+        cr_expect(json_array_size(rules) == n);
+        // Its outputs are still its own.
+        if (n == 1 && strcmp(s.at.rules[0].name, "historian") == 0)
+            cr_expect_str_eq(s.at.outputs[s.at.rules[0].first_output].to, "wan0 [ff05::1]:7000");
+        json_decref(root);
+        char *text = table_text(&(struct show_view){.now = &s}, false);
+        cr_expect((strstr(text, "none of those that run is selected") != NULL) == (n == 0), "%s", text);
+        free(text);
+        free(m.memory);
+    }
+}
+
+// --- a monitoring plugin ---------------------------------------------------------------------------------------------
+
+static void expect_check(const struct stats_snapshot *s, bool whole, enum show_status status, const char *line)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+
+    cr_expect(show_check(s, whole, SHOW_UNKNOWN, "a|b\nc", to) == status, "%s", line);
+    fclose(to);
+    cr_expect(strncmp(text, line, strlen(line)) == 0, "%s, not %s", text, line);
+    cr_expect(strchr(text, '\n') == text + size - 1, "%s", text);
+    cr_expect(!s || strchr(text, '|') == strrchr(text, '|'), "%s", text);
+    free(text);
+}
+
+Test(stats, check_of_each_state)
+{
+    static const struct {
+        enum stats_rule_state state;
+        enum show_status status;
+        const char *line;
+    } cases[] = {
+        {STATS_RULE_ACTIVE, SHOW_OK, "MCR OK - 2 rules active | packets=1234c bytes=123456c sent=5c dropped=77c\n"},
+        {STATS_RULE_SHADOW, SHOW_OK, "MCR OK - 1 rule active, 1 shadow |"},
+        {STATS_RULE_DISABLED, SHOW_OK, "MCR OK - 1 rule active, 1 disabled |"},
+        {STATS_RULE_SLOW, SHOW_WARNING, "MCR WARNING - historian is slow: because; 1 rule active, 1 slow |"},
+        {STATS_RULE_WAITING, SHOW_CRITICAL, "MCR CRITICAL - historian is waiting: because; 1 rule active, 1 waiting |"},
+        {STATS_RULE_DOWN, SHOW_CRITICAL, "MCR CRITICAL - historian is down: because; 1 rule active, 1 down |"},
+        {STATS_RULE_SILENT, SHOW_CRITICAL, "MCR CRITICAL - historian is silent: because; 1 rule active, 1 silent |"},
+        {STATS_RULE_END, SHOW_CRITICAL, "MCR CRITICAL - historian is unknown: because; 1 rule active, 1 unknown |"},
+    };
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+
+    cr_assert(COUNT(cases) == STATS_RULE_END + 1, "a state has no case");
+    m.at.header->heartbeat_ns = s.monotonic_ns;
+    m.at.outputs[0].counters.packets = 2;
+    m.at.outputs[2].counters.packets = 3;
+    strcpy(m.at.rules[1].reason, "because");
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        m.at.rules[1].state = cases[i].state;
+        expect_check(&s, true, cases[i].status, cases[i].line);
+    }
+    // The worst comes first.
+    m.at.rules[0].state = STATS_RULE_SLOW;
+    m.at.rules[1].state = STATS_RULE_DOWN;
+    strcpy(m.at.rules[1].reason, "dmz|0 is down");
+    expect_check(&s, true, SHOW_CRITICAL, "MCR CRITICAL - historian is down: dmz/0 is down, plc-telemetry is slow: ;");
+    free(m.memory);
+}
+
+Test(stats, check_of_the_relay)
+{
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+    struct stats_header *h = m.at.header;
+
+    m.at.rules[1].state = STATS_RULE_ACTIVE;
+    h->heartbeat_ns = s.monotonic_ns;
+    h->broker_alive = 0;
+    expect_check(&s, true, SHOW_CRITICAL, "MCR CRITICAL - the broker is gone: restart mcrd; 2 rules active |");
+    // Where one rule is asked for, that is another service's matter.
+    expect_check(&s, false, SHOW_OK, "MCR OK - 2 rules active |");
+    h->broker_alive = 1;
+    h->verdict = STATS_VERDICT_REFUSED;
+    expect_check(&s, true, SHOW_WARNING, "MCR WARNING - the last load was refused;");
+    h->verdict = STATS_VERDICT_ACCEPTED;
+    h->config_state = STATS_CONFIG_PENDING;
+    expect_check(&s, true, SHOW_WARNING, "MCR WARNING - the file on disk is pending;");
+    h->config_state = STATS_CONFIG_INVALID;
+    expect_check(&s, true, SHOW_WARNING, "MCR WARNING - the file on disk is invalid;");
+    h->config_state = STATS_CONFIG_CURRENT;
+    h->capabilities = 1;
+    expect_check(&s, true, SHOW_WARNING, "MCR WARNING - the sandbox is not in force;");
+    h->capabilities = 0;
+    h->heartbeat_ns = s.monotonic_ns - UINT64_C(6000000000);
+    expect_check(&s, false, SHOW_CRITICAL, "MCR CRITICAL - no sign of life for 6.0 s;");
+    expect_check(NULL, true, SHOW_UNKNOWN, "MCR UNKNOWN - a/b?c\n");
+    h->n_rules = 0;
+    h->heartbeat_ns = s.monotonic_ns;
+    expect_check(&s, true, SHOW_OK, "MCR OK - no rules | packets=0c");
+    free(m.memory);
+}
+
+// However many fail, the line stays short.
+Test(stats, check_names_five_rules)
+{
+    enum { MANY = 300 };
+    void *memory = calloc(1, stats_segment_size(1, MANY, 0));
+    struct stats_snapshot s = {.memory = memory, .monotonic_ns = 1};
+
+    cr_assert_not_null(memory);
+    stats_segment_place(&s.at, memory, 1, MANY);
+    s.at.header->n_rules = MANY;
+    for (uint32_t i = 0; i < MANY; i++) {
+        snprintf(s.at.rules[i].name, sizeof(s.at.rules[i].name), "%u", i);
+        s.at.rules[i].state = STATS_RULE_DOWN;
+        strcpy(s.at.rules[i].reason, "x");
+    }
+    expect_check(&s, false, SHOW_CRITICAL,
+                 "MCR CRITICAL - 0 is down: x, 1 is down: x, 2 is down: x, 3 is down: x, 4 is down: x, and 295 more; "
+                 "300 rules down |");
+    free(memory);
+}
+
+Test(stats, words_are_told_once_in_each_list)
+{
+    char *text = NULL;
+    size_t size, n = 0;
+    FILE *to = open_memstream(&text, &size);
+
+    cr_assert(show_words(true, to));
+    fclose(to);
+    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    cr_assert_not_null(root, "%s", text);
+    for (const struct stats_word_list *l = stats_words; l->name; l++, n++) {
+        json_t *words = json_object_get(root, l->name);
+        cr_expect(l->n > 1 && json_object_size(words) == l->n, "%s", l->name);
+    }
+    cr_expect(json_object_size(root) == n);
+    cr_expect_str_eq(json_string_value(json_object_get(json_object_get(root, "rule_states"), "disabled")),
+                     "enabled = false");
+    json_decref(root);
+    free(text);
 }
 
 // --- delta -----------------------------------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ static struct block *build(void)
                                           .n_paths = 1,
                                           .first_counter = i,
                                           .n_outputs = 1,
+                                          .input = key.destination,
                                           .flags = TABLE_RULE_ENABLED};
         b->paths[i] = (struct table_path){.rule = i, .first_output = i};
         b->destinations[i] =
@@ -195,6 +196,10 @@ Test(table, every_wrong_bound_is_refused)
     REFUSED(rules[499].n_paths = 0);
     REFUSED(rules[499].first_counter = N_RULES + 1);
     REFUSED(outputs[7].counter = N_RULES);
+    REFUSED(rules[499].input.family = ADDR_NONE);
+    memset(b->rules[499].reason, 'x', sizeof(b->rules[499].reason));
+    cr_expect(!table_attach(&v, b, sizeof(*b), &why));
+    memset(b->rules[499].reason, 0, sizeof(b->rules[499].reason));
     REFUSED(rules[499].first_source = 2);
     REFUSED(rules[499].n_sources = UINT32_MAX);
     REFUSED(outputs[7].egress = 2);

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// The line and the status of a monitoring plugin, https://www.monitoring-plugins.org/doc/guidelines.html:
+// "SERVICE STATUS - text | label=value[unit] ...". Behind a '|' stands what is plotted; so none stands before.
+#include <config.h>
+
+#include "stats/show.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "stats/counters.h"
+#include "stats/text.h"
+
+#define NAMED_MOST 5 // rules that are named, so that the line stays one that can be sent to a pager
+
+static const char *const statuses[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
+
+// An unknown state is one that this program is too old for.
+static const enum show_status of_state[STATS_RULE_END] = {
+    [STATS_RULE_ACTIVE] = SHOW_OK,     [STATS_RULE_SHADOW] = SHOW_OK,       [STATS_RULE_WAITING] = SHOW_CRITICAL,
+    [STATS_RULE_DOWN] = SHOW_CRITICAL, [STATS_RULE_SILENT] = SHOW_CRITICAL, [STATS_RULE_SLOW] = SHOW_WARNING,
+    [STATS_RULE_DISABLED] = SHOW_OK,
+};
+
+struct finding {
+    enum show_status status;
+    char text[4096]; // what is wrong, separated by ", "
+};
+
+static void __attribute__((format(printf, 3, 4)))
+find(struct finding *f, enum show_status status, const char *format, ...)
+{
+    size_t used = strlen(f->text);
+    va_list args;
+
+    if (used > 0)
+        used += (size_t) snprintf(f->text + used, sizeof(f->text) - used, ", ");
+    va_start(args, format);
+    vsnprintf(f->text + used, sizeof(f->text) - used, format, args);
+    va_end(args);
+    if (status > f->status)
+        f->status = status;
+}
+
+static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool whole)
+{
+    const struct stats_header *h = s->at.header;
+    uint64_t silent_ms = stats_age_ms(s, h->heartbeat_ns);
+    char age[TEXT_NUMBER_MAX];
+
+    if (silent_ms >= SHOW_HEARTBEAT_LATE_MS)
+        find(f, SHOW_CRITICAL, "no sign of life for %s", text_age(age, silent_ms));
+    if (!whole)
+        return;
+    if (!h->broker_alive)
+        find(f, SHOW_CRITICAL, "the broker is gone: restart mcrd");
+    if (h->verdict == STATS_VERDICT_REFUSED)
+        find(f, SHOW_WARNING, "the last load was refused");
+    if (h->config_state != STATS_CONFIG_CURRENT)
+        find(f, SHOW_WARNING, "the file on disk is %s", stats_config_state_name(h->config_state));
+    if (h->seccomp != STATS_SECCOMP_ENFORCE || h->capabilities)
+        find(f, SHOW_WARNING, "the sandbox is not in force");
+}
+
+static enum show_status status_of(const struct stats_rule *r)
+{
+    return r->state < STATS_RULE_END ? of_state[r->state] : SHOW_CRITICAL;
+}
+
+// The worst are named first.
+static void judge_rules(struct finding *f, const struct stats_snapshot *s)
+{
+    uint32_t named = 0, wrong = 0;
+
+    for (enum show_status status = SHOW_CRITICAL; status > SHOW_OK; status--)
+        for (uint32_t i = 0; i < s->at.header->n_rules; i++) {
+            const struct stats_rule *r = &s->at.rules[i];
+            if (status_of(r) != status)
+                continue;
+            wrong++;
+            if (named == NAMED_MOST)
+                continue;
+            find(f, status, "%s is %s: %s", r->name, stats_rule_state_name(r->state), r->reason);
+            named++;
+        }
+    if (wrong > named)
+        find(f, SHOW_OK, "and %u more", wrong - named);
+}
+
+// "2 rules active, 1 shadow"
+static void put_states(const struct stats_snapshot *s, FILE *to)
+{
+    uint32_t n[STATS_RULE_END + 1] = {0};
+    const char *unit = " rule";
+
+    for (uint32_t i = 0; i < s->at.header->n_rules; i++)
+        n[s->at.rules[i].state < STATS_RULE_END ? s->at.rules[i].state : STATS_RULE_END]++;
+    for (uint32_t state = 0; state <= STATS_RULE_END; state++) {
+        if (n[state] == 0)
+            continue;
+        bool first = *unit != '\0';
+        fprintf(to, "%s%u%s%s %s", first ? "" : ", ", n[state], unit, first && n[state] > 1 ? "s" : "",
+                stats_rule_state_name(state));
+        unit = "";
+    }
+    if (*unit)
+        fputs("no rules", to);
+}
+
+// Counters have the unit c.
+static void put_figures(const struct stats_snapshot *s, FILE *to)
+{
+    uint64_t packets = 0, bytes = 0, sent = 0, dropped = 0;
+
+    for (uint32_t i = 0; i < s->at.header->n_rules; i++) {
+        const struct stats_rule *r = &s->at.rules[i];
+        packets += r->counters.packets;
+        bytes += r->counters.bytes;
+        dropped += stats_drops_total(&r->counters.drops);
+        for (uint32_t j = 0; j < r->n_outputs; j++)
+            sent += s->at.outputs[r->first_output + j].counters.packets;
+    }
+    fprintf(to, " | packets=%" PRIu64 "c bytes=%" PRIu64 "c sent=%" PRIu64 "c dropped=%" PRIu64 "c", packets, bytes,
+            sent, dropped);
+}
+
+enum show_status show_check(const struct stats_snapshot *s, bool whole, enum show_status what, const char *why,
+                            FILE *to)
+{
+    struct finding f = {.status = SHOW_OK};
+
+    if (s) {
+        judge_daemon(&f, s, whole);
+        judge_rules(&f, s);
+    } else {
+        find(&f, what, "%s", why);
+    }
+    text_repair(f.text);
+    for (char *c = f.text; *c; c++)
+        if (*c == '|')
+            *c = '/';
+    fprintf(to, "MCR %s - %s", statuses[f.status], f.text);
+    if (s) {
+        fputs(*f.text ? "; " : "", to);
+        put_states(s, to);
+        put_figures(s, to);
+    }
+    fputc('\n', to);
+    return f.status;
+}

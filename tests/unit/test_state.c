@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state of a rule and its reason: from what its interfaces, addresses and routes lack, when it is compiled, to what
+// the relay publishes.
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine/machine.h"
+#include "relay/forward.h"
+#include "stats/counters.h"
+#include "../make_table.h"
+
+// "gone..." is missing, "down..." not up, "bare..." has no address.
+static bool some_links(struct link *links, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct link *l = &links[i];
+        if (strncmp(l->name, "gone", 4) == 0)
+            continue;
+        l->ifindex = (uint32_t) i + 1;
+        l->up = strncmp(l->name, "down", 4) != 0;
+        l->ethernet = true;
+        l->mtu = 1500;
+        if (strncmp(l->name, "bare", 4) != 0)
+            l->ipv4 = (struct addr){.family = ADDR_IPV4, .bytes = {198, 18, 255, (uint8_t) (i + 1)}};
+    }
+    return true;
+}
+
+// There is no route to 203.0.113.0/24, and no address for 192.0.2.0/24.
+static int some_routes(enum registry_kind kind, const struct output_address *address, unsigned without, bool *gso,
+                       const char **step)
+{
+    *step = "bind";
+    errno = address->destination.bytes[0] == 203 ? ENETUNREACH : EADDRNOTAVAIL;
+    if (address->destination.bytes[0] == 203 || address->destination.bytes[0] == 192)
+        return -1;
+    return machine_none.open(kind, address, without, gso, step);
+}
+
+struct fixture {
+    struct table_image table;
+    struct table_view view;
+    struct stats_segment stats;
+    struct forward *f;
+};
+
+// One rule, with these keys of its own, from this interface to these outputs.
+static struct fixture open_rule(const char *keys, const char *interface, const char *outputs)
+{
+    struct machine machine = machine_none;
+    struct fixture x;
+    char text[1024];
+    const char *why;
+
+    machine.links = some_links;
+    machine.open = some_routes;
+    snprintf(
+        text, sizeof(text),
+        "version=1;rules=({name=\"r\";%sinput={interface=\"%s\";group=\"239.255.0.0\";port=5000;};outputs=(%s);});",
+        keys, interface, outputs);
+    x.table = make_table(text, &machine, FEATURE_TX_RING, NULL);
+    cr_assert(table_attach(&x.view, x.table.bytes, x.table.size, &why), "%s", why);
+    size_t size = stats_segment_size(x.view.n_interfaces, 1, x.view.n_counters);
+    stats_segment_place(&x.stats, calloc(1, size), x.view.n_interfaces, 1);
+    x.f = forward_new(&x.view, &x.stats, 1);
+    cr_assert_not_null(x.f);
+    forward_publish_all(x.f);
+    return x;
+}
+
+static void close_rule(struct fixture *x)
+{
+    forward_free(x->f);
+    free(x->stats.header);
+    free(x->table.bytes);
+}
+
+static void expect(const struct fixture *x, const char *state, const char *reason)
+{
+    cr_expect_str_eq(stats_rule_state_name(x->stats.rules[0].state), state);
+    cr_expect_str_eq(x->stats.rules[0].reason, reason);
+}
+
+#define GROUP(interface)      "{interface=\"" interface "\";group=\"239.255.1.0\";port=6000;}"
+#define OTHER(interface)      "{interface=\"" interface "\";group=\"239.255.1.1\";port=6000;}"
+#define HOST(interface, host) "{interface=\"" interface "\";address=\"" host "\";port=6000;}"
+
+Test(state, of_a_rule_when_it_is_compiled)
+{
+    static const struct {
+        const char *keys, *interface, *outputs, *state, *reason;
+    } cases[] = {
+        {"", "in0", GROUP("out0"), "active", ""},
+        {"shadow=true;", "in0", GROUP("out0"), "shadow", "on trial (shadow = true): nothing is sent"},
+        {"enabled=false;", "gone0", GROUP("down0"), "disabled", "enabled = false"},
+        {"enabled=false;shadow=true;", "in0", GROUP("out0"), "disabled", "enabled = false"},
+        {"", "gone0", GROUP("out0"), "waiting", "interface gone0 is missing"},
+        {"", "in0", GROUP("gone1"), "waiting", "interface gone1 is missing"},
+        {"", "in0", GROUP("bare0"), "waiting", "bare0 has no address to send from"},
+        {"", "in0", HOST("out0", "203.0.113.5"), "waiting", "no route to 203.0.113.5"},
+        {"", "in0", HOST("out0", "192.0.2.1"), "waiting", "192.0.2.1 by out0: bind: Cannot assign requested address"},
+        {"", "in0", "{interface=\"out0\";address=\"192.0.2.1\";port=6000;source=\"198.51.100.1\";}", "waiting",
+         "out0 does not have the address 198.51.100.1"},
+        {"", "down0", GROUP("out0"), "down", "down0 is down"},
+        {"", "in0", GROUP("down1"), "down", "down1 is down"},
+        // Without a link there is no route either: the link is what to look for.
+        {"", "in0", HOST("down1", "203.0.113.5"), "down", "down1 is down"},
+        {"", "down0", GROUP("down0"), "down", "down0 is down"},
+        {"shadow=true;", "down0", GROUP("out0"), "down", "down0 is down"},
+        // Some outputs go on: which, and how many do not.
+        {"", "in0", GROUP("out0") "," OTHER("down1"), "down", "down1 is down (1 of 2 outputs)"},
+        {"", "in0", GROUP("gone1") "," OTHER("out0") "," HOST("out0", "203.0.113.5"), "waiting",
+         "no route to 203.0.113.5; interface gone1 is missing (2 of 3 outputs)"},
+        {"", "in0", GROUP("gone1") "," OTHER("down1"), "down", "interface gone1 is missing; down1 is down"},
+        // Without its input nothing passes at all.
+        {"", "down0", GROUP("gone1") "," OTHER("out0"), "down", "down0 is down; interface gone1 is missing"},
+        // The same reason, and one that only begins the same.
+        {"", "in0", GROUP("gone1") "," OTHER("gone1"), "waiting", "interface gone1 is missing"},
+        {"", "in0", HOST("out0", "203.0.113.51") "," HOST("out0", "203.0.113.5"), "waiting",
+         "no route to 203.0.113.51; no route to 203.0.113.5"},
+        // No room for all of them.
+        {"", "in0",
+         HOST("out0", "203.0.113.101") "," HOST("out0", "203.0.113.102") "," HOST("out0", "203.0.113.103") "," HOST(
+             "out0", "203.0.113.104") "," HOST("out0", "203.0.113.105") "," GROUP("out0"),
+         "waiting",
+         "no route to 203.0.113.101; no route to 203.0.113.102; no route to 203.0.113.103; and more (5 of 6 outputs)"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fixture x = open_rule(cases[i].keys, cases[i].interface, cases[i].outputs);
+        cr_expect_str_eq(stats_rule_state_name(x.stats.rules[0].state), cases[i].state, "%zu: %s", i, cases[i].state);
+        cr_expect_str_eq(x.stats.rules[0].reason, cases[i].reason, "%zu: %s", i, x.stats.rules[0].reason);
+        close_rule(&x);
+    }
+}
+
+Test(state, of_every_kind_of_input)
+{
+    static const struct {
+        const char *input, *text;
+    } cases[] = {
+        {"group=\"239.10.0.1\";port=5000", "239.10.0.1:5000"},
+        {"group=\"239.10.0.0/30\";port=5000", "239.10.0.0/30:5000"},
+        {"group=\"239.10.0.1\";port=\"5000-5003\"", "239.10.0.1:5000-5003"},
+        {"group=\"ff15::1\";port=5000", "[ff15::1]:5000"},
+        {"address=\"198.51.100.7\";port=5000", "198.51.100.7:5000"},
+        {"broadcast=true;port=5000", "255.255.255.255:5000"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct table_view view;
+        char text[TABLE_INPUT_TEXT_MAX];
+        make_view(&view, NULL,
+                  "version=1;rules=({name=\"r\";input={interface=\"in0\";%s;vlan=5;};outputs=({interface=\"out0\";"
+                  "address=\"198.51.100.9\";port=6000;});});",
+                  cases[i].input);
+        cr_expect_str_eq(table_input_text(&view.rules[0], text), cases[i].text);
+        cr_expect(view.rules[0].vlan == 5);
+        free((void *) view.header);
+    }
+}
+
+static uint32_t told;
+
+static void tell(const struct table_rule *rule, const struct health *health, uint32_t changed)
+{
+    (void) rule;
+    (void) health;
+    told |= changed;
+}
+
+Test(state, follows_the_alarms)
+{
+    const uint64_t second = 1000000000;
+    struct fixture x = open_rule("shadow=true;silence_ms=1500;min_packets_per_second=10;", "in0", GROUP("out0"));
+
+    expect(&x, "shadow", "on trial (shadow = true): nothing is sent");
+    cr_assert(forward_look(x.f, second + 1, tell) && told == 1u << STATS_ALARM_RATE);
+    expect(&x, "slow", "fewer than 10 packets have come in a second");
+    cr_assert(forward_look(x.f, 2 * second, tell));
+    expect(&x, "silent", "nothing has come for 1500 ms or longer");
+    x.f->flows[0].counters.packets = 1000;
+    cr_assert(forward_look(x.f, 3 * second, tell));
+    expect(&x, "shadow", "on trial (shadow = true): nothing is sent");
+    close_rule(&x);
+}
+
+// A rule that is down is not called silent: why nothing comes is known.
+Test(state, a_link_explains_the_silence)
+{
+    struct fixture x = open_rule("silence_ms=1000;", "down0", GROUP("out0"));
+
+    cr_assert(forward_look(x.f, 3000000000, tell));
+    expect(&x, "down", "down0 is down");
+    cr_expect(x.stats.rules[0].alarms == 1u << STATS_ALARM_SILENCE);
+    close_rule(&x);
+}
