@@ -4,8 +4,6 @@
 
 #include "command/command.h"
 
-#include <jansson.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "command/account.h"
@@ -15,53 +13,6 @@
 #include "config/load.h"
 #include "config/print.h"
 #include "config/way.h"
-
-struct config *command_load(const char *path, unsigned flags)
-{
-    struct config_problems problems = {0};
-    struct config_bytes bytes;
-    struct config *c = config_load(path, flags, &problems, &bytes);
-
-    file_free(&bytes);
-    config_problems_print(&problems, path, stderr);
-    config_problems_free(&problems);
-    return c;
-}
-
-struct config *command_load_either(const char *path, bool running, unsigned flags)
-{
-    return running ? running_of(path) : command_load(path, flags);
-}
-
-int command_trouble(const char *format, ...)
-{
-    va_list args;
-
-    fputs("mcrd: ", stderr);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-    return EXIT_TROUBLE;
-}
-
-bool command_print_tree(json_t *tree)
-{
-    bool ok = json_dumpf(tree, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
-
-    putchar('\n');
-    json_decref(tree);
-    return ok;
-}
-
-bool command_flush(const char *path, bool printed)
-{
-    if (fflush(stdout) != 0 || ferror(stdout))
-        printed = false;
-    if (!printed)
-        fprintf(stderr, "%s: cannot write to the standard output\n", path);
-    return printed;
-}
 
 static int finish(struct config *c, bool printed)
 {
@@ -137,7 +88,7 @@ int command_schema(void)
 
 int command_print(const char *path, bool running, bool json)
 {
-    struct config *c = command_load_either(path, running, 0);
+    struct config *c = running_or_file(path, running, 0);
 
     if (!c)
         return 1;
@@ -146,7 +97,7 @@ int command_print(const char *path, bool running, bool json)
 
 int command_firewall(const char *path, bool running, enum firewall_role role)
 {
-    struct config *c = command_load_either(path, running, 0);
+    struct config *c = running_or_file(path, running, 0);
     char why[FIREWALL_WHY_MAX];
 
     if (!c)

@@ -60,9 +60,6 @@ void command_built(void);
 // Loads the file, see config_load(), and prints all that is wrong with it to stderr. NULL when it is not valid.
 struct config *command_load(const char *path, unsigned flags);
 
-// The same, or what the daemon of the file runs.
-struct config *command_load_either(const char *path, bool running, unsigned flags);
-
 // Prints "mcrd: " and what there is no answer for. Returns EXIT_TROUBLE.
 int command_trouble(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

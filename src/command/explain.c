@@ -285,7 +285,7 @@ int command_explain(const char *path, const struct explain_options *o)
     if (!addr_parse(o->destination, &x.key.destination) || x.key.destination.family != x.source.family)
         return command_trouble("DST is \"%s\", allowed is an IPv%u address, as SRC is", o->destination,
                                x.source.family);
-    x.config = command_load_either(path, o->running, CONFIG_LOAD_OFFLINE_INTERFACES);
+    x.config = running_or_file(path, o->running, CONFIG_LOAD_OFFLINE_INTERFACES);
     if (x.config && !(x.offline = offline_open(x.config, take_output, &x, why)))
         command_trouble("%s: %s", x.config->path, why);
     if (x.offline)

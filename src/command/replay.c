@@ -543,7 +543,7 @@ int command_replay(const char *path, const struct replay_options *options)
     if (!(r.unmatched = unmatched_new()))
         return command_trouble("%s", strerror(ENOMEM));
     r.verdicts = json_object();
-    r.config = command_load_either(path, options->running, CONFIG_LOAD_OFFLINE_INTERFACES);
+    r.config = running_or_file(path, options->running, CONFIG_LOAD_OFFLINE_INTERFACES);
     if (r.config && options->running)
         digest_text(r.config->file.sha256, r.running);
     else if (r.config)

@@ -119,3 +119,8 @@ json_t *running_note(const struct config *c, char hex[DIGEST_TEXT_MAX])
                         "; --running asks that one, --diff tells the difference",
                         (int) d.pid, hex, d.header.generation);
 }
+
+struct config *running_or_file(const char *path, bool running, unsigned flags)
+{
+    return running ? running_of(path) : command_load(path, flags);
+}

@@ -18,4 +18,7 @@ struct config *running_of(const char *path);
 // none. Returns a sentence for an array of notes, the caller's, when that is not the file as it was loaded; or NULL.
 struct json_t *running_note(const struct config *c, char hex[DIGEST_TEXT_MAX]);
 
+// What the daemon of the file runs, or, if not asked for that, what the file says: running_of() or command_load().
+struct config *running_or_file(const char *path, bool running, unsigned flags);
+
 #endif

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the commands share: load a file, say what is wrong, and see that all was written.
+#include <config.h>
+
+#include "command/command.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "common/exit.h"
+#include "config/load.h"
+
+struct config *command_load(const char *path, unsigned flags)
+{
+    struct config_problems problems = {0};
+    struct config_bytes bytes;
+    struct config *c = config_load(path, flags, &problems, &bytes);
+
+    file_free(&bytes);
+    config_problems_print(&problems, path, stderr);
+    config_problems_free(&problems);
+    return c;
+}
+
+int command_trouble(const char *format, ...)
+{
+    va_list args;
+
+    fputs("mcrd: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return EXIT_TROUBLE;
+}
+
+bool command_print_tree(json_t *tree)
+{
+    bool ok = json_dumpf(tree, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
+
+    putchar('\n');
+    json_decref(tree);
+    return ok;
+}
+
+bool command_flush(const char *path, bool printed)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        printed = false;
+    if (!printed)
+        fprintf(stderr, "%s: cannot write to the standard output\n", path);
+    return printed;
+}
