@@ -85,7 +85,7 @@ static struct handover_file describe(const struct config_file_info *info, uint32
 // needs one.
 static void tell_denial(const struct broker *b, struct reading *r)
 {
-    const struct file_reader reader = {.user = b->user, .group = b->group, .uid = b->uid, .gid = b->gid};
+    const struct file_reader reader = {.user = b->as_user, .group = b->as_group, .uid = b->uid, .gid = b->gid};
     size_t used = strlen(r->why);
     char shut[FILE_WHY_MAX];
 

@@ -22,12 +22,27 @@
 
 #define OVERFLOW_ID 65534 // user and group to which nothing belongs (/proc/sys/kernel/overflowuid)
 
+// Notes whom the broker reads the file as.
+static void note_reader(struct broker *b, const char *user, const char *group)
+{
+    snprintf(b->as_user, sizeof(b->as_user), "%u", (unsigned) b->uid);
+    snprintf(b->as_group, sizeof(b->as_group), "%u", (unsigned) b->gid);
+    if (user)
+        snprintf(b->as_user, sizeof(b->as_user), "%s", user);
+    if (group)
+        snprintf(b->as_group, sizeof(b->as_group), "%s", group);
+}
+
 static bool find_user(struct broker *b)
 {
     b->uid = geteuid();
     b->gid = getegid();
-    if (geteuid() != 0)
+    if (geteuid() != 0) {
+        const struct passwd *own = getpwuid(b->uid);
+        const struct group *own_group = getgrgid(b->gid);
+        note_reader(b, own ? own->pw_name : NULL, own_group ? own_group->gr_name : NULL);
         return true;
+    }
 
     const struct passwd *user = getpwnam(b->user);
     if (!user) {
@@ -42,6 +57,7 @@ static bool find_user(struct broker *b)
     }
     b->uid = user->pw_uid;
     b->gid = group->gr_gid;
+    note_reader(b, b->user, b->group);
     return true;
 }
 

@@ -24,6 +24,7 @@ struct broker {
     pid_t daemon; // the relay's: the one that takes signals
     uid_t uid;
     gid_t gid;
+    char as_user[32], as_group[32]; // their names; the numbers where there are none
     // Fixed at the start: what the process has become, and where others look for its statistics.
     char user[32], group[32], stats_file[108];
     int lock; // of the statistics, until the relay has it

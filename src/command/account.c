@@ -9,6 +9,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,26 +32,67 @@ bool account_find(const struct config *c, struct file_reader *reader, struct con
 
 enum { MAY, MAY_NOT, NOT_TRIED };
 
-// In a process of its own, which ends here: no right comes back to one that has given it up.
-static void try_to_read(const char *path, const struct file_reader *reader)
+#define GROUPS_MOST 256
+
+struct groups {
+    gid_t list[GROUPS_MOST];
+    int n;
+};
+
+// The group and the supplementary groups that a process has now. False when /proc does not tell.
+static bool groups_of_process(pid_t pid, gid_t *gid, struct groups *groups)
 {
-    if (setgroups(0, NULL) != 0 || setresgid(reader->gid, reader->gid, reader->gid) != 0 ||
+    char path[64], *line = NULL, *at, *end;
+    size_t room = 0;
+    bool has_gid = false, has_groups = false;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int) pid);
+    FILE *f = fopen(path, "re");
+    while (f && getline(&line, &room, f) > 0) {
+        has_gid = has_gid || sscanf(line, "Gid: %*u %u", gid) == 1;
+        if (strncmp(line, "Groups:", strlen("Groups:")) != 0)
+            continue;
+        has_groups = true;
+        for (at = line + strlen("Groups:"); groups->n < GROUPS_MOST; at = end) {
+            gid_t group = (gid_t) strtoul(at, &end, 10);
+            if (end == at)
+                break;
+            groups->list[groups->n++] = group;
+        }
+    }
+    free(line);
+    if (f)
+        fclose(f);
+    return has_gid && has_groups;
+}
+
+// In a process of its own, which ends here: no right comes back to one that has given it up.
+static void try_to_read(const char *path, const struct file_reader *reader, const struct groups *groups)
+{
+    if (setgroups((size_t) groups->n, groups->list) != 0 || setresgid(reader->gid, reader->gid, reader->gid) != 0 ||
         setresuid(reader->uid, reader->uid, reader->uid) != 0)
         _exit(NOT_TRIED);
     _exit(access(path, R_OK) != 0 && errno == EACCES ? MAY_NOT : MAY);
 }
 
-bool account_may_read(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX])
+bool account_may_read(const char *path, const struct file_reader *of_file, pid_t daemon, char why[FILE_WHY_MAX])
 {
+    struct file_reader as = *of_file, *reader = &as;
+    struct groups groups = {.n = 0};
     char real[PATH_MAX];
     int status = 0;
 
     // A relative path would not show what stands above the working directory.
     if (reader->uid == 0 || !realpath(path, real))
         return true;
+    if (daemon > 0 && !groups_of_process(daemon, &reader->gid, &groups))
+        return true;
+    groups.n = daemon > 0 ? groups.n : GROUPS_MOST;
+    if (daemon <= 0 && getgrouplist(reader->user, reader->gid, groups.list, &groups.n) < 0)
+        return true;
     pid_t child = fork();
     if (child == 0)
-        try_to_read(real, reader);
+        try_to_read(real, reader, &groups);
     if (child < 0 || TEMP_FAILURE_RETRY(waitpid(child, &status, 0)) != child || !WIFEXITED(status) ||
         WEXITSTATUS(status) != MAY_NOT)
         return true;

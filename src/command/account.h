@@ -12,8 +12,9 @@
 // they do not exist; false without one when it is not root who asks, since a daemon of another user stays that user.
 bool account_find(const struct config *c, struct file_reader *reader, struct config_problems *problems);
 
-// Whether the file at path can be opened with the rights of this reader, tried by root in a process that takes them;
-// if not, the reason is in why. True where it cannot be tried.
-bool account_may_read(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
+// Whether the file at path can be opened by this user with the groups that process `daemon` has now, or, with 0, with
+// those that it belongs to on this host. Tried by root in a process that takes these rights; if not, the reason is in
+// why. True where it cannot be tried.
+bool account_may_read(const char *path, const struct file_reader *of_file, pid_t daemon, char why[FILE_WHY_MAX]);
 
 #endif

@@ -62,7 +62,7 @@ static void warn_of_start(const struct config *c)
     struct file_reader reader;
     char why[FILE_WHY_MAX];
 
-    if (account_find(c, &reader, &problems) && !account_may_read(c->path, &reader, why))
+    if (account_find(c, &reader, &problems) && !account_may_read(c->path, &reader, 0, why))
         config_warning(&problems, 0, NULL, "mcrd cannot load it from here: %s", why);
     config_problems_print(&problems, c->path, stderr);
     config_problems_free(&problems);

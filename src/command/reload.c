@@ -152,8 +152,9 @@ static bool may_daemon_read(const struct config *c, const struct daemon *d, cons
     struct file_reader reader;
     char why[FILE_WHY_MAX];
 
-    // A daemon that was not started by root has kept its user, and groups of which nothing is known here.
-    if (account_find(c, &reader, &problems) && reader.uid == d->owner && !account_may_read(c->path, &reader, why))
+    // A daemon that was not started by root has kept its user, which may be another one.
+    if (account_find(c, &reader, &problems) && reader.uid == d->owner &&
+        !account_may_read(c->path, &reader, d->pid, why))
         config_error(&problems, 0, NULL, "%s", why);
     bool ok = problems.n_errors == 0;
     config_problems_print(&problems, c->path, stderr);

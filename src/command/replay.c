@@ -390,9 +390,12 @@ static volatile sig_atomic_t stopped;
 
 static void stop(int signal)
 {
+    int error = errno;
+
     (void) signal;
     stopped = 1;
     close(STDIN_FILENO);
+    errno = error;
 }
 
 static enum capture_result next_frame(struct replay *r, char why[CAPTURE_WHY_MAX])
@@ -466,7 +469,8 @@ static bool open_files(const struct replay_options *o, FILE **capture, FILE **ou
 // Prepares for a capture that is being made: each line leaves at once, and a signal ends it.
 static void follow_stream(void)
 {
-    const struct sigaction end = {.sa_handler = stop};
+    // What is being written is written to its end; a read that goes on finds the descriptor closed.
+    const struct sigaction end = {.sa_handler = stop, .sa_flags = SA_RESTART};
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     sigaction(SIGINT, &end, NULL);

@@ -3,6 +3,7 @@
 
 #include "command/running.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
@@ -44,6 +45,11 @@ static struct config *read_copy(const char *path, const struct daemon *d, struct
         if (c) {
             c->file = bytes.info;
             c->path = strdup(path);
+            if (!c->path) {
+                config_free(c);
+                c = NULL;
+                config_error(problems, 0, NULL, "cannot be read: %s", strerror(ENOMEM));
+            }
         } else {
             config_error(problems, 0, NULL, "runs, but is not valid for this version: %s", first);
         }

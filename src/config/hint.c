@@ -135,7 +135,7 @@ static bool without_zeros(struct value *v, char *text)
         return false;
     for (const char *from = text; *from; from++)
         if (*from != '0' || !isdigit((unsigned char) from[1]) ||
-            (from > text && isdigit((unsigned char) from[-1]) && to[-1] != '.'))
+            (to > text && isdigit((unsigned char) from[-1]) && to[-1] != '.'))
             *to++ = *from;
     *to = '\0';
     return true;

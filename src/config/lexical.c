@@ -180,8 +180,11 @@ static bool single_quotes(struct lexer *l, struct lexical_token *t)
     t->kind = LEXICAL_STRING;
     t->text = l->at + 1;
     t->length = (size_t) (end - t->text);
-    fail(l, l->line, "single quotes: strings stand in double quotes, write \"%.*s\"",
-         (int) (t->length < 64 ? t->length : 64), t->text);
+    bool shown = t->length <= 64; // and free of what a terminal would take for a command
+    for (size_t i = 0; shown && i < t->length; i++)
+        shown = isprint((unsigned char) t->text[i]);
+    fail(l, l->line, "single quotes: strings stand in double quotes, write \"%.*s\"", shown ? (int) t->length : 3,
+         shown ? t->text : "...");
     while (l->at <= end)
         step(l);
     return true;

@@ -30,7 +30,7 @@ void log_wait_for_room(int ms);
 
 // Writes "LEVEL process event=EVENT key=value..." in one write(2). format gives the key=value fields; use
 // log_quote() for values from outside. Of one event at most 10 lines a second are written; the next line after
-// that says how many were left out (suppressed=N).
+// that says how many were left out (suppressed=N). log_sum_up() adds a line with their names.
 // A LOG_KIND_RECORD, as a notice, is never left out by the limit; LOG_KIND_ERRNO adds error="strerror(errno)".
 enum log_kind { LOG_KIND_EVENT, LOG_KIND_RECORD, LOG_KIND_ERRNO };
 void log_write(enum log_level level, enum log_kind kind, enum event event, const char *format, ...)

@@ -34,13 +34,15 @@ find(struct finding *f, enum show_status status, const char *format, ...)
     size_t used = strlen(f->text);
     va_list args;
 
+    if (status > f->status)
+        f->status = status;
+    if (used + sizeof(", ") >= sizeof(f->text))
+        return;
     if (used > 0)
         used += (size_t) snprintf(f->text + used, sizeof(f->text) - used, ", ");
     va_start(args, format);
     vsnprintf(f->text + used, sizeof(f->text) - used, format, args);
     va_end(args);
-    if (status > f->status)
-        f->status = status;
 }
 
 static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool whole)

@@ -35,7 +35,7 @@ static const enum paint config_paints[STATES] = {[STATS_CONFIG_CURRENT] = GOOD, 
 static const enum paint seccomp_paints[STATES] = {[STATS_SECCOMP_LOG] = WARN, [STATS_SECCOMP_ENFORCE] = PLAIN};
 static const enum paint interface_paints[STATES] = {[STATS_INTERFACE_UP] = PLAIN};
 static const enum paint rule_paints[STATES] = {
-    [STATS_RULE_ACTIVE] = PLAIN, [STATS_RULE_SHADOW] = WARN, [STATS_RULE_WAITING] = WARN, [STATS_RULE_DISABLED] = DIM};
+    [STATS_RULE_ACTIVE] = PLAIN, [STATS_RULE_SHADOW] = PLAIN, [STATS_RULE_WAITING] = WARN, [STATS_RULE_DISABLED] = DIM};
 _Static_assert(STATS_RULE_END <= STATES, "room for every state");
 
 static enum paint paint_of(const enum paint paints[STATES], uint32_t state)
