@@ -84,10 +84,21 @@ ok "not signalled: the file is not valid" invalid
 unreadable() {
   sed 's/^version = 1;/& user = "daemon"; group = "daemon";/' f.conf >own.conf
   chmod 0600 own.conf
-  daemon file="$work/own.conf" && chown daemon stats && run 1 --reload --config own.conf && [ ! -s stdout ] && hups 0 &&
+  group="gid=$(id -g daemon) extra_gid=$(id -g daemon)"
+  # shellcheck disable=SC2086 # words
+  daemon file="$work/own.conf" $group && chown daemon stats && run 1 --reload --config own.conf && [ ! -s stdout ] && hups 0 &&
     [ "$(sed -n '1p' stderr)" = "own.conf: user daemon cannot read it (0600 root:root): chgrp daemon, chmod 640" ] &&
     grep -q "event=reload result=refused file=\"own.conf\" .*reason=" stderr || return 1
-  chgrp daemon own.conf && chmod 0640 own.conf && daemon file="$work/own.conf" on_hup=ignore && chown daemon stats &&
+  # shellcheck disable=SC2086
+  chgrp daemon own.conf && chmod 0640 own.conf && daemon file="$work/own.conf" on_hup=ignore $group && chown daemon stats &&
+    run 2 --reload --timeout 0.1 --config own.conf && hups 1
+}
+
+# A supplementary group that the daemon has may read it.
+readable_by_group() {
+  sed 's/^version = 1;/& user = "daemon"; group = "daemon";/' f.conf >own.conf
+  chgrp 12345 own.conf && chmod 0640 own.conf &&
+    daemon file="$work/own.conf" on_hup=ignore gid="$(id -g daemon)" extra_gid=12345 && chown daemon stats &&
     run 2 --reload --timeout 0.1 --config own.conf && hups 1
 }
 
@@ -98,6 +109,7 @@ no_user() {
 }
 if [ "$(id -u)" -eq 0 ]; then
   ok "not signalled: the daemon's user cannot read the file" unreadable
+  ok "signalled: one of the daemon's groups may read the file" readable_by_group
   ok "warned: the next start would find no such user" no_user
 else
   skip "what the daemon's user would meet" "needs root"

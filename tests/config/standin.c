@@ -17,6 +17,7 @@
 #include <config.h>
 
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -152,6 +153,9 @@ int main(int argc, char **argv)
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC), fd = publish(argv[1], &h);
     if (signal_fd < 0)
         fail("signalfd");
+    gid_t extra = (gid_t) number("extra_gid", getegid());
+    if (option("gid", NULL) && (setgroups(1, &extra) != 0 || setgid((gid_t) number("gid", getegid())) != 0))
+        fail("setgid");
     puts("ready");
     fflush(stdout);
     for (;;) {

@@ -892,7 +892,7 @@ Test(stats, table_uses_colours_where_told)
 Test(stats, table_shows_each_state_of_a_rule)
 {
     static const char *const colours[STATS_RULE_END] = {
-        [STATS_RULE_ACTIVE] = "",   [STATS_RULE_SHADOW] = "33",   [STATS_RULE_WAITING] = "33",
+        [STATS_RULE_ACTIVE] = "",   [STATS_RULE_SHADOW] = "",   [STATS_RULE_WAITING] = "33",
         [STATS_RULE_DOWN] = "1;31", [STATS_RULE_SILENT] = "1;31", [STATS_RULE_SLOW] = "1;31",
         [STATS_RULE_DISABLED] = "2"};
     struct made m = make();
