@@ -354,8 +354,8 @@ def wrong_port():
         sender, wrong = t.RawSender(net.src, "s0"), t.datagram(IN, PORT + 1, b"wrong")
         dump = t.start_process(["tcpdump", "-Z", "root", "-i", "in0", "-U", "-w", "-", "udp"], net.relay, stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL)
-        p = t.start_process([t.MCRD, "--replay", "-", "-i", "in0", "-c", d.config.file], net.relay, stdin=dump.stdout,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        p = t.start_process([t.MCRD, f"--sandbox={t.SANDBOX}", "--replay", "-", "-i", "in0", "-c", d.config.file], net.relay,
+                            stdin=dump.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         dump.stdout.close()
         os.set_blocking(p.stdout.fileno(), False)
         try:
