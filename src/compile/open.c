@@ -187,16 +187,15 @@ static void tell_opened(const struct compilation *c, const struct table_rule *r,
                  addr_format(&o->to, to), o->port);
 }
 
-static bool output_waits(struct compilation *c, const struct config_rule *r, const struct table_output *o,
-                         const char *reason, int error)
+static bool output_waits(struct compilation *c, const struct config_rule *r, const struct config_output *given,
+                         const struct table_output *o, const char *reason, int error)
 {
     if (c->reject_missing || (error && !c->running && !is_passing(error)))
         return compile_refuse(c, "rule \"%s\": output on interface \"%s\": %s%s%s", r->name,
                               c->interfaces[o->interface].name, reason, error ? ": " : "",
                               error ? strerror(error) : "");
     struct table_rule *rule = &c->rules[r - c->config->rules];
-    size_t place = (size_t) (o - &c->outputs[c->paths[rule->first_path].first_output]);
-    compile_tell_output(c, (uint32_t) (rule - c->rules), &r->outputs[place % rule->n_outputs], reason, error);
+    compile_tell_output(c, (uint32_t) (rule - c->rules), given, reason, error);
     tell_waiting(c, rule, o, reason, error);
     return true;
 }
@@ -277,11 +276,11 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
     const char *step = "";
 
     if (!l->ifindex)
-        return output_waits(c, r, t, "the interface does not exist", 0);
+        return output_waits(c, r, o, t, "the interface does not exist", 0);
     if (o->keep_source)
         source = &kept[t->to.family == ADDR_IPV6];
     if (source->family == ADDR_NONE)
-        return output_waits(c, r, t, "the interface has no address to send from: give it one, or set source", 0);
+        return output_waits(c, r, o, t, "the interface has no address to send from: give it one, or set source", 0);
     if ((way == CONFIG_WAY_FRAME || o->vlan != 0) && !l->ethernet)
         return compile_refuse(
             c, "rule \"%s\": interface \"%s\" has no Ethernet headers: use mode \"socket\" or \"auto\", and no vlan",
@@ -293,7 +292,7 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
     memcpy(flow.interface, l->name, sizeof(flow.interface));
     struct registry_entry *e = open_way(c, way, &flow, &step);
     if (!e)
-        return output_waits(c, r, t, step, errno);
+        return output_waits(c, r, o, t, step, errno);
     t->egress = place_egress(c, e, l);
     if (e->key.kind != REGISTRY_SOCKET)
         header_write(t, way == CONFIG_WAY_FRAME ? l->mac : NULL, source, source_port);
