@@ -1,23 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "common/digest.h"
 #include "stats/show.h"
 
 #include <inttypes.h>
-#include <limits.h>
-#include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/param.h>
-#include <unistd.h>
 
+#include "common/digest.h"
 #include "stats/counters.h"
+#include "stats/page.h"
 #include "stats/text.h"
-
-#define LABEL 9  // columns of the words that begin the lines of the header
-#define KEY   12 // and of the keys in the help
 
 // Widths of columns, with one blank between two. A name gets the rest; the name of an output also the state's column.
 enum { NAME_MIN = 24, OUTPUT_INDENT = 4, STATE = 8, COUNT_WIDE = 16, COUNT = 14, BYTES = 9, RATE = 10, LAST = 7 };
@@ -25,7 +18,6 @@ enum { NAME_MIN = 24, OUTPUT_INDENT = 4, STATE = 8, COUNT_WIDE = 16, COUNT = 14,
 // Columns of numbers are left out until a name has so many.
 #define NAME_LEAST 12
 
-enum paint { BAD, WARN, GOOD, DIM, BOLD, PLAIN }; // show_rank() has it that the worst come first
 _Static_assert(BAD < SHOW_RANKS_BAD && WARN < SHOW_RANKS_BAD && GOOD >= SHOW_RANKS_BAD, "ranks");
 
 #define STATES 8 // in a list, at most
@@ -46,116 +38,6 @@ static enum paint paint_of(const enum paint paints[STATES], uint32_t state)
 int show_rank(uint32_t shown_state)
 {
     return (int) paint_of(rule_paints, shown_state);
-}
-
-struct page {
-    FILE *to;
-    const struct show_view *view;
-    struct show_style style;
-    int name; // columns of a rule's name
-    // Columns of numbers; 0: left out.
-    int count, rate, bytes, last;
-};
-
-// --- lines -----------------------------------------------------------------------------------------------------------
-
-static void painted(const struct page *p, enum paint how, const char *text)
-{
-    // SGR, ECMA-48 8.3.117
-    static const char *const codes[] = {
-        [BOLD] = "\033[1m", [DIM] = "\033[2m", [GOOD] = "\033[32m", [WARN] = "\033[33m", [BAD] = "\033[1;31m",
-    };
-
-    if (p->style.colour && how != PLAIN)
-        fprintf(p->to, "%s%s\033[0m", codes[how], text);
-    else
-        fputs(text, p->to);
-}
-
-// Text from the segment, cut to width or filled up with blanks.
-static void cell(const struct page *p, enum paint how, const char *text, int width)
-{
-    char shown[1024];
-    int taken = text_show(shown, sizeof(shown), text, width);
-
-    painted(p, how, shown);
-    fprintf(p->to, "%*s", width - taken, "");
-}
-
-static void right(const struct page *p, enum paint how, const char *text, int width)
-{
-    char shown[TEXT_NUMBER_MAX + 1];
-
-    if (width == 0)
-        return;
-    snprintf(shown, sizeof(shown), " %*s", width, text);
-    painted(p, how, shown);
-}
-
-// Writes words into lines that all begin at the same column.
-struct paragraph {
-    const struct page *page;
-    int indent, column;
-};
-
-// Writes the label, and begins a paragraph behind it.
-static struct paragraph paragraph(const struct page *p, int indent, const char *label)
-{
-    fprintf(p->to, "%*s%-*s", indent, "", LABEL, label);
-    return (struct paragraph){p, indent + LABEL, indent + LABEL};
-}
-
-// Writes a word, after `gap` blanks unless it begins its line. A word is split only where it is longer than a line of a
-// terminal; elsewhere such a word is cut.
-static void __attribute__((format(printf, 4, 5)))
-paragraph_word(struct paragraph *f, enum paint how, int gap, const char *format, ...)
-{
-    const struct show_style *style = &f->page->style;
-    char word[STATS_WHY_MAX], shown[STATS_WHY_MAX];
-    const char *rest = word;
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(word, sizeof(word), format, args);
-    va_end(args);
-    do {
-        int room = style->columns - f->indent;
-        int taken = style->terminal ? text_take(shown, sizeof(shown), &rest, room)
-                                    : text_show(shown, sizeof(shown), word, room);
-        if (f->column > f->indent && f->column + gap + taken > style->columns) {
-            fprintf(f->page->to, "\n%*s", f->indent, "");
-            f->column = f->indent;
-        } else if (f->column > f->indent) {
-            fprintf(f->page->to, "%*s", gap, "");
-            f->column += gap;
-        }
-        painted(f->page, how, shown);
-        f->column += taken;
-    } while (style->terminal && *rest);
-}
-
-static void paragraph_text(struct paragraph *f, enum paint how, const char *text)
-{
-    char copy[STATS_WHY_MAX], *rest = copy;
-
-    snprintf(copy, sizeof(copy), "%s", text);
-    for (char *word; (word = strsep(&rest, " \n\t")) != NULL;)
-        if (*word)
-            paragraph_word(f, how, 1, "%s", word);
-}
-
-// The first cell of a line, at column indent. Where it may not be cut and is too long, the other cells are below it.
-static void first_cell(const struct page *p, enum paint how, const char *text, int indent, int width)
-{
-    char shown[1024];
-
-    if (!p->style.terminal || text_show(shown, sizeof(shown), text, INT_MAX) <= width) {
-        cell(p, how, text, width);
-        return;
-    }
-    struct paragraph f = {p, indent, indent};
-    paragraph_text(&f, how, text);
-    fprintf(p->to, "\n%*s", indent + width, "");
 }
 
 // --- what runs -------------------------------------------------------------------------------------------------------
@@ -246,12 +128,12 @@ static void show_head(const struct page *p, const char *name, const char *count,
     char text[256];
 
     snprintf(text, sizeof(text), "%-*s %-*s", p->name, name, STATE, "STATE");
-    painted(p, BOLD, text);
-    right(p, BOLD, count, p->count);
-    right(p, BOLD, "PACKETS/S", p->rate);
+    page_paint(p, BOLD, text);
+    page_right(p, BOLD, count, p->count);
+    page_right(p, BOLD, "PACKETS/S", p->rate);
     if (rule) {
-        right(p, BOLD, p->view->rates ? "BIT/S" : "BYTES", p->bytes);
-        right(p, BOLD, "LAST", p->last);
+        page_right(p, BOLD, p->view->rates ? "BIT/S" : "BYTES", p->bytes);
+        page_right(p, BOLD, "LAST", p->last);
     }
     fputc('\n', p->to);
 }
@@ -261,8 +143,8 @@ static void show_packets(const struct page *p, uint64_t now, const uint64_t *bef
 {
     char number[TEXT_NUMBER_MAX];
 
-    right(p, PLAIN, text_count(number, now, p->count), p->count);
-    right(p, PLAIN, before ? text_scaled(number, stats_delta_rate(p->view->d, now, *before), "") : "-", p->rate);
+    page_right(p, PLAIN, text_count(number, now, p->count), p->count);
+    page_right(p, PLAIN, before ? text_scaled(number, stats_delta_rate(p->view->d, now, *before), "") : "-", p->rate);
 }
 
 static void show_bytes(const struct page *p, uint64_t now, const uint64_t *before)
@@ -270,10 +152,10 @@ static void show_bytes(const struct page *p, uint64_t now, const uint64_t *befor
     char number[TEXT_NUMBER_MAX];
 
     if (!p->view->rates)
-        right(p, PLAIN, text_scaled(number, (double) now, "B"), p->bytes);
+        page_right(p, PLAIN, text_scaled(number, (double) now, "B"), p->bytes);
     else
-        right(p, PLAIN, before ? text_scaled(number, 8 * stats_delta_rate(p->view->d, now, *before), "") : "-",
-              p->bytes);
+        page_right(p, PLAIN, before ? text_scaled(number, 8 * stats_delta_rate(p->view->d, now, *before), "") : "-",
+                   p->bytes);
 }
 
 // Shows the drops of a record that are not zero, on lines of their own; those that grow stand out.
@@ -305,9 +187,9 @@ static void show_interface(const struct page *p, uint32_t index)
     const struct stats_interface *i = &p->view->now->at.interfaces[index];
     const struct stats_interface *before = p->view->d ? p->view->d->interfaces[index] : NULL;
 
-    first_cell(p, PLAIN, i->name, 0, p->name);
+    page_first_cell(p, PLAIN, i->name, 0, p->name);
     fputc(' ', p->to);
-    cell(p, paint_of(interface_paints, i->state), stats_interface_state_name(i->state), STATE);
+    page_cell(p, paint_of(interface_paints, i->state), stats_interface_state_name(i->state), STATE);
     show_packets(p, i->counters.received, before ? &before->counters.received : NULL);
     fputc('\n', p->to);
     show_drops(p, stats_interface_counters, &i->counters, before ? &before->counters : NULL, 2);
@@ -319,7 +201,7 @@ static void show_output(const struct page *p, uint32_t index)
     const struct stats_output *before = p->view->d ? p->view->d->outputs[index] : NULL;
 
     fputs("  > ", p->to);
-    first_cell(p, PLAIN, o->to, OUTPUT_INDENT, p->name + 1 + STATE - OUTPUT_INDENT);
+    page_first_cell(p, PLAIN, o->to, OUTPUT_INDENT, p->name + 1 + STATE - OUTPUT_INDENT);
     show_packets(p, o->counters.packets, before ? &before->counters.packets : NULL);
     show_bytes(p, o->counters.bytes, before ? &before->counters.bytes : NULL);
     fputc('\n', p->to);
@@ -346,13 +228,13 @@ static void show_rule(const struct page *p, uint32_t index)
     enum paint paint = paint_of(rule_paints, r->state);
     char age[TEXT_NUMBER_MAX];
 
-    first_cell(p, BOLD, r->name, 0, p->name);
+    page_first_cell(p, BOLD, r->name, 0, p->name);
     fputc(' ', p->to);
-    cell(p, paint, stats_rule_state_name(r->state), STATE);
+    page_cell(p, paint, stats_rule_state_name(r->state), STATE);
     show_packets(p, c->packets, before ? &before->counters.packets : NULL);
     show_bytes(p, c->bytes, before ? &before->counters.bytes : NULL);
-    right(p, PLAIN, c->last_packet_ns ? text_age(age, stats_age_ms(p->view->now, c->last_packet_ns)) : "never",
-          p->last);
+    page_right(p, PLAIN, c->last_packet_ns ? text_age(age, stats_age_ms(p->view->now, c->last_packet_ns)) : "never",
+               p->last);
     fputc('\n', p->to);
     if (r->note[0]) {
         struct paragraph f = {p, 2, 2};
@@ -396,14 +278,6 @@ static int longest_name(const struct stats_segment *at)
     for (uint32_t i = 0; i < at->header->n_outputs; i++)
         longest = MAX(longest, OUTPUT_INDENT + (int) strlen(at->outputs[i].to) - 1 - STATE);
     return longest;
-}
-
-static struct page page_of(const struct show_style *style, FILE *to)
-{
-    struct page p = {.to = to, .style = *style};
-
-    p.style.columns = MAX(style->columns, SHOW_COLUMNS_LEAST);
-    return p;
 }
 
 static struct page table_of(const struct show_view *v, const struct show_style *style, FILE *to)
@@ -484,40 +358,4 @@ void show_table(const struct show_view *v, const struct show_style *style, FILE 
     show_top(v, style, to);
     show_heads(v, style, to);
     show_rules(v, style, to);
-}
-
-void show_notice(const char *text, bool bad, const struct show_style *style, FILE *to)
-{
-    struct page p = page_of(style, to);
-    struct paragraph f = {.page = &p};
-
-    paragraph_text(&f, bad ? BAD : PLAIN, text);
-    fputc('\n', to);
-}
-
-void show_key(const char *key, const char *what, const struct show_style *style, FILE *to)
-{
-    struct page p = page_of(style, to);
-    struct paragraph f = {&p, KEY, KEY};
-
-    fprintf(to, "%-*s", KEY, key);
-    paragraph_text(&f, PLAIN, what);
-    fputc('\n', to);
-}
-
-struct show_style show_style_of(int fd)
-{
-    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-    struct show_style style = {.columns = SHOW_COLUMNS};
-    struct winsize size;
-
-    style.terminal = isatty(fd);
-    if (!style.terminal)
-        return style;
-    // https://no-color.org: when present and not empty
-    style.obeys = !(term && strcmp(term, "dumb") == 0);
-    style.colour = style.obeys && !(no_color && *no_color);
-    if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-        style.columns = size.ws_col;
-    return style;
 }
