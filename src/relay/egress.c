@@ -102,6 +102,25 @@ static ssize_t send_frame(struct egress *e, const struct table_output *o, struct
     return put(e, o, s->iov, (int) s->n_pieces + 1);
 }
 
+const char *refusal_hint(int error)
+{
+    return error == ENOBUFS ? ": the queue is full, or nftables drops it (egress)"
+           : error == EPERM ? ": nftables drops it (output)"
+                            : "";
+}
+
+void refusals_note(struct refusals *refusals, const struct table_output *o, uint32_t n, int error)
+{
+    if (!refusals)
+        return;
+    struct refusal *r = &refusals->of[o->counter];
+    r->n += n;
+    r->error = error;
+    r->to = o->to;
+    r->port = o->port;
+    refusals->any = true;
+}
+
 // Puts one datagram, which lies in one piece, into the transmit ring. False when it must leave by itself.
 static bool enqueue(struct egress *e, const struct table_output *o, struct shipment *s,
                     struct stats_output_counters *counters)
@@ -262,8 +281,14 @@ static bool ship(struct egress *e, const struct table_output *o, struct shipment
     // The kernel reports an ICMP error of an earlier datagram once, in place of sending this one. The errors excluded
     // here are no ICMP errors.
     if (n < 0 && e->kind != TABLE_EGRESS_FRAME && errno != EAGAIN && errno != ENOBUFS && errno != EINVAL &&
-        errno != EIO)
+        errno != EIO) {
+        int answer = errno;
         n = send_once(e, o, s);
+        if (n >= 0) {
+            counters->unreachable++;
+            refusals_note(e->refusals, o, 1, answer);
+        }
+    }
     if (n >= 0) {
         counters->packets += s->n_datagrams;
         counters->bytes += s->fill.bytes;
@@ -280,14 +305,7 @@ static void count_failure(struct egress *e, const struct table_output *o, struct
         return;
     }
     counters->errors += n;
-    if (!e->refusals)
-        return;
-    struct refusal *r = &e->refusals->of[o->counter];
-    r->n += n;
-    r->error = errno;
-    r->to = o->to;
-    r->port = o->port;
-    e->refusals->any = true;
+    refusals_note(e->refusals, o, n, errno);
 }
 
 // Sends each datagram of the batch by itself; together: frames may wait for one call. Returns whether any was sent or

@@ -31,9 +31,10 @@ struct batch {
     struct iovec pieces[1 + BATCH_DATAGRAMS];
 };
 
-// What the kernel has refused of one output, but for what was too big.
+// What does not get through by one output: what the kernel has refused, but for what was too big, and what was answered
+// by an ICMP error.
 struct refusal {
-    uint64_t n; // datagrams
+    uint64_t n; // datagrams, and answers
     int error;  // errno, destination and port of the last one
     struct addr to;
     uint16_t port;
@@ -43,6 +44,12 @@ struct refusals {
     bool any;           // since the owner set it to false
     struct refusal *of; // one for each counter of the table
 };
+
+// What the kernel's error does not say by itself, to be put behind it; may be empty.
+const char *refusal_hint(int error);
+
+// Notes n datagrams that the kernel has refused by this output, or one answer; refusals NULL: nobody wants to know.
+void refusals_note(struct refusals *refusals, const struct table_output *o, uint32_t n, int error);
 
 // Whether its link is still as the table says; until the broker has looked. Each value doubts more than the one before.
 enum egress_trust {

@@ -3,6 +3,7 @@
 
 #include "relay/forward.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -321,30 +322,75 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
 
 // --- count -----------------------------------------------------------------------------------------------------------
 
+static bool sends(const struct table_rule *r)
+{
+    return (r->flags & TABLE_RULE_ENABLED) && !(r->flags & TABLE_RULE_SHADOW);
+}
+
+// Whether an output does not get through. Where a queue is full some of it does; a firewall of this host that drops
+// frames answers the same (ENOBUFS), and nothing leaves.
+static bool is_failing(const struct forward *f, uint32_t counter)
+{
+    const struct sends *s = &f->output_sends[counter];
+    int error = f->refusals.of[counter].error;
+
+    return s->failing.on &&
+           ((error != ENOBUFS && error != EAGAIN) ||
+            (f->outputs[counter].packets == s->before && s->failing.last_ns - s->failing.began_ns >= NS_PER_S));
+}
+
+// How many outputs are failing; *first: the counter of the first.
+static uint32_t count_failing(const struct forward *f, const struct table_rule *r, uint32_t *first)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = r->first_counter; sends(r) && i < r->first_counter + r->n_outputs; i++)
+        if (is_failing(f, i) && n++ == 0)
+            *first = i;
+    return n;
+}
+
 // What keeps a rule from relaying comes first, and of that what explains the rest: nothing comes by a link that is
 // down.
-static enum stats_rule_state state_of(const struct table_rule *r, uint32_t alarms)
+enum stats_rule_state forward_state(const struct forward *f, uint32_t rule)
 {
+    const struct table_rule *r = &f->table->rules[rule];
+    uint32_t alarms = f->flows[rule].health.alarms, first;
+
     return !(r->flags & TABLE_RULE_ENABLED)     ? STATS_RULE_DISABLED
            : r->flags & TABLE_RULE_DOWN         ? STATS_RULE_DOWN
            : r->flags & TABLE_RULE_WAITING      ? STATS_RULE_WAITING
+           : count_failing(f, r, &first) > 0    ? STATS_RULE_DOWN
            : alarms & 1u << STATS_ALARM_SILENCE ? STATS_RULE_SILENT
            : alarms & 1u << STATS_ALARM_RATE    ? STATS_RULE_SLOW
            : r->flags & TABLE_RULE_SHADOW       ? STATS_RULE_SHADOW
                                                 : STATS_RULE_ACTIVE;
 }
 
-enum stats_rule_state forward_state(const struct forward *f, uint32_t rule)
+// "to 198.18.2.2: No route to host (1 of 2 outputs)"
+static void write_failing(char reason[TABLE_REASON_MAX], const struct forward *f, const struct table_rule *r)
 {
-    return state_of(&f->table->rules[rule], f->flows[rule].health.alarms);
+    char to[ADDR_TEXT_MAX];
+    uint32_t first = r->first_counter, n = count_failing(f, r, &first);
+    const struct refusal *refusal = &f->refusals.of[first];
+
+    snprintf(reason, TABLE_REASON_MAX, "to %s: %s%s", addr_format(&refusal->to, to), strerror(refusal->error),
+             refusal_hint(refusal->error));
+    size_t used = strlen(reason);
+    if (n < r->n_outputs)
+        snprintf(reason + used, TABLE_REASON_MAX - used, " (%u of %u outputs)", n, r->n_outputs);
 }
 
-static void write_reason(char reason[TABLE_REASON_MAX], const struct table_rule *r, enum stats_rule_state state)
+static void write_reason(char reason[TABLE_REASON_MAX], const struct forward *f, const struct table_rule *r,
+                         enum stats_rule_state state)
 {
     switch (state) {
     case STATS_RULE_WAITING:
     case STATS_RULE_DOWN:
-        memcpy(reason, r->reason, TABLE_REASON_MAX);
+        if (*r->reason)
+            memcpy(reason, r->reason, TABLE_REASON_MAX);
+        else
+            write_failing(reason, f, r);
         break;
     case STATS_RULE_SILENT:
         snprintf(reason, TABLE_REASON_MAX, "nothing has come for %u ms or longer", r->silence_ms);
@@ -364,16 +410,22 @@ static void write_reason(char reason[TABLE_REASON_MAX], const struct table_rule 
     }
 }
 
-// What no packet changes.
-static void publish_state(struct forward *f, uint32_t rule)
+// What no packet changes. Returns whether it has changed.
+static bool publish_state(struct forward *f, uint32_t rule)
 {
     struct stats_rule *to = &f->stats.rules[rule];
+    enum stats_rule_state state = forward_state(f, rule);
+    char reason[TABLE_REASON_MAX] = "";
 
+    write_reason(reason, f, &f->table->rules[rule], state);
+    if (to->alarms == f->flows[rule].health.alarms && to->state == state && strcmp(to->reason, reason) == 0)
+        return false;
     stats_write_begin(&to->sequence);
     to->alarms = f->flows[rule].health.alarms;
-    to->state = forward_state(f, rule);
-    write_reason(to->reason, &f->table->rules[rule], to->state);
+    to->state = state;
+    memcpy(to->reason, reason, sizeof(reason));
     stats_write_end(&to->sequence);
+    return true;
 }
 
 static void publish_rule(struct forward *f, uint32_t rule)
@@ -435,6 +487,17 @@ bool forward_look(struct forward *f, uint64_t now_ns,
     return any;
 }
 
+void forward_unreachable(struct forward *f, uint32_t ifindex, const struct addr *to)
+{
+    for (uint32_t i = 0; i < f->table->n_outputs; i++) {
+        const struct table_output *o = &f->table->outputs[i];
+        if (f->table->interfaces[o->interface].ifindex != ifindex || !addr_equal(&o->to, to))
+            continue;
+        f->outputs[o->counter].unreachable++;
+        refusals_note(&f->refusals, o, 1, EHOSTUNREACH);
+    }
+}
+
 static void look_at_output(struct forward *f, const struct table_rule *rule, const struct table_output *o,
                            uint64_t now_ns, forward_tell_sends *tell)
 {
@@ -442,24 +505,33 @@ static void look_at_output(struct forward *f, const struct table_rule *rule, con
     struct sends *s = &f->output_sends[o->counter];
     uint64_t packets = f->outputs[o->counter].packets;
 
-    if (r->n != s->failing.count)
+    if (r->n != s->failing.count) {
         s->packets = packets;
+        if (!s->failing.on)
+            s->before = packets;
+    }
     // Silence proves nothing: an output fails until something has left by it.
     if (spell_look(&s->failing, r->n, packets != s->packets ? SPELL_QUIET_NS : UINT64_MAX, now_ns))
         tell(rule, &f->table->interfaces[o->interface], r, &s->failing);
     f->refusals.any |= s->failing.on;
 }
 
-void forward_look_at_sends(struct forward *f, uint64_t now_ns, forward_tell_sends *tell)
+bool forward_look_at_sends(struct forward *f, uint64_t now_ns, forward_tell_sends *tell)
 {
+    bool any = false;
+
     if (!f->refusals.any)
-        return;
+        return false;
     f->refusals.any = false;
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         const struct table_rule *r = &f->table->rules[i];
         // The outputs of a range share their counters.
         const struct table_output *outputs = &f->table->outputs[f->table->paths[r->first_path].first_output];
+        if (!sends(r))
+            continue;
         for (uint32_t j = 0; j < r->n_outputs; j++)
             look_at_output(f, r, &outputs[j], now_ns, tell);
+        any |= publish_state(f, i);
     }
+    return any;
 }

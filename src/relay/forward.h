@@ -31,6 +31,7 @@ struct rule_state {
 struct sends {
     struct spell failing;
     uint64_t packets; // of the output when a refusal was last seen
+    uint64_t before;  // of the output when the spell began
 };
 
 // All memory is taken by forward_new(); nothing is allocated for a packet.
@@ -85,11 +86,14 @@ uint32_t forward_take_touched(struct forward *f);
 bool forward_look(struct forward *f, uint64_t now_ns,
                   void (*tell)(const struct table_rule *rule, const struct health *health, uint32_t changed));
 
-// Calls tell for each output whose datagrams the kernel has begun to refuse, and for each that works again: something
-// has left by it, and nothing was refused for SPELL_QUIET_NS.
+// Calls tell for each output that has ceased to get through, and for each that works again: something has left by it,
+// and nothing was refused or answered by an ICMP error for SPELL_QUIET_NS. Returns whether a rule's state has changed.
 typedef void forward_tell_sends(const struct table_rule *rule, const struct table_interface *interface,
                                 const struct refusal *refusal, const struct spell *failing);
-void forward_look_at_sends(struct forward *f, uint64_t now_ns, forward_tell_sends *tell);
+bool forward_look_at_sends(struct forward *f, uint64_t now_ns, forward_tell_sends *tell);
+
+// An address of a link was asked for and does not answer: what is sent to it directly does not arrive.
+void forward_unreachable(struct forward *f, uint32_t ifindex, const struct addr *to);
 
 // The state of a rule now.
 enum stats_rule_state forward_state(const struct forward *f, uint32_t rule);

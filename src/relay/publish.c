@@ -157,8 +157,9 @@ static void tell_sends(const struct table_rule *rule, const struct table_interfa
     addr_format(&refusal->to, to);
     snprintf(name, sizeof(name), "%s to %s %s:%u", rule->name, interface->name, to, refusal->port);
     if (failing->on)
-        log_named(LOG_LEVEL_WARNING, EVENT_SEND_FAILED, name, "rule=%s interface=%s to=%s:%u failed=%llu error=\"%s\"",
-                  rule->name, interface->name, to, refusal->port, happened(failing), strerror(refusal->error));
+        log_named(LOG_LEVEL_WARNING, EVENT_SEND_FAILED, name,
+                  "rule=%s interface=%s to=%s:%u failed=%llu error=\"%s%s\"", rule->name, interface->name, to,
+                  refusal->port, happened(failing), strerror(refusal->error), refusal_hint(refusal->error));
     else
         log_notice(EVENT_SEND_WORKS, "rule=%s interface=%s to=%s:%u failed=%llu failed_ms=%llu", rule->name,
                    interface->name, to, refusal->port, happened(failing), lasted_ms(failing));
@@ -166,8 +167,8 @@ static void tell_sends(const struct table_rule *rule, const struct table_interfa
 
 void publish_sends(struct relay *r)
 {
-    if (r->swap.now)
-        forward_look_at_sends(r->swap.now, clock_monotonic_ns(), tell_sends);
+    if (r->swap.now && forward_look_at_sends(r->swap.now, clock_monotonic_ns(), tell_sends))
+        publish_status(r);
 }
 
 // A quarter of the shortest silence, so that an alarm comes no more than that too late. 0: nothing to look after.

@@ -143,6 +143,19 @@ static void on_addresses(struct relay *r)
     look_at_news(r, r->addresses.io.fd, NULL);
 }
 
+static void on_silent(void *context, uint32_t ifindex, const struct addr *address)
+{
+    struct relay *r = context;
+
+    if (r->swap.now)
+        forward_unreachable(r->swap.now, ifindex, address);
+}
+
+static void on_neighbours(struct relay *r)
+{
+    rtnetlink_neighbours(r->neighbours.io.fd, on_silent, r);
+}
+
 static void on_links_timer(struct relay *r)
 {
     request_send(r, REQUEST_LINKS);
@@ -356,12 +369,13 @@ static bool prepare(struct relay *r)
     // Above the descriptors that may be written to: by rtnetlink the relay could ask the kernel.
     int links = sandbox_move_up(rtnetlink_open(RTNETLINK_INTERFACES));
     int addresses = sandbox_move_up(rtnetlink_open(RTNETLINK_ADDRESSES));
+    int neighbours = sandbox_move_up(rtnetlink_open(RTNETLINK_NEIGHBOURS));
     int inotify = sandbox_move_up(r->options->inotify);
     int signals = sandbox_move_up(open_signals());
     // EVFLAG_NOENV: the environment does not choose the backend.
     ev_set_syserr_cb(on_loop_failure);
     r->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
-    if (!r->spill || links < 0 || addresses < 0 || inotify < 0 || signals < 0 || !r->loop) {
+    if (!r->spill || links < 0 || addresses < 0 || neighbours < 0 || inotify < 0 || signals < 0 || !r->loop) {
         log_errno(LOG_LEVEL_ERR, EVENT_START, "reason=\"no memory, epoll, rtnetlink, inotify or signalfd\"");
         return false;
     }
@@ -373,6 +387,7 @@ static bool prepare(struct relay *r)
     // Handled before the rings of the same turn, so that nothing is sent to an index that is gone.
     watch_fd(r, &r->links, links, EV_MAXPRI, on_links);
     watch_fd(r, &r->addresses, addresses, 0, on_addresses);
+    watch_fd(r, &r->neighbours, neighbours, 0, on_neighbours);
     watch_fd(r, &r->inotify, inotify, 0, on_inotify);
     watch_time(r, &r->tick, TICK_SECONDS, on_tick);
     watch_time(r, &r->links_timer, 0., on_links_timer);

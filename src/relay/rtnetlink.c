@@ -4,24 +4,46 @@
 #include "relay/rtnetlink.h"
 
 #include <errno.h>
+#include <arpa/inet.h>
+#include <linux/filter.h>
 #include <linux/if_addr.h>
+#include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+// A neighbour changes its state all the time, those of other interfaces too; only who does not answer matters.
+static bool filter_neighbours(int fd)
+{
+    const uint32_t state = NLMSG_HDRLEN + offsetof(struct ndmsg, ndm_state);
+    // BPF loads in network order what netlink writes in the host's.
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWNEIGH), 0, 3),
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, state),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(NUD_FAILED), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
+}
+
 int rtnetlink_open(enum rtnetlink_news news)
 {
-    struct sockaddr_nl from = {
-        .nl_family = AF_NETLINK,
-        .nl_groups = news == RTNETLINK_INTERFACES
-                         ? RTMGRP_LINK
-                         : RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE,
+    static const uint32_t groups[] = {
+        [RTNETLINK_INTERFACES] = RTMGRP_LINK,
+        [RTNETLINK_ADDRESSES] = RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE,
+        [RTNETLINK_NEIGHBOURS] = RTMGRP_NEIGH,
     };
+    struct sockaddr_nl from = {.nl_family = AF_NETLINK, .nl_groups = groups[news]};
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 
-    if (fd < 0 || bind(fd, (struct sockaddr *) &from, sizeof(from)) == 0)
+    if (fd < 0 || ((news != RTNETLINK_NEIGHBOURS || filter_neighbours(fd)) &&
+                   bind(fd, (struct sockaddr *) &from, sizeof(from)) == 0))
         return fd;
     int saved = errno;
     close(fd);
@@ -102,26 +124,70 @@ bool rtnetlink_concern(const void *messages, size_t size, const struct table_vie
     return concerned;
 }
 
+#define READS 64 // of one turn: under a storm the rest is read in the next
+
+// Reads the next messages of the kernel into buffer (netlink(7): at least 8 KiB, aligned). Returns their size; 0: of
+// another sender; -1 with errno set.
+static ssize_t read_messages(int fd, uint32_t buffer[8192])
+{
+    struct iovec iov = {.iov_base = buffer, .iov_len = 8192 * sizeof(*buffer)};
+    struct sockaddr_nl from = {.nl_family = AF_UNSPEC};
+    struct msghdr m = {.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n = recvmsg(fd, &m, 0);
+
+    return n > 0 && from.nl_pid != 0 ? 0 : n; // only the kernel (port 0) is believed
+}
+
 bool rtnetlink_changed(int fd, const struct table_view *table, rtnetlink_gone *gone, void *context)
 {
-    static uint32_t buffer[8192]; // netlink(7): at least 8 KiB, aligned
+    static uint32_t buffer[8192];
     bool concerned = false;
 
-    // Bounded: under a storm the rest is read in the next turn.
-    for (int i = 0; i < 64; i++) {
-        struct iovec iov = {.iov_base = buffer, .iov_len = sizeof(buffer)};
-        struct sockaddr_nl from = {.nl_family = AF_UNSPEC};
-        struct msghdr m = {.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1};
-        ssize_t n = recvmsg(fd, &m, 0);
+    for (int i = 0; i < READS; i++) {
+        ssize_t n = read_messages(fd, buffer);
         if (n < 0 && errno == ENOBUFS && gone)
             gone(context, RTNETLINK_LOST);
         else if (n < 0 && errno == ENOBUFS)
             concerned = true;
         else if (n < 0)
             return concerned;
-        // Only the kernel (port 0) is believed.
-        else if (from.nl_pid == 0)
+        else
             concerned |= rtnetlink_concern(buffer, (size_t) n, table, gone, context);
     }
     return concerned;
+}
+
+static void tell_silent(const struct nlmsghdr *h, rtnetlink_silent *silent, void *context)
+{
+    const struct ndmsg *n = NLMSG_DATA(h);
+    int left = (int) h->nlmsg_len - (int) NLMSG_LENGTH(sizeof(*n));
+
+    if (h->nlmsg_type != RTM_NEWNEIGH || left < 0 || n->ndm_state != NUD_FAILED || n->ndm_ifindex <= 0)
+        return;
+    struct addr address = {.family = n->ndm_family == AF_INET    ? ADDR_IPV4
+                                     : n->ndm_family == AF_INET6 ? ADDR_IPV6
+                                                                 : ADDR_NONE};
+    size_t size = address.family == ADDR_IPV4 ? 4 : 16;
+    for (const struct rtattr *a = (const void *) ((const char *) n + NLMSG_ALIGN(sizeof(*n)));
+         address.family != ADDR_NONE && RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+        if (a->rta_type != NDA_DST || RTA_PAYLOAD(a) != size)
+            continue;
+        memcpy(address.bytes, RTA_DATA(a), size);
+        silent(context, (uint32_t) n->ndm_ifindex, &address);
+        return;
+    }
+}
+
+void rtnetlink_neighbours(int fd, rtnetlink_silent *silent, void *context)
+{
+    static uint32_t buffer[8192];
+
+    for (int i = 0; i < READS; i++) {
+        ssize_t n = read_messages(fd, buffer);
+        uint32_t left = (uint32_t) n;
+        if (n < 0 && errno != ENOBUFS)
+            return;
+        for (const struct nlmsghdr *h = (const void *) buffer; n > 0 && NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
+            tell_silent(h, silent, context);
+    }
 }

@@ -32,7 +32,7 @@ struct timer {
 struct relay {
     const struct relay_options *options;
     struct ev_loop *loop; // the relay is its user data
-    struct source from_broker, signals, links, addresses, inotify;
+    struct source from_broker, signals, links, addresses, neighbours, inotify;
     struct timer tick, links_timer, probe_timer, summary_timer, watchdog, alarm;
     int broker;
     struct coalesce coalesce;

@@ -11,7 +11,9 @@
 // What is no drop is named here; every other counter is one.
 #define IS(type, one, other)  (offsetof(struct type, one) == offsetof(struct type, other))
 #define INTERFACE_DROP(field) !IS(stats_interface_counters, field, received)
-#define OUTPUT_DROP(field)    (!IS(stats_output_counters, field, packets) && !IS(stats_output_counters, field, bytes))
+#define OUTPUT_DROP(field)                                                                                             \
+    (!IS(stats_output_counters, field, packets) && !IS(stats_output_counters, field, bytes) &&                         \
+     !IS(stats_output_counters, field, unreachable))
 
 #define INTERFACE_ROW(field, text, key)                                                                                \
     {#field, text, key, offsetof(struct stats_interface_counters, field), INTERFACE_DROP(field)},

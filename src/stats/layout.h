@@ -18,7 +18,7 @@
 // is in force, which forbids locks because nothing bounds the kernel memory that they take.
 #define STATS_LOCK_SUFFIX ".lock"
 
-#define STATS_VERSION 5
+#define STATS_VERSION 6
 
 // Every counter is declared here, once: X(name, help, key). The writer, the reader, JSON and the tables follow. key is
 // the key of the config file that decides it (config/schema.c); NULL: none does.
@@ -45,6 +45,7 @@
 #define STATS_OUTPUT_COUNTERS(X)                                                                                       \
     X(packets, "datagrams handed to the kernel", NULL)                                                                 \
     X(bytes, "payload bytes handed to the kernel", NULL)                                                               \
+    X(unreachable, "answers that nobody takes in what was sent (ICMP; no neighbour); no sum has them", NULL)           \
     X(errors, "datagrams that the kernel refused, or without a usable interface", NULL)                                \
     X(too_big, "datagrams larger than the interface's MTU", NULL)                                                      \
     X(expired, "ttl is used up, where other outputs of the rule do not decrement it", "ttl")
@@ -96,7 +97,7 @@ enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
     X(STATS_RULE_ACTIVE, active, "relays what comes")                                                                  \
     X(STATS_RULE_SHADOW, shadow, "on trial: counts what comes, and sends nothing")                                     \
     X(STATS_RULE_WAITING, waiting, "an interface, address or route is missing")                                        \
-    X(STATS_RULE_DOWN, down, "an interface of it is not up")                                                           \
+    X(STATS_RULE_DOWN, down, "an interface of it is not up, or an output does not get through")                        \
     X(STATS_RULE_SILENT, silent, "nothing has come for silence_ms")                                                    \
     X(STATS_RULE_SLOW, slow, "less than min_packets_per_second has come in the last second")                           \
     X(STATS_RULE_DISABLED, disabled, "enabled = false")

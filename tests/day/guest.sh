@@ -9,6 +9,7 @@ set -u
 # shellcheck source=tests/systemd/guestlib.sh
 . /test/guestlib.sh
 conf=/etc/mcr/mcr.conf
+page=/test/quickstart.md
 prometheus=http://localhost:9090/api/v1
 export DEBIAN_FRONTEND=noninteractive HOME=/root
 read -r tools <tools
@@ -51,13 +52,13 @@ by_the_docs() {
   documented "$2" && typed "$@"
 }
 
-# The commands of the quick start, as the page has them: "STEP COMMAND" each; no config text, and no comment behind.
+# The commands of the quick start, as the page has them before anything is installed: "STEP COMMAND" each; no config text, and no comment behind.
 page_commands() {
-  zcat -f /usr/share/doc/mcr/docs/quickstart.md* | awk '
+  awk '
     /^[0-9]+\. / { step = $1 + 0 }
     !/^       / { text = 0; next }
     /^       version = 1;/ { text = 1 }
-    !text { sub(/^ +/, ""); sub(/ +# .*/, ""); if ($0 != "") print step, $0 }'
+    !text { sub(/^ +/, ""); sub(/ +# .*/, ""); if ($0 != "") print step, $0 }' $page
 }
 
 # STEP N: its Nth command, which counts as typed.
@@ -142,6 +143,7 @@ bare() {
 installs() {
   local noise="$noise|^\$"
   typed 0 "$(page_command 1 1) -y" && saw '^Setting up mcr ' &&
+    zcat -f /usr/share/doc/mcr/docs/quickstart.md* | diff $page - &&
     equal "$(dpkg-query -W -f '${db:Status-Abbrev}' mcr libpcap0.8)" "ii ii " && getent passwd mcr &&
     typed 3 'systemctl status mcrd' && saw 'Active: inactive' && equal "$(processes)" "" &&
     SHOWN=8 typed 0 "apt install -y --no-install-recommends $tools"
@@ -149,8 +151,7 @@ installs() {
 
 writes_file() {
   local text
-  text=$(zcat -f /usr/share/doc/mcr/docs/quickstart.md* |
-    awk '/^ +version = 1;/ { on = 1 } on && /^$/ { exit } on { print substr($0, 8) }')
+  text=$(awk '/^ +version = 1;/ { on = 1 } on && /^$/ { exit } on { print substr($0, 8) }' $page)
   typed 0 "cat >$conf <<END
 $text
 END" && by_the_page 0 4 1 && by_the_page 0 4 2 && saw 'max_payload' && by_the_page 0 4 3 && saw 'rule "first" takes it' && saw 'forwarded' &&

@@ -25,7 +25,7 @@ prepare_host() {
 prepare_guest() {
   archives=$root/var/cache/apt/archives
   mkdir -p "$cache/archives" "$root/test" && cp -al "$cache/archives/." "$archives/" &&
-    cp packages/deb/mcr_0*.deb "$root/test/" && echo "$TOOLS" >"$root/test/tools" &&
+    cp packages/deb/mcr_0*.deb "$srcdir/docs/quickstart.md" "$root/test/" && echo "$TOOLS" >"$root/test/tools" &&
     echo '127.0.0.1 localhost' >"$root/etc/hosts" &&
     apt_proxy && timeout -k 5 $DEBOOTSTRAP_SECONDS chroot "$root" sh -c 'apt-get -q update &&
       apt-get -q install -y --download-only /test/mcr_0*.deb &&

@@ -818,6 +818,35 @@ def at_boot():
         t.equal(load(rules), (0, everything), "the rules of the mcr host, once the interface is there")
 
 
+@t.test("rules of the host that are older than the file: its new rule is down, and log and statistics name nftables")
+def older_rules():
+    need_nft()
+    first = t.rule("first", IN, PORT, [t.to_group(OUT, OUT_PORT)])
+    new = t.rule("new", "239.255.0.2", PORT, [t.to_group("239.255.1.2", OUT_PORT), t.to_host("198.18.2.1", HOST_PORT)])
+    reason = "to 239.255.1.2: No buffer space available: the queue is full, or nftables drops it (egress)"
+    with t.line() as net:
+        config = t.Config([first])
+        net.relay.run("nft", "-f", generate(config, "host"))
+        config.rules = [first, new]
+        config.write()
+        with t.Mcrd(net.relay, config) as d:
+            sender = t.RawSender(net.src, "s0")
+
+            def down():
+                sender.send(t.datagram(IN, PORT, b"x"), t.datagram("239.255.0.2", PORT, b"x"))
+                first, new = d.stats()["rules"]
+                return first["state"] == "active" and new["state"] == "down" and new
+
+            rule = t.wait_for(lambda: (lambda r: r and r["reason"] == reason and r)(down()), 10, "the reason")
+            t.equal([o["packets"] for o in rule["outputs"]], [0, 0], "what left")
+            t.check(all(o["errors"] > 0 for o in rule["outputs"]), f"nothing was refused: {rule}")
+            errors = " ".join(d.logged("send_failed"))
+            for hint in ("drops it (egress)", "drops it (output)"):
+                t.check(hint in errors, f"the log does not say: {hint}")
+            status, out, _ = t.run_command([t.MCRSTAT, "--check", "--stats", config.stats_file], check_status=False)
+            t.check(status == 2 and "1 down" in out, f"the plugin says {status}: {out}")
+
+
 @t.test("one firewall on both sides: the rules of both roles beside each other, by names of its interfaces")
 def one_firewall():
     need_nft()

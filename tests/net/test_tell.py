@@ -124,6 +124,39 @@ def failing_output():
         passes(net)
 
 
+@t.test("a host that is not there, a port that nobody has: the rule is down and says why, until it gets through")
+def dead_host():
+    rules = [t.rule("gone", IN, PORT, [t.to_group(OUT, OUT_PORT), t.to_host("198.18.2.77", 6001)]),
+             t.rule("shut", "239.255.0.2", PORT, [t.to_host("198.18.2.1", 6002)])]
+    with t.line() as net, t.Mcrd(net.relay, rules) as d:
+        net.relay.run("ip", "link", "set", "lo", "up")  # the kernel tells its own sockets by an ICMP error to itself
+        sender = t.RawSender(net.src, "s0")
+
+        def shown():
+            sender.send(t.datagram(IN, PORT, b"x"), t.datagram("239.255.0.2", PORT, b"x"))
+            return {r["name"]: (r["state"], r.get("reason") or "") for r in d.stats()["rules"]}
+
+        def wait(seconds, want):
+            with contextlib.suppress(t.Failure):
+                t.wait_for(lambda: shown() == want, seconds)
+            t.equal(shown(), want, "states and reasons")
+
+        t.equal(shown(), {"gone": ("active", ""), "shut": ("active", "")}, "states before an answer")
+        wait(15, {"gone": ("down", "to 198.18.2.77: No route to host (1 of 2 outputs)"),
+                  "shut": ("down", "to 198.18.2.1: Connection refused")})
+        outputs = [o for rule in d.stats()["rules"] for o in rule["outputs"]]
+        t.equal([o["unreachable"] > 0 for o in outputs], [False, True, True], "outputs with answers")
+        t.equal([o["errors"] for o in outputs], [0, 0, 0], "datagrams that the kernel refused")
+        t.equal({(f["rule"], f["to"]) for f in map(r.fields, d.logged("send_failed"))},
+                {("gone", "198.18.2.77:6001"), ("shut", "198.18.2.1:6002")}, "what the log names")
+        net.dst.run("ip", "address", "add", "198.18.2.77/24", "dev", "d0")
+        with contextlib.ExitStack() as listeners:
+            for where in (("198.18.2.77", 6001), ("198.18.2.1", 6002)):
+                listeners.enter_context(net.dst.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(where)
+            wait(40, {"gone": ("active", ""), "shut": ("active", "")})
+        t.equal((len(d.logged("send_failed")), len(d.logged("send_works"))), (2, 2), "lines")
+
+
 class Systemd:
     """Its end of NOTIFY_SOCKET."""
 

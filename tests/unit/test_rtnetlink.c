@@ -5,7 +5,9 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,6 +23,8 @@ static struct answer {
     int index, error;
     unsigned char family;
     uint32_t port; // of the sender; 0: the kernel
+    const void *bytes;
+    size_t size; // or, where it is not 0, these bytes
 } answers[4];
 static size_t n_answers, at;
 
@@ -37,13 +41,14 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *m, int flags)
         struct ifinfomsg info;
     } message = {.h = {.nlmsg_type = a.type, .nlmsg_len = sizeof(message)},
                  .info = {.ifi_index = a.index, .ifi_family = a.family}};
-    if (a.type == 0) {
+    if (a.type == 0 && a.size == 0) {
         errno = a.error;
         return -1;
     }
     ((struct sockaddr_nl *) m->msg_name)->nl_pid = a.port;
-    memcpy(m->msg_iov[0].iov_base, &message, sizeof(message));
-    return sizeof(message);
+    size_t size = a.size > 0 ? a.size : sizeof(message);
+    memcpy(m->msg_iov[0].iov_base, a.size > 0 ? a.bytes : &message, size);
+    return (ssize_t) size;
 }
 
 #define MOST 8
@@ -138,4 +143,69 @@ Test(links, without_a_table)
     at = 0;
     cr_expect(rtnetlink_changed(SCRIPTED, NULL, take_gone, &told));
     cr_expect_eq(told.n, 0);
+}
+
+// --- neighbours ------------------------------------------------------------------------------------------------------
+
+// As the kernel writes them: the lladdr comes before or behind the address, or not at all.
+struct neighbour {
+    struct nlmsghdr h;
+    struct ndmsg n;
+    struct rtattr other;
+    uint8_t station[8];
+    struct rtattr dst;
+    uint8_t address[16];
+};
+
+static struct neighbour neighbour(unsigned char family, uint16_t state, size_t length)
+{
+    return (struct neighbour){
+        .h = {.nlmsg_type = RTM_NEWNEIGH, .nlmsg_len = (uint32_t) (offsetof(struct neighbour, address) + length)},
+        .n = {.ndm_family = family, .ndm_ifindex = 2, .ndm_state = state},
+        .other = {.rta_type = NDA_LLADDR, .rta_len = RTA_LENGTH(6)},
+        .dst = {.rta_type = NDA_DST, .rta_len = (unsigned short) RTA_LENGTH(length)},
+        .address = {198, 18, 2, 77},
+    };
+}
+
+static void take_silent(void *context, uint32_t ifindex, const struct addr *address)
+{
+    struct told *t = context;
+    char text[ADDR_TEXT_MAX];
+
+    cr_assert_lt(t->n, MOST);
+    t->gone[t->n++] = ifindex;
+    cr_expect_str_eq(addr_format(address, text), address->family == ADDR_IPV4 ? "198.18.2.77" : "c612:24d::");
+}
+
+Test(neighbours, what_is_told)
+{
+    struct neighbour cut = neighbour(AF_INET, NUD_FAILED, 4), none = neighbour(AF_INET, NUD_FAILED, 4);
+
+    cut.h.nlmsg_len -= 2;
+    none.n.ndm_ifindex = 0;
+    const struct {
+        const char *what;
+        struct neighbour message;
+        size_t told;
+    } cases[] = {
+        {"IPv4", neighbour(AF_INET, NUD_FAILED, 4), 1},
+        {"IPv6", neighbour(AF_INET6, NUD_FAILED, 16), 1},
+        {"one that answers", neighbour(AF_INET, NUD_REACHABLE, 4), 0},
+        {"of a bridge", neighbour(AF_BRIDGE, NUD_FAILED, 4), 0},
+        {"an address of another length", neighbour(AF_INET, NUD_FAILED, 3), 0},
+        {"of no interface", none, 0},
+        {"cut", cut, 0},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct told told = {.n = 0};
+        answers[0] = (struct answer){.error = ENOBUFS}; // what was lost comes again
+        answers[1] = (struct answer){.bytes = &cases[i].message, .size = cases[i].message.h.nlmsg_len};
+        n_answers = 2;
+        at = 0;
+        rtnetlink_neighbours(SCRIPTED, take_silent, &told);
+        cr_expect_eq(told.n, cases[i].told, "%s", cases[i].what);
+        cr_expect(told.n == 0 || told.gone[0] == 2, "%s", cases[i].what);
+    }
 }
