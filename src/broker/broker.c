@@ -152,13 +152,15 @@ static size_t count_inputs(const struct config *c)
     const char *names[CONFIG_INTERFACES_MAX];
     size_t n = 0;
 
-    for (size_t i = 0; i < c->n_rules; i++) {
-        size_t j = 0;
-        while (j < n && strcmp(names[j], c->rules[i].input.interface) != 0)
-            j++;
-        if (j == n && n < CONFIG_INTERFACES_MAX)
-            names[n++] = c->rules[i].input.interface;
-    }
+    for (size_t i = 0; i < c->n_rules; i++)
+        for (size_t k = 0; k < c->rules[i].n_inputs; k++) {
+            const char *name = c->rules[i].inputs[k].interface;
+            size_t j = 0;
+            while (j < n && strcmp(names[j], name) != 0)
+                j++;
+            if (j == n && n < CONFIG_INTERFACES_MAX)
+                names[n++] = name;
+        }
     return n;
 }
 

@@ -129,6 +129,7 @@ int statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why,
 _Static_assert(sizeof(((struct stats_output *) NULL)->to) == TABLE_OUTPUT_TEXT_MAX,
                "room for what is shown of an output");
 _Static_assert(sizeof(((struct stats_input *) NULL)->to) == TABLE_INPUT_TEXT_MAX &&
+                   sizeof(((struct stats_input *) NULL)->leg) == TABLE_LEG_MAX &&
                    sizeof(((struct stats_rule *) NULL)->reason) == TABLE_REASON_MAX,
                "room for what is shown of a rule");
 _Static_assert((int) TABLE_INTERFACE_UP == (int) STATS_INTERFACE_UP &&
@@ -141,12 +142,13 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
 {
     struct stats_segment s;
 
-    stats_segment_place(&s, memory, t->n_interfaces, t->n_rules);
+    stats_segment_place(&s, memory, t->n_interfaces, t->n_rules, t->n_inputs);
     s.header->magic = STATS_MAGIC;
     s.header->version = STATS_VERSION;
     s.header->size = (uint32_t) size;
     s.header->n_interfaces = t->n_interfaces;
     s.header->n_rules = t->n_rules;
+    s.header->n_inputs = t->n_inputs;
     s.header->n_outputs = t->n_counters;
     s.header->state = STATS_PREPARED;
     snprintf(s.header->program_version, sizeof(s.header->program_version), "%s", PACKAGE_VERSION);
@@ -161,11 +163,17 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
         const struct table_rule *r = &t->rules[i];
         memcpy(s.rules[i].name, r->name, sizeof(s.rules[i].name));
         memcpy(s.rules[i].note, r->note, sizeof(s.rules[i].note));
-        s.rules[i].input.interface = r->interface;
-        s.rules[i].input.vlan = r->vlan;
-        table_input_text(r, s.rules[i].input.to);
+        s.rules[i].first_input = r->first_input;
+        s.rules[i].n_inputs = r->n_inputs;
         s.rules[i].first_output = r->first_counter;
         s.rules[i].n_outputs = r->n_outputs;
+    }
+    for (uint32_t i = 0; i < t->n_inputs; i++) {
+        const struct table_input *in = &t->inputs[i];
+        memcpy(s.inputs[i].leg, in->leg, sizeof(s.inputs[i].leg));
+        s.inputs[i].interface = in->interface;
+        s.inputs[i].vlan = in->vlan;
+        table_input_text(in, s.inputs[i].to);
     }
     // A range is described by what the rule's first path holds of it.
     for (uint32_t i = 0; i < t->n_rules; i++)
@@ -177,7 +185,7 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
 int statistics_create(const char *path, const char *config_path, const struct stats_features *features,
                       const struct table_view *table)
 {
-    size_t size = stats_segment_size(table->n_interfaces, table->n_rules, table->n_counters);
+    size_t size = stats_segment_size(table->n_interfaces, table->n_rules, table->n_inputs, table->n_counters);
     void *memory = MAP_FAILED;
     int fd = create_new(path);
 

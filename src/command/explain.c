@@ -82,9 +82,9 @@ add_step(json_t *steps, const char *step, int line, bool passed, const char *for
                                            line ? json_integer(line) : json_null(), "passed", passed, "text", text));
 }
 
-static void add_sources(const struct explain *x, const struct config_rule *r, json_t *steps)
+static void add_sources(const struct explain *x, json_t *steps)
 {
-    const struct config_input *in = &r->input;
+    const struct config_input *in = offline_input_of(x->offline, &x->verdict);
     char source[ADDR_TEXT_MAX], prefix[ADDR_TEXT_MAX], list[NEAREST_TEXT_MAX];
 
     addr_format(&x->source, source);
@@ -137,8 +137,8 @@ static void add_checks(struct explain *x, const struct table_path *path, json_t 
     const int line = offline_line(x->offline, &x->verdict);
     char text[NEAREST_TEXT_MAX];
 
-    if (r->input.n_sources > 0)
-        add_sources(x, r, steps);
+    if (offline_input_of(x->offline, &x->verdict)->n_sources > 0)
+        add_sources(x, steps);
     if (drops->source > 0)
         return;
     if (drops->ttl > 0) {
@@ -166,16 +166,18 @@ static void add_checks(struct explain *x, const struct table_path *path, json_t 
 // --- one interface ---------------------------------------------------------------------------------------------------
 
 // What happens to the datagram on the interface of x->key, where it is for this path; adds it to tries.
-static bool try_interface(struct explain *x, const struct table_path *path, json_t *tries)
+static bool try_interface(struct explain *x, const struct table_destination *to, json_t *tries)
 {
+    const struct table_path *path = &x->offline->table.paths[to->path];
     const struct config_rule *r = &x->config->rules[path->rule];
+    const struct config_input *in = &r->inputs[to->leg];
     struct packet_meta meta = {.vlan = x->key.vlan, .checksum_vouched = true};
     char text[NEAREST_TEXT_MAX];
     json_t *steps = json_array();
 
     x->n_left = 0;
     offline_frame(x->offline, x->key.interface, 0, x->probe, x->probe_length, &meta, PACKET_HOST, &x->verdict);
-    add_step(steps, "rule", r->input.line, true, "rule \"%s\" takes it: %s", r->name, nearest_input(&r->input, text));
+    add_step(steps, "rule", in->line, true, "rule \"%s\" takes it: %s", r->name, nearest_input(in, text));
     if (x->verdict.path != TABLE_NONE)
         add_checks(x, path, steps);
     else // the interface has dropped it, before the rule counted it
@@ -195,9 +197,9 @@ static bool try_interfaces(struct explain *x, json_t *tries)
 
     for (x->key.interface = 0; x->key.interface < v->n_interfaces; x->key.interface++) {
         const char *name = v->interfaces[x->key.interface].name;
-        const struct table_path *path = table_lookup(v, &x->key);
-        if (path && (!x->options->interface || strcmp(name, x->options->interface) == 0))
-            forwarded |= try_interface(x, path, tries);
+        const struct table_destination *to = table_lookup(v, &x->key);
+        if (to && (!x->options->interface || strcmp(name, x->options->interface) == 0))
+            forwarded |= try_interface(x, to, tries);
     }
     return forwarded;
 }

@@ -52,6 +52,7 @@ static const unsigned weights[DIFFERENCES] = {2, 1, 1, 1, 1};
 
 struct candidate {
     const struct config_rule *rule;
+    const struct config_input *input;
     bool differs[DIFFERENCES];
     unsigned distance, common; // common: leading bits of the address
 };
@@ -75,15 +76,15 @@ static unsigned common_bits(const struct addr *a, const struct addr *b)
     return p.bits;
 }
 
-// Whether the rule is near.
-static bool measure(const struct config_rule *r, const char *interface, const struct table_key *key,
-                    struct candidate *c)
+// Whether this input of the rule is near.
+static bool measure(const struct config_rule *r, const struct config_input *in, const char *interface,
+                    const struct table_key *key, struct candidate *c)
 {
-    const struct config_input *in = &r->input;
     uint8_t family = in->kind == CONFIG_BROADCAST ? ADDR_IPV4 : in->address.family;
 
     *c = (struct candidate){
         .rule = r,
+        .input = in,
         .differs = {[OTHER_ADDRESS] = !takes_address(in, &key->destination),
                     [OTHER_PORT] = key->port < in->port || key->port - in->port >= in->n_ports,
                     [OTHER_VLAN] = key->vlan != in->vlan,
@@ -106,7 +107,9 @@ static int compare(const void *a, const void *b)
         return x->distance < y->distance ? -1 : 1;
     if (x->common != y->common)
         return x->common > y->common ? -1 : 1;
-    return (x->rule > y->rule) - (x->rule < y->rule);
+    if (x->rule != y->rule)
+        return x->rule > y->rule ? 1 : -1;
+    return (x->input > y->input) - (x->input < y->input);
 }
 
 // --- what is said ----------------------------------------------------------------------------------------------------
@@ -132,7 +135,7 @@ static const char *frames(uint16_t vlan, char text[24])
 
 static void add(const struct candidate *c, const char *interface, const struct table_key *key, json_t *array)
 {
-    const struct config_input *in = &c->rule->input;
+    const struct config_input *in = c->input;
     json_t *differs = json_array();
     char value[NEAREST_TEXT_MAX], address[ADDR_TEXT_MAX], theirs[24], asked[24], *text;
     size_t size;
@@ -160,11 +163,12 @@ static void add(const struct candidate *c, const char *interface, const struct t
 
 void nearest_find(const struct config *config, const char *interface, const struct table_key *key, json_t *array)
 {
-    struct candidate *list = calloc(config->n_rules + 1, sizeof(*list));
+    struct candidate *list = calloc(config->n_rules * CONFIG_INPUTS_MAX + 1, sizeof(*list));
     size_t n = 0;
 
     for (size_t i = 0; list && i < config->n_rules; i++)
-        n += measure(&config->rules[i], interface, key, &list[n]);
+        for (size_t j = 0; j < config->rules[i].n_inputs; j++)
+            n += measure(&config->rules[i], &config->rules[i].inputs[j], interface, key, &list[n]);
     if (n > 0)
         qsort(list, n, sizeof(*list), compare);
     for (size_t i = 0; i < n && i < NEAREST_MAX && list[i].distance == list[0].distance; i++)

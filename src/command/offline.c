@@ -133,9 +133,11 @@ struct offline *offline_open(const struct config *config, offline_sink *sink, vo
         goto fail;
     o->forward = forward_new(&o->table, &nowhere, 0);
     o->seen_drops = calloc(o->table.n_rules + 1, sizeof(*o->seen_drops));
+    o->seen_legs = calloc(o->table.n_inputs + 1, sizeof(*o->seen_legs));
     o->seen_outputs = calloc(o->table.n_counters + 1, sizeof(*o->seen_outputs));
     o->ingress.reassembly = reassembly_new();
-    if (o->forward && o->seen_drops && o->seen_outputs && o->ingress.reassembly && find_links(o) && make_outlets(o))
+    if (o->forward && o->seen_drops && o->seen_legs && o->seen_outputs && o->ingress.reassembly && find_links(o) &&
+        make_outlets(o))
         return o;
     snprintf(why, COMPILE_WHY_MAX, "%s", strerror(errno));
 fail:
@@ -150,6 +152,7 @@ void offline_close(struct offline *o)
     forward_free(o->forward);
     reassembly_free(o->ingress.reassembly);
     free(o->seen_drops);
+    free(o->seen_legs);
     free(o->seen_outputs);
     free(o->outlets);
     if (o->links)
@@ -206,9 +209,25 @@ static const struct stats_counter *count_more(const struct stats_counter *c, con
     return first;
 }
 
+// The leg that has counted since it was seen.
+static uint32_t input_that_counted(struct offline *o, const struct table_rule *r)
+{
+    uint32_t found = r->first_input;
+
+    for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++) {
+        uint64_t packets = o->forward->legs[i].packets;
+        if (packets != o->seen_legs[i])
+            found = i;
+        o->seen_legs[i] = packets;
+    }
+    return found;
+}
+
 static void judge_rule(struct offline *o, uint32_t rule, struct offline_verdict *v)
 {
     const struct table_rule *r = &o->table.rules[rule];
+
+    v->input = input_that_counted(o, r);
 
     if (v->path == TABLE_NONE)
         v->path = r->first_path;
@@ -236,6 +255,7 @@ void offline_frame(struct offline *o, uint32_t interface, uint64_t now_ns, const
     o->seen = in->counters;
     ingress_frame(in, f, bytes, length, *meta, kind);
     v->path = forward_pending(f);
+    v->input = TABLE_NONE;
     v->forwarded = false;
     forward_flush(f);
     reassembly_release(in->reassembly);
@@ -254,20 +274,28 @@ static int ttl_line(const struct config_rule *r)
     return 0;
 }
 
+const struct config_input *offline_input_of(const struct offline *o, const struct offline_verdict *v)
+{
+    const struct table_input *in = &o->table.inputs[v->input];
+
+    return &o->config->rules[in->rule].inputs[v->input - o->table.rules[in->rule].first_input];
+}
+
 int offline_line(const struct offline *o, const struct offline_verdict *v)
 {
     if (v->path == TABLE_NONE)
         return 0;
     const struct config_rule *r = &o->config->rules[o->table.paths[v->path].rule];
+    const struct config_input *in = offline_input_of(o, v);
     const struct {
         const char *key;
         int line; // 0: the file does not say it
-    } lines[] = {{"sources", r->input.sources_line},
+    } lines[] = {{"sources", in->sources_line},
                  {"max_payload", r->max_payload_line},
                  {"limit", r->limit.line},
                  {"ttl", ttl_line(r)}};
     if (v->forwarded)
-        return r->input.line;
+        return in->line;
     for (size_t i = 0; v->drop && v->drop->key && i < sizeof(lines) / sizeof(lines[0]); i++)
         if (lines[i].line && strcmp(lines[i].key, v->drop->key) == 0)
             return lines[i].line;

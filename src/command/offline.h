@@ -35,6 +35,7 @@ struct offline {
     // What the counters were before the present frame.
     struct stats_interface_counters seen;
     struct stats_drops *seen_drops;
+    uint64_t *seen_legs; // their packets
     struct stats_output_counters *seen_outputs;
 };
 
@@ -53,12 +54,16 @@ struct offline_verdict {
     const char *name;                 // "forwarded", that of drop, or "held"
     bool forwarded;                   // an output has taken it
     const struct stats_counter *drop; // the first counter of a drop that it added to; NULL: none
-    // One of the rule that took it in, that of the datagram if it got to the outputs. TABLE_NONE: no rule did.
-    uint32_t path;
+    // The path and the input (index in the table) of the rule that took it in; the path is that of the datagram if it
+    // got to the outputs. TABLE_NONE: no rule did.
+    uint32_t path, input;
     // What it added to the counters of that rule and to those of the path's outputs.
     struct stats_drops drops;
     struct stats_output_counters outputs[CONFIG_OUTPUTS_MAX];
 };
+
+// The input of the file that took it in, where a rule did.
+const struct config_input *offline_input_of(const struct offline *o, const struct offline_verdict *v);
 
 // The line of the file that decided it; 0: none did.
 int offline_line(const struct offline *o, const struct offline_verdict *v);

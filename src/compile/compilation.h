@@ -45,8 +45,8 @@ bool compile_open_rings(struct compilation *c);
 bool compile_join_groups(struct compilation *c);
 
 // reason.c: whether an enabled rule waits or is down, and why.
-// After its input's interface is known.
-void compile_tell_input(struct compilation *c, uint32_t rule);
+// After its inputs' interfaces are known.
+void compile_tell_inputs(struct compilation *c, uint32_t rule);
 // An output of it was not opened. error: of the step that failed; 0: the interface is missing or has no address.
 void compile_tell_output(struct compilation *c, uint32_t rule, const struct config_output *o, const char *step,
                          int error);

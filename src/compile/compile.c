@@ -14,8 +14,10 @@
 
 static bool names_interface(const struct config_rule *r, const char *name)
 {
-    bool found = strcmp(r->input.interface, name) == 0;
+    bool found = false;
 
+    for (size_t i = 0; i < r->n_inputs; i++)
+        found |= strcmp(r->inputs[i].interface, name) == 0;
     for (size_t i = 0; i < r->n_outputs; i++)
         found |= strcmp(r->outputs[i].interface, name) == 0;
     return r->enabled && found;
@@ -27,8 +29,10 @@ static bool missing_before(const struct table_view *t, const char *name)
     for (uint32_t i = 0; t && i < t->n_rules; i++) {
         const struct table_rule *r = &t->rules[i];
         const struct table_output *outputs = &t->outputs[t->paths[r->first_path].first_output];
-        for (uint32_t j = 0; (r->flags & TABLE_RULE_ENABLED) && j <= r->n_outputs; j++) {
-            const struct table_interface *used = &t->interfaces[j < r->n_outputs ? outputs[j].interface : r->interface];
+        const struct table_input *inputs = &t->inputs[r->first_input];
+        for (uint32_t j = 0; (r->flags & TABLE_RULE_ENABLED) && j < r->n_outputs + r->n_inputs; j++) {
+            const struct table_interface *used =
+                &t->interfaces[j < r->n_outputs ? outputs[j].interface : inputs[j - r->n_outputs].interface];
             if (strcmp(used->name, name) == 0)
                 return used->state == TABLE_INTERFACE_MISSING;
         }
@@ -85,15 +89,17 @@ static bool find_interfaces(struct compilation *c)
 static bool allocate(struct compilation *c)
 {
     const struct config *config = c->config;
-    size_t paths = 0, outputs = 0, sources = 0, destinations = 0;
+    size_t inputs = 0, paths = 0, outputs = 0, sources = 0, destinations = 0;
 
     for (size_t i = 0; i < config->n_rules; i++) {
         const struct config_rule *r = &config->rules[i];
         paths += endpoint_paths(r);
         outputs += endpoint_paths(r) * r->n_outputs;
-        sources += r->input.n_sources;
-        if (r->enabled)
-            destinations += (r->input.kind == CONFIG_BROADCAST ? 2u : r->input.n_addresses) * (size_t) r->input.n_ports;
+        inputs += r->n_inputs;
+        for (size_t j = 0; j < r->n_inputs; j++) {
+            sources += r->inputs[j].n_sources;
+            destinations += r->enabled ? endpoint_destinations(&r->inputs[j]) : 0;
+        }
     }
     // At least twice as many slots as destinations keeps probes short.
     c->n_slots = 16;
@@ -103,6 +109,7 @@ static bool allocate(struct compilation *c)
     c->interfaces = calloc(CONFIG_INTERFACES_MAX, sizeof(*c->interfaces));
     c->links = calloc(CONFIG_INTERFACES_MAX, sizeof(*c->links));
     c->rules = calloc(config->n_rules + 1, sizeof(*c->rules));
+    c->inputs = calloc(inputs + 1, sizeof(*c->inputs));
     c->paths = calloc(paths + 1, sizeof(*c->paths));
     c->outputs = calloc(outputs + 1, sizeof(*c->outputs));
     c->egress = calloc(outputs + CONFIG_INTERFACES_MAX, sizeof(*c->egress)); // transmit rings
@@ -110,7 +117,7 @@ static bool allocate(struct compilation *c)
     c->destinations = calloc(destinations + 1, sizeof(*c->destinations));
     c->slots = calloc(c->n_slots, sizeof(*c->slots));
     c->keys = calloc(destinations + 1, sizeof(*c->keys));
-    return (c->interfaces && c->links && c->rules && c->paths && c->outputs && c->egress && c->sources &&
+    return (c->interfaces && c->links && c->rules && c->inputs && c->paths && c->outputs && c->egress && c->sources &&
             c->destinations && c->slots && c->keys) ||
            compile_refuse(c, "%s", strerror(ENOMEM));
 }

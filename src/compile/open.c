@@ -64,14 +64,15 @@ static bool names_senders(const struct config_input *in)
     return in->n_sources > 0;
 }
 
-static bool join_for_rule(struct compilation *c, const struct config_rule *r, const struct link *l)
+static bool join(struct compilation *c, const struct config_rule *r, const struct config_input *in,
+                 const struct link *l)
 {
-    size_t n = names_senders(&r->input) ? r->input.n_sources : 1;
+    size_t n = names_senders(in) ? in->n_sources : 1;
     const char *step = "";
 
-    for (size_t i = 0; i < n * r->input.n_addresses; i++) {
-        const struct addr *source = names_senders(&r->input) ? &r->input.sources[i % n].addr : NULL;
-        struct addr group = addr_after(&r->input.address, (uint32_t) (i / n));
+    for (size_t i = 0; i < n * in->n_addresses; i++) {
+        const struct addr *source = names_senders(in) ? &in->sources[i % n].addr : NULL;
+        struct addr group = addr_after(&in->address, (uint32_t) (i / n));
         if (!sockets_join(c->sockets, l->ifindex, &group, source, &step))
             return compile_refuse(c, "rule \"%s\": %s on interface \"%s\": %s", r->name, step, l->name,
                                   strerror(errno));
@@ -81,13 +82,14 @@ static bool join_for_rule(struct compilation *c, const struct config_rule *r, co
 
 // Keeps the kernel from answering datagrams to this host, which only the ring reads, with ICMP errors. If another
 // program has bound the port the kernel is quiet already; without the right to bind it the relay works all the same.
-static void keep_quiet(struct compilation *c, const struct config_rule *r, const struct link *l)
+static void keep_quiet(struct compilation *c, const struct config_rule *r, const struct config_input *in,
+                       const struct link *l)
 {
-    struct output_address at = {.ifindex = l->ifindex, .destination = r->input.address, .port = r->input.port};
+    struct output_address at = {.ifindex = l->ifindex, .destination = in->address, .port = in->port};
     const char *step = "";
 
     memcpy(at.interface, l->name, sizeof(at.interface));
-    for (uint32_t i = 0; i < r->input.n_ports; i++, at.port++)
+    for (uint32_t i = 0; i < in->n_ports; i++, at.port++)
         if (!sockets_output(c->sockets, REGISTRY_QUIET, &at, &step) && errno != EADDRINUSE)
             log_errno(LOG_LEVEL_WARNING, EVENT_INPUT_NOT_QUIET,
                       "rule=%s interface=%s port=%u reason=\"%s\" effect=\"the kernel answers its senders with ICMP "
@@ -95,23 +97,35 @@ static void keep_quiet(struct compilation *c, const struct config_rule *r, const
                       r->name, l->name, at.port, step);
 }
 
-bool compile_join_groups(struct compilation *c)
+enum inputs { GROUPS_OF_ALL_SENDERS, GROUPS_OF_SENDERS, ADDRESSES };
+
+static enum inputs kind_of(const struct config_input *in)
 {
-    // First those that take every sender (memberships_want()).
-    for (int with_senders = 0; with_senders <= 1; with_senders++)
-        for (size_t i = 0; i < c->config->n_rules; i++) {
-            const struct config_rule *r = &c->config->rules[i];
-            const struct link *l = &c->links[c->rules[i].interface];
-            if (r->enabled && l->ifindex && r->input.kind == CONFIG_GROUP &&
-                names_senders(&r->input) == (with_senders == 1) && !join_for_rule(c, r, l))
-                return false;
-        }
-    for (size_t i = 0; i < c->config->n_rules; i++) {
-        const struct config_rule *r = &c->config->rules[i];
-        if (r->enabled && r->input.kind == CONFIG_ADDRESS && c->links[c->rules[i].interface].ifindex)
-            keep_quiet(c, r, &c->links[c->rules[i].interface]);
+    return in->kind != CONFIG_GROUP ? ADDRESSES : names_senders(in) ? GROUPS_OF_SENDERS : GROUPS_OF_ALL_SENDERS;
+}
+
+// Opens what keeps the inputs of one kind coming.
+static bool open_inputs(struct compilation *c, enum inputs kind)
+{
+    for (uint32_t i = 0; i < c->n_inputs; i++) {
+        const struct table_input *t = &c->inputs[i];
+        const struct config_rule *r = &c->config->rules[t->rule];
+        const struct config_input *in = &r->inputs[i - c->rules[t->rule].first_input];
+        const struct link *l = &c->links[t->interface];
+        if (!r->enabled || !l->ifindex || in->kind == CONFIG_BROADCAST || kind_of(in) != kind)
+            continue;
+        if (kind == ADDRESSES)
+            keep_quiet(c, r, in, l);
+        else if (!join(c, r, in, l))
+            return false;
     }
     return true;
+}
+
+bool compile_join_groups(struct compilation *c)
+{
+    // First the groups that take every sender (memberships_want()).
+    return open_inputs(c, GROUPS_OF_ALL_SENDERS) && open_inputs(c, GROUPS_OF_SENDERS) && open_inputs(c, ADDRESSES);
 }
 
 // --- outputs ---------------------------------------------------------------------------------------------------------
@@ -319,7 +333,7 @@ bool compile_open_outputs(struct compilation *c)
         struct table_rule *t = &c->rules[i];
         if (!r->enabled)
             continue;
-        compile_tell_input(c, (uint32_t) i);
+        compile_tell_inputs(c, (uint32_t) i);
         // Those of all paths, side by side.
         struct table_output *outputs = &c->outputs[c->paths[t->first_path].first_output];
         for (uint32_t j = 0; j < t->n_paths * t->n_outputs; j++) {

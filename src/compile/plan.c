@@ -39,7 +39,8 @@ void compile_name_interfaces(struct compilation *c, bool enabled)
         const struct config_rule *r = &c->config->rules[i];
         if (r->enabled != enabled)
             continue;
-        interface_index(c, r->input.interface);
+        for (size_t j = 0; j < r->n_inputs; j++)
+            interface_index(c, r->inputs[j].interface);
         for (size_t j = 0; j < r->n_outputs; j++)
             interface_index(c, r->outputs[j].interface);
     }
@@ -77,6 +78,15 @@ static void carry_outputs(struct compilation *c, const struct table_rule *now, c
         }
 }
 
+// Legs are known by their names.
+static void carry_inputs(struct compilation *c, const struct table_rule *now, const struct table_rule *then)
+{
+    for (uint32_t i = now->first_input; i < now->first_input + now->n_inputs; i++)
+        for (uint32_t j = then->first_input; j < then->first_input + then->n_inputs; j++)
+            if (strcmp(c->inputs[i].leg, c->before->inputs[j].leg) == 0)
+                c->inputs[i].carried_from = j;
+}
+
 static bool carry_over(struct compilation *c)
 {
     if (!c->before || c->before->n_rules == 0)
@@ -95,6 +105,7 @@ static bool carry_over(struct compilation *c)
         if (!then)
             continue;
         c->rules[i].carried_from = (uint32_t) (*then - c->before->rules);
+        carry_inputs(c, now, *then);
         carry_outputs(c, now, *then);
     }
     free(before);
@@ -103,33 +114,62 @@ static bool carry_over(struct compilation *c)
 
 // --- rules -----------------------------------------------------------------------------------------------------------
 
-static void place_destination(struct compilation *c, const struct endpoint *e, const struct addr *address,
-                              uint32_t path)
+static void place_destination(struct compilation *c, uint32_t input, const struct endpoint *e,
+                              const struct addr *address, uint32_t path)
 {
     c->destinations[c->n_destinations++] =
         (struct table_destination){.address = *address,
                                    .port = e->port,
                                    .vlan = e->vlan,
-                                   .interface = c->rules[c->paths[path].rule].interface,
-                                   .path = path};
+                                   .flags = c->inputs[input].n_sources > 0 ? TABLE_DESTINATION_SOURCES : 0,
+                                   .interface = c->inputs[input].interface,
+                                   .path = path,
+                                   .leg = (uint8_t) (input - c->rules[c->inputs[input].rule].first_input)};
 }
 
-static void place_destinations(struct compilation *c, uint32_t rule)
+// Those of all inputs that are counterparts of each other have one path.
+static void place_destinations(struct compilation *c, uint32_t input, const struct config_input *given)
+{
+    struct table_input *in = &c->inputs[input];
+    const struct table_rule *t = &c->rules[in->rule];
+    const struct addr *subnet = &c->links[in->interface].broadcast;
+    struct endpoint range = endpoint_of_input(given, 0);
+
+    in->first_destination = c->n_destinations;
+    for (uint32_t i = 0; (t->flags & TABLE_RULE_ENABLED) && i < endpoint_span(&range); i++) {
+        struct endpoint e = endpoint_at(&range, i);
+        uint32_t path = t->first_path + (t->n_paths > 1 ? i : 0);
+        bool broadcast = e.kind == CONFIG_BROADCAST;
+        place_destination(c, input, &e, broadcast ? &addr_limited_broadcast : &e.address, path);
+        if (broadcast && subnet->family != ADDR_NONE && !addr_equal(subnet, &addr_limited_broadcast))
+            place_destination(c, input, &e, subnet, path);
+    }
+    in->n_destinations = c->n_destinations - in->first_destination;
+}
+
+static void place_input(struct compilation *c, uint32_t rule, size_t i)
 {
     const struct config_rule *r = &c->config->rules[rule];
-    const struct addr *subnet = &c->links[c->rules[rule].interface].broadcast;
-    struct table_rule *t = &c->rules[rule];
-    struct endpoint input = endpoint_of_input(&r->input, rule);
+    const struct config_input *given = &r->inputs[i];
+    uint32_t input = c->n_inputs++;
 
-    t->first_destination = c->n_destinations;
-    for (uint32_t i = 0; r->enabled && i < endpoint_span(&input); i++) {
-        struct endpoint e = endpoint_at(&input, i);
-        uint32_t path = t->first_path + (t->n_paths > 1 ? i : 0);
-        place_destination(c, &e, e.kind == CONFIG_BROADCAST ? &addr_limited_broadcast : &e.address, path);
-        if (e.kind == CONFIG_BROADCAST && subnet->family != ADDR_NONE && !addr_equal(subnet, &addr_limited_broadcast))
-            place_destination(c, &e, subnet, path);
-    }
-    t->n_destinations = c->n_destinations - t->first_destination;
+    c->inputs[input] = (struct table_input){
+        .rule = rule,
+        .interface = interface_index(c, given->interface),
+        .first_source = c->n_sources,
+        .n_sources = (uint32_t) given->n_sources,
+        .carried_from = TABLE_NONE,
+        .to = given->kind == CONFIG_BROADCAST ? addr_limited_broadcast : given->address,
+        .port = given->port,
+        .n_addresses = given->n_addresses,
+        .n_ports = given->n_ports,
+        .vlan = given->vlan,
+    };
+    config_leg(r, i, c->inputs[input].leg);
+    if (given->n_sources > 0)
+        memcpy(c->sources + c->n_sources, given->sources, given->n_sources * sizeof(*c->sources));
+    c->n_sources += (uint32_t) given->n_sources;
+    place_destinations(c, input, given);
 }
 
 // The output of the rule's i-th path.
@@ -137,7 +177,7 @@ static void place_output(struct compilation *c, const struct config_rule *r, siz
                          uint32_t counter)
 {
     const struct config_output *o = &r->outputs[output];
-    struct endpoint input = endpoint_of_input(&r->input, 0), to = endpoint_of_output(o, 0);
+    struct endpoint input = endpoint_of_input(&r->inputs[0], 0), to = endpoint_of_output(o, 0);
     struct endpoint one = endpoint_counterpart(&to, &input, i);
 
     c->outputs[c->n_outputs++] = (struct table_output){
@@ -172,9 +212,11 @@ static void place_paths(struct compilation *c, uint32_t rule)
 static uint32_t flags_of(const struct config_rule *r)
 {
     uint32_t flags = (r->enabled ? TABLE_RULE_ENABLED : 0u) | (r->shadow ? TABLE_RULE_SHADOW : 0u) |
-                     (r->limit.per_source ? TABLE_RULE_PER_SOURCE : 0u) |
-                     (r->input.kind == CONFIG_BROADCAST ? TABLE_RULE_BROADCAST : 0u) | TABLE_RULE_TTL_ALL;
+                     (r->limit.per_source ? TABLE_RULE_PER_SOURCE : 0u) | TABLE_RULE_TTL_ALL;
 
+    for (size_t i = 0; i < r->n_inputs; i++)
+        if (r->inputs[i].kind == CONFIG_BROADCAST)
+            flags |= TABLE_RULE_BROADCAST;
     for (size_t i = 0; i < r->n_outputs; i++) {
         const struct config_output *o = &r->outputs[i];
         if (o->keep_source || o->keep_source_port)
@@ -193,35 +235,27 @@ static void place_rule(struct compilation *c, uint32_t i)
     struct table_rule *t = &c->rules[i];
 
     *t = (struct table_rule){
-        .interface = interface_index(c, r->input.interface),
+        .first_input = c->n_inputs,
+        .n_inputs = (uint32_t) r->n_inputs,
         .flags = flags_of(r),
         .max_payload = r->max_payload,
         .first_path = c->n_paths,
         .n_paths = endpoint_paths(r),
         .first_counter = c->n_counters,
         .n_outputs = (uint32_t) r->n_outputs,
-        .first_source = c->n_sources,
-        .n_sources = (uint32_t) r->input.n_sources,
         .packets_per_second = r->limit.packets_per_second,
         .bits_per_second = r->limit.bits_per_second,
         .burst_ms = r->limit.burst_ms,
         .silence_ms = r->silence_ms,
         .min_packets_per_second = r->min_packets_per_second,
         .carried_from = TABLE_NONE,
-        .input = r->input.kind == CONFIG_BROADCAST ? addr_limited_broadcast : r->input.address,
-        .port = r->input.port,
-        .n_addresses = r->input.n_addresses,
-        .n_ports = r->input.n_ports,
-        .vlan = r->input.vlan,
     };
     snprintf(t->name, sizeof(t->name), "%s", r->name);
     snprintf(t->note, sizeof(t->note), "%s", r->note);
-    if (r->input.n_sources > 0)
-        memcpy(c->sources + c->n_sources, r->input.sources, r->input.n_sources * sizeof(*c->sources));
-    c->n_sources += t->n_sources;
     c->n_counters += t->n_outputs;
     place_paths(c, i);
-    place_destinations(c, i);
+    for (size_t j = 0; j < r->n_inputs; j++)
+        place_input(c, i, j);
 }
 
 bool compile_plan(struct compilation *c)

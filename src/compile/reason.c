@@ -75,16 +75,33 @@ void compile_tell_output(struct compilation *c, uint32_t rule, const struct conf
         tell(t, "%s by %s: %s: %s", address, o->interface, step, strerror(error));
 }
 
-void compile_tell_input(struct compilation *c, uint32_t rule)
+// How many inputs of the rule lack nothing; told: those that do are told.
+static uint32_t taking_inputs(struct compilation *c, struct table_rule *t, bool told)
 {
-    tell_link(&c->rules[rule], &c->interfaces[c->rules[rule].interface]);
+    uint32_t n = 0;
+
+    for (uint32_t i = t->first_input; i < t->first_input + t->n_inputs; i++) {
+        const struct table_interface *in = &c->interfaces[c->inputs[i].interface];
+        n += told ? tell_link(t, in) : in->state == TABLE_INTERFACE_UP;
+    }
+    return n;
+}
+
+void compile_tell_inputs(struct compilation *c, uint32_t rule)
+{
+    struct table_rule *t = &c->rules[rule];
+    uint32_t taking = taking_inputs(c, t, true);
+    size_t used = strlen(t->reason);
+
+    if (taking > 0 && taking < t->n_inputs)
+        snprintf(t->reason + used, sizeof(t->reason) - used, " (%u of %u inputs)", t->n_inputs - taking, t->n_inputs);
 }
 
 void compile_tell_outputs(struct compilation *c, uint32_t rule)
 {
     struct table_rule *t = &c->rules[rule];
     const struct table_output *outputs = &c->outputs[c->paths[t->first_path].first_output];
-    bool takes = c->interfaces[t->interface].state == TABLE_INTERFACE_UP;
+    bool takes = taking_inputs(c, t, false) == t->n_inputs;
     uint32_t lacking = 0;
 
     for (uint32_t i = 0; i < t->n_outputs; i++) {

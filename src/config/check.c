@@ -88,8 +88,8 @@ static bool check_sizes(const struct check *k)
         outputs += rule->n_outputs * endpoint_paths(rule);
         if (!rule->enabled)
             continue;
-        destinations +=
-            (rule->input.kind == CONFIG_BROADCAST ? 2u : 1u) * rule->input.n_addresses * rule->input.n_ports;
+        for (size_t j = 0; j < rule->n_inputs; j++)
+            destinations += endpoint_destinations(&rule->inputs[j]);
         for (size_t o = 0; o < rule->n_outputs; o++)
             if (config_way(&rule->outputs[o], true) != CONFIG_WAY_FRAME)
                 sockets += (size_t) rule->outputs[o].n_addresses * rule->outputs[o].n_ports;
@@ -108,14 +108,16 @@ static bool check_sizes(const struct check *k)
     return destinations <= CONFIG_DESTINATIONS_MAX && outputs <= CONFIG_TOTAL_OUTPUTS_MAX;
 }
 
-// Every destination of the enabled rules' complete inputs, sorted; index is that of the rule. False when out of memory.
+// Every destination of the enabled rules' complete inputs, sorted. False when out of memory.
 static bool collect_inputs(struct check *k)
 {
     k->inputs = calloc(CONFIG_DESTINATIONS_MAX, sizeof(*k->inputs));
     for (size_t i = 0; k->inputs && i < k->c->n_rules; i++) {
-        struct endpoint e = endpoint_of_input(&k->c->rules[i].input, (uint32_t) i);
-        if (k->c->rules[i].enabled)
+        const struct config_rule *rule = &k->c->rules[i];
+        for (size_t j = 0; rule->enabled && j < rule->n_inputs; j++) {
+            struct endpoint e = endpoint_of_input(&rule->inputs[j], ENDPOINT_INDEX(i, j));
             k->n_inputs += endpoint_take_apart(&e, k->inputs + k->n_inputs);
+        }
     }
     if (k->inputs)
         endpoint_sort(k->inputs, k->n_inputs);
@@ -127,7 +129,7 @@ static void check_same_inputs(const struct check *k)
 {
     char text[ENDPOINT_TEXT_MAX];
     size_t first = 0;
-    uint32_t told = UINT32_MAX, told_of = UINT32_MAX; // the pair of rules before: ranges share more than one
+    uint32_t told = UINT32_MAX, told_of = UINT32_MAX; // the pair of inputs before: ranges share more than one
 
     for (size_t i = 1; i < k->n_inputs; i++) {
         if (endpoint_compare(&k->inputs[i], &k->inputs[first]) != 0) {
@@ -138,29 +140,37 @@ static void check_same_inputs(const struct check *k)
             continue;
         told = k->inputs[i].index;
         told_of = k->inputs[first].index;
-        const struct config_rule *rule = &k->c->rules[k->inputs[i].index], *same = &k->c->rules[k->inputs[first].index];
-        config_error(k->problems, rule->input.line, rule->name,
-                     "\"input\" is that of rule \"%s\" in line %d (%s), allowed is one enabled rule for it", same->name,
-                     same->line, endpoint_format(&k->inputs[i], text));
+        const struct config_rule *rule = &k->c->rules[ENDPOINT_RULE(told)],
+                                 *same = &k->c->rules[ENDPOINT_RULE(told_of)];
+        int line = rule->inputs[ENDPOINT_INPUT(told)].line;
+        endpoint_format(&k->inputs[i], text);
+        if (rule == same)
+            config_error(k->problems, line, rule->name, "input %u repeats input %u (%s)", ENDPOINT_INPUT(told) + 1,
+                         ENDPOINT_INPUT(told_of) + 1, text);
+        else
+            config_error(k->problems, line, rule->name,
+                         "\"input\" is that of rule \"%s\" in line %d (%s), allowed is one enabled rule for it",
+                         same->name, same->line, text);
     }
 }
 
 // A header of another family cannot hold the sender's address.
 static void check_kept_sources(const struct check *k, const struct config_rule *rule)
 {
-    struct endpoint input = endpoint_of_input(&rule->input, 0);
     char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX];
 
-    for (size_t i = 0; endpoint_is_complete(&input) && i < rule->n_outputs; i++) {
-        const struct config_output *out = &rule->outputs[i];
-        struct endpoint output = endpoint_of_output(out, (uint32_t) i);
-        if (!out->keep_source || !endpoint_is_complete(&output) || endpoint_family(&output) == endpoint_family(&input))
+    for (size_t i = 0; i < rule->n_outputs * rule->n_inputs; i++) {
+        const struct config_output *out = &rule->outputs[i / rule->n_inputs];
+        struct endpoint output = endpoint_of_output(out, 0);
+        struct endpoint input = endpoint_of_input(&rule->inputs[i % rule->n_inputs], 0);
+        if (!out->keep_source || !endpoint_is_complete(&input) || !endpoint_is_complete(&output) ||
+            endpoint_family(&output) == endpoint_family(&input))
             continue;
         config_error(k->problems, out->line, rule->name,
                      "\"source\" of output %zu is \"preserve\" from IPv%d (%s) to IPv%d (%s), "
                      "allowed is within one family",
-                     i + 1, endpoint_family(&input), endpoint_format(&input, from), endpoint_family(&output),
-                     endpoint_format(&output, to));
+                     i / rule->n_inputs + 1, endpoint_family(&input), endpoint_format(&input, from),
+                     endpoint_family(&output), endpoint_format(&output, to));
     }
 }
 
@@ -201,20 +211,39 @@ static bool is_loopback(const struct addr *a)
     return addr_prefix_contains(&loopback[0], a) || addr_prefix_contains(&loopback[1], a);
 }
 
-static void doubt_rule(const struct check *k, const struct config_rule *rule)
+static bool carries_ptp(const struct config_rule *rule)
 {
-    struct endpoint input = endpoint_of_input(&rule->input, 0);
+    bool any = false;
+
+    for (size_t i = 0; i < rule->n_inputs; i++) {
+        struct endpoint input = endpoint_of_input(&rule->inputs[i], 0);
+        any = any || has_port(&input, 319) || has_port(&input, 320);
+    }
+    return any;
+}
+
+static void doubt_input(const struct check *k, const struct config_rule *rule, const struct config_input *in)
+{
+    struct endpoint input = endpoint_of_input(in, 0);
     char text[ADDR_TEXT_MAX];
 
-    doubt_ptp(k, rule, &input, rule->input.line);
-    if (rule->input.kind == CONFIG_GROUP && rule->input.n_sources == 0 && is_source_specific(&rule->input.address))
-        config_warning(k->problems, rule->input.line, rule->name,
+    doubt_ptp(k, rule, &input, in->line);
+    if (in->kind == CONFIG_GROUP && in->n_sources == 0 && is_source_specific(&in->address))
+        config_warning(k->problems, in->line, rule->name,
                        "group %s is source-specific (RFC 4607): without \"sources\" no router brings it here",
-                       addr_format(&rule->input.address, text));
+                       addr_format(&in->address, text));
+}
+
+static void doubt_rule(const struct check *k, const struct config_rule *rule)
+{
+    char text[ADDR_TEXT_MAX];
+
+    for (size_t i = 0; i < rule->n_inputs; i++)
+        doubt_input(k, rule, &rule->inputs[i]);
     for (size_t i = 0; i < rule->n_outputs; i++) {
         const struct config_output *out = &rule->outputs[i];
         struct endpoint output = endpoint_of_output(out, 0);
-        if (!has_port(&input, 319) && !has_port(&input, 320)) // else told already
+        if (!carries_ptp(rule)) // else told already
             doubt_ptp(k, rule, &output, out->line);
         if (endpoint_is_complete(&output) && is_loopback(&out->address) && strcmp(out->interface, CONFIG_LOOPBACK) != 0)
             config_warning(k->problems, out->line, rule->name,
@@ -235,9 +264,19 @@ static size_t output_destinations(const struct config_rule *rule)
     return n;
 }
 
+// Whether what is sent there comes in by one of the rule's own inputs.
+static bool feeds_itself(const struct config_rule *rule, const struct endpoint *output)
+{
+    for (size_t i = 0; i < rule->n_inputs; i++) {
+        struct endpoint input = endpoint_of_input(&rule->inputs[i], 0);
+        if (endpoint_is_complete(&input) && endpoint_contains(&input, output))
+            return true;
+    }
+    return false;
+}
+
 static void check_outputs_of(const struct check *k, const struct config_rule *rule)
 {
-    struct endpoint input = endpoint_of_input(&rule->input, 0);
     char text[ENDPOINT_TEXT_MAX];
     bool feeds[CONFIG_OUTPUTS_MAX] = {false}, repeats[CONFIG_OUTPUTS_MAX] = {false};
     struct endpoint *outputs = calloc(output_destinations(rule) + 1, sizeof(*outputs));
@@ -255,7 +294,7 @@ static void check_outputs_of(const struct check *k, const struct config_rule *ru
     for (size_t i = 0; i < n; i++) {
         uint32_t o = outputs[i].index;
         int line = rule->outputs[o].line;
-        if (!feeds[o] && endpoint_is_complete(&input) && endpoint_contains(&input, &outputs[i])) {
+        if (!feeds[o] && feeds_itself(rule, &outputs[i])) {
             feeds[o] = true;
             config_error(k->problems, line, rule->name, "output %u feeds the rule's own input (%s)", o + 1,
                          endpoint_format(&outputs[i], text));
@@ -287,8 +326,9 @@ static void add_edges(const struct check *k, uint32_t *first, uint32_t *to)
                 struct endpoint one = endpoint_at(&output, j);
                 const struct endpoint *fed = endpoint_find(k->inputs, k->n_inputs, &one);
                 // Its own input: check_outputs_of() has told. A range feeds a rule more than once.
-                if (fed && fed->index != i && (n == first[i] || to[n - 1] != fed->index))
-                    to[n++] = fed->index;
+                uint32_t rule_fed = fed ? ENDPOINT_RULE(fed->index) : i;
+                if (rule_fed != i && (n == first[i] || to[n - 1] != rule_fed))
+                    to[n++] = rule_fed;
             }
         }
     }
@@ -310,6 +350,14 @@ static void report_circle(const struct check *k, const uint32_t *path, uint32_t 
                  "outputs run in a circle: %s\"%s\"; allowed only when each of these rules says two_way = true, and "
                  "never by way of \"" CONFIG_LOOPBACK "\"",
                  text, start->name);
+}
+
+static bool takes_from_loopback(const struct config_rule *rule)
+{
+    for (size_t i = 0; i < rule->n_inputs; i++)
+        if (strcmp(rule->inputs[i].interface, CONFIG_LOOPBACK) == 0)
+            return true;
+    return false;
 }
 
 // Looks for circles with a rule that does not say two_way, or that run by the loopback interface: what is sent by it
@@ -334,7 +382,7 @@ static void check_circles(const struct check *k)
     const struct circle_graph g = {.n = n, .first = first, .to = to};
     circle_count_feeders(&g, feeders, path);
     for (uint32_t i = 0; i < n; i++)
-        by_loopback[i] = strcmp(rules[i].input.interface, CONFIG_LOOPBACK) == 0;
+        by_loopback[i] = takes_from_loopback(&rules[i]);
     for (uint32_t i = 0; i < n && circles < CIRCLES_MAX; i++) {
         if (feeders[i] == 0 || told[i])
             continue;
@@ -377,7 +425,7 @@ static void each_interface(struct check *k, void check(struct check *k, const st
     struct use *uses;
 
     for (size_t i = 0; i < k->c->n_rules; i++)
-        most += 1 + k->c->rules[i].n_outputs;
+        most += k->c->rules[i].n_inputs + k->c->rules[i].n_outputs;
     uses = calloc(most, sizeof(*uses));
     if (!uses) {
         out_of_memory(k);
@@ -385,8 +433,9 @@ static void each_interface(struct check *k, void check(struct check *k, const st
     }
     for (size_t i = 0; i < k->c->n_rules; i++) {
         const struct config_rule *rule = &k->c->rules[i];
-        if (rule->input.interface[0])
-            uses[n++] = (struct use){rule->input.interface, rule, CONFIG_ROLE_IN, rule->input.line};
+        for (size_t j = 0; j < rule->n_inputs; j++)
+            if (rule->inputs[j].interface[0])
+                uses[n++] = (struct use){rule->inputs[j].interface, rule, CONFIG_ROLE_IN, rule->inputs[j].line};
         for (size_t o = 0; o < rule->n_outputs; o++)
             if (rule->outputs[o].interface[0])
                 uses[n++] = (struct use){rule->outputs[o].interface, rule, CONFIG_ROLE_OUT, rule->outputs[o].line};

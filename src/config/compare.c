@@ -143,11 +143,15 @@ static void compare_trees(struct fields *f, const char *path, const struct schem
 
 _Static_assert((int) CONFIG_OUTPUTS_MAX >= (int) CONFIG_INTERFACES_MAX, "the longest list of sections but the rules");
 
-// What makes an element the same as one of another list: where an output goes to, an interface's name.
-static struct endpoint identity_of(enum schema_place where, const void *element, size_t index)
+// What makes an element the same as one of another list: where an output goes to, the name of an input's leg, an
+// interface's name.
+static struct endpoint identity_of(enum schema_place where, const void *target, const void *element, size_t index,
+                                   char leg[CONFIG_LEG_MAX])
 {
     if (where == SCHEMA_OUTPUT)
         return endpoint_of_output(element, (uint32_t) index);
+    if (where == SCHEMA_INPUT)
+        return (struct endpoint){.interface = config_leg(target, index, leg), .index = (uint32_t) index};
     return (struct endpoint){.interface = ((const struct config_interface *) element)->name, .index = (uint32_t) index};
 }
 
@@ -155,17 +159,20 @@ static void compare_lists(struct fields *f, const struct schema_key *key, const 
                           const char *path)
 {
     struct value_list before = value_load_list(key, from), after = value_load_list(key, to);
+
+    if (key->need == SCHEMA_ONE_OF && before.n == 1 && after.n == 1)
+        return; // by the key of the only element
     size_t size = schema_places[key->inside].size;
     struct endpoint sorted[CONFIG_OUTPUTS_MAX];
     bool kept[CONFIG_OUTPUTS_MAX] = {false};
-    char place[DIFF_PATH_MAX];
+    char place[DIFF_PATH_MAX], legs[CONFIG_INPUTS_MAX][CONFIG_LEG_MAX], leg[CONFIG_LEG_MAX];
 
     for (size_t i = 0; i < before.n; i++)
-        sorted[i] = identity_of(key->inside, before.elements + i * size, i);
+        sorted[i] = identity_of(key->inside, from, before.elements + i * size, i, legs[i < CONFIG_INPUTS_MAX ? i : 0]);
     endpoint_sort(sorted, before.n);
     for (size_t i = 0; i < after.n; i++) {
         const void *element = after.elements + i * size;
-        struct endpoint wanted = identity_of(key->inside, element, i);
+        struct endpoint wanted = identity_of(key->inside, to, element, i, leg);
         const struct endpoint *found = endpoint_find(sorted, before.n, &wanted);
         snprintf(place, sizeof(place), "%.40s[%zu]%s", path, i, found ? "." : "");
         if (found) {
@@ -192,9 +199,11 @@ static void compare_section(struct fields *f, enum schema_place where, const voi
         if (key->size == 0 || key->inside == SCHEMA_RULE)
             continue;
         snprintf(path, sizeof(path), "%.32s%.30s", prefix, key->name);
-        if (key->kind == SCHEMA_SECTION && value_has_section(key, from) && value_has_section(key, to)) {
+        if (key->kind == SCHEMA_SECTION && value_section(key, from) && value_section(key, to)) {
             snprintf(inside, sizeof(inside), "%.62s.", path);
-            compare_section(f, key->inside, (const char *) from + key->offset, (const char *) to + key->offset, inside);
+            compare_section(f, key->inside, value_section(key, from), value_section(key, to), inside);
+        } else if (key->kind == SCHEMA_SECTION && key->aside) {
+            // More than one, before or now: by the key of the list.
         } else if (key->kind == SCHEMA_SECTIONS) {
             compare_lists(f, key, from, to, path);
         } else if (key->kind != SCHEMA_PREFIXES || !same_sources(from, to)) {

@@ -7,6 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *config_leg(const struct config_rule *rule, size_t input, char text[CONFIG_LEG_MAX])
+{
+    const char *leg = rule->inputs[input].leg;
+
+    if (*leg)
+        snprintf(text, CONFIG_LEG_MAX, "%s", leg);
+    else
+        snprintf(text, CONFIG_LEG_MAX, "%zu", input + 1);
+    return text;
+}
+
 struct endpoint endpoint_of_input(const struct config_input *in, uint32_t index)
 {
     return (struct endpoint){in->interface,   in->address, in->kind, in->port,
@@ -17,6 +28,11 @@ struct endpoint endpoint_of_output(const struct config_output *out, uint32_t ind
 {
     return (struct endpoint){out->interface,   out->address, out->kind, out->port,
                              out->n_addresses, out->n_ports, out->vlan, index};
+}
+
+uint32_t endpoint_destinations(const struct config_input *in)
+{
+    return (in->kind == CONFIG_BROADCAST ? 2u : in->n_addresses) * (uint32_t) in->n_ports;
 }
 
 uint32_t endpoint_span(const struct endpoint *e)
@@ -55,7 +71,7 @@ uint32_t endpoint_paths(const struct config_rule *rule)
 {
     for (size_t i = 0; rule->enabled && i < rule->n_outputs; i++)
         if (rule->outputs[i].n_addresses > 1 || rule->outputs[i].n_ports > 1)
-            return (uint32_t) rule->input.n_addresses * rule->input.n_ports;
+            return (uint32_t) rule->inputs[0].n_addresses * rule->inputs[0].n_ports;
     return 1;
 }
 

@@ -17,11 +17,22 @@ struct endpoint {
     uint16_t port;
     uint16_t n_addresses, n_ports; // of a range: how many from these on; else 1
     uint16_t vlan;
-    uint32_t index; // of the rule (input) or within it (output)
+    uint32_t index; // of an input (ENDPOINT_INDEX()) or within the rule (output)
 };
+
+// The name of a rule's input, counted from 0; returns text.
+const char *config_leg(const struct config_rule *rule, size_t input, char text[CONFIG_LEG_MAX]);
+
+// Among those of all rules: CONFIG_INPUTS_MAX for each.
+#define ENDPOINT_INDEX(rule, input) ((uint32_t) (rule) *CONFIG_INPUTS_MAX + (uint32_t) (input))
+#define ENDPOINT_RULE(index)        ((index) / CONFIG_INPUTS_MAX)
+#define ENDPOINT_INPUT(index)       ((index) % CONFIG_INPUTS_MAX)
 
 struct endpoint endpoint_of_input(const struct config_input *in, uint32_t index);
 struct endpoint endpoint_of_output(const struct config_output *out, uint32_t index);
+
+// How many destinations an input has in the table: those of its range; a broadcast has two for each port.
+uint32_t endpoint_destinations(const struct config_input *in);
 
 // How many destinations it is: its addresses times its ports.
 uint32_t endpoint_span(const struct endpoint *e);

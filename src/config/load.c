@@ -115,7 +115,9 @@ void config_free(struct config *c)
     if (!c)
         return;
     for (size_t i = 0; i < c->n_rules; i++) {
-        free(c->rules[i].input.sources);
+        for (size_t j = 0; j < c->rules[i].n_inputs; j++)
+            free(c->rules[i].inputs[j].sources);
+        free(c->rules[i].inputs);
         free(c->rules[i].outputs);
     }
     free(c->rules);

@@ -16,10 +16,12 @@
 #define CONFIG_DEFAULT_PATH       "/etc/mcr/mcr.conf"
 #define CONFIG_FILE_MAX           (16u << 20) // bytes
 #define CONFIG_RULES_MAX          10000
+#define CONFIG_INPUTS_MAX         8     // of one rule
 #define CONFIG_OUTPUTS_MAX        256   // of one rule
 #define CONFIG_NAME_MAX           64    // with the NUL
 #define CONFIG_NOTE_MAX           256   // with the NUL
-#define CONFIG_SOURCES_MAX        256   // of one rule
+#define CONFIG_LEG_MAX            32    // with the NUL
+#define CONFIG_SOURCES_MAX        256   // of one input
 #define CONFIG_INTERFACES_MAX     64    // distinct interfaces that the file uses
 #define CONFIG_TOTAL_OUTPUTS_MAX  65536 // those of ranges counted one by one
 #define CONFIG_SOCKET_OUTPUTS_MAX 7000  // each is a descriptor of its own, below the ingress descriptors
@@ -36,6 +38,7 @@ enum config_mode { CONFIG_MODE_AUTO, CONFIG_MODE_FRAME, CONFIG_MODE_SOCKET };
 #define CONFIG_LOOPBACK      "lo"
 
 struct config_input {
+    char leg[CONFIG_LEG_MAX]; // empty: its place, config_leg()
     char interface[IFNAMSIZ];
     enum config_destination kind;
     struct addr address;           // the (first) group or host address; ADDR_NONE for a broadcast
@@ -52,7 +55,7 @@ struct config_output {
     enum config_destination kind;
     struct addr address;
     uint16_t port;
-    uint16_t n_addresses, n_ports; // as many as the input's, each for its counterpart, or 1 for all of them
+    uint16_t n_addresses, n_ports; // as many as an input's, each for its counterpart, or 1 for all of them
     uint16_t vlan;                 // 1..4094: frames carry this tag; 0: none
     uint8_t ttl;                   // 1..255
     bool ttl_decrement;            // the datagram's own ttl less one, in place of ttl
@@ -82,7 +85,8 @@ struct config_rule {
     uint32_t silence_ms;             // 0: no alarm
     uint64_t min_packets_per_second; // 0: no alarm
     uint32_t max_payload;            // bytes
-    struct config_input input;
+    struct config_input *inputs;
+    size_t n_inputs;
     struct config_output *outputs;
     size_t n_outputs;
     struct config_limit limit;

@@ -76,6 +76,25 @@ static void name_rule(struct parser *p, const config_setting_t *group, unsigned 
     }
 }
 
+// Gives a list of target n elements, zeroed. NULL where another key has given it, which require_choice() tells, or
+// after telling that there is no memory.
+static void *give_list(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target,
+                       size_t n, size_t size)
+{
+    void *elements;
+
+    if (value_load_list(key, target).elements)
+        return NULL;
+    elements = calloc(n > 0 ? n : 1, size);
+    if (!elements) {
+        config_error(p->problems, line_of(s), p->rule, "out of memory");
+        return NULL;
+    }
+    memcpy((char *) target + key->offset, &elements, sizeof(elements));
+    memcpy((char *) target + key->aside, &n, sizeof(n));
+    return elements;
+}
+
 static void read_element(struct parser *p, const struct schema_key *key, const config_setting_t *list, unsigned i,
                          void *target)
 {
@@ -91,8 +110,13 @@ static void read_element(struct parser *p, const struct schema_key *key, const c
     if (key->inside == SCHEMA_RULE)
         name_rule(p, group, i, target);
     read_section(p, key->inside, group, target);
-    if (key->inside == SCHEMA_RULE)
-        p->rule = NULL;
+    if (key->inside != SCHEMA_RULE)
+        return;
+    // What was refused is an input that is not complete: no rule is without one.
+    struct config_rule *rule = target;
+    if (!rule->inputs && give_list(p, schema_find(SCHEMA_RULE, "input"), group, target, 1, sizeof(*rule->inputs)))
+        rule->inputs->line = rule->line;
+    p->rule = NULL;
 }
 
 static void read_list(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)
@@ -111,14 +135,8 @@ static void read_list(struct parser *p, const struct schema_key *key, const conf
                      schema_allowed(key, allowed));
         return;
     }
-    elements = calloc(n > 0 ? n : 1, size);
-    if (!elements) {
-        config_error(p->problems, line_of(s), p->rule, "out of memory");
-        return;
-    }
-    memcpy((char *) target + key->offset, &elements, sizeof(elements));
-    memcpy((char *) target + key->aside, &n, sizeof(n));
-    for (unsigned i = 0; i < n; i++) {
+    elements = give_list(p, key, s, target, n, size);
+    for (unsigned i = 0; elements && i < n; i++) {
         if (prefixes)
             read_prefix(p, key, s, i, (struct addr_prefix *) (void *) elements + i);
         else
@@ -229,15 +247,35 @@ static void check_span(struct parser *p, const struct config_output *out, size_t
                  what, all);
 }
 
+// Inputs are counterparts of each other: as many groups and ports each, and a leg has one name.
+static void check_inputs(struct parser *p, const struct config_rule *rule)
+{
+    const struct config_input *first = &rule->inputs[0];
+    char leg[CONFIG_LEG_MAX], other[CONFIG_LEG_MAX];
+
+    for (size_t i = 1; i < rule->n_inputs; i++) {
+        const struct config_input *in = &rule->inputs[i];
+        if (in->n_addresses != first->n_addresses || in->n_ports != first->n_ports)
+            config_error(p->problems, in->line, p->rule,
+                         "input %zu has %u groups and %u ports, allowed are as many as in input 1: %u and %u", i + 1,
+                         in->n_addresses, in->n_ports, first->n_addresses, first->n_ports);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(config_leg(rule, i, leg), config_leg(rule, j, other)) == 0)
+                config_error(p->problems, in->line, p->rule, "\"leg\" of input %zu is \"%s\", as is that of input %zu",
+                             i + 1, leg, j + 1);
+    }
+}
+
 static void finish_rule(struct parser *p, const config_setting_t *group, void *target)
 {
     struct config_rule *rule = target;
 
     if (config_setting_get_member(group, "max_payload"))
         rule->max_payload_line = line_of(config_setting_get_member(group, "max_payload"));
+    check_inputs(p, rule);
     for (size_t i = 0; i < rule->n_outputs; i++) {
-        check_span(p, &rule->outputs[i], i, "groups", rule->outputs[i].n_addresses, rule->input.n_addresses);
-        check_span(p, &rule->outputs[i], i, "ports", rule->outputs[i].n_ports, rule->input.n_ports);
+        check_span(p, &rule->outputs[i], i, "groups", rule->outputs[i].n_addresses, rule->inputs[0].n_addresses);
+        check_span(p, &rule->outputs[i], i, "ports", rule->outputs[i].n_ports, rule->inputs[0].n_ports);
     }
 }
 
@@ -278,7 +316,10 @@ static void read_key(struct parser *p, const struct schema_key *key, const confi
     if (key->kind == SCHEMA_PREFIXES || key->kind == SCHEMA_SECTIONS) {
         read_list(p, key, s, target);
     } else if (key->kind == SCHEMA_SECTION && config_setting_is_group(s)) {
-        read_section(p, key->inside, s, (char *) target + key->offset);
+        void *section = key->aside ? give_list(p, key, s, target, 1, schema_places[key->inside].size)
+                                   : (char *) target + key->offset;
+        if (section)
+            read_section(p, key->inside, s, section);
     } else {
         enum value_verdict verdict = value_store(key, &value, target);
         if (verdict != VALUE_OK)

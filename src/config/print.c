@@ -43,7 +43,12 @@ static json_t *number_tree(const struct schema_key *key, uint64_t kept)
 static json_t *list_tree(const struct schema_key *key, const void *target)
 {
     struct value_list list = value_load_list(key, target);
-    json_t *array = list.n > 0 || key->need == SCHEMA_REQUIRED ? json_array() : NULL;
+    // One of two keys for the same list: a single element is printed by the other one.
+    bool other = key->need == SCHEMA_ONE_OF && list.n == 1;
+    json_t *array = (list.n > 0 && !other) || key->need == SCHEMA_REQUIRED ? json_array() : NULL;
+
+    if (!array)
+        return NULL;
 
     for (size_t i = 0; i < list.n; i++) {
         if (key->kind == SCHEMA_PREFIXES)
@@ -96,7 +101,8 @@ json_t *config_value_tree(const struct schema_key *key, const void *target)
     case SCHEMA_SECTIONS:
         return list_tree(key, target);
     case SCHEMA_SECTION:
-        return value_has_section(key, target) ? config_section_tree(key->inside, field) : NULL;
+        field = value_section(key, target);
+        return field ? config_section_tree(key->inside, field) : NULL;
     case SCHEMA_KINDS:
         break;
     }

@@ -36,7 +36,7 @@ enum schema_kind {
     SCHEMA_BROADCAST, // true, kept as no address (aside: enum config_destination)
     SCHEMA_SOURCE,    // a unicast address, "interface", or "preserve" (aside: bool)
     SCHEMA_PREFIXES,  // a list of addresses and prefixes (aside: their number)
-    SCHEMA_SECTION,   // a group of keys: { }
+    SCHEMA_SECTION,   // a group of keys: { }; with an aside it is the only element of a list
     SCHEMA_SECTIONS,  // a list of such groups: ( { }, { } ) (aside: their number)
     SCHEMA_KINDS
 };

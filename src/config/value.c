@@ -66,11 +66,15 @@ struct value_list value_load_list(const struct schema_key *key, const void *targ
     return list;
 }
 
-bool value_has_section(const struct schema_key *key, const void *target)
+const void *value_section(const struct schema_key *key, const void *target)
 {
-    const void *line = (const char *) target + key->offset + schema_places[key->inside].line;
+    const char *section = (const char *) target + key->offset;
 
-    return key->need == SCHEMA_REQUIRED || *(const int *) line != 0;
+    if (key->aside) {
+        struct value_list list = value_load_list(key, target);
+        return list.n == 1 ? list.elements : NULL;
+    }
+    return *(const int *) (const void *) (section + schema_places[key->inside].line) != 0 ? section : NULL;
 }
 
 enum config_destination value_destination(enum schema_kind kind)

@@ -65,8 +65,9 @@ struct value_list {
 };
 struct value_list value_load_list(const struct schema_key *key, const void *target);
 
-// Whether target has this section: an optional one that the file does not give has its defaults alone, and no line.
-bool value_has_section(const struct schema_key *key, const void *target);
+// The section of target, or NULL: one that the file does not give has its defaults alone, and no line; one that is an
+// element of a list is there where the list has this element alone.
+const void *value_section(const struct schema_key *key, const void *target);
 
 // Of SCHEMA_GROUP, SCHEMA_HOST or SCHEMA_BROADCAST: the kind of destination that it gives.
 enum config_destination value_destination(enum schema_kind kind);

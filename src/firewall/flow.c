@@ -71,9 +71,20 @@ static bool add_for_senders(struct flows *flows, struct flow *f, const struct co
     return in->n_sources > 0 || add(flows, f);
 }
 
-static bool add_input(struct flows *flows, const struct config_rule *r, bool by_sender)
+// One for each sender that some input of the rule names; where one takes every sender, one for all.
+static bool add_for_all_senders(struct flows *flows, struct flow *f, const struct config_rule *r)
 {
-    const struct config_input *in = &r->input;
+    for (size_t i = 0; i < r->n_inputs; i++)
+        if (r->inputs[i].n_sources == 0)
+            return add(flows, f);
+    for (size_t i = 0; i < r->n_inputs; i++)
+        if (!add_for_senders(flows, f, &r->inputs[i]))
+            return false;
+    return true;
+}
+
+static bool add_input(struct flows *flows, const struct config_rule *r, const struct config_input *in, bool by_sender)
+{
     bool broadcast = in->kind == CONFIG_BROADCAST;
     struct flow f = flow_of(r, in->interface, in->vlan, broadcast ? ADDR_IPV4 : in->address.family);
 
@@ -98,7 +109,7 @@ static bool add_output(struct flows *flows, const struct config_rule *r, const s
         f.from.first = o->source_port ? o->source_port : f.to.first;
         f.from.last = o->source_port ? o->source_port : f.to.last;
     }
-    return o->keep_source ? add_for_senders(flows, &f, &r->input) : add(flows, &f);
+    return o->keep_source ? add_for_all_senders(flows, &f, r) : add(flows, &f);
 }
 
 static bool by_the_stack(const struct config_output *o)
@@ -108,8 +119,12 @@ static bool by_the_stack(const struct config_output *o)
 
 static bool add_rule(struct flows *flows, const struct config_rule *r, enum flows_kind kind)
 {
-    if (kind == FLOWS_IN || kind == FLOWS_IN_BY_SENDER)
-        return add_input(flows, r, kind == FLOWS_IN_BY_SENDER);
+    if (kind == FLOWS_IN || kind == FLOWS_IN_BY_SENDER) {
+        for (size_t i = 0; i < r->n_inputs; i++)
+            if (!add_input(flows, r, &r->inputs[i], kind == FLOWS_IN_BY_SENDER))
+                return false;
+        return true;
+    }
     for (size_t i = 0; !r->shadow && i < r->n_outputs; i++)
         if ((kind == FLOWS_OUT || by_the_stack(&r->outputs[i])) && !add_output(flows, r, &r->outputs[i]))
             return false;

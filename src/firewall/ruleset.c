@@ -51,9 +51,13 @@ static void find_interfaces(const struct config *c, struct interfaces *all)
         use_of(all, c->interfaces[i].name);
     for (size_t i = 0; i < c->n_rules; i++) {
         const struct config_rule *r = &c->rules[i];
-        struct interface_use *u = use_of(all, r->input.interface);
-        if (r->enabled)
-            u->in |= INTERFACE_USED | needs[r->input.kind][r->input.address.family == ADDR_IPV6];
+        struct interface_use *u;
+        for (size_t j = 0; j < r->n_inputs; j++) {
+            const struct config_input *in = &r->inputs[j];
+            u = use_of(all, in->interface);
+            if (r->enabled)
+                u->in |= INTERFACE_USED | needs[in->kind][in->address.family == ADDR_IPV6];
+        }
         for (size_t j = 0; j < r->n_outputs; j++) {
             const struct config_output *o = &r->outputs[j];
             u = use_of(all, o->interface);

@@ -39,6 +39,7 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
     f->stats = *stats;
     f->now_ns = now_ns;
     f->flows = calloc(table->n_rules + 1, sizeof(*f->flows));
+    f->legs = calloc(table->n_inputs + 1, sizeof(*f->legs));
     f->outputs = calloc(table->n_counters + 1, sizeof(*f->outputs));
     f->refusals.of = calloc(table->n_counters + 1, sizeof(*f->refusals.of));
     f->output_sends = calloc(table->n_counters + 1, sizeof(*f->output_sends));
@@ -46,8 +47,8 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
     f->touched = calloc(table->n_rules + 1, sizeof(*f->touched));
     f->batch = calloc(table->n_paths + 1, sizeof(struct batch *));
     f->waiting = calloc(table->n_egress + 1, sizeof(struct egress *));
-    bool ok = f->flows && f->outputs && f->refusals.of && f->output_sends && f->egress && f->touched && f->batch &&
-              f->waiting;
+    bool ok = f->flows && f->legs && f->outputs && f->refusals.of && f->output_sends && f->egress && f->touched &&
+              f->batch && f->waiting;
     for (uint32_t i = 0; i < table->n_interfaces; i++)
         f->own[i] = martian_bits(&table->own[table->interfaces[i].first_own], table->interfaces[i].n_own);
     for (uint32_t i = 0; ok && i < table->n_rules; i++)
@@ -81,15 +82,19 @@ void forward_carry(struct forward *f, const struct forward *before)
     if (!before)
         return;
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
-        if (f->table->rules[i].carried_from >= before->table->n_rules)
+        uint32_t from = f->table->rules[i].carried_from;
+        if (from >= before->table->n_rules)
             continue;
-        const struct rule_state *old = &before->flows[f->table->rules[i].carried_from];
+        const struct rule_state *old = &before->flows[from];
         f->flows[i].counters = old->counters;
-        carry_health(&f->flows[i], &f->table->rules[i], old, &before->table->rules[f->table->rules[i].carried_from]);
+        carry_health(&f->flows[i], &f->table->rules[i], old, &before->table->rules[from]);
         limiter_carry(&f->flows[i].limiter, &old->limiter);
         if (f->flows[i].senders && old->senders)
             senders_carry(f->flows[i].senders, old->senders);
     }
+    for (uint32_t i = 0; i < f->table->n_inputs; i++)
+        if (f->table->inputs[i].carried_from < before->table->n_inputs)
+            f->legs[i] = before->legs[f->table->inputs[i].carried_from];
     for (uint32_t i = 0; i < f->table->n_outputs; i++) {
         uint32_t from = f->table->outputs[i].carried_from, to = f->table->outputs[i].counter;
         if (from >= before->table->n_counters)
@@ -108,6 +113,7 @@ void forward_free(struct forward *f)
     for (uint32_t i = 0; f->flows && i < f->table->n_rules; i++)
         free(f->flows[i].senders);
     free(f->flows);
+    free(f->legs);
     free(f->outputs);
     free(f->refusals.of);
     free(f->output_sends);
@@ -185,20 +191,27 @@ static bool joins(const struct table_rule *r, const struct batch *b, const struc
            (!(r->flags & TABLE_RULE_KEEPS) || (b->source_port == p->source_port && addr_equal(&b->source, &p->source)));
 }
 
+// A packet on its way.
+struct arrival {
+    const struct packet *packet;
+    const struct table_path *path;
+    const struct table_rule *rule;
+    struct rule_state *flow;
+};
+
 // Batches n datagrams that lie side by side: all of `segment` bytes but the last, which has what is left of `bytes`.
-static void batch_run(struct forward *f, const struct table_path *path, const struct packet *p, const uint8_t *at,
-                      size_t bytes, size_t segment)
+static void batch_run(struct forward *f, const struct arrival *a, const uint8_t *at, size_t bytes, size_t segment)
 {
-    const struct table_rule *r = &f->table->rules[path->rule];
-    struct batch *b = batch_of(f, (uint32_t) (path - f->table->paths));
+    const struct packet *p = a->packet;
+    struct batch *b = batch_of(f, (uint32_t) (a->path - f->table->paths));
 
     // A super-frame lies in the spill, not in a slot: there is nothing to fetch.
     if (p->datagrams == 1)
         prefetch_later(at, bytes);
     do {
         size_t size = bytes < segment ? bytes : segment;
-        if (b->n_datagrams > 0 && !joins(r, b, p, size))
-            send_batch(f, path, b, true);
+        if (b->n_datagrams > 0 && !joins(a->rule, b, p, size))
+            send_batch(f, a->path, b, true);
         if (b->n_datagrams == 0) {
             b->segment = size;
             b->dscp = p->dscp;
@@ -225,22 +238,22 @@ static void batch_run(struct forward *f, const struct table_path *path, const st
 // --- limit -----------------------------------------------------------------------------------------------------------
 
 // A run of n datagrams of one size: size, limit, batch.
-static void pass_run(struct forward *f, const struct table_path *path, const struct packet *p, const uint8_t *at,
-                     uint64_t n, size_t size)
+static void pass_run(struct forward *f, const struct arrival *a, const uint8_t *at, uint64_t n, size_t size)
 {
-    struct rule_state *flow = &f->flows[path->rule];
+    struct rule_state *flow = a->flow;
 
-    if (size > f->table->rules[path->rule].max_payload) {
+    if (size > a->rule->max_payload) {
         flow->counters.drops.size += n;
         return;
     }
-    struct limiter *limiter = flow->senders ? senders_find(flow->senders, &p->source, f->now_ns) : &flow->limiter;
+    struct limiter *limiter =
+        flow->senders ? senders_find(flow->senders, &a->packet->source, f->now_ns) : &flow->limiter;
     uint64_t passed = limiter_admit(limiter, n, size, f->now_ns);
     flow->counters.drops.rate += n - passed;
-    if (f->table->rules[path->rule].flags & TABLE_RULE_SHADOW)
+    if (a->rule->flags & TABLE_RULE_SHADOW)
         flow->counters.drops.shadow += passed;
     else if (passed > 0)
-        batch_run(f, path, p, at, passed * size, size);
+        batch_run(f, a, at, passed * size, size);
 }
 
 // --- match -----------------------------------------------------------------------------------------------------------
@@ -265,11 +278,9 @@ static __attribute__((noinline)) bool is_martian(const struct table_view *t, uin
     return martian_is(source, i->loopback, &t->own[i->first_own], i->n_own);
 }
 
-static bool source_allowed(const struct forward *f, const struct table_rule *r, const struct addr *source)
+static bool source_allowed(const struct forward *f, const struct table_input *in, const struct addr *source)
 {
-    if (r->n_sources == 0)
-        return true;
-    for (uint32_t i = r->first_source; i < r->first_source + r->n_sources; i++)
+    for (uint32_t i = in->first_source; i < in->first_source + in->n_sources; i++)
         if (addr_prefix_contains(&f->table->sources[i], source))
             return true;
     return false;
@@ -279,10 +290,11 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
                                     const struct packet_meta *meta)
 {
     struct table_key key = {.destination = p->destination, .port = p->port, .vlan = p->vlan, .interface = interface};
-    const struct table_path *path = table_lookup(f->table, &key);
+    const struct table_destination *to = table_lookup(f->table, &key);
 
-    if (!path)
+    if (!to)
         return FORWARD_UNMATCHED;
+    const struct table_path *path = &f->table->paths[to->path];
     if (martian_suspect(f->own[interface], &p->source) && is_martian(f->table, interface, path, &p->source))
         return FORWARD_MARTIAN;
     // Verified only after a rule matched: a checksum costs a pass over the payload.
@@ -298,7 +310,12 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
     flow->counters.packets += p->datagrams;
     flow->counters.bytes += p->length;
     flow->counters.last_packet_ns = f->now_ns;
-    if (!source_allowed(f, r, &p->source)) {
+    // The only leg has the rule's numbers.
+    if (r->n_inputs > 1) {
+        f->legs[r->first_input + to->leg].packets += p->datagrams;
+        f->legs[r->first_input + to->leg].bytes += p->length;
+    }
+    if ((to->flags & TABLE_DESTINATION_SOURCES) && !source_allowed(f, table_input_of(f->table, to), &p->source)) {
         flow->counters.drops.source += p->datagrams;
         return FORWARD_TAKEN;
     }
@@ -313,10 +330,11 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
     size_t last = p->length - (p->datagrams - 1) * p->segment;
     if (last < p->segment)
         whole--;
+    struct arrival a = {.packet = p, .path = path, .rule = r, .flow = flow};
     if (whole > 0)
-        pass_run(f, path, p, p->payload, whole, p->segment);
+        pass_run(f, &a, p->payload, whole, p->segment);
     if (whole < p->datagrams)
-        pass_run(f, path, p, p->payload + whole * p->segment, 1, last);
+        pass_run(f, &a, p->payload + whole * p->segment, 1, last);
     return FORWARD_TAKEN;
 }
 
@@ -381,6 +399,14 @@ static void write_failing(char reason[TABLE_REASON_MAX], const struct forward *f
         snprintf(reason + used, TABLE_REASON_MAX - used, " (%u of %u outputs)", n, r->n_outputs);
 }
 
+// Whether a silent rule hears senders that are not in its sources.
+static bool others_send(const struct forward *f, const struct table_rule *r)
+{
+    const struct rule_state *flow = &f->flows[r - f->table->rules];
+
+    return flow->counters.last_packet_ns > flow->health.changed_ns;
+}
+
 static void write_reason(char reason[TABLE_REASON_MAX], const struct forward *f, const struct table_rule *r,
                          enum stats_rule_state state)
 {
@@ -393,7 +419,11 @@ static void write_reason(char reason[TABLE_REASON_MAX], const struct forward *f,
             write_failing(reason, f, r);
         break;
     case STATS_RULE_SILENT:
-        snprintf(reason, TABLE_REASON_MAX, "nothing has come for %u ms or longer", r->silence_ms);
+        if (others_send(f, r))
+            snprintf(reason, TABLE_REASON_MAX, "no allowed sender for %u ms or longer: others send (sources)",
+                     r->silence_ms);
+        else
+            snprintf(reason, TABLE_REASON_MAX, "nothing has come for %u ms or longer", r->silence_ms);
         break;
     case STATS_RULE_SLOW:
         snprintf(reason, TABLE_REASON_MAX, "fewer than %llu packets have come in a second",
@@ -436,6 +466,11 @@ static void publish_rule(struct forward *f, uint32_t rule)
     stats_write_begin(&to->sequence);
     to->counters = f->flows[rule].counters;
     stats_write_end(&to->sequence);
+    for (uint32_t i = r->first_input; r->n_inputs > 1 && i < r->first_input + r->n_inputs; i++) {
+        stats_write_begin(&f->stats.inputs[i].sequence);
+        f->stats.inputs[i].counters = f->legs[i];
+        stats_write_end(&f->stats.inputs[i].sequence);
+    }
     for (uint32_t i = r->first_counter; i < r->first_counter + r->n_outputs; i++) {
         stats_write_begin(&f->stats.outputs[i].sequence);
         f->stats.outputs[i].counters = f->outputs[i];

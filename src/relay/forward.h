@@ -39,6 +39,7 @@ struct forward {
     const struct table_view *table;
     struct stats_segment stats;
     struct rule_state *flows;              // one for each rule
+    struct stats_input_counters *legs;     // one for each of the table's inputs; counts where the rule has several
     struct stats_output_counters *outputs; // one for each of the table's counters
     struct refusals refusals;              // of its outputs, as egress.c counts them
     struct sends *output_sends;            // one for each of the table's counters

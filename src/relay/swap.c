@@ -231,7 +231,7 @@ void swap_take(struct swap *s, const struct handover_message *m, const int *fds)
 
 static size_t stats_size(const struct table_view *t)
 {
-    return stats_segment_size(t->n_interfaces, t->n_rules, t->n_counters);
+    return stats_segment_size(t->n_interfaces, t->n_rules, t->n_inputs, t->n_counters);
 }
 
 static void unmap_table(struct table_view *t)
@@ -281,7 +281,7 @@ static bool map_stats(struct swap *s, const struct table_view *t, struct stats_s
     void *memory = mmap(NULL, stats_size(t), PROT_READ | PROT_WRITE, MAP_SHARED, s->offered_stats, 0);
     if (memory == MAP_FAILED)
         return refuse(s, "the statistics cannot be mapped: %m");
-    stats_segment_place(segment, memory, t->n_interfaces, t->n_rules);
+    stats_segment_place(segment, memory, t->n_interfaces, t->n_rules, t->n_inputs);
     return true;
 }
 

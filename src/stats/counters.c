@@ -20,6 +20,7 @@
 #define RULE_ROW(field, text, key) {#field, text, key, offsetof(struct stats_drops, field), true},
 #define OUTPUT_ROW(field, text, key)                                                                                   \
     {#field, text, key, offsetof(struct stats_output_counters, field), OUTPUT_DROP(field)},
+#define INPUT_ROW(field, text, key) {#field, text, key, offsetof(struct stats_input_counters, field), false},
 #define END                                                                                                            \
     {                                                                                                                  \
         NULL, NULL, NULL, 0, false                                                                                     \
@@ -27,6 +28,7 @@
 
 const struct stats_counter stats_interface_counters[] = {STATS_INTERFACE_COUNTERS(INTERFACE_ROW) END};
 const struct stats_counter stats_rule_drops[] = {STATS_RULE_DROPS(RULE_ROW) END};
+const struct stats_counter stats_input_counters[] = {STATS_INPUT_COUNTERS(INPUT_ROW) END};
 const struct stats_counter stats_output_counters[] = {STATS_OUTPUT_COUNTERS(OUTPUT_ROW) END};
 
 #define AND(field, help, key) +drops->field
@@ -52,6 +54,7 @@ uint64_t stats_counter_value(const struct stats_counter *counter, const void *co
 
 static const struct stats_word interface_counters[] = {STATS_INTERFACE_COUNTERS(COUNTER_WORD)};
 static const struct stats_word rule_drops[] = {STATS_RULE_DROPS(COUNTER_WORD)};
+static const struct stats_word input_counters[] = {STATS_INPUT_COUNTERS(COUNTER_WORD)};
 static const struct stats_word output_counters[] = {STATS_OUTPUT_COUNTERS(COUNTER_WORD)};
 static const struct stats_word interface_states[] = {STATS_INTERFACE_STATES(STATE_WORD)};
 static const struct stats_word rule_states[] = {STATS_RULE_STATES(STATE_WORD)};
@@ -68,9 +71,9 @@ static const struct stats_word feature_states[] = {STATS_FEATURE_STATES(STATE_WO
     }
 
 const struct stats_word_list stats_words[] = {
-    LIST(interface_counters), LIST(rule_drops), LIST(output_counters), LIST(interface_states),
-    LIST(rule_states),        LIST(alarms),     LIST(config_states),   LIST(verdicts),
-    LIST(seccomp_modes),      LIST(features),   LIST(feature_states),  {NULL, NULL, 0},
+    LIST(interface_counters), LIST(rule_drops),     LIST(input_counters), LIST(output_counters), LIST(interface_states),
+    LIST(rule_states),        LIST(alarms),         LIST(config_states),  LIST(verdicts),        LIST(seccomp_modes),
+    LIST(features),           LIST(feature_states), {NULL, NULL, 0},
 };
 
 // A function that tells the word of each value of a list.

@@ -18,6 +18,7 @@ struct stats_counter {
 
 extern const struct stats_counter stats_interface_counters[]; // of struct stats_interface_counters
 extern const struct stats_counter stats_rule_drops[];         // of struct stats_drops
+extern const struct stats_counter stats_input_counters[];     // of struct stats_input_counters
 extern const struct stats_counter stats_output_counters[];    // of struct stats_output_counters
 
 // Of all drops of a rule together.

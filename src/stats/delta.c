@@ -35,8 +35,9 @@ bool stats_delta_make(struct stats_delta *d, const struct stats_snapshot *now, c
     d->seconds = (double) (now->monotonic_ns - before->monotonic_ns) / 1e9;
     d->interfaces = calloc(h->n_interfaces + 1, sizeof(*d->interfaces));
     d->rules = calloc(h->n_rules + 1, sizeof(*d->rules));
+    d->inputs = calloc(h->n_inputs + 1, sizeof(*d->inputs));
     d->outputs = calloc(h->n_outputs + 1, sizeof(*d->outputs));
-    if (!d->interfaces || !d->rules || !d->outputs) {
+    if (!d->interfaces || !d->rules || !d->inputs || !d->outputs) {
         stats_delta_free(d);
         return false;
     }
@@ -50,6 +51,10 @@ bool stats_delta_make(struct stats_delta *d, const struct stats_snapshot *now, c
             continue;
         d->rules[i] = was;
         hint = (uint32_t) (was - before->at.rules) + 1;
+        for (uint32_t j = 0; j < r->n_inputs; j++)
+            d->inputs[r->first_input + j] =
+                find(now->at.inputs[r->first_input + j].leg, &before->at.inputs[was->first_input],
+                     NAMED(stats_input, leg), was->n_inputs, j);
         for (uint32_t j = 0; j < r->n_outputs; j++)
             d->outputs[r->first_output + j] =
                 find(now->at.outputs[r->first_output + j].to, &before->at.outputs[was->first_output],
@@ -62,6 +67,7 @@ void stats_delta_free(struct stats_delta *d)
 {
     free(d->interfaces);
     free(d->rules);
+    free(d->inputs);
     free(d->outputs);
 }
 

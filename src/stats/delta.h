@@ -11,6 +11,7 @@ struct stats_delta {
     double seconds; // between the two snapshots, more than 0
     const struct stats_interface **interfaces;
     const struct stats_rule **rules;
+    const struct stats_input **inputs;
     const struct stats_output **outputs;
 };
 

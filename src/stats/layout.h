@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // layout: the shared statistics segment. The broker lays it out, the relay alone counts, anyone may read. Pure.
 //
-// It is a mapped file: header, interfaces[], rules[], outputs[], in this order without gaps. The sequence number of a
-// record is odd while the relay writes the record, so that a reader can take a consistent copy; no reader can make the
-// relay wait or fail. A reload puts a new file under the same name; the header of the old one then says
+// It is a mapped file: header, interfaces[], rules[], inputs[], outputs[], in this order without gaps. The sequence
+// number of a record is odd while the relay writes the record, so that a reader can take a consistent copy; no reader
+// can make the relay wait or fail. A reload puts a new file under the same name; the header of the old one then says
 // STATS_SUPERSEDED.
 #ifndef MCR_STATS_LAYOUT_H
 #define MCR_STATS_LAYOUT_H
@@ -50,6 +50,10 @@
     X(too_big, "datagrams larger than the interface's MTU", NULL)                                                      \
     X(expired, "ttl is used up, where other outputs of the rule do not decrement it", "ttl")
 
+#define STATS_INPUT_COUNTERS(X)                                                                                        \
+    X(packets, "datagrams that came by this leg and matched", NULL)                                                    \
+    X(bytes, "their payload bytes", NULL)
+
 // Abilities of newer kernels: X(NAME, field, name in mcrd --without, help). The value of each is one of enum
 // stats_feature.
 #define STATS_FEATURES(X)                                                                                              \
@@ -69,11 +73,16 @@ struct stats_drops {
     STATS_RULE_DROPS(STATS_FIELD)
 };
 
+// Of all legs together.
 struct stats_rule_counters {
     uint64_t packets;        // datagrams that matched: forwarded + every drop
     uint64_t bytes;          // their payload
     uint64_t last_packet_ns; // CLOCK_MONOTONIC; 0: none yet
     struct stats_drops drops;
+};
+
+struct stats_input_counters {
+    STATS_INPUT_COUNTERS(STATS_FIELD)
 };
 
 struct stats_output_counters {
@@ -144,13 +153,15 @@ struct stats_interface {
     struct stats_interface_counters counters;
 };
 
-#define STATS_LEG "1" // the name of a rule's only input
-
-// What a rule takes in.
+// What a rule takes in by one leg.
 struct stats_input {
+    uint32_t sequence;
     uint32_t interface; // index of its record
-    uint32_t vlan;      // 0: untagged
-    char to[72];        // "ADDRESS:PORT"
+    char leg[32];
+    uint32_t vlan; // 0: untagged
+    uint32_t reserved;
+    char to[72];                          // "ADDRESS:PORT"
+    struct stats_input_counters counters; // of one leg of several; the reader gives the only one those of the rule
 };
 
 struct stats_rule {
@@ -159,7 +170,7 @@ struct stats_rule {
     char name[64];
     char note[256];
     char reason[128]; // why it is in this state, as sentences; empty: it is active
-    struct stats_input input;
+    uint32_t first_input, n_inputs;
     uint32_t first_output, n_outputs;
     uint32_t alarms; // bits 1 << enum stats_alarm
     uint32_t reserved;
@@ -177,8 +188,9 @@ struct stats_header {
     uint64_t magic;
     uint32_t version;
     uint32_t size; // bytes, of the whole segment
-    uint32_t n_interfaces, n_rules, n_outputs;
+    uint32_t n_interfaces, n_rules, n_inputs, n_outputs;
     uint32_t state; // enum stats_segment_state
+    uint32_t reserved;
     char program_version[32];
     char instance[64];
     char file[512]; // the config file's path
@@ -210,14 +222,16 @@ struct stats_segment {
     struct stats_header *header;
     struct stats_interface *interfaces;
     struct stats_rule *rules;
+    struct stats_input *inputs;
     struct stats_output *outputs;
 };
 
 // Bytes of a segment with so many records.
-size_t stats_segment_size(uint32_t n_interfaces, uint32_t n_rules, uint32_t n_outputs);
+size_t stats_segment_size(uint32_t n_interfaces, uint32_t n_rules, uint32_t n_inputs, uint32_t n_outputs);
 
 // Points s into memory laid out for these counts. It reads nothing from memory.
-void stats_segment_place(struct stats_segment *s, void *memory, uint32_t n_interfaces, uint32_t n_rules);
+void stats_segment_place(struct stats_segment *s, void *memory, uint32_t n_interfaces, uint32_t n_rules,
+                         uint32_t n_inputs);
 
 // The one writer of a record calls these before and after each change of its fields. Readers never write.
 void stats_write_begin(uint32_t *sequence);

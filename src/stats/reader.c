@@ -56,7 +56,7 @@ static bool parse_string(char *field, size_t size)
 bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[STATS_WHY_MAX])
 {
     struct stats_header *h = memory;
-    uint64_t next_output = 0;
+    uint64_t next_output = 0, next_input = 0;
 
     if (size < sizeof(*h) || h->magic != STATS_MAGIC)
         return refuse(why, "it does not begin like one");
@@ -64,11 +64,12 @@ bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[S
         return refuse(why, "its layout is version %u, known here is %d: use the mcrstat that came with this mcrd",
                       h->version, STATS_VERSION);
     // Bounded first, so that their sum cannot wrap.
-    if (h->n_interfaces > TABLE_INTERFACES_MAX || h->n_rules > TABLE_RULES_MAX || h->n_outputs > TABLE_OUTPUTS_MAX ||
-        h->size != size || stats_segment_size(h->n_interfaces, h->n_rules, h->n_outputs) != size)
-        return refuse(why, "%zu bytes cannot be %u interfaces, %u rules and %u outputs", size, h->n_interfaces,
-                      h->n_rules, h->n_outputs);
-    stats_segment_place(at, memory, h->n_interfaces, h->n_rules);
+    if (h->n_interfaces > TABLE_INTERFACES_MAX || h->n_rules > TABLE_RULES_MAX || h->n_inputs > TABLE_INPUTS_MAX ||
+        h->n_outputs > TABLE_OUTPUTS_MAX || h->size != size ||
+        stats_segment_size(h->n_interfaces, h->n_rules, h->n_inputs, h->n_outputs) != size)
+        return refuse(why, "%zu bytes cannot be %u interfaces, %u rules, %u inputs and %u outputs", size,
+                      h->n_interfaces, h->n_rules, h->n_inputs, h->n_outputs);
+    stats_segment_place(at, memory, h->n_interfaces, h->n_rules, h->n_inputs);
     if (!STRING(h->program_version) || !STRING(h->instance) || !STRING(h->file) || !STRING(h->refusal) ||
         !STRING(h->disk_error))
         return refuse(why, "a string of the header does not end");
@@ -77,16 +78,24 @@ bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[S
             return refuse(why, "the name of interface %u does not end", i);
     for (uint32_t i = 0; i < h->n_rules; i++) {
         struct stats_rule *r = &at->rules[i];
-        if (!STRING(r->name) || !STRING(r->note) || !STRING(r->reason) || !STRING(r->input.to))
+        if (!STRING(r->name) || !STRING(r->note) || !STRING(r->reason))
             return refuse(why, "a string of rule %u does not end", i);
-        if (r->input.interface >= h->n_interfaces)
-            return refuse(why, "the input of rule %u cannot be", i);
-        // In order and apart: all rules together have no more outputs than there are.
-        uint64_t end = (uint64_t) r->first_output + r->n_outputs;
+        // In order and apart: all rules together have no more inputs and outputs than there are.
+        uint64_t end = (uint64_t) r->first_input + r->n_inputs;
+        if (r->first_input < next_input || end > h->n_inputs)
+            return refuse(why, "the inputs of rule %u cannot be", i);
+        next_input = end;
+        end = (uint64_t) r->first_output + r->n_outputs;
         if (r->first_output < next_output || end > h->n_outputs)
             return refuse(why, "the outputs of rule %u cannot be", i);
         next_output = end;
+        if (r->n_inputs == 1)
+            at->inputs[r->first_input].counters =
+                (struct stats_input_counters){.packets = r->counters.packets, .bytes = r->counters.bytes};
     }
+    for (uint32_t i = 0; i < h->n_inputs; i++)
+        if (!STRING(at->inputs[i].leg) || !STRING(at->inputs[i].to) || at->inputs[i].interface >= h->n_interfaces)
+            return refuse(why, "input %u cannot be", i);
     for (uint32_t i = 0; i < h->n_outputs; i++)
         if (!STRING(at->outputs[i].to))
             return refuse(why, "the name of output %u does not end", i);
@@ -249,6 +258,7 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
         return refuse(why, "mcrd does not use %s yet: try again", path);
     if (!consistent || !read_records(fd, &s->at, s->at.interfaces, h->n_interfaces, RECORD(stats_interface)) ||
         !read_records(fd, &s->at, s->at.rules, h->n_rules, RECORD(stats_rule)) ||
+        !read_records(fd, &s->at, s->at.inputs, h->n_inputs, RECORD(stats_input)) ||
         !read_records(fd, &s->at, s->at.outputs, h->n_outputs, RECORD(stats_output)))
         return refuse(why, "%s cannot be read: it was cut, or changes all the time: try again", path);
     return check(s, size, path, why);

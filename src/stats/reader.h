@@ -29,8 +29,8 @@ struct stats_selection {
 
 // Pure: checks the size bytes at memory, aligned for a uint64_t, and points at into them. Afterwards the counts of the
 // header fit, every string ends within its field and is UTF-8 (what was not is replaced by '?'), the interface of each
-// rule's input is one of them, and the outputs of each rule lie within the array, after those of the rules before.
-// Enumerations and counters may have any value. Otherwise it returns false, and why says what is wrong.
+// input is one of them, and the inputs and outputs of each rule lie within their arrays, after those of the rules
+// before. Enumerations and counters may have any value. Otherwise it returns false, and why says what is wrong.
 bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[STATS_WHY_MAX]);
 
 // Takes a snapshot of the file at path; each record of it is consistent. Returns false if no daemon runs behind the

@@ -92,17 +92,16 @@ static bool add_interface(json_t *to, const struct stats_interface *i)
            put_counters(o, stats_interface_counters, &i->counters);
 }
 
-// The leg of a rule with a single input, by which all of its datagrams come.
-static bool add_input(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)
+static bool add_input(json_t *to, const struct stats_snapshot *s, const struct stats_input *in)
 {
-    const struct stats_interface *i = &s->at.interfaces[r->input.interface];
+    const struct stats_interface *i = &s->at.interfaces[in->interface];
     json_t *o = json_object();
 
-    return json_array_append_new(to, o) == 0 && put(o, "leg", json_string(STATS_LEG)) &&
-           put(o, "interface", json_string(i->name)) && put(o, "to", json_string(r->input.to)) &&
-           put(o, "vlan", r->input.vlan ? number(r->input.vlan) : json_null()) &&
+    return json_array_append_new(to, o) == 0 && put(o, "leg", json_string(in->leg)) &&
+           put(o, "interface", json_string(i->name)) && put(o, "to", json_string(in->to)) &&
+           put(o, "vlan", in->vlan ? number(in->vlan) : json_null()) &&
            put(o, "state", json_string(stats_interface_state_name(i->state))) &&
-           put(o, "packets", number(r->counters.packets)) && put(o, "bytes", number(r->counters.bytes));
+           put_counters(o, stats_input_counters, &in->counters);
 }
 
 static bool add_output(json_t *to, const struct stats_output *output)
@@ -132,7 +131,8 @@ static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct st
     ok &= put(o, "last_packet_ms", c->last_packet_ns ? number(stats_age_ms(s, c->last_packet_ns)) : json_null());
     ok &= put_counters(drops, stats_rule_drops, &c->drops);
     ok &= put(o, "drops", drops);
-    ok &= add_input(inputs, s, r);
+    for (uint32_t i = 0; i < r->n_inputs; i++)
+        ok &= add_input(inputs, s, &s->at.inputs[r->first_input + i]);
     ok &= put(o, "inputs", inputs);
     for (uint32_t i = 0; i < r->n_outputs; i++)
         ok &= add_output(outputs, &s->at.outputs[r->first_output + i]);

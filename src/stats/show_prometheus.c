@@ -168,16 +168,28 @@ static void put_rules(struct exposition *e, const struct stats_snapshot *s)
         if (r->reason[0])
             put(e, (struct label[LABELS]){{"rule", r->name}, {"reason", r->reason}}, 1);
     begin(e, GAUGE, "mcr_rule_input_info", "What the rule takes in; always 1.");
-    for (const struct stats_rule *r = rules; r < end; r++) {
-        char vlan[16];
-        snprintf(vlan, sizeof(vlan), "%u", r->input.vlan);
-        put(e,
-            (struct label[LABELS]){{"rule", r->name},
-                                   {"leg", STATS_LEG},
-                                   {"interface", s->at.interfaces[r->input.interface].name},
-                                   {"to", r->input.to},
-                                   {r->input.vlan ? "vlan" : NULL, vlan}},
-            1);
+    for (const struct stats_rule *r = rules; r < end; r++)
+        for (uint32_t i = 0; i < r->n_inputs; i++) {
+            const struct stats_input *in = &s->at.inputs[r->first_input + i];
+            char vlan[16];
+            snprintf(vlan, sizeof(vlan), "%u", in->vlan);
+            put(e,
+                (struct label[LABELS]){{"rule", r->name},
+                                       {"leg", in->leg},
+                                       {"interface", s->at.interfaces[in->interface].name},
+                                       {"to", in->to},
+                                       {in->vlan ? "vlan" : NULL, vlan}},
+                1);
+        }
+    for (const struct stats_counter *c = stats_input_counters; c->name; c++) {
+        char name[64], help[128];
+        snprintf(name, sizeof(name), "mcr_rule_input_%s_total", c->name);
+        snprintf(help, sizeof(help), "Of a leg, %s.", c->help);
+        begin(e, COUNTER, name, help);
+        for (const struct stats_rule *r = rules; r < end; r++)
+            for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++)
+                put(e, (struct label[LABELS]){{"rule", r->name}, {"leg", s->at.inputs[i].leg}},
+                    stats_counter_value(c, &s->at.inputs[i].counters));
     }
     begin(e, GAUGE, "mcr_rule_alarm", "1 while this alarm of the rule is raised, 0 otherwise.");
     for (const struct stats_rule *r = rules; r < end; r++)

@@ -208,15 +208,27 @@ static void show_output(const struct page *p, uint32_t index)
     show_drops(p, stats_output_counters, &o->counters, before ? &before->counters : NULL, 4);
 }
 
-static void show_input(const struct page *p, const struct stats_input *in)
+// Of several legs each has its numbers.
+static void show_input(const struct page *p, uint32_t index, bool several)
 {
+    const struct stats_input *in = &p->view->now->at.inputs[index];
+    const struct stats_input *before = p->view->d ? p->view->d->inputs[index] : NULL;
+    const char *interface = p->view->now->at.interfaces[in->interface].name;
+    char text[512], vlan[24] = "";
     struct paragraph f = {p, OUTPUT_INDENT, OUTPUT_INDENT};
 
-    fputs("  < ", p->to);
-    paragraph_word(&f, PLAIN, 1, "%s", p->view->now->at.interfaces[in->interface].name);
-    paragraph_word(&f, PLAIN, 1, "%s", in->to);
     if (in->vlan)
-        paragraph_word(&f, PLAIN, 1, "vlan %u", in->vlan);
+        snprintf(vlan, sizeof(vlan), " vlan %u", in->vlan);
+    snprintf(text, sizeof(text), "%.31s%s%.15s %.71s%s", several ? in->leg : "", several ? ": " : "", interface, in->to,
+             vlan);
+    fputs("  < ", p->to);
+    if (several) {
+        page_first_cell(p, PLAIN, text, OUTPUT_INDENT, p->name + 1 + STATE - OUTPUT_INDENT);
+        show_packets(p, in->counters.packets, before ? &before->counters.packets : NULL);
+        show_bytes(p, in->counters.bytes, before ? &before->counters.bytes : NULL);
+    } else {
+        paragraph_text(&f, PLAIN, text);
+    }
     fputc('\n', p->to);
 }
 
@@ -251,7 +263,8 @@ static void show_rule(const struct page *p, uint32_t index)
         paragraph_text(&f, paint, r->reason);
         fputc('\n', p->to);
     }
-    show_input(p, &r->input);
+    for (uint32_t i = 0; i < r->n_inputs; i++)
+        show_input(p, r->first_input + i, r->n_inputs > 1);
     show_drops(p, stats_rule_drops, &c->drops, before ? &before->counters.drops : NULL, 2);
     for (uint32_t i = 0; i < r->n_outputs; i++)
         show_output(p, r->first_output + i);

@@ -13,17 +13,20 @@
 #include "common/addr.h"
 
 #define TABLE_MAGIC   UINT64_C(0x313042415452434d) // "MCRTAB01" as little-endian bytes
-#define TABLE_VERSION 6
+#define TABLE_VERSION 7
 
 #define TABLE_NAME_MAX         64
 #define TABLE_NOTE_MAX         256
 #define TABLE_REASON_MAX       128
+#define TABLE_LEG_MAX          32
 #define TABLE_NONE             UINT32_MAX
 #define TABLE_BUSY_POLL_ALWAYS UINT32_MAX
 
 // Bounds that a table must keep to be attached; those of the config file (config/model.h) are within them.
 #define TABLE_INTERFACES_MAX   64
 #define TABLE_RULES_MAX        10000
+#define TABLE_RULE_INPUTS_MAX  8 // of one rule
+#define TABLE_INPUTS_MAX       (TABLE_RULE_INPUTS_MAX * TABLE_RULES_MAX)
 #define TABLE_OUTPUTS_MAX      65536
 #define TABLE_EGRESS_MAX       (TABLE_OUTPUTS_MAX + TABLE_INTERFACES_MAX) // with a transmit ring for each interface
 #define TABLE_SOURCES_MAX      (256u * TABLE_RULES_MAX)
@@ -44,12 +47,13 @@ struct table_array {
 };
 
 // Every array is declared here, once: X(name, type of an element, most of them). Header, view, compiler and checks
-// follow. rules: in the order of the file. outputs: those of one path side by side. own: addresses of an input
-// interface and its subnets' broadcasts. holds: ids of descriptors that the relay only keeps open (memberships). slots:
-// the hash index; a power of two, never full.
+// follow. rules: in the order of the file. inputs: those of one rule side by side, in its order. outputs: those of one
+// path side by side. own: addresses of an input interface and its subnets' broadcasts. holds: ids of descriptors that
+// the relay only keeps open (memberships). slots: the hash index; a power of two, never full.
 #define TABLE_ARRAYS(X)                                                                                                \
     X(interfaces, struct table_interface, TABLE_INTERFACES_MAX)                                                        \
     X(rules, struct table_rule, TABLE_RULES_MAX)                                                                       \
+    X(inputs, struct table_input, TABLE_INPUTS_MAX)                                                                    \
     X(paths, struct table_path, TABLE_PATHS_MAX)                                                                       \
     X(outputs, struct table_output, TABLE_OUTPUTS_MAX)                                                                 \
     X(egress, struct table_egress, TABLE_EGRESS_MAX)                                                                   \
@@ -120,12 +124,16 @@ enum table_rule_flags {
 // What datagrams of a rule are sent to by their sender. Network order, but for port.
 struct table_destination {
     struct addr address;
-    uint8_t reserved;
-    uint16_t port; // host order
-    uint16_t vlan; // 0: untagged
-    uint16_t reserved2;
+    uint8_t leg;    // its place among the rule's inputs
+    uint16_t port;  // host order
+    uint16_t vlan;  // 0: untagged
+    uint16_t flags; // enum table_destination_flags
     uint32_t interface;
     uint32_t path;
+};
+
+enum table_destination_flags {
+    TABLE_DESTINATION_SOURCES = 1u << 0, // its input has sources
 };
 
 // The way of a rule's datagrams to its outputs, rule.n_outputs of them from first_output on. A rule has one, or, where
@@ -135,30 +143,39 @@ struct table_path {
     uint32_t first_output;
 };
 
-struct table_rule {
-    char name[TABLE_NAME_MAX];
-    char note[TABLE_NOTE_MAX];
+// What a rule takes in by one leg.
+struct table_input {
+    char leg[TABLE_LEG_MAX];
+    uint32_t rule;
     uint32_t interface;
     uint32_t first_destination, n_destinations;
-    uint32_t flags;
-    uint32_t max_payload; // bytes
-    uint32_t first_path, n_paths;
-    uint32_t first_counter, n_outputs; // as many counters as outputs of a path
-    uint32_t first_source, n_sources;  // none: every sender
-    uint32_t silence_ms;               // 0: no alarm
-    uint64_t packets_per_second;       // 0: no limit
-    uint64_t bits_per_second;          // 0: no limit
-    uint64_t min_packets_per_second;   // 0: no alarm
-    uint32_t burst_ms;
-    uint32_t carried_from; // index of the rule of this name in the table before, or TABLE_NONE
-    // What it takes in, to be shown; datagrams are looked up by the destinations.
-    struct addr input; // the first of a range
+    uint32_t first_source, n_sources; // none: every sender
+    uint32_t carried_from;            // index of this leg of this rule under the table before, or TABLE_NONE
+    // To be shown; datagrams are looked up by the destinations.
+    struct addr to; // the first of a range
     uint8_t reserved;
     uint16_t port; // host order
     uint16_t n_addresses;
     uint16_t n_ports;
     uint16_t vlan; // 0: untagged
-    uint16_t reserved2[3];
+    uint16_t reserved2;
+};
+
+struct table_rule {
+    char name[TABLE_NAME_MAX];
+    char note[TABLE_NOTE_MAX];
+    uint32_t first_input, n_inputs;
+    uint32_t flags;
+    uint32_t max_payload; // bytes
+    uint32_t first_path, n_paths;
+    uint32_t first_counter, n_outputs; // as many counters as outputs of a path
+    uint32_t silence_ms;               // 0: no alarm
+    uint32_t burst_ms;
+    uint64_t packets_per_second;     // 0: no limit
+    uint64_t bits_per_second;        // 0: no limit
+    uint64_t min_packets_per_second; // 0: no alarm
+    uint32_t carried_from;           // index of the rule of this name in the table before, or TABLE_NONE
+    uint32_t reserved;
     char reason[TABLE_REASON_MAX]; // why TABLE_RULE_WAITING or TABLE_RULE_DOWN is set, as sentences; else empty
 };
 

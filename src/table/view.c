@@ -27,7 +27,7 @@ uint32_t table_hash(const struct table_key *key)
     return (uint32_t) (h >> 32);
 }
 
-const struct table_path *table_lookup(const struct table_view *view, const struct table_key *key)
+const struct table_destination *table_lookup(const struct table_view *view, const struct table_key *key)
 {
     uint32_t hash = table_hash(key);
     uint32_t mask = view->n_slots - 1;
@@ -38,7 +38,7 @@ const struct table_path *table_lookup(const struct table_view *view, const struc
             return NULL;
         const struct table_destination *d = &view->destinations[slot->destination];
         if (slot->hash == hash && table_key_matches(key, d))
-            return &view->paths[d->path];
+            return d;
     }
     return NULL;
 }
@@ -81,11 +81,21 @@ static bool interface_valid(const struct table_view *v, const struct table_inter
 static bool rule_valid(const struct table_view *v, const struct table_rule *r)
 {
     return text_ends(r->name, sizeof(r->name)) && text_ends(r->note, sizeof(r->note)) &&
-           text_ends(r->reason, sizeof(r->reason)) && addr_valid(&r->input) && r->interface < v->n_interfaces &&
-           range_fits(r->first_destination, r->n_destinations, v->n_destinations) &&
+           text_ends(r->reason, sizeof(r->reason)) && range_fits(r->first_input, r->n_inputs, v->n_inputs) &&
+           r->n_inputs > 0 && r->n_inputs <= TABLE_RULE_INPUTS_MAX &&
            range_fits(r->first_path, r->n_paths, v->n_paths) && r->n_paths > 0 &&
-           range_fits(r->first_counter, r->n_outputs, v->n_counters) &&
-           range_fits(r->first_source, r->n_sources, v->n_sources);
+           range_fits(r->first_counter, r->n_outputs, v->n_counters);
+}
+
+// Each belongs to the rule that has it.
+static bool input_valid(const struct table_view *v, uint32_t i)
+{
+    const struct table_input *in = &v->inputs[i];
+
+    return text_ends(in->leg, sizeof(in->leg)) && in->rule < v->n_rules && i >= v->rules[in->rule].first_input &&
+           i - v->rules[in->rule].first_input < v->rules[in->rule].n_inputs && in->interface < v->n_interfaces &&
+           range_fits(in->first_destination, in->n_destinations, v->n_destinations) &&
+           range_fits(in->first_source, in->n_sources, v->n_sources) && addr_valid(&in->to);
 }
 
 static bool path_valid(const struct table_view *v, const struct table_path *p)
@@ -95,7 +105,9 @@ static bool path_valid(const struct table_view *v, const struct table_path *p)
 
 static bool destination_valid(const struct table_view *v, const struct table_destination *d)
 {
-    return addr_valid(&d->address) && d->port != 0 && d->interface < v->n_interfaces && d->path < v->n_paths;
+    return addr_valid(&d->address) && d->port != 0 && d->interface < v->n_interfaces && d->path < v->n_paths &&
+           d->leg < v->rules[v->paths[d->path].rule].n_inputs &&
+           !(d->flags & TABLE_DESTINATION_SOURCES) == (table_input_of(v, d)->n_sources == 0);
 }
 
 // Packet writers rely on these offsets: a link header (Ethernet, perhaps with a tag) where there is one, an IP header
@@ -180,6 +192,10 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
     for (uint32_t i = 0; i < v.n_rules; i++)
         if (!rule_valid(&v, &v.rules[i]))
             return false;
+    *why = "input";
+    for (uint32_t i = 0; i < v.n_inputs; i++)
+        if (!input_valid(&v, i))
+            return false;
     *why = "path";
     for (uint32_t i = 0; i < v.n_paths; i++)
         if (!path_valid(&v, &v.paths[i]))
@@ -226,9 +242,9 @@ static int range_text(char *text, size_t size, const struct addr *first, uint16_
     return n;
 }
 
-const char *table_input_text(const struct table_rule *r, char text[TABLE_INPUT_TEXT_MAX])
+const char *table_input_text(const struct table_input *in, char text[TABLE_INPUT_TEXT_MAX])
 {
-    range_text(text, TABLE_INPUT_TEXT_MAX, &r->input, r->n_addresses, r->port, r->n_ports);
+    range_text(text, TABLE_INPUT_TEXT_MAX, &in->to, in->n_addresses, in->port, in->n_ports);
     return text;
 }
 

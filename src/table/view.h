@@ -34,12 +34,18 @@ static inline bool table_key_matches(const struct table_key *key, const struct t
            addr_equal(&d->address, &key->destination);
 }
 
+// The leg by which datagrams come to d.
+static inline const struct table_input *table_input_of(const struct table_view *view, const struct table_destination *d)
+{
+    return &view->inputs[view->rules[view->paths[d->path].rule].first_input + d->leg];
+}
+
 // Checks every offset, count, index and string of the size bytes at memory, which stay the caller's and must not
 // change while the view is used. False, with *why a static text, when anything is out of bounds.
 bool table_attach(struct table_view *view, const void *memory, size_t size, const char **why);
 
-// The path for this key, or NULL.
-const struct table_path *table_lookup(const struct table_view *view, const struct table_key *key);
+// The destination of this key, or NULL.
+const struct table_destination *table_lookup(const struct table_view *view, const struct table_key *key);
 
 // The hash that the index is built with.
 uint32_t table_hash(const struct table_key *key);
@@ -47,8 +53,8 @@ uint32_t table_hash(const struct table_key *key);
 #define TABLE_INPUT_TEXT_MAX  72
 #define TABLE_OUTPUT_TEXT_MAX 96
 
-// "ADDRESS:PORT" of what the rule takes in, of a range as prefix and ports; returns text.
-const char *table_input_text(const struct table_rule *r, char text[TABLE_INPUT_TEXT_MAX]);
+// "ADDRESS:PORT" of what comes in by it, of a range as prefix and ports; returns text.
+const char *table_input_text(const struct table_input *in, char text[TABLE_INPUT_TEXT_MAX]);
 
 // "INTERFACE ADDRESS:PORT" of an output of a rule's first path, of a range as prefix and ports, and " vlan N" behind it
 // where it is tagged; returns text.

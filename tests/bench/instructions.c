@@ -238,8 +238,8 @@ static struct fixture *open_fixture(const struct test *t, int null)
     make_rules(t, x);
     make_ring(t, x);
     const struct table_view *v = &x->view;
-    stats_segment_place(&x->stats, take(1, stats_segment_size(v->n_interfaces, v->n_rules, v->n_counters)),
-                        v->n_interfaces, v->n_rules);
+    stats_segment_place(&x->stats, take(1, stats_segment_size(v->n_interfaces, v->n_rules, v->n_inputs, v->n_counters)),
+                        v->n_interfaces, v->n_rules, v->n_inputs);
     egress_init(&x->socket, 1, null);
     tx_kernel_reset(&kernel);
     x->queue = tx_ring_new(kernel.fd, kernel.slot_size);

@@ -114,7 +114,7 @@ static void check_offer(const int *fds)
     void *memory = mmap(NULL, (size_t) size, PROT_READ, MAP_SHARED, fds[0], 0);
     FUZZ_ASSERT(memory != MAP_FAILED && table_attach(&v, memory, (size_t) size, &why));
     FUZZ_ASSERT(fstat(fds[1], &st) == 0);
-    FUZZ_ASSERT(st.st_size == (off_t) stats_segment_size(v.n_interfaces, v.n_rules, v.n_counters));
+    FUZZ_ASSERT(st.st_size == (off_t) stats_segment_size(v.n_interfaces, v.n_rules, v.n_inputs, v.n_counters));
     munmap(memory, (size_t) size);
 }
 

@@ -172,14 +172,18 @@ static void check_table(const struct table_image *t, const struct config *c, con
     for (uint32_t i = 0; i < v.n_rules; i++) {
         const struct table_rule *r = &v.rules[i];
         FUZZ_ASSERT(strcmp(r->name, c->rules[i].name) == 0);
-        FUZZ_ASSERT(c->rules[i].enabled ? r->n_destinations > 0 : r->n_destinations == 0);
+        FUZZ_ASSERT(r->n_inputs == c->rules[i].n_inputs);
+        for (uint32_t j = r->first_input; j < r->first_input + r->n_inputs; j++) {
+            FUZZ_ASSERT(v.inputs[j].rule == i);
+            FUZZ_ASSERT((v.inputs[j].n_destinations > 0) == c->rules[i].enabled);
+        }
         FUZZ_ASSERT(r->carried_from == TABLE_NONE ||
                     (before && strcmp(before->rules[r->carried_from].name, r->name) == 0));
     }
     for (uint32_t i = 0; i < v.n_destinations; i++) {
         const struct table_destination *d = &v.destinations[i];
         struct table_key key = {.destination = d->address, .port = d->port, .vlan = d->vlan, .interface = d->interface};
-        FUZZ_ASSERT(table_lookup(&v, &key) == &v.paths[d->path]);
+        FUZZ_ASSERT(table_lookup(&v, &key) == d);
     }
 }
 

@@ -99,8 +99,8 @@ static void open_rig(struct rig *x, const struct table_image *t)
     const char *why;
 
     FUZZ_ASSERT(table_attach(&x->v, t->bytes, t->size, &why) && x->v.n_egress <= EGRESS_MAX);
-    void *memory = calloc(1, stats_segment_size(x->v.n_interfaces, x->v.n_rules, x->v.n_counters));
-    stats_segment_place(&x->stats, memory, x->v.n_interfaces, x->v.n_rules);
+    void *memory = calloc(1, stats_segment_size(x->v.n_interfaces, x->v.n_rules, x->v.n_inputs, x->v.n_counters));
+    stats_segment_place(&x->stats, memory, x->v.n_interfaces, x->v.n_rules, x->v.n_inputs);
     x->f = forward_new(&x->v, &x->stats, 1);
     x->spill = spill = spill ? spill : ingress_spill_new();
     FUZZ_ASSERT(memory && x->f && x->spill);
@@ -478,8 +478,11 @@ static void check_interface(const struct rig *x, uint32_t i)
     const struct stats_interface_counters *c = &x->rings[i].counters;
     uint64_t known = fuzz_unclaimed(c);
 
-    for (uint32_t r = 0; r < x->v.n_rules; r++)
-        known += x->v.rules[r].interface == i ? x->f->flows[r].counters.packets : 0;
+    for (uint32_t leg = 0; leg < x->v.n_inputs; leg++) {
+        const struct table_rule *r = &x->v.rules[x->v.inputs[leg].rule];
+        if (x->v.inputs[leg].interface == i)
+            known += r->n_inputs > 1 ? x->f->legs[leg].packets : x->f->flows[r - x->v.rules].counters.packets;
+    }
     FUZZ_ASSERT(c->received == known);
 }
 

@@ -48,7 +48,8 @@ void fuzz_say(int socket, const void *message, size_t size, const int *fds, size
 // A directory for this process alone, in memory where there is a place for it; what lies in it goes with the process.
 const char *fuzz_directory(void);
 
-// What an interface received and no rule took: all of its counters but received, and ring_drops, which was never received.
+// What an interface received and no rule took: all of its counters but received, and ring_drops, which was never
+// received.
 static inline uint64_t fuzz_unclaimed(const struct stats_interface_counters *c)
 {
 #define ADD(name, help, key) +c->name

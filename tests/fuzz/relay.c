@@ -68,7 +68,7 @@ static void say_offer(struct rig *x)
     memcpy(bytes, t->bytes, t->size);
     if (flags & CHANGED)
         fuzz_patch(x->in, bytes, t->size);
-    size_t stats_size = stats_segment_size(h->interfaces.n, h->rules.n, h->n_counters);
+    size_t stats_size = stats_segment_size(h->interfaces.n, h->rules.n, h->inputs.n, h->n_counters);
     int fds[2] = {memory_file(bytes, t->size, MFD_ALLOW_SEALING),
                   memory_file(NULL, flags & OTHER_STATS ? 8 : stats_size, 0)};
     if (!(flags & NOT_SEALED))

@@ -22,17 +22,18 @@
 
 enum style { COLOUR = 1, RATES = 2, ONE_LINE = 4, WIDE = 8, FROM_FILE = 16, NOT_LOCKED = 32 };
 
-static void lay_out(struct stats_segment *s, uint8_t n_interfaces, uint8_t n_rules, uint8_t n_outputs)
+static void lay_out(struct stats_segment *s, uint8_t n_interfaces, uint8_t n_rules, uint8_t n_inputs, uint8_t n_outputs)
 {
-    size_t size = stats_segment_size(n_interfaces, n_rules, n_outputs);
-    uint32_t each = n_rules ? n_outputs / n_rules : 0;
+    size_t size = stats_segment_size(n_interfaces, n_rules, n_inputs, n_outputs);
+    uint32_t each = n_rules ? n_outputs / n_rules : 0, legs = n_rules ? n_inputs / n_rules : 0;
 
-    stats_segment_place(s, calloc(1, size), n_interfaces, n_rules);
+    stats_segment_place(s, calloc(1, size), n_interfaces, n_rules, n_inputs);
     *s->header = (struct stats_header){.magic = STATS_MAGIC,
                                        .version = STATS_VERSION,
                                        .size = (uint32_t) size,
                                        .n_interfaces = n_interfaces,
                                        .n_rules = n_rules,
+                                       .n_inputs = n_inputs,
                                        .n_outputs = n_outputs,
                                        .state = STATS_LIVE,
                                        .program_version = "0.1",
@@ -46,9 +47,13 @@ static void lay_out(struct stats_segment *s, uint8_t n_interfaces, uint8_t n_rul
         snprintf(s->interfaces[i].name, sizeof(s->interfaces[i].name), "eth%u", i);
     for (uint32_t i = 0; i < n_rules; i++) {
         snprintf(s->rules[i].name, sizeof(s->rules[i].name), "rule-%u", i);
+        s->rules[i].first_input = i * legs;
+        s->rules[i].n_inputs = legs;
         s->rules[i].first_output = i * each;
         s->rules[i].n_outputs = each;
     }
+    for (uint32_t i = 0; i < n_inputs; i++)
+        snprintf(s->inputs[i].leg, sizeof(s->inputs[i].leg), "%u", i);
     for (uint32_t i = 0; i < n_outputs; i++)
         snprintf(s->outputs[i].to, sizeof(s->outputs[i].to), "out%u 239.255.0.1:6000", i);
 }
@@ -195,7 +200,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .boottime_ns = 11 * DAY_NS,
                                  .realtime_ns = 20000 * DAY_NS},
                           before = {.memory = NULL};
-    uint8_t how = fuzz_u8(&in), n_interfaces = fuzz_u8(&in), n_rules = 0, n_outputs = 0;
+    uint8_t how = fuzz_u8(&in), n_interfaces = fuzz_u8(&in), n_rules = 0, n_inputs = 0, n_outputs = 0;
     bool raw = n_interfaces == RAW, taken;
     char why[STATS_WHY_MAX] = "";
     size_t length = in.left;
@@ -203,10 +208,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!raw) {
         n_rules = fuzz_u8(&in) % 8;
         n_outputs = fuzz_u8(&in) % 32;
+        n_inputs = (uint8_t) (n_rules * (1 + n_outputs % 2));
         n_interfaces = 1 + n_interfaces % 3; // a rule has an input
-        length = stats_segment_size(n_interfaces, n_rules, n_outputs);
+        length = stats_segment_size(n_interfaces, n_rules, n_inputs, n_outputs);
     }
-    lay_out(&before.at, raw ? 1 : n_interfaces, n_rules, n_outputs);
+    lay_out(&before.at, raw ? 1 : n_interfaces, n_rules, n_inputs, n_outputs);
     before.memory = before.at.header;
     void *bytes = malloc(length + 1);
     memcpy(bytes, raw ? in.at : before.memory, length);

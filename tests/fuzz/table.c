@@ -45,10 +45,11 @@ static bool is_one_of(const void *element, const void *first, size_t n, size_t s
 
 static void look_up(const struct table_view *v, const struct table_key *key)
 {
-    const struct table_path *p = table_lookup(v, key);
+    const struct table_destination *d = table_lookup(v, key);
 
-    if (p)
-        FUZZ_ASSERT(is_one_of(p, v->paths, v->n_paths, sizeof(*p)) && p->rule < v->n_rules);
+    if (d)
+        FUZZ_ASSERT(is_one_of(d, v->destinations, v->n_destinations, sizeof(*d)) && d->path < v->n_paths &&
+                    table_input_of(v, d)->rule == v->paths[d->path].rule);
 }
 
 static struct table_key key_of(const struct table_destination *d)
@@ -69,10 +70,11 @@ static void read_names(const struct table_view *v)
 
     for (uint32_t i = 0; i < v->n_interfaces; i++)
         length += strlen(v->interfaces[i].name);
-    for (uint32_t i = 0; i < v->n_rules; i++) {
+    for (uint32_t i = 0; i < v->n_rules; i++)
+        length += strlen(v->rules[i].name) + strlen(v->rules[i].note) + strlen(v->rules[i].reason);
+    for (uint32_t i = 0; i < v->n_inputs; i++) {
         char text[TABLE_INPUT_TEXT_MAX];
-        length += strlen(v->rules[i].name) + strlen(v->rules[i].note) + strlen(v->rules[i].reason) +
-                  strlen(table_input_text(&v->rules[i], text));
+        length += strlen(v->inputs[i].leg) + strlen(table_input_text(&v->inputs[i], text));
     }
     FUZZ_ASSERT(length < SIZE_MAX);
 }
@@ -82,13 +84,13 @@ static void forward_all(const struct table_view *v)
 {
     static uint8_t datagram[8 + 100];
     static int null = -1;
-    void *memory = calloc(1, stats_segment_size(v->n_interfaces, v->n_rules, v->n_counters));
+    void *memory = calloc(1, stats_segment_size(v->n_interfaces, v->n_rules, v->n_inputs, v->n_counters));
     struct egress *egress = calloc(v->n_egress + 1, sizeof(*egress));
     struct stats_segment stats;
 
     if (null < 0)
         null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    stats_segment_place(&stats, memory, v->n_interfaces, v->n_rules);
+    stats_segment_place(&stats, memory, v->n_interfaces, v->n_rules, v->n_inputs);
     struct forward *f = forward_new(v, &stats, 1);
     FUZZ_ASSERT(memory && egress && f && null >= 0);
     for (uint32_t i = 0; i < v->n_egress; i++) {
@@ -137,7 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             key = key_of(&v.destinations[i]);
             look_up(&v, &key);
             if (which != RAW && !changed)
-                FUZZ_ASSERT(table_lookup(&v, &key) == &v.paths[v.destinations[i].path]);
+                FUZZ_ASSERT(table_lookup(&v, &key) == &v.destinations[i]);
         }
         key.destination.family = fuzz_u8(&in);
         const uint8_t *bytes = fuzz_bytes(&in, sizeof(key.destination.bytes), &got);

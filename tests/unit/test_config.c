@@ -509,7 +509,7 @@ Test(schema, defaults)
     cr_assert(c->n_rules == 1 && c->rules[0].n_outputs == 1);
     const struct config_rule *rule = &c->rules[0];
     cr_expect(rule->enabled && !rule->two_way && rule->max_payload == 65507);
-    cr_expect(rule->input.n_sources == 0 && rule->input.vlan == 0 && rule->input.kind == CONFIG_GROUP);
+    cr_expect(rule->inputs[0].n_sources == 0 && rule->inputs[0].vlan == 0 && rule->inputs[0].kind == CONFIG_GROUP);
     cr_expect(rule->limit.packets_per_second == 0 && rule->limit.bits_per_second == 0);
     const struct config_output *out = &rule->outputs[0];
     cr_expect(out->ttl == 1 && !out->ttl_decrement && out->dscp == CONFIG_DSCP_PRESERVE);

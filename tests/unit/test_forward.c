@@ -51,7 +51,8 @@ static struct fixture *open_rules(const char *first)
     make_view(&x->view, NULL, RULES, first, SECOND);
     cr_assert_eq(x->view.n_egress, 1);
     uint32_t n_interfaces = x->view.n_interfaces;
-    stats_segment_place(&x->stats, calloc(1, stats_segment_size(n_interfaces, 2, x->view.n_counters)), n_interfaces, 2);
+    stats_segment_place(&x->stats, calloc(1, stats_segment_size(n_interfaces, 2, x->view.n_inputs, x->view.n_counters)),
+                        n_interfaces, 2, x->view.n_inputs);
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, x->ends), 0);
     setsockopt(x->ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
     egress_init(&x->socket, 1, x->ends[0]);

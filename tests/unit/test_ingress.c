@@ -59,8 +59,8 @@ static struct rig *open_rig(uint32_t n_outputs)
               "outputs=({interface=\"out0\";group=\"239.255.2.1\";port=6000;});});",
               outputs);
     cr_assert_eq(x->view.n_egress, 1);
-    stats_segment_place(&x->stats, calloc(1, stats_segment_size(x->view.n_interfaces, 2, n_outputs + 1)),
-                        x->view.n_interfaces, 2);
+    stats_segment_place(&x->stats, calloc(1, stats_segment_size(x->view.n_interfaces, 2, 2, n_outputs + 1)),
+                        x->view.n_interfaces, 2, 2);
     egress_init(&x->socket, 1, -1);
     egress_configure(&x->socket, x->view.egress, NULL);
     x->socket.take = swallow;
@@ -77,7 +77,7 @@ static struct rig *open_rig(uint32_t n_outputs)
                                        .slots_per_block = BLOCK / SLOT,
                                        .ethernet = true,
                                        .super_frames = true,
-                                       .interface = x->view.rules[i].interface,
+                                       .interface = x->view.inputs[i].interface,
                                        .reassembly = reassembly_new()};
     return x;
 }

@@ -14,9 +14,9 @@
 // Rules a to d, with packets and drops, and one output each.
 static struct stats_snapshot make(const uint64_t packets[RULES], const uint64_t drops[RULES])
 {
-    struct stats_snapshot s = {.memory = calloc(1, stats_segment_size(0, RULES, RULES))};
+    struct stats_snapshot s = {.memory = calloc(1, stats_segment_size(0, RULES, 0, RULES))};
 
-    stats_segment_place(&s.at, s.memory, 0, RULES);
+    stats_segment_place(&s.at, s.memory, 0, RULES, 0);
     s.at.header->n_rules = s.at.header->n_outputs = RULES;
     for (uint32_t i = 0; i < RULES; i++) {
         struct stats_rule *r = &s.at.rules[i];

@@ -41,7 +41,7 @@ Test(prometheus, no_daemon)
 
 Test(prometheus, escapes_and_bounds)
 {
-    size_t size = stats_segment_size(1, 1, 1);
+    size_t size = stats_segment_size(1, 1, 1, 1);
     void *memory = calloc(1, size);
     struct stats_snapshot s = {
         .memory = memory, .monotonic_ns = 5000000000u, .realtime_ns = UINT64_C(1700000060) * 1000000000u};
@@ -53,18 +53,21 @@ Test(prometheus, escapes_and_bounds)
                                                             .size = (uint32_t) size,
                                                             .n_interfaces = 1,
                                                             .n_rules = 1,
+                                                            .n_inputs = 1,
                                                             .n_outputs = 1,
                                                             .seccomp = STATS_SECCOMP_ENFORCE,
                                                             .capabilities = 1,
                                                             .loaded_ns = UINT64_MAX};
-    stats_segment_place(&s.at, memory, 1, 1);
+    stats_segment_place(&s.at, memory, 1, 1, 1);
     strcpy(s.at.rules[0].name, "r\"\n\\");
     strcpy(s.at.interfaces[0].name, "\xff");
     strcpy(s.at.outputs[0].to, "dmz0 239.20.0.1:6000");
     s.at.rules[0].state = UINT32_MAX;
     s.at.rules[0].n_outputs = 1;
-    s.at.rules[0].input.vlan = 5;
-    strcpy(s.at.rules[0].input.to, "239.10.0.1:5000");
+    s.at.rules[0].n_inputs = 1;
+    strcpy(s.at.inputs[0].leg, "1");
+    s.at.inputs[0].vlan = 5;
+    strcpy(s.at.inputs[0].to, "239.10.0.1:5000");
     strcpy(s.at.rules[0].reason, "no \"route\"");
     s.at.rules[0].counters.packets = UINT64_MAX;
     s.at.rules[0].counters.last_packet_ns = 4750000000u;

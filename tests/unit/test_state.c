@@ -66,8 +66,8 @@ static struct fixture open_rule(const char *keys, const char *interface, const c
         keys, interface, outputs);
     x.table = make_table(text, &machine, FEATURE_TX_RING, NULL);
     cr_assert(table_attach(&x.view, x.table.bytes, x.table.size, &why), "%s", why);
-    size_t size = stats_segment_size(x.view.n_interfaces, 1, x.view.n_counters);
-    stats_segment_place(&x.stats, calloc(1, size), x.view.n_interfaces, 1);
+    size_t size = stats_segment_size(x.view.n_interfaces, 1, x.view.n_inputs, x.view.n_counters);
+    stats_segment_place(&x.stats, calloc(1, size), x.view.n_interfaces, 1, x.view.n_inputs);
     x.f = forward_new(&x.view, &x.stats, 1);
     cr_assert_not_null(x.f);
     forward_publish_all(x.f);
@@ -160,8 +160,8 @@ Test(state, of_every_kind_of_input)
                   "version=1;rules=({name=\"r\";input={interface=\"in0\";%s;vlan=5;};outputs=({interface=\"out0\";"
                   "address=\"198.51.100.9\";port=6000;});});",
                   cases[i].input);
-        cr_expect_str_eq(table_input_text(&view.rules[0], text), cases[i].text);
-        cr_expect(view.rules[0].vlan == 5);
+        cr_expect_str_eq(table_input_text(&view.inputs[0], text), cases[i].text);
+        cr_expect(view.inputs[0].vlan == 5);
         free((void *) view.header);
     }
 }

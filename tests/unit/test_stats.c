@@ -27,6 +27,7 @@
 
 #define INTERFACES 2
 #define RULES      2
+#define INPUTS     2
 #define OUTPUTS    3
 
 struct made {
@@ -38,18 +39,19 @@ struct made {
 // A segment as the daemon would write it: rule 0 has two outputs, rule 1 one. To be freed.
 static struct made make(void)
 {
-    struct made m = {.size = stats_segment_size(INTERFACES, RULES, OUTPUTS)};
+    struct made m = {.size = stats_segment_size(INTERFACES, RULES, INPUTS, OUTPUTS)};
     static const char *const to[OUTPUTS] = {"dmz0 239.20.0.1:6000", "wan0 203.0.113.5:7000", "wan0 [ff05::1]:7000"};
 
     m.memory = calloc(1, m.size);
     cr_assert_not_null(m.memory);
-    stats_segment_place(&m.at, m.memory, INTERFACES, RULES);
+    stats_segment_place(&m.at, m.memory, INTERFACES, RULES, INPUTS);
     struct stats_header *h = m.at.header;
     *h = (struct stats_header){.magic = STATS_MAGIC,
                                .version = STATS_VERSION,
                                .size = (uint32_t) m.size,
                                .n_interfaces = INTERFACES,
                                .n_rules = RULES,
+                               .n_inputs = INPUTS,
                                .n_outputs = OUTPUTS,
                                .state = STATS_LIVE,
                                .program_version = "0.1.0",
@@ -65,8 +67,12 @@ static struct made make(void)
     m.at.interfaces[0].counters.received = 1234567;
     strcpy(m.at.rules[0].name, "plc-telemetry");
     strcpy(m.at.rules[0].note, "CHG0031337");
-    strcpy(m.at.rules[0].input.to, "239.10.0.1:5000");
-    m.at.rules[0].input.vlan = 7;
+    m.at.rules[0].n_inputs = 1;
+    strcpy(m.at.inputs[0].leg, "1");
+    strcpy(m.at.inputs[0].to, "239.10.0.1:5000");
+    m.at.inputs[0].vlan = 7;
+    m.at.inputs[0].counters.packets = 1234;
+    m.at.inputs[0].counters.bytes = 123456;
     m.at.rules[0].n_outputs = 2;
     m.at.rules[0].counters.packets = 1234;
     m.at.rules[0].counters.bytes = 123456;
@@ -74,8 +80,11 @@ static struct made make(void)
     strcpy(m.at.rules[1].name, "historian");
     m.at.rules[1].state = STATS_RULE_WAITING;
     strcpy(m.at.rules[1].reason, "no route to 203.0.113.5");
-    m.at.rules[1].input.interface = 1;
-    strcpy(m.at.rules[1].input.to, "[ff15::1]:5000");
+    m.at.rules[1].first_input = 1;
+    m.at.rules[1].n_inputs = 1;
+    strcpy(m.at.inputs[1].leg, "1");
+    m.at.inputs[1].interface = 1;
+    strcpy(m.at.inputs[1].to, "[ff15::1]:5000");
     m.at.rules[1].first_output = 2;
     m.at.rules[1].n_outputs = 1;
     for (unsigned i = 0; i < OUTPUTS; i++)
@@ -96,18 +105,20 @@ static struct stats_snapshot snapshot_of(const struct made *m)
 
 Test(stats, size_and_place)
 {
-    static const uint32_t counts[][3] = {{0, 0, 0}, {1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {64, 10000, 65536}};
+    static const uint32_t counts[][4] = {{0, 0, 0, 0}, {1, 0, 0, 0}, {0, 1, 0, 0},
+                                         {0, 0, 0, 1}, {0, 0, 1, 0}, {64, 10000, 80000, 65536}};
 
     for (size_t i = 0; i < COUNT(counts); i++) {
-        uint32_t n_interfaces = counts[i][0], n_rules = counts[i][1], n_outputs = counts[i][2];
-        size_t size = stats_segment_size(n_interfaces, n_rules, n_outputs);
+        uint32_t n_interfaces = counts[i][0], n_rules = counts[i][1], n_inputs = counts[i][2], n_outputs = counts[i][3];
+        size_t size = stats_segment_size(n_interfaces, n_rules, n_inputs, n_outputs);
         char *memory = malloc(size);
         struct stats_segment s;
-        stats_segment_place(&s, memory, n_interfaces, n_rules);
+        stats_segment_place(&s, memory, n_interfaces, n_rules, n_inputs);
         cr_expect((char *) s.header == memory);
         cr_expect((char *) s.interfaces == memory + sizeof(struct stats_header));
         cr_expect((char *) (s.interfaces + n_interfaces) == (char *) s.rules);
-        cr_expect((char *) (s.rules + n_rules) == (char *) s.outputs);
+        cr_expect((char *) (s.rules + n_rules) == (char *) s.inputs);
+        cr_expect((char *) (s.inputs + n_inputs) == (char *) s.outputs);
         cr_expect((char *) (s.outputs + n_outputs) == memory + size);
         free(memory);
     }
@@ -118,6 +129,7 @@ Test(stats, records_keep_their_alignment)
     cr_expect(sizeof(struct stats_header) % 8 == 0);
     cr_expect(sizeof(struct stats_interface) % 8 == 0);
     cr_expect(sizeof(struct stats_rule) % 8 == 0);
+    cr_expect(sizeof(struct stats_input) % 8 == 0);
     cr_expect(sizeof(struct stats_output) % 8 == 0);
 }
 
@@ -179,6 +191,9 @@ Test(stats, parse_refuses_wrong_numbers)
 #define IN_RULE(rule, field)                                                                                           \
     (sizeof(struct stats_header) + INTERFACES * sizeof(struct stats_interface) + (rule) * sizeof(struct stats_rule) +  \
      offsetof(struct stats_rule, field))
+#define IN_INPUT(input, field)                                                                                         \
+    (IN_RULE(RULES, name) - offsetof(struct stats_rule, name) + (input) * sizeof(struct stats_input) +                 \
+     offsetof(struct stats_input, field))
     static const struct {
         const char *what;
         size_t at;
@@ -196,8 +211,13 @@ Test(stats, parse_refuses_wrong_numbers)
         {"rules", IN_HEADER(n_rules), UINT32_MAX / sizeof(struct stats_rule) + 2},
         {"outputs", IN_HEADER(n_outputs), OUTPUTS - 1},
         {"outputs", IN_HEADER(n_outputs), UINT32_MAX},
-        {"interface of an input", IN_RULE(0, input.interface), INTERFACES},
-        {"interface of an input", IN_RULE(1, input.interface), UINT32_MAX},
+        {"interface of an input", IN_INPUT(0, interface), INTERFACES},
+        {"interface of an input", IN_INPUT(1, interface), UINT32_MAX},
+        {"first input", IN_RULE(0, first_input), INPUTS},
+        {"first input", IN_RULE(0, first_input), UINT32_MAX},
+        {"first input of another rule", IN_RULE(1, first_input), 0},
+        {"inputs of a rule", IN_RULE(1, n_inputs), 2},
+        {"inputs of a rule that wrap", IN_RULE(1, n_inputs), UINT32_MAX},
         {"first output", IN_RULE(0, first_output), OUTPUTS - 1},
         {"first output", IN_RULE(0, first_output), UINT32_MAX},
         {"first output of another rule", IN_RULE(1, first_output), 1},
@@ -223,11 +243,19 @@ Test(stats, parse_refuses_strings_without_end)
         size_t size;
     } cases[] = {
 #define FIELD(f) {(f), sizeof(f)}
-        FIELD(m.at.header->program_version), FIELD(m.at.header->instance),   FIELD(m.at.header->file),
-        FIELD(m.at.header->refusal),         FIELD(m.at.header->disk_error), FIELD(m.at.interfaces[0].name),
-        FIELD(m.at.interfaces[1].name),      FIELD(m.at.rules[0].name),      FIELD(m.at.rules[1].note),
-        FIELD(m.at.outputs[0].to),           FIELD(m.at.outputs[2].to),      FIELD(m.at.rules[1].reason),
-        FIELD(m.at.rules[0].input.to),
+        FIELD(m.at.header->program_version),
+        FIELD(m.at.header->instance),
+        FIELD(m.at.header->file),
+        FIELD(m.at.header->refusal),
+        FIELD(m.at.header->disk_error),
+        FIELD(m.at.interfaces[0].name),
+        FIELD(m.at.interfaces[1].name),
+        FIELD(m.at.rules[0].name),
+        FIELD(m.at.rules[1].note),
+        FIELD(m.at.outputs[0].to),
+        FIELD(m.at.outputs[2].to),
+        FIELD(m.at.rules[1].reason),
+        FIELD(m.at.inputs[0].to),
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -790,7 +818,7 @@ Test(stats, table_fits_whatever_the_segment_says)
     FILL(m.at.rules[0].name);
     FILL(m.at.rules[0].note);
     FILL(m.at.rules[0].reason);
-    FILL(m.at.rules[0].input.to);
+    FILL(m.at.inputs[0].to);
     FILL(m.at.outputs[0].to);
     m.at.rules[1].note[0] = '\x1b';
     m.at.header->state = m.at.header->config_state = m.at.header->pid = UINT32_MAX;
@@ -851,7 +879,7 @@ Test(stats, no_form_shows_what_is_hidden_or_steers)
         strcpy(m.at.rules[0].name, HOSTILE);
         strcpy(m.at.rules[0].note, HOSTILE);
         strcpy(m.at.rules[0].reason, HOSTILE);
-        strcpy(m.at.rules[0].input.to, HOSTILE);
+        strcpy(m.at.inputs[0].to, HOSTILE);
         m.at.rules[0].state = STATS_RULE_DOWN;
         strcpy(m.at.outputs[0].to, HOSTILE);
         cr_assert(stats_parse(&s.at, m.memory, m.size, why), "%s", why);
@@ -892,7 +920,7 @@ Test(stats, table_uses_colours_where_told)
 Test(stats, table_shows_each_state_of_a_rule)
 {
     static const char *const colours[STATS_RULE_END] = {
-        [STATS_RULE_ACTIVE] = "",   [STATS_RULE_SHADOW] = "",   [STATS_RULE_WAITING] = "33",
+        [STATS_RULE_ACTIVE] = "",   [STATS_RULE_SHADOW] = "",     [STATS_RULE_WAITING] = "33",
         [STATS_RULE_DOWN] = "1;31", [STATS_RULE_SILENT] = "1;31", [STATS_RULE_SLOW] = "1;31",
         [STATS_RULE_DISABLED] = "2"};
     struct made m = make();
@@ -1040,11 +1068,11 @@ Test(stats, check_of_the_relay)
 Test(stats, check_names_five_rules)
 {
     enum { MANY = 300 };
-    void *memory = calloc(1, stats_segment_size(1, MANY, 0));
+    void *memory = calloc(1, stats_segment_size(1, MANY, 0, 0));
     struct stats_snapshot s = {.memory = memory, .monotonic_ns = 1};
 
     cr_assert_not_null(memory);
-    stats_segment_place(&s.at, memory, 1, MANY);
+    stats_segment_place(&s.at, memory, 1, MANY, 0);
     s.at.header->n_rules = MANY;
     for (uint32_t i = 0; i < MANY; i++) {
         snprintf(s.at.rules[i].name, sizeof(s.at.rules[i].name), "%u", i);

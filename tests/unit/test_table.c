@@ -15,6 +15,7 @@ struct block {
     struct table_header header;
     struct table_interface interfaces[1];
     struct table_rule rules[N_RULES];
+    struct table_input inputs[N_RULES];
     struct table_path paths[N_RULES];
     struct table_output outputs[N_RULES];
     struct table_egress egress[2];
@@ -52,6 +53,7 @@ static struct block *build(void)
         .size = sizeof(*b),
         .interfaces = ARRAY(interfaces, 1),
         .rules = ARRAY(rules, N_RULES),
+        .inputs = ARRAY(inputs, N_RULES),
         .paths = ARRAY(paths, N_RULES),
         .outputs = ARRAY(outputs, N_RULES),
         .n_counters = N_RULES,
@@ -75,18 +77,19 @@ static struct block *build(void)
     for (uint32_t i = 0; i < N_RULES; i++) {
         struct table_key key = key_of(i);
         uint32_t hash = table_hash(&key), probe = 0;
+        b->inputs[i] = (struct table_input){
+            .leg = "1", .rule = i, .first_destination = i, .n_destinations = 1, .to = key.destination};
         b->rules[i] = (struct table_rule){.name = "r",
-                                          .first_destination = i,
-                                          .n_destinations = 1,
+                                          .first_input = i,
+                                          .n_inputs = 1,
                                           .first_path = i,
                                           .n_paths = 1,
                                           .first_counter = i,
                                           .n_outputs = 1,
-                                          .input = key.destination,
                                           .flags = TABLE_RULE_ENABLED};
         b->paths[i] = (struct table_path){.rule = i, .first_output = i};
-        b->destinations[i] =
-            (struct table_destination){.address = key.destination, .port = key.port, .vlan = key.vlan, .path = i};
+        b->destinations[i] = (struct table_destination){
+            .address = key.destination, .port = key.port, .vlan = key.vlan, .path = i};
         b->outputs[i] =
             (struct table_output){.to = group(i), .port = 6000, .ip_at = 14, .header_length = 42, .counter = i};
         while (b->slots[(hash + probe) & 1023].destination != TABLE_NONE)
@@ -107,7 +110,7 @@ Test(table, finds_each_rule_and_no_other)
     cr_assert(table_attach(&v, b, sizeof(*b), &why), "%s", why);
     for (uint32_t i = 0; i < N_RULES; i++) {
         struct table_key key = key_of(i);
-        cr_assert_eq(table_lookup(&v, &key), &b->paths[i]);
+        cr_assert_eq(table_lookup(&v, &key), &b->destinations[i]);
         key.port = 4999;
         cr_expect_null(table_lookup(&v, &key), "another port");
         key = key_of(i);
@@ -188,20 +191,29 @@ Test(table, every_wrong_bound_is_refused)
     REFUSED(interfaces[0].first_own = 1);
     REFUSED(interfaces[0].n_own = UINT32_MAX);
     REFUSED(own[1].family = ADDR_NONE);
-    REFUSED(rules[499].interface = 1);
-    REFUSED(rules[499].n_destinations = 2);
+    REFUSED(rules[499].first_input = N_RULES);
+    REFUSED(rules[499].n_inputs = 2);
+    REFUSED(rules[499].n_inputs = 0);
+    REFUSED(header.inputs.n = UINT32_MAX);
+    REFUSED(inputs[499].interface = 1);
+    REFUSED(inputs[499].n_destinations = 2);
+    REFUSED(inputs[499].rule = N_RULES);
+    REFUSED(inputs[499].rule = 1);
+    REFUSED(destinations[499].leg = 1);
+    REFUSED(destinations[499].flags = TABLE_DESTINATION_SOURCES);
+    REFUSED(rules[0].n_inputs = TABLE_RULE_INPUTS_MAX + 1);
     REFUSED(rules[499].n_outputs = 2);
     REFUSED(rules[499].first_path = N_RULES);
     REFUSED(rules[499].n_paths = 2);
     REFUSED(rules[499].n_paths = 0);
     REFUSED(rules[499].first_counter = N_RULES + 1);
     REFUSED(outputs[7].counter = N_RULES);
-    REFUSED(rules[499].input.family = ADDR_NONE);
+    REFUSED(inputs[499].to.family = ADDR_NONE);
     memset(b->rules[499].reason, 'x', sizeof(b->rules[499].reason));
     cr_expect(!table_attach(&v, b, sizeof(*b), &why));
     memset(b->rules[499].reason, 0, sizeof(b->rules[499].reason));
-    REFUSED(rules[499].first_source = 2);
-    REFUSED(rules[499].n_sources = UINT32_MAX);
+    REFUSED(inputs[499].first_source = 2);
+    REFUSED(inputs[499].n_sources = UINT32_MAX);
     REFUSED(outputs[7].egress = 2);
     REFUSED(outputs[7].egress = 1); // a transmit ring is no way of its own
     REFUSED(outputs[7].interface = 1);
