@@ -137,7 +137,7 @@ page_keys() {
 }
 
 keys() {
-  cut -d ' ' -f 1,2 "$work/schema" | sort >"$work/schema.keys"
+  cut -d ' ' -f 1,2 "$work/schema" | sort -u >"$work/schema.keys"
   page_keys >"$work/page.keys"
   same "$work/schema.keys" "$work/page.keys"
 }

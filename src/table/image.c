@@ -22,11 +22,15 @@ bool table_image_equal(const struct table_image *a, const struct table_image *b)
     if (equal) {
         memcpy(copy, a->bytes, a->size);
         struct table_rule *rules = (void *) (copy + h->rules.offset);
+        struct table_input *inputs = (void *) (copy + h->inputs.offset);
         struct table_output *outputs = (void *) (copy + h->outputs.offset);
         const struct table_rule *b_rules = (const void *) ((const uint8_t *) h + h->rules.offset);
+        const struct table_input *b_inputs = (const void *) ((const uint8_t *) h + h->inputs.offset);
         const struct table_output *b_outputs = (const void *) ((const uint8_t *) h + h->outputs.offset);
         for (uint32_t i = 0; i < h->rules.n; i++)
             rules[i].carried_from = b_rules[i].carried_from;
+        for (uint32_t i = 0; i < h->inputs.n; i++)
+            inputs[i].carried_from = b_inputs[i].carried_from;
         for (uint32_t i = 0; i < h->outputs.n; i++)
             outputs[i].carried_from = b_outputs[i].carried_from;
         equal = memcmp(copy, h, a->size) == 0;
