@@ -13,6 +13,7 @@
 #include "gen/legs.h"
 #include "gen/payload.h"
 #include "gen/random.h"
+#include "gen/sequence.h"
 
 #define AT(field)   offsetof(struct gen_options, field)
 #define SEQ_MAX     PAYLOAD_SEQ_MAX
@@ -42,8 +43,9 @@ static const struct argument send_rows[] = {
      .help =
          "send to N consecutive addresses from G or A on, in turn; each has sequence numbers of its own (default 1)"},
     {"as", "FORM", ARGUMENT_TEXT, AT(as), .is = AS,
-     .help = "numbered for a merge, before the payload: rtp[,payload_type=96][,clock_hz=90000], or "
-             "field[,at=0][,bytes=4][,endian=big][,session_at=0][,session_bytes=0]"},
+     .help =
+         "with a number before the payload that a merge goes by: rtp, and any of ,payload_type=96 ,clock_hz=90000; or "
+         "field, and any of ,at=0 ,bytes=4 ,endian=big ,session_at=0 ,session_bytes=0"},
     {"first-number", "N", ARGUMENT_NUMBER, AT(framing.first_number), .most = UINT64_MAX, .with = AS,
      .help = "number of the first datagram (default 0)"},
     {"ssrc", "ID", ARGUMENT_NUMBER, AT(framing.session), .most = UINT32_MAX, .with = AS,
@@ -236,6 +238,10 @@ static int check_legs(const struct arguments *line, struct gen_options *o)
         return arguments_wrong(line, "--leg says where to send: without --interface, --group, --address and --port");
     if (o->flows > 1 || o->gso > 1)
         return arguments_wrong(line, "--leg excludes --flows and --gso");
+    uint64_t made = o->count ? o->count : (uint64_t) ((double) o->rate * o->seconds);
+    if (o->lost_file && (made > SEQUENCE_WINDOW || o->first > SEQ_MAX - SEQUENCE_WINDOW))
+        return arguments_wrong(line, "--lost-file: allowed are %" PRIu64 " datagrams, and a --first of up to %" PRIu64,
+                               SEQUENCE_WINDOW, SEQ_MAX - SEQUENCE_WINDOW);
     o->n_legs = o->leg_texts.n;
     for (unsigned i = 0; i < o->n_legs && status < 0; i++)
         status = check_leg(line, o, i);
