@@ -14,6 +14,7 @@ static const char help[] =
     "an installation of mcr or any other path of multicast, unicast or broadcast.\n"
     "\n"
     "  mcrgen send --interface IF (--group G | --address A) --port P [OPTION...]\n"
+    "  mcrgen send --leg IF,ADDRESS,PORT[,...]... [OPTION...]\n"
     "  mcrgen recv --interface IF [--group G | --address A] --port P [OPTION...]\n"
     "\n"
     "  mcrgen send --help    how to send\n"

@@ -138,6 +138,14 @@ static bool parse_decimal(const char *text, double least, double most, double *o
     return *end == '\0' && *out >= least && *out <= most;
 }
 
+static bool take_item(const struct argument *r, const char *text, struct argument_list *list)
+{
+    if (list->n == r->most)
+        return false;
+    list->texts[list->n++] = text;
+    return true;
+}
+
 static bool take(const struct argument *r, const char *text, void *field)
 {
     switch (r->kind) {
@@ -150,6 +158,8 @@ static bool take(const struct argument *r, const char *text, void *field)
     case ARGUMENT_TEXT:
         *(const char **) field = text;
         return true;
+    case ARGUMENT_LIST:
+        return take_item(r, text, field);
     case ARGUMENT_NUMBER:
         return arguments_number(text, r->least, r->most, field);
     case ARGUMENT_DECIMAL:
@@ -179,7 +189,7 @@ static int take_row(struct reading *p, size_t row, const char *text)
         if (a->rows[i].kind == ARGUMENT_WORD && strcmp(a->rows[i].name, r->name) == 0 &&
             strcmp(a->rows[i].value, text) == 0)
             r = &a->rows[i];
-    if (a->once && p->given[row])
+    if (a->once && p->given[row] && r->kind != ARGUMENT_LIST)
         return arguments_wrong(a, "--%s is given twice", r->name);
     p->given[row] = true;
     p->commands |= r->is;

@@ -14,6 +14,7 @@ enum argument_kind {
     ARGUMENT_OPERANDS, // as many words as `least` behind the options; const char *[]
     ARGUMENT_FLAG,     // nothing; bool
     ARGUMENT_TEXT,     // const char *, part of argv
+    ARGUMENT_LIST,     // the same, up to `most` times; struct argument_list
     ARGUMENT_NUMBER,   // whole; uint64_t
     ARGUMENT_DECIMAL,  // double; the bounds are thousandths
     ARGUMENT_CHOICE,   // what its function take() knows; unsigned
@@ -28,12 +29,19 @@ struct argument {
     size_t at;            // the offset of the field in the program's options
     unsigned is;          // the bit of a command; 0: an option
     unsigned with;        // the commands that an option goes with; 0: any
-    uint64_t least, most; // of a number
+    uint64_t least, most; // of a number; the most of a list
     bool (*take)(const char *text, unsigned *field);
-    const char *allowed; // of a choice: "allowed are ..."; of operands: "three arguments"
+    const char *allowed; // of a choice or a list: "allowed are ..."; of operands: "three arguments"
     const char *help;
     const char *heading; // in --help, of this row and those that follow; or NULL
     char letter;         // "-c" for short; 0: none. -h and -V are --help and --version of every program
+};
+
+#define ARGUMENT_LIST_MOST 8
+
+struct argument_list {
+    unsigned n;
+    const char *texts[ARGUMENT_LIST_MOST];
 };
 
 // More rows do not fit.
@@ -45,7 +53,7 @@ struct arguments {
     const char *notes;   // ends --help
     const struct argument *rows;
     size_t n_rows;
-    bool once;           // an option may not be repeated
+    bool once;           // an option that is no list may not be repeated
     void (*built)(void); // prints what the program was built with, for -VV; or NULL
 };
 

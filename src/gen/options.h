@@ -4,6 +4,9 @@
 #define MCR_GEN_OPTIONS_H
 
 #include "common/addr.h"
+#include "common/arguments.h"
+#include "gen/framing.h"
+#include "gen/leg.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,7 +14,7 @@
 #define GEN_NONE UINT64_MAX // a number that was not given, where 0 is one
 
 struct gen_options {
-    const char *interface;
+    const char *interface; // NULL where legs say where to send
     unsigned ifindex;
     struct addr group, address;
     struct addr destination; // the group or the address; ADDR_NONE: whatever is addressed to this host
@@ -20,8 +23,13 @@ struct gen_options {
     uint64_t size, stream, first, expect;       // or GEN_NONE
     uint64_t rate, ttl, dscp, flows, gso, batch, ready_fd;
     double seconds; // 0: no end
-    bool dont_fragment, gro, json, progress;
-    uint64_t duration_ns; // of seconds
+    bool dont_fragment, gro, json, progress, in_order;
+    uint64_t duration_ns;           // of seconds
+    const char *as, *lost_file;     // or NULL
+    struct framing framing;         // of as
+    struct argument_list leg_texts; // from them:
+    struct leg legs[LEG_MOST];
+    unsigned n_legs; // 0: none, but interface, destination and port
 };
 
 // Fill *o, defaults included, from a command line; argv[0] is the role. Return -1 to go on, or the exit status, when

@@ -21,20 +21,22 @@ static uint32_t crc(uint32_t before, const void *data, size_t size)
     return (uint32_t) crc32(before, data, (uInt) size);
 }
 
-enum payload_verdict payload_check(const uint8_t *buffer, size_t size, struct payload_info *info)
+enum payload_verdict payload_check(const uint8_t *buffer, size_t size, size_t prefix, struct payload_info *info)
 {
     struct header h;
+    size_t body = prefix + PAYLOAD_HEADER;
 
-    if (size < PAYLOAD_HEADER)
+    if (size < body)
         return PAYLOAD_FOREIGN;
-    memcpy(&h, buffer, sizeof(h));
+    memcpy(&h, buffer + prefix, sizeof(h));
     if (be32toh(h.magic) != PAYLOAD_MAGIC)
         return PAYLOAD_FOREIGN;
     uint32_t wanted = be32toh(h.crc);
     h.crc = 0;
-    uint32_t sum = crc(0, &h, sizeof(h));
     // zlib takes a null pointer for a wish to start anew; there is always a byte's address here.
-    sum = crc(sum, buffer + PAYLOAD_HEADER, size - PAYLOAD_HEADER);
+    uint32_t sum = crc(0, buffer, prefix);
+    sum = crc(sum, &h, sizeof(h));
+    sum = crc(sum, buffer + body, size - body);
     if (be32toh(h.length) != size || sum != wanted || be64toh(h.seq) > PAYLOAD_SEQ_MAX)
         return PAYLOAD_CORRUPT;
     *info = (struct payload_info){be32toh(h.stream), be64toh(h.seq), be64toh(h.time_ns)};
@@ -51,7 +53,7 @@ bool payload_check_compact(const uint8_t *buffer, size_t size, uint8_t *seq_low)
 }
 
 struct payload_maker {
-    size_t size, header; // of a payload, of its header
+    size_t size, prefix, header; // of a payload, of what stands before its header, of both
     uint32_t stream;
     uint32_t body_crc[256]; // of the body alone, by the lowest byte of seq
     // A CRC is linear: carrying the header's over a body of fixed length is a matrix of 32 by 32 bits,
@@ -74,7 +76,7 @@ static void prepare_crc(struct payload_maker *maker, size_t length)
         }
 }
 
-struct payload_maker *payload_maker_new(size_t size, uint32_t stream)
+struct payload_maker *payload_maker_new(size_t size, uint32_t stream, size_t prefix)
 {
     struct payload_maker *maker = calloc(1, sizeof(*maker));
 
@@ -82,7 +84,8 @@ struct payload_maker *payload_maker_new(size_t size, uint32_t stream)
         return NULL;
     maker->size = size;
     maker->stream = stream;
-    maker->header = size < PAYLOAD_HEADER ? 0 : PAYLOAD_HEADER;
+    maker->prefix = prefix;
+    maker->header = size < PAYLOAD_HEADER ? 0 : prefix + PAYLOAD_HEADER;
     size_t length = size - maker->header;
     prepare_crc(maker, length);
     for (size_t i = 0; i < sizeof(maker->ramp); i++)
@@ -92,22 +95,21 @@ struct payload_maker *payload_maker_new(size_t size, uint32_t stream)
     return maker;
 }
 
-void payload_maker_header(const struct payload_maker *maker, uint64_t seq, uint64_t time_ns,
-                          uint8_t header[PAYLOAD_HEADER])
+void payload_maker_header(const struct payload_maker *maker, uint64_t seq, uint64_t time_ns, uint8_t *header)
 {
     struct header h = {htobe32(PAYLOAD_MAGIC), htobe32(maker->stream),          htobe64(seq),
                        htobe64(time_ns),       htobe32((uint32_t) maker->size), 0};
-    uint32_t sum = crc(0, &h, sizeof(h));
+    uint32_t sum = crc(crc(0, header, maker->prefix), &h, sizeof(h));
 
     sum = maker->carry[0][sum & 0xff] ^ maker->carry[1][sum >> 8 & 0xff] ^ maker->carry[2][sum >> 16 & 0xff] ^
           maker->carry[3][sum >> 24] ^ maker->body_crc[seq & 0xff];
     h.crc = htobe32(sum);
-    memcpy(header, &h, sizeof(h));
+    memcpy(header + maker->prefix, &h, sizeof(h));
 }
 
 const uint8_t *payload_maker_body(const struct payload_maker *maker, uint64_t seq, size_t *length)
 {
     *length = maker->size - maker->header;
-    // 32 is no multiple of 256, so the body's first value is seq + 32; wrap before adding, to stay inside.
+    // The body's first value is seq + header; wrap before adding, to stay inside.
     return maker->ramp + ((seq + maker->header) & 0xff);
 }

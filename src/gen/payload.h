@@ -12,6 +12,9 @@
 //   32  body          byte i of the payload is (seq + i) & 0xff
 //
 // Below 32 bytes, the compact form: byte i of the payload is (seq + i) & 0xff, and nothing else.
+//
+// A prefix (gen/framing.h) may stand before all this: the offsets then count from its end, while length, crc and the
+// bytes of the body are those of the whole payload, prefix included.
 #ifndef MCR_GEN_PAYLOAD_H
 #define MCR_GEN_PAYLOAD_H
 
@@ -36,22 +39,22 @@ enum payload_verdict {
     PAYLOAD_CORRUPT, // has the magic, but length or checksum is wrong
 };
 
-// Judges a payload of the full form; info is filled in only when it is good.
-enum payload_verdict payload_check(const uint8_t *buffer, size_t size, struct payload_info *info);
+// Judges a payload of the full form behind a prefix of so many bytes; info is filled in only when it is good.
+enum payload_verdict payload_check(const uint8_t *buffer, size_t size, size_t prefix, struct payload_info *info);
 
 // Judges a compact payload of 1..31 bytes; *seq_low is its sequence number modulo 256. False when it is corrupt.
 bool payload_check_compact(const uint8_t *buffer, size_t size, uint8_t *seq_low);
 
 // Makes many payloads of one size and stream at little cost: a body is pointed to, not written, and the checksum is put
-// together from that of the header and one made beforehand.
+// together from that of prefix and header and one made beforehand.
 struct payload_maker;
 
-// NULL when out of memory. To be freed by free(3).
-struct payload_maker *payload_maker_new(size_t size, uint32_t stream);
+// For payloads of so many bytes, of which `prefix` stand before the header: 0 for the compact form, and never so many
+// that less than a header is left. NULL when out of memory. To be freed by free(3).
+struct payload_maker *payload_maker_new(size_t size, uint32_t stream, size_t prefix);
 
-// Writes the header of seq's payload; only for sizes of at least PAYLOAD_HEADER.
-void payload_maker_header(const struct payload_maker *maker, uint64_t seq, uint64_t time_ns,
-                          uint8_t header[PAYLOAD_HEADER]);
+// Writes the header of seq's payload behind the prefix, which is there; only for sizes of at least PAYLOAD_HEADER.
+void payload_maker_header(const struct payload_maker *maker, uint64_t seq, uint64_t time_ns, uint8_t *header);
 
 // What follows the header (or the whole compact payload); valid as long as the maker.
 const uint8_t *payload_maker_body(const struct payload_maker *maker, uint64_t seq, size_t *length);

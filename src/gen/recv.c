@@ -6,6 +6,7 @@
 #include "common/exit.h"
 #include "common/kernel.h"
 #include "common/progress.h"
+#include "gen/lost.h"
 #include "gen/payload.h"
 #include "gen/report.h"
 #include "gen/socket.h"
@@ -87,7 +88,7 @@ static enum payload_verdict judge_full(struct sink *s, const uint8_t *data, size
 {
     struct gen_received *r = &s->result;
     struct payload_info info;
-    enum payload_verdict verdict = payload_check(data, size, &info);
+    enum payload_verdict verdict = payload_check(data, size, framing_length(&s->o->framing), &info);
 
     if (verdict != PAYLOAD_GOOD)
         return verdict;
@@ -256,6 +257,24 @@ static bool say_ready(int fd)
     return true;
 }
 
+// Judges by what the sender says that it lost.
+static void conclude_lost(struct sink *s)
+{
+    struct gen_received *r = &s->result;
+    struct lost_verdict v;
+    char why[LOST_WHY_MAX];
+
+    if (!lost_judge(s->o->lost_file, &r->sequence, &v, why)) {
+        fprintf(stderr, "mcrgen: %s: %s\n", s->o->lost_file, why);
+        r->not_judged = true;
+        return;
+    }
+    r->lost = v.missing;
+    r->unexpected = v.unexpected;
+    r->expected = v.expected;
+    r->lost_by_all = v.all;
+}
+
 static void conclude(struct sink *s, uint64_t checksum_errors_before)
 {
     struct gen_received *r = &s->result;
@@ -266,7 +285,11 @@ static void conclude(struct sink *s, uint64_t checksum_errors_before)
     r->socket_drops = gen_socket_drops(s->fd);
     r->receive_buffer = gen_socket_buffer(s->fd);
     r->checksum_errors = checksum_errors == GEN_NONE ? GEN_NONE : checksum_errors - checksum_errors_before;
-    if (o->size != 0) {
+    r->expected = o->expect;
+    r->lost_by_all = GEN_NONE;
+    if (o->lost_file) {
+        conclude_lost(s);
+    } else if (o->size != 0) {
         r->lost = sequence_lost(q, o->first);
         r->unexpected = q->unexpected;
     } else if (o->expect != GEN_NONE) { // without sequence numbers
@@ -274,11 +297,11 @@ static void conclude(struct sink *s, uint64_t checksum_errors_before)
         r->unexpected = r->received > o->expect ? r->received - o->expect : 0;
     }
     // That nothing at all came is a success only for one who expects nothing.
-    bool came = r->received > 0 || o->expect == 0;
+    bool came = r->received > 0 || r->expected == 0;
     // What the socket dropped may have been the end of the stream: only one who knows the number can do without it.
-    bool complete = o->expect != GEN_NONE || r->socket_drops == 0;
-    r->ok = !s->failed && came && complete && r->lost == 0 && q->duplicates == 0 && r->corrupt == 0 &&
-            r->unexpected == 0 && q->too_old == 0;
+    bool complete = r->expected != GEN_NONE || r->socket_drops == 0;
+    r->ok = !s->failed && !r->not_judged && came && complete && r->lost == 0 && q->duplicates == 0 && r->corrupt == 0 &&
+            r->unexpected == 0 && q->too_old == 0 && (q->reordered == 0 || !o->in_order);
 }
 
 int run_recv(const struct gen_options *o)
@@ -299,7 +322,9 @@ int run_recv(const struct gen_options *o)
         progress_end(&bar);
         conclude(s, checksum_errors);
         bool printed = gen_report_received(o, &s->result);
-        status = s->failed ? EXIT_TROUBLE : printed && s->result.ok ? EXIT_SUCCESS : EXIT_FAILURE;
+        status = s->failed || s->result.not_judged ? EXIT_TROUBLE
+                 : printed && s->result.ok         ? EXIT_SUCCESS
+                                                   : EXIT_FAILURE;
     }
     if (s->fd >= 0)
         close(s->fd);

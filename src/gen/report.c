@@ -37,19 +37,41 @@ static double rate_of(uint64_t events, uint64_t ns)
     return events < 2 || ns == 0 ? 0 : (double) (events - 1) * 1e9 / (double) ns;
 }
 
-// A member a line; what is not known is left out.
+// " name value name value"
+static void print_parts(json_t *object)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(object, name, value)
+    {
+        if (json_is_string(value))
+            printf(" %s %s", name, json_string_value(value));
+        else
+            printf(" %s %.10g", name, json_number_value(value));
+    }
+}
+
+// A member a line, each object of an array a line; what is not known is left out.
 static void print_lines(json_t *root)
 {
-    const char *name, *part;
-    json_t *value, *inner;
+    const char *name;
+    json_t *value, *item;
+    size_t at;
 
     json_object_foreach(root, name, value)
     {
-        if (json_is_null(value))
+        json_array_foreach(value, at, item)
+        {
+            printf("%-13s %zu", name, at + 1);
+            print_parts(item);
+            putchar('\n');
+        }
+        if (json_is_null(value) || json_is_array(value))
             continue;
         printf("%-15s", name);
         if (json_is_object(value))
-            json_object_foreach(value, part, inner) printf(" %s %.10g", part, json_number_value(inner));
+            print_parts(value);
         else if (json_is_boolean(value))
             printf(" %s", json_is_true(value) ? "yes" : "no");
         else if (json_is_string(value))
@@ -91,11 +113,45 @@ static bool print(const struct gen_options *o, json_t *root, uint64_t datagrams,
     return false;
 }
 
+// Without legs, null.
+static json_t *legs(const struct gen_options *o, const struct gen_sent *r)
+{
+    json_t *array = o->n_legs ? json_array() : json_null();
+    char to[ADDR_TEXT_MAX];
+
+    for (unsigned i = 0; i < o->n_legs; i++) {
+        json_t *leg = json_object();
+        json_object_set_new(leg, "interface", json_string(o->legs[i].interface));
+        json_object_set_new(leg, "destination", json_string(addr_format(&o->legs[i].to, to)));
+        json_object_set_new(leg, "port", number(o->legs[i].port));
+        json_object_set_new(leg, "sent", number(r->legs[i].sent));
+        json_object_set_new(leg, "failed", number(r->legs[i].failed));
+        json_object_set_new(leg, "lost", number(r->legs[i].lost));
+        json_object_set_new(leg, "repeated", number(r->legs[i].repeated));
+        json_object_set_new(leg, "reordered", number(r->legs[i].reordered));
+        json_array_append_new(array, leg);
+    }
+    return array;
+}
+
+static void say_sent(const struct gen_options *o, const struct gen_sent *r, char verdict[VERDICT_MAX])
+{
+    if (r->failed > 0)
+        snprintf(verdict, VERDICT_MAX, "FAILED: %" PRIu64 " of %" PRIu64 " datagrams were not sent", r->failed,
+                 r->sent + r->failed);
+    else if (o->n_legs > 0)
+        snprintf(verdict, VERDICT_MAX,
+                 "ok: %" PRIu64 " datagrams sent, of %" PRIu64
+                 " numbers by %u legs; lost on purpose by all of them: %" PRIu64,
+                 r->sent, r->made, o->n_legs, r->lost_by_all);
+    else
+        snprintf(verdict, VERDICT_MAX, "ok: %" PRIu64 " datagrams sent", r->sent);
+}
+
 bool gen_report_sent(const struct gen_options *o, const struct gen_sent *r)
 {
-    uint64_t tried = r->sent + r->failed;
     double rate = rate_of(r->sent, r->duration_ns);
-    bool one = tried > 0 && o->flows == 1;
+    bool one = r->made > 0 && o->flows == 1, plain = o->n_legs == 0;
     char to[ADDR_TEXT_MAX], verdict[VERDICT_MAX];
     json_t *root = json_object(), *errors = json_object();
 
@@ -104,14 +160,16 @@ bool gen_report_sent(const struct gen_options *o, const struct gen_sent *r)
         if (r->errors[i] > 0)
             json_object_set_new(errors, name ? name : "other", number(r->errors[i]));
     }
-    json_object_set_new(root, "interface", json_string(o->interface));
-    json_object_set_new(root, "destination", json_string(addr_format(&o->destination, to)));
-    json_object_set_new(root, "port", number(o->port));
+    json_object_set_new(root, "interface", plain ? json_string(o->interface) : json_null());
+    json_object_set_new(root, "destination", plain ? json_string(addr_format(&o->destination, to)) : json_null());
+    json_object_set_new(root, "port", number(plain ? o->port : GEN_NONE));
+    json_object_set_new(root, "legs", legs(o, r));
+    json_object_set_new(root, "lost_by_all", number(plain ? GEN_NONE : r->lost_by_all));
     json_object_set_new(root, "stream", number(o->stream));
     json_object_set_new(root, "size", number(o->size));
     json_object_set_new(root, "flows", number(o->flows));
     json_object_set_new(root, "first_seq", number(one ? o->first : GEN_NONE));
-    json_object_set_new(root, "last_seq", number(one ? o->first + tried - 1 : GEN_NONE));
+    json_object_set_new(root, "last_seq", number(one ? o->first + r->made - 1 : GEN_NONE));
     json_object_set_new(root, "sent", number(r->sent));
     json_object_set_new(root, "failed", number(r->failed));
     json_object_set_new(root, "errors", errors);
@@ -119,11 +177,7 @@ bool gen_report_sent(const struct gen_options *o, const struct gen_sent *r)
     json_object_set_new(root, "duration_s", time_in(1e9, (int64_t) r->duration_ns));
     json_object_set_new(root, "rate_pps", json_real(rate));
     json_object_set_new(root, "given_up_s", time_in(1e9, (int64_t) r->given_up_ns));
-    if (r->failed > 0)
-        snprintf(verdict, sizeof(verdict), "FAILED: %" PRIu64 " of %" PRIu64 " datagrams were not sent", r->failed,
-                 tried);
-    else
-        snprintf(verdict, sizeof(verdict), "ok: %" PRIu64 " datagrams sent", r->sent);
+    say_sent(o, r, verdict);
     return print(o, root, r->sent, r->bytes, rate, verdict);
 }
 
@@ -162,6 +216,9 @@ static const char *verdict_of(const struct gen_options *o, const struct gen_rece
     add_reason(verdict, r->corrupt, "corrupt");
     add_reason(verdict, r->unexpected, "unexpected");
     add_reason(verdict, r->sequence.too_old, "too old");
+    add_reason(verdict, o->in_order ? r->sequence.reordered : 0, "out of order");
+    if (r->not_judged)
+        return "FAILED: what was lost on purpose is not known";
     if (!r->ok && !*verdict && o->expect == GEN_NONE)
         add_reason(verdict, r->socket_drops, "dropped by the socket, so that the end may be missing");
     if (!r->ok && !*verdict)
@@ -187,10 +244,11 @@ bool gen_report_received(const struct gen_options *o, const struct gen_received 
                         o->destination.family ? json_string(addr_format(&o->destination, to)) : json_null());
     json_object_set_new(root, "port", number(o->port));
     json_object_set_new(root, "stream", number(r->stream));
-    json_object_set_new(root, "expected", number(o->expect));
+    json_object_set_new(root, "expected", number(r->expected));
     json_object_set_new(root, "received", number(r->received));
     json_object_set_new(root, "bytes", number(r->bytes));
     json_object_set_new(root, "lost", number(r->lost));
+    json_object_set_new(root, "lost_by_all", number(r->lost_by_all));
     json_object_set_new(root, "duplicates", number(s->duplicates));
     json_object_set_new(root, "reordered", number(s->reordered));
     json_object_set_new(root, "corrupt", number(r->corrupt));

@@ -12,12 +12,22 @@
 
 #define GEN_ERRNOS 4096 // MAX_ERRNO of linux/err.h, and 0
 
+// What one leg did; datagrams.
+struct gen_leg_sent {
+    uint64_t sent, failed;
+    uint64_t lost;                // did not leave, on purpose
+    uint64_t repeated, reordered; // of those sent
+};
+
 struct gen_sent {
-    uint64_t sent, failed;       // datagrams
+    uint64_t made;               // numbers
+    uint64_t sent, failed;       // datagrams, by all legs
     uint64_t bytes;              // of payload, sent
     uint64_t duration_ns;        // from the first to the last datagram
     uint64_t given_up_ns;        // by how much the schedule was moved after stalls
     uint64_t errors[GEN_ERRNOS]; // how often each errno came
+    struct gen_leg_sent legs[LEG_MOST];
+    uint64_t lost_by_all; // numbers
 };
 
 struct gen_received {
@@ -27,6 +37,8 @@ struct gen_received {
     uint64_t stream; // or GEN_NONE
     struct sequence sequence;
     uint64_t lost, unexpected;
+    uint64_t expected, lost_by_all;         // or GEN_NONE
+    bool not_judged;                        // the file of what was lost is missing or wrong
     uint64_t first_ns, last_ns, gap_max_ns; // arrivals by CLOCK_REALTIME, as the kernel stamped them
     struct histogram latency;               // nanoseconds
     uint64_t socket_drops;

@@ -5,16 +5,14 @@
 #include "common/clock.h"
 #include "common/exit.h"
 #include "common/progress.h"
+#include "gen/datagram.h"
+#include "gen/legs.h"
 #include "gen/pace.h"
-#include "gen/payload.h"
-#include "gen/report.h"
 #include "gen/socket.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,11 +24,12 @@
 
 struct source {
     const struct gen_options *o;
-    int fd;
     struct payload_maker *maker;
+    struct legs *legs; // or NULL, and the rest is used
+    int fd;
     struct mmsghdr *messages; // o->batch of them
-    struct iovec *parts;      // two for each datagram: header and body
-    uint8_t (*headers)[PAYLOAD_HEADER];
+    struct iovec *parts;      // of each datagram
+    uint8_t (*headers)[DATAGRAM_HEADER_MAX];
     // Of each flow: where it goes, and its next sequence number.
     struct one_flow {
         struct sockaddr_storage to;
@@ -46,9 +45,13 @@ static bool source_init(struct source *s, const struct gen_options *o)
     size_t datagrams = o->batch * o->gso;
 
     *s = (struct source){.o = o, .fd = -1};
-    s->maker = payload_maker_new(o->size, (uint32_t) o->stream);
+    s->maker = datagram_maker_new(o);
+    if (s->maker && o->n_legs > 0) {
+        s->legs = legs_new(o, s->maker, &s->result);
+        return s->legs != NULL;
+    }
     s->messages = calloc(o->batch, sizeof(*s->messages));
-    s->parts = calloc(datagrams * 2, sizeof(*s->parts));
+    s->parts = calloc(datagrams * DATAGRAM_PARTS, sizeof(*s->parts));
     s->headers = calloc(datagrams, sizeof(*s->headers));
     s->flows = calloc(o->flows, sizeof(*s->flows));
     if (!s->maker || !s->messages || !s->parts || !s->headers || !s->flows) {
@@ -68,6 +71,7 @@ static void source_free(struct source *s)
 {
     if (s->fd >= 0)
         close(s->fd);
+    legs_free(s->legs);
     free(s->flows);
     free(s->headers);
     free(s->parts);
@@ -79,7 +83,6 @@ static void source_free(struct source *s)
 static unsigned fill(struct source *s, uint64_t n)
 {
     uint64_t time_ns = clock_realtime_ns();
-    bool with_header = s->o->size >= PAYLOAD_HEADER;
     struct iovec *part = s->parts;
     struct one_flow *flow = s->flows;
     unsigned message = 0;
@@ -96,63 +99,28 @@ static unsigned fill(struct source *s, uint64_t n)
             }
             message++;
         }
-        struct iovec *first = part;
-        uint64_t seq = flow->seq++;
-        if (with_header) {
-            payload_maker_header(s->maker, seq, time_ns, s->headers[i]);
-            *part++ = (struct iovec){s->headers[i], PAYLOAD_HEADER};
-        }
-        size_t length;
-        const uint8_t *body = payload_maker_body(s->maker, seq, &length);
-        if (length > 0)
-            *part++ = (struct iovec){(void *) (uintptr_t) body, length};
-        s->messages[message - 1].msg_hdr.msg_iovlen += (size_t) (part - first);
+        unsigned parts = datagram_parts(s->o, s->maker, flow->seq++, time_ns, s->headers[i], part);
+        part += parts;
+        s->messages[message - 1].msg_hdr.msg_iovlen += parts;
     }
     return message;
 }
 
-// Sends n datagrams. What fails is counted and not tried again: its sequence numbers are lost.
+// Makes and sends n datagrams.
 static void send_some(struct source *s, uint64_t n)
 {
-    struct gen_sent *r = &s->result;
-    unsigned total = fill(s, n), done = 0, retried = total;
-
-    while (done < total) {
-        int got = sendmmsg(s->fd, s->messages + done, total - done, 0), error = errno;
-        if (got < 0 && error == EINTR) {
-            if (run_stopped())
-                return;
-            continue;
-        }
-        // The last message of all may hold fewer datagrams than the others.
-        uint64_t rest = n - done * s->o->gso, tried = (got > 0 ? (unsigned) got : 1) * s->o->gso;
-        if (tried > rest)
-            tried = rest;
-        if (got > 0) {
-            r->sent += tried;
-            done += (unsigned) got;
-            continue;
-        }
-        if (r->errors[error]++ == 0)
-            fprintf(stderr, "mcrgen: sending: %s (said once; the report counts)\n", strerror(error));
-        // ECONNREFUSED tells of an ICMP answer to an earlier datagram; this one was not tried yet.
-        if (error == ECONNREFUSED && retried != done) {
-            retried = done;
-            continue;
-        }
-        r->failed += tried;
-        done++;
-    }
+    datagram_send(s->fd, s->messages, fill(s, n), n, s->o->gso, &s->result);
 }
 
-static void wait_until(uint64_t until_ns)
+// A signal ends the wait, unless what is owed must leave.
+static void wait_until(uint64_t until_ns, bool owed)
 {
     uint64_t now = clock_monotonic_ns();
     uint64_t spin = until_ns > now ? (until_ns - now) / 16 : 0;
 
     if (spin > SPIN_MOST_NS)
         spin = SPIN_MOST_NS;
-    for (; now < until_ns && !run_stopped(); now = clock_monotonic_ns()) {
+    for (; now < until_ns && (owed || !run_stopped()); now = clock_monotonic_ns()) {
         uint64_t left = until_ns - now;
         if (left < SLEEP_LEAST_NS + spin)
             continue;
@@ -185,6 +153,22 @@ static void draw(struct progress *bar, const struct gen_options *o, uint64_t don
         progress_show(bar, timed ? now - bar->start_ns : done, timed ? o->duration_ns : total, now);
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+// Sends what the legs still owe when no more is made: also after a signal, so that what was lost is what was said.
+static void finish_legs(struct legs *legs)
+{
+    for (;;) {
+        uint64_t due = legs_send(legs, clock_monotonic_ns(), true);
+        if (due == UINT64_MAX)
+            return;
+        wait_until(due, true);
+    }
+}
+
 static void run(struct source *s)
 {
     const struct gen_options *o = s->o;
@@ -208,20 +192,29 @@ static void run(struct source *s)
             next_progress += NS_PER_S;
         }
         draw(&bar, o, done, total, now);
-        uint64_t left = total - done, wait = 0;
-        uint64_t n = pace_take(&pace, left < most ? left : most, now, &wait);
+        uint64_t left = earlier(total - done, most), wait = 0, due = UINT64_MAX;
+        uint64_t n = pace_take(&pace, s->legs ? earlier(left, legs_room(s->legs)) : left, now, &wait);
+        if (s->legs) {
+            legs_make(s->legs, n, now);
+            due = legs_send(s->legs, now, false);
+        }
         if (n == 0) {
-            uint64_t tell = next_progress < bar.next_ns ? next_progress : bar.next_ns;
-            wait_until(tell < wait ? tell : wait);
+            wait_until(earlier(earlier(next_progress, bar.next_ns), earlier(wait, due)), false);
             continue;
         }
         if (first_ns == 0)
             first_ns = now;
-        send_some(s, n);
+        if (!s->legs)
+            send_some(s, n);
         last_ns = clock_monotonic_ns();
         done += n;
     }
+    if (s->legs) {
+        finish_legs(s->legs);
+        last_ns = clock_monotonic_ns();
+    }
     progress_end(&bar);
+    s->result.made = s->legs ? done : s->result.sent + s->result.failed;
     s->result.duration_ns = last_ns - first_ns;
     s->result.given_up_ns = pace.given_up_ns;
     s->result.bytes = s->result.sent * o->size;
@@ -236,8 +229,9 @@ int run_send(const struct gen_options *o)
     prctl(PR_SET_TIMERSLACK, 1UL);
     if (source_init(&source, o)) {
         run(&source);
+        bool written = !source.legs || legs_finish(source.legs);
         bool printed = gen_report_sent(o, &source.result);
-        status = printed && source.result.failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        status = printed && written && source.result.failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     source_free(&source);
     return status;

@@ -68,6 +68,11 @@ void sequence_add(struct sequence *s, uint64_t seq)
     s->unique += wanted;
 }
 
+bool sequence_came(const struct sequence *s, uint64_t seq)
+{
+    return s->any && seq <= s->highest && s->highest - seq < SEQUENCE_WINDOW && (*word_of(s, seq) & bit_of(seq));
+}
+
 uint64_t sequence_widen(const struct sequence *s, uint8_t low, uint64_t start)
 {
     uint64_t next = s->any ? s->highest + 1 : start;

@@ -32,6 +32,9 @@ void sequence_free(struct sequence *s);
 // Notes that seq came.
 void sequence_add(struct sequence *s, uint64_t seq);
 
+// Whether seq came; false for one that is no longer in the window.
+bool sequence_came(const struct sequence *s, uint64_t seq);
+
 // The number with these lowest 8 bits that is nearest to the next one in order (before the first number: to start).
 // Right as long as no more than 127 in a row are missing.
 uint64_t sequence_widen(const struct sequence *s, uint8_t low, uint64_t start);

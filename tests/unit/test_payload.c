@@ -24,7 +24,7 @@ static const uint64_t seqs[] = {0, 1, 255, 256, 65535, UINT32_MAX, UINT64_C(1) <
 // As mcrgen sends it.
 static void write_payload(uint8_t *buffer, size_t size, const struct payload_info *info)
 {
-    struct payload_maker *maker = payload_maker_new(size, info->stream);
+    struct payload_maker *maker = payload_maker_new(size, info->stream, 0);
     size_t header = size < PAYLOAD_HEADER ? 0 : PAYLOAD_HEADER, length;
 
     cr_assert_not_null(maker);
@@ -61,12 +61,12 @@ Test(payload, what_is_written_is_good)
             for (size_t at = header; at < sizes[i]; at++)
                 cr_assert_eq(payload[at], (uint8_t) (seqs[j] + at), "size %zu, byte %zu", sizes[i], at);
             if (header == 0) {
-                cr_assert_eq(payload_check(payload, sizes[i], &found), PAYLOAD_FOREIGN);
+                cr_assert_eq(payload_check(payload, sizes[i], 0, &found), PAYLOAD_FOREIGN);
                 cr_assert(sizes[i] == 0 || payload_check_compact(payload, sizes[i], &low));
                 cr_assert(sizes[i] == 0 || low == (uint8_t) seqs[j]);
                 continue;
             }
-            cr_assert_eq(payload_check(payload, sizes[i], &found), PAYLOAD_GOOD);
+            cr_assert_eq(payload_check(payload, sizes[i], 0, &found), PAYLOAD_GOOD);
             cr_assert_eq(found.stream, info.stream);
             cr_assert_eq(found.seq, info.seq);
             cr_assert_eq(found.time_ns, info.time_ns);
@@ -85,10 +85,10 @@ Test(payload, every_flipped_bit_is_found)
     write_payload(payload, sizeof(payload), &info);
     for (size_t bit = 0; bit < 8 * sizeof(payload); bit++) {
         payload[bit / 8] ^= (uint8_t) (1u << bit % 8);
-        cr_assert_eq(payload_check(payload, sizeof(payload), &found), bit < 32 ? PAYLOAD_FOREIGN : PAYLOAD_CORRUPT);
+        cr_assert_eq(payload_check(payload, sizeof(payload), 0, &found), bit < 32 ? PAYLOAD_FOREIGN : PAYLOAD_CORRUPT);
         payload[bit / 8] ^= (uint8_t) (1u << bit % 8);
     }
-    cr_assert_eq(payload_check(payload, sizeof(payload), &found), PAYLOAD_GOOD);
+    cr_assert_eq(payload_check(payload, sizeof(payload), 0, &found), PAYLOAD_GOOD);
 }
 
 Test(payload, every_flipped_bit_of_a_compact_one_is_found)
@@ -111,10 +111,10 @@ Test(payload, a_wrong_length_is_found)
 
     write_payload(payload, 100, &info);
     payload[100] = 109; // as the pattern goes on
-    cr_assert_eq(payload_check(payload, 99, &found), PAYLOAD_CORRUPT);
-    cr_assert_eq(payload_check(payload, 101, &found), PAYLOAD_CORRUPT);
-    cr_assert_eq(payload_check(payload, PAYLOAD_HEADER, &found), PAYLOAD_CORRUPT);
-    cr_assert_eq(payload_check(payload, PAYLOAD_HEADER - 1, &found), PAYLOAD_FOREIGN);
+    cr_assert_eq(payload_check(payload, 99, 0, &found), PAYLOAD_CORRUPT);
+    cr_assert_eq(payload_check(payload, 101, 0, &found), PAYLOAD_CORRUPT);
+    cr_assert_eq(payload_check(payload, PAYLOAD_HEADER, 0, &found), PAYLOAD_CORRUPT);
+    cr_assert_eq(payload_check(payload, PAYLOAD_HEADER - 1, 0, &found), PAYLOAD_FOREIGN);
 }
 
 Test(payload, a_sequence_number_beyond_63_bits_is_corrupt)
@@ -123,7 +123,36 @@ Test(payload, a_sequence_number_beyond_63_bits_is_corrupt)
     uint8_t payload[40];
 
     write_payload(payload, sizeof(payload), &info);
-    cr_assert_eq(payload_check(payload, sizeof(payload), &found), PAYLOAD_CORRUPT);
+    cr_assert_eq(payload_check(payload, sizeof(payload), 0, &found), PAYLOAD_CORRUPT);
+}
+
+Test(payload, a_prefix_is_part_of_length_and_checksum)
+{
+    static const size_t prefixes[] = {1, 12, 63, 64};
+    static uint8_t payload[PAYLOAD_MAX];
+    struct payload_info found;
+
+    for (size_t i = 0; i < COUNT(prefixes); i++)
+        for (size_t j = 0; j < COUNT(sizes); j++) {
+            size_t prefix = prefixes[i], header = prefix + PAYLOAD_HEADER, length;
+            if (sizes[j] < header)
+                continue;
+            struct payload_maker *maker = payload_maker_new(sizes[j], 5, prefix);
+            memset(payload, 0xa5, prefix);
+            payload_maker_header(maker, 300, 77, payload);
+            const uint8_t *body = payload_maker_body(maker, 300, &length);
+            cr_assert_eq(header + length, sizes[j]);
+            memcpy(payload + header, body, length);
+            cr_assert(length == 0 || payload[header] == (uint8_t) (300 + header));
+            cr_assert_eq(payload_check(payload, sizes[j], prefix, &found), PAYLOAD_GOOD);
+            cr_assert(found.stream == 5 && found.seq == 300 && found.time_ns == 77);
+            payload[prefix - 1] ^= 1;
+            cr_assert_eq(payload_check(payload, sizes[j], prefix, &found), PAYLOAD_CORRUPT);
+            payload[prefix - 1] ^= 1;
+            cr_assert_eq(payload_check(payload, sizes[j], prefix - 1, &found), PAYLOAD_FOREIGN);
+            cr_assert_eq(payload_check(payload, header - 1, prefix, &found), PAYLOAD_FOREIGN);
+            free(maker);
+        }
 }
 
 // --- sequence ----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from .system import SLOWNESS
 
 SO_RCVBUFFORCE = 33
 SO_ATTACH_FILTER = 26
+SO_TIMESTAMPNS = 35
 SOL_PACKET = 263
 PACKET_AUXDATA = 8
 PACKET_VNET_HDR = 15
@@ -42,6 +43,7 @@ class Frame:
     def __init__(self, data, vlan, outgoing, unfinished):
         self.data = data
         self.vlan = vlan  # tag control information, or None
+        self.at_ns = 0  # the kernel's stamp, CLOCK_REALTIME
         self.outgoing = outgoing
         self.unfinished = unfinished  # its UDP checksum is left to the device
         self.super_frame = False
@@ -106,6 +108,7 @@ class Capture:
         self.socket.setblocking(False)
         self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         self.socket.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         try:
             self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
         except PermissionError:
@@ -129,14 +132,18 @@ class Capture:
                 data, extra, _, address = self.socket.recvmsg(1 << 17, 256)
             except BlockingIOError:
                 return self.frames
-            vlan, unfinished = None, False
+            vlan, unfinished, at_ns = None, False, 0
             for level, kind, value in extra:
                 if level == SOL_PACKET and kind == PACKET_AUXDATA:
                     status, _, _, _, _, tci, _ = struct.unpack("=IIIHHHH", value)
                     vlan = tci if status & TP_STATUS_VLAN_VALID else None
                     unfinished = bool(status & TP_STATUS_CSUMNOTREADY)
+                elif level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
+                    seconds, ns = struct.unpack("@ll", value)
+                    at_ns = seconds * 10**9 + ns
             _, gso_type, _, gso_size, _, _ = struct.unpack_from("=BBHHHH", data)
             f = Frame(data[10:], vlan, address[2] == PACKET_OUTGOING, unfinished)
+            f.at_ns = at_ns
             if gso_type == VIRTIO_NET_HDR_GSO_UDP_L4 and f.payload is not None:
                 self.super_frames += 1
                 self.frames += f.datagrams(gso_size)

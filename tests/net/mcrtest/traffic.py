@@ -21,6 +21,9 @@ def _options(options):
         name = "--" + key.replace("_", "-")
         if value is True:
             argv.append(name)
+        elif isinstance(value, list):
+            for one in value:
+                argv += [name, str(one)]
         elif value is not None and value is not False:
             argv += [name, str(value)]
     return argv
@@ -41,6 +44,17 @@ def start_sending(node, interface, group, port, **options):
     return start_process(
         [MCRGEN, "send", "--json", "--interface", interface, "--group" if is_group(group) else "--address", group,
          "--port", str(port), *_options(options)], node, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def start_sending_legs(node, legs, **options):
+    """mcrgen send by several legs (--leg) in the background: a process, for finish_sending()."""
+    return start_process([MCRGEN, "send", "--json", *_options({"leg": legs, **options})], node, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True)
+
+
+def send_legs(node, legs, **options):
+    """The same to its end; its report."""
+    return finish_sending(start_sending_legs(node, legs, **options))
 
 
 def finish_sending(process, seconds=60):
