@@ -3,6 +3,7 @@
 
 #include "relay/monitor.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,8 +98,9 @@ static bool fits(const struct monitor *m, const struct source *s, const struct m
 {
     if (!is_of(s, k))
         return false;
-    *ahead = (int64_t) ((k->number - s->highest) << m->shift) >> m->shift;
-    return s->taken == 1 ? *ahead == 1 : *ahead<m->dropout && * ahead> - m->misorder;
+    int64_t d = (int64_t) ((k->number - s->highest) << m->shift) >> m->shift;
+    *ahead = d;
+    return s->taken == 1 ? d == 1 : -m->misorder < d && d < m->dropout;
 }
 
 // Units of the RTP clock, modulo 2^32, rounded down.
@@ -222,13 +224,20 @@ static void take_number(struct monitor *m, const struct mark *k, uint64_t stamp_
 
 // --- RTP -------------------------------------------------------------------------------------------------------------
 
-static uint32_t load_big(const uint8_t *at, unsigned bytes)
+static uint32_t load_u16(const uint8_t *at)
 {
-    uint32_t n = 0;
+    uint16_t n;
 
-    for (unsigned i = 0; i < bytes; i++)
-        n = n << 8 | at[i];
-    return n;
+    memcpy(&n, at, sizeof(n));
+    return be16toh(n);
+}
+
+static uint32_t load_u32(const uint8_t *at)
+{
+    uint32_t n;
+
+    memcpy(&n, at, sizeof(n));
+    return be32toh(n);
 }
 
 // RFC 3550, 5.1 and 5.3.1, with the checks of A.1 that hold for SRTP as well, which hides the count of the padding.
@@ -241,10 +250,9 @@ static size_t read_rtp(struct mark *k, const uint8_t *p, size_t length)
     if (p[0] & 0x10) {
         if (length < header + 4)
             return 0;
-        header += 4 + 4 * (size_t) load_big(p + header + 2, 2);
+        header += 4 + 4 * (size_t) load_u16(p + header + 2);
     }
-    *k = (struct mark){
-        .number = load_big(p + 2, 2), .timestamp = load_big(p + 4, 4), .session = {load_big(p + 8, 4), 0}};
+    *k = (struct mark){.number = load_u16(p + 2), .timestamp = load_u32(p + 4), .session = {load_u32(p + 8), 0}};
     return header <= length ? header : 0;
 }
 
@@ -271,6 +279,11 @@ static void take_continuity(struct monitor *m, const uint8_t *p, uint8_t *pid)
 {
     uint8_t counter = p[3] & PID_COUNTER, last = *pid & PID_COUNTER;
     bool payload = p[3] & 0x10, seen = *pid & PID_SEEN;
+
+    if (seen && payload && counter == ((last + 1) & PID_COUNTER)) { // the usual one
+        *pid = PID_SEEN | PID_MAY_REPEAT | counter;
+        return;
+    }
     bool discontinuity = p[3] & 0x20 && p[4] > 0 && p[5] & 0x80;
     bool repeats = seen && !discontinuity && payload && counter == last;
     bool right = repeats ? *pid & PID_MAY_REPEAT : counter == ((last + payload) & PID_COUNTER);
@@ -282,14 +295,14 @@ static void take_continuity(struct monitor *m, const uint8_t *p, uint8_t *pid)
 
 static void take_ts_packet(struct monitor *m, const uint8_t *p)
 {
-    unsigned pid = (p[1] & 0x1fu) << 8 | p[2];
+    uint32_t head = load_u32(p), pid = head >> 8 & 0x1fff;
 
-    if (p[0] != 0x47) {
+    if (head >> 24 != 0x47) {
         m->past.sync_errors++;
         return;
     }
     m->past.ts_packets++;
-    if (p[1] & 0x80)
+    if (head & 0x800000)
         m->past.transport_errors++;
     else if (pid != TS_NULL)
         take_continuity(m, p, &m->pids[pid]);
