@@ -40,7 +40,10 @@ struct monitor_settings {
 #define MONITOR_MISORDER_BYTE 32
 
 // A source (an SSRC or session, with its run of numbers) is gone after so long without a datagram. Only then does
-// another one take its place, so that no flood of forged sources ends one that flows.
+// another one take its place, with all that it has sent since it began, so that no flood of forged sources ends one
+// that sends at least once a second. What A.1 calls a restart, two numbers in a row far from the others, waits alike. A
+// forged number that fits is believed: it costs less than `dropout` losses, and this time until the true ones take
+// over.
 #define MONITOR_GONE_NS UINT64_C(1000000000)
 
 // A source in probation has sent one datagram, and keeps its place for so many datagrams of others (A.1:
@@ -50,9 +53,9 @@ struct monitor_settings {
 // What has come since monitor_new(). All but lost, unjudged and jitter_us only grow.
 struct monitor_counters {
     // Of the present source, and of those whose place it took.
-    uint64_t expected;  // numbers from the first to the highest (RFC 3550, A.3)
-    uint64_t lost;      // of these, numbers that have not come. A late one takes its loss back. Other than in A.3 a
-                        // repeated one does not hide the loss of another: A.3 says lost - repeated
+    uint64_t expected; // numbers from the first to the highest (RFC 3550, A.3)
+    uint64_t lost; // of these, numbers that have not come, never below 0. A late one takes its loss back. A repeated
+                   // one does not hide the loss of another: A.3 would take `repeated` off
     uint64_t reordered; // numbers lower than one that came before, for the first time
     uint64_t repeated;  // numbers that had come before
     uint64_t resets;    // other sources, or jumps of the number, that took over

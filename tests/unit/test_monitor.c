@@ -243,6 +243,12 @@ Test(monitor, tables_of_sources)
         {"the second waits, the third does not replace it",
          {{1, 1, 1}, {1, 1, 2}, {1, 2, 8}, {1, 2, 9}, {990, 3, 5}, {9, 3, 6}, {1, 2, 10}},
          {.expected = 5, .resets = 1, .unjudged = 2}},
+        {"a forged number that fits, until the true ones take over",
+         {{1, 1, 1}, {1, 1, 2}, {1, 1, 2002}, {1, 1, 3}, {1, 1, 4}, {999, 1, 5}, {1, 1, 6}},
+         {.expected = 2002 + 4, .lost = 1999, .resets = 1}},
+        {"a stray does not keep the next one out for long",
+         {{1, 1, 1}, {1, 1, 2}, {1, 3, 7}, {1000, 2, 8}, {1, 2, 9}},
+         {.expected = 4, .resets = 1, .unjudged = 1}},
         {"two in probation, one with a gap",
          {{1, 1, 1}, {1, 2, 8}, {1, 1, 3}, {1, 2, 9}, {1, 1, 4}},
          {.expected = 2, .unjudged = 3}},
@@ -319,6 +325,22 @@ Test(monitor, a_stream_is_found_among_forged_sources)
     cr_expect_eq(c->resets, 0);
     cr_expect_eq(c->unjudged, 51 * 2000 - c->expected);
     free(m);
+}
+
+// One datagram in probation, then so many of others, then the next of the first.
+Test(monitor, probation_lasts_for_so_many_datagrams)
+{
+    for (unsigned others = MONITOR_PATIENCE; others <= MONITOR_PATIENCE + 1; others++) {
+        struct monitor *m = monitor_new(&rtp);
+        bool found = others == MONITOR_PATIENCE;
+        take_rtp(m, 0, 7, 0, 1);
+        for (uint16_t i = 0; i < others; i++)
+            take_rtp(m, 0, 1000, 0, 2u + i);
+        take_rtp(m, 0, 8, 0, 1);
+        expect(m, (struct monitor_counters){.expected = found ? 2 : 0, .unjudged = others + (found ? 0 : 2)},
+               "probation");
+        free(m);
+    }
 }
 
 Test(monitor, one_of_two_side_by_side)
@@ -532,6 +554,17 @@ Test(monitor, fields_of_each_width)
         expect(m, c, "another session");
         free(m);
     }
+}
+
+Test(monitor, the_place_of_no_session_is_not_looked_at)
+{
+    struct monitor_settings s = {.as = MONITOR_FIELD, .field = {.bytes = 1, .session_at = 60000}};
+    struct monitor *m = monitor_new(&s);
+
+    for (uint8_t i = 0; i < 3; i++)
+        monitor_take(m, 0, &i, 1);
+    expect(m, (struct monitor_counters){.expected = 3}, "no session");
+    free(m);
 }
 
 // The last byte of a long session tells one from the other.

@@ -157,6 +157,23 @@ Test(residence, the_difference_is_what_came_between)
     }
 }
 
+// Without a new longest time, it is the end of the highest bucket, or the longest of all where that is in it.
+Test(residence, the_longest_of_a_difference)
+{
+    static const struct {
+        uint64_t before, then, max;
+    } cases[] = {{0, 0, 0}, {5000, 100, 103}, {5000, 4990, 5000}, {5000, 5000, 5000}, {5000, 5001, 5001}, {63, 10, 63}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct residence now = {0}, before;
+        residence_add(&now, cases[i].before, 1);
+        before = now;
+        residence_add(&now, cases[i].then, 1);
+        residence_difference(&before, &now, &before);
+        cr_expect_eq(before.max_ns, cases[i].max, "case %zu: %llu", i, (unsigned long long) before.max_ns);
+    }
+}
+
 // Counts that have wrapped end the search, too: another process may have written them.
 Test(residence, hostile_counts_are_read)
 {
