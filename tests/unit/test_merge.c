@@ -1,0 +1,505 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "relay/merge.h"
+
+#define MS        UINT64_C(1000000)
+#define T0        (1800000000 * NS_PER_S) // as of CLOCK_REALTIME
+#define ROOM      1024
+#define P         MERGE_PASSES
+#define C         MERGE_COPY
+#define L         MERGE_LATE
+#define N         MERGE_NO_SEQUENCE
+#define S         MERGE_STANDBY
+#define H         MERGE_HELD
+#define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
+#define RTP_TICKS 90 // of the time stamp, from number to number
+
+static const char *const verdicts[] = {"passes", "copy", "late", "no sequence", "standby", "held"};
+
+static struct merge_settings rtp(void)
+{
+    return (struct merge_settings){.by = MERGE_RTP,
+                                   .n_legs = 2,
+                                   .window_ms = 50,
+                                   .numbers = ROOM,
+                                   .max_payload = 200,
+                                   .switch_after_ms = 200,
+                                   .return_after_ms = 1000,
+                                   .key = {UINT64_C(0x243f6a8885a308d3), UINT64_C(0x13198a2e03707344)}};
+}
+
+static struct merge_settings field(uint8_t bytes, bool little)
+{
+    struct merge_settings s = rtp();
+
+    s.by = MERGE_FIELD;
+    s.field.at = 10;
+    s.field.bytes = bytes;
+    s.field.little = little;
+    s.field.session_bytes = 10;
+    return s;
+}
+
+static void put(uint8_t *at, uint64_t v, uint32_t bytes, bool little)
+{
+    for (uint32_t i = 0; i < bytes; i++)
+        at[little ? i : bytes - 1 - i] = (uint8_t) (v >> 8 * i);
+}
+
+// A datagram with a number, in the form of s. epoch: what tells it from another one of the same session and number.
+// Returns its length.
+static size_t datagram(const struct merge_settings *s, uint8_t *p, uint32_t session, uint64_t number, uint32_t epoch)
+{
+    memset(p, 0, 60);
+    if (s->by == MERGE_FIELD) {
+        put(p + s->field.session_at, session, s->field.session_bytes, false);
+        put(p + s->field.at, number, s->field.bytes, s->field.little);
+        put(p + 24, epoch * UINT64_C(1000003) + number, 8, false);
+        return 60;
+    }
+    p[0] = 0x80;
+    p[1] = 96;
+    put(p + 2, number, 2, false);
+    put(p + 4, epoch * UINT64_C(2654435761) + number * RTP_TICKS, 4, false);
+    put(p + 8, session, 4, false);
+    return 60;
+}
+
+static enum merge_verdict take(struct merge *m, const struct merge_settings *s, uint32_t leg, uint64_t us,
+                               uint32_t session, uint64_t number, uint32_t epoch)
+{
+    uint8_t p[64];
+    size_t length = datagram(s, p, session, number, epoch);
+
+    return merge_take(m, leg, T0 + us * 1000, p, length, number);
+}
+
+// --- tables ----------------------------------------------------------------------------------------------------------
+
+struct step {
+    uint32_t ms, leg;
+    uint64_t number;
+    enum merge_verdict want;
+    uint32_t session, epoch;
+    bool there;
+};
+
+// clang-format off
+#define T(at, of, n, wanted)         {.there = true, .ms = at, .leg = of, .number = n, .want = wanted}
+#define TS(at, of, n, wanted, which) {.there = true, .ms = at, .leg = of, .number = n, .want = wanted, .session = which}
+#define TE(at, of, n, wanted, other) {.there = true, .ms = at, .leg = of, .number = n, .want = wanted, .epoch = other}
+// clang-format on
+
+struct row {
+    const char *name;
+    struct merge_settings s;
+    struct step steps[20];
+    uint64_t recovered, lost, together, resets;
+    uint64_t missing[3], reordered[3], repeated[3];
+};
+
+static void run(const struct row *r)
+{
+    struct merge *m = merge_new(&r->s);
+    const struct merge_counters *c = merge_counters(m);
+    uint64_t us = 0;
+
+    for (size_t i = 0; i < LENGTH(r->steps) && r->steps[i].there; i++) {
+        const struct step *t = &r->steps[i];
+        us = t->ms * UINT64_C(1000);
+        enum merge_verdict got = take(m, &r->s, t->leg, us, t->session, t->number, t->epoch);
+        cr_expect(got == t->want, "%s, step %zu: %s, not %s", r->name, i, verdicts[got], verdicts[t->want]);
+    }
+    merge_look(m, T0 + (us + 1000000) * 1000);
+    cr_expect(c->recovered == r->recovered && c->lost == r->lost && c->lost_together == r->together &&
+                  c->resets == r->resets,
+              "%s: recovered %lu, lost %lu, together %lu, resets %lu", r->name, (unsigned long) c->recovered,
+              (unsigned long) c->lost, (unsigned long) c->lost_together, (unsigned long) c->resets);
+    for (uint32_t i = 0; i < r->s.n_legs; i++)
+        cr_expect(c->legs[i].missing == r->missing[i] && c->legs[i].reordered == r->reordered[i] &&
+                      c->legs[i].repeated == r->repeated[i],
+                  "%s, leg %u: missing %lu, reordered %lu, repeated %lu", r->name, i,
+                  (unsigned long) c->legs[i].missing, (unsigned long) c->legs[i].reordered,
+                  (unsigned long) c->legs[i].repeated);
+    merge_free(m);
+}
+
+Test(merge, the_first_copy_passes)
+{
+    struct merge_settings one = rtp(), three = rtp();
+    one.n_legs = 1;
+    three.n_legs = 3;
+    const struct row rows[] = {
+        {.name = "two legs", .s = rtp(), .steps = {T(0, 0, 7, P), T(1, 1, 7, C), T(2, 0, 8, P), T(2, 1, 8, C)}},
+        {.name = "each leads at times",
+         .s = rtp(),
+         .steps = {T(0, 0, 7, P), T(1, 1, 7, C), T(2, 1, 8, P), T(2, 0, 8, C)}},
+        {.name = "one leg",
+         .s = one,
+         .steps = {T(0, 0, 7, P), T(1, 0, 9, P), T(1, 0, 9, C), T(2, 0, 8, P), T(3, 0, 12, P)},
+         .lost = 2,
+         .missing = {2},
+         .reordered = {1},
+         .repeated = {1}},
+        {.name = "copies on one leg only",
+         .s = rtp(),
+         .steps = {T(0, 0, 7, P), T(1, 0, 8, P), T(2, 0, 9, P)},
+         .recovered = 3,
+         .missing = {0, 3}},
+        {.name = "each has lost another",
+         .s = rtp(),
+         .steps = {T(0, 0, 1, P), T(1, 1, 1, C), T(2, 0, 3, P), T(3, 1, 2, P), T(4, 0, 4, P), T(5, 1, 4, C)},
+         .recovered = 2,
+         .missing = {1, 1}},
+        {.name = "three legs",
+         .s = three,
+         .steps = {T(0, 0, 1, P), T(1, 1, 1, C), T(2, 2, 1, C), T(3, 2, 2, P), T(4, 0, 3, P), T(5, 1, 3, C)},
+         .recovered = 2,
+         .missing = {1, 1, 1}},
+        {.name = "40 ms late",
+         .s = rtp(),
+         .steps = {T(0, 0, 1, P), T(20, 0, 2, P), T(40, 0, 3, P), T(40, 1, 1, C), T(60, 0, 4, P), T(60, 1, 2, C),
+                   T(80, 1, 3, C), T(100, 1, 4, C)}},
+        {.name = "just within, and beyond the window",
+         .s = rtp(),
+         .steps = {T(0, 0, 1, P), T(0, 0, 2, P), T(50, 1, 1, C), T(51, 1, 2, L)},
+         .recovered = 1,
+         .missing = {0, 1}},
+        {.name = "a leg repeats each, a wanted copy among them",
+         .s = rtp(),
+         .steps = {T(0, 0, 1, P), T(0, 0, 1, C), T(1, 1, 1, C), T(1, 1, 1, C), T(2, 1, 2, P), T(2, 1, 2, C),
+                   T(3, 0, 2, C)},
+         .repeated = {1, 2}},
+        {.name = "reordered on one leg",
+         .s = rtp(),
+         .steps = {T(0, 0, 1, P), T(1, 0, 3, P), T(1, 0, 2, P), T(2, 1, 1, C), T(2, 1, 3, C), T(2, 1, 2, C)},
+         .reordered = {1, 1}},
+        {.name = "both lose the same run",
+         .s = rtp(),
+         .steps = {T(0, 0, 1, P), T(0, 1, 1, C), T(9, 0, 6, P), T(9, 1, 6, C), T(11, 0, 10, P), T(11, 1, 10, C)},
+         .lost = 7,
+         .together = 1,
+         .missing = {7, 7}},
+        {.name = "the runs of two legs overlap",
+         .s = rtp(),
+         .steps = {T(0, 0, 1, P), T(0, 1, 1, C), T(9, 0, 7, P), T(9, 1, 4, P), T(9, 1, 7, C)},
+         .recovered = 1,
+         .lost = 4,
+         .missing = {5, 4}},
+        {.name = "silent, and back",
+         .s = rtp(),
+         .steps = {T(0, 0, 1, P), T(0, 1, 1, C), T(300, 0, 2, P), T(600, 0, 3, P), T(900, 0, 4, P), T(901, 1, 4, C),
+                   T(950, 1, 5, P), T(951, 0, 5, C)},
+         .recovered = 2,
+         .missing = {0, 2}},
+        {.name = "a leg sends old numbers",
+         .s = rtp(),
+         .steps = {T(0, 0, 1, P), T(0, 1, 1, C), T(20, 0, 2, P), T(40, 0, 3, P), T(60, 0, 4, P), T(80, 1, 1, L),
+                   T(81, 1, 2, L), T(100, 0, 5, P), T(101, 0, 1, L)},
+         .recovered = 4,
+         .missing = {0, 4},
+         .reordered = {0, 0},
+         .repeated = {1, 1}},
+        {.name = "a number that has left the window passes when it was never there",
+         .s = rtp(),
+         .steps = {T(0, 0, 1, P), T(0, 0, 3, P), T(400, 0, 4, P), T(401, 1, 2, P), T(402, 0, 2, C)},
+         .recovered = 3,
+         .lost = 1,
+         .missing = {1, 4},
+         .reordered = {1}},
+    };
+
+    for (size_t i = 0; i < LENGTH(rows); i++)
+        run(&rows[i]);
+}
+
+Test(merge, numbers_come_round)
+{
+    const struct row rows[] = {
+        {.name = "16 bits",
+         .s = rtp(),
+         .steps = {T(0, 0, 0xfffe, P), T(1, 1, 0xfffe, C), T(1, 0, 0xffff, P), T(1, 0, 0x10001, P), T(1, 1, 0xffff, C),
+                   T(2, 1, 0x10000, P), T(2, 1, 0x10001, C)},
+         .recovered = 1,
+         .missing = {1}},
+        {.name = "8 bits",
+         .s = field(1, false),
+         .steps = {T(0, 0, 0xfe, P), T(1, 1, 0xfe, C), T(1, 0, 0xff, P), T(1, 0, 0x101, P), T(1, 1, 0xff, C),
+                   T(2, 1, 0x100, P), T(2, 1, 0x101, C)},
+         .recovered = 1,
+         .missing = {1}},
+        {.name = "16 bits in a field",
+         .s = field(2, true),
+         .steps = {T(0, 0, 0xffff, P), T(1, 0, 0, P), T(1, 1, 0xffff, C), T(2, 1, 0, C)}},
+        {.name = "32 bits",
+         .s = field(4, false),
+         .steps = {T(0, 0, 0xfffffffe, P), T(1, 0, 0xffffffff, P), T(1, 1, 0xfffffffe, C), T(2, 0, 1, P), T(2, 1, 0, P),
+                   T(2, 1, 1, C), T(2, 1, 0xffffffff, C)},
+         .recovered = 1,
+         .missing = {1},
+         .reordered = {0, 1}},
+        {.name = "64 bits",
+         .s = field(8, true),
+         .steps = {T(0, 0, UINT64_MAX - 1, P), T(1, 0, UINT64_MAX, P), T(1, 1, UINT64_MAX - 1, C), T(2, 0, 1, P),
+                   T(2, 1, 0, P), T(2, 1, 1, C), T(2, 1, UINT64_MAX, C)},
+         .recovered = 1,
+         .missing = {1},
+         .reordered = {0, 1}},
+    };
+
+    for (size_t i = 0; i < LENGTH(rows); i++)
+        run(&rows[i]);
+}
+
+// The slower leg brings the tail of what was before.
+Test(merge, a_new_beginning)
+{
+    const struct row rows[] = {
+        {.name = "another SSRC",
+         .s = rtp(),
+         .steps = {T(0, 0, 100, P), T(1, 0, 101, P), TS(10, 0, 5, P, 9), TS(11, 0, 6, P, 9), TS(12, 0, 7, P, 9),
+                   T(20, 1, 100, C), T(21, 1, 101, C), TS(30, 1, 5, C, 9), TS(31, 1, 6, C, 9), TS(32, 1, 7, C, 9),
+                   TS(33, 1, 8, P, 9), TS(34, 0, 8, C, 9)},
+         .resets = 1},
+        {.name = "a number from anywhere, same SSRC",
+         .s = rtp(),
+         .steps = {T(0, 0, 100, P), T(1, 0, 101, P), TE(10, 0, 30005, P, 1), TE(11, 0, 30006, P, 1),
+                   TE(12, 0, 30007, P, 1), T(20, 1, 100, C), T(21, 1, 101, C), TE(30, 1, 30005, C, 1),
+                   TE(31, 1, 30006, C, 1), TE(32, 1, 30007, C, 1)},
+         .resets = 1},
+        {.name = "a number from within the window",
+         .s = rtp(),
+         .steps = {T(0, 0, 100, P), T(1, 0, 101, P), T(2, 0, 102, P), TE(10, 0, 100, P, 1), TE(11, 0, 101, P, 1),
+                   TE(12, 0, 102, P, 1), T(20, 1, 100, C), T(21, 1, 101, C), T(22, 1, 102, C), TE(30, 1, 100, C, 1),
+                   TE(31, 1, 101, C, 1), TE(32, 1, 102, C, 1), TE(33, 1, 103, P, 1), TE(34, 0, 103, C, 1)},
+         .resets = 1},
+        {.name = "a session of a field",
+         .s = field(8, false),
+         .steps = {TS(0, 0, 900000000000, P, 1), TS(1, 0, 900000000001, P, 1), TS(10, 0, 1, P, 2), TS(11, 0, 2, P, 2),
+                   TS(20, 1, 900000000000, C, 1), TS(21, 1, 900000000001, C, 1), TS(22, 1, 1, C, 2),
+                   TS(23, 1, 2, C, 2)},
+         .resets = 1},
+        {.name = "the same bytes again, a while later",
+         .s = field(4, false),
+         .steps = {T(1, 0, 1, P), T(2, 0, 2, P), T(3, 0, 3, P), T(3, 1, 1, C), T(4, 1, 2, C), T(5, 1, 3, C),
+                   T(2000, 0, 1, P), T(2001, 0, 2, P), T(2002, 1, 1, C), T(2003, 1, 2, C), T(2003, 1, 3, P)},
+         .resets = 1,
+         .recovered = 1,
+         .missing = {1}},
+        {.name = "and again",
+         .s = rtp(),
+         .steps = {TS(0, 0, 100, P, 1), TS(1, 0, 101, P, 1), TS(100, 0, 200, P, 2), TS(101, 0, 201, P, 2),
+                   TS(200, 0, 300, P, 3), TS(201, 0, 301, P, 3), TS(202, 1, 300, C, 3), TS(203, 1, 301, C, 3)},
+         .resets = 2,
+         .recovered = 4,
+         .missing = {0, 4}},
+        {.name = "a single one of another SSRC changes nothing",
+         .s = rtp(),
+         .steps = {T(0, 0, 100, P), TS(1, 0, 5, P, 9), TS(2, 1, 5, C, 9), T(3, 0, 101, P), T(4, 1, 100, C),
+                   T(5, 1, 101, C)}},
+    };
+
+    for (size_t i = 0; i < LENGTH(rows); i++)
+        run(&rows[i]);
+}
+
+// --- forms -----------------------------------------------------------------------------------------------------------
+
+Test(merge, what_has_no_number)
+{
+    struct merge_settings r = rtp(), f = field(4, false);
+    struct merge *m = merge_new(&r), *g = merge_new(&f);
+    uint8_t p[64];
+
+    datagram(&r, p, 1, 1, 0);
+    cr_expect_eq(merge_take(m, 0, T0, p, 11, 0), N);
+    cr_expect_eq(merge_take(m, 0, T0, NULL, 0, 0), N);
+    for (unsigned version = 0; version < 4; version++) {
+        p[0] = (uint8_t) (version << 6);
+        cr_expect_eq(merge_take(m, 0, T0, p, 60, 0), version == 2 ? P : N, "version %u", version);
+    }
+    p[1] = 200; // a sender report
+    cr_expect_eq(merge_take(m, 0, T0, p, 28, 0), N);
+    datagram(&f, p, 1, 1, 0);
+    cr_expect_eq(merge_take(g, 0, T0, p, 13, 0), N);
+    cr_expect_eq(merge_take(g, 0, T0, p, 60, 0), P);
+    cr_expect_eq(merge_take(g, 0, T0, NULL, 0, 0), N);
+    cr_expect_eq(merge_counters(m)->legs[0].first, 1);
+    merge_free(m);
+    merge_free(g);
+}
+
+Test(merge, rtp_padding_extension_and_sources_do_not_matter)
+{
+    struct merge_settings s = rtp();
+    struct merge *m = merge_new(&s);
+    uint8_t p[64];
+
+    for (uint16_t i = 0; i < 64; i++) {
+        datagram(&s, p, 1, i, 0);
+        p[0] = (uint8_t) (0x80 | i); // P, X, CC
+        cr_expect_eq(merge_take(m, 0, T0, p, 60, 0), P);
+        cr_expect_eq(merge_take(m, 1, T0, p, 60, 0), C);
+        cr_expect_eq(merge_take(m, 1, T0, p, 12, 0), C, "the shortest");
+    }
+    merge_free(m);
+}
+
+// A message of MoldUDP64: session (10), number (8), count (2), and what count says.
+static enum merge_verdict mold(struct merge *m, uint32_t leg, uint32_t ms, uint64_t number, uint16_t count)
+{
+    uint8_t p[64] = "SESSION  A";
+
+    put(p + 10, number, 8, false);
+    put(p + 18, count, 2, false);
+    put(p + 20, number * 77, 8, false);
+    return merge_take(m, leg, T0 + ms * MS, p, count == 0 || count == 0xffff ? 20 : 40, 0);
+}
+
+Test(merge, heartbeats_do_not_take_the_place_of_their_number)
+{
+    struct merge_settings s = field(8, false);
+    struct merge *m = merge_new(&s);
+
+    cr_expect_eq(mold(m, 0, 0, 1, 0), P, "before anything");
+    cr_expect_eq(mold(m, 1, 0, 1, 0), C);
+    cr_expect_eq(mold(m, 0, 1, 1, 1), P);
+    cr_expect_eq(mold(m, 1, 2, 1, 1), C);
+    for (uint32_t ms = 1000; ms < 5000; ms += 1000) {
+        cr_expect_eq(mold(m, 0, ms, 2, 0), P, "each heartbeat");
+        cr_expect_eq(mold(m, 1, ms + 9, 2, 0), C, "and its copy");
+    }
+    cr_expect_eq(mold(m, 1, 5000, 2, 1), P);
+    cr_expect_eq(mold(m, 0, 5001, 2, 1), C);
+    cr_expect_eq(mold(m, 0, 5002, 3, 0), P);
+    cr_expect_eq(mold(m, 0, 5003, 3, 0xffff), P, "the end of the session");
+    cr_expect_eq(mold(m, 1, 5004, 3, 0xffff), C);
+    cr_expect_eq(mold(m, 1, 5005, 3, 0), C);
+    merge_look(m, T0 + 10000 * MS);
+    cr_expect(merge_counters(m)->lost == 0 && merge_counters(m)->resets == 0 && merge_counters(m)->recovered == 0);
+    merge_free(m);
+}
+
+// A sequenced unit whose number 0 says that it has none: each is another datagram.
+Test(merge, what_shares_a_number_without_being_a_copy)
+{
+    struct merge_settings s = field(4, true);
+    struct merge *m = merge_new(&s);
+
+    for (uint32_t i = 0; i < 100; i++) {
+        cr_expect_eq(take(m, &s, 0, i * 1000, 1, 5000 + i, 0), P);
+        cr_expect_eq(take(m, &s, 0, i * 1000, 1, 0, 7 + i), P, "%u", i);
+        cr_expect_eq(take(m, &s, 1, i * 1000, 1, 0, 7 + i), C, "%u", i);
+        cr_expect_eq(take(m, &s, 1, i * 1000, 1, 5000 + i, 0), C);
+    }
+    cr_expect_eq(merge_counters(m)->resets, 0);
+    merge_free(m);
+}
+
+static enum merge_verdict text(struct merge *m, uint32_t leg, uint32_t ms, const char *payload)
+{
+    return merge_take(m, leg, T0 + ms * MS, (const uint8_t *) payload, strlen(payload), 0);
+}
+
+Test(merge, by_payload_wanted_repeats_pass_as_often)
+{
+    struct merge_settings s = rtp();
+    s.by = MERGE_PAYLOAD;
+    struct merge *m = merge_new(&s);
+    const struct merge_counters *c = merge_counters(m);
+
+    cr_expect_eq(text(m, 0, 0, "a"), P);
+    cr_expect_eq(text(m, 0, 1, "a"), P, "on purpose");
+    cr_expect_eq(text(m, 1, 2, "a"), C);
+    cr_expect_eq(text(m, 1, 3, "a"), C);
+    cr_expect_eq(text(m, 1, 4, "a"), P, "it is the first to bring the third");
+    cr_expect_eq(text(m, 0, 5, "a"), C);
+    cr_expect_eq(text(m, 0, 6, ""), P);
+    cr_expect_eq(text(m, 1, 6, ""), C);
+    cr_expect_eq(text(m, 1, 7, "b"), P);
+    cr_expect_eq(text(m, 0, 57, "b"), C);
+    cr_expect_eq(text(m, 0, 60, "c"), P);
+    cr_expect_eq(text(m, 1, 111, "c"), P, "beyond the window");
+    merge_look(m, T0 + 1000 * MS);
+    cr_expect(c->recovered == 2 && c->legs[0].missing == 1 && c->legs[1].missing == 1 && c->lost == 0);
+    cr_expect(c->legs[0].repeated == 1 && c->legs[1].repeated == 1);
+    merge_free(m);
+}
+
+Test(merge, by_payload_the_oldest_leaves)
+{
+    struct merge_settings s = rtp();
+    s.by = MERGE_PAYLOAD;
+    s.numbers = 64;
+    struct merge *m = merge_new(&s);
+    char payload[16];
+
+    for (int i = 0; i < 100; i++) {
+        snprintf(payload, sizeof(payload), "%d", i);
+        cr_expect_eq(text(m, 0, 0, payload), P);
+    }
+    for (int i = 36; i < 100; i++) {
+        snprintf(payload, sizeof(payload), "%d", i);
+        cr_expect_eq(text(m, 1, 0, payload), C, "%d", i);
+    }
+    cr_expect_eq(text(m, 1, 0, "35"), P);
+    cr_expect_eq(merge_counters(m)->recovered, 36);
+    merge_free(m);
+}
+
+Test(merge, one_leg_at_a_time)
+{
+    struct merge_settings s = rtp(), never = rtp();
+    s.by = never.by = MERGE_ACTIVE;
+    never.return_after_ms = 0;
+    static const struct {
+        uint32_t ms, leg;
+        enum merge_verdict want, never;
+    } steps[] = {
+        {0, 1, P, P},    // the only one so far
+        {1, 0, P, P},    // a better one, at the beginning
+        {2, 1, S, S},    //
+        {150, 1, S, S},  // the first is silent for less
+        {201, 1, P, P},  // and now for 200 ms
+        {300, 0, S, S},  // it is back
+        {400, 1, P, P},  //
+        {450, 0, S, S},  //
+        {590, 0, S, S},  //
+        {595, 1, P, P},  //
+        {700, 0, S, S},  //
+        {790, 1, P, P},  //
+        {800, 0, S, S},  //
+        {980, 0, S, S},  //
+        {985, 1, P, P},  //
+        {1150, 1, P, P}, //
+        {1170, 0, S, S}, //
+        {1300, 0, P, S}, // alive for a second
+        {1310, 1, S, P}, //
+        {1400, 0, P, S}, //
+        {1600, 1, P, P}, // silent again
+        {1601, 1, P, P},
+    };
+    struct merge *m = merge_new(&s), *n = merge_new(&never);
+
+    cr_expect_eq(merge_counters(m)->active_leg, MERGE_NO_LEG);
+    for (size_t i = 0; i < LENGTH(steps); i++) {
+        enum merge_verdict got = merge_take(m, steps[i].leg, T0 + steps[i].ms * MS, NULL, 0, 0);
+        cr_expect(got == steps[i].want, "%zu: %s", i, verdicts[got]);
+        got = merge_take(n, steps[i].leg, T0 + steps[i].ms * MS, NULL, 0, 0);
+        cr_expect(got == steps[i].never, "%zu: %s, without return", i, verdicts[got]);
+    }
+    cr_expect_eq(merge_counters(m)->active_leg, 1);
+    // The clock is set back by an hour: a leg that is silent from now on does not stay the active one.
+    cr_expect_eq(merge_take(m, 0, T0 + 2000 * MS - 3600 * NS_PER_S, NULL, 0, 0), S);
+    cr_expect_eq(merge_take(m, 0, T0 + 2250 * MS - 3600 * NS_PER_S, NULL, 0, 0), P);
+    merge_free(m);
+    merge_free(n);
+}
