@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define LINES     2
-#define STEP      256      // numbers that may be missing at once, whatever time has passed
+#define STEP      64 // numbers that may be missing at once, whatever time has passed: this, or room / STEP_OF
+#define STEP_OF   256
 #define PROBATION 256      // sessions that may be about to get a line
 #define CHAIN     64       // datagrams with one hash that are looked at
 #define SLACK     1000000u // us; how far the stamps of two legs may be out of order. More is a step of the clock
@@ -89,6 +90,7 @@ struct merge {
     struct merge_settings s;
     uint32_t room;     // numbers that a line knows
     uint32_t width;    // bits of a number
+    uint32_t step;     // numbers that may be missing at once
     uint32_t n_blocks; // of times
     uint32_t store;    // datagrams that are held at most
     uint32_t stride;   // bytes of a buffer
@@ -219,6 +221,7 @@ struct merge *merge_new(const struct merge_settings *settings)
     m->s = *settings;
     m->room = room_of(settings);
     m->width = settings->by == MERGE_RTP ? 16 : settings->field.bytes * 8u;
+    m->step = m->room / STEP_OF > STEP ? m->room / STEP_OF : STEP;
     m->window_us = settings->window_ms * 1000;
     m->reorder_us = settings->reorder_ms * 1000;
     m->all = (uint8_t) ((1u << settings->n_legs) - 1);
@@ -480,14 +483,14 @@ static int64_t distance_of(const struct merge *m, const struct line *l, const st
 }
 
 // Whether a leg can have lost so many numbers in the time since its last one: no more than the ring holds, and at the
-// highest rate expected, or STEP. So nobody can move a line far, or make it work much, by single datagrams.
+// highest rate expected, or a step. So nobody can move a line far, or make it work much, by single datagrams.
 static bool is_plausible(const struct merge *m, const struct line *l, const struct datagram *d, uint64_t distance)
 {
     uint64_t most = m->store > 0 ? m->room / 2 : m->room;
 
     if (distance > most)
         return false;
-    if (distance <= STEP || !l->legs[d->leg].known)
+    if (distance <= m->step || !l->legs[d->leg].known)
         return true;
     uint32_t elapsed = d->us - l->legs[d->leg].us;
     return elapsed < UINT32_MAX - SLACK && distance * 2 * m->window_us <= (uint64_t) elapsed * m->s.numbers;
@@ -810,7 +813,8 @@ static struct line *prove(struct merge *m, const struct datagram *d, const struc
 {
     int64_t ahead = difference(m->width, d->number, c->number);
 
-    if (!c->used || !is_same(&c->session, &d->session) || ahead <= 0 || ahead > STEP || ahead > (int64_t) m->room / 2)
+    if (!c->used || !is_same(&c->session, &d->session) || ahead <= 0 || ahead > (int64_t) m->step ||
+        ahead > (int64_t) m->room / 2)
         return NULL;
     uint64_t tag = crowd_tag(m, &c->session, c->number, c->check);
     const struct entry *e = recent_find(m, tag, MERGE_NO_LEG, c->us);

@@ -503,3 +503,345 @@ Test(merge, one_leg_at_a_time)
     merge_free(m);
     merge_free(n);
 }
+
+// --- properties ------------------------------------------------------------------------------------------------------
+
+// A datagram on its way: numbers count from 0 here.
+struct event {
+    uint64_t us;
+    uint32_t turn; // where in time the relay takes it
+    uint32_t leg, number;
+    bool again;
+};
+
+struct traffic {
+    struct event *events;
+    size_t n;
+    uint32_t numbers;
+    uint8_t *legs; // of each number: who brings it
+};
+
+static uint64_t seed;
+
+static uint32_t dice(uint32_t sides)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return sides == 0 ? 0 : (uint32_t) (seed >> 20) % sides;
+}
+
+static int by_turn(const void *a, const void *b)
+{
+    const struct event *x = a, *y = b;
+
+    if (x->turn != y->turn)
+        return x->turn < y->turn ? -1 : 1;
+    if (x->leg != y->leg)
+        return x->leg < y->leg ? -1 : 1;
+    return x->us < y->us ? -1 : x->us > y->us;
+}
+
+struct shape {
+    uint32_t n_legs, numbers, apart_us; // between two numbers
+    uint32_t skew_us[3], jitter_us;     // of each leg; what is more than apart_us reorders
+    uint32_t loss, bursts, repeats;     // of a thousand
+    uint32_t pass_us;                   // so long one leg's ring fills before the relay empties it
+};
+
+// All legs have the first and the last number, so that the truth has the same bounds as the window.
+static struct traffic make(const struct shape *s)
+{
+    struct traffic t = {.numbers = s->numbers};
+
+    t.events = malloc(s->numbers * s->n_legs * 2 * sizeof(*t.events));
+    t.legs = calloc(s->numbers, 1);
+    for (uint32_t leg = 0; leg < s->n_legs; leg++) {
+        uint32_t burst = 0;
+        for (uint32_t i = 0; i < s->numbers; i++) {
+            if (dice(1000) < s->bursts)
+                burst = dice(20);
+            bool lost = burst > 0 || dice(1000) < s->loss;
+            burst -= burst > 0;
+            if (lost && i > 0 && i + 1 < s->numbers)
+                continue;
+            uint64_t us = (uint64_t) i * s->apart_us + s->skew_us[leg] + (i > 0 ? dice(s->jitter_us) : 0);
+            t.legs[i] |= (uint8_t) (1u << leg);
+            for (uint32_t n = 0; n < 1 + (dice(1000) < s->repeats); n++)
+                t.events[t.n++] = (struct event){
+                    .us = us + n, .turn = (uint32_t) (us / s->pass_us), .leg = leg, .number = i, .again = n > 0};
+        }
+    }
+    qsort(t.events, t.n, sizeof(*t.events), by_turn);
+    return t;
+}
+
+static void free_traffic(struct traffic *t)
+{
+    free(t->events);
+    free(t->legs);
+}
+
+// The counters against what is known of the traffic.
+static void check_counters(const struct merge *m, const struct merge_settings *s, const struct traffic *t,
+                           const char *name)
+{
+    const struct merge_counters *c = merge_counters(m);
+    uint64_t recovered = 0, lost = 0, together = 0, run = 0, missing[MERGE_LEGS_MAX] = {0};
+    uint8_t all = (uint8_t) ((1u << s->n_legs) - 1);
+
+    for (uint32_t i = 0; i < t->numbers; i++) {
+        for (uint32_t leg = 0; leg < s->n_legs; leg++)
+            missing[leg] += !(t->legs[i] >> leg & 1);
+        recovered += t->legs[i] != 0 && t->legs[i] != all;
+        lost += t->legs[i] == 0;
+        run = t->legs[i] == 0 ? run + 1 : 0;
+        together += run == MERGE_TOGETHER && s->n_legs > 1;
+    }
+    cr_expect(c->recovered == recovered && c->lost == lost && c->lost_together == together && c->resets == 0,
+              "%s: recovered %lu of %lu, lost %lu of %lu, together %lu of %lu, resets %lu", name,
+              (unsigned long) c->recovered, (unsigned long) recovered, (unsigned long) c->lost, (unsigned long) lost,
+              (unsigned long) c->lost_together, (unsigned long) together, (unsigned long) c->resets);
+    for (uint32_t leg = 0; leg < s->n_legs; leg++)
+        cr_expect(c->legs[leg].missing == missing[leg], "%s: leg %u has missed %lu of %lu", name, leg,
+                  (unsigned long) c->legs[leg].missing, (unsigned long) missing[leg]);
+}
+
+// Without an order of its own: the first that comes of each number passes, and nothing else.
+static void check_first(const struct merge_settings *s, const struct shape *shape, uint64_t from, const char *name)
+{
+    struct merge *m = merge_new(s);
+    struct traffic t = make(shape);
+    uint8_t *seen = calloc(t.numbers, 1);
+    uint64_t repeated = 0, wrong = 0, last = 0;
+
+    for (size_t i = 0; i < t.n; i++) {
+        const struct event *e = &t.events[i];
+        enum merge_verdict want = seen[e->number] ? C : P, got = take(m, s, e->leg, e->us, 3, from + e->number, 0);
+        wrong += got != want;
+        seen[e->number] |= (uint8_t) (1u << e->leg);
+        repeated += e->again;
+        last = e->us > last ? e->us : last;
+    }
+    cr_expect_eq(wrong, 0, "%s: %lu wrong verdicts of %zu", name, (unsigned long) wrong, t.n);
+    merge_look(m, T0 + (last + 3 * s->window_ms * 1000) * 1000);
+    check_counters(m, s, &t, name);
+    uint64_t counted = 0;
+    for (uint32_t leg = 0; leg < s->n_legs; leg++)
+        counted += merge_counters(m)->legs[leg].repeated;
+    cr_expect_eq(counted, repeated, "%s", name);
+    free(seen);
+    free_traffic(&t);
+    merge_free(m);
+}
+
+Test(merge, each_number_once_whatever_the_legs_do)
+{
+    struct merge_settings all[] = {rtp(), field(1, false), field(2, true), field(4, false), field(8, true)};
+    const uint32_t bytes[] = {2, 1, 2, 4, 8};
+
+    for (uint32_t i = 0; i < 100; i++) {
+        seed = 88172645463325252 + i;
+        struct merge_settings s = all[i % LENGTH(all)];
+        bool narrow = bytes[i % LENGTH(all)] == 1;
+        s.n_legs = 1 + dice(3);
+        struct shape shape = {.n_legs = s.n_legs,
+                              .numbers = 3000,
+                              .apart_us = (narrow ? 1500 : 50) + dice(1000),
+                              .skew_us = {dice(20000), dice(20000), dice(20000)},
+                              .jitter_us = dice(3) * 1000,
+                              .loss = dice(300),
+                              .bursts = dice(10),
+                              .repeats = dice(2) * dice(500),
+                              .pass_us = 1 + dice(3) * 5000};
+        char name[64];
+        snprintf(name, sizeof(name), "round %u", i);
+        check_first(&s, &shape, UINT64_MAX - dice(3000), name);
+    }
+}
+
+Test(merge, more_numbers_than_16_bits_can_tell_apart)
+{
+    struct merge_settings s = rtp();
+    struct shape shape = {.n_legs = 2,
+                          .numbers = 600000,
+                          .apart_us = 1,
+                          .skew_us = {0, 150000},
+                          .jitter_us = 300,
+                          .loss = 100,
+                          .bursts = 1,
+                          .pass_us = 5000};
+
+    s.window_ms = 200;
+    s.numbers = 1 << 19;
+    seed = 4711;
+    check_first(&s, &shape, 65000, "150,000 behind");
+    shape.skew_us[0] = 190000;
+    shape.skew_us[1] = 0;
+    check_first(&s, &shape, 0, "190,000 behind");
+}
+
+// With reorder_ms: what leaves is what any leg has brought, in order, soon enough, and each that is held once.
+static void check_order(const struct merge_settings *s, const struct shape *shape, uint64_t from, const char *name)
+{
+    struct merge *m = merge_new(s);
+    struct traffic t = make(shape);
+    uint8_t *left = calloc(t.numbers, 1);
+    uint64_t *since = malloc(t.numbers * sizeof(*since)), held = 0, released = 0, wrong = 0, slow = 0, order = 0;
+    uint64_t next = from, now = 0;
+    struct merge_held h;
+
+    memset(since, 0xff, t.numbers * sizeof(*since));
+    for (size_t i = 0; i <= t.n; i++) {
+        const struct event *e = i < t.n ? &t.events[i] : NULL;
+        // The relay's own time: the end of the pass, and what is due before.
+        uint64_t until = e ? (e->turn + UINT64_C(1)) * shape->pass_us : now + s->reorder_ms * 2000;
+        for (;;) {
+            uint64_t due = merge_due_ns(m);
+            bool in_time = due != UINT64_MAX && (due - T0) / 1000 <= until;
+            if (in_time && (due - T0) / 1000 > now)
+                now = (due - T0) / 1000;
+            if (!merge_next(m, T0 + now * 1000, &h)) {
+                if (!in_time)
+                    break;
+                cr_assert(merge_due_ns(m) > due, "%s: what is due does not leave", name);
+                continue;
+            }
+            uint64_t number = h.tag - from;
+            released++;
+            order += h.tag < next;
+            next = h.tag + 1;
+            wrong += number >= t.numbers || left[number]++ > 0 || h.length != 60;
+            slow += number < t.numbers && now - since[number] > s->reorder_ms * 1000 + shape->pass_us;
+        }
+        now = until;
+        if (!e)
+            break;
+        bool first = since[e->number] == UINT64_MAX;
+        if (first)
+            since[e->number] = e->us;
+        enum merge_verdict got = take(m, s, e->leg, e->us, 3, from + e->number, 0);
+        wrong += first ? got != P && got != H : got != C;
+        held += got == H;
+        if (got == P) {
+            order += from + e->number < next;
+            next = from + e->number + 1;
+            wrong += left[e->number]++ > 0;
+        }
+    }
+    for (uint32_t i = 0; i < t.numbers; i++)
+        wrong += left[i] != (t.legs[i] != 0);
+    cr_expect(wrong == 0 && order == 0 && slow == 0 && held == released,
+              "%s: %lu wrong, %lu out of order, %lu too late, %lu held, %lu released", name, (unsigned long) wrong,
+              (unsigned long) order, (unsigned long) slow, (unsigned long) held, (unsigned long) released);
+    cr_expect_eq(merge_due_ns(m), UINT64_MAX);
+    merge_look(m, T0 + (now + 3 * s->window_ms * 1000) * 1000);
+    check_counters(m, s, &t, name);
+    free(since);
+    free(left);
+    free_traffic(&t);
+    merge_free(m);
+}
+
+Test(merge, in_order_and_soon_enough)
+{
+    for (uint32_t i = 0; i < 100; i++) {
+        seed = 1181783497276652981 + i;
+        struct merge_settings s = i % 2 ? rtp() : field(8, false);
+        s.n_legs = 1 + dice(3);
+        s.reorder_ms = 30;
+        s.numbers = 4096;
+        struct shape shape = {.n_legs = s.n_legs,
+                              .numbers = 3000,
+                              .apart_us = 50 + dice(1000),
+                              .skew_us = {dice(20000), dice(20000), dice(20000)},
+                              .jitter_us = dice(3) * 1000,
+                              .loss = dice(300),
+                              .bursts = dice(10),
+                              .repeats = dice(2) * dice(500),
+                              .pass_us = 1 + dice(3) * 2000};
+        char name[64];
+        snprintf(name, sizeof(name), "round %u", i);
+        check_order(&s, &shape, 60000 + dice(6000), name);
+    }
+}
+
+// --- floods ----------------------------------------------------------------------------------------------------------
+
+enum forgery { ANY_SESSION, SAME_SESSION, IN_ORDER };
+
+// What a leg sends besides the stream.
+static void forge(struct merge *m, const struct merge_settings *s, enum forgery how, uint64_t us, uint32_t n)
+{
+    static uint32_t session, number;
+
+    if (how == SAME_SESSION)
+        take(m, s, 1, us, 3, dice(1u << 31), 5 + dice(1000));
+    if (how == SAME_SESSION)
+        return;
+    if (how == ANY_SESSION || n % 3 == 0) {
+        session = 100 + dice(1u << 31);
+        number = dice(1u << 31);
+    }
+    take(m, s, 1, us, session, number++, 0);
+}
+
+// A stream on two legs, 10 ms apart, whose sender starts again with another session in the middle, and a flood on one
+// leg. How many of its numbers have not left exactly once, or not in order.
+static uint32_t flooded(const struct merge_settings *s, enum forgery how, uint32_t rate)
+{
+    enum { NUMBERS = 10000, BEHIND = 100 };
+    struct merge *m = merge_new(s);
+    uint8_t *left = calloc(NUMBERS, 1);
+    uint32_t wrong = 0;
+    uint64_t next[2] = {0}; // of each session
+
+    seed = 2463534242 + how;
+    for (uint32_t i = 0; i < NUMBERS + BEHIND; i++) {
+        uint64_t us = i * UINT64_C(100);
+        struct merge_held h;
+        for (uint32_t leg = 0; leg < 2; leg++) {
+            uint32_t n = leg == 0 ? i : i - BEHIND;
+            if (n >= NUMBERS || (dice(10) == 0 && leg == 0 && n != NUMBERS / 2))
+                continue;
+            enum merge_verdict got = take(m, s, leg, us, n < NUMBERS / 2 ? 3 : 4, n, 0);
+            left[n] = (uint8_t) (left[n] + (got == P));
+            if (got == P && s->reorder_ms > 0) {
+                wrong += n < next[n >= NUMBERS / 2];
+                next[n >= NUMBERS / 2] = n + UINT64_C(1);
+            }
+            while (merge_next(m, T0 + us * 1000, &h))
+                if (h.tag < NUMBERS && h.length == 60 && h.payload[8] == 0 && h.payload[11] <= 4) {
+                    left[h.tag]++;
+                    wrong += h.tag < next[h.tag >= NUMBERS / 2];
+                    next[h.tag >= NUMBERS / 2] = h.tag + 1;
+                }
+        }
+        for (uint32_t k = 0; k < rate; k++) {
+            forge(m, s, how, us, i * rate + k);
+            while (merge_next(m, T0 + us * 1000, &h))
+                left[h.tag % NUMBERS]++;
+        }
+    }
+    for (uint32_t i = 0; i < NUMBERS; i++)
+        wrong += left[i] != 1;
+    free(left);
+    merge_free(m);
+    return wrong;
+}
+
+Test(merge, a_flood_does_not_touch_a_stream_in_order)
+{
+    struct merge_settings r = rtp(), f = field(8, false), f4 = field(4, false);
+
+    cr_expect_eq(flooded(&r, ANY_SESSION, 5), 0);
+    cr_expect_eq(flooded(&f, ANY_SESSION, 5), 0);
+    cr_expect_eq(flooded(&r, IN_ORDER, 5), 0);
+    cr_expect_eq(flooded(&f, IN_ORDER, 5), 0);
+    cr_expect_eq(flooded(&f, SAME_SESSION, 5), 0);
+    cr_expect_eq(flooded(&f4, SAME_SESSION, 5), 0);
+    cr_expect_eq(flooded(&r, SAME_SESSION, 5), 0);
+    r.reorder_ms = f.reorder_ms = 20;
+    cr_expect_eq(flooded(&r, ANY_SESSION, 0), 0);
+    cr_expect_eq(flooded(&f, ANY_SESSION, 0), 0);
+}
