@@ -3,17 +3,23 @@
 
 #include "relay/merge.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LINES     2
-#define STEP      64 // numbers that may be missing at once, whatever time has passed: this, or room / STEP_OF
+#define STEP      64 // what may be missing at once, whatever time has passed: so many numbers, or room / STEP_OF
 #define STEP_OF   256
 #define PROBATION 256      // sessions that may be about to get a line
 #define CHAIN     64       // datagrams with one hash that are looked at
 #define SLACK     1000000u // us; how far the stamps of two legs may be out of order. More is a step of the clock
 #define BLOCK     10       // a time stamp is kept of each 2^BLOCK numbers
+#define TURN      100000u  // us; how far stamps may be ahead of the caller's time, which is that of its loop
 #define ALIGN     64       // bytes of a cache line
+
+// What each datagram goes through is one function for the compiler, and what few go through is no part of it.
+#define HOT  static inline __attribute__((always_inline))
+#define COLD static __attribute__((noinline))
 
 // --- what is kept ----------------------------------------------------------------------------------------------------
 
@@ -90,7 +96,8 @@ struct merge {
     struct merge_settings s;
     uint32_t room;     // numbers that a line knows
     uint32_t width;    // bits of a number
-    uint32_t step;     // numbers that may be missing at once
+    uint32_t step;     // numbers that may be missing at once, whatever time has passed
+    uint32_t most;     // numbers that may be missing at once
     uint32_t n_blocks; // of times
     uint32_t store;    // datagrams that are held at most
     uint32_t stride;   // bytes of a buffer
@@ -221,7 +228,9 @@ struct merge *merge_new(const struct merge_settings *settings)
     m->s = *settings;
     m->room = room_of(settings);
     m->width = settings->by == MERGE_RTP ? 16 : settings->field.bytes * 8u;
+    m->most = m->store > 0 ? m->room / 2 : m->room;
     m->step = m->room / STEP_OF > STEP ? m->room / STEP_OF : STEP;
+    m->step = m->step < m->most ? m->step : m->most;
     m->window_us = settings->window_ms * 1000;
     m->reorder_us = settings->reorder_ms * 1000;
     m->all = (uint8_t) ((1u << settings->n_legs) - 1);
@@ -250,6 +259,12 @@ const struct merge_counters *merge_counters(const struct merge *m)
 static bool is_over(uint32_t now, uint32_t since, uint32_t span)
 {
     return now - since + SLACK >= span + SLACK;
+}
+
+// The same for a number that others wait for, so that no step of the clock makes them wait for long.
+static bool is_turn_over(uint32_t now, uint32_t since, uint32_t span)
+{
+    return now - since + TURN >= span + TURN;
 }
 
 static uint32_t tick(struct merge *m, uint64_t stamp_ns)
@@ -413,8 +428,7 @@ static uint32_t first_leg_of(const struct entry *e)
 }
 
 // Each time that a leg brings a payload is matched with one time of the others.
-static enum merge_verdict take_payload(struct merge *m, uint32_t leg, uint32_t us, const uint8_t *payload,
-                                       size_t length)
+COLD enum merge_verdict take_payload(struct merge *m, uint32_t leg, uint32_t us, const uint8_t *payload, size_t length)
 {
     uint64_t tag = digest(m->s.key, payload, length);
     struct entry *e = recent_find(m, tag, leg, us);
@@ -462,15 +476,12 @@ static uint32_t expected_time(const struct merge *m, const struct line *l, int64
     return distance > 0 ? 2 * l->time - then : then;
 }
 
-// The number's distance from head. Where the line knows more numbers than 16 bits can tell apart, the one whose time
-// stamp fits best.
-static int64_t distance_of(const struct merge *m, const struct line *l, const struct datagram *d)
+// Where the line knows more numbers than 16 bits can tell apart: the distance whose time stamp fits best.
+COLD int64_t wide_distance_of(const struct merge *m, const struct line *l, const struct datagram *d, int64_t nearest)
 {
-    int64_t nearest = difference(m->width, d->number, l->head), best = nearest;
+    int64_t best = nearest;
     uint32_t least = UINT32_MAX;
 
-    if (m->n_blocks == 0)
-        return nearest;
     for (int64_t at = nearest > 0 ? nearest : nearest + 65536; at > -(int64_t) m->room; at -= 65536) {
         int32_t apart = (int32_t) (d->time - expected_time(m, l, at));
         uint32_t off = apart < 0 ? 0 - (uint32_t) apart : (uint32_t) apart;
@@ -482,17 +493,22 @@ static int64_t distance_of(const struct merge *m, const struct line *l, const st
     return best;
 }
 
-// Whether a leg can have lost so many numbers in the time since its last one: no more than the ring holds, and at the
-// highest rate expected, or a step. So nobody can move a line far, or make it work much, by single datagrams.
-static bool is_plausible(const struct merge *m, const struct line *l, const struct datagram *d, uint64_t distance)
+// The number's distance from head.
+HOT int64_t distance_of(const struct merge *m, const struct line *l, const struct datagram *d)
 {
-    uint64_t most = m->store > 0 ? m->room / 2 : m->room;
+    int64_t nearest = difference(m->width, d->number, l->head);
 
-    if (distance > most)
-        return false;
-    if (distance <= m->step || !l->legs[d->leg].known)
-        return true;
+    return m->n_blocks == 0 ? nearest : wide_distance_of(m, l, d, nearest);
+}
+
+// Whether a leg can have lost so many numbers in the time since its last one: no more than the ring holds, and at the
+// highest rate expected. So nobody can move a line far, or make it work much, by single datagrams.
+COLD bool is_plausible(const struct merge *m, const struct line *l, const struct datagram *d, uint64_t distance)
+{
     uint32_t elapsed = d->us - l->legs[d->leg].us;
+
+    if (distance > m->most || !l->legs[d->leg].known)
+        return distance <= m->most;
     return elapsed < UINT32_MAX - SLACK && distance * 2 * m->window_us <= (uint64_t) elapsed * m->s.numbers;
 }
 
@@ -515,13 +531,13 @@ static bool is_again(const struct merge *m, const struct line *l, const struct d
 enum fit { FOREIGN, OPEN, SURE };
 
 // Whether d belongs to line l: SURE if what has come with its number looks the same, OPEN if nothing has come.
-static enum fit fit(const struct merge *m, const struct line *l, const struct datagram *d, int64_t *distance)
+HOT enum fit fit(const struct merge *m, const struct line *l, const struct datagram *d, int64_t *distance)
 {
     if (!l->used || !is_same(&l->session, &d->session))
         return FOREIGN;
     *distance = distance_of(m, l, d);
     if (*distance > 0)
-        return is_plausible(m, l, d, (uint64_t) *distance) ? OPEN : FOREIGN;
+        return *distance <= m->step || is_plausible(m, l, d, (uint64_t) *distance) ? OPEN : FOREIGN;
     if (*distance <= -(int64_t) m->room)
         return follows(m, l, d, *distance) ? SURE : FOREIGN;
     const struct slot *s = slot_at(m, l, l->head + (uint64_t) *distance);
@@ -535,48 +551,61 @@ static bool is_silent(const struct merge *m, const struct line *l)
     return is_over(m->us, l->last_us, m->window_us);
 }
 
-// The line of d, and its number's distance from there; NULL: none. After a jump both lines can be of one session: the
+// The line of d if the newest one is not it for sure. NULL: none. After a jump both lines can be of one session: the
 // one before has what surely is a copy, and all else is the newest one's.
-static struct line *find_line(struct merge *m, const struct datagram *d, int64_t *distance)
+COLD struct line *find_elsewhere(struct merge *m, const struct datagram *d, enum fit of_newest, int64_t *distance)
 {
     struct line *newest = &m->lines[m->newest], *other = &m->lines[1 - m->newest];
-    enum fit of_newest = fit(m, newest, d, distance);
-
-    if (of_newest == SURE || (of_newest == OPEN && (!other->used || is_silent(m, other))))
-        return newest;
     int64_t elsewhere;
     enum fit of_other = fit(m, other, d, &elsewhere);
+
     if (of_other == FOREIGN || (of_other == OPEN && of_newest == OPEN))
         return of_newest == FOREIGN ? NULL : newest;
     *distance = elsewhere;
     return other;
 }
 
-static void leave(struct merge *m, struct line *l)
+// The line of d, and its number's distance from there. NULL: none.
+HOT struct line *find_line(struct merge *m, const struct datagram *d, int64_t *distance)
 {
-    const struct slot *s = slot_at(m, l, l->tail++);
+    struct line *newest = &m->lines[m->newest], *other = &m->lines[1 - m->newest];
+    enum fit of_newest = fit(m, newest, d, distance);
 
-    if (s->state & SEEN) {
-        l->run = 0;
-        if (s->legs != m->all)
-            count_left(m, s->legs);
-        return;
-    }
+    if (of_newest == SURE || (of_newest == OPEN && (!other->used || is_silent(m, other))))
+        return newest;
+    return find_elsewhere(m, d, of_newest, distance);
+}
+
+COLD void count_lost(struct merge *m, struct line *l)
+{
     for (uint32_t i = 0; i < m->s.n_legs; i++)
         m->counters.legs[i].missing++;
     m->counters.lost++;
     m->counters.lost_together += ++l->run == MERGE_TOGETHER && m->s.n_legs > 1;
 }
 
+HOT void leave(struct merge *m, struct line *l)
+{
+    const struct slot *s = slot_at(m, l, l->tail++);
+
+    if (!(s->state & SEEN)) {
+        count_lost(m, l);
+        return;
+    }
+    l->run = 0;
+    if (s->legs != m->all)
+        count_left(m, s->legs);
+}
+
 // The grace of a second window covers that one leg's ring is emptied before the other's. What is late is told by the
 // stamps all the same.
-static void age(struct merge *m, struct line *l)
+HOT void age(struct merge *m, struct line *l)
 {
     while ((int64_t) (l->head - l->tail) >= 0 && is_over(m->us, slot_at(m, l, l->tail)->us, 2 * m->window_us))
         leave(m, l);
 }
 
-static void advance(struct merge *m, struct line *l, const struct datagram *d, uint64_t number)
+HOT void advance(struct merge *m, struct line *l, const struct datagram *d, uint64_t number)
 {
     while (l->head != number) {
         l->head++;
@@ -590,14 +619,14 @@ static void advance(struct merge *m, struct line *l, const struct datagram *d, u
     l->time = d->time;
 }
 
-static void note_leg(struct merge *m, struct line *l, const struct datagram *d, uint64_t number, bool again)
+HOT void note_leg(struct merge *m, struct line *l, const struct datagram *d, uint64_t number, bool again)
 {
-    bool higher = !l->legs[d->leg].known || (int64_t) (number - l->legs[d->leg].high) > 0;
-
-    if (higher)
+    if (again)
+        m->counters.legs[d->leg].repeated++;
+    else if (!l->legs[d->leg].known || (int64_t) (number - l->legs[d->leg].high) > 0)
         l->legs[d->leg].high = number;
-    m->counters.legs[d->leg].repeated += again;
-    m->counters.legs[d->leg].reordered += !higher && !again;
+    else
+        m->counters.legs[d->leg].reordered++;
     l->legs[d->leg].known = true;
     l->legs[d->leg].us = l->last_us = d->us;
 }
@@ -611,9 +640,9 @@ static uint64_t crowd_tag(const struct merge *m, const struct session *session, 
     return digest(m->s.key, (const uint8_t *) words, sizeof(words));
 }
 
-static struct entry *crowd_find(const struct merge *m, const struct datagram *d)
+COLD struct entry *crowd_find(const struct merge *m, const struct datagram *d)
 {
-    if (!m->crowded || is_over(d->us, m->crowd_us, m->window_us + 1))
+    if (is_over(d->us, m->crowd_us, m->window_us + 1))
         return NULL;
     return recent_find(m, crowd_tag(m, &d->session, d->number, d->check), MERGE_NO_LEG, d->us);
 }
@@ -642,8 +671,8 @@ static void pass_by(struct line *l, uint64_t number)
         l->next = number + 1;
 }
 
-static enum merge_verdict in_order(struct merge *m, struct line *l, struct slot *s, const struct datagram *d,
-                                   uint64_t number)
+COLD enum merge_verdict in_order(struct merge *m, struct line *l, struct slot *s, const struct datagram *d,
+                                 uint64_t number)
 {
     if (number == l->next)
         l->next++;
@@ -676,7 +705,7 @@ static bool next_of(struct merge *m, struct line *l, uint32_t us, bool all, stru
     while (l->n_held > 0) {
         uint64_t number = l->next;
         struct slot *s = slot_at(m, l, number);
-        if (!(s->state & SEEN) && !all && !is_full(m, l) && !is_over(us, s->us, m->reorder_us))
+        if (!(s->state & SEEN) && !all && !is_full(m, l) && !is_turn_over(us, s->us, m->reorder_us))
             return false;
         l->next++;
         if (s->state & HELD) {
@@ -712,7 +741,7 @@ uint64_t merge_due_ns(const struct merge *m)
 
 // --- verdicts --------------------------------------------------------------------------------------------------------
 
-static enum merge_verdict take_copy(struct merge *m, struct slot *s, const struct datagram *d, bool again)
+HOT enum merge_verdict take_copy(struct merge *m, struct slot *s, const struct datagram *d, bool again)
 {
     if (is_over(d->us, s->us, m->window_us + 1))
         return MERGE_LATE;
@@ -723,7 +752,7 @@ static enum merge_verdict take_copy(struct merge *m, struct slot *s, const struc
     return MERGE_COPY;
 }
 
-static enum merge_verdict take_number(struct merge *m, struct line *l, const struct datagram *d, int64_t distance)
+HOT enum merge_verdict take_number(struct merge *m, struct line *l, const struct datagram *d, int64_t distance)
 {
     uint64_t number = l->head + (uint64_t) distance;
 
@@ -740,7 +769,7 @@ static enum merge_verdict take_number(struct merge *m, struct line *l, const str
         return take_copy(m, s, d, again);
     if (m->store > 0 && (int64_t) (number - l->next) < 0)
         return MERGE_LATE;
-    const struct entry *e = crowd_find(m, d);
+    const struct entry *e = m->crowded ? crowd_find(m, d) : NULL;
     *s = (struct slot){.us = d->us, .check = d->check, .legs = (uint8_t) (1u << d->leg), .state = SEEN};
     if (e) {
         // It has passed before the line was there.
@@ -761,7 +790,7 @@ static bool is_free(const struct merge *m, const struct line *l)
     return !l->used || (l->n_held == 0 && is_silent(m, l));
 }
 
-// Begins a line with one number that has passed. NULL: there are two that are alive.
+// Begins a line at one number; `first`: what is known of it. NULL: there are two that are alive.
 static struct line *begin(struct merge *m, const struct session *session, uint64_t number, const struct slot *first,
                           uint32_t time)
 {
@@ -779,7 +808,7 @@ static struct line *begin(struct merge *m, const struct session *session, uint64
                        .head = number,
                        .tail = number,
                        .base = number,
-                       .next = number + 1,
+                       .next = number + (first->state & SEEN ? 1 : 0),
                        .last_us = first->us,
                        .head_us = first->us,
                        .time = time,
@@ -827,7 +856,7 @@ static struct line *prove(struct merge *m, const struct datagram *d, const struc
 // A datagram that belongs to no line passes, unless a copy of it is in the crowd.
 static enum merge_verdict take_crowd(struct merge *m, const struct datagram *d)
 {
-    struct entry *e = crowd_find(m, d);
+    struct entry *e = m->crowded ? crowd_find(m, d) : NULL;
     uint64_t bit = UINT64_C(1) << d->leg;
 
     if (e) {
@@ -842,26 +871,27 @@ static enum merge_verdict take_crowd(struct merge *m, const struct datagram *d)
     return MERGE_PASSES;
 }
 
-static enum merge_verdict take_unknown(struct merge *m, const struct datagram *d)
+// A line for a datagram that belongs to none: the very first, or that of a session that has shown two numbers in order.
+// NULL: it has none yet.
+static struct line *new_line(struct merge *m, const struct datagram *d)
 {
     struct candidate *c = candidate_of(m, &d->session);
-    struct line *l;
 
-    if (!m->lines[m->newest].used) {
-        struct slot first = {.us = d->us, .check = d->check, .legs = (uint8_t) (1u << d->leg)};
-        first.state = (uint8_t) (SEEN | d->leg);
-        l = begin(m, &d->session, d->number, &first, d->time);
-        note_leg(m, l, d, d->number, false);
-        m->counters.legs[d->leg].first++;
-        return MERGE_PASSES;
-    }
-    if ((l = prove(m, d, c)))
-        return take_number(m, l, d, difference(m->width, d->number, l->head));
+    if (!m->lines[m->newest].used)
+        return begin(m, &d->session, d->number, &(struct slot){.us = d->us}, d->time);
+    struct line *l = prove(m, d, c);
     // A slower leg does not take it back.
-    if (!is_behind(m, d, c))
+    if (!l && !is_behind(m, d, c))
         *c = (struct candidate){
             .session = d->session, .number = d->number, .us = d->us, .check = d->check, .used = true};
-    return take_crowd(m, d);
+    return l;
+}
+
+COLD enum merge_verdict take_unknown(struct merge *m, const struct datagram *d)
+{
+    struct line *l = new_line(m, d);
+
+    return l ? take_number(m, l, d, difference(m->width, d->number, l->head)) : take_crowd(m, d);
 }
 
 // --- by active -------------------------------------------------------------------------------------------------------
@@ -892,7 +922,7 @@ static void step_back(struct merge *m)
         }
 }
 
-static enum merge_verdict take_active(struct merge *m, uint32_t leg, uint64_t ns)
+COLD enum merge_verdict take_active(struct merge *m, uint32_t leg, uint64_t ns)
 {
     uint32_t *active = &m->counters.active_leg;
     uint64_t return_ns = m->s.return_after_ms * UINT64_C(1000000);
@@ -918,16 +948,24 @@ static enum merge_verdict take_active(struct merge *m, uint32_t leg, uint64_t ns
 
 // --- what a datagram says of itself ----------------------------------------------------------------------------------
 
+static uint32_t load32(const uint8_t *at)
+{
+    uint32_t v;
+
+    memcpy(&v, at, sizeof(v));
+    return be32toh(v);
+}
+
 // RTP (RFC 3550, section 5.1). RTCP on the same port has packet types that RTP leaves out (RFC 5761, section 4).
-static bool read_rtp(struct datagram *d)
+HOT bool read_rtp(struct datagram *d)
 {
     const uint8_t *p = d->payload;
 
     if (d->length < 12 || p[0] >> 6 != 2 || (p[1] >= 192 && p[1] <= 223))
         return false;
-    d->number = (uint64_t) p[2] << 8 | p[3];
-    d->time = (uint32_t) p[4] << 24 | (uint32_t) p[5] << 16 | (uint32_t) p[6] << 8 | p[7];
-    d->session.a = (uint64_t) p[8] << 24 | (uint64_t) p[9] << 16 | (uint64_t) p[10] << 8 | p[11];
+    d->number = load32(p) & 0xffff;
+    d->time = load32(p + 4);
+    d->session.a = load32(p + 8);
     d->check = (uint16_t) (d->time ^ d->time >> 16);
     return true;
 }
@@ -936,9 +974,19 @@ static uint64_t read_number(const uint8_t *at, uint32_t bytes, bool little)
 {
     uint64_t v = 0;
 
+    if (bytes == 8)
+        return little ? le64toh(load64(at)) : be64toh(load64(at));
     for (uint32_t i = 0; i < bytes; i++)
         v = v << 8 | at[little ? bytes - 1 - i : i];
     return v;
+}
+
+// The bytes of a session; where there are more than 8, those in the middle count twice.
+static struct session read_session(const uint8_t *at, uint32_t bytes)
+{
+    if (bytes < 8)
+        return (struct session){.a = read_number(at, bytes, false)};
+    return (struct session){.a = load64(at), .b = load64(at + bytes - 8)};
 }
 
 static uint32_t header_end(const struct merge_settings *s)
@@ -963,18 +1011,16 @@ static uint16_t check_of(const uint64_t key[2], const uint8_t *payload, size_t l
     return (uint16_t) (((uint64_t) (product >> 64) ^ (uint64_t) product) * UINT64_C(0x9e3779b97f4a7c15) >> 48);
 }
 
-static bool read_field(const struct merge *m, struct datagram *d)
+COLD bool read_field(const struct merge *m, struct datagram *d)
 {
     const struct merge_settings *s = &m->s;
-    uint32_t end = header_end(s), n = s->field.session_bytes;
+    uint32_t end = header_end(s);
 
     if (d->length < end)
         return false;
     d->number = read_number(d->payload + s->field.at, s->field.bytes, s->field.little);
-    if (n > 0)
-        d->session.a = read_number(d->payload + s->field.session_at, n < 8 ? n : 8, false);
-    if (n > 8)
-        d->session.b = read_number(d->payload + s->field.session_at + 8, n - 8, false);
+    if (s->field.session_bytes > 0)
+        d->session = read_session(d->payload + s->field.session_at, s->field.session_bytes);
     d->check = check_of(s->key, d->payload, d->length, end);
     return true;
 }
@@ -986,18 +1032,23 @@ static bool is_bare(const struct merge *m, const struct datagram *d)
     return m->s.by == MERGE_FIELD && d->length <= header_end(&m->s) + 2;
 }
 
+static enum merge_verdict take_other(struct merge *m, uint32_t leg, uint64_t stamp_ns, uint32_t us,
+                                     const uint8_t *payload, size_t length)
+{
+    if (m->s.by == MERGE_ACTIVE)
+        return take_active(m, leg, stamp_ns);
+    recent_age(m);
+    return take_payload(m, leg, us, payload, length);
+}
+
 enum merge_verdict merge_take(struct merge *m, uint32_t leg, uint64_t stamp_ns, const uint8_t *payload, size_t length,
                               uint64_t tag)
 {
     uint32_t us = tick(m, stamp_ns);
-
-    if (m->s.by == MERGE_ACTIVE)
-        return take_active(m, leg, stamp_ns);
-    if (m->s.by == MERGE_PAYLOAD) {
-        recent_age(m);
-        return take_payload(m, leg, us, payload, length);
-    }
     struct datagram d = {.leg = leg, .us = us, .payload = payload, .length = length, .tag = tag};
+
+    if (m->s.by >= MERGE_PAYLOAD)
+        return take_other(m, leg, stamp_ns, us, payload, length);
     if (m->s.by == MERGE_RTP ? !read_rtp(&d) : !read_field(m, &d))
         return MERGE_NO_SEQUENCE;
     if (is_bare(m, &d))
