@@ -93,6 +93,7 @@ struct held {
 };
 
 struct merge {
+    void *memory; // that it lies in
     struct merge_settings s;
     uint32_t room;     // numbers that a line knows
     uint32_t width;    // bits of a number
@@ -213,18 +214,20 @@ size_t merge_bytes(const struct merge_settings *settings)
 {
     struct merge m;
 
-    return lay_out(&m, settings, NULL);
+    return lay_out(&m, settings, NULL) + ALIGN;
 }
 
 struct merge *merge_new(const struct merge_settings *settings)
 {
-    size_t size = merge_bytes(settings);
-    struct merge *m = aligned_alloc(ALIGN, size);
+    // Pages are taken from the kernel when they are first written to.
+    uint8_t *memory = calloc(1, merge_bytes(settings));
 
-    if (!m)
+    if (!memory)
         return NULL;
-    memset(m, 0, size);
-    lay_out(m, settings, (uint8_t *) m);
+    uint8_t *base = memory + (ALIGN - (uintptr_t) memory % ALIGN) % ALIGN;
+    struct merge *m = (struct merge *) base;
+    lay_out(m, settings, base);
+    m->memory = memory;
     m->s = *settings;
     m->room = room_of(settings);
     m->width = settings->by == MERGE_RTP ? 16 : settings->field.bytes * 8u;
@@ -244,7 +247,8 @@ struct merge *merge_new(const struct merge_settings *settings)
 
 void merge_free(struct merge *m)
 {
-    free(m);
+    if (m)
+        free(m->memory);
 }
 
 const struct merge_counters *merge_counters(const struct merge *m)

@@ -44,7 +44,7 @@ static void read_settings(struct merge_settings *s, struct fuzz_input *in)
                                  .return_after_ms = flags & 4 ? 5000 : 0,
                                  .key = {UINT64_C(0x243f6a8885a308d3), flags}};
     if (flags & 8)
-        s->numbers = 1u << 17;
+        s->numbers = 1u << 15;
     if (flags & 16 && s->by < MERGE_PAYLOAD)
         s->reorder_ms = 1 + fuzz_u8(in) % s->window_ms;
     s->field.bytes = widths[flags >> 5 & 3];

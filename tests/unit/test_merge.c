@@ -845,3 +845,259 @@ Test(merge, a_flood_does_not_touch_a_stream_in_order)
     cr_expect_eq(flooded(&r, ANY_SESSION, 0), 0);
     cr_expect_eq(flooded(&f, ANY_SESSION, 0), 0);
 }
+
+// A line is moved far by a leg that may have lost so much in the time, not by what is forged.
+Test(merge, a_jump_takes_time)
+{
+    struct merge_settings s = rtp();
+    struct merge *m = merge_new(&s);
+    const struct merge_counters *c = merge_counters(m);
+
+    for (uint32_t i = 0; i < 100; i++) {
+        cr_expect_eq(take(m, &s, 0, i * 100, 3, i, 0), P);
+        cr_expect_eq(take(m, &s, 1, i * 100, 3, i, 0), C);
+        cr_expect_eq(take(m, &s, 1, i * 100, 3, 1500 - 5 * i, 7), P, "what comes once is let through");
+    }
+    // The highest rate expected is 1024 numbers in two windows.
+    cr_expect_eq(take(m, &s, 0, 60000, 3, 599, 0), P);
+    merge_look(m, T0 + NS_PER_S);
+    cr_expect(c->lost == 499 && c->lost_together == 1 && c->resets == 0, "%lu, %lu", (unsigned long) c->lost,
+              (unsigned long) c->resets);
+    merge_free(m);
+}
+
+// A leg that is behind by more than the ring holds goes on from where it was: it begins nothing.
+Test(merge, far_behind)
+{
+    struct merge_settings s = rtp();
+    struct merge *m = merge_new(&s);
+
+    for (uint32_t i = 0; i < 30000; i++) {
+        cr_expect_eq(take(m, &s, 0, i * 100, 3, i, 0), P);
+        if (i < 10)
+            cr_expect_eq(take(m, &s, 1, i * 100, 3, i, 0), C);
+        if (i >= 14010)
+            cr_expect_eq(take(m, &s, 1, i * 100, 3, i - 14000, 0), L);
+    }
+    cr_expect_eq(merge_counters(m)->resets, 0);
+    merge_free(m);
+}
+
+Test(merge, skew_is_told_of_the_later_stamp)
+{
+    struct merge_settings s = rtp();
+    struct merge *m = merge_new(&s);
+    const struct merge_leg_counters *legs = merge_counters(m)->legs;
+
+    take(m, &s, 0, 1000, 3, 1, 0);
+    take(m, &s, 1, 1300, 3, 1, 0);
+    take(m, &s, 1, 1400, 3, 1, 0); // a repeat is no skew
+    take(m, &s, 0, 2500, 3, 2, 0); // its ring was emptied first
+    take(m, &s, 1, 2000, 3, 2, 0);
+    take(m, &s, 0, 3000, 3, 3, 0);
+    take(m, &s, 1, 3100, 3, 3, 0);
+    cr_expect(legs[0].skew_us == 500 && legs[0].skew_count == 1 && legs[0].skew_max_us == 500);
+    cr_expect(legs[1].skew_us == 400 && legs[1].skew_count == 2 && legs[1].skew_max_us == 300);
+    cr_expect(legs[0].first == 3 && legs[1].first == 0);
+    merge_free(m);
+}
+
+// --- order -----------------------------------------------------------------------------------------------------------
+
+// The numbers that leave at this time, as a text.
+static const char *leaving(struct merge *m, uint64_t us)
+{
+    static char text[256];
+    struct merge_held h;
+    size_t at = 0;
+
+    text[0] = '\0';
+    while (merge_next(m, us == UINT64_MAX ? UINT64_MAX : T0 + us * 1000, &h) && at < sizeof(text) - 24)
+        at += (size_t) snprintf(text + at, sizeof(text) - at, "%s%lu", at > 0 ? " " : "", (unsigned long) h.tag);
+    return text;
+}
+
+static uint64_t due_us(const struct merge *m)
+{
+    return merge_due_ns(m) == UINT64_MAX ? UINT64_MAX : (merge_due_ns(m) - T0) / 1000;
+}
+
+static struct merge_settings ordered(void)
+{
+    struct merge_settings s = rtp();
+
+    s.reorder_ms = 20;
+    return s;
+}
+
+Test(merge, a_number_that_no_leg_brings_costs_reorder_ms)
+{
+    struct merge_settings s = ordered();
+    struct merge *m = merge_new(&s);
+
+    cr_expect_eq(take(m, &s, 0, 0, 3, 1, 0), P);
+    cr_expect_eq(due_us(m), UINT64_MAX);
+    cr_expect_eq(take(m, &s, 0, 1000, 3, 3, 0), H);
+    cr_expect_eq(take(m, &s, 1, 1000, 3, 3, 0), C);
+    cr_expect_eq(take(m, &s, 0, 5000, 3, 6, 0), H);
+    cr_expect_eq(take(m, &s, 0, 5000, 3, 7, 0), H);
+    cr_expect_str_eq(leaving(m, 20999), "");
+    cr_expect_eq(due_us(m), 21000);
+    cr_expect_str_eq(leaving(m, 21000), "3");
+    cr_expect_eq(due_us(m), 25000);
+    cr_expect_eq(take(m, &s, 1, 22000, 3, 2, 0), L, "its turn is over");
+    cr_expect_eq(take(m, &s, 1, 22000, 3, 4, 0), P);
+    cr_expect_str_eq(leaving(m, 22000), "");
+    cr_expect_eq(take(m, &s, 1, 22000, 3, 5, 0), P);
+    cr_expect_str_eq(leaving(m, 22000), "6 7");
+    cr_expect_eq(due_us(m), UINT64_MAX);
+    cr_expect_eq(take(m, &s, 1, 23000, 3, 8, 0), P);
+    merge_free(m);
+}
+
+Test(merge, what_is_held_leaves_whatever_happens)
+{
+    struct merge_settings s = ordered();
+    struct merge *m = merge_new(&s);
+    struct merge_held h;
+    uint8_t p[256] = {0};
+    uint64_t n = 0;
+
+    // All at once, at a drain.
+    take(m, &s, 0, 0, 3, 1, 0);
+    cr_expect_eq(take(m, &s, 0, 0, 3, 3, 0), H);
+    cr_expect_eq(take(m, &s, 0, 0, 3, 5, 0), H);
+    cr_expect_str_eq(leaving(m, UINT64_MAX), "3 5");
+    cr_expect_eq(take(m, &s, 0, 0, 3, 6, 0), P);
+    // A step of the clock, in both directions.
+    cr_expect_eq(take(m, &s, 0, 0, 3, 8, 0), H);
+    cr_expect_eq(merge_next(m, T0 - 3600 * NS_PER_S, &h), true);
+    cr_expect_eq(take(m, &s, 0, 0, 3, 10, 0), H);
+    cr_expect_eq(merge_next(m, T0 + 3600 * NS_PER_S, &h), true);
+    // Another session does not wait for it, nor it for the other.
+    cr_expect_eq(take(m, &s, 0, 0, 3, 12, 0), H);
+    cr_expect_eq(take(m, &s, 0, 1000, 4, 1000, 0), P);
+    cr_expect_eq(take(m, &s, 0, 1000, 4, 1001, 0), P);
+    cr_expect_eq(take(m, &s, 0, 1000, 4, 1003, 0), H);
+    cr_expect_eq(take(m, &s, 1, 2000, 3, 11, 0), P);
+    cr_expect_str_eq(leaving(m, 2000), "12");
+    cr_expect_str_eq(leaving(m, 21000), "1003");
+    // More than the store has: the oldest leaves before its time.
+    for (uint64_t i = 0; i < ROOM; i++) {
+        cr_expect_eq(take(m, &s, 0, 30000, 4, 1005 + 2 * i, 0), H);
+        while (merge_next(m, T0 + 30000000, &h))
+            cr_expect_eq(h.tag, 1005 + 2 * n++);
+    }
+    cr_expect_eq(n, ROOM - 256);
+    while (merge_next(m, T0 + 50000000, &h))
+        cr_expect_eq(h.tag, 1005 + 2 * n++);
+    cr_expect_eq(n, ROOM);
+    // One that the store cannot take.
+    datagram(&s, p, 4, 1005 + 2 * ROOM + 1, 0);
+    cr_expect_eq(merge_take(m, 0, T0 + 51 * MS, p, 201, 0), P);
+    cr_expect_eq(take(m, &s, 0, 51000, 4, 1005 + 2 * ROOM + 2, 0), P);
+    cr_expect_eq(due_us(m), UINT64_MAX);
+    merge_free(m);
+}
+
+Test(merge, a_clock_that_steps)
+{
+    struct merge_settings s = rtp();
+    struct merge *m = merge_new(&s);
+    uint64_t us = 0;
+
+    for (uint64_t i = 0; i < 1000; i++) {
+        us += i == 300 ? UINT64_C(7200000000) : i == 600 ? -UINT64_C(9000000000) : i == 800 ? -UINT64_C(700000) : 100;
+        cr_expect_eq(take(m, &s, 0, us, 3, i, 0), P, "%lu", (unsigned long) i);
+        enum merge_verdict got = take(m, &s, 1, us + 50, 3, i, 0);
+        cr_expect_eq(got, C, "%lu: %s", (unsigned long) i, verdicts[got]);
+    }
+    merge_look(m, T0 + (us + 1000000) * 1000);
+    cr_expect(merge_counters(m)->lost == 0 && merge_counters(m)->recovered == 0 && merge_counters(m)->resets == 0);
+    merge_free(m);
+}
+
+// --- reload ----------------------------------------------------------------------------------------------------------
+
+// Legs change places, one goes and one comes.
+Test(merge, the_state_goes_over_a_reload)
+{
+    const uint8_t swapped[MERGE_LEGS_MAX] = {2, 0xff, 0};
+    struct merge_settings all[] = {rtp(), field(4, false), ordered()};
+
+    for (size_t i = 0; i < LENGTH(all); i++) {
+        struct merge_settings s = all[i];
+        s.n_legs = 3;
+        struct merge *m = merge_new(&s), *n = merge_new(&s);
+        const struct merge_counters *c = merge_counters(n);
+
+        take(m, &s, 0, 0, 3, 1, 0);
+        take(m, &s, 0, 100, 4, 70, 0); // a session that has no line yet
+        take(m, &s, 1, 200, 3, 2, 0);
+        take(m, &s, 2, 250, 3, 1, 0);
+        take(m, &s, 2, 300, 3, 2, 0);
+        merge_carry(n, m, swapped);
+        merge_free(m);
+        cr_expect_eq(take(n, &s, 0, 400, 3, 1, 0), C);
+        cr_expect_eq(take(n, &s, 1, 400, 3, 1, 0), C);
+        cr_expect_eq(take(n, &s, 2, 400, 3, 2, 0), C);
+        cr_expect_eq(take(n, &s, 2, 500, 3, 3, 0), P);
+        cr_expect_eq(take(n, &s, 0, 600, 4, 70, 0), C);
+        cr_expect_eq(take(n, &s, 0, 700, 4, 71, 0), P);
+        cr_expect_eq(take(n, &s, 2, 700, 4, 71, 0), C);
+        cr_expect(c->legs[0].first == 1 && c->legs[2].first == 3 && c->legs[1].first == 0, "%zu", i);
+        cr_expect(c->legs[0].skew_count == 2 && c->legs[1].skew_count == 0 && c->legs[2].skew_count == 1, "%zu", i);
+        merge_look(n, T0 + NS_PER_S);
+        // Leg 1 has missed nothing before it came; it has not brought 3 and 71.
+        cr_expect(c->resets == 1 && c->lost == 0 && c->recovered == 2 && c->legs[1].missing == 2, "%zu: %lu, %lu, %lu",
+                  i, (unsigned long) c->resets, (unsigned long) c->lost, (unsigned long) c->recovered);
+        merge_free(n);
+    }
+}
+
+Test(merge, a_reload_by_payload_and_of_the_active_leg)
+{
+    const uint8_t swapped[MERGE_LEGS_MAX] = {1, 0};
+    struct merge_settings p = rtp(), a = rtp();
+    p.by = MERGE_PAYLOAD;
+    a.by = MERGE_ACTIVE;
+    struct merge *m = merge_new(&p), *n = merge_new(&p), *b = merge_new(&a), *d = merge_new(&a);
+
+    text(m, 0, 0, "a");
+    merge_carry(n, m, swapped);
+    cr_expect_eq(text(n, 1, 1, "a"), P, "the same leg again");
+    cr_expect_eq(text(n, 0, 1, "a"), C);
+    text(b, 0, 0, "a");
+    merge_carry(d, b, swapped);
+    cr_expect_eq(merge_counters(d)->active_leg, 1);
+    cr_expect_eq(text(d, 0, 199, "a"), P, "the first of the list, at the beginning");
+    // With other settings nothing is carried over.
+    merge_carry(d, m, swapped);
+    cr_expect_eq(merge_counters(d)->active_leg, 0);
+    merge_free(m);
+    merge_free(n);
+    merge_free(b);
+    merge_free(d);
+    merge_free(NULL);
+}
+
+Test(merge, memory_is_stated_and_bounded)
+{
+    struct merge_settings s = rtp();
+
+    s.numbers = 16384;
+    cr_expect_leq(merge_bytes(&s), 300000);
+    s.reorder_ms = 50;
+    s.max_payload = 1472;
+    cr_expect_leq(merge_bytes(&s), 8192 * 1600 + 600000);
+    s.reorder_ms = 5;
+    cr_expect_leq(merge_bytes(&s), 2048 * 1600 + 600000);
+    s = field(1, false);
+    s.numbers = 1 << 20;
+    cr_expect_leq(merge_bytes(&s), 50000, "no more than the field can tell apart");
+    s.by = MERGE_PAYLOAD;
+    s.numbers = 16384;
+    cr_expect_leq(merge_bytes(&s), 350000);
+    s.by = MERGE_ACTIVE;
+    cr_expect_leq(merge_bytes(&s), 2000);
+}
