@@ -11,7 +11,7 @@
 #define STEP      64 // what may be missing at once, whatever time has passed: so many numbers, or room / STEP_OF
 #define STEP_OF   256
 #define PROBATION 256      // sessions that may be about to get a line
-#define CHAIN     64       // datagrams with one hash that are looked at
+#define CHAIN     256      // datagrams with one hash that are looked at
 #define SLACK     1000000u // us; how far the stamps of two legs may be out of order. More is a step of the clock
 #define BLOCK     10       // a time stamp is kept of each 2^BLOCK numbers
 #define TURN      100000u  // us; how far stamps may be ahead of the caller's time, which is that of its loop
