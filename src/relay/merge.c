@@ -97,6 +97,7 @@ struct merge {
     struct merge_settings s;
     uint32_t room;     // numbers that a line knows
     uint32_t width;    // bits of a number
+    uint32_t header;   // bytes up to the end of number and session
     uint32_t step;     // numbers that may be missing at once, whatever time has passed
     uint32_t most;     // numbers that may be missing at once
     uint32_t n_blocks; // of times
@@ -142,6 +143,14 @@ struct datagram {
 static bool has_lines(const struct merge_settings *s)
 {
     return s->by == MERGE_RTP || s->by == MERGE_FIELD;
+}
+
+// Where number and session end; what lies behind is the datagram's own.
+static uint32_t header_of(const struct merge_settings *s)
+{
+    uint32_t number = s->field.at + s->field.bytes, session = s->field.session_at + s->field.session_bytes;
+
+    return s->field.session_bytes == 0 || number > session ? number : session;
 }
 
 // A quarter of the numbers ahead and a quarter behind belong to a line; the rest is a jump. RTP's time stamp tells
@@ -234,6 +243,7 @@ struct merge *merge_new(const struct merge_settings *settings)
     m->most = m->store > 0 ? m->room / 2 : m->room;
     m->step = m->room / STEP_OF > STEP ? m->room / STEP_OF : STEP;
     m->step = m->step < m->most ? m->step : m->most;
+    m->header = header_of(settings);
     m->window_us = settings->window_ms * 1000;
     m->reorder_us = settings->reorder_ms * 1000;
     m->all = (uint8_t) ((1u << settings->n_legs) - 1);
@@ -565,6 +575,11 @@ COLD struct line *find_elsewhere(struct merge *m, const struct datagram *d, enum
 
     if (of_other == FOREIGN || (of_other == OPEN && of_newest == OPEN))
         return of_newest == FOREIGN ? NULL : newest;
+    if (of_other == OPEN && is_silent(m, newest)) {
+        // The stream goes on as before the newest line.
+        m->newest = 1 - m->newest;
+        m->counters.resets++;
+    }
     *distance = elsewhere;
     return other;
 }
@@ -993,39 +1008,31 @@ static struct session read_session(const uint8_t *at, uint32_t bytes)
     return (struct session){.a = load64(at), .b = load64(at + bytes - 8)};
 }
 
-static uint32_t header_end(const struct merge_settings *s)
-{
-    uint32_t number = s->field.at + s->field.bytes, session = s->field.session_at + s->field.session_bytes;
-
-    return s->field.session_bytes == 0 || number > session ? number : session;
-}
-
-// Of the length and of up to 32 bytes from `from` on: another datagram with the same number is no copy. No more, so
+// Of the length and of up to 32 bytes behind the header: another datagram with the same number is no copy. No more, so
 // that a copy is read no further.
-static uint16_t check_of(const uint64_t key[2], const uint8_t *payload, size_t length, size_t from)
+static uint16_t check_of(const uint64_t key[2], const uint8_t *behind, size_t length)
 {
     uint64_t words[4] = {0};
 
-    for (size_t i = 0; length >= 8 && i < 4; i++) {
-        size_t at = from + 8 * i;
-        words[i] = load64(payload + (at < length - 8 ? at : length - 8));
-    }
+    if (length >= sizeof(words))
+        memcpy(words, behind, sizeof(words));
+    else if (length > 0)
+        memcpy(words, behind, length);
     uint64_t a = words[0] ^ rotate(words[2], 31) ^ key[0] ^ length, b = words[1] ^ rotate(words[3], 31) ^ key[1];
     __uint128_t product = (__uint128_t) a * b;
     return (uint16_t) (((uint64_t) (product >> 64) ^ (uint64_t) product) * UINT64_C(0x9e3779b97f4a7c15) >> 48);
 }
 
-COLD bool read_field(const struct merge *m, struct datagram *d)
+HOT bool read_field(const struct merge *m, struct datagram *d)
 {
     const struct merge_settings *s = &m->s;
-    uint32_t end = header_end(s);
 
-    if (d->length < end)
+    if (d->length < m->header)
         return false;
     d->number = read_number(d->payload + s->field.at, s->field.bytes, s->field.little);
     if (s->field.session_bytes > 0)
         d->session = read_session(d->payload + s->field.session_at, s->field.session_bytes);
-    d->check = check_of(s->key, d->payload, d->length, end);
+    d->check = check_of(s->key, d->payload + m->header, d->length - m->header);
     return true;
 }
 
@@ -1033,7 +1040,7 @@ COLD bool read_field(const struct merge *m, struct datagram *d)
 // says with a heartbeat, and with the end of a session, which number is next, again and again.
 static bool is_bare(const struct merge *m, const struct datagram *d)
 {
-    return m->s.by == MERGE_FIELD && d->length <= header_end(&m->s) + 2;
+    return m->s.by == MERGE_FIELD && d->length <= m->header + 2;
 }
 
 static enum merge_verdict take_other(struct merge *m, uint32_t leg, uint64_t stamp_ns, uint32_t us,

@@ -57,7 +57,7 @@ struct merge_counters {
     uint64_t recovered;     // numbers that some leg missed and another brought
     uint64_t lost;          // numbers that no leg brought within the window
     uint64_t lost_together; // runs of at least MERGE_TOGETHER of these, with more than one leg
-    uint64_t resets;        // lines that began after the first
+    uint64_t resets;        // times that the stream has gone on in another line
     uint32_t active_leg;    // by active; else, and before the first datagram, MERGE_NO_LEG
 };
 
@@ -92,8 +92,8 @@ void merge_free(struct merge *m);
 // there: call merge_next(from, UINT64_MAX, ...) first.
 void merge_carry(struct merge *m, const struct merge *from, const uint8_t leg_map[MERGE_LEGS_MAX]);
 
-// Judges one datagram. stamp_ns: the kernel's stamp, of a clock that may step; legs need not come in its order. tag:
-// the caller's, given back with what was held.
+// Judges one datagram of leg `leg`, below n_legs. stamp_ns: the kernel's stamp, of a clock that may step; legs need not
+// come in its order. tag: the caller's, given back with what was held.
 enum merge_verdict merge_take(struct merge *m, uint32_t leg, uint64_t stamp_ns, const uint8_t *payload, size_t length,
                               uint64_t tag);
 
@@ -101,8 +101,8 @@ enum merge_verdict merge_take(struct merge *m, uint32_t leg, uint64_t stamp_ns, 
 // false. now_ns is of the clock of the stamps; UINT64_MAX: all leave.
 bool merge_next(struct merge *m, uint64_t now_ns, struct merge_held *out);
 
-// When a held datagram leaves at the latest, on the clock of the stamps; UINT64_MAX: nothing is held. A timer should not
-// wait longer than reorder_ms, whatever this says, because the clock may have been set back.
+// When a held datagram leaves at the latest, on the clock of the stamps; UINT64_MAX: nothing is held. A timer should
+// not wait longer than reorder_ms, whatever this says, because the clock may have been set back.
 uint64_t merge_due_ns(const struct merge *m);
 
 // Judges the numbers that have left the window meanwhile; merge_take() does so as the numbers go on. For a timer, and
