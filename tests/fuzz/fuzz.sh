@@ -13,7 +13,7 @@ set -u
 
 CLANG=${CLANG:-clang}
 mode=${1:-fuzz}
-targets=${FUZZ_TARGETS:-addr broker capture config filter forward lexical packet reassembly relay stats table}
+targets=${FUZZ_TARGETS:-addr broker capture config filter forward lexical merge monitor packet reassembly relay stats table}
 here=$(pwd)
 log=$here/tests/fuzz/build.log
 
@@ -106,6 +106,7 @@ files() {
   filter) set -- machine/filter ;;
   forward) set -- relay/ingress wire/packet wire/reassembly relay/forward relay/martian relay/limiter relay/egress ;;
   lexical) set -- config/lexical config/load ;;
+  merge) set -- relay/merge ;;
   packet) set -- wire/packet ;;
   reassembly) set -- wire/reassembly ;;
   relay) set -- relay/request relay/swap handover/handover ;;

@@ -365,5 +365,36 @@ def texts():
     write("lexical", "identity-wrong", b'version = 1; user = ( "a" ); group = "b b"; a = { user = "c"; }; stats_file = "/' + 200 * b"d" + b'"; rules = ( );')
 
 
-for make in (packets, forwarding, captures, reassembling, filters, addresses, tables, statistics, handover, configs, texts):
+def merging():
+    RTP, FIELD, PAYLOAD, ACTIVE = range(4)
+    REORDER, LARGE, FAR, SHORT, PATCH = 16, 8, 0x20, 0x40, 0x80
+
+    def settings(by, legs=2, flags=0, window=1, reorder=9, at=10, session_at=0, session_bytes=0):
+        return bytes([by | (legs - 1) << 2, flags, window] + [reorder] * bool(flags & REORDER and by < PAYLOAD)
+                     + [at, session_at, session_bytes])
+
+    def datagram(leg, step, ms=1, flags=0, *changes):
+        return bytes([flags, leg, ms, step & 0xFF]) + (patch(*changes) if flags & PATCH else b"")
+
+    def both(*steps, flags=0, changes=()):
+        return b"".join(datagram(0, step, 1, flags, *changes) + datagram(1, 0, 1, flags, *changes) for step in steps)
+
+    lossy = b"".join(datagram(i % 3 == 0, 1 + (i % 7 == 0), i % 5) + datagram(i % 2, -(i % 3), 1) for i in range(60))
+    for name, by, flags in (("rtp", RTP, 0), ("rtp-wide", RTP, LARGE), ("field-8", FIELD, 0), ("field-16", FIELD, 0x20),
+                            ("field-32", FIELD, 0x40), ("field-64", FIELD, 0xE0), ("payload", PAYLOAD, 0), ("active", ACTIVE, 4)):
+        write("merge", name, settings(by, 2, flags), both(*[1] * 20), lossy)
+        write("merge", name + "-in-order", settings(by, 3, flags | REORDER), both(*[1] * 20), lossy, both(*[1] * 5))
+    another = (8, b"abcd")
+    write("merge", "another-source", settings(RTP), both(1, 1, 1), both(1, 1, 1, flags=PATCH, changes=(another,)), both(1, 1))
+    write("merge", "jumps", settings(RTP), both(1, 1), both(3, 1, 1, flags=FAR), both(1, 1, 1), both(-3, flags=FAR), both(1, 1))
+    write("merge", "forged", settings(RTP), *(both(1) + datagram(1, 0, 0, PATCH, (8, u16(i) + u16(i))) for i in range(60)))
+    write("merge", "session", settings(FIELD, 2, 0xE0, session_bytes=10), both(1, 1), both(1, 1, flags=PATCH, changes=((0, b"X"),)))
+    write("merge", "heartbeats", settings(FIELD, 2, 0x60), *(datagram(leg, 0, 60, SHORT) + b"\x14" for leg in (0, 1, 0, 1)), both(1, 1))
+    write("merge", "short", settings(RTP), *(datagram(0, 1, 1, SHORT) + bytes([n]) for n in (0, 1, 11, 12, 13)))
+    write("merge", "clock-back", settings(RTP, 2, REORDER), both(1, 2, 2), datagram(0, 2, 200, 14), both(1, 1), datagram(0, 2, 200, 15))
+    write("merge", "reload", settings(RTP, 2, REORDER), both(1, 2, 2), bytes([13, 0, 1, 2] + [0] * 8 + [2]), both(1, 1, 1))
+    write("merge", "full", settings(RTP, 1, REORDER, window=250, reorder=255), datagram(0, 1), *(datagram(0, 2, 0) for _ in range(90)))
+
+
+for make in (packets, forwarding, captures, reassembling, merging, filters, addresses, tables, statistics, handover, configs, texts):
     make()
