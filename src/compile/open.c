@@ -37,7 +37,7 @@ static bool open_ring(struct compilation *c, uint32_t interface)
     t->n_slots = g.n_slots;
     t->block_size = g.block_size;
     t->super_frames = e->super_frames;
-    // The addresses that no sender on this interface can have (martians).
+    // No sender on this interface can have one of these addresses (martians).
     t->loopback = l->loopback;
     t->first_own = c->n_own;
     t->n_own = l->n_own;
@@ -55,7 +55,8 @@ bool compile_open_rings(struct compilation *c)
     return true;
 }
 
-// Exact addresses alone make a source-specific membership (RFC 4607); a prefix can only be filtered by the relay.
+// Returns whether the rule can join for each of its sources (source-specific membership, RFC 4607). This needs exact
+// addresses; prefixes are filtered by the relay alone.
 static bool names_senders(const struct config_input *in)
 {
     for (size_t i = 0; i < in->n_sources; i++)
@@ -79,8 +80,9 @@ static bool join_for_rule(struct compilation *c, const struct config_rule *r, co
     return true;
 }
 
-// Keeps the kernel from answering datagrams to this host, which only the ring reads, with ICMP errors. If another
-// program has bound the port the kernel is quiet already; without the right to bind it the relay works all the same.
+// Binds the ports of a unicast input, so that the kernel does not answer its datagrams, which only the ring reads, with
+// ICMP errors. EADDRINUSE is no error: another program has bound the port, so the kernel sends none. Any other error is
+// logged only, because the relay works without these sockets.
 static void keep_quiet(struct compilation *c, const struct config_rule *r, const struct link *l)
 {
     struct output_address at = {.ifindex = l->ifindex, .destination = r->input.address, .port = r->input.port};
@@ -97,7 +99,7 @@ static void keep_quiet(struct compilation *c, const struct config_rule *r, const
 
 bool compile_join_groups(struct compilation *c)
 {
-    // First those that take every sender (memberships_want()).
+    // memberships_want() requires that groups from every sender come first.
     for (int with_senders = 0; with_senders <= 1; with_senders++)
         for (size_t i = 0; i < c->config->n_rules; i++) {
             const struct config_rule *r = &c->config->rules[i];
@@ -116,14 +118,14 @@ bool compile_join_groups(struct compilation *c)
 
 // --- outputs ---------------------------------------------------------------------------------------------------------
 
-// Whether an output that cannot be opened for this reason may become possible by itself.
+// Returns whether the cause of this errno may go away without a change of the file.
 static bool is_passing(int error)
 {
     return error == ENETUNREACH || error == EHOSTUNREACH || error == EADDRNOTAVAIL || error == ENETDOWN ||
            error == ENODEV || error == ENXIO;
 }
 
-// The same output under the table before, or NULL.
+// Returns the same output of the previous table, or NULL if it has none or its rule was disabled.
 static const struct table_output *output_before(const struct compilation *c, const struct table_rule *r,
                                                 const struct table_output *o)
 {
@@ -144,14 +146,15 @@ static bool waited(const struct compilation *c, const struct table_rule *r, cons
     return then && then->egress == TABLE_NONE;
 }
 
-// Whether the reason is that the interface is missing, before and now, or neither time.
+// Returns whether the interface is missing both in the previous table and now, or in neither.
 static bool same_reason(const struct compilation *c, const struct table_output *then, const struct table_output *o)
 {
     return (c->before->interfaces[then->interface].state == TABLE_INTERFACE_MISSING) ==
            (c->interfaces[o->interface].state == TABLE_INTERFACE_MISSING);
 }
 
-// The same output of the path before, in a range; NULL: there is none. What is told of it holds for this one, too.
+// Returns the same output of the rule's previous path (a range has several), or NULL for the first path. A message
+// about that output covers this one.
 static const struct table_output *neighbour(const struct compilation *c, const struct table_rule *r,
                                             const struct table_output *o)
 {
@@ -160,7 +163,7 @@ static const struct table_output *neighbour(const struct compilation *c, const s
     return o - first >= r->n_outputs ? o - r->n_outputs : NULL;
 }
 
-// Tells that an output waits, unless it did before and for the same.
+// Logs that an output waits, unless it waited in the previous table for the same reason.
 static void tell_waiting(const struct compilation *c, const struct table_rule *r, const struct table_output *o,
                          const char *reason, int error)
 {
@@ -176,7 +179,7 @@ static void tell_waiting(const struct compilation *c, const struct table_rule *r
               i->name, to, o->port, reason, error ? ": " : "", error ? strerror(error) : "");
 }
 
-// Tells that an output that waited before is open.
+// Logs that an output is open, if it waited in the previous table.
 static void tell_opened(const struct compilation *c, const struct table_rule *r, const struct table_output *o)
 {
     const struct table_output *near = neighbour(c, r, o);
@@ -200,7 +203,8 @@ static bool output_waits(struct compilation *c, const struct config_rule *r, con
     return true;
 }
 
-// Without a transmit ring each frame leaves by a call of its own.
+// Returns the index of the interface's transmit ring in c->egress, or TABLE_NONE: each frame then needs a call of its
+// own.
 static uint32_t place_tx_ring(struct compilation *c, const struct link *l)
 {
     const char *step = NULL;
@@ -219,7 +223,7 @@ static uint32_t place_tx_ring(struct compilation *c, const struct link *l)
     return c->n_egress++;
 }
 
-// The index of the entry's place in the table.
+// Returns the index of the entry in c->egress.
 static uint32_t place_egress(struct compilation *c, struct registry_entry *e, const struct link *l)
 {
     static const uint32_t kinds[] = {[REGISTRY_FRAME] = TABLE_EGRESS_FRAME,
@@ -227,7 +231,7 @@ static uint32_t place_egress(struct compilation *c, struct registry_entry *e, co
                                      [REGISTRY_RAW] = TABLE_EGRESS_RAW,
                                      [REGISTRY_RAW_UDP] = TABLE_EGRESS_RAW_UDP};
 
-    // Outputs that share an entry share its place.
+    // Outputs that share an entry share its index.
     if (e->table_index < c->n_egress && c->egress[e->table_index].id == e->id)
         return e->table_index;
     e->table_index = c->n_egress++;
@@ -240,19 +244,20 @@ static uint32_t place_egress(struct compilation *c, struct registry_entry *e, co
     return e->table_index;
 }
 
-// Opens the way that lets a relay that was taken over send least.
+// Opens an output in the way that gives a compromised relay the fewest ways to send. Returns NULL with *step and errno.
 static struct registry_entry *open_way(struct compilation *c, enum config_way way, const struct output_address *address,
                                        const char **step)
 {
     static const enum registry_kind kinds[] = {
         [CONFIG_WAY_FRAME] = REGISTRY_FRAME,     [CONFIG_WAY_RAW_IP] = REGISTRY_RAW,
         [CONFIG_WAY_RAW_UDP] = REGISTRY_RAW_UDP, [CONFIG_WAY_PORT] = REGISTRY_SOCKET,
-        [CONFIG_WAY_SOCKET] = REGISTRY_SOCKET, // of the kernel's UDP, whatever ip_unprivileged_port_start is
+        [CONFIG_WAY_SOCKET] = REGISTRY_SOCKET, // a UDP socket, whatever ip_unprivileged_port_start is
     };
     struct registry_entry *e = sockets_output(c->sockets, kinds[way], address, step);
     int error = errno;
 
-    // A port below 1024 may be in use by a service of this host.
+    // Use a raw UDP socket if the broker may not bind the source port, or if a service of this host has bound it
+    // already and the port is below 1024.
     if (e || kinds[way] != REGISTRY_SOCKET || (error != EACCES && !(error == EADDRINUSE && way == CONFIG_WAY_PORT)))
         return e;
     e = sockets_output(c->sockets, REGISTRY_RAW_UDP, address, step);
@@ -271,7 +276,7 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
     const struct link *l = &c->links[t->interface];
     const struct addr *source = o->source.family == ADDR_NONE ? link_source(l, &t->to) : &o->source;
     static const struct addr kept[2] = {{.family = ADDR_IPV4}, {.family = ADDR_IPV6}};
-    // On the loopback interface the kernel drops frames with its own addresses that it has not sent itself.
+    // On the loopback interface the kernel drops frames with one of its own addresses that it has not sent itself.
     enum config_way way = config_way(o, l->ethernet && (!l->loopback || o->vlan != 0));
     const char *step = "";
 
@@ -320,7 +325,7 @@ bool compile_open_outputs(struct compilation *c)
         if (!r->enabled)
             continue;
         compile_tell_input(c, (uint32_t) i);
-        // Those of all paths, side by side.
+        // The outputs of all paths of a rule are adjacent.
         struct table_output *outputs = &c->outputs[c->paths[t->first_path].first_output];
         for (uint32_t j = 0; j < t->n_paths * t->n_outputs; j++) {
             if (!open_output(c, r, &r->outputs[j % t->n_outputs], &outputs[j]))
