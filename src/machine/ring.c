@@ -114,8 +114,8 @@ bool ring_open(int fd, uint32_t ifindex, const struct ring_geometry *g, const st
 
 bool ring_release(int fd)
 {
-    // A packet socket that is bound to no interface and to a protocol neither receives nor sends by any. The protocol
-    // is one for experiments, because a socket cannot be bound to protocol 0 again.
+    // Without an interface the socket cannot send. It receives nothing but frames of a protocol for experiments, which
+    // the filter refuses; a socket cannot be bound to protocol 0 again.
     struct sockaddr_ll nowhere = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_802_EX1)};
     struct tpacket_req none = {.tp_block_size = 0};
 
