@@ -8,7 +8,7 @@
 #include <string.h>
 #include <zlib.h>
 
-// As on the wire, in network byte order; payload.h tells what the fields mean.
+// The header on the wire, in network byte order; payload.h describes the fields.
 struct header {
     uint32_t magic, stream;
     uint64_t seq, time_ns;
@@ -33,7 +33,7 @@ enum payload_verdict payload_check(const uint8_t *buffer, size_t size, struct pa
     uint32_t wanted = be32toh(h.crc);
     h.crc = 0;
     uint32_t sum = crc(0, &h, sizeof(h));
-    // zlib takes a null pointer for a wish to start anew; there is always a byte's address here.
+    // zlib's crc32() starts anew with a null pointer; this pointer is never null.
     sum = crc(sum, buffer + PAYLOAD_HEADER, size - PAYLOAD_HEADER);
     if (be32toh(h.length) != size || sum != wanted || be64toh(h.seq) > PAYLOAD_SEQ_MAX)
         return PAYLOAD_CORRUPT;
@@ -51,18 +51,18 @@ bool payload_check_compact(const uint8_t *buffer, size_t size, uint8_t *seq_low)
 }
 
 struct payload_maker {
-    size_t size, header; // of a payload, of its header
+    size_t size, header; // bytes of a payload and of its header
     uint32_t stream;
-    uint32_t body_crc[256]; // of the body alone, by the lowest byte of seq
-    // A CRC is linear: carrying the header's over a body of fixed length is a matrix of 32 by 32 bits,
-    // applied here a byte at a time.
+    uint32_t body_crc[256]; // CRC of the body alone, by the lowest byte of seq
+    // A CRC is linear: appending a body of fixed length multiplies the header's CRC by a matrix of 32 by 32 bits, which
+    // is applied here a byte at a time.
     uint32_t carry[4][256];
-    uint8_t ramp[256 + PAYLOAD_MAX]; // ramp[i] = i & 0xff: every body is a part of it
+    uint8_t ramp[256 + PAYLOAD_MAX]; // ramp[i] = i & 0xff; every body is part of it
 };
 
 static void prepare_crc(struct payload_maker *maker, size_t length)
 {
-    const uint8_t *zeros = maker->ramp; // still all zero
+    const uint8_t *zeros = maker->ramp; // not filled in yet
     uint32_t base = crc(0, zeros, length);
 
     for (unsigned byte = 0; byte < 4; byte++)
@@ -108,6 +108,6 @@ void payload_maker_header(const struct payload_maker *maker, uint64_t seq, uint6
 const uint8_t *payload_maker_body(const struct payload_maker *maker, uint64_t seq, size_t *length)
 {
     *length = maker->size - maker->header;
-    // 32 is no multiple of 256, so the body's first value is seq + 32; wrap before adding, to stay inside.
+    // The body begins with the value seq + header. The sum wraps before it is added to ramp, to stay inside the array.
     return maker->ramp + ((seq + maker->header) & 0xff);
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// payload: what mcrgen puts into a datagram, and the judgement of one that came in. Pure.
+// payload: makes and checks the payload of mcrgen's datagrams. Pure.
 //
-// From 32 bytes on, in network byte order:
+// A payload of 32 bytes or more, in network byte order:
 //
 //    0  magic    u32  0x6d637267, "mcrg"
-//    4  stream   u32  tells several sources apart
+//    4  stream   u32  number of the source
 //    8  seq      u64  at most 2^63 - 1
 //   16  time     u64  CLOCK_REALTIME of the sender in nanoseconds
 //   24  length   u32  of the whole payload
 //   28  crc      u32  zlib's crc32 over the whole payload, this field taken as zero
 //   32  body          byte i of the payload is (seq + i) & 0xff
 //
-// Below 32 bytes, the compact form: byte i of the payload is (seq + i) & 0xff, and nothing else.
+// A shorter payload has the compact form: every byte i is (seq + i) & 0xff.
 #ifndef MCR_GEN_PAYLOAD_H
 #define MCR_GEN_PAYLOAD_H
 
@@ -21,7 +21,7 @@
 
 #define PAYLOAD_MAGIC   0x6d637267u
 #define PAYLOAD_HEADER  32
-#define PAYLOAD_MAX     65507 // 65535 less an IPv4 header and a UDP header (RFC 791, RFC 768)
+#define PAYLOAD_MAX     65507 // bytes: 65535 without an IPv4 header and a UDP header (RFC 791, RFC 768)
 #define PAYLOAD_SEQ_MAX ((uint64_t) INT64_MAX)
 
 struct payload_info {
@@ -32,28 +32,29 @@ struct payload_info {
 
 enum payload_verdict {
     PAYLOAD_GOOD,
-    PAYLOAD_FOREIGN, // not made by mcrgen: too short for the header, or without the magic
-    PAYLOAD_CORRUPT, // has the magic, but length or checksum is wrong
+    PAYLOAD_FOREIGN, // not from mcrgen: too short for the header, or without the magic
+    PAYLOAD_CORRUPT, // the magic is there, but length or checksum is wrong
 };
 
-// Judges a payload of the full form; info is filled in only when it is good.
+// Checks a payload of the full form. Fills in info only if the payload is good.
 enum payload_verdict payload_check(const uint8_t *buffer, size_t size, struct payload_info *info);
 
-// Judges a compact payload of 1..31 bytes; *seq_low is its sequence number modulo 256. False when it is corrupt.
+// Checks a compact payload of 1 to 31 bytes. *seq_low: its sequence number modulo 256. Returns false if it is corrupt.
 bool payload_check_compact(const uint8_t *buffer, size_t size, uint8_t *seq_low);
 
-// Makes many payloads of one size and stream at little cost: a body is pointed to, not written, and the checksum is put
-// together from that of the header and one made beforehand.
+// Makes many payloads of one size and stream at low cost: it points to bodies instead of writing them, and combines the
+// checksum of each header with a prepared one of the body.
 struct payload_maker;
 
-// NULL when out of memory. To be freed by free(3).
+// Returns NULL without memory. The caller calls free(3).
 struct payload_maker *payload_maker_new(size_t size, uint32_t stream);
 
-// Writes the header of seq's payload; only for sizes of at least PAYLOAD_HEADER.
+// Writes the header of the payload with number seq; only for sizes of at least PAYLOAD_HEADER.
 void payload_maker_header(const struct payload_maker *maker, uint64_t seq, uint64_t time_ns,
                           uint8_t header[PAYLOAD_HEADER]);
 
-// What follows the header (or the whole compact payload); valid as long as the maker.
+// Returns the body of the payload with number seq (or the whole compact payload), which belongs to the maker. *length:
+// its bytes.
 const uint8_t *payload_maker_body(const struct payload_maker *maker, uint64_t seq, size_t *length);
 
 #endif

@@ -14,20 +14,20 @@
 
 struct gen_sent {
     uint64_t sent, failed;       // datagrams
-    uint64_t bytes;              // of payload, sent
+    uint64_t bytes;              // payload sent
     uint64_t duration_ns;        // from the first to the last datagram
-    uint64_t given_up_ns;        // by how much the schedule was moved after stalls
-    uint64_t errors[GEN_ERRNOS]; // how often each errno came
+    uint64_t given_up_ns;        // time by which the schedule was moved after stalls
+    uint64_t errors[GEN_ERRNOS]; // number of failures with each errno
 };
 
 struct gen_received {
-    uint64_t received; // good datagrams of the stream, duplicates included
+    uint64_t received; // good datagrams of the stream, with duplicates
     uint64_t bytes;    // of their payload
     uint64_t corrupt, foreign;
     uint64_t stream; // or GEN_NONE
     struct sequence sequence;
     uint64_t lost, unexpected;
-    uint64_t first_ns, last_ns, gap_max_ns; // arrivals by CLOCK_REALTIME, as the kernel stamped them
+    uint64_t first_ns, last_ns, gap_max_ns; // arrivals, by the kernel's time stamps (CLOCK_REALTIME)
     struct histogram latency;               // nanoseconds
     uint64_t socket_drops;
     uint64_t checksum_errors; // or GEN_NONE
@@ -36,7 +36,7 @@ struct gen_received {
     bool ok;
 };
 
-// Both return false when stdout could not be written.
+// Print a report. Return false if stdout could not be written.
 bool gen_report_sent(const struct gen_options *o, const struct gen_sent *r);
 bool gen_report_received(const struct gen_options *o, const struct gen_received *r);
 
