@@ -13,7 +13,7 @@
 #include "config/endpoint.h"
 #include "config/way.h"
 
-#define CIRCLES_MAX        100 // that are looked for: the file is refused by the first already
+#define CIRCLES_MAX        100 // reported at most; the first one refuses the file already
 #define CIRCLE_RULES_SHOWN 12
 
 struct check {
@@ -21,7 +21,7 @@ struct check {
     struct config_problems *problems;
     struct endpoint *inputs; // of enabled rules, sorted
     size_t n_inputs;
-    size_t n_interfaces; // that rules use
+    size_t n_interfaces; // distinct interfaces of all rules
 };
 
 static void out_of_memory(const struct check *k)
@@ -49,7 +49,7 @@ static void check_names(const struct check *k)
 
     for (size_t i = 0; i < k->c->n_rules; i++) {
         const struct config_rule *rule = &k->c->rules[i];
-        if (!rule->name[0]) // no group: refused already
+        if (!rule->name[0]) // the rule is no group, which was refused already
             continue;
         const struct config_rule **first = tsearch(rule, &tree, compare_names);
         if (!first) {
@@ -78,7 +78,7 @@ static void check_interface_list(const struct check *k)
 
 // --- inputs and outputs ----------------------------------------------------------------------------------------------
 
-// What the rules come to when ranges are taken apart. False after an error.
+// Checks the numbers of destinations and outputs of all rules, with ranges split. Returns false after an error.
 static bool check_sizes(const struct check *k)
 {
     size_t destinations = 0, outputs = 0, sockets = 0;
@@ -108,7 +108,8 @@ static bool check_sizes(const struct check *k)
     return destinations <= CONFIG_DESTINATIONS_MAX && outputs <= CONFIG_TOTAL_OUTPUTS_MAX;
 }
 
-// Every destination of the enabled rules' complete inputs, sorted; index is that of the rule. False when out of memory.
+// Collects every destination of the enabled rules' complete inputs, sorted; index is that of the rule. Returns false
+// without memory.
 static bool collect_inputs(struct check *k)
 {
     k->inputs = calloc(CONFIG_DESTINATIONS_MAX, sizeof(*k->inputs));
@@ -122,12 +123,13 @@ static bool collect_inputs(struct check *k)
     return k->inputs != NULL;
 }
 
-// Sources do not make inputs different: the relay looks a datagram up by its destination and finds one rule.
+// Refuses equal inputs, even with different sources: the relay looks up a datagram by its destination and finds one
+// rule.
 static void check_same_inputs(const struct check *k)
 {
     char text[ENDPOINT_TEXT_MAX];
     size_t first = 0;
-    uint32_t told = UINT32_MAX, told_of = UINT32_MAX; // the pair of rules before: ranges share more than one
+    uint32_t told = UINT32_MAX, told_of = UINT32_MAX; // the last pair of rules: ranges share several destinations
 
     for (size_t i = 1; i < k->n_inputs; i++) {
         if (endpoint_compare(&k->inputs[i], &k->inputs[first]) != 0) {
@@ -145,7 +147,7 @@ static void check_same_inputs(const struct check *k)
     }
 }
 
-// A header of another family cannot hold the sender's address.
+// Refuses an output that keeps the sender's address, but has another family than the input.
 static void check_kept_sources(const struct check *k, const struct config_rule *rule)
 {
     struct endpoint input = endpoint_of_input(&rule->input, 0);
@@ -164,14 +166,15 @@ static void check_kept_sources(const struct check *k, const struct config_rule *
     }
 }
 
-// --- what is allowed, but hardly meant -------------------------------------------------------------------------------
+// --- warnings: allowed, but probably a mistake -----------------------------------------------------------------------
 
 static bool has_port(const struct endpoint *e, unsigned port)
 {
     return port >= e->port && port - e->port < e->n_ports;
 }
 
-// IEEE 1588: a clock takes the time of the path as constant and equal in both directions.
+// Warns about the ports of PTP: a clock assumes that the path takes a constant time, equal in both directions (IEEE
+// 1588).
 static void doubt_ptp(const struct check *k, const struct config_rule *rule, const struct endpoint *e, int line)
 {
     unsigned port = has_port(e, 319) ? 319 : has_port(e, 320) ? 320 : 0;
@@ -181,7 +184,8 @@ static void doubt_ptp(const struct check *k, const struct config_rule *rule, con
                        "port %u is that of PTP, whose time a relay's delay falsifies: use a boundary clock", port);
 }
 
-// RFC 4607: 232.0.0.0/8 and ff3x::/32, of which routers take joins for named senders alone.
+// Returns whether a is a source-specific group (RFC 4607: 232.0.0.0/8 and ff3x::/32), which can be joined only for
+// given senders.
 static bool is_source_specific(const struct addr *a)
 {
     const uint8_t *b = a->bytes;
@@ -214,7 +218,7 @@ static void doubt_rule(const struct check *k, const struct config_rule *rule)
     for (size_t i = 0; i < rule->n_outputs; i++) {
         const struct config_output *out = &rule->outputs[i];
         struct endpoint output = endpoint_of_output(out, 0);
-        if (!has_port(&input, 319) && !has_port(&input, 320)) // else told already
+        if (!has_port(&input, 319) && !has_port(&input, 320)) // if so, the input has a warning already
             doubt_ptp(k, rule, &output, out->line);
         if (endpoint_is_complete(&output) && is_loopback(&out->address) && strcmp(out->interface, CONFIG_LOOPBACK) != 0)
             config_warning(k->problems, out->line, rule->name,
@@ -225,7 +229,7 @@ static void doubt_rule(const struct check *k, const struct config_rule *rule)
 
 // --- rules together --------------------------------------------------------------------------------------------------
 
-// How many destinations the outputs of the rule have, ranges taken apart.
+// Returns the number of destinations of the rule's outputs, with ranges split.
 static size_t output_destinations(const struct config_rule *rule)
 {
     size_t n = 0;
@@ -273,7 +277,7 @@ static void check_outputs_of(const struct check *k, const struct config_rule *ru
 
 // --- circles ---------------------------------------------------------------------------------------------------------
 
-// One edge for each output of an enabled rule that is the input of another one.
+// Adds an edge for each output of an enabled rule that is the input of another enabled rule.
 static void add_edges(const struct check *k, uint32_t *first, uint32_t *to)
 {
     uint32_t n = 0;
@@ -286,7 +290,7 @@ static void add_edges(const struct check *k, uint32_t *first, uint32_t *to)
             for (uint32_t j = 0; j < endpoint_span(&output); j++) {
                 struct endpoint one = endpoint_at(&output, j);
                 const struct endpoint *fed = endpoint_find(k->inputs, k->n_inputs, &one);
-                // Its own input: check_outputs_of() has told. A range feeds a rule more than once.
+                // check_outputs_of() reports a rule's own input. A range may feed a rule more than once.
                 if (fed && fed->index != i && (n == first[i] || to[n - 1] != fed->index))
                     to[n++] = fed->index;
             }
@@ -312,8 +316,9 @@ static void report_circle(const struct check *k, const uint32_t *path, uint32_t 
                  text, start->name);
 }
 
-// Looks for circles with a rule that does not say two_way, or that run by the loopback interface: what is sent by it
-// comes in by it, and two_way rests on own frames that do not. Each such rule is told in one circle.
+// Refuses circles that have a rule without two_way, or use the loopback interface. two_way relies on a host not
+// receiving its own frames, but the loopback interface receives everything that is sent by it. Each such rule is
+// reported in one circle.
 static void check_circles(const struct check *k)
 {
     const struct config_rule *rules = k->c->rules;
@@ -370,7 +375,7 @@ static int compare_uses(const void *a, const void *b)
     return order != 0 ? order : (left->line > right->line) - (left->line < right->line);
 }
 
-// Has each interface checked that rules use, with its n uses in the order of the file.
+// Calls check for each interface of the rules, with its n uses in the order of the file.
 static void each_interface(struct check *k, void check(struct check *k, const struct use *uses, size_t n))
 {
     size_t n = 0, most = 1;
@@ -415,8 +420,8 @@ static void check_roles(struct check *k, const struct use *uses, size_t n)
                          listed->name, roles[uses[i].role], listed->line, roles[listed->role]);
 }
 
-// The kernel finds an interface by its alternative names too, but the daemon goes by the one name that it lists. An
-// error always: nothing that may still happen makes the rule match.
+// Reports an interface that does not exist, or that has this only as an alternative name. The daemon knows only the
+// main name, so an alternative name is always an error: the rule would never match.
 static void check_exists(struct check *k, const struct use *uses, size_t n)
 {
     const struct use *first = NULL, *last = NULL; // of enabled rules
