@@ -17,7 +17,8 @@
 #include "config/problems.h"
 #include "log/log.h"
 
-// The relay changes over within a second. Longer than the watchdog of the unit (contrib/systemd) lets it hang.
+// How long the broker waits for the relay's verdict, which takes less than a second. Longer than the watchdog of the
+// unit (contrib/systemd) lets the relay hang.
 #define VERDICT_MS 60000
 
 // How long a record waits for room in standard error.
@@ -25,7 +26,7 @@
 
 #define ASKER_INTERVAL_NS (NS_PER_S / ASKER_PER_SECOND)
 
-// --- who asks --------------------------------------------------------------------------------------------------------
+// --- the asker -------------------------------------------------------------------------------------------------------
 
 uint32_t asker_login(const struct handover_asker *asker)
 {
@@ -60,10 +61,10 @@ void asker_pace(uint64_t *due_ns)
 // --- the file --------------------------------------------------------------------------------------------------------
 
 struct reading {
-    struct config *config; // NULL: refused
+    struct config *config; // NULL: the file is refused
     struct config_bytes bytes;
     struct handover_file file;
-    char why[1024]; // when refused
+    char why[1024]; // reason of the refusal
 };
 
 static struct handover_file describe(const struct config_file_info *info, uint32_t login)
@@ -81,8 +82,8 @@ static struct handover_file describe(const struct config_file_info *info, uint32
     return f;
 }
 
-// A mode that shuts the daemon's user out is mended without a restart, and stops the next start; Landlock's refusal
-// needs one.
+// Adds to the reason why the file cannot be read. If its mode or owner denies access, a change of these suffices, and
+// is needed before the next start; if Landlock denies it, mcrd must be restarted.
 static void tell_denial(const struct broker *b, struct reading *r)
 {
     const struct file_reader reader = {.user = b->as_user, .group = b->as_group, .uid = b->uid, .gid = b->gid};
@@ -98,8 +99,8 @@ static void tell_denial(const struct broker *b, struct reading *r)
                  "; mcrd may only read directories that existed when it started: restart it to use this one");
 }
 
-// Reads and checks the file as it is now. print: tell every problem on stderr, as --check does; else only the first is
-// told, to the relay. reading_free() is due.
+// Reads and checks the file as it is now. print: write every problem to stderr, as --check does; else only the first
+// one is reported, to the relay. The caller calls reading_free().
 static void reading_take(struct broker *b, bool print, uint32_t login, struct reading *r)
 {
     struct config_problems problems = {0};
@@ -133,7 +134,7 @@ static void reading_free(struct reading *r)
 
 // --- requests --------------------------------------------------------------------------------------------------------
 
-// Counts the rules that next adds, removes and changes. The diff is the caller's to free.
+// Counts the rules that next adds, removes and changes. The caller frees the diff.
 static bool compare(const struct broker *b, const struct config *next, struct diff *d, struct handover_file *file)
 {
     static const struct config nothing;
@@ -146,7 +147,7 @@ static bool compare(const struct broker *b, const struct config *next, struct di
     return true;
 }
 
-// The number of different input interfaces.
+// Returns the number of different input interfaces.
 static size_t count_inputs(const struct config *c)
 {
     const char *names[CONFIG_INTERFACES_MAX];
@@ -164,7 +165,7 @@ static size_t count_inputs(const struct config *c)
     return n;
 }
 
-// Opens the sockets for rings at the first load; later loads must manage with them.
+// Opens the sockets for rings at the first load. Refuses a later load that needs more of them.
 static bool make_room(struct broker *b, struct attempt *a, const struct config *c)
 {
     size_t n = count_inputs(c), most = sockets_inputs(b->sockets);
@@ -198,7 +199,7 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     else if (make_room(b, &a, r.config) && offer_config(b, &a, r.config) == ADOPTED) {
         if (!statistics_save_running(b->stats_file, r.bytes.text, r.bytes.size, r.bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
-        // Not at the start, when every rule is new.
+        // Changes are not logged at the start, when every rule is new.
         if (b->config)
             record_changes(&changes, a.generation);
         diff_free(&changes);
@@ -208,7 +209,7 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     }
     if (a.why[0])
         offer_refuse(b, &a);
-    // A refused start ends both processes. The relay sees packets before its verdict: if they have taken it over, it
+    // A refused start ends both processes. The relay sees packets before its verdict. If it is compromised by then, it
     // must not get the sockets for rings a second time, at descriptors that it may write to.
     if (!b->config) {
         b->over = true;
@@ -276,7 +277,8 @@ static bool serve_request(struct broker *b, const struct handover_message *m)
     }
 }
 
-// Until it is answered, the relay has nothing to say but its verdict on what is offered.
+// Returns whether the relay has sent a request before the answer to its last one. It may only send its verdict on an
+// offer meanwhile.
 static bool asks_again(const struct broker *b)
 {
     struct pollfd p = {.fd = b->relay, .events = POLLIN};
@@ -314,9 +316,9 @@ int broker_run(const struct broker_options *options, int relay)
 
     b.daemon = getppid();
     log_setup("broker", NULL);
-    // The relay could keep standard error full, to hide a record.
+    // Wait for room, because a hostile relay could keep standard error full to hide a record.
     log_wait_for_room(RECORD_MS);
-    // A signal to the whole group is the relay's business; the broker ends when the relay does.
+    // The relay handles signals to the process group; the broker ends when the relay does.
     signal(SIGHUP, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// broker: the process that reads the config file and opens sockets. It never touches a packet, and has no loop: it
-// answers the relay's requests, and ends with it.
+// broker: the process that reads the config file and opens sockets. It never touches a packet and has no event loop: it
+// answers the relay's requests, and ends when the relay ends.
 #ifndef MCR_BROKER_BROKER_H
 #define MCR_BROKER_BROKER_H
 
@@ -8,14 +8,15 @@
 #include "sandbox/sandbox.h"
 
 struct broker_options {
-    const struct machine *machine; // where sockets are opened (machine.h)
+    const struct machine *machine; // the functions by which sockets are opened (machine.h)
     enum sandbox_mode sandbox;
     const char *config_path;
     unsigned without; // mask of enum feature
-    int inotify;      // shared with the relay (watch.h)
+    int inotify;      // descriptor shared with the relay (watch.h)
 };
 
-// Runs on relay, the broker's end of the handover pair, until the relay closes it. Returns the exit status.
+// Runs until the relay closes its end of the socket pair. relay: the broker's end (handover.h). Returns the exit
+// status.
 int broker_run(const struct broker_options *options, int relay);
 
 #endif

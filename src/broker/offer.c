@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Brings a table into force: the relay gets it, adopts or rejects it, and what came of it is recorded.
+// Puts a table in force: offers it to the relay, which adopts or rejects it, and records the result.
 #include <config.h>
 
 #include "broker/state.h"
@@ -15,9 +15,9 @@
 #include "compile/compile.h"
 #include "log/log.h"
 
-// A relay closes what came with a table that it rejects, or that did not come whole. One that was taken over may keep
-// it, and ask again: with so many descriptors rejected, no other table is offered. Each is a few KiB of kernel memory,
-// or a table, that a cgroup counts.
+// A relay closes the descriptors of a table that it rejects, or that did not come whole. A compromised one may keep
+// them and ask again. After this number of rejected descriptors no other table is offered. Each one is a table or a few
+// KiB of kernel memory, which a cgroup counts.
 #define REJECTED_MAX 4096
 
 static void end_broker(struct broker *b, const char *why)
@@ -41,12 +41,13 @@ void offer_refuse(struct broker *b, const struct attempt *a)
     if (a->asker)
         record_refused(b, a);
     snprintf(m.text, sizeof(m.text), "%s", a->why);
-    // A relay that gives no verdict reads no answer either.
+    // A relay that gives no verdict does not read an answer either.
     if (!b->over)
         offer_answer(b, &m);
 }
 
-// *n: how many descriptors the relay has got at most, also where not all could be sent.
+// Sends table, statistics and new sockets. *n: the largest number of descriptors that the relay can have got, even if
+// not all could be sent.
 static bool send_offer(const struct broker *b, const struct attempt *a, int table_fd, int stats_fd, size_t *n)
 {
     struct handover_message offer = {.type = HANDOVER_OFFER, .serial = a->serial, .n_fds = 2};
@@ -61,8 +62,8 @@ static bool send_offer(const struct broker *b, const struct attempt *a, int tabl
     return ok;
 }
 
-// Without a verdict the broker ends. It revokes what it has opened for the load and records the load: otherwise a relay
-// that was taken over could use the offer and leave no trace.
+// Ends the broker after a load without a verdict. It revokes what it has opened for the load, and records the load;
+// otherwise a compromised relay could use the offer without a trace.
 static void no_verdict(struct broker *b, struct attempt *a, enum handover_result result)
 {
     if (result == HANDOVER_CLOSED) {
@@ -74,8 +75,8 @@ static void no_verdict(struct broker *b, struct attempt *a, enum handover_result
     end_broker(b, "no verdict on a table: the broker ends");
 }
 
-// Sends table, statistics and new sockets, and waits for the relay's verdict. Whether it runs the table now, and then
-// its receipt; else a->why.
+// Sends table, statistics and new sockets, and waits for the relay's verdict. Returns true with its receipt if the
+// table is in force; false with a->why if not.
 static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int stats_fd, struct handover_receipt *receipt)
 {
     struct handover_message m;
@@ -92,12 +93,12 @@ static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int sta
     if (!send_offer(b, a, table_fd, stats_fd, &n_sent)) {
         b->n_rejected += n_sent;
         snprintf(a->why, sizeof(a->why), "the table cannot be handed over: %s", strerror(errno));
-        // It has not read for HANDOVER_SEND_SECONDS: its answer would wait as long again.
+        // The relay has not read for HANDOVER_SEND_SECONDS; an answer to it would block as long again.
         if (errno == EAGAIN)
             end_broker(b, "the relay does not read: the broker ends");
         return false;
     }
-    // Nothing else is due from the relay now: it has one request under way at a time.
+    // The next message must be the verdict: the relay has one request under way at a time.
     struct pollfd p = {.fd = b->relay, .events = POLLIN};
     enum handover_result result = HANDOVER_EMPTY;
     if (poll(&p, 1, b->verdict_ms) != 0)
@@ -116,7 +117,7 @@ static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int sta
     return false;
 }
 
-// Offers a compiled table. Whether it is in force; else a->why.
+// Offers a compiled table. Returns whether it is in force; if not, a->why has the reason.
 static bool offer(struct broker *b, struct attempt *a, const struct table_image *table)
 {
     struct handover_receipt receipt;
@@ -136,7 +137,7 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
                  strerror(errno));
         goto done;
     }
-    // The filters take in what both tables want until the relay has changed over.
+    // The filters accept the destinations of both tables until the relay has adopted the new one.
     if (!sockets_set_filters(b->sockets, &view, b->running.bytes ? &b->view : NULL)) {
         snprintf(a->why, sizeof(a->why), "ingress filter: %s", strerror(errno));
         goto done;
@@ -151,7 +152,7 @@ done:
         statistics_discard(b->stats_file);
         return false;
     }
-    // The record first: mcrd --reload reads the verdict in the statistics, which are published next.
+    // The record comes before the statistics, in which mcrd --reload reads the verdict.
     if (a->asker) {
         log_setup("broker", view.header->instance);
         record_accepted(b, a, &view, &receipt);
@@ -170,7 +171,7 @@ static void run_table(struct broker *b, const struct table_image *table)
 
     free(b->running.bytes);
     b->running = *table;
-    // Attached before it was offered; the bytes are the same.
+    // This cannot fail: the same bytes were attached before the offer.
     table_attach(&b->view, b->running.bytes, b->running.size, &why);
 }
 
@@ -192,7 +193,7 @@ enum outcome offer_config(struct broker *b, struct attempt *a, const struct conf
         run_table(b, &table);
     else
         free(table.bytes);
-    // The one commit point. A failure leaves exactly what the table in force uses.
+    // The only commit point. After a failure exactly the sockets of the table in force are open.
     sockets_settle(b->sockets, outcome != REFUSED);
     if (b->running.bytes && outcome != UNCHANGED && !sockets_set_filters(b->sockets, &b->view, NULL))
         log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");

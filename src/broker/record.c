@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the log says about a load.
+// The records of loads in the log.
 #include <config.h>
 
 #include "broker/state.h"
@@ -13,8 +13,8 @@
 #include "log/log.h"
 #include "stats/counters.h"
 
-// One line for each load: what was found, who asked, what came of it. The broker writes it, because it decides; who
-// asked, and what `more` quotes of a receipt, it has from the relay.
+// Writes the record of a load: one line with the file, the asker and the result. The broker writes it, because it
+// decides. The asker, and what `more` quotes of a receipt, come from the relay.
 static void write_record(const struct broker *b, const struct attempt *a, bool accepted, const char *more)
 {
     char then[DIGEST_TEXT_MAX], now[DIGEST_TEXT_MAX], file[600], when[32] = "none", daemon[32] = "";
@@ -25,7 +25,7 @@ static void write_record(const struct broker *b, const struct attempt *a, bool a
 
     if (f->mtime_s != 0 && gmtime_r(&mtime, &tm))
         strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-    // Of a start pid is the daemon's, of a reload the asker's.
+    // In the record of a start, pid is the daemon's and by_pid the asker's; in that of a reload, pid is the asker's.
     if (!b->config)
         snprintf(daemon, sizeof(daemon), "pid=%d by_", (int) b->daemon);
     log_record(accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR,

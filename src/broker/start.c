@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What happens before the first request: whom to become, and giving up every other right.
+// Everything before the first request: finding the user to run as, and dropping every other right.
 #include <config.h>
 
 #include "broker/state.h"
@@ -22,7 +22,7 @@
 
 #define OVERFLOW_ID 65534 // user and group to which nothing belongs (/proc/sys/kernel/overflowuid)
 
-// Notes whom the broker reads the file as.
+// Stores the names of the user and group as which the broker reads the file, or their numbers.
 static void note_reader(struct broker *b, const char *user, const char *group)
 {
     snprintf(b->as_user, sizeof(b->as_user), "%u", (unsigned) b->uid);
@@ -61,7 +61,8 @@ static bool find_user(struct broker *b)
     return true;
 }
 
-// If root owns the file it may name any place; if the daemon's user owns it, only places where that user may write.
+// Prepares the file of the statistics. If root owns the config file, it may name any place; if the daemon's user owns
+// it, only places to which that user may write.
 static bool prepare_statistics(struct broker *b, uid_t owner)
 {
     bool as_root = geteuid() == 0 && owner == 0;
@@ -117,7 +118,8 @@ bool start_judge(const struct broker *b, struct config_bytes *bytes)
     return ok;
 }
 
-// The user or the place of the statistics is not usable, perhaps because of an error in the file: tells the errors.
+// Prints the errors in the file, without any right, when the user or the place of the statistics is not usable: such an
+// error may be the cause.
 static void give_up(const struct broker *b, struct config_bytes *bytes)
 {
     bool root = geteuid() == 0;
@@ -127,7 +129,7 @@ static void give_up(const struct broker *b, struct config_bytes *bytes)
 }
 
 struct directories {
-    const char *names[WATCH_MAX + 3]; // of watch_directories(), and /proc
+    const char *names[WATCH_MAX + 3]; // those of watch_directories(), and /proc
     size_t n;
     bool failed;
 };
@@ -143,16 +145,16 @@ static void remember(void *context, const char *directory)
         d->failed = true;
 }
 
-// Leaves to read: files in the directories of the config file, as links lead now, and in /proc; to write: the directory
-// of the statistics.
+// Restricts files by Landlock. Readable stay the directories of the config file, as links lead now, and /proc; writable
+// stays the directory of the statistics.
 static bool lock_files(struct broker *b)
 {
     struct directories read = {.n = 0};
     char run[sizeof(b->stats_file)];
     bool ok = false;
 
-    // Where the login of who asks for a reload is found. What matters there of other processes is ptrace's, which a
-    // Landlock domain denies as well.
+    // /proc has the login of the asker of a reload. Its sensitive files of other processes need ptrace access, which a
+    // Landlock domain denies, too.
     remember(&read, "/proc");
     watch_directories(b->options->config_path, remember, &read);
     if (!read.failed) {
@@ -167,7 +169,7 @@ static bool lock_files(struct broker *b)
     return ok;
 }
 
-// Becomes the broker's user and gives up what is not needed any more. False with the reason logged.
+// Becomes the broker's user and drops the rights that are not needed any more. Returns false with the reason logged.
 static bool confine(struct broker *b)
 {
     return sandbox_drop(SANDBOX_BROKER, b->uid, b->gid) && sandbox_limit(SANDBOX_BROKER, b->options->sandbox) &&
@@ -175,7 +177,7 @@ static bool confine(struct broker *b)
            sandbox_filter(SANDBOX_BROKER, b->options->sandbox);
 }
 
-// With the lock's descriptor, which is the relay's from now on.
+// Sends HELLO with the descriptor of the lock, which only the relay keeps.
 static bool say_hello(struct broker *b)
 {
     struct handover_message m = {.type = HANDOVER_HELLO, .n_fds = 1, .hello = {.uid = b->uid, .gid = b->gid}};

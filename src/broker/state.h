@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// state: what the broker knows, and what a load has found so far; shared by the files of this room alone: start.c (up
-// to the first request), offer.c (a table into force), record.c (the log), broker.c (requests).
+// state: the state of the broker and of a load under way. Private to broker/: start.c (before the first request),
+// offer.c (puts a table in force), record.c (the log), broker.c (requests).
 #ifndef MCR_BROKER_STATE_H
 #define MCR_BROKER_STATE_H
 
@@ -21,69 +21,71 @@
 struct broker {
     const struct broker_options *options;
     int relay;
-    pid_t daemon; // the relay's: the one that takes signals
+    pid_t daemon; // pid of the relay, which handles signals
     uid_t uid;
     gid_t gid;
-    char as_user[32], as_group[32]; // their names; the numbers where there are none
-    // Fixed at the start: what the process has become, and where others look for its statistics.
+    char as_user[32], as_group[32]; // names of uid and gid, or the numbers
+    // Set once at the start: user and group of the file, and the path of the statistics.
     char user[32], group[32], stats_file[108];
-    int lock; // of the statistics, until the relay has it
+    int lock; // descriptor of the statistics' lock, until the relay has it
     struct stats_features features;
     struct sockets *sockets;
     struct watch watch;
-    struct config *config;      // in force; NULL before the first
-    struct table_image running; // its table; bytes is NULL before the first
-    struct table_view view;     // of it
-    unsigned landlock;          // the ABI in force, 0: none
-    uint64_t due_ns;            // asker_pace()
-    int verdict_ms;             // how long the relay may take for one
-    size_t n_rejected;          // descriptors of tables that did not come into force
-    bool over;                  // the relay is gone, no verdict came, or the start is refused
-    int status;                 // to exit with then
+    struct config *config;      // in force; NULL before the first load
+    struct table_image running; // table of config; bytes is NULL before the first load
+    struct table_view view;     // of running
+    unsigned landlock;          // version of the Landlock ABI in force; 0: none
+    uint64_t due_ns;            // of asker_pace()
+    int verdict_ms;             // longest time for a verdict of the relay
+    size_t n_rejected;          // descriptors of tables that were offered but not put in force
+    bool over;                  // the broker ends: the relay is gone, no verdict came, or the start is refused
+    int status;                 // exit status
 };
 
-// A table on its way into force: by a load, or, where nobody asked, because links have changed.
+// A table to be put in force: by a load, or, without an asker, because links have changed.
 struct attempt {
     uint32_t serial;                    // of the request
-    const struct handover_asker *asker; // of the load; NULL: links
+    const struct handover_asker *asker; // of the load; NULL: links have changed
     struct handover_file file;
     uint64_t began_ns;   // CLOCK_MONOTONIC
-    uint64_t generation; // once it is in force
-    char why[1024];      // when it is refused
+    uint64_t generation; // that the table has when it is in force
+    char why[1024];      // reason of a refusal
 };
 
 // start.c
-// Finds out whom to become, gives up every other right, and checks the file. False, with all said: the broker ends.
+// Finds the user to run as, drops every other right, and checks the file. Returns false, with the reason logged or
+// printed, if the broker must end.
 bool start_run(struct broker *b);
-// Its first step, with the rights of the start: only tells whom to become and where the statistics lie. libconfig has
-// no part in it. The bytes are the caller's to free.
+// First step of start_run(), with the rights of the start: reads only the user to run as and the path of the statistics
+// from the file, without libconfig. The caller frees the bytes.
 bool start_read_identity(struct broker *b, struct config_bytes *bytes);
-// Its last: whether what was read is valid, once the rights are gone; prints what is wrong as --check does. Frees the
-// bytes.
+// Last step of start_run(), after the rights are dropped: returns whether these bytes are a valid file, and prints the
+// problems as --check does. Frees the bytes.
 bool start_judge(const struct broker *b, struct config_bytes *bytes);
 
 // record.c
 void record_accepted(const struct broker *b, const struct attempt *a, const struct table_view *t,
                      const struct handover_receipt *r);
 void record_refused(const struct broker *b, const struct attempt *a);
-// One line for each rule that is another now: the second part of the record.
+// Second part of a record: logs one line for each rule that was added, removed or changed.
 void record_changes(const struct diff *d, uint64_t generation);
 
 // offer.c
-// The relay waits for each answer. If one cannot be sent the broker ends, which the relay notices.
+// Sends an answer, for which the relay waits. If that fails, the broker ends, which the relay detects.
 void offer_answer(struct broker *b, const struct handover_message *m);
-// Records and answers that a->why keeps a load from coming into force.
+// Records a refused load, with the reason a->why, and answers REFUSED.
 void offer_refuse(struct broker *b, const struct attempt *a);
 enum outcome { ADOPTED, UNCHANGED, REFUSED };
-// Compiles c and hands it over. On REFUSED, a->why tells the reason.
+// Compiles c and hands the table over. With REFUSED, a->why has the reason.
 enum outcome offer_config(struct broker *b, struct attempt *a, const struct config *c);
 
 // broker.c
-// The login of who asked for a reload: what the kernel says as long as the process lives and /proc shows it, else what
-// mcrd --reload has said of itself. UINT32_MAX: not known, or none.
+// Returns the login uid of the asker of a reload: from /proc if the process lives and /proc shows it, else the one that
+// mcrd
+// --reload has given. UINT32_MAX: unknown, or none.
 uint32_t asker_login(const struct handover_asker *asker);
-// Waits until one more request is due: ASKER_BURST at once, ASKER_PER_SECOND for long. More than the relay ever asks
-// for; a relay that was taken over costs no more than that. *due_ns is zero before the first call.
+// Waits until one more request may be handled: ASKER_BURST at once, ASKER_PER_SECOND in the long run. An intact relay
+// never sends more; a compromised one cannot cost more. *due_ns is zero before the first call.
 #define ASKER_PER_SECOND 50
 #define ASKER_BURST      100
 void asker_pace(uint64_t *due_ns);

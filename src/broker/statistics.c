@@ -25,7 +25,7 @@ static bool name_new(const char *path, char out[PATH_MAX])
     return false;
 }
 
-// Makes PATH.new, for this process alone. -1 with errno set.
+// Makes PATH.new, which only this user may access. Returns its descriptor, or -1 with errno set.
 static int create_new(const char *path)
 {
     char name[PATH_MAX];
@@ -35,8 +35,8 @@ static int create_new(const char *path)
     return open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
-// Opens the directory that path lies in, which is made when it is missing: its last component only. It works
-// on open descriptors, not on names, so that nobody can put a link in between: this may run as root. -1 with errno set.
+// Opens the directory of path, and makes its last component if it is missing. Works on open descriptors, not on names,
+// so that nobody can replace a component by a link: this may run as root. Returns -1 with errno set.
 static int open_directory(const char *path, uid_t uid, gid_t gid)
 {
     char directory[PATH_MAX];
@@ -55,7 +55,7 @@ static int open_directory(const char *path, uid_t uid, gid_t gid)
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || !made || geteuid() != 0)
         return fd;
-    // What root has just made is root's, unless it was made with the user's rights.
+    // A directory that root has just made belongs to root, so it is given to the user.
     if (fstat(fd, &st) == 0 && (st.st_uid == 0 ? fchown(fd, uid, gid) == 0 : st.st_uid == uid))
         return fd;
     errno = EPERM;
@@ -69,7 +69,7 @@ static bool is_regular(int fd)
     return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-// What lies at path is a regular file, or nothing.
+// Returns whether name is a regular file or does not exist; else sets *why.
 static bool check_file(int directory, const char *name, const char **why)
 {
     int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -83,10 +83,10 @@ static bool check_file(int directory, const char *name, const char **why)
     return ok;
 }
 
-// Opens the file that the relay locks for its lifetime, which is made when it is missing. -1 with *why.
+// Opens the file that the relay locks for life, and makes it if it is missing. Returns its descriptor, or -1 with *why.
 static int open_lock(int directory, const char *name, uid_t uid, gid_t gid, const char **why, pid_t *other)
 {
-    // Asks as a reader would: a daemon's write lock is reported, a read lock, which anyone could take, is not.
+    // A query for a read lock reports a daemon's write lock, but no read lock, which anyone could take.
     struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
     char path[NAME_MAX + 1];
     struct stat st;
@@ -99,7 +99,7 @@ static int open_lock(int directory, const char *name, uid_t uid, gid_t gid, cons
     int fd = openat(directory, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
     if (fd < 0)
         return -1;
-    // The next start may be without root's rights.
+    // The lock file gets the user's ownership, because the next start may be without root's rights.
     bool ok =
         is_regular(fd) && (geteuid() != 0 || (fstat(fd, &st) == 0 && (st.st_uid != 0 || fchown(fd, uid, gid) == 0)));
     if (ok && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) {
@@ -191,7 +191,7 @@ int statistics_create(const char *path, const char *config_path, const struct st
 
     if (fd < 0)
         return -1;
-    // Everyone may read, whatever the umask; memory is taken now so that no write can fail later.
+    // Everyone may read, whatever the umask. All memory is allocated now, so that no write can fail later.
     if (fchmod(fd, 0644) == 0 && ftruncate(fd, (off_t) size) == 0 &&
         (errno = posix_fallocate(fd, 0, (off_t) size)) == 0)
         memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// statistics: lays out the statistics segment of a new table and puts it in the place of the one before; beside it, a
-// copy of the file in force, so that anyone can see what runs.
+// statistics: creates the statistics segment of a new table, which replaces the previous one; and writes a copy of the
+// file in force beside it, so that anyone can see what runs.
 #ifndef MCR_BROKER_STATISTICS_H
 #define MCR_BROKER_STATISTICS_H
 
@@ -12,22 +12,24 @@
 #include "stats/layout.h"
 #include "table/view.h"
 
-// Makes the directory of path when it is missing (only the last component; mode 0755, owner uid and gid), and looks
+// Makes the directory of path if it is missing (only the last component; mode 0755, owner uid and gid), and checks
 // whether another mcrd writes there. Returns a descriptor of PATH.lock, which the relay locks and the caller closes; or
-// -1 with *why and errno; *other is the other's pid or 0.
+// -1 with *why (static text) and errno set. *other: the pid of the other mcrd, or 0.
 int statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why, pid_t *other);
 
-// Makes PATH.new with the names of the table filled in and every counter zero, all memory taken. Returns a
-// descriptor that the caller closes, or -1 with errno set; statistics_publish() or statistics_discard() is due.
+// Makes PATH.new with all its memory allocated, the names of the table filled in, and every counter zero. Returns a
+// descriptor that the caller closes, or -1 with errno set. The caller then calls statistics_publish() or
+// statistics_discard().
 int statistics_create(const char *path, const char *config_path, const struct stats_features *features,
                       const struct table_view *table);
 
-// Puts PATH.new in the place of PATH; or removes it.
+// Renames PATH.new to PATH (false with errno set), or removes it.
 bool statistics_publish(const char *path);
 void statistics_discard(const char *path);
 
-// Puts size bytes of text, the file in force, in the place of running.conf beside PATH, at once. Who may not read the
-// file itself may not read the copy: mode is the file's, without any right to write for others. False with errno set.
+// Replaces running.conf beside PATH atomically by size bytes of text, the file in force. mode: that of the file, so
+// that only those who may read the file may read the copy; rights to write are removed for others. Returns false with
+// errno set.
 bool statistics_save_running(const char *path, const char *text, size_t size, mode_t mode);
 
 #endif

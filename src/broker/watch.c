@@ -25,8 +25,8 @@ static void tell_parent(const char *path, watch_each *each, void *context)
         each(context, dirname(copy));
 }
 
-// Tells the directory of each component of path that is a link, and then the same for where it leads. What the kernel
-// resolves is left to it: the parts are only looked at.
+// Calls `each` with the directory of every component of path that is a link, then does the same for the link's target.
+// The kernel resolves the names; this only reads links.
 static void tell_links(const char *path, int depth, watch_each *each, void *context)
 {
     char part[PATH_MAX], target[PATH_MAX], next[2 * PATH_MAX];
@@ -66,7 +66,7 @@ static void watch_directory(void *context, const char *directory)
 
     if (w->n == WATCH_MAX)
         return;
-    // The same directory gets the same descriptor again.
+    // The kernel returns the same descriptor for the same directory.
     int wd = inotify_add_watch(w->inotify, directory, EVENTS);
     if (wd < 0) {
         char quoted[600];

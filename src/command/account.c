@@ -39,7 +39,7 @@ struct groups {
     int n;
 };
 
-// The group and the supplementary groups that a process has now. False when /proc does not tell.
+// Reads the present group and supplementary groups of a process from /proc. Returns false if that fails.
 static bool groups_of_process(pid_t pid, gid_t *gid, struct groups *groups)
 {
     char path[64], *line = NULL, *at, *end;
@@ -66,7 +66,8 @@ static bool groups_of_process(pid_t pid, gid_t *gid, struct groups *groups)
     return has_gid && has_groups;
 }
 
-// In a process of its own, which ends here: no right comes back to one that has given it up.
+// Tries to read the file with the reader's rights, then exits. Runs in a child process, because dropped rights cannot
+// be regained.
 static void try_to_read(const char *path, const struct file_reader *reader, const struct groups *groups)
 {
     if (setgroups((size_t) groups->n, groups->list) != 0 || setresgid(reader->gid, reader->gid, reader->gid) != 0 ||
@@ -82,7 +83,7 @@ bool account_may_read(const char *path, const struct file_reader *of_file, pid_t
     char real[PATH_MAX];
     int status = 0;
 
-    // A relative path would not show what stands above the working directory.
+    // A relative path would not include the directories above the working directory.
     if (reader->uid == 0 || !realpath(path, real))
         return true;
     if (daemon > 0 && !groups_of_process(daemon, &reader->gid, &groups))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// account: what the user that the daemon becomes will meet, asked before it meets it.
+// account: checks in advance what the user that the daemon becomes may access.
 #ifndef MCR_COMMAND_ACCOUNT_H
 #define MCR_COMMAND_ACCOUNT_H
 
@@ -8,13 +8,14 @@
 
 #include "config/file.h"
 
-// The user and the group that mcrd becomes when root starts it with this file. False, with a warning for each, when
-// they do not exist; false without one when it is not root who asks, since a daemon of another user stays that user.
+// Finds the user and the group that mcrd becomes if root starts it with this file. Returns false with a warning for
+// each that does not exist; false without a warning if the caller is not root, because a daemon of another user stays
+// that user.
 bool account_find(const struct config *c, struct file_reader *reader, struct config_problems *problems);
 
-// Whether the file at path can be opened by this user with the groups that process `daemon` has now, or, with 0, with
-// those that it belongs to on this host. Tried by root in a process that takes these rights; if not, the reason is in
-// why. True where it cannot be tried.
+// Returns whether this user can open the file at path; if not, why has the reason. daemon: the process whose present
+// groups are used; 0: the user's groups on this host. Root tries it in a child process with these rights. Returns true
+// if it cannot be tried.
 bool account_may_read(const char *path, const struct file_reader *of_file, pid_t daemon, char why[FILE_WHY_MAX]);
 
 #endif

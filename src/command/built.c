@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What mcrd was built with: for a report of a fault, and to compare two hosts.
+// Prints what mcrd was built with, for bug reports and to compare two hosts.
 #include <config.h>
 
 #include "command/command.h"

@@ -15,7 +15,7 @@
 
 #include "common/clock.h"
 
-// The most that libpcap gives of one frame (MAXIMUM_SNAPLEN), and a link header of ours.
+// Largest frame from libpcap (MAXIMUM_SNAPLEN), and an Ethernet header in place of a cooked one.
 #define FRAME_MAX (262144 + ETH_HLEN)
 
 struct capture {
@@ -54,7 +54,7 @@ bool capture_load(char why[CAPTURE_WHY_MAX])
         const char *name;
         size_t at;
     } functions[] = {FUNCTIONS(NAME)};
-    // The name that Debian gives it, and everyone else's.
+    // The first name is Debian's, the second one that of other distributions.
     void *handle = dlopen("libpcap.so.0.8", RTLD_NOW | RTLD_LOCAL);
 
     if (!handle)
@@ -76,7 +76,7 @@ bool capture_load(char why[CAPTURE_WHY_MAX])
 
 // --- reading ---------------------------------------------------------------------------------------------------------
 
-// A cooked header has so many bytes, and at these the kind of the packet and its protocol. 0 bytes: none.
+// Cooked headers: their size in bytes (0: none), and the offsets of packet type and protocol.
 static const struct link_type {
     int link;
     size_t cooked, kind_at, protocol_at;
@@ -133,13 +133,13 @@ void capture_close(struct capture *c)
 
 static uint64_t time_of(const struct pcap_pkthdr *h)
 {
-    // A damaged file may say anything.
+    // The time stamps of a damaged file may have any value.
     if (h->ts.tv_sec < 0 || h->ts.tv_sec > INT32_MAX * INT64_C(4) || h->ts.tv_usec < 0)
         return 0;
-    return (uint64_t) h->ts.tv_sec * NS_PER_S + (uint64_t) h->ts.tv_usec % NS_PER_S; // nanoseconds, as asked for
+    return (uint64_t) h->ts.tv_sec * NS_PER_S + (uint64_t) h->ts.tv_usec % NS_PER_S; // tv_usec has nanoseconds
 }
 
-// Puts an Ethernet header in the place of a cooked one.
+// Replaces a cooked header by an Ethernet header.
 static void take_link(struct capture *c, struct capture_frame *out)
 {
     const struct link_type *t = c->type;
@@ -156,7 +156,7 @@ static void take_link(struct capture *c, struct capture_frame *out)
     out->meta.ethernet = true;
 }
 
-// The kernel takes the outer tag out of the frame; libpcap has put it back.
+// Removes the outer tag, as the kernel does: libpcap has put it back into the frame.
 static void take_tag(struct capture *c, struct capture_frame *out)
 {
     uint16_t type, tag;
@@ -169,7 +169,7 @@ static void take_tag(struct capture *c, struct capture_frame *out)
     memcpy(&tag, out->bytes + ETH_HLEN, sizeof(tag));
     out->meta.vlan = ntohs(tag) & 0xfff;
     if (type != htons(ETH_P_8021Q))
-        out->meta.vlan |= 0x1000; // as ingress.c has it
+        out->meta.vlan |= 0x1000; // as in relay/ingress.c
     if (out->bytes != c->frame)
         memcpy(c->frame, out->bytes, 2 * ETH_ALEN);
     memmove(c->frame + 2 * ETH_ALEN, out->bytes + 2 * ETH_ALEN + 4, out->length - 2 * ETH_ALEN - 4);
@@ -189,7 +189,7 @@ enum capture_result capture_next(struct capture *c, struct capture_frame *out, c
         snprintf(why, CAPTURE_WHY_MAX, "%s", rc == 1 ? "a frame is too long" : library.pcap_geterr(c->pcap));
         return CAPTURE_DAMAGED;
     }
-    // A record of pcap; an Enhanced Packet Block of pcapng, padded to words.
+    // The size of a pcapng Enhanced Packet Block, padded to words, or of a pcap record.
     c->position += c->pcapng ? 32 + (header->caplen + 3) / 4 * 4 : 16 + header->caplen;
     *out = (struct capture_frame){.time_ns = time_of(header),
                                   .bytes = bytes,
@@ -211,12 +211,12 @@ uint64_t capture_position(const struct capture *c)
 struct pcap_dumper *capture_create(FILE *file, char why[CAPTURE_WHY_MAX])
 {
     pcap_t *p = library.pcap_open_dead_with_tstamp_precision(DLT_EN10MB, 262144, PCAP_TSTAMP_PRECISION_NANO);
-    pcap_dumper_t *w = p ? library.pcap_dump_fopen(p, file) : NULL; // which closes the file if it fails
+    pcap_dumper_t *w = p ? library.pcap_dump_fopen(p, file) : NULL; // closes the file if it fails
 
     if (!w)
         snprintf(why, CAPTURE_WHY_MAX, "%s", p ? library.pcap_geterr(p) : strerror(ENOMEM));
     if (p)
-        library.pcap_close(p); // is needed for the head of the file alone
+        library.pcap_close(p); // only the header of the file needs it
     else
         fclose(file);
     return w;
@@ -225,7 +225,7 @@ struct pcap_dumper *capture_create(FILE *file, char why[CAPTURE_WHY_MAX])
 void capture_write(struct pcap_dumper *w, uint64_t time_ns, const uint8_t *bytes, size_t length)
 {
     struct pcap_pkthdr header = {.ts = {.tv_sec = (time_t) (time_ns / NS_PER_S),
-                                        .tv_usec = (suseconds_t) (time_ns % NS_PER_S)}, // nanoseconds, as begun
+                                        .tv_usec = (suseconds_t) (time_ns % NS_PER_S)}, // nanoseconds, as in the header
                                  .caplen = (bpf_u_int32) length,
                                  .len = (bpf_u_int32) length};
 

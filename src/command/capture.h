@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// capture: capture files, read and written by libpcap, and their frames as the relay would get them.
+// capture: reads and writes capture files with libpcap, and gives their frames as the relay would get them.
 //
-// libpcap is loaded when it is asked for and never linked: the library brings others (D-Bus, systemd, compression) that
-// have no business in the daemon.
+// libpcap is loaded on demand and never linked, because it needs other libraries (D-Bus, systemd, compression) that
+// must not be in the daemon.
 #ifndef MCR_COMMAND_CAPTURE_H
 #define MCR_COMMAND_CAPTURE_H
 
@@ -14,40 +14,40 @@
 #include "wire/packet.h"
 
 struct capture;
-struct pcap_dumper; // libpcap's: writes a capture
+struct pcap_dumper; // of libpcap: writes a capture
 
 #define CAPTURE_WHY_MAX 512
 
-// Finds libpcap. To be called first, and before files can no longer be opened. False with why.
+// Loads libpcap. Call it first, while files can still be opened. Returns false with why.
 bool capture_load(char why[CAPTURE_WHY_MAX]);
 
-// Reads the head of a capture. file is then the capture's, and on failure closed. NULL with why.
+// Reads the header of a capture. The result owns file, which is closed on failure. Returns NULL with why.
 struct capture *capture_open(FILE *file, char why[CAPTURE_WHY_MAX]);
 void capture_close(struct capture *c);
 
 struct capture_frame {
-    uint64_t time_ns; // since the epoch, as the file says
+    uint64_t time_ns; // since the epoch, from the file
     const uint8_t *bytes;
     size_t length;
-    bool truncated;          // the capture did not keep all of it (snaplen)
-    struct packet_meta meta; // the outer VLAN tag is taken out of the frame, as the kernel does
-    uint8_t kind;            // PACKET_HOST and its like (packet(7)); PACKET_HOST where the file does not tell
-    bool stations;           // bytes begin with the stations of the network, not with made up ones
+    bool truncated;          // the capture does not have the whole frame (snaplen)
+    struct packet_meta meta; // the outer VLAN tag is removed from the frame, as the kernel does
+    uint8_t kind;            // sll_pkttype of packet(7); PACKET_HOST if the file does not have it
+    bool stations;           // bytes begin with the real MAC addresses, not with invented ones
 };
 
-// The next frame, which stays as it is until the next call.
+// Reads the next frame, which is valid until the next call.
 enum capture_result { CAPTURE_FRAME, CAPTURE_END, CAPTURE_DAMAGED };
 enum capture_result capture_next(struct capture *c, struct capture_frame *out, char why[CAPTURE_WHY_MAX]);
 
-// About how many bytes of the file have been read: exact for pcap, less what comments and the like take of pcapng.
+// Returns how many bytes of the file have been read: exact for pcap; for pcapng without comments and other blocks.
 uint64_t capture_position(const struct capture *c);
 
-// Begins a capture of Ethernet frames with nanoseconds. file is then the writer's, and on failure closed. NULL with
-// why.
+// Begins a capture of Ethernet frames with nanoseconds. The result owns file, which is closed on failure. Returns NULL
+// with why.
 struct pcap_dumper *capture_create(FILE *file, char why[CAPTURE_WHY_MAX]);
 void capture_write(struct pcap_dumper *w, uint64_t time_ns, const uint8_t *bytes, size_t length);
 
-// Whether everything has reached the file.
+// Ends the capture and frees w. Returns whether everything was written to the file.
 bool capture_finish(struct pcap_dumper *w);
 
 #endif

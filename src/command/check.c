@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The commands that look at the file alone.
+// The commands that need only the file.
 #include <config.h>
 
 #include "command/command.h"
@@ -22,8 +22,8 @@ static int finish(struct config *c, bool printed)
     return ok ? 0 : 1;
 }
 
-// Which kinds of sockets the outputs are, and those that are raw or may be: what a relay that was taken over could
-// send.
+// Prints the kinds of sockets of the outputs, and the outputs with a raw one, or possibly so: they show what a
+// compromised relay could send.
 static bool print_ways(const struct config *c)
 {
     size_t counts[CONFIG_WAYS] = {0};
@@ -54,8 +54,8 @@ static bool print_ways(const struct config *c)
     return !ferror(stdout);
 }
 
-// What mcrd meets with this file when root starts it. Only a warning: config management checks a file of mode 0600
-// under a name of its own, and another machine has other users.
+// Warns about problems that mcrd will have with this file when root starts it. They are no errors: config management
+// checks a temporary file with mode 0600, and another machine has other users.
 static void warn_of_start(const struct config *c)
 {
     struct config_problems problems = {0};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the commands share: load a file, say what is wrong, and see that all was written.
+// Functions that the commands share: they load a file, print problems, and check that all output was written.
 #include <config.h>
 
 #include "command/command.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// command: what mcrd does other than to run. With `running`, the question is about what the daemon of the file runs,
-// see running_of(). Each prints its result to stdout, what is wrong to stderr, and returns the exit status.
+// command: the commands of mcrd. Each prints its result to stdout and errors to stderr, and returns the exit status.
+// running: use the config that the daemon of the file runs (running_of()), not the file.
 #ifndef MCR_COMMAND_COMMAND_H
 #define MCR_COMMAND_COMMAND_H
 
@@ -12,24 +12,25 @@
 struct config;
 struct json_t;
 
-// "FILE: valid, N rules, sha256 HEX". 0 valid, 1 not.
+// Prints "FILE: valid, N rules, sha256 HEX". Returns 0 if the file is valid, else 1.
 int command_check(const char *path);
 
-// The effective config, as the file would say it or as JSON. 0 valid, 1 not.
+// Prints the effective config in the syntax of the file, or as JSON. Returns 0 if it is valid, else 1.
 int command_print(const char *path, bool running, bool json);
 
-// What a file may say, as a JSON Schema of command_print()'s JSON. 0 written, 1 not.
+// Prints a JSON Schema of command_print()'s JSON. Returns 0, or 1 if it could not be written.
 int command_schema(void);
 
-// What taking the file over would change, against running.conf beside the statistics of the running daemon. 0 nothing,
-// 1 something, 2 trouble: the file is not valid, or what runs is not known.
+// Prints what a reload would change, compared with running.conf beside the statistics of the running daemon. Returns 0
+// for no change, 1 for changes, 2 if the file is not valid or the running config is unknown.
 int command_diff(const char *path, bool json);
 
-// nftables rules for exactly the flows of the file. 0 written, 1 the file is not valid, or makes too many.
+// Prints nftables rules for exactly the flows of the file. Returns 0, or 1 if the file is not valid or needs too many
+// rules.
 int command_firewall(const char *path, bool running, enum firewall_role role);
 
-// Lets the running daemon take the file over, and waits at most so many seconds for its verdict. 0 it runs, 1 it is not
-// valid or was refused, 2 trouble.
+// Makes the running daemon load the file, and waits at most `seconds` for its verdict. Returns 0 if the file is in
+// force, 1 if it is not valid or was refused, 2 if there is no verdict.
 int command_reload(const char *path, double seconds);
 
 struct explain_options {
@@ -39,34 +40,36 @@ struct explain_options {
     bool running, json;
 };
 
-// What the file would do with a datagram, step by step. 0 it would be forwarded, 1 not, 2 trouble.
+// Prints step by step what the file would do with a datagram. Returns 0 if it would be forwarded, 1 if not, 2 if that
+// cannot be found out.
 int command_explain(const char *path, const struct explain_options *options);
 
 struct replay_options {
-    const char *capture, *out, *interface; // out, interface: or NULL
+    const char *capture, *out, *interface; // out and interface may be NULL
     bool running, json, quiet;
     enum sandbox_mode sandbox;
 };
 
-// What the file would do with each packet of a capture, then the counts. Gives up every right before it reads the
-// capture. 0 read to its end, 1 not, or not all could be written, 2 trouble.
+// Prints what the file would do with each packet of a capture, then the counts. Drops every right before it reads the
+// capture. Returns 0 if the capture was read to its end, 1 if not, or if not all could be written, 2 on other trouble.
 int command_replay(const char *path, const struct replay_options *options);
 
 // Prints what mcrd was built with.
 void command_built(void);
 
-// --- what they share -------------------------------------------------------------------------------------------------
+// --- shared by the commands ------------------------------------------------------------------------------------------
 
-// Loads the file, see config_load(), and prints all that is wrong with it to stderr. NULL when it is not valid.
+// Loads the file (config_load()), and prints its problems to stderr. Returns NULL if it is not valid.
 struct config *command_load(const char *path, unsigned flags);
 
-// Prints "mcrd: " and what there is no answer for. Returns EXIT_TROUBLE.
+// Prints "mcrd: " and why there is no answer (printf format). Returns EXIT_TROUBLE.
 int command_trouble(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-// Prints tree as a JSON object and gives it back. False when not all could be written.
+// Prints tree as a JSON object and frees it. Returns false if not all could be written.
 bool command_print_tree(struct json_t *tree);
 
-// Whether all that was printed has left: output that is cut (a full disk, a closed pipe) must not look like success.
+// Flushes stdout. Returns whether all output was written: output that is cut (a full disk, a closed pipe) must not look
+// like success.
 bool command_flush(const char *path, bool printed);
 
 #endif

@@ -18,11 +18,11 @@
 #include "stats/reader.h"
 #include "stats/text.h"
 
-#define INSTANCE   "/run/mcr-" // begins the stats_file of mcrd@NAME, which "/stats" ends
+#define INSTANCE   "/run/mcr-" // the stats_file of mcrd@NAME is INSTANCE NAME "/stats"
 #define LOOK_TRIES 40
 #define LOOK_NS    25000000
 
-// Returns state, and the reason in why.
+// Writes the reason to why. Returns state.
 static enum daemon_state __attribute__((format(printf, 3, 4)))
 tell(enum daemon_state state, char why[DAEMON_WHY_MAX], const char *format, ...)
 {
@@ -40,7 +40,8 @@ const char *daemon_text(const char *text, char out[DAEMON_WHY_MAX])
     return out;
 }
 
-// The unit of contrib/systemd whose daemon has this stats_file: mcrd, or mcrd@NAME. False where it is none of these.
+// Finds the unit of contrib/systemd whose daemon has this stats_file: mcrd, or mcrd@NAME. Returns false if there is
+// none.
 static bool find_unit(const char *stats_file, char unit[sizeof("mcrd@") + NAME_MAX])
 {
     static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.-";
@@ -56,7 +57,7 @@ static bool find_unit(const char *stats_file, char unit[sizeof("mcrd@") + NAME_M
     return length > 0 && strcmp(name + length, "/stats") == 0;
 }
 
-// Why there is no daemon, and how to start it.
+// Writes why there is no daemon, and how to start it. Returns DAEMON_NONE.
 static enum daemon_state __attribute__((format(printf, 3, 4)))
 tell_none(const char *stats_file, char why[DAEMON_WHY_MAX], const char *format, ...)
 {
@@ -100,7 +101,7 @@ static enum daemon_state judge(int fd, const char *path, struct daemon *d, char 
                     "the layout of %s is version %u, known here is %d: use the mcrd that runs, or restart it", path,
                     h->version, STATS_VERSION);
     d->pid = stats_writer(path);
-    // A reload marks the old file, lets it go, and then gives the new one its name.
+    // A reload marks the old file as superseded, and then renames the new one to its name.
     if (h->state == STATS_SUPERSEDED || !consistent)
         return tell(DAEMON_CHANGING, why, "%s is being replaced", path);
     if (h->state == STATS_STOPPED || d->pid == 0)
@@ -163,7 +164,7 @@ int daemon_open(const char *stats_file, const struct daemon *d, char why[DAEMON_
         tell(DAEMON_NONE, why, "the process that writes %s cannot be reached: %s", stats_file, strerror(errno));
         return -1;
     }
-    // As long as it held the lock, its number could not go to another.
+    // While the process holds the lock, no other process can get its pid, so the pidfd is the right one.
     if (daemon_wait(stats_file, &again, why) == DAEMON_RUNS && again.pid == d->pid)
         return fd;
     tell(DAEMON_NONE, why, "the process that writes %s has just ended", stats_file);

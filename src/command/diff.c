@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plan of what a reload would do.
+// Prints the changes that a reload would make.
 #include <config.h>
 
 #include "command/command.h"
@@ -20,7 +20,7 @@
 
 // --- as text ---------------------------------------------------------------------------------------------------------
 
-// The rule as it will be, or as it was.
+// Returns the new version of the rule, or the old one of a removed rule.
 static const struct config_rule *rule_of(const struct diff_rule *r)
 {
     return r->to ? r->to : r->from;
@@ -72,7 +72,7 @@ static void print_key(const char *name, json_t *value)
     putchar('\n');
 }
 
-// What a rule says beyond the defaults; its name and note are told apart.
+// Prints the keys of a rule that differ from their defaults, without name and note, which are printed separately.
 static void print_rule(const struct config_rule *rule)
 {
     struct config_rule blank = {.line = 0};
@@ -97,7 +97,7 @@ static void print_rule(const struct config_rule *rule)
     }
 }
 
-// A note that changes is told with the fields.
+// Prints the note of a rule, unless it has changed: it is then among the fields.
 static void print_note(const struct diff_rule *r)
 {
     const char *text = rule_of(r)->note;
@@ -148,7 +148,7 @@ static void print_text(const struct diff *d, const struct config *running, const
 
 // --- as JSON ---------------------------------------------------------------------------------------------------------
 
-// What was not given is null.
+// Returns the changed fields; a value that is not given is null.
 static json_t *fields_tree(const struct diff_field *fields, size_t n, bool top)
 {
     json_t *array = json_array();

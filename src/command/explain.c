@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the file would do with one datagram, found by sending it through the compiled table.
+// Explains what the file would do with one datagram, by passing it through the compiled table.
 #include <config.h>
 
 #include "command/command.h"
@@ -25,11 +25,11 @@ struct explain {
     struct config *config;
     struct offline *offline;
     struct addr source;
-    struct table_key key;                    // what it is sent to; interface: the one that it is tried on
+    struct table_key key;                    // destination of the datagram; interface: the present try
     uint8_t probe[65536 + TABLE_HEADER_MAX]; // the datagram as an IP packet
     size_t probe_length;
     struct offline_verdict verdict;
-    // The first packet of each output that has sent any.
+    // The first packet of each output that has sent one.
     struct left {
         const struct table_output *output;
         struct packet packet;
@@ -40,7 +40,8 @@ struct explain {
 
 // --- the datagram ----------------------------------------------------------------------------------------------------
 
-// A sender's packet is that of an output, seen from the other side. Its checksum stays unfinished: it is vouched for.
+// Writes the datagram as an output would send it. Its checksum is not completed, but counts as verified
+// (checksum_vouched).
 static void write_probe(struct explain *x)
 {
     struct table_output to = {.to = x->key.destination, .port = x->key.port};
@@ -63,13 +64,13 @@ static void take_output(void *context, const struct table_output *o, const uint8
     }
     struct left *l = &x->left[x->n_left++];
     *l = (struct left){.output = o, .n_packets = 1};
-    // Of a fragment at least the addresses are known.
+    // Of a fragment, this sets at least the addresses.
     packet_parse(&l->packet, frame + link, length - link, &bare);
 }
 
 // --- steps -----------------------------------------------------------------------------------------------------------
 
-// line 0: nothing that the file says.
+// Adds a step (printf format). line: of the file; 0: the step does not follow from a line.
 static void __attribute__((format(printf, 5, 6)))
 add_step(json_t *steps, const char *step, int line, bool passed, const char *format, ...)
 {
@@ -180,7 +181,7 @@ static bool try_interface(struct explain *x, const struct table_destination *to,
     add_step(steps, "rule", in->line, true, "rule \"%s\" takes it: %s", r->name, nearest_input(in, text));
     if (x->verdict.path != TABLE_NONE)
         add_checks(x, path, steps);
-    else // the interface has dropped it, before the rule counted it
+    else // the interface has dropped the datagram before the rule counted it
         add_step(steps, x->verdict.name, 0, false, "%s", x->verdict.drop->help);
     json_array_append_new(tries,
                           json_pack("{s:s, s:b, s:s, s:s, s:o}", "interface",
@@ -189,7 +190,7 @@ static bool try_interface(struct explain *x, const struct table_destination *to,
     return x->verdict.forwarded;
 }
 
-// On the given interface, or on all where a rule takes it.
+// Tries the given interface, or all interfaces on which a rule takes the datagram.
 static bool try_interfaces(struct explain *x, json_t *tries)
 {
     const struct table_view *v = &x->offline->table;
@@ -206,7 +207,7 @@ static bool try_interfaces(struct explain *x, json_t *tries)
 
 // --- printing --------------------------------------------------------------------------------------------------------
 
-// name: of the step, or NULL where the text says all.
+// Prints one line. name: of the step, or NULL if the text is enough.
 static void print_line(const struct explain *x, json_t *each, const char *name)
 {
     json_int_t line = json_integer_value(json_object_get(each, "line"));

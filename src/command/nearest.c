@@ -12,7 +12,7 @@
 #include "config/endpoint.h"
 #include "config/print.h"
 
-// --- what the file says ----------------------------------------------------------------------------------------------
+// --- values of the file ----------------------------------------------------------------------------------------------
 
 const char *nearest_value(enum schema_place where, const char *key, const void *target, char text[NEAREST_TEXT_MAX])
 {
@@ -44,9 +44,9 @@ const char *nearest_input(const struct config_input *in, char text[NEAREST_TEXT_
     return text;
 }
 
-// --- how far it is ---------------------------------------------------------------------------------------------------
+// --- distance --------------------------------------------------------------------------------------------------------
 
-// In the order of the message. The address weighs most: it is what a rule is known by.
+// The differences, in the order of the message. The address weighs most, because people know a rule by it.
 enum { OTHER_ADDRESS, OTHER_PORT, OTHER_VLAN, OTHER_INTERFACE, DISABLED, DIFFERENCES };
 static const unsigned weights[DIFFERENCES] = {2, 1, 1, 1, 1};
 
@@ -98,7 +98,7 @@ static bool measure(const struct config_rule *r, const struct config_input *in, 
            !(c->differs[OTHER_ADDRESS] && c->differs[OTHER_PORT]);
 }
 
-// Those whose address is most alike first, then in the order of the file.
+// Orders candidates by distance, then by the similarity of the address, then as in the file.
 static int compare(const void *a, const void *b)
 {
     const struct candidate *x = a, *y = b;
@@ -112,7 +112,7 @@ static int compare(const void *a, const void *b)
     return (x->input > y->input) - (x->input < y->input);
 }
 
-// --- what is said ----------------------------------------------------------------------------------------------------
+// --- texts -----------------------------------------------------------------------------------------------------------
 
 static void __attribute__((format(printf, 4, 5)))
 tell(FILE *to, json_t *differs, const char *key, const char *format, ...)

@@ -13,15 +13,16 @@
 
 #include "wire/header.h"
 
-// Stands in the place of a socket.
+// In place of a socket.
 struct outlet {
     struct egress egress;
     struct offline *owner;
 };
 
-// --- what leaves -----------------------------------------------------------------------------------------------------
+// --- output ----------------------------------------------------------------------------------------------------------
 
-// As the kernel or the device does it (virtio_net_hdr): the field holds the sum of the pseudo-header.
+// Completes the UDP checksum as the kernel or the device does (virtio_net_hdr): the field has the sum of the
+// pseudo-header.
 static void finish_checksum(uint8_t *frame, size_t length, const struct virtio_net_hdr *v)
 {
     uint16_t sum;
@@ -34,7 +35,7 @@ static void finish_checksum(uint8_t *frame, size_t length, const struct virtio_n
     memcpy(frame + v->csum_start + v->csum_offset, &sum, sizeof(sum));
 }
 
-// The link header that the kernel puts before a packet of ours.
+// Writes the Ethernet header that the kernel adds to an IP packet.
 static void write_link(uint8_t at[ETH_HLEN], const struct table_output *o, const struct link *l)
 {
     uint16_t type = o->to.family == ADDR_IPV4 ? ETH_P_IP : ETH_P_IPV6;
@@ -84,7 +85,7 @@ static bool compile_offline(struct offline *o, char why[COMPILE_WHY_MAX])
     if (!sockets || !sockets_open_pool(sockets, CONFIG_INTERFACES_MAX, &step))
         goto done;
     sockets_begin(sockets);
-    // As for rules that run: an output that cannot be opened here waits.
+    // running is true, so that an output that cannot be opened here waits.
     if (compile(o->config, NULL, 1, true, sockets, &o->image, why)) {
         ok = table_attach(&o->table, o->image.bytes, o->image.size, &bad);
         if (!ok)
@@ -121,7 +122,7 @@ static bool make_outlets(struct offline *o)
 struct offline *offline_open(const struct config *config, offline_sink *sink, void *context, char why[COMPILE_WHY_MAX])
 {
     struct offline *o = calloc(1, sizeof(*o));
-    static const struct stats_segment nowhere; // never published to
+    static const struct stats_segment nowhere; // nothing is published
 
     snprintf(why, COMPILE_WHY_MAX, "%s", strerror(ENOMEM));
     if (!o)
@@ -192,9 +193,9 @@ uint32_t offline_input(const struct offline *o, const char *name)
     return found;
 }
 
-// --- what comes ------------------------------------------------------------------------------------------------------
+// --- input -----------------------------------------------------------------------------------------------------------
 
-// Puts into more what each counter has grown by since it was seen. Returns the first drop that has grown, or NULL.
+// Writes to more by how much each counter has grown since `seen`. Returns the first drop that has grown, or NULL.
 static const struct stats_counter *count_more(const struct stats_counter *c, const void *now, void *seen, void *more)
 {
     const struct stats_counter *first = NULL;

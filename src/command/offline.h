@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// offline: a config compiled as the broker does it, and frames taken through its table as the relay does it, with
-// nothing opened: what would leave goes to the caller.
+// offline: compiles a config as the broker does, and passes frames through its table as the relay does, but opens
+// nothing: the caller gets the packets that would leave.
 #ifndef MCR_COMMAND_OFFLINE_H
 #define MCR_COMMAND_OFFLINE_H
 
@@ -15,8 +15,8 @@
 #include "relay/ingress.h"
 #include "stats/counters.h"
 
-// Takes one packet that would leave by o, as a whole Ethernet frame with its checksums finished. Where the kernel would
-// find the next hop, its station is OFFLINE_NEXT_HOP; on a link without Ethernet headers, the header is made up.
+// Called with each packet that would leave by o, as a whole Ethernet frame with complete checksums. If the kernel would
+// find the next hop, its MAC address is OFFLINE_NEXT_HOP. On a link without Ethernet headers, the header is invented.
 typedef void offline_sink(void *context, const struct table_output *o, const uint8_t *frame, size_t length);
 
 #define OFFLINE_NEXT_HOP ((const uint8_t[6]){0x02, 'm', 'c', 'r', 0, 0})
@@ -25,31 +25,34 @@ struct offline {
     const struct config *config;
     struct table_view table;
     struct link *links;      // in the order of the table's interfaces
-    struct forward *forward; // with what the daemon would have counted of rules and outputs
-    struct ingress ingress;  // and of the interface
+    struct forward *forward; // with the counters of rules and outputs, as in the daemon
+    struct ingress ingress;  // with the counters of the interface
     // Private.
     struct table_image image;
     struct outlet *outlets;
     offline_sink *sink;
     void *context;
-    // What the counters were before the present frame.
+    // The counters before the present frame.
     struct stats_interface_counters seen;
     struct stats_drops *seen_drops;
     uint64_t *seen_legs; // their packets
     struct stats_output_counters *seen_outputs;
 };
 
-// NULL with why. The config stays the caller's and must outlive it.
+// Returns NULL with why. The caller keeps the config, which must outlive the result, and frees that with
+// offline_close().
 struct offline *offline_open(const struct config *config, offline_sink *sink, void *context, char why[COMPILE_WHY_MAX]);
 void offline_close(struct offline *o);
 
-// The interfaces that are not on this machine, as a sentence for an array of them; the caller's. NULL: all are here.
+// Returns a sentence about the interfaces that this machine does not have, for an array of notes; the caller owns it.
+// NULL: it has all of them.
 struct json_t *offline_note(const struct offline *o);
 
-// The interface of this name among those that an enabled rule takes in from, or TABLE_NONE; name NULL: the only one.
+// Returns the index of the input interface with this name, or TABLE_NONE; name NULL: the only input interface. Only
+// inputs of enabled rules count.
 uint32_t offline_input(const struct offline *o, const char *name);
 
-// What became of a frame.
+// The result of a frame.
 struct offline_verdict {
     const char *name;                 // "forwarded", that of drop, or "held"
     bool forwarded;                   // an output has taken it
@@ -68,12 +71,12 @@ const struct config_input *offline_input_of(const struct offline *o, const struc
 // The line of the file that decided it; 0: none did.
 int offline_line(const struct offline *o, const struct offline_verdict *v);
 
-// Takes one frame in by an interface of the table at a time of any epoch; see ingress_frame(). A fragment that waits
-// for the others of its datagram is "held".
+// Passes one frame from an interface (index in the table); see ingress_frame(). now_ns: a time of any epoch. The result
+// of a fragment of an incomplete datagram is "held".
 void offline_frame(struct offline *o, uint32_t interface, uint64_t now_ns, const uint8_t *bytes, size_t length,
                    const struct packet_meta *meta, uint8_t kind, struct offline_verdict *v);
 
-// Counts the datagrams whose fragments did not all come.
+// Ends the input: counts the datagrams whose fragments did not all come.
 void offline_end(struct offline *o);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// options: the command line of mcrd, a row for each command and option.
+// options: the command line of mcrd, with a row for each command and option.
 #ifndef MCR_COMMAND_OPTIONS_H
 #define MCR_COMMAND_OPTIONS_H
 
@@ -18,11 +18,11 @@ struct options {
     uint64_t port, vlan, size, ttl;
 };
 
-// Fills *o, defaults included, from a command line. Returns -1 to go on, or the exit status, when all was said: by
-// --help, by --version, or on stderr what is wrong.
+// Parses a command line into *o, with defaults. Returns -1 to continue, or the exit status after --help, --version or a
+// message on stderr.
 int options_parse(int argc, char **argv, struct options *o);
 
-// Runs the command that was given. Returns the exit status.
+// Runs the given command. Returns the exit status.
 int options_run(const struct options *o);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// There is no socket to ask through: a signal asks, and the statistics tell the verdict.
+// Asks the daemon for a reload. There is no control socket: SIGHUP is the request, and the verdict is in the
+// statistics.
 #include <config.h>
 
 #include "command/command.h"
@@ -26,7 +27,7 @@
 #define POLL_MS_LEAST 10
 #define POLL_MS_MOST  100
 
-// Its process, once it is known to be the one that runs this file; or -1, which has been told.
+// Returns a pidfd of the daemon, after a check that it runs this file, or -1 after a message.
 static int find(const struct config *c, struct daemon *d)
 {
     char why[DAEMON_WHY_MAX], shown[DAEMON_WHY_MAX];
@@ -58,7 +59,7 @@ static int own_login(void)
     return (int) login;
 }
 
-// The signal carries the login, which the daemon may be unable to see (ProtectProc= in systemd.exec(5)).
+// Sends SIGHUP with the login uid, which the daemon may be unable to read from /proc (ProtectProc= in systemd.exec(5)).
 static bool ask(int process, const struct daemon *d)
 {
     siginfo_t info = {.si_signo = SIGHUP, .si_code = SI_QUEUE};
@@ -80,8 +81,8 @@ static int64_t now_ms(void)
 
 enum answer { ANSWERED, GONE, TIMED_OUT };
 
-// Waits for a verdict that was reached after *d was read, and reads it into *d. Each take-over gives the file a new
-// inode.
+// Waits for a verdict on a load that was requested after *d was read, and reads it into *d. Looks up the statistics by
+// name each time, because each load replaces their file.
 static enum answer wait_for_answer(int process, const struct config *c, double seconds, struct daemon *d)
 {
     const int64_t deadline = now_ms() + (int64_t) (seconds * 1000);
@@ -90,7 +91,7 @@ static enum answer wait_for_answer(int process, const struct config *c, double s
     char why[DAEMON_WHY_MAX];
 
     for (;;) {
-        // In this order, so that the last answer of one that ends is seen.
+        // First the process, then the statistics, so that the last verdict of a process that ends is seen.
         int64_t left = deadline - now_ms();
         bool ended = poll(&end, 1, (int) (left < 0 ? 0 : left < pause ? left : pause)) > 0;
         struct daemon seen;
@@ -124,15 +125,14 @@ static int tell_verdict(const struct config *c, const struct daemon *d)
         return command_trouble("reload accepted: generation %" PRIu64
                                ", but %s was replaced meanwhile: sha256 %s was checked, %s runs",
                                h->generation, c->path, ours, theirs);
-    // It runs, whether that can be printed or not.
+    // The file is in force, even if that cannot be printed.
     printf("reload accepted: generation %" PRIu64 ", sha256 %s, %zu rule%s\n", h->generation, theirs, c->n_rules,
            c->n_rules == 1 ? "" : "s");
     command_flush(c->path, true);
     return 0;
 }
 
-// The daemon hears nothing of an attempt that ends here, so that its record is written here: systemd puts it into the
-// unit's journal.
+// Records a refusal by this process, of which the daemon does not learn. systemd adds the record to the unit's journal.
 static void record_refusal(const char *path, const struct config_problems *problems, const struct config_bytes *bytes)
 {
     char hex[DIGEST_TEXT_MAX], file[600], why[1024], quoted[1100];
@@ -144,15 +144,15 @@ static void record_refusal(const char *path, const struct config_problems *probl
               own_login(), log_quote(why, quoted, sizeof(quoted)));
 }
 
-// A daemon that root started has given up the rights by which this process has read the file. False when it would be
-// refused the file, which has been told; what else it would meet at its next start is told, too.
+// Checks that the daemon may read the file: one that root started has dropped the rights by which this process has read
+// it. Returns false after a message if it may not. Also prints the problems that it will have at its next start.
 static bool may_daemon_read(const struct config *c, const struct daemon *d, const struct config_bytes *bytes)
 {
     struct config_problems problems = {0};
     struct file_reader reader;
     char why[FILE_WHY_MAX];
 
-    // A daemon that was not started by root has kept its user, which may be another one.
+    // A daemon that root did not start has kept its user, which may differ from that of the file.
     if (account_find(c, &reader, &problems) && reader.uid == d->owner &&
         !account_may_read(c->path, &reader, d->pid, why))
         config_error(&problems, 0, NULL, "%s", why);
@@ -199,7 +199,7 @@ int command_reload(const char *path, double seconds)
 
     config_problems_print(&problems, path, stderr);
     if (c) {
-        setlocale(LC_CTYPE, ""); // for what the daemon says
+        setlocale(LC_CTYPE, ""); // for the texts of the daemon
         status = reload(c, seconds, &bytes);
     } else {
         record_refusal(path, &problems, &bytes);

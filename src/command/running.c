@@ -16,28 +16,29 @@
 #include "config/load.h"
 #include "stats/reader.h"
 
-// A take-over replaces running.conf and the statistics one after the other.
+// A reload replaces running.conf and the statistics one after the other, so they may not match for a moment.
 #define MATCH_TRIES 40
 #define MATCH_NS    25000000
 
-// Reads the copy that the daemon keeps. NULL, with the reasons in problems, when it is not what runs.
+// Reads the daemon's copy. Returns NULL with the reasons in problems if it is not the config in force. *again: it may
+// be during a reload.
 static struct config *read_copy(const char *path, const struct daemon *d, struct config_problems *problems, bool *again)
 {
     struct config_bytes bytes;
     struct config *c = NULL;
 
     *again = false;
-    // Who owns the directory could make it a link to what he may not read himself.
+    // Links are not followed: the owner of the directory could make a link to a file that only this process may read.
     if (!file_read(path, false, &bytes, problems)) {
-        // told
+        // the errors are in problems
     } else if (memcmp(bytes.info.sha256, d->header.sha256, sizeof(d->header.sha256)) != 0) {
         config_error(problems, 0, NULL, "is not what runs: the daemon (pid %u) names another sha256", d->header.pid);
         *again = true;
-    } else if (bytes.info.owner != 0 && bytes.info.owner != d->owner) { // the daemon's user need not be who asks
+    } else if (bytes.info.owner != 0 && bytes.info.owner != d->owner) { // this process may have another user
         config_error(problems, 0, NULL, "owner is uid %u, allowed is root or uid %u, who owns the statistics",
                      (unsigned) bytes.info.owner, (unsigned) d->owner);
     } else {
-        // What it warns of has been known since it was taken over.
+        // Its warnings are left out: they were reported when it was loaded.
         struct config_problems own = {0};
         char first[1024];
         c = config_load_text(bytes.text, bytes.size, CONFIG_LOAD_OFFLINE_INTERFACES, &own);
@@ -59,7 +60,8 @@ static struct config *read_copy(const char *path, const struct daemon *d, struct
     return c;
 }
 
-// of: the file that the daemon must have been started with; NULL: any. NULL after telling why.
+// Loads the config in force. of: the file with which the daemon must have been started; NULL: any. Returns NULL after a
+// message on stderr.
 static struct config *find(const char *stats_file, const char *of)
 {
     static const struct timespec pause = {.tv_nsec = MATCH_NS};
@@ -68,7 +70,7 @@ static struct config *find(const char *stats_file, const char *of)
     struct daemon d;
     bool again = true;
 
-    // Beside the statistics; the schema lets stats_file be absolute and at most 107 bytes long.
+    // The copy is beside the statistics. By the schema, stats_file is absolute and has at most 107 bytes.
     snprintf(path, sizeof(path), "%.*s/" CONFIG_RUNNING_NAME, (int) (strrchr(stats_file, '/') - stats_file),
              stats_file);
     for (unsigned i = 0; !running && again; i++) {
@@ -105,7 +107,7 @@ struct config *running_of(const char *path)
     struct config_bytes bytes;
     bool known = config_identify(path, &identity, &problems, &bytes);
 
-    config_problems_free(&problems); // it is asked for because the file may be wrong
+    config_problems_free(&problems); // the file may be invalid, so its errors are not printed
     file_free(&bytes);
     return find(*identity.stats_file ? identity.stats_file : STATS_DEFAULT_PATH, known ? NULL : path);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// running: the file that runs, as the daemon keeps it beside its statistics.
+// running: loads the config in force, from the copy that the daemon keeps beside its statistics.
 #ifndef MCR_COMMAND_RUNNING_H
 #define MCR_COMMAND_RUNNING_H
 
@@ -8,17 +8,18 @@
 
 struct json_t;
 
-// Loads what the daemon of these statistics runs; its path is that of the copy. NULL after telling why.
+// Loads the config that the daemon of these statistics runs; its path is that of the copy. Returns NULL after a message
+// on stderr.
 struct config *running_load(const char *stats_file);
 
-// The same for the daemon of the file at path, which need not be valid now.
+// Does the same for the daemon of the file at path, which need not be valid now.
 struct config *running_of(const char *path);
 
-// Looks for a daemon that was started with this file, and puts the digest of what it runs into hex; "" where there is
-// none. Returns a sentence for an array of notes, the caller's, when that is not the file as it was loaded; or NULL.
+// Looks for a daemon that was started with this file, and writes the digest of its config to hex; "" if there is none.
+// If that differs from the loaded file, returns a sentence for an array of notes, which the caller owns; else NULL.
 struct json_t *running_note(const struct config *c, char hex[DIGEST_TEXT_MAX]);
 
-// What the daemon of the file runs, or, if not asked for that, what the file says: running_of() or command_load().
+// Loads the config that the daemon of the file runs (running: running_of()), or the file (command_load()).
 struct config *running_or_file(const char *path, bool running, unsigned flags);
 
 #endif

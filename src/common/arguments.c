@@ -14,9 +14,9 @@
 #include "common/addr.h"
 #include "common/exit.h"
 
-#define COLUMNS  80  // of --help
-#define INDENT   24  // column of what an option means
-#define TEXT_MAX 512 // of what an option means, and of a list of commands
+#define COLUMNS  80  // width of --help
+#define INDENT   24  // column at which the help of an option begins
+#define TEXT_MAX 512 // bytes of the help of an option, and of a list of commands
 
 int arguments_wrong(const struct arguments *a, const char *format, ...)
 {
@@ -30,7 +30,7 @@ int arguments_wrong(const struct arguments *a, const char *format, ...)
     return EXIT_USAGE;
 }
 
-// "--diff, --explain and --print": the names of these commands.
+// Writes the names of these commands: "--diff, --explain and --print". last: the text before the last name.
 static const char *names_of(const struct arguments *a, unsigned commands, const char *last, char text[TEXT_MAX])
 {
     size_t used = 0;
@@ -48,7 +48,7 @@ static const char *names_of(const struct arguments *a, unsigned commands, const 
     return text;
 }
 
-// The bounds of a number; "" for all else.
+// Writes the bounds of a number, or "" for other kinds.
 static const char *bounds_of(const struct argument *r, char text[TEXT_MAX])
 {
     text[0] = '\0';
@@ -91,7 +91,7 @@ static void print_row(const struct arguments *a, const struct argument *r)
         at = printf("\n") - 1;
     printf("%*s", INDENT - at, "");
     bounds_of(r, bounds);
-    bool bounded = *bounds && r->most <= UINT32_MAX; // nobody comes near the others
+    bool bounded = *bounds && r->most <= UINT32_MAX; // larger bounds are of no interest
     snprintf(text, sizeof(text), "%s%s%s%s%s%s", r->with ? "with " : "", names_of(a, r->with, " and ", names),
              r->with ? ": " : "", r->help, bounded ? "; " : "", bounded ? bounds : "");
     print_wrapped(text);
@@ -114,7 +114,7 @@ static int print_help(const struct arguments *a)
     return EXIT_SUCCESS;
 }
 
-// --- the reader ------------------------------------------------------------------------------------------------------
+// --- the parser ------------------------------------------------------------------------------------------------------
 
 bool arguments_number(const char *text, uint64_t least, uint64_t most, uint64_t *out)
 {
@@ -131,7 +131,7 @@ static bool parse_decimal(const char *text, double least, double most, double *o
 {
     char *end;
 
-    // Leaves strtod() no infinity, hexadecimal or sign.
+    // Only digits and a point: strtod() would also accept infinity, hexadecimal numbers and signs.
     if (*text == '\0' || text[strspn(text, "0123456789.")] != '\0')
         return false;
     *out = strtod(text, &end);
@@ -150,7 +150,7 @@ static bool take(const struct argument *r, const char *text, void *field)
 {
     switch (r->kind) {
     case ARGUMENT_COMMAND:
-    case ARGUMENT_OPERANDS: // taken when all options are known
+    case ARGUMENT_OPERANDS: // set after all options are parsed
     case ARGUMENT_WORD:
         return true;
     case ARGUMENT_FLAG:
@@ -175,7 +175,7 @@ static bool take(const struct argument *r, const char *text, void *field)
 struct reading {
     const struct arguments *a;
     uint8_t *into;
-    unsigned commands; // that were given
+    unsigned commands; // mask of the given commands
     bool given[ARGUMENTS_MAX];
 };
 
@@ -202,7 +202,7 @@ static int take_row(struct reading *p, size_t row, const char *text)
     return arguments_wrong(a, "--%s is \"%s\", allowed is %s", r->name, text, bounds_of(r, bounds));
 }
 
-// What goes together; words: those behind the options.
+// Checks which commands, options and operands are given together. words: the words behind the options.
 static int check_together(const struct reading *p, char **words, int n_words)
 {
     const struct arguments *a = p->a;
@@ -226,10 +226,10 @@ static int check_together(const struct reading *p, char **words, int n_words)
     return n_words > 0 ? arguments_wrong(a, "unexpected argument \"%s\"", words[0]) : -1;
 }
 
-// What getopt_long() returns for an option without a letter; the values below 256 are characters.
+// getopt_long() returns OPT_ROW and the row's index for an option without a letter. Values below 256 are letters.
 #define OPT_ROW 256
 
-// Fills what getopt_long() asks for; letters has room for two characters of each row, and those of "hV".
+// Fills in the arrays for getopt_long(). letters has room for two characters of each row, and for "hV".
 static void list_options(const struct arguments *a, struct option *known, char *letters)
 {
     *known++ = (struct option){"help", no_argument, NULL, 'h'};
@@ -261,7 +261,7 @@ static size_t find_row(const struct arguments *a, int option)
     return row;
 }
 
-// next: what follows on the command line.
+// Prints the version, and with -VV what the program was built with. next: the result of getopt_long() after -V.
 static int print_version(const struct arguments *a, int next)
 {
     printf("%.*s " PACKAGE_VERSION "\n", (int) strcspn(a->program, " "), a->program);
@@ -278,12 +278,12 @@ int arguments_read(const struct arguments *a, int argc, char **argv, void *into,
     int status = -1, c;
 
     list_options(a, known, letters);
-    argv[0] = (char *) a->program; // begins the messages of getopt_long()
+    argv[0] = (char *) a->program; // the beginning of getopt_long()'s messages
     while (status < 0 && (c = getopt_long(argc, argv, letters, known, NULL)) != -1) {
         if (c == 'h')
             return print_help(a);
         if (c == 'V') {
-            opterr = 0; // of what stands behind it
+            opterr = 0; // no message about the option that follows
             return print_version(a, getopt_long(argc, argv, letters, known, NULL));
         }
         status = c == '?' ? EXIT_USAGE : take_row(&p, find_row(a, c), optarg);

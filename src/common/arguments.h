@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// arguments: a command line as rows, one for each command and option. The reader, --help and what is said of a wrong
-// line follow from them; completion and man pages are held against --help.
+// arguments: describes a command line by rows, one for each command and option. The parser, --help and the error
+// messages follow from the rows. Tests compare completion and man pages with --help.
 #ifndef MCR_COMMON_ARGUMENTS_H
 #define MCR_COMMON_ARGUMENTS_H
 
@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// What an option takes, and the type of its field.
+// The argument of an option, and the type of its field.
 enum argument_kind {
     ARGUMENT_COMMAND,  // nothing; no field
     ARGUMENT_OPERANDS, // as many words as `least` behind the options; const char *[]
@@ -24,7 +24,7 @@ enum argument_kind {
 
 struct argument {
     const char *name;  // without "--"
-    const char *value; // what --help calls it, or NULL
+    const char *value; // name of the argument in --help, or NULL
     enum argument_kind kind;
     size_t at;            // the offset of the field in the program's options
     unsigned is;          // the bit of a command; 0: an option
@@ -33,8 +33,8 @@ struct argument {
     bool (*take)(const char *text, unsigned *field);
     const char *allowed; // of a choice or a list: "allowed are ..."; of operands: "three arguments"
     const char *help;
-    const char *heading; // in --help, of this row and those that follow; or NULL
-    char letter;         // "-c" for short; 0: none. -h and -V are --help and --version of every program
+    const char *heading; // heading in --help before this row, or NULL
+    char letter;         // short option; 0: none. Every program has -h (--help) and -V (--version).
 };
 
 #define ARGUMENT_LIST_MOST 8
@@ -48,24 +48,24 @@ struct argument_list {
 #define ARGUMENTS_MAX 64
 
 struct arguments {
-    const char *program; // as it begins a message
-    const char *usage;   // begins --help
-    const char *notes;   // ends --help
+    const char *program; // name at the beginning of messages
+    const char *usage;   // beginning of --help
+    const char *notes;   // end of --help
     const struct argument *rows;
     size_t n_rows;
     bool once;           // an option that is no list may not be repeated
     void (*built)(void); // prints what the program was built with, for -VV; or NULL
 };
 
-// Fills the program's options, `into`, which holds the defaults, and the bit of the command (0: none; command may be
-// NULL). Returns -1 to go on, or the exit status, when all was said: by --help, by --version, or on stderr what is
-// wrong.
+// Parses a command line into the program's options, `into`, which hold the defaults, and sets *command to the bit of
+// the command (0: none; command may be NULL). Returns -1 to continue, or the exit status after --help, --version or a
+// message on stderr.
 int arguments_read(const struct arguments *a, int argc, char **argv, void *into, unsigned *command);
 
-// Says on stderr what is wrong. Returns the exit status.
+// Writes a message about the command line to stderr (printf format). Returns the exit status.
 int arguments_wrong(const struct arguments *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// A whole number within these bounds.
+// Parses a whole number. Returns false if text is none, or is out of bounds.
 bool arguments_number(const char *text, uint64_t least, uint64_t most, uint64_t *out);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// clock: the time of a clock in nanoseconds.
+// clock: reads clocks (clock_gettime(2)) in nanoseconds.
 #ifndef MCR_COMMON_CLOCK_H
 #define MCR_COMMON_CLOCK_H
 
@@ -16,13 +16,14 @@ static inline uint64_t clock_ns(clockid_t clock)
     return (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec;
 }
 
-// For pacing and deadlines: never set back.
+// CLOCK_MONOTONIC, for pacing and deadlines: it is never set.
 static inline uint64_t clock_monotonic_ns(void)
 {
     return clock_ns(CLOCK_MONOTONIC);
 }
 
-// Of mcrgen, for what crosses the network: the kernel's receive timestamps are of this clock, and hosts can share it.
+// CLOCK_REALTIME. mcrgen writes it into datagrams: the kernel's receive timestamps use this clock, and hosts can
+// synchronise it.
 static inline uint64_t clock_realtime_ns(void)
 {
     return clock_ns(CLOCK_REALTIME);

@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 #ifndef HAVE_CLOSEFROM
-// Before glibc 2.34. The limit of open files may be lower than what was opened before it was set.
+// For glibc before 2.34. Reads /proc, because descriptors may be above RLIMIT_NOFILE if it was lowered after they were
+// opened.
 static void closefrom(int first)
 {
     DIR *listing = opendir("/proc/self/fd");
@@ -30,7 +31,7 @@ bool descriptors_leave(int first)
 {
     int null;
 
-    // open(2) takes the lowest number that is free.
+    // open(2) returns the lowest free number.
     do
         null = open("/dev/null", O_RDWR);
     while (null >= 0 && null <= STDERR_FILENO);

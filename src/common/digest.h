@@ -6,12 +6,12 @@
 #include <stdint.h>
 
 #define DIGEST_BYTES    32
-#define DIGEST_TEXT_MAX 65 // with the NUL
+#define DIGEST_TEXT_MAX 65 // bytes, with the NUL
 
-// Writes 64 hexadecimal digits and returns out.
+// Writes 64 hexadecimal digits. Returns out.
 const char *digest_text(const uint8_t digest[DIGEST_BYTES], char out[DIGEST_TEXT_MAX]);
 
-// The same, or "none" for zeros: nothing was read.
+// Does the same, but writes "none" if all bytes are zero (nothing was read).
 const char *digest_or_none(const uint8_t digest[DIGEST_BYTES], char out[DIGEST_TEXT_MAX]);
 
 #endif

@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-// EXIT_SUCCESS and EXIT_FAILURE (0 and 1) are the two answers of a command: valid or not, the same or not.
-#define EXIT_TROUBLE 2 // no answer: the command could not find out
-#define EXIT_USAGE   2 // the command line makes no sense
+// EXIT_SUCCESS and EXIT_FAILURE (0 and 1) are the two answers of a command: valid or not, equal or not.
+#define EXIT_TROUBLE 2 // the command could not find the answer
+#define EXIT_USAGE   2 // the command line is wrong
 
 #endif

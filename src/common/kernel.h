@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// kernel: names that older headers lack.
+// kernel: constants of the kernel that older headers lack.
 #ifndef MCR_COMMON_KERNEL_H
 #define MCR_COMMON_KERNEL_H
 

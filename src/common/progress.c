@@ -13,7 +13,7 @@
 #define FIRST_NS (NS_PER_S / 2)
 #define EACH_NS  (NS_PER_S / 5)
 #define CELLS    40
-#define COLUMNS  64 // what the longest text of a plausible time needs
+#define COLUMNS  64 // width of the longest text with a plausible time
 
 void progress_begin(struct progress *p, bool wanted, uint64_t now_ns)
 {
@@ -26,7 +26,7 @@ const char *progress_text(uint64_t done, uint64_t total, uint64_t elapsed_ns, ch
 {
     static const char full[CELLS + 1] = "########################################",
                                    empty[CELLS + 1] = "........................................";
-    // What is not known exactly may exceed the total; numbers may be large.
+    // done may exceed total, if that is an estimate. Both may be large, so this uses double.
     double part = total == 0 || done >= total ? 1 : (double) done / (double) total;
     int cells = (int) (part * CELLS);
     int used =

@@ -22,7 +22,7 @@ size_t utf8_decode(const char *text, size_t size, uint32_t *code)
 }
 
 // Default_Ignorable_Code_Point of Unicode 15 (DerivedCoreProperties.txt) without the variation selectors U+FE00 to
-// U+FE0F, which choose the look of the character before them; and what is neither there nor visible.
+// U+FE0F, which select the glyph of the preceding character; and further characters that are not visible.
 static const struct {
     uint32_t first, last;
 } hidden[] = {

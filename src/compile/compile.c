@@ -23,7 +23,7 @@ static bool names_interface(const struct config_rule *r, const char *name)
     return r->enabled && found;
 }
 
-// Whether rules of the table before wait for this interface already.
+// Returns whether an enabled rule of the previous table waits for this interface already.
 static bool missing_before(const struct table_view *t, const char *name)
 {
     for (uint32_t i = 0; t && i < t->n_rules; i++) {
@@ -59,7 +59,7 @@ static void tell_missing(const struct compilation *c, const char *name)
 static bool find_interfaces(struct compilation *c)
 {
     compile_name_interfaces(c, true);
-    // Those that only disabled rules name may be missing.
+    // The interfaces from n_used on are named by disabled rules only, and may be missing.
     uint32_t n_used = c->n_interfaces;
     compile_name_interfaces(c, false);
     if (!sockets_links(c->sockets, c->links, c->n_interfaces))
@@ -101,18 +101,18 @@ static bool allocate(struct compilation *c)
             destinations += r->enabled ? endpoint_destinations(&r->inputs[j]) : 0;
         }
     }
-    // At least twice as many slots as destinations keeps probes short.
+    // At least twice as many slots as destinations keep the probes short.
     c->n_slots = 16;
     while (c->n_slots < 2 * destinations)
         c->n_slots *= 2;
-    // An interface may be named by every rule and output; config/check.c bounds the distinct ones.
+    // config/check.c limits the number of distinct interfaces.
     c->interfaces = calloc(CONFIG_INTERFACES_MAX, sizeof(*c->interfaces));
     c->links = calloc(CONFIG_INTERFACES_MAX, sizeof(*c->links));
     c->rules = calloc(config->n_rules + 1, sizeof(*c->rules));
     c->inputs = calloc(inputs + 1, sizeof(*c->inputs));
     c->paths = calloc(paths + 1, sizeof(*c->paths));
     c->outputs = calloc(outputs + 1, sizeof(*c->outputs));
-    c->egress = calloc(outputs + CONFIG_INTERFACES_MAX, sizeof(*c->egress)); // transmit rings
+    c->egress = calloc(outputs + CONFIG_INTERFACES_MAX, sizeof(*c->egress)); // and transmit rings
     c->sources = calloc(sources + 1, sizeof(*c->sources));
     c->destinations = calloc(destinations + 1, sizeof(*c->destinations));
     c->slots = calloc(c->n_slots, sizeof(*c->slots));
@@ -124,8 +124,9 @@ static bool allocate(struct compilation *c)
 
 // --- layout ----------------------------------------------------------------------------------------------------------
 
-// The subnet's broadcast that one rule takes in may be the "address" of another, which would then never match. The
-// check of the file cannot know the interface's addresses. Rules that run go on: the first of the file matches.
+// Reports two rules that take in the same destination. The subnet broadcast of one rule can equal the "address" of
+// another, which then never matches; config/check.c cannot detect this, because it does not know the interface's
+// addresses. Rules that run already are not refused: the first one in the file matches.
 static bool tell_same(struct compilation *c, const struct table_destination *d, const struct table_destination *first)
 {
     const char *rule = c->rules[c->paths[d->path].rule].name, *other = c->rules[c->paths[first->path].rule].name;
@@ -162,7 +163,7 @@ static bool index_destinations(struct compilation *c)
     return true;
 }
 
-// Each array begins at a multiple of 8 bytes.
+// Appends an array of n elements of `each` bytes. Each array begins at a multiple of 8 bytes.
 static struct table_array reserve(size_t *size, uint32_t n, size_t each)
 {
     struct table_array a = {.offset = (uint32_t) *size, .n = n};
@@ -225,7 +226,7 @@ bool compile(const struct config *config, const struct table_view *before, uint6
                             .reject_missing = config->reject_missing && !running,
                             .running = running,
                             .why = why};
-    // Memberships last: a group's traffic finds its ring ready.
+    // Memberships come last, so that the ring of a group is ready when its traffic begins.
     bool ok = allocate(&c) && find_interfaces(&c) && compile_plan(&c) && compile_open_outputs(&c) &&
               compile_open_rings(&c) && compile_join_groups(&c) && lay_out(&c, generation, out);
     if (c.links)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// compile: from a checked config and the machine's interfaces to a table and its open sockets.
+// compile: makes a rule table and its open sockets from a checked config and the machine's interfaces.
 #ifndef MCR_COMPILE_COMPILE_H
 #define MCR_COMPILE_COMPILE_H
 
@@ -12,12 +12,15 @@
 #include "table/image.h"
 #include "table/view.h"
 
-#define COMPILE_WHY_MAX 768
+#define COMPILE_WHY_MAX 768 // bytes
 
-// Opens what the config needs (between sockets_begin() and sockets_settle(), both the caller's) and lays the table
-// out. before: the table in force, for what is carried over by name, or NULL. A socket that cannot be opened because an
-// interface, address or route is missing is logged; with missing_interface = "reject" it is an error, except where
-// links have changed under rules that run already (running): they wait. False with why.
+// Opens the sockets that the config needs and writes the table to out. The caller calls sockets_begin() before and
+// sockets_settle() after it, and frees out->bytes. before: the table in force, whose counters are carried over by rule
+// name, or NULL. running: links have changed under rules that run already.
+//
+// If a socket cannot be opened because an interface, address or route is missing, its output waits, and this is logged.
+// With missing_interface = "reject" it is an error instead, unless running is set. Returns false on an error, with its
+// text in why.
 bool compile(const struct config *config, const struct table_view *before, uint64_t generation, bool running,
              struct sockets *sockets, struct table_image *out, char why[COMPILE_WHY_MAX]);
 

@@ -37,7 +37,7 @@ static bool open_ring(struct compilation *c, uint32_t interface)
     t->n_slots = g.n_slots;
     t->block_size = g.block_size;
     t->super_frames = e->super_frames;
-    // The addresses that no sender on this interface can have (martians).
+    // No sender on this interface can have one of these addresses (martians).
     t->loopback = l->loopback;
     t->first_own = c->n_own;
     t->n_own = l->n_own;
@@ -55,7 +55,8 @@ bool compile_open_rings(struct compilation *c)
     return true;
 }
 
-// Exact addresses alone make a source-specific membership (RFC 4607); a prefix can only be filtered by the relay.
+// Returns whether the rule can join for each of its sources (source-specific membership, RFC 4607). This needs exact
+// addresses; prefixes are filtered by the relay alone.
 static bool names_senders(const struct config_input *in)
 {
     for (size_t i = 0; i < in->n_sources; i++)
@@ -130,14 +131,14 @@ bool compile_join_groups(struct compilation *c)
 
 // --- outputs ---------------------------------------------------------------------------------------------------------
 
-// Whether an output that cannot be opened for this reason may become possible by itself.
+// Returns whether the cause of this errno may go away without a change of the file.
 static bool is_passing(int error)
 {
     return error == ENETUNREACH || error == EHOSTUNREACH || error == EADDRNOTAVAIL || error == ENETDOWN ||
            error == ENODEV || error == ENXIO;
 }
 
-// The same output under the table before, or NULL.
+// Returns the same output of the previous table, or NULL if it has none or its rule was disabled.
 static const struct table_output *output_before(const struct compilation *c, const struct table_rule *r,
                                                 const struct table_output *o)
 {
@@ -158,14 +159,15 @@ static bool waited(const struct compilation *c, const struct table_rule *r, cons
     return then && then->egress == TABLE_NONE;
 }
 
-// Whether the reason is that the interface is missing, before and now, or neither time.
+// Returns whether the interface is missing both in the previous table and now, or in neither.
 static bool same_reason(const struct compilation *c, const struct table_output *then, const struct table_output *o)
 {
     return (c->before->interfaces[then->interface].state == TABLE_INTERFACE_MISSING) ==
            (c->interfaces[o->interface].state == TABLE_INTERFACE_MISSING);
 }
 
-// The same output of the path before, in a range; NULL: there is none. What is told of it holds for this one, too.
+// Returns the same output of the rule's previous path (a range has several), or NULL for the first path. A message
+// about that output covers this one.
 static const struct table_output *neighbour(const struct compilation *c, const struct table_rule *r,
                                             const struct table_output *o)
 {
@@ -174,7 +176,7 @@ static const struct table_output *neighbour(const struct compilation *c, const s
     return o - first >= r->n_outputs ? o - r->n_outputs : NULL;
 }
 
-// Tells that an output waits, unless it did before and for the same.
+// Logs that an output waits, unless it waited in the previous table for the same reason.
 static void tell_waiting(const struct compilation *c, const struct table_rule *r, const struct table_output *o,
                          const char *reason, int error)
 {
@@ -190,7 +192,7 @@ static void tell_waiting(const struct compilation *c, const struct table_rule *r
               i->name, to, o->port, reason, error ? ": " : "", error ? strerror(error) : "");
 }
 
-// Tells that an output that waited before is open.
+// Logs that an output is open, if it waited in the previous table.
 static void tell_opened(const struct compilation *c, const struct table_rule *r, const struct table_output *o)
 {
     const struct table_output *near = neighbour(c, r, o);
@@ -214,7 +216,8 @@ static bool output_waits(struct compilation *c, const struct config_rule *r, con
     return true;
 }
 
-// Without a transmit ring each frame leaves by a call of its own.
+// Returns the index of the interface's transmit ring in c->egress, or TABLE_NONE: each frame then needs a call of its
+// own.
 static uint32_t place_tx_ring(struct compilation *c, const struct link *l)
 {
     const char *step = NULL;
@@ -233,7 +236,7 @@ static uint32_t place_tx_ring(struct compilation *c, const struct link *l)
     return c->n_egress++;
 }
 
-// The index of the entry's place in the table.
+// Returns the index of the entry in c->egress.
 static uint32_t place_egress(struct compilation *c, struct registry_entry *e, const struct link *l)
 {
     static const uint32_t kinds[] = {[REGISTRY_FRAME] = TABLE_EGRESS_FRAME,
@@ -241,7 +244,7 @@ static uint32_t place_egress(struct compilation *c, struct registry_entry *e, co
                                      [REGISTRY_RAW] = TABLE_EGRESS_RAW,
                                      [REGISTRY_RAW_UDP] = TABLE_EGRESS_RAW_UDP};
 
-    // Outputs that share an entry share its place.
+    // Outputs that share an entry share its index.
     if (e->table_index < c->n_egress && c->egress[e->table_index].id == e->id)
         return e->table_index;
     e->table_index = c->n_egress++;
@@ -254,19 +257,20 @@ static uint32_t place_egress(struct compilation *c, struct registry_entry *e, co
     return e->table_index;
 }
 
-// Opens the way that lets a relay that was taken over send least.
+// Opens an output in the way that gives a compromised relay the fewest ways to send. Returns NULL with *step and errno.
 static struct registry_entry *open_way(struct compilation *c, enum config_way way, const struct output_address *address,
                                        const char **step)
 {
     static const enum registry_kind kinds[] = {
         [CONFIG_WAY_FRAME] = REGISTRY_FRAME,     [CONFIG_WAY_RAW_IP] = REGISTRY_RAW,
         [CONFIG_WAY_RAW_UDP] = REGISTRY_RAW_UDP, [CONFIG_WAY_PORT] = REGISTRY_SOCKET,
-        [CONFIG_WAY_SOCKET] = REGISTRY_SOCKET, // of the kernel's UDP, whatever ip_unprivileged_port_start is
+        [CONFIG_WAY_SOCKET] = REGISTRY_SOCKET, // a UDP socket, whatever ip_unprivileged_port_start is
     };
     struct registry_entry *e = sockets_output(c->sockets, kinds[way], address, step);
     int error = errno;
 
-    // A port below 1024 may be in use by a service of this host.
+    // Use a raw UDP socket if the broker may not bind the source port, or if a service of this host has bound it
+    // already and the port is below 1024.
     if (e || kinds[way] != REGISTRY_SOCKET || (error != EACCES && !(error == EADDRINUSE && way == CONFIG_WAY_PORT)))
         return e;
     e = sockets_output(c->sockets, REGISTRY_RAW_UDP, address, step);
@@ -285,7 +289,7 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
     const struct link *l = &c->links[t->interface];
     const struct addr *source = o->source.family == ADDR_NONE ? link_source(l, &t->to) : &o->source;
     static const struct addr kept[2] = {{.family = ADDR_IPV4}, {.family = ADDR_IPV6}};
-    // On the loopback interface the kernel drops frames with its own addresses that it has not sent itself.
+    // On the loopback interface the kernel drops frames with one of its own addresses that it has not sent itself.
     enum config_way way = config_way(o, l->ethernet && (!l->loopback || o->vlan != 0));
     const char *step = "";
 

@@ -48,7 +48,7 @@ void compile_name_interfaces(struct compilation *c, bool enabled)
 
 // --- what is carried over from the table before ----------------------------------------------------------------------
 
-// Of pointers to rules.
+// Compares pointers to rules, for qsort() and bsearch().
 static int by_name(const void *a, const void *b)
 {
     const struct table_rule *const *left = a, *const *right = b;
@@ -62,7 +62,8 @@ static bool same_output(const struct compilation *c, const struct table_output *
            strcmp(c->interfaces[a->interface].name, c->before->interfaces[b->interface].name) == 0;
 }
 
-// Outputs are compared by those of the rules' first paths: where a range begins.
+// Compares outputs by the rules' first paths. An output that is a range is the same if it begins at the same address
+// and port.
 static void carry_outputs(struct compilation *c, const struct table_rule *now, const struct table_rule *then)
 {
     struct table_output *outputs = &c->outputs[c->paths[now->first_path].first_output];
@@ -172,7 +173,7 @@ static void place_input(struct compilation *c, uint32_t rule, size_t i)
     place_destinations(c, input, given);
 }
 
-// The output of the rule's i-th path.
+// Appends one output of the rule's i-th path.
 static void place_output(struct compilation *c, const struct config_rule *r, size_t output, uint32_t i,
                          uint32_t counter)
 {

@@ -8,10 +8,11 @@
 
 #include "compile/compilation.h"
 
-// Bytes that are kept for what ends a reason.
+// Bytes reserved for the end of a reason.
 #define TAIL (sizeof("; and more") + sizeof(" (65535 of 65535 outputs)"))
 
-// Whether this sentence is there already: the outputs of a range, or several to one interface, lack the same.
+// Returns whether the reason has this sentence already: the outputs of a range, or several on one interface, have the
+// same problem.
 static bool is_told(const char *reason, const char *sentence)
 {
     size_t length = strlen(sentence);
@@ -39,7 +40,7 @@ static void __attribute__((format(printf, 2, 3))) tell(struct table_rule *t, con
                  fits ? sentence : "and more");
 }
 
-// Returns whether the interface lacks nothing.
+// Adds what is wrong with the interface to the rule's flags and reason. Returns whether the interface is up.
 static bool tell_link(struct table_rule *t, const struct table_interface *i)
 {
     if (i->state == TABLE_INTERFACE_MISSING) {
@@ -61,7 +62,7 @@ void compile_tell_output(struct compilation *c, uint32_t rule, const struct conf
 
     t->flags |= TABLE_RULE_WAITING;
     for (uint32_t i = 0; i < c->n_interfaces; i++)
-        // compile_tell_outputs() tells of the others.
+        // compile_tell_outputs() reports interfaces that are missing or down.
         if (strcmp(c->interfaces[i].name, o->interface) == 0 && c->interfaces[i].state != TABLE_INTERFACE_UP)
             return;
     addr_format(no_source ? &o->source : o->kind == CONFIG_BROADCAST ? &addr_limited_broadcast : &o->address, address);

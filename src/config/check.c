@@ -13,7 +13,7 @@
 #include "config/endpoint.h"
 #include "config/way.h"
 
-#define CIRCLES_MAX        100 // that are looked for: the file is refused by the first already
+#define CIRCLES_MAX        100 // reported at most; the first one refuses the file already
 #define CIRCLE_RULES_SHOWN 12
 
 struct check {
@@ -21,7 +21,7 @@ struct check {
     struct config_problems *problems;
     struct endpoint *inputs; // of enabled rules, sorted
     size_t n_inputs;
-    size_t n_interfaces; // that rules use
+    size_t n_interfaces; // distinct interfaces of all rules
 };
 
 static void out_of_memory(const struct check *k)
@@ -49,7 +49,7 @@ static void check_names(const struct check *k)
 
     for (size_t i = 0; i < k->c->n_rules; i++) {
         const struct config_rule *rule = &k->c->rules[i];
-        if (!rule->name[0]) // no group: refused already
+        if (!rule->name[0]) // the rule is no group, which was refused already
             continue;
         const struct config_rule **first = tsearch(rule, &tree, compare_names);
         if (!first) {
@@ -78,7 +78,7 @@ static void check_interface_list(const struct check *k)
 
 // --- inputs and outputs ----------------------------------------------------------------------------------------------
 
-// What the rules come to when ranges are taken apart. False after an error.
+// Checks the numbers of destinations and outputs of all rules, with ranges split. Returns false after an error.
 static bool check_sizes(const struct check *k)
 {
     size_t destinations = 0, outputs = 0, sockets = 0;
@@ -124,7 +124,8 @@ static bool collect_inputs(struct check *k)
     return k->inputs != NULL;
 }
 
-// Sources do not make inputs different: the relay looks a datagram up by its destination and finds one rule.
+// Refuses equal inputs, even with different sources: the relay looks up a datagram by its destination and finds one
+// rule.
 static void check_same_inputs(const struct check *k)
 {
     char text[ENDPOINT_TEXT_MAX];
@@ -154,7 +155,7 @@ static void check_same_inputs(const struct check *k)
     }
 }
 
-// A header of another family cannot hold the sender's address.
+// Refuses an output that keeps the sender's address, but has another family than the input.
 static void check_kept_sources(const struct check *k, const struct config_rule *rule)
 {
     char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX];
@@ -174,14 +175,15 @@ static void check_kept_sources(const struct check *k, const struct config_rule *
     }
 }
 
-// --- what is allowed, but hardly meant -------------------------------------------------------------------------------
+// --- warnings: allowed, but probably a mistake -----------------------------------------------------------------------
 
 static bool has_port(const struct endpoint *e, unsigned port)
 {
     return port >= e->port && port - e->port < e->n_ports;
 }
 
-// IEEE 1588: a clock takes the time of the path as constant and equal in both directions.
+// Warns about the ports of PTP: a clock assumes that the path takes a constant time, equal in both directions (IEEE
+// 1588).
 static void doubt_ptp(const struct check *k, const struct config_rule *rule, const struct endpoint *e, int line)
 {
     unsigned port = has_port(e, 319) ? 319 : has_port(e, 320) ? 320 : 0;
@@ -191,7 +193,8 @@ static void doubt_ptp(const struct check *k, const struct config_rule *rule, con
                        "port %u is that of PTP, whose time a relay's delay falsifies: use a boundary clock", port);
 }
 
-// RFC 4607: 232.0.0.0/8 and ff3x::/32, of which routers take joins for named senders alone.
+// Returns whether a is a source-specific group (RFC 4607: 232.0.0.0/8 and ff3x::/32), which can be joined only for
+// given senders.
 static bool is_source_specific(const struct addr *a)
 {
     const uint8_t *b = a->bytes;
@@ -254,7 +257,7 @@ static void doubt_rule(const struct check *k, const struct config_rule *rule)
 
 // --- rules together --------------------------------------------------------------------------------------------------
 
-// How many destinations the outputs of the rule have, ranges taken apart.
+// Returns the number of destinations of the rule's outputs, with ranges split.
 static size_t output_destinations(const struct config_rule *rule)
 {
     size_t n = 0;
@@ -312,7 +315,7 @@ static void check_outputs_of(const struct check *k, const struct config_rule *ru
 
 // --- circles ---------------------------------------------------------------------------------------------------------
 
-// One edge for each output of an enabled rule that is the input of another one.
+// Adds an edge for each output of an enabled rule that is the input of another enabled rule.
 static void add_edges(const struct check *k, uint32_t *first, uint32_t *to)
 {
     uint32_t n = 0;
@@ -418,7 +421,7 @@ static int compare_uses(const void *a, const void *b)
     return order != 0 ? order : (left->line > right->line) - (left->line < right->line);
 }
 
-// Has each interface checked that rules use, with its n uses in the order of the file.
+// Calls check for each interface of the rules, with its n uses in the order of the file.
 static void each_interface(struct check *k, void check(struct check *k, const struct use *uses, size_t n))
 {
     size_t n = 0, most = 1;
@@ -464,8 +467,8 @@ static void check_roles(struct check *k, const struct use *uses, size_t n)
                          listed->name, roles[uses[i].role], listed->line, roles[listed->role]);
 }
 
-// The kernel finds an interface by its alternative names too, but the daemon goes by the one name that it lists. An
-// error always: nothing that may still happen makes the rule match.
+// Reports an interface that does not exist, or that has this only as an alternative name. The daemon knows only the
+// main name, so an alternative name is always an error: the rule would never match.
 static void check_exists(struct check *k, const struct use *uses, size_t n)
 {
     const struct use *first = NULL, *last = NULL; // of enabled rules

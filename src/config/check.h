@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// check: what only the whole file can tell: repetitions, circles, roles, bounds over all rules.
+// check: checks that need the whole file: repetitions, circles, roles of interfaces, limits over all rules.
 #ifndef MCR_CONFIG_CHECK_H
 #define MCR_CONFIG_CHECK_H
 
 #include "config/model.h"
 #include "config/problems.h"
 
-// Adds an error for each. Fields that are 0 or empty were refused before and are passed over.
+// Adds an error for each problem. Skips fields that are 0 or empty, because they were refused before.
 //
-// Disabled rules must have a name of their own and may not repeat an output, feed themselves or use a role the wrong
-// way, so that enabling one later needs no other change. But they relay nothing: they neither occupy an input nor close
-// a circle, and a rule may stand beside its disabled successor.
+// A disabled rule must have a unique name, and must not repeat an output, feed itself or violate a role, so that
+// enabling it later needs no other change. It relays nothing: it neither occupies an input nor closes a circle, so a
+// rule may stand beside its disabled successor.
 void check_config(const struct config *c, struct config_problems *problems);
 
-// Asks the kernel for each interface that an enabled rule uses: a warning when it does not exist, or an error when
-// missing_interface is "reject".
+// Adds a warning for each interface that an enabled rule uses and that does not exist, or an error if missing_interface
+// is "reject". Asks the kernel.
 void check_interfaces_exist(const struct config *c, struct config_problems *problems);
 
 #endif

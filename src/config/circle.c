@@ -35,7 +35,7 @@ static uint32_t unwind(const uint32_t *previous, uint32_t start, uint32_t last, 
     return length;
 }
 
-// Breadth first; path is the queue until the way is known.
+// A breadth-first search. path serves as its queue until the result is known.
 uint32_t circle_through(const struct circle_graph *g, uint32_t start, const bool *second, uint32_t *path,
                         uint32_t *previous)
 {

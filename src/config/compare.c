@@ -15,7 +15,8 @@
 
 // --- sources ---------------------------------------------------------------------------------------------------------
 
-// Whether every sender of prefix is allowed: by one of the sources, or each half of it by narrower ones.
+// Returns whether every sender in prefix is allowed: by one of the sources, or each half of the prefix by narrower
+// ones.
 static bool allows(const struct config_input *in, struct addr_prefix prefix)
 {
     bool narrower = false;
@@ -35,7 +36,7 @@ static bool allows(const struct config_input *in, struct addr_prefix prefix)
     return allows(in, low) && allows(in, high);
 }
 
-// Whether some sender that from allows is shut out by to.
+// Returns whether `to` excludes a sender that `from` allows.
 static bool shuts_out(const struct config_input *from, const struct config_input *to)
 {
     struct endpoint input = endpoint_of_input(to, 0);
@@ -51,7 +52,8 @@ static int compare_prefixes(const void *a, const void *b)
     return memcmp(a, b, sizeof(struct addr_prefix));
 }
 
-// As sets: as they are written, so that what the file says stays comparable with what was reviewed.
+// Compares the sources as sets of what is written, not of the senders that are meant, so that each change of the file
+// is shown to its reviewer.
 static bool same_sources(const struct config_input *from, const struct config_input *to)
 {
     struct addr_prefix before[CONFIG_SOURCES_MAX], after[CONFIG_SOURCES_MAX];
@@ -79,7 +81,7 @@ struct fields {
 static void compare_section(struct fields *f, enum schema_place where, const void *from, const void *to,
                             const char *prefix);
 
-// How much a limit lets through. A number that was not given is 0, which the schema does not allow then: no limit.
+// Returns the permissiveness of a limit; 0 (not given) means unlimited.
 static uint64_t allowance(const struct schema_key *key, const void *target)
 {
     uint64_t number = value_load_number((const char *) target + key->offset, key->size);
@@ -87,7 +89,7 @@ static uint64_t allowance(const struct schema_key *key, const void *target)
     return number < (uint64_t) key->least ? UINT64_MAX : number;
 }
 
-// What the change of a key from one struct to another means; before and after: whether it was and is given.
+// Returns the effect of a changed key. before, after: whether the key was and is given.
 static enum diff_effect effect_of(const struct schema_key *key, const void *from, const void *to, bool before,
                                   bool after)
 {
@@ -117,8 +119,8 @@ static enum diff_effect effect_of(const struct schema_key *key, const void *from
     return disturbs ? DIFF_DISTURBS : DIFF_HARMLESS;
 }
 
-// Adds what the key, or an element of its list, was and is: before and after, which it takes over; NULL: not given. Two
-// values are the same when they are printed the same: this holds for every kind of key that there will be.
+// Adds a key, or an element of its list, if its value has changed. before and after: its values, which this function
+// owns; NULL: not given. Values are equal if they are printed the same, which works for every kind of key.
 static void compare_trees(struct fields *f, const char *path, const struct schema_key *key, const void *from,
                           const void *to, json_t *before, json_t *after)
 {
@@ -232,7 +234,7 @@ static const struct config_rule **sort_rules(const struct config *c)
     return sorted;
 }
 
-// The one of the sorted rules that has the name of this one, or NULL.
+// Returns the rule with the same name in a sorted list, or NULL.
 static const struct config_rule *namesake(const struct config_rule **sorted, size_t n, const struct config_rule *rule)
 {
     const struct config_rule **found = bsearch(&rule, sorted, n, sizeof(sorted[0]), compare_names);
@@ -240,7 +242,7 @@ static const struct config_rule *namesake(const struct config_rule **sorted, siz
     return found ? *found : NULL;
 }
 
-// Whether it sends what it takes in: there is traffic that a change could disturb.
+// Returns whether the rule sends datagrams, so that a change can disturb traffic.
 static bool sends(const struct config_rule *rule)
 {
     return rule->enabled && !rule->shadow;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// compare: what taking over another config would change, and what that means for the traffic that flows. Pure.
+// compare: the changes between two configs, and their effect on present traffic. Pure.
 #ifndef MCR_CONFIG_COMPARE_H
 #define MCR_CONFIG_COMPARE_H
 
@@ -12,18 +12,18 @@ struct json_t;
 
 enum diff_effect {
     DIFF_HARMLESS, // traffic is not disturbed
-    DIFF_DISTURBS, // some datagrams that flow now stop, change or go elsewhere, or may be lost at the change
-    DIFF_RESTART,  // a reload cannot do it, and is refused
+    DIFF_DISTURBS, // some present datagrams stop, change or go elsewhere, or may be lost during the change
+    DIFF_RESTART,  // a reload cannot make the change, and is refused
 };
 
-#define DIFF_PATH_MAX 64 // paths of the schema are shorter
+#define DIFF_PATH_MAX 64 // bytes; paths of the schema are shorter
 
-// One value that differs. Rules, outputs and sources have no order: moving them changes nothing.
+// One value that differs. The order of rules, outputs and sources does not matter.
 struct diff_field {
-    // "max_payload", "input.port", "outputs[1].ttl"; the index is that in the new file, of an output that goes ("to" is
-    // NULL) that in the old one.
+    // "max_payload", "input.port", "outputs[1].ttl". The index is that of the new file, or, of a removed output (to is
+    // NULL), that of the old file.
     char path[DIFF_PATH_MAX];
-    struct json_t *from, *to; // as config_value_tree() makes them; NULL: not given, or not an element of the list
+    struct json_t *from, *to; // from config_value_tree(); NULL: not given, or no element of the list
     enum diff_effect effect;
 };
 
@@ -38,21 +38,21 @@ struct diff_rule {
 };
 
 struct diff {
-    struct diff_field *top; // what is not in a rule
+    struct diff_field *top; // changes outside of rules
     size_t n_top;
-    struct diff_rule *rules; // those added and then those removed, in the order of their files, then those changed
+    struct diff_rule *rules; // added rules, then removed rules, both in the order of their files, then changed rules
     size_t n_rules, n_added, n_removed, n_changed;
     bool disturbs;
     bool needs_restart;
 };
 
-// Compares what a running config `from` and another say; a zeroed one says nothing. Both stay the caller's, and must
-// outlive d, which is given back with diff_free(). Takes O(n log n) for n rules. False when out of memory: d is empty.
+// Compares a running config `from` with `to`; a zeroed config is empty. The caller keeps both, which must outlive d,
+// and frees d with diff_free(). Takes O(n log n) for n rules. Returns false without memory; d is then empty.
 bool diff_make(struct diff *d, const struct config *from, const struct config *to);
 
 void diff_free(struct diff *d);
 
-// Whether they say the same.
+// Returns whether the configs are the same.
 bool diff_is_empty(const struct diff *d);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// endpoint: where a rule takes datagrams in or sends them, in a form that can be sorted, looked up and, where it is a
-// range, taken apart. Pure.
+// endpoint: the input or an output of a rule, in a form that can be sorted, looked up and, if it is a range, split into
+// its destinations. Pure.
 #ifndef MCR_CONFIG_ENDPOINT_H
 #define MCR_CONFIG_ENDPOINT_H
 
@@ -15,7 +15,7 @@ struct endpoint {
     struct addr address;
     enum config_destination kind;
     uint16_t port;
-    uint16_t n_addresses, n_ports; // of a range: how many from these on; else 1
+    uint16_t n_addresses, n_ports; // sizes of a range; else 1
     uint16_t vlan;
     uint32_t index; // of an input (ENDPOINT_INDEX()) or within the rule (output)
 };
@@ -37,43 +37,43 @@ uint32_t endpoint_destinations(const struct config_input *in);
 // How many destinations it is: its addresses times its ports.
 uint32_t endpoint_span(const struct endpoint *e);
 
-// The i-th of them, i < endpoint_span(): all ports of the first address, then those of the next.
+// Returns the i-th destination, i < endpoint_span(): first all ports of the first address, then those of the next.
 struct endpoint endpoint_at(const struct endpoint *e, uint32_t i);
 
-// Writes all destinations of a complete one to list. Returns their number: 0 of one that is not complete.
+// Writes all destinations to list. Returns their number: 0 if the endpoint is not complete.
 uint32_t endpoint_take_apart(const struct endpoint *e, struct endpoint *list);
 
-// Where `to` sends what comes to the i-th destination of `from`: to its counterpart in each dimension in which `to` is
-// a range, which is as large as that of `from`.
+// Returns where the output `to` sends datagrams of the i-th destination of the input `from`. In each dimension in which
+// `to` is a range, which is as large as that of `from`, it is the counterpart.
 struct endpoint endpoint_counterpart(const struct endpoint *to, const struct endpoint *from, uint32_t i);
 
-// Into how many paths the datagrams of a rule part: one, or, where an output is a range, one for each destination of
-// its input. A disabled rule, which is there for the statistics only, has one.
+// Returns the number of paths of a rule: one, or, if an output is a range, one for each destination of its input. A
+// disabled rule, which only appears in the statistics, has one.
 uint32_t endpoint_paths(const struct config_rule *rule);
 
-// False when a part was refused, and so is not known.
+// Returns false if a part was refused and is unknown.
 bool endpoint_is_complete(const struct endpoint *e);
 
-// ADDR_IPV4 or ADDR_IPV6 of a complete one; there are broadcasts in IPv4 only.
+// Returns ADDR_IPV4 or ADDR_IPV6 of a complete endpoint. A broadcast is IPv4.
 uint8_t endpoint_family(const struct endpoint *e);
 
-// The order of interface, kind, address, port and vlan, of a range the first; 0 when datagrams of one are those of the
-// other.
+// Compares interface, kind, address, port and vlan; of a range, the first address and port. Returns 0 if datagrams of
+// one are those of the other.
 int endpoint_compare(const struct endpoint *a, const struct endpoint *b);
 
-// Whether one, which is no range, is among the destinations of range.
+// Returns whether `one`, which is no range, is among the destinations of range.
 bool endpoint_contains(const struct endpoint *range, const struct endpoint *one);
 
-// Sorts by endpoint_compare(), equal ones by index.
+// Sorts by endpoint_compare(), then by index.
 void endpoint_sort(struct endpoint *list, size_t n);
 
-// The first of the sorted list that equals wanted, or NULL.
+// Returns the first element of the sorted list that equals wanted, or NULL.
 const struct endpoint *endpoint_find(const struct endpoint *list, size_t n, const struct endpoint *wanted);
 
 #define ENDPOINT_TEXT_MAX 128
 
-// 'group 239.1.1.1, port 5000, interface "ot0"', with ', vlan 200' where there is one, of a range the first; returns
-// text.
+// Writes 'group 239.1.1.1, port 5000, interface "ot0"', with ', vlan 200' if it has one; of a range, the first address
+// and port. Returns text.
 const char *endpoint_format(const struct endpoint *e, char text[ENDPOINT_TEXT_MAX]);
 
 #endif

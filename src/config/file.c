@@ -68,8 +68,8 @@ bool file_check_owner(const struct config_file_info *info, const char *user, str
     return false;
 }
 
-// Whether the file is unchanged. Its change time changes with each write, and also when a rename replaces its name: it
-// then has one link less.
+// Returns whether the file has not been written to since *st. A write updates its change time. So does a rename that
+// replaces its name, but then it has one link less.
 static bool is_unchanged(int fd, const struct stat *st)
 {
     struct stat now;
@@ -91,7 +91,7 @@ static bool read_regular(int fd, const struct stat *st, struct config_bytes *out
         config_error(problems, 0, NULL, "out of memory");
         return false;
     }
-    // The bound holds while reading too: a file can grow after it was looked at.
+    // The size limit applies here, too, because the file can grow after fstat().
     for (; n > 0 && used <= expected; used += (size_t) n) {
         n = TEMP_FAILURE_RETRY(read(fd, out->text + used, expected + 1 - used));
         if (n < 0) {
@@ -99,7 +99,7 @@ static bool read_regular(int fd, const struct stat *st, struct config_bytes *out
             return false;
         }
     }
-    // A file that is written while it is read may be half old and half new. Replacing it by rename avoids this.
+    // A file that is written while it is read may be half old and half new. A replacement by rename avoids this.
     if (used != expected || !is_unchanged(fd, st)) {
         config_error(problems, 0, NULL, "changed while it was read, replace it by rename");
         return false;
@@ -123,8 +123,8 @@ bool file_read(const char *path, bool follow, struct config_bytes *out, struct c
     int fd;
 
     memset(out, 0, sizeof(*out));
-    // O_NONBLOCK: a FIFO must not hold us up. Symbolic links to the config file are followed: config management uses
-    // them, and what counts is the owner and the mode of the file that was opened.
+    // O_NONBLOCK, because a FIFO must not block. Symbolic links to the config file are followed, because config
+    // management uses them; owner and mode of the opened file count.
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (follow ? 0 : O_NOFOLLOW));
     if (fd < 0 || fstat(fd, &st) < 0) {
         out->open_error = errno;
@@ -139,7 +139,7 @@ bool file_read(const char *path, bool follow, struct config_bytes *out, struct c
 
 // --- who may read it -------------------------------------------------------------------------------------------------
 
-// Names are those of root and of the reader: the broker cannot look others up any more.
+// Returns the name of root or of the reader, and the number of any other id: the broker cannot look up names any more.
 static const char *id_name(unsigned id, unsigned own, const char *name, char text[12])
 {
     if (id == own)
@@ -150,7 +150,8 @@ static const char *id_name(unsigned id, unsigned own, const char *name, char tex
     return text;
 }
 
-// right: S_IROTH or S_IXOTH. As the kernel does, only the first class that fits is looked at.
+// Returns whether the mode denies a right (S_IROTH or S_IXOTH). As in the kernel, only the first matching class counts:
+// owner, group, others.
 static bool is_shut(const struct stat *st, const struct file_reader *r, mode_t right, const char *what,
                     char why[FILE_WHY_MAX])
 {
@@ -162,7 +163,7 @@ static bool is_shut(const struct stat *st, const struct file_reader *r, mode_t r
         return false;
     if (shift == 0)
         snprintf(change, sizeof(change), "chgrp %s, ", r->group);
-    // Who enters a directory may list it, as is usual.
+    // The suggested mode lets those who may enter a directory list it, too, as is usual.
     mode_t wanted = (mode | S_IRGRP | (right == S_IXOTH ? S_IXGRP : 0)) & ~(mode_t) S_IWGRP;
     if (shift == 6)
         wanted = mode | S_IRUSR | (right == S_IXOTH ? S_IXUSR : 0);
@@ -172,7 +173,7 @@ static bool is_shut(const struct stat *st, const struct file_reader *r, mode_t r
     return true;
 }
 
-// fstatat(), as the broker may make this system call of those that look at a file by its name.
+// Uses fstatat(), because the broker's system call filter allows no other call for a file by its name.
 bool file_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX])
 {
     char part[PATH_MAX], what[300];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// file: a config file as bytes: read once, judged by its owner and mode, hashed as it was read.
+// file: reads the bytes of a config file once, hashes them, and checks owner and mode of the file.
 #ifndef MCR_CONFIG_FILE_H
 #define MCR_CONFIG_FILE_H
 
@@ -13,29 +13,30 @@ struct config_bytes {
     char *text; // size bytes and a NUL
     size_t size;
     struct config_file_info info;
-    int open_error; // errno, when it could not be opened
+    int open_error; // errno if the file could not be opened
 };
 
-// Reads the file at path, which may be a symbolic link if that is to be followed. Returns false with an error for each
-// reason why it is refused: not a regular file, too large, writable by others, changed while it was read. The owner is
-// judged by file_check_owner(). The caller frees what is in out with file_free(), also after a failure.
+// Reads the file at path. follow: path may be a symbolic link. Returns false with an error for each reason to refuse
+// it: it is not a regular file, too large, writable by others, or changed while it was read. file_check_owner() checks
+// the owner. The caller frees *out with file_free(), even after a failure.
 bool file_read(const char *path, bool follow, struct config_bytes *out, struct config_problems *problems);
 
-// The owner must be root, the effective user or, as long as that is root, user: whom the daemon becomes.
+// Adds an error and returns false unless the owner is root, the effective user, or, while that is root, `user`, which
+// the daemon becomes.
 bool file_check_owner(const struct config_file_info *info, const char *user, struct config_problems *problems);
 
-// Whose rights are asked for: no other groups, no capability.
+// The user whose access is checked, without supplementary groups and capabilities.
 struct file_reader {
-    const char *user, *group; // as messages call them
+    const char *user, *group; // names for messages
     uid_t uid;
     gid_t gid;
 };
 
 #define FILE_WHY_MAX 400
 
-// Whether modes and owners keep this reader from the file at path; then who cannot do what, and what to write, in why:
-// "user mcr cannot read it (0600 root:root): chgrp mcr, chmod 640". What else may keep it (ACLs, Landlock, a security
-// module) is not looked at.
+// Returns whether modes and owners deny this reader access to the file at path. If so, why has the reason and the
+// remedy: "user mcr cannot read it (0600 root:root): chgrp mcr, chmod 640". ACLs, Landlock and security modules are not
+// checked.
 bool file_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
 
 void file_free(struct config_bytes *bytes);

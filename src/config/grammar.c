@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SHOWN_MAX 40 // bytes of a token
+#define SHOWN_MAX 40 // bytes of a token that a message shows
 
-// --- what people write -----------------------------------------------------------------------------------------------
+// --- explanations of errors ------------------------------------------------------------------------------------------
 
 #define STATE(name) (1u << GRAMMAR_##name)
 #define KIND(name)  (1u << LEXICAL_##name)
@@ -17,21 +17,23 @@
 #define IN_LIST     (STATE(FIRST) | STATE(ELEMENT) | STATE(COMMA))
 #define SCALAR      (KIND(BOOL) | KIND(INTEGER) | KIND(FLOAT) | KIND(STRING))
 
-enum where { HERE, BEHIND, WHOLE }; // the line of the token, or of the one before; or nothing that follows can be right
+// The line of an error: that of the token, that of the previous token, or none, because the whole file is wrong.
+enum where { HERE, BEHIND, WHOLE };
 
-// The first row that fits speaks. In its text $t is the token, $w the word of starts that it has, $k the key before, $b
-// and $e the open bracket and its end, $l its line, and $o the key whose value it holds.
+// The first matching row gives the text. In it $t is the token, $w the word of `starts` that matches, $k the previous
+// key, $b and $e the open bracket and the one that closes it, $l the line of $b, and $o the key of which the bracket is
+// the value.
 // clang-format off
 #define NEVER 4
 static const struct {
     unsigned states, kinds;
-    const char *starts; // the text begins, at the token, with one of these words; NULL: with anything
-    const char *in;     // the open bracket is one of these, - where there is none; NULL: any
-    const char *last;   // the token before is one of these words, "" where there is none; NULL: any
+    const char *starts; // the text from the token on begins with one of these words; NULL: any text
+    const char *in;     // the open bracket is one of these; "-": none is open; NULL: any
+    const char *last;   // the previous token is one of these words; "": there is none; NULL: any
     enum where where;
     const char *text;
 } faults[] = {
-    // The first NEVER rows: never right, also where their first character would be.
+    // The first NEVER rows are errors even if their first character is allowed here.
     {ANY, KIND(MARK), "<<<<<<< ======= >>>>>>>", NULL, NULL, WHOLE,
      "$w of a merge that is not finished: keep one side, remove the marks"},
     {ANY, KIND(MARK), "== => :=", NULL, NULL, HERE, "\"$w\" behind \"$k\": write one \"=\""},
@@ -74,16 +76,17 @@ static const struct {
      "\"$t\" in the \"$b\" of line $l: settings stand in { }, their keys without quotes"},
     {IN_LIST, KIND(MARK), "; , -", NULL, NULL, HERE,
      "\"$t\" in the \"$b\" of line $l: a \",\" stands between two elements, and \"$e\" behind the last"},
-    // All else.
+    // Everything else.
     {ANY, KIND(MARK), ") ] }", NULL, NULL, HERE, "\"$t\" before the \"$b\" of line $l is closed: its \"$e\" is missing"},
     {IN_GROUP, ANY, NULL, NULL, NULL, HERE, "\"$t\" where a key is expected"},
     {IN_LIST, ANY, NULL, NULL, NULL, HERE, "\"$t\" among the elements of \"$o\""},
 };
 // clang-format on
 
-// --- which it is -----------------------------------------------------------------------------------------------------
+// --- the explanation of an error -------------------------------------------------------------------------------------
 
-// The first of the words, which blanks separate, with which text begins (whole: which it is), or NULL.
+// Returns the first of the words, separated by blanks, with which text begins (whole: which text is), or NULL. *n: its
+// length.
 static const char *word_of(const char *words, const char *text, size_t length, bool whole, size_t *n)
 {
     for (; *words; words += *n + strspn(words + *n, " ")) {
@@ -94,7 +97,7 @@ static const char *word_of(const char *words, const char *text, size_t length, b
     return NULL;
 }
 
-// What stands for $ and this letter. Returns its length.
+// Sets *text to the replacement of $ and this letter. Returns its length.
 static size_t piece(const struct grammar *g, const struct lexical_token *t, char letter, char line[16],
                     const char **text)
 {
@@ -128,7 +131,7 @@ static void write_why(const struct grammar *g, const struct lexical_token *t, co
         else if (from < text)
             length = piece(g, t, *text, line, &from);
         if (length > SHOWN_MAX)
-            for (length = SHOWN_MAX; length > 0 && ((unsigned char) from[length] & 0xc0) == 0x80;) // no half character
+            for (length = SHOWN_MAX; length > 0 && ((unsigned char) from[length] & 0xc0) == 0x80;) // whole characters
                 length--;
         if (length > 0)
             memcpy(why + used, from, length);
@@ -137,7 +140,7 @@ static void write_why(const struct grammar *g, const struct lexical_token *t, co
     why[used] = '\0';
 }
 
-// Looks for the row of t among the first rows. False, with the reason, when there is one.
+// Searches the first `rows` rows for one that matches t. Returns false with the fault if there is one.
 static bool judge(const struct grammar *g, const struct lexical_token *t, size_t rows, struct grammar_fault *f)
 {
     const char bracket = g->depth > 0 ? g->open[g->depth].bracket : '-', *word = NULL;
@@ -163,7 +166,7 @@ static bool judge(const struct grammar *g, const struct lexical_token *t, size_t
 
 static bool refuse(const struct grammar *g, const struct lexical_token *t, struct grammar_fault *f)
 {
-    return judge(g, t, sizeof(faults) / sizeof(faults[0]), f); // the last rows take all
+    return judge(g, t, sizeof(faults) / sizeof(faults[0]), f); // the last rows match everything
 }
 
 // --- the grammar -----------------------------------------------------------------------------------------------------
@@ -184,7 +187,7 @@ static void open_bracket(struct grammar *g, const struct lexical_token *t)
     g->state = *t->text == '{' ? GRAMMAR_KEY : GRAMMAR_FIRST;
 }
 
-// Behind a value, in what is open now.
+// Returns the state after a value, in the bracket that is open.
 static enum grammar_state after_value(const struct grammar *g)
 {
     return g->depth == 0 || g->open[g->depth].bracket == '{' ? GRAMMAR_TERMINATOR : GRAMMAR_COMMA;
@@ -195,7 +198,7 @@ static bool is_mark(const struct lexical_token *t, const char *marks)
     return t->kind == LEXICAL_MARK && *t->text && strchr(marks, *t->text);
 }
 
-// False, and *g is as it was, when it does not fit.
+// Takes the next token. Returns false, and does not change *g, if it is a syntax error.
 static bool take(struct grammar *g, const struct lexical_token *t)
 {
     const char bracket = g->depth > 0 ? g->open[g->depth].bracket : '\0';

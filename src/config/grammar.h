@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// grammar: follows the tokens of a file as libconfig will, which says of the first that does not fit only where it is;
-// what is wrong there, and what to write, is said here. Pure.
+// grammar: parses the tokens of a file as libconfig does, to explain the first syntax error: libconfig reports only its
+// line; this reports what is wrong and what to write. Pure.
 #ifndef MCR_CONFIG_GRAMMAR_H
 #define MCR_CONFIG_GRAMMAR_H
 
@@ -9,24 +9,24 @@
 #include "config/lexical.h"
 
 enum grammar_state {
-    GRAMMAR_KEY,        // in a group or the file: a key is next, or the end
-    GRAMMAR_TERMINATOR, // the same, or a ; or , behind the setting
-    GRAMMAR_EQUALS,     // behind a key
-    GRAMMAR_VALUE,      // behind that
-    GRAMMAR_FIRST,      // in a list or array: an element or the end
-    GRAMMAR_ELEMENT,    // behind a comma
-    GRAMMAR_COMMA,      // behind an element: a comma or the end
+    GRAMMAR_KEY,        // in a group or the file: a key or the end is next
+    GRAMMAR_TERMINATOR, // after a setting: ; or , or a key or the end
+    GRAMMAR_EQUALS,     // after a key: =
+    GRAMMAR_VALUE,      // after =: a value
+    GRAMMAR_FIRST,      // after the opening bracket of a list or array: an element or the end
+    GRAMMAR_ELEMENT,    // after a comma in a list or array: an element
+    GRAMMAR_COMMA,      // after an element: a comma or the end
 };
 
-// Zero-initialised by the caller.
+// The caller zeroes it.
 struct grammar {
     enum grammar_state state;
-    struct lexical_token last, key; // the token before, the last key
+    struct lexical_token last, key; // the previous token, and the last key
     unsigned depth;
     struct {
         char bracket;
         int line;
-        struct lexical_token key; // whose value it is
+        struct lexical_token key; // the key of which this is the value
     } open[LEXICAL_DEPTH_MAX + 1];
 };
 
@@ -34,15 +34,15 @@ struct grammar {
 
 struct grammar_fault {
     int line;
-    bool whole; // another kind of file, or two at once: nothing that follows is worth reading
+    bool whole; // it is another kind of file, or two in one: report no further error
     char why[GRAMMAR_WHY_MAX];
 };
 
-// Takes the next token. False when it does not fit: then *fault says why, and no further token may be given. The text
-// of a token must lie in the whole text, which a NUL ends.
+// Takes the next token. Returns false with *fault if it is a syntax error; the caller must then stop. The token's text
+// must be part of the whole text, which ends with a NUL.
 bool grammar_next(struct grammar *g, const struct lexical_token *t, struct grammar_fault *fault);
 
-// The same for the end of the text.
+// Does the same for the end of the text.
 bool grammar_end(const struct grammar *g, struct grammar_fault *fault);
 
 #endif

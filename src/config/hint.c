@@ -15,8 +15,8 @@
 
 // --- values ----------------------------------------------------------------------------------------------------------
 
-// Each writes *v anew, its text (below REPAIRED_MAX bytes) in place, and returns false where it has nothing to mend.
-// Whether the key takes the outcome is tried afterwards.
+// Each function repairs one kind of mistake: it changes *v, and its text (below REPAIRED_MAX bytes) in place, and
+// returns false if the mistake is not there. hint_value() then tries whether the key allows the result.
 
 static bool is_text(const struct value *v)
 {
@@ -33,7 +33,7 @@ static bool number_without_quotes(struct value *v, char *text)
     return true;
 }
 
-// 5k, where no suffix is taken.
+// 5k, for keys without suffixes.
 static bool multiplied(struct value *v, char *text)
 {
     static const char suffixes[] = "kMG";
@@ -48,7 +48,7 @@ static bool multiplied(struct value *v, char *text)
     return true;
 }
 
-// 40 Mbit/s; what speaks of bytes is left alone.
+// 40 Mbit/s. Units of bytes are not repaired.
 static bool rate_in_words(struct value *v, char *text)
 {
     size_t digits = is_text(v) ? strspn(text, "0123456789") : 0;
@@ -154,7 +154,7 @@ static bool range_with_dash(struct value *v, char *text)
     return true;
 }
 
-// The traffic class as a whole byte: its upper six bits.
+// The whole byte of the traffic class: the DSCP is its upper six bits.
 static bool dscp_of_byte(struct value *v, char *text)
 {
     (void) text;
@@ -229,10 +229,9 @@ const char *hint_value(const struct schema_key *key, const struct value *value, 
 
 // --- keys ------------------------------------------------------------------------------------------------------------
 
-// As smcroute, socat, iptables, ip(8), Ansible and people call them; in the order of the places in which one would
-// stand.
+// Names that smcroute, socat, iptables, ip(8), Ansible and people use, in the order of their places.
 static const struct {
-    const char *names; // between blanks
+    const char *names; // separated by blanks, with one at both ends
     enum schema_place where;
     const char *key;
 } synonyms[] = {

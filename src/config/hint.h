@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// hint: what the author most likely meant by a value or a key that is not allowed, to be written in its place.
+// hint: suggests what to write in place of a value or key that is not allowed.
 #ifndef MCR_CONFIG_HINT_H
 #define MCR_CONFIG_HINT_H
 
@@ -8,11 +8,11 @@
 
 #define HINT_MAX (VALUE_TEXT_MAX + 64)
 
-// ": write 5000", where the key would take that, or ": use "group"", where that key would take the value; else "".
-// Returns text.
+// Writes ": write 5000" if the key allows that value, or ": use "group"" if that key allows the value; else "". Returns
+// text.
 const char *hint_value(const struct schema_key *key, const struct value *value, char text[HINT_MAX]);
 
-// The key of this place for what other programs call by this name, or NULL.
+// Returns the key of this place for a name that other programs use, or NULL.
 const struct schema_key *hint_key(enum schema_place where, const char *name);
 
 #endif

@@ -18,14 +18,14 @@ struct lexer {
     const char *at; // the next byte; *end is NUL
     const char *end;
     int line;
-    int bad_line;              // the last line with a character that was refused: one error a line is enough
-    struct lexical_token last; // the one before
+    int bad_line;              // the last line with a refused character; each line has one error at most
+    struct lexical_token last; // the previous token
     unsigned depth;
-    unsigned keys[LEXICAL_DEPTH_MAX + 1];                                // in each open bracket
+    unsigned keys[LEXICAL_DEPTH_MAX + 1];                                // number of keys in each open bracket
     struct lexical_token names[LEXICAL_DEPTH_MAX + 1][LEXICAL_KEYS_MAX]; // these keys
     unsigned values;
     unsigned errors;
-    struct grammar grammar; // followed up to the first error
+    struct grammar grammar; // used up to the first error
     struct config_problems *problems;
 };
 
@@ -49,10 +49,10 @@ static bool is_after(const struct lexer *l, char mark)
 
 // --- characters ------------------------------------------------------------------------------------------------------
 
-// Whether a character is none of a config file: the reviewer would not see what is parsed.
+// Returns whether a character is not allowed: a reviewer could not see what is parsed.
 static bool is_refused(const struct lexer *l, uint32_t code)
 {
-    if (code == '\r') // only as the first half of a line end
+    if (code == '\r') // allowed only before \n
         return l->at + 1 >= l->end || l->at[1] != '\n';
     return code != '\t' && code != '\n' && utf8_is_hidden(code);
 }
@@ -70,7 +70,7 @@ static void fail_char(struct lexer *l, uint32_t code, bool valid)
         fail(l, l->line, "character U+%04X is not allowed: it cannot be seen", (unsigned) code);
 }
 
-// Goes past one character of any kind, judging it and counting lines.
+// Skips one character of any kind, checks it, and counts lines.
 static void step(struct lexer *l)
 {
     uint32_t code = 0;
@@ -83,7 +83,8 @@ static void step(struct lexer *l)
     l->at += length ? length : 1;
 }
 
-// Outside strings and comments only ASCII has a meaning; what looks like a space or a quote may be neither.
+// Refuses a character beyond ASCII outside of strings and comments: it may look like a space or a quote, but is
+// neither.
 static void foreign(struct lexer *l)
 {
     uint32_t code = 0;
@@ -103,7 +104,7 @@ static void foreign(struct lexer *l)
 
 static bool starts(const struct lexer *l, const char *with)
 {
-    return strncmp(l->at, with, strlen(with)) == 0; // the NUL after the text ends the comparison
+    return strncmp(l->at, with, strlen(with)) == 0; // the NUL after the text bounds it
 }
 
 static void line_comment(struct lexer *l)
@@ -112,7 +113,8 @@ static void line_comment(struct lexer *l)
         step(l);
 }
 
-// libconfig takes the end of the file as the end of the comment, and so leaves out all that follows.
+// Skips a comment /* */, and refuses one without an end: libconfig would end it at the end of the file, and ignore
+// everything in between.
 static void block_comment(struct lexer *l)
 {
     int line = l->line;
@@ -126,7 +128,7 @@ static void block_comment(struct lexer *l)
         fail(l, line, "the comment has no end, \"*/\" is missing");
 }
 
-// libconfig keeps the backslash of an escape that it does not know, and cuts the string at \x00.
+// Checks an escape: libconfig keeps the backslash of one that it does not know, and cuts the string at \x00.
 static void escape(struct lexer *l)
 {
     if (l->at[1] == 'x' || l->at[1] == 'X') {
@@ -147,8 +149,8 @@ static void escape(struct lexer *l)
     l->at++;
 }
 
-// A string ends on its line, although libconfig would go on: no key takes a line end, and with a quote missing the
-// error would otherwise be told far from its place.
+// Reads a string, which must end on its line. libconfig would continue on the next line, but no key allows a line end,
+// and the error of a missing quote would be reported far from its place.
 static void string(struct lexer *l, struct lexical_token *t)
 {
     if (l->last.kind == LEXICAL_STRING)
@@ -169,7 +171,7 @@ static void string(struct lexer *l, struct lexical_token *t)
         fail(l, l->line, "the string has no end on its line, '\"' is missing");
 }
 
-// '...' on one line, which others take for a string.
+// Refuses '...' on one line, which is a string in other formats.
 static bool single_quotes(struct lexer *l, struct lexical_token *t)
 {
     if (*l->at != '\'')
@@ -180,7 +182,7 @@ static bool single_quotes(struct lexer *l, struct lexical_token *t)
     t->kind = LEXICAL_STRING;
     t->text = l->at + 1;
     t->length = (size_t) (end - t->text);
-    bool shown = t->length <= 64; // and free of what a terminal would take for a command
+    bool shown = t->length <= 64; // and without control characters, which a terminal would obey
     for (size_t i = 0; shown && i < t->length; i++)
         shown = isprint((unsigned char) t->text[i]);
     fail(l, l->line, "single quotes: strings stand in double quotes, write \"%.*s\"", shown ? (int) t->length : 3,
@@ -192,7 +194,7 @@ static bool single_quotes(struct lexer *l, struct lexical_token *t)
 
 // --- numbers and names -----------------------------------------------------------------------------------------------
 
-// Whether a value of the file could be this text: a name, an address, a prefix, a range, a rate.
+// Returns whether this text could be a string value: a name, an address, a prefix, a range, a rate.
 static bool is_in_quotes(const char *text, size_t length)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-:/";
@@ -204,7 +206,7 @@ static bool is_in_quotes(const char *text, size_t length)
            (digits + 1 == length && strchr("kMG", text[digits]));
 }
 
-// The word from start on, which is no value.
+// Adds an error about the word from start on, which is no value.
 static void fail_word(struct lexer *l, const char *start)
 {
     static const char *const bools[][2] = {
@@ -216,14 +218,15 @@ static void fail_word(struct lexer *l, const char *start)
     for (size_t i = 0; i < sizeof(bools) / sizeof(bools[0]); i++)
         if (strlen(bools[i][0]) == length && strncasecmp(start, bools[i][0], length) == 0)
             snprintf(hint, sizeof(hint), ": write %s", bools[i][1]);
-    // A word, an address, a range, or a rate: what begins with 0 is most likely a number, not a string.
+    // Suggests quotes for a word, an address, a range or a rate. Text that begins with 0 is most likely a number
+    // instead.
     if (!*hint && shown == length && (*start != '0' || memchr(start, '.', length)) && is_in_quotes(start, length))
         snprintf(hint, sizeof(hint), ": write \"%.*s\"", (int) length, start);
     fail(l, l->line, "%.*s is no value: allowed are true, false, a number, or a string in double quotes%s", (int) shown,
          start, hint);
 }
 
-// Whether a number may end before this byte. libconfig needs nothing there: to it, 1enabled is 1 and enabled.
+// Returns whether a number may end before this byte. libconfig needs no delimiter: it reads 1enabled as 1 and enabled.
 static bool ends_before(const struct lexer *l, const char *at)
 {
     unsigned char next = (unsigned char) *at;
@@ -244,7 +247,7 @@ static const char *skip_digits(const char *at)
     return at + strspn(at, "0123456789");
 }
 
-// From the first character that no integer has.
+// Skips the part of a float that begins with the first character that no integer has.
 static const char *skip_float(const char *at)
 {
     if (*at == '.')
@@ -257,9 +260,9 @@ static const char *skip_float(const char *at)
     return at;
 }
 
-// Refuses what libconfig 1.5 to 1.8 do not read alike. 1.5 cuts without a word what exceeds 32 bits, or 64 bits where
-// an L follows; 1.7 and 1.8.0 take a leading 0 for octal; 1.8.1 makes -1 of 0xFFFFFFFF, also with an L, and reads 16
-// digits behind 0x.
+// Refuses integers that libconfig 1.5 to 1.8 read differently. 1.5 silently truncates to 32 bits, or to 64 bits if an L
+// follows. 1.7 and 1.8.0 read a leading 0 as octal. 1.8.1 reads 0xFFFFFFFF as -1, even with an L, and allows 16 digits
+// after 0x.
 static void integer(struct lexer *l, struct lexical_token *t, const char *digits, const char *end, bool hex)
 {
     int shown = (int) (end - t->text < 40 ? end - t->text : 40);
@@ -275,8 +278,8 @@ static void integer(struct lexer *l, struct lexical_token *t, const char *digits
         fail(l, t->line, "integer %.*s does not fit into 32 bits, write %lldL", shown, t->text, t->number);
 }
 
-// As libconfig 1.5 reads numbers, except that one needs a digit and a delimiter. What begins with 0b, 0o or 0q is a
-// number to libconfig 1.8 alone, and none here.
+// Reads a number as libconfig 1.5 does, but requires a digit and a delimiter. Numbers with 0b, 0o or 0q, which only
+// libconfig 1.8 knows, are refused.
 static void number(struct lexer *l, struct lexical_token *t)
 {
     const char *digits = l->at + (*l->at == '-' || *l->at == '+');
@@ -293,13 +296,13 @@ static void number(struct lexer *l, struct lexical_token *t)
         while (!ends_before(l, l->at))
             l->at++;
         fail_word(l, t->text);
-    } else if (t->kind == LEXICAL_INTEGER) { // no key takes a float: the parser tells
+    } else if (t->kind == LEXICAL_INTEGER) { // no key allows a float: parse.c reports it
         integer(l, t, digits, end, hex);
     }
     t->length = (size_t) (l->at - t->text);
 }
 
-// A key, or the word that stands for a value.
+// Reads a key, or a word in place of a value.
 static void name(struct lexer *l, struct lexical_token *t)
 {
     while (isalnum((unsigned char) *l->at) || (*l->at != '\0' && strchr("-_*", *l->at)))
@@ -354,9 +357,9 @@ static void punctuation(struct lexer *l)
     case ')':
     case ']':
     case '}':
-        if (is_after(l, ',') && *l->at != '}') // after a setting of a group a comma is fine
+        if (is_after(l, ',') && *l->at != '}') // after a setting of a group a comma is allowed
             fail(l, l->last.line, "a comma before \"%c\", none may follow the last element", *l->at);
-        if (l->depth > 0) // otherwise libconfig finds the syntax error
+        if (l->depth > 0) // if not, it is a syntax error, which the grammar reports
             l->depth--;
         break;
     case '=':
@@ -366,19 +369,19 @@ static void punctuation(struct lexer *l)
             key(l);
         break;
     case ',':
-        if (is_after(l, ',')) // libconfig 1.7 takes them as one
+        if (is_after(l, ',')) // libconfig 1.7 reads two commas as one
             fail(l, l->line, "a comma right behind another one");
         count_value(l);
         break;
     case '@':
         fail(l, l->line, "\"@\" outside a string: directives as @include are not allowed");
-        line_comment(l); // its argument is of no interest
+        line_comment(l); // skips the directive's argument
         return;
     }
     step(l);
 }
 
-// What libconfig would call a syntax error. One is enough: what follows is a guess.
+// Passes a token to the grammar, and reports the first syntax error. Further ones would be guesses.
 static void follow(struct lexer *l, const struct lexical_token *t)
 {
     struct grammar_fault fault;
@@ -409,7 +412,7 @@ static void token(struct lexer *l, lexical_see *see, void *context)
     if (*l->at == '"')
         string(l, &t);
     else if (single_quotes(l, &t))
-        ; // told
+        ; // an error has been added
     else if (is_number(l))
         number(l, &t);
     else if (isalpha((unsigned char) *l->at) || *l->at == '*')
@@ -426,7 +429,7 @@ static void token(struct lexer *l, lexical_see *see, void *context)
         see(context, &t);
 }
 
-// What an editor or PowerShell puts before the text.
+// Refuses a byte order mark, which some editors and PowerShell write before the text, and UTF-16.
 static void byte_order_mark(struct lexer *l)
 {
     if (starts(l, "\xef\xbb\xbf")) {

@@ -17,7 +17,7 @@
 
 struct finder {
     struct config *c;
-    const struct schema_key *key; // of the top level, whose value is next and a text; else NULL
+    const struct schema_key *key; // a key of the top level whose value is a text and comes next; else NULL
 };
 
 static void see(void *context, const struct lexical_token *t)
@@ -55,10 +55,11 @@ bool config_identify(const char *path, struct config *identity, struct config_pr
 
 // --- the whole file --------------------------------------------------------------------------------------------------
 
-// The copy of the running file lies beside the statistics, and both are replaced by rename.
+// Refuses names for stats_file that collide with the copy of the running file: it lies in the same directory, and both
+// are replaced by rename.
 static void check_stats_file(const struct config *c, struct config_problems *problems)
 {
-    const char *name = strrchr(c->stats_file, '/'); // NULL where it is wrong anyway
+    const char *name = strrchr(c->stats_file, '/'); // NULL if the path was refused already
 
     if (name && (strcmp(name, "/" CONFIG_RUNNING_NAME) == 0 || strcmp(name, "/" CONFIG_RUNNING_NAME ".new") == 0))
         config_error(problems, 0, NULL,
@@ -66,7 +67,7 @@ static void check_stats_file(const struct config *c, struct config_problems *pro
                      c->stats_file);
 }
 
-// Of text that passed lexical_check().
+// Parses and checks text that has passed lexical_check().
 static struct config *load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems)
 {
     size_t errors = problems->n_errors;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// model: what one config file says, after defaults are filled in. Plain data, owned by struct config.
+// model: the content of a config file with its defaults. Plain data, owned by struct config.
 #ifndef MCR_CONFIG_MODEL_H
 #define MCR_CONFIG_MODEL_H
 
@@ -23,9 +23,9 @@
 #define CONFIG_LEG_MAX            32    // with the NUL
 #define CONFIG_SOURCES_MAX        256   // of one input
 #define CONFIG_INTERFACES_MAX     64    // distinct interfaces that the file uses
-#define CONFIG_TOTAL_OUTPUTS_MAX  65536 // those of ranges counted one by one
-#define CONFIG_SOCKET_OUTPUTS_MAX 7000  // each is a descriptor of its own, below the ingress descriptors
-#define CONFIG_SPAN_MAX           4096  // destinations that one input takes in: its groups times its ports
+#define CONFIG_TOTAL_OUTPUTS_MAX  65536 // a range counts as its single outputs
+#define CONFIG_SOCKET_OUTPUTS_MAX 7000  // each is a descriptor below SANDBOX_INGRESS_FD
+#define CONFIG_SPAN_MAX           4096  // destinations of one input: its groups times its ports
 #define CONFIG_DESTINATIONS_MAX   20000 // of all enabled rules; a broadcast input has two
 #define CONFIG_PAYLOAD_MAX        65507 // IPv4: 65535 - 20 - 8
 
@@ -43,7 +43,7 @@ struct config_input {
     enum config_destination kind;
     struct addr address;           // the (first) group or host address; ADDR_NONE for a broadcast
     uint16_t port;                 // the first one
-    uint16_t n_addresses, n_ports; // how many from these on; 1 but for a range
+    uint16_t n_addresses, n_ports; // sizes of a range; else 1
     uint16_t vlan;                 // 1..4094; 0: untagged frames only
     struct addr_prefix *sources;
     size_t n_sources; // 0: every sender is allowed
@@ -58,11 +58,11 @@ struct config_output {
     uint16_t n_addresses, n_ports; // as many as an input's, each for its counterpart, or 1 for all of them
     uint16_t vlan;                 // 1..4094: frames carry this tag; 0: none
     uint8_t ttl;                   // 1..255
-    bool ttl_decrement;            // the datagram's own ttl less one, in place of ttl
+    bool ttl_decrement;            // the datagram's ttl minus one, in place of ttl
     int dscp;                      // 0..63 or CONFIG_DSCP_PRESERVE
     struct addr source;            // ADDR_NONE: the interface's own address
     bool keep_source;              // the sender's address, in place of source
-    uint16_t source_port;          // 0, for a range of ports only: that which it is sent to
+    uint16_t source_port;          // 0, only for a range of ports: the port that it is sent to
     bool keep_source_port;         // the sender's port, in place of source_port
     enum config_mode mode;
     int line;
@@ -72,12 +72,12 @@ struct config_limit {
     uint64_t packets_per_second; // 0: no limit
     uint64_t bits_per_second;    // 0: no limit; of UDP payload
     uint32_t burst_ms;
-    bool per_source; // each sender has it for itself
+    bool per_source; // the limit applies to each sender separately
     int line;
 };
 
 struct config_rule {
-    char name[CONFIG_NAME_MAX]; // "#3" as long as the third rule of the file has no valid one
+    char name[CONFIG_NAME_MAX]; // "#3" while the third rule of the file has no valid name
     char note[CONFIG_NOTE_MAX];
     bool enabled;
     bool two_way;
@@ -100,7 +100,7 @@ struct config_interface {
     int line;
 };
 
-// The file as it was read, once.
+// Facts of the file, from its only read.
 struct config_file_info {
     uint8_t sha256[32];
     uint64_t size; // bytes
@@ -120,7 +120,7 @@ struct config {
     bool reject_missing; // missing_interface = "reject"
     uint32_t ring_mib;
     uint32_t coalesce_usecs;
-    uint32_t busy_poll_usecs; // 0: not; CONFIG_ALWAYS
+    uint32_t busy_poll_usecs; // 0: off; or CONFIG_ALWAYS
     struct config_interface *interfaces;
     size_t n_interfaces;
     struct config_rule *rules;

@@ -17,7 +17,7 @@
 
 struct parser {
     struct config_problems *problems;
-    const char *rule; // as messages call it; NULL outside of rules
+    const char *rule; // name for messages; NULL outside of rules
 };
 
 static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group, void *target);
@@ -44,7 +44,8 @@ static void refuse(struct parser *p, const struct schema_key *key, const config_
 
 // --- lists -----------------------------------------------------------------------------------------------------------
 
-// The line is that of the whole list: libconfig gives a string the line of the token after it.
+// Reads one prefix of a list. Errors get the line of the list, because libconfig gives a string the line of the token
+// after it.
 static void read_prefix(struct parser *p, const struct schema_key *key, const config_setting_t *list, unsigned i,
                         struct addr_prefix *prefix)
 {
@@ -63,7 +64,7 @@ static void read_prefix(struct parser *p, const struct schema_key *key, const co
                  value_format(&value, shown), value_verdict_text(form) ? value_verdict_text(form) : why);
 }
 
-// Messages call a rule by its name or, as long as that is not valid, by its position.
+// Sets the name of the rule in messages: its name, or its position if the name is not valid.
 static void name_rule(struct parser *p, const config_setting_t *group, unsigned i, struct config_rule *rule)
 {
     const config_setting_t *s = config_setting_get_member(group, "name");
@@ -144,14 +145,14 @@ static void read_list(struct parser *p, const struct schema_key *key, const conf
     }
 }
 
-// --- what the keys of one section say together -----------------------------------------------------------------------
+// --- checks of several keys of one section ---------------------------------------------------------------------------
 
 static int compare_prefixes(const void *a, const void *b)
 {
     const struct addr_prefix *const *left = a, *const *right = b;
     int order = memcmp(*left, *right, sizeof(**left));
 
-    return order != 0 ? order : (*left > *right) - (*left < *right); // in the order of the list
+    return order != 0 ? order : (*left > *right) - (*left < *right); // then by their order in the list
 }
 
 static void check_repeated_sources(struct parser *p, const struct config_input *in, int line)
@@ -218,7 +219,7 @@ static void finish_output(struct parser *p, const config_setting_t *group, void 
     int family = endpoint_family(&output);
     char text[ADDR_TEXT_MAX];
 
-    // Of a range each port is its own source port.
+    // In a range of ports, each port is also its source port.
     if (out->source_port == 0 && out->n_ports == 1)
         out->source_port = out->port;
     if (out->kind == CONFIG_ADDRESS && out->mode == CONFIG_MODE_FRAME)
@@ -233,7 +234,7 @@ static void finish_output(struct parser *p, const config_setting_t *group, void 
                      as_destination[out->kind]);
 }
 
-// In each dimension an output is one for all or a counterpart for each.
+// Checks one dimension of an output: it has one element for all of the input, or a counterpart for each.
 static void check_span(struct parser *p, const struct config_output *out, size_t i, const char *what, unsigned n,
                        unsigned n_input)
 {
@@ -281,7 +282,7 @@ static void finish_rule(struct parser *p, const config_setting_t *group, void *t
 
 // --- sections --------------------------------------------------------------------------------------------------------
 
-// The keys of a place, for whom none is near.
+// Writes the list of the keys of a place, for a message about a key that is near none of them.
 static void list_keys(enum schema_place where, char *text, size_t size)
 {
     size_t used = (size_t) snprintf(text, size, ", allowed there:");
@@ -337,7 +338,7 @@ static void require(struct parser *p, enum schema_place where, const config_sett
                          schema_places[where].name, schema_allowed(key, allowed));
 }
 
-// Keys of which one must be there: exactly one or at least one.
+// Checks keys of which exactly one, or at least one, must be given.
 static void require_choice(struct parser *p, enum schema_place where, const config_setting_t *group,
                            enum schema_need need)
 {
@@ -403,7 +404,7 @@ static void refuse_syntax(const config_t *tree, struct config_problems *problems
     config_error(problems, config_error_line(tree), NULL, "%s", text ? text : "cannot be parsed");
 }
 
-// A file of another version may mean something else by each of its keys: nothing of it is judged.
+// Refuses a file of another version. Nothing else of it is checked, because each key may have another meaning.
 static bool is_our_version(const config_setting_t *root, struct config_problems *problems)
 {
     const config_setting_t *s = config_setting_get_member(root, "version");
@@ -415,8 +416,8 @@ static bool is_our_version(const config_setting_t *root, struct config_problems 
     return false;
 }
 
-// libconfig 1.5 ends the process when it finds no memory: look first whether there is as much as it may take. A setting
-// takes about 100 bytes, and two bytes of text can make one.
+// Checks that there is as much memory as libconfig may need, because libconfig 1.5 ends the process without it. A
+// setting takes about 100 bytes, and two bytes of text can make one.
 static bool memory_suffices(size_t size)
 {
     void *probe = malloc(size * 64 + (1u << 20));
@@ -425,7 +426,7 @@ static bool memory_suffices(size_t size)
     return probe != NULL;
 }
 
-// libconfig 1.5 does not see the end of a comment on a last line without a line end.
+// Appends a line end, because libconfig 1.5 does not see the end of a comment on a last line without one.
 static bool read_tree(config_t *tree, const char *text, size_t size, struct config_problems *problems)
 {
     char *ended = memory_suffices(size) ? malloc(size + 2) : NULL;

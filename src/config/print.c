@@ -11,9 +11,9 @@
 #include "config/value.h"
 #include "config/way.h"
 
-// Both forms are written from one tree, which the rows of the schema build: it has their keys in their order.
+// Both forms are written from one tree, which is built from the rows of the schema, with their keys in their order.
 
-// Beside an output's keys: what follows of them. In the file's grammar it is a comment.
+// A member beside an output's keys, which follows from them. In the syntax of the file it is a comment.
 #define WAY "leaves"
 
 // --- the tree --------------------------------------------------------------------------------------------------------
@@ -32,7 +32,7 @@ static json_t *port_tree(uint64_t first, uint16_t n)
     return json_sprintf("%d-%d", (int) first, (int) first + n - 1);
 }
 
-// A number that was not given is 0, which the schema does not allow then; version alone is not kept.
+// Returns the value of a number, or NULL if it is 0, which means not given. version is not kept in the model.
 static json_t *number_tree(const struct schema_key *key, uint64_t kept)
 {
     int64_t number = key->size == 0 ? key->least : (int64_t) kept;
@@ -130,11 +130,11 @@ static json_t *config_tree(const struct config *c)
     return tree;
 }
 
-// --- the file's own grammar ------------------------------------------------------------------------------------------
+// --- the syntax of the file ------------------------------------------------------------------------------------------
 
 static void print_value(json_t *value, int indent, FILE *to);
 
-// A group that holds no other group is one line.
+// Returns whether a group has no other group in it, and so is printed in one line.
 static bool is_flat(json_t *object)
 {
     const char *name;
@@ -209,7 +209,7 @@ static void print_value(json_t *value, int indent, FILE *to)
         break;
     case JSON_STRING:
         fputc('"', to);
-        for (const char *text = json_string_value(value); *text; text++) // control characters were refused
+        for (const char *text = json_string_value(value); *text; text++) // has no control characters
             fprintf(to, "%s%c", *text == '"' || *text == '\\' ? "\\" : "", *text);
         fputc('"', to);
         break;
@@ -255,7 +255,7 @@ bool config_print_json(const struct config *c, FILE *to)
     return ok && !ferror(to);
 }
 
-// --- the form of the tree --------------------------------------------------------------------------------------------
+// --- the JSON Schema of the tree -------------------------------------------------------------------------------------
 
 static json_t *type(const char *name)
 {
@@ -352,7 +352,7 @@ static json_t *value_form(const struct schema_key *key)
     return NULL;
 }
 
-// The default, of the type that the printed form has.
+// Returns the default with the type of the printed form, or NULL.
 static json_t *fallback_of(const struct schema_key *key)
 {
     json_t *value = key->fallback ? json_loads(key->fallback, JSON_DECODE_ANY, NULL) : NULL;
@@ -360,7 +360,8 @@ static json_t *fallback_of(const struct schema_key *key)
     return value ? value : json_string(key->fallback); // NULL without one
 }
 
-// {"oneOf": [{"required": ["group"]}, ...]}: of the keys of this place of which so many are needed.
+// Adds {"oneOf": [{"required": ["group"]}, ...]} for the keys of this place with this need. keyword: "oneOf" or
+// "anyOf".
 static void add_alternatives(json_t *object, enum schema_place where, enum schema_need need, const char *keyword)
 {
     json_t *list = json_array();
@@ -401,7 +402,7 @@ static json_t *inside(json_t *object, const char *key)
     return items ? items : value;
 }
 
-// Adds what is printed beside the keys.
+// Adds a member that is printed beside the keys.
 static void add_read_only(json_t *section, const char *name, json_t *form, const char *description)
 {
     json_object_set_new(form, "description", json_string(description));

@@ -9,7 +9,8 @@
 
 #define PROBLEMS_MAX 1000
 
-// The list is kept sorted by line; what has the same line stays in the order in which it was found.
+// Inserts a problem, so that the list stays sorted by line; problems of one line stay in the order in which they were
+// found.
 static bool insert(struct config_problems *p, const struct config_problem *problem)
 {
     size_t at = p->n;
@@ -36,7 +37,7 @@ static __attribute__((format(printf, 5, 0))) void add(struct config_problems *p,
     FILE *to = open_memstream(&problem.text, &size);
     bool kept = to != NULL;
 
-    // Counted even when there is no room to keep it: a file with an error must never pass as valid.
+    // An error is counted even if it cannot be stored: a file with an error must never count as valid.
     if (!warning)
         p->n_errors++;
     if (to) {

@@ -26,7 +26,7 @@ const struct schema_place_info schema_places[SCHEMA_PLACES] = {
 #define REQUIRED           .need = SCHEMA_REQUIRED
 #define DISTURBS(when)     .change = SCHEMA_##when
 
-// The order is that of the printed form.
+// The printed form has the keys in this order.
 // clang-format off
 const struct schema_key schema_keys[] = {
     {SCHEMA_TOP, "version", SCHEMA_NUMBER, RANGE(1, 1), REQUIRED,
@@ -178,7 +178,8 @@ const struct schema_key *schema_find(enum schema_place where, const char *name)
 
 #define NAME_MAX_COMPARED 31
 
-// Edits of one character, a swap of two neighbours counting as one (optimal string alignment).
+// Returns the number of edits of one character between a and b; a swap of two neighbours is one edit (optimal string
+// alignment).
 static unsigned distance(const char *a, const char *b)
 {
     unsigned d[NAME_MAX_COMPARED + 1][NAME_MAX_COMPARED + 1];
@@ -206,7 +207,7 @@ const struct schema_key *schema_nearest(enum schema_place where, const char *nam
 {
     const struct schema_key *nearest = NULL;
     size_t length = strlen(name);
-    unsigned least = 1 + (unsigned) (length / 3); // further away is no misspelling
+    unsigned least = 1 + (unsigned) (length / 3); // a larger distance is no misspelling
 
     if (length > NAME_MAX_COMPARED)
         return NULL;
@@ -231,7 +232,7 @@ int schema_word_index(const struct schema_key *key, const char *word)
 const char *schema_allowed(const struct schema_key *key, char text[SCHEMA_ALLOWED_MAX])
 {
     static const struct {
-        bool range; // say least and most first
+        bool range; // begin with least and most
         const char *text;
     } kinds[SCHEMA_KINDS] = {
         [SCHEMA_NUMBER] = {true, ""},

@@ -117,7 +117,7 @@ static bool takes_integer(enum schema_kind kind)
            kind == SCHEMA_RATE || kind == SCHEMA_PORT;
 }
 
-// RFC 2474 (csN), 2597 (afNN), 3246 (ef), 5865 (va), 8622 (le). Returns -1 when it is none.
+// Returns the DSCP of a name, or -1: RFC 2474 (csN), 2597 (afNN), 3246 (ef), 5865 (va), 8622 (le).
 static int dscp_of_name(const char *name)
 {
     static const struct {
@@ -135,8 +135,8 @@ static int dscp_of_name(const char *name)
     return -1;
 }
 
-// "40M": digits and one decimal suffix, so that "40" cannot be taken for something else than 40 bits a second. Returns
-// -1 when it is none, or too much.
+// Returns the rate of a text such as "40M": digits and one decimal suffix, so that "40" can only mean 40 bits a second.
+// Returns -1 if it is none, or more than `most`.
 static long long rate_of_text(const char *text, long long most)
 {
     static const char suffixes[] = "kMG";
@@ -151,8 +151,8 @@ static long long rate_of_text(const char *text, long long most)
     return atoll(text) > most / unit ? -1 : atoll(text) * unit;
 }
 
-// The number that stands for the value in the model; word is its index among the words of the key, or -1. False when
-// the value is not allowed.
+// Sets *number to the number that the model stores for the value. word: its index among the words of the key, or -1.
+// Returns false if the value is not allowed.
 static bool number_of(const struct schema_key *key, const struct value *value, int word, long long *number)
 {
     switch (value->type) {

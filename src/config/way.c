@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-// What Linux lets nobody bind without CAP_NET_BIND_SERVICE, unless net.ipv4.ip_unprivileged_port_start says otherwise.
+// Ports below this need CAP_NET_BIND_SERVICE by default (net.ipv4.ip_unprivileged_port_start).
 #define RESERVED_PORTS 1024
 
 static const struct {

@@ -33,7 +33,7 @@ void histogram_add(struct histogram *h, int64_t value)
 
 int64_t histogram_percentile(const struct histogram *h, unsigned permille)
 {
-    // Rounded up without count * permille, which could overflow.
+    // count * permille / 1000, rounded up; in two parts, because the product could overflow.
     uint64_t rank = h->count / 1000 * permille + (h->count % 1000 * permille + 999) / 1000;
     uint64_t seen = 0;
 

@@ -72,7 +72,7 @@ static const struct argument send_rows[] = {
     // UDP_MAX_SEGMENTS of linux/udp.h: 64 until Linux 6.8, then 128.
     {"gso", "N", ARGUMENT_NUMBER, AT(gso), .least = 1, .most = 128,
      .help = "hand N datagrams to the kernel as one (UDP_SEGMENT; default 1)"},
-    // UIO_MAXIOV: the kernel takes no more messages in one sendmmsg().
+    // UIO_MAXIOV: the largest number of messages in one sendmmsg().
     {"batch", "N", ARGUMENT_NUMBER, AT(batch), .least = 1, .most = 1024,
      .help = "at most N such sends in one system call (default 64)"},
     {"json", NULL, ARGUMENT_FLAG, AT(json), .help = "report as one JSON object", .heading = "Report", .letter = 'j'},

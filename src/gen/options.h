@@ -11,14 +11,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define GEN_NONE UINT64_MAX // a number that was not given, where 0 is one
+#define GEN_NONE UINT64_MAX // a number that was not given, if 0 is allowed
 
 struct gen_options {
     const char *interface; // NULL where legs say where to send
     unsigned ifindex;
     struct addr group, address;
-    struct addr destination; // the group or the address; ADDR_NONE: whatever is addressed to this host
-    struct addr source;      // or ADDR_NONE
+    struct addr destination;                    // the group or the address; ADDR_NONE: any address of this host
+    struct addr source;                         // or ADDR_NONE
     uint64_t port, source_port, count, idle_ms; // 0: none
     uint64_t size, stream, first, expect;       // or GEN_NONE
     uint64_t rate, ttl, dscp, flows, gso, batch, ready_fd;
@@ -32,8 +32,9 @@ struct gen_options {
     unsigned n_legs; // 0: none, but interface, destination and port
 };
 
-// Fill *o, defaults included, from a command line; argv[0] is the role. Return -1 to go on, or the exit status, when
-// all was said: by --help, by --version, or on stderr what is wrong.
+// Parse a command line into *o, with defaults; argv[0] is the role. Return -1 to continue, or the exit status after
+// --help,
+// --version or a message on stderr.
 int gen_options_send(struct gen_options *o, int argc, char **argv);
 int gen_options_recv(struct gen_options *o, int argc, char **argv);
 

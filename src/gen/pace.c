@@ -4,13 +4,13 @@
 #include "gen/pace.h"
 #include "common/clock.h"
 
-// When number n is due, rounded up; in two steps, as n * NS_PER_S overflows.
+// Returns when number n is due, rounded up. In two steps, because n * NS_PER_S overflows.
 static uint64_t due_at(const struct pace *p, uint64_t n)
 {
     return p->start_ns + n / p->rate * NS_PER_S + (n % p->rate * NS_PER_S + p->rate - 1) / p->rate;
 }
 
-// How many are due until now.
+// Returns how many numbers are due at now_ns.
 static uint64_t due_by(const struct pace *p, uint64_t now_ns)
 {
     if (now_ns < p->start_ns)

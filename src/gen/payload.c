@@ -8,7 +8,7 @@
 #include <string.h>
 #include <zlib.h>
 
-// As on the wire, in network byte order; payload.h tells what the fields mean.
+// The header on the wire, in network byte order; payload.h describes the fields.
 struct header {
     uint32_t magic, stream;
     uint64_t seq, time_ns;
@@ -55,16 +55,16 @@ bool payload_check_compact(const uint8_t *buffer, size_t size, uint8_t *seq_low)
 struct payload_maker {
     size_t size, prefix, header; // of a payload, of what stands before its header, of both
     uint32_t stream;
-    uint32_t body_crc[256]; // of the body alone, by the lowest byte of seq
-    // A CRC is linear: carrying the header's over a body of fixed length is a matrix of 32 by 32 bits,
-    // applied here a byte at a time.
+    uint32_t body_crc[256]; // CRC of the body alone, by the lowest byte of seq
+    // A CRC is linear: appending a body of fixed length multiplies the header's CRC by a matrix of 32 by 32 bits, which
+    // is applied here a byte at a time.
     uint32_t carry[4][256];
-    uint8_t ramp[256 + PAYLOAD_MAX]; // ramp[i] = i & 0xff: every body is a part of it
+    uint8_t ramp[256 + PAYLOAD_MAX]; // ramp[i] = i & 0xff; every body is part of it
 };
 
 static void prepare_crc(struct payload_maker *maker, size_t length)
 {
-    const uint8_t *zeros = maker->ramp; // still all zero
+    const uint8_t *zeros = maker->ramp; // not filled in yet
     uint32_t base = crc(0, zeros, length);
 
     for (unsigned byte = 0; byte < 4; byte++)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// payload: what mcrgen puts into a datagram, and the judgement of one that came in. Pure.
+// payload: makes and checks the payload of mcrgen's datagrams. Pure.
 //
-// From 32 bytes on, in network byte order:
+// A payload of 32 bytes or more, in network byte order:
 //
 //    0  magic    u32  0x6d637267, "mcrg"
-//    4  stream   u32  tells several sources apart
+//    4  stream   u32  number of the source
 //    8  seq      u64  at most 2^63 - 1
 //   16  time     u64  CLOCK_REALTIME of the sender in nanoseconds
 //   24  length   u32  of the whole payload
@@ -24,7 +24,7 @@
 
 #define PAYLOAD_MAGIC   0x6d637267u
 #define PAYLOAD_HEADER  32
-#define PAYLOAD_MAX     65507 // 65535 less an IPv4 header and a UDP header (RFC 791, RFC 768)
+#define PAYLOAD_MAX     65507 // bytes: 65535 without an IPv4 header and a UDP header (RFC 791, RFC 768)
 #define PAYLOAD_SEQ_MAX ((uint64_t) INT64_MAX)
 
 struct payload_info {
@@ -35,14 +35,14 @@ struct payload_info {
 
 enum payload_verdict {
     PAYLOAD_GOOD,
-    PAYLOAD_FOREIGN, // not made by mcrgen: too short for the header, or without the magic
-    PAYLOAD_CORRUPT, // has the magic, but length or checksum is wrong
+    PAYLOAD_FOREIGN, // not from mcrgen: too short for the header, or without the magic
+    PAYLOAD_CORRUPT, // the magic is there, but length or checksum is wrong
 };
 
 // Judges a payload of the full form behind a prefix of so many bytes; info is filled in only when it is good.
 enum payload_verdict payload_check(const uint8_t *buffer, size_t size, size_t prefix, struct payload_info *info);
 
-// Judges a compact payload of 1..31 bytes; *seq_low is its sequence number modulo 256. False when it is corrupt.
+// Checks a compact payload of 1 to 31 bytes. *seq_low: its sequence number modulo 256. Returns false if it is corrupt.
 bool payload_check_compact(const uint8_t *buffer, size_t size, uint8_t *seq_low);
 
 // Makes many payloads of one size and stream at little cost: a body is pointed to, not written, and the checksum is put
@@ -56,7 +56,8 @@ struct payload_maker *payload_maker_new(size_t size, uint32_t stream, size_t pre
 // Writes the header of seq's payload behind the prefix, which is there; only for sizes of at least PAYLOAD_HEADER.
 void payload_maker_header(const struct payload_maker *maker, uint64_t seq, uint64_t time_ns, uint8_t *header);
 
-// What follows the header (or the whole compact payload); valid as long as the maker.
+// Returns the body of the payload with number seq (or the whole compact payload), which belongs to the maker. *length:
+// its bytes.
 const uint8_t *payload_maker_body(const struct payload_maker *maker, uint64_t seq, size_t *length);
 
 #endif

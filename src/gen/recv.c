@@ -23,12 +23,12 @@
 
 #define BATCH 128
 
-// After something came, the next look at the socket is this much later: at a high rate a wake-up for each datagram
-// would cost the sender's processor a third of its time (measured on veth), and the kernel stamps the arrival.
+// Pause between two reads of the socket, in ns: at a high rate, a wake-up for each datagram would cost the sender's
+// processor a third of its time (measured on veth). Latencies stay exact, because the kernel stamps the arrival.
 #define NAP_NS 200000
 
-// The largest datagram or coalesced train of them is below 64 KiB. Somewhat more, so that the beginnings of the buffers
-// do not all fall into the same cache lines.
+// Distance of the buffers, bytes. A datagram, or several that GRO has merged, has less than 64 KiB. 320 bytes more keep
+// the beginnings of the buffers out of the same cache sets.
 #define STRIDE (65536 + 320)
 
 struct sink {
@@ -41,7 +41,7 @@ struct sink {
         struct cmsghdr align;
         uint8_t bytes[CMSG_SPACE(sizeof(struct timespec)) + CMSG_SPACE(sizeof(int))];
     } control[BATCH];
-    bool active; // something of ours has come
+    bool active; // a datagram of mcrgen has come
     bool failed;
     struct gen_received result;
     uint8_t buffers[BATCH][STRIDE];
@@ -68,7 +68,7 @@ static struct sink *sink_new(const struct gen_options *o)
     return s;
 }
 
-// A payload that is shorter than a header, or should be.
+// Checks and counts a payload that is shorter than a header, or should be.
 static enum payload_verdict judge_compact(struct sink *s, const uint8_t *data, size_t size)
 {
     struct sequence *q = &s->result.sequence;
@@ -96,7 +96,7 @@ static enum payload_verdict judge_full(struct sink *s, const uint8_t *data, size
         return PAYLOAD_FOREIGN;
     if (s->o->size != GEN_NONE && size != s->o->size)
         return PAYLOAD_CORRUPT;
-    // Without --stream, the first one that comes is the one that is judged.
+    // Without --stream, the stream of the first datagram is counted.
     r->stream = info.stream;
     sequence_add(&r->sequence, info.seq);
     histogram_add(&r->latency, (int64_t) (at_ns - info.time_ns));
@@ -121,7 +121,7 @@ static void judge(struct sink *s, const uint8_t *data, size_t size, uint64_t at_
     if (r->received++ == 0)
         r->first_ns = r->last_ns = at_ns;
     r->bytes += size;
-    // Stamped on several processors, two arrivals may be a little out of order.
+    // Time stamps from different processors may be slightly out of order.
     if (at_ns > r->last_ns) {
         if (at_ns - r->last_ns > r->gap_max_ns)
             r->gap_max_ns = at_ns - r->last_ns;
@@ -162,7 +162,7 @@ static void judge_message(struct sink *s, struct mmsghdr *message)
     } while (left > 0 && !enough(s));
 }
 
-// Judges what is there. Returns the number of messages; 0 when there was nothing.
+// Reads and checks the messages that are there. Returns their number.
 static int drain(struct sink *s)
 {
     for (unsigned i = 0; i < BATCH; i++)
@@ -191,7 +191,7 @@ static void progress(const struct sink *s, uint64_t elapsed_ns)
             r->corrupt, gen_socket_drops(s->fd));
 }
 
-// Draws the bar when it is due: of the datagrams whose number is given, else of the time.
+// Draws the bar if it is due: of the datagrams if their number is given, else of the time.
 static void draw(struct progress *bar, const struct sink *s, uint64_t now)
 {
     const struct gen_options *o = s->o;
@@ -206,7 +206,7 @@ static uint64_t earliest(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-// Returns why it ended.
+// Receives until the end. Returns the reason of the end (static text).
 static const char *run(struct sink *s, struct progress *bar)
 {
     const struct gen_options *o = s->o;
@@ -214,7 +214,7 @@ static const char *run(struct sink *s, struct progress *bar)
     uint64_t next_progress = o->progress ? start + NS_PER_S : UINT64_MAX;
 
     while (!s->failed) {
-        // Taken before the socket is asked: when it has nothing, then it had nothing at this time.
+        // Read the clock before the socket: an empty socket was empty at this time.
         uint64_t now = clock_monotonic_ns();
         if (run_stopped())
             return "signal";
@@ -245,7 +245,7 @@ static const char *run(struct sink *s, struct progress *bar)
     return "error";
 }
 
-// Tells whoever waits that datagrams sent from now on will be counted.
+// Tells the process at the other end of --ready-fd that datagrams sent from now on are counted.
 static bool say_ready(int fd)
 {
     if (dprintf(fd, "ready\n") < 0) {
@@ -292,7 +292,7 @@ static void conclude(struct sink *s, uint64_t checksum_errors_before)
     } else if (o->size != 0) {
         r->lost = sequence_lost(q, o->first);
         r->unexpected = q->unexpected;
-    } else if (o->expect != GEN_NONE) { // without sequence numbers
+    } else if (o->expect != GEN_NONE) { // no datagram had a sequence number
         r->lost = o->expect > r->received ? o->expect - r->received : 0;
         r->unexpected = r->received > o->expect ? r->received - o->expect : 0;
     }

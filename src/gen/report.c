@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-// What a member that is not zero means, for the lines.
+// Explanations of members that are not zero, for the output as lines.
 static const struct {
     const char *member, *hint;
 } hints[] = {
@@ -19,19 +19,19 @@ static const struct {
     {"checksum_errors", "datagrams to this host had a wrong UDP checksum"},
 };
 
-// GEN_NONE: null
+// Returns a number; null for GEN_NONE.
 static json_t *number(uint64_t value)
 {
     return value == GEN_NONE ? json_null() : json_integer((json_int_t) value);
 }
 
-// A time in units of so many nanoseconds.
+// Returns a time in units of unit_ns nanoseconds.
 static json_t *time_in(double unit_ns, int64_t ns)
 {
     return json_real((double) ns / unit_ns);
 }
 
-// The events after the first in ns, by the second; 0 when there is no time to divide by.
+// Returns the rate a second of the events after the first one, in a time of ns; 0 if the time is 0.
 static double rate_of(uint64_t events, uint64_t ns)
 {
     return events < 2 || ns == 0 ? 0 : (double) (events - 1) * 1e9 / (double) ns;
@@ -89,15 +89,15 @@ static void print_lines(json_t *root)
 
 #define VERDICT_MAX 256
 
-// Consumes root; datagrams, bytes and rate give the rate of payload for the lines, which end with the verdict. False
-// when not all could be written.
+// Prints root and frees it. datagrams, bytes and rate give the rate of payload in the output as lines, which ends with
+// the verdict. Returns false if not all could be written.
 static bool print(const struct gen_options *o, json_t *root, uint64_t datagrams, uint64_t bytes, double rate,
                   const char *verdict)
 {
     bool done = root != NULL;
 
     if (o->json) {
-        // Real numbers with all their digits would read as 0.10000000000000001.
+        // With all digits a real number would print as 0.10000000000000001.
         done = root && json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10)) == 0;
         putchar('\n');
     } else {
@@ -207,7 +207,7 @@ static void add_reason(char verdict[VERDICT_MAX], uint64_t n, const char *what)
         snprintf(verdict + used, VERDICT_MAX - used, "%s%" PRIu64 " %s", used ? ", " : "FAILED: ", n, what);
 }
 
-// The last line says again in words what `ok` says.
+// Writes the last line, which says in words what `ok` means. Returns verdict.
 static const char *verdict_of(const struct gen_options *o, const struct gen_received *r, char verdict[VERDICT_MAX])
 {
     verdict[0] = '\0';

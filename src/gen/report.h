@@ -31,7 +31,7 @@ struct gen_sent {
 };
 
 struct gen_received {
-    uint64_t received; // good datagrams of the stream, duplicates included
+    uint64_t received; // good datagrams of the stream, with duplicates
     uint64_t bytes;    // of their payload
     uint64_t corrupt, foreign;
     uint64_t stream; // or GEN_NONE
@@ -48,7 +48,7 @@ struct gen_received {
     bool ok;
 };
 
-// Both return false when stdout could not be written.
+// Print a report. Return false if stdout could not be written.
 bool gen_report_sent(const struct gen_options *o, const struct gen_sent *r);
 bool gen_report_received(const struct gen_options *o, const struct gen_received *r);
 

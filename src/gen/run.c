@@ -16,13 +16,13 @@ static void on_signal(int signal_number)
 
 void run_begin(void)
 {
-    // No SA_RESTART: a wait should end.
+    // No SA_RESTART: a signal must end a wait.
     struct sigaction action = {.sa_handler = on_signal};
 
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    // A test that closed its end of --ready-fd or of a pipe is told by the failed write.
+    // A write to a closed pipe, or to --ready-fd, fails with an error instead of a signal.
     signal(SIGPIPE, SIG_IGN);
 }
 

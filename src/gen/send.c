@@ -17,8 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-// A sleep ends late, by 30 to 60 us here (measured), which a spin at its end evens out; but no more than a
-// sixteenth of the processor is spent on that. Waits too short for a sleep are spun away altogether.
+// A sleep ends 30 to 60 us late (measured), so the last part of a wait is a busy loop, which uses at most a sixteenth
+// of the processor. Waits shorter than SLEEP_LEAST_NS are all busy loop.
 #define SPIN_MOST_NS   60000
 #define SLEEP_LEAST_NS 20000
 
@@ -79,7 +79,7 @@ static void source_free(struct source *s)
     free(s->maker);
 }
 
-// Makes messages of n datagrams, of the flows in turn, and returns their number.
+// Makes messages of n datagrams, of the flows in turn. Returns the number of messages.
 static unsigned fill(struct source *s, uint64_t n)
 {
     uint64_t time_ns = clock_realtime_ns();
@@ -92,7 +92,7 @@ static unsigned fill(struct source *s, uint64_t n)
             flow = &s->flows[s->next];
             s->next = s->next + 1 < s->o->flows ? s->next + 1 : 0;
             s->messages[message].msg_hdr = (struct msghdr){.msg_iov = part};
-            // The socket is connected to the only flow, which spares the kernel the way to it each time.
+            // With one flow the socket is connected, so that the kernel need not look up the route each time.
             if (s->o->flows > 1) {
                 s->messages[message].msg_hdr.msg_name = &flow->to;
                 s->messages[message].msg_hdr.msg_namelen = flow->to_length;
@@ -130,7 +130,7 @@ static void wait_until(uint64_t until_ns, bool owed)
     }
 }
 
-// How many datagrams the options ask for.
+// Returns the number of datagrams to send.
 static uint64_t total_of(const struct gen_options *o)
 {
     uint64_t total = o->count ? o->count : PAYLOAD_SEQ_MAX - o->first;
@@ -144,7 +144,7 @@ static uint64_t total_of(const struct gen_options *o)
     return total;
 }
 
-// Draws the bar when it is due: the datagrams of a run that ends by their number, else its time.
+// Draws the bar if it is due: of the datagrams if their number ends the run, else of the time.
 static void draw(struct progress *bar, const struct gen_options *o, uint64_t done, uint64_t total, uint64_t now)
 {
     bool timed = !o->count && o->rate == 0;
@@ -174,7 +174,7 @@ static void run(struct source *s)
     const struct gen_options *o = s->o;
     uint64_t total = total_of(o), most = o->batch * o->gso, done = 0;
     uint64_t start = clock_monotonic_ns(), next_progress = o->progress ? start + NS_PER_S : UINT64_MAX;
-    // A paced run ends with its total; only one that lags behind reaches the deadline.
+    // A paced run ends with its total; it reaches the deadline only if it lags behind.
     uint64_t deadline = o->duration_ns ? start + o->duration_ns + (o->rate ? PACE_LAG_NS : 0) : UINT64_MAX;
     uint64_t first_ns = 0, last_ns = 0;
     struct pace pace;
@@ -225,7 +225,7 @@ int run_send(const struct gen_options *o)
     struct source source;
     int status = EXIT_TROUBLE;
 
-    // Threads of ordinary priority are woken up to 50 us late on purpose, for the sake of power.
+    // By default the kernel wakes threads up to 50 us late, to save power.
     prctl(PR_SET_TIMERSLACK, 1UL);
     if (source_init(&source, o)) {
         run(&source);

@@ -29,7 +29,7 @@ void sequence_free(struct sequence *s)
     free(s->window);
 }
 
-// Moves the window's end to seq: the numbers that it takes in have not come yet.
+// Moves the window's end to seq, and marks the numbers that enter the window as not received.
 static void advance(struct sequence *s, uint64_t seq)
 {
     if (seq - s->highest >= SEQUENCE_WINDOW)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// sequence: which sequence numbers came, how often and in which order. Pure, but for its memory.
+// sequence: counts lost, duplicate and reordered sequence numbers. Pure, except that it allocates memory.
 //
-// A window of SEQUENCE_WINDOW numbers, which ends at the highest one seen, remembers what came: 8 MiB at most. The
-// kernel gives pages only for the part that is used.
+// A window of SEQUENCE_WINDOW numbers, which ends at the highest one received, records which came. It has 8 MiB, of
+// which the kernel provides only the pages that are used.
 #ifndef MCR_GEN_SEQUENCE_H
 #define MCR_GEN_SEQUENCE_H
 
@@ -13,23 +13,23 @@
 #define SEQUENCE_ANY    UINT64_MAX
 
 struct sequence {
-    uint64_t *window; // a bit for each number of (highest - SEQUENCE_WINDOW, highest], at number modulo its size
+    uint64_t *window; // a bit for each number in (highest - SEQUENCE_WINDOW, highest], at the number modulo its size
     bool any;
-    uint64_t lowest, highest; // seen so far, when any
+    uint64_t lowest, highest; // received so far, if any is set
     uint64_t unique;
     uint64_t duplicates;
     uint64_t reordered; // lower than one that came before it (RFC 4737), and not a duplicate
-    uint64_t too_old;   // so far below the highest that nobody can tell whether it is a duplicate
+    uint64_t too_old;   // below the window, so that a duplicate is not detected
 
-    uint64_t wanted_first, wanted_count; // exactly so many numbers from wanted_first on should come; or SEQUENCE_ANY
-    uint64_t unexpected;                 // outside of them
+    uint64_t wanted_first, wanted_count; // expected: wanted_count numbers (or SEQUENCE_ANY) from wanted_first on
+    uint64_t unexpected;                 // numbers outside of this range
 };
 
-// Expects exactly count numbers from first on, or SEQUENCE_ANY. False when out of memory.
+// Expects exactly count numbers from first on, or SEQUENCE_ANY. Returns false without memory; sequence_free() frees it.
 bool sequence_init(struct sequence *s, uint64_t first, uint64_t count);
 void sequence_free(struct sequence *s);
 
-// Notes that seq came.
+// Counts a received number.
 void sequence_add(struct sequence *s, uint64_t seq);
 
 // Whether seq came; false for one that is no longer in the window.
@@ -39,8 +39,8 @@ bool sequence_came(const struct sequence *s, uint64_t seq);
 // Right as long as no more than 127 in a row are missing.
 uint64_t sequence_widen(const struct sequence *s, uint8_t low, uint64_t start);
 
-// The numbers that did not come: of those expected, or else of those between the lowest (or from, when lower still) and
-// the highest.
+// Returns how many numbers did not come: of those expected, or, with SEQUENCE_ANY, of those from the lowest (or `from`,
+// if that is lower) to the highest.
 uint64_t sequence_lost(const struct sequence *s, uint64_t from);
 
 #endif

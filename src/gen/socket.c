@@ -16,7 +16,7 @@
 
 #include "common/kernel.h"
 
-// Newer than some libcs.
+// Headers of some C libraries lack it.
 #ifndef SO_MEMINFO
 #define SO_MEMINFO 55
 #endif
@@ -42,18 +42,19 @@ socklen_t gen_socket_address(struct sockaddr_storage *storage, const struct addr
         memcpy(&in->sin_addr, a->bytes, sizeof(in->sin_addr));
         return sizeof(*in);
     }
-    // Also for ADDR_NONE: the wildcard, which is all zero.
+    // For ADDR_NONE this is the wildcard, which is all zero.
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *) storage;
     in6->sin6_family = AF_INET6;
     in6->sin6_port = htons((uint16_t) port);
     memcpy(&in6->sin6_addr, a->bytes, sizeof(in6->sin6_addr));
-    // The scope matters only for these.
+    // Only these addresses need a scope.
     if (IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) || IN6_IS_ADDR_MULTICAST(&in6->sin6_addr))
         in6->sin6_scope_id = ifindex;
     return sizeof(*in6);
 }
 
-// Of the destination's family, or one for both when there is none; bound to the interface.
+// Opens a socket that is bound to the interface: of the destination's family, or, without a destination, for both
+// families.
 static int open_socket(const struct gen_options *o, int flags)
 {
     int family = o->destination.family == ADDR_IPV4 ? AF_INET : AF_INET6;
@@ -72,7 +73,7 @@ static int open_socket(const struct gen_options *o, int flags)
 
 static bool set_sender_options(int fd, const struct gen_options *o)
 {
-    // Of either family; the values of MTU_DISCOVER are the same.
+    // Names of the socket options in each family. The values of MTU_DISCOVER are the same in both.
     static const struct names {
         int level, ttl, multicast_ttl, tos, mtu_discover;
     } v4 = {IPPROTO_IP, IP_TTL, IP_MULTICAST_TTL, IP_TOS, IP_MTU_DISCOVER},
@@ -117,7 +118,7 @@ fail:
     return -1;
 }
 
-// By interface index, with or without a source, in either family (RFC 3678), so that the interface needs no address.
+// Joins the group by interface index (RFC 3678), with or without a source, so that the interface needs no address.
 static bool join(int fd, const struct gen_options *o)
 {
     int level = o->group.family == ADDR_IPV4 ? IPPROTO_IP : IPPROTO_IPV6;
@@ -141,18 +142,19 @@ int gen_socket_open_receiver(const struct gen_options *o)
     socklen_t length = gen_socket_address(&address, &o->destination, o->port, o->ifindex);
     bool v4 = o->destination.family == ADDR_IPV4, group = o->group.family;
     char text[ADDR_TEXT_MAX];
-    // Bound to the interface before it is bound to the port: nothing from elsewhere may slip in.
+    // The socket is bound to the interface before the port, so that it never receives from another interface.
     int fd = open_socket(o, SOCK_NONBLOCK);
 
     if (fd < 0)
         return -1;
-    // A smaller one is no error: the report says what it became, and what did not fit.
+    // A smaller buffer is no error: the report has its size, and the number of dropped datagrams.
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &wanted, sizeof(wanted)) != 0)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &wanted, sizeof(wanted));
-    // Since Linux 4.20; bound to the group and the interface, the socket gets nothing else anyway.
+    // Available since Linux 4.20. An error does not matter: the socket is bound to the group and the interface.
     if (!v4)
         setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &off, sizeof(off));
-    // Several receivers may listen to one group, each gets all; of a unicast address they would rob each other.
+    // Several receivers of a group each get all datagrams. Those of a unicast address would take each other's, so they
+    // must not share it.
     if (!set(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1, "receive timestamps") ||
         !set(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0, "IP_MULTICAST_ALL") ||
         (!v4 && !set(fd, IPPROTO_IPV6, IPV6_V6ONLY, o->destination.family == ADDR_IPV6, "IPV6_V6ONLY")) ||
@@ -197,10 +199,10 @@ uint64_t gen_socket_checksum_errors(void)
     uint64_t errors4 = GEN_NONE, errors6 = 0, value;
     char line[1024], name[64];
 
-    // InCsumErrors is the seventh number; the kernel only appends to the line.
+    // InCsumErrors is the seventh number. New kernels only append numbers to the line.
     while (v4 && fgets(line, sizeof(line), v4))
         sscanf(line, "Udp: %*u %*u %*u %*u %*u %*u %" SCNu64, &errors4);
-    // A name and a value on each line. The file is missing where IPv6 is off.
+    // Each line has a name and a value. The file is missing if IPv6 is disabled.
     while (v6 && fscanf(v6, "%63s %" SCNu64, name, &value) == 2)
         if (strcmp(name, "Udp6InCsumErrors") == 0)
             errors6 = value;

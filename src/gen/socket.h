@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// socket: the one UDP socket of mcrgen, made from its options.
+// socket: opens the UDP socket of mcrgen from its options.
 #ifndef MCR_GEN_SOCKET_H
 #define MCR_GEN_SOCKET_H
 
@@ -8,28 +8,28 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-// Tried for the receive buffer; without CAP_NET_ADMIN net.core.rmem_max caps it.
+// Requested size of the receive buffer, bytes. Without CAP_NET_ADMIN, net.core.rmem_max limits it.
 #define GEN_SOCKET_BUFFER (64 * 1024 * 1024)
 
-// A socket that sends to the options' destination by their interface. -1 after saying on stderr what failed.
+// Opens a socket that sends to the destination by the interface. Returns -1 after a message on stderr.
 int gen_socket_open_sender(const struct gen_options *o);
 
-// Fills in a socket address; the wildcard for ADDR_NONE. Returns its length.
+// Fills in a socket address; the wildcard for ADDR_NONE. port: host order. Returns its length in bytes.
 socklen_t gen_socket_address(struct sockaddr_storage *storage, const struct addr *a, uint64_t port, unsigned ifindex);
 
-// A non-blocking socket that gets what is addressed to the options' destination and comes in by their interface, with
-// receive timestamps; groups are joined. -1 after saying on stderr what failed.
+// Opens a non-blocking socket that receives datagrams to the destination on the interface, with receive timestamps, and
+// joins a group. Returns -1 after a message on stderr.
 int gen_socket_open_receiver(const struct gen_options *o);
 
-// The size of the receive buffer in the kernel's own count, bookkeeping included.
+// Returns the size of the receive buffer in bytes, as the kernel counts it, with its bookkeeping.
 uint64_t gen_socket_buffer(int fd);
 
-// What the kernel could not put into the receive buffer since the socket was opened: the count of SO_RXQ_OVFL, known
-// without a further datagram. Datagrams with a wrong UDP checksum are in it, too.
+// Returns how many datagrams the socket has dropped since it was opened, because the receive buffer was full or the UDP
+// checksum wrong. This is the count of SO_RXQ_OVFL, which would need a further datagram.
 uint32_t gen_socket_drops(int fd);
 
-// Datagrams with a wrong UDP checksum that this network namespace got so far, over all its sockets; GEN_NONE when /proc
-// does not tell.
+// Returns how many datagrams with a wrong UDP checksum all sockets of this network namespace have received so far, from
+// /proc, or GEN_NONE if it is not available.
 uint64_t gen_socket_checksum_errors(void);
 
 #endif

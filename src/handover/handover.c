@@ -43,7 +43,7 @@ bool handover_send(int fd, const struct handover_message *m, const int *fds)
         return false;
     }
     if (m->n_fds == 0) {
-        // write() in place of sendmsg(): all that the relay's filter needs to allow.
+        // write() in place of sendmsg(), so that the relay's system call filter can deny sendmsg().
         return TEMP_FAILURE_RETRY(write(fd, m, sizeof(*m))) == (ssize_t) sizeof(*m);
     }
 
@@ -58,7 +58,7 @@ bool handover_send(int fd, const struct handover_message *m, const int *fds)
     return TEMP_FAILURE_RETRY(sendmsg(fd, &msg, MSG_NOSIGNAL)) == (ssize_t) sizeof(*m);
 }
 
-// Copies the descriptors of msg into fds and returns how many came.
+// Copies the descriptors of msg to fds. Returns how many there are.
 static uint32_t take_descriptors(struct msghdr *msg, int *fds)
 {
     uint32_t n = 0;
@@ -73,7 +73,7 @@ static uint32_t take_descriptors(struct msghdr *msg, int *fds)
     return n;
 }
 
-// Only these types carry descriptors.
+// Returns whether messages of this type may have descriptors.
 static bool may_carry(uint32_t type)
 {
     return type == HANDOVER_HELLO || type == HANDOVER_OFFER || type == HANDOVER_POOL || type == HANDOVER_SOCKETS;
@@ -85,7 +85,7 @@ void handover_close(const struct handover_message *m, const int *fds)
         close(fds[i]);
 }
 
-// Whether the other side has closed its end. An empty message reads as that does.
+// Returns whether the other side has closed its end. This tells that case from an empty message: both read as 0 bytes.
 static bool is_closed(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLRDHUP};
@@ -103,7 +103,7 @@ enum handover_result handover_receive(int fd, struct handover_message *m, int *f
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? HANDOVER_EMPTY : HANDOVER_CLOSED;
 
-    // An empty message may bring descriptors, too.
+    // An empty message may have descriptors, too.
     uint32_t got = take_descriptors(&msg, fds);
     bool whole = n == (ssize_t) sizeof(*m) && !(msg.msg_flags & MSG_TRUNC) && m->type >= HANDOVER_HELLO &&
                  m->type < HANDOVER_TYPES && (m->n_fds == 0 || may_carry(m->type));

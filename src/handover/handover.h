@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// handover: the messages between relay and broker, fixed in size and closed in kind, over a SOCK_SEQPACKET pair.
+// handover: the messages between relay and broker, of fixed size and a closed set of types, over a SOCK_SEQPACKET pair.
 //
 //   relay                          broker
-//     |  <- HELLO (lock)              |   whom to become; the lock of the statistics
+//     |  <- HELLO (lock)              |   the user to become; the lock of the statistics
 //     |  LOAD | LINKS ------------->  |   reads (LOAD), checks, compiles, opens
 //     |  <- REFUSED | UNCHANGED       |   nothing has changed
 //     |  <- OFFER (table, statistics) |   or: the new table,
-//     |  <- POOL (descriptors) ...    |   with the first table: the sockets that rings are made of,
-//     |  <- SOCKETS (descriptors) ... |   the descriptors that are new in it,
-//     |  <------------ COMMIT         |   all of it stands
-//     |  ADOPTED | REJECTED ------->  |   records it, closes what is no longer used | what was new
+//     |  <- POOL (descriptors) ...    |   with the first table: the sockets on which rings are made,
+//     |  <- SOCKETS (descriptors) ... |   the new descriptors of the table,
+//     |  <------------ COMMIT         |   the offer is complete
+//     |  ADOPTED | REJECTED ------->  |   records it; closes unused sockets (ADOPTED) or new ones (REJECTED)
 //     |  <- ADOPTED | REFUSED         |   it is in the record
 //     |                               |
-//     |  PROBE -------------------->  |   reads and checks the file, no more
+//     |  PROBE -------------------->  |   only reads and checks the file
 //     |  <------------ PROBED         |
 //
-// A request carries no path, no address and no rule: the broker re-reads the one path that it was started with. The
-// relay has one request under way at a time; the broker answers each before it looks for the next.
+// A request has no path, no address and no rule: the broker always reads the path with which it was started. The relay
+// has one request under way at a time, and the broker answers it before it receives the next.
 #ifndef MCR_HANDOVER_HANDOVER_H
 #define MCR_HANDOVER_HANDOVER_H
 
@@ -27,16 +27,16 @@
 
 enum handover_type {
     HANDOVER_HELLO = 1,
-    HANDOVER_LOAD,      // take the file over; asker
-    HANDOVER_LINKS,     // interfaces, addresses or routes have changed, or a ring is stuck: the same rules anew
-    HANDOVER_PROBE,     // what would a load find?
-    HANDOVER_PROBED,    // file, probe_state, text
-    HANDOVER_REFUSED,   // text
+    HANDOVER_LOAD,    // load the file; asker
+    HANDOVER_LINKS,   // compile the same rules again: links, addresses or routes have changed, or a ring is stuck; ring
+    HANDOVER_PROBE,   // read and check the file
+    HANDOVER_PROBED,  // file, probe_state, text
+    HANDOVER_REFUSED, // text
     HANDOVER_UNCHANGED, // to LINKS: the table stays as it is
     HANDOVER_OFFER,
     HANDOVER_SOCKETS,
     HANDOVER_COMMIT,
-    HANDOVER_ADOPTED,  // receipt; and back, once it is in the record
+    HANDOVER_ADOPTED,  // by the relay: receipt; by the broker: it is in the record
     HANDOVER_REJECTED, // text
     HANDOVER_POOL,     // with the first table only
     HANDOVER_TYPES
@@ -44,11 +44,11 @@ enum handover_type {
 
 enum handover_socket_kind { HANDOVER_EGRESS, HANDOVER_HOLD };
 
-// Descriptors of one message; SCM_MAX_FD of the kernel is 253.
+// Largest number of descriptors in one message; the kernel's limit is SCM_MAX_FD (253).
 #define HANDOVER_FDS_MAX 64
 
 struct handover_hello {
-    uint32_t uid, gid; // whom the relay becomes
+    uint32_t uid, gid; // user and group that the relay becomes
 };
 
 struct handover_socket {
@@ -57,30 +57,30 @@ struct handover_socket {
     uint32_t reserved;
 };
 
-// The file as the broker has read it, and what it means.
+// The file as the broker has read it, and the changes that it makes.
 struct handover_file {
-    uint8_t sha256[32]; // zero: it could not be read
+    uint8_t sha256[32]; // zero: the file could not be read
     uint64_t size;      // bytes
     int64_t mtime_s;    // CLOCK_REALTIME
     uint32_t mtime_ns;
     uint32_t owner, mode;
-    uint32_t loginuid;                // of the asker (loginuid in proc(5)); UINT32_MAX: not known
-    uint32_t added, removed, changed; // rules
+    uint32_t loginuid;                // of the asker (loginuid in proc(5)); UINT32_MAX: unknown
+    uint32_t added, removed, changed; // numbers of rules
     uint32_t reserved;
 };
 
-// Who sent the signal, as signalfd tells; pid 0: nobody, the relay asks by itself.
+// Who sent SIGHUP, from signalfd(2). pid 0: nobody; the relay asks because the file has changed.
 struct handover_asker {
     uint32_t pid, uid;
-    uint32_t loginuid; // what mcrd --reload says of itself; UINT32_MAX: nothing
+    uint32_t loginuid; // as mcrd --reload gives it; UINT32_MAX: not given
     uint32_t reserved;
 };
 
-// What the relay says of itself and of the first turn under the new table.
+// What the relay reports about itself and its first turn under the new table.
 struct handover_receipt {
-    uint64_t received, ring_drops; // frames since the load began, and those that the kernel had no room for
+    uint64_t received, ring_drops; // frames received, and frames dropped by the kernel, while tables changed
     uint64_t capabilities;         // bit N: capability N
-    uint32_t landlock, isolation;  // ABI; mask of enum stats_isolation
+    uint32_t landlock, isolation;  // version of the ABI; mask of enum stats_isolation
 };
 
 struct handover_message {
@@ -95,28 +95,27 @@ struct handover_message {
         struct handover_receipt receipt;
         uint64_t ring;                                    // LINKS: id of a ring to be replaced, or 0
         struct handover_socket sockets[HANDOVER_FDS_MAX]; // SOCKETS: one for each descriptor
-        char text[1024];                                  // why, NUL-terminated
+        char text[1024];                                  // the reason, NUL-terminated
     };
 };
 
-// Makes the pair: ends[0] for the relay (its own reads never block), ends[1] for the broker, which waits no longer than
-// this for a relay that does not read. False with errno set.
+// Makes the socket pair: ends[0] is the relay's, whose reads never block; ends[1] the broker's, whose sends block for
+// at most HANDOVER_SEND_SECONDS if the relay does not read. Returns false with errno set.
 #define HANDOVER_SEND_SECONDS 60
 bool handover_pair(int ends[2]);
 
-// Sends m with m->n_fds descriptors, which stay the caller's. False with errno set.
+// Sends m with m->n_fds descriptors, which the caller keeps. Returns false with errno set.
 bool handover_send(int fd, const struct handover_message *m, const int *fds);
 
 enum handover_result { HANDOVER_GOT, HANDOVER_SHORT, HANDOVER_EMPTY, HANDOVER_CLOSED, HANDOVER_BOGUS };
 
-// Receives one message; on HANDOVER_GOT the descriptors in fds (room for HANDOVER_FDS_MAX) are the caller's. Only
-// HELLO, OFFER, POOL and SOCKETS bring any.
-// HANDOVER_SHORT: a message, but this process may not have so many descriptors; none is kept. HANDOVER_EMPTY: nothing
-// there now; HANDOVER_CLOSED: the other side is gone; HANDOVER_BOGUS: not a message of this protocol (fatal for the
-// caller; no descriptor is kept).
+// Receives one message. fds has room for HANDOVER_FDS_MAX. HANDOVER_GOT: m->n_fds descriptors in fds belong to the
+// caller; only HELLO, OFFER, POOL and SOCKETS have any. HANDOVER_SHORT: a message, but the process may not open so many
+// descriptors; none is kept. HANDOVER_EMPTY: no message now. HANDOVER_CLOSED: the other side is gone. HANDOVER_BOGUS:
+// no message of this protocol; no descriptor is kept, and the caller must give the other side up.
 enum handover_result handover_receive(int fd, struct handover_message *m, int *fds);
 
-// Closes the descriptors of a message that nobody wants.
+// Closes the descriptors of a message.
 void handover_close(const struct handover_message *m, const int *fds);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// events: what the log can say: X(NAME, name, levels), in the order of LOG EVENTS of mcrd(8), which tests/man.sh holds
-// against it.
+// events: the events of the log: X(NAME, name, levels), in the order of LOG EVENTS of mcrd(8). tests/man.sh compares
+// that page with this list.
 #ifndef MCR_LOG_EVENTS_H
 #define MCR_LOG_EVENTS_H
 

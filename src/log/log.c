@@ -16,26 +16,26 @@
 #include "common/utf8.h"
 
 #define LINE_MAX_BYTES 2048
-#define PER_SECOND_MAX 10   // lines of one event
-#define NAMES_MAX      1500 // bytes of the names in a line; with the rest of the line below LINE_MAX_BYTES
+#define PER_SECOND_MAX 10   // lines of one event a second
+#define NAMES_MAX      1500 // bytes of the names in a line; the whole line stays below LINE_MAX_BYTES
 
 struct kind {
     uint64_t second;
-    unsigned written; // in that second
-    unsigned long suppressed;
-    // Of those that were left out and have a name:
+    unsigned written;         // lines in that second
+    unsigned long suppressed; // lines left out since the last line
+    // Of the lines left out that have a name:
     enum log_level level;
-    unsigned long named; // names
-    size_t used;
+    unsigned long named; // number of names in names
+    size_t used;         // bytes of names
     char names[NAMES_MAX];
 };
 
 static struct {
-    char origin[128]; // as each line tells it
+    char origin[128]; // process and instance, as in each line
     bool debug;
     bool journald;
     int patience_ms;
-    bool lost_patience; // a record has waited for room in vain: the next ones do not wait
+    bool lost_patience; // a record has waited for room in vain, so the next ones do not wait
     struct kind kinds[EVENTS];
 } ctx = {.origin = "process=mcrd"};
 
@@ -74,7 +74,7 @@ unsigned log_event_levels(enum event event)
     return all[event];
 }
 
-// Whether a line of this kind may be written now.
+// Counts a line of this kind. Returns whether it may be written now.
 static bool admit(struct kind *k)
 {
     uint64_t second = clock_monotonic_ns() / NS_PER_S;
@@ -89,7 +89,7 @@ static bool admit(struct kind *k)
     return true;
 }
 
-// Appends to line, which keeps room for its newline.
+// Appends to line, in which room for the newline stays.
 static void __attribute__((format(printf, 3, 0))) append(char *line, size_t *used, const char *format, va_list args)
 {
     size_t room = LINE_MAX_BYTES - 1 - *used;
@@ -108,8 +108,8 @@ static void __attribute__((format(printf, 3, 4))) appendf(char *line, size_t *us
     va_end(args);
 }
 
-// Whether standard error has room for a line. A record waits for room, but only once: if nobody reads, later records do
-// not wait.
+// Returns whether standard error has room for a line. A record waits for room, but only once: if nobody reads, later
+// records do not wait.
 static bool has_room(bool record)
 {
     struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
@@ -133,7 +133,7 @@ bool log_list_add(char *list, size_t size, size_t *used, const char *name)
     return false;
 }
 
-// name: NULL, or whom the line is about.
+// Counts a line that is left out. name: the subject of the line, or NULL.
 static void leave_out(struct kind *k, enum log_level level, const char *name)
 {
     k->suppressed++;
@@ -156,14 +156,14 @@ static void begin(char *line, size_t *used, enum log_level level, enum event eve
     appendf(line, used, "level=%s %s event=%s", levels[level], ctx.origin, log_event_name(event));
 }
 
-// Whether there was room for it.
+// Writes a line. Returns false if there is no room for it.
 static bool put(char *line, size_t used, bool record)
 {
     line[used++] = '\n';
-    // A pipe that nobody reads must not stop the traffic.
+    // Without room the line is left out: a pipe that nobody reads must not stop the traffic.
     if (!has_room(record))
         return false;
-    // Nobody is left to be told when stderr itself fails.
+    // An error of stderr itself cannot be reported anywhere.
     (void) !write(STDERR_FILENO, line, used);
     return true;
 }
@@ -190,7 +190,7 @@ write_event(enum log_level level, enum log_kind kind, enum event event, const ch
     append(line, &used, format, args);
     if (error)
         appendf(line, &used, " error=\"%s\"", error);
-    // If names were left out, log_sum_up() tells all of them.
+    // If lines with names were left out, log_sum_up() reports them with the count.
     if (k->suppressed && !k->used)
         appendf(line, &used, " suppressed=%lu", k->suppressed);
     if (!put(line, used, record))
@@ -247,7 +247,7 @@ const char *log_quote(const char *value, char *out, size_t size)
     while (*value) {
         size_t length = utf8_decode(value, UTF8_MAX, &code), bytes = length ? length : 1;
         bool shown = length > 0 && !utf8_is_hidden(code), escaped = *value == '"' || *value == '\\';
-        // Behind it stand the closing quote and the NUL.
+        // The closing quote and the NUL need 2 bytes.
         if (used + (escaped ? 2 : shown ? bytes : bytes * strlen("\\xff")) + 2 > size)
             break;
         if (escaped)

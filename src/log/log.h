@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// log: one event a line on stderr, key=value, limited per message kind. journald takes it from there.
+// log: writes events to stderr, one a line with key=value fields, with a limit for each event. journald reads stderr.
 #ifndef MCR_LOG_LOG_H
 #define MCR_LOG_LOG_H
 
@@ -9,7 +9,7 @@
 #include "log/events.h"
 
 // syslog(3) severities, written as "<N>" prefixes when journald reads stderr (sd-daemon(3)).
-// A notice is a record that somebody asked for (audit, summary): never left out by the limit.
+// A notice is a record that somebody asked for (audit, summary): the limit does not apply to it.
 enum log_level {
     LOG_LEVEL_ERR = 3,
     LOG_LEVEL_WARNING = 4,
@@ -18,50 +18,50 @@ enum log_level {
     LOG_LEVEL_DEBUG = 7
 };
 
-// Sets what each line begins with: the process ("relay", "broker") and, when not empty, instance=NAME.
+// Sets the process ("relay", "broker") in each line and, if instance is not NULL or empty, instance=NAME.
 void log_setup(const char *process, const char *instance);
 
-// Lets debug lines through.
+// Switches debug lines on or off.
 void log_set_debug(bool on);
 
-// From now on records and notices wait so long for room in standard error; without this call nothing does. For a
-// process that nobody's traffic waits for.
+// Lets records and notices wait up to ms milliseconds for room in standard error from now on. Without this call no line
+// waits. Only for a process that forwards no traffic.
 void log_wait_for_room(int ms);
 
-// Writes "LEVEL process event=EVENT key=value..." in one write(2). format gives the key=value fields; use
-// log_quote() for values from outside. Of one event at most 10 lines a second are written; the next line after
-// that says how many were left out (suppressed=N). log_sum_up() adds a line with their names.
-// A LOG_KIND_RECORD, as a notice, is never left out by the limit; LOG_KIND_ERRNO adds error="strerror(errno)".
+// Writes "level=LEVEL process=PROCESS event=EVENT key=value..." with one write(2). format gives the key=value fields;
+// use log_quote() for values from outside. At most 10 lines a second of one event are written; the next line says how
+// many were left out (suppressed=N), or log_sum_up() writes a line with their names. The limit does not apply to
+// LOG_KIND_RECORD and notices. LOG_KIND_ERRNO adds error="strerror(errno)".
 enum log_kind { LOG_KIND_EVENT, LOG_KIND_RECORD, LOG_KIND_ERRNO };
 void log_write(enum log_level level, enum log_kind kind, enum event event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-// Writes value in double quotes into out, with quotes, backslashes, bytes that are no UTF-8, and characters that a
-// reader would not see (utf8_is_hidden()) escaped, and returns out. What does not fit is cut.
+// Writes value in double quotes to out, which has size bytes, and cuts it if it does not fit. Escapes quotes,
+// backslashes, bytes that are not UTF-8, and hidden characters (utf8_is_hidden()). Returns out.
 const char *log_quote(const char *value, char *out, size_t size);
 
-// A log_named() is a log_event() about something of this name, such as a rule. If the limit or a full standard error
-// leaves the line out, the name is kept for log_sum_up().
+// Writes an event about something with a name, such as a rule. If the line is left out, because of the limit or of a
+// full standard error, its name is kept for log_sum_up().
 void log_write_named(enum log_level level, enum event event, const char *name, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-// Writes one line for each event of which lines with a name were left out, with suppressed=N, names="NAME, NAME" and,
-// where they are too many for a line, more=N. To be called soon after: in each turn of a timer, or at the end of a
-// request.
+// Writes one line for each event of which lines with a name were left out: with suppressed=N, names="NAME, NAME" and,
+// if the names do not fit, more=N. Call it soon afterwards: at each tick of a timer, or at the end of a request.
 void log_sum_up(void);
 
-// Appends name to the list "NAME, NAME" of so many bytes used. False, with nothing changed: there is no room for it.
+// Appends name to a list "NAME, NAME" in a buffer of size bytes. *used: bytes of the list. Returns false, and changes
+// nothing, without room.
 bool log_list_add(char *list, size_t size, size_t *used, const char *name);
 
-// The name of an event, and its levels: a bit 1 << enum log_level for each.
+// Return the name of an event, and its levels as a mask of 1 << enum log_level.
 const char *log_event_name(enum event event);
 unsigned log_event_levels(enum event event);
 
-// With a level that is computed.
+// Macros for a level that is computed.
 #define log_event(level, event, ...)  log_write(level, LOG_KIND_EVENT, event, __VA_ARGS__)
 #define log_record(level, event, ...) log_write(level, LOG_KIND_RECORD, event, __VA_ARGS__)
 
-// With a constant one. Another than the event's does not compile.
+// Macros for a constant level. A level that the event does not have does not compile.
 #define LOG_EVENT_LEVELS(NAME, name, levels) NAME##_LEVELS = (levels),
 enum event_levels { LOG_EVENTS(LOG_EVENT_LEVELS) };
 #define LOG_CHECKED(level, event)                                                                                      \

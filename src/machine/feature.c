@@ -45,11 +45,11 @@ bool feature_super_frames(int fd)
 
 struct stats_features feature_probe(unsigned without)
 {
-    // Protocol 0: nothing is ever received.
+    // With protocol 0 the socket receives nothing.
     int packet = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
     struct stats_features f = {
-        // Segments of 0 bytes: off, as a socket begins.
+        // A segment size of 0 bytes means off, which is the default.
         .udp_gso = !(without & FEATURE_UDP_GSO) && option_set(udp, IPPROTO_UDP, UDP_SEGMENT, 0),
         .ignore_outgoing =
             !(without & FEATURE_IGNORE_OUTGOING) && option_set(packet, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1),

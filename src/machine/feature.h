@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// feature: abilities of newer kernels that mcrd uses where it finds them, and does without elsewhere.
+// feature: optional kernel features, which mcrd uses if the kernel has them.
 #ifndef MCR_MACHINE_FEATURE_H
 #define MCR_MACHINE_FEATURE_H
 
@@ -7,8 +7,7 @@
 
 #include "stats/layout.h"
 
-// What may be treated as missing (mcrd --without), to test each fallback: X(NAME, field, name, help), and Y for the
-// last.
+// The features that mcrd --without can disable, to test each fallback: X(NAME, field, name, help), and Y for the last.
 #define FEATURES(X, Y)                                                                                                 \
     STATS_FEATURES(X)                                                                                                  \
     X(LANDLOCK, landlock, "landlock", "Linux 5.13, where it is turned on")                                             \
@@ -24,17 +23,17 @@ enum feature { FEATURES(FEATURE_MASK, FEATURE_MASK) };
 #define FEATURE_LAST(NAME, field, name, help) name
 #define FEATURE_NAMES                         FEATURES(FEATURE_NAME, FEATURE_LAST)
 
-// Parses a comma-separated list of names into *mask. False on an unknown name.
+// Adds the features of a comma-separated list of names to *mask. Returns false on an unknown name.
 bool feature_parse(const char *text, unsigned *mask);
 
-// Finds out what is there but for the mask `without`, and logs it. Sockets are opened, asked and closed; nothing is
-// sent. Needs CAP_NET_RAW. The kernel does not report packet_gso: it is there where super-frames are; where they
-// are not, the first batch tries it.
+// Detects and logs the features, except those in the mask `without`. Opens sockets, queries and closes them; sends
+// nothing. Needs CAP_NET_RAW. The kernel does not report packet_gso: a kernel with super-frames has it; on others, mcrd
+// detects it on the first send (STATS_FEATURE_TRIED).
 struct stats_features feature_probe(unsigned without);
 
-// Whether a ring of this packet socket may have a virtio_net_hdr before each frame. Before 6.2 the kernel has no word
-// for UDP super-frames there, and such a ring takes nothing in any more after one. The kernel does not
-// report it: a related option that Linux 6.4 added is tested.
+// Returns whether a ring of this packet socket may have a virtio_net_hdr before each frame. Before Linux 6.2 that
+// header cannot describe UDP super-frames, and the first one blocks such a ring for good. The kernel does not report
+// this, so a related option of Linux 6.4 (PACKET_VNET_HDR_SZ) is tested.
 bool feature_super_frames(int fd);
 
 #endif

@@ -29,7 +29,7 @@ struct assembler {
 
 static void emit(struct assembler *a, uint16_t code, uint32_t k, uint8_t jt, uint8_t jf)
 {
-    // If there is no room it only counts, so that the caller can see that the program is too long.
+    // Without room it only counts, so that filter_build() detects that the program is too long.
     if (a->n < a->room)
         a->code[a->n] = (struct sock_filter){.code = code, .jt = jt, .jf = jf, .k = k};
     a->n++;
@@ -47,7 +47,8 @@ static void emit_require(struct assembler *a, uint32_t value)
     emit_return(a, false);
 }
 
-// if (A >= value) jump to where land() is called; conditional jumps reach no farther than 255 instructions.
+// if (A >= value) jump to where land() is called. It needs BPF_JA, because conditional jumps reach 255 instructions at
+// most.
 static size_t emit_jump_if_at_least(struct assembler *a, uint32_t value)
 {
     emit(a, BPF_JMP | BPF_JGE | BPF_K, value, 0, 1);
@@ -61,7 +62,7 @@ static void land(struct assembler *a, size_t jump)
         a->code[jump].k = (uint32_t) (a->n - jump - 1);
 }
 
-// Word i of an address, host order.
+// Returns word i (32 bits) of an address in host order.
 static uint32_t word(const struct filter_key *k, size_t i)
 {
     uint32_t w;
@@ -75,7 +76,7 @@ static size_t words(const struct filter_key *k)
     return addr_length(&k->address) / 4;
 }
 
-// Ports of one address: A holds the port. keys[0..n-1] are sorted by port.
+// Checks the port in A against the keys of one address, sorted by port, with a binary search.
 static void emit_ports(struct assembler *a, const struct filter_key *keys, size_t n)
 {
     if (n == 1) {
@@ -90,7 +91,7 @@ static void emit_ports(struct assembler *a, const struct filter_key *keys, size_
     emit_ports(a, keys + half, n - half);
 }
 
-// The address matches. M[0] is not 0 if the port cannot be checked (fragments, extension headers).
+// Continues when the address matches. M[0] is not 0 if the port cannot be checked (fragments, extension headers).
 static void emit_matched(struct assembler *a, const struct filter_key *keys, size_t n)
 {
     if (a->detail != PORTS) {
@@ -107,7 +108,7 @@ static void emit_matched(struct assembler *a, const struct filter_key *keys, siz
     emit_ports(a, keys, n);
 }
 
-// How many of the first keys share word i with the first one.
+// Returns how many keys from the first one on have the same word i.
 static size_t same_word(const struct filter_key *keys, size_t n, size_t i)
 {
     size_t same = 1;
@@ -119,7 +120,7 @@ static size_t same_word(const struct filter_key *keys, size_t n, size_t i)
 
 static void emit_word(struct assembler *a, const struct filter_key *keys, size_t n, size_t i, uint32_t destination);
 
-// Binary search among keys that differ in word i: A holds that word of the packet.
+// Searches keys by word i of the packet, which A holds, with a binary search.
 static void emit_search(struct assembler *a, const struct filter_key *keys, size_t n, size_t i, uint32_t destination)
 {
     size_t first = same_word(keys, n, i), middle = n / 2;
@@ -132,7 +133,7 @@ static void emit_search(struct assembler *a, const struct filter_key *keys, size
             emit_matched(a, keys, n);
         return;
     }
-    // The start of a value near the middle, but not the first one.
+    // Split at the first key of a value near the middle, but not at the first value.
     while (middle > first && word(&keys[middle - 1], i) == word(&keys[middle], i))
         middle--;
     if (middle < first)
@@ -175,7 +176,7 @@ static void emit_ipv6(struct assembler *a, const struct filter_key *keys, size_t
         emit_return(a, false);
         return;
     }
-    // M[0] = there are extension headers; only the relay walks them.
+    // M[0] = there are extension headers, which only the relay parses
     emit(a, BPF_LD | BPF_B | BPF_ABS, a->ip + IP6_NEXT, 0, 0);
     emit(a, BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 6, 0);
     emit(a, BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_HOPOPTS, 3, 0);

@@ -17,7 +17,7 @@
 
 static struct link *find(struct link *links, size_t n, const char *name)
 {
-    // An IPv4 address goes by its label, which may be the interface's name and a suffix ("eth0:1").
+    // getifaddrs() lists an IPv4 address by its label, which may have a suffix ("eth0:1").
     size_t length = strcspn(name, ":");
 
     for (size_t i = 0; i < n; i++)
@@ -26,7 +26,8 @@ static struct link *find(struct link *links, size_t n, const char *name)
     return NULL;
 }
 
-// What every interface has. getifaddrs() gives a link without hardware address (tun, WireGuard) no address at all.
+// Fills in what does not depend on addresses. ioctl(), because getifaddrs() lists a link without hardware address (tun,
+// WireGuard) without its AF_PACKET address.
 static void take_link(struct link *l, unsigned flags, int socket_fd)
 {
     struct ifreq request = {.ifr_flags = 0};
@@ -61,7 +62,7 @@ static bool add_own(struct link *l, const struct addr *address)
     return append(&l->own, &l->n_own, address);
 }
 
-// The broadcast address of a's subnet; ADDR_NONE: it has none.
+// Returns the broadcast address of the subnet, or ADDR_NONE.
 static struct addr broadcast_of(const struct ifaddrs *a)
 {
     struct addr broadcast = {.family = ADDR_NONE};
@@ -70,8 +71,8 @@ static struct addr broadcast_of(const struct ifaddrs *a)
     if (!(a->ifa_flags & IFF_BROADCAST) || !a->ifa_netmask)
         return broadcast;
     memcpy(&in, a->ifa_addr, sizeof(in));
-    // Not ifa_broadaddr: without an address that was set for it, it is the interface's own. RFC 3021: no broadcast in
-    // /31.
+    // ifa_broadaddr is of no use: if no broadcast was configured, it is the interface's own address. A /31 has no
+    // broadcast (RFC 3021).
     memcpy(&mask, a->ifa_netmask, sizeof(mask));
     uint32_t hosts = ~ntohl(mask.sin_addr.s_addr), last = htonl(ntohl(in.sin_addr.s_addr) | hosts);
     if (hosts < 3)
@@ -100,14 +101,15 @@ static bool is_link_local(const struct addr *a)
     return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
 }
 
-// IPv6 addresses that the kernel made of an advertised prefix (RFC 4862, section 5.5.3). Any host of the link can
+// IPv6 addresses that the kernel has made from an advertised prefix (RFC 4862, section 5.5.3). Any host on the link can
 // advertise one.
 struct passing {
-    struct addr *addresses; // in the order of addr_compare()
+    struct addr *addresses; // sorted by addr_compare()
     uint32_t n;
 };
 
-// getifaddrs() does not report them; /proc does. Without /proc none is known.
+// Reads them from /proc, because getifaddrs() does not tell them apart. Without /proc the list is empty. Returns false
+// without memory.
 static bool list_passing(struct passing *p)
 {
     FILE *f = fopen("/proc/self/net/if_inet6", "re");
@@ -145,8 +147,8 @@ static bool take_ipv6_address(struct link *l, const struct ifaddrs *a, const str
     memcpy(&in6, a->ifa_addr, sizeof(in6));
     memcpy(address.bytes, &in6.sin6_addr, sizeof(in6.sin6_addr));
     struct addr *to = is_link_local(&address) ? &l->local6 : &l->ipv6;
-    // A host of the link must not choose the address that outputs send from: a configured address goes before an
-    // advertised one. The kernel lists the oldest last.
+    // Prefer configured addresses to advertised ones, so that no host on the link can choose the source address of
+    // outputs. The kernel lists the oldest address last.
     if (to->family == ADDR_NONE || is_passing(passing, to))
         *to = address;
     return add_own(l, &address);
@@ -154,7 +156,7 @@ static bool take_ipv6_address(struct link *l, const struct ifaddrs *a, const str
 
 const struct addr *link_source(const struct link *l, const struct addr *to)
 {
-    // ff01:: and ff02:: stay on the link, whatever the flags in between (RFC 4291, section 2.7).
+    // ff01:: and ff02:: do not leave the link, with any flags (RFC 4291, section 2.7).
     bool local = is_link_local(to) || (to->bytes[0] == 0xff && (to->bytes[1] & 0x0f) <= 2);
 
     if (to->family == ADDR_IPV4)

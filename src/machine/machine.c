@@ -17,7 +17,7 @@ const struct machine machine_kernel = {
     .join = memberships_want,
 };
 
-// Stands for whatever would be open. No process can have it (fs.nr_open), so that every call with it fails (EBADF).
+// In place of a descriptor. No process can have it (fs.nr_open), so every call with it fails with EBADF.
 #define NO_DESCRIPTOR INT_MAX
 
 static int no_ring_socket(const char **step)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// machine: what is asked of the computer that mcrd runs on, as a table. The broker asks the kernel; what only looks at
-// a file (mcrd --explain, --replay) has a machine that opens nothing; the fuzz targets have one of their own
-// (tests/fuzz/machine.c). Nothing above this room knows which one it has.
+// machine: the operations on the host, as a table of functions. The broker uses the kernel's. The commands that only
+// inspect a file (mcrd --explain, --replay) use a machine that opens nothing, and the fuzz targets one of their own
+// (tests/fuzz/machine.c). No code above machine/ knows which one it uses.
 #ifndef MCR_MACHINE_MACHINE_H
 #define MCR_MACHINE_MACHINE_H
 
@@ -14,8 +14,8 @@
 #include "machine/output.h"
 #include "machine/ring.h"
 
-// Each member does what the function named beside it does. What a machine has opened is revoked and closed by system
-// calls, which do no harm to a descriptor that is no socket.
+// Each member behaves as the function named beside it. Descriptors from any machine are revoked and closed by system
+// calls, which fail without effect if the descriptor is no socket.
 struct machine {
     bool (*links)(struct link *links, size_t n); // link_query()
     int (*ring_socket)(const char **step);       // ring_socket() and so on
@@ -27,13 +27,12 @@ struct machine {
                 const char **step); // output_open()
     bool (*join)(struct memberships *m, uint32_t ifindex, const struct addr *group, const struct addr *source,
                  bool again); // memberships_want()
-    bool only_raw;            // no UDP sockets: the IP header of every output is one that mcr writes
+    bool only_raw;            // use no UDP sockets, so that mcr writes the IP header of every output
 };
 
 extern const struct machine machine_kernel;
 
-// Opens nothing, and has no ring_set_filter(). An interface that is missing here is assumed to be there
-// (link_assume()).
+// Opens nothing, and has no ring_set_filter(). Assumes that missing interfaces exist (link_assume()).
 extern const struct machine machine_none;
 
 #endif

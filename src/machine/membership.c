@@ -30,16 +30,16 @@ void memberships_begin(struct memberships *m)
     registry_begin(&m->sockets);
 }
 
-// NULL with errno set.
+// Opens and adds a socket for memberships. Returns NULL with errno set.
 static struct registry_entry *open_socket(struct memberships *m, uint8_t family)
 {
-    // A number makes its key differ from the others'.
+    // The number in ifindex makes the key unique.
     struct registry_key key = {
         .kind = REGISTRY_MEMBER_SOCKET, .ifindex = (uint32_t) m->sockets.last_id, .destination.family = family};
     int fd = socket(family == ADDR_IPV4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
     struct registry_entry *e = NULL;
 
-    // An unbound socket receives only what IP_MULTICAST_ALL would let in; the filter is a second barrier.
+    // The socket receives nothing: it is unbound, IP_MULTICAST_ALL is off, and the filter refuses everything.
     if (fd >= 0 && option_refuse_everything(fd) &&
         (family != ADDR_IPV4 || option_set(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0)))
         e = registry_add(&m->sockets, &key, fd);
@@ -48,7 +48,7 @@ static struct registry_entry *open_socket(struct memberships *m, uint8_t family)
     return e;
 }
 
-// Joins or leaves by one socket (RFC 3678, the protocol-independent API).
+// Joins or leaves a group by one socket (protocol-independent API of RFC 3678).
 static bool change(int fd, const struct registry_key *key, bool joins)
 {
     struct group_source_req one = {.gsr_interface = key->ifindex};
@@ -65,7 +65,7 @@ static bool change(int fd, const struct registry_key *key, bool joins)
     return setsockopt(fd, level, joins ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &all, sizeof(all)) == 0;
 }
 
-// If the interface is gone a single source cannot be left, but the group can, with all its sources.
+// Leaves a group. If the interface is gone, a single source cannot be left, but the group with all its sources can.
 static void drop(int fd, const struct registry_key *key)
 {
     struct registry_key all = *key;
@@ -75,19 +75,19 @@ static void drop(int fd, const struct registry_key *key)
         change(fd, &all, false);
 }
 
-// ENOBUFS: no room for another group (net.ipv4.igmp_max_memberships), or for another source of this one
-// (igmp_max_msf, mld_max_msf); ENOMEM: net.core.optmem_max, all that bounds IPv6 groups; EINVAL, EADDRINUSE: this
-// socket has joined the group the other way (for every sender, or for one). Another socket may succeed in each case.
+// Returns whether another socket may succeed. ENOBUFS: no room for another group (net.ipv4.igmp_max_memberships), or
+// for another source of this group (igmp_max_msf, mld_max_msf). ENOMEM: net.core.optmem_max, the only limit of IPv6
+// groups. EINVAL, EADDRINUSE: this socket has joined the group the other way (for every sender, or for one).
 static bool another_may(int error)
 {
     return error == ENOBUFS || error == ENOMEM || error == EINVAL || error == EADDRINUSE;
 }
 
-// Joins by the first socket that can. NULL with errno set.
+// Joins by the first socket that can, or by a new one. Returns the socket, or NULL with errno set.
 static struct registry_entry *join(struct memberships *m, const struct registry_key *key)
 {
-    // Not by a socket that has joined the group for every sender: the kernel would turn that into a membership for this
-    // sender, and leaving it would leave both.
+    // Skip the socket that has joined the group for every sender: the kernel would change that into a membership for
+    // this sender alone, and leaving it would leave both.
     struct registry_key all = *key;
     all.source = (struct addr){.family = ADDR_NONE};
     const struct registry_entry *e = key->source.family != ADDR_NONE ? registry_find(&m->joined, &all) : NULL;
@@ -100,7 +100,7 @@ static struct registry_entry *join(struct memberships *m, const struct registry_
             return s;
         if (!another_may(errno))
             return NULL;
-        // Another source of a group that it has joined may still fit.
+        // A socket without room for a source is not full: other groups may still fit.
         s->full = (errno == ENOBUFS || errno == ENOMEM) && key->source.family == ADDR_NONE;
     }
     struct registry_entry *s = open_socket(m, key->destination.family);
@@ -123,7 +123,7 @@ bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr
         e->socket->wanted = true;
         if (!again)
             return true;
-        // The socket still lists the membership; the new interface of this index does not have it.
+        // The socket still has the membership, but the new interface with this index does not.
         drop(e->fd, &key);
         return change(e->fd, &key, true);
     }
@@ -143,7 +143,7 @@ bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr
 static void leave(void *context, struct registry_entry *e)
 {
     (void) context;
-    // Fails when the interface is gone, and its memberships with it.
+    // An error means that the interface is gone, and its memberships with it.
     drop(e->fd, &e->key);
     e->socket->full = false;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// membership: the groups that the host has joined for mcr, spread over sockets that are never read.
+// membership: the multicast groups that mcr has joined, by sockets that are never read.
 //
-// A socket may hold net.ipv4.igmp_max_memberships of them (20 by default). The relay keeps every socket open too, so
-// that the groups stay joined should the broker die.
+// A socket can join net.ipv4.igmp_max_memberships groups (20 by default), so there are several. The relay keeps every
+// socket open, too, so that the groups stay joined if the broker dies.
 #ifndef MCR_MACHINE_MEMBERSHIP_H
 #define MCR_MACHINE_MEMBERSHIP_H
 
@@ -14,7 +14,7 @@
 
 struct memberships {
     struct registry joined;
-    // What the relay holds, too. Their ids differ from those of other sockets.
+    // The sockets, which the relay keeps open, too. Their ids differ from those of other sockets.
     struct registry sockets;
 };
 
@@ -23,17 +23,17 @@ void memberships_init(struct memberships *m);
 // Leaves all groups.
 void memberships_free(struct memberships *m);
 
-// Begins a load: nothing is wanted yet.
+// Begins a load: marks every membership as unwanted.
 void memberships_begin(struct memberships *m);
 
-// Wants group on ifindex from every sender (source NULL), or from one (RFC 4607; as IGMPv3 INCLUDE), and joins it
-// unless that is done already. Call it for groups from every sender first: they are then not joined for one sender as
-// well. again: the interface has gone and another has got its index, so that what was joined must be joined anew. False
-// with errno.
+// Marks the group on ifindex as wanted, and joins it unless it is joined already: from every sender (source NULL), or
+// from one (RFC 4607; IGMPv3 INCLUDE). Call it for groups from every sender first, so that they are not joined for
+// single senders as well. again: another interface has got this index, so existing memberships must be joined again.
+// Returns false with errno set.
 bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr *group, const struct addr *source,
                       bool again);
 
-// Ends a load: leaves what the table in force does not want (committed), or what only the failed one wanted.
+// Ends a load. committed: leaves the groups that are not wanted; else: leaves those that only this load has joined.
 void memberships_settle(struct memberships *m, bool committed);
 
 #endif

@@ -29,7 +29,7 @@ bool option_refuse_everything(int fd)
 
 socklen_t option_address(struct sockaddr_storage *to, const struct addr *a, uint16_t port, uint32_t ifindex)
 {
-    // The kernel looks at the scope for link-local addresses only.
+    // The kernel uses the scope of link-local addresses only.
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_scope_id = ifindex};
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
 

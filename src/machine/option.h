@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// option: what is set on a socket before it is used.
+// option: socket options that are set before a socket is used.
 #ifndef MCR_MACHINE_OPTION_H
 #define MCR_MACHINE_OPTION_H
 
@@ -9,16 +9,17 @@
 
 #include "common/addr.h"
 
-// Notes in *step what is done, and returns ok: whether it was.
+// Sets *step to the name of the present step. Returns ok, its result.
 bool option_step(const char **step, const char *name, bool ok);
 
-// Sets an option that is a number. False with errno set.
+// Sets an integer option. Returns false with errno set.
 bool option_set(int fd, int level, int name, int value);
 
-// Lets the socket take nothing in. False with errno set.
+// Attaches a filter by which the socket receives nothing. Returns false with errno set.
 bool option_refuse_everything(int fd);
 
-// Writes an address of ifindex, and a port in host order, as the kernel wants it. Returns its length.
+// Writes an address and a port (host order) as a socket address. ifindex: the scope of an IPv6 address. Returns its
+// length in bytes.
 socklen_t option_address(struct sockaddr_storage *to, const struct addr *a, uint16_t port, uint32_t ifindex);
 
 #endif

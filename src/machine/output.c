@@ -28,7 +28,7 @@ uint32_t output_slot_size(uint32_t mtu, uint32_t *holds)
     return size;
 }
 
-// slot_size: of its transmit ring; 0: it has none.
+// Opens a packet socket. slot_size: of its transmit ring; 0: it has none.
 static int open_packet(uint32_t ifindex, uint32_t slot_size, const char **step)
 {
     struct tpacket_req ring = {
@@ -37,8 +37,9 @@ static int open_packet(uint32_t ifindex, uint32_t slot_size, const char **step)
         .tp_frame_size = slot_size,
         .tp_frame_nr = TABLE_TX_SLOTS,
     };
-    // Protocol 0 receives nothing. PACKET_QDISC_BYPASS stays off: it drops GSO frames on devices without UDP
-    // segmentation. A ring's socket must not block: it would wait until the device has sent all.
+    // With protocol 0 the socket receives nothing. PACKET_QDISC_BYPASS stays off, because it drops GSO frames on
+    // devices without UDP segmentation. The socket of a ring must not block: it would wait until the device has sent
+    // all frames.
     struct sockaddr_ll where = {.sll_family = AF_PACKET, .sll_ifindex = (int) ifindex};
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool ok = option_step(step, "socket (needs CAP_NET_RAW)", fd >= 0) &&
@@ -80,8 +81,8 @@ static bool connect_to(int fd, const struct output_address *a, uint16_t port, co
     return option_step(step, "connect (no route to the address?)", connect(fd, (struct sockaddr *) &to, length) == 0);
 }
 
-// Sends by this interface whatever the routes say, never back to a listener on this host. The kernel may fragment: the
-// relay's datagrams are new ones, without DF.
+// Makes a socket send by this interface, whatever the routes say, and never to a listener on this host. The kernel may
+// fragment, because the relay's datagrams are new ones without DF.
 static bool set_way(int fd, const struct output_address *a, const char **step)
 {
     struct ip_mreqn multicast = {.imr_ifindex = (int) a->ifindex};
@@ -92,8 +93,8 @@ static bool set_way(int fd, const struct output_address *a, const char **step)
            option_step(step, "path MTU discovery",
                        ipv4 ? option_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
                             : option_set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT)) &&
-           // Without it a datagram that the interface's queue drops counts as sent. It also queues ICMP errors, which
-           // nobody reads: the queue is as small as the kernel allows.
+           // Without IP_RECVERR, a datagram that the interface's queue drops counts as sent. The option also queues
+           // ICMP errors, which nobody reads, so the receive buffer is as small as the kernel allows.
            option_step(
                step, "IP_RECVERR",
                (ipv4 ? option_set(fd, IPPROTO_IP, IP_RECVERR, 1) : option_set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1)) &&
@@ -112,7 +113,7 @@ static int open_socket(const struct output_address *a, unsigned without, bool *g
     int fd = socket(domain_of(&a->destination), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
     bool ok =
         option_step(step, "socket", fd >= 0) && option_step(step, "SO_ATTACH_FILTER", option_refuse_everything(fd)) &&
-        // Rules may share a source port.
+        // Several rules may use the same source port.
         option_step(step, "SO_REUSEADDR", option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1)) && set_way(fd, a, step) &&
         option_step(step, "bind to source and source_port", bind_to(fd, &a->source, a->source_port, a->ifindex)) &&
         connect_to(fd, a, a->port, step);
@@ -123,8 +124,8 @@ static int open_socket(const struct output_address *a, unsigned without, bool *g
 
 static int open_raw(const struct output_address *a, bool udp, const char **step)
 {
-    // IPPROTO_RAW receives nothing, and takes the IP header from us. IPPROTO_UDP may hold, unread, what came to this
-    // host before the filter below.
+    // A socket with IPPROTO_RAW receives nothing, and takes packets with an IP header. One with IPPROTO_UDP may have
+    // queued datagrams to this host before the filter is attached; they are never read.
     int fd =
         socket(domain_of(&a->destination), SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, udp ? IPPROTO_UDP : IPPROTO_RAW);
     bool ok = option_step(step, "socket (needs CAP_NET_RAW)", fd >= 0) &&
@@ -154,7 +155,7 @@ int output_open(enum registry_kind kind, const struct output_address *address, u
     *gso = false;
     switch (kind) {
     case REGISTRY_FRAME:
-        // The kernel does not report whether it takes GSO frames; the first one shows it (egress.c).
+        // The kernel does not report whether it takes GSO frames; mcrd detects it on the first send (relay/egress.c).
         *gso = !(without & FEATURE_PACKET_GSO);
         return open_packet(address->ifindex, 0, step);
     case REGISTRY_TX_RING:
@@ -171,7 +172,8 @@ int output_open(enum registry_kind kind, const struct output_address *address, u
 
 bool output_revoke(enum registry_kind kind, int fd)
 {
-    // Bound to no interface (packet(7)): ENXIO. Connected to nobody (connect(2)): EDESTADDRREQ.
+    // A send then fails: with ENXIO by a packet socket that is bound to no interface (packet(7)), with EDESTADDRREQ by
+    // a socket that is not connected (connect(2)).
     struct sockaddr_ll nowhere = {.sll_family = AF_PACKET};
     struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     struct tpacket_req none = {.tp_block_size = 0};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// output: the sockets by which datagrams leave, and those that keep the kernel quiet.
+// output: opens and revokes the sockets of outputs, and quiet sockets, which keep the kernel from sending ICMP errors.
 #ifndef MCR_MACHINE_OUTPUT_H
 #define MCR_MACHINE_OUTPUT_H
 
@@ -14,28 +14,29 @@ struct output_address {
     uint32_t ifindex;
     struct addr source, destination;
     uint16_t source_port, port; // host order
-    uint32_t slot_size;         // of a transmit ring
+    uint32_t slot_size;         // TX_RING: bytes
 };
 
-// Opens a socket for address by its interface. Returns a descriptor that the caller closes, or -1 with errno set and
-// *step the name of what failed. *gso: whether it takes several datagrams at once; without: mask of enum feature.
+// Opens a socket for address, on its interface. without: mask of enum feature. *gso: whether it takes several datagrams
+// at once. Returns a descriptor that the caller closes, or -1 with errno set and *step the name of what failed.
 //   FRAME       a packet socket for whole frames with a virtio_net_hdr before each; only ifindex matters
-//   TX_RING     another one, with a transmit ring (packet_mmap) of TABLE_TX_SLOTS slots of slot_size bytes
+//   TX_RING     the same with a transmit ring (packet_mmap) of TABLE_TX_SLOTS slots of slot_size bytes
 //   SOCKET      a UDP socket, bound to source and connected to destination
-//   RAW         a raw socket, connected to destination, for packets with their IP header (IP_HDRINCL); no port matters
-//   RAW_UDP     another one, for UDP headers and payloads of source
-//   QUIET       a UDP socket bound to destination, an address of this host, and never read, so that the kernel takes
-//               datagrams to it for wanted and sends no ICMP errors
+//   RAW         a raw socket, connected to destination, for packets with an IP header (IP_HDRINCL); ports do not matter
+//   RAW_UDP     a raw socket, bound to source and connected to destination, for UDP headers and payloads
+//   QUIET       a UDP socket that is bound to destination, an address of this host, and never read, so that the kernel
+//               sends no ICMP errors for datagrams to it
 // None of them receives anything.
 int output_open(enum registry_kind kind, const struct output_address *address, unsigned without, bool *gso,
                 const char **step);
 
-// Takes a socket of this kind out of service, whoever else holds it: nothing more can be sent by it. False: another
-// process still maps its transmit ring, so that its memory stays until the next call. A QUIET one needs none of it.
+// Revokes a socket of this kind: nothing more can be sent by it, even by another process that has its descriptor. Does
+// nothing to a QUIET socket. Returns false if another process still maps its transmit ring: its memory then stays until
+// the next call.
 bool output_revoke(enum registry_kind kind, int fd);
 
-// Slots of the transmit ring of an interface of this MTU: bytes, a power of two. *holds: the largest MTU whose frames
-// fit one; what exceeds it leaves by itself.
+// Returns the slot size of the transmit ring of an interface with this MTU: bytes, a power of two. *holds: the largest
+// MTU whose frames fit a slot; each larger frame leaves by its own call.
 uint32_t output_slot_size(uint32_t mtu, uint32_t *holds);
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The key is an entry's first member: an entry is found by its key alone.
+// Compares entries, or keys: the key is the first member of an entry.
 static int compare(const void *a, const void *b)
 {
     return memcmp(a, b, sizeof(struct registry_key));
@@ -72,7 +72,7 @@ void registry_settle(struct registry *r, bool committed, void (*close_entry)(voi
 {
     size_t n = 0;
 
-    // The last first: the kernel's lists of groups begin with the latest.
+    // Start with the last entry, because the kernel's lists of groups begin with the latest one.
     for (size_t i = r->n; i-- > 0;) {
         struct registry_entry *e = r->entries[i];
         if (committed)

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// registry: what is open, by key: what the table in force uses, and what the table that is being prepared wants.
+// registry: the open sockets and memberships by key: those that the table in force uses (running), and those that the
+// table in preparation needs (wanted).
 //
-// A load begins with nothing wanted, wants each thing (reusing it by key or adding it), and ends in one of two ways:
-// settled as committed (what is not wanted goes) or as rolled back (what is only wanted goes).
+// A load begins with no entry wanted. It then wants each entry that it needs, by its key, or adds it. It ends in one of
+// two ways: committed (entries that are not wanted are closed) or rolled back (entries that are only wanted are
+// closed).
 #ifndef MCR_MACHINE_REGISTRY_H
 #define MCR_MACHINE_REGISTRY_H
 
@@ -24,54 +26,55 @@ enum registry_kind {
     REGISTRY_MEMBER_SOCKET
 };
 
-// Compared by its bytes, of which none is padding: zero it before filling in.
+// Keys are compared byte by byte and have no padding. Unused fields must be zero.
 struct registry_key {
     uint32_t kind; // enum registry_kind
     uint32_t ifindex;
     struct addr source, destination;
     uint16_t source_port, port;
-    uint16_t outlived; // how many sockets of this key outlived their interface, whose index was given again
+    uint16_t outlived; // number of sockets with this key that outlived their interface, whose index was reused
     uint32_t ring_mib;
 };
 
 struct registry_entry {
     struct registry_key key;
-    uint64_t id;          // never given twice
-    int fd;               // of a ring: the pool's; of a membership: its socket's
-    bool super_frames;    // takes several datagrams in one frame or call (UDP GSO); of a ring: brings them
-    bool stuck;           // a ring that takes nothing in any more
-    bool full;            // a socket of memberships that takes no other group
-    uint32_t fits_mtu;    // of a ring or transmit ring: the largest MTU whose frames fit its slots
-    uint32_t pool_number; // of a ring (ring_pool.h)
-    uint32_t table_index; // of an output's socket, in the table that is being compiled; scratch of a load
+    uint64_t id;          // never reused
+    int fd;               // of a ring: that of the pool; of a membership: that of its socket
+    bool super_frames;    // output: takes several datagrams in one frame or call (UDP GSO); ring: receives super-frames
+    bool stuck;           // ring: receives nothing any more
+    bool full;            // membership socket: cannot join another group
+    uint32_t fits_mtu;    // ring, transmit ring: the largest MTU whose frames fit its slots
+    uint32_t pool_number; // ring: number of its socket (ring_pool.h)
+    uint32_t table_index; // output: index in the table that is being compiled; scratch of a load
     bool wanted, running;
-    struct registry_entry *socket; // of a membership
+    struct registry_entry *socket; // membership: the socket that has joined
 };
 
-// All zero: empty.
+// Zero it before use: an empty registry.
 struct registry {
-    struct registry_entry **entries; // n of them, in the order in which they were added
+    struct registry_entry **entries; // n entries, in the order in which they were added
     size_t n, room;
-    void *tree; // of the same entries, by key
+    void *tree; // the same entries by key (tsearch(3))
     uint64_t last_id;
 };
 
-// Frees the entries; what they stand for is the caller's to close before.
+// Frees the entries. The caller closes their descriptors before.
 void registry_free(struct registry *r);
 
+// Begins a load: marks every entry as unwanted.
 void registry_begin(struct registry *r);
 
-// The entry of this key, or NULL.
+// Returns the entry with this key, or NULL.
 struct registry_entry *registry_find(const struct registry *r, const struct registry_key *key);
 
-// The same, now wanted.
+// Returns the entry with this key, after marking it as wanted, or NULL.
 struct registry_entry *registry_want(struct registry *r, const struct registry_key *key);
 
-// Adds a wanted entry of a key that is not there. NULL with errno set without memory. Entries stay where they are until
-// settled.
+// Adds a wanted entry with a new key. Returns NULL with errno set without memory. The entry is valid until it is closed
+// by registry_settle().
 struct registry_entry *registry_add(struct registry *r, const struct registry_key *key, int fd);
 
-// Ends a load. Every entry that goes is passed to close_entry first.
+// Ends a load. Calls close_entry for each entry that is removed, then frees it.
 void registry_settle(struct registry *r, bool committed, void (*close_entry)(void *context, struct registry_entry *e),
                      void *context);
 

@@ -18,12 +18,12 @@
 #include "log/log.h"
 
 #define BLOCK_SIZE    (256u << 10) // bytes; a multiple of every page size up to 64 KiB
-#define OVERSIZE_ROOM (8 << 20)    // bytes for super-frames that no slot holds; the kernel caps it at rmem_max
+#define OVERSIZE_ROOM (8 << 20)    // bytes for frames that exceed a slot; the kernel caps it at rmem_max
 
 struct ring_geometry ring_geometry(uint32_t mtu, uint32_t ring_mib)
 {
-    // tpacket_rcv() puts the network header behind the slot's own header, sockaddr_ll, at least 16 bytes for the
-    // link header, and the virtio_net_hdr; 4 bytes for a tag that stays in the frame.
+    // tpacket_rcv() writes the network header after the slot's header, sockaddr_ll, at least 16 bytes for the link
+    // header, and the virtio_net_hdr. 4 bytes are for a tag that stays in the frame.
     uint32_t used = TPACKET_ALIGN(TPACKET2_HDRLEN + 16) + sizeof(struct virtio_net_hdr) + mtu + 4;
     struct ring_geometry g = {.block_size = BLOCK_SIZE};
 
@@ -51,7 +51,7 @@ bool ring_set_filter(int fd, const struct ring_filter *filter)
     return attached;
 }
 
-// The kernel counts twice what is asked for.
+// Logs a receive buffer that is smaller than OVERSIZE_ROOM. The kernel reports twice the bytes that were requested.
 static void warn_if_small(int fd, uint32_t ifindex)
 {
     int got = 0;
@@ -65,7 +65,7 @@ static void warn_if_small(int fd, uint32_t ifindex)
 
 int ring_socket(const char **step)
 {
-    // Protocol 0: no frame arrives before bind().
+    // With protocol 0 no frame arrives before bind().
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool ok = option_step(step, "socket (needs CAP_NET_RAW)", fd >= 0) &&
               option_step(step, "SO_ATTACH_FILTER", option_refuse_everything(fd));
@@ -90,21 +90,21 @@ bool ring_open(int fd, uint32_t ifindex, const struct ring_geometry *g, const st
     *super_frames = !(without & FEATURE_SUPER_FRAMES) && feature_super_frames(fd);
     bool ok =
         option_step(step, "PACKET_VERSION", option_set(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2)) &&
-        // Tells the segment size of super-frames.
+        // The virtio_net_hdr has the segment size of super-frames.
         option_step(step, "PACKET_VNET_HDR", !*super_frames || option_set(fd, SOL_PACKET, PACKET_VNET_HDR, 1)) &&
-        // Frames that exceed a slot are queued whole for read().
+        // The kernel queues frames that exceed a slot whole, for read().
         option_step(step, "PACKET_COPY_THRESH", !*super_frames || option_set(fd, SOL_PACKET, PACKET_COPY_THRESH, 1)) &&
         option_step(step, "SO_RCVBUF", option_set(fd, SOL_SOCKET, SO_RCVBUF, OVERSIZE_ROOM)) &&
-        // If the kernel lacks this option the relay drops the host's own frames.
+        // If the kernel lacks this option, the relay drops the host's own frames.
         option_step(step, "PACKET_IGNORE_OUTGOING",
                     without & FEATURE_IGNORE_OUTGOING || option_set(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) ||
                         errno == ENOPROTOOPT) &&
-        // Reading clears what an earlier ring of this socket has counted.
+        // Reading the statistics clears those of an earlier ring of this socket.
         option_step(step, "PACKET_STATISTICS", getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &before, &length) == 0) &&
         option_step(step, "PACKET_RX_RING (no memory for ring_mib?)",
                     setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)) == 0) &&
         option_step(step, "bind", bind(fd, (struct sockaddr *) &where, sizeof(where)) == 0) &&
-        // Last: until then the filter refuses everything, so that no frame arrives early.
+        // The filter comes last: until then that of ring_socket() refuses every frame.
         option_step(step, "SO_ATTACH_FILTER", ring_set_filter(fd, filter));
 
     if (ok && *super_frames)
@@ -114,8 +114,8 @@ bool ring_open(int fd, uint32_t ifindex, const struct ring_geometry *g, const st
 
 bool ring_release(int fd)
 {
-    // A packet socket that is bound to no interface neither receives nor sends. The protocol is one for experiments,
-    // because a socket cannot be bound to none again.
+    // Without an interface the socket cannot send. It receives nothing but frames of a protocol for experiments, which
+    // the filter refuses; a socket cannot be bound to protocol 0 again.
     struct sockaddr_ll nowhere = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_802_EX1)};
     struct tpacket_req none = {.tp_block_size = 0};
 

@@ -36,7 +36,7 @@ int ring_pool_take(struct ring_pool *p, uint32_t *number, const char **why)
     size_t withheld = 0;
 
     for (uint32_t i = 0; i < p->n; i++) {
-        // Looks once more whether the relay has given the ring back.
+        // Try again: the relay may have unmapped the ring meanwhile.
         if (p->sockets[i].use == RING_WITHHELD)
             ring_pool_give_back(p, i);
         if (p->sockets[i].use == RING_FREE) {
@@ -59,7 +59,7 @@ void ring_pool_give_back(struct ring_pool *p, uint32_t number)
     p->sockets[number].use = p->machine->ring_release(p->sockets[number].fd) ? RING_FREE : RING_WITHHELD;
 }
 
-// The record of this interface; else a free one, or the one that has waited longest.
+// Returns the record of this interface; else a new one in place of a free one or of that with the earliest due_ns.
 static struct ring_replaced *find_replaced(struct ring_pool *p, uint32_t ifindex)
 {
     struct ring_replaced *best = &p->replaced[0];
@@ -80,7 +80,7 @@ bool ring_pool_may_replace(struct ring_pool *p, uint32_t ifindex, uint64_t now_n
 
     if (now_ns < r->due_ns)
         return false;
-    // A replacement soon after the last one doubles the wait; after a quiet time it starts at the minimum again.
+    // A replacement soon after the last one doubles the wait; after a quiet period the wait is the minimum again.
     bool soon = r->wait_ns != 0 && now_ns - r->due_ns < r->wait_ns;
     r->wait_ns = soon ? 2 * r->wait_ns : RING_REPLACE_MIN_NS;
     if (r->wait_ns > RING_REPLACE_MAX_NS)

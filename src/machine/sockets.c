@@ -13,7 +13,7 @@
 #include "common/descriptors.h"
 #include "log/log.h"
 
-// If the relay keeps so many unused transmit rings mapped, no other one is made.
+// If the relay keeps this number of unused transmit rings mapped, no other one is made.
 #define TX_RINGS_WITHHELD_MAX 8
 
 struct sockets {
@@ -24,8 +24,8 @@ struct sockets {
     size_t n_withheld;
     struct memberships memberships;
     unsigned without;
-    // Interfaces whose index was given again while sockets of the old one were open.
-    uint32_t gone[3 * TABLE_INTERFACES_MAX]; // a ring, frames, a transmit ring
+    // Indexes that another interface has got while sockets of the old one were open.
+    uint32_t gone[3 * TABLE_INTERFACES_MAX]; // an interface has at most a ring, a FRAME socket and a transmit ring
     size_t n_gone;
 };
 
@@ -46,7 +46,7 @@ bool sockets_links(const struct sockets *s, struct link *links, size_t n)
     return s->machine->links(links, n);
 }
 
-// A transmit ring that the relay still maps keeps its memory, so its socket is withheld.
+// Closes the socket of a transmit ring. If the relay still maps the ring, its memory stays, so the socket is withheld.
 static void close_tx_ring(struct sockets *s, int fd)
 {
     if (output_revoke(REGISTRY_TX_RING, fd) || s->n_withheld == sizeof(s->withheld) / sizeof(s->withheld[0]))
@@ -55,7 +55,7 @@ static void close_tx_ring(struct sockets *s, int fd)
         s->withheld[s->n_withheld++] = fd;
 }
 
-// Closes and revokes a socket that no table uses: a relay that keeps its descriptor cannot use it.
+// Revokes and closes a socket that no table uses, so that a relay that keeps its descriptor cannot use it.
 static void close_entry(void *context, struct registry_entry *e)
 {
     struct sockets *s = context;
@@ -71,7 +71,7 @@ static void close_entry(void *context, struct registry_entry *e)
     }
 }
 
-// At the end of the broker sockets are closed but not revoked: the relay goes on with them.
+// Closes the sockets when the broker ends, but does not revoke them: the relay continues with them.
 void sockets_free(struct sockets *s)
 {
     if (!s)
@@ -96,7 +96,7 @@ void sockets_begin(struct sockets *s)
 
 void sockets_settle(struct sockets *s, bool committed)
 {
-    // A ring that could not be replaced waits for its turn again.
+    // After a failed load, a stuck ring must be given up again before it is replaced.
     for (size_t i = 0; !committed && i < s->registry.n; i++)
         s->registry.entries[i]->stuck = false;
     registry_settle(&s->registry, committed, close_entry, s);
@@ -114,7 +114,8 @@ static struct registry_entry *add(struct sockets *s, const struct registry_key *
     return e;
 }
 
-// A packet socket forgets its interface when that goes, and never finds another one of the same index.
+// Returns whether the interface of a packet socket is gone. The kernel unbinds the socket then, and does not bind it to
+// another interface with the same index.
 static bool outlived(int fd)
 {
     struct sockaddr_ll where;
@@ -123,14 +124,15 @@ static bool outlived(int fd)
     return getsockname(fd, (struct sockaddr *) &where, &length) == 0 && where.sll_ifindex <= 0;
 }
 
-// The living entry of this key with room for this MTU, now wanted; or NULL with a key that is free.
+// Returns the entry with this key whose interface exists and whose slots fit this MTU, and marks it as wanted. Returns
+// NULL if there is none, with key->outlived set so that the key is new.
 static struct registry_entry *want_living(struct sockets *s, struct registry_key *key, uint32_t mtu)
 {
     const struct registry_entry *e;
 
     for (; (e = registry_find(&s->registry, key)); key->outlived++) {
         if (!outlived(e->fd)) {
-            // Without super-frames a ring takes nothing that exceeds its slots.
+            // A ring without super-frames cannot receive frames that exceed its slots.
             if (!e->stuck && (e->super_frames || e->fits_mtu >= mtu))
                 return registry_want(&s->registry, key);
             continue;
@@ -154,7 +156,7 @@ struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_
         return e;
     int fd = ring_pool_take(&s->pool, &number, step);
     if (fd < 0) {
-        errno = 0; // *step tells all
+        errno = 0; // *step says everything
         return NULL;
     }
     if (s->machine->ring_open(fd, ifindex, g, filter, s->without, &super_frames, step)) {
@@ -172,7 +174,7 @@ struct registry_entry *sockets_ring(struct sockets *s, uint32_t ifindex, uint32_
     return NULL;
 }
 
-// Looks once more at the transmit rings that the relay has not given back. Returns how many are left.
+// Tries again to close the withheld transmit rings. Returns how many are left.
 static size_t reclaim_tx_rings(struct sockets *s)
 {
     size_t n = s->n_withheld;
@@ -218,7 +220,7 @@ struct registry_entry *sockets_output(struct sockets *s, enum registry_kind kind
 
     if (s->machine->only_raw && (kind == REGISTRY_SOCKET || kind == REGISTRY_RAW_UDP))
         kind = REGISTRY_RAW;
-    // Outputs share a socket if nothing differs that matters to a socket of its kind.
+    // The key has only what matters to a socket of this kind, so that outputs share sockets.
     struct registry_key key = {.kind = kind, .ifindex = a->ifindex};
     if (kind != REGISTRY_FRAME)
         key.destination = a->destination;
@@ -298,7 +300,7 @@ static bool put_new(struct sending *out, const struct registry *r)
 
     for (size_t i = 0; ok && i < r->n; i++) {
         const struct registry_entry *e = r->entries[i];
-        // Rings are made of the pool, which the relay has.
+        // The relay has the sockets of rings already (sockets_send_pool()).
         if (e->wanted && !e->running && e->key.kind != REGISTRY_RING)
             ok = put(out, e->id, is_hold(e) ? HANDOVER_HOLD : HANDOVER_EGRESS, e->fd);
     }
@@ -334,7 +336,7 @@ bool sockets_send_pool(const struct sockets *s, int fd, uint32_t serial)
     return ok && flush(&out);
 }
 
-// Appends the keys of what the ring takes in for table.
+// Writes the keys of the destinations that the ring receives for this table. Returns how many.
 static size_t collect_keys(const struct table_view *table, uint64_t ring_id, struct filter_key *keys)
 {
     size_t n = 0;
@@ -375,7 +377,7 @@ bool sockets_set_filters(struct sockets *s, const struct table_view *table, cons
     struct filter_key *keys = calloc(most ? most : 1, sizeof(*keys));
     bool ok = keys != NULL;
 
-    // A filter that fails does not keep the others wider than needed.
+    // If one filter fails, the others are set nevertheless.
     for (uint32_t i = 0; keys && i < table->n_interfaces; i++) {
         uint64_t id = table->interfaces[i].ring_id;
         const struct registry_entry *ring = find_ring(s, id);

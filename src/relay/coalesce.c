@@ -5,7 +5,7 @@
 
 #include "relay/coalesce.h"
 
-// Long enough for some dozens of frames at the rate that matters, short enough to follow a burst.
+// One measurement: long enough for dozens of frames at PACE_FROM, short enough to follow a burst.
 #define MEASURE_NS UINT64_C(500000)
 
 uint64_t coalesce_turn(struct coalesce *p, uint64_t frames, uint64_t flows, uint64_t most_ns, uint64_t now_ns)

@@ -15,15 +15,15 @@
 #include "log/log.h"
 #include "wire/header.h"
 
-// The datagrams that one system call sends.
+// Datagrams that one system call sends.
 struct shipment {
-    struct iovec *iov; // iov[0] is free for headers
-    uint32_t n_pieces; // behind it
+    struct iovec *iov; // iov[0] is reserved for headers
+    uint32_t n_pieces; // from iov[1] on
     uint32_t n_datagrams;
     size_t segment;
     struct header_fill fill; // of the headers
-    bool plain;              // socket mode: without UDP_SEGMENT, whatever it is set to
-    bool more;               // others follow at once
+    bool plain;              // socket mode: send without UDP_SEGMENT
+    bool more;               // other datagrams follow at once
 };
 
 void egress_init(struct egress *e, uint64_t id, int fd)
@@ -43,23 +43,23 @@ void egress_configure(struct egress *e, const struct table_egress *t, struct tx_
     e->kind = t->kind;
     e->mtu = t->mtu;
     e->trust = EGRESS_SURE;
-    // GSO stays off once the kernel has refused it (below).
+    // GSO stays off once the kernel has refused it (egress_send()).
     e->gso = e->gso && (t->flags & TABLE_EGRESS_GSO);
 }
 
-// Whether a datagram leaves in one packet. The kernel fragments for UDP sockets, but not if the IP
-// header is ours.
+// Returns whether a datagram fits one packet. The kernel fragments for UDP sockets, but not if mcr writes the IP
+// header.
 static bool fits(const struct egress *e, const struct table_output *o, size_t payload)
 {
     return payload + header_ip_size(o) + sizeof(struct udphdr) <= e->mtu;
 }
 
-// --- headers that we write ourselves ---------------------------------------------------------------------------------
+// --- headers that mcr writes -----------------------------------------------------------------------------------------
 
 static void write_header(struct egress *e, const struct table_output *o, struct shipment *s, uint8_t *header)
 {
     if (o->to.family == ADDR_IPV4) {
-        // The kernel replaces 0 by an identification of its own in each raw packet, fragments of one datagram included.
+        // The kernel replaces 0 in each raw packet by another identification, even in the fragments of one datagram.
         if ((uint16_t) e->identification == 0)
             e->identification++;
         s->fill.identification = (uint16_t) e->identification;
@@ -73,8 +73,8 @@ static ssize_t put(struct egress *e, const struct table_output *o, const struct 
     return e->take ? e->take(e, o, iov, n) : writev(e->fd, iov, n);
 }
 
-// Writes what comes before a frame's payload. linear: how many bytes of the frame the kernel keeps in one piece
-// (virtio_net_hdr). Returns the size.
+// Writes the virtio_net_hdr and the headers of a frame. linear: bytes of the frame that the kernel keeps contiguous
+// (hdr_len of virtio_net_hdr). Returns the bytes written.
 static size_t write_lead(struct egress *e, const struct table_output *o, struct shipment *s, size_t linear, uint8_t *at)
 {
     struct virtio_net_hdr v = {
@@ -121,7 +121,8 @@ void refusals_note(struct refusals *refusals, const struct table_output *o, uint
     refusals->any = true;
 }
 
-// Puts one datagram, which lies in one piece, into the transmit ring. False when it must leave by itself.
+// Writes one datagram, whose payload is one piece, into the transmit ring. Returns false if it must leave by its own
+// call.
 static bool enqueue(struct egress *e, const struct table_output *o, struct shipment *s,
                     struct stats_output_counters *counters)
 {
@@ -135,7 +136,7 @@ static bool enqueue(struct egress *e, const struct table_output *o, struct shipm
 
     if (!room)
         return false;
-    // The whole frame is linear: otherwise a veth's other end, or software segmentation, would copy it once more.
+    // The whole frame is linear, because the peer of a veth, or software segmentation, would copy it again otherwise.
     size_t lead = write_lead(e, o, s, o->header_length + s->fill.bytes, room);
     if (s->fill.bytes > 0)
         memcpy(room + lead, s->iov[1].iov_base, s->fill.bytes);
@@ -143,13 +144,14 @@ static bool enqueue(struct egress *e, const struct table_output *o, struct shipm
     return true;
 }
 
-// Whether the IP header is ours.
+// Returns whether mcr writes the IP header.
 static bool writes_ip(const struct egress *e)
 {
     return e->kind == TABLE_EGRESS_FRAME || e->kind == TABLE_EGRESS_RAW;
 }
 
-// Sends one datagram that is larger than the link as fragments: the kernel does not do it where the IP header is ours.
+// Sends one datagram that exceeds the link's MTU as fragments. The kernel does not fragment if mcr writes the IP
+// header.
 static ssize_t send_fragments(struct egress *e, const struct table_output *o, struct shipment *s)
 {
     struct virtio_net_hdr v = {.flags = 0};
@@ -200,7 +202,7 @@ static bool set_if_changed(int fd, int *present, int value, int level, int name)
     return true;
 }
 
-// What the kernel calls these settings in each family.
+// Names of the socket options in each family.
 struct names {
     int level, dscp, unicast_ttl, multicast_ttl;
 };
@@ -210,8 +212,8 @@ static const struct names names_ipv6 = {IPPROTO_IPV6, IPV6_TCLASS, IPV6_UNICAST_
 static bool apply_settings(struct egress *e, const struct table_output *o, struct shipment *s)
 {
     const struct names *n = o->to.family == ADDR_IPV4 ? &names_ipv4 : &names_ipv6;
-    // No segment may exceed the link's MTU. A single datagram is sent without UDP_SEGMENT: before 5.1 the kernel loses
-    // it otherwise.
+    // No segment may exceed the link's MTU. A single datagram is sent without UDP_SEGMENT, because kernels before 5.1
+    // lose it otherwise.
     int segment = !s->plain && e->gso && s->n_datagrams > 1 && fits(e, o, s->segment) ? (int) s->segment : 0;
 
     return set_if_changed(e->fd, &e->dscp, s->fill.dscp << 2, n->level, n->dscp) &&
@@ -224,12 +226,12 @@ static ssize_t send_socket(struct egress *e, const struct table_output *o, struc
 {
     if (!apply_settings(e, o, s))
         return -1;
-    // writev() of nothing never reaches the socket; write() of nothing sends an empty datagram.
+    // An empty writev() does not reach the socket; an empty write() sends an empty datagram.
     return s->fill.bytes == 0 ? write(e->fd, "", 0) : writev(e->fd, s->iov + 1, (int) s->n_pieces);
 }
 
-// Raw: both headers are ours. Raw UDP: the UDP header is ours; the kernel writes the IP header: addresses of the
-// socket, ttl, dscp, fragments.
+// RAW: mcr writes both headers. RAW_UDP: mcr writes the UDP header; the kernel writes the IP header with the socket's
+// addresses, ttl and dscp, and fragments.
 static ssize_t send_raw(struct egress *e, const struct table_output *o, struct shipment *s)
 {
     uint8_t header[TABLE_HEADER_MAX];
@@ -255,7 +257,7 @@ static ssize_t send_once(struct egress *e, const struct table_output *o, struct 
     case TABLE_EGRESS_RAW:
     case TABLE_EGRESS_RAW_UDP:
         return send_raw(e, o, s);
-    case TABLE_EGRESS_TX_RING: // no output's
+    case TABLE_EGRESS_TX_RING: // never an output's egress
     case TABLE_EGRESS_SOCKET:
         break;
     }
@@ -274,12 +276,12 @@ static bool ship(struct egress *e, const struct table_output *o, struct shipment
     ssize_t n = 0;
 
     if (!may_wait(e, o, s) || !enqueue(e, o, s, counters)) {
-        egress_flush(e); // what came before leaves before
+        egress_flush(e); // keeps the order: frames that wait leave first
         n = send_once(e, o, s);
     }
 
-    // The kernel reports an ICMP error of an earlier datagram once, in place of sending this one. The errors excluded
-    // here are no ICMP errors.
+    // Try again after an ICMP error: the kernel reports that of an earlier datagram once, and does not send this one.
+    // The errors excluded here are no ICMP errors.
     if (n < 0 && e->kind != TABLE_EGRESS_FRAME && errno != EAGAIN && errno != ENOBUFS && errno != EINVAL &&
         errno != EIO) {
         int answer = errno;
@@ -308,8 +310,8 @@ static void count_failure(struct egress *e, const struct table_output *o, struct
     refusals_note(e->refusals, o, n, errno);
 }
 
-// Sends each datagram of the batch by itself; together: frames may wait for one call. Returns whether any was sent or
-// waits.
+// Sends each datagram of the batch separately. together: frames may wait in the transmit ring, which one call sends.
+// Returns whether any datagram was sent or waits.
 static bool send_one_by_one(struct egress *e, const struct table_output *o, const struct batch *b, struct shipment *s,
                             bool together, struct stats_output_counters *counters)
 {
@@ -350,7 +352,7 @@ void egress_flush(struct egress *e)
 
     if (!egress_waits(e) || tx_ring_send(e->queue))
         return;
-    // Each of the others is sent by a call of its own, which tells why it fails.
+    // Each frame that is left is sent by its own call, whose errno says why it fails.
     while (tx_ring_take_back(e->queue, &f)) {
         struct iovec iov = {.iov_base = (void *) f.bytes, .iov_len = f.length};
         if (put(e, f.output, &iov, 1) >= 0)
@@ -386,21 +388,21 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
         .more = more,
     };
 
-    // If the largest do not fit, the last one of the batch still may.
+    // If datagrams of b->segment bytes do not fit, the last one, which may be shorter, still may.
     if ((b->n_datagrams > 1 && !e->gso) || !fits(e, o, b->segment)) {
         send_one_by_one(e, o, b, &s, true, counters);
         return;
     }
     if (ship(e, o, &s, counters))
         return;
-    // EMSGSIZE (EINVAL before 6.14): the route's MTU is below the link's, and no segment may be fragmented; a datagram
-    // may.
+    // EMSGSIZE (EINVAL before Linux 6.14): the route's MTU is below the link's, and the kernel does not fragment
+    // segments. It fragments single datagrams.
     if (b->n_datagrams == 1 || (errno != EINVAL && errno != EIO && errno != EMSGSIZE)) {
         count_failure(e, o, counters, b->n_datagrams);
         return;
     }
-    // EINVAL: the kernel knows no UDP GSO for this socket; EIO: none without checksum offload. A
-    // frame that waits would prove nothing.
+    // EINVAL: the kernel has no UDP GSO for this socket. EIO: it has none without checksum offload. GSO is the cause if
+    // the same datagrams leave one by one, so frames must not wait here: only sent ones prove it.
     bool together = errno == EMSGSIZE;
     if (send_one_by_one(e, o, b, &s, together, counters) && !together) {
         e->gso = false;

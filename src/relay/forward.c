@@ -24,7 +24,7 @@ static bool init_flow(struct forward *f, uint32_t rule)
     health_init(&flow->health, f->now_ns);
     if (!(r->flags & TABLE_RULE_PER_SOURCE))
         return true;
-    memcpy(&key, (const void *) getauxval(AT_RANDOM), sizeof(key)); // random bytes of the kernel, for each process
+    memcpy(&key, (const void *) getauxval(AT_RANDOM), sizeof(key)); // random bytes from the kernel, new in each process
     flow->senders = senders_new(r, key, f->now_ns);
     return flow->senders != NULL;
 }
@@ -64,7 +64,8 @@ static uint64_t allowed(const struct rule_state *flow)
     return flow->counters.packets - flow->counters.drops.source;
 }
 
-// A rule that gets its first bound starts anew: the time before does not count as silence.
+// Carries the health of a rule over. For a rule that had no silence_ms and no min_packets_per_second before, the
+// measurement starts now: the time before does not count as silence.
 static void carry_health(struct rule_state *to, const struct table_rule *rule, const struct rule_state *from,
                          const struct table_rule *before)
 {
@@ -126,7 +127,7 @@ void forward_free(struct forward *f)
 
 // --- send ------------------------------------------------------------------------------------------------------------
 
-// Sends b and empties it. more: another batch follows at once.
+// Sends b by all outputs of the path and empties it. more: another batch follows at once.
 static void send_batch(struct forward *f, const struct table_path *path, struct batch *b, bool more)
 {
     uint32_t end = path->first_output + f->table->rules[path->rule].n_outputs;
@@ -146,7 +147,7 @@ static void send_batch(struct forward *f, const struct table_path *path, struct 
 
 void forward_flush(struct forward *f)
 {
-    // Batches of several datagrams first, by a call each; single frames wait for one call together.
+    // Batches of several datagrams come first, and need a call each. Single frames wait, and one call sends them all.
     for (uint32_t i = 0; i < f->n_pending; i++)
         if (f->batches[i].n_datagrams > 1)
             send_batch(f, &f->table->paths[f->pending[i]], &f->batches[i], true);
@@ -182,7 +183,7 @@ static struct batch *batch_of(struct forward *f, uint32_t path)
     return f->batch[path];
 }
 
-// Whether datagrams of this size and these header values may join b.
+// Returns whether a datagram of this size, with the header values of p, may join b.
 static bool joins(const struct table_rule *r, const struct batch *b, const struct packet *p, size_t size)
 {
     return b->n_datagrams < BATCH_DATAGRAMS && size > 0 && size <= b->segment && b->dscp == p->dscp &&
@@ -205,7 +206,7 @@ static void batch_run(struct forward *f, const struct arrival *a, const uint8_t 
     const struct packet *p = a->packet;
     struct batch *b = batch_of(f, (uint32_t) (a->path - f->table->paths));
 
-    // A super-frame lies in the spill, not in a slot: there is nothing to fetch.
+    // A super-frame lies in the spill, not in a slot, so its bytes need no prefetch.
     if (p->datagrams == 1)
         prefetch_later(at, bytes);
     do {
@@ -219,7 +220,8 @@ static void batch_run(struct forward *f, const struct arrival *a, const uint8_t 
             b->source = p->source;
             b->source_port = p->source_port;
         }
-        // As many as fit, as one piece; a shorter one closes the batch (joins() refuses the next).
+        // Takes as many datagrams as fit, as one piece. A shorter one is the last of its batch: joins() refuses the
+        // next.
         size_t take = size;
         uint32_t n = 1;
         while (size == b->segment && b->n_datagrams + n < BATCH_DATAGRAMS && take < bytes &&
@@ -266,13 +268,13 @@ static bool keeps_senders(const struct table_view *t, const struct table_path *p
     return false;
 }
 
-// Decides whether a suspect of martian_suspect() is a martian here.
+// Returns whether a source that martian_suspect() found is a martian on this interface, for this path.
 static __attribute__((noinline)) bool is_martian(const struct table_view *t, uint32_t interface,
                                                  const struct table_path *path, const struct addr *source)
 {
     const struct table_interface *i = &t->interfaces[interface];
 
-    // A host without an address broadcasts, as DHCP does. But it is no sender that an output could keep.
+    // A host without an address sends broadcasts, as DHCP does. An output cannot keep 0.0.0.0 as the sender.
     if (martian_nameless(source))
         return !(t->rules[path->rule].flags & TABLE_RULE_BROADCAST) || keeps_senders(t, path);
     return martian_is(source, i->loopback, &t->own[i->first_own], i->n_own);
@@ -297,7 +299,7 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
     const struct table_path *path = &f->table->paths[to->path];
     if (martian_suspect(f->own[interface], &p->source) && is_martian(f->table, interface, path, &p->source))
         return FORWARD_MARTIAN;
-    // Verified only after a rule matched: a checksum costs a pass over the payload.
+    // The checksum is verified only after a rule matched, because it costs a pass over the payload.
     if (!packet_checksum_ok(p, meta))
         return FORWARD_BAD_CHECKSUM;
 
@@ -325,7 +327,7 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
     }
 
     f->sends += (uint64_t) p->datagrams * r->n_outputs;
-    // A super-frame is a run of datagrams of one size, and at most one shorter behind it.
+    // A super-frame is a run of datagrams of one size; the last one may be shorter.
     uint64_t whole = p->datagrams;
     size_t last = p->length - (p->datagrams - 1) * p->segment;
     if (last < p->segment)
@@ -345,8 +347,8 @@ static bool sends(const struct table_rule *r)
     return (r->flags & TABLE_RULE_ENABLED) && !(r->flags & TABLE_RULE_SHADOW);
 }
 
-// Whether an output does not get through. Where a queue is full some of it does; a firewall of this host that drops
-// frames answers the same (ENOBUFS), and nothing leaves.
+// Returns whether an output fails. ENOBUFS has two causes: a full queue, with which some datagrams leave, and a
+// firewall of this host that drops frames, with which none leaves.
 static bool is_failing(const struct forward *f, uint32_t counter)
 {
     const struct sends *s = &f->output_sends[counter];
@@ -357,7 +359,7 @@ static bool is_failing(const struct forward *f, uint32_t counter)
             (f->outputs[counter].packets == s->before && s->failing.last_ns - s->failing.began_ns >= NS_PER_S));
 }
 
-// How many outputs are failing; *first: the counter of the first.
+// Returns how many outputs of the rule are failing. *first: the counter of the first one.
 static uint32_t count_failing(const struct forward *f, const struct table_rule *r, uint32_t *first)
 {
     uint32_t n = 0;
@@ -368,8 +370,8 @@ static uint32_t count_failing(const struct forward *f, const struct table_rule *
     return n;
 }
 
-// What keeps a rule from relaying comes first, and of that what explains the rest: nothing comes by a link that is
-// down.
+// Returns the first state that applies. States in which the rule cannot relay come first, causes before their effects:
+// an input whose link is down is silent, too.
 enum stats_rule_state forward_state(const struct forward *f, uint32_t rule)
 {
     const struct table_rule *r = &f->table->rules[rule];
@@ -440,7 +442,7 @@ static void write_reason(char reason[TABLE_REASON_MAX], const struct forward *f,
     }
 }
 
-// What no packet changes. Returns whether it has changed.
+// Writes alarms, state and reason, which change without packets. Returns whether one has changed.
 static bool publish_state(struct forward *f, uint32_t rule)
 {
     struct stats_rule *to = &f->stats.rules[rule];
@@ -545,7 +547,7 @@ static void look_at_output(struct forward *f, const struct table_rule *rule, con
         if (!s->failing.on)
             s->before = packets;
     }
-    // Silence proves nothing: an output fails until something has left by it.
+    // An output without traffic counts as failing: its spell ends only after a datagram has left by it.
     if (spell_look(&s->failing, r->n, packets != s->packets ? SPELL_QUIET_NS : UINT64_MAX, now_ns))
         tell(rule, &f->table->interfaces[o->interface], r, &s->failing);
     f->refusals.any |= s->failing.on;
@@ -560,7 +562,7 @@ bool forward_look_at_sends(struct forward *f, uint64_t now_ns, forward_tell_send
     f->refusals.any = false;
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         const struct table_rule *r = &f->table->rules[i];
-        // The outputs of a range share their counters.
+        // One path is enough: the outputs of a range share their counters.
         const struct table_output *outputs = &f->table->outputs[f->table->paths[r->first_path].first_output];
         if (!sends(r))
             continue;

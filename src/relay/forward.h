@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// forward: what happens to a parsed packet under one table: match, check, limit, batch, send, count.
+// forward: handles a parsed packet under one table: match, check, limit, batch, send, count.
 #ifndef MCR_RELAY_FORWARD_H
 #define MCR_RELAY_FORWARD_H
 
@@ -14,95 +14,96 @@
 #include "stats/layout.h"
 #include "table/view.h"
 
-// Batches that can be pending at once; if all are in use, the first datagram of another path flushes them. As many as a
-// pass has slots (INGRESS_BUDGET), and a transmit ring.
+// Batches that can be pending at once; if all are in use, the first datagram of another path flushes them. As many as
+// the slots of a pass (INGRESS_BUDGET) and of a transmit ring (TABLE_TX_SLOTS).
 #define FORWARD_BATCHES 256
 
-// What changes about one rule; the table is read-only.
+// The changing state of one rule; the table is read-only.
 struct rule_state {
     struct stats_rule_counters counters;
     struct limiter limiter;
-    struct senders *senders; // with per_source: used in place of limiter; else NULL
+    struct senders *senders; // with per_source: in place of limiter; else NULL
     struct health health;
-    bool touched; // its counters are newer than the published ones
+    bool touched; // the counters have changed since they were published
 };
 
-// How sending by one output goes. The data path does nothing for it.
+// Whether sending by one output works. The data path does not touch it.
 struct sends {
     struct spell failing;
-    uint64_t packets; // of the output when a refusal was last seen
-    uint64_t before;  // of the output when the spell began
+    uint64_t packets; // the output's counter when a failure was last seen
+    uint64_t before;  // the output's counter when the spell began
 };
 
-// All memory is taken by forward_new(); nothing is allocated for a packet.
+// forward_new() allocates all memory; none is allocated for a packet.
 struct forward {
     const struct table_view *table;
     struct stats_segment stats;
     struct rule_state *flows;              // one for each rule
     struct stats_input_counters *legs;     // one for each of the table's inputs; counts where the rule has several
     struct stats_output_counters *outputs; // one for each of the table's counters
-    struct refusals refusals;              // of its outputs, as egress.c counts them
+    struct refusals refusals;              // of the outputs, counted by egress.c
     struct sends *output_sends;            // one for each of the table's counters
-    struct egress **egress;                // one for each of the table's, set by the owner; NULL: missing
-    uint32_t *touched;                     // rules
+    struct egress **egress;                // one for each element of table->egress, set by the owner; NULL: missing
+    uint32_t *touched;                     // indexes of touched rules
     uint32_t n_touched;
     uint64_t own[TABLE_INTERFACES_MAX]; // martian_bits() of each interface
-    struct batch **batch;               // of each path: pending, or NULL
+    struct batch **batch;               // pending batch of each path, or NULL
     uint32_t pending[FORWARD_BATCHES];  // paths that hold a batch; batch i belongs to pending[i]
     uint32_t n_pending;
-    struct egress **waiting; // those whose transmit rings hold frames until the end of a flush
+    struct egress **waiting; // the egress whose transmit rings hold frames until the end of a flush
     uint32_t n_waiting;
-    uint64_t now_ns;                       // of this pass
-    uint64_t sends;                        // datagrams times outputs since the caller set it to 0
+    uint64_t now_ns;                       // start of this pass, CLOCK_MONOTONIC
+    uint64_t sends;                        // datagrams times outputs, since the caller set it to 0
     uint32_t flushed;                      // batches that were pending at a flush, since the caller set it to 0
-    struct batch batches[FORWARD_BATCHES]; // empty where none is pending
+    struct batch batches[FORWARD_BATCHES]; // the first n_pending are in use
 };
 
-// Prepares forwarding by table. Table and mapped statistics stay the caller's and must outlive the result. NULL without
-// memory.
+// Creates the forwarding state of a table. The caller keeps table and statistics, which must outlive the result.
+// Returns NULL without memory; forward_free() frees it.
 struct forward *forward_new(const struct table_view *table, const struct stats_segment *stats, uint64_t now_ns);
 void forward_free(struct forward *f);
 
-// Copies the counters and the buckets' levels of the rules and outputs that the table says to carry over from the one
-// before; NULL: none.
+// Copies counters, bucket levels and health from the state of the previous table, for the rules and outputs with
+// carried_from. before: NULL if there is none.
 void forward_carry(struct forward *f, const struct forward *before);
 
 enum forward_verdict { FORWARD_TAKEN, FORWARD_UNMATCHED, FORWARD_BAD_CHECKSUM, FORWARD_MARTIAN };
 
-// Takes one packet from an interface (index in the table). Its payload must stay as it is until forward_flush().
-// FORWARD_TAKEN: a rule counts it from here on.
+// Handles one packet from an interface (index in the table). Its payload must not change until forward_flush().
+// FORWARD_TAKEN: a rule has counted it; otherwise the caller counts it for the interface.
 enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const struct packet *p,
                                     const struct packet_meta *meta);
 
-// Sends everything that is pending.
+// Sends all pending batches.
 void forward_flush(struct forward *f);
 
-// The path of the oldest batch that waits for forward_flush(), or TABLE_NONE.
+// Returns the path of the oldest pending batch, or TABLE_NONE.
 uint32_t forward_pending(const struct forward *f);
 
-// Takes one of the rules whose counters have changed since they were taken or published, or TABLE_NONE.
+// Returns a rule whose counters have changed since it was last returned or published, or TABLE_NONE.
 uint32_t forward_take_touched(struct forward *f);
 
-// Checks the health of every rule and calls tell for each one whose alarms have changed. Returns whether there was one.
+// Checks the health of every rule, and calls tell for each rule whose alarms or limit spell have changed
+// (health_look()). Returns whether there was one.
 bool forward_look(struct forward *f, uint64_t now_ns,
                   void (*tell)(const struct table_rule *rule, const struct health *health, uint32_t changed));
 
-// Calls tell for each output that has ceased to get through, and for each that works again: something has left by it,
-// and nothing was refused or answered by an ICMP error for SPELL_QUIET_NS. Returns whether a rule's state has changed.
+// Calls tell for each output that has begun to fail, and for each that works again: a datagram has left by it, and none
+// was refused or answered by an ICMP error for SPELL_QUIET_NS. Returns whether a rule's state has changed.
 typedef void forward_tell_sends(const struct table_rule *rule, const struct table_interface *interface,
                                 const struct refusal *refusal, const struct spell *failing);
 bool forward_look_at_sends(struct forward *f, uint64_t now_ns, forward_tell_sends *tell);
 
-// An address of a link was asked for and does not answer: what is sent to it directly does not arrive.
+// Notes that a neighbour does not answer (ARP, neighbour discovery): datagrams to it on this interface do not arrive.
 void forward_unreachable(struct forward *f, uint32_t ifindex, const struct addr *to);
 
-// The state of a rule now.
+// Returns the present state of a rule.
 enum stats_rule_state forward_state(const struct forward *f, uint32_t rule);
 
-// Writes the counters that have changed into the statistics segment.
+// Writes the changed counters to the statistics segment.
 void forward_publish(struct forward *f);
 
-// The same for all rules, changed or not, and their states (a new segment).
+// Writes counters, states and reasons of all rules to the statistics segment (when it is new).
 void forward_publish_all(struct forward *f);
 
 #endif

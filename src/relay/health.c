@@ -66,7 +66,7 @@ uint32_t health_look(struct health *h, const struct table_rule *rule, uint64_t c
         h->window_ns = now_ns;
         judge(h, STATS_ALARM_RATE, h->rate < rule->min_packets_per_second, now_ns);
     }
-    // A limit that a reload took away ends its spell at once.
+    // If a reload has removed the limit, its spell ends at once.
     bool turned = spell_look(&h->limit, limited, has_limit(rule) ? SPELL_QUIET_NS : 0, now_ns);
     return (before ^ h->alarms) | (turned ? HEALTH_LIMIT : 0);
 }

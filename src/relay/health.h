@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// health: whether a rule's input comes as it should (silence_ms, min_packets_per_second), and the spells in which its
-// limit drops, or an output fails. Pure: the caller counts and gives the time.
+// health: alarms of a rule's input (silence_ms, min_packets_per_second), and the spells in which its limit drops or an
+// output fails. Pure: the caller counts and gives the time. Every now_ns is CLOCK_MONOTONIC.
 #ifndef MCR_RELAY_HEALTH_H
 #define MCR_RELAY_HEALTH_H
 
@@ -11,39 +11,41 @@
 #include "stats/layout.h"
 #include "table/layout.h"
 
-// A spell ends when its count has not grown for so long, so that what comes in bursts is one spell.
+// A spell ends when its count has not grown for this time, so that repeated bursts are one spell.
 #define SPELL_QUIET_NS (5 * NS_PER_S)
 
-// The time in which something that is counted happens again and again.
+// A period in which a count grows again and again.
 struct spell {
     bool on;
-    uint64_t count;             // when last looked at
-    uint64_t before;            // count when the spell began
-    uint64_t began_ns, last_ns; // when count was first and last seen to grow
+    uint64_t count;             // at the last look
+    uint64_t before;            // count before the spell began
+    uint64_t began_ns, last_ns; // first and last look at which count had grown
 };
 
-// Looks at the count so far. Returns whether a spell has begun, or has ended: without growth for quiet_ns.
+// Updates the spell with the present count. Returns whether a spell has begun or ended. It ends after quiet_ns without
+// growth.
 bool spell_look(struct spell *s, uint64_t count, uint64_t quiet_ns, uint64_t now_ns);
 
-// A timer looks at the count of datagrams from allowed senders; the data path does nothing for it.
+// A timer looks at the count of datagrams from allowed senders. The data path does not touch it.
 struct health {
-    uint64_t count;                   // when last looked at
-    uint64_t changed_ns;              // when count was first seen to be what it is
+    uint64_t count;                   // at the last look
+    uint64_t changed_ns;              // first look at which count had its present value
     uint64_t window_count;            // count at the beginning of the present second
-    uint64_t window_ns;               // when that was
-    uint64_t rate;                    // datagrams a second in the last whole one
+    uint64_t window_ns;               // beginning of the present second
+    uint64_t rate;                    // datagrams a second in the last whole second
     uint32_t alarms;                  // mask of enum stats_alarm
-    uint64_t raised_ns[STATS_ALARMS]; // when each was raised
-    struct spell limit;               // of the drops by its limit
+    uint64_t raised_ns[STATS_ALARMS]; // when each alarm was last raised
+    struct spell limit;               // spell of drops by the rule's limit
 };
 
-// Whether there is anything to look after under this rule.
+// Returns whether the rule has a silence_ms, a min_packets_per_second or a limit.
 bool health_wanted(const struct table_rule *rule);
 
 void health_init(struct health *h, uint64_t now_ns);
 
-// Looks at the counts so far: of datagrams, and of those that the limit has dropped. Returns the alarms that have
-// changed, raised or cleared: h->alarms tells which; and HEALTH_LIMIT where a spell has begun or ended: h->limit tells.
+// Updates h with the present counts: of datagrams from allowed senders, and of those that the limit has dropped.
+// Returns a mask of the alarms that were raised or cleared (h->alarms tells which of the two), and of HEALTH_LIMIT if a
+// spell of the limit has begun or ended (h->limit.on).
 #define HEALTH_LIMIT (1u << STATS_ALARMS)
 uint32_t health_look(struct health *h, const struct table_rule *rule, uint64_t count, uint64_t limited,
                      uint64_t now_ns);

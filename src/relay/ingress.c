@@ -16,11 +16,11 @@
 #include "common/kernel.h"
 #include "relay/prefetch.h"
 
-// A super-frame is at most 64 KiB of IP packet (GSO_LEGACY_MAX_SIZE) behind its link header.
+// Largest super-frame: a link header and an IP packet of 64 KiB (GSO_LEGACY_MAX_SIZE).
 #define SPILL_FRAME (sizeof(struct virtio_net_hdr) + 65536 + 64)
 #define SPILL_COUNT 64
 
-// How many slots ahead are fetched.
+// How many slots ahead prefetch_ahead() fetches.
 #define SLOTS_AHEAD 3
 
 struct ingress_spill {
@@ -70,15 +70,15 @@ static struct tpacket2_hdr *slot_at(const struct ingress *in, uint32_t i)
     return (struct tpacket2_hdr *) (void *) (in->ring + at);
 }
 
-// A frame as it lies in its slot or in the spill.
+// A frame in its slot or in the spill.
 struct frame {
     const uint8_t *bytes;
     size_t length;
-    struct virtio_net_hdr v; // zero where the ring has none
+    struct virtio_net_hdr v; // zero if the ring has none
 };
 
-// Takes the next frame of the socket's queue. The socket reports an error of the link (ENETDOWN)
-// once in place of a frame; reading again keeps the queue and the slots in step.
+// Reads the next frame of the socket's queue. The socket reports a link error (ENETDOWN) once in place of a frame;
+// another read keeps the queue in step with the slots.
 static ssize_t read_queued(const struct ingress *in, void *room)
 {
     ssize_t n = -1;
@@ -88,7 +88,7 @@ static ssize_t read_queued(const struct ingress *in, void *room)
     return n;
 }
 
-// Reads a frame that exceeds its slot from the socket's queue, where the kernel has put it whole.
+// Reads a frame that exceeds its slot from the socket's queue, in which the kernel has put the whole frame.
 static bool read_spilled(struct ingress *in, struct forward *f, struct ingress_spill *spill, struct frame *out)
 {
     if (spill->used == SPILL_COUNT) {
@@ -106,7 +106,7 @@ static bool read_spilled(struct ingress *in, struct forward *f, struct ingress_s
     return true;
 }
 
-// The kernel writes the slot; its offsets and lengths are checked all the same.
+// Sets out to the frame of the slot. Checks offsets and lengths although the kernel has written them.
 static bool take_frame(struct ingress *in, struct forward *f, struct ingress_spill *spill,
                        const struct tpacket2_hdr *slot, struct frame *out)
 {
@@ -130,8 +130,8 @@ static struct packet_meta meta_of(const struct ingress *in, const struct tpacket
     struct packet_meta m = {.ethernet = in->ethernet};
 
     if (slot->tp_status & TP_STATUS_VLAN_VALID)
-        m.vlan = slot->tp_vlan_tci & 0xfff; // IEEE 802.1Q: 0 is a priority tag, no VLAN
-    // A service tag (802.1ad) becomes a VLAN number that no rule can name.
+        m.vlan = slot->tp_vlan_tci & 0xfff; // IEEE 802.1Q: 0 is a priority tag without a VLAN
+    // A service tag (802.1ad) becomes a VLAN number above 4095, which no rule can have.
     if ((slot->tp_status & TP_STATUS_VLAN_TPID_VALID) && slot->tp_vlan_tpid != ETH_P_8021Q)
         m.vlan |= 0x1000;
     if ((v->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP_L4)
@@ -140,7 +140,7 @@ static struct packet_meta meta_of(const struct ingress *in, const struct tpacket
     return m;
 }
 
-// The number of datagrams in a frame that was cut, estimated by what its slot says.
+// Estimates the number of datagrams in a truncated frame from the headers in its slot.
 static uint32_t count_truncated(const struct ingress *in, const struct tpacket2_hdr *slot)
 {
     struct virtio_net_hdr v;
@@ -157,7 +157,7 @@ static uint32_t count_truncated(const struct ingress *in, const struct tpacket2_
     return (uint32_t) ((slot->tp_len - headers + v.gso_size - 1) / v.gso_size);
 }
 
-// Adds the fragment p. Returns the kind of the datagram that it completes, or PACKET_FRAGMENT.
+// Adds the fragment p. Returns the verdict on the datagram that it completes, or PACKET_FRAGMENT if it completes none.
 static enum packet_verdict take_fragment(struct ingress *in, struct forward *f, struct packet *p,
                                          struct packet_meta *meta)
 {
@@ -184,7 +184,7 @@ void ingress_frame(struct ingress *in, struct forward *f, const uint8_t *bytes, 
 
     c->received += n;
     if (kind == PACKET_OUTGOING) {
-        // Only where the kernel lacks PACKET_IGNORE_OUTGOING.
+        // These arrive only if the kernel lacks PACKET_IGNORE_OUTGOING.
         c->own += n;
         return;
     }
@@ -192,7 +192,7 @@ void ingress_frame(struct ingress *in, struct forward *f, const uint8_t *bytes, 
         c->malformed++;
         return;
     }
-    // Frames to other stations arrive only if another program made the interface promiscuous.
+    // Frames to other hosts arrive only if another program has made the interface promiscuous.
     if (verdict != PACKET_OK || kind == PACKET_OTHERHOST) {
         c->unmatched += n;
         return;
@@ -232,7 +232,7 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
     ingress_frame(in, f, frame.bytes, frame.length, meta, from->sll_pkttype);
 }
 
-// The slot at the head, or NULL when the kernel has not filled it yet.
+// Returns the slot at the head, or NULL if the kernel has not filled it yet.
 static struct tpacket2_hdr *filled_slot(const struct ingress *in)
 {
     struct tpacket2_hdr *slot = slot_at(in, in->head);
@@ -250,7 +250,7 @@ static void give_back(struct tpacket2_hdr *slot)
     __atomic_store_n(&slot->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
 }
 
-// The header of a later slot, and that of its frame behind it.
+// Fetches the header of a later slot, and the headers of its frame, which follow it.
 PREFETCH_INLINE void prefetch_ahead(const struct ingress *in)
 {
     uint32_t at = in->head + SLOTS_AHEAD;
@@ -280,7 +280,7 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
         in->more = n == INGRESS_BUDGET || n == in->n_slots || f->sends >= INGRESS_SENDS;
     }
     in->taken += n;
-    // The batches point into the slots, so the slots go back only now.
+    // The batches point into the slots, so the slots are returned only after the flush.
     forward_flush(f);
     reassembly_release(in->reassembly);
     spill->used = 0;
@@ -293,7 +293,7 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
 
 void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *spill)
 {
-    // At most as many as the ring held at the beginning, so that a sender cannot keep the loop here.
+    // At most n_slots frames, so that a sender cannot keep the loop here.
     for (uint32_t n = 0, some = 1; some > 0 && n < in->n_slots; n += some)
         some = ingress_pass(in, f, spill);
 }
@@ -303,7 +303,7 @@ void ingress_skip(struct ingress *in, struct ingress_spill *spill)
     struct tpacket2_hdr *slot;
 
     for (uint32_t n = 0; n < in->n_slots && (slot = filled_slot(in)); n++) {
-        // Frames in the socket's queue wait in the order of their slots: drop one with its slot.
+        // The socket's queue has the frames in the order of their slots, so drop one with its slot.
         if (slot->tp_status & TP_STATUS_COPY)
             read_queued(in, spill->frames[0]);
         give_back(slot);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ingress: the ring of one input interface, drained pass by pass.
+// ingress: reads the ring of one input interface, pass by pass.
 #ifndef MCR_RELAY_INGRESS_H
 #define MCR_RELAY_INGRESS_H
 
@@ -13,11 +13,12 @@
 #include "stats/layout.h"
 #include "table/layout.h"
 
-// Slots of one pass. Bounds how long other interfaces, signals and a new table wait, and how much of the ring is
-// withheld from the kernel meanwhile.
+// Largest number of slots in one pass. It limits how long other interfaces, signals and a new table wait, and how many
+// slots are withheld from the kernel meanwhile.
 #define INGRESS_BUDGET 256
-// Datagrams that one pass sends: a slot may hold dozens, and each may have 256 outputs. In batches so many take 2 ms,
-// one by one (raw outputs) 44 ms; a ring of the default size holds what comes meanwhile at 200,000/s.
+// Datagrams, times outputs, after which a pass ends: a slot may hold dozens of datagrams, and each may have 256
+// outputs. Sending them takes 2 ms in batches, or 44 ms one by one (raw outputs); a ring of the default size holds what
+// arrives in that time at 200,000/s.
 #define INGRESS_SENDS 16384
 
 struct ingress {
@@ -30,46 +31,47 @@ struct ingress {
     uint32_t head;              // next slot to be read
     bool more;                  // the last pass ended by its budget
     bool ethernet;              // frames begin with an Ethernet header
-    bool super_frames;          // and have a virtio_net_hdr before it
+    bool super_frames;          // each frame follows a virtio_net_hdr
     uint32_t interface;         // index in the present table
-    uint64_t taken, taken_then; // frames; those at the last look at the drops
+    uint64_t taken, taken_then; // frames taken: now, and at the last ingress_count_drops()
     struct reassembly *reassembly;
     struct stats_interface_counters counters;
 };
 
-// Frames that no slot holds are read into these; shared by all interfaces, because every pass ends with a flush.
+// Room for frames that exceed a slot. All interfaces share it, because every pass ends with a flush.
 struct ingress_spill;
-struct ingress_spill *ingress_spill_new(void); // for free(3); NULL without memory
+struct ingress_spill *ingress_spill_new(void); // the caller calls free(3); NULL without memory
 
-// Maps the ring of fd, which stays the caller's, with the geometry of t. False with errno set.
+// Maps the ring of fd with the geometry of t. The caller keeps fd. Returns false with errno set.
 bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_interface *t);
 
-// Unmaps the ring.
+// Unmaps the ring and frees what ingress_init() allocated.
 void ingress_close(struct ingress *in);
 
-// Takes one frame through f and counts it; of in, only interface, reassembly and counters matter. kind: PACKET_HOST and
-// its like (packet(7)). The bytes must stay as they are until forward_flush(), after which reassembly_release() is due.
+// Passes one frame to f and counts it; uses only interface, reassembly and counters of in. kind: sll_pkttype of
+// packet(7), as PACKET_HOST. The bytes must not change until forward_flush(), after which the caller calls
+// reassembly_release().
 void ingress_frame(struct ingress *in, struct forward *f, const uint8_t *bytes, size_t length, struct packet_meta meta,
                    uint8_t kind);
 
-// Takes frames through f, at most INGRESS_BUDGET, or until INGRESS_SENDS datagrams leave, flushes, and gives the slots
-// back to the kernel. Returns how many.
+// Passes frames to f, at most INGRESS_BUDGET and until INGRESS_SENDS is reached; flushes f, and returns the slots to
+// the kernel. Returns the number of frames.
 uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill);
 
-// Whether a frame waits; looks into memory only.
+// Returns whether the ring has a frame, without a system call.
 bool ingress_ready(const struct ingress *in);
 
-// Forwards everything that is in the ring now, before the ring goes.
+// Forwards all frames that are in the ring now, before it is closed.
 void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *spill);
 
-// Gives everything that is in the ring now back to the kernel unread: the old ring of the same interface has forwarded
-// it already.
+// Returns all slots that are filled now to the kernel unread: the old ring of the same interface has forwarded the
+// frames.
 void ingress_skip(struct ingress *in, struct ingress_spill *spill);
 
-// Adds what the kernel has dropped since the last call (PACKET_STATISTICS is cleared by reading), and the datagrams
-// whose fragments did not all come in time. Returns whether the ring is stuck: the kernel has dropped frames, but put
-// none into the free slot that was waiting all that time. A frame that a virtio_net_hdr cannot describe (UDP
-// fragmentation offload, by a virtual machine) does that in tpacket_rcv(), for good.
+// Counts what the kernel has dropped since the last call (reading PACKET_STATISTICS clears it), and the datagrams whose
+// fragments did not all come in time. Returns whether the ring is stuck: since the last call the kernel has dropped
+// frames, although the next slot was free. tpacket_rcv() leaves a ring in this state for good after a frame that a
+// virtio_net_hdr cannot describe (UDP fragmentation offload by a virtual machine).
 bool ingress_count_drops(struct ingress *in, uint64_t now_ns);
 
 #endif

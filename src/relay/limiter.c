@@ -67,7 +67,7 @@ void bucket_take(struct bucket *b, uint64_t tokens)
 
 void limiter_init(struct limiter *l, const struct table_rule *rule, uint64_t now_ns)
 {
-    // The largest datagram passes a full bucket whatever the rate.
+    // The largest datagram passes a full bucket at any rate.
     bucket_init(&l->packets, rule->packets_per_second, rule->burst_ms, 1, now_ns);
     bucket_init(&l->bits, rule->bits_per_second, rule->burst_ms, 65535 * 8, now_ns);
 }
@@ -93,18 +93,18 @@ uint64_t limiter_admit(struct limiter *l, uint64_t n, size_t size, uint64_t now_
 
 // --- senders ---------------------------------------------------------------------------------------------------------
 
-#define WAYS 16 // places that one sender may have
+#define WAYS 16 // slots in which one sender may be
 #define SETS (SENDERS_MAX / WAYS)
 
 struct sender {
-    struct addr addr; // ADDR_NONE: nobody
+    struct addr addr; // ADDR_NONE: the slot is free
     struct limiter limiter;
 };
 
 struct senders {
     uint64_t key;
     struct limiter fresh;  // the state of a new sender
-    struct limiter shared; // of senders without a place
+    struct limiter shared; // of all senders without a slot
     struct sender sets[SETS][WAYS];
 };
 
@@ -131,7 +131,7 @@ static struct sender *set_of(struct senders *s, const struct addr *a)
     return s->sets[(h >> 32) % SETS];
 }
 
-// A sender with full buckets is indistinguishable from a new one, so its place can be reused.
+// A sender with full buckets is indistinguishable from a new one, so its slot can be reused.
 static bool is_idle(struct limiter *l, uint64_t now_ns)
 {
     bucket_fill(&l->packets, now_ns);
@@ -160,7 +160,7 @@ struct limiter *senders_find(struct senders *s, const struct addr *sender, uint6
 
 void senders_carry(struct senders *s, const struct senders *old)
 {
-    s->key = old->key; // each stays in its set
+    s->key = old->key; // keeps each sender in its set
     for (unsigned i = 0; i < SETS; i++)
         for (unsigned j = 0; j < WAYS; j++) {
             struct sender *to = &s->sets[i][j];

@@ -15,7 +15,8 @@
 
 #include "log/log.h"
 
-// libsystemd's sd_notify() makes a socket for each message, which the relay may not.
+// Connects a socket to be used for life: libsystemd's sd_notify() makes one for each message, which the sandbox does
+// not allow.
 static int connect_to(const char *path)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -83,7 +84,7 @@ bool notify_send(const struct notify *n, const char *format, ...)
 void notify_reloading(struct notify *n, uint64_t monotonic_usec)
 {
     n->reloading_usec = monotonic_usec;
-    n->ready = false; // of the load before
+    n->ready = false; // a READY=1 of the previous load is obsolete
     notify_again(n);
 }
 

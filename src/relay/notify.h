@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// notify: tells systemd how the service is (sd_notify(3)), by a socket that is connected before the sandbox closes.
+// notify: reports the state of the service to systemd (sd_notify(3)), by a socket that is connected before the sandbox
+// takes effect.
 #ifndef MCR_RELAY_NOTIFY_H
 #define MCR_RELAY_NOTIFY_H
 
@@ -7,26 +8,27 @@
 #include <stdint.h>
 
 struct notify {
-    int fd;               // -1: nobody wants to know
-    uint64_t watchdog_ns; // half of what systemd grants between two signs of life; 0: no watchdog
-    // What systemd's queue had no room for: when the load began (CLOCK_MONOTONIC, microseconds; 0: sent), and that it
-    // is over.
-    uint64_t reloading_usec;
-    bool ready;
+    int fd;               // -1: not started by systemd; nothing is sent
+    uint64_t watchdog_ns; // interval of keep-alives: half of systemd's limit; 0: no watchdog
+    // Messages for which systemd's queue had no room.
+    uint64_t reloading_usec; // RELOADING=1, with the start of the load (CLOCK_MONOTONIC, microseconds); 0: none
+    bool ready;              // READY=1
 };
 
-// Connects to $NOTIFY_SOCKET and reads $WATCHDOG_USEC. What is missing there or malformed is left out.
+// Connects to $NOTIFY_SOCKET and reads $WATCHDOG_USEC and $WATCHDOG_PID. Ignores a variable that is missing or
+// malformed.
 void notify_init(struct notify *n);
 
-// Sends one assignment or more, separated by newlines. Never waits. False when systemd's queue had no room.
+// Sends one or more assignments, separated by newlines (printf format). Never blocks. Returns false if systemd's queue
+// has no room.
 bool notify_send(const struct notify *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// What systemd waits for: RELOADING=1 with the time at which the load began, and READY=1. Kept for notify_again() where
-// the queue has no room.
+// Send the messages that systemd waits for: RELOADING=1 with the start of the load (CLOCK_MONOTONIC, microseconds), and
+// READY=1. If the queue has no room, they are kept for notify_again().
 void notify_reloading(struct notify *n, uint64_t monotonic_usec);
 void notify_ready(struct notify *n);
 
-// Sends what had no room, in its order. Whether something of it went out.
+// Sends the kept messages, in order. Returns whether one was sent.
 bool notify_again(struct notify *n);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What others may see of the relay: the statistics segment, systemd's status line, the summary in the log, and alarms
-// of inputs that should not fall silent, of limits that drop, of outputs that fail: each is told once when it is raised
-// and once when it clears.
+// What the relay shows: the statistics segment, systemd's status line, the summary in the log, and alarms: of silent or
+// slow inputs, of limits that drop, of outputs that fail. An alarm is logged once when it is raised and once when it is
+// cleared.
 #include <config.h>
 
 #include "relay/state.h"
@@ -93,7 +93,7 @@ void publish_summary_begin(struct relay *r)
         log_interface(r, r->swap.rings[i]);
 }
 
-// If the table changes meanwhile, the summary goes on with the new one.
+// If the table changes meanwhile, the summary continues with the new table.
 bool publish_summary_next(struct relay *r)
 {
     const struct table_view *t = relay_table(r);
@@ -171,7 +171,8 @@ void publish_sends(struct relay *r)
         publish_status(r);
 }
 
-// A quarter of the shortest silence, so that an alarm comes no more than that too late. 0: nothing to look after.
+// Returns the period of publish_alarms() in seconds: a quarter of the shortest silence_ms, so that an alarm is at most
+// that much too late, within LOOK_LEAST_MS and LOOK_MOST_MS. 0: no rule needs it.
 static double period(const struct table_view *t)
 {
     uint32_t least = UINT32_MAX;
@@ -195,7 +196,7 @@ void publish_alarms_watch(struct relay *r)
 {
     double seconds = period(relay_table(r));
 
-    // Once more even without: a rule may have lost its bounds, or its limit, while an alarm stood.
+    // Look once even if no rule needs it now: a rule may have lost its bounds or its limit while an alarm was raised.
     publish_alarms(r);
     if (seconds == r->alarm.timer.repeat)
         return;

@@ -17,13 +17,13 @@
 #include "relay/rtnetlink.h"
 #include "relay/state.h"
 
-#define TICK_SECONDS  0.2 // how old statistics without traffic, and ring drops, may be
+#define TICK_SECONDS  0.2 // largest age of ring drops, and of the statistics without traffic
 #define HELLO_SECONDS 30
 #define LINKS_SECONDS 0.05
 #define PROBE_SECONDS 0.15
-// After news were lost: how long outputs wait for the broker to look at the links.
+// After link events were lost: how long outputs wait for the broker to look at the links.
 #define DOUBT_SECONDS 1
-// Pause between two parts of a summary; the rings come first.
+// Pause between two parts of a summary, in which the rings are read.
 #define SUMMARY_SECONDS 0.005
 
 // --- links -----------------------------------------------------------------------------------------------------------
@@ -34,19 +34,19 @@ static void distrust(struct egress *e, enum egress_trust trust)
         e->trust = trust;
 }
 
-// Frames must not wait while their link may have a smaller MTU: a transmit ring sends frames that exceed it.
+// Makes all frames leave at once. A link may have a smaller MTU now, and a transmit ring sends frames that exceed it.
 static void doubt_links(struct relay *r)
 {
     for (size_t i = 0; i < r->swap.n_sockets; i++)
         distrust(r->swap.sockets[i].egress, EGRESS_ALONE);
 }
 
-// News were lost: an interface may be gone, and another one may have its index. The kernel unbinds a packet socket when
-// its interface goes; a UDP or raw socket stays bound to the index.
+// Stops UDP and raw outputs after link events were lost: an interface may be gone, and another one may have its index.
+// The kernel unbinds a packet socket when its interface goes, but a UDP or raw socket stays bound to the index.
 static void doubt_outputs(struct relay *r)
 {
     doubt_links(r);
-    // Without a broker nothing would end the wait, so forwarding goes on. The kernel seldom gives an index twice.
+    // Without a broker nobody would look at the links, so forwarding continues. The kernel seldom reuses an index.
     if (!r->shown.broker_alive)
         return;
     log_warn(EVENT_LINKS_LOST,
@@ -58,12 +58,13 @@ static void doubt_outputs(struct relay *r)
             distrust(e, EGRESS_DOUBTED);
     }
     r->doubt_ends_ns = clock_monotonic_ns() + DOUBT_SECONDS * NS_PER_S;
-    // Ask at once; the answer covers everything that has happened so far.
+    // Ask at once: the answer covers all events so far.
     ev_timer_stop(r->loop, &r->links_timer.timer);
     request_send(r, REQUEST_LINKS);
 }
 
-// The broker has ended, hangs, or could not make a table of the present links: the table stays as it is.
+// Lets doubted outputs send again when the broker has not looked in time: it has ended, hangs, or could not make a
+// table of the present links.
 static void trust_outputs(struct relay *r)
 {
     r->doubt_ends_ns = 0;
@@ -74,7 +75,7 @@ static void trust_outputs(struct relay *r)
     }
 }
 
-// Until the broker has looked, nothing leaves by an interface that has gone.
+// Stops all outputs of an interface that has gone, until the broker has looked at the links.
 static void on_gone(void *context, uint32_t ifindex)
 {
     struct relay *r = context;
@@ -89,7 +90,7 @@ static void on_gone(void *context, uint32_t ifindex)
             distrust(r->swap.now->egress[t->outputs[i].egress], EGRESS_GONE);
 }
 
-// --- news ------------------------------------------------------------------------------------------------------------
+// --- events ----------------------------------------------------------------------------------------------------------
 
 static void on_tick(struct relay *r)
 {
@@ -97,7 +98,7 @@ static void on_tick(struct relay *r)
     publish_header(r, STATS_LIVE);
     publish_sends(r);
     log_sum_up();
-    // The status line that belongs to it had no room either.
+    // If systemd's queue had no room, the status line was lost, too.
     if (notify_again(&r->notify))
         publish_status(r);
     uint64_t now = clock_monotonic_ns();
@@ -115,7 +116,8 @@ static void on_watchdog(struct relay *r)
     notify_send(&r->notify, "WATCHDOG=1");
 }
 
-// News come in bursts. The first one starts the timer, so that a storm cannot delay the answer.
+// Starts the timer, unless it runs. Events come in bursts; only the first one starts it, so that a storm cannot delay
+// the request.
 static void answer_later(struct relay *r, struct timer *t, double seconds)
 {
     if (ev_is_active(&t->timer))
@@ -126,7 +128,7 @@ static void answer_later(struct relay *r, struct timer *t, double seconds)
 
 static void look_at_news(struct relay *r, int fd, rtnetlink_gone *gone)
 {
-    // During a load every link event is relevant: it may concern the table that comes.
+    // During a load, every link event is relevant: it may concern the new table.
     if (!rtnetlink_changed(fd, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), gone, r))
         return;
     doubt_links(r);
@@ -165,7 +167,7 @@ static void on_inotify(struct relay *r)
 {
     char buffer[4096] __attribute__((aligned(8)));
 
-    // Whatever the event says, the broker looks at what the path names now.
+    // The content of the events does not matter: the broker looks at the file that the path names now.
     for (int i = 0; i < 64 && read(r->inotify.io.fd, buffer, sizeof(buffer)) > 0; i++)
         ;
     answer_later(r, &r->probe_timer, PROBE_SECONDS);
@@ -184,8 +186,8 @@ static void on_summary_timer(struct relay *r)
 
 // --- waiting ---------------------------------------------------------------------------------------------------------
 
-// Before the loop sleeps: under load it first lets datagrams gather, so that they leave in larger batches. libev
-// waits, and no event ends the wait; signals and the broker are delayed by it, too.
+// Sets how long the loop waits before it looks for events. Under load, datagrams gather meanwhile and leave in larger
+// batches. No event ends the wait, so it delays signals and the broker, too.
 static void choose_wait(struct relay *r)
 {
     const struct table_view *t = relay_table(r);
@@ -199,7 +201,7 @@ static void choose_wait(struct relay *r)
     r->full = false;
 }
 
-// busy_poll: how often signals, timers and the broker are looked at between looks at the rings.
+// With busy_poll: how long only the rings are polled before signals, timers and the broker get a turn.
 #define SPIN_NS UINT64_C(50000)
 
 static bool pass_ready(struct relay *r)
@@ -212,7 +214,7 @@ static bool pass_ready(struct relay *r)
     return any;
 }
 
-// Polls the rings without sleep until it is time for everything else.
+// Polls the rings for SPIN_NS without sleep.
 static void spin(struct relay *r)
 {
     uint64_t until = clock_monotonic_ns() + SPIN_NS;
@@ -259,7 +261,7 @@ static void on_signal(struct relay *r)
                 .loginuid = info.ssi_code == SI_QUEUE ? (uint32_t) info.ssi_int : UINT32_MAX,
             };
             r->shown.asked++;
-            publish_header(r, STATS_LIVE); // at once: mcrd --reload counts by it
+            publish_header(r, STATS_LIVE); // at once, because mcrd --reload reads this counter
             request_send(r, REQUEST_LOAD);
             break;
         case SIGUSR1:
@@ -293,7 +295,8 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-// libev would call perror(), which duplicates a descriptor, and the sandbox would kill the process.
+// Replaces libev's handler, which calls perror(): that duplicates a descriptor, for which the sandbox kills the
+// process.
 static void on_loop_failure(const char *what)
 {
     log_errno(LOG_LEVEL_ERR, EVENT_LOOP, "reason=\"%s\"", what);
@@ -302,8 +305,8 @@ static void on_loop_failure(const char *what)
 
 // --- start -----------------------------------------------------------------------------------------------------------
 
-// Locks the statistics for as long as this process lives: by this lock, which cannot be forged, others find the process
-// (command/daemon.c). fd stays open for life: closing it would release the lock.
+// Locks the statistics for the life of this process: others find the process by this lock, which cannot be forged
+// (command/daemon.c). fd stays open, because closing it would release the lock.
 static bool lock_statistics(int fd)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -314,7 +317,7 @@ static bool lock_statistics(int fd)
     return false;
 }
 
-// Takes the broker's first message, before there is a loop.
+// Receives the broker's first message, before the loop exists.
 static bool receive_hello(int broker, struct handover_message *m)
 {
     struct pollfd p = {.fd = broker, .events = POLLIN};
@@ -356,17 +359,18 @@ static void watch_time(struct relay *r, struct timer *t, double seconds, void (*
         ev_timer_start(r->loop, &t->timer);
 }
 
-// Opens everything that needs a right to be opened.
+// Opens everything that cannot be opened after confine().
 static bool prepare(struct relay *r)
 {
-    // The wait of choose_wait() is shorter than the 50 us by which the kernel may put a wake-up off.
+    // The kernel may delay a wake-up by 50 us by default, which is longer than the waits of choose_wait().
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
-    tzset(); // reads files, which gmtime_r() would otherwise do later
+    tzset(); // reads the time zone's files, which gmtime_r() would do later
     r->shown.started_ns = clock_realtime_ns();
     r->shown.started_boottime_ns = clock_ns(CLOCK_BOOTTIME);
     r->shown.pid = (uint32_t) getpid();
     r->spill = ingress_spill_new();
-    // Above the descriptors that may be written to: by rtnetlink the relay could ask the kernel.
+    // These descriptors move above those that the sandbox lets the relay write to: by a write to rtnetlink it could
+    // send requests to the kernel.
     int links = sandbox_move_up(rtnetlink_open(RTNETLINK_INTERFACES));
     int addresses = sandbox_move_up(rtnetlink_open(RTNETLINK_ADDRESSES));
     int neighbours = sandbox_move_up(rtnetlink_open(RTNETLINK_NEIGHBOURS));
@@ -384,7 +388,7 @@ static bool prepare(struct relay *r)
     notify_init(&r->notify);
     watch_fd(r, &r->from_broker, r->broker, 0, request_on_message);
     watch_fd(r, &r->signals, signals, 0, on_signal);
-    // Handled before the rings of the same turn, so that nothing is sent to an index that is gone.
+    // Link events come before the rings of the same turn, so that nothing is sent by an index that is gone.
     watch_fd(r, &r->links, links, EV_MAXPRI, on_links);
     watch_fd(r, &r->addresses, addresses, 0, on_addresses);
     watch_fd(r, &r->neighbours, neighbours, 0, on_neighbours);
@@ -398,8 +402,8 @@ static bool prepare(struct relay *r)
     return true;
 }
 
-// Gives up every right before the first packet socket arrives, and reads back what is left before the filter, which
-// allows no later change.
+// Drops every right before the first packet socket arrives. Reads back what is left before the system call filter is
+// loaded, which does not allow it later.
 static bool confine(struct relay *r, const struct handover_hello *whom)
 {
     enum sandbox_mode mode = r->options->sandbox;

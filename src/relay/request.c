@@ -29,12 +29,12 @@ static void begin(struct relay *r, enum request what)
     if (what == REQUEST_LOAD) {
         m.asker = r->asker = r->next_asker;
         r->asked_then = r->shown.asked;
-        // systemd wants both, and READY on every way out (sd_notify(3)).
+        // systemd expects RELOADING=1 and MONOTONIC_USEC, then READY=1 however the load ends (sd_notify(3)).
         if (r->swap.now)
             notify_reloading(&r->notify, clock_monotonic_ns() / 1000);
     }
-    r->swap.why[0] = '\0'; // of the request before
-    // If the request cannot be sent the broker is gone; the end of its socket is the answer.
+    r->swap.why[0] = '\0'; // the reason of the previous request
+    // If the request cannot be sent, the broker is gone: broker_gone() follows when its socket closes.
     r->under_way = what;
     if (!handover_send(r->broker, &m, NULL))
         log_errno(LOG_LEVEL_ERR, EVENT_BROKER, "reason=\"cannot be asked\"");
@@ -51,7 +51,7 @@ static void end(struct relay *r)
 {
     if (r->under_way == REQUEST_LOAD) {
         r->shown.answered = r->asked_then;
-        // Not when the start itself was refused.
+        // READY=1 is not sent if the start was refused.
         if (r->swap.now)
             notify_ready(&r->notify);
     }
@@ -63,7 +63,7 @@ static void end(struct relay *r)
 
 // --- refusals --------------------------------------------------------------------------------------------------------
 
-// The reason for a refusal may pass (no memory, an unusable interface): the request is tried again.
+// A refused REQUEST_LINKS is tried again, because the reason may be temporary (no memory, an unusable interface).
 #define LINKS_RETRY_SECONDS 5
 
 static void refused(struct relay *r, const char *why)
@@ -82,7 +82,7 @@ static void refused(struct relay *r, const char *why)
     }
     snprintf(r->shown.refusal, sizeof(r->shown.refusal), "%s", why);
     r->shown.verdict = STATS_VERDICT_REFUSED;
-    // The file on disk may be the one just loaded, or a newer one.
+    // The file on disk may be the refused one or a newer one, so probe it.
     r->wanted[REQUEST_PROBE] = true;
 }
 
@@ -94,7 +94,7 @@ static void add(struct handover_receipt *t, const struct stats_interface_counter
     t->ring_drops += c->ring_drops;
 }
 
-// What all interfaces have received and lost so far, including those whose ring is gone.
+// Returns what all interfaces have received and lost so far, including those whose ring is gone.
 static struct handover_receipt count(struct relay *r)
 {
     const struct table_view *view = relay_table(r);
@@ -117,7 +117,7 @@ static struct handover_receipt count(struct relay *r)
     return t;
 }
 
-// Logs which interfaces are in another state than under the table before.
+// Logs the interfaces whose state or index differs from that in the previous table.
 static void log_links(const struct table_view *t, const struct table_interface *before, uint32_t n_before)
 {
     for (uint32_t i = 0; i < t->n_interfaces; i++)
@@ -134,7 +134,7 @@ static void adopted(struct relay *r, const struct handover_receipt *then, struct
 {
     const struct table_view *t = relay_table(r);
 
-    // The receipt: the first turn under the new table, right now.
+    // The receipt includes a first pass over each ring under the new table.
     for (size_t i = 0; i < r->swap.n_rings; i++)
         rings_pass(r, r->swap.rings[i]);
     *receipt = count(r);
@@ -157,7 +157,8 @@ static void adopted(struct relay *r, const struct handover_receipt *then, struct
     publish_everything(r);
 }
 
-// The broker answers the verdict, too: with ADOPTED once it is in the record, or with REFUSED.
+// Handles COMMIT: puts the table in force and sends the verdict. The broker answers it with ADOPTED when the change is
+// in the record, or with REFUSED.
 static void commit(struct relay *r)
 {
     struct handover_message verdict = {.type = HANDOVER_REJECTED, .serial = r->serial};
@@ -203,7 +204,7 @@ static void probed(struct relay *r, const struct handover_message *m)
         log_notice(EVENT_FILE, "state=%s sha256=%s size=%llu owner=%u", stats_config_state_name(state),
                    digest_text(m->file.sha256, sha256), (unsigned long long) m->file.size, m->file.owner);
     if (state == STATS_CONFIG_PENDING && (relay_table(r)->header->flags & TABLE_RELOAD_ON_CHANGE)) {
-        // Unless a load is wanted already.
+        // A load that somebody has asked for already keeps its asker.
         if (!r->wanted[REQUEST_LOAD])
             r->next_asker = (struct handover_asker){.loginuid = UINT32_MAX};
         r->shown.asked++;
@@ -211,7 +212,7 @@ static void probed(struct relay *r, const struct handover_message *m)
     }
 }
 
-// Refuses a load when the broker is gone: the relay writes the record.
+// Refuses a load after the broker has gone. The relay writes the record in its place.
 static void refuse_load(struct relay *r, const char *why)
 {
     uint64_t generation = r->swap.now ? relay_table(r)->header->generation : 0;
@@ -226,7 +227,7 @@ static void refuse_load(struct relay *r, const char *why)
     refused(r, why);
 }
 
-// The broker ended after the take-over and may not have recorded it: the relay records it, at the risk of twice.
+// Records a change after which the broker ended. The broker may have recorded it, too: twice is better than never.
 static void record_adopted(const struct relay *r)
 {
     const struct table_header *h = relay_table(r)->header;
@@ -276,7 +277,8 @@ void request_send(struct relay *r, enum request what)
     }
 }
 
-// The broker has found every interface as the table has it: one that seemed gone came back, or never went.
+// Trusts all outputs again: the broker has found every interface as in the table, so none is gone. Does nothing if
+// another look at the links is due.
 static void revive(struct relay *r)
 {
     bool looks_again = r->wanted[REQUEST_LINKS] || ev_is_active(&r->links_timer.timer);
@@ -286,8 +288,8 @@ static void revive(struct relay *r)
             r->swap.sockets[i].egress->trust = EGRESS_SURE;
 }
 
-// Whether the broker has ended. Its unfinished offer is dropped: nobody would record it, and the broker may have
-// revoked its sockets.
+// Returns whether the broker has ended. Its offer is then not committed: nobody would record the change, and the broker
+// may have revoked the sockets.
 static bool broker_has_ended(const struct relay *r)
 {
     struct pollfd p = {.fd = r->broker};
@@ -295,7 +297,7 @@ static bool broker_has_ended(const struct relay *r)
     return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
 }
 
-// Handles a message that answers the request under way. NULL, or why there is nothing more to expect of the broker.
+// Handles a message that answers the request under way. Returns NULL, or the reason to give the broker up.
 static const char *take_message(struct relay *r, struct handover_message *m, const int *fds)
 {
     static const char unexpected[] = "unexpected message";
@@ -325,7 +327,7 @@ static const char *take_message(struct relay *r, struct handover_message *m, con
     case HANDOVER_REFUSED:
         if (!offering)
             return unexpected;
-        swap_reject(&r->swap); // a part of an offer may have come
+        swap_reject(&r->swap); // part of an offer may have come
         refused(r, m->text);
         break;
     case HANDOVER_UNCHANGED:
@@ -352,7 +354,7 @@ void request_on_message(struct relay *r)
     int fds[HANDOVER_FDS_MAX];
     const char *reason = NULL;
 
-    // One message in each turn of the loop, so that the rings are drained in between.
+    // One message in each turn of the loop, so that the rings are read in between.
     switch (handover_receive(r->broker, &m, fds)) {
     case HANDOVER_EMPTY:
         break;

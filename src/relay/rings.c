@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rings of the table in force: they are watched, passed over, counted, and replaced when one is stuck.
+// The rings of the table in force: their watchers, passes, counters, and what happens when one is stuck.
 #include <config.h>
 
 #include "relay/state.h"
@@ -19,7 +19,7 @@ static void publish_counters(struct relay *r, struct ingress *in)
     stats_write_end(&to->sequence);
 }
 
-#define STUCK_SECONDS 1 // the broker may want a stuck ring to wait (ring_pool.h)
+#define STUCK_SECONDS 1 // least time between two requests: the broker may let a stuck ring wait (ring_pool.h)
 
 void rings_publish(struct relay *r)
 {
@@ -65,8 +65,8 @@ void rings_on_readable(struct ev_loop *loop, ev_io *io, int events)
     (void) events;
     if (rings_pass(ev_userdata(loop), io->data) > 0)
         return;
-    // An empty pass means that the socket woke us with an error: the link went down, or the interface is gone.
-    // rtnetlink tells the rest.
+    // An empty pass means that the socket has reported an error: the link is down, or the interface is gone. rtnetlink
+    // events tell which; reading SO_ERROR clears it.
     if (getsockopt(in->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error != 0)
         log_debug(EVENT_RING, "id=%llu error=\"%s\"", (unsigned long long) in->id, strerror(error));
 }

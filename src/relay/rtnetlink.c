@@ -115,7 +115,7 @@ bool rtnetlink_concern(const void *messages, size_t size, const struct table_vie
 
     for (const struct nlmsghdr *h = messages; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
         const struct ifinfomsg *info = NLMSG_DATA(h);
-        // An AF_BRIDGE message only says that the interface is no longer a port of a bridge.
+        // RTM_DELLINK of AF_BRIDGE means that the interface has left a bridge, not that it is gone.
         if (gone && h->nlmsg_type == RTM_DELLINK && h->nlmsg_len >= NLMSG_LENGTH(sizeof(*info)) &&
             info->ifi_family == AF_UNSPEC && info->ifi_index > 0)
             gone(context, (uint32_t) info->ifi_index);
@@ -124,10 +124,10 @@ bool rtnetlink_concern(const void *messages, size_t size, const struct table_vie
     return concerned;
 }
 
-#define READS 64 // of one turn: under a storm the rest is read in the next
+#define READS 64 // messages read at once, so that a storm of events cannot block the loop
 
-// Reads the next messages of the kernel into buffer (netlink(7): at least 8 KiB, aligned). Returns their size; 0: of
-// another sender; -1 with errno set.
+// Reads the next messages of the kernel into buffer (netlink(7): at least 8 KiB, aligned). Returns their size in bytes,
+// 0 for another sender, or -1 with errno set.
 static ssize_t read_messages(int fd, uint32_t buffer[8192])
 {
     struct iovec iov = {.iov_base = buffer, .iov_len = 8192 * sizeof(*buffer)};
@@ -135,7 +135,7 @@ static ssize_t read_messages(int fd, uint32_t buffer[8192])
     struct msghdr m = {.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1};
     ssize_t n = recvmsg(fd, &m, 0);
 
-    return n > 0 && from.nl_pid != 0 ? 0 : n; // only the kernel (port 0) is believed
+    return n > 0 && from.nl_pid != 0 ? 0 : n; // only the kernel (port 0) is trusted
 }
 
 bool rtnetlink_changed(int fd, const struct table_view *table, rtnetlink_gone *gone, void *context)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// state: what the relay's one loop knows; shared by relay.c (the loop), rings.c (what comes in), request.c (the
-// broker) and publish.c (what others may see). No one else includes it.
+// state: the state of the relay, shared by relay.c (the loop), rings.c (inputs), request.c (the broker) and publish.c
+// (statistics, log). No other file includes it.
 #ifndef MCR_RELAY_STATE_H
 #define MCR_RELAY_STATE_H
 
@@ -14,12 +14,13 @@
 #include "relay/relay.h"
 #include "relay/swap.h"
 
-// What the broker can be asked for, the most urgent first.
+// The requests to the broker, the most urgent first.
 enum request { REQUEST_LOAD, REQUEST_LINKS, REQUEST_PROBE, REQUESTS, REQUEST_NONE = REQUESTS };
 
 struct relay;
 
-// A descriptor or a timer that the loop watches, and what answers it. The watcher is first: libev gives it back.
+// A descriptor or a timer that the loop watches, and its handler. The watcher is the first member, because libev passes
+// its address to the callback.
 struct source {
     ev_io io;
     void (*answer)(struct relay *r);
@@ -31,46 +32,45 @@ struct timer {
 
 struct relay {
     const struct relay_options *options;
-    struct ev_loop *loop; // the relay is its user data
+    struct ev_loop *loop; // its user data is this struct
     struct source from_broker, signals, links, addresses, neighbours, inotify;
     struct timer tick, links_timer, probe_timer, summary_timer, watchdog, alarm;
     int broker;
     struct coalesce coalesce;
-    uint32_t turn_frames;   // taken in this turn of the loop
-    uint32_t turn_flows;    // of so many flows: one that comes by two rings, or often, may count more than once
-    bool full;              // a ring holds more than one pass has taken
+    uint32_t turn_frames;   // frames taken in this turn of the loop
+    uint32_t turn_flows;    // number of their flows; a flow in two rings, or flushed twice, counts more than once
+    bool full;              // a ring has more frames than one pass takes
     uint64_t last_frame_ns; // CLOCK_MONOTONIC
     bool ending;
     struct notify notify;
     struct swap swap;
     struct ingress_spill *spill;
 
-    // One request is under way at a time; those asked for meanwhile are folded into one more of each kind.
+    // One request is under way at a time. Requests of a kind that come meanwhile become one further request.
     bool wanted[REQUESTS];
     enum request under_way;
-    bool unrecorded; // the table of the request under way is in force, and the broker has not said that it is in the
-                     // record
+    bool unrecorded; // the table of the request under way is in force, but the broker has not confirmed its record yet
     uint32_t serial;
     uint64_t links_retry_ns;                 // when a refused REQUEST_LINKS is tried again, or 0
-    uint64_t doubt_ends_ns;                  // when doubted outputs send again although the broker has not looked, or 0
-    uint64_t stuck_ring;                     // id of the ring that the broker is to replace, or 0
-    uint64_t stuck_next_ns;                  // no other ring is named before
-    struct handover_asker next_asker, asker; // of the load that is wanted, and of the one under way
+    uint64_t doubt_ends_ns;                  // when doubted outputs send again, even without the broker, or 0
+    uint64_t stuck_ring;                     // id of the ring that the broker is asked to replace, or 0
+    uint64_t stuck_next_ns;                  // earliest time to ask for another ring
+    struct handover_asker next_asker, asker; // who asked for the load that is wanted, and for the one under way
 
-    struct stats_header shown; // what others may see, from pid on: what the relay knows of it is written here
+    struct stats_header shown; // the relay keeps the header's fields from pid on here; publish_header() copies them
     uint64_t asked_then;       // shown.asked when the load under way began
 
-    uint32_t summary_next; // rule that the summary under way goes on with
-    int status;            // to exit with
+    uint32_t summary_next; // next rule of the summary under way
+    int status;            // exit status
 };
 
-// The table in force, or NULL.
+// Returns the table in force, or NULL.
 static inline const struct table_view *relay_table(const struct relay *r)
 {
     return r->swap.now ? r->swap.now->table : NULL;
 }
 
-// Ends the loop.
+// Ends the loop. status: the exit status.
 static inline void relay_stop(struct relay *r, int status)
 {
     r->status = status;
@@ -79,31 +79,31 @@ static inline void relay_stop(struct relay *r, int status)
 }
 
 // rings.c
-// One pass over a ring. Returns how many frames it took.
+// Makes one pass over a ring. Returns the number of frames.
 uint32_t rings_pass(struct relay *r, struct ingress *in);
-// Answers a ring's watcher.
+// Callback of a ring's watcher.
 void rings_on_readable(struct ev_loop *loop, ev_io *io, int events);
-// Writes the counters of all rings into the statistics, and asks for another ring in the place of one that is stuck.
+// Writes the counters of all rings to the statistics, and notes one that is stuck, so that the broker replaces it.
 void rings_publish(struct relay *r);
 
 // publish.c: statistics, systemd, summary, alarms.
 void publish_header(struct relay *r, enum stats_segment_state state);
 void publish_everything(struct relay *r);
 void publish_status(struct relay *r);
-// Begins the summary; its other parts may be spread over later turns of the loop.
+// Begins the summary in the log. Its other parts may be spread over later turns of the loop.
 void publish_summary_begin(struct relay *r);
-// One part of it. False: that was the last.
+// Logs the next part. Returns false after the last one.
 bool publish_summary_next(struct relay *r);
-// Looks at every output that the kernel has refused a datagram of.
+// Checks every output of which the kernel has refused a datagram, and logs changes.
 void publish_sends(struct relay *r);
-// Looks at every rule that should not fall silent, or has a limit.
+// Checks the health of every rule (health.h), and logs changes.
 void publish_alarms(struct relay *r);
-// Looks as often as the table in force wants it.
+// Sets the timer of publish_alarms() to the period that the table in force needs.
 void publish_alarms_watch(struct relay *r);
 
-// request.c: asks for something, now or when the broker is free.
+// request.c: sends a request, now or when the broker has answered the one under way.
 void request_send(struct relay *r, enum request what);
-// Takes one message of the broker.
+// Receives and handles one message of the broker.
 void request_on_message(struct relay *r);
 
 #endif

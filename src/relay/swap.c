@@ -20,7 +20,7 @@ void swap_init(struct swap *s, struct ev_loop *loop, void (*on_readable)(struct 
     *s = (struct swap){.loop = loop, .on_readable = on_readable, .offered_table = -1, .offered_stats = -1};
 }
 
-// Keeps the first reason; returns false.
+// Sets s->why, unless an earlier reason is there. Always returns false.
 static bool __attribute__((format(printf, 2, 3))) refuse(struct swap *s, const char *format, ...)
 {
     va_list args;
@@ -50,7 +50,7 @@ static struct ingress *find_ring(const struct swap *s, uint64_t id)
     return NULL;
 }
 
-// Of anything that begins with its id.
+// Compares structs that begin with a 64-bit id.
 static int by_id(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
@@ -74,8 +74,8 @@ static void close_socket(struct swap_socket *k)
     free(k->egress);
 }
 
-// The ids of all sockets that the table in force names, sorted, so that closing the others stays fast for thousands.
-// NULL without memory.
+// Returns the sorted ids of all sockets that the table in force names, so that thousands of others are closed fast. The
+// caller frees them. NULL without memory.
 static uint64_t *named_sockets(const struct swap *s, size_t *n)
 {
     const struct table_view *t = s->now ? s->now->table : &(struct table_view){0};
@@ -91,7 +91,7 @@ static uint64_t *named_sockets(const struct swap *s, size_t *n)
     return ids;
 }
 
-// Closes every ring and socket that the present table does not name.
+// Closes every ring and socket that the table in force does not name.
 static void close_unnamed(struct swap *s)
 {
     size_t n_ids, kept = 0;
@@ -106,7 +106,7 @@ static void close_unnamed(struct swap *s)
         free(in);
         s->rings[i] = s->rings[--s->n_rings];
     }
-    // Without memory for the list they stay open until the next change.
+    // Without memory for the list, the sockets stay open until the next change.
     for (size_t i = 0; ids && i < s->n_sockets; i++)
         if (bsearch(&s->sockets[i].id, ids, n_ids, sizeof(*ids), by_id))
             s->sockets[kept++] = s->sockets[i];
@@ -154,7 +154,8 @@ static bool take_offer(struct swap *s, const struct handover_message *m, const i
     return true;
 }
 
-// Takes fd over; egress: NULL or an allocated one, whose it becomes. False: nothing is taken.
+// Adds a socket to the list, which then owns fd and egress (allocated, or NULL). Returns false without memory; the
+// caller then keeps both.
 static bool keep_socket(struct swap *s, uint64_t id, int fd, struct egress *egress)
 {
     struct swap_socket *grown = reallocarray(s->sockets, s->n_sockets + 1, sizeof(*grown));
@@ -177,7 +178,7 @@ static bool take_socket(struct swap *s, const struct handover_socket *what, int 
 
     if (hold && (fd = sandbox_move_up(fd)) < 0)
         return refuse(s, "no descriptor for a membership: %m");
-    // A descriptor to hold that came with a failed offer comes again with the next one.
+    // A descriptor to hold that came with a failed offer comes again with the next offer.
     if (hold && known) {
         close(fd);
         return true;
@@ -214,7 +215,7 @@ void swap_take(struct swap *s, const struct handover_message *m, const int *fds)
             swap_reject(s);
         return;
     }
-    // Once a table is in force the pool is complete: the relay may have been taken over by a packet.
+    // Once a table is in force, the pool is complete, and a relay may have been compromised by a packet.
     ok = m->serial == s->serial && s->offered_table >= 0 && (!pool || !s->now);
     if (!ok)
         refuse(s, pool ? "sockets for rings without a first offer" : "sockets without an offer");
@@ -240,7 +241,7 @@ static void unmap_table(struct table_view *t)
     free(t);
 }
 
-// Gives a table back, with its statistics and what forwards by it.
+// Unmaps a table and its statistics, and frees its forwarding state.
 static void drop_table(struct forward *f)
 {
     struct table_view *t = (struct table_view *) f->table;
@@ -263,7 +264,7 @@ static bool map_table(struct swap *s, struct table_view *t)
     if (size <= 0 || size > (off_t) TABLE_BYTES_MAX)
         return refuse(s, "the table's size is out of bounds");
     void *memory = mmap(NULL, (size_t) size, PROT_READ, MAP_SHARED, fd, 0);
-    // Before Linux 6.7 a file that is sealed against writing cannot be mapped MAP_SHARED.
+    // Before Linux 6.7, a file that is sealed against writing cannot be mapped with MAP_SHARED.
     if (memory == MAP_FAILED && errno == EPERM)
         memory = mmap(NULL, (size_t) size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (memory == MAP_FAILED)
@@ -285,7 +286,7 @@ static bool map_stats(struct swap *s, const struct table_view *t, struct stats_s
     return true;
 }
 
-// Verifies and maps what was offered. NULL: refused.
+// Verifies and maps the offered table and statistics. Returns NULL after refuse().
 static struct forward *map_offer(struct swap *s, uint64_t now_ns)
 {
     struct table_view *t = malloc(sizeof(*t));
@@ -308,7 +309,7 @@ static struct forward *map_offer(struct swap *s, uint64_t now_ns)
     return NULL;
 }
 
-// Gives every egress of the table its socket.
+// Sets the socket of every egress of the table.
 static bool bind_egress(struct swap *s, struct forward *f)
 {
     for (uint32_t i = 0; i < f->table->n_egress; i++) {
@@ -320,7 +321,7 @@ static bool bind_egress(struct swap *s, struct forward *f)
     return true;
 }
 
-// Without a transmit ring each frame leaves by a call of its own.
+// Maps the transmit rings that are not mapped yet. A failure is only logged: each frame then needs a call of its own.
 static void map_tx_rings(struct forward *f)
 {
     for (uint32_t i = 0; i < f->table->n_egress; i++) {
@@ -392,7 +393,8 @@ static struct stats_interface_counters *saved_counters(struct swap *s, const cha
     return &s->saved[i].counters;
 }
 
-// What came in before the change leaves by the old table, and stays counted.
+// Drains the rings that the next table does not name. Their frames leave by the old table, and their counters are
+// saved.
 static void drain_unnamed(struct swap *s, const struct forward *next, uint64_t now_ns, struct ingress_spill *spill)
 {
     for (size_t i = 0; s->now && i < s->n_rings; i++) {
@@ -414,7 +416,7 @@ static void configure_egress(struct forward *f)
     }
 }
 
-// Whether the table takes an interface of this index in by some ring.
+// Returns whether the table has a ring on the interface with this index.
 static bool has_ring_of(const struct forward *f, uint32_t ifindex)
 {
     for (uint32_t i = 0; f && i < f->table->n_interfaces; i++)
@@ -431,7 +433,7 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
     if (!f)
         return false;
 
-    // From here on nothing can fail. The counters are copied after the last datagram under the old table.
+    // From here on nothing can fail. Counters are copied only after the last datagram under the old table.
     drain_unnamed(s, f, now_ns, spill);
     forward_carry(f, before);
     s->now = f;
@@ -446,10 +448,10 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
         in->interface = i;
         if (names_ring(before, in->id))
             continue;
-        // A new ring that replaces another (ring_mib) holds the frames that the old one has just been drained of.
+        // A ring that replaces another one of the interface (ring_mib) has the frames that were just drained from that.
         if (has_ring_of(before, interface->ifindex)) {
             ingress_skip(in, spill);
-            ingress_count_drops(in, now_ns); // of frames that the other ring took
+            ingress_count_drops(in, now_ns); // clears drops of frames that the other ring has taken
         }
         in->counters = *saved_counters(s, interface->name);
         ev_io_init(&in->watcher, s->on_readable, in->fd, EV_READ);

@@ -8,15 +8,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define LEAD TPACKET_ALIGN(sizeof(struct tpacket2_hdr)) // of a slot, before its frame
+#define LEAD TPACKET_ALIGN(sizeof(struct tpacket2_hdr)) // bytes of a slot before its frame
 
 struct tx_ring {
     int fd;
     uint32_t slot_size;
     uint8_t *slots;
     uint32_t first; // slot of the first frame that waits
-    uint32_t n;     // that wait
-    uint32_t taken; // of them, that were taken back
+    uint32_t n;     // frames that wait
+    uint32_t taken; // of these, frames that were taken back
     struct tx_frame frames[TABLE_TX_SLOTS];
 };
 
@@ -48,8 +48,8 @@ static uint32_t place(const struct tx_ring *r, uint32_t i)
     return (r->first + i) % TABLE_TX_SLOTS;
 }
 
-// Slot i of those that wait. A block holds a whole number of slots (their size is a power of two), so that they lie
-// side by side.
+// Returns slot i of those that wait. A block holds a whole number of slots (their size is a power of two), so all slots
+// are adjacent.
 static struct tpacket2_hdr *slot_at(const struct tx_ring *r, uint32_t i)
 {
     return (struct tpacket2_hdr *) (void *) (r->slots + (size_t) place(r, i) * r->slot_size);
@@ -60,10 +60,11 @@ static bool has_status(const struct tpacket2_hdr *slot, uint32_t any)
     return (__atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE) & any) != 0;
 }
 
-// A slot comes back when the device is done with its frame, perhaps with bits that tell of a time stamp.
+// A slot with one of these bits belongs to the kernel. The device returns it when it has sent the frame; other bits, as
+// those of a time stamp, may then be set.
 #define OF_KERNEL (TP_STATUS_SEND_REQUEST | TP_STATUS_SENDING)
-// The kernel stops at the first frame that it cannot send: that slot is marked wrong or still to be sent, and so are
-// all behind it.
+// A slot with one of these bits was left. The kernel stops at the first frame that it cannot send: it marks that slot
+// as wrong or leaves it to be sent, and leaves all slots behind it.
 #define LEFT (TP_STATUS_SEND_REQUEST | TP_STATUS_WRONG_FORMAT)
 
 uint8_t *tx_ring_room(struct tx_ring *r, size_t length)
@@ -96,8 +97,8 @@ bool tx_ring_send(struct tx_ring *r)
 {
     if (r->n == 0)
         return true;
-    // The result is the error of one frame, or bytes of some; the slots tell for each frame. The address is valid for a
-    // sanitizer that takes the result for bytes read there.
+    // The result is of no use: it is the error of one frame, or the bytes of some; the slots tell the result of each
+    // frame. The address must be valid, because a sanitizer takes the result for the number of bytes read there.
     (void) !write(r->fd, r->slots, 0);
     if (!has_status(slot_at(r, r->n - 1), LEFT)) {
         r->first = place(r, r->n);
@@ -114,7 +115,7 @@ bool tx_ring_send(struct tx_ring *r)
 bool tx_ring_take_back(struct tx_ring *r, struct tx_frame *frame)
 {
     if (r->taken == r->n) {
-        // The kernel goes on where it stopped: so does tx_ring_room().
+        // The kernel continues at the slot where it stopped, and so does tx_ring_room().
         r->taken = r->n = 0;
         return false;
     }

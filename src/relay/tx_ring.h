@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tx_ring: the transmit ring of one output interface (packet_mmap): frames that would leave by a system call each lie
-// in it until one call sends them all.
+// tx_ring: the transmit ring of one output interface (packet_mmap). Frames that would need a system call each wait in
+// it until one call sends them all.
 #ifndef MCR_RELAY_TX_RING_H
 #define MCR_RELAY_TX_RING_H
 
@@ -13,7 +13,7 @@
 
 struct tx_ring;
 
-// A frame that waits, and the counters to correct if the kernel does not take it.
+// A frame that waits, and the counters that have counted it, to correct if it cannot be sent.
 struct tx_frame {
     const uint8_t *bytes; // with its virtio_net_hdr
     size_t length;
@@ -22,24 +22,27 @@ struct tx_frame {
     struct stats_output_counters *counters;
 };
 
-// Maps the ring of fd, which stays the caller's and must outlive it; slot_size as in the table. NULL with errno set.
+// Maps the ring of fd, which the caller keeps and which must outlive the result. slot_size: bytes, as in the table.
+// Returns NULL with errno set.
 struct tx_ring *tx_ring_new(int fd, uint32_t slot_size);
-void tx_ring_free(struct tx_ring *r); // NULL: nothing
+void tx_ring_free(struct tx_ring *r); // unmaps it; r may be NULL
 
-// Room for a frame of so many bytes; NULL where it exceeds a slot, or the next one still belongs to the kernel.
+// Returns room for a frame of `length` bytes, or NULL if it exceeds a slot or the next slot still belongs to the
+// kernel.
 uint8_t *tx_ring_room(struct tx_ring *r, size_t length);
 
-// The frame that was just written into tx_ring_room() waits from now on. Its bytes need not be set.
+// Adds the frame that was just written to tx_ring_room(). frame->bytes need not be set.
 void tx_ring_add(struct tx_ring *r, const struct tx_frame *frame);
 
-// How many frames wait.
+// Returns how many frames wait.
 uint32_t tx_ring_waiting(const struct tx_ring *r);
 
-// Sends what waits, by one call. False when the kernel has left some: the caller takes them back, every one.
+// Sends the waiting frames with one call. Returns false if the kernel has left some: the caller then calls
+// tx_ring_take_back() until it returns false.
 bool tx_ring_send(struct tx_ring *r);
 
-// The first frame that the kernel has left, in the order of tx_ring_add(), or false. Its bytes stay until the next
-// tx_ring_room().
+// Takes the next frame that the kernel has left, in the order of tx_ring_add(). Its bytes are valid until the next
+// tx_ring_room(). Returns false if there is none.
 bool tx_ring_take_back(struct tx_ring *r, struct tx_frame *frame);
 
 #endif

@@ -11,8 +11,9 @@
 
 #include "log/log.h"
 
-// Whether the sets of this process hold exactly what the role may keep. What is inheritable gives nothing without
-// execve(2) and with no_new_privs: it may stay where capset(2) is refused, as under our systemd units.
+// Returns whether the capability sets of this process hold exactly what the role may keep. The inheritable set gives no
+// right without execve(2) and with no_new_privs, so it may stay if capset(2) is refused, as under the project's systemd
+// units.
 static bool capabilities_are(enum sandbox_role role, bool inheritable_may_stay)
 {
     capng_clear(CAPNG_SELECT_ALL);
@@ -29,8 +30,8 @@ static bool capabilities_are(enum sandbox_role role, bool inheritable_may_stay)
     return true;
 }
 
-// The bounding set can only be cut with CAP_SETPCAP. Without it libcap-ng logs an error to syslog and leaves its socket
-// open, so it is not asked.
+// Returns whether the bounding set can be reduced, which needs CAP_SETPCAP. Without it libcap-ng logs an error to
+// syslog and leaves its socket open, so it must not try.
 static bool may_cut_bounds(void)
 {
     capng_clear(CAPNG_SELECT_ALL);
@@ -52,8 +53,8 @@ static void choose_capabilities(enum sandbox_role role)
         capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_RAW);
 }
 
-// Supplementary groups can be given up only with CAP_SETGID, and never in a user namespace that denies setgroups(2)
-// (user_namespaces(7)); there they give no right outside of what the invoking user has anyway.
+// Drops the supplementary groups. This needs CAP_SETGID, and is impossible in a user namespace that denies setgroups(2)
+// (user_namespaces(7)); there the groups give no right that the invoking user does not have.
 static bool drop_groups(void)
 {
     gid_t one;
@@ -61,7 +62,7 @@ static bool drop_groups(void)
 
     if (setgroups(0, NULL) == 0 || (n = getgroups(0, NULL)) == 0)
         return true;
-    // systemd lists the unit's own group among them, which gives nothing.
+    // systemd adds the unit's own group to them, which gives no further right.
     if (n == 1 && getgroups(1, &one) == 1 && one == getegid())
         return true;
     if (geteuid() == 0 && errno != EPERM)
@@ -100,7 +101,7 @@ static bool change_ids(enum sandbox_role role, uid_t uid, gid_t gid)
 {
     if (ids_are(uid, gid))
         return drop_groups();
-    // Keeps the chosen capabilities across the change of user, which capng_apply() alone would lose.
+    // capng_change_id() keeps the chosen capabilities across the change of user; capng_apply() alone would lose them.
     choose_capabilities(role);
     int rc = capng_change_id((int) uid, (int) gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
     if (rc != 0)
@@ -119,7 +120,7 @@ bool sandbox_drop(enum sandbox_role role, uid_t uid, gid_t gid)
                   (unsigned) gid);
         return false;
     }
-    // After the change of user, which sets the process dumpable or not by itself.
+    // This comes after the change of user, which changes whether the process is dumpable.
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
         log_errno(LOG_LEVEL_ERR, EVENT_SANDBOX_DROP, "role=%s", name);
         return false;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a process can do without from the start: network, files, processes of its own.
+// Isolation from the start: no network, no files, no child processes.
 #include <config.h>
 
 #include "sandbox/sandbox.h"
@@ -28,7 +28,7 @@ bool sandbox_mode_parse(const char *text, unsigned *mode)
     return false;
 }
 
-// A directory that no longer has a name: nothing can be found or made in it.
+// Makes a removed directory the root: nothing can be found or made in it. name: a template of mkdtemp(3).
 static bool enter_removed_directory(char *name)
 {
     if (!mkdtemp(name))
@@ -59,7 +59,8 @@ unsigned sandbox_isolate(enum sandbox_mode mode)
 
     if (mode != SANDBOX_ENFORCE || geteuid() != 0)
         return 0;
-    // Not by a user namespace: in one, signalfd would tell every sender's uid as 65534 (user_namespaces(7)).
+    // A user namespace would allow this without root, but in one signalfd reports every sender's uid as 65534
+    // (user_namespaces(7)).
     if (unshare(CLONE_NEWNET) == 0)
         done |= STATS_OWN_NETWORK;
     if (enter_removed_directory(run) || enter_removed_directory(tmp))
@@ -67,7 +68,8 @@ unsigned sandbox_isolate(enum sandbox_mode mode)
     return done;
 }
 
-// The log may be a file of any size: no RLIMIT_FSIZE. Descriptors are limited before there are two processes (mcrd.c).
+// RLIMIT_FSIZE is not here, because the log may be a file of any size. mcrd.c limits descriptors before it starts the
+// second process.
 static const struct {
     int resource;
     const char *name;
@@ -86,7 +88,7 @@ bool sandbox_limit(enum sandbox_role role, enum sandbox_mode mode)
     if (mode != SANDBOX_ENFORCE)
         return true;
     for (size_t i = 0; i < sizeof(nothing_of) / sizeof(nothing_of[0]); i++) {
-        // NPROC counts the user's processes, but is only asked when this one wants another.
+        // NPROC counts all processes of the user, but is checked only when this process creates another one.
         if (setrlimit((__rlimit_resource_t) nothing_of[i].resource, &none) == 0 &&
             getrlimit((__rlimit_resource_t) nothing_of[i].resource, &found) == 0 && found.rlim_max == 0)
             continue;

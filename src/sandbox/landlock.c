@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The second layer: what the file system and the kernel refuse, whatever the system call filter lets through.
+// Landlock: the second layer, which refuses access even by system calls that the filter allows.
 #include <config.h>
 
 #include "sandbox/sandbox.h"
@@ -12,8 +12,8 @@
 
 #include "log/log.h"
 
-// What linux/landlock.h of Linux 6.1 lacks; values of the same file in Linux 6.18, which tells the ABI of each in
-// Documentation/userspace-api/landlock.rst.
+// Names that linux/landlock.h of Linux 6.1 lacks, with the values of Linux 6.18.
+// Documentation/userspace-api/landlock.rst gives the ABI of each.
 #ifndef LANDLOCK_ACCESS_FS_TRUNCATE
 #define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
 #endif
@@ -29,12 +29,12 @@
 #define LANDLOCK_SCOPE_SIGNAL               (1ULL << 1)
 #endif
 
-// struct landlock_ruleset_attr as of ABI 6: older kernels take the longer one as long as the rest is zero.
+// struct landlock_ruleset_attr of ABI 6. Older kernels accept the longer struct if the rest is zero.
 struct ruleset {
     uint64_t fs, net, scope;
 };
 
-// What each ABI knows more than the one before. ABI 7 adds flags for the audit log, no right.
+// The rights that each ABI adds. ABI 7 adds no right, only flags for the audit log.
 static const struct {
     unsigned abi;
     struct ruleset rights;
@@ -59,7 +59,7 @@ static const struct {
     (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |                      \
      LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE)
 
-// The newest ABI that both sides know, and its rights; 0: none.
+// Returns the newest ABI that both kernel and this file know, with its rights in *all; 0: none.
 static unsigned find_abi(struct ruleset *all)
 {
     long found = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -80,7 +80,7 @@ static bool allow(int ruleset, const char *directory, uint64_t rights)
     struct landlock_path_beneath_attr rule = {.allowed_access = rights,
                                               .parent_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC)};
 
-    // What is not there cannot be reached later either.
+    // A missing directory needs no rule: it stays inaccessible when it is created.
     if (rule.parent_fd < 0)
         return errno == ENOENT;
     bool ok = syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
@@ -90,7 +90,7 @@ static bool allow(int ruleset, const char *directory, uint64_t rights)
     return ok;
 }
 
-// No directory may be listed, not even the root.
+// Returns whether the domain is in force: it must refuse to open the root directory. Else sets errno.
 static bool refuses(void)
 {
     int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -30,8 +30,8 @@
 
 #define ARGS_MAX 3
 
-// What an argument must be. EQUAL and TYPE look at the lower 32 bits, as the kernel does with an int; the others at all
-// 64. TYPE is EQUAL but for the flags that socket(2) takes with a type.
+// How an argument is compared. EQUAL and TYPE compare the lower 32 bits, as the kernel does for an int; the others
+// compare all 64. TYPE is EQUAL without the flags that socket(2) takes with a type.
 enum match { ANY, EQUAL, TYPE, EXACT, BELOW, FROM, WITH, WITHOUT };
 
 #define TYPE_FLAGS (SOCK_CLOEXEC | SOCK_NONBLOCK)
@@ -40,7 +40,7 @@ struct condition {
     unsigned argument;
     enum match match;
     uint64_t value;
-    const char *text; // of value
+    const char *text; // name of value
 };
 
 #define ARG(n, match, value)                                                                                           \
@@ -48,9 +48,9 @@ struct condition {
         n, match, value, #value                                                                                        \
     }
 
-// A reason that begins with "rare:" or "elsewhere:" (on other machines or with another C library) excuses the call from
-// being seen by tests/net/test_coverage.py. With "elsewhere: the same" it is another name of the call above: one of
-// both must be seen.
+// tests/net/test_coverage.py must see each call, unless its reason begins with "rare:" or "elsewhere:" (on other
+// machines or with another C library). "elsewhere: the same" marks another name of the call above: the test must see
+// one of the two.
 struct row {
     const int *calls;
     size_t n;
@@ -198,15 +198,15 @@ static const struct row broker_allows[] = {
     {CALL(exit_group), "end", {{0}}},
 };
 
-// Harmless questions of the C library, which can do without an answer.
+// Harmless queries of the C library, which works without an answer.
 static const struct row refused_by_both[] = {
     {CALL(sysinfo), "qsort, how much memory there is", {{0}}},
     {CALL(ioctl), "stdio, whether it writes to a terminal", {ARG(1, EQUAL, TCGETS)}},
     {CALL(tgkill), "abort; what follows there is an instruction that ends the process", {{0}}},
 };
 
-// Nothing that this program or its libraries do by accident: asking for one of these means that the process is no
-// longer ours. It is killed. All other calls answer ENOSYS, which the C library knows how to live with.
+// Calls that neither this program nor its libraries ever make: a process that makes one is compromised, and is killed.
+// All other calls fail with ENOSYS, which the C library handles.
 static const struct row kills_both[] = {
     {CALLS(SCMP_SYS(execve), SCMP_SYS(execveat)), "another program", {{0}}},
     {CALLS(SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(clone), SCMP_SYS(clone3)), "another process", {{0}}},
@@ -251,7 +251,7 @@ enum answer { ALLOWED, REFUSED, KILLED };
 
 static const struct list {
     unsigned roles;
-    const char *process; // the same for a reader
+    const char *process; // the role, as it is printed
     enum answer answer;
     const struct row *rows;
     size_t n;
@@ -273,8 +273,8 @@ static struct scmp_arg_cmp compare(const struct condition *c)
     case EXACT:
         return SCMP_CMP(c->argument, SCMP_CMP_EQ, c->value);
     case BELOW:
-        // A descriptor is an unsigned int to the kernel; one with upper bits set is no small number for it either,
-        // because the comparison is made on all 64 bits and such a call is refused.
+        // The kernel uses only the lower 32 bits of a descriptor. The comparison is made on all 64, so a call with
+        // upper bits set is refused.
         return SCMP_CMP(c->argument, SCMP_CMP_LT, c->value);
     case FROM:
         return SCMP_CMP(c->argument, SCMP_CMP_GE, c->value);
@@ -306,7 +306,7 @@ static int add(scmp_filter_ctx ctx, const struct list *list, bool log_only)
                 args[n_args++] = compare(&row->where[j]);
         for (const int *call = row->calls; call < row->calls + row->n; call++) {
             int rc = seccomp_rule_add_array(ctx, action_of(list->answer, log_only), *call, n_args, args);
-            // -EACCES: this is the default action already (SANDBOX_LOG).
+            // -EACCES: the row's action is the default action already (SANDBOX_LOG).
             if (rc != 0 && rc != -EACCES)
                 return rc;
         }
@@ -316,7 +316,7 @@ static int add(scmp_filter_ctx ctx, const struct list *list, bool log_only)
 
 static int load(scmp_filter_ctx ctx, enum sandbox_role role, bool log_only)
 {
-    // no_new_privs is set by sandbox_drop(); calls of another ABI of this machine have no business here.
+    // A call of another ABI of this machine kills the process. sandbox_drop() has set no_new_privs.
     int rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 
     for (const struct list *list = lists; rc == 0 && list < lists + N_LISTS; list++)
@@ -344,11 +344,11 @@ bool sandbox_filter(enum sandbox_role role, enum sandbox_mode mode)
     return false;
 }
 
-// --- for a reviewer --------------------------------------------------------------------------------------------------
+// --- the list for a reviewer -----------------------------------------------------------------------------------------
 
 #define CONDITIONS_MAX 160
 
-// "arg0 = AF_INET (0x2), arg1 is SOCK_RAW (0x3)"
+// Writes the conditions of a row: "arg0 = AF_INET (0x2), arg1 is SOCK_RAW (0x3)". Returns text.
 static const char *describe(const struct row *row, char text[CONDITIONS_MAX])
 {
     static const char *const matches[] = {[EQUAL] = "=", [TYPE] = "is",  [EXACT] = "==",     [BELOW] = "<",

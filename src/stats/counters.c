@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-// What is no drop is named here; every other counter is one.
+// These counters are no drops; every other one is.
 #define IS(type, one, other)  (offsetof(struct type, one) == offsetof(struct type, other))
 #define INTERFACE_DROP(field) !IS(stats_interface_counters, field, received)
 #define OUTPUT_DROP(field)                                                                                             \
@@ -76,7 +76,7 @@ const struct stats_word_list stats_words[] = {
     LIST(features),           LIST(feature_states), {NULL, NULL, 0},
 };
 
-// A function that tells the word of each value of a list.
+// Defines a function that returns the word of each value of a list.
 #define WORDS(function, list)                                                                                          \
     const char *function(uint32_t value)                                                                               \
     {                                                                                                                  \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// counters: the counters and words that layout.h declares, as tables for those that show them.
+// counters: the counters and words of layout.h as tables, for the views.
 #ifndef MCR_STATS_COUNTERS_H
 #define MCR_STATS_COUNTERS_H
 
@@ -9,7 +9,7 @@
 
 #include "stats/layout.h"
 
-// A uint64_t at so many bytes of the struct that it is a counter of. A table ends with a NULL name.
+// A counter: a uint64_t at offset `at` of its struct. A table ends with a NULL name.
 struct stats_counter {
     const char *name, *help, *key; // as layout.h has them
     size_t at;
@@ -21,28 +21,28 @@ extern const struct stats_counter stats_rule_drops[];         // of struct stats
 extern const struct stats_counter stats_input_counters[];     // of struct stats_input_counters
 extern const struct stats_counter stats_output_counters[];    // of struct stats_output_counters
 
-// Of all drops of a rule together.
+// Returns the sum of all drops of a rule.
 uint64_t stats_drops_total(const struct stats_drops *drops);
 
 uint64_t stats_counter_value(const struct stats_counter *counter, const void *counters);
 
-// What a counter, a state, a verdict, an alarm or a feature is called, and what that means.
+// The word of a counter, a state, a verdict, an alarm or a feature, with its meaning.
 struct stats_word {
     const char *word, *help;
 };
 
-// All of them, by list; one with a NULL name ends them.
+// All lists of words; the last one has a NULL name.
 extern const struct stats_word_list {
     const char *name;
     const struct stats_word *words;
     size_t n;
 } stats_words[];
 
-// The word of each value, as layout.h has it; "unknown" for any other one.
+// Return the word of a value from layout.h; "unknown" for any other value.
 const char *stats_interface_state_name(uint32_t state);
 const char *stats_rule_state_name(uint32_t state);
 
-// The state of a rule, and one value for any number that is none.
+// Returns the state of a rule, or STATS_SHOWN_UNKNOWN for a number that is no state.
 enum { STATS_SHOWN_UNKNOWN = STATS_RULE_END, STATS_SHOWN };
 uint32_t stats_shown_state(const struct stats_rule *r);
 
@@ -52,15 +52,15 @@ const char *stats_verdict_name(uint32_t verdict);
 const char *stats_feature_name(uint32_t state);
 const char *stats_seccomp_name(uint32_t mode);
 
-// The state of a rule with this word; false: there is none.
+// Sets *state to the state of a rule with this word. Returns false if there is none.
 bool stats_rule_state_of(const char *word, uint32_t *state);
 
-// What is wrong with the file on disk, or else why the last load was refused; empty: neither.
+// Returns the error of the file on disk, or else the reason why the last load was refused; "" if there is neither.
 const char *stats_last_error(const struct stats_header *h);
 
 #define STATS_CAPABILITY_MAX 40
 
-// "CAP_NET_RAW" for 13.
+// Writes the name of a capability: "CAP_NET_RAW" for 13. Returns out.
 const char *stats_capability_name(unsigned capability, char out[STATS_CAPABILITY_MAX]);
 
 #endif

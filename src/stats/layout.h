@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// layout: the shared statistics segment. The broker lays it out, the relay alone counts, anyone may read. Pure.
+// layout: the format of the shared statistics segment. The broker creates it, only the relay writes counters, and
+// anyone may read it. Pure.
 //
 // It is a mapped file: header, interfaces[], rules[], inputs[], outputs[], in this order without gaps. The sequence
 // number of a record is odd while the relay writes the record, so that a reader can take a consistent copy; no reader
@@ -20,8 +21,8 @@
 
 #define STATS_VERSION 6
 
-// Every counter is declared here, once: X(name, help, key). The writer, the reader, JSON and the tables follow. key is
-// the key of the config file that decides it (config/schema.c); NULL: none does.
+// Declares every counter once: X(name, help, key). The writer, the reader, JSON and the tables follow from it. key: the
+// key of the config file on which it depends (config/schema.c); NULL: none.
 #define STATS_INTERFACE_COUNTERS(X)                                                                                    \
     X(received, "datagrams taken from the ring", NULL)                                                                 \
     X(unmatched, "no rule for this destination and port", NULL)                                                        \
@@ -76,7 +77,7 @@ struct stats_drops {
 // Of all legs together.
 struct stats_rule_counters {
     uint64_t packets;        // datagrams that matched: forwarded + every drop
-    uint64_t bytes;          // their payload
+    uint64_t bytes;          // of their payload
     uint64_t last_packet_ns; // CLOCK_MONOTONIC; 0: none yet
     struct stats_drops drops;
 };
@@ -96,7 +97,7 @@ struct stats_output_counters {
 
 enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
 
-// States, and the word that tables, JSON, metrics and the log use for each: X(NAME, word, help).
+// States, with the word of each in tables, JSON, metrics and the log: X(NAME, word, help).
 #define STATS_INTERFACE_STATES(X)                                                                                      \
     X(STATS_INTERFACE_UP, up, "it can be used")                                                                        \
     X(STATS_INTERFACE_DOWN, down, "it is there, but not up")                                                           \
@@ -180,7 +181,7 @@ struct stats_rule {
 struct stats_output {
     uint32_t sequence;
     uint32_t reserved;
-    char to[96]; // "INTERFACE ADDRESS:PORT", and " vlan N" behind it where it is tagged
+    char to[96]; // "INTERFACE ADDRESS:PORT", with " vlan N" if it is tagged
     struct stats_output_counters counters;
 };
 
@@ -195,11 +196,11 @@ struct stats_header {
     char instance[64];
     char file[512]; // the config file's path
     struct stats_features features;
-    uint32_t sequence; // of what follows
+    uint32_t sequence; // of the following fields
     uint32_t pid;      // of the relay
     uint64_t generation;
     uint64_t started_ns, loaded_ns; // CLOCK_REALTIME
-    uint64_t started_boottime_ns;   // CLOCK_BOOTTIME: uptime does not follow steps of the wall clock
+    uint64_t started_boottime_ns;   // CLOCK_BOOTTIME: steps of the wall clock do not change the uptime
     uint64_t heartbeat_ns;          // CLOCK_MONOTONIC, when the relay last wrote here
     uint8_t sha256[32];             // of the file as it was loaded
     uint32_t config_state;          // enum stats_config_state
@@ -207,17 +208,17 @@ struct stats_header {
     uint64_t capabilities;          // of the relay, effective or permitted, as the kernel reports them
     uint32_t landlock;              // ABI in force, 0: none
     uint32_t broker_alive;
-    uint8_t disk_sha256[32]; // of the file as it lies on disk now; zero: it cannot be read
-    // mcrd --reload remembers asked, sends SIGHUP, and waits until answered exceeds what it remembers.
-    uint64_t asked;        // how often a load was asked for by signal
-    uint64_t answered;     // the value of asked when the load began that verdict is about
+    uint8_t disk_sha256[32]; // of the file that is on disk now; zero: it cannot be read
+    // mcrd --reload reads asked, sends SIGHUP, and waits until answered is larger than the value it has read.
+    uint64_t asked;        // number of loads that were requested, by SIGHUP or by a changed file (reload_on_change)
+    uint64_t answered;     // value of asked at the beginning of the load to which verdict belongs
     uint32_t verdict;      // enum stats_verdict
     uint32_t isolation;    // of the relay: mask of enum stats_isolation
-    char refusal[1024];    // why the last load was refused; empty: it was not
+    char refusal[1024];    // why the last load was refused; empty: it was accepted
     char disk_error[1024]; // the first error of the file on disk; empty: it is valid
 };
 
-// Where the records of a segment lie.
+// Pointers to the records of a segment.
 struct stats_segment {
     struct stats_header *header;
     struct stats_interface *interfaces;
@@ -233,7 +234,7 @@ size_t stats_segment_size(uint32_t n_interfaces, uint32_t n_rules, uint32_t n_in
 void stats_segment_place(struct stats_segment *s, void *memory, uint32_t n_interfaces, uint32_t n_rules,
                          uint32_t n_inputs);
 
-// The one writer of a record calls these before and after each change of its fields. Readers never write.
+// The only writer of a record calls these before and after each change of its fields. Readers never write.
 void stats_write_begin(uint32_t *sequence);
 void stats_write_end(uint32_t *sequence);
 

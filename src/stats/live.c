@@ -54,7 +54,7 @@ static void scroll(struct live *l, const struct move *move)
     l->scroll = to < 0 ? 0 : to > l->last ? l->last : (int) to;
 }
 
-// Back to where the rules begin. What is above them stays in sight if it leaves them a third of the screen.
+// Scrolls back to the beginning of the rules. The lines above them stay visible if they leave a third of the screen.
 static void rewind_rules(struct live *l)
 {
     if (l->scroll > l->first || l->first > l->page * 2 / 3)
@@ -68,7 +68,7 @@ static void show_all(struct live *l)
     rewind_rules(l);
 }
 
-// The next choice of states. One that no rule is in is left out.
+// Selects the next choice of states. Skips states that no rule has.
 static void next_only(struct live *l)
 {
     do
@@ -125,7 +125,7 @@ static void press(struct live *l, char c)
     }
 }
 
-// A terminal sends a sequence at once: an ESC that nothing follows is the key.
+// Handles ESC, alone or as a sequence. A terminal sends a sequence at once, so an ESC at the end is the key.
 static size_t take_escape(struct live *l, const char *bytes, size_t n)
 {
     size_t i = 2;
@@ -136,7 +136,7 @@ static size_t take_escape(struct live *l, const char *bytes, size_t n)
         show_all(l);
         return 1;
     }
-    // Digits beyond the longest number of a key are those of none.
+    // A longer number is that of no key.
     for (; i < n && bytes[i] >= '0' && bytes[i] <= '9'; i++)
         number = number < 1000 ? number * 10 + bytes[i] - '0' : number;
     while (i < n && bytes[i] >= 0x20 && bytes[i] < 0x40)
@@ -172,7 +172,7 @@ static uint64_t count(const struct stats_rule_counters *c, enum live_sort sort)
     return sort == LIVE_SORT_RATE ? c->packets : stats_drops_total(&c->drops);
 }
 
-// Returns the packets or drops of a rule since the snapshot before.
+// Returns the packets or drops of a rule since the previous snapshot.
 static uint64_t amount(const struct sorting *s, uint32_t rule)
 {
     const struct stats_rule *old = s->d ? s->d->rules[rule] : NULL;

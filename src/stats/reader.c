@@ -163,7 +163,8 @@ static bool read_records(int fd, const struct stats_segment *at, void *first, si
 
 pid_t stats_writer(const char *path)
 {
-    // Only a write lock is in the way of a read lock. Who may read the file can take a read lock, which means nothing.
+    // A query for a read lock reports only write locks. Anyone who may read the file can take a read lock, which means
+    // nothing.
     struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
     char name[PATH_MAX];
     int fd = -1;
@@ -191,7 +192,7 @@ static bool daemon_gone(const struct stats_snapshot *s, char why[STATS_WHY_MAX])
                   h->pid, h->state == STATS_STOPPED ? "was stopped" : "has ended without being stopped", time);
 }
 
-// Opens path if it is a regular file of a size that can be, and sets *size. Never waits. Returns -1 otherwise.
+// Opens path if it is a regular file of a possible size, and sets *size. Never blocks. Returns -1 otherwise.
 static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
 {
     struct stat st;

@@ -41,7 +41,7 @@ static int width_of(uint32_t code, bool utf8)
     return code < 0x80 ? 1 : utf8 ? wcwidth((wchar_t) code) : -1;
 }
 
-// Copies what fits into columns and size, and moves *text behind it. Returns the columns that it takes.
+// Copies the part of *text that fits columns and size, and moves *text behind it. Returns the columns that it takes.
 static int copy(char *out, size_t size, const char **text, int columns, bool utf8)
 {
     size_t used = 0;
@@ -104,7 +104,7 @@ const char *text_scaled(char out[TEXT_NUMBER_MAX], double value, const char *uni
     }
     if (value > 999)
         value = 999;
-    // Three digits in all; none after the point of a whole number without a prefix.
+    // Three digits; a whole number without a prefix has none after the point.
     int places = value >= 99.95 || (i == 0 && value == (double) (uint64_t) value) ? 0 : value >= 9.995 ? 1 : 2;
     const char prefix[] = {prefixes[i], '\0'};
     snprintf(out, TEXT_NUMBER_MAX, "%.*f%s%s%s", places, value, i > 0 || *unit ? " " : "", i > 0 ? prefix : "", unit);
@@ -135,7 +135,7 @@ const char *text_age(char out[TEXT_NUMBER_MAX], uint64_t ms)
     } units[] = {{86400000, "d"}, {3600000, "h"}, {60000, "min"}, {1000, "s"}, {1, "ms"}};
     size_t i = 0;
 
-    // From minutes on, a unit is used from two of it on: 119 s says more than 1 min.
+    // Units from minutes up are used from 2 up: 119 s is more exact than 1 min.
     while (i < 4 && ms < units[i].ms * (units[i].ms > 1000 ? 2 : 1))
         i++;
     if (i == 3 && ms < 10000)

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// text: strings and numbers of the statistics, made fit to be shown. Pure.
+// text: formats strings and numbers of the statistics for a terminal. Pure.
 #ifndef MCR_STATS_TEXT_H
 #define MCR_STATS_TEXT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define TEXT_NUMBER_MAX 32 // bytes that any of the numbers below needs
+#define TEXT_NUMBER_MAX 32 // bytes of the longest number below
 
-// Replaces every character that a reader would not see or that steers a terminal (utf8_is_hidden()), and every byte
-// that is no part of UTF-8, by '?'.
+// Replaces every hidden character (utf8_is_hidden()), and every byte that is not UTF-8, by '?'.
 void text_repair(char *text);
 
 // Copies UTF-8 text for a terminal: what text_repair() replaces becomes '?', and so does everything beyond ASCII unless
@@ -17,10 +16,10 @@ void text_repair(char *text);
 // that the text takes.
 int text_show(char *out, size_t size, const char *text, int columns);
 
-// The same without an ellipsis: moves *text behind what was copied.
+// Does the same without an ellipsis, and moves *text behind the copied part.
 int text_take(char *out, size_t size, const char **text, int columns);
 
-// "1,234,567"; "12.3 M" where that would be wider than width.
+// These write a number, and return out. "1,234,567", or "12.3 M" if that is wider than width.
 const char *text_count(char out[TEXT_NUMBER_MAX], uint64_t value, int width);
 
 // Three digits: "0.25", "12.3 MB", "999 G", with prefixes of powers of 1000; no wider than 6 columns and the unit.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// layout: the flat rule table that the broker compiles and seals and the relay maps read-only.
+// layout: the format of the rule table, which the broker compiles and seals, and the relay maps read-only.
 //
-// One block of memory without pointers: a header, then arrays at the offsets (in bytes from its start) that the
-// header names. Host byte order, except where a field says network order; addresses are always network order.
-// A table is never edited: a reload brings a new one.
+// A table is one block of memory without pointers: a header, then arrays at the offsets (bytes from the start of the
+// block) that the header gives. Addresses are in network byte order, all other fields in host byte order. A table never
+// changes: a reload makes a new one.
 #ifndef MCR_TABLE_LAYOUT_H
 #define MCR_TABLE_LAYOUT_H
 
@@ -22,13 +22,13 @@
 #define TABLE_NONE             UINT32_MAX
 #define TABLE_BUSY_POLL_ALWAYS UINT32_MAX
 
-// Bounds that a table must keep to be attached; those of the config file (config/model.h) are within them.
+// table_attach() refuses a table that exceeds these bounds. Those of the config file (config/model.h) are within them.
 #define TABLE_INTERFACES_MAX   64
 #define TABLE_RULES_MAX        10000
 #define TABLE_RULE_INPUTS_MAX  8 // of one rule
 #define TABLE_INPUTS_MAX       (TABLE_RULE_INPUTS_MAX * TABLE_RULES_MAX)
 #define TABLE_OUTPUTS_MAX      65536
-#define TABLE_EGRESS_MAX       (TABLE_OUTPUTS_MAX + TABLE_INTERFACES_MAX) // with a transmit ring for each interface
+#define TABLE_EGRESS_MAX       (TABLE_OUTPUTS_MAX + TABLE_INTERFACES_MAX) // and a transmit ring of each interface
 #define TABLE_SOURCES_MAX      (256u * TABLE_RULES_MAX)
 #define TABLE_HOLDS_MAX        32768
 #define TABLE_DESTINATIONS_MAX 20000
@@ -36,14 +36,13 @@
 #define TABLE_PATHS_MAX        (TABLE_DESTINATIONS_MAX + TABLE_RULES_MAX)
 #define TABLE_BYTES_MAX        (256u << 20)
 
-// No byte of a record is padding: tables are compared by their bytes, and carry nothing else of the broker's memory.
+// The records have no padding: tables are compared byte by byte, and must not carry other memory of the broker.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic error "-Wpadded"
 
-// Offset and count of one array.
 struct table_array {
-    uint32_t offset;
-    uint32_t n;
+    uint32_t offset; // bytes from the start of the table
+    uint32_t n;      // elements
 };
 
 // Every array is declared here, once: X(name, type of an element, most of them). Header, view, compiler and checks
@@ -70,42 +69,43 @@ struct table_header {
     uint32_t version;
     uint32_t size; // bytes, of the whole table
     uint64_t generation;
-    uint8_t sha256[32]; // of the file that it was compiled from
+    uint8_t sha256[32]; // of the config file
     char instance[TABLE_NAME_MAX];
-    TABLE_ARRAYS(TABLE_HEADER_ARRAY) // in this order, without gaps but for alignment to 8 bytes
-    uint32_t longest_probe;          // no look-up inspects more slots than this
+    TABLE_ARRAYS(TABLE_HEADER_ARRAY) // the arrays lie in this order, each aligned to 8 bytes
+    uint32_t longest_probe;          // a look-up inspects at most this many slots
     uint32_t flags;                  // enum table_flags
     uint32_t n_counters;             // of outputs, see struct table_output
-    uint32_t coalesce_usecs;         // most time between two passes under load
-    uint32_t busy_poll_usecs;        // how long to look on after a frame; TABLE_BUSY_POLL_ALWAYS
+    uint32_t coalesce_usecs;         // longest time between two passes under load
+    uint32_t busy_poll_usecs;        // how long to poll after a frame, or TABLE_BUSY_POLL_ALWAYS
     uint32_t reserved;
 };
 
 enum table_flags {
-    TABLE_RELOAD_ON_CHANGE = 1u << 0, // a changed file is taken over without a signal
+    TABLE_RELOAD_ON_CHANGE = 1u << 0, // a changed file is loaded without a signal
 };
 
 enum table_link {
     TABLE_LINK_ETHERNET, // frames begin with an Ethernet header
-    TABLE_LINK_NONE,     // they begin with the IP header (tun, WireGuard, ppp)
+    TABLE_LINK_NONE,     // frames begin with the IP header (tun, WireGuard, ppp)
 };
 
 enum table_interface_state { TABLE_INTERFACE_UP, TABLE_INTERFACE_DOWN, TABLE_INTERFACE_MISSING };
 
-// TPACKET_V2 geometry (packet_mmap); ring_id is 0 where the interface is no input or is missing.
+// slot_size, n_slots and block_size describe the TPACKET_V2 ring (packet_mmap). ring_id is 0 if the interface is no
+// input or is missing.
 struct table_interface {
     char name[IFNAMSIZ];
     uint32_t ifindex;
     uint32_t state;        // enum table_interface_state when the table was compiled
     uint32_t link;         // enum table_link
-    uint32_t super_frames; // 1: a virtio_net_hdr before each frame of the ring tells them; 0: there is none
+    uint32_t super_frames; // 1: a virtio_net_hdr before each frame of the ring tells super-frames; 0: there is none
     uint64_t ring_id;
     uint32_t slot_size; // bytes
     uint32_t n_slots;
     uint32_t block_size;       // bytes
     uint32_t ring_socket;      // number of the ring's socket in the pool (machine/ring_pool.h)
-    uint32_t loopback;         // 1: only this host sends here
-    uint32_t first_own, n_own; // the interface's addresses and its subnets' broadcasts, in the order of addr_compare()
+    uint32_t loopback;         // 1: the loopback interface, where only this host sends
+    uint32_t first_own, n_own; // its addresses and its subnets' broadcasts, sorted by addr_compare()
     uint32_t reserved2;
 };
 
@@ -113,15 +113,15 @@ enum table_rule_flags {
     TABLE_RULE_ENABLED = 1u << 0,
     TABLE_RULE_WAITING = 1u << 1,    // an interface, address or route that it uses is missing
     TABLE_RULE_TTL_ANY = 1u << 2,    // some output decrements the ttl
-    TABLE_RULE_TTL_ALL = 1u << 3,    // every output does
+    TABLE_RULE_TTL_ALL = 1u << 3,    // every output decrements the ttl
     TABLE_RULE_KEEPS = 1u << 4,      // some output keeps the sender's address or port
     TABLE_RULE_SHADOW = 1u << 5,     // matched and counted, never sent
-    TABLE_RULE_PER_SOURCE = 1u << 6, // the limit is that of each sender
+    TABLE_RULE_PER_SOURCE = 1u << 6, // the limit applies to each sender separately
     TABLE_RULE_BROADCAST = 1u << 7,  // takes in broadcasts
-    TABLE_RULE_DOWN = 1u << 8,       // an interface that it uses is there, but not up
+    TABLE_RULE_DOWN = 1u << 8,       // an interface that it uses exists, but is not up
 };
 
-// What datagrams of a rule are sent to by their sender. Network order, but for port.
+// An address and port of an input: where the sender sends datagrams of a rule to.
 struct table_destination {
     struct addr address;
     uint8_t leg;    // its place among the rule's inputs
@@ -181,29 +181,30 @@ struct table_rule {
 
 #define TABLE_DSCP_PRESERVE 0xff
 #define TABLE_LINK_MAX      18 // bytes: Ethernet 14, tag 4
-#define TABLE_HEADER_MAX    80 // that, IPv6 40, UDP 8, rounded up
+#define TABLE_HEADER_MAX    80 // bytes: TABLE_LINK_MAX, IPv6 40, UDP 8, rounded up
 
 enum table_output_flags {
-    TABLE_OUTPUT_KEEP_SOURCE = 1u << 0, // the sender's address, in place of the header's
-    TABLE_OUTPUT_KEEP_PORT = 1u << 1,
+    TABLE_OUTPUT_KEEP_SOURCE = 1u << 0, // the sender's address replaces the source address in header
+    TABLE_OUTPUT_KEEP_PORT = 1u << 1,   // the sender's port replaces the source port in header
 };
 
-// How one output's datagrams are addressed. header is the ready link, IP and UDP header (nothing for a socket, no link
-// header for a raw one); lengths, checksums, identification, ttl, dscp and what is kept are filled in for each send.
+// How datagrams of one output are addressed. header is the prepared link, IP and UDP header: empty for a UDP socket,
+// without a link header for a raw socket. header_fill() sets lengths, checksums, identification, ttl, dscp, and what is
+// kept of the sender, for each send.
 struct table_output {
     struct addr to;
-    uint8_t ttl;    // 0: the datagram's own less one
+    uint8_t ttl;    // 0: the ttl of the received datagram minus one
     uint8_t dscp;   // 0..63 or TABLE_DSCP_PRESERVE
     uint8_t ip_at;  // offset of the IP header in header
     uint16_t port;  // host order
     uint16_t flags; // enum table_output_flags
     uint32_t interface;
-    uint32_t egress;       // TABLE_NONE while the interface is missing
+    uint32_t egress;       // TABLE_NONE while the output waits
     uint32_t counter;      // index of its counters, which the outputs of a range share
-    uint32_t carried_from; // index of the same counters under the table before, or TABLE_NONE
-    uint16_t n_addresses;  // of the range that it is part of, which begins with that of the rule's first path; else 1
+    uint32_t carried_from; // index of the same counters in the previous table, or TABLE_NONE
+    uint16_t n_addresses;  // size of its range, which begins with the output of the rule's first path; 1: no range
     uint16_t n_ports;
-    uint16_t vlan; // of the tag in header; 0: none
+    uint16_t vlan; // of the tag in header; 0: no tag
     uint16_t header_length;
     uint8_t header[TABLE_HEADER_MAX];
 };
@@ -211,18 +212,18 @@ struct table_output {
 enum table_egress_kind {
     TABLE_EGRESS_FRAME,   // AF_PACKET with a virtio_net_hdr before each frame
     TABLE_EGRESS_SOCKET,  // a connected UDP socket
-    TABLE_EGRESS_RAW,     // a connected raw socket: the IP header is ours, neighbour and route the kernel's
-    TABLE_EGRESS_TX_RING, // AF_PACKET with a transmit ring, beside the socket for frames; no output names it
-    TABLE_EGRESS_RAW_UDP  // a connected raw socket of UDP: the UDP header is ours, the IP header the kernel's
+    TABLE_EGRESS_RAW,     // a connected raw socket: mcr writes the IP header, the kernel finds route and neighbour
+    TABLE_EGRESS_TX_RING, // AF_PACKET with a transmit ring, beside a FRAME socket; outputs never refer to it
+    TABLE_EGRESS_RAW_UDP  // a connected raw socket of UDP: mcr writes the UDP header, the kernel the IP header
 };
 
-// Slots of a transmit ring (TPACKET_V2), and the bounds of their size in bytes, which is a power of two.
+// Number of slots of a transmit ring (TPACKET_V2), and the bounds of their size in bytes, which is a power of two.
 #define TABLE_TX_SLOTS    256
 #define TABLE_TX_SLOT_MIN 256
 #define TABLE_TX_SLOT_MAX 4096
 
 enum table_egress_flags {
-    TABLE_EGRESS_GSO = 1u << 0, // takes UDP_SEGMENT, or VIRTIO_NET_HDR_GSO_UDP_L4 in a frame
+    TABLE_EGRESS_GSO = 1u << 0, // the socket takes UDP_SEGMENT, or VIRTIO_NET_HDR_GSO_UDP_L4 for frames
 };
 
 struct table_egress {
@@ -230,7 +231,7 @@ struct table_egress {
     uint32_t kind;
     uint32_t flags;
     uint32_t mtu;       // bytes, of the IP packet
-    uint32_t tx_ring;   // of a socket for frames: index of the transmit ring beside it, or TABLE_NONE
+    uint32_t tx_ring;   // of a FRAME socket: index of the transmit ring beside it, or TABLE_NONE
     uint32_t slot_size; // of a transmit ring: bytes
     uint32_t reserved;
 };

@@ -16,8 +16,9 @@ static uint64_t load64(const uint8_t *p)
 
 uint32_t table_hash(const struct table_key *key)
 {
-    // Multiplicative mixing with odd constants (golden ratio and two of the SplitMix64 finaliser). The keys in the
-    // index come from the reviewed file, so a sender cannot lengthen a probe beyond longest_probe.
+    // Multiplicative hashing with odd constants: the golden ratio, and two of the SplitMix64 finaliser. The hash needs
+    // no secret: all keys in the index come from the reviewed file, so a sender cannot make a probe longer than
+    // longest_probe.
     uint64_t h = load64(key->destination.bytes) * UINT64_C(0x9e3779b97f4a7c15);
 
     h ^= load64(key->destination.bytes + 8) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -43,7 +44,8 @@ const struct table_destination *table_lookup(const struct table_view *view, cons
     return NULL;
 }
 
-// Whether a lies within the table, aligned for 8-byte elements, and has at most `most` elements of `size` bytes.
+// Returns whether the array lies within the table, is aligned to 8 bytes, and has at most `most` elements of `size`
+// bytes.
 static bool array_fits(const struct table_header *h, const struct table_array *a, size_t size, uint32_t most)
 {
     return a->n <= most && a->offset % 8 == 0 && a->offset >= sizeof(*h) && a->offset <= h->size &&
@@ -110,8 +112,8 @@ static bool destination_valid(const struct table_view *v, const struct table_des
            !(d->flags & TABLE_DESTINATION_SOURCES) == (table_input_of(v, d)->n_sources == 0);
 }
 
-// Packet writers rely on these offsets: a link header (Ethernet, perhaps with a tag) where there is one, an IP header
-// without options, UDP.
+// Checks the offsets that header_fill() relies on: a link header (Ethernet, with or without a tag) if there is one,
+// then an IP header without options, then the UDP header.
 static bool header_valid(const struct table_output *o, enum table_egress_kind kind)
 {
     size_t ip = o->to.family == ADDR_IPV4 ? 20 : 40;
@@ -121,7 +123,7 @@ static bool header_valid(const struct table_output *o, enum table_egress_kind ki
         return (o->ip_at == 14 || o->ip_at == 18) && o->header_length == o->ip_at + ip + 8;
     case TABLE_EGRESS_RAW:
         return o->ip_at == 0 && o->header_length == ip + 8;
-    case TABLE_EGRESS_RAW_UDP: // the template's IP header is for the checksum alone
+    case TABLE_EGRESS_RAW_UDP: // its IP header serves only to compute the checksum
         return o->ip_at == 0 && o->header_length == ip + 8 && !(o->flags & TABLE_OUTPUT_KEEP_SOURCE);
     case TABLE_EGRESS_SOCKET:
         return o->header_length == 0 && o->flags == 0;
@@ -147,7 +149,7 @@ static bool egress_valid(const struct table_view *v, const struct table_egress *
 {
     if (e->id == 0 || e->kind > TABLE_EGRESS_RAW_UDP)
         return false;
-    // The relay maps TABLE_TX_SLOTS slots, and finds each by its number alone.
+    // The relay maps TABLE_TX_SLOTS slots, and computes the address of a slot from its number.
     if (e->kind == TABLE_EGRESS_TX_RING &&
         (e->slot_size < TABLE_TX_SLOT_MIN || e->slot_size > TABLE_TX_SLOT_MAX || (e->slot_size & (e->slot_size - 1))))
         return false;
@@ -226,7 +228,7 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
     return true;
 }
 
-// "ADDRESS:PORT", of a range as prefix and ports. Returns its length.
+// Writes "ADDRESS:PORT", a range as prefix and ports. Returns the length of the text in bytes.
 static int range_text(char *text, size_t size, const struct addr *first, uint16_t n_addresses, uint16_t port,
                       uint16_t n_ports)
 {
@@ -254,7 +256,7 @@ const char *table_output_text(const struct table_view *t, const struct table_out
     int n = snprintf(text, TABLE_OUTPUT_TEXT_MAX, "%s ", t->interfaces[o->interface].name);
 
     n += range_text(text + n, TABLE_OUTPUT_TEXT_MAX - (size_t) n, &o->to, o->n_addresses, o->port, o->n_ports);
-    // Two outputs of a rule may differ in nothing else.
+    // Two outputs of a rule may differ in the VLAN alone.
     if (o->vlan)
         snprintf(text + n, TABLE_OUTPUT_TEXT_MAX - (size_t) n, " vlan %u", o->vlan);
     return text;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// view: a table in memory, verified once and then read without checks. Pure: no system call, no allocation.
+// view: a table in memory, which is verified once and then read without checks. Pure: no system call, no allocation.
 #ifndef MCR_TABLE_VIEW_H
 #define MCR_TABLE_VIEW_H
 
@@ -9,7 +9,7 @@
 
 #include "table/layout.h"
 
-// Of each array its elements and their number: rules and n_rules, and so on.
+// Each array as a pointer to its elements and their number: rules and n_rules, and so on.
 #define TABLE_VIEW_ARRAY(name, type, most)                                                                             \
     const type *name;                                                                                                  \
     uint32_t n_##name;
@@ -20,7 +20,7 @@ struct table_view {
     uint32_t n_counters;
 };
 
-// What a datagram is matched by.
+// The fields by which a datagram is looked up.
 struct table_key {
     struct addr destination;
     uint16_t port; // host order
@@ -47,17 +47,18 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
 // The destination of this key, or NULL.
 const struct table_destination *table_lookup(const struct table_view *view, const struct table_key *key);
 
-// The hash that the index is built with.
+// Returns the hash by which the slots are indexed.
 uint32_t table_hash(const struct table_key *key);
 
+// Bytes, with the terminating zero.
 #define TABLE_INPUT_TEXT_MAX  72
 #define TABLE_OUTPUT_TEXT_MAX 96
 
 // "ADDRESS:PORT" of what comes in by it, of a range as prefix and ports; returns text.
 const char *table_input_text(const struct table_input *in, char text[TABLE_INPUT_TEXT_MAX]);
 
-// "INTERFACE ADDRESS:PORT" of an output of a rule's first path, of a range as prefix and ports, and " vlan N" behind it
-// where it is tagged; returns text.
+// Writes an output of a rule's first path as "INTERFACE ADDRESS:PORT", a range as prefix and ports, and appends " vlan
+// N" if it is tagged. Returns text.
 const char *table_output_text(const struct table_view *t, const struct table_output *o,
                               char text[TABLE_OUTPUT_TEXT_MAX]);
 

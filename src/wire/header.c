@@ -10,7 +10,7 @@
 
 #include "wire/packet.h"
 
-// --- the ready header ------------------------------------------------------------------------------------------------
+// --- the prepared header ---------------------------------------------------------------------------------------------
 
 static void append(struct table_output *t, const void *bytes, size_t size)
 {
@@ -39,7 +39,7 @@ static void write_link(struct table_output *t, const uint8_t link[6])
     uint16_t type = htons(t->to.family == ADDR_IPV4 ? ETH_P_IP : ETH_P_IPV6);
     uint16_t tag[2] = {htons(ETH_P_8021Q), htons(t->vlan)};
 
-    header_station(&t->to, to); // a frame goes to a group or a broadcast
+    header_station(&t->to, to); // always succeeds: frames are sent to groups and broadcasts only
     append(t, to, ETH_ALEN);
     append(t, link, ETH_ALEN);
     if (t->vlan != 0)
@@ -69,7 +69,7 @@ void header_write(struct table_output *t, const uint8_t link[6], const struct ad
     append(t, &udp, sizeof(udp));
 }
 
-// --- a packet of its own ---------------------------------------------------------------------------------------------
+// --- the header of each packet ---------------------------------------------------------------------------------------
 
 static void fill_ipv4(const struct table_output *o, const struct header_fill *f, uint8_t *at, size_t udp_length)
 {
@@ -125,12 +125,12 @@ void header_checksum(uint8_t *udp_at, const struct iovec *payload)
 {
     struct udphdr udp;
 
-    // The pseudo-header's sum stands in the field itself and is summed with the rest.
+    // The checksum field holds the sum of the pseudo-header, so the sum of the UDP header includes it.
     uint16_t sum = packet_sum(packet_sum(0, udp_at, sizeof(udp)), payload->iov_base, payload->iov_len);
     memcpy(&udp, udp_at, sizeof(udp));
     udp.check = (uint16_t) ~sum;
     if (udp.check == 0)
-        udp.check = 0xffff; // 0 would say that there is none (RFC 768)
+        udp.check = 0xffff; // 0 means that there is no checksum (RFC 768)
     memcpy(udp_at, &udp, sizeof(udp));
 }
 

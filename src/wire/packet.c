@@ -16,15 +16,16 @@ uint16_t packet_sum(uint16_t sum, const void *bytes, size_t length)
     const uint8_t *p = bytes;
     uint64_t s = sum;
 
-    // Eight bytes a step in 64 bits with the carry added back: the one's complement sum does not care about the
-    // width of its words (RFC 1071, section 2).
+    // Adds eight bytes a step, with the carry added back: the one's complement sum is independent of the width of its
+    // words (RFC 1071, section 2).
     for (; length >= 8; p += 8, length -= 8) {
         uint64_t word;
         memcpy(&word, p, sizeof(word));
         s += word;
         s += s < word;
     }
-    // Of constant size, as most of what is not a multiple of eight: an IPv4 header or address.
+    // Most lengths that are not a multiple of eight leave four bytes (an IPv4 header or address): memcpy() with a
+    // constant size is fast.
     if (length >= 4) {
         uint32_t word;
         memcpy(&word, p, sizeof(word));
@@ -109,10 +110,10 @@ static enum packet_verdict parse_ipv4(struct packet *out, const uint8_t *bytes, 
     return parse_udp(out, bytes + header, total - header, meta);
 }
 
-#define EXTENSIONS_MAX 8 // headers walked before a packet is given up; RFC 8200 wants each at most once
+#define EXTENSIONS_MAX 8 // a packet with more is malformed; RFC 8200 allows each type once (section 4.1)
 
-// Walks the extension headers (RFC 8200, section 4) from *next at *bytes to the UDP header, or behind the header of a
-// fragment.
+// Skips the extension headers (RFC 8200, section 4) from the one of type *next at *bytes, and moves *next, *bytes and
+// *room to the UDP header, or behind a fragment header (PACKET_FRAGMENT).
 static enum packet_verdict skip_extensions(struct packet *out, uint8_t *next, const uint8_t **bytes, size_t *room)
 {
     struct ip6_frag f;
@@ -128,7 +129,8 @@ static enum packet_verdict skip_extensions(struct packet *out, uint8_t *next, co
             if (*room < 8)
                 return PACKET_MALFORMED;
             length = ((*bytes)[1] + 1u) * 8;
-            // A routing header with segments left is on its way to somebody else (RFC 8200, section 4.4).
+            // With segments left in its routing header, the packet has another final destination (RFC 8200, section
+            // 4.4).
             if (*next == IPPROTO_ROUTING && (*bytes)[3] != 0)
                 return PACKET_FOREIGN;
             break;
@@ -141,7 +143,7 @@ static enum packet_verdict skip_extensions(struct packet *out, uint8_t *next, co
                                                      .offset = ntohs(f.ip6f_offlg & IP6F_OFF_MASK),
                                                      .more = (f.ip6f_offlg & IP6F_MORE_FRAG) != 0,
                                                      .next = f.ip6f_nxt};
-            // Neither an offset nor more to come: an atomic fragment is whole (RFC 6946).
+            // A fragment with offset 0 and no more to come is atomic: a whole packet (RFC 6946).
             if (out->fragment.offset != 0 || out->fragment.more) {
                 *bytes += length;
                 *room -= length;
@@ -193,7 +195,7 @@ enum packet_verdict packet_parse_whole(struct packet *out, const uint8_t *bytes,
     enum packet_verdict verdict = skip_extensions(out, &next, &bytes, &length);
 
     if (verdict == PACKET_FRAGMENT)
-        return PACKET_MALFORMED; // fragments of fragments
+        return PACKET_MALFORMED; // a fragment within a reassembled packet
     return verdict == PACKET_OK ? parse_udp(out, bytes, length, &none) : verdict;
 }
 

@@ -7,17 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNIT      8      // bytes; fragments begin at its multiples
-#define BYTES_MAX 65535u // of an IP payload, by the lengths that UDP and IPv6 can say
+#define UNIT      8      // bytes; a fragment begins at a multiple of it (RFC 791)
+#define BYTES_MAX 65535u // of an IP payload: the length fields of UDP and IPv6 have 16 bits
 
 enum state {
     FREE,
     WAITING, // for more fragments
     WHOLE,   // held until the release
-    REFUSED, // contradicts itself: its other fragments are dropped until it expires (RFC 8200, section 4.5)
+    REFUSED, // its fragments overlap or disagree: the others are dropped until it expires (RFC 8200, section 4.5)
 };
 
-// One datagram. Apart from its bytes, so that looking for one stays within few cache lines.
+// One datagram. Its bytes are stored elsewhere, so that a search reads few cache lines.
 struct set {
     enum state state;
     uint16_t vlan;
@@ -25,21 +25,21 @@ struct set {
     uint32_t id;
     struct addr source, destination;
     uint64_t since_ns;
-    uint32_t got;   // bytes
-    uint32_t end;   // of the farthest fragment
-    uint32_t total; // bytes; 0 until the last fragment tells
+    uint32_t got;   // bytes received
+    uint32_t end;   // offset of the end of the farthest fragment, bytes
+    uint32_t total; // bytes; 0 until the last fragment has come
 };
 
 struct reassembly {
     uint32_t n_whole;
     struct set sets[REASSEMBLY_SETS];
-    uint64_t units[REASSEMBLY_SETS][(BYTES_MAX / UNIT + 64) / 64]; // bit by bit: is it there?
+    uint64_t units[REASSEMBLY_SETS][(BYTES_MAX / UNIT + 64) / 64]; // one bit for each unit that has come
     uint8_t bytes[REASSEMBLY_SETS][BYTES_MAX + 1];
 };
 
 struct reassembly *reassembly_new(void)
 {
-    // Pages are taken from the kernel when they are first written to.
+    // The 4 MiB cost little: the kernel provides a page when it is first written to.
     return calloc(1, sizeof(struct reassembly));
 }
 
@@ -48,7 +48,7 @@ void reassembly_free(struct reassembly *r)
     free(r);
 }
 
-// Counts a datagram that is dropped. reason: in c.
+// Counts a dropped datagram. reason: a counter in c.
 static void count(struct stats_interface_counters *c, uint64_t *reason)
 {
     c->received++;
@@ -62,14 +62,15 @@ static void give_up(struct set *s, struct stats_interface_counters *c)
     s->state = FREE;
 }
 
-// IPv4 tells datagrams apart by the protocol, too; but what is not UDP does not come here.
+// Returns whether the fragment belongs to the datagram. The protocol, which is part of the key in IPv4, is always UDP.
 static bool is_of(const struct set *s, const struct packet *p)
 {
     return (s->state == WAITING || s->state == REFUSED) && s->id == p->fragment.id && s->vlan == p->vlan &&
            addr_equal(&s->source, &p->source) && addr_equal(&s->destination, &p->destination);
 }
 
-// The set of this fragment, or a new one, for which the oldest may have to go. NULL: all are whole.
+// Returns the set of this fragment, or a new one, for which the oldest set may be evicted. Returns NULL if all sets
+// hold whole datagrams.
 static struct set *find(struct reassembly *r, const struct packet *p, uint64_t now_ns,
                         struct stats_interface_counters *c)
 {
@@ -96,7 +97,7 @@ static struct set *find(struct reassembly *r, const struct packet *p, uint64_t n
     return best;
 }
 
-// Marks the units first..end-1. Returns how many of them were marked already.
+// Marks the units from first to end - 1. Returns how many of them were marked already.
 static uint32_t mark(uint64_t *units, uint32_t first, uint32_t end)
 {
     uint32_t there = 0;
@@ -111,7 +112,8 @@ static uint32_t mark(uint64_t *units, uint32_t first, uint32_t end)
     return there;
 }
 
-// Puts the fragment into its set. False: it contradicts what is there. The same fragment twice does not.
+// Stores the fragment in its set. Returns false if it contradicts the fragments that are there. An exact duplicate does
+// not.
 static bool put(struct set *s, uint64_t *units, uint8_t *bytes, const struct packet *p)
 {
     const struct packet_fragment *f = &p->fragment;
