@@ -24,4 +24,9 @@
 bool compile(const struct config *config, const struct table_view *before, uint64_t generation, bool running,
              struct sockets *sockets, struct table_image *out, char why[COMPILE_WHY_MAX]);
 
+// The memory that the relay takes for the merges of the enabled rules, in bytes. False, with why, where one cannot be,
+// or all take more than COMPILE_MERGES_MAX.
+#define COMPILE_MERGES_MAX (UINT64_C(1) << 30)
+bool compile_merges(const struct config *config, uint64_t *bytes, char why[COMPILE_WHY_MAX]);
+
 #endif

@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 
 #include "compile/compilation.h"
 #include "config/endpoint.h"
+#include "wire/merge.h"
 
 bool compile_refuse(struct compilation *c, const char *format, ...)
 {
@@ -215,6 +217,8 @@ static uint32_t flags_of(const struct config_rule *r)
     uint32_t flags = (r->enabled ? TABLE_RULE_ENABLED : 0u) | (r->shadow ? TABLE_RULE_SHADOW : 0u) |
                      (r->limit.per_source ? TABLE_RULE_PER_SOURCE : 0u) | TABLE_RULE_TTL_ALL;
 
+    if (r->enabled && r->merge.line != 0)
+        flags |= TABLE_RULE_MERGES;
     for (size_t i = 0; i < r->n_inputs; i++)
         if (r->inputs[i].kind == CONFIG_BROADCAST)
             flags |= TABLE_RULE_BROADCAST;
@@ -228,6 +232,73 @@ static uint32_t flags_of(const struct config_rule *r)
             flags &= ~(uint32_t) TABLE_RULE_TTL_ALL;
     }
     return flags;
+}
+
+// Room for the numbers of two windows at the rate that the rule's limit allows.
+static uint32_t merge_numbers(const struct config_rule *r)
+{
+    uint64_t rate = r->limit.packets_per_second ? r->limit.packets_per_second : CONFIG_MERGE_RATE;
+    uint64_t wanted = (2 * rate * r->merge.window_ms + 999) / 1000, n = 64;
+
+    while (n < wanted && n <= TABLE_MERGE_NUMBERS_MAX)
+        n *= 2;
+    return (uint32_t) n;
+}
+
+static struct table_merge merge_of(const struct config_rule *r)
+{
+    static const uint32_t ways[] = {[CONFIG_MERGE_RTP] = TABLE_MERGE_RTP,
+                                    [CONFIG_MERGE_FIELD] = TABLE_MERGE_FIELD,
+                                    [CONFIG_MERGE_PAYLOAD] = TABLE_MERGE_PAYLOAD,
+                                    [CONFIG_MERGE_ACTIVE] = TABLE_MERGE_ACTIVE};
+    const struct config_merge *m = &r->merge;
+
+    if (m->line == 0 || !r->enabled)
+        return (struct table_merge){.by = TABLE_MERGE_NONE};
+    return (struct table_merge){.by = ways[m->by],
+                                .window_ms = m->window_ms,
+                                .reorder_ms = m->reorder_ms,
+                                .switch_after_ms = m->switch_after_ms,
+                                .return_after_ms = m->return_after_ms,
+                                .numbers = merge_numbers(r),
+                                .at = m->field.at,
+                                .bytes = m->field.bytes,
+                                .little = m->field.little,
+                                .session_at = m->field.session_at,
+                                .session_bytes = m->field.session_bytes};
+}
+
+bool compile_merges(const struct config *config, uint64_t *bytes, char why[COMPILE_WHY_MAX])
+{
+    static const uint64_t key[2];
+
+    *bytes = 0;
+    for (size_t i = 0; i < config->n_rules; i++) {
+        const struct config_rule *r = &config->rules[i];
+        struct table_rule t = {.n_inputs = (uint32_t) r->n_inputs, .max_payload = r->max_payload, .merge = merge_of(r)};
+        uint32_t bits = t.merge.by == TABLE_MERGE_FIELD ? 8u * t.merge.bytes : 32;
+        if (t.merge.by == TABLE_MERGE_NONE)
+            continue;
+        // Only a quarter of the numbers ahead of the last one, and a quarter behind, tell old from new.
+        if (t.merge.numbers > TABLE_MERGE_NUMBERS_MAX || (bits < 32 && t.merge.numbers > 1u << (bits - 2))) {
+            snprintf(why, COMPILE_WHY_MAX,
+                     "rule \"%s\": a window of %u ms at %" PRIu64
+                     " datagrams a second has more numbers than a merge "
+                     "can tell apart: give a smaller window_ms, or limit = { packets_per_second = ...; }",
+                     r->name, t.merge.window_ms,
+                     r->limit.packets_per_second ? r->limit.packets_per_second : CONFIG_MERGE_RATE);
+            return false;
+        }
+        struct merge_settings s = merge_settings_of(&t, key);
+        *bytes += (uint64_t) merge_bytes(&s) * endpoint_paths(r);
+    }
+    if (*bytes <= COMPILE_MERGES_MAX)
+        return true;
+    snprintf(why, COMPILE_WHY_MAX,
+             "the merges of all rules would take %" PRIu64 " MiB of memory, allowed are %" PRIu64
+             ": give smaller windows, max_payload, or limits of packets_per_second",
+             *bytes >> 20, COMPILE_MERGES_MAX >> 20);
+    return false;
 }
 
 static void place_rule(struct compilation *c, uint32_t i)
@@ -249,6 +320,7 @@ static void place_rule(struct compilation *c, uint32_t i)
         .burst_ms = r->limit.burst_ms,
         .silence_ms = r->silence_ms,
         .min_packets_per_second = r->min_packets_per_second,
+        .merge = merge_of(r),
         .carried_from = TABLE_NONE,
     };
     snprintf(t->name, sizeof(t->name), "%s", r->name);
@@ -261,6 +333,10 @@ static void place_rule(struct compilation *c, uint32_t i)
 
 bool compile_plan(struct compilation *c)
 {
+    uint64_t bytes;
+
+    if (!compile_merges(c->config, &bytes, c->why))
+        return false;
     while (c->n_rules < c->config->n_rules)
         place_rule(c, c->n_rules++);
     return carry_over(c);

@@ -237,9 +237,26 @@ static void doubt_input(const struct check *k, const struct config_rule *rule, c
                        addr_format(&in->address, text));
 }
 
+// Copies that share a path are lost together.
+static void doubt_merge(const struct check *k, const struct config_rule *rule)
+{
+    for (size_t i = 1; rule->merge.line != 0 && i < rule->n_inputs; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(rule->inputs[i].interface, rule->inputs[j].interface) == 0) {
+                config_warning(
+                    k->problems, rule->inputs[i].line, rule->name,
+                    "input %zu comes by interface \"%s\", as does input %zu: legs that share a path are lost "
+                    "together",
+                    i + 1, rule->inputs[i].interface, j + 1);
+                return;
+            }
+}
+
 static void doubt_rule(const struct check *k, const struct config_rule *rule)
 {
     char text[ADDR_TEXT_MAX];
+
+    doubt_merge(k, rule);
 
     for (size_t i = 0; i < rule->n_inputs; i++)
         doubt_input(k, rule, &rule->inputs[i]);

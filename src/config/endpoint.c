@@ -69,10 +69,11 @@ struct endpoint endpoint_counterpart(const struct endpoint *to, const struct end
 
 uint32_t endpoint_paths(const struct config_rule *rule)
 {
-    for (size_t i = 0; rule->enabled && i < rule->n_outputs; i++)
-        if (rule->outputs[i].n_addresses > 1 || rule->outputs[i].n_ports > 1)
-            return (uint32_t) rule->inputs[0].n_addresses * rule->inputs[0].n_ports;
-    return 1;
+    bool several = rule->merge.line != 0;
+
+    for (size_t i = 0; i < rule->n_outputs; i++)
+        several = several || rule->outputs[i].n_addresses > 1 || rule->outputs[i].n_ports > 1;
+    return rule->enabled && several ? (uint32_t) rule->inputs[0].n_addresses * rule->inputs[0].n_ports : 1;
 }
 
 bool endpoint_is_complete(const struct endpoint *e)

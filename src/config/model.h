@@ -76,6 +76,31 @@ struct config_limit {
     int line;
 };
 
+// Where the number of a datagram lies in its payload.
+struct config_field {
+    uint32_t at; // bytes
+    uint8_t bytes;
+    bool little; // the least byte is first
+    uint32_t session_at;
+    uint8_t session_bytes; // 0: there is one session
+    int line;
+};
+
+enum config_merge_by { CONFIG_MERGE_RTP, CONFIG_MERGE_FIELD, CONFIG_MERGE_PAYLOAD, CONFIG_MERGE_ACTIVE };
+
+// line 0: the legs are not merged.
+struct config_merge {
+    enum config_merge_by by;
+    uint32_t window_ms, reorder_ms;
+    struct config_field field;
+    uint32_t switch_after_ms, return_after_ms;
+    int line;
+};
+
+// The rate of a rule that has no limit of packets_per_second, for which a merge takes memory: datagrams a second.
+#define CONFIG_MERGE_RATE     200000
+#define CONFIG_MERGE_HELD_MAX 9216 // bytes of a datagram that reorder_ms holds back: a jumbo frame
+
 struct config_rule {
     char name[CONFIG_NAME_MAX]; // "#3" while the third rule of the file has no valid name
     char note[CONFIG_NOTE_MAX];
@@ -90,6 +115,7 @@ struct config_rule {
     struct config_output *outputs;
     size_t n_outputs;
     struct config_limit limit;
+    struct config_merge merge;
     int line;
     int max_payload_line; // 0: the default
 };

@@ -267,6 +267,72 @@ static void check_inputs(struct parser *p, const struct config_rule *rule)
     }
 }
 
+static void finish_field(struct parser *p, const config_setting_t *group, void *target)
+{
+    const struct config_field *f = target;
+
+    if (f->bytes != 1 && f->bytes != 2 && f->bytes != 4 && f->bytes != 8)
+        config_error(p->problems, line_of(config_setting_get_member(group, "bytes")), p->rule,
+                     "\"bytes\" is %u, allowed is 1, 2, 4 or 8", f->bytes);
+}
+
+// Another one than what the kind of merge asks for would do nothing.
+static void finish_merge(struct parser *p, const config_setting_t *group, void *target)
+{
+    static const struct {
+        const char *key;
+        bool of[4]; // in the order of enum config_merge_by
+    } keys[] = {{"reorder_ms", {true, true, false, false}},
+                {"field", {false, true, false, false}},
+                {"switch_after_ms", {false, false, false, true}},
+                {"return_after_ms", {false, false, false, true}}};
+    const struct config_merge *m = target;
+    const char *by = schema_find(SCHEMA_MERGE, "by")->words[m->by];
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const config_setting_t *s = config_setting_get_member(group, keys[i].key);
+        if (s && !keys[i].of[m->by])
+            config_error(p->problems, line_of(s), p->rule, "\"%s\" means nothing where \"by\" is \"%s\": leave it out",
+                         keys[i].key, by);
+    }
+    if (m->by == CONFIG_MERGE_FIELD && !config_setting_get_member(group, "field"))
+        config_error(p->problems, line_of(group), p->rule,
+                     "\"field\" is missing in merge: write field = { at = 4; bytes = 4; }");
+    if (m->reorder_ms > m->window_ms)
+        config_error(p->problems, line_of(config_setting_get_member(group, "reorder_ms")), p->rule,
+                     "\"reorder_ms\" is %u, allowed is up to window_ms, %u", m->reorder_ms, m->window_ms);
+}
+
+// What is held back is copied, and leaves later without the packet that brought it.
+static void check_reorder(struct parser *p, const struct config_rule *rule)
+{
+    bool keeps = rule->limit.per_source;
+
+    for (size_t i = 0; i < rule->n_outputs; i++)
+        keeps = keeps || rule->outputs[i].keep_source || rule->outputs[i].keep_source_port;
+    if (keeps)
+        config_error(
+            p->problems, rule->merge.line, p->rule,
+            "\"reorder_ms\" is %u, allowed is 0 with \"preserve\" at an output, or per_source: a datagram that "
+            "is held back has no sender any more",
+            rule->merge.reorder_ms);
+    if (rule->max_payload > CONFIG_MERGE_HELD_MAX)
+        config_error(p->problems, rule->merge.line, p->rule,
+                     "\"reorder_ms\" is %u, which needs max_payload, up to %d: what is held back is copied",
+                     rule->merge.reorder_ms, CONFIG_MERGE_HELD_MAX);
+}
+
+static void check_merge(struct parser *p, const struct config_rule *rule)
+{
+    if (rule->merge.line == 0)
+        return;
+    if (rule->n_inputs < 2)
+        config_error(p->problems, rule->merge.line, p->rule,
+                     "merge needs two inputs or more: write inputs = ( { leg = \"A\"; ... }, { leg = \"B\"; ... } )");
+    if (rule->merge.reorder_ms > 0)
+        check_reorder(p, rule);
+}
+
 static void finish_rule(struct parser *p, const config_setting_t *group, void *target)
 {
     struct config_rule *rule = target;
@@ -274,6 +340,7 @@ static void finish_rule(struct parser *p, const config_setting_t *group, void *t
     if (config_setting_get_member(group, "max_payload"))
         rule->max_payload_line = line_of(config_setting_get_member(group, "max_payload"));
     check_inputs(p, rule);
+    check_merge(p, rule);
     for (size_t i = 0; i < rule->n_outputs; i++) {
         check_span(p, &rule->outputs[i], i, "groups", rule->outputs[i].n_addresses, rule->inputs[0].n_addresses);
         check_span(p, &rule->outputs[i], i, "ports", rule->outputs[i].n_ports, rule->inputs[0].n_ports);
@@ -364,9 +431,8 @@ static void require_choice(struct parser *p, enum schema_place where, const conf
 static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group, void *target)
 {
     static void (*const finish[SCHEMA_PLACES])(struct parser *, const config_setting_t *, void *) = {
-        [SCHEMA_RULE] = finish_rule,
-        [SCHEMA_INPUT] = finish_input,
-        [SCHEMA_OUTPUT] = finish_output,
+        [SCHEMA_RULE] = finish_rule,   [SCHEMA_INPUT] = finish_input, [SCHEMA_OUTPUT] = finish_output,
+        [SCHEMA_MERGE] = finish_merge, [SCHEMA_FIELD] = finish_field,
     };
     size_t errors = p->problems->n_errors;
 

@@ -15,6 +15,8 @@ const struct schema_place_info schema_places[SCHEMA_PLACES] = {
     [SCHEMA_INPUT] = {"input", sizeof(struct config_input), offsetof(struct config_input, line)},
     [SCHEMA_OUTPUT] = {"output", sizeof(struct config_output), offsetof(struct config_output, line)},
     [SCHEMA_LIMIT] = {"limit", sizeof(struct config_limit), offsetof(struct config_limit, line)},
+    [SCHEMA_MERGE] = {"merge", sizeof(struct config_merge), offsetof(struct config_merge, line)},
+    [SCHEMA_FIELD] = {"field", sizeof(struct config_field), offsetof(struct config_field, line)},
 };
 
 #define FIELD(type, field) .offset = offsetof(struct type, field), .size = sizeof(((struct type *) 0)->field)
@@ -91,6 +93,8 @@ const struct schema_key schema_keys[] = {
     {SCHEMA_RULE, "outputs", SCHEMA_SECTIONS, FIELD(config_rule, outputs), ASIDE(config_rule, n_outputs),
      RANGE(1, CONFIG_OUTPUTS_MAX), .inside = SCHEMA_OUTPUT, REQUIRED,
      DISTURBS(DISAPPEARS), .help = "where it goes"},
+    {SCHEMA_RULE, "merge", SCHEMA_SECTION, FIELD(config_rule, merge), .inside = SCHEMA_MERGE,
+     .help = "the inputs bring the same streams: the first copy of each datagram leaves"},
     {SCHEMA_RULE, "limit", SCHEMA_SECTION, FIELD(config_rule, limit), .inside = SCHEMA_LIMIT,
      DISTURBS(APPEARS), .help = "what exceeds it is dropped and counted"},
 
@@ -142,6 +146,32 @@ const struct schema_key schema_keys[] = {
     {SCHEMA_OUTPUT, "mode", SCHEMA_CHOICE, FIELD(config_output, mode), .words = {"auto", "frame", "socket"},
      .fallback = "auto",
      .help = "whether frames are written or the kernel's UDP is used"},
+
+    {SCHEMA_MERGE, "by", SCHEMA_CHOICE, FIELD(config_merge, by), .words = {"rtp", "field", "payload", "active"}, REQUIRED,
+     .help = "what copies have in common: RTP's SSRC and sequence number, a number in the payload, all of it; or one leg"},
+    {SCHEMA_MERGE, "window_ms", SCHEMA_NUMBER, FIELD(config_merge, window_ms), RANGE(1, 10000), .fallback = "50",
+     .help = "how far apart copies may come, milliseconds"},
+    {SCHEMA_MERGE, "reorder_ms", SCHEMA_NUMBER, FIELD(config_merge, reorder_ms), RANGE(0, 10000), .fallback = "0",
+     .help = "how long to wait for a missing number while later ones are held, milliseconds; 0: order of arrival"},
+    {SCHEMA_MERGE, "field", SCHEMA_SECTION, FIELD(config_merge, field), .inside = SCHEMA_FIELD,
+     .help = "where the number lies in the payload, by = \"field\""},
+    {SCHEMA_MERGE, "switch_after_ms", SCHEMA_NUMBER, FIELD(config_merge, switch_after_ms), RANGE(1, 60000),
+     .fallback = "200",
+     .help = "by = \"active\": silence after which the next live leg takes over, milliseconds"},
+    {SCHEMA_MERGE, "return_after_ms", SCHEMA_NUMBER, FIELD(config_merge, return_after_ms), RANGE(0, 3600000),
+     .fallback = "5000",
+     .help = "by = \"active\": how long a better leg must have been alive to take over again, milliseconds; 0: never"},
+
+    {SCHEMA_FIELD, "at", SCHEMA_NUMBER, FIELD(config_field, at), RANGE(0, 65000), REQUIRED,
+     .help = "offset of the number in the payload, bytes"},
+    {SCHEMA_FIELD, "bytes", SCHEMA_NUMBER, FIELD(config_field, bytes), RANGE(1, 8), REQUIRED,
+     .help = "its size: 1, 2, 4 or 8"},
+    {SCHEMA_FIELD, "endian", SCHEMA_CHOICE, FIELD(config_field, little), .words = {"big", "little"}, .fallback = "big",
+     .help = "which of its bytes is first"},
+    {SCHEMA_FIELD, "session_at", SCHEMA_NUMBER, FIELD(config_field, session_at), RANGE(0, 65000), .fallback = "0",
+     .help = "offset of what tells sessions apart, bytes"},
+    {SCHEMA_FIELD, "session_bytes", SCHEMA_NUMBER, FIELD(config_field, session_bytes), RANGE(0, 16), .fallback = "0",
+     .help = "its size; 0: there is one session"},
 
     {SCHEMA_LIMIT, "packets_per_second", SCHEMA_NUMBER, FIELD(config_limit, packets_per_second),
      RANGE(1, 1000000000), .need = SCHEMA_ANY_OF,

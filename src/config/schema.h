@@ -14,6 +14,8 @@ enum schema_place {
     SCHEMA_INPUT,
     SCHEMA_OUTPUT,
     SCHEMA_LIMIT,
+    SCHEMA_MERGE,
+    SCHEMA_FIELD,
     SCHEMA_PLACES
 };
 
@@ -64,7 +66,7 @@ struct schema_key {
     const char *name;
     enum schema_kind kind;
     int64_t least, most;  // bounds of the number, of the text's bytes, or of the list's elements
-    const char *words[4]; // up to the first NULL: words that are allowed, too, or alone (SCHEMA_CHOICE)
+    const char *words[5]; // up to the first NULL: words that are allowed, too, or alone (SCHEMA_CHOICE)
     const char *fallback; // the default as the file writes it; NULL: none, or described in help
     enum schema_need need;
     enum schema_change change;

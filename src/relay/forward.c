@@ -29,6 +29,22 @@ static bool init_flow(struct forward *f, uint32_t rule)
     return flow->senders != NULL;
 }
 
+static bool init_merges(struct forward *f)
+{
+    uint64_t key[2];
+
+    f->due_ns = UINT64_MAX;
+    memcpy(key, (const void *) getauxval(AT_RANDOM), sizeof(key)); // the same through all tables of the process
+    f->merges = calloc(f->table->n_paths + 1, sizeof(struct merge *));
+    for (uint32_t i = 0; f->merges && i < f->table->n_paths; i++) {
+        const struct table_rule *r = &f->table->rules[f->table->paths[i].rule];
+        struct merge_settings s = merge_settings_of(r, key);
+        if ((r->flags & TABLE_RULE_MERGES) && !(f->merges[i] = merge_new(&s)))
+            return false;
+    }
+    return f->merges != NULL;
+}
+
 struct forward *forward_new(const struct table_view *table, const struct stats_segment *stats, uint64_t now_ns)
 {
     struct forward *f = calloc(1, sizeof(*f));
@@ -51,6 +67,7 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
               f->batch && f->waiting;
     for (uint32_t i = 0; i < table->n_interfaces; i++)
         f->own[i] = martian_bits(&table->own[table->interfaces[i].first_own], table->interfaces[i].n_own);
+    ok = ok && init_merges(f);
     for (uint32_t i = 0; ok && i < table->n_rules; i++)
         ok = init_flow(f, i);
     if (ok)
@@ -78,6 +95,22 @@ static void carry_health(struct rule_state *to, const struct table_rule *rule, c
     to->health.limit = from->health.limit;
 }
 
+// Each path goes on with what its counterpart knew; a rule with another range begins anew.
+static void carry_merges(struct forward *f, const struct table_rule *r, const struct forward *before,
+                         const struct table_rule *was)
+{
+    uint8_t legs[MERGE_LEGS_MAX];
+
+    if (!(r->flags & was->flags & TABLE_RULE_MERGES) || r->n_paths != was->n_paths)
+        return;
+    for (uint32_t i = 0; i < MERGE_LEGS_MAX; i++) {
+        uint32_t from = i < r->n_inputs ? f->table->inputs[r->first_input + i].carried_from : TABLE_NONE;
+        legs[i] = from == TABLE_NONE ? MERGE_LEGS_MAX : (uint8_t) (from - was->first_input);
+    }
+    for (uint32_t i = 0; i < r->n_paths; i++)
+        merge_carry(f->merges[r->first_path + i], before->merges[was->first_path + i], legs);
+}
+
 void forward_carry(struct forward *f, const struct forward *before)
 {
     if (!before)
@@ -90,6 +123,7 @@ void forward_carry(struct forward *f, const struct forward *before)
         f->flows[i].counters = old->counters;
         carry_health(&f->flows[i], &f->table->rules[i], old, &before->table->rules[from]);
         limiter_carry(&f->flows[i].limiter, &old->limiter);
+        carry_merges(f, &f->table->rules[i], before, &before->table->rules[from]);
         if (f->flows[i].senders && old->senders)
             senders_carry(f->flows[i].senders, old->senders);
     }
@@ -113,6 +147,9 @@ void forward_free(struct forward *f)
         return;
     for (uint32_t i = 0; f->flows && i < f->table->n_rules; i++)
         free(f->flows[i].senders);
+    for (uint32_t i = 0; f->merges && i < f->table->n_paths; i++)
+        merge_free(f->merges[i]);
+    free(f->merges);
     free(f->flows);
     free(f->legs);
     free(f->outputs);
@@ -195,6 +232,8 @@ static bool joins(const struct table_rule *r, const struct batch *b, const struc
 // A packet on its way.
 struct arrival {
     const struct packet *packet;
+    uint64_t stamp_ns; // CLOCK_REALTIME, of the kernel
+    uint32_t leg;
     const struct table_path *path;
     const struct table_rule *rule;
     struct rule_state *flow;
@@ -239,15 +278,10 @@ static void batch_run(struct forward *f, const struct arrival *a, const uint8_t 
 
 // --- limit -----------------------------------------------------------------------------------------------------------
 
-// A run of n datagrams of one size: size, limit, batch.
-static void pass_run(struct forward *f, const struct arrival *a, const uint8_t *at, uint64_t n, size_t size)
+// A run of n datagrams of one size that shall leave: limit, batch.
+static void admit_run(struct forward *f, const struct arrival *a, const uint8_t *at, uint64_t n, size_t size)
 {
     struct rule_state *flow = a->flow;
-
-    if (size > a->rule->max_payload) {
-        flow->counters.drops.size += n;
-        return;
-    }
     struct limiter *limiter =
         flow->senders ? senders_find(flow->senders, &a->packet->source, f->now_ns) : &flow->limiter;
     uint64_t passed = limiter_admit(limiter, n, size, f->now_ns);
@@ -256,6 +290,104 @@ static void pass_run(struct forward *f, const struct arrival *a, const uint8_t *
         flow->counters.drops.shadow += passed;
     else if (passed > 0)
         batch_run(f, a, at, passed * size, size);
+}
+
+static struct rule_state *touch(struct forward *f, uint32_t rule)
+{
+    struct rule_state *flow = &f->flows[rule];
+
+    if (!flow->touched) {
+        flow->touched = true;
+        f->touched[f->n_touched++] = rule;
+    }
+    return flow;
+}
+
+// --- merge -----------------------------------------------------------------------------------------------------------
+
+// What is held back is told by its tag how it leaves.
+static uint64_t tag_of(const struct packet *p)
+{
+    return (uint64_t) p->dscp << 8 | p->ttl;
+}
+
+// Sends what a path has held back and whose turn has come. Its bytes stay where they are until the next datagram of the
+// path, so that all leave at once.
+static void release(struct forward *f, uint32_t path, uint64_t now_ns)
+{
+    const struct table_path *p = &f->table->paths[path];
+    struct merge_held held;
+    bool any = false;
+
+    while (merge_next(f->merges[path], now_ns, &held)) {
+        struct packet packet = {
+            .datagrams = 1, .dscp = (uint8_t) (held.tag >> 8), .ttl = (uint8_t) held.tag, .length = held.length};
+        struct arrival a = {
+            .packet = &packet, .path = p, .rule = &f->table->rules[p->rule], .flow = &f->flows[p->rule]};
+        admit_run(f, &a, held.payload, 1, held.length);
+        any = true;
+    }
+    if (!any)
+        return;
+    forward_flush(f);
+    touch(f, p->rule);
+}
+
+static void count_verdict(struct stats_drops *drops, enum merge_verdict verdict)
+{
+    drops->copy += verdict == MERGE_COPY;
+    drops->late += verdict == MERGE_LATE;
+    drops->no_sequence += verdict == MERGE_NO_SEQUENCE;
+    drops->standby += verdict == MERGE_STANDBY;
+}
+
+// Each datagram of a run is judged by itself; neighbours that pass stay together.
+static __attribute__((noinline)) void merge_run(struct forward *f, const struct arrival *a, const uint8_t *at,
+                                                uint64_t n, size_t size)
+{
+    uint32_t path = (uint32_t) (a->path - f->table->paths);
+    struct merge *m = f->merges[path];
+    const bool holds = a->rule->merge.reorder_ms > 0;
+    uint64_t passed = 0;
+
+    for (uint64_t i = 0; i < n; i++) {
+        const uint8_t *here = at + i * size;
+        enum merge_verdict verdict = merge_take(m, a->leg, a->stamp_ns, here, size, tag_of(a->packet));
+        passed += verdict == MERGE_PASSES;
+        if (passed > 0 && (verdict != MERGE_PASSES || holds || i + 1 == n)) {
+            admit_run(f, a, here - (passed - (verdict == MERGE_PASSES)) * size, passed, size);
+            passed = 0;
+        }
+        count_verdict(&a->flow->counters.drops, verdict);
+        if (holds)
+            release(f, path, a->stamp_ns);
+    }
+    if (holds && merge_due_ns(m) < f->due_ns)
+        f->due_ns = merge_due_ns(m);
+}
+
+// A run of n datagrams of one size: size, merge, limit, batch.
+static void pass_run(struct forward *f, const struct arrival *a, const uint8_t *at, uint64_t n, size_t size)
+{
+    if (size > a->rule->max_payload)
+        a->flow->counters.drops.size += n;
+    else if (a->rule->flags & TABLE_RULE_MERGES)
+        merge_run(f, a, at, n, size);
+    else
+        admit_run(f, a, at, n, size);
+}
+
+void forward_release(struct forward *f, uint64_t now_ns)
+{
+    f->due_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < f->table->n_paths; i++) {
+        const struct table_rule *r = &f->table->rules[f->table->paths[i].rule];
+        if (!(r->flags & TABLE_RULE_MERGES) || r->merge.reorder_ms == 0)
+            continue;
+        release(f, i, now_ns);
+        if (merge_due_ns(f->merges[i]) < f->due_ns)
+            f->due_ns = merge_due_ns(f->merges[i]);
+    }
 }
 
 // --- match -----------------------------------------------------------------------------------------------------------
@@ -304,11 +436,7 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
         return FORWARD_BAD_CHECKSUM;
 
     const struct table_rule *r = &f->table->rules[path->rule];
-    struct rule_state *flow = &f->flows[path->rule];
-    if (!flow->touched) {
-        flow->touched = true;
-        f->touched[f->n_touched++] = path->rule;
-    }
+    struct rule_state *flow = touch(f, path->rule);
     flow->counters.packets += p->datagrams;
     flow->counters.bytes += p->length;
     flow->counters.last_packet_ns = f->now_ns;
@@ -332,7 +460,7 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
     size_t last = p->length - (p->datagrams - 1) * p->segment;
     if (last < p->segment)
         whole--;
-    struct arrival a = {.packet = p, .path = path, .rule = r, .flow = flow};
+    struct arrival a = {.packet = p, .stamp_ns = meta->stamp_ns, .leg = to->leg, .path = path, .rule = r, .flow = flow};
     if (whole > 0)
         pass_run(f, &a, p->payload, whole, p->segment);
     if (whole < p->datagrams)
@@ -480,6 +608,64 @@ static void publish_rule(struct forward *f, uint32_t rule)
     }
 }
 
+// Adds up what the paths of a rule say of one of its legs.
+static void add_leg(struct stats_input *to, const struct merge_leg_counters *leg)
+{
+    to->merged.first += leg->first;
+    to->merged.missing += leg->missing;
+    to->merged.reordered += leg->reordered;
+    to->merged.repeated += leg->repeated;
+    to->skew_us += leg->skew_us;
+    to->skew_count += leg->skew_count;
+    if (leg->skew_max_us > to->skew_max_us)
+        to->skew_max_us = leg->skew_max_us;
+}
+
+static void publish_leg(struct forward *f, const struct table_rule *r, uint32_t leg)
+{
+    struct stats_input *to = &f->stats.inputs[r->first_input + leg], sum = {.skew_us = 0};
+
+    for (uint32_t i = r->first_path; i < r->first_path + r->n_paths; i++)
+        add_leg(&sum, &merge_counters(f->merges[i])->legs[leg]);
+    stats_write_begin(&to->sequence);
+    to->merged = sum.merged;
+    to->skew_us = sum.skew_us;
+    to->skew_count = sum.skew_count;
+    to->skew_max_us = sum.skew_max_us;
+    stats_write_end(&to->sequence);
+}
+
+static void publish_merge(struct forward *f, uint32_t rule, uint64_t now_ns)
+{
+    const struct table_rule *r = &f->table->rules[rule];
+    struct stats_rule *to = &f->stats.rules[rule];
+    struct stats_merge_counters sum = {0};
+
+    for (uint32_t i = r->first_path; i < r->first_path + r->n_paths; i++) {
+        if (now_ns > 0)
+            merge_look(f->merges[i], now_ns);
+        const struct merge_counters *c = merge_counters(f->merges[i]);
+        sum.recovered += c->recovered;
+        sum.lost += c->lost;
+        sum.lost_together += c->lost_together;
+        sum.resets += c->resets;
+    }
+    stats_write_begin(&to->sequence);
+    to->merge = r->merge.by;
+    to->active_leg = merge_counters(f->merges[r->first_path])->active_leg;
+    to->merged = sum;
+    stats_write_end(&to->sequence);
+    for (uint32_t i = 0; i < r->n_inputs; i++)
+        publish_leg(f, r, i);
+}
+
+void forward_publish_merges(struct forward *f, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < f->table->n_rules; i++)
+        if (f->table->rules[i].flags & TABLE_RULE_MERGES)
+            publish_merge(f, i, now_ns);
+}
+
 uint32_t forward_take_touched(struct forward *f)
 {
     if (f->n_touched == 0)
@@ -497,6 +683,7 @@ void forward_publish(struct forward *f)
 
 void forward_publish_all(struct forward *f)
 {
+    forward_publish_merges(f, 0);
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         publish_rule(f, i);
         publish_state(f, i);

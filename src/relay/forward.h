@@ -10,6 +10,7 @@
 #include "relay/egress.h"
 #include "relay/health.h"
 #include "relay/limiter.h"
+#include "wire/merge.h"
 #include "wire/packet.h"
 #include "stats/layout.h"
 #include "table/view.h"
@@ -46,6 +47,8 @@ struct forward {
     struct egress **egress;                // one for each element of table->egress, set by the owner; NULL: missing
     uint32_t *touched;                     // indexes of touched rules
     uint32_t n_touched;
+    struct merge **merges; // of each path of a rule that merges; else NULL
+    uint64_t due_ns;       // when what is held back leaves at the latest, CLOCK_REALTIME; UINT64_MAX: nothing is held
     uint64_t own[TABLE_INTERFACES_MAX]; // martian_bits() of each interface
     struct batch **batch;               // pending batch of each path, or NULL
     uint32_t pending[FORWARD_BATCHES];  // paths that hold a batch; batch i belongs to pending[i]
@@ -77,6 +80,9 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
 // Sends all pending batches.
 void forward_flush(struct forward *f);
 
+// Sends what has been held back for reorder_ms by now_ns (CLOCK_REALTIME; UINT64_MAX: all), and sets due_ns anew.
+void forward_release(struct forward *f, uint64_t now_ns);
+
 // Returns the path of the oldest pending batch, or TABLE_NONE.
 uint32_t forward_pending(const struct forward *f);
 
@@ -99,6 +105,10 @@ void forward_unreachable(struct forward *f, uint32_t ifindex, const struct addr 
 
 // Returns the present state of a rule.
 enum stats_rule_state forward_state(const struct forward *f, uint32_t rule);
+
+// Writes what the merges have counted to the statistics segment. now_ns: CLOCK_REALTIME, for the numbers that have left
+// their windows meanwhile; 0: not asked for.
+void forward_publish_merges(struct forward *f, uint64_t now_ns);
 
 // Writes the changed counters to the statistics segment.
 void forward_publish(struct forward *f);

@@ -17,7 +17,8 @@
 #include "relay/rtnetlink.h"
 #include "relay/state.h"
 
-#define TICK_SECONDS  0.2 // largest age of ring drops, and of the statistics without traffic
+#define HELD_SECONDS  0.01 // a longer wait for what a merge holds back is looked at again
+#define TICK_SECONDS  0.2  // largest age of ring drops, and of the statistics without traffic
 #define HELLO_SECONDS 30
 #define LINKS_SECONDS 0.05
 #define PROBE_SECONDS 0.15
@@ -92,8 +93,33 @@ static void on_gone(void *context, uint32_t ifindex)
 
 // --- events ----------------------------------------------------------------------------------------------------------
 
+// What a merge holds back leaves at its time, even if nothing comes. The clock of the stamps may be set: the timer
+// waits for no longer than a window can be.
+static void watch_held(struct relay *r)
+{
+    uint64_t now = clock_realtime_ns();
+    double seconds;
+
+    if (!r->swap.now || r->swap.now->due_ns == UINT64_MAX || ev_is_active(&r->held.timer))
+        return;
+    seconds = r->swap.now->due_ns > now ? (double) (r->swap.now->due_ns - now) / 1e9 : 0;
+    ev_timer_set(&r->held.timer, seconds < HELD_SECONDS ? seconds : HELD_SECONDS, 0.);
+    ev_now_update(r->loop);
+    ev_timer_start(r->loop, &r->held.timer);
+}
+
+static void on_held(struct relay *r)
+{
+    if (!r->swap.now)
+        return;
+    forward_release(r->swap.now, clock_realtime_ns());
+    forward_publish(r->swap.now);
+}
+
 static void on_tick(struct relay *r)
 {
+    if (r->swap.now)
+        forward_publish_merges(r->swap.now, clock_realtime_ns());
     rings_publish(r);
     publish_header(r, STATS_LIVE);
     publish_sends(r);
@@ -241,6 +267,7 @@ static void run(struct relay *r)
         if (busy)
             spin(r);
         choose_wait(r);
+        watch_held(r);
         ev_run(r->loop, busy ? EVRUN_NOWAIT : EVRUN_ONCE);
     }
 }
@@ -398,6 +425,7 @@ static bool prepare(struct relay *r)
     watch_time(r, &r->probe_timer, 0., on_probe_timer);
     watch_time(r, &r->summary_timer, 0., on_summary_timer);
     watch_time(r, &r->alarm, 0., publish_alarms);
+    watch_time(r, &r->held, 0., on_held);
     watch_time(r, &r->watchdog, (double) r->notify.watchdog_ns / 1e9, on_watchdog);
     return true;
 }

@@ -34,7 +34,7 @@ struct relay {
     const struct relay_options *options;
     struct ev_loop *loop; // its user data is this struct
     struct source from_broker, signals, links, addresses, neighbours, inotify;
-    struct timer tick, links_timer, probe_timer, summary_timer, watchdog, alarm;
+    struct timer tick, links_timer, probe_timer, summary_timer, watchdog, alarm, held;
     int broker;
     struct coalesce coalesce;
     uint32_t turn_frames;   // frames taken in this turn of the loop

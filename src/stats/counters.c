@@ -21,6 +21,8 @@
 #define OUTPUT_ROW(field, text, key)                                                                                   \
     {#field, text, key, offsetof(struct stats_output_counters, field), OUTPUT_DROP(field)},
 #define INPUT_ROW(field, text, key) {#field, text, key, offsetof(struct stats_input_counters, field), false},
+#define LEG_ROW(field, text, key)   {#field, text, key, offsetof(struct stats_leg_counters, field), false},
+#define MERGE_ROW(field, text, key) {#field, text, key, offsetof(struct stats_merge_counters, field), false},
 #define END                                                                                                            \
     {                                                                                                                  \
         NULL, NULL, NULL, 0, false                                                                                     \
@@ -29,6 +31,8 @@
 const struct stats_counter stats_interface_counters[] = {STATS_INTERFACE_COUNTERS(INTERFACE_ROW) END};
 const struct stats_counter stats_rule_drops[] = {STATS_RULE_DROPS(RULE_ROW) END};
 const struct stats_counter stats_input_counters[] = {STATS_INPUT_COUNTERS(INPUT_ROW) END};
+const struct stats_counter stats_leg_counters[] = {STATS_LEG_COUNTERS(LEG_ROW) END};
+const struct stats_counter stats_merge_counters[] = {STATS_MERGE_COUNTERS(MERGE_ROW) END};
 const struct stats_counter stats_output_counters[] = {STATS_OUTPUT_COUNTERS(OUTPUT_ROW) END};
 
 #define AND(field, help, key) +drops->field
@@ -55,6 +59,9 @@ uint64_t stats_counter_value(const struct stats_counter *counter, const void *co
 static const struct stats_word interface_counters[] = {STATS_INTERFACE_COUNTERS(COUNTER_WORD)};
 static const struct stats_word rule_drops[] = {STATS_RULE_DROPS(COUNTER_WORD)};
 static const struct stats_word input_counters[] = {STATS_INPUT_COUNTERS(COUNTER_WORD)};
+static const struct stats_word leg_counters[] = {STATS_LEG_COUNTERS(COUNTER_WORD)};
+static const struct stats_word merge_counters[] = {STATS_MERGE_COUNTERS(COUNTER_WORD)};
+static const struct stats_word merges[] = {STATS_MERGES(STATE_WORD)};
 static const struct stats_word output_counters[] = {STATS_OUTPUT_COUNTERS(COUNTER_WORD)};
 static const struct stats_word interface_states[] = {STATS_INTERFACE_STATES(STATE_WORD)};
 static const struct stats_word rule_states[] = {STATS_RULE_STATES(STATE_WORD)};
@@ -71,9 +78,10 @@ static const struct stats_word feature_states[] = {STATS_FEATURE_STATES(STATE_WO
     }
 
 const struct stats_word_list stats_words[] = {
-    LIST(interface_counters), LIST(rule_drops),     LIST(input_counters), LIST(output_counters), LIST(interface_states),
-    LIST(rule_states),        LIST(alarms),         LIST(config_states),  LIST(verdicts),        LIST(seccomp_modes),
-    LIST(features),           LIST(feature_states), {NULL, NULL, 0},
+    LIST(interface_counters), LIST(rule_drops), LIST(input_counters),  LIST(leg_counters),
+    LIST(merge_counters),     LIST(merges),     LIST(output_counters), LIST(interface_states),
+    LIST(rule_states),        LIST(alarms),     LIST(config_states),   LIST(verdicts),
+    LIST(seccomp_modes),      LIST(features),   LIST(feature_states),  {NULL, NULL, 0},
 };
 
 // Defines a function that returns the word of each value of a list.
@@ -85,6 +93,7 @@ const struct stats_word_list stats_words[] = {
 
 WORDS(stats_interface_state_name, interface_states)
 WORDS(stats_rule_state_name, rule_states)
+WORDS(stats_merge_name, merges)
 WORDS(stats_alarm_name, alarms)
 WORDS(stats_config_state_name, config_states)
 WORDS(stats_verdict_name, verdicts)

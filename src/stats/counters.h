@@ -19,6 +19,8 @@ struct stats_counter {
 extern const struct stats_counter stats_interface_counters[]; // of struct stats_interface_counters
 extern const struct stats_counter stats_rule_drops[];         // of struct stats_drops
 extern const struct stats_counter stats_input_counters[];     // of struct stats_input_counters
+extern const struct stats_counter stats_leg_counters[];       // of struct stats_leg_counters
+extern const struct stats_counter stats_merge_counters[];     // of struct stats_merge_counters
 extern const struct stats_counter stats_output_counters[];    // of struct stats_output_counters
 
 // Returns the sum of all drops of a rule.
@@ -46,6 +48,7 @@ const char *stats_rule_state_name(uint32_t state);
 enum { STATS_SHOWN_UNKNOWN = STATS_RULE_END, STATS_SHOWN };
 uint32_t stats_shown_state(const struct stats_rule *r);
 
+const char *stats_merge_name(uint32_t merge);
 const char *stats_alarm_name(uint32_t alarm);
 const char *stats_config_state_name(uint32_t state);
 const char *stats_verdict_name(uint32_t verdict);

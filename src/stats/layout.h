@@ -39,6 +39,10 @@
 #define STATS_RULE_DROPS(X)                                                                                            \
     X(source, "sender is not in sources", "sources")                                                                   \
     X(size, "payload is larger than max_payload", "max_payload")                                                       \
+    X(copy, "its first copy came by another leg", "merge")                                                             \
+    X(late, "a copy from beyond window_ms, or a number whose turn is over", "merge")                                   \
+    X(no_sequence, "has no number to be merged by", "merge")                                                           \
+    X(standby, "another leg is the active one", "merge")                                                               \
     X(rate, "exceeds limit", "limit")                                                                                  \
     X(shadow, "would have been sent: the rule is on trial", "shadow")                                                  \
     X(ttl, "ttl is used up and every output decrements it", "ttl")
@@ -54,6 +58,27 @@
 #define STATS_INPUT_COUNTERS(X)                                                                                        \
     X(packets, "datagrams that came by this leg and matched", NULL)                                                    \
     X(bytes, "their payload bytes", NULL)
+
+// Of a leg of a rule that merges, and of all its legs together (wire/merge.h).
+#define STATS_LEG_COUNTERS(X)                                                                                          \
+    X(first, "of its datagrams left, as the first copy", "merge")                                                      \
+    X(missing, "numbers that it did not bring within the window", "merge")                                             \
+    X(reordered, "came behind a higher number of the same leg", "merge")                                               \
+    X(repeated, "had come by the same leg already", "merge")
+
+#define STATS_MERGE_COUNTERS(X)                                                                                        \
+    X(recovered, "numbers that some leg missed and another brought", "merge")                                          \
+    X(lost, "numbers that no leg brought", "merge")                                                                    \
+    X(lost_together, "runs of them that all legs lost at once: they may share a path", "merge")                        \
+    X(resets, "new beginnings: another sender, session or place in the numbers", "merge")
+
+// How a rule merges its legs.
+#define STATS_MERGES(X)                                                                                                \
+    X(STATS_MERGE_NONE, none, "all that comes leaves")                                                                 \
+    X(STATS_MERGE_RTP, rtp, "by SSRC and sequence number")                                                             \
+    X(STATS_MERGE_FIELD, field, "by a number in the payload")                                                          \
+    X(STATS_MERGE_PAYLOAD, payload, "by the whole payload")                                                            \
+    X(STATS_MERGE_ACTIVE, active, "one leg at a time")
 
 // Abilities of newer kernels: X(NAME, field, name in mcrd --without, help). The value of each is one of enum
 // stats_feature.
@@ -84,6 +109,14 @@ struct stats_rule_counters {
 
 struct stats_input_counters {
     STATS_INPUT_COUNTERS(STATS_FIELD)
+};
+
+struct stats_leg_counters {
+    STATS_LEG_COUNTERS(STATS_FIELD)
+};
+
+struct stats_merge_counters {
+    STATS_MERGE_COUNTERS(STATS_FIELD)
 };
 
 struct stats_output_counters {
@@ -134,6 +167,7 @@ enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
 
 enum stats_interface_state { STATS_INTERFACE_STATES(STATS_ENUM) };
 enum stats_rule_state { STATS_RULE_STATES(STATS_ENUM) STATS_RULE_END };
+enum stats_merge { STATS_MERGES(STATS_ENUM) };
 enum stats_config_state { STATS_CONFIG_STATES(STATS_ENUM) };
 enum stats_verdict { STATS_VERDICTS(STATS_ENUM) };
 enum stats_seccomp { STATS_SECCOMP_MODES(STATS_ENUM) };
@@ -161,8 +195,10 @@ struct stats_input {
     char leg[32];
     uint32_t vlan; // 0: untagged
     uint32_t reserved;
-    char to[72];                          // "ADDRESS:PORT"
-    struct stats_input_counters counters; // of one leg of several; the reader gives the only one those of the rule
+    char to[72]; // "ADDRESS:PORT"
+    struct stats_leg_counters merged;
+    uint64_t skew_us, skew_count, skew_max_us; // behind the first copy: sum, copies, most
+    struct stats_input_counters counters;      // of one leg of several; the reader gives the only one those of the rule
 };
 
 struct stats_rule {
@@ -173,8 +209,11 @@ struct stats_rule {
     char reason[128]; // why it is in this state, as sentences; empty: it is active
     uint32_t first_input, n_inputs;
     uint32_t first_output, n_outputs;
-    uint32_t alarms; // bits 1 << enum stats_alarm
+    uint32_t alarms;     // bits 1 << enum stats_alarm
+    uint32_t merge;      // enum stats_merge
+    uint32_t active_leg; // its place among the inputs, where one is active; else UINT32_MAX
     uint32_t reserved;
+    struct stats_merge_counters merged;
     struct stats_rule_counters counters;
 };
 

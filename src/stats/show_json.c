@@ -92,7 +92,27 @@ static bool add_interface(json_t *to, const struct stats_interface *i)
            put_counters(o, stats_interface_counters, &i->counters);
 }
 
-static bool add_input(json_t *to, const struct stats_snapshot *s, const struct stats_input *in)
+static bool put_skew(json_t *to, const struct stats_input *in)
+{
+    json_t *o = json_object();
+
+    return put(to, "skew_us", o) && put(o, "mean", number(in->skew_count ? in->skew_us / in->skew_count : 0)) &&
+           put(o, "max", number(in->skew_max_us));
+}
+
+static bool put_merge(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)
+{
+    const char *leg = r->active_leg < r->n_inputs ? s->at.inputs[r->first_input + r->active_leg].leg : NULL;
+    json_t *o = r->merge == STATS_MERGE_NONE ? json_null() : json_object();
+
+    return put(to, "merge", o) &&
+           (r->merge == STATS_MERGE_NONE || (put(o, "by", json_string(stats_merge_name(r->merge))) &&
+                                             put_counters(o, stats_merge_counters, &r->merged) &&
+                                             put(o, "active_leg", leg ? json_string(leg) : json_null())));
+}
+
+// merges: its rule merges its legs.
+static bool add_input(json_t *to, const struct stats_snapshot *s, const struct stats_input *in, bool merges)
 {
     const struct stats_interface *i = &s->at.interfaces[in->interface];
     json_t *o = json_object();
@@ -101,7 +121,8 @@ static bool add_input(json_t *to, const struct stats_snapshot *s, const struct s
            put(o, "interface", json_string(i->name)) && put(o, "to", json_string(in->to)) &&
            put(o, "vlan", in->vlan ? number(in->vlan) : json_null()) &&
            put(o, "state", json_string(stats_interface_state_name(i->state))) &&
-           put_counters(o, stats_input_counters, &in->counters);
+           put_counters(o, stats_input_counters, &in->counters) &&
+           (!merges || (put_counters(o, stats_leg_counters, &in->merged) && put_skew(o, in)));
 }
 
 static bool add_output(json_t *to, const struct stats_output *output)
@@ -132,8 +153,9 @@ static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct st
     ok &= put_counters(drops, stats_rule_drops, &c->drops);
     ok &= put(o, "drops", drops);
     for (uint32_t i = 0; i < r->n_inputs; i++)
-        ok &= add_input(inputs, s, &s->at.inputs[r->first_input + i]);
+        ok &= add_input(inputs, s, &s->at.inputs[r->first_input + i], r->merge != STATS_MERGE_NONE);
     ok &= put(o, "inputs", inputs);
+    ok &= put_merge(o, s, r);
     for (uint32_t i = 0; i < r->n_outputs; i++)
         ok &= add_output(outputs, &s->at.outputs[r->first_output + i]);
     ok &= put(o, "outputs", outputs);

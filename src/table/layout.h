@@ -23,18 +23,20 @@
 #define TABLE_BUSY_POLL_ALWAYS UINT32_MAX
 
 // table_attach() refuses a table that exceeds these bounds. Those of the config file (config/model.h) are within them.
-#define TABLE_INTERFACES_MAX   64
-#define TABLE_RULES_MAX        10000
-#define TABLE_RULE_INPUTS_MAX  8 // of one rule
-#define TABLE_INPUTS_MAX       (TABLE_RULE_INPUTS_MAX * TABLE_RULES_MAX)
-#define TABLE_OUTPUTS_MAX      65536
-#define TABLE_EGRESS_MAX       (TABLE_OUTPUTS_MAX + TABLE_INTERFACES_MAX) // and a transmit ring of each interface
-#define TABLE_SOURCES_MAX      (256u * TABLE_RULES_MAX)
-#define TABLE_HOLDS_MAX        32768
-#define TABLE_DESTINATIONS_MAX 20000
-#define TABLE_RING_SOCKETS_MAX (2 * TABLE_INTERFACES_MAX) // machine/ring_pool.h
-#define TABLE_PATHS_MAX        (TABLE_DESTINATIONS_MAX + TABLE_RULES_MAX)
-#define TABLE_BYTES_MAX        (256u << 20)
+#define TABLE_INTERFACES_MAX    64
+#define TABLE_RULES_MAX         10000
+#define TABLE_RULE_INPUTS_MAX   8 // of one rule
+#define TABLE_INPUTS_MAX        (TABLE_RULE_INPUTS_MAX * TABLE_RULES_MAX)
+#define TABLE_MERGE_NUMBERS_MAX (1u << 20)
+#define TABLE_MERGE_HELD_MAX    9216 // bytes of a datagram that is held back
+#define TABLE_OUTPUTS_MAX       65536
+#define TABLE_EGRESS_MAX        (TABLE_OUTPUTS_MAX + TABLE_INTERFACES_MAX) // and a transmit ring of each interface
+#define TABLE_SOURCES_MAX       (256u * TABLE_RULES_MAX)
+#define TABLE_HOLDS_MAX         32768
+#define TABLE_DESTINATIONS_MAX  20000
+#define TABLE_RING_SOCKETS_MAX  (2 * TABLE_INTERFACES_MAX) // machine/ring_pool.h
+#define TABLE_PATHS_MAX         (TABLE_DESTINATIONS_MAX + TABLE_RULES_MAX)
+#define TABLE_BYTES_MAX         (256u << 20)
 
 // The records have no padding: tables are compared byte by byte, and must not carry other memory of the broker.
 #pragma GCC diagnostic push
@@ -118,6 +120,7 @@ enum table_rule_flags {
     TABLE_RULE_SHADOW = 1u << 5,     // matched and counted, never sent
     TABLE_RULE_PER_SOURCE = 1u << 6, // the limit applies to each sender separately
     TABLE_RULE_BROADCAST = 1u << 7,  // takes in broadcasts
+    TABLE_RULE_MERGES = 1u << 9,     // its legs are merged
     TABLE_RULE_DOWN = 1u << 8,       // an interface that it uses exists, but is not up
 };
 
@@ -161,6 +164,26 @@ struct table_input {
     uint16_t reserved2;
 };
 
+enum table_merge_by {
+    TABLE_MERGE_NONE, // legs are not merged
+    TABLE_MERGE_RTP,
+    TABLE_MERGE_FIELD,
+    TABLE_MERGE_PAYLOAD,
+    TABLE_MERGE_ACTIVE,
+};
+
+// How the legs of a rule are merged, each path by itself (wire/merge.h).
+struct table_merge {
+    uint32_t by; // enum table_merge_by
+    uint32_t window_ms, reorder_ms;
+    uint32_t switch_after_ms, return_after_ms;
+    uint32_t numbers;        // room, a power of two
+    uint32_t at, session_at; // of a field: bytes
+    uint8_t bytes, session_bytes;
+    uint8_t little; // 1: the least byte is first
+    uint8_t reserved;
+};
+
 struct table_rule {
     char name[TABLE_NAME_MAX];
     char note[TABLE_NOTE_MAX];
@@ -174,8 +197,8 @@ struct table_rule {
     uint64_t packets_per_second;     // 0: no limit
     uint64_t bits_per_second;        // 0: no limit
     uint64_t min_packets_per_second; // 0: no alarm
-    uint32_t carried_from;           // index of the rule of this name in the table before, or TABLE_NONE
-    uint32_t reserved;
+    struct table_merge merge;
+    uint32_t carried_from;         // index of the rule of this name in the table before, or TABLE_NONE
     char reason[TABLE_REASON_MAX]; // why TABLE_RULE_WAITING or TABLE_RULE_DOWN is set, as sentences; else empty
 };
 

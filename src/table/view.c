@@ -80,13 +80,27 @@ static bool interface_valid(const struct table_view *v, const struct table_inter
            (uint64_t) i->n_slots * i->slot_size <= UINT64_C(1) << 30;
 }
 
+// The bounds that wire/merge.h gives its settings.
+static bool merge_valid(const struct table_rule *r)
+{
+    const struct table_merge *m = &r->merge;
+
+    if (m->by == TABLE_MERGE_NONE || !(r->flags & TABLE_RULE_MERGES))
+        return m->by == TABLE_MERGE_NONE && !(r->flags & TABLE_RULE_MERGES);
+    return m->by <= TABLE_MERGE_ACTIVE && r->n_inputs > 1 && m->window_ms >= 1 && m->window_ms <= 10000 &&
+           m->reorder_ms <= m->window_ms && m->numbers >= 64 && m->numbers <= TABLE_MERGE_NUMBERS_MAX &&
+           (m->numbers & (m->numbers - 1)) == 0 && m->at <= UINT16_MAX && m->session_at <= UINT16_MAX &&
+           m->session_bytes <= 16 && (m->reorder_ms == 0 || r->max_payload <= TABLE_MERGE_HELD_MAX) &&
+           (m->by != TABLE_MERGE_FIELD || m->bytes == 1 || m->bytes == 2 || m->bytes == 4 || m->bytes == 8);
+}
+
 static bool rule_valid(const struct table_view *v, const struct table_rule *r)
 {
     return text_ends(r->name, sizeof(r->name)) && text_ends(r->note, sizeof(r->note)) &&
            text_ends(r->reason, sizeof(r->reason)) && range_fits(r->first_input, r->n_inputs, v->n_inputs) &&
            r->n_inputs > 0 && r->n_inputs <= TABLE_RULE_INPUTS_MAX &&
            range_fits(r->first_path, r->n_paths, v->n_paths) && r->n_paths > 0 &&
-           range_fits(r->first_counter, r->n_outputs, v->n_counters);
+           range_fits(r->first_counter, r->n_outputs, v->n_counters) && merge_valid(r);
 }
 
 // Each belongs to the rule that has it.

@@ -106,7 +106,8 @@ files() {
   filter) set -- machine/filter ;;
   forward) set -- relay/ingress wire/packet wire/reassembly relay/forward relay/martian relay/limiter relay/egress ;;
   lexical) set -- config/lexical config/load ;;
-  merge) set -- relay/merge ;;
+  merge) set -- wire/merge ;;
+  monitor) set -- relay/monitor ;;
   packet) set -- wire/packet ;;
   reassembly) set -- wire/reassembly ;;
   relay) set -- relay/request relay/swap handover/handover ;;

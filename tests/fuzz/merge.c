@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// merge: relay/merge.c with any settings, payloads, stamps and legs. Each datagram gets one verdict that its settings
+// merge: wire/merge.c with any settings, payloads, stamps and legs. Each datagram gets one verdict that its settings
 // allow, what is held leaves exactly once and as it came, and only what has come before is a copy. The input is the
 // settings, and then a list of what happens, each as happen() reads it.
 #include <config.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay/merge.h"
+#include "wire/merge.h"
 
 #define DATAGRAMS_MAX 600
 #define PAYLOAD_MAX   64u // of a held one; more can come

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "relay/merge.h"
+#include "wire/merge.h"
 
 #define MS        UINT64_C(1000000)
 #define T0        (1800000000 * NS_PER_S) // as of CLOCK_REALTIME

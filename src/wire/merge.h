@@ -8,12 +8,14 @@
 // never the line of one that is alive. Until then its datagrams pass as well, and their copies are found in the crowd:
 // the last MERGE_CROWD datagrams of sessions without a line. Thus forged sessions neither take memory nor disturb a
 // stream in order.
-#ifndef MCR_RELAY_MERGE_H
-#define MCR_RELAY_MERGE_H
+#ifndef MCR_WIRE_MERGE_H
+#define MCR_WIRE_MERGE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "table/layout.h"
 
 #define MERGE_LEGS_MAX 8
 #define MERGE_CROWD    1024 // datagrams of sessions without a line, of which copies are recognised
@@ -79,6 +81,9 @@ enum merge_verdict {
 };
 
 struct merge;
+
+// What the table says of a rule that merges, with the secret of the process.
+struct merge_settings merge_settings_of(const struct table_rule *rule, const uint64_t key[2]);
 
 // Bytes that merge_new() takes.
 size_t merge_bytes(const struct merge_settings *settings);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "relay/merge.h"
+#include "wire/merge.h"
 
 #include <endian.h>
 #include <stdlib.h>
@@ -217,6 +217,24 @@ static size_t lay_out(struct merge *m, const struct merge_settings *s, uint8_t *
     m->held = place(base, &at, m->store + 1, sizeof(*m->held));
     m->bytes = place(base, &at, m->store + 1, m->stride);
     return at;
+}
+
+struct merge_settings merge_settings_of(const struct table_rule *rule, const uint64_t key[2])
+{
+    const struct table_merge *m = &rule->merge;
+
+    return (struct merge_settings){
+        .by = (enum merge_by)(m->by - TABLE_MERGE_RTP),
+        .n_legs = rule->n_inputs,
+        .window_ms = m->window_ms,
+        .reorder_ms = m->reorder_ms,
+        .field = {m->at, m->bytes, m->little == 1, m->session_at, m->session_bytes},
+        .switch_after_ms = m->switch_after_ms,
+        .return_after_ms = m->return_after_ms,
+        .numbers = m->numbers,
+        .max_payload = rule->max_payload,
+        .key = {key[0], key[1]},
+    };
 }
 
 size_t merge_bytes(const struct merge_settings *settings)
