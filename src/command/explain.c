@@ -109,12 +109,15 @@ static void add_output(const struct explain *x, const struct config_output *o, c
     snprintf(where, sizeof(where), t->to.family == ADDR_IPV6 ? "%s [%s]:%u" : "%s %s:%u", o->interface,
              addr_format(&t->to, to), t->port);
     if (t->egress == TABLE_NONE) {
-        add_step(steps, "output", o->line, false, "%s waits: the interface has no address to send from", where);
+        add_step(steps, "output", o->line, false, "%s waits: %s", where,
+                 v->rules[v->paths[x->verdict.path].rule].reason);
         return;
     }
     if (counters->packets == 0) {
         add_step(steps, "output", o->line, false, "%s: not sent: %s", where,
-                 counters->expired ? "ttl is used up" : "it does not fit the link");
+                 counters->expired  ? "ttl is used up"
+                 : counters->errors ? "the interface is down"
+                                    : "it does not fit the link");
         return;
     }
     while (l->output != t)
@@ -174,19 +177,21 @@ static bool try_interface(struct explain *x, const struct table_destination *to,
     const struct config_input *in = &r->inputs[to->leg];
     struct packet_meta meta = {.vlan = x->key.vlan, .checksum_vouched = true};
     char text[NEAREST_TEXT_MAX];
+    const char *reason = x->offline->table.rules[path->rule].reason;
     json_t *steps = json_array();
 
     x->n_left = 0;
     offline_frame(x->offline, x->key.interface, 0, x->probe, x->probe_length, &meta, PACKET_HOST, &x->verdict);
+    bool failed = x->verdict.path != TABLE_NONE && !x->verdict.forwarded && stats_drops_total(&x->verdict.drops) == 0;
     add_step(steps, "rule", in->line, true, "rule \"%s\" takes it: %s", r->name, nearest_input(in, text));
     if (x->verdict.path != TABLE_NONE)
         add_checks(x, path, steps);
     else // the interface has dropped the datagram before the rule counted it
         add_step(steps, x->verdict.name, 0, false, "%s", x->verdict.drop->help);
-    json_array_append_new(tries,
-                          json_pack("{s:s, s:b, s:s, s:s, s:o}", "interface",
-                                    x->offline->table.interfaces[x->key.interface].name, "forwarded",
-                                    x->verdict.forwarded, "verdict", x->verdict.name, "rule", r->name, "steps", steps));
+    json_array_append_new(tries, json_pack("{s:s, s:b, s:s, s:s?, s:s, s:o}", "interface",
+                                           x->offline->table.interfaces[x->key.interface].name, "forwarded",
+                                           x->verdict.forwarded, "verdict", x->verdict.name, "reason",
+                                           failed && *reason ? reason : NULL, "rule", r->name, "steps", steps));
     return x->verdict.forwarded;
 }
 
@@ -230,10 +235,11 @@ static void print_text(const struct explain *x, json_t *tree)
         printf("on %s:\n", json_string_value(json_object_get(each, "interface")));
         json_array_foreach(json_object_get(each, "steps"), j, step)
             print_line(x, step, j == 0 ? NULL : json_string_value(json_object_get(step, "step"))); // the rule is first
+        const char *reason = json_string_value(json_object_get(each, "reason"));
         if (json_is_true(json_object_get(each, "forwarded")))
             puts("  forwarded");
         else
-            printf("  not forwarded: %s\n", json_string_value(json_object_get(each, "verdict")));
+            printf("  not forwarded: %s\n", reason ? reason : json_string_value(json_object_get(each, "verdict")));
     }
     if (i == 0)
         puts(json_array_size(json_object_get(tree, "nearest")) > 0
@@ -256,6 +262,7 @@ static int explain(struct explain *x)
         nearest_find(x->config, o->interface, &x->key, nearest);
     else
         json_array_append_new(notes, offline_note(x->offline)); // NULL adds nothing
+    offline_add_reasons(x->offline, notes);
     if (o->running)
         digest_text(x->config->file.sha256, running);
     else
