@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """mcrstat for a script or a monitoring system: rules by name and by state in each form of output, a plugin's line and
 exit status, and the words."""
+import glob
 import json
+import os
 import re
+import shutil
 import subprocess
 
 import mcrtest as t
@@ -98,6 +101,29 @@ def check():
         mcrstat(d, "--check", "--rule", "plain")
     line = mcrstat(d, "--check", status=2)
     t.check(line.startswith("MCR CRITICAL - no daemon: mcrd ") and line.count("\n") == 1, line)
+
+
+@t.test("the examples of the pages and documents with jq: each says something, with the jq that is installed")
+def examples():
+    if not shutil.which("jq"):
+        raise t.Skip("jq is not installed")
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    shown = []
+    for path in [os.path.join(top, "README.md"), *glob.glob(f"{top}/man/*.[1-9]"), *glob.glob(f"{top}/docs/*.md")]:
+        with open(path, encoding="utf-8") as f:
+            shown += re.findall(r"mcrstat[^|\n]*--json[^|\n]*\| jq (?:-r )?('[^']*'|[^ )\n]+)", f.read())
+    t.check(len(shown) >= 3, f"few examples are found: {shown}")
+    with t.line() as net, t.Mcrd(net.relay, RULES) as d:
+        t.RawSender(net.src, "s0").send(t.datagram("239.255.0.2", PORT, b"x" * 10))
+        t.wait_for(lambda: d.stats()["rules"][1]["packets"] == 1, 5, "the datagram")
+        told = os.path.join(d.config.directory, "told.json")
+        with open(told, "w", encoding="utf-8") as f:
+            f.write(mcrstat(d, "--json"))
+        for program in (x.strip("'") for x in shown):
+            said = t.run_command(["jq", "-c", program, told])[1]
+            t.check(said.strip(), f"{program} says nothing")
+            if "drops" in program:
+                t.equal([json.loads(x)["name"] for x in said.splitlines()], ["trial"], "the rules that drop")
 
 
 @t.test("--words needs no daemon: the words of tables and JSON, and what each means")
