@@ -75,16 +75,16 @@ def watch():
 @t.test("--check: the worst of all rules; of one rule its own; a changed file; no daemon; UNKNOWN")
 def check():
     with t.line() as net, t.Mcrd(net.relay, RULES) as d:
-        sandbox = "" if t.SANDBOX == "enforce" else "the sandbox is not in force, "
+        sandbox = "" if t.SANDBOX == "enforce" else ", the sandbox is not in force"
         line = mcrstat(d, "--check", status=2)
-        t.check(line.startswith(f"MCR CRITICAL - {sandbox}late is waiting: interface late0 is missing; "
+        t.check(line.startswith(f"MCR CRITICAL - late is waiting: interface late0 is missing{sandbox}; "
                                 "1 rule active, 1 shadow, 1 waiting | packets=0c "), line)
         t.RawSender(net.src, "s0").send(t.datagram("239.255.0.2", PORT, b"x" * 10))
         t.wait_for(lambda: d.stats()["rules"][1]["packets"] == 1, 5, "the datagram")
         t.equal(mcrstat(d, "--check", "--rule", "trial"),
-                "MCR OK - 1 rule shadow | packets=1c bytes=10c sent=0c dropped=1c\n", "a rule on trial")
+                "MCR OK - 1 rule shadow | packets=1c bytes=10c sent=0c dropped=1c errors=0c\n", "a rule on trial")
         t.equal(mcrstat(d, "--check", "--rule", "plain"),
-                "MCR OK - 1 rule active | packets=0c bytes=0c sent=0c dropped=0c\n", "a rule that is active")
+                "MCR OK - 1 rule active | packets=0c bytes=0c sent=0c dropped=0c errors=0c\n", "a rule that is active")
         t.check(mcrstat(d, "--check", "--rule", "late", status=2).startswith("MCR CRITICAL - late is waiting:"), "late")
         line = mcrstat(d, "--check", "--rule", "nosuch", status=3)
         t.check(line.startswith('MCR UNKNOWN - no rule "nosuch"'), line)
