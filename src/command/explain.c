@@ -167,6 +167,41 @@ static void add_checks(struct explain *x, const struct table_path *path, json_t 
                    steps);
 }
 
+// Which of its reasons (relay/martian.h) it is.
+static const char *martian_reason(const struct addr *a)
+{
+    static const struct {
+        struct addr_prefix of;
+        const char *why;
+    } reasons[] = {
+        {{{.family = ADDR_IPV4, .bytes = {0}}, 8}, "0.0.0.0/8 names no host"},
+        {{{.family = ADDR_IPV4, .bytes = {127}}, 8}, "it is a loopback address"},
+        {{{.family = ADDR_IPV4, .bytes = {224}}, 4}, "it is a group"},
+        {{{.family = ADDR_IPV4, .bytes = {240}}, 4}, "240.0.0.0/4 is reserved; its last address is the broadcast"},
+        {{{.family = ADDR_IPV6, .bytes = {[15] = 1}}, 128}, "it is the loopback address"},
+        {{{.family = ADDR_IPV6, .bytes = {0}}, 96}, "::/96 names no host"},
+        {{{.family = ADDR_IPV6, .bytes = {[10] = 0xff, [11] = 0xff}}, 96}, "it is IPv4 written as IPv6"},
+        {{{.family = ADDR_IPV6, .bytes = {0xff}}, 8}, "it is a group"},
+    };
+
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (addr_prefix_contains(&reasons[i].of, a))
+            return reasons[i].why;
+    return "it is the interface's own, or a broadcast of its subnet";
+}
+
+static void add_interface_drop(const struct explain *x, json_t *steps)
+{
+    const struct offline_verdict *v = &x->verdict;
+    char source[ADDR_TEXT_MAX];
+
+    if (v->drop->at == offsetof(struct stats_interface_counters, martian))
+        add_step(steps, v->name, 0, false, "no sender has %s: %s", addr_format(&x->source, source),
+                 martian_reason(&x->source));
+    else
+        add_step(steps, v->name, 0, false, "%s", v->drop->help);
+}
+
 // --- one interface ---------------------------------------------------------------------------------------------------
 
 // What happens to the datagram on the interface of x->key, where it is for this path; adds it to tries.
@@ -187,7 +222,7 @@ static bool try_interface(struct explain *x, const struct table_destination *to,
     if (x->verdict.path != TABLE_NONE)
         add_checks(x, path, steps);
     else // the interface has dropped the datagram before the rule counted it
-        add_step(steps, x->verdict.name, 0, false, "%s", x->verdict.drop->help);
+        add_interface_drop(x, steps);
     json_array_append_new(tries, json_pack("{s:s, s:b, s:s, s:s?, s:s, s:o}", "interface",
                                            x->offline->table.interfaces[x->key.interface].name, "forwarded",
                                            x->verdict.forwarded, "verdict", x->verdict.name, "reason",
@@ -263,6 +298,8 @@ static int explain(struct explain *x)
     else
         json_array_append_new(notes, offline_note(x->offline)); // NULL adds nothing
     offline_add_reasons(x->offline, notes);
+    if (addr_is_multicast(&x->source))
+        json_array_append_new(notes, json_string("SRC is a group: SRC and DST may be swapped"));
     if (o->running)
         digest_text(x->config->file.sha256, running);
     else
