@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Examples of the documents, as TAP: each block ```mcr of docs/*.md is one rule or several, and mcrd --check accepts it.
+# Examples of the documents, as TAP: each block ```mcr of docs/*.md is one rule or several, and mcrd --check accepts it;
+# commands can do what they are shown for.
 set -u
 
 work=$(mktemp -d)
@@ -25,5 +26,11 @@ for file in "$work"/*.conf; do
   name=${file##*/}
   ok "docs/${name%.*.conf}: the rules behind line $(echo "$name" | sed 's/.*\.\([0-9]*\)\.conf/\1/') are valid" valid "$file"
 done
+
+# It exits 1 where something differs, which is when the next command is wanted.
+after_diff() {
+  ! grep -rnE -e '--diff[^;|]*&&' "$srcdir/README.md" "$srcdir/docs" "$srcdir/man" "$srcdir/etc"
+}
+ok "no command hangs on the success of mcrd --diff" after_diff
 
 plan

@@ -15,16 +15,18 @@
 
 bool account_find(const struct config *c, struct file_reader *reader, struct config_problems *problems)
 {
-    static const char text[] = "%s \"%s\" does not exist here: mcrd cannot start as root";
+    static const char text[] = "%s \"%s\" does not exist here: mcrd cannot start as root: %s";
+    // The user and group of the packages, of a file that is there.
+    static const char made[] = "run systemd-sysusers", other[] = "make it, or leave the key out";
 
     if (geteuid() != 0)
         return false;
     const struct passwd *user = getpwnam(c->user);
     const struct group *group = getgrnam(c->group);
     if (!user)
-        config_warning(problems, 0, NULL, text, "user", c->user);
+        config_warning(problems, 0, NULL, text, "user", c->user, strcmp(c->user, "mcr") == 0 ? made : other);
     if (!group)
-        config_warning(problems, 0, NULL, text, "group", c->group);
+        config_warning(problems, 0, NULL, text, "group", c->group, strcmp(c->group, "mcr") == 0 ? made : other);
     if (user && group)
         *reader = (struct file_reader){c->user, c->group, user->pw_uid, group->gr_gid};
     return user && group;

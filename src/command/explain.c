@@ -109,12 +109,15 @@ static void add_output(const struct explain *x, const struct config_output *o, c
     snprintf(where, sizeof(where), t->to.family == ADDR_IPV6 ? "%s [%s]:%u" : "%s %s:%u", o->interface,
              addr_format(&t->to, to), t->port);
     if (t->egress == TABLE_NONE) {
-        add_step(steps, "output", o->line, false, "%s waits: the interface has no address to send from", where);
+        add_step(steps, "output", o->line, false, "%s waits: %s", where,
+                 v->rules[v->paths[x->verdict.path].rule].reason);
         return;
     }
     if (counters->packets == 0) {
         add_step(steps, "output", o->line, false, "%s: not sent: %s", where,
-                 counters->expired ? "ttl is used up" : "it does not fit the link");
+                 counters->expired  ? "ttl is used up"
+                 : counters->errors ? "the interface is down"
+                                    : "it does not fit the link");
         return;
     }
     while (l->output != t)
@@ -164,6 +167,41 @@ static void add_checks(struct explain *x, const struct table_path *path, json_t 
                    steps);
 }
 
+// Which of its reasons (relay/martian.h) it is.
+static const char *martian_reason(const struct addr *a)
+{
+    static const struct {
+        struct addr_prefix of;
+        const char *why;
+    } reasons[] = {
+        {{{.family = ADDR_IPV4, .bytes = {0}}, 8}, "0.0.0.0/8 names no host"},
+        {{{.family = ADDR_IPV4, .bytes = {127}}, 8}, "it is a loopback address"},
+        {{{.family = ADDR_IPV4, .bytes = {224}}, 4}, "it is a group"},
+        {{{.family = ADDR_IPV4, .bytes = {240}}, 4}, "240.0.0.0/4 is reserved; its last address is the broadcast"},
+        {{{.family = ADDR_IPV6, .bytes = {[15] = 1}}, 128}, "it is the loopback address"},
+        {{{.family = ADDR_IPV6, .bytes = {0}}, 96}, "::/96 names no host"},
+        {{{.family = ADDR_IPV6, .bytes = {[10] = 0xff, [11] = 0xff}}, 96}, "it is IPv4 written as IPv6"},
+        {{{.family = ADDR_IPV6, .bytes = {0xff}}, 8}, "it is a group"},
+    };
+
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (addr_prefix_contains(&reasons[i].of, a))
+            return reasons[i].why;
+    return "it is the interface's own, or a broadcast of its subnet";
+}
+
+static void add_interface_drop(const struct explain *x, json_t *steps)
+{
+    const struct offline_verdict *v = &x->verdict;
+    char source[ADDR_TEXT_MAX];
+
+    if (v->drop->at == offsetof(struct stats_interface_counters, martian))
+        add_step(steps, v->name, 0, false, "no sender has %s: %s", addr_format(&x->source, source),
+                 martian_reason(&x->source));
+    else
+        add_step(steps, v->name, 0, false, "%s", v->drop->help);
+}
+
 // --- one interface ---------------------------------------------------------------------------------------------------
 
 // What happens to the datagram on the interface of x->key, where it is for this path; adds it to tries.
@@ -174,19 +212,21 @@ static bool try_interface(struct explain *x, const struct table_destination *to,
     const struct config_input *in = &r->inputs[to->leg];
     struct packet_meta meta = {.vlan = x->key.vlan, .checksum_vouched = true};
     char text[NEAREST_TEXT_MAX];
+    const char *reason = x->offline->table.rules[path->rule].reason;
     json_t *steps = json_array();
 
     x->n_left = 0;
     offline_frame(x->offline, x->key.interface, 0, x->probe, x->probe_length, &meta, PACKET_HOST, &x->verdict);
+    bool failed = x->verdict.path != TABLE_NONE && !x->verdict.forwarded && stats_drops_total(&x->verdict.drops) == 0;
     add_step(steps, "rule", in->line, true, "rule \"%s\" takes it: %s", r->name, nearest_input(in, text));
     if (x->verdict.path != TABLE_NONE)
         add_checks(x, path, steps);
     else // the interface has dropped the datagram before the rule counted it
-        add_step(steps, x->verdict.name, 0, false, "%s", x->verdict.drop->help);
-    json_array_append_new(tries,
-                          json_pack("{s:s, s:b, s:s, s:s, s:o}", "interface",
-                                    x->offline->table.interfaces[x->key.interface].name, "forwarded",
-                                    x->verdict.forwarded, "verdict", x->verdict.name, "rule", r->name, "steps", steps));
+        add_interface_drop(x, steps);
+    json_array_append_new(tries, json_pack("{s:s, s:b, s:s, s:s?, s:s, s:o}", "interface",
+                                           x->offline->table.interfaces[x->key.interface].name, "forwarded",
+                                           x->verdict.forwarded, "verdict", x->verdict.name, "reason",
+                                           failed && *reason ? reason : NULL, "rule", r->name, "steps", steps));
     return x->verdict.forwarded;
 }
 
@@ -230,10 +270,11 @@ static void print_text(const struct explain *x, json_t *tree)
         printf("on %s:\n", json_string_value(json_object_get(each, "interface")));
         json_array_foreach(json_object_get(each, "steps"), j, step)
             print_line(x, step, j == 0 ? NULL : json_string_value(json_object_get(step, "step"))); // the rule is first
+        const char *reason = json_string_value(json_object_get(each, "reason"));
         if (json_is_true(json_object_get(each, "forwarded")))
             puts("  forwarded");
         else
-            printf("  not forwarded: %s\n", json_string_value(json_object_get(each, "verdict")));
+            printf("  not forwarded: %s\n", reason ? reason : json_string_value(json_object_get(each, "verdict")));
     }
     if (i == 0)
         puts(json_array_size(json_object_get(tree, "nearest")) > 0
@@ -256,6 +297,9 @@ static int explain(struct explain *x)
         nearest_find(x->config, o->interface, &x->key, nearest);
     else
         json_array_append_new(notes, offline_note(x->offline)); // NULL adds nothing
+    offline_add_reasons(x->offline, notes);
+    if (addr_is_multicast(&x->source))
+        json_array_append_new(notes, json_string("SRC is a group: SRC and DST may be swapped"));
     if (o->running)
         digest_text(x->config->file.sha256, running);
     else

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log/log.h"
 #include "wire/header.h"
 
 // In place of a socket.
@@ -54,6 +55,11 @@ static ssize_t take(struct egress *e, const struct table_output *o, const struct
     struct virtio_net_hdr v;
     size_t at = ETH_HLEN, begin = 0;
 
+    if (!owner->links[o->interface].up) {
+        errno = ENETDOWN;
+        return -1;
+    }
+
     for (int i = 0; i < n; i++) {
         if (iov[i].iov_len > sizeof(packet) - at) {
             errno = EMSGSIZE;
@@ -76,21 +82,38 @@ static ssize_t take(struct egress *e, const struct table_output *o, const struct
 
 // --- life ------------------------------------------------------------------------------------------------------------
 
+// Opens nothing; what the kernel would not bind to this source is not open either, so that its output waits.
+static int open_output(enum registry_kind kind, const struct output_address *address, unsigned without, bool *gso,
+                       const char **step)
+{
+    bool bound = kind == REGISTRY_SOCKET || kind == REGISTRY_RAW_UDP;
+
+    if (!bound || link_is_assumed(address->ifindex) || link_has_address(&address->source))
+        return machine_none.open(kind, address, without, gso, step);
+    *step = "bind to source";
+    errno = EADDRNOTAVAIL;
+    return -1;
+}
+
 static bool compile_offline(struct offline *o, char why[COMPILE_WHY_MAX])
 {
-    struct sockets *sockets = sockets_new(&machine_none, FEATURE_TX_RING);
+    struct machine machine = machine_none;
+    struct sockets *sockets = sockets_new(&machine, FEATURE_TX_RING);
     const char *bad, *step;
     bool ok = false;
 
+    machine.open = open_output;
     if (!sockets || !sockets_open_pool(sockets, CONFIG_INTERFACES_MAX, &step))
         goto done;
     sockets_begin(sockets);
+    log_set_silent(true);
     // running is true, so that an output that cannot be opened here waits.
     if (compile(o->config, NULL, 1, true, sockets, &o->image, why)) {
         ok = table_attach(&o->table, o->image.bytes, o->image.size, &bad);
         if (!ok)
             snprintf(why, COMPILE_WHY_MAX, "internal: the compiled table is not valid: %s", bad);
     }
+    log_set_silent(false);
     sockets_settle(sockets, false);
 done:
     sockets_free(sockets);
@@ -176,6 +199,15 @@ json_t *offline_note(const struct offline *o)
         any |= o->links[i].assumed;
     }
     return any ? json_string(text) : NULL;
+}
+
+void offline_add_reasons(const struct offline *o, json_t *notes)
+{
+    for (uint32_t i = 0; i < o->table.n_rules; i++)
+        if (*o->table.rules[i].reason && o->forward->flows[i].counters.packets > 0)
+            json_array_append_new(notes, json_sprintf("rule \"%s\" is %s here: %s", o->table.rules[i].name,
+                                                      stats_rule_state_name(forward_state(o->forward, i)),
+                                                      o->table.rules[i].reason));
 }
 
 uint32_t offline_input(const struct offline *o, const char *name)

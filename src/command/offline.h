@@ -48,6 +48,9 @@ void offline_close(struct offline *o);
 // NULL: it has all of them.
 struct json_t *offline_note(const struct offline *o);
 
+// Appends a sentence for each rule that datagrams came to and that waits or is down on this machine: why.
+void offline_add_reasons(const struct offline *o, struct json_t *notes);
+
 // Returns the index of the input interface with this name, or TABLE_NONE; name NULL: the only input interface. Only
 // inputs of enabled rules count.
 uint32_t offline_input(const struct offline *o, const char *name);

@@ -42,7 +42,7 @@ static const struct argument rows[] = {
     {"schema", .is = SCHEMA, .help = "print what a file may say, as a JSON Schema of --print --json"},
 
     {"config", "FILE", ARGUMENT_TEXT, AT(config_path), .help = "the config file; " CONFIG_DEFAULT_PATH,
-     .heading = "Options", .letter = 'c'},
+     .heading = "Options", .again = true, .letter = 'c'},
     {"running", NULL, ARGUMENT_FLAG, AT(running), .with = EXPLAIN | FIREWALL | PRINT | REPLAY,
      .help = "ask what the daemon of the file runs, not the file as it lies there"},
     {"json", NULL, ARGUMENT_FLAG, AT(json), .with = DIFF | PRINT | EXPLAIN | REPLAY, .help = "as one JSON object",

@@ -106,6 +106,7 @@ static json_t *make_notes(const struct replayed *r)
     json_t *notes = json_array();
 
     json_array_append_new(notes, offline_note(r->offline)); // NULL adds nothing
+    offline_add_reasons(r->offline, notes);
     json_array_append(notes, r->note);
     add_note(notes, r->truncated, "packets were cut by the capture: take them whole (tcpdump -s 0)");
     add_note(notes, r->unfinished,

@@ -34,6 +34,7 @@ struct argument {
     const char *allowed; // of a choice or a list: "allowed are ..."; of operands: "three arguments"
     const char *help;
     const char *heading; // heading in --help before this row, or NULL
+    bool again;          // takes a value, and may be given again: the last one counts
     char letter;         // short option; 0: none. Every program has -h (--help) and -V (--version).
 };
 
@@ -53,7 +54,7 @@ struct arguments {
     const char *notes;   // end of --help
     const struct argument *rows;
     size_t n_rows;
-    bool once;           // an option that is no list may not be repeated
+    bool once;           // no option but a list may be repeated, not even one without a value
     void (*built)(void); // prints what the program was built with, for -VV; or NULL
 };
 

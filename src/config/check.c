@@ -214,6 +214,12 @@ static bool is_loopback(const struct addr *a)
     return addr_prefix_contains(&loopback[0], a) || addr_prefix_contains(&loopback[1], a);
 }
 
+// ff01::/16 and the like, whatever the flags (RFC 4291, section 2.7).
+static bool is_interface_local(const struct addr *a)
+{
+    return a->family == ADDR_IPV6 && a->bytes[0] == 0xff && (a->bytes[1] & 0x0f) == 1;
+}
+
 static bool carries_ptp(const struct config_rule *rule)
 {
     bool any = false;
@@ -269,6 +275,10 @@ static void doubt_rule(const struct check *k, const struct config_rule *rule)
             config_warning(k->problems, out->line, rule->name,
                            "address %s is this host itself, which \"%s\" does not lead to: write interface = \"%s\"",
                            addr_format(&out->address, text), out->interface, CONFIG_LOOPBACK);
+        if (is_interface_local(&out->address) && strcmp(out->interface, CONFIG_LOOPBACK) != 0)
+            config_warning(k->problems, out->line, rule->name,
+                           "group %s has interface-local scope (RFC 4291): no host may take it in from a link",
+                           addr_format(&out->address, text));
     }
 }
 

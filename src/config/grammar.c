@@ -24,10 +24,11 @@ enum where { HERE, BEHIND, WHOLE };
 // key, $b and $e the open bracket and the one that closes it, $l the line of $b, and $o the key of which the bracket is
 // the value.
 // clang-format off
-#define NEVER 4
+#define NEVER 5
 static const struct {
     unsigned states, kinds;
-    const char *starts; // the text from the token on begins with one of these words; NULL: any text
+    const char *starts; // the text from the token on begins with one of these words, or, behind "~", its line has one
+                        // of them as a whole word; NULL: any text
     const char *in;     // the open bracket is one of these; "-": none is open; NULL: any
     const char *last;   // the previous token is one of these words; "": there is none; NULL: any
     enum where where;
@@ -38,6 +39,7 @@ static const struct {
      "$w of a merge that is not finished: keep one side, remove the marks"},
     {ANY, KIND(MARK), "== => :=", NULL, NULL, HERE, "\"$w\" behind \"$k\": write one \"=\""},
     {ANY, KIND(MARK), "{{ {%", NULL, NULL, HERE, "$w of a template that was not filled in: write the value"},
+    {ANY, KIND(MARK), "<%", NULL, NULL, WHOLE, "$w of a template that was not filled in: write the value"},
     {ANY, KIND(MARK), "$", NULL, NULL, HERE, "\"$w\" outside a string: variables are not replaced, write the value"},
     // In place of a key.
     {IN_GROUP, KIND(MARK), "{ [ - <", "-", "", WHOLE,
@@ -52,8 +54,22 @@ static const struct {
     {IN_GROUP, KIND(MARK), ") ] }", "-", NULL, HERE,
      "\"$t\" closes nothing: it is one too many, or its opening bracket is missing"},
     // In place of the = behind a key.
+    {STATE(EQUALS), KIND(KEY), "~upstream downstream disabled", "-", "phyint", WHOLE,
+     "a line of igmpproxy.conf, which mcrd does not read: docs/migrating.md shows how it is written here"},
+    {STATE(EQUALS), KIND(KEY), NULL, "-", "quickleave defaultdown altnet whitelist", WHOLE,
+     "a line of igmpproxy.conf, which mcrd does not read: docs/migrating.md shows how it is written here"},
     {STATE(EQUALS), KIND(KEY), NULL, "-", "mgroup mroute phyint", WHOLE,
      "a line of smcroute.conf, which mcrd does not read: docs/migrating.md shows how it is written here"},
+    {STATE(EQUALS), KIND(KEY) | KIND(MARK), NULL, "-", "udpxy socat igmpproxy smcroutectl", WHOLE,
+     "a command of $k, which mcrd does not read: docs/migrating.md shows how it is written here"},
+    {STATE(EQUALS), KIND(STRING), "~{", NULL, "rule rules", WHOLE,
+     "\"=\" is missing behind \"$k\": a rule is a group in a list, write rules = ( { name = \"$t\"; ... } );"},
+    {STATE(EQUALS), KIND(MARK), "{", NULL, "rule rules", WHOLE,
+     "\"=\" is missing behind \"$k\": rules are groups in a list, write rules = ( { name = \"...\"; ... } );"},
+    {STATE(EQUALS), KIND(MARK), "{", NULL, "inputs outputs interfaces", BEHIND,
+     "\"=\" is missing behind \"$k\": a list of groups stands in ( ), write $k = ( { }, { } );"},
+    {STATE(EQUALS), KIND(MARK), "+=", NULL, NULL, HERE,
+     "\"+=\" behind \"$k\": nothing is added to a key, which stands once: write one \"=\" and the whole value"},
     {STATE(EQUALS), KIND(STRING), NULL, NULL, NULL, BEHIND, "\"=\" is missing behind \"$k\": write $k = \"$t\""},
     {STATE(EQUALS), SCALAR, NULL, NULL, NULL, BEHIND, "\"=\" is missing behind \"$k\": write $k = $t"},
     {STATE(EQUALS), KIND(MARK), "( [ {", NULL, NULL, BEHIND, "\"=\" is missing behind \"$k\": write $k = $t"},
@@ -64,6 +80,8 @@ static const struct {
     {STATE(VALUE), KIND(MARK), "-", NULL, NULL, WHOLE, "\"-\" as the value of \"$k\": a list is written ( { }, { } )"},
     {STATE(VALUE), ANY, NULL, NULL, NULL, BEHIND, "the value of \"$k\" is missing"},
     // Among the elements of a list or an array.
+    {STATE(FIRST) | STATE(ELEMENT), KIND(KEY), "rule", "(", NULL, WHOLE,
+     "$t in the ( ) of \"$o\": a group has no word before it, write { name = \"...\"; ... }"},
     {IN_LIST, KIND(MARK), "{ ( [", "[", NULL, HERE,
      "\"$t\" in an array [ ]: a list of groups stands in ( ), write $o = ( { }, { } );"},
     {STATE(FIRST) | STATE(ELEMENT), KIND(KEY), NULL, NULL, NULL, HERE,
@@ -95,6 +113,19 @@ static const char *word_of(const char *words, const char *text, size_t length, b
             return words;
     }
     return NULL;
+}
+
+// Returns whether one of these words stands between blanks or quotes from text on, up to the end of its line.
+static bool line_has(const char *words, const char *text)
+{
+    size_t length, unused;
+
+    for (; *text && *text != '\n'; text += length + strspn(text + length, " \t\r\"")) {
+        length = strcspn(text, " \t\r\n\"");
+        if (word_of(words, text, length, true, &unused))
+            return true;
+    }
+    return false;
 }
 
 // Sets *text to the replacement of $ and this letter. Returns its length.
@@ -153,7 +184,8 @@ static bool judge(const struct grammar *g, const struct lexical_token *t, size_t
         if (faults[i].last && (*faults[i].last ? !word_of(faults[i].last, g->last.text, g->last.length, true, &unused)
                                                : g->last.kind != LEXICAL_NONE))
             continue;
-        if (!faults[i].starts || (word = word_of(faults[i].starts, t->text, 0, false, &n)))
+        if (!faults[i].starts || (*faults[i].starts == '~' && line_has(faults[i].starts + 1, t->text)) ||
+            (word = word_of(faults[i].starts, t->text, 0, false, &n)))
             break;
     }
     if (i == rows)

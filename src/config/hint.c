@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/addr.h"
 #include "config/model.h"
 
 #define REPAIRED_MAX 64
@@ -164,6 +165,17 @@ static bool dscp_of_byte(struct value *v, char *text)
     return true;
 }
 
+// 5015-5000
+static bool range_forwards(struct value *v, char *text)
+{
+    char from[8], to[8];
+
+    if (!is_text(v) || sscanf(text, "%7[0-9]-%7[0-9]", to, from) != 2)
+        return false;
+    snprintf(text, REPAIRED_MAX, "%s-%s", from, to);
+    return true;
+}
+
 #define ANY_KIND SCHEMA_KINDS
 
 static const struct {
@@ -178,6 +190,7 @@ static const struct {
     {ANY_KIND, bool_without_quotes, NULL},
     {ANY_KIND, bool_of_number, NULL},
     {SCHEMA_PORT, range_with_dash, NULL},
+    {SCHEMA_PORT, range_forwards, "the range is backwards, write"},
     {SCHEMA_DSCP, dscp_of_byte, "as a TOS byte that is dscp"},
     {ANY_KIND, without_brackets, NULL},
     {ANY_KIND, without_port, "the port is a key of its own, write"},
@@ -197,11 +210,59 @@ static bool takes(const struct schema_key *key, const struct value *value)
     return ok;
 }
 
+// 200ms, 2 s: in the unit that the key names. Writes *v.
+static bool without_unit(const struct schema_key *key, const struct value *value, struct value *v)
+{
+    static const struct {
+        const char *key, *unit;
+        long long times;
+    } units[] = {{"_ms", "ms", 1},       {"_ms", "s", 1000}, {"_usecs", "us", 1},
+                 {"_usecs", "ms", 1000}, {"_mib", "MiB", 1}, {"_mib", "M", 1}};
+    size_t digits = is_text(value) ? strspn(value->text, "0123456789") : 0, length = strlen(key->name);
+
+    for (size_t i = 0; digits > 0 && digits < 10 && i < sizeof(units) / sizeof(units[0]); i++) {
+        size_t end = strlen(units[i].key);
+        if (length > end && strcmp(key->name + length - end, units[i].key) == 0 &&
+            strcmp(value->text + digits + (value->text[digits] == ' '), units[i].unit) == 0) {
+            *v = (struct value){.type = VALUE_INTEGER, .number = atoll(value->text) * units[i].times};
+            return true;
+        }
+    }
+    return false;
+}
+
+// What templates write, and people mean, where a key is not needed. 0 only where it would be "none".
+static bool is_nothing(const struct schema_key *key, const struct value *value)
+{
+    static const char *const words[] = {"", "none", "null", "nil", "undef", "~"};
+
+    if (key->need == SCHEMA_REQUIRED || key->need == SCHEMA_ONE_OF)
+        return false;
+    if (value->type == VALUE_INTEGER)
+        return value->number == 0 && !key->fallback && key->where != SCHEMA_LIMIT &&
+               (key->kind == SCHEMA_NUMBER || key->kind == SCHEMA_OR_WORD);
+    if (value->type == VALUE_OTHER)
+        return value->empty;
+    for (size_t i = 0; is_text(value) && i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcasecmp(value->text, words[i]) == 0)
+            return true;
+    return false;
+}
+
 const char *hint_value(const struct schema_key *key, const struct value *value, char text[HINT_MAX])
 {
     char repaired[REPAIRED_MAX] = "", shown[VALUE_TEXT_MAX];
+    struct value number;
 
     text[0] = '\0';
+    if (is_nothing(key, value))
+        return strcpy(text, ": leave the key out");
+    if (is_text(value) && strstr(value->text, "\xc2\xa0"))
+        return strcpy(text, ": there is a no-break space, U+00A0, in it");
+    if (without_unit(key, value, &number) && takes(key, &number)) {
+        snprintf(text, HINT_MAX, ": write %lld", number.number);
+        return text;
+    }
     if (value->type == VALUE_STRING && strlen(value->text) >= REPAIRED_MAX)
         return text;
     for (size_t i = 0; i < sizeof(mends) / sizeof(mends[0]) && value->type != VALUE_OTHER; i++) {
@@ -224,6 +285,23 @@ const char *hint_value(const struct schema_key *key, const struct value *value, 
     for (const struct schema_key *other = NULL; (other = schema_next(key->where, other));)
         if (other->need == SCHEMA_ONE_OF && takes(other, value))
             snprintf(text, HINT_MAX, ": use \"%s\" for it", other->name);
+    return text;
+}
+
+const char *hint_network(const char *prefix, char text[HINT_MAX])
+{
+    char network[ADDR_TEXT_MAX], address[ADDR_TEXT_MAX];
+    struct addr_prefix p;
+    const char *why;
+
+    text[0] = '\0';
+    // Of one with such bits, address and length are known.
+    if (addr_prefix_parse(prefix, &p, &why) || p.bits == 0)
+        return text;
+    addr_format(&p.addr, address);
+    for (size_t bit = p.bits; bit < 8 * addr_length(&p.addr); bit++)
+        p.addr.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+    snprintf(text, HINT_MAX, ": write \"%s\" or \"%s\"", addr_prefix_format(&p, network), address);
     return text;
 }
 
@@ -260,7 +338,7 @@ static const struct {
     {" mtu size max_size ", SCHEMA_RULE, "max_payload"},
     {" rate bandwidth rate_limit ", SCHEMA_RULE, "limit"},
     {" dry_run test trial ", SCHEMA_RULE, "shadow"},
-    {" timeout ", SCHEMA_RULE, "silence_ms"},
+    {" timeout silence silence_s silent_ms ", SCHEMA_RULE, "silence_ms"},
     {" pps packets rate ", SCHEMA_LIMIT, "packets_per_second"},
     {" bps bits bandwidth bitrate ", SCHEMA_LIMIT, "bits_per_second"},
     {" burst ", SCHEMA_LIMIT, "burst_ms"},

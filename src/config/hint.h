@@ -12,6 +12,9 @@
 // text.
 const char *hint_value(const struct schema_key *key, const struct value *value, char text[HINT_MAX]);
 
+// Writes ": write "239.255.10.0/28" or "239.255.10.5"" for a prefix with bits beyond its length, else "". Returns text.
+const char *hint_network(const char *prefix, char text[HINT_MAX]);
+
 // Returns the key of this place for a name that other programs use, or NULL.
 const struct schema_key *hint_key(enum schema_place where, const char *name);
 

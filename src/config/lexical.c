@@ -209,15 +209,20 @@ static bool is_in_quotes(const char *text, size_t length)
 // Adds an error about the word from start on, which is no value.
 static void fail_word(struct lexer *l, const char *start)
 {
-    static const char *const bools[][2] = {
-        {"yes", "true"}, {"on", "true"}, {"enabled", "true"}, {"no", "false"}, {"off", "false"}, {"disabled", "false"},
+    static const char *const words[][2] = {
+        {"yes", "write true"},          {"on", "write true"},          {"enabled", "write true"},
+        {"no", "write false"},          {"off", "write false"},        {"disabled", "write false"},
+        {"none", "leave the key out"},  {"null", "leave the key out"}, {"nil", "leave the key out"},
+        {"undef", "leave the key out"},
     };
-    size_t length = (size_t) (l->at - start), shown = length < 64 ? length : 64;
+    size_t length = (size_t) (l->at - start), shown = length < 64 ? length : 64, digits = strspn(start, "0123456789");
     char hint[80] = "";
 
-    for (size_t i = 0; i < sizeof(bools) / sizeof(bools[0]); i++)
-        if (strlen(bools[i][0]) == length && strncasecmp(start, bools[i][0], length) == 0)
-            snprintf(hint, sizeof(hint), ": write %s", bools[i][1]);
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strlen(words[i][0]) == length && strncasecmp(start, words[i][0], length) == 0)
+            snprintf(hint, sizeof(hint), ": %s", words[i][1]);
+    if (digits > 0 && digits < length && digits + strspn(start + digits, "mus") == length) // 200ms
+        snprintf(hint, sizeof(hint), ": a number stands without its unit, which the key names");
     // Suggests quotes for a word, an address, a range or a rate. Text that begins with 0 is most likely a number
     // instead.
     if (!*hint && shown == length && (*start != '0' || memchr(start, '.', length)) && is_in_quotes(start, length))

@@ -36,7 +36,8 @@ static void refuse(struct parser *p, const struct schema_key *key, const config_
 
     value_format(&value, shown);
     if (why)
-        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, %s", key->name, shown, why);
+        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, %s%s", key->name, shown, why,
+                     verdict == VALUE_HOST_BITS ? hint_network(value.text, hint) : "");
     else
         config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, allowed is %s%s", key->name, shown,
                      schema_allowed(key, allowed), hint_value(key, &value, hint));
@@ -51,7 +52,7 @@ static void read_prefix(struct parser *p, const struct schema_key *key, const co
 {
     struct value value = value_of(config_setting_get_elem(list, i));
     enum value_verdict form = value_judge_form(&value);
-    char shown[VALUE_TEXT_MAX];
+    char shown[VALUE_TEXT_MAX], hint[HINT_MAX];
     const char *why = "not an IPv4 or IPv6 address or prefix";
 
     if (form == VALUE_OK && addr_prefix_parse(value.text, prefix, &why)) {
@@ -60,8 +61,9 @@ static void read_prefix(struct parser *p, const struct schema_key *key, const co
         why = "allowed is unicast";
     }
     memset(prefix, 0, sizeof(*prefix));
-    config_error(p->problems, line_of(list), p->rule, "\"%s\" element %u is %s, %s", key->name, i + 1,
-                 value_format(&value, shown), value_verdict_text(form) ? value_verdict_text(form) : why);
+    config_error(p->problems, line_of(list), p->rule, "\"%s\" element %u is %s, %s%s", key->name, i + 1,
+                 value_format(&value, shown), value_verdict_text(form) ? value_verdict_text(form) : why,
+                 form == VALUE_OK ? hint_network(value.text, hint) : "");
 }
 
 // Sets the name of the rule in messages: its name, or its position if the name is not valid.

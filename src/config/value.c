@@ -24,7 +24,9 @@ struct value value_of(const struct config_setting_t *setting)
     case CONFIG_TYPE_STRING:
         return (struct value){.type = VALUE_STRING, .text = config_setting_get_string(setting)};
     default:
-        return (struct value){.type = VALUE_OTHER, .text = others[config_setting_type(setting)]};
+        return (struct value){.type = VALUE_OTHER,
+                              .text = others[config_setting_type(setting)],
+                              .empty = config_setting_is_aggregate(setting) && config_setting_length(setting) == 0};
     }
 }
 

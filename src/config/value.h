@@ -18,6 +18,7 @@ struct value {
     enum value_type type;
     long long number; // of an integer or a bool
     const char *text; // of a string; of another type its description: "a list ( )"
+    bool empty;       // of VALUE_OTHER: it contains nothing
 };
 
 enum value_verdict {

@@ -32,7 +32,7 @@ struct kind {
 
 static struct {
     char origin[128]; // process and instance, as in each line
-    bool debug;
+    bool debug, silent;
     bool journald;
     int patience_ms;
     bool lost_patience; // a record has waited for room in vain, so the next ones do not wait
@@ -51,6 +51,11 @@ void log_setup(const char *process, const char *instance)
 void log_set_debug(bool on)
 {
     ctx.debug = on;
+}
+
+void log_set_silent(bool on)
+{
+    ctx.silent = on;
 }
 
 void log_wait_for_room(int ms)
@@ -177,7 +182,7 @@ write_event(enum log_level level, enum log_kind kind, enum event event, const ch
     char line[LINE_MAX_BYTES];
     size_t used = 0;
 
-    if (level == LOG_LEVEL_DEBUG && !ctx.debug)
+    if (ctx.silent || (level == LOG_LEVEL_DEBUG && !ctx.debug))
         return;
     struct kind *k = &ctx.kinds[event];
     if (!record && !admit(k)) {

@@ -24,6 +24,9 @@ void log_setup(const char *process, const char *instance);
 // Switches debug lines on or off.
 void log_set_debug(bool on);
 
+// Writes nothing while on: what a question finds is told in its answer.
+void log_set_silent(bool on);
+
 // Lets records and notices wait up to ms milliseconds for room in standard error from now on. Without this call no line
 // waits. Only for a process that forwards no traffic.
 void log_wait_for_room(int ms);

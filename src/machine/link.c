@@ -200,7 +200,34 @@ void link_release(struct link *links, size_t n)
         free(links[i].own);
 }
 
+bool link_has_address(const struct addr *a)
+{
+    struct ifaddrs *all;
+    bool found = false;
+
+    if (getifaddrs(&all) != 0)
+        return true;
+    for (const struct ifaddrs *i = all; i && !found; i = i->ifa_next) {
+        struct addr has = {.family = ADDR_NONE};
+        if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET) {
+            has.family = ADDR_IPV4;
+            memcpy(has.bytes, &((const struct sockaddr_in *) (const void *) i->ifa_addr)->sin_addr, 4);
+        } else if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET6) {
+            has.family = ADDR_IPV6;
+            memcpy(has.bytes, &((const struct sockaddr_in6 *) (const void *) i->ifa_addr)->sin6_addr, 16);
+        }
+        found = addr_equal(&has, a);
+    }
+    freeifaddrs(all);
+    return found;
+}
+
 #define ASSUMED_INDEX 0x40000000u
+
+bool link_is_assumed(uint32_t ifindex)
+{
+    return ifindex >= ASSUMED_INDEX;
+}
 
 bool link_assume(struct link *links, size_t n)
 {

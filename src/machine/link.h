@@ -39,6 +39,13 @@ void link_release(struct link *links, size_t n);
 // in links from 1 on. Their indexes are larger than those that the kernel assigns.
 bool link_assume(struct link *links, size_t n);
 
+// Returns whether link_assume() has assumed the link of this index.
+bool link_is_assumed(uint32_t ifindex);
+
+// Returns whether a socket can be bound to this address: some interface of this host has it. True if the kernel does
+// not answer.
+bool link_has_address(const struct addr *a);
+
 // Returns the source address of l for datagrams to `to`: of its family and, in IPv6, of its scope if l has one. Its
 // family is ADDR_NONE if l has no address.
 const struct addr *link_source(const struct link *l, const struct addr *to);

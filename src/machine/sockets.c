@@ -216,19 +216,18 @@ struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint
 struct registry_entry *sockets_output(struct sockets *s, enum registry_kind kind, const struct output_address *a,
                                       const char **step)
 {
+    const bool bound = kind == REGISTRY_SOCKET || kind == REGISTRY_RAW_UDP;
     bool gso;
 
-    if (s->machine->only_raw && (kind == REGISTRY_SOCKET || kind == REGISTRY_RAW_UDP))
-        kind = REGISTRY_RAW;
     // The key has only what matters to a socket of this kind, so that outputs share sockets.
-    struct registry_key key = {.kind = kind, .ifindex = a->ifindex};
+    struct registry_key key = {.kind = bound && s->machine->only_raw ? REGISTRY_RAW : kind, .ifindex = a->ifindex};
     if (kind != REGISTRY_FRAME)
         key.destination = a->destination;
-    if (kind == REGISTRY_SOCKET || kind == REGISTRY_RAW_UDP)
+    if (bound)
         key.source = a->source;
-    if (kind == REGISTRY_SOCKET)
+    if (key.kind == REGISTRY_SOCKET)
         key.source_port = a->source_port;
-    if (kind == REGISTRY_SOCKET || kind == REGISTRY_QUIET)
+    if (key.kind == REGISTRY_SOCKET || kind == REGISTRY_QUIET)
         key.port = a->port;
     struct registry_entry *e = kind == REGISTRY_FRAME ? want_living(s, &key, 0) : registry_want(&s->registry, &key);
     if (!e && (e = add(s, &key, s->machine->open(kind, a, s->without, &gso, step), step)))

@@ -25,23 +25,24 @@ static const enum show_status of_state[STATS_RULE_END] = {
 
 struct finding {
     enum show_status status;
-    char text[4096]; // what is wrong, separated by ", "
+    char text[SHOW_UNKNOWN + 1][4096]; // what is wrong, by its status, separated by ", "
 };
 
 static void __attribute__((format(printf, 3, 4)))
 find(struct finding *f, enum show_status status, const char *format, ...)
 {
-    size_t used = strlen(f->text);
+    char *text = f->text[status];
+    size_t used = strlen(text), room = sizeof(f->text[status]);
     va_list args;
 
     if (status > f->status)
         f->status = status;
-    if (used + sizeof(", ") >= sizeof(f->text))
+    if (used + sizeof(", ") >= room)
         return;
     if (used > 0)
-        used += (size_t) snprintf(f->text + used, sizeof(f->text) - used, ", ");
+        used += (size_t) snprintf(text + used, room - used, ", ");
     va_start(args, format);
-    vsnprintf(f->text + used, sizeof(f->text) - used, format, args);
+    vsnprintf(text + used, room - used, format, args);
     va_end(args);
 }
 
@@ -70,9 +71,10 @@ static enum show_status status_of(const struct stats_rule *r)
     return r->state < STATS_RULE_END ? of_state[r->state] : SHOW_CRITICAL;
 }
 
-// The worst are named first.
+// The worst are named.
 static void judge_rules(struct finding *f, const struct stats_snapshot *s)
 {
+    enum show_status last = SHOW_OK;
     uint32_t named = 0, wrong = 0;
 
     for (enum show_status status = SHOW_CRITICAL; status > SHOW_OK; status--)
@@ -84,10 +86,11 @@ static void judge_rules(struct finding *f, const struct stats_snapshot *s)
             if (named == NAMED_MOST)
                 continue;
             find(f, status, "%s is %s: %s", r->name, stats_rule_state_name(r->state), r->reason);
+            last = status;
             named++;
         }
     if (wrong > named)
-        find(f, SHOW_OK, "and %u more", wrong - named);
+        find(f, last, "and %u more", wrong - named);
 }
 
 // "2 rules active, 1 shadow"
@@ -113,24 +116,28 @@ static void put_states(const struct stats_snapshot *s, FILE *to)
 // Counters have the unit c.
 static void put_figures(const struct stats_snapshot *s, FILE *to)
 {
-    uint64_t packets = 0, bytes = 0, sent = 0, dropped = 0;
+    uint64_t packets = 0, bytes = 0, sent = 0, dropped = 0, errors = 0;
 
     for (uint32_t i = 0; i < s->at.header->n_rules; i++) {
         const struct stats_rule *r = &s->at.rules[i];
         packets += r->counters.packets;
         bytes += r->counters.bytes;
         dropped += stats_drops_total(&r->counters.drops);
-        for (uint32_t j = 0; j < r->n_outputs; j++)
-            sent += s->at.outputs[r->first_output + j].counters.packets;
+        for (uint32_t j = 0; j < r->n_outputs; j++) {
+            const struct stats_output_counters *o = &s->at.outputs[r->first_output + j].counters;
+            sent += o->packets;
+            errors += o->errors + o->too_big;
+        }
     }
-    fprintf(to, " | packets=%" PRIu64 "c bytes=%" PRIu64 "c sent=%" PRIu64 "c dropped=%" PRIu64 "c", packets, bytes,
-            sent, dropped);
+    fprintf(to, " | packets=%" PRIu64 "c bytes=%" PRIu64 "c sent=%" PRIu64 "c dropped=%" PRIu64 "c errors=%" PRIu64 "c",
+            packets, bytes, sent, dropped, errors);
 }
 
 enum show_status show_check(const struct stats_snapshot *s, bool whole, enum show_status what, const char *why,
                             FILE *to)
 {
     struct finding f = {.status = SHOW_OK};
+    const char *before = "";
 
     if (s) {
         judge_daemon(&f, s, whole);
@@ -138,13 +145,18 @@ enum show_status show_check(const struct stats_snapshot *s, bool whole, enum sho
     } else {
         find(&f, what, "%s", why);
     }
-    text_repair(f.text);
-    for (char *c = f.text; *c; c++)
-        if (*c == '|')
-            *c = '/';
-    fprintf(to, "MCR %s - %s", statuses[f.status], f.text);
+    fprintf(to, "MCR %s - ", statuses[f.status]);
+    for (int status = SHOW_UNKNOWN; status > SHOW_OK; status--) { // the worst first
+        text_repair(f.text[status]);
+        for (char *c = f.text[status]; *c; c++)
+            if (*c == '|')
+                *c = '/';
+        fprintf(to, "%s%s", *f.text[status] ? before : "", f.text[status]);
+        if (*f.text[status])
+            before = ", ";
+    }
     if (s) {
-        fputs(*f.text ? "; " : "", to);
+        fputs(*before ? "; " : "", to);
         put_states(s, to);
         put_figures(s, to);
     }

@@ -140,4 +140,33 @@ reject() {
 }
 ok "an interface that is missing elsewhere is no matter" reject
 
+# An interface that is on this machine is used as it is: no address for the source of one output, or down as lo is in a
+# network namespace of its own. Nothing but the answer is told.
+as_it_is() {
+  cat >here.conf <<'EOF'
+version = 1;
+rules = ( { name = "a"; input = { interface = "lo"; group = "239.255.1.1"; port = 5000; };
+            outputs = ( { interface = "lo"; address = "127.0.0.9"; port = 6000; source = "198.18.2.200"; } ); },
+          { name = "b"; input = { interface = "lo"; group = "239.255.1.2"; port = 5000; };
+            outputs = ( { interface = "lo"; address = "127.0.0.9"; port = 6000; source = "198.18.2.200"; },
+                        { interface = "lo"; address = "127.0.0.9"; port = 6001; source = "127.0.0.1"; } ); } );
+EOF
+  run 1 --explain 127.0.0.1 239.255.1.1 5000 --config here.conf && [ ! -s stderr ] &&
+    grep -F 'here.conf:3: output: lo 127.0.0.9:6000 waits: lo does not have the address 198.18.2.200' stdout &&
+    grep -Fx '  not forwarded: lo does not have the address 198.18.2.200' stdout &&
+    run 0 --explain 127.0.0.1 239.255.1.2 5000 --config here.conf && [ ! -s stderr ] &&
+    grep -Fx 'note: rule "b" is waiting here: lo does not have the address 198.18.2.200 (1 of 2 outputs)' stdout
+}
+ok "a source that this machine does not have" as_it_is
+
+is_down() {
+  unshare -rn "$MCRD" --explain 127.0.0.1 239.255.1.2 5000 --config here.conf >stdout 2>stderr
+  [ $? -eq 1 ] && [ ! -s stderr ] && grep -Fx '  not forwarded: lo is down' stdout
+}
+if unshare -rn true 2>/dev/null; then
+  ok "an interface that is down on this machine" is_down
+else
+  skip "an interface that is down on this machine" "unshare -rn does not work here"
+fi
+
 plan

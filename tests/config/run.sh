@@ -246,7 +246,7 @@ if [ "$(id -u)" -eq 0 ]; then
     "mcrd cannot load it from here: user daemon cannot enter $work/shut (0700 root:root): chgrp daemon, chmod 750"
   echo 'version = 1; user = "nosuchuser"; group = "daemon"; rules = ( );' >nouser.conf
   ok "warning: no such user" warned nouser.conf \
-    'user "nosuchuser" does not exist here: mcrd cannot start as root'
+    'user "nosuchuser" does not exist here: mcrd cannot start as root: make it, or leave the key out'
 fi
 
 # COMMAND...: run again and again while mcrd reads the file, of which it waits before each read; then its exit status.

@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """mcrstat for a script or a monitoring system: rules by name and by state in each form of output, a plugin's line and
 exit status, and the words."""
+import glob
 import json
+import os
 import re
+import shutil
 import subprocess
 
 import mcrtest as t
@@ -72,16 +75,16 @@ def watch():
 @t.test("--check: the worst of all rules; of one rule its own; a changed file; no daemon; UNKNOWN")
 def check():
     with t.line() as net, t.Mcrd(net.relay, RULES) as d:
-        sandbox = "" if t.SANDBOX == "enforce" else "the sandbox is not in force, "
+        sandbox = "" if t.SANDBOX == "enforce" else ", the sandbox is not in force"
         line = mcrstat(d, "--check", status=2)
-        t.check(line.startswith(f"MCR CRITICAL - {sandbox}late is waiting: interface late0 is missing; "
+        t.check(line.startswith(f"MCR CRITICAL - late is waiting: interface late0 is missing{sandbox}; "
                                 "1 rule active, 1 shadow, 1 waiting | packets=0c "), line)
         t.RawSender(net.src, "s0").send(t.datagram("239.255.0.2", PORT, b"x" * 10))
         t.wait_for(lambda: d.stats()["rules"][1]["packets"] == 1, 5, "the datagram")
         t.equal(mcrstat(d, "--check", "--rule", "trial"),
-                "MCR OK - 1 rule shadow | packets=1c bytes=10c sent=0c dropped=1c\n", "a rule on trial")
+                "MCR OK - 1 rule shadow | packets=1c bytes=10c sent=0c dropped=1c errors=0c\n", "a rule on trial")
         t.equal(mcrstat(d, "--check", "--rule", "plain"),
-                "MCR OK - 1 rule active | packets=0c bytes=0c sent=0c dropped=0c\n", "a rule that is active")
+                "MCR OK - 1 rule active | packets=0c bytes=0c sent=0c dropped=0c errors=0c\n", "a rule that is active")
         t.check(mcrstat(d, "--check", "--rule", "late", status=2).startswith("MCR CRITICAL - late is waiting:"), "late")
         line = mcrstat(d, "--check", "--rule", "nosuch", status=3)
         t.check(line.startswith('MCR UNKNOWN - no rule "nosuch"'), line)
@@ -98,6 +101,29 @@ def check():
         mcrstat(d, "--check", "--rule", "plain")
     line = mcrstat(d, "--check", status=2)
     t.check(line.startswith("MCR CRITICAL - no daemon: mcrd ") and line.count("\n") == 1, line)
+
+
+@t.test("the examples of the pages and documents with jq: each says something, with the jq that is installed")
+def examples():
+    if not shutil.which("jq"):
+        raise t.Skip("jq is not installed")
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    shown = []
+    for path in [os.path.join(top, "README.md"), *glob.glob(f"{top}/man/*.[1-9]"), *glob.glob(f"{top}/docs/*.md")]:
+        with open(path, encoding="utf-8") as f:
+            shown += re.findall(r"mcrstat[^|\n]*--json[^|\n]*\| jq (?:-r )?('[^']*'|[^ )\n]+)", f.read())
+    t.check(len(shown) >= 3, f"few examples are found: {shown}")
+    with t.line() as net, t.Mcrd(net.relay, RULES) as d:
+        t.RawSender(net.src, "s0").send(t.datagram("239.255.0.2", PORT, b"x" * 10))
+        t.wait_for(lambda: d.stats()["rules"][1]["packets"] == 1, 5, "the datagram")
+        told = os.path.join(d.config.directory, "told.json")
+        with open(told, "w", encoding="utf-8") as f:
+            f.write(mcrstat(d, "--json"))
+        for program in (x.strip("'") for x in shown):
+            said = t.run_command(["jq", "-c", program, told])[1]
+            t.check(said.strip(), f"{program} says nothing")
+            if "drops" in program:
+                t.equal([json.loads(x)["name"] for x in said.splitlines()], ["trial"], "the rules that drop")
 
 
 @t.test("--words needs no daemon: the words of tables and JSON, and what each means")

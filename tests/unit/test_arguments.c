@@ -37,7 +37,7 @@ static const struct argument rows[] = {
     {"read", "CAPTURE", ARGUMENT_TEXT, AT(capture), .is = READ, .help = "read it"},
     {"quiet", NULL, ARGUMENT_FLAG, AT(quiet), .with = SHOW | READ, .help = "say less", .heading = "Options",
      .letter = 'q'},
-    {"file", "FILE", ARGUMENT_TEXT, AT(file), .help = "the file"},
+    {"file", "FILE", ARGUMENT_TEXT, AT(file), .help = "the file", .again = true},
     {"number", "N", ARGUMENT_NUMBER, AT(number), .least = 1, .most = 300, .help = "a number", .letter = 'n'},
     {"large", "N", ARGUMENT_NUMBER, AT(large), .most = UINT64_MAX, .help = "a large number"},
     {"seconds", "S", ARGUMENT_DECIMAL, AT(seconds), .least = 100, .most = 3600000, .help = "a time"},
@@ -98,8 +98,17 @@ Test(arguments, values_are_taken)
     cr_assert(strcmp(o.words[0], "one") == 0 && strcmp(o.words[1], "two") == 0);
     cr_assert_eq(read_line(&line, "--mode list", &o, &command), -1);
     cr_assert_eq(command, LIST);
-    cr_assert_eq(read_line(&line, "--read x --number 1 --number 2", &o, &command), -1);
-    cr_assert(command == READ && strcmp(o.capture, "x") == 0 && o.number == 2);
+    cr_assert_eq(read_line(&line, "--read x --file y --file z", &o, &command), -1);
+    cr_assert(command == READ && strcmp(o.capture, "x") == 0 && strcmp(o.file, "z") == 0);
+}
+
+Test(arguments, a_value_is_given_once, .init = cr_redirect_stderr)
+{
+    struct options o;
+
+    cr_assert_eq(read_line(&line, "--number 1 --number 2", &o, NULL), 2);
+    fflush(stderr);
+    cr_assert_stderr_eq_str("prog: --number is given twice; prog --help tells more\n");
 }
 
 Test(arguments, letters_are_options)
@@ -174,6 +183,7 @@ Test(arguments, what_is_wrong_is_said, .init = cr_redirect_stderr)
         {"-x", "prog: invalid option -- 'x'\n"},
         {"-n", "prog: option requires an argument -- 'n'\n"},
         {"--nothing", "prog: unrecognized option '--nothing'\n"},
+        {"--file=", "prog: --file is empty; prog --help tells more\n"},
         {"--file", "prog: option '--file' requires an argument\n"},
     };
     struct options o;

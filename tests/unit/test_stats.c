@@ -1002,7 +1002,9 @@ Test(stats, check_of_each_state)
         enum show_status status;
         const char *line;
     } cases[] = {
-        {STATS_RULE_ACTIVE, SHOW_OK, "MCR OK - 2 rules active | packets=1234c bytes=123456c sent=5c dropped=77c\n"},
+        {STATS_RULE_ACTIVE, SHOW_OK,
+         "MCR OK - 2 rules active | packets=1234c bytes=123456c sent=5c dropped=77c "
+         "errors=9c\n"},
         {STATS_RULE_SHADOW, SHOW_OK, "MCR OK - 1 rule active, 1 shadow |"},
         {STATS_RULE_DISABLED, SHOW_OK, "MCR OK - 1 rule active, 1 disabled |"},
         {STATS_RULE_SLOW, SHOW_WARNING, "MCR WARNING - historian is slow: because; 1 rule active, 1 slow |"},
@@ -1018,6 +1020,8 @@ Test(stats, check_of_each_state)
     m.at.header->heartbeat_ns = s.monotonic_ns;
     m.at.outputs[0].counters.packets = 2;
     m.at.outputs[2].counters.packets = 3;
+    m.at.outputs[0].counters.errors = 4;
+    m.at.outputs[2].counters.too_big = 5;
     strcpy(m.at.rules[1].reason, "because");
     for (size_t i = 0; i < COUNT(cases); i++) {
         m.at.rules[1].state = cases[i].state;
@@ -1049,6 +1053,11 @@ Test(stats, check_of_the_relay)
     h->verdict = STATS_VERDICT_ACCEPTED;
     h->config_state = STATS_CONFIG_PENDING;
     expect_check(&s, true, SHOW_WARNING, "MCR WARNING - the file on disk is pending;");
+    // The worst comes first, whatever it is about.
+    m.at.rules[1].state = STATS_RULE_DOWN;
+    strcpy(m.at.rules[1].reason, "x");
+    expect_check(&s, true, SHOW_CRITICAL, "MCR CRITICAL - historian is down: x, the file on disk is pending;");
+    m.at.rules[1].state = STATS_RULE_ACTIVE;
     h->config_state = STATS_CONFIG_INVALID;
     expect_check(&s, true, SHOW_WARNING, "MCR WARNING - the file on disk is invalid;");
     h->config_state = STATS_CONFIG_CURRENT;
