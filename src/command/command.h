@@ -9,6 +9,7 @@
 #include "firewall/ruleset.h"
 #include "sandbox/sandbox.h"
 
+struct argument_list;
 struct config;
 struct json_t;
 
@@ -25,8 +26,9 @@ int command_schema(void);
 // 1 something, 2 trouble: the file is not valid, or what runs is not known.
 int command_diff(const char *path, bool json);
 
-// nftables rules for exactly the flows of the file. 0 written, 1 the file is not valid, or makes too many.
-int command_firewall(const char *path, bool running, enum firewall_role role);
+// nftables rules for exactly the flows of the files. 0 written, 1 one is not valid, two contradict each other, or they
+// make too many.
+int command_firewall(const struct argument_list *paths, bool running, enum firewall_role role);
 
 // Lets the running daemon take the file over, and waits at most so many seconds for its verdict. 0 it runs, 1 it is not
 // valid or was refused, 2 trouble.

@@ -138,6 +138,14 @@ static bool parse_decimal(const char *text, double least, double most, double *o
     return *end == '\0' && *out >= least && *out <= most;
 }
 
+static bool take_word(const char *text, struct argument_list *list)
+{
+    if (list->n == ARGUMENT_LIST_MAX)
+        return false;
+    list->words[list->n++] = text;
+    return true;
+}
+
 static bool take(const struct argument *r, const char *text, void *field)
 {
     switch (r->kind) {
@@ -150,6 +158,8 @@ static bool take(const struct argument *r, const char *text, void *field)
     case ARGUMENT_TEXT:
         *(const char **) field = text;
         return true;
+    case ARGUMENT_LIST:
+        return take_word(text, field);
     case ARGUMENT_NUMBER:
         return arguments_number(text, r->least, r->most, field);
     case ARGUMENT_DECIMAL:
@@ -185,6 +195,8 @@ static int take_row(struct reading *p, size_t row, const char *text)
     p->commands |= r->is;
     if (take(r, text, p->into + r->at))
         return -1;
+    if (r->kind == ARGUMENT_LIST)
+        return arguments_wrong(a, "--%s is given more than %d times", r->name, ARGUMENT_LIST_MAX);
     if (r->kind == ARGUMENT_ADDRESS)
         return arguments_wrong(a, "--%s is \"%s\", allowed is a numeric IPv4 or IPv6 address", r->name, text);
     if (r->allowed)
@@ -206,6 +218,10 @@ static int check_together(const struct reading *p, char **words, int n_words)
             continue;
         if (r->with && !(r->with & p->commands))
             return arguments_wrong(a, "--%s can only go with %s", r->name, names_of(a, r->with, " or ", names));
+        if (r->kind == ARGUMENT_LIST && !(r->several & p->commands) &&
+            ((const struct argument_list *) (const void *) (p->into + r->at))->n > 1)
+            return arguments_wrong(a, "--%s is given twice, which only %s takes", r->name,
+                                   names_of(a, r->several, " or ", names));
         if (r->kind != ARGUMENT_OPERANDS)
             continue;
         if (n_words != (int) r->least)

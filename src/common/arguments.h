@@ -14,11 +14,19 @@ enum argument_kind {
     ARGUMENT_OPERANDS, // as many words as `least` behind the options; const char *[]
     ARGUMENT_FLAG,     // nothing; bool
     ARGUMENT_TEXT,     // const char *, part of argv
+    ARGUMENT_LIST,     // struct argument_list; more than one word only with the commands of `several`
     ARGUMENT_NUMBER,   // whole; uint64_t
     ARGUMENT_DECIMAL,  // double; the bounds are thousandths
     ARGUMENT_CHOICE,   // what its function take() knows; unsigned
     ARGUMENT_ADDRESS,  // struct addr
     ARGUMENT_WORD,     // only the word `value`; no field. A further row of the same name takes all other words.
+};
+
+#define ARGUMENT_LIST_MAX 16
+
+struct argument_list {
+    const char *words[ARGUMENT_LIST_MAX]; // parts of argv
+    size_t n;
 };
 
 struct argument {
@@ -28,6 +36,7 @@ struct argument {
     size_t at;            // the offset of the field in the program's options
     unsigned is;          // the bit of a command; 0: an option
     unsigned with;        // the commands that an option goes with; 0: any
+    unsigned several;     // of a list: the commands that take more than one
     uint64_t least, most; // of a number
     bool (*take)(const char *text, unsigned *field);
     const char *allowed; // of a choice: "allowed are ..."; of operands: "three arguments"

@@ -21,7 +21,8 @@ struct check {
     struct config_problems *problems;
     struct endpoint *inputs; // of enabled rules, sorted
     size_t n_inputs;
-    size_t n_interfaces; // that rules use
+    size_t n_interfaces;        // that rules use
+    const struct config *roles; // whose list of interfaces holds; not c: that of another file
 };
 
 static void out_of_memory(const struct check *k)
@@ -403,7 +404,7 @@ static void each_interface(struct check *k, void check(struct check *k, const st
 static void check_roles(struct check *k, const struct use *uses, size_t n)
 {
     static const char *const roles[] = {[CONFIG_ROLE_IN] = "in", [CONFIG_ROLE_OUT] = "out"};
-    const struct config_interface *listed = k->c->interfaces, *end = listed + k->c->n_interfaces;
+    const struct config_interface *listed = k->roles->interfaces, *end = listed + k->roles->n_interfaces;
 
     k->n_interfaces++;
     while (listed < end && strcmp(listed->name, uses->interface) != 0)
@@ -411,8 +412,9 @@ static void check_roles(struct check *k, const struct use *uses, size_t n)
     for (size_t i = 0; listed < end && i < n; i++)
         if (listed->role != uses[i].role)
             config_error(k->problems, uses[i].line, uses[i].rule->name,
-                         "interface \"%s\" is used for an %sput, allowed by its role in line %d is \"%s\"",
-                         listed->name, roles[uses[i].role], listed->line, roles[listed->role]);
+                         "interface \"%s\" is used for an %sput, allowed by its role in line %d%s%s is \"%s\"",
+                         listed->name, roles[uses[i].role], listed->line, k->roles == k->c ? "" : " of ",
+                         k->roles == k->c ? "" : k->roles->path, roles[listed->role]);
 }
 
 // The kernel finds an interface by its alternative names too, but the daemon goes by the one name that it lists. An
@@ -455,9 +457,16 @@ void check_interfaces_exist(const struct config *c, struct config_problems *prob
     each_interface(&k, check_exists);
 }
 
+void check_roles_of(const struct config *c, const struct config *other, struct config_problems *problems)
+{
+    struct check k = {.c = c, .problems = problems, .roles = other};
+
+    each_interface(&k, check_roles);
+}
+
 void check_config(const struct config *c, struct config_problems *problems)
 {
-    struct check k = {.c = c, .problems = problems};
+    struct check k = {.c = c, .problems = problems, .roles = c};
 
     check_names(&k);
     check_interface_list(&k);
