@@ -50,7 +50,7 @@ static void read_prefix(struct parser *p, const struct schema_key *key, const co
 {
     struct value value = value_of(config_setting_get_elem(list, i));
     enum value_verdict form = value_judge_form(&value);
-    char shown[VALUE_TEXT_MAX];
+    char shown[VALUE_TEXT_MAX], hint[HINT_MAX];
     const char *why = "not an IPv4 or IPv6 address or prefix";
 
     if (form == VALUE_OK && addr_prefix_parse(value.text, prefix, &why)) {
@@ -59,8 +59,9 @@ static void read_prefix(struct parser *p, const struct schema_key *key, const co
         why = "allowed is unicast";
     }
     memset(prefix, 0, sizeof(*prefix));
-    config_error(p->problems, line_of(list), p->rule, "\"%s\" element %u is %s, %s", key->name, i + 1,
-                 value_format(&value, shown), value_verdict_text(form) ? value_verdict_text(form) : why);
+    config_error(p->problems, line_of(list), p->rule, "\"%s\" element %u is %s, %s%s", key->name, i + 1,
+                 value_format(&value, shown), value_verdict_text(form) ? value_verdict_text(form) : why,
+                 hint_value(key, &value, hint));
 }
 
 // Messages call a rule by its name or, as long as that is not valid, by its position.
@@ -107,8 +108,8 @@ static void read_list(struct parser *p, const struct schema_key *key, const conf
         return;
     }
     if ((int64_t) n < key->least || (int64_t) n > key->most) {
-        config_error(p->problems, line_of(s), p->rule, "\"%s\" has %zu elements, allowed is %s", key->name, n,
-                     schema_allowed(key, allowed));
+        config_error(p->problems, line_of(s), p->rule, "\"%s\" has %zu elements, allowed is %s%s", key->name, n,
+                     schema_allowed(key, allowed), prefixes && n == 0 ? HINT_EVERY_SENDER : "");
         return;
     }
     elements = calloc(n > 0 ? n : 1, size);
@@ -243,32 +244,13 @@ static void finish_rule(struct parser *p, const config_setting_t *group, void *t
 
 // --- sections --------------------------------------------------------------------------------------------------------
 
-// The keys of a place, for whom none is near.
-static void list_keys(enum schema_place where, char *text, size_t size)
-{
-    size_t used = (size_t) snprintf(text, size, ", allowed there:");
-
-    for (const struct schema_key *key = NULL; (key = schema_next(where, key)) && used < size;)
-        used += (size_t) snprintf(text + used, size - used, " %s", key->name);
-}
-
 static void refuse_unknown(struct parser *p, enum schema_place where, const config_setting_t *s)
 {
     const char *name = config_setting_name(s);
-    const struct schema_key *meant = hint_key(where, name);
-    char hint[256] = "";
+    char hint[HINT_KEY_MAX];
 
-    if (!meant)
-        meant = schema_nearest(where, name);
-    if (meant)
-        snprintf(hint, sizeof(hint), ", did you mean \"%s\"?", meant->name);
-    for (int elsewhere = SCHEMA_TOP; hint[0] == '\0' && elsewhere < SCHEMA_PLACES; elsewhere++)
-        if (schema_find((enum schema_place) elsewhere, name))
-            snprintf(hint, sizeof(hint), ", it belongs in %s", schema_places[elsewhere].name);
-    if (hint[0] == '\0')
-        list_keys(where, hint, sizeof(hint));
     config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s%s", SHOWN_KEY, name,
-                 schema_places[where].name, hint);
+                 schema_places[where].name, hint_key(where, name, hint));
 }
 
 static void read_key(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)
@@ -281,8 +263,12 @@ static void read_key(struct parser *p, const struct schema_key *key, const confi
         read_section(p, key->inside, s, (char *) target + key->offset);
     } else {
         enum value_verdict verdict = value_store(key, &value, target);
+        char shown[VALUE_TEXT_MAX];
         if (verdict != VALUE_OK)
             refuse(p, key, s, verdict);
+        else if (value.type == VALUE_STRING && hint_is_template(value.text))
+            config_warning(p->problems, line_of(s), p->rule, "\"%s\" is %s: a template that was not filled in?",
+                           key->name, value_format(&value, shown));
     }
 }
 
