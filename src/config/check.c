@@ -11,6 +11,7 @@
 
 #include "config/circle.h"
 #include "config/endpoint.h"
+#include "config/local.h"
 #include "config/way.h"
 
 #define CIRCLES_MAX        100 // that are looked for: the file is refused by the first already
@@ -22,6 +23,7 @@ struct check {
     struct endpoint *inputs; // of enabled rules, sorted
     size_t n_inputs;
     size_t n_interfaces;        // that rules use
+    const struct local *local;  // of check_interfaces_exist()
     const struct config *roles; // whose list of interfaces holds; not c: that of another file
 };
 
@@ -422,7 +424,7 @@ static void check_roles(struct check *k, const struct use *uses, size_t n)
 static void check_exists(struct check *k, const struct use *uses, size_t n)
 {
     const struct use *first = NULL, *last = NULL; // of enabled rules
-    char name[IF_NAMESIZE], others[48] = "the rule waits";
+    char name[IF_NAMESIZE], others[48] = "the rule waits", hint[LOCAL_HINT_MAX];
     size_t n_rules = 0;
 
     for (size_t i = 0; i < n; i++) {
@@ -443,18 +445,22 @@ static void check_exists(struct check *k, const struct use *uses, size_t n)
                      "interface \"%s\" is another name of \"%s\", allowed is \"%s\"", first->interface, name, name);
     else if (!exists && k->c->reject_missing)
         config_error(k->problems, first->line, first->rule->name,
-                     "interface \"%s\" does not exist here, which missing_interface = \"reject\" refuses",
-                     first->interface);
+                     "interface \"%s\" does not exist here%s, which missing_interface = \"reject\" refuses",
+                     first->interface, local_interface_hint(k->local, first->interface, hint));
     else if (!exists)
-        config_warning(k->problems, first->line, first->rule->name, "interface \"%s\" does not exist here; %s for it",
-                       first->interface, others);
+        config_warning(k->problems, first->line, first->rule->name, "interface \"%s\" does not exist here%s; %s for it",
+                       first->interface, local_interface_hint(k->local, first->interface, hint), others);
 }
 
 void check_interfaces_exist(const struct config *c, struct config_problems *problems)
 {
-    struct check k = {.c = c, .problems = problems};
+    struct local local;
+    struct check k = {.c = c, .problems = problems, .local = &local};
 
+    local_read(&local);
     each_interface(&k, check_exists);
+    local_check(c, &local, problems);
+    local_free(&local);
 }
 
 void check_roles_of(const struct config *c, const struct config *other, struct config_problems *problems)

@@ -18,7 +18,7 @@ void check_config(const struct config *c, struct config_problems *problems);
 void check_roles_of(const struct config *c, const struct config *other, struct config_problems *problems);
 
 // Asks the kernel for each interface that an enabled rule uses: a warning when it does not exist, or an error when
-// missing_interface is "reject".
+// missing_interface is "reject"; and for the addresses of this host, see local_check().
 void check_interfaces_exist(const struct config *c, struct config_problems *problems);
 
 #endif
