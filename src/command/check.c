@@ -61,11 +61,13 @@ static bool print_ways(const struct config *c)
 static void warn_of_start(const struct config *c)
 {
     struct config_problems problems = {0};
-    struct file_reader reader;
+    struct file_reader reader = {.user = NULL};
     char why[FILE_WHY_MAX];
 
     if (account_find(c, &reader, &problems) && !account_may_read(c->path, &reader, 0, why))
         config_warning(&problems, 0, NULL, "mcrd cannot load it from here: %s", why);
+    if (reader.user && !account_may_write(c->stats_file, &reader, why))
+        config_warning(&problems, 0, NULL, "mcrd cannot keep its statistics there: %s", why);
     config_problems_print(&problems, c->path, stderr);
     config_problems_free(&problems);
 }

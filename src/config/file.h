@@ -22,7 +22,8 @@ struct config_bytes {
 bool file_read(const char *path, bool follow, struct config_bytes *out, struct config_problems *problems);
 
 // The owner must be root, the effective user or, as long as that is root, user: whom the daemon becomes.
-bool file_check_owner(const struct config_file_info *info, const char *user, struct config_problems *problems);
+bool file_check_owner(const char *path, const struct config_file_info *info, const char *user,
+                      struct config_problems *problems);
 
 // Whose rights are asked for: no other groups, no capability.
 struct file_reader {
@@ -37,6 +38,10 @@ struct file_reader {
 // "user mcr cannot read it (0600 root:root): chgrp mcr, chmod 640". What else may keep it (ACLs, Landlock, a security
 // module) is not looked at.
 bool file_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
+
+// The same for making a file beside the one at this absolute path: "user mcr cannot write /srv/run (0755 root:root):
+// chown mcr /srv/run". False where the directory is not there.
+bool file_directory_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
 
 void file_free(struct config_bytes *bytes);
 
