@@ -48,6 +48,11 @@ struct json_t *offline_note(const struct offline *o);
 // The interface of this name among those that an enabled rule takes in from, or TABLE_NONE; name NULL: the only one.
 uint32_t offline_input(const struct offline *o, const char *name);
 
+#define OFFLINE_INPUTS_MAX (CONFIG_INTERFACES_MAX * (IFNAMSIZ + 2))
+
+// The names of the interfaces that rules take in from: "ot0, ot1", or "none". Returns text.
+const char *offline_inputs(const struct offline *o, char text[OFFLINE_INPUTS_MAX]);
+
 // What became of a frame.
 struct offline_verdict {
     const char *name;                 // "forwarded", that of drop, or "held"

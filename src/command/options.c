@@ -84,6 +84,7 @@ static const struct arguments mcrd = {
     "logs a summary. See mcrd(8) and mcr.conf(5).\n",
     rows,
     sizeof(rows) / sizeof(rows[0]),
+    .stray = "config",
     .once = false,
     .built = command_built,
 };

@@ -229,6 +229,8 @@ static int check_together(const struct reading *p, char **words, int n_words)
         memcpy(p->into + r->at, words, (size_t) n_words * sizeof(*words));
         n_words = 0;
     }
+    if (n_words > 0 && a->stray)
+        return arguments_wrong(a, "unexpected argument \"%s\": use --%s %s", words[0], a->stray, words[0]);
     return n_words > 0 ? arguments_wrong(a, "unexpected argument \"%s\"", words[0]) : -1;
 }
 
@@ -292,6 +294,8 @@ int arguments_read(const struct arguments *a, int argc, char **argv, void *into,
             opterr = 0; // of what stands behind it
             return print_version(a, getopt_long(argc, argv, letters, known, NULL));
         }
+        if (c == '?') // told
+            fprintf(stderr, "%s --help tells more\n", a->program);
         status = c == '?' ? EXIT_USAGE : take_row(&p, find_row(a, c), optarg);
     }
     argv[0] = name;

@@ -54,6 +54,7 @@ struct arguments {
     const char *notes;   // ends --help
     const struct argument *rows;
     size_t n_rows;
+    const char *stray;   // the option that a word most likely belongs behind; or NULL
     bool once;           // an option may not be repeated
     void (*built)(void); // prints what the program was built with, for -VV; or NULL
 };

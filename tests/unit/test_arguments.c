@@ -57,6 +57,8 @@ static const struct arguments line = {
     "prog", "usage: prog\n", "The end.\n", rows, sizeof(rows) / sizeof(rows[0]), .once = false, .built = print_built};
 static const struct arguments strict = {
     "prog", "usage: prog\n", "The end.\n", rows, sizeof(rows) / sizeof(rows[0]), .once = true};
+static const struct arguments with_stray = {
+    "prog", "usage: prog\n", "The end.\n", rows, sizeof(rows) / sizeof(rows[0]), .stray = "file"};
 
 // Reads a line of words with single spaces between them.
 static int read_line(const struct arguments *a, const char *text, struct options *o, unsigned *command)
@@ -125,6 +127,15 @@ Test(arguments, a_list_is_for_the_commands_that_take_it, .init = cr_redirect_std
         "prog: --item is given twice, which only --show takes; prog --help tells more\n"
         "prog: --item is given twice, which only --show takes; prog --help tells more\n"
         "prog: --item is given more than 16 times; prog --help tells more\n");
+}
+
+Test(arguments, a_word_without_its_option_is_told_which, .init = cr_redirect_stderr)
+{
+    struct options o;
+
+    cr_assert_eq(read_line(&with_stray, "--show word", &o, NULL), 2);
+    fflush(stderr);
+    cr_assert_stderr_eq_str("prog: unexpected argument \"word\": use --file word; prog --help tells more\n");
 }
 
 Test(arguments, letters_are_options)
@@ -197,10 +208,10 @@ Test(arguments, what_is_wrong_is_said, .init = cr_redirect_stderr)
         {"-i a --item b", "prog: --item is given twice; prog --help tells more\n"},
         {"-n 0", "prog: --number is \"0\", allowed is 1 to 300; prog --help tells more\n"},
         {"-n 1 --number 2", "prog: --number is given twice; prog --help tells more\n"},
-        {"-x", "prog: invalid option -- 'x'\n"},
-        {"-n", "prog: option requires an argument -- 'n'\n"},
-        {"--nothing", "prog: unrecognized option '--nothing'\n"},
-        {"--file", "prog: option '--file' requires an argument\n"},
+        {"-x", "prog: invalid option -- 'x'\nprog --help tells more\n"},
+        {"-n", "prog: option requires an argument -- 'n'\nprog --help tells more\n"},
+        {"--nothing", "prog: unrecognized option '--nothing'\nprog --help tells more\n"},
+        {"--file", "prog: option '--file' requires an argument\nprog --help tells more\n"},
     };
     struct options o;
     char said[8192] = "", wanted[8192] = "";
