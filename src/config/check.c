@@ -16,6 +16,7 @@
 
 #define CIRCLES_MAX        100 // that are looked for: the file is refused by the first already
 #define CIRCLE_RULES_SHOWN 12
+#define MIXED_MAX          100 // that are told: errors must keep their room
 
 struct check {
     const struct config *c;
@@ -274,6 +275,43 @@ static void check_outputs_of(const struct check *k, const struct config_rule *ru
     free(outputs);
 }
 
+// Rules that take in by one interface and send to one destination: most likely a copy of which the output was
+// forgotten. By two interfaces it may be meant: one stream that comes by two networks.
+static void doubt_same_outputs(const struct check *k)
+{
+    const struct config_rule *rules = k->c->rules;
+    size_t room = 1, n = 0;
+    uint32_t told = UINT32_MAX, told_of = UINT32_MAX; // the pair of rules before: ranges share more than one
+    char text[ENDPOINT_TEXT_MAX];
+
+    for (size_t i = 0; i < k->c->n_rules; i++)
+        room += output_destinations(&rules[i]);
+    struct endpoint *list = calloc(room, sizeof(*list));
+    if (!list) {
+        out_of_memory(k);
+        return;
+    }
+    for (uint32_t i = 0; i < k->c->n_rules; i++)
+        for (uint32_t o = 0; rules[i].enabled && !rules[i].shadow && o < rules[i].n_outputs; o++) {
+            struct endpoint e = endpoint_of_output(&rules[i].outputs[o], i * CONFIG_OUTPUTS_MAX + o);
+            n += endpoint_take_apart(&e, list + n);
+        }
+    endpoint_sort(list, n);
+    for (size_t i = 1, mixed = 0; i < n && mixed < MIXED_MAX; i++) {
+        uint32_t of = list[i - 1].index / CONFIG_OUTPUTS_MAX, at = list[i].index / CONFIG_OUTPUTS_MAX;
+        if (of == at || (told == at && told_of == of) || endpoint_compare(&list[i - 1], &list[i]) != 0 ||
+            strcmp(rules[of].input.interface, rules[at].input.interface) != 0)
+            continue;
+        told = at;
+        told_of = of;
+        mixed++;
+        config_warning(k->problems, rules[at].outputs[list[i].index % CONFIG_OUTPUTS_MAX].line, rules[at].name,
+                       "sends where rule \"%s\" in line %d sends (%s): their streams mix", rules[of].name,
+                       rules[of].line, endpoint_format(&list[i], text));
+    }
+    free(list);
+}
+
 // --- circles ---------------------------------------------------------------------------------------------------------
 
 // One edge for each output of an enabled rule that is the input of another one.
@@ -491,6 +529,7 @@ void check_config(const struct config *c, struct config_problems *problems)
     }
     if (collect_inputs(&k)) {
         check_same_inputs(&k);
+        doubt_same_outputs(&k);
         check_circles(&k);
     } else {
         out_of_memory(&k);
