@@ -131,7 +131,7 @@ static int run(const struct options *o, char **argv)
     if (!find_process(&p))
         return set_descriptor_limit() ? split(argv) : EXIT_FAILURE;
     prctl(PR_SET_NAME, "mcrd"); // it would be "exe"
-    char *path = absolute(o->config_path);
+    char *path = absolute(o->config_paths.texts[0]);
     if (!path)
         return failed("no absolute path of the config file");
     struct broker_options broker = {.machine = &machine_kernel,

@@ -117,6 +117,18 @@ static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int sta
     return false;
 }
 
+// The directory may have been root's, which makes the lock there, and not the user's.
+static void tell_no_statistics(const struct broker *b, struct attempt *a)
+{
+    const struct file_reader reader = {.user = b->as_user, .group = b->as_group, .uid = b->uid, .gid = b->gid};
+    bool denied = errno == EACCES;
+    int used = snprintf(a->why, sizeof(a->why), "%s: %s", b->stats_file, strerror(errno));
+    char shut[FILE_WHY_MAX];
+
+    if (denied && file_directory_is_shut(b->stats_file, &reader, shut))
+        snprintf(a->why + used, sizeof(a->why) - (size_t) used, "; %s", shut);
+}
+
 // Offers a compiled table. Returns whether it is in force; if not, a->why has the reason.
 static bool offer(struct broker *b, struct attempt *a, const struct table_image *table)
 {
@@ -131,10 +143,13 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
         return false;
     }
     table_fd = table_image_seal(table);
-    stats_fd = table_fd < 0 ? -1 : statistics_create(b->stats_file, b->options->config_path, &b->features, &view);
+    if (table_fd < 0) {
+        snprintf(a->why, sizeof(a->why), "the table cannot be sealed: %s", strerror(errno));
+        goto done;
+    }
+    stats_fd = statistics_create(b->stats_file, b->options->config_path, &b->features, &view);
     if (stats_fd < 0) {
-        snprintf(a->why, sizeof(a->why), "%s: %s", table_fd < 0 ? "the table cannot be sealed" : b->stats_file,
-                 strerror(errno));
+        tell_no_statistics(b, a);
         goto done;
     }
     // The filters accept the destinations of both tables until the relay has adopted the new one.

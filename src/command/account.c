@@ -70,36 +70,54 @@ static bool groups_of_process(pid_t pid, gid_t *gid, struct groups *groups)
 
 // Tries to read the file with the reader's rights, then exits. Runs in a child process, because dropped rights cannot
 // be regained.
-static void try_to_read(const char *path, const struct file_reader *reader, const struct groups *groups)
+static void try_in_child(const char *path, int how, const struct file_reader *reader, const struct groups *groups)
 {
     if (setgroups((size_t) groups->n, groups->list) != 0 || setresgid(reader->gid, reader->gid, reader->gid) != 0 ||
         setresuid(reader->uid, reader->uid, reader->uid) != 0)
         _exit(NOT_TRIED);
-    _exit(access(path, R_OK) != 0 && errno == EACCES ? MAY_NOT : MAY);
+    _exit(access(path, how) != 0 && errno == EACCES ? MAY_NOT : MAY);
 }
 
-bool account_may_read(const char *path, const struct file_reader *of_file, pid_t daemon, char why[FILE_WHY_MAX])
+// Whether access(2) refuses it; daemon: as account_may_read().
+static bool is_refused(const char *path, int how, const struct file_reader *of_file, pid_t daemon)
 {
     struct file_reader as = *of_file, *reader = &as;
     struct groups groups = {.n = 0};
-    char real[PATH_MAX];
     int status = 0;
 
-    // A relative path would not include the directories above the working directory.
-    if (reader->uid == 0 || !realpath(path, real))
-        return true;
-    if (daemon > 0 && !groups_of_process(daemon, &reader->gid, &groups))
-        return true;
+    if (reader->uid == 0 || (daemon > 0 && !groups_of_process(daemon, &reader->gid, &groups)))
+        return false;
     groups.n = daemon > 0 ? groups.n : GROUPS_MOST;
     if (daemon <= 0 && getgrouplist(reader->user, reader->gid, groups.list, &groups.n) < 0)
-        return true;
+        return false;
     pid_t child = fork();
     if (child == 0)
-        try_to_read(real, reader, &groups);
-    if (child < 0 || TEMP_FAILURE_RETRY(waitpid(child, &status, 0)) != child || !WIFEXITED(status) ||
-        WEXITSTATUS(status) != MAY_NOT)
+        try_in_child(path, how, reader, &groups);
+    return child > 0 && TEMP_FAILURE_RETRY(waitpid(child, &status, 0)) == child && WIFEXITED(status) &&
+           WEXITSTATUS(status) == MAY_NOT;
+}
+
+bool account_may_read(const char *path, const struct file_reader *reader, pid_t daemon, char why[FILE_WHY_MAX])
+{
+    char real[PATH_MAX];
+
+    // A relative path would not show what stands above the working directory.
+    if (!realpath(path, real) || !is_refused(real, R_OK, reader, daemon))
         return true;
     if (!file_is_shut(real, reader, why))
         snprintf(why, FILE_WHY_MAX, "user %s cannot read it", reader->user);
+    return false;
+}
+
+bool account_may_write(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX])
+{
+    char directory[PATH_MAX];
+    int length = (int) (strrchr(path, '/') - path);
+
+    if ((size_t) snprintf(directory, sizeof(directory), "%.*s", length, path) >= sizeof(directory) ||
+        !is_refused(directory, W_OK | X_OK, reader, 0))
+        return true;
+    if (!file_directory_is_shut(path, reader, why))
+        snprintf(why, FILE_WHY_MAX, "user %s cannot write %.200s", reader->user, directory);
     return false;
 }

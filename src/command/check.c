@@ -8,8 +8,10 @@
 
 #include "command/account.h"
 #include "command/running.h"
+#include "common/arguments.h"
 #include "common/digest.h"
 #include "common/exit.h"
+#include "config/check.h"
 #include "config/load.h"
 #include "config/print.h"
 #include "config/way.h"
@@ -59,11 +61,13 @@ static bool print_ways(const struct config *c)
 static void warn_of_start(const struct config *c)
 {
     struct config_problems problems = {0};
-    struct file_reader reader;
+    struct file_reader reader = {.user = NULL};
     char why[FILE_WHY_MAX];
 
     if (account_find(c, &reader, &problems) && !account_may_read(c->path, &reader, 0, why))
         config_warning(&problems, 0, NULL, "mcrd cannot load it from here: %s", why);
+    if (reader.user && !account_may_write(c->stats_file, &reader, why))
+        config_warning(&problems, 0, NULL, "mcrd cannot keep its statistics there: %s", why);
     config_problems_print(&problems, c->path, stderr);
     config_problems_free(&problems);
 }
@@ -95,16 +99,42 @@ int command_print(const char *path, bool running, bool json)
     return finish(c, json ? config_print_json(c, stdout) : config_print(c, stdout));
 }
 
-int command_firewall(const char *path, bool running, enum firewall_role role)
+// The files together: an interface has one role on the host, whichever of them says so.
+static bool roles_agree(struct config *const *files, size_t n)
 {
-    struct config *c = running_or_file(path, running, 0);
-    char why[FIREWALL_WHY_MAX];
+    size_t errors = 0;
 
-    if (!c)
-        return 1;
-    if (firewall_write(c, role, stdout, why))
-        return finish(c, true);
-    fprintf(stderr, "%s: %s\n", c->path, why);
-    config_free(c);
-    return 1;
+    for (size_t i = 0; i < n; i++) {
+        struct config_problems problems = {0};
+        for (size_t j = 0; j < n; j++)
+            if (i != j)
+                check_roles_of(files[i], files[j], &problems);
+        errors += problems.n_errors;
+        config_problems_print(&problems, files[i]->path, stderr);
+        config_problems_free(&problems);
+    }
+    return errors == 0;
+}
+
+int command_firewall(const struct argument_list *paths, bool running, enum firewall_role role)
+{
+    struct config *files[ARGUMENT_LIST_MOST];
+    char why[FIREWALL_WHY_MAX];
+    size_t n = 0;
+    bool ok;
+
+    _Static_assert(ARGUMENT_LIST_MOST <= FIREWALL_CONFIGS_MAX, "more files than a ruleset holds");
+    for (size_t i = 0; i < paths->n; i++) {
+        files[n] = running_or_file(paths->texts[i], running, 0);
+        n += files[n] != NULL;
+    }
+    ok = n == paths->n && roles_agree(files, n);
+    if (ok && !firewall_write((const struct config *const *) files, n, role, stdout, why)) {
+        fprintf(stderr, "%s: %s\n", files[0]->path, why);
+        ok = false;
+    }
+    ok = ok && command_flush(files[0]->path, true);
+    while (n > 0)
+        config_free(files[--n]);
+    return ok ? 0 : 1;
 }

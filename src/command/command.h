@@ -9,6 +9,7 @@
 #include "firewall/ruleset.h"
 #include "sandbox/sandbox.h"
 
+struct argument_list;
 struct config;
 struct json_t;
 
@@ -25,9 +26,9 @@ int command_schema(void);
 // for no change, 1 for changes, 2 if the file is not valid or the running config is unknown.
 int command_diff(const char *path, bool json);
 
-// Prints nftables rules for exactly the flows of the file. Returns 0, or 1 if the file is not valid or needs too many
-// rules.
-int command_firewall(const char *path, bool running, enum firewall_role role);
+// Prints nftables rules for exactly the flows of the files. Returns 0, or 1 if one is not valid, two contradict each
+// other, or they need too many rules.
+int command_firewall(const struct argument_list *paths, bool running, enum firewall_role role);
 
 // Makes the running daemon load the file, and waits at most `seconds` for its verdict. Returns 0 if the file is in
 // force, 1 if it is not valid or was refused, 2 if there is no verdict.

@@ -288,11 +288,14 @@ static int explain(struct explain *x)
 {
     const struct explain_options *o = x->options;
     json_t *tries = json_array(), *nearest = json_array(), *notes = json_array();
-    char hex[DIGEST_TEXT_MAX], running[DIGEST_TEXT_MAX];
+    char hex[DIGEST_TEXT_MAX], running[DIGEST_TEXT_MAX], inputs[OFFLINE_INPUTS_MAX];
     bool forwarded, printed = true;
 
     write_probe(x);
     forwarded = try_interfaces(x, tries);
+    if (o->interface && offline_input(x->offline, o->interface) == TABLE_NONE)
+        json_array_append_new(notes, json_sprintf("--interface is \"%s\", the inputs of the file's rules are: %s",
+                                                  o->interface, offline_inputs(x->offline, inputs)));
     if (json_array_size(tries) == 0)
         nearest_find(x->config, o->interface, &x->key, nearest);
     else

@@ -225,6 +225,18 @@ uint32_t offline_input(const struct offline *o, const char *name)
     return found;
 }
 
+const char *offline_inputs(const struct offline *o, char text[OFFLINE_INPUTS_MAX])
+{
+    size_t used = 0;
+
+    snprintf(text, OFFLINE_INPUTS_MAX, "none");
+    for (uint32_t i = 0; i < o->table.n_interfaces && used < OFFLINE_INPUTS_MAX; i++)
+        if (o->table.interfaces[i].ring_id != 0)
+            used += (size_t) snprintf(text + used, OFFLINE_INPUTS_MAX - used, "%s%s", used ? ", " : "",
+                                      o->table.interfaces[i].name);
+    return text;
+}
+
 // --- input -----------------------------------------------------------------------------------------------------------
 
 // Writes to more by how much each counter has grown since `seen`. Returns the first drop that has grown, or NULL.

@@ -55,6 +55,11 @@ void offline_add_reasons(const struct offline *o, struct json_t *notes);
 // inputs of enabled rules count.
 uint32_t offline_input(const struct offline *o, const char *name);
 
+#define OFFLINE_INPUTS_MAX (CONFIG_INTERFACES_MAX * (IFNAMSIZ + 2))
+
+// The names of the interfaces that rules take in from: "ot0, ot1", or "none". Returns text.
+const char *offline_inputs(const struct offline *o, char text[OFFLINE_INPUTS_MAX]);
+
 // The result of a frame.
 struct offline_verdict {
     const char *name;                 // "forwarded", that of drop, or "held"

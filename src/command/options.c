@@ -41,8 +41,9 @@ static const struct argument rows[] = {
      .help = "print which system calls both processes may make, and why"},
     {"schema", .is = SCHEMA, .help = "print what a file may say, as a JSON Schema of --print --json"},
 
-    {"config", "FILE", ARGUMENT_TEXT, AT(config_path), .help = "the config file; " CONFIG_DEFAULT_PATH,
-     .heading = "Options", .again = true, .letter = 'c'},
+    {"config", "FILE", ARGUMENT_LIST, AT(config_paths), .most = ARGUMENT_LIST_MOST, .several = FIREWALL,
+     .help = "the config file; " CONFIG_DEFAULT_PATH ". With --firewall several, each with --config",
+     .heading = "Options", .letter = 'c'},
     {"running", NULL, ARGUMENT_FLAG, AT(running), .with = EXPLAIN | FIREWALL | PRINT | REPLAY,
      .help = "ask what the daemon of the file runs, not the file as it lies there"},
     {"json", NULL, ARGUMENT_FLAG, AT(json), .with = DIFF | PRINT | EXPLAIN | REPLAY, .help = "as one JSON object",
@@ -83,16 +84,18 @@ static const struct arguments mcrd = {
     "logs a summary. See mcrd(8) and mcr.conf(5).\n",
     rows,
     sizeof(rows) / sizeof(rows[0]),
+    .stray = "config",
     .once = false,
     .built = command_built,
 };
 
 int options_parse(int argc, char **argv, struct options *o)
 {
-    *o = (struct options){
-        .config_path = CONFIG_DEFAULT_PATH, .timeout = 60, .sandbox = SANDBOX_ENFORCE, .size = 100, .ttl = 64};
+    *o = (struct options){.timeout = 60, .sandbox = SANDBOX_ENFORCE, .size = 100, .ttl = 64};
     int status = arguments_read(&mcrd, argc, argv, o, &o->command);
 
+    if (o->config_paths.n == 0)
+        o->config_paths = (struct argument_list){.texts = {CONFIG_DEFAULT_PATH}, .n = 1};
     if (status < 0 && o->command == EXPLAIN && !arguments_number(o->datagram[2], 1, 65535, &o->port))
         return arguments_wrong(&mcrd, "PORT is \"%s\", allowed is 1 to 65535", o->datagram[2]);
     return status;
@@ -117,21 +120,23 @@ int options_run(const struct options *o)
                                     .quiet = o->quiet,
                                     .sandbox = o->sandbox};
 
+    const char *path = o->config_paths.texts[0];
+
     switch ((enum command) o->command) {
     case CHECK:
-        return command_check(o->config_path);
+        return command_check(path);
     case DIFF:
-        return command_diff(o->config_path, o->json);
+        return command_diff(path, o->json);
     case EXPLAIN:
-        return command_explain(o->config_path, &explain);
+        return command_explain(path, &explain);
     case FIREWALL:
-        return command_firewall(o->config_path, o->running, o->role);
+        return command_firewall(&o->config_paths, o->running, o->role);
     case PRINT:
-        return command_print(o->config_path, o->running, o->json);
+        return command_print(path, o->running, o->json);
     case RELOAD:
-        return command_reload(o->config_path, o->timeout);
+        return command_reload(path, o->timeout);
     case REPLAY:
-        return command_replay(o->config_path, &replay);
+        return command_replay(path, &replay);
     case SANDBOX_LIST:
         return sandbox_list(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
     case SCHEMA:

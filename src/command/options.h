@@ -6,9 +6,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/arguments.h"
+
 struct options {
-    unsigned command;                                    // 0: run the daemon
-    const char *config_path, *interface, *capture, *out; // interface, capture, out: or NULL
+    unsigned command;                      // 0: run the daemon
+    struct argument_list config_paths;     // at least one
+    const char *interface, *capture, *out; // or NULL
     bool running, json, quiet, debug;
     unsigned role;           // enum firewall_role
     double timeout;          // seconds

@@ -243,20 +243,14 @@ static int open_and_run(struct replay *r)
 
 static int choose_interface(struct replay *r)
 {
-    const struct table_view *t = &r->of.offline->table;
-    const char *before = "", *name = r->of.options->interface;
+    const char *name = r->of.options->interface;
+    char inputs[OFFLINE_INPUTS_MAX];
 
     r->of.interface = offline_input(r->of.offline, name);
     if (r->of.interface != TABLE_NONE)
         return 0;
     fprintf(stderr, name ? "mcrd: --interface is \"%s\"" : "mcrd: --replay needs --interface", name);
-    fputs(", allowed are the inputs of the file's rules: ", stderr);
-    for (uint32_t i = 0; i < t->n_interfaces; i++)
-        if (t->interfaces[i].ring_id != 0) {
-            fprintf(stderr, "%s%s", before, t->interfaces[i].name);
-            before = ", ";
-        }
-    fputs(*before ? "\n" : "none\n", stderr);
+    fprintf(stderr, ", allowed are the inputs of the file's rules: %s\n", offline_inputs(r->of.offline, inputs));
     return EXIT_TROUBLE;
 }
 

@@ -197,6 +197,8 @@ static int take_row(struct reading *p, size_t row, const char *text)
     p->commands |= r->is;
     if (take(r, text, p->into + r->at))
         return -1;
+    if (r->kind == ARGUMENT_LIST && !r->allowed)
+        return arguments_wrong(a, "--%s is given more than %u times", r->name, (unsigned) r->most);
     if (r->kind == ARGUMENT_ADDRESS)
         return arguments_wrong(a, "--%s is \"%s\", allowed is a numeric IPv4 or IPv6 address", r->name, text);
     if (r->allowed)
@@ -218,6 +220,10 @@ static int check_together(const struct reading *p, char **words, int n_words)
             continue;
         if (r->with && !(r->with & p->commands))
             return arguments_wrong(a, "--%s can only go with %s", r->name, names_of(a, r->with, " or ", names));
+        if (r->kind == ARGUMENT_LIST && r->several && !(r->several & p->commands) &&
+            ((const struct argument_list *) (const void *) (p->into + r->at))->n > 1)
+            return arguments_wrong(a, "--%s is given twice, which only %s takes", r->name,
+                                   names_of(a, r->several, " or ", names));
         if (r->kind != ARGUMENT_OPERANDS)
             continue;
         if (n_words != (int) r->least)
@@ -225,6 +231,8 @@ static int check_together(const struct reading *p, char **words, int n_words)
         memcpy(p->into + r->at, words, (size_t) n_words * sizeof(*words));
         n_words = 0;
     }
+    if (n_words > 0 && a->stray)
+        return arguments_wrong(a, "unexpected argument \"%s\": use --%s %s", words[0], a->stray, words[0]);
     return n_words > 0 ? arguments_wrong(a, "unexpected argument \"%s\"", words[0]) : -1;
 }
 
@@ -288,6 +296,8 @@ int arguments_read(const struct arguments *a, int argc, char **argv, void *into,
             opterr = 0; // no message about the option that follows
             return print_version(a, getopt_long(argc, argv, letters, known, NULL));
         }
+        if (c == '?') // told
+            fprintf(stderr, "%s --help tells more\n", a->program);
         status = c == '?' ? EXIT_USAGE : take_row(&p, find_row(a, c), optarg);
     }
     argv[0] = name;

@@ -29,6 +29,7 @@ struct argument {
     size_t at;            // the offset of the field in the program's options
     unsigned is;          // the bit of a command; 0: an option
     unsigned with;        // the commands that an option goes with; 0: any
+    unsigned several;     // of a list: the commands that take more than one text; 0: all
     uint64_t least, most; // of a number; the most of a list
     bool (*take)(const char *text, unsigned *field);
     const char *allowed; // of a choice or a list: "allowed are ..."; of operands: "three arguments"
@@ -38,7 +39,7 @@ struct argument {
     char letter;         // short option; 0: none. Every program has -h (--help) and -V (--version).
 };
 
-#define ARGUMENT_LIST_MOST 8
+#define ARGUMENT_LIST_MOST 16
 
 struct argument_list {
     unsigned n;
@@ -54,6 +55,7 @@ struct arguments {
     const char *notes;   // end of --help
     const struct argument *rows;
     size_t n_rows;
+    const char *stray;   // the option that a word most likely belongs behind; or NULL
     bool once;           // no option but a list may be repeated, not even one without a value
     void (*built)(void); // prints what the program was built with, for -VV; or NULL
 };

@@ -11,17 +11,21 @@
 
 #include "config/circle.h"
 #include "config/endpoint.h"
+#include "config/local.h"
 #include "config/way.h"
 
 #define CIRCLES_MAX        100 // reported at most; the first one refuses the file already
 #define CIRCLE_RULES_SHOWN 12
+#define MIXED_MAX          100 // that are told: errors must keep their room
 
 struct check {
     const struct config *c;
     struct config_problems *problems;
     struct endpoint *inputs; // of enabled rules, sorted
     size_t n_inputs;
-    size_t n_interfaces; // distinct interfaces of all rules
+    size_t n_interfaces;        // that rules use
+    const struct local *local;  // of check_interfaces_exist()
+    const struct config *roles; // whose list of interfaces holds; not c: that of another file
 };
 
 static void out_of_memory(const struct check *k)
@@ -340,6 +344,43 @@ static void check_outputs_of(const struct check *k, const struct config_rule *ru
     free(outputs);
 }
 
+// Rules that take in by one interface and send to one destination: most likely a copy of which the output was
+// forgotten. By two interfaces it may be meant: one stream that comes by two networks.
+static void doubt_same_outputs(const struct check *k)
+{
+    const struct config_rule *rules = k->c->rules;
+    size_t room = 1, n = 0;
+    uint32_t told = UINT32_MAX, told_of = UINT32_MAX; // the pair of rules before: ranges share more than one
+    char text[ENDPOINT_TEXT_MAX];
+
+    for (size_t i = 0; i < k->c->n_rules; i++)
+        room += output_destinations(&rules[i]);
+    struct endpoint *list = calloc(room, sizeof(*list));
+    if (!list) {
+        out_of_memory(k);
+        return;
+    }
+    for (uint32_t i = 0; i < k->c->n_rules; i++)
+        for (uint32_t o = 0; rules[i].enabled && !rules[i].shadow && o < rules[i].n_outputs; o++) {
+            struct endpoint e = endpoint_of_output(&rules[i].outputs[o], i * CONFIG_OUTPUTS_MAX + o);
+            n += endpoint_take_apart(&e, list + n);
+        }
+    endpoint_sort(list, n);
+    for (size_t i = 1, mixed = 0; i < n && mixed < MIXED_MAX; i++) {
+        uint32_t of = list[i - 1].index / CONFIG_OUTPUTS_MAX, at = list[i].index / CONFIG_OUTPUTS_MAX;
+        if (of == at || (told == at && told_of == of) || endpoint_compare(&list[i - 1], &list[i]) != 0 ||
+            strcmp(rules[of].inputs[0].interface, rules[at].inputs[0].interface) != 0)
+            continue;
+        told = at;
+        told_of = of;
+        mixed++;
+        config_warning(k->problems, rules[at].outputs[list[i].index % CONFIG_OUTPUTS_MAX].line, rules[at].name,
+                       "sends where rule \"%s\" in line %d sends (%s): their streams mix", rules[of].name,
+                       rules[of].line, endpoint_format(&list[i], text));
+    }
+    free(list);
+}
+
 // --- circles ---------------------------------------------------------------------------------------------------------
 
 // Adds an edge for each output of an enabled rule that is the input of another enabled rule.
@@ -482,7 +523,7 @@ static void each_interface(struct check *k, void check(struct check *k, const st
 static void check_roles(struct check *k, const struct use *uses, size_t n)
 {
     static const char *const roles[] = {[CONFIG_ROLE_IN] = "in", [CONFIG_ROLE_OUT] = "out"};
-    const struct config_interface *listed = k->c->interfaces, *end = listed + k->c->n_interfaces;
+    const struct config_interface *listed = k->roles->interfaces, *end = listed + k->roles->n_interfaces;
 
     k->n_interfaces++;
     while (listed < end && strcmp(listed->name, uses->interface) != 0)
@@ -490,8 +531,9 @@ static void check_roles(struct check *k, const struct use *uses, size_t n)
     for (size_t i = 0; listed < end && i < n; i++)
         if (listed->role != uses[i].role)
             config_error(k->problems, uses[i].line, uses[i].rule->name,
-                         "interface \"%s\" is used for an %sput, allowed by its role in line %d is \"%s\"",
-                         listed->name, roles[uses[i].role], listed->line, roles[listed->role]);
+                         "interface \"%s\" is used for an %sput, allowed by its role in line %d%s%s is \"%s\"",
+                         listed->name, roles[uses[i].role], listed->line, k->roles == k->c ? "" : " of ",
+                         k->roles == k->c ? "" : k->roles->path, roles[listed->role]);
 }
 
 // Reports an interface that does not exist, or that has this only as an alternative name. The daemon knows only the
@@ -499,7 +541,7 @@ static void check_roles(struct check *k, const struct use *uses, size_t n)
 static void check_exists(struct check *k, const struct use *uses, size_t n)
 {
     const struct use *first = NULL, *last = NULL; // of enabled rules
-    char name[IF_NAMESIZE], others[48] = "the rule waits";
+    char name[IF_NAMESIZE], others[48] = "the rule waits", hint[LOCAL_HINT_MAX];
     size_t n_rules = 0;
 
     for (size_t i = 0; i < n; i++) {
@@ -520,23 +562,34 @@ static void check_exists(struct check *k, const struct use *uses, size_t n)
                      "interface \"%s\" is another name of \"%s\", allowed is \"%s\"", first->interface, name, name);
     else if (!exists && k->c->reject_missing)
         config_error(k->problems, first->line, first->rule->name,
-                     "interface \"%s\" does not exist here, which missing_interface = \"reject\" refuses",
-                     first->interface);
+                     "interface \"%s\" does not exist here%s, which missing_interface = \"reject\" refuses",
+                     first->interface, local_interface_hint(k->local, first->interface, hint));
     else if (!exists)
-        config_warning(k->problems, first->line, first->rule->name, "interface \"%s\" does not exist here; %s for it",
-                       first->interface, others);
+        config_warning(k->problems, first->line, first->rule->name, "interface \"%s\" does not exist here%s; %s for it",
+                       first->interface, local_interface_hint(k->local, first->interface, hint), others);
 }
 
 void check_interfaces_exist(const struct config *c, struct config_problems *problems)
 {
-    struct check k = {.c = c, .problems = problems};
+    struct local local;
+    struct check k = {.c = c, .problems = problems, .local = &local};
 
+    local_read(&local);
     each_interface(&k, check_exists);
+    local_check(c, &local, problems);
+    local_free(&local);
+}
+
+void check_roles_of(const struct config *c, const struct config *other, struct config_problems *problems)
+{
+    struct check k = {.c = c, .problems = problems, .roles = other};
+
+    each_interface(&k, check_roles);
 }
 
 void check_config(const struct config *c, struct config_problems *problems)
 {
-    struct check k = {.c = c, .problems = problems};
+    struct check k = {.c = c, .problems = problems, .roles = c};
 
     check_names(&k);
     check_interface_list(&k);
@@ -555,6 +608,7 @@ void check_config(const struct config *c, struct config_problems *problems)
     }
     if (collect_inputs(&k)) {
         check_same_inputs(&k);
+        doubt_same_outputs(&k);
         check_circles(&k);
     } else {
         out_of_memory(&k);

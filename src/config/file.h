@@ -23,7 +23,8 @@ bool file_read(const char *path, bool follow, struct config_bytes *out, struct c
 
 // Adds an error and returns false unless the owner is root, the effective user, or, while that is root, `user`, which
 // the daemon becomes.
-bool file_check_owner(const struct config_file_info *info, const char *user, struct config_problems *problems);
+bool file_check_owner(const char *path, const struct config_file_info *info, const char *user,
+                      struct config_problems *problems);
 
 // The user whose access is checked, without supplementary groups and capabilities.
 struct file_reader {
@@ -38,6 +39,10 @@ struct file_reader {
 // remedy: "user mcr cannot read it (0600 root:root): chgrp mcr, chmod 640". ACLs, Landlock and security modules are not
 // checked.
 bool file_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
+
+// The same for making a file beside the one at this absolute path: "user mcr cannot write /srv/run (0755 root:root):
+// chown mcr /srv/run". False where the directory is not there.
+bool file_directory_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
 
 void file_free(struct config_bytes *bytes);
 

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config/schema.h"
+
 #define SHOWN_MAX 40 // bytes of a token that a message shows
 
 // --- explanations of errors ------------------------------------------------------------------------------------------
@@ -70,6 +72,8 @@ static const struct {
      "\"=\" is missing behind \"$k\": a list of groups stands in ( ), write $k = ( { }, { } );"},
     {STATE(EQUALS), KIND(MARK), "+=", NULL, NULL, HERE,
      "\"+=\" behind \"$k\": nothing is added to a key, which stands once: write one \"=\" and the whole value"},
+    {STATE(EQUALS), KIND(STRING), NULL, NULL, "include", BEHIND,
+     "directives as @include are not allowed: the rules stand in one file"},
     {STATE(EQUALS), KIND(STRING), NULL, NULL, NULL, BEHIND, "\"=\" is missing behind \"$k\": write $k = \"$t\""},
     {STATE(EQUALS), SCALAR, NULL, NULL, NULL, BEHIND, "\"=\" is missing behind \"$k\": write $k = $t"},
     {STATE(EQUALS), KIND(MARK), "( [ {", NULL, NULL, BEHIND, "\"=\" is missing behind \"$k\": write $k = $t"},
@@ -196,9 +200,28 @@ static bool judge(const struct grammar *g, const struct lexical_token *t, size_t
     return false;
 }
 
+// Whether the file begins with the { of a rule.
+static bool begins_with_rule(const struct grammar *g, const struct lexical_token *t)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
+    const char *key = t->text + 1 + strspn(t->text + 1, " \t\r\n");
+    char name[SHOWN_MAX];
+
+    if (g->last.kind != LEXICAL_NONE || t->kind != LEXICAL_MARK || *t->text != '{')
+        return false;
+    snprintf(name, sizeof(name), "%.*s", (int) strspn(key, letters), key);
+    return schema_find(SCHEMA_RULE, name) != NULL;
+}
+
 static bool refuse(const struct grammar *g, const struct lexical_token *t, struct grammar_fault *f)
 {
-    return judge(g, t, sizeof(faults) / sizeof(faults[0]), f); // the last rows match everything
+    if (begins_with_rule(g, t)) {
+        *f = (struct grammar_fault){.line = t->line, .whole = true};
+        snprintf(f->why, sizeof(f->why),
+                 "the file begins with a rule: it stands in rules = ( ... ); of a file that begins with version = 1;");
+        return false;
+    }
+    return judge(g, t, sizeof(faults) / sizeof(faults[0]), f); // the last rows take all
 }
 
 // --- the grammar -----------------------------------------------------------------------------------------------------

@@ -193,6 +193,7 @@ static const struct {
     {SCHEMA_PORT, range_forwards, "the range is backwards, write"},
     {SCHEMA_DSCP, dscp_of_byte, "as a TOS byte that is dscp"},
     {ANY_KIND, without_brackets, NULL},
+    {SCHEMA_IFNAME, without_port, "an alias is no interface of its own, write"},
     {ANY_KIND, without_port, "the port is a key of its own, write"},
     {SCHEMA_HOST, without_prefix, "one address has no prefix length, write"},
     {SCHEMA_SOURCE, without_prefix, "one address has no prefix length, write"},
@@ -231,6 +232,18 @@ static bool without_unit(const struct schema_key *key, const struct value *value
     return false;
 }
 
+bool hint_is_template(const char *text)
+{
+    static const char *const marks[][2] = {{"{{", "}}"}, {"{%", "%}"}, {"${", "}"}, {"<%", "%>"}};
+
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        const char *begin = strstr(text, marks[i][0]);
+        if (begin && strstr(begin, marks[i][1]))
+            return true;
+    }
+    return false;
+}
+
 // What templates write, and people mean, where a key is not needed. 0 only where it would be "none".
 static bool is_nothing(const struct schema_key *key, const struct value *value)
 {
@@ -247,6 +260,60 @@ static bool is_nothing(const struct schema_key *key, const struct value *value)
         if (strcasecmp(value->text, words[i]) == 0)
             return true;
     return false;
+}
+
+static bool is_every_sender(const char *text)
+{
+    static const char *const words[] = {"any", "all", "*", "everyone", "0/0", "0.0.0.0/0", "::/0", "0.0.0.0", "::"};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcasecmp(text, words[i]) == 0)
+            return true;
+    return false;
+}
+
+// 01:0c:cd:01:00:01, or with dashes.
+static bool is_hardware_address(const char *text)
+{
+    unsigned digits = 0;
+
+    for (; isxdigit((unsigned char) *text) || (digits % 2 == 0 && (*text == ':' || *text == '-')); text++)
+        digits += isxdigit((unsigned char) *text) != 0;
+    return digits == 12 && *text == '\0';
+}
+
+static bool is_host_name(const char *text)
+{
+    bool letter = false;
+
+    for (; isalnum((unsigned char) *text) || (*text && strchr("._-", *text)); text++)
+        letter = letter || isalpha((unsigned char) *text);
+    return letter && *text == '\0';
+}
+
+#define KIND(name) (1u << SCHEMA_##name)
+#define ADDRESSES  (KIND(GROUP) | KIND(HOST) | KIND(SOURCE) | KIND(PREFIXES))
+
+// What a text is, where nothing can be written in its place.
+static const struct {
+    unsigned kinds; // of the key
+    bool (*is)(const char *text);
+    const char *text;
+} remarks[] = {
+    {~0u, hint_is_template, ": a template that was not filled in, write the value"},
+    {KIND(PREFIXES), is_every_sender, HINT_EVERY_SENDER},
+    {ADDRESSES, is_hardware_address, ": mcr relays UDP, write the IP address"},
+    {ADDRESSES, is_host_name, ": write an address, names are not looked up"},
+};
+
+// Whether it could be an element of the list that it stands in place of.
+static bool is_one_prefix(const struct schema_key *key, const struct value *value)
+{
+    struct addr_prefix prefix;
+    const char *why;
+
+    return key->kind == SCHEMA_PREFIXES && value_judge_form(value) == VALUE_OK &&
+           addr_prefix_parse(value->text, &prefix, &why) && addr_is_unicast(&prefix.addr);
 }
 
 const char *hint_value(const struct schema_key *key, const struct value *value, char text[HINT_MAX])
@@ -278,6 +345,13 @@ const char *hint_value(const struct schema_key *key, const struct value *value, 
             snprintf(text, HINT_MAX, ": %s %s", mends[i].why ? mends[i].why : "write", value_format(&v, shown));
         return text;
     }
+    for (size_t i = 0; i < sizeof(remarks) / sizeof(remarks[0]) && is_text(value); i++)
+        if ((remarks[i].kinds & 1u << key->kind) && remarks[i].is(value->text)) {
+            snprintf(text, HINT_MAX, "%s", remarks[i].text);
+            return text;
+        }
+    if (is_one_prefix(key, value))
+        snprintf(text, HINT_MAX, ": write [ %s ]", value_format(value, shown));
     if (key->need != SCHEMA_ONE_OF)
         return text;
     if (is_text(value) && strcmp(value->text, "255.255.255.255") == 0)
@@ -330,7 +404,7 @@ static const struct {
     {" vid vlan_id tag vlan_tag dot1q ", SCHEMA_OUTPUT, "vlan"},
     {" time-to-live time_to_live hops hop_limit hoplimit ", SCHEMA_OUTPUT, "ttl"},
     {" tos qos traffic_class tclass ", SCHEMA_OUTPUT, "dscp"},
-    {" in src source from receive ", SCHEMA_RULE, "input"},
+    {" in src from receive ", SCHEMA_RULE, "input"},
     {" out dst dest destination destinations target targets to forward send ", SCHEMA_RULE, "outputs"},
     {" id title ", SCHEMA_RULE, "name"},
     {" description desc comment ticket ", SCHEMA_RULE, "note"},
@@ -343,18 +417,72 @@ static const struct {
     {" bps bits bandwidth bitrate ", SCHEMA_LIMIT, "bits_per_second"},
     {" burst ", SCHEMA_LIMIT, "burst_ms"},
     {" flows streams routes relays forwards ", SCHEMA_TOP, "rules"},
+    {" interface ", SCHEMA_TOP, "interfaces"},
     {" buffer ring ring_size rcvbuf ", SCHEMA_TOP, "ring_mib"},
 };
 
-const struct schema_key *hint_key(enum schema_place where, const char *name)
-{
-    char between[REPAIRED_MAX];
+#define PLACE(name) (1u << SCHEMA_##name)
 
-    if (strlen(name) + 3 > sizeof(between) || strchr(name, ' '))
-        return NULL;
-    snprintf(between, sizeof(between), " %s ", name);
-    for (size_t i = 0; i < sizeof(synonyms) / sizeof(synonyms[0]); i++)
+// What no key is for.
+static const struct {
+    const char *names; // between blanks
+    unsigned places;
+    const char *text;
+} advice[] = {
+    {" protocol proto l4proto transport tcp udp ", ~0u, ", mcr relays UDP only: leave it out"},
+    {" action policy verdict default_action ", ~0u,
+     ", every rule allows, and what no rule takes is dropped: leave it out"},
+    {" source ", PLACE(RULE),
+     ", \"sources\" in input are the senders that may, \"source\" in output is the address that it leaves with"},
+    {" include ", ~0u, ", directives as @include are not allowed: the rules stand in one file"},
+};
+
+// Where else a key is: in a part of a rule, or else around the rules.
+static void name_places(const char *name, char text[HINT_KEY_MAX])
+{
+    size_t used = 0;
+
+    for (int at = SCHEMA_RULE; at < SCHEMA_PLACES + SCHEMA_RULE; at++) {
+        enum schema_place where = (enum schema_place)(at % SCHEMA_PLACES);
+        if ((where < SCHEMA_RULE && used > 0) || !schema_find(where, name))
+            continue;
+        used += (size_t) snprintf(text + used, HINT_KEY_MAX - used, "%s%s", used ? " or " : ", it belongs in ",
+                                  schema_places[where].name);
+    }
+}
+
+static void list_keys(enum schema_place where, char text[HINT_KEY_MAX])
+{
+    size_t used = (size_t) snprintf(text, HINT_KEY_MAX, ", allowed there:");
+
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key)) && used < HINT_KEY_MAX;)
+        used += (size_t) snprintf(text + used, HINT_KEY_MAX - used, " %s", key->name);
+}
+
+const char *hint_key(enum schema_place where, const char *name, char text[HINT_KEY_MAX])
+{
+    char between[REPAIRED_MAX] = "";
+    const struct schema_key *meant = NULL;
+
+    text[0] = '\0';
+    if (strlen(name) + 3 <= sizeof(between))
+        snprintf(between, sizeof(between), " %s ", name);
+    for (size_t i = 0; *between && i < sizeof(advice) / sizeof(advice[0]); i++)
+        if ((advice[i].places & 1u << where) && strstr(advice[i].names, between)) {
+            snprintf(text, HINT_KEY_MAX, "%s", advice[i].text);
+            return text;
+        }
+    for (size_t i = 0; *between && !meant && i < sizeof(synonyms) / sizeof(synonyms[0]); i++)
         if (synonyms[i].where == where && strstr(synonyms[i].names, between))
-            return schema_find(where, synonyms[i].key);
-    return NULL;
+            meant = schema_find(where, synonyms[i].key);
+    // A key of another place before what is only near: "sources" in output is no "source".
+    if (!meant)
+        name_places(name, text);
+    if (!meant && !*text)
+        meant = schema_nearest(where, name);
+    if (meant)
+        snprintf(text, HINT_KEY_MAX, ", did you mean \"%s\"?", meant->name);
+    if (!*text)
+        list_keys(where, text);
+    return text;
 }

@@ -8,14 +8,23 @@
 
 #define HINT_MAX (VALUE_TEXT_MAX + 64)
 
-// Writes ": write 5000" if the key allows that value, or ": use "group"" if that key allows the value; else "". Returns
-// text.
+// Remark for a list of senders where none would do.
+#define HINT_EVERY_SENDER ": leave \"sources\" out, then every sender may"
+
+// Returns whether the text holds what a template would have replaced: {{ }}, {% %}, ${ } or <% %>.
+bool hint_is_template(const char *text);
+
+// Writes ": write 5000" if the key allows that value, ": use "group"" if that key allows the value, or what the value
+// is for mcr; else "". For SCHEMA_PREFIXES, the value may be one element. Returns text.
 const char *hint_value(const struct schema_key *key, const struct value *value, char text[HINT_MAX]);
 
 // Writes ": write "239.255.10.0/28" or "239.255.10.5"" for a prefix with bits beyond its length, else "". Returns text.
 const char *hint_network(const char *prefix, char text[HINT_MAX]);
 
-// Returns the key of this place for a name that other programs use, or NULL.
-const struct schema_key *hint_key(enum schema_place where, const char *name);
+#define HINT_KEY_MAX 256
+
+// Writes what to do about a key that this place does not have: ", did you mean "group"?", where it belongs, or which
+// are allowed. Returns text.
+const char *hint_key(enum schema_place where, const char *name, char text[HINT_KEY_MAX]);
 
 #endif

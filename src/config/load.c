@@ -50,7 +50,7 @@ bool config_identify(const char *path, struct config *identity, struct config_pr
                      struct config_bytes *bytes)
 {
     return file_read(path, true, bytes, problems) && identity_check(bytes->text, bytes->size, identity, problems) &&
-           file_check_owner(&bytes->info, identity->user, problems);
+           file_check_owner(path, &bytes->info, identity->user, problems);
 }
 
 // --- the whole file --------------------------------------------------------------------------------------------------

@@ -43,6 +43,14 @@ static void refuse(struct parser *p, const struct schema_key *key, const config_
                      schema_allowed(key, allowed), hint_value(key, &value, hint));
 }
 
+static const char *hint_prefix(const struct schema_key *key, const struct value *value, enum value_verdict form,
+                               char hint[HINT_MAX])
+{
+    if (form == VALUE_OK && *hint_network(value->text, hint))
+        return hint;
+    return hint_value(key, value, hint);
+}
+
 // --- lists -----------------------------------------------------------------------------------------------------------
 
 // Reads one prefix of a list. Errors get the line of the list, because libconfig gives a string the line of the token
@@ -63,7 +71,7 @@ static void read_prefix(struct parser *p, const struct schema_key *key, const co
     memset(prefix, 0, sizeof(*prefix));
     config_error(p->problems, line_of(list), p->rule, "\"%s\" element %u is %s, %s%s", key->name, i + 1,
                  value_format(&value, shown), value_verdict_text(form) ? value_verdict_text(form) : why,
-                 form == VALUE_OK ? hint_network(value.text, hint) : "");
+                 hint_prefix(key, &value, form, hint));
 }
 
 // Sets the name of the rule in messages: its name, or its position if the name is not valid.
@@ -134,8 +142,8 @@ static void read_list(struct parser *p, const struct schema_key *key, const conf
         return;
     }
     if ((int64_t) n < key->least || (int64_t) n > key->most) {
-        config_error(p->problems, line_of(s), p->rule, "\"%s\" has %zu elements, allowed is %s", key->name, n,
-                     schema_allowed(key, allowed));
+        config_error(p->problems, line_of(s), p->rule, "\"%s\" has %zu elements, allowed is %s%s", key->name, n,
+                     schema_allowed(key, allowed), prefixes && n == 0 ? HINT_EVERY_SENDER : "");
         return;
     }
     elements = give_list(p, key, s, target, n, size);
@@ -351,32 +359,13 @@ static void finish_rule(struct parser *p, const config_setting_t *group, void *t
 
 // --- sections --------------------------------------------------------------------------------------------------------
 
-// Writes the list of the keys of a place, for a message about a key that is near none of them.
-static void list_keys(enum schema_place where, char *text, size_t size)
-{
-    size_t used = (size_t) snprintf(text, size, ", allowed there:");
-
-    for (const struct schema_key *key = NULL; (key = schema_next(where, key)) && used < size;)
-        used += (size_t) snprintf(text + used, size - used, " %s", key->name);
-}
-
 static void refuse_unknown(struct parser *p, enum schema_place where, const config_setting_t *s)
 {
     const char *name = config_setting_name(s);
-    const struct schema_key *meant = hint_key(where, name);
-    char hint[256] = "";
+    char hint[HINT_KEY_MAX];
 
-    if (!meant)
-        meant = schema_nearest(where, name);
-    if (meant)
-        snprintf(hint, sizeof(hint), ", did you mean \"%s\"?", meant->name);
-    for (int elsewhere = SCHEMA_TOP; hint[0] == '\0' && elsewhere < SCHEMA_PLACES; elsewhere++)
-        if (schema_find((enum schema_place) elsewhere, name))
-            snprintf(hint, sizeof(hint), ", it belongs in %s", schema_places[elsewhere].name);
-    if (hint[0] == '\0')
-        list_keys(where, hint, sizeof(hint));
     config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s%s", SHOWN_KEY, name,
-                 schema_places[where].name, hint);
+                 schema_places[where].name, hint_key(where, name, hint));
 }
 
 static void read_key(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)
@@ -392,8 +381,12 @@ static void read_key(struct parser *p, const struct schema_key *key, const confi
             read_section(p, key->inside, s, section);
     } else {
         enum value_verdict verdict = value_store(key, &value, target);
+        char shown[VALUE_TEXT_MAX];
         if (verdict != VALUE_OK)
             refuse(p, key, s, verdict);
+        else if (value.type == VALUE_STRING && hint_is_template(value.text))
+            config_warning(p->problems, line_of(s), p->rule, "\"%s\" is %s: a template that was not filled in?",
+                           key->name, value_format(&value, shown));
     }
 }
 

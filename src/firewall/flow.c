@@ -286,10 +286,11 @@ static bool settle(struct flows *flows)
     return true;
 }
 
-bool flows_collect(struct flows *flows, const struct config *c, enum flows_kind kind)
+bool flows_collect(struct flows *flows, const struct config *const *configs, size_t n, enum flows_kind kind)
 {
-    for (size_t i = 0; i < c->n_rules; i++)
-        if (c->rules[i].enabled && !add_rule(flows, &c->rules[i], kind))
-            return false;
+    for (size_t c = 0; c < n; c++)
+        for (size_t i = 0; i < configs[c]->n_rules; i++)
+            if (configs[c]->rules[i].enabled && !add_rule(flows, &configs[c]->rules[i], kind))
+                return false;
     return (kind == FLOWS_IN || add_fragments(flows)) && settle(flows);
 }

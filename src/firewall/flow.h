@@ -50,10 +50,10 @@ enum flows_kind {
     FLOWS_OUT_BY_STACK, // outputs that the kernel's IP stack may send
 };
 
-// Collects the flows of this kind into `flows`, which the caller has zeroed except for why. The flows of one set lie
-// side by side (flows_set_end()), equal ones (flow_equal()) beside each other within it. The order of the rules in the
-// file makes no difference. False, with why: too many flows, or out of memory.
-bool flows_collect(struct flows *flows, const struct config *c, enum flows_kind kind);
+// Collects the flows of this kind of n configs into `flows`, which the caller has zeroed except for why. The flows of
+// one set lie side by side (flows_set_end()), equal ones (flow_equal()) beside each other within it. The order of the
+// rules in the file makes no difference. False, with why: too many flows, or out of memory.
+bool flows_collect(struct flows *flows, const struct config *const *configs, size_t n, enum flows_kind kind);
 
 // The index behind the last flow of the set that begins at i. A set has one interface, tag, family and shape, and no
 // two of its flows overlap.

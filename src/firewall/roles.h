@@ -20,9 +20,9 @@ enum {
 
 struct interfaces {
     struct interface_use {
-        const char *name;              // the config's
-        unsigned in, out;              // as input, as output
-    } list[2 * CONFIG_INTERFACES_MAX]; // by name
+        const char *name;                                     // the config's
+        unsigned in, out;                                     // as input, as output
+    } list[2 * CONFIG_INTERFACES_MAX * FIREWALL_CONFIGS_MAX]; // by name
     size_t n;
     unsigned uses; // of any of them
 };

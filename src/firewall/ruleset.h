@@ -14,14 +14,17 @@ enum firewall_role {
     FIREWALL_DOWNSTREAM, // between the mcr host and the destination zone
 };
 
-#define FIREWALL_WHY_MAX 160
+#define FIREWALL_WHY_MAX     160
+#define FIREWALL_CONFIGS_MAX 16 // of one host
 
 // The role that has this name ("host", "upstream", "downstream"); false when there is none.
 bool firewall_parse_role(const char *name, unsigned *role);
 
-// Writes a file for nft(8), which replaces what an earlier one has loaded. The same config gives the same text. False,
+// Writes a file for nft(8), which replaces what an earlier one has loaded: that of n configs of one host, each of which
+// has been checked. The same configs give the same text. False,
 // with nothing written and the reason in why, when there are more flows than a packet filter can hold, or out of
 // memory; whether all was written, ferror(3) tells.
-bool firewall_write(const struct config *c, enum firewall_role role, FILE *to, char why[FIREWALL_WHY_MAX]);
+bool firewall_write(const struct config *const *configs, size_t n, enum firewall_role role, FILE *to,
+                    char why[FIREWALL_WHY_MAX]);
 
 #endif

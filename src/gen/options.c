@@ -22,7 +22,7 @@
 
 enum { AS = 1 }; // the bit of --as: what goes with it
 
-_Static_assert(LEG_MOST == ARGUMENT_LIST_MOST && LEG_MOST == 8, "as --leg says");
+_Static_assert(LEG_MOST <= ARGUMENT_LIST_MOST && LEG_MOST == 8, "as --leg says");
 
 static const struct argument send_rows[] = {
     {"interface", "IF", ARGUMENT_TEXT, AT(interface), .help = "send by this interface", .heading = "Where to",

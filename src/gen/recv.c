@@ -210,7 +210,7 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 static const char *run(struct sink *s, struct progress *bar)
 {
     const struct gen_options *o = s->o;
-    uint64_t start = clock_monotonic_ns(), deadline = start + o->duration_ns, idle_end = UINT64_MAX;
+    uint64_t start = clock_monotonic_ns(), deadline = start + o->duration_ns, idle_end = UINT64_MAX, active = 0;
     uint64_t next_progress = o->progress ? start + NS_PER_S : UINT64_MAX;
 
     while (!s->failed) {
@@ -218,8 +218,10 @@ static const char *run(struct sink *s, struct progress *bar)
         uint64_t now = clock_monotonic_ns();
         if (run_stopped())
             return "signal";
-        if (now >= deadline)
+        if (now >= deadline) {
+            s->result.coming = active > 0 && now - active < (o->idle_ms ? o->idle_ms * 1000000 : NS_PER_S);
             return "seconds";
+        }
         if (now >= next_progress) {
             progress(s, now - start);
             next_progress += NS_PER_S;
@@ -229,6 +231,8 @@ static const char *run(struct sink *s, struct progress *bar)
         int messages = drain(s);
         if (enough(s))
             return "count";
+        if (s->active)
+            active = now;
         if (s->active && o->idle_ms)
             idle_end = clock_monotonic_ns() + o->idle_ms * 1000000;
         else if (messages == 0 && now >= idle_end)

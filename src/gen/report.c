@@ -207,11 +207,28 @@ static void add_reason(char verdict[VERDICT_MAX], uint64_t n, const char *what)
         snprintf(verdict + used, VERDICT_MAX - used, "%s%" PRIu64 " %s", used ? ", " : "FAILED: ", n, what);
 }
 
+// Of those that are lost, the ones behind the last that came: their time had not come.
+static uint64_t not_yet(const struct gen_options *o, const struct gen_received *r)
+{
+    const struct sequence *s = &r->sequence;
+    uint64_t last = s->wanted_first + s->wanted_count - 1;
+
+    if (!r->coming || o->expect == GEN_NONE)
+        return 0;
+    if (o->size == 0) // without sequence numbers
+        return r->lost;
+    return s->any && s->highest >= s->wanted_first && s->highest < last ? last - s->highest : 0;
+}
+
 // Writes the last line, which says in words what `ok` means. Returns verdict.
 static const char *verdict_of(const struct gen_options *o, const struct gen_received *r, char verdict[VERDICT_MAX])
 {
+    uint64_t later = not_yet(o, r);
+
     verdict[0] = '\0';
-    add_reason(verdict, r->lost, "lost");
+    if (later > 0)
+        snprintf(verdict, VERDICT_MAX, "FAILED: stopped after %.10g s while datagrams still came", o->seconds);
+    add_reason(verdict, r->lost - later, "lost");
     add_reason(verdict, r->sequence.duplicates, "duplicate");
     add_reason(verdict, r->corrupt, "corrupt");
     add_reason(verdict, r->unexpected, "unexpected");

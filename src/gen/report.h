@@ -45,6 +45,7 @@ struct gen_received {
     uint64_t checksum_errors; // or GEN_NONE
     uint64_t receive_buffer;
     const char *stopped_by;
+    bool coming; // datagrams still came when the time was over
     bool ok;
 };
 

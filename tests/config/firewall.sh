@@ -184,6 +184,54 @@ comments() {
 ok "a flow of many rules names the first and counts the others" comments
 accepts "a flow of many rules, accepted by nft" comments.nft
 
+# --- several instances of a host ---
+
+# FILE FIND
+flow() {
+  sed -n '/elements/,/}/p' "$1" | grep -F "$2"
+}
+
+# One ruleset has the flows, the interfaces and the names of all files, wherever each file stands.
+several() {
+  { printf 'instance = "audio"; '; conf "$(rule a 239.10.0.1 "$one")"; } >audio.conf
+  conf "$(rule b 239.10.0.2 "$two" | sed 's/ot0/ot1/')" >data.conf
+  local role
+  for role in $roles; do
+    run 0 --firewall --role "$role" --config audio.conf -c data.conf && cp stdout several.$role || return 1
+    run 0 --firewall --role "$role" --config data.conf --config audio.conf && grep -v '^# ' several.$role >wanted &&
+      grep -v '^# ' stdout | diff -u wanted - || return 1
+    grep -A1 '^# file: ' several.$role | diff -u - <(printf '# file: %s\n# sha256: %s\n' audio.conf \
+      "$(sha256sum <audio.conf | cut -d' ' -f1)"; echo --; printf '# file: %s\n# sha256: %s\n' data.conf \
+      "$(sha256sum <data.conf | cut -d' ' -f1)") || return 1
+    grep -qx '# instance: audio' several.$role || return 1
+  done
+  flow several.upstream '239.10.0.1 . 5000 comment "a"' && flow several.upstream '239.10.0.2 . 5000 comment "b"' &&
+    flow several.downstream '"a"' && flow several.downstream '"b"' &&
+    grep -F 'devices = { "dmz0", "ot0", "ot1" }' several.host
+}
+ok "several files make one ruleset" several
+for role in $roles; do
+  accepts "several files: $role, accepted by nft" several.$role
+done
+
+against() {
+  echo 'version = 1; rules = ( ); interfaces = ( { name = "dmz0"; role = "in"; } );' >against.conf
+  run 1 --firewall --config audio.conf --config against.conf && [ ! -s stdout ] || return 1
+  grep -v ': warning: ' stderr >found
+  echo 'audio.conf:2: rule "a": interface "dmz0" is used for an output, allowed by its role in line 1 of against.conf is "in"' |
+    diff -u - found
+}
+ok "refused: a file that uses an interface against the list of another" against
+one_invalid() {
+  run 1 --firewall --config audio.conf --config nowhere.conf && [ ! -s stdout ] && grep '^nowhere.conf: ' stderr
+}
+ok "refused: one of several files that is not valid" one_invalid
+one_file() {
+  run 2 --check --config audio.conf --config data.conf && [ ! -s stdout ] || return 1
+  echo 'mcrd: --config is given twice, which only --firewall takes; mcrd --help tells more' | diff -u - stderr
+}
+ok "refused: several files for another command" one_file
+
 # --- bounds ---
 
 # N: as many rules, with a prefix of senders that the output keeps.

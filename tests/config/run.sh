@@ -59,7 +59,7 @@ valid() {
   run --check --config "$2" || { cat stderr; return 1; }
   [ "$(sed 's/,.*//;q' stdout)" = "$2: valid" ] || { cat stdout; return 1; }
   # What depends on this machine is left out.
-  grep -v 'does not exist here\|cannot load it from here' stderr >found.warnings
+  grep -v 'does not exist here\|cannot load it from here\|cannot keep its statistics there' stderr >found.warnings
   [ ! -e "$goldens/valid/$1.warnings" ] || same "$goldens/valid/$1.warnings" found.warnings || return 1
   [ ! -e "$goldens/valid/$1.check" ] || same "$goldens/valid/$1.check" stdout || return 1
   [ "$(sed 's/.*sha256 //;q' stdout)" = "$(sha256sum "$2" | cut -d' ' -f1)" ] || { cat stdout; return 1; }
@@ -209,7 +209,7 @@ ok "accepted: mode 0400" accepted mode0400.conf
 if [ "$(id -u)" -eq 0 ]; then
   cp example.conf owner.conf && chown 65533 owner.conf
   ok "refused: a foreign owner" refused owner.conf \
-    "owner.conf: owner is uid 65533, allowed is root or the user that the daemon becomes"
+    "owner.conf: owner is uid 65533, allowed is root or the user that the daemon becomes: chown root owner.conf"
   printf 'version = 1;\nuser = "daemon";\nrules = ( );\n' >user.conf && chown daemon user.conf
   ok "accepted: owned by whom the daemon becomes" accepted user.conf
   printf 'version = 1;\nuser = "daemon";\nrulse = ( );\nrules = ( );\n' >own.conf && chown daemon own.conf
@@ -217,7 +217,7 @@ if [ "$(id -u)" -eq 0 ]; then
     'own.conf:3: unknown key "rulse" in the file, did you mean "rules"?'
   printf 'version = 1;\nrulse = ( );\n' >foreign.conf && chown 65533 foreign.conf
   ok "refused: a foreign owner, whose file is not parsed" refused foreign.conf \
-    "foreign.conf: owner is uid 65533, allowed is root or the user that the daemon becomes"
+    "foreign.conf: owner is uid 65533, allowed is root or the user that the daemon becomes: chown root foreign.conf"
 fi
 
 # What the user that the daemon becomes would meet. Each is a warning: the file is valid.
@@ -229,7 +229,7 @@ warned() {
 }
 if [ "$(id -u)" -eq 0 ]; then
   chmod 0755 "$work" # mktemp made it for root alone
-  echo 'version = 1; user = "daemon"; group = "daemon"; rules = ( );' >read.conf
+  echo 'version = 1; user = "daemon"; group = "daemon"; stats_file = "'"$work"'/run/stats"; rules = ( );' >read.conf
   ok "no warning: the daemon's user may read the file" warned read.conf ""
   chmod 0600 read.conf
   ok "warning: it may not read the file" warned read.conf \
@@ -244,6 +244,14 @@ if [ "$(id -u)" -eq 0 ]; then
   ln -s shut/read.conf into.conf
   ok "warning: nor by a symbolic link" warned into.conf \
     "mcrd cannot load it from here: user daemon cannot enter $work/shut (0700 root:root): chgrp daemon, chmod 750"
+  chmod 0755 shut && mkdir -m 0755 run
+  ok "warning: it may not write where the statistics lie" warned into.conf \
+    "mcrd cannot keep its statistics there: user daemon cannot write $work/run (0755 root:root): chown daemon $work/run"
+  chown daemon run
+  ok "no warning: it may" warned into.conf ""
+  chmod 0555 run
+  ok "warning: its own directory is shut" warned into.conf \
+    "mcrd cannot keep its statistics there: user daemon cannot write $work/run (0555 daemon:root): chmod u+wx $work/run"
   echo 'version = 1; user = "nosuchuser"; group = "daemon"; rules = ( );' >nouser.conf
   ok "warning: no such user" warned nouser.conf \
     'user "nosuchuser" does not exist here: mcrd cannot start as root: make it, or leave the key out'

@@ -106,7 +106,7 @@ static char *firewall(const struct config *c, enum firewall_role role)
     FILE *to = open_memstream(&text, &size);
 
     FUZZ_ASSERT(to);
-    bool ok = firewall_write(c, role, to, why);
+    bool ok = firewall_write(&c, 1, role, to, why);
     fclose(to);
     FUZZ_ASSERT(ok ? size > 0 && text[size - 1] == '\n' : size == 0 && why[0]);
     if (ok)

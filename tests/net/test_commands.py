@@ -347,6 +347,57 @@ def explain_running():
         says(command(d, "-T", "--running"), 0, f"port = {PORT};")
 
 
+@t.test("--check: addresses that the host does not have, its own as a receiver, and a receiver beyond ttl 1: a warning for each")
+def local_addresses():
+    def to(address, **keys):
+        return t.to_host(address, PORT, **keys)
+
+    def of(address, outputs, interface="in0", **keys):
+        return t.rule_of("r", outputs, interface=interface, address=address, port=PORT, **keys)
+
+    group = [t.to_group(OUT, OUT_PORT)]
+    elsewhere = "name the receiver's, or write interface = \"lo\" for one on this host"
+    cases = [
+        (of("198.18.1.2", group), None),
+        (of("198.18.1.20", group), '"in0" does not have 198.18.1.20, nothing is sent to it there: name an address of "in0", such as '
+                                   "198.18.1.2"),
+        (of("198.18.2.2", group), '"in0" does not have 198.18.2.2, "out0" does: name an address of "in0", such as 198.18.1.2'),
+        (of("2001:db8::1", group), '"in0" does not have 2001:db8::1, nothing is sent to it there: name an address of "in0"'),
+        (of("198.18.1.20", group, vlan=5), None),
+        ({**of("198.18.1.20", group), "enabled": False}, None),
+        (of("192.0.2.7", group), None),  # routed to an address of lo
+        (of("198.18.1.2", [t.to_group(OUT, OUT_PORT, source="198.18.2.2")]), None),
+        (of("198.18.1.2", [t.to_group(OUT, OUT_PORT, source="198.18.2.9")]),
+         'this host does not have the source 198.18.2.9: name an address of "out0", such as 198.18.2.2'),
+        (of("198.18.1.2", [t.to_group("ff15::1", OUT_PORT, source="2001:db8::9")]), None),  # frames of an interface without one
+        (of("198.18.1.2", [t.to_group("ff15::1", OUT_PORT, source="2001:db8::9", mode="socket")]),
+         'this host does not have the source 2001:db8::9: name an address of "out0"'),
+        (of("198.18.1.2", [to("198.18.2.1")]), None),
+        (of("198.18.1.2", [to("198.18.2.2")]), 'address 198.18.2.2 is this host itself ("out0"), it does not leave: ' + elsewhere),
+        (of("198.18.1.2", [to("198.18.1.2")]), 'address 198.18.1.2 is this host itself ("in0"), it does not leave: ' + elsewhere),
+        (of("198.18.1.2", [to("203.0.113.5")]),
+         'leaves with ttl 1, and 203.0.113.5 is on no subnet of "out0": the first router drops it'),
+        (of("198.18.1.2", [to("203.0.113.5", ttl=2)]), None),
+        (of("198.18.1.2", [to("203.0.113.5", ttl="decrement")]), None),
+        (of("198.18.1.2", [to("203.0.113.5", interface="one0")]), None),  # one host, whatever it routes
+        (of("198.18.1.2", [to("2001:db8:2::1")]), None),  # out0 has no subnet of IPv6
+        (of("198.18.1.2", group, interface="IN0"), 'interface "IN0" does not exist here (did you mean "in0"?); the rule waits for it'),
+        (of("198.18.1.2", group, interface="198.18.1.2"), 'interface "198.18.1.2" does not exist here (it is an address of "in0": write '
+                                                          "the name of the interface); the rule waits for it"),
+        (of("198.18.1.2", group, interface="192.0.2.1"),
+         'interface "192.0.2.1" does not exist here (it is an address: write the name of the interface); the rule waits for it'),
+    ]
+    with t.line() as net:
+        net.relay.run("ip", "address", "add", "192.0.2.7/32", "dev", "lo")
+        net.relay.run("ip", "tuntap", "add", "one0", "mode", "tun")
+        net.relay.run("ip", "address", "add", "192.0.2.8", "peer", "192.0.2.9", "dev", "one0")
+        for rule, warning in cases:
+            config = t.Config([rule])
+            status, _, err = net.relay.run(t.MCRD, "--check", "--config", config.file, check_status=False)
+            told = [line.partition(': warning: rule "r": ')[2] for line in err.splitlines() if "cannot load it" not in line]
+            t.equal((status, told), (0, [warning] if warning else []), rule)
+
+
 @t.test("a wrong port: nothing counts, for the kernel's filter drops it; tcpdump into --replay - names the rule")
 def wrong_port():
     need_tcpdump()

@@ -328,6 +328,30 @@ def stats_directory():
             t.equal(os.stat(os.path.join(c.directory, "run")).st_uid, t.pwd.getpwnam(t.USER).pw_uid, "its owner")
 
 
+@t.test("a directory of the statistics where the user may not write: refused with what to type, and --check has told it before")
+def stats_directory_shut():
+    if t.USER == "root":
+        raise t.Skip("there is no other user here")
+    with t.line() as net:
+        c = t.Config(RULE)
+        run = os.path.join(c.directory, "run")
+
+        def told(why):
+            refused(net.relay, c, rf"reason=.*{re.escape(c.stats_file)}: Permission denied; {re.escape(why)}\"?$")
+            status, _, err = net.relay.run(t.MCRD, "--check", "--config", c.file, check_status=False)
+            t.equal((status, err), (0, f"{c.file}: warning: mcrd cannot keep its statistics there: {why}\n"), "--check")
+
+        os.mkdir(run)
+        os.chmod(run, 0o755)
+        told(f"user {t.USER} cannot write {run} (0755 root:root): chown {t.USER} {run}")
+        os.chown(run, t.pwd.getpwnam(t.USER).pw_uid, -1)
+        os.chmod(run, 0o555)
+        told(f"user {t.USER} cannot write {run} (0555 {t.USER}:root): chmod u+wx {run}")
+        os.chmod(run, 0o755)
+        with t.Mcrd(net.relay, c) as d:
+            forwards(net, d)
+
+
 @t.test("a file of the user whom mcrd becomes makes root make no directory where that user may not")
 def stats_directory_of_user():
     if t.USER == "root":

@@ -13,6 +13,8 @@
 
 enum { SHOW = 1, ASK = 2, LIST = 4, READ = 8 };
 
+#define MOST_ITEMS 16
+
 struct options {
     bool quiet;
     const char *file, *capture, *words[2];
@@ -20,6 +22,7 @@ struct options {
     double seconds;
     unsigned mode;
     struct addr address;
+    struct argument_list items;
 };
 
 static bool take_mode(const char *text, unsigned *mode)
@@ -37,7 +40,8 @@ static const struct argument rows[] = {
     {"read", "CAPTURE", ARGUMENT_TEXT, AT(capture), .is = READ, .help = "read it"},
     {"quiet", NULL, ARGUMENT_FLAG, AT(quiet), .with = SHOW | READ, .help = "say less", .heading = "Options",
      .letter = 'q'},
-    {"file", "FILE", ARGUMENT_TEXT, AT(file), .help = "the file", .again = true},
+    {"file", "FILE", ARGUMENT_TEXT, AT(file), .help = "the file"},
+    {"item", "I", ARGUMENT_LIST, AT(items), .most = MOST_ITEMS, .several = SHOW, .help = "an item", .letter = 'i'},
     {"number", "N", ARGUMENT_NUMBER, AT(number), .least = 1, .most = 300, .help = "a number", .letter = 'n'},
     {"large", "N", ARGUMENT_NUMBER, AT(large), .most = UINT64_MAX, .help = "a large number"},
     {"seconds", "S", ARGUMENT_DECIMAL, AT(seconds), .least = 100, .most = 3600000, .help = "a time"},
@@ -55,13 +59,15 @@ static const struct arguments line = {
     "prog", "usage: prog\n", "The end.\n", rows, sizeof(rows) / sizeof(rows[0]), .once = false, .built = print_built};
 static const struct arguments strict = {
     "prog", "usage: prog\n", "The end.\n", rows, sizeof(rows) / sizeof(rows[0]), .once = true};
+static const struct arguments with_stray = {
+    "prog", "usage: prog\n", "The end.\n", rows, sizeof(rows) / sizeof(rows[0]), .stray = "file"};
 
 // Reads a line of words with single spaces between them.
 static int read_line(const struct arguments *a, const char *text, struct options *o, unsigned *command)
 {
     static char copy[512];
     static char program[] = "path/of/prog";
-    char *argv[32] = {program};
+    char *argv[48] = {program};
     int argc = 1;
 
     snprintf(copy, sizeof(copy), "%s", text);
@@ -109,6 +115,38 @@ Test(arguments, a_value_is_given_once, .init = cr_redirect_stderr)
     cr_assert_eq(read_line(&line, "--number 1 --number 2", &o, NULL), 2);
     fflush(stderr);
     cr_assert_stderr_eq_str("prog: --number is given twice; prog --help tells more\n");
+}
+
+Test(arguments, a_list_is_for_the_commands_that_take_it, .init = cr_redirect_stderr)
+{
+    char text[256] = "--show";
+    struct options o;
+
+    cr_assert_eq(read_line(&line, "--item one", &o, NULL), -1);
+    cr_assert(o.items.n == 1 && strcmp(o.items.texts[0], "one") == 0);
+    cr_assert_eq(read_line(&line, "--item one --show -i two", &o, NULL), -1);
+    cr_assert(o.items.n == 2 && strcmp(o.items.texts[0], "one") == 0 && strcmp(o.items.texts[1], "two") == 0);
+    cr_assert_eq(read_line(&line, "--item one --item two", &o, NULL), 2);
+    cr_assert_eq(read_line(&line, "--item one --item two --read x", &o, NULL), 2);
+    for (int i = 0; i < MOST_ITEMS; i++)
+        strcat(text, " -i x");
+    cr_assert_eq(read_line(&line, text, &o, NULL), -1);
+    cr_assert_eq(o.items.n, MOST_ITEMS);
+    cr_assert_eq(read_line(&line, strcat(text, " -i x"), &o, NULL), 2);
+    fflush(stderr);
+    cr_assert_stderr_eq_str(
+        "prog: --item is given twice, which only --show takes; prog --help tells more\n"
+        "prog: --item is given twice, which only --show takes; prog --help tells more\n"
+        "prog: --item is given more than 16 times; prog --help tells more\n");
+}
+
+Test(arguments, a_word_without_its_option_is_told_which, .init = cr_redirect_stderr)
+{
+    struct options o;
+
+    cr_assert_eq(read_line(&with_stray, "--show word", &o, NULL), 2);
+    fflush(stderr);
+    cr_assert_stderr_eq_str("prog: unexpected argument \"word\": use --file word; prog --help tells more\n");
 }
 
 Test(arguments, letters_are_options)
@@ -178,13 +216,14 @@ Test(arguments, what_is_wrong_is_said, .init = cr_redirect_stderr)
         {"--ask one two three", "prog: --ask needs two arguments: A B; prog --help tells more\n"},
         {"--show word", "prog: unexpected argument \"word\"; prog --help tells more\n"},
         {"--number 1 --number 2", "prog: --number is given twice; prog --help tells more\n"},
+        {"-i a --item b", "prog: --item is given twice; prog --help tells more\n"},
         {"-n 0", "prog: --number is \"0\", allowed is 1 to 300; prog --help tells more\n"},
         {"-n 1 --number 2", "prog: --number is given twice; prog --help tells more\n"},
-        {"-x", "prog: invalid option -- 'x'\n"},
-        {"-n", "prog: option requires an argument -- 'n'\n"},
-        {"--nothing", "prog: unrecognized option '--nothing'\n"},
+        {"-x", "prog: invalid option -- 'x'\nprog --help tells more\n"},
+        {"-n", "prog: option requires an argument -- 'n'\nprog --help tells more\n"},
+        {"--nothing", "prog: unrecognized option '--nothing'\nprog --help tells more\n"},
+        {"--file", "prog: option '--file' requires an argument\nprog --help tells more\n"},
         {"--file=", "prog: --file is empty; prog --help tells more\n"},
-        {"--file", "prog: option '--file' requires an argument\n"},
     };
     struct options o;
     char said[8192] = "", wanted[8192] = "";
@@ -218,6 +257,7 @@ Test(arguments, help_follows_from_the_rows, .init = cr_redirect_stdout)
         "Options\n"
         "  -q, --quiet           with --show and --read: say less\n"
         "      --file FILE       the file\n"
+        "  -i, --item I          an item\n"
         "  -n, --number N        a number; 1 to 300\n"
         "      --large N         a large number\n"
         "      --seconds S       a time; 0.1 to 3600\n"

@@ -449,27 +449,47 @@ struct received_case {
     struct gen_received of;
     uint64_t expect;
     const char *said;
+    uint64_t size;
 };
 
 Test(report, ends_with_the_verdict_in_words, .init = cr_redirect_stdout)
 {
     static const struct received_case cases[] = {
-        {{.ok = true, .received = 5}, 5, "ok: 5 datagrams, nothing lost, duplicate or corrupt"},
-        {{.ok = true}, 0, "ok: nothing came, as expected"},
-        {{.received = 0}, GEN_NONE, "FAILED: nothing came"},
-        {{.received = 4, .lost = 1, .corrupt = 2}, 5, "FAILED: 1 lost, 2 corrupt"},
+        {{.ok = true, .received = 5}, 5, "ok: 5 datagrams, nothing lost, duplicate or corrupt", 0},
+        {{.ok = true}, 0, "ok: nothing came, as expected", 0},
+        {{.received = 0}, GEN_NONE, "FAILED: nothing came", 0},
+        {{.received = 4, .lost = 1, .corrupt = 2}, 5, "FAILED: 1 lost, 2 corrupt", 0},
         {{.received = 9, .sequence = {.duplicates = 3, .too_old = 1}, .unexpected = 2},
          5,
-         "FAILED: 3 duplicate, 2 unexpected, 1 too old"},
+         "FAILED: 3 duplicate, 2 unexpected, 1 too old",
+         0},
         {{.received = 9, .socket_drops = 7},
          GEN_NONE,
-         "FAILED: 7 dropped by the socket, so that the end may be missing"},
-        {{.received = 9}, 9, "FAILED: the socket failed"},
+         "FAILED: 7 dropped by the socket, so that the end may be missing",
+         0},
+        {{.received = 9}, 9, "FAILED: the socket failed", 0},
+        {{.received = 4, .lost = 6, .coming = true}, 10, "FAILED: stopped after 60 s while datagrams still came", 0},
+        {{.received = 4, .lost = 6, .coming = true, .sequence = {.any = true, .highest = 5, .wanted_count = 10}},
+         10,
+         "FAILED: stopped after 60 s while datagrams still came, 2 lost",
+         1},
+        {{.received = 4, .lost = 6, .coming = true, .sequence = {.any = true, .highest = 9, .wanted_count = 10}},
+         10,
+         "FAILED: 6 lost",
+         1},
+        {{.received = 4, .lost = 6, .sequence = {.any = true, .highest = 5, .wanted_count = 10}},
+         10,
+         "FAILED: 6 lost",
+         1},
+        {{.received = 4, .lost = 6, .coming = true, .sequence = {.any = true, .highest = 9}},
+         GEN_NONE,
+         "FAILED: 6 lost",
+         1},
     };
     char said[8192];
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct gen_options o = {.interface = "in0", .expect = cases[i].expect};
+        struct gen_options o = {.interface = "in0", .expect = cases[i].expect, .seconds = 60, .size = cases[i].size};
         struct gen_received of = cases[i].of;
         of.stopped_by = "count";
         cr_assert(gen_report_received(&o, &of));

@@ -88,8 +88,8 @@ static struct block *build(void)
                                           .n_outputs = 1,
                                           .flags = TABLE_RULE_ENABLED};
         b->paths[i] = (struct table_path){.rule = i, .first_output = i};
-        b->destinations[i] = (struct table_destination){
-            .address = key.destination, .port = key.port, .vlan = key.vlan, .path = i};
+        b->destinations[i] =
+            (struct table_destination){.address = key.destination, .port = key.port, .vlan = key.vlan, .path = i};
         b->outputs[i] =
             (struct table_output){.to = group(i), .port = 6000, .ip_at = 14, .header_length = 42, .counter = i};
         while (b->slots[(hash + probe) & 1023].destination != TABLE_NONE)

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "config/local.h"
+
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+// --- what the kernel says --------------------------------------------------------------------------------------------
+
+// False for all but IPv4 and IPv6.
+static bool addr_of(const struct sockaddr *from, struct addr *to)
+{
+    *to = (struct addr){.family = ADDR_NONE};
+    if (from && from->sa_family == AF_INET) {
+        struct sockaddr_in in;
+        memcpy(&in, from, sizeof(in));
+        to->family = ADDR_IPV4;
+        memcpy(to->bytes, &in.sin_addr, sizeof(in.sin_addr));
+    } else if (from && from->sa_family == AF_INET6) {
+        struct sockaddr_in6 in;
+        memcpy(&in, from, sizeof(in));
+        to->family = ADDR_IPV6;
+        memcpy(to->bytes, &in.sin6_addr, sizeof(in.sin6_addr));
+    }
+    return to->family != ADDR_NONE;
+}
+
+static uint8_t bits_of(const struct addr *mask)
+{
+    uint8_t bits = 0;
+
+    while (bits < 8 * addr_length(mask) && mask->bytes[bits / 8] & 0x80u >> bits % 8)
+        bits++;
+    return bits;
+}
+
+void local_read(struct local *local)
+{
+    struct ifaddrs *all = NULL;
+    struct addr mask;
+    size_t room = 0;
+
+    *local = (struct local){.n = 0};
+    if (getifaddrs(&all) != 0)
+        return;
+    for (const struct ifaddrs *a = all; a; a = a->ifa_next)
+        room++;
+    local->list = calloc(room + 1, sizeof(*local->list));
+    for (const struct ifaddrs *a = all; a && local->list; a = a->ifa_next) {
+        struct local_address *l = &local->list[local->n];
+        if (!addr_of(a->ifa_addr, &l->net.addr) || strlen(a->ifa_name) >= IFNAMSIZ)
+            continue;
+        strcpy(l->interface, a->ifa_name);
+        l->net.bits = addr_of(a->ifa_netmask, &mask) ? bits_of(&mask) : 0;
+        l->to_one = (a->ifa_flags & IFF_POINTOPOINT) != 0;
+        local->n++;
+    }
+    freeifaddrs(all);
+}
+
+void local_free(struct local *local)
+{
+    free(local->list);
+    *local = (struct local){.n = 0};
+}
+
+// --- interfaces ------------------------------------------------------------------------------------------------------
+
+// The interface that has this address, or NULL; `preferred` if it is one of several (link-local ones are).
+static const char *owner_of(const struct local *local, const struct addr *a, const char *preferred)
+{
+    const char *owner = NULL;
+
+    for (size_t i = 0; i < local->n; i++)
+        if (addr_equal(&local->list[i].net.addr, a) && (!owner || strcmp(local->list[i].interface, preferred) == 0))
+            owner = local->list[i].interface;
+    return owner;
+}
+
+const char *local_interface_hint(const struct local *local, const char *name, char text[LOCAL_HINT_MAX])
+{
+    struct if_nameindex *all = if_nameindex();
+    struct addr address;
+
+    text[0] = '\0';
+    for (size_t i = 0; all && all[i].if_index != 0; i++)
+        if (strcasecmp(all[i].if_name, name) == 0)
+            snprintf(text, LOCAL_HINT_MAX, " (did you mean \"%s\"?)", all[i].if_name);
+    if_freenameindex(all);
+    if (addr_parse(name, &address)) {
+        const char *owner = owner_of(local, &address, "");
+        snprintf(text, LOCAL_HINT_MAX, " (it is an address%s%s%s: write the name of the interface)",
+                 owner ? " of \"" : "", owner ? owner : "", owner ? "\"" : "");
+    }
+    return text;
+}
+
+// --- addresses -------------------------------------------------------------------------------------------------------
+
+struct check {
+    const struct local *local;
+    const struct config_rule *rule;
+    struct config_problems *problems;
+};
+
+static bool is_link_local(const struct addr *a)
+{
+    return a->family == ADDR_IPV6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
+// The first address of this family that the interface has, or NULL.
+static const struct addr *address_of(const struct local *local, const char *interface, uint8_t family)
+{
+    for (size_t i = 0; i < local->n; i++)
+        if (strcmp(local->list[i].interface, interface) == 0 && local->list[i].net.addr.family == family &&
+            !is_link_local(&local->list[i].net.addr))
+            return &local->list[i].net.addr;
+    return NULL;
+}
+
+// "name an address of "ot0", such as 192.0.2.1"; returns text.
+static const char *advise(const struct local *local, const char *interface, uint8_t family, char text[128])
+{
+    const struct addr *own = address_of(local, interface, family);
+    char shown[ADDR_TEXT_MAX] = "";
+
+    snprintf(text, 128, "name an address of \"%s\"%s%s", interface, own ? ", such as " : "",
+             own ? addr_format(own, shown) : "");
+    return text;
+}
+
+static bool is_loopback(const char *interface)
+{
+    return strcmp(interface, CONFIG_LOOPBACK) == 0;
+}
+
+// A tagged frame belongs to the VLAN's own interface, which may have any name. Routers bring what is for an address of
+// the loopback interface by any other.
+static void check_input(const struct check *k, const struct config_input *in)
+{
+    char text[ADDR_TEXT_MAX], advice[128];
+
+    if (in->kind != CONFIG_ADDRESS || in->vlan != 0)
+        return;
+    const char *owner = owner_of(k->local, &in->address, in->interface);
+    if (!owner && if_nametoindex(in->interface) != 0)
+        config_warning(k->problems, in->line, k->rule->name, "\"%s\" does not have %s, nothing is sent to it there: %s",
+                       in->interface, addr_format(&in->address, text),
+                       advise(k->local, in->interface, in->address.family, advice));
+    else if (owner && strcmp(owner, in->interface) != 0 && !is_loopback(owner) && if_nametoindex(in->interface) != 0)
+        config_warning(k->problems, in->line, k->rule->name, "\"%s\" does not have %s, \"%s\" does: %s", in->interface,
+                       addr_format(&in->address, text), owner,
+                       advise(k->local, in->interface, in->address.family, advice));
+}
+
+// A frame may have any source; the interface then needs no address.
+static void check_source(const struct check *k, const struct config_output *out)
+{
+    bool frame = out->kind != CONFIG_ADDRESS && out->mode != CONFIG_MODE_SOCKET;
+    char text[ADDR_TEXT_MAX], advice[128];
+
+    if (frame && !address_of(k->local, out->interface, out->source.family))
+        return;
+    if (out->source.family != ADDR_NONE && !owner_of(k->local, &out->source, out->interface) &&
+        if_nametoindex(out->interface) != 0)
+        config_warning(k->problems, out->line, k->rule->name, "this host does not have the source %s: %s",
+                       addr_format(&out->source, text), advise(k->local, out->interface, out->source.family, advice));
+}
+
+// Whether the address is on a subnet of the interface, as far as its own addresses tell: one with all bits, of a host
+// route or DHCPv6, knows none, and neither does a link-local one.
+static bool may_be_near(const struct local *local, const struct config_output *out)
+{
+    bool known = false;
+
+    for (size_t i = 0; i < local->n; i++) {
+        const struct local_address *l = &local->list[i];
+        if (strcmp(l->interface, out->interface) != 0 || l->net.addr.family != out->address.family)
+            continue;
+        if (l->to_one || addr_prefix_contains(&l->net, &out->address))
+            return true;
+        known = known || (l->net.bits < 8 * addr_length(&l->net.addr) && !is_link_local(&l->net.addr));
+    }
+    return !known;
+}
+
+static void check_receiver(const struct check *k, const struct config_output *out)
+{
+    const char *owner = owner_of(k->local, &out->address, out->interface);
+    char text[ADDR_TEXT_MAX];
+
+    if (owner && is_loopback(owner))
+        return; // told without asking the kernel
+    if (owner)
+        config_warning(
+            k->problems, out->line, k->rule->name,
+            "address %s is this host itself (\"%s\"), it does not leave: name the receiver's, or write interface = "
+            "\"" CONFIG_LOOPBACK "\" for one on this host",
+            addr_format(&out->address, text), owner);
+    else if (out->ttl == 1 && !out->ttl_decrement && !may_be_near(k->local, out))
+        config_warning(k->problems, out->line, k->rule->name,
+                       "leaves with ttl 1, and %s is on no subnet of \"%s\": the first router drops it",
+                       addr_format(&out->address, text), out->interface);
+}
+
+void local_check(const struct config *c, const struct local *local, struct config_problems *problems)
+{
+    for (size_t i = 0; i < c->n_rules; i++) {
+        const struct config_rule *rule = &c->rules[i];
+        const struct check k = {local, rule, problems};
+        if (!rule->enabled)
+            continue;
+        for (size_t j = 0; j < k.rule->n_inputs; j++)
+            check_input(&k, &k.rule->inputs[j]);
+        for (size_t o = 0; o < rule->n_outputs; o++) {
+            const struct config_output *out = &rule->outputs[o];
+            if (!is_loopback(out->interface))
+                check_source(&k, out);
+            if (!is_loopback(out->interface) && out->kind == CONFIG_ADDRESS)
+                check_receiver(&k, out);
+        }
+    }
+}
