@@ -37,6 +37,8 @@ struct merge_settings {
         bool little;
         uint32_t session_at;
         uint8_t session_bytes; // 0 to 16
+        uint32_t count_at;
+        uint8_t count_bytes; // how many numbers a datagram brings: 0 (each brings one), 1, 2 or 4
     } field;
     uint32_t switch_after_ms, return_after_ms; // by active; return_after_ms 0: never
     uint32_t numbers;     // of two windows at the highest rate expected; a power of two, at least 64
@@ -54,7 +56,7 @@ struct merge_leg_counters {
 
 struct merge_counters {
     struct merge_leg_counters legs[MERGE_LEGS_MAX];
-    uint64_t recovered;     // numbers that some leg missed and another brought
+    uint64_t recovered;     // numbers that some leg missed and another brought; of several in one datagram, one
     uint64_t lost;          // numbers that no leg brought within the window
     uint64_t lost_together; // runs of at least MERGE_TOGETHER of these, with more than one leg
     uint64_t resets;        // times that the stream has gone on in another line

@@ -1128,3 +1128,98 @@ Test(merge, memory_is_stated_and_bounded)
     s.by = MERGE_ACTIVE;
     cr_expect_leq(merge_bytes(&s), 2000);
 }
+
+// --- several numbers in one datagram ---------------------------------------------------------------------------------
+
+static struct merge_settings counted(uint32_t reorder_ms)
+{
+    struct merge_settings s = field(8, false);
+
+    s.field.count_at = 18;
+    s.field.count_bytes = 2;
+    s.reorder_ms = reorder_ms;
+    return s;
+}
+
+Test(merge, a_count_says_what_is_missing)
+{
+    struct merge_settings s = counted(0);
+    struct merge *m = merge_new(&s);
+    const struct merge_counters *c = merge_counters(m);
+
+    cr_expect_eq(mold(m, 0, 0, 1, 3), P);
+    cr_expect_eq(mold(m, 1, 1, 1, 3), C);
+    cr_expect_eq(mold(m, 0, 2, 4, 0), P, "a heartbeat");
+    cr_expect_eq(mold(m, 1, 2, 4, 0), C);
+    cr_expect_eq(mold(m, 0, 3, 4, 1), P);
+    cr_expect_eq(mold(m, 0, 4, 10, 20), P, "5 to 9 are missing");
+    cr_expect_eq(mold(m, 1, 5, 7, 3), P, "5 and 6 are");
+    cr_expect_eq(mold(m, 1, 6, 10, 20), C);
+    cr_expect_eq(mold(m, 1, 7, 30, 0xffff), P, "the end");
+    cr_expect_eq(mold(m, 0, 7, 30, 0xffff), C);
+    merge_look(m, T0 + NS_PER_S);
+    cr_expect(c->lost == 2 && c->recovered == 2 && c->legs[0].missing == 3 && c->legs[1].missing == 3,
+              "%lu, %lu, %lu, %lu", (unsigned long) c->lost, (unsigned long) c->recovered,
+              (unsigned long) c->legs[0].missing, (unsigned long) c->legs[1].missing);
+    merge_free(m);
+}
+
+// Two legs lose some, one of them is 10 ms behind; what leaves is all that either has brought, with reorder_ms in
+// order.
+static void check_counted(uint64_t of, uint32_t reorder_ms)
+{
+    enum { DATAGRAMS = 2000, BEHIND = 10 };
+    struct merge_settings s = counted(reorder_ms);
+    s.numbers = 1 << 14;
+    struct merge *m = merge_new(&s);
+    const struct merge_counters *c = merge_counters(m);
+    uint64_t numbers[DATAGRAMS + 1] = {1}, lost = 0, recovered = 0, left = 0, last = 0, wrong = 0, brought = 0;
+    uint8_t legs[DATAGRAMS];
+    struct merge_held h;
+
+    seed = of;
+    for (uint32_t i = 0; i < DATAGRAMS; i++) {
+        legs[i] = (uint8_t) (i == 0 || i == DATAGRAMS - 1 ? 3 : (dice(10) > 0) | (dice(10) > 0) << 1);
+        uint32_t count = 1 + dice(40);
+        numbers[i + 1] = numbers[i] + count;
+        lost += legs[i] == 0 ? count : 0;
+        recovered += legs[i] == 1 || legs[i] == 2;
+        brought += legs[i] != 0;
+    }
+    for (uint32_t ms = 0; ms < DATAGRAMS + 100; ms++) {
+        for (uint32_t leg = 0; leg < 2; leg++) {
+            uint32_t i = ms - leg * BEHIND;
+            if (i >= DATAGRAMS || !(legs[i] >> leg & 1))
+                continue;
+            enum merge_verdict want = leg == 1 && legs[i] == 3 ? C : P;
+            enum merge_verdict got = mold(m, leg, ms, numbers[i], (uint16_t) (numbers[i + 1] - numbers[i]));
+            wrong += got != want && (got != H || want != P || reorder_ms == 0);
+            left += got == P;
+            wrong += got == P && reorder_ms > 0 && numbers[i] < last;
+            last = got == P ? numbers[i] : last;
+        }
+        while (merge_next(m, T0 + ms * MS, &h)) {
+            uint64_t number = 0;
+            for (int k = 0; k < 8; k++)
+                number = number << 8 | h.payload[10 + k];
+            wrong += number < last;
+            last = number;
+            left++;
+        }
+    }
+    merge_look(m, T0 + 10 * DATAGRAMS * MS);
+    cr_expect(wrong == 0 && left == brought, "%lu wrong, %lu of %lu", (unsigned long) wrong, (unsigned long) left,
+              (unsigned long) brought);
+    cr_expect(c->lost == lost && c->recovered == recovered && c->resets == 0, "%lu of %lu, %lu of %lu, %lu",
+              (unsigned long) c->lost, (unsigned long) lost, (unsigned long) c->recovered, (unsigned long) recovered,
+              (unsigned long) c->resets);
+    merge_free(m);
+}
+
+Test(merge, counted_datagrams_once_and_in_order)
+{
+    for (uint64_t i = 0; i < 20; i++) {
+        check_counted(77 + i, 0);
+        check_counted(77 + i, 20);
+    }
+}
