@@ -604,10 +604,8 @@ HOT struct line *find_line(struct merge *m, const struct datagram *d, int64_t *d
 
 COLD void count_lost(struct merge *m, struct line *l, const struct slot *s)
 {
-    if (s->state & COVERED) {
-        l->run = 0;
+    if (s->state & COVERED)
         return;
-    }
     for (uint32_t i = 0; i < m->s.n_legs; i++)
         m->counters.legs[i].missing++;
     m->counters.lost++;
@@ -661,7 +659,8 @@ COLD void cover(struct merge *m, struct line *l, uint64_t number, uint32_t count
         if (l->head == number + i - 1)
             open_slot(m, l, us);
         struct slot *s = slot_at(m, l, number + i);
-        s->state |= s->state & SEEN ? 0 : COVERED;
+        if (!(s->state & SEEN))
+            s->state = COVERED;
     }
 }
 
@@ -756,6 +755,8 @@ static bool next_of(struct merge *m, struct line *l, uint32_t us, bool all, stru
         l->next++;
         if (s->state & HELD) {
             release(m, l, s, number, out);
+            while ((int64_t) (l->head - l->next) >= 0 && slot_at(m, l, l->next)->state & COVERED)
+                l->next++;
             return true;
         }
     }
@@ -856,7 +857,7 @@ static struct line *begin(struct merge *m, const struct session *session, uint64
                        .head = number,
                        .tail = number,
                        .base = number,
-                       .next = number + (first->state & SEEN ? 1 : 0),
+                       .next = number,
                        .last_us = first->us,
                        .head_us = first->us,
                        .time = time,
@@ -1160,7 +1161,7 @@ static void carry_line(struct merge *m, struct line *l, const struct line *from,
     for (uint32_t i = 0; i < m->room; i++) {
         slots[i] = from->slots[i];
         slots[i].legs = map_legs(m, slots[i].legs, leg_map);
-        slots[i].state = (slots[i].state & SEEN) | FIRST_LEG;
+        slots[i].state = (slots[i].state & (SEEN | COVERED)) | FIRST_LEG;
     }
     if (m->n_blocks > 0)
         memcpy(times, from->times, m->n_blocks * sizeof(*times));

@@ -103,8 +103,8 @@ enum merge_verdict merge_take(struct merge *m, uint32_t leg, uint64_t stamp_ns, 
 // false. now_ns is of the clock of the stamps; UINT64_MAX: all leave.
 bool merge_next(struct merge *m, uint64_t now_ns, struct merge_held *out);
 
-// When a held datagram leaves at the latest, on the clock of the stamps; UINT64_MAX: nothing is held. A timer should
-// not wait longer than reorder_ms, whatever this says, because the clock may have been set back.
+// When the first of those that are held leaves at the latest, on the clock of the stamps; UINT64_MAX: nothing is held.
+// A timer should not wait longer than reorder_ms, whatever this says, because the clock may have been set back.
 uint64_t merge_due_ns(const struct merge *m);
 
 // Judges the numbers that have left the window meanwhile; merge_take() does so as the numbers go on. For a timer, and
