@@ -51,7 +51,7 @@ static struct merge_settings field(uint8_t bytes, bool little)
 static void put(uint8_t *at, uint64_t v, uint32_t bytes, bool little)
 {
     for (uint32_t i = 0; i < bytes; i++)
-        at[little ? i : bytes - 1 - i] = (uint8_t) (v >> 8 * i);
+        at[little ? i : bytes - 1 - i] = (uint8_t) (i < 8 ? v >> 8 * i : 0);
 }
 
 // A datagram with a number, in the form of s. epoch: what tells it from another one of the same session and number.
