@@ -164,6 +164,8 @@ static uint32_t room_of(const struct merge_settings *s)
 {
     uint32_t bits = s->by == MERGE_RTP ? 32 : s->field.bytes * 8u;
 
+    if (!has_lines(s))
+        return 0;
     return bits < 32 && s->numbers > 1u << (bits - 2) ? 1u << (bits - 2) : s->numbers;
 }
 
