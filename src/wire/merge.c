@@ -23,14 +23,14 @@
 
 // --- what is kept ----------------------------------------------------------------------------------------------------
 
-enum { SEEN = 0x80, HELD = 0x40, FIRST_LEG = 0x0f };
+enum { SEEN = 0x80, HELD = 0x40, COVERED = 0x20, FIRST_LEG = 0x0f };
 
 // What is known of one number.
 struct slot {
     uint32_t us;    // of its first copy; while there is none, of the datagram that showed the gap
     uint16_t check; // of what its copies have in common
     uint8_t legs;   // mask: who has brought it within the window
-    uint8_t state;  // SEEN, HELD, and the leg of the first copy
+    uint8_t state;  // SEEN, HELD, or COVERED: by a datagram of several numbers; and the leg of the first copy
 };
 _Static_assert(sizeof(struct slot) == 8, "eight in a cache line");
 
@@ -64,6 +64,7 @@ struct line {
 struct candidate {
     struct session session;
     uint64_t number;
+    uint32_t count;
     uint32_t us;
     uint16_t check;
     bool used;
@@ -97,7 +98,7 @@ struct merge {
     struct merge_settings s;
     uint32_t room;     // numbers that a line knows
     uint32_t width;    // bits of a number
-    uint32_t header;   // bytes up to the end of number and session
+    uint32_t header;   // bytes up to the end of number, session and count
     uint32_t step;     // numbers that may be missing at once, whatever time has passed
     uint32_t most;     // numbers that may be missing at once
     uint32_t n_blocks; // of times
@@ -129,7 +130,8 @@ struct merge {
 struct datagram {
     struct session session;
     uint64_t number;
-    uint32_t time; // RTP time stamp
+    uint32_t count; // numbers that it brings, from number on
+    uint32_t time;  // RTP time stamp
     uint16_t check;
     uint32_t leg;
     uint32_t us;
@@ -145,12 +147,15 @@ static bool has_lines(const struct merge_settings *s)
     return s->by == MERGE_RTP || s->by == MERGE_FIELD;
 }
 
-// Where number and session end; what lies behind is the datagram's own.
+// Where number, session and count end; what lies behind is the datagram's own.
 static uint32_t header_of(const struct merge_settings *s)
 {
     uint32_t number = s->field.at + s->field.bytes, session = s->field.session_at + s->field.session_bytes;
+    uint32_t count = s->field.count_at + s->field.count_bytes, end = number;
 
-    return s->field.session_bytes == 0 || number > session ? number : session;
+    if (s->field.session_bytes > 0 && session > end)
+        end = session;
+    return s->field.count_bytes > 0 && count > end ? count : end;
 }
 
 // A quarter of the numbers ahead and a quarter behind belong to a line; the rest is a jump. RTP's time stamp tells
@@ -159,6 +164,8 @@ static uint32_t room_of(const struct merge_settings *s)
 {
     uint32_t bits = s->by == MERGE_RTP ? 32 : s->field.bytes * 8u;
 
+    if (!has_lines(s))
+        return 0;
     return bits < 32 && s->numbers > 1u << (bits - 2) ? 1u << (bits - 2) : s->numbers;
 }
 
@@ -260,7 +267,7 @@ struct merge *merge_new(const struct merge_settings *settings)
     m->width = settings->by == MERGE_RTP ? 16 : settings->field.bytes * 8u;
     m->most = m->store > 0 ? m->room / 2 : m->room;
     m->step = m->room / STEP_OF > STEP ? m->room / STEP_OF : STEP;
-    m->step = m->step < m->most ? m->step : m->most;
+    m->step = m->step < m->most / 2 ? m->step : m->most / 2;
     m->header = header_of(settings);
     m->window_us = settings->window_ms * 1000;
     m->reorder_us = settings->reorder_ms * 1000;
@@ -539,8 +546,10 @@ COLD bool is_plausible(const struct merge *m, const struct line *l, const struct
 {
     uint32_t elapsed = d->us - l->legs[d->leg].us;
 
-    if (distance > m->most || !l->legs[d->leg].known)
-        return distance <= m->most;
+    if (distance + d->count > m->most)
+        return false;
+    if (!l->legs[d->leg].known)
+        return true;
     return elapsed < UINT32_MAX - SLACK && distance * 2 * m->window_us <= (uint64_t) elapsed * m->s.numbers;
 }
 
@@ -613,8 +622,10 @@ HOT struct line *find_line(struct merge *m, const struct datagram *d, int64_t *d
     return find_elsewhere(m, d, of_newest, distance);
 }
 
-COLD void count_lost(struct merge *m, struct line *l)
+COLD void count_lost(struct merge *m, struct line *l, const struct slot *s)
 {
+    if (s->state & COVERED)
+        return;
     for (uint32_t i = 0; i < m->s.n_legs; i++)
         m->counters.legs[i].missing++;
     m->counters.lost++;
@@ -626,7 +637,7 @@ HOT void leave(struct merge *m, struct line *l)
     const struct slot *s = slot_at(m, l, l->tail++);
 
     if (!(s->state & SEEN)) {
-        count_lost(m, l);
+        count_lost(m, l, s);
         return;
     }
     l->run = 0;
@@ -642,18 +653,35 @@ HOT void age(struct merge *m, struct line *l)
         leave(m, l);
 }
 
+HOT void open_slot(struct merge *m, struct line *l, uint32_t us)
+{
+    l->head++;
+    if (l->head - l->tail >= m->room)
+        leave(m, l);
+    *slot_at(m, l, l->head) = (struct slot){.us = us};
+}
+
 HOT void advance(struct merge *m, struct line *l, const struct datagram *d, uint64_t number)
 {
     while (l->head != number) {
-        l->head++;
-        if (l->head - l->tail >= m->room)
-            leave(m, l);
-        *slot_at(m, l, l->head) = (struct slot){.us = d->us};
+        open_slot(m, l, d->us);
         if (m->n_blocks > 0 && (l->head & ((1u << BLOCK) - 1)) == 0)
             *time_at(m, l, l->head) = d->time;
     }
     l->head_us = d->us;
     l->time = d->time;
+}
+
+// The numbers that a datagram brings besides its own are not missing.
+COLD void cover(struct merge *m, struct line *l, uint64_t number, uint32_t count, uint32_t us)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        if (l->head == number + i - 1)
+            open_slot(m, l, us);
+        struct slot *s = slot_at(m, l, number + i);
+        if (!(s->state & SEEN))
+            s->state = COVERED;
+    }
 }
 
 HOT void note_leg(struct merge *m, struct line *l, const struct datagram *d, uint64_t number, bool again)
@@ -702,20 +730,20 @@ static bool hold(struct merge *m, struct line *l, struct slot *s, const struct d
 }
 
 // A number has passed. Where nothing is held, nothing waits for those before it.
-static void pass_by(struct line *l, uint64_t number)
+static void pass_by(struct line *l, uint64_t number, uint32_t count)
 {
     if (l->n_held == 0 && (int64_t) (number - l->next) >= 0)
-        l->next = number + 1;
+        l->next = number + count;
 }
 
 COLD enum merge_verdict in_order(struct merge *m, struct line *l, struct slot *s, const struct datagram *d,
                                  uint64_t number)
 {
     if (number == l->next)
-        l->next++;
+        l->next += d->count;
     else if (hold(m, l, s, d, number))
         return MERGE_HELD;
-    pass_by(l, number);
+    pass_by(l, number, d->count);
     return MERGE_PASSES;
 }
 
@@ -742,11 +770,13 @@ static bool next_of(struct merge *m, struct line *l, uint32_t us, bool all, stru
     while (l->n_held > 0) {
         uint64_t number = l->next;
         struct slot *s = slot_at(m, l, number);
-        if (!(s->state & SEEN) && !all && !is_full(m, l) && !is_turn_over(us, s->us, m->reorder_us))
+        if (!(s->state & (SEEN | COVERED)) && !all && !is_full(m, l) && !is_turn_over(us, s->us, m->reorder_us))
             return false;
         l->next++;
         if (s->state & HELD) {
             release(m, l, s, number, out);
+            while ((int64_t) (l->head - l->next) >= 0 && slot_at(m, l, l->next)->state & COVERED)
+                l->next++;
             return true;
         }
     }
@@ -769,7 +799,7 @@ uint64_t merge_due_ns(const struct merge *m)
         if (l->n_held == 0)
             continue;
         const struct slot *s = slot_at(m, l, l->next);
-        int64_t in_us = s->state & SEEN ? 0 : (int32_t) (s->us + m->reorder_us - m->us);
+        int64_t in_us = s->state & (SEEN | COVERED) ? 0 : (int32_t) (s->us + m->reorder_us - m->us);
         uint64_t at = m->ns / 1000 * 1000 + (uint64_t) (in_us * 1000);
         due = at < due ? at : due;
     }
@@ -808,12 +838,14 @@ HOT enum merge_verdict take_number(struct merge *m, struct line *l, const struct
         return MERGE_LATE;
     const struct entry *e = m->crowded ? crowd_find(m, d) : NULL;
     *s = (struct slot){.us = d->us, .check = d->check, .legs = (uint8_t) (1u << d->leg), .state = SEEN};
+    if (d->count > 1)
+        cover(m, l, number, d->count, d->us);
     if (e) {
         // It has passed before the line was there.
         s->us = e->us;
         s->legs |= (uint8_t) e->tag;
         s->state |= FIRST_LEG;
-        pass_by(l, number);
+        pass_by(l, number, d->count);
         return MERGE_COPY;
     }
     s->state |= (uint8_t) d->leg;
@@ -845,7 +877,7 @@ static struct line *begin(struct merge *m, const struct session *session, uint64
                        .head = number,
                        .tail = number,
                        .base = number,
-                       .next = number + (first->state & SEEN ? 1 : 0),
+                       .next = number,
                        .last_us = first->us,
                        .head_us = first->us,
                        .time = time,
@@ -879,7 +911,7 @@ static struct line *prove(struct merge *m, const struct datagram *d, const struc
 {
     int64_t ahead = difference(m->width, d->number, c->number);
 
-    if (!c->used || !is_same(&c->session, &d->session) || ahead <= 0 || ahead > (int64_t) m->step ||
+    if (!c->used || !is_same(&c->session, &d->session) || ahead <= 0 || ahead >= (int64_t) (m->step + c->count) ||
         ahead > (int64_t) m->room / 2)
         return NULL;
     uint64_t tag = crowd_tag(m, &c->session, c->number, c->check);
@@ -887,7 +919,12 @@ static struct line *prove(struct merge *m, const struct datagram *d, const struc
     struct slot first = {.us = c->us, .check = c->check, .state = SEEN | FIRST_LEG};
     if (e)
         first.legs = (uint8_t) e->tag;
-    return begin(m, &d->session, c->number, &first, d->time);
+    struct line *l = begin(m, &d->session, c->number, &first, d->time);
+    if (l) {
+        cover(m, l, c->number, c->count, c->us);
+        l->next = c->number + c->count;
+    }
+    return l;
 }
 
 // A datagram that belongs to no line passes, unless a copy of it is in the crowd.
@@ -919,8 +956,12 @@ static struct line *new_line(struct merge *m, const struct datagram *d)
     struct line *l = prove(m, d, c);
     // A slower leg does not take it back.
     if (!l && !is_behind(m, d, c))
-        *c = (struct candidate){
-            .session = d->session, .number = d->number, .us = d->us, .check = d->check, .used = true};
+        *c = (struct candidate){.session = d->session,
+                                .number = d->number,
+                                .count = d->count,
+                                .us = d->us,
+                                .check = d->check,
+                                .used = true};
     return l;
 }
 
@@ -1041,6 +1082,19 @@ static uint16_t check_of(const uint64_t key[2], const uint8_t *behind, size_t le
     return (uint16_t) (((uint64_t) (product >> 64) ^ (uint64_t) product) * UINT64_C(0x9e3779b97f4a7c15) >> 48);
 }
 
+// How many numbers a datagram brings. 0, and all bits set, say none (MoldUDP64: heartbeat, end of session). No more
+// than it has bytes, and than the line could take.
+static uint32_t read_count(const struct merge *m, const struct datagram *d)
+{
+    uint32_t bytes = m->s.field.count_bytes;
+    uint64_t count = read_number(d->payload + m->s.field.count_at, bytes, m->s.field.little);
+    uint64_t most = d->length < m->most / 2 ? d->length : m->most / 2;
+
+    if (count == UINT64_MAX >> (64 - 8 * bytes))
+        return 0;
+    return (uint32_t) (count < most ? count : most);
+}
+
 HOT bool read_field(const struct merge *m, struct datagram *d)
 {
     const struct merge_settings *s = &m->s;
@@ -1051,14 +1105,17 @@ HOT bool read_field(const struct merge *m, struct datagram *d)
     if (s->field.session_bytes > 0)
         d->session = read_session(d->payload + s->field.session_at, s->field.session_bytes);
     d->check = check_of(s->key, d->payload + m->header, d->length - m->header);
+    if (s->field.count_bytes > 0)
+        d->count = read_count(m, d);
     return true;
 }
 
-// A datagram that ends with its header, or with a count of 2 bytes behind it, brings nothing with its number: MoldUDP64
-// says with a heartbeat, and with the end of a session, which number is next, again and again.
-static bool is_bare(const struct merge *m, const struct datagram *d)
+// A datagram that brings nothing with its number. Where its count does not say so, that is one that ends with its
+// header, or with 2 bytes behind it: MoldUDP64's heartbeat and end of session, which tell the next number again and
+// again.
+HOT bool is_bare(const struct merge *m, const struct datagram *d)
 {
-    return m->s.by == MERGE_FIELD && d->length <= m->header + 2;
+    return m->s.by == MERGE_FIELD && (m->s.field.count_bytes > 0 ? d->count == 0 : d->length <= m->header + 2);
 }
 
 static enum merge_verdict take_other(struct merge *m, uint32_t leg, uint64_t stamp_ns, uint32_t us,
@@ -1074,7 +1131,7 @@ enum merge_verdict merge_take(struct merge *m, uint32_t leg, uint64_t stamp_ns, 
                               uint64_t tag)
 {
     uint32_t us = tick(m, stamp_ns);
-    struct datagram d = {.leg = leg, .us = us, .payload = payload, .length = length, .tag = tag};
+    struct datagram d = {.count = 1, .leg = leg, .us = us, .payload = payload, .length = length, .tag = tag};
 
     if (m->s.by >= MERGE_PAYLOAD)
         return take_other(m, leg, stamp_ns, us, payload, length);
@@ -1124,7 +1181,7 @@ static void carry_line(struct merge *m, struct line *l, const struct line *from,
     for (uint32_t i = 0; i < m->room; i++) {
         slots[i] = from->slots[i];
         slots[i].legs = map_legs(m, slots[i].legs, leg_map);
-        slots[i].state = (slots[i].state & SEEN) | FIRST_LEG;
+        slots[i].state = (slots[i].state & (SEEN | COVERED)) | FIRST_LEG;
     }
     if (m->n_blocks > 0)
         memcpy(times, from->times, m->n_blocks * sizeof(*times));

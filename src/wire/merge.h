@@ -39,6 +39,8 @@ struct merge_settings {
         bool little;
         uint32_t session_at;
         uint8_t session_bytes; // 0 to 16
+        uint32_t count_at;
+        uint8_t count_bytes; // how many numbers a datagram brings: 0 (each brings one), 1, 2 or 4
     } field;
     uint32_t switch_after_ms, return_after_ms; // by active; return_after_ms 0: never
     uint32_t numbers;     // of two windows at the highest rate expected; a power of two, at least 64
@@ -56,7 +58,7 @@ struct merge_leg_counters {
 
 struct merge_counters {
     struct merge_leg_counters legs[MERGE_LEGS_MAX];
-    uint64_t recovered;     // numbers that some leg missed and another brought
+    uint64_t recovered;     // numbers that some leg missed and another brought; of several in one datagram, one
     uint64_t lost;          // numbers that no leg brought within the window
     uint64_t lost_together; // runs of at least MERGE_TOGETHER of these, with more than one leg
     uint64_t resets;        // times that the stream has gone on in another line
@@ -106,8 +108,8 @@ enum merge_verdict merge_take(struct merge *m, uint32_t leg, uint64_t stamp_ns, 
 // false. now_ns is of the clock of the stamps; UINT64_MAX: all leave.
 bool merge_next(struct merge *m, uint64_t now_ns, struct merge_held *out);
 
-// When a held datagram leaves at the latest, on the clock of the stamps; UINT64_MAX: nothing is held. A timer should
-// not wait longer than reorder_ms, whatever this says, because the clock may have been set back.
+// When the first of those that are held leaves at the latest, on the clock of the stamps; UINT64_MAX: nothing is held.
+// A timer should not wait longer than reorder_ms, whatever this says, because the clock may have been set back.
 uint64_t merge_due_ns(const struct merge *m);
 
 // Judges the numbers that have left the window meanwhile; merge_take() does so as the numbers go on. For a timer, and

@@ -369,9 +369,10 @@ def merging():
     RTP, FIELD, PAYLOAD, ACTIVE = range(4)
     REORDER, LARGE, FAR, SHORT, PATCH = 16, 8, 0x20, 0x40, 0x80
 
-    def settings(by, legs=2, flags=0, window=1, reorder=9, at=10, session_at=0, session_bytes=0):
+    def settings(by, legs=2, flags=0, window=1, reorder=9, at=10, session_at=0, session_bytes=0, count_at=18,
+                 count=0):
         return bytes([by | (legs - 1) << 2, flags, window] + [reorder] * bool(flags & REORDER and by < PAYLOAD)
-                     + [at, session_at, session_bytes])
+                     + [at, session_at, session_bytes, count_at, count])
 
     def datagram(leg, step, ms=1, flags=0, *changes):
         return bytes([flags, leg, ms, step & 0xFF]) + (patch(*changes) if flags & PATCH else b"")
@@ -390,6 +391,10 @@ def merging():
     write("merge", "forged", settings(RTP), *(both(1) + datagram(1, 0, 0, PATCH, (8, u16(i) + u16(i))) for i in range(60)))
     write("merge", "session", settings(FIELD, 2, 0xE0, session_bytes=10), both(1, 1), both(1, 1, flags=PATCH, changes=((0, b"X"),)))
     write("merge", "heartbeats", settings(FIELD, 2, 0x60), *(datagram(leg, 0, 60, SHORT) + b"\x14" for leg in (0, 1, 0, 1)), both(1, 1))
+    counted = settings(FIELD, 2, 0x60 | REORDER, count=3)
+    write("merge", "counted", counted, *(both(3, 5, 3, flags=PATCH, changes=((18, b"\x03\0"),)) for _ in range(9)))
+    write("merge", "counted-much", counted, *(both(n, flags=PATCH, changes=((18, b"\xff" + bytes([n])),)) for n in range(9)))
+    write("merge", "counted-none", counted, both(1, 1), both(0, 0, flags=PATCH, changes=((18, b"\0\0"),)), both(1))
     write("merge", "short", settings(RTP), *(datagram(0, 1, 1, SHORT) + bytes([n]) for n in (0, 1, 11, 12, 13)))
     write("merge", "clock-back", settings(RTP, 2, REORDER), both(1, 2, 2), datagram(0, 2, 200, 14), both(1, 1), datagram(0, 2, 200, 15))
     write("merge", "reload", settings(RTP, 2, REORDER), both(1, 2, 2), bytes([13, 0, 1, 2] + [0] * 8 + [2]), both(1, 1, 1))

@@ -51,7 +51,7 @@ static struct merge_settings field(uint8_t bytes, bool little)
 static void put(uint8_t *at, uint64_t v, uint32_t bytes, bool little)
 {
     for (uint32_t i = 0; i < bytes; i++)
-        at[little ? i : bytes - 1 - i] = (uint8_t) (v >> 8 * i);
+        at[little ? i : bytes - 1 - i] = (uint8_t) (i < 8 ? v >> 8 * i : 0);
 }
 
 // A datagram with a number, in the form of s. epoch: what tells it from another one of the same session and number.
@@ -309,6 +309,13 @@ Test(merge, a_new_beginning)
          .resets = 2,
          .recovered = 4,
          .missing = {0, 4}},
+        {.name = "a tail that the new line has room for",
+         .s = rtp(),
+         .steps = {T(0, 0, 100, P), T(1, 0, 101, P), T(2, 0, 102, P), T(3, 0, 103, P), T(4, 0, 104, P),
+                   TE(10, 0, 102, P, 1), TE(11, 0, 103, P, 1), T(12, 1, 100, C), T(13, 1, 101, C), T(14, 1, 102, C),
+                   T(15, 1, 103, C), T(16, 1, 104, C), TE(17, 1, 102, C, 1), TE(18, 1, 103, C, 1), TE(19, 1, 104, P, 1),
+                   TE(20, 0, 104, C, 1)},
+         .resets = 1},
         {.name = "there and back",
          .s = rtp(),
          .steps = {TS(0, 0, 100, P, 1), TS(0, 1, 100, C, 1), TS(1, 0, 200, P, 2), TS(2, 0, 201, P, 2),
@@ -368,15 +375,15 @@ Test(merge, rtp_padding_extension_and_sources_do_not_matter)
     merge_free(m);
 }
 
-// A message of MoldUDP64: session (10), number (8), count (2), and what count says.
+// A packet of MoldUDP64: session (10), number (8), count (2), and as many messages of 2 bytes.
 static enum merge_verdict mold(struct merge *m, uint32_t leg, uint32_t ms, uint64_t number, uint16_t count)
 {
-    uint8_t p[64] = "SESSION  A";
+    uint8_t p[256] = "SESSION  A";
 
     put(p + 10, number, 8, false);
     put(p + 18, count, 2, false);
     put(p + 20, number * 77, 8, false);
-    return merge_take(m, leg, T0 + ms * MS, p, count == 0 || count == 0xffff ? 20 : 40, 0);
+    return merge_take(m, leg, T0 + ms * MS, p, count == 0xffff ? 20 : 20 + count * 2u, 0);
 }
 
 Test(merge, heartbeats_do_not_take_the_place_of_their_number)
@@ -1127,4 +1134,152 @@ Test(merge, memory_is_stated_and_bounded)
     cr_expect_leq(merge_bytes(&s), 350000);
     s.by = MERGE_ACTIVE;
     cr_expect_leq(merge_bytes(&s), 2000);
+}
+
+// --- several numbers in one datagram ---------------------------------------------------------------------------------
+
+static struct merge_settings counted(uint32_t reorder_ms)
+{
+    struct merge_settings s = field(8, false);
+
+    s.field.count_at = 18;
+    s.field.count_bytes = 2;
+    s.reorder_ms = reorder_ms;
+    return s;
+}
+
+Test(merge, a_count_says_what_is_missing)
+{
+    struct merge_settings s = counted(0);
+    struct merge *m = merge_new(&s);
+    const struct merge_counters *c = merge_counters(m);
+
+    cr_expect_eq(mold(m, 0, 0, 1, 3), P);
+    cr_expect_eq(mold(m, 1, 1, 1, 3), C);
+    cr_expect_eq(mold(m, 0, 2, 4, 0), P, "a heartbeat");
+    cr_expect_eq(mold(m, 1, 2, 4, 0), C);
+    cr_expect_eq(mold(m, 0, 3, 4, 1), P);
+    cr_expect_eq(mold(m, 0, 4, 10, 20), P, "5 to 9 are missing");
+    cr_expect_eq(mold(m, 1, 5, 7, 3), P, "5 and 6 are");
+    cr_expect_eq(mold(m, 1, 6, 10, 20), C);
+    cr_expect_eq(mold(m, 1, 7, 30, 0xffff), P, "the end");
+    cr_expect_eq(mold(m, 0, 7, 30, 0xffff), C);
+    cr_expect_eq(mold(m, 0, 100, 30, 0xffff), P, "once more");
+    merge_look(m, T0 + NS_PER_S);
+    cr_expect(c->lost == 2 && c->recovered == 2 && c->legs[0].missing == 3 && c->legs[1].missing == 3,
+              "%lu, %lu, %lu, %lu", (unsigned long) c->lost, (unsigned long) c->recovered,
+              (unsigned long) c->legs[0].missing, (unsigned long) c->legs[1].missing);
+    merge_free(m);
+}
+
+Test(merge, counts_at_a_new_beginning_and_in_order)
+{
+    struct merge_settings s = counted(20);
+    struct merge *m = merge_new(&s);
+
+    cr_expect_eq(mold(m, 0, 0, 1, 3), P);
+    cr_expect_eq(mold(m, 0, 1, 10, 5), H);
+    cr_expect_eq(mold(m, 0, 1, 15, 2), H);
+    cr_expect_str_eq(leaving(m, 1000), "");
+    cr_expect_eq(mold(m, 1, 2, 4, 6), P);
+    cr_expect_str_eq(leaving(m, 2000), "0 0", "10 to 14 and 15 to 16 at once");
+    cr_expect_eq(mold(m, 1, 3, 17, 1), P);
+    cr_expect_eq(mold(m, 0, 4, 1000000, 100), P);
+    cr_expect_eq(mold(m, 0, 5, 1000100, 100), P);
+    cr_expect_eq(mold(m, 1, 6, 1000000, 100), C);
+    cr_expect_eq(mold(m, 1, 7, 1000100, 100), C);
+    merge_look(m, T0 + NS_PER_S);
+    cr_expect(merge_counters(m)->resets == 1 && merge_counters(m)->lost == 0);
+    merge_free(m);
+}
+
+Test(merge, counts_go_over_a_reload)
+{
+    const uint8_t same[MERGE_LEGS_MAX] = {0, 1};
+    struct merge_settings s = counted(0);
+    struct merge *m = merge_new(&s), *n = merge_new(&s);
+
+    mold(m, 0, 0, 1, 3);
+    mold(m, 1, 0, 1, 3);
+    merge_carry(n, m, same);
+    cr_expect_eq(mold(n, 0, 1, 4, 1), P);
+    cr_expect_eq(mold(n, 1, 1, 4, 1), C);
+    merge_look(n, T0 + NS_PER_S);
+    cr_expect(merge_counters(n)->lost == 0 && merge_counters(n)->recovered == 0);
+    merge_free(m);
+    merge_free(n);
+}
+
+// With a count, a heartbeat may be of any length.
+Test(merge, a_count_of_none)
+{
+    struct merge_settings s = counted(0);
+    struct merge *m = merge_new(&s);
+    uint8_t p[64] = "SESSION  A";
+
+    cr_expect_eq(mold(m, 0, 0, 1, 3), P);
+    put(p + 10, 4, 8, false);
+    for (uint32_t ms = 100; ms < 500; ms += 100)
+        cr_expect_eq(merge_take(m, 0, T0 + ms * MS, p, 40, 0), P);
+    merge_free(m);
+}
+
+// Two legs lose some, one of them is 10 ms behind; what leaves is all that either has brought, with reorder_ms in
+// order.
+static void check_counted(uint64_t of, uint32_t reorder_ms)
+{
+    enum { DATAGRAMS = 2000, BEHIND = 10 };
+    struct merge_settings s = counted(reorder_ms);
+    s.numbers = 1 << 14;
+    struct merge *m = merge_new(&s);
+    const struct merge_counters *c = merge_counters(m);
+    uint64_t numbers[DATAGRAMS + 1] = {1}, lost = 0, recovered = 0, left = 0, last = 0, wrong = 0, brought = 0;
+    uint8_t legs[DATAGRAMS];
+    struct merge_held h;
+
+    seed = of;
+    for (uint32_t i = 0; i < DATAGRAMS; i++) {
+        legs[i] = (uint8_t) (i == 0 || i == DATAGRAMS - 1 ? 3 : (dice(10) > 0) | (dice(10) > 0) << 1);
+        uint32_t count = 1 + dice(40);
+        numbers[i + 1] = numbers[i] + count;
+        lost += legs[i] == 0 ? count : 0;
+        recovered += legs[i] == 1 || legs[i] == 2;
+        brought += legs[i] != 0;
+    }
+    for (uint32_t ms = 0; ms < DATAGRAMS + 100; ms++) {
+        for (uint32_t leg = 0; leg < 2; leg++) {
+            uint32_t i = ms - leg * BEHIND;
+            if (i >= DATAGRAMS || !(legs[i] >> leg & 1))
+                continue;
+            enum merge_verdict want = leg == 1 && legs[i] == 3 ? C : P;
+            enum merge_verdict got = mold(m, leg, ms, numbers[i], (uint16_t) (numbers[i + 1] - numbers[i]));
+            wrong += got != want && (got != H || want != P || reorder_ms == 0);
+            left += got == P;
+            wrong += got == P && reorder_ms > 0 && numbers[i] < last;
+            last = got == P ? numbers[i] : last;
+        }
+        while (merge_next(m, T0 + ms * MS, &h)) {
+            uint64_t number = 0;
+            for (int k = 0; k < 8; k++)
+                number = number << 8 | h.payload[10 + k];
+            wrong += number < last;
+            last = number;
+            left++;
+        }
+    }
+    merge_look(m, T0 + 10 * DATAGRAMS * MS);
+    cr_expect(wrong == 0 && left == brought, "%lu wrong, %lu of %lu", (unsigned long) wrong, (unsigned long) left,
+              (unsigned long) brought);
+    cr_expect(c->lost == lost && c->recovered == recovered && c->resets == 0, "%lu of %lu, %lu of %lu, %lu",
+              (unsigned long) c->lost, (unsigned long) lost, (unsigned long) c->recovered, (unsigned long) recovered,
+              (unsigned long) c->resets);
+    merge_free(m);
+}
+
+Test(merge, counted_datagrams_once_and_in_order)
+{
+    for (uint64_t i = 0; i < 20; i++) {
+        check_counted(77 + i, 0);
+        check_counted(77 + i, 20);
+    }
 }
