@@ -191,7 +191,7 @@ static int take_row(struct reading *p, size_t row, const char *text)
             r = &a->rows[i];
     if (r->kind == ARGUMENT_TEXT && *text == '\0')
         return arguments_wrong(a, "--%s is empty", r->name);
-    if (p->given[row] && r->kind != ARGUMENT_LIST && (a->once || (r->kind > ARGUMENT_FLAG && !r->again)))
+    if (p->given[row] && r->kind != ARGUMENT_LIST && (a->once || r->kind > ARGUMENT_FLAG))
         return arguments_wrong(a, "--%s is given twice", r->name);
     p->given[row] = true;
     p->commands |= r->is;

@@ -35,7 +35,6 @@ struct argument {
     const char *allowed; // of a choice or a list: "allowed are ..."; of operands: "three arguments"
     const char *help;
     const char *heading; // heading in --help before this row, or NULL
-    bool again;          // takes a value, and may be given again: the last one counts
     char letter;         // short option; 0: none. Every program has -h (--help) and -V (--version).
 };
 

@@ -265,7 +265,9 @@ static struct table_merge merge_of(const struct config_rule *r)
                                 .bytes = m->field.bytes,
                                 .little = m->field.little,
                                 .session_at = m->field.session_at,
-                                .session_bytes = m->field.session_bytes};
+                                .session_bytes = m->field.session_bytes,
+                                .count_at = m->field.count_at,
+                                .count_bytes = m->field.count_bytes};
 }
 
 bool compile_merges(const struct config *config, uint64_t *bytes, char why[COMPILE_WHY_MAX])

@@ -83,6 +83,8 @@ struct config_field {
     bool little; // the least byte is first
     uint32_t session_at;
     uint8_t session_bytes; // 0: there is one session
+    uint32_t count_at;
+    uint8_t count_bytes; // 0: each datagram has one number
     int line;
 };
 

@@ -284,6 +284,9 @@ static void finish_field(struct parser *p, const config_setting_t *group, void *
     if (f->bytes != 1 && f->bytes != 2 && f->bytes != 4 && f->bytes != 8)
         config_error(p->problems, line_of(config_setting_get_member(group, "bytes")), p->rule,
                      "\"bytes\" is %u, allowed is 1, 2, 4 or 8", f->bytes);
+    if (f->count_bytes == 3)
+        config_error(p->problems, line_of(config_setting_get_member(group, "count_bytes")), p->rule,
+                     "\"count_bytes\" is 3, allowed is 0, 1, 2 or 4");
 }
 
 // Another one than what the kind of merge asks for would do nothing.

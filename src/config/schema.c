@@ -172,6 +172,10 @@ const struct schema_key schema_keys[] = {
      .help = "offset of what tells sessions apart, bytes"},
     {SCHEMA_FIELD, "session_bytes", SCHEMA_NUMBER, FIELD(config_field, session_bytes), RANGE(0, 16), .fallback = "0",
      .help = "its size; 0: there is one session"},
+    {SCHEMA_FIELD, "count_at", SCHEMA_NUMBER, FIELD(config_field, count_at), RANGE(0, 65000), .fallback = "0",
+     .help = "offset of how many numbers a datagram brings, bytes"},
+    {SCHEMA_FIELD, "count_bytes", SCHEMA_NUMBER, FIELD(config_field, count_bytes), RANGE(0, 4), .fallback = "0",
+     .help = "its size: 1, 2 or 4; 0: each datagram brings one"},
 
     {SCHEMA_LIMIT, "packets_per_second", SCHEMA_NUMBER, FIELD(config_limit, packets_per_second),
      RANGE(1, 1000000000), .need = SCHEMA_ANY_OF,

@@ -181,7 +181,9 @@ struct table_merge {
     uint32_t at, session_at; // of a field: bytes
     uint8_t bytes, session_bytes;
     uint8_t little; // 1: the least byte is first
-    uint8_t reserved;
+    uint8_t count_bytes;
+    uint32_t count_at;
+    uint32_t reserved;
 };
 
 struct table_rule {

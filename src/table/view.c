@@ -90,7 +90,8 @@ static bool merge_valid(const struct table_rule *r)
     return m->by <= TABLE_MERGE_ACTIVE && r->n_inputs > 1 && m->window_ms >= 1 && m->window_ms <= 10000 &&
            m->reorder_ms <= m->window_ms && m->numbers >= 64 && m->numbers <= TABLE_MERGE_NUMBERS_MAX &&
            (m->numbers & (m->numbers - 1)) == 0 && m->at <= UINT16_MAX && m->session_at <= UINT16_MAX &&
-           m->session_bytes <= 16 && (m->reorder_ms == 0 || r->max_payload <= TABLE_MERGE_HELD_MAX) &&
+           m->count_at <= UINT16_MAX && m->session_bytes <= 16 && m->count_bytes <= 4 && m->count_bytes != 3 &&
+           (m->reorder_ms == 0 || r->max_payload <= TABLE_MERGE_HELD_MAX) &&
            (m->by != TABLE_MERGE_FIELD || m->bytes == 1 || m->bytes == 2 || m->bytes == 4 || m->bytes == 8);
 }
 

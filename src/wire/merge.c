@@ -235,7 +235,7 @@ struct merge_settings merge_settings_of(const struct table_rule *rule, const uin
         .n_legs = rule->n_inputs,
         .window_ms = m->window_ms,
         .reorder_ms = m->reorder_ms,
-        .field = {m->at, m->bytes, m->little == 1, m->session_at, m->session_bytes},
+        .field = {m->at, m->bytes, m->little == 1, m->session_at, m->session_bytes, m->count_at, m->count_bytes},
         .switch_after_ms = m->switch_after_ms,
         .return_after_ms = m->return_after_ms,
         .numbers = m->numbers,

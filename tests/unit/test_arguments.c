@@ -104,7 +104,7 @@ Test(arguments, values_are_taken)
     cr_assert(strcmp(o.words[0], "one") == 0 && strcmp(o.words[1], "two") == 0);
     cr_assert_eq(read_line(&line, "--mode list", &o, &command), -1);
     cr_assert_eq(command, LIST);
-    cr_assert_eq(read_line(&line, "--read x --file y --file z", &o, &command), -1);
+    cr_assert_eq(read_line(&line, "--read x --file z", &o, &command), -1);
     cr_assert(command == READ && strcmp(o.capture, "x") == 0 && strcmp(o.file, "z") == 0);
 }
 
@@ -216,7 +216,7 @@ Test(arguments, what_is_wrong_is_said, .init = cr_redirect_stderr)
         {"--ask one two three", "prog: --ask needs two arguments: A B; prog --help tells more\n"},
         {"--show word", "prog: unexpected argument \"word\"; prog --help tells more\n"},
         {"--number 1 --number 2", "prog: --number is given twice; prog --help tells more\n"},
-        {"-i a --item b", "prog: --item is given twice; prog --help tells more\n"},
+        {"-i a --item b", "prog: --item is given twice, which only --show takes; prog --help tells more\n"},
         {"-n 0", "prog: --number is \"0\", allowed is 1 to 300; prog --help tells more\n"},
         {"-n 1 --number 2", "prog: --number is given twice; prog --help tells more\n"},
         {"-x", "prog: invalid option -- 'x'\nprog --help tells more\n"},
