@@ -148,7 +148,7 @@ version = 1;
 rules = ( { name = "a"; input = { interface = "lo"; group = "239.255.1.1"; port = 5000; };
             outputs = ( { interface = "lo"; address = "127.0.0.9"; port = 6000; source = "198.18.2.200"; } ); },
           { name = "b"; input = { interface = "lo"; group = "239.255.1.2"; port = 5000; };
-            outputs = ( { interface = "lo"; address = "127.0.0.9"; port = 6000; source = "198.18.2.200"; },
+            outputs = ( { interface = "lo"; address = "127.0.0.9"; port = 6002; source = "198.18.2.200"; },
                         { interface = "lo"; address = "127.0.0.9"; port = 6001; source = "127.0.0.1"; } ); } );
 EOF
   run 1 --explain 127.0.0.1 239.255.1.1 5000 --config here.conf && [ ! -s stderr ] &&

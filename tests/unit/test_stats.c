@@ -521,7 +521,7 @@ Test(stats, json_has_the_keys_of_the_contract)
     cr_expect(json_array_size(json_object_get(root, "interfaces")) == INTERFACES);
     expect_keys(json_array_get(json_object_get(root, "interfaces"), 0), "name state" STATS_INTERFACE_COUNTERS(KEY));
     cr_expect(json_array_size(json_object_get(root, "rules")) == RULES);
-    expect_keys(rule, "name note state reason alarms packets bytes last_packet_ms drops inputs outputs");
+    expect_keys(rule, "name note state reason alarms packets bytes last_packet_ms drops inputs merge outputs");
     cr_expect(json_array_size(json_object_get(rule, "inputs")) == 1);
     expect_keys(json_array_get(json_object_get(rule, "inputs"), 0), "leg interface to vlan state packets bytes");
     expect_keys(json_object_get(rule, "drops"), (STATS_RULE_DROPS(KEY)) + 1);
