@@ -11,6 +11,7 @@
 #include "common/arguments.h"
 #include "common/digest.h"
 #include "common/exit.h"
+#include "compile/compile.h"
 #include "config/check.h"
 #include "config/load.h"
 #include "config/print.h"
@@ -72,17 +73,29 @@ static void warn_of_start(const struct config *c)
     config_problems_free(&problems);
 }
 
+// What the relay takes for merges, which a file without any does not need to be told.
+static bool print_merges(const struct config *c, uint64_t bytes)
+{
+    return bytes == 0 || printf("%s: merges: %.1f MiB of memory\n", c->path, (double) bytes / (1 << 20)) > 0;
+}
+
 int command_check(const char *path)
 {
     struct config *c = command_load(path, 0);
-    char hex[DIGEST_TEXT_MAX];
+    char hex[DIGEST_TEXT_MAX], why[COMPILE_WHY_MAX];
+    uint64_t bytes;
 
+    if (c && !compile_merges(c, &bytes, why)) {
+        fprintf(stderr, "%s: %s\n", c->path, why);
+        config_free(c);
+        return 1;
+    }
     if (!c)
         return 1;
     warn_of_start(c);
     return finish(c, printf("%s: valid, %zu rule%s, sha256 %s\n", path, c->n_rules, c->n_rules == 1 ? "" : "s",
                             digest_text(c->file.sha256, hex)) > 0 &&
-                         print_ways(c));
+                         print_ways(c) && print_merges(c, bytes));
 }
 
 int command_schema(void)

@@ -36,6 +36,7 @@ struct explain {
         uint32_t n_packets;
     } left[CONFIG_OUTPUTS_MAX];
     size_t n_left;
+    int *merges; // of each rule the line of its merge; 0: it has none
 };
 
 // --- the datagram ----------------------------------------------------------------------------------------------------
@@ -154,6 +155,9 @@ static void add_checks(struct explain *x, const struct table_path *path, json_t 
                  x->options->size, r->max_payload);
     if (drops->size > 0)
         return;
+    if (x->merges[path->rule])
+        add_step(steps, "merge", x->merges[path->rule], true, "the first copy of each leaves, as %s says",
+                 nearest_value(SCHEMA_MERGE, "by", &r->merge, text));
     if (r->limit.line)
         add_step(steps, "limit", r->limit.line, drops->rate == 0, "alone it is within %s",
                  nearest_value(SCHEMA_RULE, "limit", r, text));
@@ -336,11 +340,18 @@ int command_explain(const char *path, const struct explain_options *o)
         return command_trouble("DST is \"%s\", allowed is an IPv%u address, as SRC is", o->destination,
                                x.source.family);
     x.config = running_or_file(path, o->running, CONFIG_LOAD_OFFLINE_INTERFACES);
-    if (x.config && !(x.offline = offline_open(x.config, take_output, &x, why)))
+    // One datagram alone has no copies: it is asked whether it would leave, were it the first.
+    x.merges = calloc(x.config ? x.config->n_rules + 1 : 1, sizeof(*x.merges));
+    for (size_t i = 0; x.config && x.merges && i < x.config->n_rules; i++) {
+        x.merges[i] = x.config->rules[i].merge.line;
+        x.config->rules[i].merge.line = 0;
+    }
+    if (x.config && x.merges && !(x.offline = offline_open(x.config, take_output, &x, why)))
         command_trouble("%s: %s", x.config->path, why);
     if (x.offline)
         status = explain(&x);
     offline_close(x.offline);
     config_free(x.config);
+    free(x.merges);
     return status;
 }

@@ -298,7 +298,9 @@ void offline_frame(struct offline *o, uint32_t interface, uint64_t now_ns, const
     in->interface = interface;
     reassembly_expire(in->reassembly, now_ns, &in->counters);
     o->seen = in->counters;
-    ingress_frame(in, f, bytes, length, *meta, kind);
+    struct packet_meta stamped = *meta;
+    stamped.stamp_ns = now_ns;
+    ingress_frame(in, f, bytes, length, stamped, kind);
     v->path = forward_pending(f);
     v->input = TABLE_NONE;
     v->forwarded = false;

@@ -289,7 +289,7 @@ static void finish_field(struct parser *p, const config_setting_t *group, void *
                      "\"count_bytes\" is 3, allowed is 0, 1, 2 or 4");
 }
 
-// Another one than what the kind of merge asks for would do nothing.
+// A key that the kind of merge does not ask for would do nothing; the default, which is printed, is no mistake.
 static void finish_merge(struct parser *p, const config_setting_t *group, void *target)
 {
     static const struct {
@@ -303,8 +303,10 @@ static void finish_merge(struct parser *p, const config_setting_t *group, void *
     const char *by = schema_find(SCHEMA_MERGE, "by")->words[m->by];
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const struct schema_key *key = schema_find(SCHEMA_MERGE, keys[i].key);
         const config_setting_t *s = config_setting_get_member(group, keys[i].key);
-        if (s && !keys[i].of[m->by])
+        bool set = s && (!key->fallback || config_setting_get_int64(s) != atoll(key->fallback));
+        if (set && !keys[i].of[m->by])
             config_error(p->problems, line_of(s), p->rule, "\"%s\" means nothing where \"by\" is \"%s\": leave it out",
                          keys[i].key, by);
     }

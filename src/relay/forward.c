@@ -39,7 +39,10 @@ static bool init_merges(struct forward *f)
     for (uint32_t i = 0; f->merges && i < f->table->n_paths; i++) {
         const struct table_rule *r = &f->table->rules[f->table->paths[i].rule];
         struct merge_settings s = merge_settings_of(r, key);
-        if ((r->flags & TABLE_RULE_MERGES) && !(f->merges[i] = merge_new(&s)))
+        if (!(r->flags & TABLE_RULE_MERGES))
+            continue;
+        f->stamps = true;
+        if (!(f->merges[i] = merge_new(&s)))
             return false;
     }
     return f->merges != NULL;
@@ -232,8 +235,8 @@ static bool joins(const struct table_rule *r, const struct batch *b, const struc
 // A packet on its way.
 struct arrival {
     const struct packet *packet;
-    uint64_t stamp_ns; // CLOCK_REALTIME, of the kernel
-    uint32_t leg;
+    const struct packet_meta *meta;       // NULL: it has been merged
+    const struct table_destination *came; // the same
     const struct table_path *path;
     const struct table_rule *rule;
     struct rule_state *flow;
@@ -278,10 +281,22 @@ static void batch_run(struct forward *f, const struct arrival *a, const uint8_t 
 
 // --- limit -----------------------------------------------------------------------------------------------------------
 
-// A run of n datagrams of one size that shall leave: limit, batch.
-static void admit_run(struct forward *f, const struct arrival *a, const uint8_t *at, uint64_t n, size_t size)
+static __attribute__((noinline)) void merge_run(struct forward *f, const struct arrival *a, const uint8_t *at,
+                                                uint64_t n, size_t size);
+
+// A run of n datagrams of one size: size, merge, limit, batch.
+static void pass_run(struct forward *f, const struct arrival *a, const uint8_t *at, uint64_t n, size_t size)
 {
     struct rule_state *flow = a->flow;
+
+    if (size > a->rule->max_payload) {
+        flow->counters.drops.size += n;
+        return;
+    }
+    if ((a->rule->flags & TABLE_RULE_MERGES) && a->meta) {
+        merge_run(f, a, at, n, size);
+        return;
+    }
     struct limiter *limiter =
         flow->senders ? senders_find(flow->senders, &a->packet->source, f->now_ns) : &flow->limiter;
     uint64_t passed = limiter_admit(limiter, n, size, f->now_ns);
@@ -324,7 +339,7 @@ static void release(struct forward *f, uint32_t path, uint64_t now_ns)
             .datagrams = 1, .dscp = (uint8_t) (held.tag >> 8), .ttl = (uint8_t) held.tag, .length = held.length};
         struct arrival a = {
             .packet = &packet, .path = p, .rule = &f->table->rules[p->rule], .flow = &f->flows[p->rule]};
-        admit_run(f, &a, held.payload, 1, held.length);
+        pass_run(f, &a, held.payload, 1, held.length);
         any = true;
     }
     if (!any)
@@ -347,34 +362,24 @@ static __attribute__((noinline)) void merge_run(struct forward *f, const struct 
 {
     uint32_t path = (uint32_t) (a->path - f->table->paths);
     struct merge *m = f->merges[path];
+    struct arrival merged = {.packet = a->packet, .path = a->path, .rule = a->rule, .flow = a->flow};
     const bool holds = a->rule->merge.reorder_ms > 0;
     uint64_t passed = 0;
 
     for (uint64_t i = 0; i < n; i++) {
         const uint8_t *here = at + i * size;
-        enum merge_verdict verdict = merge_take(m, a->leg, a->stamp_ns, here, size, tag_of(a->packet));
+        enum merge_verdict verdict = merge_take(m, a->came->leg, a->meta->stamp_ns, here, size, tag_of(a->packet));
         passed += verdict == MERGE_PASSES;
         if (passed > 0 && (verdict != MERGE_PASSES || holds || i + 1 == n)) {
-            admit_run(f, a, here - (passed - (verdict == MERGE_PASSES)) * size, passed, size);
+            pass_run(f, &merged, here - (passed - (verdict == MERGE_PASSES)) * size, passed, size);
             passed = 0;
         }
         count_verdict(&a->flow->counters.drops, verdict);
         if (holds)
-            release(f, path, a->stamp_ns);
+            release(f, path, a->meta->stamp_ns);
     }
     if (holds && merge_due_ns(m) < f->due_ns)
         f->due_ns = merge_due_ns(m);
-}
-
-// A run of n datagrams of one size: size, merge, limit, batch.
-static void pass_run(struct forward *f, const struct arrival *a, const uint8_t *at, uint64_t n, size_t size)
-{
-    if (size > a->rule->max_payload)
-        a->flow->counters.drops.size += n;
-    else if (a->rule->flags & TABLE_RULE_MERGES)
-        merge_run(f, a, at, n, size);
-    else
-        admit_run(f, a, at, n, size);
 }
 
 void forward_release(struct forward *f, uint64_t now_ns)
@@ -460,7 +465,7 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
     size_t last = p->length - (p->datagrams - 1) * p->segment;
     if (last < p->segment)
         whole--;
-    struct arrival a = {.packet = p, .stamp_ns = meta->stamp_ns, .leg = to->leg, .path = path, .rule = r, .flow = flow};
+    struct arrival a = {.packet = p, .meta = meta, .came = to, .path = path, .rule = r, .flow = flow};
     if (whole > 0)
         pass_run(f, &a, p->payload, whole, p->segment);
     if (whole < p->datagrams)

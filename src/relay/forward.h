@@ -48,6 +48,7 @@ struct forward {
     uint32_t *touched;                     // indexes of touched rules
     uint32_t n_touched;
     struct merge **merges; // of each path of a rule that merges; else NULL
+    bool stamps;           // somebody asks for the kernel's stamps
     uint64_t due_ns;       // when what is held back leaves at the latest, CLOCK_REALTIME; UINT64_MAX: nothing is held
     uint64_t own[TABLE_INTERFACES_MAX]; // martian_bits() of each interface
     struct batch **batch;               // pending batch of each path, or NULL

@@ -127,7 +127,7 @@ static bool take_frame(struct ingress *in, struct forward *f, struct ingress_spi
 static struct packet_meta meta_of(const struct ingress *in, const struct tpacket2_hdr *slot,
                                   const struct virtio_net_hdr *v)
 {
-    struct packet_meta m = {.ethernet = in->ethernet, .stamp_ns = slot->tp_sec * UINT64_C(1000000000) + slot->tp_nsec};
+    struct packet_meta m = {.ethernet = in->ethernet};
 
     if (slot->tp_status & TP_STATUS_VLAN_VALID)
         m.vlan = slot->tp_vlan_tci & 0xfff; // IEEE 802.1Q: 0 is a priority tag without a VLAN
@@ -229,6 +229,8 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
         return;
     }
     struct packet_meta meta = meta_of(in, slot, &frame.v);
+    if (f->stamps)
+        meta.stamp_ns = slot->tp_sec * UINT64_C(1000000000) + slot->tp_nsec;
     ingress_frame(in, f, frame.bytes, frame.length, meta, from->sll_pkttype);
 }
 

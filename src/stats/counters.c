@@ -16,16 +16,17 @@
      !IS(stats_output_counters, field, unreachable))
 
 #define INTERFACE_ROW(field, text, key)                                                                                \
-    {#field, text, key, offsetof(struct stats_interface_counters, field), INTERFACE_DROP(field)},
-#define RULE_ROW(field, text, key) {#field, text, key, offsetof(struct stats_drops, field), true},
+    {#field, text, key, offsetof(struct stats_interface_counters, field), INTERFACE_DROP(field), false},
+#define DROP_MEANT(field)          (IS(stats_drops, field, copy) || IS(stats_drops, field, standby))
+#define RULE_ROW(field, text, key) {#field, text, key, offsetof(struct stats_drops, field), true, DROP_MEANT(field)},
 #define OUTPUT_ROW(field, text, key)                                                                                   \
-    {#field, text, key, offsetof(struct stats_output_counters, field), OUTPUT_DROP(field)},
-#define INPUT_ROW(field, text, key) {#field, text, key, offsetof(struct stats_input_counters, field), false},
-#define LEG_ROW(field, text, key)   {#field, text, key, offsetof(struct stats_leg_counters, field), false},
-#define MERGE_ROW(field, text, key) {#field, text, key, offsetof(struct stats_merge_counters, field), false},
+    {#field, text, key, offsetof(struct stats_output_counters, field), OUTPUT_DROP(field), false},
+#define INPUT_ROW(field, text, key) {#field, text, key, offsetof(struct stats_input_counters, field), false, false},
+#define LEG_ROW(field, text, key)   {#field, text, key, offsetof(struct stats_leg_counters, field), false, false},
+#define MERGE_ROW(field, text, key) {#field, text, key, offsetof(struct stats_merge_counters, field), false, false},
 #define END                                                                                                            \
     {                                                                                                                  \
-        NULL, NULL, NULL, 0, false                                                                                     \
+        NULL, NULL, NULL, 0, false, false                                                                              \
     }
 
 const struct stats_counter stats_interface_counters[] = {STATS_INTERFACE_COUNTERS(INTERFACE_ROW) END};
@@ -40,6 +41,11 @@ const struct stats_counter stats_output_counters[] = {STATS_OUTPUT_COUNTERS(OUTP
 uint64_t stats_drops_total(const struct stats_drops *drops)
 {
     return 0 STATS_RULE_DROPS(AND);
+}
+
+uint64_t stats_drops_faults(const struct stats_drops *drops)
+{
+    return stats_drops_total(drops) - drops->copy - drops->standby;
 }
 
 uint64_t stats_counter_value(const struct stats_counter *counter, const void *counters)

@@ -13,7 +13,8 @@
 struct stats_counter {
     const char *name, *help, *key; // as layout.h has them
     size_t at;
-    bool drop; // counts datagrams that were not relayed
+    bool drop;  // counts datagrams that were not relayed
+    bool meant; // a drop that is no fault: the other copy of a datagram
 };
 
 extern const struct stats_counter stats_interface_counters[]; // of struct stats_interface_counters
@@ -23,8 +24,9 @@ extern const struct stats_counter stats_leg_counters[];       // of struct stats
 extern const struct stats_counter stats_merge_counters[];     // of struct stats_merge_counters
 extern const struct stats_counter stats_output_counters[];    // of struct stats_output_counters
 
-// Returns the sum of all drops of a rule.
+// Returns the sum of all drops of a rule, or of those that are faults.
 uint64_t stats_drops_total(const struct stats_drops *drops);
+uint64_t stats_drops_faults(const struct stats_drops *drops);
 
 uint64_t stats_counter_value(const struct stats_counter *counter, const void *counters);
 

@@ -169,7 +169,7 @@ struct sorting {
 
 static uint64_t count(const struct stats_rule_counters *c, enum live_sort sort)
 {
-    return sort == LIVE_SORT_RATE ? c->packets : stats_drops_total(&c->drops);
+    return sort == LIVE_SORT_RATE ? c->packets : stats_drops_faults(&c->drops);
 }
 
 // Returns the packets or drops of a rule since the previous snapshot.

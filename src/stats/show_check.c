@@ -122,7 +122,7 @@ static void put_figures(const struct stats_snapshot *s, FILE *to)
         const struct stats_rule *r = &s->at.rules[i];
         packets += r->counters.packets;
         bytes += r->counters.bytes;
-        dropped += stats_drops_total(&r->counters.drops);
+        dropped += stats_drops_faults(&r->counters.drops);
         for (uint32_t j = 0; j < r->n_outputs; j++) {
             const struct stats_output_counters *o = &s->at.outputs[r->first_output + j].counters;
             sent += o->packets;

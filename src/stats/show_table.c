@@ -174,9 +174,10 @@ static void show_drops(const struct page *p, const struct stats_counter *table, 
         double growth = before ? stats_delta_rate(p->view->d, value, stats_counter_value(c, before)) : 0;
         text_count(number, value, COUNT_WIDE);
         if (growth > 0)
-            paragraph_word(&f, BAD, 2, "%s %s (+%s/s)", c->name, number, text_scaled(rate, growth, ""));
+            paragraph_word(&f, c->meant ? PLAIN : BAD, 2, "%s %s (+%s/s)", c->name, number,
+                           text_scaled(rate, growth, ""));
         else
-            paragraph_word(&f, WARN, 2, "%s %s", c->name, number);
+            paragraph_word(&f, c->meant ? PLAIN : WARN, 2, "%s %s", c->name, number);
     }
     if (f.page)
         fputc('\n', p->to);

@@ -23,7 +23,7 @@ struct packet_meta {
     uint16_t segment;      // payload bytes of each datagram of a super-frame (GSO, GRO); 0: one datagram
     bool checksum_vouched; // the UDP checksum needs no check: hardware or the kernel has verified it, or a sender on
                            // this host has left it to its device (TP_STATUS_CSUMNOTREADY)
-    uint64_t stamp_ns;     // when the kernel took it in, CLOCK_REALTIME
+    uint64_t stamp_ns;     // when the kernel took it in, CLOCK_REALTIME; where somebody asks (forward.stamps)
 };
 
 // The fields of a fragment (RFC 791; RFC 8200, section 4.5).

@@ -39,18 +39,22 @@ def legs(a="", b=""):
     return [f"s0,{A},{PORT}{a}", f"s1,{B},{PORT}{b}"]
 
 
-def through(net, d, sent_legs, framing=RTP, in_order=False, count=5000, rate=10000, **options):
+def through(net, d, sent_legs, framing=RTP, in_order=False, count=5000, rate=10000, during=None, **options):
     """A stream by both legs: exactly what both lose is missing at the receiver. Returns the sender's report and rule."""
     with tempfile.TemporaryDirectory() as directory:
         lost = os.path.join(directory, "lost")
-        receiver = t.start_receiving(net.dst, "d0", OUT, OUT_PORT, as_=framing, lost_file=lost, idle_ms=1500,
-                                     seconds=60, **({"in_order": True} if in_order else {}))
-        sent = t.send_legs(net.src, sent_legs, as_=framing, count=count, rate=rate, lost_file=lost, **options)
-        report = t.finish_receiving(receiver)
-    t.equal([report[k] for k in ("verdict", "duplicates", "received")] if "verdict" in report else
-            [report["duplicates"], report["received"]], [0, count - sent["lost_by_all"]], f"the receiver: {report}")
-    shown = t.wait_for(lambda: accounted(d, sent), 5, f"the accounts of {sent}")
-    return sent, shown
+        judged = {"as": framing, "lost_file": lost, **({"in_order": True} if in_order else {})}
+        receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=1500, seconds=60, **judged)
+        sender = t.start_sending_legs(net.src, sent_legs, count=count, rate=rate, lost_file=lost,
+                                      **{"as": framing, **options})
+        if during:
+            during()
+        sent = t.finish_sending(sender)
+        report = receiver.report()
+    t.check(report["ok"], f"the receiver: {t.describe(report)}; sent: {sent}")
+    t.equal(report["received"], count - sent["lost_by_all"], "datagrams")
+    rule = t.wait_for(lambda: accounted(d, sent), 5, f"the accounts of {sent}: {d.stats()['rules'][0]}")
+    return sent, rule
 
 
 def accounted(d, sent):
@@ -58,16 +62,139 @@ def accounted(d, sent):
     rule = d.stats()["rules"][0]
     came = sum(leg["sent"] for leg in sent["legs"])
     left = rule["outputs"][0]["packets"] + sum(rule["drops"].values())
-    return rule if rule["packets"] == came == left and sum(i["packets"] for i in rule["inputs"]) == came else None
+    return rule if rule["packets"] == came == left == sum(i["packets"] for i in rule["inputs"]) + left - came else None
 
 
-@t.test("RTP by two legs that lose 10 % each: what both lost is missing, nothing comes twice")
+@t.test("RTP by two legs that lose 10 % each: what both lost is missing, nothing comes twice; the figures are exact")
 def rtp():
     with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
-        sent, shown = through(net, d, legs(",loss=10%", ",loss=10%"), seed=7)
+        sent, _ = through(net, d, legs(",loss=10%", ",loss=10%"), seed=7)
         t.check(sent["lost_by_all"] > 10, f"the sender lost too little: {sent}")
-        t.equal(shown["drops"]["copy"], sum(leg["sent"] for leg in sent["legs"]) - (5000 - sent["lost_by_all"]), "copies")
-        t.wait_for(lambda: d.stats()["rules"][0]["merge"]["lost"] >= sent["lost_by_all"] - 3, 5, "lost")
+        missing = [leg["lost"] for leg in sent["legs"]]
+        recovered = sum(missing) - 2 * sent["lost_by_all"]
+
+        def figures():
+            rule = d.stats()["rules"][0]
+            return ([i["missing"] for i in rule["inputs"]], rule["merge"]["lost"], rule["merge"]["recovered"])
+
+        # A stream does not tell what it has lost before its first number and behind its last.
+        def near():
+            legs, lost, gained = figures()
+            return (all(m - 3 <= x <= m for x, m in zip(legs, missing)) and abs(gained - recovered) <= 3 and
+                    sent["lost_by_all"] - 2 <= lost <= sent["lost_by_all"])
+
+        with contextlib.suppress(t.Failure):
+            t.wait_for(near, 5)
+        t.check(near(), f"missing, lost, recovered: found {figures()}, sent {missing, sent['lost_by_all'], recovered}")
+
+
+@t.test("one leg 40 ms late: the first copy leaves at once, each once")
+def skew():
+    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+        _, shown = through(net, d, legs(",loss=5%", ",loss=5%,delay_ms=40"), seed=3)
+        late = next(i for i in shown["inputs"] if i["leg"] == "B")["skew_us"]
+        t.check(35000 <= late["mean"] <= 49000, f"the skew of the late leg: {late}")
+
+
+@t.test("with reorder_ms nothing is out of order, whichever leg is late; what nobody brings costs no more than that")
+def in_order():
+    with two_paths() as net, t.Mcrd(net.relay, [rule(**REORDER)]) as d:
+        through(net, d, legs(",loss=10%", ",loss=10%,delay_ms=20"), in_order=True, seed=11)
+
+
+@t.test("legs that repeat and reorder by themselves: nothing twice; with reorder_ms all in order")
+def unruly():
+    for keys, ordered in (({}, False), (REORDER, True)):
+        with two_paths() as net, t.Mcrd(net.relay, [rule(**keys)]) as d:
+            _, shown = through(net, d, legs(",loss=5%,repeat=1", ",delay_ms=5,reorder=5,repeat=2"), in_order=ordered)
+            a, b = shown["inputs"]
+            t.check(a["repeated"] > 4000 and b["repeated"] >= 9990 and b["reordered"] > 500, f"what the legs do: {a, b}")
+
+
+@t.test("numbers that wrap: 16 bits of RTP, 16 and 32 of a field")
+def wraps():
+    for framing, keys, first in ((RTP, {"by": "rtp"}, 64000),
+                                 ("field,at=0,bytes=2", {"by": "field", "field": {"at": 0, "bytes": 2},
+                                                         "rule_keys": {"limit": {"packets_per_second": 100000}}}, 64000),
+                                 (FIELD, FIELD_MERGE, 0xffffff00)):
+        with two_paths() as net, t.Mcrd(net.relay, [rule(**keys)]) as d:
+            through(net, d, legs(",loss=10%", ",loss=10%,delay_ms=10"), framing, seed=5, first_number=first)
+
+
+@t.test("a sender that begins again, with another SSRC and number, while one leg still brings the old ones")
+def restart():
+    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+        _, shown = through(net, d, legs("", ",delay_ms=30"), restart=1000)
+        t.check(shown["merge"]["resets"] >= 4, f"new beginnings: {shown['merge']}")
+
+
+@t.test("by the whole payload, which has no number that mcr knows")
+def payload():
+    with two_paths() as net, t.Mcrd(net.relay, [rule(by="payload")]) as d:
+        through(net, d, legs(",loss=10%", ",loss=10%,delay_ms=10"), framing=FIELD, seed=9)
+
+
+@t.test("what both legs lose at once, a run, is told as lost together")
+def together():
+    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+        sent, _ = through(net, d, legs(",pattern=20@1000", ",pattern=20@1000"), seed=1)
+        t.equal(sent["lost_by_all"], 20, "lost by both")
+        t.wait_for(lambda: d.stats()["rules"][0]["merge"]["lost_together"] == 1, 5, "a run that was lost together")
+
+
+@t.test("no RTP: dropped as no_sequence, nothing is guessed")
+def no_rtp():
+    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+        t.RawSender(net.src, "s0").send(*[t.datagram(A, PORT, b"x"), t.datagram(A, PORT, b"y" * 100)] * 3)
+        t.wait_for(lambda: d.stats()["rules"][0]["drops"]["no_sequence"] == 6, 5, "no_sequence")
+        t.equal(d.stats()["rules"][0]["outputs"][0]["packets"], 0, "sent")
+
+
+@t.test("by active: one leg leaves, the other takes over when it falls silent, and gives back")
+def active():
+    keys = {"by": "active", "switch_after_ms": 100, "return_after_ms": 500}
+    with two_paths() as net, t.Mcrd(net.relay, [rule(**keys)]) as d:
+        capture = t.Capture(net.dst, "d0", OUT)
+        a, b = t.RawSender(net.src, "s0"), t.RawSender(net.src, "s1")
+
+        def shown():
+            return d.stats()["rules"][0]["merge"]["active_leg"]
+
+        def send_until(leg, by_a=True):
+            def sent():
+                if by_a:
+                    a.send(t.datagram(A, PORT, b"A"))
+                b.send(t.datagram(B, PORT, b"B"))
+                return shown() == leg
+            t.wait_for(sent, 10, f"leg {leg}")
+
+        send_until("A")
+        for _ in range(20):
+            a.send(t.datagram(A, PORT, b"A"))
+            b.send(t.datagram(B, PORT, b"B"))
+        send_until("B", by_a=False)
+        send_until("A")
+        t.wait_for(lambda: d.stats()["rules"][0]["drops"]["standby"] > 20, 5, "standby")
+        # The ring of B may have been looked at first.
+        order = "".join(f.payload.decode() for f in capture.udp(OUT)).lstrip("B")
+        switches = sum(x != y for x, y in zip(order, order[1:]))
+        t.equal((order[0], switches), ("A", 2), f"which leg left: {order}")
+
+
+@t.test("a reload under a merged stream: nothing is lost or comes twice, the state goes over by leg")
+def reload():
+    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+        def reload_often():
+            for i in range(4):
+                r.accepted(d, [rule(rule_keys={"note": f"change {i}"})])
+        through(net, d, legs(",loss=10%", ",loss=10%,delay_ms=30"), count=20000, seed=13, during=reload_often)
+
+
+@t.test("a leg that is pulled and comes back, then the other: nothing is lost")
+def pulled():
+    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+        through(net, d, legs(",pattern=4000@2000", ",pattern=4000@10000"), count=20000, seed=2)
+        t.equal(d.stats()["rules"][0]["merge"]["lost"], 0, "lost")
 
 
 t.main()
