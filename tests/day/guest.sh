@@ -252,11 +252,11 @@ good_file() {
 
 # Both with a stream of the first rule, which loses nothing.
 pushed_bad() {
-  proof 200000 200000 bad_file
+  proof 400000 400000 bad_file
 }
 
 pushed_good() {
-  proof 200000 200000 good_file && grep -E '^lost +0' received && group=2 proof 1000 1000
+  proof 400000 400000 good_file && grep -E '^lost +0' received && group=2 proof 1000 1000
 }
 
 # --- the evening: metrics ---
