@@ -3,7 +3,10 @@
 """Two copies of a stream merged into one: the first copy of each number leaves, once, whatever the legs lose."""
 import contextlib
 import os
+import shutil
+import signal
 import tempfile
+import time
 
 import mcrtest as t
 import reloadtest as r
@@ -195,6 +198,124 @@ def pulled():
     with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
         through(net, d, legs(",pattern=4000@2000", ",pattern=4000@10000"), count=20000, seed=2)
         t.equal(d.stats()["rules"][0]["merge"]["lost"], 0, "lost")
+
+
+# --- three relays: two paths, and one that merges ---------------------------------------------------------------------
+
+FED_A, FED_B = "239.255.20.1", "239.255.30.1"
+
+
+@contextlib.contextmanager
+def three_relays(**keys):
+    """src s0 --- r1 --- r3, src s1 --- r2 --- r3, r3 --- dst. Yields the nodes and the three daemons."""
+    with t.Net() as net, contextlib.ExitStack() as stack:
+        for name in ("src", "r1", "r2", "r3", "dst"):
+            net.node(name)
+        for i, relay in enumerate((net.r1, net.r2)):
+            net.link(net.src, f"s{i}", f"198.18.1{i}.1/24", relay, "in0", f"198.18.1{i}.2/24")
+            net.link(relay, "out0", f"198.18.2{i}.1/24", net.r3, f"in{i}", f"198.18.2{i}.2/24")
+        net.link(net.r3, "out0", "198.18.3.2/24", net.dst, "d0", "198.18.3.1/24")
+        merging = rule(**keys)
+        for one, group in zip(merging["inputs"], (FED_A, FED_B)):
+            one["group"] = group
+        daemons = [t.Mcrd(net.r1, [t.rule("a", A, PORT, [t.to_group(FED_A, PORT)])]),
+                   t.Mcrd(net.r2, [t.rule("b", B, PORT, [t.to_group(FED_B, PORT)])]), t.Mcrd(net.r3, [merging])]
+        yield net, daemons, stack
+
+
+def survives(seconds, harm):
+    """A stream by both paths to whose relays harm(net, first) is done after a second: nothing is lost, nothing twice."""
+    with three_relays() as (net, (first, second, merging), stack):
+        stack.enter_context(merging)
+        stack.enter_context(second)
+        first.launch()
+        t.wait_for(lambda: first.logged("started"), 20, "event=started")
+        try:
+            rate, count = 20000, 20000 * seconds
+            receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=1500, seconds=60, expect=count, **{"as": RTP})
+            sender = t.start_sending_legs(net.src, legs(), count=count, rate=rate, **{"as": RTP})
+            time.sleep(1)
+            harm(net, first)
+            t.finish_sending(sender)
+            receiver.all_came()
+        finally:
+            t.kill_process(first.process)
+        missing = [i["missing"] for i in merging.stats()["rules"][0]["inputs"]]
+        t.check(missing[0] > 1000 and missing[1] == 0, f"what the legs missed: {missing}")
+
+
+@t.test("two relays by two paths, merged by a third: kill -9 of one of them loses nothing, and nothing comes twice")
+def relay_killed():
+    survives(3, lambda net, first: first.signal(signal.SIGKILL))
+
+
+@t.test("two relays by two paths, merged by a third: a link that is pulled loses nothing, and nothing comes twice")
+def link_pulled():
+    survives(3, lambda net, first: net.r1.run("ip", "link", "set", "out0", "down"))
+
+
+# --- real senders and receivers ---------------------------------------------------------------------------------------
+
+
+def transport_stream(path, seconds, rate):
+    """MPEG-TS with a PCR each 20 ms, of so many packets a second (ISO 13818-1, 2.4.3)."""
+    with open(path, "wb") as f:
+        for i in range(seconds * rate):
+            pid, counter = 0x100, i & 15
+            header = bytes([0x47, pid >> 8, pid & 255])
+            if i % (rate // 50) == 0:
+                base, extension = divmod(i * 27000000 // rate, 300)
+                pcr = (base << 15 | 0x3f << 9 | extension).to_bytes(6, "big")
+                f.write(header + bytes([0x30 | counter, 183, 0x10]) + pcr + bytes([0xff] * 176))
+                # An adaptation field of 183 bytes leaves no payload: the counter stands for a packet with one byte.
+            else:
+                f.write(header + bytes([0x10 | counter]) + i.to_bytes(4, "big") * 46)
+
+
+@t.test("multicat's RTP over two legs of which each loses a tenth: the file is received byte for byte")
+def multicat():
+    if not shutil.which("multicat"):
+        raise t.Skip("multicat is not installed")
+    if not shutil.which("nft"):
+        raise t.Skip("nft (nftables) is not installed")
+    fan = t.rule("fan", A, PORT, [t.to_group(FED_A, PORT, "out0"), t.to_group(FED_B, PORT, "out1")])
+    with tempfile.TemporaryDirectory() as directory, t.Net() as net:
+        for name in ("src", "r1", "x", "r3", "dst"):
+            net.node(name)
+        net.link(net.src, "s0", "198.18.10.1/24", net.r1, "in0", "198.18.10.2/24")
+        net.link(net.r3, "out0", "198.18.3.2/24", net.dst, "d0", "198.18.3.1/24")
+        for i in range(2):  # each leg by a bridge that loses
+            net.link(net.r1, f"out{i}", f"198.18.2{i}.1/24", net.x, f"a{i}", None)
+            net.link(net.x, f"b{i}", None, net.r3, f"in{i}", f"198.18.2{i}.2/24")
+            net.x.run("ip", "link", "add", f"br{i}", "type", "bridge", "mcast_snooping", "0")
+            net.x.run("ip", "link", "set", f"br{i}", "up")
+            for port in (f"a{i}", f"b{i}"):
+                net.x.run("ip", "link", "set", port, "master", f"br{i}")
+        status, _, err = net.x.run("nft", "table bridge x { chain c { type filter hook forward priority 0; "
+                                   f"ip daddr {FED_A} numgen inc mod 10 0 drop; "
+                                   f"ip daddr {FED_B} numgen inc mod 10 5 drop; }}; }}", check_status=False)
+        if status != 0:
+            raise t.Skip(f"nftables does not work here: {err.strip()}")
+        merging = rule(window_ms=200, reorder_ms=100, rule_keys={"max_payload": 1472})
+        for one, group in zip(merging["inputs"], (FED_A, FED_B)):
+            one["group"] = group
+        source, received = os.path.join(directory, "sent.ts"), os.path.join(directory, "received.ts")
+        transport_stream(source, 4, 7 * 250)
+        t.run_command(["ingests", "-p", "256", source])
+        with t.Mcrd(net.r1, [fan]), t.Mcrd(net.r3, [merging]) as d:
+            listener = t.start_process(["multicat", "-t", "1", f"@{OUT}:{OUT_PORT}/ifaddr=198.18.3.1", received], net.dst)
+            try:
+                time.sleep(0.5)
+                net.src.run("multicat", "-p", "256", source, f"{A}:{PORT}@198.18.10.1/ttl=4", seconds=60)
+                with open(source, "rb") as f:
+                    sent = f.read()
+                t.wait_for(lambda: os.path.getsize(received) >= len(sent), 10, "the whole file")
+            finally:
+                t.end_process(listener)
+            with open(received, "rb") as f:
+                t.check(f.read() == sent, "the received file is another one")
+            figures = d.stats()["rules"][0]
+            t.check(figures["merge"]["recovered"] > 20, f"the legs lost too little: {figures}")
 
 
 t.main()
