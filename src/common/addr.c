@@ -72,6 +72,17 @@ const char *addr_format(const struct addr *a, char text[ADDR_TEXT_MAX])
     return text;
 }
 
+const char *addr_port_format(const struct addr *a, uint16_t port, char text[ADDR_TEXT_MAX])
+{
+    char address[INET6_ADDRSTRLEN];
+
+    if (a->family == ADDR_NONE ||
+        !inet_ntop(a->family == ADDR_IPV4 ? AF_INET : AF_INET6, a->bytes, address, sizeof(address)))
+        snprintf(address, sizeof(address), "none");
+    snprintf(text, ADDR_TEXT_MAX, a->family == ADDR_IPV6 ? "[%s]:%u" : "%s:%u", address, port);
+    return text;
+}
+
 const char *addr_prefix_format(const struct addr_prefix *p, char text[ADDR_TEXT_MAX])
 {
     addr_format(&p->addr, text);

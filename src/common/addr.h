@@ -36,6 +36,8 @@ bool addr_prefix_parse(const char *text, struct addr_prefix *out, const char **w
 
 // Write the address or prefix to text, and return text.
 const char *addr_format(const struct addr *a, char text[ADDR_TEXT_MAX]);
+// The same with a port (host order) behind it: "239.10.0.1:5000", "[ff15::1]:5000".
+const char *addr_port_format(const struct addr *a, uint16_t port, char text[ADDR_TEXT_MAX]);
 const char *addr_prefix_format(const struct addr_prefix *p, char text[ADDR_TEXT_MAX]);
 
 // Returns the number of bytes of an address of this family: 4, 16, or 0 (ADDR_NONE).

@@ -186,10 +186,10 @@ static void tell_waiting(const struct compilation *c, const struct table_rule *r
 
     if ((waited(c, r, o) && same_reason(c, output_before(c, r, o), o)) || (near && near->egress == TABLE_NONE))
         return;
-    addr_format(&o->to, to);
-    snprintf(name, sizeof(name), "%s to %s %s:%u", r->name, i->name, to, o->port);
-    log_named(LOG_LEVEL_WARNING, EVENT_OUTPUT_WAITING, name, "rule=%s interface=%s to=%s:%u reason=\"%s%s%s\"", r->name,
-              i->name, to, o->port, reason, error ? ": " : "", error ? strerror(error) : "");
+    addr_port_format(&o->to, o->port, to);
+    snprintf(name, sizeof(name), "%s to %s %s", r->name, i->name, to);
+    log_named(LOG_LEVEL_WARNING, EVENT_OUTPUT_WAITING, name, "rule=%s interface=%s to=%s reason=\"%s%s%s\"", r->name,
+              i->name, to, reason, error ? ": " : "", error ? strerror(error) : "");
 }
 
 // Logs that an output is open, if it waited in the previous table.
@@ -199,8 +199,8 @@ static void tell_opened(const struct compilation *c, const struct table_rule *r,
     char to[ADDR_TEXT_MAX];
 
     if (waited(c, r, o) && !(near && near->egress != TABLE_NONE && waited(c, r, near)))
-        log_info(EVENT_OUTPUT_OPENED, "rule=%s interface=%s to=%s:%u", r->name, c->interfaces[o->interface].name,
-                 addr_format(&o->to, to), o->port);
+        log_info(EVENT_OUTPUT_OPENED, "rule=%s interface=%s to=%s", r->name, c->interfaces[o->interface].name,
+                 addr_port_format(&o->to, o->port, to));
 }
 
 static bool output_waits(struct compilation *c, const struct config_rule *r, const struct config_output *given,

@@ -154,15 +154,15 @@ static void tell_sends(const struct table_rule *rule, const struct table_interfa
 {
     char to[ADDR_TEXT_MAX], name[TABLE_NAME_MAX + IFNAMSIZ + ADDR_TEXT_MAX + 16];
 
-    addr_format(&refusal->to, to);
-    snprintf(name, sizeof(name), "%s to %s %s:%u", rule->name, interface->name, to, refusal->port);
+    addr_port_format(&refusal->to, refusal->port, to);
+    snprintf(name, sizeof(name), "%s to %s %s", rule->name, interface->name, to);
     if (failing->on)
-        log_named(LOG_LEVEL_WARNING, EVENT_SEND_FAILED, name,
-                  "rule=%s interface=%s to=%s:%u failed=%llu error=\"%s%s\"", rule->name, interface->name, to,
-                  refusal->port, happened(failing), strerror(refusal->error), refusal_hint(refusal->error));
+        log_named(LOG_LEVEL_WARNING, EVENT_SEND_FAILED, name, "rule=%s interface=%s to=%s failed=%llu error=\"%s%s\"",
+                  rule->name, interface->name, to, happened(failing), strerror(refusal->error),
+                  refusal_hint(refusal->error));
     else
-        log_notice(EVENT_SEND_WORKS, "rule=%s interface=%s to=%s:%u failed=%llu failed_ms=%llu", rule->name,
-                   interface->name, to, refusal->port, happened(failing), lasted_ms(failing));
+        log_notice(EVENT_SEND_WORKS, "rule=%s interface=%s to=%s failed=%llu failed_ms=%llu", rule->name,
+                   interface->name, to, happened(failing), lasted_ms(failing));
 }
 
 void publish_sends(struct relay *r)

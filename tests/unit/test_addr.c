@@ -168,3 +168,17 @@ Test(addr, equal)
     cr_expect(addr_equal(&a, &b));
     cr_expect_not(addr_equal(&a, &c), "the same bytes in another family");
 }
+
+Test(addr, with_a_port)
+{
+    static const struct {
+        const char *address, *text;
+    } cases[] = {{"239.10.0.1", "239.10.0.1:5000"}, {"ff15::1", "[ff15::1]:5000"}};
+    char text[ADDR_TEXT_MAX];
+    struct addr a;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cr_assert(addr_parse(cases[i].address, &a));
+        cr_expect_str_eq(addr_port_format(&a, 5000, text), cases[i].text);
+    }
+}
