@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config/circle.h"
+#include "config/doubt.h"
 #include "config/endpoint.h"
 #include "config/local.h"
 #include "config/way.h"
@@ -176,113 +177,6 @@ static void check_kept_sources(const struct check *k, const struct config_rule *
                      "allowed is within one family",
                      i / rule->n_inputs + 1, endpoint_family(&input), endpoint_format(&input, from),
                      endpoint_family(&output), endpoint_format(&output, to));
-    }
-}
-
-// --- warnings: allowed, but probably a mistake -----------------------------------------------------------------------
-
-static bool has_port(const struct endpoint *e, unsigned port)
-{
-    return port >= e->port && port - e->port < e->n_ports;
-}
-
-// Warns about the ports of PTP: a clock assumes that the path takes a constant time, equal in both directions (IEEE
-// 1588).
-static void doubt_ptp(const struct check *k, const struct config_rule *rule, const struct endpoint *e, int line)
-{
-    unsigned port = has_port(e, 319) ? 319 : has_port(e, 320) ? 320 : 0;
-
-    if (port != 0)
-        config_warning(k->problems, line, rule->name,
-                       "port %u is that of PTP, whose time a relay's delay falsifies: use a boundary clock", port);
-}
-
-// Returns whether a is a source-specific group (RFC 4607: 232.0.0.0/8 and ff3x::/32), which can be joined only for
-// given senders.
-static bool is_source_specific(const struct addr *a)
-{
-    const uint8_t *b = a->bytes;
-
-    if (a->family == ADDR_IPV4)
-        return b[0] == 232;
-    return a->family == ADDR_IPV6 && b[0] == 0xff && b[1] >> 4 == 3 && b[2] == 0 && b[3] == 0;
-}
-
-static bool is_loopback(const struct addr *a)
-{
-    static const struct addr_prefix loopback[] = {
-        {.addr = {.family = ADDR_IPV4, .bytes = {127}}, .bits = 8},
-        {.addr = {.family = ADDR_IPV6, .bytes = {[15] = 1}}, .bits = 128},
-    };
-
-    return addr_prefix_contains(&loopback[0], a) || addr_prefix_contains(&loopback[1], a);
-}
-
-// ff01::/16 and the like, whatever the flags (RFC 4291, section 2.7).
-static bool is_interface_local(const struct addr *a)
-{
-    return a->family == ADDR_IPV6 && a->bytes[0] == 0xff && (a->bytes[1] & 0x0f) == 1;
-}
-
-static bool carries_ptp(const struct config_rule *rule)
-{
-    bool any = false;
-
-    for (size_t i = 0; i < rule->n_inputs; i++) {
-        struct endpoint input = endpoint_of_input(&rule->inputs[i], 0);
-        any = any || has_port(&input, 319) || has_port(&input, 320);
-    }
-    return any;
-}
-
-static void doubt_input(const struct check *k, const struct config_rule *rule, const struct config_input *in)
-{
-    struct endpoint input = endpoint_of_input(in, 0);
-    char text[ADDR_TEXT_MAX];
-
-    doubt_ptp(k, rule, &input, in->line);
-    if (in->kind == CONFIG_GROUP && in->n_sources == 0 && is_source_specific(&in->address))
-        config_warning(k->problems, in->line, rule->name,
-                       "group %s is source-specific (RFC 4607): without \"sources\" no router brings it here",
-                       addr_format(&in->address, text));
-}
-
-// Copies that share a path are lost together.
-static void doubt_merge(const struct check *k, const struct config_rule *rule)
-{
-    for (size_t i = 1; rule->merge.line != 0 && i < rule->n_inputs; i++)
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(rule->inputs[i].interface, rule->inputs[j].interface) == 0) {
-                config_warning(
-                    k->problems, rule->inputs[i].line, rule->name,
-                    "input %zu comes by interface \"%s\", as does input %zu: legs that share a path are lost "
-                    "together",
-                    i + 1, rule->inputs[i].interface, j + 1);
-                return;
-            }
-}
-
-static void doubt_rule(const struct check *k, const struct config_rule *rule)
-{
-    char text[ADDR_TEXT_MAX];
-
-    doubt_merge(k, rule);
-
-    for (size_t i = 0; i < rule->n_inputs; i++)
-        doubt_input(k, rule, &rule->inputs[i]);
-    for (size_t i = 0; i < rule->n_outputs; i++) {
-        const struct config_output *out = &rule->outputs[i];
-        struct endpoint output = endpoint_of_output(out, 0);
-        if (!carries_ptp(rule)) // else told already
-            doubt_ptp(k, rule, &output, out->line);
-        if (endpoint_is_complete(&output) && is_loopback(&out->address) && strcmp(out->interface, CONFIG_LOOPBACK) != 0)
-            config_warning(k->problems, out->line, rule->name,
-                           "address %s is this host itself, which \"%s\" does not lead to: write interface = \"%s\"",
-                           addr_format(&out->address, text), out->interface, CONFIG_LOOPBACK);
-        if (is_interface_local(&out->address) && strcmp(out->interface, CONFIG_LOOPBACK) != 0)
-            config_warning(k->problems, out->line, rule->name,
-                           "group %s has interface-local scope (RFC 4291): no host may take it in from a link",
-                           addr_format(&out->address, text));
     }
 }
 
@@ -604,7 +498,7 @@ void check_config(const struct config *c, struct config_problems *problems)
         check_outputs_of(&k, &c->rules[i]);
         check_kept_sources(&k, &c->rules[i]);
         if (c->rules[i].enabled)
-            doubt_rule(&k, &c->rules[i]);
+            doubt_rule(&c->rules[i], problems);
     }
     if (collect_inputs(&k)) {
         check_same_inputs(&k);

@@ -71,6 +71,12 @@ void forward_free(struct forward *f);
 // carried_from. before: NULL if there is none.
 void forward_carry(struct forward *f, const struct forward *before);
 
+// Datagrams from allowed senders.
+static inline uint64_t forward_allowed(const struct rule_state *flow)
+{
+    return flow->counters.packets - flow->counters.drops.source;
+}
+
 enum forward_verdict { FORWARD_TAKEN, FORWARD_UNMATCHED, FORWARD_BAD_CHECKSUM, FORWARD_MARTIAN };
 
 // Handles one packet from an interface (index in the table). Its payload must not change until forward_flush().

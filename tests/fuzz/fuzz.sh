@@ -100,11 +100,11 @@ files() {
   broker) set -- broker/broker broker/start broker/offer broker/record broker/statistics machine/sockets machine/registry \
     machine/membership machine/ring_pool handover/handover ;;
   capture) set -- command/capture command/offline ;;
-  config) set -- config/lexical config/parse config/value config/schema config/check config/circle config/endpoint config/print \
+  config) set -- config/lexical config/parse config/value config/schema config/check config/doubt config/circle config/endpoint config/print \
     config/compare config/problems compile/compile compile/plan compile/open wire/header firewall/ruleset firewall/flow firewall/host \
     firewall/edge firewall/nft ;;
   filter) set -- machine/filter ;;
-  forward) set -- relay/ingress wire/packet wire/reassembly relay/forward relay/martian relay/limiter relay/egress ;;
+  forward) set -- relay/ingress wire/packet wire/reassembly relay/forward relay/shown relay/martian relay/limiter relay/egress ;;
   lexical) set -- config/lexical config/load ;;
   merge) set -- wire/merge ;;
   monitor) set -- relay/monitor ;;

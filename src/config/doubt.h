@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// doubt: what a rule may say, but hardly means. Pure.
+#ifndef MCR_CONFIG_DOUBT_H
+#define MCR_CONFIG_DOUBT_H
+
+#include "config/model.h"
+#include "config/problems.h"
+
+// Adds a warning for each such thing of an enabled rule.
+void doubt_rule(const struct config_rule *rule, struct config_problems *problems);
+
+#endif

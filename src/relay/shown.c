@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the statistics show of what forward.c counts: states with their reasons, counters, alarms.
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "relay/forward.h"
+
+static bool sends(const struct table_rule *r)
+{
+    return (r->flags & TABLE_RULE_ENABLED) && !(r->flags & TABLE_RULE_SHADOW);
+}
+
+// Returns whether an output fails. ENOBUFS has two causes: a full queue, with which some datagrams leave, and a
+// firewall of this host that drops frames, with which none leaves.
+static bool is_failing(const struct forward *f, uint32_t counter)
+{
+    const struct sends *s = &f->output_sends[counter];
+    int error = f->refusals.of[counter].error;
+
+    return s->failing.on &&
+           ((error != ENOBUFS && error != EAGAIN) ||
+            (f->outputs[counter].packets == s->before && s->failing.last_ns - s->failing.began_ns >= NS_PER_S));
+}
+
+// Returns how many outputs of the rule are failing. *first: the counter of the first one.
+static uint32_t count_failing(const struct forward *f, const struct table_rule *r, uint32_t *first)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = r->first_counter; sends(r) && i < r->first_counter + r->n_outputs; i++)
+        if (is_failing(f, i) && n++ == 0)
+            *first = i;
+    return n;
+}
+
+// Returns the first state that applies. States in which the rule cannot relay come first, causes before their effects:
+// an input whose link is down is silent, too.
+enum stats_rule_state forward_state(const struct forward *f, uint32_t rule)
+{
+    const struct table_rule *r = &f->table->rules[rule];
+    uint32_t alarms = f->flows[rule].health.alarms, first;
+
+    return !(r->flags & TABLE_RULE_ENABLED)     ? STATS_RULE_DISABLED
+           : r->flags & TABLE_RULE_DOWN         ? STATS_RULE_DOWN
+           : r->flags & TABLE_RULE_WAITING      ? STATS_RULE_WAITING
+           : count_failing(f, r, &first) > 0    ? STATS_RULE_DOWN
+           : alarms & 1u << STATS_ALARM_SILENCE ? STATS_RULE_SILENT
+           : alarms & 1u << STATS_ALARM_RATE    ? STATS_RULE_SLOW
+           : r->flags & TABLE_RULE_SHADOW       ? STATS_RULE_SHADOW
+                                                : STATS_RULE_ACTIVE;
+}
+
+// "to 198.18.2.2: No route to host (1 of 2 outputs)"
+static void write_failing(char reason[TABLE_REASON_MAX], const struct forward *f, const struct table_rule *r)
+{
+    char to[ADDR_TEXT_MAX];
+    uint32_t first = r->first_counter, n = count_failing(f, r, &first);
+    const struct refusal *refusal = &f->refusals.of[first];
+
+    snprintf(reason, TABLE_REASON_MAX, "to %s: %s%s", addr_format(&refusal->to, to), strerror(refusal->error),
+             refusal_hint(refusal->error));
+    size_t used = strlen(reason);
+    if (n < r->n_outputs)
+        snprintf(reason + used, TABLE_REASON_MAX - used, " (%u of %u outputs)", n, r->n_outputs);
+}
+
+// Whether a silent rule hears senders that are not in its sources.
+static bool others_send(const struct forward *f, const struct table_rule *r)
+{
+    const struct rule_state *flow = &f->flows[r - f->table->rules];
+
+    return flow->counters.last_packet_ns > flow->health.changed_ns;
+}
+
+static void write_reason(char reason[TABLE_REASON_MAX], const struct forward *f, const struct table_rule *r,
+                         enum stats_rule_state state)
+{
+    switch (state) {
+    case STATS_RULE_WAITING:
+    case STATS_RULE_DOWN:
+        if (*r->reason)
+            memcpy(reason, r->reason, TABLE_REASON_MAX);
+        else
+            write_failing(reason, f, r);
+        break;
+    case STATS_RULE_SILENT:
+        if (others_send(f, r))
+            snprintf(reason, TABLE_REASON_MAX, "no allowed sender for %u ms or longer: others send (sources)",
+                     r->silence_ms);
+        else
+            snprintf(reason, TABLE_REASON_MAX, "nothing has come for %u ms or longer", r->silence_ms);
+        break;
+    case STATS_RULE_SLOW:
+        snprintf(reason, TABLE_REASON_MAX, "fewer than %llu packets have come in a second",
+                 (unsigned long long) r->min_packets_per_second);
+        break;
+    case STATS_RULE_SHADOW:
+        snprintf(reason, TABLE_REASON_MAX, "on trial (shadow = true): nothing is sent");
+        break;
+    case STATS_RULE_DISABLED:
+        snprintf(reason, TABLE_REASON_MAX, "enabled = false");
+        break;
+    default:
+        reason[0] = '\0';
+    }
+}
+
+// Writes alarms, state and reason, which change without packets. Returns whether one has changed.
+static bool publish_state(struct forward *f, uint32_t rule)
+{
+    struct stats_rule *to = &f->stats.rules[rule];
+    enum stats_rule_state state = forward_state(f, rule);
+    char reason[TABLE_REASON_MAX] = "";
+
+    write_reason(reason, f, &f->table->rules[rule], state);
+    if (to->alarms == f->flows[rule].health.alarms && to->state == state && strcmp(to->reason, reason) == 0)
+        return false;
+    stats_write_begin(&to->sequence);
+    to->alarms = f->flows[rule].health.alarms;
+    to->state = state;
+    memcpy(to->reason, reason, sizeof(reason));
+    stats_write_end(&to->sequence);
+    return true;
+}
+
+static void publish_rule(struct forward *f, uint32_t rule)
+{
+    const struct table_rule *r = &f->table->rules[rule];
+    struct stats_rule *to = &f->stats.rules[rule];
+
+    stats_write_begin(&to->sequence);
+    to->counters = f->flows[rule].counters;
+    stats_write_end(&to->sequence);
+    for (uint32_t i = r->first_input; r->n_inputs > 1 && i < r->first_input + r->n_inputs; i++) {
+        stats_write_begin(&f->stats.inputs[i].sequence);
+        f->stats.inputs[i].counters = f->legs[i];
+        stats_write_end(&f->stats.inputs[i].sequence);
+    }
+    for (uint32_t i = r->first_counter; i < r->first_counter + r->n_outputs; i++) {
+        stats_write_begin(&f->stats.outputs[i].sequence);
+        f->stats.outputs[i].counters = f->outputs[i];
+        stats_write_end(&f->stats.outputs[i].sequence);
+    }
+}
+
+// Adds up what the paths of a rule say of one of its legs.
+static void add_leg(struct stats_input *to, const struct merge_leg_counters *leg)
+{
+    to->merged.first += leg->first;
+    to->merged.missing += leg->missing;
+    to->merged.reordered += leg->reordered;
+    to->merged.repeated += leg->repeated;
+    to->skew_us += leg->skew_us;
+    to->skew_count += leg->skew_count;
+    if (leg->skew_max_us > to->skew_max_us)
+        to->skew_max_us = leg->skew_max_us;
+}
+
+static void publish_leg(struct forward *f, const struct table_rule *r, uint32_t leg)
+{
+    struct stats_input *to = &f->stats.inputs[r->first_input + leg], sum = {.skew_us = 0};
+
+    for (uint32_t i = r->first_path; i < r->first_path + r->n_paths; i++)
+        add_leg(&sum, &merge_counters(f->merges[i])->legs[leg]);
+    stats_write_begin(&to->sequence);
+    to->merged = sum.merged;
+    to->skew_us = sum.skew_us;
+    to->skew_count = sum.skew_count;
+    to->skew_max_us = sum.skew_max_us;
+    stats_write_end(&to->sequence);
+}
+
+static void publish_merge(struct forward *f, uint32_t rule, uint64_t now_ns)
+{
+    const struct table_rule *r = &f->table->rules[rule];
+    struct stats_rule *to = &f->stats.rules[rule];
+    struct stats_merge_counters sum = {0};
+
+    for (uint32_t i = r->first_path; i < r->first_path + r->n_paths; i++) {
+        if (now_ns > 0)
+            merge_look(f->merges[i], now_ns);
+        const struct merge_counters *c = merge_counters(f->merges[i]);
+        sum.recovered += c->recovered;
+        sum.lost += c->lost;
+        sum.lost_together += c->lost_together;
+        sum.resets += c->resets;
+    }
+    stats_write_begin(&to->sequence);
+    to->merge = r->merge.by;
+    to->active_leg = merge_counters(f->merges[r->first_path])->active_leg;
+    to->merged = sum;
+    stats_write_end(&to->sequence);
+    for (uint32_t i = 0; i < r->n_inputs; i++)
+        publish_leg(f, r, i);
+}
+
+void forward_publish_merges(struct forward *f, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < f->table->n_rules; i++)
+        if (f->table->rules[i].flags & TABLE_RULE_MERGES)
+            publish_merge(f, i, now_ns);
+}
+
+uint32_t forward_take_touched(struct forward *f)
+{
+    if (f->n_touched == 0)
+        return TABLE_NONE;
+    uint32_t rule = f->touched[--f->n_touched];
+    f->flows[rule].touched = false;
+    return rule;
+}
+
+void forward_publish(struct forward *f)
+{
+    while (f->n_touched > 0)
+        publish_rule(f, forward_take_touched(f));
+}
+
+void forward_publish_all(struct forward *f)
+{
+    forward_publish_merges(f, 0);
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+        publish_rule(f, i);
+        publish_state(f, i);
+    }
+}
+
+bool forward_look(struct forward *f, uint64_t now_ns,
+                  void (*tell)(const struct table_rule *rule, const struct health *health, uint32_t changed))
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+        const struct table_rule *r = &f->table->rules[i];
+        struct rule_state *flow = &f->flows[i];
+        if (!(r->flags & TABLE_RULE_ENABLED) || (!health_wanted(r) && !flow->health.alarms && !flow->health.limit.on))
+            continue;
+        uint32_t changed = health_look(&flow->health, r, forward_allowed(flow), flow->counters.drops.rate, now_ns);
+        if (changed) {
+            tell(r, &flow->health, changed);
+            publish_rule(f, i);
+            publish_state(f, i);
+            any = true;
+        }
+    }
+    return any;
+}
+
+void forward_unreachable(struct forward *f, uint32_t ifindex, const struct addr *to)
+{
+    for (uint32_t i = 0; i < f->table->n_outputs; i++) {
+        const struct table_output *o = &f->table->outputs[i];
+        if (f->table->interfaces[o->interface].ifindex != ifindex || !addr_equal(&o->to, to))
+            continue;
+        f->outputs[o->counter].unreachable++;
+        refusals_note(&f->refusals, o, 1, EHOSTUNREACH);
+    }
+}
+
+static void look_at_output(struct forward *f, const struct table_rule *rule, const struct table_output *o,
+                           uint64_t now_ns, forward_tell_sends *tell)
+{
+    const struct refusal *r = &f->refusals.of[o->counter];
+    struct sends *s = &f->output_sends[o->counter];
+    uint64_t packets = f->outputs[o->counter].packets;
+
+    if (r->n != s->failing.count) {
+        s->packets = packets;
+        if (!s->failing.on)
+            s->before = packets;
+    }
+    // An output without traffic counts as failing: its spell ends only after a datagram has left by it.
+    if (spell_look(&s->failing, r->n, packets != s->packets ? SPELL_QUIET_NS : UINT64_MAX, now_ns))
+        tell(rule, &f->table->interfaces[o->interface], r, &s->failing);
+    f->refusals.any |= s->failing.on;
+}
+
+bool forward_look_at_sends(struct forward *f, uint64_t now_ns, forward_tell_sends *tell)
+{
+    bool any = false;
+
+    if (!f->refusals.any)
+        return false;
+    f->refusals.any = false;
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+        const struct table_rule *r = &f->table->rules[i];
+        // One path is enough: the outputs of a range share their counters.
+        const struct table_output *outputs = &f->table->outputs[f->table->paths[r->first_path].first_output];
+        if (!sends(r))
+            continue;
+        for (uint32_t j = 0; j < r->n_outputs; j++)
+            look_at_output(f, r, &outputs[j], now_ns, tell);
+        any |= publish_state(f, i);
+    }
+    return any;
+}
