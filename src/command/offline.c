@@ -351,5 +351,6 @@ int offline_line(const struct offline *o, const struct offline_verdict *v)
 
 void offline_end(struct offline *o)
 {
+    forward_release(o->forward, UINT64_MAX);
     reassembly_expire(o->ingress.reassembly, UINT64_MAX, &o->ingress.counters);
 }

@@ -68,6 +68,9 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
               f->batch && f->waiting;
     for (uint32_t i = 0; i < table->n_interfaces; i++)
         f->own[i] = martian_bits(&table->own[table->interfaces[i].first_own], table->interfaces[i].n_own);
+    for (uint32_t i = 0; ok && i < table->n_outputs; i++)
+        if (table->outputs[i].egress != TABLE_NONE)
+            f->output_sends[table->outputs[i].counter].id = table->egress[table->outputs[i].egress].id;
     ok = ok && init_merges(f);
     for (uint32_t i = 0; ok && i < table->n_rules; i++)
         ok = init_flow(f, i);
@@ -91,13 +94,43 @@ static void carry_health(struct rule_state *to, const struct table_rule *rule, c
     to->health.limit = from->health.limit;
 }
 
-// Each path goes on with what its counterpart knew; a rule with another range begins anew.
+// Whether the paths of both rules merge alike, by the same legs.
+static bool merges_alike(const struct forward *f, const struct table_rule *r, const struct table_rule *was)
+{
+    bool alike = (r->flags & was->flags & TABLE_RULE_MERGES) && r->n_paths == was->n_paths &&
+                 r->n_inputs == was->n_inputs && r->max_payload == was->max_payload &&
+                 memcmp(&r->merge, &was->merge, sizeof(r->merge)) == 0;
+
+    for (uint32_t i = 0; i < r->n_inputs; i++)
+        alike = alike && f->table->inputs[r->first_input + i].carried_from == was->first_input + i;
+    return alike;
+}
+
+// The merges of rules that merge as before go over as they are, with what they hold back.
+static void hand_merges_over(struct forward *f, struct forward *before)
+{
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+        const struct table_rule *r = &f->table->rules[i], *was;
+        if (r->carried_from >= before->table->n_rules)
+            continue;
+        was = &before->table->rules[r->carried_from];
+        for (uint32_t j = 0; j < r->n_paths && merges_alike(f, r, was); j++) {
+            struct merge *m = before->merges[was->first_path + j];
+            before->merges[was->first_path + j] = f->merges[r->first_path + j];
+            f->merges[r->first_path + j] = m;
+        }
+    }
+    f->due_ns = before->due_ns;
+}
+
+// Each path goes on with what its counterpart knew; a rule with another range, or another merge, begins anew.
 static void carry_merges(struct forward *f, const struct table_rule *r, const struct forward *before,
                          const struct table_rule *was)
 {
     uint8_t legs[MERGE_LEGS_MAX];
 
-    if (!(r->flags & was->flags & TABLE_RULE_MERGES) || r->n_paths != was->n_paths)
+    if (!(r->flags & was->flags & TABLE_RULE_MERGES) || r->n_paths != was->n_paths ||
+        memcmp(&r->merge, &was->merge, sizeof(r->merge)) != 0 || merges_alike(f, r, was))
         return;
     for (uint32_t i = 0; i < MERGE_LEGS_MAX; i++) {
         uint32_t from = i < r->n_inputs ? f->table->inputs[r->first_input + i].carried_from : TABLE_NONE;
@@ -107,10 +140,23 @@ static void carry_merges(struct forward *f, const struct table_rule *r, const st
         merge_carry(f->merges[r->first_path + i], before->merges[was->first_path + i], legs);
 }
 
-void forward_carry(struct forward *f, const struct forward *before)
+// What the leg has counted: where it was the only one, the rule's.
+static struct stats_input_counters leg_counters(const struct forward *f, uint32_t input)
+{
+    const struct table_rule *r = &f->table->rules[f->table->inputs[input].rule];
+    const struct stats_rule_counters *c = &f->flows[f->table->inputs[input].rule].counters;
+
+    if (r->n_inputs > 1)
+        return f->legs[input];
+    return (struct stats_input_counters){.packets = c->packets, .bytes = c->bytes};
+}
+
+void forward_carry(struct forward *f, struct forward *before)
 {
     if (!before)
         return;
+    hand_merges_over(f, before);
+    forward_release(before, UINT64_MAX);
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         uint32_t from = f->table->rules[i].carried_from;
         if (from >= before->table->n_rules)
@@ -125,14 +171,18 @@ void forward_carry(struct forward *f, const struct forward *before)
     }
     for (uint32_t i = 0; i < f->table->n_inputs; i++)
         if (f->table->inputs[i].carried_from < before->table->n_inputs)
-            f->legs[i] = before->legs[f->table->inputs[i].carried_from];
+            f->legs[i] = leg_counters(before, f->table->inputs[i].carried_from);
     for (uint32_t i = 0; i < f->table->n_outputs; i++) {
         uint32_t from = f->table->outputs[i].carried_from, to = f->table->outputs[i].counter;
         if (from >= before->table->n_counters)
             continue;
         f->outputs[to] = before->outputs[from];
         f->refusals.of[to] = before->refusals.of[from];
+        uint64_t id = f->output_sends[to].id;
         f->output_sends[to] = before->output_sends[from];
+        f->output_sends[to].id = id;
+        if (id != before->output_sends[from].id)
+            f->output_sends[to].excused = f->refusals.of[to].n;
     }
     f->refusals.any = before->refusals.any;
 }

@@ -33,6 +33,8 @@ struct sends {
     struct spell failing;
     uint64_t packets; // the output's counter when a failure was last seen
     uint64_t before;  // the output's counter when the spell began
+    uint64_t id;      // of its socket; 0: it has none
+    uint64_t excused; // how many failures were those of other sockets
 };
 
 // forward_new() allocates all memory; none is allocated for a packet.
@@ -69,7 +71,7 @@ void forward_free(struct forward *f);
 
 // Copies counters, bucket levels and health from the state of the previous table, for the rules and outputs with
 // carried_from. before: NULL if there is none.
-void forward_carry(struct forward *f, const struct forward *before);
+void forward_carry(struct forward *f, struct forward *before);
 
 // Datagrams from allowed senders.
 static inline uint64_t forward_allowed(const struct rule_state *flow)

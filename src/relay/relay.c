@@ -112,6 +112,7 @@ static void on_held(struct relay *r)
 {
     if (!r->swap.now)
         return;
+    r->swap.now->now_ns = clock_monotonic_ns();
     forward_release(r->swap.now, clock_realtime_ns());
     forward_publish(r->swap.now);
 }
@@ -449,6 +450,8 @@ static bool confine(struct relay *r, const struct handover_hello *whom)
 static void finish(struct relay *r)
 {
     notify_send(&r->notify, "STOPPING=1");
+    if (r->swap.now)
+        forward_release(r->swap.now, UINT64_MAX);
     publish_summary_begin(r);
     while (publish_summary_next(r))
         ;

@@ -184,7 +184,7 @@ void rtnetlink_neighbours(int fd, rtnetlink_silent *silent, void *context)
 
     for (int i = 0; i < READS; i++) {
         ssize_t n = read_messages(fd, buffer);
-        uint32_t left = (uint32_t) n;
+        int left = (int) n;
         if (n < 0 && errno != ENOBUFS)
             return;
         for (const struct nlmsghdr *h = (const void *) buffer; n > 0 && NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))

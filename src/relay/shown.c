@@ -13,16 +13,23 @@ static bool sends(const struct table_rule *r)
     return (r->flags & TABLE_RULE_ENABLED) && !(r->flags & TABLE_RULE_SHADOW);
 }
 
-// Returns whether an output fails. ENOBUFS has two causes: a full queue, with which some datagrams leave, and a
-// firewall of this host that drops frames, with which none leaves.
+// Whoever does not get what is sent says so, or the kernel, at least so often: ports once a second, neighbours every 3
+// s. A single answer may be forged, or that of a receiver which starts again.
+#define ANSWERS_NS (4 * NS_PER_S)
+
+// Whether an output does not get through. Where a queue is full some of it does; a firewall of this host that drops
+// frames answers the same (ENOBUFS), and nothing leaves.
 static bool is_failing(const struct forward *f, uint32_t counter)
 {
     const struct sends *s = &f->output_sends[counter];
-    int error = f->refusals.of[counter].error;
+    const struct refusal *r = &f->refusals.of[counter];
+    uint64_t n = r->n - s->failing.before, lasted_ns = s->failing.last_ns - s->failing.began_ns;
 
-    return s->failing.on &&
-           ((error != ENOBUFS && error != EAGAIN) ||
-            (f->outputs[counter].packets == s->before && s->failing.last_ns - s->failing.began_ns >= NS_PER_S));
+    if (!s->failing.on || r->n <= s->excused)
+        return false;
+    if (r->error == ENOBUFS || r->error == EAGAIN)
+        return f->outputs[counter].packets == s->before && lasted_ns >= NS_PER_S;
+    return n >= 2 && n * ANSWERS_NS >= lasted_ns;
 }
 
 // Returns how many outputs of the rule are failing. *first: the counter of the first one.

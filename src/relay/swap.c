@@ -435,8 +435,6 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
 
     // From here on nothing can fail. Counters are copied only after the last datagram under the old table.
     drain_unnamed(s, f, now_ns, spill);
-    if (before)
-        forward_release(before, UINT64_MAX);
     forward_carry(f, before);
     s->now = f;
     configure_egress(f);

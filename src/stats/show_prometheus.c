@@ -151,10 +151,31 @@ static void put_interfaces(struct exposition *e, const struct stats_segment *at)
 
 // --- rules -----------------------------------------------------------------------------------------------------------
 
+// Writes one counter of every leg, whose struct lies so far into the leg's record; or only of those that are merged.
+static void put_legs(struct exposition *e, const struct stats_snapshot *s, const struct stats_counter *c, size_t at,
+                     bool all)
+{
+    char name[64], help[128];
+
+    snprintf(name, sizeof(name), "mcr_rule_input_%s_total", c->name);
+    snprintf(help, sizeof(help), "Of a leg, %s.", c->help);
+    begin(e, COUNTER, name, help);
+    for (uint32_t i = 0; i < s->at.header->n_rules; i++) {
+        const struct stats_rule *r = &s->at.rules[i];
+        for (uint32_t j = r->first_input; j < r->first_input + r->n_inputs && (all || r->merge != STATS_MERGE_NONE);
+             j++)
+            put(e, (struct label[LABELS]){{"rule", r->name}, {"leg", s->at.inputs[j].leg}},
+                stats_counter_value(c, (const char *) &s->at.inputs[j] + at));
+    }
+}
+
 static void put_rules(struct exposition *e, const struct stats_snapshot *s)
 {
     const struct stats_rule *rules = s->at.rules, *end = rules + s->at.header->n_rules;
+    bool merges = false;
 
+    for (const struct stats_rule *r = rules; r < end; r++)
+        merges = merges || r->merge != STATS_MERGE_NONE;
     begin(e, GAUGE, "mcr_rule_info", "A rule and the note of the config file about it; always 1.");
     for (const struct stats_rule *r = rules; r < end; r++)
         put(e, (struct label[LABELS]){{"rule", r->name}, {"note", r->note}}, 1);
@@ -181,15 +202,18 @@ static void put_rules(struct exposition *e, const struct stats_snapshot *s)
                                        {in->vlan ? "vlan" : NULL, vlan}},
                 1);
         }
-    for (const struct stats_counter *c = stats_input_counters; c->name; c++) {
+    for (const struct stats_counter *c = stats_input_counters; c->name; c++)
+        put_legs(e, s, c, offsetof(struct stats_input, counters), true);
+    for (const struct stats_counter *c = stats_leg_counters; merges && c->name; c++)
+        put_legs(e, s, c, offsetof(struct stats_input, merged), false);
+    for (const struct stats_counter *c = stats_merge_counters; merges && c->name; c++) {
         char name[64], help[128];
-        snprintf(name, sizeof(name), "mcr_rule_input_%s_total", c->name);
-        snprintf(help, sizeof(help), "Of a leg, %s.", c->help);
+        snprintf(name, sizeof(name), "mcr_rule_merge_%s_total", c->name);
+        snprintf(help, sizeof(help), "Of a rule that merges, %s.", c->help);
         begin(e, COUNTER, name, help);
         for (const struct stats_rule *r = rules; r < end; r++)
-            for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++)
-                put(e, (struct label[LABELS]){{"rule", r->name}, {"leg", s->at.inputs[i].leg}},
-                    stats_counter_value(c, &s->at.inputs[i].counters));
+            if (r->merge != STATS_MERGE_NONE)
+                put(e, (struct label[LABELS]){{"rule", r->name}}, stats_counter_value(c, &r->merged));
     }
     begin(e, GAUGE, "mcr_rule_alarm", "1 while this alarm of the rule is raised, 0 otherwise.");
     for (const struct stats_rule *r = rules; r < end; r++)

@@ -217,6 +217,10 @@ bool table_attach(struct table_view *view, const void *memory, size_t size, cons
     for (uint32_t i = 0; i < v.n_paths; i++)
         if (!path_valid(&v, &v.paths[i]))
             return false;
+    for (uint32_t i = 0; i < v.n_rules; i++)
+        for (uint32_t j = 0; j < v.rules[i].n_paths; j++)
+            if (v.paths[v.rules[i].first_path + j].rule != i)
+                return false;
     *why = "destination";
     for (uint32_t i = 0; i < v.n_destinations; i++)
         if (!destination_valid(&v, &v.destinations[i]))

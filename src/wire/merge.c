@@ -44,6 +44,7 @@ struct line {
     uint64_t head;    // the highest number, extended to 64 bits
     uint64_t tail;    // the lowest one that is still in the window
     uint64_t base;    // its first number
+    uint32_t base_us; // when that came
     uint64_t next;    // whose turn it is (reorder)
     uint32_t last_us; // of its last datagram
     uint32_t head_us; // of the first one with the number head
@@ -582,8 +583,12 @@ HOT enum fit fit(const struct merge *m, const struct line *l, const struct datag
     if (*distance <= -(int64_t) m->room)
         return follows(m, l, d, *distance) ? SURE : FOREIGN;
     const struct slot *s = slot_at(m, l, l->head + (uint64_t) *distance);
+    // Below its first number a line has nothing, but for the slower leg's beginning.
     if (!(s->state & SEEN))
-        return OPEN;
+        return m->store > 0 && (int64_t) (l->head + (uint64_t) *distance - l->base) < 0 &&
+                       is_over(d->us, l->base_us, m->window_us)
+                   ? FOREIGN
+                   : OPEN;
     return s->check == d->check && !is_again(m, l, d, s) ? SURE : FOREIGN;
 }
 
@@ -736,11 +741,19 @@ static void pass_by(struct line *l, uint64_t number, uint32_t count)
         l->next = number + count;
 }
 
+// Behind a number whose turn it was: what the same datagram has covered has had its turn, too, but not what is held.
+static void take_turn(const struct merge *m, struct line *l)
+{
+    l->next++;
+    while ((int64_t) (l->head - l->next) >= 0 && (slot_at(m, l, l->next)->state & (COVERED | HELD)) == COVERED)
+        l->next++;
+}
+
 COLD enum merge_verdict in_order(struct merge *m, struct line *l, struct slot *s, const struct datagram *d,
                                  uint64_t number)
 {
     if (number == l->next)
-        l->next += d->count;
+        take_turn(m, l);
     else if (hold(m, l, s, d, number))
         return MERGE_HELD;
     pass_by(l, number, d->count);
@@ -767,18 +780,18 @@ static void release(struct merge *m, struct line *l, struct slot *s, uint64_t nu
 
 static bool next_of(struct merge *m, struct line *l, uint32_t us, bool all, struct merge_held *out)
 {
-    while (l->n_held > 0) {
+    while (l->n_held > 0 && (int64_t) (l->head - l->next) >= 0) {
         uint64_t number = l->next;
         struct slot *s = slot_at(m, l, number);
         if (!(s->state & (SEEN | COVERED)) && !all && !is_full(m, l) && !is_turn_over(us, s->us, m->reorder_us))
             return false;
-        l->next++;
-        if (s->state & HELD) {
-            release(m, l, s, number, out);
-            while ((int64_t) (l->head - l->next) >= 0 && slot_at(m, l, l->next)->state & COVERED)
-                l->next++;
-            return true;
+        if (!(s->state & HELD)) {
+            l->next++;
+            continue;
         }
+        take_turn(m, l);
+        release(m, l, s, number, out);
+        return true;
     }
     return false;
 }
@@ -877,6 +890,7 @@ static struct line *begin(struct merge *m, const struct session *session, uint64
                        .head = number,
                        .tail = number,
                        .base = number,
+                       .base_us = first->us,
                        .next = number,
                        .last_us = first->us,
                        .head_us = first->us,
@@ -1014,8 +1028,9 @@ COLD enum merge_verdict take_active(struct merge *m, uint32_t leg, uint64_t ns)
     m->alive[leg].last_ns = ns;
     bool beginning = ns - m->begun_ns < m->s.switch_after_ms * UINT64_C(1000000);
     bool returned = return_ns > 0 && ns - m->alive[leg].since_ns >= return_ns;
-    if (*active == MERGE_NO_LEG || !is_alive(m, *active, m->ns))
-        *active = first_alive(m, m->ns);
+    // By the stamps of the legs alone: whoever speaks is alive, so that there is always one.
+    if (*active == MERGE_NO_LEG || !is_alive(m, *active, ns))
+        *active = first_alive(m, ns);
     else if (leg < *active && (beginning || returned))
         *active = leg;
     if (leg != *active)
@@ -1156,15 +1171,25 @@ void merge_look(struct merge *m, uint64_t now_ns)
 
 // --- reload ----------------------------------------------------------------------------------------------------------
 
-// The mask of legs as the new merge numbers them. A leg that is new has missed nothing.
+// The mask of legs as the new merge numbers them.
 static uint8_t map_legs(const struct merge *m, uint8_t legs, const uint8_t leg_map[MERGE_LEGS_MAX])
 {
     uint8_t mapped = 0;
 
     for (uint32_t i = 0; i < m->s.n_legs; i++)
-        if (leg_map[i] >= MERGE_LEGS_MAX || legs >> leg_map[i] & 1)
+        if (leg_map[i] < MERGE_LEGS_MAX && legs >> leg_map[i] & 1)
             mapped |= (uint8_t) (1u << i);
     return mapped;
+}
+
+// A leg that is new has missed nothing.
+static uint8_t new_legs(const struct merge *m, const uint8_t leg_map[MERGE_LEGS_MAX])
+{
+    uint8_t legs = 0;
+
+    for (uint32_t i = 0; i < m->s.n_legs; i++)
+        legs |= (uint8_t) ((leg_map[i] >= MERGE_LEGS_MAX) << i);
+    return legs;
 }
 
 static void carry_line(struct merge *m, struct line *l, const struct line *from, const uint8_t leg_map[MERGE_LEGS_MAX])
@@ -1178,12 +1203,13 @@ static void carry_line(struct merge *m, struct line *l, const struct line *from,
     l->buffers = buffers;
     l->n_held = 0;
     l->next = l->head + 1;
-    for (uint32_t i = 0; i < m->room; i++) {
+    uint8_t fresh = new_legs(m, leg_map);
+    for (uint32_t i = 0; l->used && i < m->room; i++) {
         slots[i] = from->slots[i];
-        slots[i].legs = map_legs(m, slots[i].legs, leg_map);
+        slots[i].legs = (uint8_t) (map_legs(m, slots[i].legs, leg_map) | fresh);
         slots[i].state = (slots[i].state & (SEEN | COVERED)) | FIRST_LEG;
     }
-    if (m->n_blocks > 0)
+    if (l->used && m->n_blocks > 0)
         memcpy(times, from->times, m->n_blocks * sizeof(*times));
     memset(l->legs, 0, sizeof(l->legs));
     for (uint32_t i = 0; i < m->s.n_legs; i++)
@@ -1197,8 +1223,10 @@ static void carry_recent(struct merge *m, const struct recent *from, const uint8
 
     memcpy(r->heads, from->heads, r->size * sizeof(*r->heads));
     memcpy(r->entries, from->entries, r->size * sizeof(*r->entries));
+    // By payload a leg that is new has brought nothing: its copies are copies.
+    uint8_t fresh = has_lines(&m->s) ? new_legs(m, leg_map) : 0;
     for (struct entry *e = r->entries; e < r->entries + r->size; e++)
-        e->tag = (e->tag & ~UINT64_C(0xff)) | map_legs(m, (uint8_t) e->tag, leg_map);
+        e->tag = (e->tag & ~UINT64_C(0xff)) | map_legs(m, (uint8_t) e->tag, leg_map) | fresh;
     r->serial = from->serial;
     r->tail = from->tail;
 }

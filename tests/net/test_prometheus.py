@@ -97,6 +97,8 @@ def expected(stats):
         for i in r["inputs"]:
             vlan = {"vlan": str(i["vlan"])} if i["vlan"] else {}
             add("mcr_rule_input_info", 1, rule=r["name"], leg=i["leg"], interface=i["interface"], to=i["to"], **vlan)
+            for k in ("packets", "bytes"):
+                add(f"mcr_rule_input_{k}_total", i[k], rule=r["name"], leg=i["leg"])
         for alarm in ("silence", "rate"):
             add("mcr_rule_alarm", alarm in r["alarms"], rule=r["name"], alarm=alarm)
         add("mcr_rule_received_packets_total", r["packets"], rule=r["name"])
@@ -104,9 +106,9 @@ def expected(stats):
         for k, v in r["drops"].items():
             add("mcr_rule_dropped_packets_total", v, rule=r["name"], reason=k)
         for o in r["outputs"]:
-            for k in ("packets", "bytes"):
+            for k in ("packets", "bytes", "unreachable"):
                 add(f"mcr_output_sent_{k}_total", o[k], rule=r["name"], output=o["to"])
-            for k in set(o) - {"to", "packets", "bytes"}:
+            for k in set(o) - {"to", "packets", "bytes", "unreachable"}:
                 add("mcr_output_dropped_packets_total", o[k], rule=r["name"], output=o["to"], reason=k)
     return want
 
