@@ -223,7 +223,9 @@ def alert_queries():
 
 @t.test("dashboard and alerts use only metrics that mcrstat prints; mcrstat(1) names all of them")
 def names():
-    with t.line() as net, t.Mcrd(net.relay, RULES) as d:
+    legs = [{"interface": "in0", "group": f"239.255.0.{i}", "port": PORT} for i in (8, 9)]
+    merges = {"name": "merges", "inputs": legs, "merge": {"by": "rtp"}, "outputs": [t.to_group("239.255.1.8", OUT_PORT)]}
+    with t.line() as net, t.Mcrd(net.relay, [*RULES, merges]) as d:
         offer(net, d)
         printed = set(parse(metrics(d))[1])
     used = {n for q in dashboard_queries() + alert_queries() for n in re.findall(r"\bmcr_[a-z_]+", q)}
