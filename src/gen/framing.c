@@ -91,7 +91,7 @@ bool framing_holds(const struct framing *f, uint64_t number)
 static void put(uint8_t *out, uint64_t bytes, bool little_endian, uint64_t value)
 {
     for (uint64_t i = 0; i < bytes; i++)
-        out[little_endian ? i : bytes - 1 - i] = i < 8 ? (uint8_t) (value >> 8 * i) : 0;
+        out[little_endian ? i : bytes - 1 - i] = (uint8_t) (i < 8 ? value >> 8 * i : 0);
 }
 
 // The ticks of the clock until this place, modulo 2^64: whole seconds and the rest apart, as a product of all three

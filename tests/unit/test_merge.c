@@ -1283,3 +1283,70 @@ Test(merge, counted_datagrams_once_and_in_order)
         check_counted(77 + i, 20);
     }
 }
+
+// --- what a review found ---------------------------------------------------------------------------------------------
+
+Test(merge, a_count_does_not_jump_over_what_is_held)
+{
+    struct merge_settings s = counted(20);
+    struct merge *m = merge_new(&s);
+
+    cr_expect_eq(mold(m, 0, 0, 109, 1), P);
+    cr_expect_eq(mold(m, 0, 1, 112, 1), H, "110 and 111 are missing");
+    cr_expect_eq(mold(m, 1, 2, 110, 5), P, "they come, with 112 to 114 once more");
+    cr_expect_str_eq(leaving(m, 3000), "0", "112");
+    for (uint32_t i = 0; i < 100; i++)
+        cr_expect_eq(mold(m, i % 2, 4 + i, 115 + i, 1), P, "%u", 115 + i);
+    cr_expect_str_eq(leaving(m, UINT64_MAX), "");
+    merge_free(m);
+}
+
+Test(merge, one_leg_is_active_whatever_the_clock_does)
+{
+    struct merge_settings s = rtp();
+    s.by = MERGE_ACTIVE;
+    struct merge *m = merge_new(&s);
+    uint64_t at = T0;
+
+    // Both legs go on: 2 s, 0.9 s set back, and what has waited in a ring while the time was asked for.
+    for (uint32_t i = 0; i < 6000; i++, at += MS) {
+        if (i == 2000)
+            at -= 900 * MS;
+        if (i % 200 == 0)
+            merge_look(m, at + (i > 4000 ? 400 * MS : 0));
+        cr_assert_eq(merge_take(m, 0, at, NULL, 0, 0), P, "%u", i);
+        cr_assert_eq(merge_take(m, 1, at, NULL, 0, 0), S, "%u", i);
+    }
+    merge_free(m);
+}
+
+Test(merge, in_order_a_sender_that_begins_below_the_first_number_is_no_late_one)
+{
+    struct merge_settings s = ordered();
+    struct merge *m = merge_new(&s);
+    uint32_t passed = 0;
+
+    for (uint32_t i = 0; i < 100; i++)
+        cr_expect_eq(take(m, &s, 0, i * 1000, 3, 1000 + i, 0), P);
+    for (uint32_t i = 0; i < 100; i++) {
+        passed += take(m, &s, 0, 5000000 + i * 1000, 3, 1 + i, 1) == P;
+        leaving(m, 5000000 + i * 1000);
+    }
+    cr_expect_eq(passed, 100);
+    cr_expect_eq(merge_counters(m)->resets, 1);
+    merge_free(m);
+}
+
+Test(merge, a_leg_with_another_name_has_brought_nothing_by_payload)
+{
+    const uint8_t renamed[MERGE_LEGS_MAX] = {0, MERGE_LEGS_MAX};
+    struct merge_settings s = rtp();
+    s.by = MERGE_PAYLOAD;
+    struct merge *m = merge_new(&s), *n = merge_new(&s);
+
+    text(m, 0, 0, "a");
+    merge_carry(n, m, renamed);
+    cr_expect_eq(text(n, 1, 1, "a"), C);
+    merge_free(m);
+    merge_free(n);
+}
