@@ -204,11 +204,11 @@ static bool judge(const struct grammar *g, const struct lexical_token *t, size_t
 static bool begins_with_rule(const struct grammar *g, const struct lexical_token *t)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
-    const char *key = t->text + 1 + strspn(t->text + 1, " \t\r\n");
     char name[SHOWN_MAX];
 
     if (g->last.kind != LEXICAL_NONE || t->kind != LEXICAL_MARK || *t->text != '{')
         return false;
+    const char *key = t->text + 1 + strspn(t->text + 1, " \t\r\n");
     snprintf(name, sizeof(name), "%.*s", (int) strspn(key, letters), key);
     return schema_find(SCHEMA_RULE, name) != NULL;
 }
