@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import time
 
 import mcrtest as t
@@ -278,7 +279,10 @@ MODES = {"frame": t.to_group("239.255.1.2", OUT_PORT, "out1", mode="frame"),
 @t.test("an output that is deleted and made again under another index")
 def new_index_output():
     with t.star(inputs=2, outputs=2) as net, t.Mcrd(net.relay, [*REST, second(
-            *({**o, "port": OUT_PORT + i} for i, o in enumerate(MODES.values())))]) as d, beside(net):
+            *({**o, "port": OUT_PORT + i} for i, o in enumerate(MODES.values())))]) as d, beside(net), \
+            contextlib.ExitStack() as listeners:
+        for i in range(len(MODES)):  # else a rule whose port nobody has is down
+            listeners.enter_context(net.dst1.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(("", OUT_PORT + i))
         for _ in range(2):
             net.relay.run("ip", "link", "delete", "out1")
             r.wait_state(d, {"rests": "active", "plays": "waiting"}, {"out1": "missing"})
