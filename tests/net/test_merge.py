@@ -155,7 +155,7 @@ def no_rtp():
 
 @t.test("by active: one leg leaves, the other takes over when it falls silent, and gives back")
 def active():
-    keys = {"by": "active", "switch_after_ms": 100, "return_after_ms": 500}
+    keys = {"by": "active", "switch_after_ms": 1500, "return_after_ms": 3000}  # beyond what asking takes
     with two_paths() as net, t.Mcrd(net.relay, [rule(**keys)]) as d:
         capture = t.Capture(net.dst, "d0", OUT)
         a, b = t.RawSender(net.src, "s0"), t.RawSender(net.src, "s1")
@@ -169,7 +169,7 @@ def active():
                     a.send(t.datagram(A, PORT, b"A"))
                 b.send(t.datagram(B, PORT, b"B"))
                 return shown() == leg
-            t.wait_for(sent, 10, f"leg {leg}")
+            t.wait_for(sent, 20, f"leg {leg}")
 
         send_until("A")
         for _ in range(20):
