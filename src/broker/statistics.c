@@ -132,6 +132,9 @@ _Static_assert(sizeof(((struct stats_input *) NULL)->to) == TABLE_INPUT_TEXT_MAX
                    sizeof(((struct stats_input *) NULL)->leg) == TABLE_LEG_MAX &&
                    sizeof(((struct stats_rule *) NULL)->reason) == TABLE_REASON_MAX,
                "room for what is shown of a rule");
+_Static_assert((int) TABLE_MERGE_NONE == (int) STATS_MERGE_NONE && (int) TABLE_MERGE_RTP == (int) STATS_MERGE_RTP &&
+                   (int) TABLE_MERGE_ACTIVE == (int) STATS_MERGE_ACTIVE,
+               "the statistics show merges as the table has them");
 _Static_assert((int) TABLE_INTERFACE_UP == (int) STATS_INTERFACE_UP &&
                    (int) TABLE_INTERFACE_DOWN == (int) STATS_INTERFACE_DOWN &&
                    (int) TABLE_INTERFACE_MISSING == (int) STATS_INTERFACE_MISSING,

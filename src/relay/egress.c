@@ -109,13 +109,14 @@ const char *refusal_hint(int error)
                             : "";
 }
 
-void refusals_note(struct refusals *refusals, const struct table_output *o, uint32_t n, int error)
+void refusals_note(struct refusals *refusals, const struct table_output *o, uint32_t n, int error, bool sure)
 {
     if (!refusals)
         return;
     struct refusal *r = &refusals->of[o->counter];
     r->n += n;
     r->error = error;
+    r->sure = sure;
     r->to = o->to;
     r->port = o->port;
     refusals->any = true;
@@ -288,7 +289,7 @@ static bool ship(struct egress *e, const struct table_output *o, struct shipment
         n = send_once(e, o, s);
         if (n >= 0) {
             counters->unreachable++;
-            refusals_note(e->refusals, o, 1, answer);
+            refusals_note(e->refusals, o, 1, answer, false);
         }
     }
     if (n >= 0) {
@@ -307,7 +308,7 @@ static void count_failure(struct egress *e, const struct table_output *o, struct
         return;
     }
     counters->errors += n;
-    refusals_note(e->refusals, o, n, errno);
+    refusals_note(e->refusals, o, n, errno, true);
 }
 
 // Sends each datagram of the batch separately. together: frames may wait in the transmit ring, which one call sends.

@@ -156,6 +156,7 @@ void forward_carry(struct forward *f, struct forward *before)
     if (!before)
         return;
     hand_merges_over(f, before);
+    before->now_ns = f->now_ns;
     forward_release(before, UINT64_MAX);
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         uint32_t from = f->table->rules[i].carried_from;

@@ -13,8 +13,8 @@ static bool sends(const struct table_rule *r)
     return (r->flags & TABLE_RULE_ENABLED) && !(r->flags & TABLE_RULE_SHADOW);
 }
 
-// Whoever does not get what is sent says so, or the kernel, at least so often: ports once a second, neighbours every 3
-// s. A single answer may be forged, or that of a receiver which starts again.
+// A receiver that is gone answers at least so often (Linux sends one ICMP error each second). A single answer may be
+// forged, or be that of a receiver which starts again.
 #define ANSWERS_NS (4 * NS_PER_S)
 
 // Whether an output does not get through. Where a queue is full some of it does; a firewall of this host that drops
@@ -29,7 +29,7 @@ static bool is_failing(const struct forward *f, uint32_t counter)
         return false;
     if (r->error == ENOBUFS || r->error == EAGAIN)
         return f->outputs[counter].packets == s->before && lasted_ns >= NS_PER_S;
-    return n >= 2 && n * ANSWERS_NS >= lasted_ns;
+    return r->sure || (n >= 2 && n * ANSWERS_NS >= lasted_ns);
 }
 
 // Returns how many outputs of the rule are failing. *first: the counter of the first one.
@@ -263,7 +263,7 @@ void forward_unreachable(struct forward *f, uint32_t ifindex, const struct addr 
         if (f->table->interfaces[o->interface].ifindex != ifindex || !addr_equal(&o->to, to))
             continue;
         f->outputs[o->counter].unreachable++;
-        refusals_note(&f->refusals, o, 1, EHOSTUNREACH);
+        refusals_note(&f->refusals, o, 1, EHOSTUNREACH, true);
     }
 }
 
