@@ -227,6 +227,11 @@ static size_t lay_out(struct merge *m, const struct merge_settings *s, uint8_t *
     return at;
 }
 
+_Static_assert(TABLE_MERGE_RTP + MERGE_FIELD == TABLE_MERGE_FIELD &&
+                   TABLE_MERGE_RTP + MERGE_PAYLOAD == TABLE_MERGE_PAYLOAD &&
+                   TABLE_MERGE_RTP + MERGE_ACTIVE == TABLE_MERGE_ACTIVE,
+               "the table's words for a merge, behind that for none");
+
 struct merge_settings merge_settings_of(const struct table_rule *rule, const uint64_t key[2])
 {
     const struct table_merge *m = &rule->merge;
