@@ -93,10 +93,11 @@ run_tests() {
   wait "$maker"
 }
 
-# Adds what automake has counted in DIR to the totals; shows the log when the exit status of its tests was not 0.
+# Adds what automake has counted in DIR to the totals. When the exit status of its tests was not 0, keeps what failed for
+# the end, and shows the logs of the files with failures, or of the build where there are none.
 count_tests() {
-  local dir=$1 status=$2 result n
-  grep -E '^(PASS|SKIP|XFAIL|FAIL|XPASS|ERROR):' "$dir/check.log" | grep -vE '^PASS' || true
+  local dir=$1 status=$2 result n trs lost
+  grep -E '^SKIP:' "$dir/check.log" || true
   while read -r n result; do
     case $result in
       PASS) passed=$((passed + n)) ;;
@@ -104,17 +105,22 @@ count_tests() {
       *) failed=$((failed + n)) ;;
     esac
   done < <(find "$dir" -name '*.trs' -exec sed -n 's/^:test-result: \([A-Z]*\).*/\1/p' {} + | sort | uniq -c)
-  if [ "$status" -ne 0 ]; then
-    [ "$failed" -gt 0 ] || failed=1
-    sed -n '1,400p' "$dir/check.log"
-  fi
+  [ "$status" -ne 0 ] || return 0
+  [ "$failed" -gt 0 ] || failed=1
+  lost=$(sed -nE "s|^(FAIL\|XPASS\|ERROR):.*|${dir##*/}: &|p" "$dir/check.log")
+  failures+=${lost:-$dir: the tests did not run to their end}$'\n'
+  find "$dir" -name '*.trs' -exec grep -LE '^:global-test-result: (PASS|SKIP)' {} + | sort | while read -r trs; do
+    say "${trs%.trs}.log"
+    tail -n 200 "${trs%.trs}.log"
+  done
+  [ -n "$lost" ] || tail -n 100 "$dir/check.log"
 }
 
 # Tests with packets need the machine for themselves. The others run while the second build is made: one of them boots a
 # Debian and mostly waits.
 check() {
   local sanitizers=$build-sanitizers plain status=0 status_sanitizers=0
-  passed=0 failed=0 skipped=0
+  passed=0 failed=0 skipped=0 failures=
   say "building with warnings as errors"
   configure_and_make "$build" --enable-werror
   say "tests without packets; meanwhile, building with AddressSanitizer and UndefinedBehaviorSanitizer"
@@ -131,7 +137,7 @@ check() {
   say "the same tests under the sanitizers"
   run_tests "$sanitizers" check-net || status_sanitizers=$?
   count_tests "$sanitizers" "$status_sanitizers"
-  printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+  printf '%s%d passed, %d failed, %d skipped\n' "$failures" "$passed" "$failed" "$skipped"
   [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
 }
 
