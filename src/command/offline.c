@@ -160,6 +160,8 @@ struct offline *offline_open(const struct config *config, offline_sink *sink, vo
     o->seen_legs = calloc(o->table.n_inputs + 1, sizeof(*o->seen_legs));
     o->seen_outputs = calloc(o->table.n_counters + 1, sizeof(*o->seen_outputs));
     o->ingress.reassembly = reassembly_new();
+    if (o->forward)
+        o->forward->untimed = true;
     if (o->forward && o->seen_drops && o->seen_legs && o->seen_outputs && o->ingress.reassembly && find_links(o) &&
         make_outlets(o))
         return o;

@@ -197,6 +197,7 @@ static void place_output(struct compilation *c, const struct config_rule *r, siz
         .carried_from = TABLE_NONE,
         .n_addresses = o->n_addresses,
         .n_ports = o->n_ports,
+        .burst = o->burst,
     };
 }
 
@@ -219,6 +220,8 @@ static uint32_t flags_of(const struct config_rule *r)
 
     if (r->enabled && r->merge.line != 0)
         flags |= TABLE_RULE_MERGES;
+    if (r->merge.line != 0 || r->deadline_us > 0 || r->limit.line != 0 || r->shadow)
+        flags |= TABLE_RULE_JUDGED;
     for (size_t i = 0; i < r->n_inputs; i++)
         if (r->inputs[i].kind == CONFIG_BROADCAST)
             flags |= TABLE_RULE_BROADCAST;
@@ -321,6 +324,8 @@ static void place_rule(struct compilation *c, uint32_t i)
         .bits_per_second = r->limit.bits_per_second,
         .burst_ms = r->limit.burst_ms,
         .silence_ms = r->silence_ms,
+        .max_residence_us = r->max_residence_us,
+        .deadline_us = r->deadline_us,
         .min_packets_per_second = r->min_packets_per_second,
         .merge = merge_of(r),
         .carried_from = TABLE_NONE,

@@ -28,6 +28,7 @@
 #define CONFIG_SPAN_MAX           4096  // destinations of one input: its groups times its ports
 #define CONFIG_DESTINATIONS_MAX   20000 // of all enabled rules; a broadcast input has two
 #define CONFIG_PAYLOAD_MAX        65507 // IPv4: 65535 - 20 - 8
+#define CONFIG_BURST_MAX          64    // of one batch (relay/egress.h)
 
 enum config_destination { CONFIG_GROUP, CONFIG_ADDRESS, CONFIG_BROADCAST };
 enum config_role { CONFIG_ROLE_IN, CONFIG_ROLE_OUT };
@@ -65,6 +66,7 @@ struct config_output {
     uint16_t source_port;          // 0, only for a range of ports: the port that it is sent to
     bool keep_source_port;         // the sender's port, in place of source_port
     enum config_mode mode;
+    uint8_t burst; // datagrams
     int line;
 };
 
@@ -112,6 +114,8 @@ struct config_rule {
     uint32_t silence_ms;             // 0: no alarm
     uint64_t min_packets_per_second; // 0: no alarm
     uint32_t max_payload;            // bytes
+    uint32_t max_residence_us;       // 0: no alarm
+    uint32_t deadline_us;            // 0: none
     struct config_input *inputs;
     size_t n_inputs;
     struct config_output *outputs;

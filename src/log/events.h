@@ -17,6 +17,8 @@
     X(EVENT_RULE_HEARD, rule_heard, LOG_AT(NOTICE))                                                                    \
     X(EVENT_RULE_SLOW, rule_slow, LOG_AT(WARNING))                                                                     \
     X(EVENT_RULE_IN_TIME, rule_in_time, LOG_AT(NOTICE))                                                                \
+    X(EVENT_RULE_DELAYED, rule_delayed, LOG_AT(WARNING))                                                               \
+    X(EVENT_RULE_PROMPT, rule_prompt, LOG_AT(NOTICE))                                                                  \
     X(EVENT_RULE_LIMITED, rule_limited, LOG_AT(WARNING))                                                               \
     X(EVENT_RULE_WITHIN_LIMIT, rule_within_limit, LOG_AT(NOTICE))                                                      \
     X(EVENT_STOPPING, stopping, LOG_AT(NOTICE))                                                                        \

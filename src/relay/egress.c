@@ -15,6 +15,8 @@
 #include "log/log.h"
 #include "wire/header.h"
 
+_Static_assert(TABLE_BURST_MAX == BATCH_DATAGRAMS, "an output without a burst of its own takes whole batches");
+
 // Datagrams that one system call sends.
 struct shipment {
     struct iovec *iov; // iov[0] is reserved for headers
@@ -122,6 +124,12 @@ void refusals_note(struct refusals *refusals, const struct table_output *o, uint
     refusals->any = true;
 }
 
+static void note_run(struct stats_output_counters *counters, uint32_t n)
+{
+    if (n > counters->largest_run)
+        counters->largest_run = n;
+}
+
 // Writes one datagram, whose payload is one piece, into the transmit ring. Returns false if it must leave by its own
 // call.
 static bool enqueue(struct egress *e, const struct table_output *o, struct shipment *s,
@@ -133,8 +141,10 @@ static bool enqueue(struct egress *e, const struct table_output *o, struct shipm
         .output = o,
         .counters = counters,
     };
+    // Of one output no more than its burst leave by one call.
+    if (tx_ring_run(e->queue, counters) >= o->burst)
+        egress_flush(e);
     uint8_t *room = tx_ring_room(e->queue, frame.length);
-
     if (!room)
         return false;
     // The whole frame is linear, because the peer of a veth, or software segmentation, would copy it again otherwise.
@@ -142,6 +152,7 @@ static bool enqueue(struct egress *e, const struct table_output *o, struct shipm
     if (s->fill.bytes > 0)
         memcpy(room + lead, s->iov[1].iov_base, s->fill.bytes);
     tx_ring_add(e->queue, &frame);
+    note_run(counters, tx_ring_run(e->queue, counters));
     return true;
 }
 
@@ -295,6 +306,7 @@ static bool ship(struct egress *e, const struct table_output *o, struct shipment
     if (n >= 0) {
         counters->packets += s->n_datagrams;
         counters->bytes += s->fill.bytes;
+        note_run(counters, s->n_datagrams);
         return true;
     }
     return false;
@@ -364,18 +376,10 @@ void egress_flush(struct egress *e)
     }
 }
 
-void egress_send(struct egress *e, const struct table_output *o, struct batch *b,
-                 struct stats_output_counters *counters, bool more)
+// Sends a batch of no more than o->burst datagrams.
+static void send_whole(struct egress *e, const struct table_output *o, struct batch *b,
+                       struct stats_output_counters *counters, bool more)
 {
-    if (!e || e->trust >= EGRESS_DOUBTED) {
-        counters->errors += b->n_datagrams;
-        return;
-    }
-    if (o->ttl == 0 && b->ttl <= 1) {
-        counters->expired += b->n_datagrams;
-        return;
-    }
-
     struct shipment s = {
         .iov = b->pieces,
         .n_pieces = b->n_pieces,
@@ -413,4 +417,43 @@ void egress_send(struct egress *e, const struct table_output *o, struct batch *b
         log_warn(EVENT_GSO_MISSING, "mode=%s reason=\"the kernel takes no UDP GSO here; sending one by one\"",
                  e->kind == TABLE_EGRESS_FRAME ? "frame" : "socket");
     }
+}
+
+// Sends a batch in parts of o->burst datagrams.
+static void send_in_parts(struct egress *e, const struct table_output *o, const struct batch *b,
+                          struct stats_output_counters *counters, bool more)
+{
+    const struct batch empty = {
+        .segment = b->segment, .dscp = b->dscp, .ttl = b->ttl, .source = b->source, .source_port = b->source_port};
+    struct batch part = empty;
+    uint32_t left = b->n_datagrams;
+
+    for (uint32_t i = 1; i <= b->n_pieces; i++)
+        for (size_t at = 0; at < b->pieces[i].iov_len;) {
+            size_t rest = b->pieces[i].iov_len - at, room = (o->burst - part.n_datagrams) * b->segment;
+            size_t bytes = rest < room ? rest : room;
+            uint32_t n = (uint32_t) ((bytes + b->segment - 1) / b->segment);
+            part.pieces[++part.n_pieces] = (struct iovec){(uint8_t *) b->pieces[i].iov_base + at, bytes};
+            part.n_datagrams += n;
+            part.bytes += bytes;
+            at += bytes;
+            left -= n;
+            if (part.n_datagrams < o->burst && left > 0)
+                continue;
+            send_whole(e, o, &part, counters, more || left > 0);
+            part = empty;
+        }
+}
+
+void egress_send(struct egress *e, const struct table_output *o, struct batch *b,
+                 struct stats_output_counters *counters, bool more)
+{
+    if (!e || e->trust >= EGRESS_DOUBTED)
+        counters->errors += b->n_datagrams;
+    else if (o->ttl == 0 && b->ttl <= 1)
+        counters->expired += b->n_datagrams;
+    else if (b->n_datagrams > o->burst)
+        send_in_parts(e, o, b, counters, more);
+    else
+        send_whole(e, o, b, counters, more);
 }

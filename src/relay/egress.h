@@ -29,6 +29,7 @@ struct batch {
     uint16_t source_port; // as source; host order
     // pieces[0] is reserved for the headers that egress.c writes.
     struct iovec pieces[1 + BATCH_DATAGRAMS];
+    uint64_t stamps_ns[1 + BATCH_DATAGRAMS]; // when the kernel received each piece, CLOCK_REALTIME
 };
 
 // Failures of one output: datagrams that the kernel has refused, except those that were too big, and answers by an ICMP

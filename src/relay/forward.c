@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "common/clock.h"
 #include "relay/martian.h"
 #include "relay/prefetch.h"
 
@@ -20,6 +21,9 @@ static bool init_flow(struct forward *f, uint32_t rule)
 
     limiter_init(&flow->limiter, r, f->now_ns);
     health_init(&flow->health, f->now_ns);
+    flow->second_ns = f->now_ns;
+    if (r->max_residence_us > 0 && !(flow->second = calloc(1, sizeof(*flow->second))))
+        return false;
     if (!(r->flags & TABLE_RULE_PER_SOURCE))
         return true;
     memcpy(&key, (const void *) getauxval(AT_RANDOM), sizeof(key)); // random bytes from the kernel, new in each process
@@ -39,7 +43,6 @@ static bool init_merges(struct forward *f)
         struct merge_settings s = merge_settings_of(r, key);
         if (!(r->flags & TABLE_RULE_MERGES))
             continue;
-        f->stamps = true;
         if (!(f->merges[i] = merge_new(&s)))
             return false;
     }
@@ -61,11 +64,12 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
     f->refusals.of = calloc(table->n_counters + 1, sizeof(*f->refusals.of));
     f->output_sends = calloc(table->n_counters + 1, sizeof(*f->output_sends));
     f->egress = calloc(table->n_egress + 1, sizeof(struct egress *));
+    f->residence = calloc(table->n_rules + 1, sizeof(*f->residence));
     f->touched = calloc(table->n_rules + 1, sizeof(*f->touched));
     f->batch = calloc(table->n_paths + 1, sizeof(struct batch *));
     f->waiting = calloc(table->n_egress + 1, sizeof(struct egress *));
-    bool ok = f->flows && f->legs && f->outputs && f->refusals.of && f->output_sends && f->egress && f->touched &&
-              f->batch && f->waiting;
+    bool ok = f->flows && f->legs && f->outputs && f->refusals.of && f->output_sends && f->egress && f->residence &&
+              f->touched && f->batch && f->waiting;
     for (uint32_t i = 0; i < table->n_interfaces; i++)
         f->own[i] = martian_bits(&table->own[table->interfaces[i].first_own], table->interfaces[i].n_own);
     for (uint32_t i = 0; ok && i < table->n_outputs; i++)
@@ -85,7 +89,8 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
 static void carry_health(struct rule_state *to, const struct table_rule *rule, const struct rule_state *from,
                          const struct table_rule *before)
 {
-    bool looked_after = before->silence_ms > 0 || before->min_packets_per_second > 0 || from->health.alarms;
+    bool looked_after = before->silence_ms > 0 || before->min_packets_per_second > 0 || before->max_residence_us > 0 ||
+                        from->health.alarms;
 
     if ((rule->flags & TABLE_RULE_ENABLED) && (before->flags & TABLE_RULE_ENABLED) && looked_after)
         to->health = from->health;
@@ -164,6 +169,9 @@ void forward_carry(struct forward *f, struct forward *before)
             continue;
         const struct rule_state *old = &before->flows[from];
         f->flows[i].counters = old->counters;
+        f->residence[i] = before->residence[from];
+        if (f->flows[i].second)
+            *f->flows[i].second = old->second ? *old->second : f->residence[i];
         carry_health(&f->flows[i], &f->table->rules[i], old, &before->table->rules[from]);
         limiter_carry(&f->flows[i].limiter, &old->limiter);
         carry_merges(f, &f->table->rules[i], before, &before->table->rules[from]);
@@ -192,8 +200,10 @@ void forward_free(struct forward *f)
 {
     if (!f)
         return;
-    for (uint32_t i = 0; f->flows && i < f->table->n_rules; i++)
+    for (uint32_t i = 0; f->flows && i < f->table->n_rules; i++) {
         free(f->flows[i].senders);
+        free(f->flows[i].second);
+    }
     for (uint32_t i = 0; f->merges && i < f->table->n_paths; i++)
         merge_free(f->merges[i]);
     free(f->merges);
@@ -203,6 +213,7 @@ void forward_free(struct forward *f)
     free(f->refusals.of);
     free(f->output_sends);
     free(f->egress);
+    free(f->residence);
     free(f->touched);
     free(f->batch);
     free(f->waiting);
@@ -211,7 +222,19 @@ void forward_free(struct forward *f)
 
 // --- send ------------------------------------------------------------------------------------------------------------
 
-// Sends b by all outputs of the path and empties it. more: another batch follows at once.
+// Counts how long the datagrams of a batch that was sent stayed here: from the kernel's stamp until now.
+static void measure(struct forward *f, uint32_t rule, const struct batch *b, uint64_t now_ns)
+{
+    struct residence *h = &f->residence[rule];
+
+    if (b->n_pieces == b->n_datagrams)
+        residence_add_each(h, now_ns, b->stamps_ns + 1, b->n_pieces);
+    else
+        for (uint32_t i = 1; i <= b->n_pieces; i++)
+            residence_add(h, now_ns - b->stamps_ns[i], (b->pieces[i].iov_len + b->segment - 1) / b->segment);
+}
+
+// Sends b by all outputs of the path. more: another batch follows at once.
 static void send_batch(struct forward *f, const struct table_path *path, struct batch *b, bool more)
 {
     uint32_t end = path->first_output + f->table->rules[path->rule].n_outputs;
@@ -225,28 +248,58 @@ static void send_batch(struct forward *f, const struct table_path *path, struct 
             f->waiting[f->n_waiting++] = e;
         }
     }
+}
+
+// Empties a batch that has left.
+static void finish_batch(struct forward *f, const struct table_path *path, struct batch *b, uint64_t now_ns)
+{
+    if (!f->untimed)
+        measure(f, path->rule, b, now_ns);
     b->n_datagrams = b->n_pieces = 0;
     b->bytes = 0;
 }
 
-void forward_flush(struct forward *f)
+static void flush_waiting(struct forward *f)
 {
-    // Batches of several datagrams come first, and need a call each. Single frames wait, and one call sends them all.
-    for (uint32_t i = 0; i < f->n_pending; i++)
-        if (f->batches[i].n_datagrams > 1)
-            send_batch(f, &f->table->paths[f->pending[i]], &f->batches[i], true);
-    for (uint32_t i = 0; i < f->n_pending; i++) {
-        if (f->batches[i].n_datagrams == 1)
-            send_batch(f, &f->table->paths[f->pending[i]], &f->batches[i], i + 1 < f->n_pending);
-        f->batch[f->pending[i]] = NULL;
-    }
-    f->flushed += f->n_pending;
-    f->n_pending = 0;
     for (uint32_t i = 0; i < f->n_waiting; i++) {
         egress_flush(f->waiting[i]);
         f->waiting[i]->noted = false;
     }
     f->n_waiting = 0;
+}
+
+// Sends the i-th pending batch, and finishes it unless frames of it may wait in a transmit ring.
+static void send_pending(struct forward *f, uint32_t i, bool more)
+{
+    const struct table_path *path = &f->table->paths[f->pending[i]];
+
+    send_batch(f, path, &f->batches[i], more);
+    if (f->n_waiting == 0)
+        finish_batch(f, path, &f->batches[i], clock_realtime_ns());
+}
+
+void forward_flush(struct forward *f)
+{
+    uint64_t now_ns;
+
+    if (f->n_pending == 0)
+        return;
+    // Batches of several datagrams come first, and need a call each. Single frames wait, and one call sends them all.
+    for (uint32_t i = 0; i < f->n_pending; i++)
+        if (f->batches[i].n_datagrams > 1)
+            send_pending(f, i, true);
+    for (uint32_t i = 0; i < f->n_pending; i++) {
+        if (f->batches[i].n_datagrams == 1)
+            send_pending(f, i, i + 1 < f->n_pending);
+        f->batch[f->pending[i]] = NULL;
+    }
+    flush_waiting(f);
+    now_ns = clock_realtime_ns();
+    for (uint32_t i = 0; i < f->n_pending; i++)
+        if (f->batches[i].n_datagrams > 0)
+            finish_batch(f, &f->table->paths[f->pending[i]], &f->batches[i], now_ns);
+    f->flushed += f->n_pending;
+    f->n_pending = 0;
 }
 
 uint32_t forward_pending(const struct forward *f)
@@ -281,6 +334,7 @@ struct arrival {
     const struct packet *packet;
     const struct packet_meta *meta;       // NULL: it has been merged
     const struct table_destination *came; // the same
+    uint64_t stamp_ns;                    // when the kernel received it, CLOCK_REALTIME
     const struct table_path *path;
     const struct table_rule *rule;
     struct rule_state *flow;
@@ -297,8 +351,11 @@ static void batch_run(struct forward *f, const struct arrival *a, const uint8_t 
         prefetch_later(at, bytes);
     do {
         size_t size = bytes < segment ? bytes : segment;
-        if (b->n_datagrams > 0 && !joins(a->rule, b, p, size))
+        if (b->n_datagrams > 0 && !joins(a->rule, b, p, size)) {
             send_batch(f, a->path, b, true);
+            flush_waiting(f);
+            finish_batch(f, a->path, b, clock_realtime_ns());
+        }
         if (b->n_datagrams == 0) {
             b->segment = size;
             b->dscp = p->dscp;
@@ -316,6 +373,7 @@ static void batch_run(struct forward *f, const struct arrival *a, const uint8_t 
             n++;
         }
         b->pieces[++b->n_pieces] = (struct iovec){.iov_base = (void *) at, .iov_len = take};
+        b->stamps_ns[b->n_pieces] = a->stamp_ns;
         b->n_datagrams += n;
         b->bytes += take;
         at += take;
@@ -328,17 +386,29 @@ static void batch_run(struct forward *f, const struct arrival *a, const uint8_t 
 static __attribute__((noinline)) void merge_run(struct forward *f, const struct arrival *a, const uint8_t *at,
                                                 uint64_t n, size_t size);
 
-// A run of n datagrams of one size: size, merge, limit, batch.
-static void pass_run(struct forward *f, const struct arrival *a, const uint8_t *at, uint64_t n, size_t size)
+// Whether the deadline of a datagram has passed. One from the future, or too old to be true, is a step of the clock.
+static bool is_stale(const struct forward *f, const struct arrival *a)
+{
+    uint64_t ns = clock_realtime_ns() - a->stamp_ns;
+
+    return !f->untimed && ns <= RESIDENCE_MOST_NS && ns > a->rule->deadline_us * UINT64_C(1000);
+}
+
+static __attribute__((noinline)) void merge_run(struct forward *f, const struct arrival *a, const uint8_t *at,
+                                                uint64_t n, size_t size);
+
+// Merge, deadline, limit: of a rule that asks for one of them.
+static __attribute__((noinline)) void judge_run(struct forward *f, const struct arrival *a, const uint8_t *at,
+                                                uint64_t n, size_t size)
 {
     struct rule_state *flow = a->flow;
 
-    if (size > a->rule->max_payload) {
-        flow->counters.drops.size += n;
-        return;
-    }
     if ((a->rule->flags & TABLE_RULE_MERGES) && a->meta) {
         merge_run(f, a, at, n, size);
+        return;
+    }
+    if (a->rule->deadline_us > 0 && is_stale(f, a)) {
+        flow->counters.drops.stale += n;
         return;
     }
     struct limiter *limiter =
@@ -349,6 +419,17 @@ static void pass_run(struct forward *f, const struct arrival *a, const uint8_t *
         flow->counters.drops.shadow += passed;
     else if (passed > 0)
         batch_run(f, a, at, passed * size, size);
+}
+
+// A run of n datagrams of one size.
+static void pass_run(struct forward *f, const struct arrival *a, const uint8_t *at, uint64_t n, size_t size)
+{
+    if (size > a->rule->max_payload)
+        a->flow->counters.drops.size += n;
+    else if (a->rule->flags & TABLE_RULE_JUDGED)
+        judge_run(f, a, at, n, size);
+    else
+        batch_run(f, a, at, n * size, size);
 }
 
 static struct rule_state *touch(struct forward *f, uint32_t rule)
@@ -364,10 +445,16 @@ static struct rule_state *touch(struct forward *f, uint32_t rule)
 
 // --- merge -----------------------------------------------------------------------------------------------------------
 
-// What is held back is told by its tag how it leaves.
-static uint64_t tag_of(const struct packet *p)
+// What is held back is told by its tag how it leaves, and when it came: the stamp's last 48 bits, which come round
+// after 78 hours. A reader takes the time next to `near_ns`.
+static uint64_t tag_of(const struct packet *p, uint64_t stamp_ns)
 {
-    return (uint64_t) p->dscp << 8 | p->ttl;
+    return stamp_ns << 16 | (uint64_t) p->dscp << 8 | p->ttl;
+}
+
+static uint64_t stamp_of(uint64_t tag, uint64_t near_ns)
+{
+    return near_ns - (uint64_t) ((int64_t) ((near_ns << 16) - (tag & ~UINT64_C(0xffff))) >> 16);
 }
 
 // Sends what a path has held back and whose turn has come. Its bytes stay where they are until the next datagram of the
@@ -382,7 +469,12 @@ static void release(struct forward *f, uint32_t path, uint64_t now_ns)
         struct packet packet = {
             .datagrams = 1, .dscp = (uint8_t) (held.tag >> 8), .ttl = (uint8_t) held.tag, .length = held.length};
         struct arrival a = {
-            .packet = &packet, .path = p, .rule = &f->table->rules[p->rule], .flow = &f->flows[p->rule]};
+            .packet = &packet,
+            .path = p,
+            .rule = &f->table->rules[p->rule],
+            .flow = &f->flows[p->rule],
+            .stamp_ns = stamp_of(held.tag, now_ns == UINT64_MAX ? clock_realtime_ns() : now_ns),
+        };
         pass_run(f, &a, held.payload, 1, held.length);
         any = true;
     }
@@ -406,13 +498,15 @@ static __attribute__((noinline)) void merge_run(struct forward *f, const struct 
 {
     uint32_t path = (uint32_t) (a->path - f->table->paths);
     struct merge *m = f->merges[path];
-    struct arrival merged = {.packet = a->packet, .path = a->path, .rule = a->rule, .flow = a->flow};
+    struct arrival merged = {
+        .packet = a->packet, .path = a->path, .rule = a->rule, .flow = a->flow, .stamp_ns = a->stamp_ns};
     const bool holds = a->rule->merge.reorder_ms > 0;
     uint64_t passed = 0;
 
     for (uint64_t i = 0; i < n; i++) {
         const uint8_t *here = at + i * size;
-        enum merge_verdict verdict = merge_take(m, a->came->leg, a->meta->stamp_ns, here, size, tag_of(a->packet));
+        enum merge_verdict verdict =
+            merge_take(m, a->came->leg, a->meta->stamp_ns, here, size, tag_of(a->packet, a->stamp_ns));
         passed += verdict == MERGE_PASSES;
         if (passed > 0 && (verdict != MERGE_PASSES || holds || i + 1 == n)) {
             pass_run(f, &merged, here - (passed - (verdict == MERGE_PASSES)) * size, passed, size);
@@ -509,7 +603,8 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
     size_t last = p->length - (p->datagrams - 1) * p->segment;
     if (last < p->segment)
         whole--;
-    struct arrival a = {.packet = p, .meta = meta, .came = to, .path = path, .rule = r, .flow = flow};
+    struct arrival a = {
+        .packet = p, .meta = meta, .came = to, .path = path, .rule = r, .flow = flow, .stamp_ns = meta->stamp_ns};
     if (whole > 0)
         pass_run(f, &a, p->payload, whole, p->segment);
     if (whole < p->datagrams)

@@ -25,7 +25,9 @@ struct rule_state {
     struct limiter limiter;
     struct senders *senders; // with per_source: in place of limiter; else NULL
     struct health health;
-    bool touched; // the counters have changed since they were published
+    struct residence *second; // of a rule with max_residence_us: its residence when the last second began; else NULL
+    uint64_t second_ns;       // when that was
+    bool touched;             // the counters have changed since they were published
 };
 
 // Whether sending by one output works. The data path does not touch it.
@@ -45,12 +47,13 @@ struct forward {
     struct stats_input_counters *legs;     // one for each of the table's inputs; counts where the rule has several
     struct stats_output_counters *outputs; // one for each of the table's counters
     struct refusals refusals;              // of the outputs, counted by egress.c
+    struct residence *residence;           // one for each rule
+    bool untimed;                          // nothing leaves in truth, so that no datagram has a residence or a deadline
     struct sends *output_sends;            // one for each of the table's counters
     struct egress **egress;                // one for each element of table->egress, set by the owner; NULL: missing
     uint32_t *touched;                     // indexes of touched rules
     uint32_t n_touched;
     struct merge **merges; // of each path of a rule that merges; else NULL
-    bool stamps;           // somebody asks for the kernel's stamps
     uint64_t due_ns;       // when what is held back leaves at the latest, CLOCK_REALTIME; UINT64_MAX: nothing is held
     uint64_t own[TABLE_INTERFACES_MAX]; // martian_bits() of each interface
     struct batch **batch;               // pending batch of each path, or NULL
@@ -118,6 +121,9 @@ enum stats_rule_state forward_state(const struct forward *f, uint32_t rule);
 // Writes what the merges have counted to the statistics segment. now_ns: CLOCK_REALTIME, for the numbers that have left
 // their windows meanwhile; 0: not asked for.
 void forward_publish_merges(struct forward *f, uint64_t now_ns);
+
+// Writes the residence of the rules where it has changed.
+void forward_publish_residence(struct forward *f);
 
 // Writes the changed counters to the statistics segment.
 void forward_publish(struct forward *f);

@@ -35,7 +35,7 @@ static bool has_limit(const struct table_rule *rule)
 
 bool health_wanted(const struct table_rule *rule)
 {
-    return rule->silence_ms > 0 || rule->min_packets_per_second > 0 || has_limit(rule);
+    return rule->silence_ms > 0 || rule->min_packets_per_second > 0 || rule->max_residence_us > 0 || has_limit(rule);
 }
 
 static void judge(struct health *h, unsigned alarm, bool raised, uint64_t now_ns)
@@ -69,4 +69,18 @@ uint32_t health_look(struct health *h, const struct table_rule *rule, uint64_t c
     // If a reload has removed the limit, its spell ends at once.
     bool turned = spell_look(&h->limit, limited, has_limit(rule) ? SPELL_QUIET_NS : 0, now_ns);
     return (before ^ h->alarms) | (turned ? HEALTH_LIMIT : 0);
+}
+
+uint32_t health_residence(struct health *h, const struct table_rule *rule, uint64_t p99_ns, uint64_t now_ns)
+{
+    uint32_t before = h->alarms, raised = before & 1u << STATS_ALARM_RESIDENCE;
+
+    h->p99_us = p99_ns / 1000;
+    if (h->p99_us > rule->max_residence_us)
+        h->above_ns = now_ns;
+    judge(h, STATS_ALARM_RESIDENCE,
+          rule->max_residence_us > 0 &&
+              (h->p99_us > rule->max_residence_us || (raised && now_ns - h->above_ns < SPELL_QUIET_NS)),
+          now_ns);
+    return before ^ h->alarms;
 }

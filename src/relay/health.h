@@ -33,12 +33,14 @@ struct health {
     uint64_t window_count;            // count at the beginning of the present second
     uint64_t window_ns;               // beginning of the present second
     uint64_t rate;                    // datagrams a second in the last whole second
+    uint64_t p99_us;                  // of the residence in the last second
+    uint64_t above_ns;                // end of the last second in which it was too long
     uint32_t alarms;                  // mask of enum stats_alarm
     uint64_t raised_ns[STATS_ALARMS]; // when each alarm was last raised
     struct spell limit;               // spell of drops by the rule's limit
 };
 
-// Returns whether the rule has a silence_ms, a min_packets_per_second or a limit.
+// Returns whether the rule has a silence_ms, a min_packets_per_second, a max_residence_us or a limit.
 bool health_wanted(const struct table_rule *rule);
 
 void health_init(struct health *h, uint64_t now_ns);
@@ -49,5 +51,10 @@ void health_init(struct health *h, uint64_t now_ns);
 #define HEALTH_LIMIT (1u << STATS_ALARMS)
 uint32_t health_look(struct health *h, const struct table_rule *rule, uint64_t count, uint64_t limited,
                      uint64_t now_ns);
+
+// Judges a second in which one datagram in a hundred stayed in the relay for p99_ns or longer; 0: there was none. The
+// alarm ends when no second has been too long for SPELL_QUIET_NS, or without max_residence_us at once. Returns the mask
+// of the alarm if it was raised or cleared.
+uint32_t health_residence(struct health *h, const struct table_rule *rule, uint64_t p99_ns, uint64_t now_ns);
 
 #endif

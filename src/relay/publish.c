@@ -120,7 +120,8 @@ static unsigned long long lasted_ms(const struct spell *s)
 
 static void tell(const struct table_rule *rule, const struct health *h, uint32_t changed)
 {
-    const uint32_t silence = 1u << STATS_ALARM_SILENCE, rate = 1u << STATS_ALARM_RATE, raised = changed & h->alarms;
+    const uint32_t silence = 1u << STATS_ALARM_SILENCE, rate = 1u << STATS_ALARM_RATE,
+                   residence = 1u << STATS_ALARM_RESIDENCE, raised = changed & h->alarms;
     const unsigned long long now = clock_monotonic_ns();
 
     if (raised & silence)
@@ -135,6 +136,12 @@ static void tell(const struct table_rule *rule, const struct health *h, uint32_t
     else if (changed & rate)
         log_notice(EVENT_RULE_IN_TIME, "rule=%s packets_per_second=%llu alarm_ms=%llu", rule->name,
                    (unsigned long long) h->rate, (now - h->raised_ns[STATS_ALARM_RATE]) / 1000000);
+    if (raised & residence)
+        log_named(LOG_LEVEL_WARNING, EVENT_RULE_DELAYED, rule->name, "rule=%s p99_us=%llu allowed_us=%u", rule->name,
+                  (unsigned long long) h->p99_us, rule->max_residence_us);
+    else if (changed & residence)
+        log_notice(EVENT_RULE_PROMPT, "rule=%s p99_us=%llu alarm_ms=%llu", rule->name, (unsigned long long) h->p99_us,
+                   (now - h->raised_ns[STATS_ALARM_RESIDENCE]) / 1000000);
     if (changed & HEALTH_LIMIT && h->limit.on)
         log_named(LOG_LEVEL_WARNING, EVENT_RULE_LIMITED, rule->name, "rule=%s dropped=%llu", rule->name,
                   happened(&h->limit));

@@ -119,8 +119,10 @@ static void on_held(struct relay *r)
 
 static void on_tick(struct relay *r)
 {
-    if (r->swap.now)
+    if (r->swap.now) {
         forward_publish_merges(r->swap.now, clock_realtime_ns());
+        forward_publish_residence(r->swap.now);
+    }
     rings_publish(r);
     publish_header(r, STATS_LIVE);
     publish_sends(r);

@@ -204,6 +204,19 @@ static void publish_merge(struct forward *f, uint32_t rule, uint64_t now_ns)
         publish_leg(f, r, i);
 }
 
+void forward_publish_residence(struct forward *f)
+{
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+        const struct residence *now = &f->residence[i];
+        struct stats_rule *to = &f->stats.rules[i];
+        if (now->sum_ns == to->residence.sum_ns && now->clock_steps == to->residence.clock_steps)
+            continue;
+        stats_write_begin(&to->sequence);
+        to->residence = *now;
+        stats_write_end(&to->sequence);
+    }
+}
+
 void forward_publish_merges(struct forward *f, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < f->table->n_rules; i++)
@@ -229,10 +242,28 @@ void forward_publish(struct forward *f)
 void forward_publish_all(struct forward *f)
 {
     forward_publish_merges(f, 0);
+    forward_publish_residence(f);
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         publish_rule(f, i);
         publish_state(f, i);
     }
+}
+
+// Judges the residence of each whole second.
+static uint32_t look_at_residence(struct forward *f, uint32_t rule, uint64_t now_ns)
+{
+    struct rule_state *flow = &f->flows[rule];
+    struct residence_summary last = {.count = 0};
+
+    if (flow->second && now_ns - flow->second_ns < NS_PER_S)
+        return 0;
+    if (flow->second) {
+        residence_difference(flow->second, &f->residence[rule], flow->second);
+        residence_summarise(flow->second, &last);
+        *flow->second = f->residence[rule];
+        flow->second_ns = now_ns;
+    }
+    return health_residence(&flow->health, &f->table->rules[rule], last.p99_ns, now_ns);
 }
 
 bool forward_look(struct forward *f, uint64_t now_ns,
@@ -246,6 +277,7 @@ bool forward_look(struct forward *f, uint64_t now_ns,
         if (!(r->flags & TABLE_RULE_ENABLED) || (!health_wanted(r) && !flow->health.alarms && !flow->health.limit.on))
             continue;
         uint32_t changed = health_look(&flow->health, r, forward_allowed(flow), flow->counters.drops.rate, now_ns);
+        changed |= look_at_residence(f, i, now_ns);
         if (changed) {
             tell(r, &flow->health, changed);
             publish_rule(f, i);

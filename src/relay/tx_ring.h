@@ -37,6 +37,9 @@ void tx_ring_add(struct tx_ring *r, const struct tx_frame *frame);
 // Returns how many frames wait.
 uint32_t tx_ring_waiting(const struct tx_ring *r);
 
+// Returns how many of them, the last ones, have these counters.
+uint32_t tx_ring_run(const struct tx_ring *r, const struct stats_output_counters *counters);
+
 // Sends the waiting frames with one call. Returns false if the kernel has left some: the caller then calls
 // tx_ring_take_back() until it returns false.
 bool tx_ring_send(struct tx_ring *r);

@@ -13,13 +13,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "stats/residence.h"
+
 #define STATS_MAGIC UINT64_C(0x313053544154434d) // "MCTATS01" as little-endian bytes
 // Appended to the path of the statistics: the file that the relay locks for its lifetime (fcntl, F_WRLCK), so that
 // readers find its process. One file serves all segments of a process: the relay locks it before its system call filter
 // is in force, which forbids locks because nothing bounds the kernel memory that they take.
 #define STATS_LOCK_SUFFIX ".lock"
 
-#define STATS_VERSION 6
+#define STATS_VERSION 7
 
 // Declares every counter once: X(name, help, key). The writer, the reader, JSON and the tables follow from it. key: the
 // key of the config file on which it depends (config/schema.c); NULL: none.
@@ -43,6 +45,7 @@
     X(late, "a copy from beyond window_ms, or a number whose turn is over", "merge")                                   \
     X(no_sequence, "has no number to be merged by", "merge")                                                           \
     X(standby, "another leg is the active one", "merge")                                                               \
+    X(stale, "was here for longer than deadline_us", "deadline_us")                                                    \
     X(rate, "exceeds limit", "limit")                                                                                  \
     X(shadow, "would have been sent: the rule is on trial", "shadow")                                                  \
     X(ttl, "ttl is used up and every output decrements it", "ttl")
@@ -121,12 +124,14 @@ struct stats_merge_counters {
 
 struct stats_output_counters {
     STATS_OUTPUT_COUNTERS(STATS_FIELD)
+    uint64_t largest_run; // most datagrams that one call has sent
 };
 
 // Bits of stats_rule.alarms: X(NAME, name, help).
 #define STATS_ALARM_NAMES(X)                                                                                           \
     X(STATS_ALARM_SILENCE, silence, "nothing has come for silence_ms")                                                 \
-    X(STATS_ALARM_RATE, rate, "less than min_packets_per_second has come in the last second")
+    X(STATS_ALARM_RATE, rate, "less than min_packets_per_second has come in the last second")                          \
+    X(STATS_ALARM_RESIDENCE, residence, "one in a hundred stayed here for longer than max_residence_us")
 
 enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
 
@@ -215,6 +220,7 @@ struct stats_rule {
     uint32_t reserved;
     struct stats_merge_counters merged;
     struct stats_rule_counters counters;
+    struct residence residence; // of its datagrams that were handed to the outputs
 };
 
 struct stats_output {

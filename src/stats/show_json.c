@@ -130,7 +130,25 @@ static bool add_output(json_t *to, const struct stats_output *output)
     json_t *o = json_object();
 
     return json_array_append_new(to, o) == 0 && put(o, "to", json_string(output->to)) &&
-           put_counters(o, stats_output_counters, &output->counters);
+           put_counters(o, stats_output_counters, &output->counters) &&
+           put(o, "largest_run", number(output->counters.largest_run));
+}
+
+// Microseconds, to three places.
+static json_t *micros(uint64_t ns)
+{
+    return json_real((double) ns / 1e3);
+}
+
+static bool put_residence(json_t *to, const struct residence *h)
+{
+    struct residence_summary s;
+    json_t *o = json_object();
+
+    residence_summarise(h, &s);
+    return put(to, "residence_us", o) && put(o, "count", number(s.count)) && put(o, "p50", micros(s.p50_ns)) &&
+           put(o, "p90", micros(s.p90_ns)) && put(o, "p99", micros(s.p99_ns)) && put(o, "p999", micros(s.p999_ns)) &&
+           put(o, "max", micros(s.max_ns)) && put(to, "clock_steps", number(h->clock_steps));
 }
 
 static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)
@@ -156,6 +174,7 @@ static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct st
         ok &= add_input(inputs, s, &s->at.inputs[r->first_input + i], r->merge != STATS_MERGE_NONE);
     ok &= put(o, "inputs", inputs);
     ok &= put_merge(o, s, r);
+    ok &= put_residence(o, &r->residence);
     for (uint32_t i = 0; i < r->n_outputs; i++)
         ok &= add_output(outputs, &s->at.outputs[r->first_output + i]);
     ok &= put(o, "outputs", outputs);
@@ -188,8 +207,9 @@ static bool put_everything(json_t *root, const struct stats_snapshot *s)
 bool show_json(const struct stats_snapshot *s, FILE *to, bool one_line)
 {
     json_t *root = json_object();
-    bool ok = put_everything(root, s) &&
-              json_dumpf(root, to, JSON_PRESERVE_ORDER | (one_line ? JSON_COMPACT : JSON_INDENT(2))) == 0;
+    bool ok = put_everything(root, s) && json_dumpf(root, to,
+                                                    JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(12) |
+                                                        (one_line ? JSON_COMPACT : JSON_INDENT(2))) == 0;
 
     json_decref(root);
     fputc('\n', to);

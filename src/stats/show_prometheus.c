@@ -3,6 +3,7 @@
 // TYPE; counters follow from the tables of counters.h.
 #include <config.h>
 
+#include "common/clock.h"
 #include "common/digest.h"
 #include "stats/show.h"
 
@@ -16,7 +17,8 @@
 
 #define MS_PER_S UINT64_C(1000)
 
-enum kind { COUNTER, GAUGE, MOMENT }; // MOMENT: a gauge of ms since the epoch, which are shown in seconds
+// MOMENT: a gauge of ms since the epoch, which are shown in seconds. HISTOGRAM: its lines have names of their own.
+enum kind { COUNTER, GAUGE, MOMENT, HISTOGRAM };
 
 struct exposition {
     FILE *to;
@@ -35,7 +37,10 @@ static void begin(struct exposition *e, enum kind kind, const char *name, const 
 {
     e->name = name;
     e->kind = kind;
-    fprintf(e->to, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind == COUNTER ? "counter" : "gauge");
+    fprintf(e->to, "# HELP %s %s\n# TYPE %s %s\n", name, help, name,
+            kind == COUNTER     ? "counter"
+            : kind == HISTOGRAM ? "histogram"
+                                : "gauge");
 }
 
 static void put_label(FILE *to, char before, const struct label *l)
@@ -49,12 +54,12 @@ static void put_label(FILE *to, char before, const struct label *l)
     fputc('"', to);
 }
 
-// NAME{LABEL="VALUE",...} FIGURE
-static void put(const struct exposition *e, const struct label labels[LABELS], uint64_t value)
+// NAME{LABEL="VALUE",...} up to its figure.
+static void put_name(const struct exposition *e, const char *suffix, const struct label labels[LABELS])
 {
     char before = '{';
 
-    fputs(e->name, e->to);
+    fprintf(e->to, "%s%s", e->name, suffix);
     for (; labels->name; labels++, before = ',')
         put_label(e->to, before, labels);
     if (e->stats_file) {
@@ -62,10 +67,46 @@ static void put(const struct exposition *e, const struct label labels[LABELS], u
         before = ',';
     }
     fputs(before == ',' ? "} " : " ", e->to);
+}
+
+static void put(const struct exposition *e, const struct label labels[LABELS], uint64_t value)
+{
+    put_name(e, "", labels);
     if (e->kind == MOMENT)
         fprintf(e->to, "%" PRIu64 ".%03u\n", value / MS_PER_S, (unsigned) (value % MS_PER_S));
     else
         fprintf(e->to, "%" PRIu64 "\n", value);
+}
+
+#define SECONDS "%" PRIu64 ".%09" PRIu64
+
+// The bounds of a histogram are powers of two, from about a microsecond to 17 s.
+#define LEAST_BIT 10
+#define MOST_BIT  34
+
+// Buckets of a histogram of the format hold all that is below their bound, too.
+static void put_residence(const struct exposition *e, const char *rule, const struct residence *h)
+{
+    uint64_t count = 0;
+    unsigned i = 0;
+    char le[40];
+
+    for (unsigned bit = LEAST_BIT; bit <= MOST_BIT; bit++) {
+        uint64_t bound = UINT64_C(1) << bit;
+        for (; i < RESIDENCE_BUCKETS && residence_least_ns(i + 1) <= bound; i++)
+            count += h->buckets[i];
+        snprintf(le, sizeof(le), SECONDS, bound / NS_PER_S, bound % NS_PER_S);
+        put_name(e, "_bucket", (struct label[LABELS]){{"rule", rule}, {"le", le}});
+        fprintf(e->to, "%" PRIu64 "\n", count);
+    }
+    for (; i < RESIDENCE_BUCKETS; i++)
+        count += h->buckets[i];
+    put_name(e, "_bucket", (struct label[LABELS]){{"rule", rule}, {"le", "+Inf"}});
+    fprintf(e->to, "%" PRIu64 "\n", count);
+    put_name(e, "_sum", (struct label[LABELS]){{"rule", rule}});
+    fprintf(e->to, SECONDS "\n", h->sum_ns / NS_PER_S, h->sum_ns % NS_PER_S);
+    put_name(e, "_count", (struct label[LABELS]){{"rule", rule}});
+    fprintf(e->to, "%" PRIu64 "\n", count);
 }
 
 // Converts a CLOCK_MONOTONIC time to ms since the epoch.
@@ -238,6 +279,20 @@ static void put_rules(struct exposition *e, const struct stats_snapshot *s)
                 stats_counter_value(c, &r->counters.drops));
 }
 
+static void put_residences(struct exposition *e, const struct stats_segment *at)
+{
+    const struct stats_rule *rules = at->rules, *end = rules + at->header->n_rules;
+
+    begin(e, HISTOGRAM, "mcr_rule_residence_seconds",
+          "How long datagrams of the rule stayed in the relay, from the kernel's stamp until they were sent.");
+    for (const struct stats_rule *r = rules; r < end; r++)
+        put_residence(e, r->name, &r->residence);
+    begin(e, COUNTER, "mcr_rule_clock_steps_total",
+          "Datagrams of the rule whose residence is not known, because the clock was set.");
+    for (const struct stats_rule *r = rules; r < end; r++)
+        put(e, (struct label[LABELS]){{"rule", r->name}}, r->residence.clock_steps);
+}
+
 // --- outputs ---------------------------------------------------------------------------------------------------------
 
 // Writes one counter of every output; a drop has its name as the label reason.
@@ -268,6 +323,11 @@ static void put_outputs(struct exposition *e, const struct stats_segment *at)
     for (const struct stats_counter *c = stats_output_counters; c->name; c++)
         if (c->drop)
             put_outputs_of(e, at, c);
+    begin(e, GAUGE, "mcr_output_largest_run", "Most datagrams of an output that one system call has sent.");
+    for (uint32_t i = 0; i < at->header->n_rules; i++)
+        for (uint32_t j = at->rules[i].first_output; j < at->rules[i].first_output + at->rules[i].n_outputs; j++)
+            put(e, (struct label[LABELS]){{"rule", at->rules[i].name}, {"output", at->outputs[j].to}},
+                at->outputs[j].counters.largest_run);
 }
 
 bool show_prometheus(const struct stats_snapshot *s, const char *path, FILE *to)
@@ -286,6 +346,7 @@ bool show_prometheus(const struct stats_snapshot *s, const char *path, FILE *to)
         put_config(&e, s->at.header);
         put_interfaces(&e, &s->at);
         put_rules(&e, s);
+        put_residences(&e, &s->at);
         put_outputs(&e, &s->at);
     }
     return fflush(to) == 0 && !ferror(to);

@@ -233,6 +233,22 @@ static void show_input(const struct page *p, uint32_t index, bool several)
     fputc('\n', p->to);
 }
 
+// Shown where one rule is asked for, and where the alarm is raised.
+static void show_residence(const struct page *p, const struct stats_rule *r)
+{
+    static const char *const names[] = {"p50", "p90", "p99", "p99.9", "max"};
+    struct paragraph f = paragraph(p, 2, "stayed");
+    struct residence_summary s;
+    char text[TEXT_NUMBER_MAX];
+
+    residence_summarise(&r->residence, &s);
+    const uint64_t times[] = {s.p50_ns, s.p90_ns, s.p99_ns, s.p999_ns, s.max_ns};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        paragraph_word(&f, r->alarms >> STATS_ALARM_RESIDENCE & 1 ? WARN : PLAIN, 2, "%s %s", names[i],
+                       text_span(text, times[i]));
+    fputc('\n', p->to);
+}
+
 static void show_rule(const struct page *p, uint32_t index)
 {
     const struct stats_rule *r = &p->view->now->at.rules[index];
@@ -267,6 +283,8 @@ static void show_rule(const struct page *p, uint32_t index)
     for (uint32_t i = 0; i < r->n_inputs; i++)
         show_input(p, r->first_input + i, r->n_inputs > 1);
     show_drops(p, stats_rule_drops, &c->drops, before ? &before->counters.drops : NULL, 2);
+    if (r->residence.max_ns > 0 && (p->view->now->at.header->n_rules == 1 || r->alarms >> STATS_ALARM_RESIDENCE & 1))
+        show_residence(p, r);
     for (uint32_t i = 0; i < r->n_outputs; i++)
         show_output(p, r->first_output + i);
 }

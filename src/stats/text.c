@@ -145,6 +145,20 @@ const char *text_age(char out[TEXT_NUMBER_MAX], uint64_t ms)
     return out;
 }
 
+const char *text_span(char out[TEXT_NUMBER_MAX], uint64_t ns)
+{
+    static const char *const units[] = {"ns", "us", "ms", "s"};
+    double value = (double) ns;
+    size_t i = 0;
+
+    while (value >= 999.5 && i < 3) {
+        value /= 1000;
+        i++;
+    }
+    snprintf(out, TEXT_NUMBER_MAX, "%.*f %s", i == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2, value, units[i]);
+    return out;
+}
+
 const char *text_duration(char out[TEXT_NUMBER_MAX], uint64_t seconds)
 {
     uint64_t days = seconds / 86400;

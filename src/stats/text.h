@@ -28,6 +28,9 @@ const char *text_scaled(char out[TEXT_NUMBER_MAX], double value, const char *uni
 // "12 ms", "3.4 s", "17 min", "5 h", "12 d"
 const char *text_age(char out[TEXT_NUMBER_MAX], uint64_t ms);
 
+// Three digits: "850 ns", "12.3 us", "4.56 ms", "1.20 s"
+const char *text_span(char out[TEXT_NUMBER_MAX], uint64_t ns);
+
 // "00:12:34", "3 d 00:12:34"
 const char *text_duration(char out[TEXT_NUMBER_MAX], uint64_t seconds);
 

@@ -13,7 +13,7 @@
 #include "common/addr.h"
 
 #define TABLE_MAGIC   UINT64_C(0x313042415452434d) // "MCRTAB01" as little-endian bytes
-#define TABLE_VERSION 7
+#define TABLE_VERSION 8
 
 #define TABLE_NAME_MAX         64
 #define TABLE_NOTE_MAX         256
@@ -28,6 +28,7 @@
 #define TABLE_RULE_INPUTS_MAX   8 // of one rule
 #define TABLE_INPUTS_MAX        (TABLE_RULE_INPUTS_MAX * TABLE_RULES_MAX)
 #define TABLE_MERGE_NUMBERS_MAX (1u << 20)
+#define TABLE_BURST_MAX         64
 #define TABLE_MERGE_HELD_MAX    9216 // bytes of a datagram that is held back
 #define TABLE_OUTPUTS_MAX       65536
 #define TABLE_EGRESS_MAX        (TABLE_OUTPUTS_MAX + TABLE_INTERFACES_MAX) // and a transmit ring of each interface
@@ -121,6 +122,7 @@ enum table_rule_flags {
     TABLE_RULE_PER_SOURCE = 1u << 6, // the limit applies to each sender separately
     TABLE_RULE_BROADCAST = 1u << 7,  // takes in broadcasts
     TABLE_RULE_MERGES = 1u << 9,     // its legs are merged
+    TABLE_RULE_JUDGED = 1u << 10,    // a merge, deadline_us, a limit or a trial stand between match and batch
     TABLE_RULE_DOWN = 1u << 8,       // an interface that it uses exists, but is not up
 };
 
@@ -196,6 +198,8 @@ struct table_rule {
     uint32_t first_counter, n_outputs; // as many counters as outputs of a path
     uint32_t silence_ms;               // 0: no alarm
     uint32_t burst_ms;
+    uint32_t max_residence_us;       // 0: no alarm
+    uint32_t deadline_us;            // 0: none
     uint64_t packets_per_second;     // 0: no limit
     uint64_t bits_per_second;        // 0: no limit
     uint64_t min_packets_per_second; // 0: no alarm
@@ -206,7 +210,7 @@ struct table_rule {
 
 #define TABLE_DSCP_PRESERVE 0xff
 #define TABLE_LINK_MAX      18 // bytes: Ethernet 14, tag 4
-#define TABLE_HEADER_MAX    80 // bytes: TABLE_LINK_MAX, IPv6 40, UDP 8, rounded up
+#define TABLE_HEADER_MAX    76 // bytes: TABLE_LINK_MAX, IPv6 40, UDP 8, rounded up
 
 enum table_output_flags {
     TABLE_OUTPUT_KEEP_SOURCE = 1u << 0, // the sender's address replaces the source address in header
@@ -231,6 +235,7 @@ struct table_output {
     uint16_t n_ports;
     uint16_t vlan; // of the tag in header; 0: no tag
     uint16_t header_length;
+    uint32_t burst; // most datagrams in one call, 1 to TABLE_BURST_MAX
     uint8_t header[TABLE_HEADER_MAX];
 };
 

@@ -151,7 +151,7 @@ static bool header_valid(const struct table_output *o, enum table_egress_kind ki
 static bool output_valid(const struct table_view *v, const struct table_output *o)
 {
     if (!addr_valid(&o->to) || o->port == 0 || o->counter >= v->n_counters || o->interface >= v->n_interfaces ||
-        !(o->dscp < 64 || o->dscp == TABLE_DSCP_PRESERVE))
+        o->burst < 1 || o->burst > TABLE_BURST_MAX || !(o->dscp < 64 || o->dscp == TABLE_DSCP_PRESERVE))
         return false;
     if (o->egress == TABLE_NONE)
         return true;

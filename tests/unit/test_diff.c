@@ -103,11 +103,11 @@ Test(diff, fields)
         {INPUT OUTPUTS, INPUT "outputs = ( " OTHER ", " OUTPUT ");",
          "outputs[0]: - -> { interface = \"o\"; group = \"239.2.0.2\"; port = 5000; ttl = 1; dscp = "
          "\"preserve\"; "
-         "source = \"interface\"; source_port = 5000; mode = \"auto\"; }",
+         "source = \"interface\"; source_port = 5000; mode = \"auto\"; burst = 64; }",
          false},
         {INPUT "outputs = ( " OTHER ", " OUTPUT ");", INPUT "outputs = ( " OTHER ");",
          "outputs[1]: { interface = \"o\"; group = \"239.2.0.1\"; port = 5000; ttl = 1; dscp = \"preserve\"; "
-         "source = \"interface\"; source_port = 5000; mode = \"auto\"; } -> -",
+         "source = \"interface\"; source_port = 5000; mode = \"auto\"; burst = 64; } -> -",
          true},
         {INPUT "outputs = ( " OUTPUT ", " OTHER ");",
          INPUT "outputs = ( " OTHER
@@ -146,7 +146,7 @@ Test(diff, fields)
                "{ interface = \"o\"; broadcast = true; port = 5000; vlan = 5; ttl = 2; });",
          "outputs[0]: - -> { interface = \"o\"; vlan = 6; broadcast = true; port = 5000; ttl = 1; dscp = "
          "\"preserve\"; "
-         "source = \"interface\"; source_port = 5000; mode = \"auto\"; }; outputs[1].ttl: 1 -> 2",
+         "source = \"interface\"; source_port = 5000; mode = \"auto\"; burst = 64; }; outputs[1].ttl: 1 -> 2",
          true},
         // Limits.
         {INPUT OUTPUTS, INPUT OUTPUTS "limit = { packets_per_second = 5; };",

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay/residence.h"
+#include "stats/residence.h"
 
 #define SECOND UINT64_C(1000000000)
 

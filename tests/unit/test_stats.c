@@ -521,12 +521,15 @@ Test(stats, json_has_the_keys_of_the_contract)
     cr_expect(json_array_size(json_object_get(root, "interfaces")) == INTERFACES);
     expect_keys(json_array_get(json_object_get(root, "interfaces"), 0), "name state" STATS_INTERFACE_COUNTERS(KEY));
     cr_expect(json_array_size(json_object_get(root, "rules")) == RULES);
-    expect_keys(rule, "name note state reason alarms packets bytes last_packet_ms drops inputs merge outputs");
+    expect_keys(rule,
+                "name note state reason alarms packets bytes last_packet_ms drops inputs merge residence_us "
+                "clock_steps outputs");
+    expect_keys(json_object_get(rule, "residence_us"), "count p50 p90 p99 p999 max");
     cr_expect(json_array_size(json_object_get(rule, "inputs")) == 1);
     expect_keys(json_array_get(json_object_get(rule, "inputs"), 0), "leg interface to vlan state packets bytes");
     expect_keys(json_object_get(rule, "drops"), (STATS_RULE_DROPS(KEY)) + 1);
     cr_expect(json_array_size(json_object_get(rule, "outputs")) == 2);
-    expect_keys(json_array_get(json_object_get(rule, "outputs"), 0), "to" STATS_OUTPUT_COUNTERS(KEY));
+    expect_keys(json_array_get(json_object_get(rule, "outputs"), 0), "to" STATS_OUTPUT_COUNTERS(KEY) " largest_run");
     json_decref(root);
     free(m.memory);
 }

@@ -90,8 +90,8 @@ static struct block *build(void)
         b->paths[i] = (struct table_path){.rule = i, .first_output = i};
         b->destinations[i] =
             (struct table_destination){.address = key.destination, .port = key.port, .vlan = key.vlan, .path = i};
-        b->outputs[i] =
-            (struct table_output){.to = group(i), .port = 6000, .ip_at = 14, .header_length = 42, .counter = i};
+        b->outputs[i] = (struct table_output){
+            .to = group(i), .port = 6000, .ip_at = 14, .header_length = 42, .counter = i, .burst = 64};
         while (b->slots[(hash + probe) & 1023].destination != TABLE_NONE)
             probe++;
         b->slots[(hash + probe) & 1023] = (struct table_slot){.hash = hash, .destination = i};
@@ -222,6 +222,8 @@ Test(table, every_wrong_bound_is_refused)
     REFUSED(outputs[7].ip_at = 15);
     REFUSED(outputs[7].to.family = ADDR_IPV6);
     REFUSED(outputs[7].dscp = 64);
+    REFUSED(outputs[7].burst = 0);
+    REFUSED(outputs[7].burst = 65);
     REFUSED(outputs[7].port = 0);
     REFUSED(egress[0].kind = 4);
     REFUSED(egress[0].tx_ring = 0);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "relay/residence.h"
+#include "stats/residence.h"
 
 #define SUB (1u << RESIDENCE_SUB_BITS)
+#define FEW 6
 
 uint64_t residence_least_ns(unsigned bucket)
 {
@@ -11,6 +12,33 @@ uint64_t residence_least_ns(unsigned bucket)
         return 0;
     unsigned shift = (bucket - 1) / SUB + RESIDENCE_LOWEST_BIT - RESIDENCE_SUB_BITS;
     return (uint64_t) (SUB + (bucket - 1) % SUB) << shift;
+}
+
+void residence_add_each(struct residence *h, uint64_t now_ns, const uint64_t *stamps_ns, uint32_t n)
+{
+    uint32_t i = 0;
+
+    // What is gained by neighbours is lost on a few.
+    for (; n < FEW && i < n; i++)
+        residence_add(h, now_ns - stamps_ns[i], 1);
+    while (i < n) {
+        const uint64_t first_ns = now_ns - stamps_ns[i];
+        uint64_t ns = first_ns, sum = 0;
+        uint32_t first = i;
+        if (ns > RESIDENCE_MOST_NS) {
+            h->clock_steps++;
+            i++;
+            continue;
+        }
+        unsigned shift = residence_shift(ns);
+        do {
+            sum += ns;
+            if (ns > h->max_ns)
+                h->max_ns = ns;
+        } while (++i < n && ((ns = now_ns - stamps_ns[i]) ^ first_ns) >> shift == 0);
+        h->buckets[residence_bucket(first_ns)] += i - first;
+        h->sum_ns += sum;
+    }
 }
 
 void residence_difference(struct residence *out, const struct residence *now, const struct residence *before)

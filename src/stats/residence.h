@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // residence: how long datagrams stayed in the relay, as a histogram in fixed memory. Pure: the caller measures.
-#ifndef MCR_RELAY_RESIDENCE_H
-#define MCR_RELAY_RESIDENCE_H
+#ifndef MCR_STATS_RESIDENCE_H
+#define MCR_STATS_RESIDENCE_H
 
 #include <stdint.h>
 
@@ -28,12 +28,21 @@ struct residence {
 
 _Static_assert(sizeof(struct residence) <= 2048, "a rule has one");
 
+// How many last bits of a time its bucket does not tell.
+static inline unsigned residence_shift(uint64_t ns)
+{
+    if (ns < UINT64_C(1) << RESIDENCE_LOWEST_BIT)
+        return RESIDENCE_LOWEST_BIT;
+    return 63u - (unsigned) __builtin_clzll(ns) - RESIDENCE_SUB_BITS;
+}
+
 // The bucket of a time; ns is less than 2^37.
 static inline unsigned residence_bucket(uint64_t ns)
 {
+    unsigned shift = residence_shift(ns);
+
     if (ns < UINT64_C(1) << RESIDENCE_LOWEST_BIT)
         return 0;
-    unsigned shift = 63u - (unsigned) __builtin_clzll(ns) - RESIDENCE_SUB_BITS;
     // ns >> shift is 8 to 15: the first bit and the three behind it.
     return ((shift - (RESIDENCE_LOWEST_BIT - RESIDENCE_SUB_BITS)) << RESIDENCE_SUB_BITS) + (unsigned) (ns >> shift) -
            ((1u << RESIDENCE_SUB_BITS) - 1);
@@ -52,6 +61,9 @@ static inline void residence_add(struct residence *h, uint64_t ns, uint64_t n)
     if (ns > h->max_ns)
         h->max_ns = ns;
 }
+
+// Counts n datagrams with these stamps: neighbours of one bucket together, as most of a batch are.
+void residence_add_each(struct residence *h, uint64_t now_ns, const uint64_t *stamps_ns, uint32_t n);
 
 // The least time in a bucket. That of RESIDENCE_BUCKETS is where the last one ends.
 uint64_t residence_least_ns(unsigned bucket);
