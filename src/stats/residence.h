@@ -10,11 +10,11 @@
 #define RESIDENCE_LOWEST_BIT 6
 #define RESIDENCE_SUB_BITS   3
 
-// 100 s: longer than what can be waited for: 10 s (merge, reorder_ms) and, in a ring that a relay left behind, a
-// restart of the service (systemd stops waiting after 90 s). What is longer, or below zero, is a step of the clock. A
-// step forward of less cannot be told from a delay by the stamps alone: it is counted as time, for what was in the
-// relay then.
-#define RESIDENCE_MOST_NS UINT64_C(100000000000)
+// 103 s, where a bucket ends: longer than what can be waited for, which is 10 s (merge, reorder_ms) and, in a ring that a
+// relay left behind, a restart of the service (systemd stops waiting after 90 s). What is longer, or below zero, is a
+// step of the clock. A step forward of less cannot be told from a delay by the stamps alone: it is counted as time, for
+// what was in the relay then.
+#define RESIDENCE_MOST_NS ((UINT64_C(12) << 33) - 1)
 
 #define RESIDENCE_BUCKETS (1 + (37 - RESIDENCE_LOWEST_BIT) * (1 << RESIDENCE_SUB_BITS)) // up to 2^37 ns
 

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "relay/forward.h"
 #include "stats/counters.h"
 #include "../make_table.h"
@@ -41,6 +42,7 @@ struct fixture {
         size_t length;
     } in[2][MOST];
     size_t n_in[2], n_out[2], n_writes, largest;
+    uint32_t most; // datagrams of a write
 };
 
 static struct fixture *open_rules(const char *first)
@@ -84,6 +86,7 @@ static void close_fixture(struct fixture *x)
 }
 
 static uint8_t sender = 1; // last byte of the address and offset of the port
+static int64_t age_ns;     // of what comes, by the kernel's stamp
 
 // One packet of `datagrams` times `size` bytes, the last of `last` bytes; remembered as expected when it is to pass.
 static enum forward_verdict put(struct fixture *x, int rule, uint32_t datagrams, size_t size, size_t last, bool passes,
@@ -92,7 +95,9 @@ static enum forward_verdict put(struct fixture *x, int rule, uint32_t datagrams,
     static uint32_t serial;
     size_t length = (datagrams - 1) * size + last;
     uint8_t *bytes = malloc(length + 8 + 1);
-    struct packet_meta meta = {.checksum_vouched = true, .segment = datagrams > 1 ? (uint16_t) size : 0};
+    struct packet_meta meta = {.checksum_vouched = true,
+                               .segment = datagrams > 1 ? (uint16_t) size : 0,
+                               .stamp_ns = clock_realtime_ns() - (uint64_t) age_ns};
     struct packet p = {.destination = x->view.destinations[rule].address,
                        .source = {.family = ADDR_IPV4, .bytes = {198, 18, 0, sender}},
                        .source_port = (uint16_t) (7000 + sender),
@@ -147,6 +152,8 @@ static void take(struct fixture *x)
             datagrams++;
         } while (left > 0);
         cr_assert_leq(datagrams, BATCH_DATAGRAMS);
+        if (datagrams > x->most)
+            x->most = datagrams;
     }
 }
 
@@ -248,6 +255,85 @@ Test(forward, super_frames_and_plain_ones_in_any_mixture)
         take(x);
     }
     cr_expect_gt(x->n_in[0], 1000);
+    expect_accounted(x, 0);
+    expect_accounted(x, 1);
+    close_fixture(x);
+}
+
+// Whatever comes together: no call sends more, nothing is lost, and the order stays.
+Test(forward, an_output_has_its_burst)
+{
+    struct fixture *x = open_rules(FIRST("", "", "burst=10;"));
+
+    x->socket.mtu = 9000;
+    srand(7);
+    for (int round = 0; round < 60; round++) {
+        for (int i = 0; i < 8 && x->n_in[0] < MOST - 80; i++) {
+            uint32_t n = 1 + (uint32_t) rand() % 60;
+            put(x, 0, n, 100, n == 1 ? 100 : 1 + (size_t) rand() % 100, true, 64);
+        }
+        take(x);
+    }
+    cr_expect_gt(x->n_in[0], 1000);
+    cr_expect_eq(x->most, 10);
+    cr_expect_eq(x->f->outputs[0].largest_run, 10);
+    put(x, 1, 33, 100, 100, true, 64);
+    take(x);
+    cr_expect_eq(x->f->outputs[1].largest_run, 33, "the other output has no bound of its own");
+    expect_accounted(x, 0);
+    expect_accounted(x, 1);
+    close_fixture(x);
+}
+
+Test(forward, residence_runs_from_the_stamp_until_it_is_sent)
+{
+    struct fixture *x = open_fixture();
+    struct residence_summary s;
+
+    age_ns = 5000000;
+    for (int i = 0; i < 10; i++)
+        put(x, 0, 1, 100, 100, true, 64);
+    age_ns = 50000000;
+    put(x, 0, 25, 100, 30, true, 64);
+    put(x, 1, 1, 100, 100, true, 64);
+    take(x);
+    residence_summarise(&x->f->residence[0], &s);
+    cr_expect_eq(s.count, 35, "each datagram of a super-frame");
+    cr_expect(s.p50_ns >= 46000000 && s.max_ns >= 50000000 && s.max_ns < 10 * NS_PER_S, "%llu",
+              (unsigned long long) s.max_ns);
+    cr_expect_eq(x->f->residence[0].clock_steps, 0);
+    residence_summarise(&x->f->residence[1], &s);
+    cr_expect_eq(s.count, 1);
+    age_ns = -2000000000;
+    put(x, 1, 3, 100, 100, true, 64);
+    take(x);
+    cr_expect_eq(x->f->residence[1].clock_steps, 3, "a stamp from the future");
+    x->f->untimed = true;
+    put(x, 1, 1, 100, 100, true, 64);
+    take(x);
+    cr_expect_eq(x->f->residence[1].clock_steps, 3);
+    close_fixture(x);
+}
+
+Test(forward, what_is_late_is_dropped_as_stale)
+{
+    struct fixture *x = open_rules(FIRST("deadline_us=1000000;", "", ""));
+
+    put(x, 0, 2, 100, 100, true, 64);
+    age_ns = 1500000000;
+    put(x, 0, 20, 100, 30, false, 64);
+    put(x, 1, 1, 100, 100, true, 64); // a rule without a deadline
+    age_ns = -1500000000;
+    put(x, 0, 1, 100, 100, true, 64);
+    age_ns = INT64_C(200000000000); // the clock was set
+    put(x, 0, 1, 100, 100, true, 64);
+    take(x);
+    cr_expect_eq(x->f->flows[0].counters.drops.stale, 20);
+    age_ns = 1500000000;
+    x->f->untimed = true;
+    put(x, 0, 1, 100, 100, true, 64);
+    take(x);
+    cr_expect_eq(x->f->flows[0].counters.drops.stale, 20);
     expect_accounted(x, 0);
     expect_accounted(x, 1);
     close_fixture(x);

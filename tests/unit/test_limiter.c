@@ -146,6 +146,32 @@ Test(health, alarms_are_told_once)
     cr_expect_eq(h.alarms, 0);
 }
 
+// How long one in a hundred stayed, in the second that ends then.
+Test(health, residence_is_told_once_and_outlasts_pauses)
+{
+    static const struct table_rule r = {.max_residence_us = 500};
+    static const struct table_rule none = {.max_residence_us = 0};
+    static const struct {
+        uint64_t s, us;
+        bool changed, raised;
+    } looks[] = {
+        {1, 0, false, false},   {2, 500, false, false}, {3, 501, true, true},  {4, 900, false, true},
+        {8, 100, false, true},  {9, 100, true, false},  {10, 501, true, true}, {14, 501, false, true},
+        {16, 100, false, true}, {19, 0, true, false},
+    };
+    const uint32_t bit = 1u << STATS_ALARM_RESIDENCE;
+    struct health h;
+
+    health_init(&h, NS_PER_S);
+    for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
+        uint32_t changed = health_residence(&h, &r, looks[i].us * 1000, looks[i].s * NS_PER_S);
+        cr_expect(changed == (looks[i].changed ? bit : 0) && h.alarms == (looks[i].raised ? bit : 0), "%zu", i);
+    }
+    health_residence(&h, &r, 501000, 20 * NS_PER_S);
+    cr_expect_eq(health_residence(&h, &none, 0, 21 * NS_PER_S), bit, "a reload took the bound away");
+    cr_expect_eq(h.alarms, 0);
+}
+
 // How much has been counted at which time, and what is told.
 Test(health, a_spell_is_told_once_and_outlasts_pauses)
 {

@@ -71,8 +71,20 @@ Test(prometheus, escapes_and_bounds)
     strcpy(s.at.rules[0].reason, "no \"route\"");
     s.at.rules[0].counters.packets = UINT64_MAX;
     s.at.rules[0].counters.last_packet_ns = 4750000000u;
+    residence_add(&s.at.rules[0].residence, 900, 3);
+    residence_add(&s.at.rules[0].residence, 1200, 2);
+    residence_add(&s.at.rules[0].residence, UINT64_C(99000000000), 1);
     cr_assert(stats_parse(&s.at, memory, size, why), "%s", why);
     char *text = text_of(&s, "/run/mcr-b/stats");
+#define OF "rule=\"r\\\"?\\\\\""
+#define AT ",stats_file=\"/run/mcr-b/stats\"} "
+    expect_line(text, "# TYPE mcr_rule_residence_seconds histogram");
+    expect_line(text, "mcr_rule_residence_seconds_bucket{" OF ",le=\"0.000001024\"" AT "3");
+    expect_line(text, "mcr_rule_residence_seconds_bucket{" OF ",le=\"0.000002048\"" AT "5");
+    expect_line(text, "mcr_rule_residence_seconds_bucket{" OF ",le=\"17.179869184\"" AT "5");
+    expect_line(text, "mcr_rule_residence_seconds_bucket{" OF ",le=\"+Inf\"" AT "6");
+    expect_line(text, "mcr_rule_residence_seconds_sum{" OF AT "99.000005100");
+    expect_line(text, "mcr_rule_residence_seconds_count{" OF AT "6");
     expect_line(text,
                 "mcr_rule_received_packets_total{rule=\"r\\\"?\\\\\",stats_file=\"/run/mcr-b/stats\"} "
                 "18446744073709551615");

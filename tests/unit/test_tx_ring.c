@@ -269,6 +269,23 @@ Test(tx_ring, datagrams_that_others_follow_wait_for_one_call)
     close_fixture(x);
 }
 
+Test(tx_ring, of_one_output_no_more_than_its_burst_leave_by_one_call)
+{
+    struct fixture *x = open_fixture(true);
+    uint32_t serial = 0;
+
+    ((struct table_output *) x->view.outputs)[0].burst = 3;
+    for (int i = 0; i < 7; i++)
+        send_batch(x, 1, &serial, true);
+    cr_expect_eq(n_calls, 2);
+    cr_expect_eq(n_came, 6);
+    egress_flush(&x->e);
+    cr_expect_eq(n_calls, 3);
+    cr_expect_eq(n_came, 7);
+    cr_expect_eq(x->counters.largest_run, 3);
+    close_fixture(x);
+}
+
 Test(tx_ring, one_that_nobody_follows_leaves_at_once)
 {
     struct fixture *x = open_fixture(true);
