@@ -495,6 +495,7 @@ static void release(struct forward *f, uint32_t path, uint64_t now_ns)
             .stamp_ns = stamp_of(held.tag, now_ns == UINT64_MAX ? clock_realtime_ns() : now_ns),
         };
         pass_run(f, &a, held.payload, 1, held.length);
+        f->released++;
         any = true;
     }
     if (!any)
@@ -532,7 +533,7 @@ static __attribute__((noinline)) void merge_run(struct forward *f, const struct 
             passed = 0;
         }
         count_verdict(&a->flow->counters.drops, verdict);
-        if (holds)
+        if (holds && !f->judges)
             release(f, path, a->meta->stamp_ns);
     }
     if (holds)
