@@ -45,7 +45,10 @@ _mcr() {
   esac
   if [[ -z $values ]]; then
     for word in $(grep -oE -e '(^|[^-a-zA-Z0-9])--[a-z][a-z0-9-]*' <<<"$help" | sed 's/^[^-]//' | sort -u); do
-      [[ $used == *" $word "* ]] || values+=" $word"
+      # Several captures are given with an option each.
+      if [[ $used != *" $word "* || ($used == *' --replay '* && $word == --@(replay|interface)) ]]; then
+        values+=" $word"
+      fi
     done
   fi
   mapfile -t COMPREPLY < <(compgen -W "$values" -- "$2")

@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import select
+import socket
 import struct
 import sys
 import termios
@@ -18,7 +19,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "net"))
 import mcrtest as t  # noqa: E402
 
-COLUMNS, ROWS, WIDTH, HEIGHT = 80, 26, 8.4, 18
+COLUMNS, ROWS, WIDTH, HEIGHT = 80, 36, 8.4, 18
 COLOURS = {"1": "#ffffff", "2": "#8b949e", "31": "#ff7b72", "32": "#7ee787", "33": "#e3b341", "7": "#0d1117"}
 
 
@@ -80,10 +81,17 @@ def picture():
                     note="CHG0031337, OT network team"),
              t.rule("video", "239.255.0.2", 5000, [t.to_group("239.255.1.2", 6000)], limit={"packets_per_second": 500}),
              t.rule("alarms", "239.255.16.0/28", "5000-5003", [t.to_group("239.255.32.0/28", "6000-6003")], silence_ms=500),
+             {"name": "two-paths", "inputs": [{"leg": "A", "interface": "in0", "group": "239.255.0.4", "port": 5000},
+                                              {"leg": "B", "interface": "in0", "group": "239.255.8.4", "port": 5000}],
+              "merge": {"by": "rtp"}, "outputs": [t.to_group("239.255.1.4", 6000)]},
              t.rule("on-trial", "239.255.0.3", 5000, [t.to_group("239.255.1.3", 6000)], shadow=True)]
-    with t.line() as net, t.Mcrd(net.relay, rules, instance="dmz-relay-1") as d:
+    with t.line() as net, t.Mcrd(net.relay, rules, instance="dmz-relay-1") as d, \
+            net.dst.socket(socket.AF_INET, socket.SOCK_DGRAM) as historian:
+        historian.bind(("198.18.2.1", 7000))  # else nobody has that port, and its rule is down
         senders = [t.start_sending(net.src, "s0", group, 5000, count=100000, rate=rate, size=500)
                    for group, rate in (("239.255.0.1", 5000), ("239.255.0.2", 2000), ("239.255.0.3", 1000))]
+        senders.append(t.start_sending_legs(net.src, ["s0,239.255.0.4,5000", "s0,239.255.8.4,5000,delay_ms=3,loss=3%"],
+                                            count=100000, rate=4000, **{"as": "rtp"}))
         text = watch(d.config.stats_file, 4.5).replace(d.config.file, "/etc/mcr/mcr.conf")
         for s in senders:
             t.kill_process(s)

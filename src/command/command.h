@@ -46,13 +46,15 @@ struct explain_options {
 int command_explain(const char *path, const struct explain_options *options);
 
 struct replay_options {
-    const char *capture, *out, *interface; // out and interface may be NULL
+    const struct argument_list *captures, *interfaces; // one interface for each capture, or one for all, or none
+    const char *out;                                   // may be NULL
     bool running, json, quiet;
     enum sandbox_mode sandbox;
 };
 
-// Prints what the file would do with each packet of a capture, then the counts. Drops every right before it reads the
-// capture. Returns 0 if the capture was read to its end, 1 if not, or if not all could be written, 2 on other trouble.
+// Prints what the file would do with each packet of the captures, in the order of their stamps, then the counts. Drops
+// every right before it reads a capture. Returns 0 if all were read to their ends, 1 if not, or if not all could be
+// written, 2 on other trouble.
 int command_replay(const char *path, const struct replay_options *options);
 
 // Prints what mcrd was built with.

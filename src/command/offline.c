@@ -98,7 +98,8 @@ static int open_output(enum registry_kind kind, const struct output_address *add
 static bool compile_offline(struct offline *o, char why[COMPILE_WHY_MAX])
 {
     struct machine machine = machine_none;
-    struct sockets *sockets = sockets_new(&machine, FEATURE_TX_RING);
+    // Each datagram leaves by itself, so that the caller gets it as a frame of its own.
+    struct sockets *sockets = sockets_new(&machine, FEATURE_TX_RING | FEATURE_PACKET_GSO | FEATURE_UDP_GSO);
     const char *bad, *step;
     bool ok = false;
 
@@ -142,6 +143,18 @@ static bool make_outlets(struct offline *o)
     return o->outlets != NULL;
 }
 
+// Each interface puts fragments together by itself, as in the relay.
+static bool make_inputs(struct offline *o)
+{
+    bool ok = (o->ingress = calloc(o->table.n_interfaces + 1, sizeof(*o->ingress))) != NULL;
+
+    for (uint32_t i = 0; ok && i < o->table.n_interfaces; i++) {
+        o->ingress[i].interface = i;
+        ok = o->table.interfaces[i].ring_id == 0 || (o->ingress[i].reassembly = reassembly_new());
+    }
+    return ok;
+}
+
 struct offline *offline_open(const struct config *config, offline_sink *sink, void *context, char why[COMPILE_WHY_MAX])
 {
     struct offline *o = calloc(1, sizeof(*o));
@@ -159,12 +172,11 @@ struct offline *offline_open(const struct config *config, offline_sink *sink, vo
     o->seen_drops = calloc(o->table.n_rules + 1, sizeof(*o->seen_drops));
     o->seen_legs = calloc(o->table.n_inputs + 1, sizeof(*o->seen_legs));
     o->seen_outputs = calloc(o->table.n_counters + 1, sizeof(*o->seen_outputs));
-    o->ingress.reassembly = reassembly_new();
-    if (o->forward)
-        o->forward->untimed = true;
-    if (o->forward && o->seen_drops && o->seen_legs && o->seen_outputs && o->ingress.reassembly && find_links(o) &&
-        make_outlets(o))
+    if (o->forward && o->seen_drops && o->seen_legs && o->seen_outputs && make_inputs(o) && find_links(o) &&
+        make_outlets(o)) {
+        o->forward->untimed = o->forward->judges = true;
         return o;
+    }
     snprintf(why, COMPILE_WHY_MAX, "%s", strerror(errno));
 fail:
     offline_close(o);
@@ -176,7 +188,9 @@ void offline_close(struct offline *o)
     if (!o)
         return;
     forward_free(o->forward);
-    reassembly_free(o->ingress.reassembly);
+    for (uint32_t i = 0; o->ingress && i < o->table.n_interfaces; i++)
+        reassembly_free(o->ingress[i].reassembly);
+    free(o->ingress);
     free(o->seen_drops);
     free(o->seen_legs);
     free(o->seen_outputs);
@@ -289,15 +303,47 @@ static void judge_rule(struct offline *o, uint32_t rule, struct offline_verdict 
     }
 }
 
+// What has left meanwhile is nothing that the next frame did.
+static void pass_over(struct offline *o)
+{
+    struct offline_verdict none = {.path = TABLE_NONE};
+    uint32_t rule;
+
+    while ((rule = forward_take_touched(o->forward)) != TABLE_NONE)
+        judge_rule(o, rule, &none);
+}
+
+// Lets out what is held back and due until now, each at its time, as the relay's timer does.
+static void release_due(struct offline *o, uint64_t now_ns)
+{
+    struct forward *f = o->forward;
+    uint64_t before = 0;
+
+    while (f->due_ns <= now_ns && f->due_ns > before) {
+        before = f->now_ns = f->due_ns;
+        forward_release(f, before);
+    }
+    pass_over(o);
+}
+
+// Lets out what has waited for this frame. Returns how many datagrams.
+static uint64_t release_behind(struct offline *o, uint64_t now_ns)
+{
+    o->forward->released = 0;
+    forward_release(o->forward, now_ns);
+    pass_over(o);
+    return o->forward->released;
+}
+
 void offline_frame(struct offline *o, uint32_t interface, uint64_t now_ns, const uint8_t *bytes, size_t length,
                    const struct packet_meta *meta, uint8_t kind, struct offline_verdict *v)
 {
     struct forward *f = o->forward;
-    struct ingress *in = &o->ingress;
+    struct ingress *in = &o->ingress[interface];
     struct stats_interface_counters more;
 
+    release_due(o, now_ns);
     f->now_ns = now_ns;
-    in->interface = interface;
     reassembly_expire(in->reassembly, now_ns, &in->counters);
     o->seen = in->counters;
     struct packet_meta stamped = *meta;
@@ -305,14 +351,16 @@ void offline_frame(struct offline *o, uint32_t interface, uint64_t now_ns, const
     ingress_frame(in, f, bytes, length, stamped, kind);
     v->path = forward_pending(f);
     v->input = TABLE_NONE;
-    v->forwarded = false;
+    v->forwarded = v->held_back = false;
     forward_flush(f);
     reassembly_release(in->reassembly);
     v->drop = count_more(stats_interface_counters, &in->counters, &o->seen, &more);
     uint32_t rule = forward_take_touched(f);
     if (rule != TABLE_NONE)
         judge_rule(o, rule, v);
+    v->held_back = rule != TABLE_NONE && !v->forwarded && !v->drop;
     v->name = v->forwarded ? "forwarded" : v->drop ? v->drop->name : "held";
+    v->released = release_behind(o, now_ns);
 }
 
 static int ttl_line(const struct config_rule *r)
@@ -342,9 +390,12 @@ int offline_line(const struct offline *o, const struct offline_verdict *v)
     } lines[] = {{"sources", in->sources_line},
                  {"max_payload", r->max_payload_line},
                  {"limit", r->limit.line},
+                 {"merge", r->merge.line},
                  {"ttl", ttl_line(r)}};
     if (v->forwarded)
         return in->line;
+    if (v->held_back)
+        return r->merge.line;
     for (size_t i = 0; v->drop && v->drop->key && i < sizeof(lines) / sizeof(lines[0]); i++)
         if (lines[i].line && strcmp(lines[i].key, v->drop->key) == 0)
             return lines[i].line;
@@ -354,5 +405,7 @@ int offline_line(const struct offline *o, const struct offline_verdict *v)
 void offline_end(struct offline *o)
 {
     forward_release(o->forward, UINT64_MAX);
-    reassembly_expire(o->ingress.reassembly, UINT64_MAX, &o->ingress.counters);
+    for (uint32_t i = 0; i < o->table.n_interfaces; i++)
+        if (o->ingress[i].reassembly)
+            reassembly_expire(o->ingress[i].reassembly, UINT64_MAX, &o->ingress[i].counters);
 }

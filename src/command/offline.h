@@ -25,8 +25,8 @@ struct offline {
     const struct config *config;
     struct table_view table;
     struct link *links;      // in the order of the table's interfaces
-    struct forward *forward; // with the counters of rules and outputs, as in the daemon
-    struct ingress ingress;  // with the counters of the interface
+    struct forward *forward; // with the counters of rules and outputs, as in the daemon; now_ns: when a frame leaves
+    struct ingress *ingress; // of each of the table's interfaces, with its counters
     // Private.
     struct table_image image;
     struct outlet *outlets;
@@ -64,6 +64,8 @@ const char *offline_inputs(const struct offline *o, char text[OFFLINE_INPUTS_MAX
 struct offline_verdict {
     const char *name;                 // "forwarded", that of drop, or "held"
     bool forwarded;                   // an output has taken it
+    bool held_back;                   // it is held until those before it have come (reorder_ms)
+    uint64_t released;                // datagrams that were held back, and leave because this one has come
     const struct stats_counter *drop; // the first counter of a drop that it added to; NULL: none
     // The path and the input (index in the table) of the rule that took it in; the path is that of the datagram if it
     // got to the outputs. TABLE_NONE: no rule did.
@@ -79,12 +81,13 @@ const struct config_input *offline_input_of(const struct offline *o, const struc
 // The line of the file that decided it; 0: none did.
 int offline_line(const struct offline *o, const struct offline_verdict *v);
 
-// Passes one frame from an interface (index in the table); see ingress_frame(). now_ns: a time of any epoch. The result
-// of a fragment of an incomplete datagram is "held".
+// Passes one frame from an interface (index in the table); see ingress_frame(). now_ns: a time of any epoch. What is
+// held back (reorder_ms) and due before leaves first. The result of a frame that is held back, and of a fragment of an
+// incomplete datagram, is "held".
 void offline_frame(struct offline *o, uint32_t interface, uint64_t now_ns, const uint8_t *bytes, size_t length,
                    const struct packet_meta *meta, uint8_t kind, struct offline_verdict *v);
 
-// Ends the input: counts the datagrams whose fragments did not all come.
+// Ends the input: what is held back leaves, and the datagrams whose fragments did not all come are counted.
 void offline_end(struct offline *o);
 
 #endif

@@ -9,9 +9,10 @@
 #include "common/arguments.h"
 
 struct options {
-    unsigned command;                      // 0: run the daemon
-    struct argument_list config_paths;     // at least one
-    const char *interface, *capture, *out; // or NULL
+    unsigned command;                  // 0: run the daemon
+    struct argument_list config_paths; // at least one
+    struct argument_list captures, interfaces;
+    const char *out; // or NULL
     bool running, json, quiet, debug;
     unsigned role;           // enum firewall_role
     double timeout;          // seconds

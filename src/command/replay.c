@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A capture through the file's rules, as if it came in now.
+// Captures through the file's rules, as if they came in now: a frame of all of them after the other, by their stamps.
 #include <config.h>
 
 #include "command/command.h"
@@ -22,22 +22,35 @@
 #include "common/progress.h"
 #include "config/load.h"
 
+// A capture, and its next frame.
+struct source {
+    const char *name;
+    FILE *file; // until capture is open, which then owns it
+    struct capture *capture;
+    struct capture_frame frame;
+    enum capture_result result;
+    bool taken;                // the frame; the next one is to be read
+    uint64_t n;                // frames that were taken
+    char why[CAPTURE_WHY_MAX]; // it is damaged
+};
+
 struct replay {
     struct replayed of; // the present packet, and all before it
-    struct capture *capture;
+    struct source sources[ARGUMENT_LIST_MOST];
+    unsigned n_sources;
     struct pcap_dumper *writer;
-    uint64_t size; // of the capture in bytes; 0: not known
+    uint64_t size; // of the captures in bytes; 0: not known
     struct progress bar;
 };
 
-static bool is_stream(const struct replay_options *o)
+static bool is_stream(const struct source *s)
 {
-    return strcmp(o->capture, "-") == 0;
+    return strcmp(s->name, "-") == 0;
 }
 
-static const char *capture_name(const struct replay_options *o)
+static const char *capture_name(const struct source *s)
 {
-    return is_stream(o) ? "the standard input" : o->capture;
+    return is_stream(s) ? "the standard input" : s->name;
 }
 
 static void take_output(void *context, const struct table_output *o, const uint8_t *frame, size_t length)
@@ -47,7 +60,7 @@ static void take_output(void *context, const struct table_output *o, const uint8
     (void) o;
     r->of.n_frames++;
     if (r->writer)
-        capture_write(r->writer, r->of.frame.time_ns, frame, length);
+        capture_write(r->writer, r->of.offline->forward->now_ns, frame, length);
 }
 
 // --- one packet ------------------------------------------------------------------------------------------------------
@@ -101,9 +114,11 @@ static void judge(struct replayed *r)
         offline_frame(r->offline, r->interface, f->time_ns, f->bytes, f->length, &f->meta, kind, &r->verdict);
     }
     if (is_unmatched(r, kind))
-        unmatched_count(
-            r->unmatched,
-            &(struct table_key){.destination = r->packet.destination, .port = r->packet.port, .vlan = r->packet.vlan});
+        unmatched_count(r->unmatched, &(struct table_key){.destination = r->packet.destination,
+                                                          .port = r->packet.port,
+                                                          .vlan = r->packet.vlan,
+                                                          .interface = r->interface});
+    r->held_back += r->verdict.held_back;
     json_t *count = json_object_get(r->verdicts, r->verdict.name);
     if (count)
         json_integer_set(count, json_integer_value(count) + 1);
@@ -127,35 +142,62 @@ static void stop(int signal)
     errno = error;
 }
 
-static enum capture_result next_frame(struct replay *r, char why[CAPTURE_WHY_MAX])
+// The capture whose next frame has the lowest stamp; of equal ones the first. NULL: all have ended.
+static struct source *next_source(struct replay *r)
 {
-    enum capture_result result = stopped ? CAPTURE_END : capture_next(r->capture, &r->of.frame, why);
+    struct source *next = NULL;
 
-    return stopped ? CAPTURE_END : result;
+    for (struct source *s = r->sources; s < r->sources + r->n_sources && !stopped; s++) {
+        if (s->taken && s->result == CAPTURE_FRAME)
+            s->result = capture_next(s->capture, &s->frame, s->why);
+        s->taken = false;
+        if (s->result == CAPTURE_FRAME && (!next || s->frame.time_ns < next->frame.time_ns))
+            next = s;
+    }
+    return stopped ? NULL : next;
+}
+
+static uint64_t position(const struct replay *r)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < r->n_sources; i++)
+        sum += capture_position(r->sources[i].capture);
+    return sum;
+}
+
+static void take(struct replay *r, struct source *s)
+{
+    s->taken = true;
+    s->n++;
+    r->of.frame = s->frame;
+    r->of.interface = r->of.interfaces[s - r->sources];
+    if (r->of.n++ == 0)
+        r->of.first_ns = s->frame.time_ns;
+    judge(&r->of);
+    replayed_packet(&r->of);
 }
 
 static int run(struct replay *r)
 {
-    const struct replay_options *o = r->of.options;
-    char why[CAPTURE_WHY_MAX];
-    enum capture_result result;
+    struct source *s;
+    bool damaged = false;
 
     replayed_begin(&r->of);
-    while ((result = next_frame(r, why)) == CAPTURE_FRAME) {
+    while ((s = next_source(r))) {
         if (r->bar.next_ns != UINT64_MAX)
-            progress_show(&r->bar, capture_position(r->capture), r->size, clock_monotonic_ns());
-        if (r->of.n++ == 0)
-            r->of.first_ns = r->of.frame.time_ns;
-        judge(&r->of);
-        replayed_packet(&r->of);
+            progress_show(&r->bar, position(r), r->size, clock_monotonic_ns());
+        take(r, s);
     }
     progress_end(&r->bar);
     offline_end(r->of.offline);
-    replayed_end(&r->of, result == CAPTURE_DAMAGED);
-    if (result != CAPTURE_DAMAGED)
-        return 0;
-    command_trouble("%s: is damaged behind packet %" PRIu64 ": %s", capture_name(o), r->of.n, why);
-    return 1;
+    for (unsigned i = 0; i < r->n_sources; i++)
+        damaged |= !stopped && r->sources[i].result == CAPTURE_DAMAGED;
+    replayed_end(&r->of, damaged);
+    for (s = r->sources; damaged && s < r->sources + r->n_sources; s++)
+        if (s->result == CAPTURE_DAMAGED)
+            command_trouble("%s: is damaged behind packet %" PRIu64 ": %s", capture_name(s), s->n, s->why);
+    return damaged;
 }
 
 // --- files and rights ------------------------------------------------------------------------------------------------
@@ -175,20 +217,45 @@ static bool is_same_file(FILE *capture, const char *out)
     return fstat(fileno(capture), &a) == 0 && stat(out, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-// When it fails, the process ends: what is open goes with it.
-static bool open_files(const struct replay_options *o, FILE **capture, FILE **out)
+static bool open_source(struct source *s, const char *out)
 {
-    if (is_stream(o) && isatty(STDIN_FILENO))
+    if (is_stream(s) && isatty(STDIN_FILENO))
         command_trouble("--replay -: the standard input is a terminal: tcpdump -i IF -U -w - udp | mcrd --replay -");
-    else if (!(*capture = is_stream(o) ? stdin : fopen(o->capture, "rbe")))
-        command_trouble("%s: cannot be opened: %s", o->capture, strerror(errno));
-    else if (o->out && is_same_file(*capture, o->out))
-        command_trouble("%s: is the capture itself", o->out);
-    else if (o->out && !(*out = fopen(o->out, "wbe")))
-        command_trouble("%s: cannot be written: %s", o->out, strerror(errno));
+    else if (!(s->file = is_stream(s) ? stdin : fopen(s->name, "rbe")))
+        command_trouble("%s: cannot be opened: %s", s->name, strerror(errno));
+    else if (out && is_same_file(s->file, out))
+        command_trouble("%s: is the capture itself", out);
     else
         return true;
     return false;
+}
+
+// When it fails, the process ends: what is open goes with it.
+static bool open_files(struct replay *r, FILE **out)
+{
+    const char *name = r->of.options->out;
+
+    for (unsigned i = 0; i < r->n_sources; i++)
+        if (!open_source(&r->sources[i], name))
+            return false;
+    if (!name || (*out = fopen(name, "wbe")))
+        return true;
+    command_trouble("%s: cannot be written: %s", name, strerror(errno));
+    return false;
+}
+
+static bool begin_captures(struct replay *r)
+{
+    bool ok = true;
+
+    for (struct source *s = r->sources; ok && s < r->sources + r->n_sources; s++) {
+        ok = (s->capture = capture_open(s->file, s->why)) != NULL;
+        s->result = CAPTURE_FRAME;
+        s->taken = true; // none is there
+        if (!ok)
+            command_trouble("%s: %s", capture_name(s), stopped ? "ended before the first packet" : s->why);
+    }
+    return ok;
 }
 
 // Prepares for a capture that is being made: each line leaves at once, and a signal ends it.
@@ -203,32 +270,36 @@ static void follow_stream(void)
 }
 
 // A bar, where it does not lie among lines on the same terminal. To be asked before the rights are given up.
-static void begin_bar(struct replay *r, FILE *capture)
+static void begin_bar(struct replay *r)
 {
     const struct replay_options *o = r->of.options;
     struct stat st;
+    bool known = true;
 
-    if (fstat(fileno(capture), &st) == 0 && S_ISREG(st.st_mode))
-        r->size = (uint64_t) st.st_size;
+    for (unsigned i = 0; i < r->n_sources; i++) {
+        known = known && fstat(fileno(r->sources[i].file), &st) == 0 && S_ISREG(st.st_mode);
+        r->size = known ? r->size + (uint64_t) st.st_size : 0;
+    }
     progress_begin(&r->bar, r->size > 0 && ((o->quiet && !o->json) || !isatty(STDOUT_FILENO)), clock_monotonic_ns());
 }
 
 static int open_and_run(struct replay *r)
 {
     const struct replay_options *o = r->of.options;
-    FILE *capture, *out = NULL;
+    FILE *out = NULL;
     char why[CAPTURE_WHY_MAX];
     int status;
 
-    if (is_stream(o))
-        follow_stream();
-    if (!open_files(o, &capture, &out))
+    for (unsigned i = 0; i < r->n_sources; i++)
+        if (is_stream(&r->sources[i]))
+            follow_stream();
+    if (!open_files(r, &out))
         exit(EXIT_TROUBLE); // told
-    begin_bar(r, capture);
+    begin_bar(r);
     if (!give_up_rights(o->sandbox))
         exit(EXIT_TROUBLE); // told
-    if (!(r->capture = capture_open(capture, why)))
-        status = command_trouble("%s: %s", capture_name(o), stopped ? "ended before the first packet" : why);
+    if (!begin_captures(r))
+        status = EXIT_TROUBLE;
     else if (out && !(r->writer = capture_create(out, why)))
         status = command_trouble("%s: %s", o->out, why);
     else
@@ -237,21 +308,43 @@ static int open_and_run(struct replay *r)
         command_trouble("%s: cannot be written: %s", o->out, strerror(errno));
         status = 1;
     }
-    capture_close(r->capture);
+    for (unsigned i = 0; i < r->n_sources; i++)
+        capture_close(r->sources[i].capture);
     return command_flush(r->of.config->path, true) ? status : 1;
 }
 
-static int choose_interface(struct replay *r)
+static int choose_interface(struct replay *r, unsigned i)
 {
-    const char *name = r->of.options->interface;
+    const struct argument_list *given = r->of.options->interfaces;
+    const char *name = given->n > 1 ? given->texts[i] : given->texts[0];
     char inputs[OFFLINE_INPUTS_MAX];
 
-    r->of.interface = offline_input(r->of.offline, name);
-    if (r->of.interface != TABLE_NONE)
+    r->of.interfaces[i] = offline_input(r->of.offline, name);
+    if (r->of.interfaces[i] != TABLE_NONE)
         return 0;
     fprintf(stderr, name ? "mcrd: --interface is \"%s\"" : "mcrd: --replay needs --interface", name);
     fprintf(stderr, ", allowed are the inputs of the file's rules: %s\n", offline_inputs(r->of.offline, inputs));
     return EXIT_TROUBLE;
+}
+
+// Which captures there are, and by which interfaces they come in.
+static int name_sources(struct replay *r)
+{
+    const struct argument_list *captures = r->of.options->captures, *interfaces = r->of.options->interfaces;
+    unsigned n_streams = 0;
+    int status = 0;
+
+    if (interfaces->n > 1 && interfaces->n != captures->n)
+        return command_trouble(
+            "--replay is given %u times, --interface %u times: allowed is one for each, or one for all", captures->n,
+            interfaces->n);
+    r->n_sources = captures->n;
+    for (unsigned i = 0; i < captures->n && status == 0; i++) {
+        r->sources[i].name = captures->texts[i];
+        n_streams += is_stream(&r->sources[i]);
+        status = choose_interface(r, i);
+    }
+    return n_streams > 1 ? command_trouble("--replay - is given twice: there is one standard input") : status;
 }
 
 int command_replay(const char *path, const struct replay_options *options)
@@ -273,7 +366,7 @@ int command_replay(const char *path, const struct replay_options *options)
         r.of.note = running_note(r.of.config, r.of.running);
     if (r.of.config && !(r.of.offline = offline_open(r.of.config, take_output, &r, why)))
         command_trouble("%s: %s", r.of.config->path, why);
-    if (r.of.offline && (status = choose_interface(&r)) == 0)
+    if (r.of.offline && (status = name_sources(&r)) == 0)
         status = open_and_run(&r);
     offline_close(r.of.offline);
     config_free(r.of.config);

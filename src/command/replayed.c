@@ -37,6 +37,16 @@ static json_t *outputs_tree(const struct replayed *r)
     return outputs;
 }
 
+static bool has_several(const struct replayed *r)
+{
+    return r->options->captures->n > 1;
+}
+
+static const char *interface_name(const struct replayed *r, uint32_t interface)
+{
+    return r->offline->table.interfaces[interface].name;
+}
+
 static void print_packet(const struct replayed *r)
 {
     const struct packet *p = &r->packet;
@@ -58,10 +68,14 @@ static void print_packet(const struct replayed *r)
         printf("a frame of %zu bytes", r->frame.length);
     if (r->frame.meta.vlan)
         printf(", vlan %u", r->frame.meta.vlan & 0xfff);
+    if (has_several(r))
+        printf(", %s", interface_name(r, r->interface));
     printf(": %s", r->verdict.name);
     if (rule)
         printf(" (%s:%d: %s)", r->config->path, offline_line(r->offline, &r->verdict), rule->name);
     json_array_foreach(outputs, i, output) printf("%s%s", i ? ", " : ": ", json_string_value(output));
+    if (r->verdict.released > 0)
+        printf("; releases %" PRIu64, r->verdict.released);
     putchar('\n');
     json_decref(outputs);
 }
@@ -79,13 +93,15 @@ static void print_packet_json(const struct replayed *r)
     const bool whole = r->parsed == PACKET_OK, addressed = whole || r->parsed == PACKET_FRAGMENT;
     char source[ADDR_TEXT_MAX], destination[ADDR_TEXT_MAX];
     json_t *tree = json_pack(
-        "{s:I, s:I, s:s*, s:s*, s:o*, s:o*, s:o*, s:o*, s:s, s:s*, s:o*, s:o*}", "packet", (json_int_t) r->n, "time_ns",
-        (json_int_t) r->frame.time_ns, "source", addressed ? addr_format(&p->source, source) : NULL, "destination",
+        "{s:I, s:I, s:s*, s:s*, s:s*, s:o*, s:o*, s:o*, s:o*, s:s, s:s*, s:o*, s:o*, s:o*}", "packet",
+        (json_int_t) r->n, "time_ns", (json_int_t) r->frame.time_ns, "interface",
+        has_several(r) ? interface_name(r, r->interface) : NULL, "source",
+        addressed ? addr_format(&p->source, source) : NULL, "destination",
         addressed ? addr_format(&p->destination, destination) : NULL, "bytes", number(addressed, p->length),
         "source_port", number(whole, p->source_port), "port", number(whole, p->port), "vlan",
         number(r->frame.meta.vlan != 0, r->frame.meta.vlan & 0xfff), "verdict", r->verdict.name, "rule",
         rule ? rule->name : NULL, "line", number(rule, (uint64_t) offline_line(r->offline, &r->verdict)), "outputs",
-        rule ? outputs_tree(r) : NULL);
+        rule ? outputs_tree(r) : NULL, "releases", number(r->verdict.released > 0, r->verdict.released));
 
     fputs(r->n == 1 ? "\n    " : ",\n    ", stdout);
     json_dumpf(tree, stdout, JSON_PRESERVE_ORDER);
@@ -111,6 +127,8 @@ static json_t *make_notes(const struct replayed *r)
     add_note(notes, r->truncated, "packets were cut by the capture: take them whole (tcpdump -s 0)");
     add_note(notes, r->unfinished,
              "UDP checksums were left to the sender's device when they were captured: taken for right");
+    add_note(notes, r->held_back,
+             "packets were held back (reorder_ms): each left when its turn had come, and counts by its rule");
     add_note(
         notes, r->merged,
         "packets are longer than the MTU: super-frames (GSO, GRO), of which a capture does not tell the datagrams; "
@@ -145,20 +163,44 @@ static json_t *rule_tree(const struct replayed *r, uint32_t i)
                      outputs);
 }
 
+static json_t *interface_tree(const struct replayed *r, uint32_t i)
+{
+    json_t *tree = json_object();
+
+    add_counts(tree, stats_interface_counters, &r->offline->ingress[i].counters);
+    json_object_set_new(tree, "name", json_string(interface_name(r, i)));
+    return tree;
+}
+
+// Those that the captures came in by, each once.
+static json_t *interfaces_tree(const struct replayed *r)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < r->offline->table.n_interfaces; i++)
+        for (unsigned j = 0; j < r->options->captures->n; j++)
+            if (r->interfaces[j] == i) {
+                json_array_append_new(list, interface_tree(r, i));
+                break;
+            }
+    return list;
+}
+
 static json_t *summary_tree(const struct replayed *r, bool damaged)
 {
     const struct table_view *t = &r->offline->table;
-    json_t *interface = json_object(), *rules = json_array(), *notes = make_notes(r);
+    const bool several = has_several(r);
+    json_t *rules = json_array(), *notes = make_notes(r);
 
-    add_counts(interface, stats_interface_counters, &r->offline->ingress.counters);
-    json_object_set_new(interface, "name", json_string(t->interfaces[r->interface].name));
     for (uint32_t i = 0; i < t->n_rules; i++)
         if (t->rules[i].flags & TABLE_RULE_ENABLED)
             json_array_append_new(rules, rule_tree(r, i));
-    json_t *unmatched = unmatched_tree(r->unmatched, r->config, t->interfaces[r->interface].name, notes);
+    json_t *unmatched = unmatched_tree(r->unmatched, r->config, t, several, notes);
     return json_pack("{s:I, s:b, s:O, s:I, s:o, s:o, s:o, s:o}", "count", (json_int_t) r->n, "damaged", damaged,
-                     "verdicts", r->verdicts, "frames_out", (json_int_t) r->n_frames, "interface", interface, "rules",
-                     rules, "unmatched", unmatched, "notes", notes);
+                     "verdicts", r->verdicts, "frames_out", (json_int_t) r->n_frames,
+                     several ? "interfaces" : "interface",
+                     several ? interfaces_tree(r) : interface_tree(r, r->interfaces[0]), "rules", rules, "unmatched",
+                     unmatched, "notes", notes);
 }
 
 static void print_counters(json_t *counters, const char *before)
@@ -186,11 +228,14 @@ static void print_unmatched(const struct replayed *r, json_t *list)
     json_array_foreach(list, i, each)
     {
         const char *to = json_string_value(json_object_get(each, "destination"));
+        const char *interface = json_string_value(json_object_get(each, "interface"));
         json_t *vlan = json_object_get(each, "vlan"), *rule = json_array_get(json_object_get(each, "nearest"), 0);
         printf(strchr(to, ':') ? "  [%s]:%" JSON_INTEGER_FORMAT : "  %s:%" JSON_INTEGER_FORMAT, to,
                json_integer_value(json_object_get(each, "port")));
         if (vlan)
             printf(", vlan %" JSON_INTEGER_FORMAT, json_integer_value(vlan));
+        if (interface)
+            printf(", %s", interface);
         printf(": %" JSON_INTEGER_FORMAT " packets; ", json_integer_value(json_object_get(each, "packets")));
         if (rule)
             printf("the nearest: %s:%" JSON_INTEGER_FORMAT ": %s\n", r->config->path,
@@ -244,6 +289,16 @@ static void print_members(json_t *tree, const char *before)
     }
 }
 
+static json_t *captures_tree(const struct replayed *r)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < r->options->captures->n; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "capture", r->options->captures->texts[i], "interface",
+                                              interface_name(r, r->interfaces[i])));
+    return list;
+}
+
 // Packets come one by one, however many there are.
 void replayed_begin(const struct replayed *r)
 {
@@ -251,9 +306,11 @@ void replayed_begin(const struct replayed *r)
         return;
 
     char hex[DIGEST_TEXT_MAX];
+    bool several = has_several(r);
     json_t *head =
-        json_pack("{s:s, s:s, s:s?, s:s}", "file", r->config->path, "sha256", digest_text(r->config->file.sha256, hex),
-                  "running", *r->running ? r->running : NULL, "capture", r->options->capture);
+        json_pack("{s:s, s:s, s:s?, s:o}", "file", r->config->path, "sha256", digest_text(r->config->file.sha256, hex),
+                  "running", *r->running ? r->running : NULL, several ? "captures" : "capture",
+                  several ? captures_tree(r) : json_string(r->options->captures->texts[0]));
 
     putchar('{');
     print_members(head, "");

@@ -10,6 +10,7 @@
 #include "command/command.h"
 #include "command/offline.h"
 #include "command/unmatched.h"
+#include "common/arguments.h"
 #include "common/digest.h"
 #include "config/model.h"
 #include "wire/packet.h"
@@ -21,15 +22,16 @@ struct replayed {
     const struct replay_options *options;
     struct config *config;
     struct offline *offline;
-    uint32_t interface;
+    uint32_t interfaces[ARGUMENT_LIST_MOST]; // of the captures
     // Of the present packet.
+    uint32_t interface;
     struct capture_frame frame;
     struct packet packet;
     enum packet_verdict parsed; // packet's addresses are known of fragments, too
     struct offline_verdict verdict;
     // Of all.
     uint64_t n, n_frames, first_ns;
-    uint64_t unfinished, merged, truncated;
+    uint64_t unfinished, merged, truncated, held_back;
     struct json_t *verdicts; // {VERDICT: N}
     struct unmatched *unmatched;
     struct json_t *note; // that other rules run; NULL: not known
@@ -37,7 +39,7 @@ struct replayed {
 };
 
 // Prints the head of the JSON, where JSON is asked for; then each packet, unless it shall be quiet; then what became of
-// all of them. damaged: the capture could not be read to its end.
+// all of them. damaged: a capture could not be read to its end.
 void replayed_begin(const struct replayed *r);
 void replayed_packet(const struct replayed *r);
 void replayed_end(const struct replayed *r, bool damaged);

@@ -49,6 +49,8 @@ static int compare_keys(const void *a, const void *b)
         order = memcmp(x->destination.bytes, y->destination.bytes, sizeof(x->destination.bytes));
     if (order == 0)
         order = (x->port > y->port) - (x->port < y->port);
+    if (order == 0)
+        order = (x->interface > y->interface) - (x->interface < y->interface);
     return order ? order : (x->vlan > y->vlan) - (x->vlan < y->vlan);
 }
 
@@ -77,7 +79,8 @@ void unmatched_count(struct unmatched *u, const struct table_key *key)
         u->others++;
 }
 
-json_t *unmatched_tree(struct unmatched *u, const struct config *config, const char *interface, json_t *notes)
+json_t *unmatched_tree(struct unmatched *u, const struct config *config, const struct table_view *table, bool several,
+                       json_t *notes)
 {
     json_t *list = json_array();
     char address[ADDR_TEXT_MAX];
@@ -88,12 +91,14 @@ json_t *unmatched_tree(struct unmatched *u, const struct config *config, const c
     qsort(u->entries, u->n, sizeof(u->entries[0]), compare_counts);
     for (size_t i = 0; i < u->n && i < UNMATCHED_LISTED; i++) {
         const struct tally *e = &u->entries[i];
+        const char *interface = table->interfaces[e->key.interface].name;
         json_t *nearest = json_array();
         nearest_find(config, interface, &e->key, nearest);
-        json_array_append_new(list, json_pack("{s:s, s:i, s:o*, s:I, s:o}", "destination",
-                                              addr_format(&e->key.destination, address), "port", e->key.port, "vlan",
-                                              e->key.vlan ? json_integer(e->key.vlan) : NULL, "packets",
-                                              (json_int_t) e->packets, "nearest", nearest));
+        json_array_append_new(list,
+                              json_pack("{s:s*, s:s, s:i, s:o*, s:I, s:o}", "interface", several ? interface : NULL,
+                                        "destination", addr_format(&e->key.destination, address), "port", e->key.port,
+                                        "vlan", e->key.vlan ? json_integer(e->key.vlan) : NULL, "packets",
+                                        (json_int_t) e->packets, "nearest", nearest));
     }
     for (size_t i = UNMATCHED_LISTED; i < u->n; i++)
         left += u->entries[i].packets;

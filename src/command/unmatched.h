@@ -17,12 +17,13 @@ struct unmatched;
 struct unmatched *unmatched_new(void);
 void unmatched_free(struct unmatched *u);
 
-// Counts a packet; of the key the interface does not matter.
+// Counts a packet. The key's interface is its index in the table.
 void unmatched_count(struct unmatched *u, const struct table_key *key);
 
-// The most frequent ones, as an array of {"destination", "port", "vlan" where tagged, "packets", "nearest"}, with
-// nearest_find()'s answers for this interface. Appends to notes what the array leaves out. The end of u: it is sorted.
-struct json_t *unmatched_tree(struct unmatched *u, const struct config *config, const char *interface,
-                              struct json_t *notes);
+// The most frequent ones, as an array of {"interface" where there are several, "destination", "port", "vlan" where
+// tagged, "packets", "nearest"}, with nearest_find()'s answers for this interface. Appends to notes what the array
+// leaves out. The end of u: it is sorted.
+struct json_t *unmatched_tree(struct unmatched *u, const struct config *config, const struct table_view *table,
+                              bool several, struct json_t *notes);
 
 #endif

@@ -189,7 +189,7 @@ static int take_row(struct reading *p, size_t row, const char *text)
         if (a->rows[i].kind == ARGUMENT_WORD && strcmp(a->rows[i].name, r->name) == 0 &&
             strcmp(a->rows[i].value, text) == 0)
             r = &a->rows[i];
-    if (r->kind == ARGUMENT_TEXT && *text == '\0')
+    if ((r->kind == ARGUMENT_TEXT || (r->kind == ARGUMENT_LIST && !r->allowed)) && *text == '\0')
         return arguments_wrong(a, "--%s is empty", r->name);
     if (p->given[row] && r->kind != ARGUMENT_LIST && (a->once || r->kind > ARGUMENT_FLAG))
         return arguments_wrong(a, "--%s is given twice", r->name);

@@ -38,6 +38,8 @@ static bool init_merges(struct forward *f)
     f->due_ns = UINT64_MAX;
     memcpy(key, (const void *) getauxval(AT_RANDOM), sizeof(key)); // the same through all tables of the process
     f->merges = calloc(f->table->n_paths + 1, sizeof(struct merge *));
+    f->holding = calloc(f->table->n_paths + 1, sizeof(*f->holding));
+    f->holds = calloc(f->table->n_paths + 1, sizeof(*f->holds));
     for (uint32_t i = 0; f->merges && i < f->table->n_paths; i++) {
         const struct table_rule *r = &f->table->rules[f->table->paths[i].rule];
         struct merge_settings s = merge_settings_of(r, key);
@@ -46,7 +48,7 @@ static bool init_merges(struct forward *f)
         if (!(f->merges[i] = merge_new(&s)))
             return false;
     }
-    return f->merges != NULL;
+    return f->merges && f->holding && f->holds;
 }
 
 struct forward *forward_new(const struct table_view *table, const struct stats_segment *stats, uint64_t now_ns)
@@ -111,6 +113,21 @@ static bool merges_alike(const struct forward *f, const struct table_rule *r, co
     return alike;
 }
 
+// Notes when a path must release what it holds back, if it holds something.
+static void note_held(struct forward *f, uint32_t path)
+{
+    uint64_t due_ns = merge_due_ns(f->merges[path]);
+
+    if (due_ns == UINT64_MAX)
+        return;
+    if (due_ns < f->due_ns)
+        f->due_ns = due_ns;
+    if (f->holds[path])
+        return;
+    f->holds[path] = true;
+    f->holding[f->n_holding++] = path;
+}
+
 // The merges of rules that merge as before go over as they are, with what they hold back.
 static void hand_merges_over(struct forward *f, struct forward *before)
 {
@@ -123,9 +140,9 @@ static void hand_merges_over(struct forward *f, struct forward *before)
             struct merge *m = before->merges[was->first_path + j];
             before->merges[was->first_path + j] = f->merges[r->first_path + j];
             f->merges[r->first_path + j] = m;
+            note_held(f, r->first_path + j);
         }
     }
-    f->due_ns = before->due_ns;
 }
 
 // Each path goes on with what its counterpart knew; a rule with another range, or another merge, begins anew.
@@ -207,6 +224,8 @@ void forward_free(struct forward *f)
     for (uint32_t i = 0; f->merges && i < f->table->n_paths; i++)
         merge_free(f->merges[i]);
     free(f->merges);
+    free(f->holding);
+    free(f->holds);
     free(f->flows);
     free(f->legs);
     free(f->outputs);
@@ -476,6 +495,7 @@ static void release(struct forward *f, uint32_t path, uint64_t now_ns)
             .stamp_ns = stamp_of(held.tag, now_ns == UINT64_MAX ? clock_realtime_ns() : now_ns),
         };
         pass_run(f, &a, held.payload, 1, held.length);
+        f->released++;
         any = true;
     }
     if (!any)
@@ -513,23 +533,24 @@ static __attribute__((noinline)) void merge_run(struct forward *f, const struct 
             passed = 0;
         }
         count_verdict(&a->flow->counters.drops, verdict);
-        if (holds)
+        if (holds && !f->judges)
             release(f, path, a->meta->stamp_ns);
     }
-    if (holds && merge_due_ns(m) < f->due_ns)
-        f->due_ns = merge_due_ns(m);
+    if (holds)
+        note_held(f, path);
 }
 
 void forward_release(struct forward *f, uint64_t now_ns)
 {
+    uint32_t n = f->n_holding;
+
     f->due_ns = UINT64_MAX;
-    for (uint32_t i = 0; i < f->table->n_paths; i++) {
-        const struct table_rule *r = &f->table->rules[f->table->paths[i].rule];
-        if (!(r->flags & TABLE_RULE_MERGES) || r->merge.reorder_ms == 0)
-            continue;
-        release(f, i, now_ns);
-        if (merge_due_ns(f->merges[i]) < f->due_ns)
-            f->due_ns = merge_due_ns(f->merges[i]);
+    f->n_holding = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t path = f->holding[i];
+        f->holds[path] = false;
+        release(f, path, now_ns);
+        note_held(f, path);
     }
 }
 

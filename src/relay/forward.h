@@ -54,7 +54,12 @@ struct forward {
     uint32_t *touched;                     // indexes of touched rules
     uint32_t n_touched;
     struct merge **merges; // of each path of a rule that merges; else NULL
-    uint64_t due_ns;       // when what is held back leaves at the latest, CLOCK_REALTIME; UINT64_MAX: nothing is held
+    uint32_t *holding;     // paths that may hold something back, each once
+    bool *holds;           // of each path: it stands in holding
+    uint32_t n_holding;
+    uint64_t released; // datagrams whose turn has come, since the caller set it to 0
+    bool judges;       // the caller judges each packet by itself, and calls forward_release() behind it
+    uint64_t due_ns;   // when what is held back leaves at the latest, CLOCK_REALTIME; UINT64_MAX: nothing is held
     uint64_t own[TABLE_INTERFACES_MAX]; // martian_bits() of each interface
     struct batch **batch;               // pending batch of each path, or NULL
     uint32_t pending[FORWARD_BATCHES];  // paths that hold a batch; batch i belongs to pending[i]

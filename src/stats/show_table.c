@@ -10,6 +10,7 @@
 #include "common/digest.h"
 #include "stats/counters.h"
 #include "stats/page.h"
+#include "stats/show_merge.h"
 #include "stats/text.h"
 
 // Widths of columns, with one blank between two. A name gets the rest; the name of an output also the state's column.
@@ -280,8 +281,13 @@ static void show_rule(const struct page *p, uint32_t index)
         paragraph_text(&f, paint, r->reason);
         fputc('\n', p->to);
     }
-    for (uint32_t i = 0; i < r->n_inputs; i++)
+    for (uint32_t i = 0; i < r->n_inputs; i++) {
         show_input(p, r->first_input + i, r->n_inputs > 1);
+        if (r->merge != STATS_MERGE_NONE)
+            show_merge_leg(p, r->first_input + i);
+    }
+    if (r->merge != STATS_MERGE_NONE)
+        show_merge(p, index);
     show_drops(p, stats_rule_drops, &c->drops, before ? &before->counters.drops : NULL, 2);
     if (r->residence.max_ns > 0 && (p->view->now->at.header->n_rules == 1 || r->alarms >> STATS_ALARM_RESIDENCE & 1))
         show_residence(p, r);

@@ -56,6 +56,8 @@ same "mcrgen send: options" "$(offered "$MCRGEN" send --)" "$(known "$MCRGEN" se
 same "mcrgen recv: options" "$(offered "$MCRGEN" recv --)" "$(known "$MCRGEN" recv)" ''
 same "an option that was given is not offered again" "$(offered "$MCRSTAT" --json --)" \
   "$(known "$MCRSTAT" | grep -vx -e --json)" ''
+same "but what several captures are given by" "$(offered "$MCRD" --replay a --interface b --quiet --)" \
+  "$(known "$MCRD" | grep -vx -e --quiet)" ''
 same "the beginning of an option" "$(offered "$MCRD" --check --conf)" --config ''
 same "files" "$(offered "$MCRD" --config "$work/")" "$work/a file.conf
 $work/other" ''

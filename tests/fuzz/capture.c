@@ -49,7 +49,7 @@ static void take_frame(void *context, const struct table_output *o, const uint8_
 static void check_accounts(const struct offline *o)
 {
     const struct table_view *t = &o->table;
-    const struct stats_interface_counters *c = &o->ingress.counters;
+    const struct stats_interface_counters *c = &o->ingress[offline_input(o, "in0")].counters;
     uint64_t known = fuzz_unclaimed(c);
 
     for (uint32_t i = 0; i < t->n_rules; i++) {
@@ -79,6 +79,7 @@ static void replay(struct capture *c, struct offline *o, const struct config *co
         memset(&verdict, 0, sizeof(verdict));
         offline_frame(o, interface, frame.time_ns, frame.bytes, frame.length, &frame.meta, frame.kind, &verdict);
         FUZZ_ASSERT(verdict.name && *verdict.name);
+        FUZZ_ASSERT(!verdict.held_back || (!verdict.forwarded && !verdict.drop));
         FUZZ_ASSERT(verdict.path == TABLE_NONE || verdict.path < o->table.n_paths);
         FUZZ_ASSERT(offline_line(o, &verdict) >= 0 && config->n_rules > 0);
     }

@@ -106,7 +106,8 @@ files() {
   filter) set -- machine/filter ;;
   forward) set -- relay/ingress wire/packet wire/reassembly relay/forward relay/shown relay/martian relay/limiter relay/egress ;;
   lexical) set -- config/lexical config/load ;;
-  merge) set -- wire/merge ;;
+  merge) set -- wire/merge wire/merge_active wire/merge_carry wire/merge_crowd wire/merge_digest wire/merge_line wire/merge_order \
+    wire/merge_recent ;;
   monitor) set -- relay/monitor ;;
   packet) set -- wire/packet ;;
   reassembly) set -- wire/reassembly ;;

@@ -506,6 +506,135 @@ def rights():
     t.equal(verdicts(json.loads(out)), ["forwarded"], "as nobody")
 
 
+# --- several captures --------------------------------------------------------------------------------------------------
+
+
+MS = SECOND // 1000
+
+
+def rtp(group, number, **keys):
+    return t.datagram(group, 5000, struct.pack("!BBHII", 0x80, 33, number, 90 * number, 7) + b"%d" % number, **keys)
+
+
+def at(ms, data):
+    return START + ms * MS, data, len(data)
+
+
+def numbers(left):
+    """What has left: (ms, number)."""
+    return [((when - START) // MS, int(as_frame(data).payload[12:])) for when, data in left]
+
+
+class Legs(Replay):
+    """A rule of two legs by in0 and in1 that merges, and a capture of each."""
+
+    def __init__(self, **merge):
+        super().__init__([{"name": "merged", "max_payload": 200, "merge": {"by": "rtp", **merge},
+                           "inputs": [{"leg": "A", "interface": "in0", "group": "239.255.1.1", "port": 5000},
+                                      {"leg": "B", "interface": "in1", "group": "239.255.1.2", "port": 5000}],
+                           "outputs": [t.to_group("239.255.2.1", 6000)]}])
+        self.other = os.path.join(self.config.directory, "in1.pcap")
+        self.both = ("--replay", self.other, "--interface", "in0", "-i", "in1")
+
+    def legs(self, a, b, status=0):
+        """The report on frames (ms, number) of each leg, and for each packet (ms, interface, verdict, releases)."""
+        pcap(self.capture, [at(ms, rtp("239.255.1.1", n)) for ms, n in a])
+        pcap(self.other, [at(ms, rtp("239.255.1.2", n)) for ms, n in b])
+        report = json.loads(self.run("--json", "--out", self.out, *self.both, status=status)[0])
+        self.left = read_pcap(self.out)
+        t.equal(report["count"], len(a) + len(b), "packets")
+        t.equal(report["frames_out"], len(self.left), "frames out")
+        rule = report["rules"][0]
+        t.equal(rule["packets"], sum(rule["drops"].values()) + rule["outputs"][0]["packets"], "the account")
+        return report, [((p["time_ns"] - START) // MS, p["interface"], p["verdict"], p.get("releases"))
+                        for p in report["packets"]]
+
+
+@t.test("several captures: frames of all in the order of their stamps, each by its interface; the first copy leaves")
+def several():
+    r = Legs()
+    report, packets = r.legs([(0, 1), (1, 2), (9, 4), (9, 5)], [(0, 1), (5, 2), (6, 3), (9, 4)])
+    t.equal(packets, [(0, "in0", "forwarded", None), (0, "in1", "copy", None), (1, "in0", "forwarded", None),
+                      (5, "in1", "copy", None), (6, "in1", "forwarded", None), (9, "in0", "forwarded", None),
+                      (9, "in0", "forwarded", None), (9, "in1", "copy", None)], "packets")
+    t.equal(numbers(r.left), [(0, 1), (1, 2), (6, 3), (9, 4), (9, 5)], "what left")
+    t.equal([p["line"] for p in report["packets"][:2]], [r.line('leg = "A"'), r.line("merge =")], "lines")
+    t.equal(report["captures"], [{"capture": r.capture, "interface": "in0"}, {"capture": r.other, "interface": "in1"}],
+            "captures")
+    t.equal([(i["name"], i["received"]) for i in report["interfaces"]], [("in0", 4), ("in1", 4)], "interfaces")
+    t.check("capture" not in report and "interface" not in report, "what is of one capture only")
+    out = r.run(*r.both)[0]
+    t.check("\n2 0.000000000 198.18.1.1:4000 > 239.255.1.2:5000, 13 bytes, in1: copy (" in "\n" + out, out)
+    # One interface for all: the second leg's group is none of in0's.
+    report = json.loads(r.run("--json", "--replay", r.other, "-i", "in0")[0])
+    t.equal(report["verdicts"], {"forwarded": 4, "unmatched": 4}, "all by in0")
+    t.equal([i["name"] for i in report["interfaces"]], ["in0"], "interfaces")
+    t.equal([(u["interface"], u["destination"], u["packets"]) for u in report["unmatched"]],
+            [("in0", "239.255.1.2", 4)], "unmatched")
+    # Fragments of two interfaces are no datagram.
+    for capture, i in ((r.capture, 0), (r.other, 1)):
+        pcap(capture, [in_fragments("239.255.1.1", 5000, b"x" * 600, 9, 304)[i]])
+    report = json.loads(r.run("--json", *r.both)[0])
+    t.equal((report["verdicts"], [i["fragments"] for i in report["interfaces"]]), ({"held": 2}, [1, 1]), "fragments")
+
+
+@t.test("what is held back: held; what releases it is judged by itself; it leaves at its time; at the end all leave")
+def held_back():
+    r = Legs(reorder_ms=20, window_ms=50)
+    report, packets = r.legs([(0, 1), (1, 3), (2, 4), (30, 6), (60, 7), (61, 9)],
+                             [(1, 1), (10, 2), (11, 3), (12, 4), (55, 6)])
+    t.equal(packets, [
+        (0, "in0", "forwarded", None), (1, "in0", "held", None), (1, "in1", "copy", None), (2, "in0", "held", None),
+        (10, "in1", "forwarded", 2), (11, "in1", "copy", None), (12, "in1", "copy", None),
+        (30, "in0", "held", None),   # 5 never comes: 6 leaves at 50, before its copy
+        (55, "in1", "copy", None), (60, "in0", "forwarded", None), (61, "in0", "held", None)], "packets")
+    t.equal(numbers(r.left), [(0, 1), (10, 2), (10, 3), (10, 4), (50, 6), (60, 7), (61, 9)], "what left")
+    t.equal({p["line"] for p in report["packets"] if p["verdict"] == "held"}, {r.line("merge =")}, "the line")
+    t.check("4 packets were held back" in " ".join(report["notes"]), report["notes"])
+    out = r.run(*r.both)[0]
+    t.check("out0 239.255.2.1:6000; releases 2\n" in out, out)
+    # What comes at the very time at which others leave has not made them leave.
+    r = Legs(reorder_ms=20, window_ms=20)
+    _, packets = r.legs([(0, 1), (1, 3)], [(21, 3)])
+    t.equal(packets[2], (21, "in1", "copy", None), "3 has left at 21, in time")
+    t.equal(numbers(r.left), [(0, 1), (21, 3)], "what left")
+
+
+@t.test("several captures, refused: interfaces that are too few, two streams; one that is damaged, the others go on")
+def several_wrong():
+    r = Legs()
+    r.legs([(0, 1), (2, 2)], [(1, 1), (3, 3)])
+    three = ("--replay", r.other, "--replay", r.other, "-i", "in0", "-i", "in1")
+    t.check("--replay is given 3 times, --interface 2 times: allowed is one for each, or one for all"
+            in r.run(*three, status=2)[1], "too few")
+    t.check("--replay needs --interface, allowed" in r.run("--replay", r.other, status=2)[1], "none")
+    t.check('--interface is "out0", allowed' in r.run("--replay", r.other, "-i", "in0", "-i", "out0", status=2)[1],
+            "the second one")
+    t.check("/nowhere: cannot be opened" in r.run("--replay", "/nowhere", "-i", "in0", status=2)[1], "the second capture")
+    t.check("is the capture itself" in r.run(*r.both, "--out", r.other, status=2)[1], "the second one as output")
+    t.check("--replay - is given twice" in r.run("--replay", "-", "-i", "in0", capture="-", status=2)[1], "two streams")
+    t.check("--explain can only" not in r.run(*r.both)[1], "no message")
+    status, _, err = t.run_command([t.MCRD, "--explain", "1.2.3.4", "239.255.1.1", "5000", "-c", r.config.file, "-i",
+                                    "in0", "-i", "in1"], check_status=False)
+    t.check(status == 2 and "--interface is given twice, which only --replay takes" in err, err)
+    with open(r.capture, "rb") as f:
+        whole = f.read()
+    with open(r.capture, "wb") as f:
+        f.write(whole[:-5])
+    out, err = r.run("--json", *r.both, status=1)
+    report = json.loads(out)
+    t.equal((report["count"], report["damaged"], report["verdicts"]), (3, True, {"forwarded": 2, "copy": 1}),
+            "of the first capture one, of the other all")
+    t.check(err.startswith(f"mcrd: {r.capture}: is damaged behind packet 1: ") and err.count("\n") == 1, err)
+    with open(r.capture, "wb") as f:
+        f.write(whole[:10])
+    t.check("is no capture file" in r.run(*r.both, status=2)[1], "none at all")
+    # A stream and a file.
+    pipe = subprocess.run([t.MCRD, f"--sandbox={t.SANDBOX}", "--replay", "-", "-c", r.config.file, *r.both, "--json"],
+                          input=whole, capture_output=True, check=False)
+    t.equal(json.loads(pipe.stdout)["verdicts"], {"forwarded": 3, "copy": 1}, "a stream and a file")
+
+
 # --- beside the daemon -----------------------------------------------------------------------------------------------
 
 

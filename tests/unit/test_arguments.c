@@ -224,6 +224,7 @@ Test(arguments, what_is_wrong_is_said, .init = cr_redirect_stderr)
         {"--nothing", "prog: unrecognized option '--nothing'\nprog --help tells more\n"},
         {"--file", "prog: option '--file' requires an argument\nprog --help tells more\n"},
         {"--file=", "prog: --file is empty; prog --help tells more\n"},
+        {"--item=", "prog: --item is empty; prog --help tells more\n"},
     };
     struct options o;
     char said[8192] = "", wanted[8192] = "";

@@ -622,3 +622,143 @@ Test(forward, counters_are_carried_and_published)
     free((void *) after.header);
     close_fixture(x);
 }
+
+// --- what is held back -----------------------------------------------------------------------------------------------
+
+#define HELD_PORTS 64
+#define HELD_RULE                                                                                                      \
+    "{name=\"%s\";inputs=({interface=\"in0\";group=\"239.255.0.0\";port=\"5000-5063\";},"                              \
+    "{interface=\"in1\";group=\"239.255.0.0\";port=\"5000-5063\";});max_payload=64;merge={by=\"rtp\";reorder_ms=20;};" \
+    "outputs=({interface=\"out0\";group=\"239.255.0.%d\";port=\"6000-6063\";});}"
+#define HELD_NS (1800000000 * NS_PER_S)
+#define HELD_MS UINT64_C(1000000)
+
+struct held_fixture {
+    struct table_view view;
+    struct stats_segment stats;
+    struct egress socket;
+    struct forward *f;
+};
+
+// A rule of 64 paths by two legs.
+static struct held_fixture *open_held(void)
+{
+    struct held_fixture *x = calloc(1, sizeof(*x));
+
+    make_view(&x->view, NULL, "version=1;rules=(" HELD_RULE ");", "held", 1);
+    cr_assert_eq(x->view.n_paths, HELD_PORTS);
+    stats_segment_place(&x->stats,
+                        calloc(1, stats_segment_size(x->view.n_interfaces, 1, x->view.n_inputs, x->view.n_counters)),
+                        x->view.n_interfaces, 1, x->view.n_inputs);
+    x->f = forward_new(&x->view, &x->stats, 1);
+    return x;
+}
+
+static void close_held(struct held_fixture *x)
+{
+    forward_free(x->f);
+    free(x->stats.header);
+    free((void *) x->view.header);
+    free(x);
+}
+
+static void put_rtp(struct forward *f, uint32_t path, uint16_t number, uint64_t ms)
+{
+    uint8_t bytes[20] = {0x80, 33, (uint8_t) (number >> 8), (uint8_t) number, 0, 0, 0, (uint8_t) number, 1, 2, 3, 4};
+    struct packet_meta meta = {.checksum_vouched = true, .stamp_ns = HELD_NS + ms * HELD_MS};
+    struct packet p = {.destination = f->table->destinations[0].address,
+                       .source = {.family = ADDR_IPV4, .bytes = {198, 18, 0, 1}},
+                       .port = (uint16_t) (5000 + path),
+                       .ttl = 64,
+                       .payload = bytes,
+                       .length = sizeof(bytes),
+                       .segment = sizeof(bytes),
+                       .datagrams = 1};
+
+    cr_assert_eq(forward_packet(f, 0, &p, &meta), FORWARD_TAKEN);
+    forward_flush(f); // bytes are gone hereafter
+}
+
+// Number 1 leaves, number 3 waits for number 2.
+static void hold_one(struct forward *f, uint32_t path, uint64_t ms)
+{
+    put_rtp(f, path, 1, ms);
+    put_rtp(f, path, 3, ms);
+}
+
+// Datagrams that were sent, if only to an output without a socket.
+static uint64_t left(const struct forward *f)
+{
+    return f->outputs[0].packets + f->outputs[0].errors;
+}
+
+Test(forward, only_paths_that_hold_something_are_released)
+{
+    struct held_fixture *x = open_held();
+    struct forward *f = x->f;
+
+    hold_one(f, 7, 0);
+    hold_one(f, 60, 5);
+    put_rtp(f, 20, 1, 6);
+    put_rtp(f, 7, 4, 6);
+    cr_expect(f->n_holding == 2 && f->due_ns == HELD_NS + 20 * HELD_MS, "%u, each once", f->n_holding);
+    cr_expect_eq(left(f), 3);
+    forward_release(f, HELD_NS + 19 * HELD_MS);
+    cr_expect(f->n_holding == 2 && left(f) == 3 && f->due_ns == HELD_NS + 20 * HELD_MS, "too early");
+    forward_release(f, HELD_NS + 20 * HELD_MS);
+    cr_expect(f->n_holding == 1 && f->holding[0] == 60 && left(f) == 5 && f->due_ns == HELD_NS + 25 * HELD_MS);
+    // What the missing number releases is looked at once more, and no longer.
+    put_rtp(f, 60, 2, 21);
+    cr_expect_eq(left(f), 7);
+    forward_release(f, HELD_NS + 25 * HELD_MS);
+    cr_expect(f->n_holding == 0 && left(f) == 7 && f->due_ns == UINT64_MAX);
+    hold_one(f, 60, 3000);
+    cr_expect_eq(f->n_holding, 1, "again");
+    forward_release(f, UINT64_MAX);
+    cr_expect(f->n_holding == 0 && f->due_ns == UINT64_MAX, "all");
+    close_held(x);
+}
+
+Test(forward, all_paths_can_hold_something)
+{
+    struct held_fixture *x = open_held();
+
+    for (uint32_t i = HELD_PORTS; i-- > 0;)
+        hold_one(x->f, i, i);
+    cr_expect_eq(x->f->n_holding, HELD_PORTS);
+    cr_expect_eq(x->f->due_ns, HELD_NS + 20 * HELD_MS);
+    forward_release(x->f, HELD_NS + 50 * HELD_MS);
+    cr_expect_eq(x->f->n_holding, HELD_PORTS - 31, "those of up to 30 ms are over");
+    cr_expect_eq(x->f->due_ns, HELD_NS + 51 * HELD_MS);
+    forward_release(x->f, UINT64_MAX);
+    cr_expect(x->f->n_holding == 0 && left(x->f) == 2 * HELD_PORTS);
+    close_held(x);
+}
+
+Test(forward, what_is_held_goes_over_a_reload_with_its_time)
+{
+    struct held_fixture *x = open_held();
+    struct table_view after;
+
+    hold_one(x->f, 9, 0);
+    make_view(&after, &x->view, "version=1;rules=(" SECOND "," HELD_RULE ");", "held", 1);
+    struct forward *next = forward_new(&after, &x->stats, 2);
+    forward_carry(next, x->f);
+    uint32_t path = after.rules[1].first_path + 9;
+    cr_expect(next->n_holding == 1 && next->holding[0] == path && next->due_ns == HELD_NS + 20 * HELD_MS);
+    cr_expect_eq(x->f->n_holding, 0, "nothing is left behind");
+    forward_release(next, HELD_NS + 20 * HELD_MS);
+    cr_expect_eq(next->n_holding, 0);
+    cr_expect_eq(next->outputs[after.rules[1].first_counter].errors, 2);
+    forward_free(next);
+    free((void *) after.header);
+    // A rule by another name is not the same: what it held leaves before.
+    hold_one(x->f, 9, 3000);
+    make_view(&after, &x->view, "version=1;rules=(" HELD_RULE ");", "other", 1);
+    next = forward_new(&after, &x->stats, 2);
+    forward_carry(next, x->f);
+    cr_expect(next->n_holding == 0 && x->f->n_holding == 0 && left(x->f) == 3);
+    forward_free(next);
+    free((void *) after.header);
+    close_held(x);
+}

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/utf8.h"
 #include "config/schema.h"
 #include "stats/counters.h"
@@ -822,6 +823,8 @@ Test(stats, table_fits_whatever_the_segment_says)
     FILL(m.at.rules[0].note);
     FILL(m.at.rules[0].reason);
     FILL(m.at.inputs[0].to);
+    FILL(m.at.inputs[0].leg);
+    m.at.rules[0].merge = m.at.rules[1].merge = STATS_MERGE_ACTIVE;
     FILL(m.at.outputs[0].to);
     m.at.rules[1].note[0] = '\x1b';
     m.at.header->state = m.at.header->config_state = m.at.header->pid = UINT32_MAX;
@@ -829,6 +832,12 @@ Test(stats, table_fits_whatever_the_segment_says)
     memset(&m.at.interfaces[0].counters, 0xff, sizeof(m.at.interfaces[0].counters));
     memset(&m.at.rules[0].counters, 0xff, sizeof(m.at.rules[0].counters));
     memset(&m.at.outputs[0].counters, 0xff, sizeof(m.at.outputs[0].counters));
+    memset(&m.at.inputs[0].merged, 0xff, sizeof(m.at.inputs[0].merged));
+    memset(&m.at.inputs[1].merged, 0xff, sizeof(m.at.inputs[1].merged));
+    memset(&m.at.rules[0].merged, 0xff, sizeof(m.at.rules[0].merged));
+    m.at.inputs[0].skew_us = m.at.inputs[0].skew_count = m.at.inputs[0].skew_max_us = UINT64_MAX;
+    m.at.inputs[1].skew_us = m.at.inputs[1].skew_max_us = UINT64_MAX;
+    m.at.inputs[1].skew_count = 1;
     cr_assert(stats_parse(&s.at, m.memory, m.size, why), "%s", why);
     expect_table_fits(&(struct show_view){.now = &s});
 
@@ -843,6 +852,111 @@ Test(stats, table_fits_whatever_the_segment_says)
     expect_table_fits(&(struct show_view){.now = &s, .d = &d, .rates = true});
     stats_delta_free(&d);
     free(old.memory);
+    free(m.memory);
+}
+
+// Two legs that merge: A is first, B misses a hundredth and lies behind.
+static struct made make_merged(void)
+{
+    struct made m = make();
+
+    m.at.rules[0].merge = STATS_MERGE_RTP;
+    m.at.rules[0].active_leg = UINT32_MAX;
+    m.at.rules[0].n_inputs = 2;
+    m.at.rules[1].n_inputs = 0;
+    strcpy(m.at.inputs[0].leg, "A");
+    strcpy(m.at.inputs[1].leg, "B");
+    m.at.inputs[0].counters.packets = 1000000;
+    m.at.inputs[0].merged.first = 999900;
+    m.at.inputs[0].merged.missing = 1;
+    m.at.inputs[1].counters.packets = 990000;
+    m.at.inputs[1].merged.first = 1;
+    m.at.inputs[1].merged.missing = 10001;
+    m.at.inputs[1].merged.reordered = 3;
+    m.at.inputs[1].merged.repeated = 1234567;
+    m.at.inputs[1].skew_us = UINT64_C(990000) * 1234;
+    m.at.inputs[1].skew_count = 990000;
+    m.at.inputs[1].skew_max_us = 40000;
+    m.at.rules[0].merged.recovered = 10000;
+    return m;
+}
+
+Test(stats, table_tells_what_each_leg_brings)
+{
+    struct made m = make_merged(), old = make_merged();
+    struct stats_snapshot s = snapshot_of(&m), before = snapshot_of(&old);
+    struct stats_delta d;
+
+    char *text = table_text(&(struct show_view){.now = &s}, false);
+    expect_lines_fit(text, SHOW_COLUMNS);
+    cr_expect_not_null(strstr(text, "\n    first 999,900 (100 %)  missing 1 (<0.01 %)\n  < B: "), "%s", text);
+    cr_expect_not_null(strstr(text,
+                              "\n    first 1 (<0.01 %)  missing 10,001 (1.00 %)  skew 1.2 ms (max 40 ms)\n"
+                              "    reordered 3  repeated 1.23 M\n"
+                              "  merged   recovered 10,000\n  dropped  rate 77\n"),
+                       "%s", text);
+    free(text);
+    text = table_text(&(struct show_view){.now = &s}, true);
+    cr_expect_not_null(strstr(text, "  \x1b[1;31mmissing 10,001 (1.00 %)\x1b[0m  "), "it stands out: %s", text);
+    cr_expect_not_null(strstr(text, ")  missing 1 (<0.01 %)\n"), "calm: %s", text);
+    free(text);
+
+    // With rates, shares are those of the last interval.
+    before.monotonic_ns = s.monotonic_ns - NS_PER_S;
+    old.at.inputs[0].counters.packets -= 50;
+    old.at.inputs[0].merged.first -= 25;
+    old.at.inputs[0].merged.missing -= 1;
+    old.at.inputs[1].counters.packets -= 200;
+    old.at.inputs[1].skew_us -= 200 * 800;
+    old.at.inputs[1].skew_count -= 200;
+    m.at.rules[0].merged.lost = 8;
+    m.at.rules[0].merged.lost_together = old.at.rules[0].merged.lost_together = 1;
+    cr_assert(stats_delta_make(&d, &s, &before));
+    text = table_text(&(struct show_view){.now = &s, .d = &d, .rates = true}, true);
+    cr_expect_not_null(strstr(text, "    first 999,900 (50 %)  \x1b[1;31mmissing 1 (1.96 %)\x1b[0m\n"), "%s", text);
+    cr_expect_not_null(strstr(text, "    first 1  missing 10,001  skew 800 us (max 40 ms)"), "%s", text);
+    cr_expect_not_null(strstr(text,
+                              "  merged   recovered 10,000  \x1b[1;31mlost 8 (+8/s)\x1b[0m  "
+                              "\x1b[33mlost_together 1\x1b[0m\n"),
+                       "%s", text);
+    free(text);
+    stats_delta_free(&d);
+    free(old.memory);
+    free(m.memory);
+}
+
+Test(stats, table_tells_which_leg_is_active)
+{
+    static const struct {
+        uint32_t leg;
+        const char *line;
+    } cases[] = {
+        {0, "\n  merged   leg A is active\n"},
+        {1, "\n  merged   \x1b[33mleg\x1b[0m \x1b[33mB\x1b[0m \x1b[33mis\x1b[0m \x1b[33mactive\x1b[0m\n"},
+        {2, NULL},
+        {UINT32_MAX, NULL},
+    };
+    struct made m = make_merged();
+    struct stats_snapshot s = snapshot_of(&m);
+
+    m.at.rules[0].merge = STATS_MERGE_ACTIVE;
+    m.at.rules[0].merged.recovered = 0;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        m.at.rules[0].active_leg = cases[i].leg;
+        char *text = table_text(&(struct show_view){.now = &s}, true);
+        cr_expect(cases[i].line ? strstr(text, cases[i].line) != NULL : !strstr(text, "merged"), "%zu: %s", i, text);
+        free(text);
+    }
+    // What has brought nothing yet has nothing to tell, and no more has a rule that does not merge.
+    memset(&m.at.inputs[0].counters, 0, sizeof(m.at.inputs[0].counters));
+    m.at.inputs[0].merged.missing = 0;
+    char *text = table_text(&(struct show_view){.now = &s}, false);
+    cr_expect(!strstr(text, "first 999,900") && strstr(text, "first 1 "), "%s", text);
+    free(text);
+    m.at.rules[0].merge = STATS_MERGE_NONE;
+    text = table_text(&(struct show_view){.now = &s}, false);
+    cr_expect_null(strstr(text, "first "), "%s", text);
+    free(text);
     free(m.memory);
 }
 
@@ -883,6 +997,10 @@ Test(stats, no_form_shows_what_is_hidden_or_steers)
         strcpy(m.at.rules[0].note, HOSTILE);
         strcpy(m.at.rules[0].reason, HOSTILE);
         strcpy(m.at.inputs[0].to, HOSTILE);
+        strcpy(m.at.inputs[0].leg,
+               "\x1b[2J\xc2\x9b"
+               "31m");
+        m.at.rules[0].merge = STATS_MERGE_ACTIVE;
         m.at.rules[0].state = STATS_RULE_DOWN;
         strcpy(m.at.outputs[0].to, HOSTILE);
         cr_assert(stats_parse(&s.at, m.memory, m.size, why), "%s", why);
