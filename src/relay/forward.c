@@ -35,7 +35,7 @@ static bool init_merges(struct forward *f)
 {
     uint64_t key[2];
 
-    f->due_ns = UINT64_MAX;
+    f->due_ns = f->settled_ns = UINT64_MAX;
     memcpy(key, (const void *) getauxval(AT_RANDOM), sizeof(key)); // the same through all tables of the process
     f->merges = calloc(f->table->n_paths + 1, sizeof(struct merge *));
     f->holding = calloc(f->table->n_paths + 1, sizeof(*f->holding));
@@ -128,38 +128,52 @@ static void note_held(struct forward *f, uint32_t path)
     f->holding[f->n_holding++] = path;
 }
 
-// The merges of rules that merge as before go over as they are, with what they hold back.
-static void hand_merges_over(struct forward *f, struct forward *before)
+static void hand_merge_over(struct forward *f, const struct table_rule *r, struct forward *before,
+                            const struct table_rule *was)
+{
+    for (uint32_t i = 0; i < r->n_paths; i++) {
+        struct merge *m = before->merges[was->first_path + i];
+        before->merges[was->first_path + i] = f->merges[r->first_path + i];
+        f->merges[r->first_path + i] = m;
+        note_held(f, r->first_path + i);
+    }
+}
+
+// Each path goes on with what its counterpart knew; a rule with another range, or another merge, begins anew.
+static void carry_merge(struct forward *f, const struct table_rule *r, struct forward *before,
+                        const struct table_rule *was)
+{
+    uint8_t legs[MERGE_LEGS_MAX];
+
+    if (!(r->flags & was->flags & TABLE_RULE_MERGES) || r->n_paths != was->n_paths)
+        return;
+    for (uint32_t i = 0; i < MERGE_LEGS_MAX; i++) {
+        uint32_t from = i < r->n_inputs ? f->table->inputs[r->first_input + i].carried_from : TABLE_NONE;
+        legs[i] = from == TABLE_NONE ? MERGE_LEGS_MAX : (uint8_t) (from - was->first_input);
+    }
+    for (uint32_t i = 0; i < r->n_paths; i++) {
+        merge_carry(f->merges[r->first_path + i], before->merges[was->first_path + i], legs);
+        note_held(f, r->first_path + i);
+    }
+}
+
+// The merges of rules that merge as before go over as they are, others with what they know. What is held back and does
+// not fit leaves now.
+static void carry_merges(struct forward *f, struct forward *before)
 {
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         const struct table_rule *r = &f->table->rules[i], *was;
         if (r->carried_from >= before->table->n_rules)
             continue;
         was = &before->table->rules[r->carried_from];
-        for (uint32_t j = 0; j < r->n_paths && merges_alike(f, r, was); j++) {
-            struct merge *m = before->merges[was->first_path + j];
-            before->merges[was->first_path + j] = f->merges[r->first_path + j];
-            f->merges[r->first_path + j] = m;
-            note_held(f, r->first_path + j);
-        }
+        if (merges_alike(f, r, was))
+            hand_merge_over(f, r, before, was);
+        else
+            carry_merge(f, r, before, was);
     }
-}
-
-// Each path goes on with what its counterpart knew; a rule with another range, or another merge, begins anew.
-static void carry_merges(struct forward *f, const struct table_rule *r, const struct forward *before,
-                         const struct table_rule *was)
-{
-    uint8_t legs[MERGE_LEGS_MAX];
-
-    if (!(r->flags & was->flags & TABLE_RULE_MERGES) || r->n_paths != was->n_paths ||
-        memcmp(&r->merge, &was->merge, sizeof(r->merge)) != 0 || merges_alike(f, r, was))
-        return;
-    for (uint32_t i = 0; i < MERGE_LEGS_MAX; i++) {
-        uint32_t from = i < r->n_inputs ? f->table->inputs[r->first_input + i].carried_from : TABLE_NONE;
-        legs[i] = from == TABLE_NONE ? MERGE_LEGS_MAX : (uint8_t) (from - was->first_input);
-    }
-    for (uint32_t i = 0; i < r->n_paths; i++)
-        merge_carry(f->merges[r->first_path + i], before->merges[was->first_path + i], legs);
+    before->now_ns = f->now_ns;
+    f->settled_ns = before->settled_ns;
+    forward_release(before, UINT64_MAX);
 }
 
 // What the leg has counted: where it was the only one, the rule's.
@@ -177,9 +191,7 @@ void forward_carry(struct forward *f, struct forward *before)
 {
     if (!before)
         return;
-    hand_merges_over(f, before);
-    before->now_ns = f->now_ns;
-    forward_release(before, UINT64_MAX);
+    carry_merges(f, before);
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         uint32_t from = f->table->rules[i].carried_from;
         if (from >= before->table->n_rules)
@@ -191,7 +203,6 @@ void forward_carry(struct forward *f, struct forward *before)
             *f->flows[i].second = old->second ? *old->second : f->residence[i];
         carry_health(&f->flows[i], &f->table->rules[i], old, &before->table->rules[from]);
         limiter_carry(&f->flows[i].limiter, &old->limiter);
-        carry_merges(f, &f->table->rules[i], before, &before->table->rules[from]);
         if (f->flows[i].senders && old->senders)
             senders_carry(f->flows[i].senders, old->senders);
     }
@@ -534,7 +545,7 @@ static __attribute__((noinline)) void merge_run(struct forward *f, const struct 
         }
         count_verdict(&a->flow->counters.drops, verdict);
         if (holds && !f->judges)
-            release(f, path, a->meta->stamp_ns);
+            release(f, path, a->meta->stamp_ns < f->settled_ns ? a->meta->stamp_ns : f->settled_ns);
     }
     if (holds)
         note_held(f, path);

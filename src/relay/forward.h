@@ -66,6 +66,9 @@ struct forward {
     uint32_t n_pending;
     struct egress **waiting; // the egress whose transmit rings hold frames until the end of a flush
     uint32_t n_waiting;
+    // All that the kernel has stamped before this time has been taken from every ring, so that a number which has not come
+    // is missing, CLOCK_REALTIME. UINT64_MAX: frames come in the order of their stamps.
+    uint64_t settled_ns;
     uint64_t now_ns;                       // start of this pass, CLOCK_MONOTONIC
     uint64_t sends;                        // datagrams times outputs, since the caller set it to 0
     uint32_t flushed;                      // batches that were pending at a flush, since the caller set it to 0

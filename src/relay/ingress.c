@@ -229,7 +229,7 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
         return;
     }
     struct packet_meta meta = meta_of(in, slot, &frame.v);
-    meta.stamp_ns = slot->tp_sec * NS_PER_S + slot->tp_nsec;
+    meta.stamp_ns = in->last_ns = slot->tp_sec * NS_PER_S + slot->tp_nsec;
     ingress_frame(in, f, frame.bytes, frame.length, meta, from->sll_pkttype);
 }
 

@@ -17,8 +17,9 @@
 #include "relay/rtnetlink.h"
 #include "relay/state.h"
 
-#define HELD_SECONDS  0.01 // a longer wait for what a merge holds back is looked at again
-#define TICK_SECONDS  0.2  // largest age of ring drops, and of the statistics without traffic
+#define HELD_SECONDS  0.01              // a longer wait for what a merge holds back is looked at again
+#define SETTLED_NS    UINT64_C(1000000) // a frame is in its ring so long after its stamp
+#define TICK_SECONDS  0.2               // largest age of ring drops, and of the statistics without traffic
 #define HELLO_SECONDS 30
 #define LINKS_SECONDS 0.05
 #define PROBE_SECONDS 0.15
@@ -93,11 +94,11 @@ static void on_gone(void *context, uint32_t ifindex)
 
 // --- events ----------------------------------------------------------------------------------------------------------
 
-// What a merge holds back leaves at its time, even if nothing comes. The clock of the stamps may be set: the timer
-// waits for no longer than a window can be.
+// What a merge holds back leaves at its time, even if nothing comes: a turn of the loop is made then. The clock of the
+// stamps may be set: the timer waits for no longer than a window can be.
 static void watch_held(struct relay *r)
 {
-    uint64_t now = clock_realtime_ns();
+    uint64_t now = clock_realtime_ns() - SETTLED_NS;
     double seconds;
 
     if (!r->swap.now || r->swap.now->due_ns == UINT64_MAX || ev_is_active(&r->held.timer))
@@ -110,11 +111,27 @@ static void watch_held(struct relay *r)
 
 static void on_held(struct relay *r)
 {
-    if (!r->swap.now)
+    (void) r; // settle() follows
+}
+
+// At the end of a turn: what was in the rings at its beginning has been taken, but for those that have more than a pass
+// takes. A number that has not come by then is missing. The stamps alone do not tell: the rings of two legs are emptied
+// one after the other, and after a pause each holds what came in all its time.
+static void settle(struct relay *r)
+{
+    struct forward *f = r->swap.now;
+
+    if (!f)
         return;
-    r->swap.now->now_ns = clock_monotonic_ns();
-    forward_release(r->swap.now, clock_realtime_ns());
-    forward_publish(r->swap.now);
+    f->settled_ns = (uint64_t) (ev_now(r->loop) * 1e9) - SETTLED_NS;
+    for (size_t i = 0; i < r->swap.n_rings; i++)
+        if (r->swap.rings[i]->more && r->swap.rings[i]->last_ns < f->settled_ns)
+            f->settled_ns = r->swap.rings[i]->last_ns;
+    if (f->due_ns > f->settled_ns)
+        return;
+    f->now_ns = clock_monotonic_ns();
+    forward_release(f, f->settled_ns);
+    forward_publish(f);
 }
 
 static void on_tick(struct relay *r)
@@ -272,6 +289,7 @@ static void run(struct relay *r)
         choose_wait(r);
         watch_held(r);
         ev_run(r->loop, busy ? EVRUN_NOWAIT : EVRUN_ONCE);
+        settle(r);
     }
 }
 

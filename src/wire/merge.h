@@ -94,10 +94,11 @@ size_t merge_bytes(const struct merge_settings *settings);
 struct merge *merge_new(const struct merge_settings *settings);
 void merge_free(struct merge *m);
 
-// Takes over the state of the one before (a reload), whose settings are the same but for n_legs: leg i was leg_map[i]
-// there (MERGE_LEGS_MAX or more: it is new). With other settings nothing is taken over. What is still held there stays
-// there: call merge_next(from, UINT64_MAX, ...) first.
-void merge_carry(struct merge *m, const struct merge *from, const uint8_t leg_map[MERGE_LEGS_MAX]);
+// Takes over the state of the one before (a reload), if both merge by the same: leg i was leg_map[i] there
+// (MERGE_LEGS_MAX or more: it is new). Windows, room and payload may be others. What is held back there goes over with
+// its turns; where that does not fit it stays, and its turn is over: call merge_next(from, UINT64_MAX, ...) afterwards.
+// A ring that is larger now knows no more than the one before did.
+void merge_carry(struct merge *m, struct merge *from, const uint8_t leg_map[MERGE_LEGS_MAX]);
 
 // Judges one datagram of leg `leg`, below n_legs. stamp_ns: the kernel's stamp, of a clock that may step; legs need not
 // come in its order. tag: the caller's, given back with what was held.

@@ -13,7 +13,7 @@ void recent_begin(struct recent *r)
     r->serial = r->tail = r->size + 1; // heads of 0 are out of the ring
 }
 
-static struct recent_entry *entry_at(const struct recent *r, uint32_t serial)
+struct recent_entry *recent_entry(const struct recent *r, uint32_t serial)
 {
     return &r->entries[serial & (r->size - 1)];
 }
@@ -30,7 +30,7 @@ struct recent_entry *recent_find(const struct recent *r, uint64_t tag, uint32_t 
     uint32_t serial = *chain_of(r, tag);
 
     for (int i = 0; i < CHAIN && r->serial - serial - 1 < r->size; i++) {
-        struct recent_entry *e = entry_at(r, serial);
+        struct recent_entry *e = recent_entry(r, serial);
         if ((e->tag ^ tag) >> 8 == 0 && !(e->tag & bit) && !is_over(us, e->us, r->window_us + 1))
             found = e;
         serial = e->before;
@@ -38,13 +38,17 @@ struct recent_entry *recent_find(const struct recent *r, uint64_t tag, uint32_t 
     return found;
 }
 
-void recent_add(struct recent *r, uint64_t tag, uint32_t leg, uint32_t us)
+void recent_put(struct recent *r, uint64_t tag, uint32_t us)
 {
     uint32_t *chain = chain_of(r, tag);
 
-    *entry_at(r, r->serial) =
-        (struct recent_entry){.tag = (tag & ~UINT64_C(0xff)) | UINT64_C(1) << leg, .us = us, .before = *chain};
+    *recent_entry(r, r->serial) = (struct recent_entry){.tag = tag, .us = us, .before = *chain};
     *chain = r->serial++;
+}
+
+void recent_add(struct recent *r, uint64_t tag, uint32_t leg, uint32_t us)
+{
+    recent_put(r, (tag & ~UINT64_C(0xff)) | UINT64_C(1) << leg, us);
 }
 
 uint32_t recent_leg(const struct recent_entry *e)
@@ -54,7 +58,7 @@ uint32_t recent_leg(const struct recent_entry *e)
 
 bool recent_is_old(const struct recent *r, uint32_t us)
 {
-    return r->tail != r->serial && is_over(us, entry_at(r, r->tail)->us, 2 * r->window_us);
+    return r->tail != r->serial && is_over(us, recent_entry(r, r->tail)->us, 2 * r->window_us);
 }
 
 bool recent_is_full(const struct recent *r)
@@ -64,5 +68,5 @@ bool recent_is_full(const struct recent *r)
 
 uint8_t recent_leave(struct recent *r)
 {
-    return (uint8_t) entry_at(r, r->tail++)->tag;
+    return (uint8_t) recent_entry(r, r->tail++)->tag;
 }

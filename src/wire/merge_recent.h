@@ -32,6 +32,12 @@ void recent_begin(struct recent *r);
 // The oldest datagram of this digest in the window that `leg` has not brought; NULL: none. MERGE_NO_LEG: any leg.
 struct recent_entry *recent_find(const struct recent *r, uint64_t tag, uint32_t leg, uint32_t us);
 
+// The entry of a serial number that the ring still has.
+struct recent_entry *recent_entry(const struct recent *r, uint32_t serial);
+
+// Adds a datagram that the legs in the tag have brought, over the oldest one if the ring is full.
+void recent_put(struct recent *r, uint64_t tag, uint32_t us);
+
 // Adds a datagram that `leg` has brought, over the oldest one if the ring is full.
 void recent_add(struct recent *r, uint64_t tag, uint32_t leg, uint32_t us);
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define MERGE_SLACK 1000000u // us; how far the stamps of two legs may be out of order. More is a step of the clock
-#define MERGE_TURN  100000u  // us; how far stamps may be ahead of the caller's time, which is that of its loop
+#define MERGE_TURN  1000000u // us; how far stamps may be ahead of the caller's time, which is that of its loop
 
 // Whether `span` has passed from `since` to `now`, by stamps in us that come round. A time that lies more than
 // MERGE_SLACK ahead is one from before a step of the clock, and over.

@@ -127,7 +127,7 @@ static void judge(struct rig *x, uint32_t leg, const uint8_t *bytes, size_t leng
     drain(x, x->now_ns);
 }
 
-// A reload: legs change places, go, and come.
+// A reload: legs change places, go, and come; window, room and payload may be others.
 static void reload(struct rig *x, struct fuzz_input *in)
 {
     struct merge_settings s = x->s;
@@ -139,10 +139,27 @@ static void reload(struct rig *x, struct fuzz_input *in)
     for (uint32_t i = 0; i < MERGE_LEGS_MAX; i++)
         if (map[i] >= x->s.n_legs)
             map[i] = 0xff;
-    drain(x, UINT64_MAX);
+    uint8_t what = fuzz_u8(in);
+    if (what & 1)
+        s.numbers = 64u << (what >> 4 & 3);
+    if (what & 2)
+        s.max_payload = fuzz_u8(in);
+    if (what & 4)
+        s.window_ms = 10u + (what >> 6) * 100u;
+    if (what & 8 && s.by < MERGE_PAYLOAD)
+        s.reorder_ms = what & 16 ? s.window_ms : 0;
+    s.reorder_ms = s.reorder_ms < s.window_ms ? s.reorder_ms : s.window_ms;
     struct merge *m = merge_new(&s);
     FUZZ_ASSERT(m);
     merge_carry(m, x->m, map);
+    // What did not go over leaves; all else is still held.
+    struct merge_held h;
+    while (merge_next(x->m, UINT64_MAX, &h)) {
+        FUZZ_ASSERT(h.tag < x->n_records && x->records[h.tag].held);
+        x->records[h.tag].held = false;
+        x->n_held--;
+    }
+    FUZZ_ASSERT((merge_due_ns(m) == UINT64_MAX) == (x->n_held == 0));
     merge_free(x->m);
     x->m = m;
     x->s = s;

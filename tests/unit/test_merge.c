@@ -572,6 +572,7 @@ struct shape {
     uint32_t n_legs, numbers, apart_us; // between two numbers
     uint32_t skew_us[3], jitter_us;     // of each leg; what is more than apart_us reorders
     uint32_t loss, bursts, repeats;     // of a thousand
+    uint32_t reloads;                   // of a thousand datagrams: the merge becomes one with other room behind it
     uint32_t pass_us;                   // so long one leg's ring fills before the relay empties it
 };
 
@@ -633,6 +634,22 @@ static void check_counters(const struct merge *m, const struct merge_settings *s
                   (unsigned long) c->legs[leg].missing, (unsigned long) missing[leg]);
 }
 
+// The merge goes over to one with as much room, or more. Nothing that is held stays behind.
+static void reload(struct merge **m, const struct merge_settings *s)
+{
+    uint8_t same[MERGE_LEGS_MAX] = {0, 1, 2, 3, 4, 5, 6, 7};
+    struct merge_settings other = *s;
+    struct merge_held h;
+
+    other.numbers <<= dice(3);
+    other.max_payload += dice(2) * 100;
+    struct merge *next = merge_new(&other);
+    merge_carry(next, *m, same);
+    cr_assert_not(merge_next(*m, UINT64_MAX, &h));
+    merge_free(*m);
+    *m = next;
+}
+
 // Without an order of its own: the first that comes of each number passes, and nothing else.
 static void check_first(const struct merge_settings *s, const struct shape *shape, uint64_t from, const char *name)
 {
@@ -643,6 +660,8 @@ static void check_first(const struct merge_settings *s, const struct shape *shap
 
     for (size_t i = 0; i < t.n; i++) {
         const struct event *e = &t.events[i];
+        if (dice(1000) < shape->reloads)
+            reload(&m, s);
         enum merge_verdict want = seen[e->number] ? C : P, got = take(m, s, e->leg, e->us, 3, from + e->number, 0);
         wrong += got != want;
         seen[e->number] |= (uint8_t) (1u << e->leg);
@@ -679,6 +698,7 @@ Test(merge, each_number_once_whatever_the_legs_do)
                               .loss = dice(300),
                               .bursts = dice(10),
                               .repeats = dice(2) * dice(500),
+                              .reloads = i % 3 == 0 ? dice(50) : 0,
                               .pass_us = 1 + dice(3) * 5000};
         char name[64];
         snprintf(name, sizeof(name), "round %u", i);
@@ -705,6 +725,9 @@ Test(merge, more_numbers_than_16_bits_can_tell_apart)
     shape.skew_us[0] = 190000;
     shape.skew_us[1] = 0;
     check_first(&s, &shape, 0, "190,000 behind");
+    shape.reloads = 1;
+    shape.numbers = 300000;
+    check_first(&s, &shape, 64000, "reloads");
 }
 
 // With reorder_ms: what leaves is what any leg has brought, in order, soon enough, and each that is held once.
@@ -743,6 +766,8 @@ static void check_order(const struct merge_settings *s, const struct shape *shap
         now = until;
         if (!e)
             break;
+        if (dice(1000) < shape->reloads)
+            reload(&m, s);
         bool first = since[e->number] == UINT64_MAX;
         if (first)
             since[e->number] = e->us;
@@ -785,6 +810,7 @@ Test(merge, in_order_and_soon_enough)
                               .loss = dice(300),
                               .bursts = dice(10),
                               .repeats = dice(2) * dice(500),
+                              .reloads = i % 3 == 0 ? dice(50) : 0,
                               .pass_us = 1 + dice(3) * 2000};
         char name[64];
         snprintf(name, sizeof(name), "round %u", i);
@@ -1087,6 +1113,28 @@ Test(merge, the_state_goes_over_a_reload)
                   i, (unsigned long) c->resets, (unsigned long) c->lost, (unsigned long) c->recovered);
         merge_free(n);
     }
+}
+
+// Too long for the new merge: it leaves by the old one, and its turn is over.
+Test(merge, what_does_not_fit_is_left_behind)
+{
+    const uint8_t same[MERGE_LEGS_MAX] = {0, 1};
+    struct merge_settings s = ordered(), small = s;
+    small.max_payload = 59;
+    struct merge *m = merge_new(&s), *n = merge_new(&small);
+
+    cr_expect_eq(take(m, &s, 0, 0, 3, 1, 0), P);
+    cr_expect_eq(take(m, &s, 0, 100, 3, 3, 0), H);
+    merge_carry(n, m, same);
+    cr_expect_eq(merge_due_ns(n), UINT64_MAX);
+    struct merge_held h;
+    cr_expect(merge_next(m, UINT64_MAX, &h) && h.length == 60);
+    cr_expect_not(merge_next(m, UINT64_MAX, &h));
+    cr_expect_eq(take(n, &s, 1, 200, 3, 2, 0), L);
+    cr_expect_eq(take(n, &s, 1, 300, 3, 3, 0), C);
+    cr_expect_eq(take(n, &s, 1, 300, 3, 4, 0), P);
+    merge_free(m);
+    merge_free(n);
 }
 
 Test(merge, a_reload_by_payload_and_of_the_active_leg)
