@@ -108,7 +108,7 @@ files() {
   lexical) set -- config/lexical config/load ;;
   merge) set -- wire/merge wire/merge_active wire/merge_carry wire/merge_crowd wire/merge_digest wire/merge_line wire/merge_order \
     wire/merge_recent ;;
-  monitor) set -- relay/monitor ;;
+  monitor) set -- wire/monitor ;;
   packet) set -- wire/packet ;;
   reassembly) set -- wire/reassembly ;;
   relay) set -- relay/request relay/swap handover/handover ;;
