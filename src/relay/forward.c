@@ -519,7 +519,8 @@ static void count_verdict(struct stats_drops *drops, enum merge_verdict verdict)
 }
 
 // Each datagram of a run is judged by itself; neighbours that pass stay together.
-static void merge_run(struct forward *f, const struct arrival *a, const uint8_t *at, uint64_t n, size_t size)
+static __attribute__((noinline)) void merge_run(struct forward *f, const struct arrival *a, const uint8_t *at,
+                                                uint64_t n, size_t size)
 {
     uint32_t path = (uint32_t) (a->path - f->table->paths);
     struct merge *m = f->merges[path];
