@@ -50,17 +50,17 @@ struct test {
 // clang-format off
 static const struct test tests[] = {
     //                        size  slot   rules  used  out  src   ipv6   limited check  one_by_one
-    {"single flow",           1316, 1,      1,     1,    1,   0,   false, false,  false, false},
-    {"100 bytes",              100, 1,      1,     1,    1,   0,   false, false,  false, false},
-    {"64 interleaved flows",  1316, 1,     64,    64,    1,   0,   false, false,  false, false},
-    {"1 of 10,000 rules",     1316, 1,  10000,     1,    1,   0,   false, false,  false, false},
-    {"64 of 10,000 rules",    1316, 1,  10000,    64,    1,   0,   false, false,  false, false},
-    {"16 outputs",            1316, 1,      1,     1,   16,   0,   false, false,  false, false},
-    {"super-frames of 48",    1316, 48,     1,     1,    1,   0,   false, false,  false, false},
-    {"limit, 16 senders",     1316, 1,      1,     1,    1,   16,  false, true,   false, false},
-    {"checksum to verify",    1316, 1,      1,     1,    1,   0,   false, false,  true,  false},
-    {"IPv6",                  1316, 1,      1,     1,    1,   0,   true,  false,  false, false},
-    {"without GSO",           1316, 1,      1,     1,    1,   0,   false, false,  false, true},
+    {"single flow",           1316, 1,      1,     1,    1,   0,   false, false,  false, false, NULL},
+    {"100 bytes",              100, 1,      1,     1,    1,   0,   false, false,  false, false, NULL},
+    {"64 interleaved flows",  1316, 1,     64,    64,    1,   0,   false, false,  false, false, NULL},
+    {"1 of 10,000 rules",     1316, 1,  10000,     1,    1,   0,   false, false,  false, false, NULL},
+    {"64 of 10,000 rules",    1316, 1,  10000,    64,    1,   0,   false, false,  false, false, NULL},
+    {"16 outputs",            1316, 1,      1,     1,   16,   0,   false, false,  false, false, NULL},
+    {"super-frames of 48",    1316, 48,     1,     1,    1,   0,   false, false,  false, false, NULL},
+    {"limit, 16 senders",     1316, 1,      1,     1,    1,   16,  false, true,   false, false, NULL},
+    {"checksum to verify",    1316, 1,      1,     1,    1,   0,   false, false,  true,  false, NULL},
+    {"IPv6",                  1316, 1,      1,     1,    1,   0,   true,  false,  false, false, NULL},
+    {"without GSO",           1316, 1,      1,     1,    1,   0,   false, false,  false, true, NULL},
     {"monitor RTP",           1316, 1,      1,     1,    1,   0,   false, false,  false, false, "rtp"},
     {"monitor 7 TS packets",  1316, 1,      1,     1,    1,   0,   false, false,  false, false, "ts"},
 };
