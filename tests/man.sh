@@ -223,7 +223,8 @@ within() {
 }
 
 counters_shown() {
-  words interface_counters rule_drops input_counters leg_counters merge_counters output_counters >"$work/counters"
+  words interface_counters rule_drops input_counters leg_counters merge_counters stream_counters ts_counters \
+    output_counters >"$work/counters"
   page_words mcrstat.1 Counters Cm | grep -vE '^(sources|max_payload|limit|window_ms)$' >"$work/told"
   within "$work/counters" "$work/told" && within "$work/told" "$work/counters"
 }
@@ -246,7 +247,7 @@ json_members() {
 
 json_words() {
   grep -oE '[?] "[a-z]+" : "[a-z]+"' "$srcdir/src/stats/show_json.c" | grep -oE '"[a-z]+"' | tr -d '"' >"$work/words"
-  words interface_states rule_states config_states verdicts seccomp_modes feature_states alarms merges >>"$work/words"
+  words interface_states rule_states config_states verdicts seccomp_modes feature_states alarms merges streams >>"$work/words"
   page_words mcrstat.1 JSON Dq >"$work/told"
   within "$work/words" "$work/told"
 }

@@ -135,6 +135,11 @@ _Static_assert(sizeof(((struct stats_input *) NULL)->to) == TABLE_INPUT_TEXT_MAX
 _Static_assert((int) TABLE_MERGE_NONE == (int) STATS_MERGE_NONE && (int) TABLE_MERGE_RTP == (int) STATS_MERGE_RTP &&
                    (int) TABLE_MERGE_ACTIVE == (int) STATS_MERGE_ACTIVE,
                "the statistics show merges as the table has them");
+_Static_assert((int) TABLE_MONITOR_NONE == (int) STATS_STREAM_NONE &&
+                   (int) TABLE_MONITOR_RTP == (int) STATS_STREAM_RTP &&
+                   (int) TABLE_MONITOR_TS == (int) STATS_STREAM_TS &&
+                   (int) TABLE_MONITOR_FIELD == (int) STATS_STREAM_FIELD,
+               "the statistics show monitors as the table has them");
 _Static_assert((int) TABLE_INTERFACE_UP == (int) STATS_INTERFACE_UP &&
                    (int) TABLE_INTERFACE_DOWN == (int) STATS_INTERFACE_DOWN &&
                    (int) TABLE_INTERFACE_MISSING == (int) STATS_INTERFACE_MISSING,
@@ -176,6 +181,7 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
         memcpy(s.inputs[i].leg, in->leg, sizeof(s.inputs[i].leg));
         s.inputs[i].interface = in->interface;
         s.inputs[i].vlan = in->vlan;
+        s.inputs[i].as = t->rules[in->rule].monitor.as;
         table_input_text(in, s.inputs[i].to);
     }
     // A range is described by what the rule's first path holds of it.

@@ -73,19 +73,22 @@ static void warn_of_start(const struct config *c)
     config_problems_free(&problems);
 }
 
-// What the relay takes for merges, which a file without any does not need to be told.
-static bool print_merges(const struct config *c, uint64_t bytes)
+// What the relay takes for merges and monitors, which a file without any does not need to be told.
+static bool print_memory(const struct config *c, const struct compile_memory *m)
 {
-    return bytes == 0 || printf("%s: merges: %.1f MiB of memory\n", c->path, (double) bytes / (1 << 20)) > 0;
+    return (m->merges == 0 ||
+            printf("%s: merges: %.1f MiB of memory\n", c->path, (double) m->merges / (1 << 20)) > 0) &&
+           (m->monitors == 0 ||
+            printf("%s: monitors: %.1f KiB of memory\n", c->path, (double) m->monitors / (1 << 10)) > 0);
 }
 
 int command_check(const char *path)
 {
     struct config *c = command_load(path, 0);
     char hex[DIGEST_TEXT_MAX], why[COMPILE_WHY_MAX];
-    uint64_t bytes;
+    struct compile_memory memory;
 
-    if (c && !compile_merges(c, &bytes, why)) {
+    if (c && !compile_memory(c, &memory, why)) {
         fprintf(stderr, "%s: %s\n", c->path, why);
         config_free(c);
         return 1;
@@ -95,7 +98,7 @@ int command_check(const char *path)
     warn_of_start(c);
     return finish(c, printf("%s: valid, %zu rule%s, sha256 %s\n", path, c->n_rules, c->n_rules == 1 ? "" : "s",
                             digest_text(c->file.sha256, hex)) > 0 &&
-                         print_ways(c) && print_merges(c, bytes));
+                         print_ways(c) && print_memory(c, &memory));
 }
 
 int command_schema(void)

@@ -24,9 +24,13 @@
 bool compile(const struct config *config, const struct table_view *before, uint64_t generation, bool running,
              struct sockets *sockets, struct table_image *out, char why[COMPILE_WHY_MAX]);
 
-// The memory that the relay takes for the merges of the enabled rules, in bytes. False, with why, where one cannot be,
-// or all take more than COMPILE_MERGES_MAX.
-#define COMPILE_MERGES_MAX (UINT64_C(1) << 30)
-bool compile_merges(const struct config *config, uint64_t *bytes, char why[COMPILE_WHY_MAX]);
+// What the relay takes for the enabled rules, in bytes.
+struct compile_memory {
+    uint64_t merges, monitors;
+};
+
+// False, with why, where a merge cannot be, or all merges and monitors take more than COMPILE_MEMORY_MAX.
+#define COMPILE_MEMORY_MAX (UINT64_C(1) << 30)
+bool compile_memory(const struct config *config, struct compile_memory *memory, char why[COMPILE_WHY_MAX]);
 
 #endif

@@ -11,6 +11,7 @@
 #include "compile/compilation.h"
 #include "config/endpoint.h"
 #include "wire/merge.h"
+#include "wire/monitor.h"
 
 bool compile_refuse(struct compilation *c, const char *format, ...)
 {
@@ -213,6 +214,24 @@ static void place_paths(struct compilation *c, uint32_t rule)
     }
 }
 
+static uint32_t monitor_as(const struct config_rule *r)
+{
+    static const uint32_t kinds[] = {[CONFIG_MONITOR_RTP] = TABLE_MONITOR_RTP,
+                                     [CONFIG_MONITOR_TS] = TABLE_MONITOR_TS,
+                                     [CONFIG_MONITOR_FIELD] = TABLE_MONITOR_FIELD};
+
+    if (!r->enabled)
+        return TABLE_MONITOR_NONE;
+    if (r->monitor.line != 0)
+        return kinds[r->monitor.as];
+    if (r->merge.line != 0 && r->merge.by == CONFIG_MERGE_RTP)
+        return TABLE_MONITOR_RTP;
+    // Where a datagram brings several numbers, the next one does not follow it by one.
+    if (r->merge.line != 0 && r->merge.by == CONFIG_MERGE_FIELD && r->merge.field.count_bytes == 0)
+        return TABLE_MONITOR_FIELD;
+    return TABLE_MONITOR_NONE;
+}
+
 static uint32_t flags_of(const struct config_rule *r)
 {
     uint32_t flags = (r->enabled ? TABLE_RULE_ENABLED : 0u) | (r->shadow ? TABLE_RULE_SHADOW : 0u) |
@@ -220,7 +239,10 @@ static uint32_t flags_of(const struct config_rule *r)
 
     if (r->enabled && r->merge.line != 0)
         flags |= TABLE_RULE_MERGES;
-    if (r->merge.line != 0 || r->deadline_us > 0 || r->limit.line != 0 || r->shadow)
+    if (monitor_as(r) != TABLE_MONITOR_NONE)
+        flags |= TABLE_RULE_MONITORS;
+    if (r->merge.line != 0 || r->deadline_us > 0 || r->limit.line != 0 || r->shadow ||
+        monitor_as(r) != TABLE_MONITOR_NONE)
         flags |= TABLE_RULE_JUDGED;
     for (size_t i = 0; i < r->n_inputs; i++)
         if (r->inputs[i].kind == CONFIG_BROADCAST)
@@ -273,36 +295,75 @@ static struct table_merge merge_of(const struct config_rule *r)
                                 .count_bytes = m->field.count_bytes};
 }
 
-bool compile_merges(const struct config *config, uint64_t *bytes, char why[COMPILE_WHY_MAX])
+// A merge by a number has each leg monitored by the same one, without a section.
+static struct table_monitor monitor_of(const struct config_rule *r)
+{
+    const struct config_monitor *m = &r->monitor;
+    const struct config_field *field = m->line != 0 ? &m->field : &r->merge.field;
+    uint32_t as = monitor_as(r);
+
+    if (as == TABLE_MONITOR_NONE)
+        return (struct table_monitor){.as = as};
+    return (struct table_monitor){.as = as,
+                                  .clock_hz = m->line != 0 ? m->clock_hz : CONFIG_MONITOR_CLOCK_HZ,
+                                  .at = field->at,
+                                  .session_at = field->session_at,
+                                  .bytes = field->bytes,
+                                  .session_bytes = field->session_bytes,
+                                  .little = field->little,
+                                  .max_loss_ppm = m->max_loss_ppm,
+                                  .max_jitter_us = m->max_jitter_us};
+}
+
+// Adds what the merges of a rule take, one for each path.
+static bool add_merge(uint64_t *bytes, const struct config_rule *r, char why[COMPILE_WHY_MAX])
 {
     static const uint64_t key[2];
+    struct table_rule t = {.n_inputs = (uint32_t) r->n_inputs, .max_payload = r->max_payload, .merge = merge_of(r)};
+    uint32_t bits = t.merge.by == TABLE_MERGE_FIELD ? 8u * t.merge.bytes : 32;
 
-    *bytes = 0;
-    for (size_t i = 0; i < config->n_rules; i++) {
-        const struct config_rule *r = &config->rules[i];
-        struct table_rule t = {.n_inputs = (uint32_t) r->n_inputs, .max_payload = r->max_payload, .merge = merge_of(r)};
-        uint32_t bits = t.merge.by == TABLE_MERGE_FIELD ? 8u * t.merge.bytes : 32;
-        if (t.merge.by == TABLE_MERGE_NONE)
-            continue;
-        // Only a quarter of the numbers ahead of the last one, and a quarter behind, tell old from new.
-        if (t.merge.numbers > TABLE_MERGE_NUMBERS_MAX || (bits < 32 && t.merge.numbers > 1u << (bits - 2))) {
-            snprintf(why, COMPILE_WHY_MAX,
-                     "rule \"%s\": a window of %u ms at %" PRIu64
-                     " datagrams a second has more numbers than a merge "
-                     "can tell apart: give a smaller window_ms, or limit = { packets_per_second = ...; }",
-                     r->name, t.merge.window_ms,
-                     r->limit.packets_per_second ? r->limit.packets_per_second : CONFIG_MERGE_RATE);
-            return false;
-        }
-        struct merge_settings s = merge_settings_of(&t, key);
-        *bytes += (uint64_t) merge_bytes(&s) * endpoint_paths(r);
+    if (t.merge.by == TABLE_MERGE_NONE)
+        return true;
+    // Only a quarter of the numbers ahead of the last one, and a quarter behind, tell old from new.
+    if (t.merge.numbers > TABLE_MERGE_NUMBERS_MAX || (bits < 32 && t.merge.numbers > 1u << (bits - 2))) {
+        snprintf(why, COMPILE_WHY_MAX,
+                 "rule \"%s\": a window of %u ms at %" PRIu64
+                 " datagrams a second has more numbers than a merge "
+                 "can tell apart: give a smaller window_ms, or limit = { packets_per_second = ...; }",
+                 r->name, t.merge.window_ms,
+                 r->limit.packets_per_second ? r->limit.packets_per_second : CONFIG_MERGE_RATE);
+        return false;
     }
-    if (*bytes <= COMPILE_MERGES_MAX)
+    struct merge_settings s = merge_settings_of(&t, key);
+    *bytes += (uint64_t) merge_bytes(&s) * endpoint_paths(r);
+    return true;
+}
+
+// Adds what the monitors of a rule take, one for each leg of each path.
+static void add_monitors(uint64_t *bytes, const struct config_rule *r)
+{
+    struct table_rule t = {.monitor = monitor_of(r)};
+
+    if (t.monitor.as == TABLE_MONITOR_NONE)
+        return;
+    struct monitor_settings s = monitor_settings_of(&t);
+    *bytes += (uint64_t) monitor_bytes(&s) * endpoint_paths(r) * r->n_inputs;
+}
+
+bool compile_memory(const struct config *config, struct compile_memory *memory, char why[COMPILE_WHY_MAX])
+{
+    *memory = (struct compile_memory){.merges = 0};
+    for (size_t i = 0; i < config->n_rules; i++) {
+        if (!add_merge(&memory->merges, &config->rules[i], why))
+            return false;
+        add_monitors(&memory->monitors, &config->rules[i]);
+    }
+    if (memory->merges + memory->monitors <= COMPILE_MEMORY_MAX)
         return true;
     snprintf(why, COMPILE_WHY_MAX,
-             "the merges of all rules would take %" PRIu64 " MiB of memory, allowed are %" PRIu64
+             "the merges and monitors of all rules would take %" PRIu64 " MiB of memory, allowed are %" PRIu64
              ": give smaller windows, max_payload, or limits of packets_per_second",
-             *bytes >> 20, COMPILE_MERGES_MAX >> 20);
+             (memory->merges + memory->monitors) >> 20, COMPILE_MEMORY_MAX >> 20);
     return false;
 }
 
@@ -328,6 +389,7 @@ static void place_rule(struct compilation *c, uint32_t i)
         .deadline_us = r->deadline_us,
         .min_packets_per_second = r->min_packets_per_second,
         .merge = merge_of(r),
+        .monitor = monitor_of(r),
         .carried_from = TABLE_NONE,
     };
     snprintf(t->name, sizeof(t->name), "%s", r->name);
@@ -340,9 +402,9 @@ static void place_rule(struct compilation *c, uint32_t i)
 
 bool compile_plan(struct compilation *c)
 {
-    uint64_t bytes;
+    struct compile_memory memory;
 
-    if (!compile_merges(c->config, &bytes, c->why))
+    if (!compile_memory(c->config, &memory, c->why))
         return false;
     while (c->n_rules < c->config->n_rules)
         place_rule(c, c->n_rules++);

@@ -69,7 +69,7 @@ struct endpoint endpoint_counterpart(const struct endpoint *to, const struct end
 
 uint32_t endpoint_paths(const struct config_rule *rule)
 {
-    bool several = rule->merge.line != 0;
+    bool several = rule->merge.line != 0 || rule->monitor.line != 0;
 
     for (size_t i = 0; i < rule->n_outputs; i++)
         several = several || rule->outputs[i].n_addresses > 1 || rule->outputs[i].n_ports > 1;

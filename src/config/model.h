@@ -101,6 +101,19 @@ struct config_merge {
     int line;
 };
 
+enum config_monitor_as { CONFIG_MONITOR_RTP, CONFIG_MONITOR_TS, CONFIG_MONITOR_FIELD };
+
+#define CONFIG_MONITOR_CLOCK_HZ 90000 // where there is no section: of video (RFC 3551)
+
+// line 0: only what a merge by a number asks for.
+struct config_monitor {
+    enum config_monitor_as as;
+    uint32_t clock_hz;
+    uint32_t max_loss_ppm, max_jitter_us; // 0: no alarm
+    struct config_field field;            // without a count
+    int line;
+};
+
 // The rate of a rule that has no limit of packets_per_second, for which a merge takes memory: datagrams a second.
 #define CONFIG_MERGE_RATE     200000
 #define CONFIG_MERGE_HELD_MAX 9216 // bytes of a datagram that reorder_ms holds back: a jumbo frame
@@ -122,6 +135,7 @@ struct config_rule {
     size_t n_outputs;
     struct config_limit limit;
     struct config_merge merge;
+    struct config_monitor monitor;
     int line;
     int max_payload_line; // 0: the default
 };

@@ -289,33 +289,55 @@ static void finish_field(struct parser *p, const config_setting_t *group, void *
                      "\"count_bytes\" is 3, allowed is 0, 1, 2 or 4");
 }
 
-// A key that the kind of merge does not ask for would do nothing; the default, which is printed, is no mistake.
+// A key that only some kinds of its section ask for: bit 1 << KIND of each.
+struct kind_key {
+    const char *name;
+    unsigned kinds;
+};
+
+// A key that this kind does not ask for would do nothing; the default, which is printed, is no mistake. chooser: the
+// key that tells the kind.
+static void refuse_idle_keys(struct parser *p, const config_setting_t *group, enum schema_place where,
+                             const char *chooser, unsigned kind, const struct kind_key *keys, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct schema_key *key = schema_find(where, keys[i].name);
+        const config_setting_t *s = config_setting_get_member(group, keys[i].name);
+        bool set = s && (!key->fallback || config_setting_get_int64(s) != atoll(key->fallback));
+        if (set && !(keys[i].kinds & 1u << kind))
+            config_error(p->problems, line_of(s), p->rule, "\"%s\" means nothing where \"%s\" is \"%s\": leave it out",
+                         keys[i].name, chooser, schema_find(where, chooser)->words[kind]);
+    }
+}
+
 static void finish_merge(struct parser *p, const config_setting_t *group, void *target)
 {
-    static const struct {
-        const char *key;
-        bool of[4]; // in the order of enum config_merge_by
-    } keys[] = {{"reorder_ms", {true, true, false, false}},
-                {"field", {false, true, false, false}},
-                {"switch_after_ms", {false, false, false, true}},
-                {"return_after_ms", {false, false, false, true}}};
+    static const struct kind_key keys[] = {{"reorder_ms", 1u << CONFIG_MERGE_RTP | 1u << CONFIG_MERGE_FIELD},
+                                           {"field", 1u << CONFIG_MERGE_FIELD},
+                                           {"switch_after_ms", 1u << CONFIG_MERGE_ACTIVE},
+                                           {"return_after_ms", 1u << CONFIG_MERGE_ACTIVE}};
     const struct config_merge *m = target;
-    const char *by = schema_find(SCHEMA_MERGE, "by")->words[m->by];
 
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        const struct schema_key *key = schema_find(SCHEMA_MERGE, keys[i].key);
-        const config_setting_t *s = config_setting_get_member(group, keys[i].key);
-        bool set = s && (!key->fallback || config_setting_get_int64(s) != atoll(key->fallback));
-        if (set && !keys[i].of[m->by])
-            config_error(p->problems, line_of(s), p->rule, "\"%s\" means nothing where \"by\" is \"%s\": leave it out",
-                         keys[i].key, by);
-    }
+    refuse_idle_keys(p, group, SCHEMA_MERGE, "by", m->by, keys, sizeof(keys) / sizeof(keys[0]));
     if (m->by == CONFIG_MERGE_FIELD && !config_setting_get_member(group, "field"))
         config_error(p->problems, line_of(group), p->rule,
                      "\"field\" is missing in merge: write field = { at = 4; bytes = 4; }");
     if (m->reorder_ms > m->window_ms)
         config_error(p->problems, line_of(config_setting_get_member(group, "reorder_ms")), p->rule,
                      "\"reorder_ms\" is %u, allowed is up to window_ms, %u", m->reorder_ms, m->window_ms);
+}
+
+static void finish_monitor(struct parser *p, const config_setting_t *group, void *target)
+{
+    static const struct kind_key keys[] = {{"clock_hz", 1u << CONFIG_MONITOR_RTP | 1u << CONFIG_MONITOR_TS},
+                                           {"max_jitter_us", 1u << CONFIG_MONITOR_RTP | 1u << CONFIG_MONITOR_TS},
+                                           {"field", 1u << CONFIG_MONITOR_FIELD}};
+    const struct config_monitor *m = target;
+
+    refuse_idle_keys(p, group, SCHEMA_MONITOR, "as", m->as, keys, sizeof(keys) / sizeof(keys[0]));
+    if (m->as == CONFIG_MONITOR_FIELD && !config_setting_get_member(group, "field"))
+        config_error(p->problems, line_of(group), p->rule,
+                     "\"field\" is missing in monitor: write field = { at = 4; bytes = 4; }");
 }
 
 // What is held back is copied, and leaves later without the packet that brought it.
@@ -431,8 +453,9 @@ static void require_choice(struct parser *p, enum schema_place where, const conf
 static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group, void *target)
 {
     static void (*const finish[SCHEMA_PLACES])(struct parser *, const config_setting_t *, void *) = {
-        [SCHEMA_RULE] = finish_rule,   [SCHEMA_INPUT] = finish_input, [SCHEMA_OUTPUT] = finish_output,
-        [SCHEMA_MERGE] = finish_merge, [SCHEMA_FIELD] = finish_field,
+        [SCHEMA_RULE] = finish_rule,           [SCHEMA_INPUT] = finish_input, [SCHEMA_OUTPUT] = finish_output,
+        [SCHEMA_MERGE] = finish_merge,         [SCHEMA_FIELD] = finish_field, [SCHEMA_MONITOR] = finish_monitor,
+        [SCHEMA_MONITOR_FIELD] = finish_field,
     };
     size_t errors = p->problems->n_errors;
 

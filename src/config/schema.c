@@ -17,6 +17,8 @@ const struct schema_place_info schema_places[SCHEMA_PLACES] = {
     [SCHEMA_LIMIT] = {"limit", sizeof(struct config_limit), offsetof(struct config_limit, line)},
     [SCHEMA_MERGE] = {"merge", sizeof(struct config_merge), offsetof(struct config_merge, line)},
     [SCHEMA_FIELD] = {"field", sizeof(struct config_field), offsetof(struct config_field, line)},
+    [SCHEMA_MONITOR] = {"monitor", sizeof(struct config_monitor), offsetof(struct config_monitor, line)},
+    [SCHEMA_MONITOR_FIELD] = {"field of monitor", sizeof(struct config_field), offsetof(struct config_field, line)},
 };
 
 #define FIELD(type, field) .offset = offsetof(struct type, field), .size = sizeof(((struct type *) 0)->field)
@@ -27,9 +29,24 @@ const struct schema_place_info schema_places[SCHEMA_PLACES] = {
 #define DESTINATION(type)  FIELD(type, address), ASIDE(type, kind), SPAN(type, n_addresses), .need = SCHEMA_ONE_OF
 #define REQUIRED           .need = SCHEMA_REQUIRED
 #define DISTURBS(when)     .change = SCHEMA_##when
+#define DIGITS_OF(number)  #number
+#define DIGITS(number)     DIGITS_OF(number)
+
+// clang-format off
+// The keys that say where a number lies in a payload: of a merge, where a change disturbs, and of a monitor.
+#define NUMBER_IN_PAYLOAD(where, when)                                                                                 \
+    {where, "at", SCHEMA_NUMBER, FIELD(config_field, at), RANGE(0, 65000), REQUIRED,                                   \
+     .change = when, .help = "offset of the number in the payload, bytes"},                                            \
+    {where, "bytes", SCHEMA_NUMBER, FIELD(config_field, bytes), RANGE(1, 8), REQUIRED,                                 \
+     .change = when, .help = "its size: 1, 2, 4 or 8"},                                                                \
+    {where, "endian", SCHEMA_CHOICE, FIELD(config_field, little), .words = {"big", "little"}, .fallback = "big",       \
+     .change = when, .help = "which of its bytes is first"},                                                           \
+    {where, "session_at", SCHEMA_NUMBER, FIELD(config_field, session_at), RANGE(0, 65000), .fallback = "0",            \
+     .change = when, .help = "offset of what tells sessions apart, bytes"},                                            \
+    {where, "session_bytes", SCHEMA_NUMBER, FIELD(config_field, session_bytes), RANGE(0, 16), .fallback = "0",         \
+     .change = when, .help = "its size; 0: there is one session"}
 
 // The printed form has the keys in this order.
-// clang-format off
 const struct schema_key schema_keys[] = {
     {SCHEMA_TOP, "version", SCHEMA_NUMBER, RANGE(1, 1), REQUIRED,
      .help = "the grammar of this file"},
@@ -100,6 +117,8 @@ const struct schema_key schema_keys[] = {
      DISTURBS(DISAPPEARS), .help = "where it goes"},
     {SCHEMA_RULE, "merge", SCHEMA_SECTION, FIELD(config_rule, merge), .inside = SCHEMA_MERGE,
      .help = "the inputs bring the same streams: the first copy of each datagram leaves"},
+    {SCHEMA_RULE, "monitor", SCHEMA_SECTION, FIELD(config_rule, monitor), .inside = SCHEMA_MONITOR,
+     DISTURBS(NEVER), .help = "what each input brings is looked at: numbers that are missing, late or twice, jitter"},
     {SCHEMA_RULE, "limit", SCHEMA_SECTION, FIELD(config_rule, limit), .inside = SCHEMA_LIMIT,
      DISTURBS(APPEARS), .help = "what exceeds it is dropped and counted"},
 
@@ -169,20 +188,25 @@ const struct schema_key schema_keys[] = {
      .fallback = "5000",
      DISTURBS(NEVER), .help = "by = \"active\": how long a better leg must have been alive to take over again, milliseconds; 0: never"},
 
-    {SCHEMA_FIELD, "at", SCHEMA_NUMBER, FIELD(config_field, at), RANGE(0, 65000), REQUIRED,
-     .help = "offset of the number in the payload, bytes"},
-    {SCHEMA_FIELD, "bytes", SCHEMA_NUMBER, FIELD(config_field, bytes), RANGE(1, 8), REQUIRED,
-     .help = "its size: 1, 2, 4 or 8"},
-    {SCHEMA_FIELD, "endian", SCHEMA_CHOICE, FIELD(config_field, little), .words = {"big", "little"}, .fallback = "big",
-     .help = "which of its bytes is first"},
-    {SCHEMA_FIELD, "session_at", SCHEMA_NUMBER, FIELD(config_field, session_at), RANGE(0, 65000), .fallback = "0",
-     .help = "offset of what tells sessions apart, bytes"},
-    {SCHEMA_FIELD, "session_bytes", SCHEMA_NUMBER, FIELD(config_field, session_bytes), RANGE(0, 16), .fallback = "0",
-     .help = "its size; 0: there is one session"},
+    NUMBER_IN_PAYLOAD(SCHEMA_FIELD, SCHEMA_ALWAYS),
     {SCHEMA_FIELD, "count_at", SCHEMA_NUMBER, FIELD(config_field, count_at), RANGE(0, 65000), .fallback = "0",
      .help = "offset of how many numbers a datagram brings, bytes"},
     {SCHEMA_FIELD, "count_bytes", SCHEMA_NUMBER, FIELD(config_field, count_bytes), RANGE(0, 4), .fallback = "0",
      .help = "its size: 1, 2 or 4; 0: each datagram brings one"},
+
+    {SCHEMA_MONITOR, "as", SCHEMA_CHOICE, FIELD(config_monitor, as), .words = {"rtp", "ts", "field"}, REQUIRED,
+     DISTURBS(NEVER), .help = "what the payload is: RTP, an MPEG transport stream (also in RTP), or a number in it"},
+    {SCHEMA_MONITOR, "clock_hz", SCHEMA_NUMBER, FIELD(config_monitor, clock_hz), RANGE(1, 1000000000),
+     .fallback = DIGITS(CONFIG_MONITOR_CLOCK_HZ),
+     DISTURBS(NEVER), .help = "of the time stamps of RTP, ticks a second"},
+    {SCHEMA_MONITOR, "max_loss_ppm", SCHEMA_NUMBER, FIELD(config_monitor, max_loss_ppm), RANGE(1, 1000000),
+     DISTURBS(NEVER), .help = "alarm when more of a million is lost in a second; without it: none"},
+    {SCHEMA_MONITOR, "max_jitter_us", SCHEMA_NUMBER, FIELD(config_monitor, max_jitter_us), RANGE(1, 1000000),
+     DISTURBS(NEVER), .help = "alarm when the jitter is larger, microseconds; without it: none"},
+    {SCHEMA_MONITOR, "field", SCHEMA_SECTION, FIELD(config_monitor, field), .inside = SCHEMA_MONITOR_FIELD,
+     DISTURBS(NEVER), .help = "where the number lies in the payload, as = \"field\""},
+
+    NUMBER_IN_PAYLOAD(SCHEMA_MONITOR_FIELD, SCHEMA_NEVER),
 
     {SCHEMA_LIMIT, "packets_per_second", SCHEMA_NUMBER, FIELD(config_limit, packets_per_second),
      RANGE(1, 1000000000), .need = SCHEMA_ANY_OF,

@@ -16,6 +16,8 @@ enum schema_place {
     SCHEMA_LIMIT,
     SCHEMA_MERGE,
     SCHEMA_FIELD,
+    SCHEMA_MONITOR,
+    SCHEMA_MONITOR_FIELD,
     SCHEMA_PLACES
 };
 

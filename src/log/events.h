@@ -19,6 +19,12 @@
     X(EVENT_RULE_IN_TIME, rule_in_time, LOG_AT(NOTICE))                                                                \
     X(EVENT_RULE_DELAYED, rule_delayed, LOG_AT(WARNING))                                                               \
     X(EVENT_RULE_PROMPT, rule_prompt, LOG_AT(NOTICE))                                                                  \
+    X(EVENT_LEG_SILENT, leg_silent, LOG_AT(WARNING))                                                                   \
+    X(EVENT_LEG_HEARD, leg_heard, LOG_AT(NOTICE))                                                                      \
+    X(EVENT_RULE_LOSSY, rule_lossy, LOG_AT(WARNING))                                                                   \
+    X(EVENT_RULE_COMPLETE, rule_complete, LOG_AT(NOTICE))                                                              \
+    X(EVENT_RULE_JITTERY, rule_jittery, LOG_AT(WARNING))                                                               \
+    X(EVENT_RULE_STEADY, rule_steady, LOG_AT(NOTICE))                                                                  \
     X(EVENT_RULE_LIMITED, rule_limited, LOG_AT(WARNING))                                                               \
     X(EVENT_RULE_WITHIN_LIMIT, rule_within_limit, LOG_AT(NOTICE))                                                      \
     X(EVENT_STOPPING, stopping, LOG_AT(NOTICE))                                                                        \

@@ -78,6 +78,7 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
         if (table->outputs[i].egress != TABLE_NONE)
             f->output_sends[table->outputs[i].counter].id = table->egress[table->outputs[i].egress].id;
     ok = ok && init_merges(f);
+    ok = ok && (f->streams = streams_new(table, now_ns));
     for (uint32_t i = 0; ok && i < table->n_rules; i++)
         ok = init_flow(f, i);
     if (ok)
@@ -192,6 +193,7 @@ void forward_carry(struct forward *f, struct forward *before)
     if (!before)
         return;
     carry_merges(f, before);
+    streams_carry(f->streams, before->streams);
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         uint32_t from = f->table->rules[i].carried_from;
         if (from >= before->table->n_rules)
@@ -237,6 +239,7 @@ void forward_free(struct forward *f)
     free(f->merges);
     free(f->holding);
     free(f->holds);
+    streams_free(f->streams);
     free(f->flows);
     free(f->legs);
     free(f->outputs);
@@ -427,12 +430,15 @@ static bool is_stale(const struct forward *f, const struct arrival *a)
 static __attribute__((noinline)) void merge_run(struct forward *f, const struct arrival *a, const uint8_t *at,
                                                 uint64_t n, size_t size);
 
-// Merge, deadline, limit: of a rule that asks for one of them.
+// Monitor, merge, deadline, limit: of a rule that asks for one of them.
 static __attribute__((noinline)) void judge_run(struct forward *f, const struct arrival *a, const uint8_t *at,
                                                 uint64_t n, size_t size)
 {
     struct rule_state *flow = a->flow;
 
+    // What a leg brings is looked at before the merge, which lets only one copy pass.
+    if ((a->rule->flags & TABLE_RULE_MONITORS) && a->meta)
+        streams_take(f->streams, (uint32_t) (a->path - f->table->paths), a->came->leg, a->stamp_ns, at, n, size);
     if ((a->rule->flags & TABLE_RULE_MERGES) && a->meta) {
         merge_run(f, a, at, n, size);
         return;
@@ -622,6 +628,7 @@ enum forward_verdict forward_packet(struct forward *f, uint32_t interface, const
     }
     if ((to->flags & TABLE_DESTINATION_SOURCES) && !source_allowed(f, table_input_of(f->table, to), &p->source)) {
         flow->counters.drops.source += p->datagrams;
+        f->streams->legs[r->first_input + to->leg].strangers += p->datagrams;
         return FORWARD_TAKEN;
     }
     if ((r->flags & TABLE_RULE_TTL_ALL) && p->ttl <= 1) {

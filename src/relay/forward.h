@@ -10,6 +10,7 @@
 #include "relay/egress.h"
 #include "relay/health.h"
 #include "relay/limiter.h"
+#include "relay/streams.h"
 #include "wire/merge.h"
 #include "wire/packet.h"
 #include "stats/layout.h"
@@ -60,6 +61,7 @@ struct forward {
     uint64_t released; // datagrams whose turn has come, since the caller set it to 0
     bool judges;       // the caller judges each packet by itself, and calls forward_release() behind it
     uint64_t due_ns;   // when what is held back leaves at the latest, CLOCK_REALTIME; UINT64_MAX: nothing is held
+    struct streams *streams;
     uint64_t own[TABLE_INTERFACES_MAX]; // martian_bits() of each interface
     struct batch **batch;               // pending batch of each path, or NULL
     uint32_t pending[FORWARD_BATCHES];  // paths that hold a batch; batch i belongs to pending[i]
@@ -125,6 +127,12 @@ void forward_unreachable(struct forward *f, uint32_t ifindex, const struct addr 
 
 // Returns the present state of a rule.
 enum stats_rule_state forward_state(const struct forward *f, uint32_t rule);
+
+// Checks the legs of every rule (streams_look()). Returns whether an alarm has changed.
+bool forward_look_at_legs(struct forward *f, uint64_t now_ns, streams_tell *tell);
+
+// Writes what the monitors have counted to the statistics segment, where it has changed.
+void forward_publish_streams(struct forward *f);
 
 // Writes what the merges have counted to the statistics segment. now_ns: CLOCK_REALTIME, for the numbers that have left
 // their windows meanwhile; 0: not asked for.

@@ -84,3 +84,16 @@ uint32_t health_residence(struct health *h, const struct table_rule *rule, uint6
           now_ns);
     return before ^ h->alarms;
 }
+
+void leg_health_note(struct leg_health *leg, uint64_t count, uint64_t now_ns)
+{
+    if (count == leg->count)
+        return;
+    leg->count = count;
+    leg->changed_ns = now_ns;
+}
+
+bool leg_health_silent(const struct leg_health *leg, uint32_t silence_ms, uint64_t last_ns)
+{
+    return silence_ms > 0 && last_ns - leg->changed_ns >= silence_ms * MILLISECOND;
+}

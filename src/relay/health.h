@@ -57,4 +57,16 @@ uint32_t health_look(struct health *h, const struct table_rule *rule, uint64_t c
 // of the alarm if it was raised or cleared.
 uint32_t health_residence(struct health *h, const struct table_rule *rule, uint64_t p99_ns, uint64_t now_ns);
 
+// One of several legs of a rule.
+struct leg_health {
+    uint64_t count;      // of datagrams from allowed senders, at the last look
+    uint64_t changed_ns; // first look at which count had its present value
+};
+
+void leg_health_note(struct leg_health *leg, uint64_t count, uint64_t now_ns);
+
+// Whether another leg has brought something for silence_ms without this one. last_ns: when one of all legs last did.
+// Legs that fall silent together are the silence of the rule. silence_ms 0: false.
+bool leg_health_silent(const struct leg_health *leg, uint32_t silence_ms, uint64_t last_ns);
+
 #endif

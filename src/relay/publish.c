@@ -118,6 +118,11 @@ static unsigned long long lasted_ms(const struct spell *s)
     return (s->last_ns - s->began_ns) / 1000000;
 }
 
+static unsigned long long ms(uint64_t ns)
+{
+    return ns / 1000000;
+}
+
 static void tell(const struct table_rule *rule, const struct health *h, uint32_t changed)
 {
     const uint32_t silence = 1u << STATS_ALARM_SILENCE, rate = 1u << STATS_ALARM_RATE,
@@ -150,9 +155,42 @@ static void tell(const struct table_rule *rule, const struct health *h, uint32_t
                    lasted_ms(&h->limit));
 }
 
+static void tell_leg(const struct table_rule *rule, const struct table_input *in, const struct stream *leg,
+                     const struct monitor_counters *counters, uint32_t changed)
+{
+    const uint32_t silence = 1u << STATS_ALARM_LEG, loss = 1u << STATS_ALARM_LOSS, jitter = 1u << STATS_ALARM_JITTER,
+                   raised = changed & leg->raised;
+    const uint64_t now = clock_monotonic_ns(), *since = leg->alarms.raised_ns;
+    char name[TABLE_NAME_MAX + TABLE_LEG_MAX + 8];
+
+    snprintf(name, sizeof(name), "%s leg %s", rule->name, in->leg);
+    if (raised & silence)
+        log_named(LOG_LEVEL_WARNING, EVENT_LEG_SILENT, name, "rule=%s leg=%s silent_ms=%llu allowed_ms=%u", rule->name,
+                  in->leg, ms(now - leg->health.changed_ns), rule->silence_ms);
+    else if (changed & silence)
+        log_notice(EVENT_LEG_HEARD, "rule=%s leg=%s alarm_ms=%llu", rule->name, in->leg, ms(now - leg->alarm_ns));
+    if (raised & loss)
+        log_named(LOG_LEVEL_WARNING, EVENT_RULE_LOSSY, name, "rule=%s leg=%s loss_ppm=%llu allowed_ppm=%u lost=%llu",
+                  rule->name, in->leg, (unsigned long long) leg->alarms.loss_ppm, rule->monitor.max_loss_ppm,
+                  (unsigned long long) counters->lost);
+    else if (changed & loss)
+        log_notice(EVENT_RULE_COMPLETE, "rule=%s leg=%s lost=%llu alarm_ms=%llu", rule->name, in->leg,
+                   (unsigned long long) counters->lost, ms(now - since[MONITOR_ALARM_LOSS]));
+    if (raised & jitter)
+        log_named(LOG_LEVEL_WARNING, EVENT_RULE_JITTERY, name, "rule=%s leg=%s jitter_us=%llu allowed_us=%u",
+                  rule->name, in->leg, (unsigned long long) counters->jitter_us, rule->monitor.max_jitter_us);
+    else if (changed & jitter)
+        log_notice(EVENT_RULE_STEADY, "rule=%s leg=%s jitter_us=%llu alarm_ms=%llu", rule->name, in->leg,
+                   (unsigned long long) counters->jitter_us, ms(now - since[MONITOR_ALARM_JITTER]));
+}
+
 void publish_alarms(struct relay *r)
 {
-    if (r->swap.now && forward_look(r->swap.now, clock_monotonic_ns(), tell))
+    if (!r->swap.now)
+        return;
+    bool rules = forward_look(r->swap.now, clock_monotonic_ns(), tell);
+    bool legs = forward_look_at_legs(r->swap.now, clock_monotonic_ns(), tell_leg);
+    if (rules || legs)
         publish_status(r);
 }
 
@@ -186,7 +224,7 @@ static double period(const struct table_view *t)
 
     for (uint32_t i = 0; i < t->n_rules; i++) {
         const struct table_rule *r = &t->rules[i];
-        if (!(r->flags & TABLE_RULE_ENABLED) || !health_wanted(r))
+        if (!(r->flags & TABLE_RULE_ENABLED) || (!health_wanted(r) && !streams_wanted(r)))
             continue;
         if (r->silence_ms > 0 && r->silence_ms / 4 < least)
             least = r->silence_ms / 4;

@@ -123,10 +123,11 @@ static bool publish_state(struct forward *f, uint32_t rule)
     char reason[TABLE_REASON_MAX] = "";
 
     write_reason(reason, f, &f->table->rules[rule], state);
-    if (to->alarms == f->flows[rule].health.alarms && to->state == state && strcmp(to->reason, reason) == 0)
+    uint32_t alarms = f->flows[rule].health.alarms | streams_alarms(f->streams, &f->table->rules[rule]);
+    if (to->alarms == alarms && to->state == state && strcmp(to->reason, reason) == 0)
         return false;
     stats_write_begin(&to->sequence);
-    to->alarms = f->flows[rule].health.alarms;
+    to->alarms = alarms;
     to->state = state;
     memcpy(to->reason, reason, sizeof(reason));
     stats_write_end(&to->sequence);
@@ -224,6 +225,55 @@ void forward_publish_merges(struct forward *f, uint64_t now_ns)
             publish_merge(f, i, now_ns);
 }
 
+static void publish_stream(struct forward *f, const struct table_rule *r, uint32_t leg)
+{
+    struct stats_input *to = &f->stats.inputs[r->first_input + leg];
+    struct monitor_counters c = streams_count(f->streams, r, leg);
+    struct stats_stream_counters stream = {c.expected, c.lost,      c.reordered, c.repeated,
+                                           c.resets,   c.jitter_us, c.unjudged};
+    struct stats_ts_counters ts = {c.ts_packets, c.sync_errors, c.continuity_errors, c.transport_errors, c.pids};
+    uint32_t alarms = f->streams->legs[r->first_input + leg].raised;
+
+    if (memcmp(&stream, &to->stream, sizeof(stream)) == 0 && memcmp(&ts, &to->ts, sizeof(ts)) == 0 &&
+        alarms == to->alarms)
+        return;
+    stats_write_begin(&to->sequence);
+    to->stream = stream;
+    to->ts = ts;
+    to->alarms = alarms;
+    stats_write_end(&to->sequence);
+}
+
+static void publish_streams(struct forward *f, uint32_t rule)
+{
+    for (uint32_t leg = 0; leg < f->table->rules[rule].n_inputs; leg++)
+        publish_stream(f, &f->table->rules[rule], leg);
+}
+
+void forward_publish_streams(struct forward *f)
+{
+    for (uint32_t i = 0; i < f->table->n_rules; i++)
+        if (f->table->rules[i].flags & TABLE_RULE_MONITORS)
+            publish_streams(f, i);
+}
+
+bool forward_look_at_legs(struct forward *f, uint64_t now_ns, streams_tell *tell)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+        const struct table_rule *r = &f->table->rules[i];
+        if (!(r->flags & TABLE_RULE_ENABLED) || (!streams_wanted(r) && streams_alarms(f->streams, r) == 0))
+            continue;
+        if (!streams_look(f->streams, r, &f->legs[r->first_input], now_ns, tell))
+            continue;
+        publish_streams(f, i);
+        publish_state(f, i);
+        any = true;
+    }
+    return any;
+}
+
 uint32_t forward_take_touched(struct forward *f)
 {
     if (f->n_touched == 0)
@@ -245,6 +295,7 @@ void forward_publish_all(struct forward *f)
     forward_publish_residence(f);
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         publish_rule(f, i);
+        publish_streams(f, i);
         publish_state(f, i);
     }
 }

@@ -15,18 +15,32 @@
     (!IS(stats_output_counters, field, packets) && !IS(stats_output_counters, field, bytes) &&                         \
      !IS(stats_output_counters, field, unreachable))
 
+// Of a stream these are losses, or may fall.
+#define STREAM_DROP(field) IS(stats_stream_counters, field, lost)
+#define STREAM_GAUGE(field)                                                                                            \
+    (IS(stats_stream_counters, field, lost) || IS(stats_stream_counters, field, jitter_us) ||                          \
+     IS(stats_stream_counters, field, unjudged))
+#define TS_DROP(field)                                                                                                 \
+    (IS(stats_ts_counters, field, sync_errors) || IS(stats_ts_counters, field, continuity_errors) ||                   \
+     IS(stats_ts_counters, field, transport_errors))
+#define TS_GAUGE(field) IS(stats_ts_counters, field, pids)
+
+#define ROW(type, field, text, key, drop, meant, gauge)                                                                \
+    {#field, text, key, offsetof(struct type, field), drop, meant, gauge},
 #define INTERFACE_ROW(field, text, key)                                                                                \
-    {#field, text, key, offsetof(struct stats_interface_counters, field), INTERFACE_DROP(field), false},
-#define DROP_MEANT(field)          (IS(stats_drops, field, copy) || IS(stats_drops, field, standby))
-#define RULE_ROW(field, text, key) {#field, text, key, offsetof(struct stats_drops, field), true, DROP_MEANT(field)},
-#define OUTPUT_ROW(field, text, key)                                                                                   \
-    {#field, text, key, offsetof(struct stats_output_counters, field), OUTPUT_DROP(field), false},
-#define INPUT_ROW(field, text, key) {#field, text, key, offsetof(struct stats_input_counters, field), false, false},
-#define LEG_ROW(field, text, key)   {#field, text, key, offsetof(struct stats_leg_counters, field), false, false},
-#define MERGE_ROW(field, text, key) {#field, text, key, offsetof(struct stats_merge_counters, field), false, false},
+    ROW(stats_interface_counters, field, text, key, INTERFACE_DROP(field), false, false)
+#define DROP_MEANT(field)            (IS(stats_drops, field, copy) || IS(stats_drops, field, standby))
+#define RULE_ROW(field, text, key)   ROW(stats_drops, field, text, key, true, DROP_MEANT(field), false)
+#define OUTPUT_ROW(field, text, key) ROW(stats_output_counters, field, text, key, OUTPUT_DROP(field), false, false)
+#define INPUT_ROW(field, text, key)  ROW(stats_input_counters, field, text, key, false, false, false)
+#define LEG_ROW(field, text, key)    ROW(stats_leg_counters, field, text, key, false, false, false)
+#define MERGE_ROW(field, text, key)  ROW(stats_merge_counters, field, text, key, false, false, false)
+#define STREAM_ROW(field, text, key)                                                                                   \
+    ROW(stats_stream_counters, field, text, key, STREAM_DROP(field), false, STREAM_GAUGE(field))
+#define TS_ROW(field, text, key) ROW(stats_ts_counters, field, text, key, TS_DROP(field), false, TS_GAUGE(field))
 #define END                                                                                                            \
     {                                                                                                                  \
-        NULL, NULL, NULL, 0, false, false                                                                              \
+        NULL, NULL, NULL, 0, false, false, false                                                                       \
     }
 
 const struct stats_counter stats_interface_counters[] = {STATS_INTERFACE_COUNTERS(INTERFACE_ROW) END};
@@ -34,6 +48,8 @@ const struct stats_counter stats_rule_drops[] = {STATS_RULE_DROPS(RULE_ROW) END}
 const struct stats_counter stats_input_counters[] = {STATS_INPUT_COUNTERS(INPUT_ROW) END};
 const struct stats_counter stats_leg_counters[] = {STATS_LEG_COUNTERS(LEG_ROW) END};
 const struct stats_counter stats_merge_counters[] = {STATS_MERGE_COUNTERS(MERGE_ROW) END};
+const struct stats_counter stats_stream_counters[] = {STATS_STREAM_COUNTERS(STREAM_ROW) END};
+const struct stats_counter stats_ts_counters[] = {STATS_TS_COUNTERS(TS_ROW) END};
 const struct stats_counter stats_output_counters[] = {STATS_OUTPUT_COUNTERS(OUTPUT_ROW) END};
 
 #define AND(field, help, key) +drops->field
@@ -68,6 +84,9 @@ static const struct stats_word input_counters[] = {STATS_INPUT_COUNTERS(COUNTER_
 static const struct stats_word leg_counters[] = {STATS_LEG_COUNTERS(COUNTER_WORD)};
 static const struct stats_word merge_counters[] = {STATS_MERGE_COUNTERS(COUNTER_WORD)};
 static const struct stats_word merges[] = {STATS_MERGES(STATE_WORD)};
+static const struct stats_word stream_counters[] = {STATS_STREAM_COUNTERS(COUNTER_WORD)};
+static const struct stats_word ts_counters[] = {STATS_TS_COUNTERS(COUNTER_WORD)};
+static const struct stats_word streams[] = {STATS_STREAMS(STATE_WORD)};
 static const struct stats_word output_counters[] = {STATS_OUTPUT_COUNTERS(COUNTER_WORD)};
 static const struct stats_word interface_states[] = {STATS_INTERFACE_STATES(STATE_WORD)};
 static const struct stats_word rule_states[] = {STATS_RULE_STATES(STATE_WORD)};
@@ -84,10 +103,25 @@ static const struct stats_word feature_states[] = {STATS_FEATURE_STATES(STATE_WO
     }
 
 const struct stats_word_list stats_words[] = {
-    LIST(interface_counters), LIST(rule_drops), LIST(input_counters),  LIST(leg_counters),
-    LIST(merge_counters),     LIST(merges),     LIST(output_counters), LIST(interface_states),
-    LIST(rule_states),        LIST(alarms),     LIST(config_states),   LIST(verdicts),
-    LIST(seccomp_modes),      LIST(features),   LIST(feature_states),  {NULL, NULL, 0},
+    LIST(interface_counters),
+    LIST(rule_drops),
+    LIST(input_counters),
+    LIST(leg_counters),
+    LIST(merge_counters),
+    LIST(merges),
+    LIST(stream_counters),
+    LIST(ts_counters),
+    LIST(streams),
+    LIST(output_counters),
+    LIST(interface_states),
+    LIST(rule_states),
+    LIST(alarms),
+    LIST(config_states),
+    LIST(verdicts),
+    LIST(seccomp_modes),
+    LIST(features),
+    LIST(feature_states),
+    {NULL, NULL, 0},
 };
 
 // Defines a function that returns the word of each value of a list.
@@ -100,6 +134,7 @@ const struct stats_word_list stats_words[] = {
 WORDS(stats_interface_state_name, interface_states)
 WORDS(stats_rule_state_name, rule_states)
 WORDS(stats_merge_name, merges)
+WORDS(stats_stream_name, streams)
 WORDS(stats_alarm_name, alarms)
 WORDS(stats_config_state_name, config_states)
 WORDS(stats_verdict_name, verdicts)

@@ -13,8 +13,9 @@
 struct stats_counter {
     const char *name, *help, *key; // as layout.h has them
     size_t at;
-    bool drop;  // counts datagrams that were not relayed
+    bool drop;  // counts datagrams that were not relayed, or that a stream lacks
     bool meant; // a drop that is no fault: the other copy of a datagram
+    bool gauge; // may fall
 };
 
 extern const struct stats_counter stats_interface_counters[]; // of struct stats_interface_counters
@@ -22,6 +23,8 @@ extern const struct stats_counter stats_rule_drops[];         // of struct stats
 extern const struct stats_counter stats_input_counters[];     // of struct stats_input_counters
 extern const struct stats_counter stats_leg_counters[];       // of struct stats_leg_counters
 extern const struct stats_counter stats_merge_counters[];     // of struct stats_merge_counters
+extern const struct stats_counter stats_stream_counters[];    // of struct stats_stream_counters
+extern const struct stats_counter stats_ts_counters[];        // of struct stats_ts_counters
 extern const struct stats_counter stats_output_counters[];    // of struct stats_output_counters
 
 // Returns the sum of all drops of a rule, or of those that are faults.
@@ -51,6 +54,7 @@ enum { STATS_SHOWN_UNKNOWN = STATS_RULE_END, STATS_SHOWN };
 uint32_t stats_shown_state(const struct stats_rule *r);
 
 const char *stats_merge_name(uint32_t merge);
+const char *stats_stream_name(uint32_t as);
 const char *stats_alarm_name(uint32_t alarm);
 const char *stats_config_state_name(uint32_t state);
 const char *stats_verdict_name(uint32_t verdict);

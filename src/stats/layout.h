@@ -21,7 +21,7 @@
 // is in force, which forbids locks because nothing bounds the kernel memory that they take.
 #define STATS_LOCK_SUFFIX ".lock"
 
-#define STATS_VERSION 7
+#define STATS_VERSION 8
 
 // Declares every counter once: X(name, help, key). The writer, the reader, JSON and the tables follow from it. key: the
 // key of the config file on which it depends (config/schema.c); NULL: none.
@@ -83,6 +83,30 @@
     X(STATS_MERGE_PAYLOAD, payload, "by the whole payload")                                                            \
     X(STATS_MERGE_ACTIVE, active, "one leg at a time")
 
+// As what a leg is monitored.
+#define STATS_STREAMS(X)                                                                                               \
+    X(STATS_STREAM_NONE, none, "nothing is looked at")                                                                 \
+    X(STATS_STREAM_RTP, rtp, "RTP")                                                                                    \
+    X(STATS_STREAM_TS, ts, "an MPEG transport stream, in UDP or in RTP")                                               \
+    X(STATS_STREAM_FIELD, field, "a number in the payload")
+
+// What a leg that is monitored brings (wire/monitor.h), all its paths together. lost, jitter_us and unjudged may fall.
+#define STATS_STREAM_COUNTERS(X)                                                                                       \
+    X(expected, "numbers from the first to the highest", "monitor")                                                    \
+    X(lost, "of these, numbers that have not come; a late one takes its loss back", "monitor")                         \
+    X(reordered, "numbers lower than one that came before", "monitor")                                                 \
+    X(repeated, "numbers that had come before", "monitor")                                                             \
+    X(resets, "other sources, or jumps of the number, that took over", "monitor")                                      \
+    X(jitter_us, "interarrival jitter, microseconds (RFC 3550)", "monitor")                                            \
+    X(unjudged, "datagrams without a number, or of a source that is not the present one", "monitor")
+
+#define STATS_TS_COUNTERS(X)                                                                                           \
+    X(packets, "packets of the transport stream", "monitor")                                                           \
+    X(sync_errors, "places of a packet without the sync byte, or a part of a packet", "monitor")                       \
+    X(continuity_errors, "packets that do not follow the one before of their PID", "monitor")                          \
+    X(transport_errors, "packets that were marked as broken before", "monitor")                                        \
+    X(pids, "PIDs that have been seen", "monitor")
+
 // Abilities of newer kernels: X(NAME, field, name in mcrd --without, help). The value of each is one of enum
 // stats_feature.
 #define STATS_FEATURES(X)                                                                                              \
@@ -122,6 +146,14 @@ struct stats_merge_counters {
     STATS_MERGE_COUNTERS(STATS_FIELD)
 };
 
+struct stats_stream_counters {
+    STATS_STREAM_COUNTERS(STATS_FIELD)
+};
+
+struct stats_ts_counters {
+    STATS_TS_COUNTERS(STATS_FIELD)
+};
+
 struct stats_output_counters {
     STATS_OUTPUT_COUNTERS(STATS_FIELD)
     uint64_t largest_run; // most datagrams that one call has sent
@@ -130,6 +162,9 @@ struct stats_output_counters {
 // Bits of stats_rule.alarms: X(NAME, name, help).
 #define STATS_ALARM_NAMES(X)                                                                                           \
     X(STATS_ALARM_SILENCE, silence, "nothing has come for silence_ms")                                                 \
+    X(STATS_ALARM_LEG, leg, "nothing has come by a leg for silence_ms, while another brought something")               \
+    X(STATS_ALARM_LOSS, loss, "more than max_loss_ppm was missing of what a leg brought in a second")                  \
+    X(STATS_ALARM_JITTER, jitter, "the jitter of what a leg brings is above max_jitter_us")                            \
     X(STATS_ALARM_RATE, rate, "less than min_packets_per_second has come in the last second")                          \
     X(STATS_ALARM_RESIDENCE, residence, "one in a hundred stayed here for longer than max_residence_us")
 
@@ -173,6 +208,7 @@ enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
 enum stats_interface_state { STATS_INTERFACE_STATES(STATS_ENUM) };
 enum stats_rule_state { STATS_RULE_STATES(STATS_ENUM) STATS_RULE_END };
 enum stats_merge { STATS_MERGES(STATS_ENUM) };
+enum stats_stream { STATS_STREAMS(STATS_ENUM) };
 enum stats_config_state { STATS_CONFIG_STATES(STATS_ENUM) };
 enum stats_verdict { STATS_VERDICTS(STATS_ENUM) };
 enum stats_seccomp { STATS_SECCOMP_MODES(STATS_ENUM) };
@@ -198,9 +234,13 @@ struct stats_input {
     uint32_t sequence;
     uint32_t interface; // index of its record
     char leg[32];
-    uint32_t vlan; // 0: untagged
+    uint32_t vlan;   // 0: untagged
+    uint32_t as;     // enum stats_stream
+    uint32_t alarms; // bits 1 << enum stats_alarm, of this leg: leg, loss, jitter
     uint32_t reserved;
     char to[72]; // "ADDRESS:PORT"
+    struct stats_stream_counters stream;
+    struct stats_ts_counters ts;
     struct stats_leg_counters merged;
     uint64_t skew_us, skew_count, skew_max_us; // behind the first copy: sum, copies, most
     struct stats_input_counters counters;      // of one leg of several; the reader gives the only one those of the rule

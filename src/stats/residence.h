@@ -10,8 +10,8 @@
 #define RESIDENCE_LOWEST_BIT 6
 #define RESIDENCE_SUB_BITS   3
 
-// 103 s, where a bucket ends: longer than what can be waited for, which is 10 s (merge, reorder_ms) and, in a ring that a
-// relay left behind, a restart of the service (systemd stops waiting after 90 s). What is longer, or below zero, is a
+// 103 s, where a bucket ends: longer than what can be waited for, which is 10 s (merge, reorder_ms) and, in a ring that
+// a relay left behind, a restart of the service (systemd stops waiting after 90 s). What is longer, or below zero, is a
 // step of the clock. A step forward of less cannot be told from a delay by the stamps alone: it is counted as time, for
 // what was in the relay then.
 #define RESIDENCE_MOST_NS ((UINT64_C(12) << 33) - 1)

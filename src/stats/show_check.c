@@ -66,9 +66,35 @@ static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool
         find(f, SHOW_WARNING, "the sandbox is not in force");
 }
 
-static enum show_status status_of(const struct stats_rule *r)
+// Alarms of a leg, which are in no state of the rule.
+#define LEG_ALARMS (1u << STATS_ALARM_LEG | 1u << STATS_ALARM_LOSS | 1u << STATS_ALARM_JITTER)
+
+static enum show_status state_status(const struct stats_rule *r)
 {
     return r->state < STATS_RULE_END ? of_state[r->state] : SHOW_CRITICAL;
+}
+
+static enum show_status status_of(const struct stats_rule *r)
+{
+    enum show_status status = state_status(r);
+
+    return status == SHOW_OK && r->alarms & LEG_ALARMS ? SHOW_WARNING : status;
+}
+
+// "loss on leg A, silence on leg B"
+static const char *leg_alarms(char text[256], const struct stats_snapshot *s, const struct stats_rule *r)
+{
+    static const char *const what[STATS_ALARMS] = {
+        [STATS_ALARM_LEG] = "silence", [STATS_ALARM_LOSS] = "loss", [STATS_ALARM_JITTER] = "jitter"};
+    size_t used = 0;
+
+    *text = '\0';
+    for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++)
+        for (unsigned alarm = 0; alarm < STATS_ALARMS && used < 256; alarm++)
+            if (s->at.inputs[i].alarms & LEG_ALARMS & 1u << alarm)
+                used += (size_t) snprintf(text + used, 256 - used, "%s%s on leg %s", used ? ", " : "", what[alarm],
+                                          s->at.inputs[i].leg);
+    return text;
 }
 
 // The worst are named.
@@ -76,6 +102,7 @@ static void judge_rules(struct finding *f, const struct stats_snapshot *s)
 {
     enum show_status last = SHOW_OK;
     uint32_t named = 0, wrong = 0;
+    char text[256];
 
     for (enum show_status status = SHOW_CRITICAL; status > SHOW_OK; status--)
         for (uint32_t i = 0; i < s->at.header->n_rules; i++) {
@@ -85,7 +112,10 @@ static void judge_rules(struct finding *f, const struct stats_snapshot *s)
             wrong++;
             if (named == NAMED_MOST)
                 continue;
-            find(f, status, "%s is %s: %s", r->name, stats_rule_state_name(r->state), r->reason);
+            if (state_status(r) == SHOW_OK)
+                find(f, status, "%s: %s", r->name, leg_alarms(text, s, r));
+            else
+                find(f, status, "%s is %s: %s", r->name, stats_rule_state_name(r->state), r->reason);
             last = status;
             named++;
         }

@@ -100,6 +100,34 @@ static bool put_skew(json_t *to, const struct stats_input *in)
            put(o, "max", number(in->skew_max_us));
 }
 
+static bool put_alarms(json_t *to, uint32_t alarms)
+{
+    json_t *list = json_array();
+    bool ok = true;
+
+    for (unsigned i = 0; i < STATS_ALARMS; i++)
+        if (alarms >> i & 1)
+            ok &= json_array_append_new(list, json_string(stats_alarm_name(i))) == 0;
+    return put(to, "alarms", list) && ok;
+}
+
+static bool put_ts(json_t *to, const struct stats_input *in)
+{
+    json_t *o = json_object();
+
+    return put(to, "ts", o) && put_counters(o, stats_ts_counters, &in->ts);
+}
+
+static bool put_stream(json_t *to, const struct stats_input *in)
+{
+    json_t *o = in->as == STATS_STREAM_NONE ? json_null() : json_object();
+
+    return put(to, "stream", o) &&
+           (in->as == STATS_STREAM_NONE ||
+            (put(o, "as", json_string(stats_stream_name(in->as))) &&
+             put_counters(o, stats_stream_counters, &in->stream) && (in->as != STATS_STREAM_TS || put_ts(o, in))));
+}
+
 static bool put_merge(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)
 {
     const char *leg = r->active_leg < r->n_inputs ? s->at.inputs[r->first_input + r->active_leg].leg : NULL;
@@ -120,9 +148,9 @@ static bool add_input(json_t *to, const struct stats_snapshot *s, const struct s
     return json_array_append_new(to, o) == 0 && put(o, "leg", json_string(in->leg)) &&
            put(o, "interface", json_string(i->name)) && put(o, "to", json_string(in->to)) &&
            put(o, "vlan", in->vlan ? number(in->vlan) : json_null()) &&
-           put(o, "state", json_string(stats_interface_state_name(i->state))) &&
+           put(o, "state", json_string(stats_interface_state_name(i->state))) && put_alarms(o, in->alarms) &&
            put_counters(o, stats_input_counters, &in->counters) &&
-           (!merges || (put_counters(o, stats_leg_counters, &in->merged) && put_skew(o, in)));
+           (!merges || (put_counters(o, stats_leg_counters, &in->merged) && put_skew(o, in))) && put_stream(o, in);
 }
 
 static bool add_output(json_t *to, const struct stats_output *output)
@@ -154,17 +182,13 @@ static bool put_residence(json_t *to, const struct residence *h)
 static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)
 {
     const struct stats_rule_counters *c = &r->counters;
-    json_t *o = json_object(), *drops = json_object(), *inputs = json_array(), *outputs = json_array(),
-           *alarms = json_array();
+    json_t *o = json_object(), *drops = json_object(), *inputs = json_array(), *outputs = json_array();
 
     bool ok = put(o, "name", json_string(r->name));
     ok &= put(o, "note", text_or_null(r->note));
     ok &= put(o, "state", json_string(stats_rule_state_name(r->state)));
     ok &= put(o, "reason", text_or_null(r->reason));
-    for (unsigned i = 0; i < STATS_ALARMS; i++)
-        if (r->alarms >> i & 1)
-            ok &= json_array_append_new(alarms, json_string(stats_alarm_name(i))) == 0;
-    ok &= put(o, "alarms", alarms);
+    ok &= put_alarms(o, r->alarms);
     ok &= put(o, "packets", number(c->packets));
     ok &= put(o, "bytes", number(c->bytes));
     ok &= put(o, "last_packet_ms", c->last_packet_ns ? number(stats_age_ms(s, c->last_packet_ns)) : json_null());

@@ -16,9 +16,11 @@
 #include "stats/text.h"
 
 #define MS_PER_S UINT64_C(1000)
+#define US_PER_S UINT64_C(1000000)
 
-// MOMENT: a gauge of ms since the epoch, which are shown in seconds. HISTOGRAM: its lines have names of their own.
-enum kind { COUNTER, GAUGE, MOMENT, HISTOGRAM };
+// MOMENT: a gauge of ms since the epoch, which are shown in seconds. BRIEF: a gauge of microseconds, shown in seconds.
+// HISTOGRAM: its lines have names of their own.
+enum kind { COUNTER, GAUGE, MOMENT, BRIEF, HISTOGRAM };
 
 struct exposition {
     FILE *to;
@@ -74,6 +76,8 @@ static void put(const struct exposition *e, const struct label labels[LABELS], u
     put_name(e, "", labels);
     if (e->kind == MOMENT)
         fprintf(e->to, "%" PRIu64 ".%03u\n", value / MS_PER_S, (unsigned) (value % MS_PER_S));
+    else if (e->kind == BRIEF)
+        fprintf(e->to, "%" PRIu64 ".%06u\n", value / US_PER_S, (unsigned) (value % US_PER_S));
     else
         fprintf(e->to, "%" PRIu64 "\n", value);
 }
@@ -210,6 +214,44 @@ static void put_legs(struct exposition *e, const struct stats_snapshot *s, const
     }
 }
 
+// Writes one counter of every leg that is monitored, or, with `only`, as this; its struct lies so far into the leg's
+// record. prefix: of its name.
+static void put_stream(struct exposition *e, const struct stats_snapshot *s, const struct stats_counter *c, size_t at,
+                       const char *prefix, enum stats_stream only)
+{
+    bool jitter = strcmp(c->name, "jitter_us") == 0;
+    char name[64], help[128];
+
+    if (jitter)
+        snprintf(name, sizeof(name), "mcr_rule_input_stream_jitter_seconds");
+    else
+        snprintf(name, sizeof(name), "mcr_rule_input_stream_%s%s%s", prefix, c->name, c->gauge ? "" : "_total");
+    snprintf(help, sizeof(help), "Of the stream of a leg, %s.", jitter ? "interarrival jitter (RFC 3550)" : c->help);
+    begin(e, jitter ? BRIEF : c->gauge ? GAUGE : COUNTER, name, help);
+    for (uint32_t i = 0; i < s->at.header->n_rules; i++) {
+        const struct stats_rule *r = &s->at.rules[i];
+        for (uint32_t j = r->first_input; j < r->first_input + r->n_inputs; j++)
+            if (s->at.inputs[j].as != STATS_STREAM_NONE && (!only || s->at.inputs[j].as == only))
+                put(e, (struct label[LABELS]){{"rule", r->name}, {"leg", s->at.inputs[j].leg}},
+                    stats_counter_value(c, (const char *) &s->at.inputs[j] + at));
+    }
+}
+
+// Metrics that no leg has are left out.
+static void put_streams(struct exposition *e, const struct stats_snapshot *s)
+{
+    bool any = false, ts = false;
+
+    for (uint32_t i = 0; i < s->at.header->n_inputs; i++) {
+        any = any || s->at.inputs[i].as != STATS_STREAM_NONE;
+        ts = ts || s->at.inputs[i].as == STATS_STREAM_TS;
+    }
+    for (const struct stats_counter *c = stats_stream_counters; any && c->name; c++)
+        put_stream(e, s, c, offsetof(struct stats_input, stream), "", STATS_STREAM_NONE);
+    for (const struct stats_counter *c = stats_ts_counters; ts && c->name; c++)
+        put_stream(e, s, c, offsetof(struct stats_input, ts), "ts_", STATS_STREAM_TS);
+}
+
 static void put_rules(struct exposition *e, const struct stats_snapshot *s)
 {
     const struct stats_rule *rules = s->at.rules, *end = rules + s->at.header->n_rules;
@@ -256,6 +298,7 @@ static void put_rules(struct exposition *e, const struct stats_snapshot *s)
             if (r->merge != STATS_MERGE_NONE)
                 put(e, (struct label[LABELS]){{"rule", r->name}}, stats_counter_value(c, &r->merged));
     }
+    put_streams(e, s);
     begin(e, GAUGE, "mcr_rule_alarm", "1 while this alarm of the rule is raised, 0 otherwise.");
     for (const struct stats_rule *r = rules; r < end; r++)
         for (unsigned alarm = 0; alarm < STATS_ALARMS; alarm++)

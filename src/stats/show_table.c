@@ -159,27 +159,35 @@ static void show_bytes(const struct page *p, uint64_t now, const uint64_t *befor
                    p->bytes);
 }
 
-// Shows the drops of a record that are not zero, on lines of their own; those that grow stand out.
-static void show_drops(const struct page *p, const struct stats_counter *table, const void *now, const void *before,
-                       int indent)
+// Adds the drops of a record that are not zero to a paragraph, which begins with the first one; those that grow stand
+// out.
+static void add_drops(struct paragraph *f, const struct page *p, const char *label, const struct stats_counter *table,
+                      const void *now, const void *before, int indent)
 {
-    struct paragraph f = {.page = NULL};
-
     for (const struct stats_counter *c = table; c->name; c++) {
         uint64_t value = stats_counter_value(c, now);
         char number[TEXT_NUMBER_MAX], rate[TEXT_NUMBER_MAX];
         if (!c->drop || value == 0)
             continue;
-        if (!f.page)
-            f = paragraph(p, indent, "dropped");
+        if (!f->page)
+            *f = paragraph(p, indent, label);
         double growth = before ? stats_delta_rate(p->view->d, value, stats_counter_value(c, before)) : 0;
         text_count(number, value, COUNT_WIDE);
         if (growth > 0)
-            paragraph_word(&f, c->meant ? PLAIN : BAD, 2, "%s %s (+%s/s)", c->name, number,
+            paragraph_word(f, c->meant ? PLAIN : BAD, 2, "%s %s (+%s/s)", c->name, number,
                            text_scaled(rate, growth, ""));
         else
-            paragraph_word(&f, c->meant ? PLAIN : WARN, 2, "%s %s", c->name, number);
+            paragraph_word(f, c->meant ? PLAIN : WARN, 2, "%s %s", c->name, number);
     }
+}
+
+// Shows the drops of a record on lines of their own.
+static void show_drops(const struct page *p, const struct stats_counter *table, const void *now, const void *before,
+                       int indent)
+{
+    struct paragraph f = {.page = NULL};
+
+    add_drops(&f, p, "dropped", table, now, before, indent);
     if (f.page)
         fputc('\n', p->to);
 }
@@ -210,6 +218,24 @@ static void show_output(const struct page *p, uint32_t index)
     show_drops(p, stats_output_counters, &o->counters, before ? &before->counters : NULL, 4);
 }
 
+// What a leg's stream lacks, and its alarms; nothing where all is well.
+static void show_stream(const struct page *p, const struct stats_input *in, const struct stats_input *before)
+{
+    struct paragraph f = {.page = NULL};
+
+    add_drops(&f, p, "stream", stats_stream_counters, &in->stream, before ? &before->stream : NULL, OUTPUT_INDENT);
+    add_drops(&f, p, "stream", stats_ts_counters, &in->ts, before ? &before->ts : NULL, OUTPUT_INDENT);
+    for (unsigned i = 0; i < STATS_ALARMS; i++) {
+        if (!(in->alarms >> i & 1))
+            continue;
+        if (!f.page)
+            f = paragraph(p, OUTPUT_INDENT, "stream");
+        paragraph_word(&f, BAD, 2, "alarm: %s", stats_alarm_name(i));
+    }
+    if (f.page)
+        fputc('\n', p->to);
+}
+
 // Of several legs each has its numbers.
 static void show_input(const struct page *p, uint32_t index, bool several)
 {
@@ -232,6 +258,7 @@ static void show_input(const struct page *p, uint32_t index, bool several)
         paragraph_text(&f, PLAIN, text);
     }
     fputc('\n', p->to);
+    show_stream(p, in, before);
 }
 
 // Shown where one rule is asked for, and where the alarm is raised.

@@ -13,7 +13,7 @@
 #include "common/addr.h"
 
 #define TABLE_MAGIC   UINT64_C(0x313042415452434d) // "MCRTAB01" as little-endian bytes
-#define TABLE_VERSION 8
+#define TABLE_VERSION 9
 
 #define TABLE_NAME_MAX         64
 #define TABLE_NOTE_MAX         256
@@ -122,8 +122,9 @@ enum table_rule_flags {
     TABLE_RULE_PER_SOURCE = 1u << 6, // the limit applies to each sender separately
     TABLE_RULE_BROADCAST = 1u << 7,  // takes in broadcasts
     TABLE_RULE_MERGES = 1u << 9,     // its legs are merged
-    TABLE_RULE_JUDGED = 1u << 10,    // a merge, deadline_us, a limit or a trial stand between match and batch
-    TABLE_RULE_DOWN = 1u << 8,       // an interface that it uses exists, but is not up
+    TABLE_RULE_JUDGED = 1u << 10,   // a monitor, a merge, deadline_us, a limit or a trial stand between match and batch
+    TABLE_RULE_MONITORS = 1u << 11, // what each leg brings is looked at
+    TABLE_RULE_DOWN = 1u << 8,      // an interface that it uses exists, but is not up
 };
 
 // An address and port of an input: where the sender sends datagrams of a rule to.
@@ -188,6 +189,20 @@ struct table_merge {
     uint32_t reserved;
 };
 
+enum table_monitor_as { TABLE_MONITOR_NONE, TABLE_MONITOR_RTP, TABLE_MONITOR_TS, TABLE_MONITOR_FIELD };
+
+// As what each leg of a rule is looked at, each path by itself (wire/monitor.h).
+struct table_monitor {
+    uint32_t as; // enum table_monitor_as
+    uint32_t clock_hz;
+    uint32_t at, session_at; // of a field: bytes
+    uint8_t bytes, session_bytes;
+    uint8_t little; // 1: the least byte is first
+    uint8_t reserved;
+    uint32_t max_loss_ppm, max_jitter_us; // 0: no alarm
+    uint32_t reserved2;
+};
+
 struct table_rule {
     char name[TABLE_NAME_MAX];
     char note[TABLE_NOTE_MAX];
@@ -204,6 +219,7 @@ struct table_rule {
     uint64_t bits_per_second;        // 0: no limit
     uint64_t min_packets_per_second; // 0: no alarm
     struct table_merge merge;
+    struct table_monitor monitor;
     uint32_t carried_from;         // index of the rule of this name in the table before, or TABLE_NONE
     char reason[TABLE_REASON_MAX]; // why TABLE_RULE_WAITING or TABLE_RULE_DOWN is set, as sentences; else empty
 };

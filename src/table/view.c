@@ -95,13 +95,25 @@ static bool merge_valid(const struct table_rule *r)
            (m->by != TABLE_MERGE_FIELD || m->bytes == 1 || m->bytes == 2 || m->bytes == 4 || m->bytes == 8);
 }
 
+// The bounds that wire/monitor.h gives its settings.
+static bool monitor_valid(const struct table_rule *r)
+{
+    const struct table_monitor *m = &r->monitor;
+
+    if (m->as == TABLE_MONITOR_NONE || !(r->flags & TABLE_RULE_MONITORS))
+        return m->as == TABLE_MONITOR_NONE && !(r->flags & TABLE_RULE_MONITORS);
+    return m->as <= TABLE_MONITOR_FIELD && m->clock_hz >= 1 && m->clock_hz <= 1000000000 && m->at <= UINT16_MAX &&
+           m->session_at <= UINT16_MAX && m->session_bytes <= 16 &&
+           (m->as != TABLE_MONITOR_FIELD || m->bytes == 1 || m->bytes == 2 || m->bytes == 4 || m->bytes == 8);
+}
+
 static bool rule_valid(const struct table_view *v, const struct table_rule *r)
 {
     return text_ends(r->name, sizeof(r->name)) && text_ends(r->note, sizeof(r->note)) &&
            text_ends(r->reason, sizeof(r->reason)) && range_fits(r->first_input, r->n_inputs, v->n_inputs) &&
            r->n_inputs > 0 && r->n_inputs <= TABLE_RULE_INPUTS_MAX &&
            range_fits(r->first_path, r->n_paths, v->n_paths) && r->n_paths > 0 &&
-           range_fits(r->first_counter, r->n_outputs, v->n_counters) && merge_valid(r);
+           range_fits(r->first_counter, r->n_outputs, v->n_counters) && merge_valid(r) && monitor_valid(r);
 }
 
 // Each belongs to the rule that has it.

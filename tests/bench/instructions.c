@@ -35,7 +35,7 @@
 #endif
 
 #define PASSES 16
-#define PASS   128 // frames, within INGRESS_BUDGET
+#define PASS   128  // frames, within INGRESS_BUDGET
 #define GAP_NS 8000 // between two frames: 125,000 a second
 
 struct test {
@@ -44,22 +44,25 @@ struct test {
     uint32_t per_slot; // datagrams of a super-frame
     uint32_t rules, used, outputs, sources;
     bool ipv6, limited, check, one_by_one;
+    const char *monitor; // as what the rules monitor; NULL: they do not
 };
 
 // clang-format off
 static const struct test tests[] = {
     //                        size  slot   rules  used  out  src   ipv6   limited check  one_by_one
-    {"single flow",           1316, 1,      1,     1,    1,   0,   false, false,  false, false},
-    {"100 bytes",              100, 1,      1,     1,    1,   0,   false, false,  false, false},
-    {"64 interleaved flows",  1316, 1,     64,    64,    1,   0,   false, false,  false, false},
-    {"1 of 10,000 rules",     1316, 1,  10000,     1,    1,   0,   false, false,  false, false},
-    {"64 of 10,000 rules",    1316, 1,  10000,    64,    1,   0,   false, false,  false, false},
-    {"16 outputs",            1316, 1,      1,     1,   16,   0,   false, false,  false, false},
-    {"super-frames of 48",    1316, 48,     1,     1,    1,   0,   false, false,  false, false},
-    {"limit, 16 senders",     1316, 1,      1,     1,    1,   16,  false, true,   false, false},
-    {"checksum to verify",    1316, 1,      1,     1,    1,   0,   false, false,  true,  false},
-    {"IPv6",                  1316, 1,      1,     1,    1,   0,   true,  false,  false, false},
-    {"without GSO",           1316, 1,      1,     1,    1,   0,   false, false,  false, true},
+    {"single flow",           1316, 1,      1,     1,    1,   0,   false, false,  false, false, NULL},
+    {"100 bytes",              100, 1,      1,     1,    1,   0,   false, false,  false, false, NULL},
+    {"64 interleaved flows",  1316, 1,     64,    64,    1,   0,   false, false,  false, false, NULL},
+    {"1 of 10,000 rules",     1316, 1,  10000,     1,    1,   0,   false, false,  false, false, NULL},
+    {"64 of 10,000 rules",    1316, 1,  10000,    64,    1,   0,   false, false,  false, false, NULL},
+    {"16 outputs",            1316, 1,      1,     1,   16,   0,   false, false,  false, false, NULL},
+    {"super-frames of 48",    1316, 48,     1,     1,    1,   0,   false, false,  false, false, NULL},
+    {"limit, 16 senders",     1316, 1,      1,     1,    1,   16,  false, true,   false, false, NULL},
+    {"checksum to verify",    1316, 1,      1,     1,    1,   0,   false, false,  true,  false, NULL},
+    {"IPv6",                  1316, 1,      1,     1,    1,   0,   true,  false,  false, false, NULL},
+    {"without GSO",           1316, 1,      1,     1,    1,   0,   false, false,  false, true, NULL},
+    {"monitor RTP",           1316, 1,      1,     1,    1,   0,   false, false,  false, false, "rtp"},
+    {"monitor 7 TS packets",  1316, 1,      1,     1,    1,   0,   false, false,  false, false, "ts"},
 };
 // clang-format on
 #define TESTS (sizeof(tests) / sizeof(tests[0]))
@@ -143,7 +146,10 @@ static void write_rule(const struct test *t, uint32_t i, FILE *to)
         a = group_of(t, i * t->outputs + o);
         fprintf(to, "%s{interface=\"out0\";group=\"%s\";port=6000;}", o ? "," : "", addr_format(&a, text));
     }
-    fputs(t->limited ? ");limit={packets_per_second=100000000;bits_per_second=1000000000000L;};}" : ");}", to);
+    fputs(t->limited ? ");limit={packets_per_second=100000000;bits_per_second=1000000000000L;};" : ");", to);
+    if (t->monitor)
+        fprintf(to, "monitor={as=\"%s\";};", t->monitor);
+    fputs("}", to);
 }
 
 static void make_rules(const struct test *t, struct fixture *x)
@@ -223,13 +229,28 @@ static void make_ring(const struct test *t, struct fixture *x)
     }
 }
 
+// A stream in order: version 2 of RTP, or packets of one PID whose counter goes up.
+static void number_payload(const struct test *t, uint8_t *p, uint32_t n)
+{
+    if (strcmp(t->monitor, "rtp") == 0) {
+        memcpy(p, (const uint8_t[12]){0x80, 96, (uint8_t) (n >> 8), (uint8_t) n}, 12);
+        return;
+    }
+    for (uint32_t i = 0; i < t->size / 188; i++)
+        memcpy(p + i * 188, (const uint8_t[4]){0x47, 1, 0, (uint8_t) (0x10 | ((n * (t->size / 188) + i) & 15))}, 4);
+}
+
 // The kernel's part: the ring is full again, of frames that have come in the last millisecond.
-static void fill_ring(const struct test *t, struct fixture *x)
+static void fill_ring(const struct test *t, struct fixture *x, uint32_t turn)
 {
     uint64_t first_ns = clock_realtime_ns() - PASS * GAP_NS;
 
     for (uint32_t i = 0; i < PASS; i++) {
-        struct tpacket2_hdr *slot = (void *) (x->in.ring + (size_t) i * x->in.slot_size);
+        uint8_t *bytes = x->in.ring + (size_t) i * x->in.slot_size;
+        struct tpacket2_hdr *slot = (void *) bytes;
+        if (t->monitor)
+            number_payload(t, bytes + slot->tp_mac + 14 + sizeof(struct iphdr) + sizeof(struct udphdr),
+                           turn * PASS + i);
         slot->tp_status = TP_STATUS_USER | (t->check ? 0 : TP_STATUS_CSUM_VALID);
         slot->tp_sec = (uint32_t) ((first_ns + i * GAP_NS) / NS_PER_S);
         slot->tp_nsec = (uint32_t) ((first_ns + i * GAP_NS) % NS_PER_S);
@@ -273,8 +294,8 @@ static __attribute__((noinline)) void pass(struct fixture *x)
 // Callgrind writes its counts out at the end of this.
 static __attribute__((noinline)) void measured(const struct test *t, struct fixture *x)
 {
-    for (int i = 0; i < PASSES; i++) {
-        fill_ring(t, x);
+    for (uint32_t i = 0; i < PASSES; i++) {
+        fill_ring(t, x, i);
         pass(x);
     }
 }

@@ -104,11 +104,11 @@ files() {
     config/compare config/problems compile/compile compile/plan compile/open wire/header firewall/ruleset firewall/flow firewall/host \
     firewall/edge firewall/nft ;;
   filter) set -- machine/filter ;;
-  forward) set -- relay/ingress wire/packet wire/reassembly relay/forward relay/shown relay/martian relay/limiter relay/egress ;;
+  forward) set -- relay/ingress wire/packet wire/reassembly relay/forward relay/streams relay/shown relay/martian relay/limiter relay/egress ;;
   lexical) set -- config/lexical config/load ;;
   merge) set -- wire/merge wire/merge_active wire/merge_carry wire/merge_crowd wire/merge_digest wire/merge_line wire/merge_order \
     wire/merge_recent ;;
-  monitor) set -- relay/monitor ;;
+  monitor) set -- wire/monitor ;;
   packet) set -- wire/packet ;;
   reassembly) set -- wire/reassembly ;;
   relay) set -- relay/request relay/swap handover/handover ;;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// monitor: relay/monitor.c with any datagrams, beside a simple one that keeps all that came and counts at the end. The
+// monitor: wire/monitor.c with any datagrams, beside a simple one that keeps all that came and counts at the end. The
 // input is the settings, and a list of datagrams, each as take() reads it.
 #include <config.h>
 
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay/monitor.h"
+#include "wire/monitor.h"
 
 #define DATAGRAMS_MAX 400
 #define BYTES         2048u

@@ -23,7 +23,8 @@ PROGRAMS = {name: debtools.program(name, package) for name, package in (
 RULES = [
     t.rule("plain", IN, PORT, [t.to_group(OUT, OUT_PORT), t.to_host("198.18.2.1", 7000)], note='say "a\\b"'),
     t.rule("from-one", "239.255.0.2", PORT, [t.to_group("239.255.1.2", OUT_PORT)], sources=["198.18.1.99"]),
-    t.rule("tags", "239.255.0.3", PORT, [t.to_group("239.255.1.3", OUT_PORT, vlan=v) for v in (100, 200)]),
+    t.rule("tags", "239.255.0.3", PORT, [t.to_group("239.255.1.3", OUT_PORT, vlan=v) for v in (100, 200)],
+           monitor={"as": "ts"}),
     t.rule("quiet", "239.255.0.4", PORT, [t.to_group("239.255.1.4", OUT_PORT)], silence_ms=100),
     t.rule("waits", "239.255.0.5", PORT, [t.to_group("239.255.1.5", OUT_PORT)], interface="late0"),
 ]
@@ -99,7 +100,13 @@ def expected(stats):
             add("mcr_rule_input_info", 1, rule=r["name"], leg=i["leg"], interface=i["interface"], to=i["to"], **vlan)
             for k in ("packets", "bytes"):
                 add(f"mcr_rule_input_{k}_total", i[k], rule=r["name"], leg=i["leg"])
-        for alarm in ("silence", "rate"):
+            stream = i["stream"] or {"ts": {}}
+            figures = {k: stream[k] for k in stream if k not in ("as", "jitter_us", "ts")}
+            figures |= {f"ts_{k}": v for k, v in stream["ts"].items()}
+            for k, v in figures.items():
+                total = "" if k in ("lost", "unjudged", "ts_pids") else "_total"  # they may fall, or are no counter
+                add(f"mcr_rule_input_stream_{k}{total}", v, rule=r["name"], leg=i["leg"])
+        for alarm in ("silence", "leg", "loss", "jitter", "rate"):
             add("mcr_rule_alarm", alarm in r["alarms"], rule=r["name"], alarm=alarm)
         add("mcr_rule_received_packets_total", r["packets"], rule=r["name"])
         add("mcr_rule_received_bytes_total", r["bytes"], rule=r["name"])
@@ -224,7 +231,8 @@ def alert_queries():
 @t.test("dashboard and alerts use only metrics that mcrstat prints; mcrstat(1) names all of them")
 def names():
     legs = [{"interface": "in0", "group": f"239.255.0.{i}", "port": PORT} for i in (8, 9)]
-    merges = {"name": "merges", "inputs": legs, "merge": {"by": "rtp"}, "outputs": [t.to_group("239.255.1.8", OUT_PORT)]}
+    merges = {"name": "merges", "inputs": legs, "merge": {"by": "rtp"}, "monitor": {"as": "ts"},
+              "outputs": [t.to_group("239.255.1.8", OUT_PORT)]}
     with t.line() as net, t.Mcrd(net.relay, [*RULES, merges]) as d:
         offer(net, d)
         printed = set(parse(metrics(d))[1])

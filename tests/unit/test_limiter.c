@@ -120,17 +120,18 @@ Test(limiter, places_of_nobody_are_not_carried)
 Test(health, alarms_are_told_once)
 {
     static const struct table_rule r = {.silence_ms = 1000, .min_packets_per_second = 10};
+    enum { SILENT = 1 << STATS_ALARM_SILENCE, SLOW = 1 << STATS_ALARM_RATE, BOTH = SILENT | SLOW };
     static const struct {
         uint64_t ms, count;
         uint32_t changed, alarms;
     } looks[] = {
-        {250, 0, 0, 0},     {999, 0, 0, 0},     {1000, 0, 3, 3}, // nothing from the start
-        {1500, 0, 0, 3},                                         // once, not repeatedly
-        {1600, 1, 1, 2},                                         // heard
-        {2000, 5, 0, 2},                                         // 5 a second
-        {3000, 15, 2, 0},                                        // 10 a second
-        {3900, 15, 0, 0},   {4000, 15, 3, 3},                    // first seen at 3000
-        {5000, 1015, 3, 0}, {6500, 1029, 2, 2},                  // 14 in 1.5 s
+        {250, 0, 0, 0},          {999, 0, 0, 0},           {1000, 0, BOTH, BOTH}, // nothing from the start
+        {1500, 0, 0, BOTH},                                                       // once, not repeatedly
+        {1600, 1, SILENT, SLOW},                                                  // heard
+        {2000, 5, 0, SLOW},                                                       // 5 a second
+        {3000, 15, SLOW, 0},                                                      // 10 a second
+        {3900, 15, 0, 0},        {4000, 15, BOTH, BOTH},                          // first seen at 3000
+        {5000, 1015, BOTH, 0},   {6500, 1029, SLOW, SLOW},                        // 14 in 1.5 s
     };
     struct health h;
 
@@ -142,7 +143,7 @@ Test(health, alarms_are_told_once)
     }
     // Bounds that a reload took away.
     static const struct table_rule none = {.silence_ms = 0};
-    cr_expect_eq(health_look(&h, &none, 1029, 0, 5 * NS_PER_S + 7500 * MILLISECOND), 2);
+    cr_expect_eq(health_look(&h, &none, 1029, 0, 5 * NS_PER_S + 7500 * MILLISECOND), SLOW);
     cr_expect_eq(h.alarms, 0);
 }
 
@@ -170,6 +171,33 @@ Test(health, residence_is_told_once_and_outlasts_pauses)
     health_residence(&h, &r, 501000, 20 * NS_PER_S);
     cr_expect_eq(health_residence(&h, &none, 0, 21 * NS_PER_S), bit, "a reload took the bound away");
     cr_expect_eq(h.alarms, 0);
+}
+
+// What each of two legs has brought at which time, and which are silent for 1000 ms while the other is not.
+Test(health, a_leg_is_silent_beside_another)
+{
+    static const struct {
+        uint64_t ms, a, b;
+        bool silent[2];
+    } looks[] = {
+        {500, 1, 0, {false, false}},  {999, 2, 0, {false, false}},
+        {1000, 3, 0, {false, true}},  // b has brought nothing from the start
+        {1100, 4, 1, {false, false}}, // heard at once
+        {2050, 4, 2, {false, false}}, {2100, 4, 3, {true, false}},
+        {9000, 4, 3, {true, false}}, // a stays so, and b, silent since, is the rule's silence
+        {9100, 5, 3, {false, true}}, // a is back
+    };
+    struct leg_health legs[2] = {{.changed_ns = 0}, {.changed_ns = 0}};
+
+    for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
+        leg_health_note(&legs[0], looks[i].a, looks[i].ms * MILLISECOND);
+        leg_health_note(&legs[1], looks[i].b, looks[i].ms * MILLISECOND);
+        uint64_t last = legs[0].changed_ns > legs[1].changed_ns ? legs[0].changed_ns : legs[1].changed_ns;
+        for (size_t j = 0; j < 2; j++) {
+            cr_expect(leg_health_silent(&legs[j], 1000, last) == looks[i].silent[j], "look %zu, leg %zu", i, j);
+            cr_expect(!leg_health_silent(&legs[j], 0, last), "without silence_ms");
+        }
+    }
 }
 
 // How much has been counted at which time, and what is told.

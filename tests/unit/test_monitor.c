@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "relay/health.h"
-#include "relay/monitor.h"
+#include "wire/monitor.h"
 
 #define MILLISECOND UINT64_C(1000000)
 #define TS          188

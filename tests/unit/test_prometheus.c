@@ -68,6 +68,10 @@ Test(prometheus, escapes_and_bounds)
     strcpy(s.at.inputs[0].leg, "1");
     s.at.inputs[0].vlan = 5;
     strcpy(s.at.inputs[0].to, "239.10.0.1:5000");
+    s.at.inputs[0].as = STATS_STREAM_TS;
+    s.at.inputs[0].stream.lost = 3;
+    s.at.inputs[0].stream.jitter_us = 1000042;
+    s.at.inputs[0].ts.sync_errors = 4;
     strcpy(s.at.rules[0].reason, "no \"route\"");
     s.at.rules[0].counters.packets = UINT64_MAX;
     s.at.rules[0].counters.last_packet_ns = 4750000000u;
@@ -95,6 +99,12 @@ Test(prometheus, escapes_and_bounds)
                 "stats_file=\"/run/mcr-b/stats\"} 1");
     expect_line(text,
                 "mcr_rule_reason{rule=\"r\\\"?\\\\\",reason=\"no \\\"route\\\"\",stats_file=\"/run/mcr-b/stats\"} 1");
+#define OF_THE_LEG "{rule=\"r\\\"?\\\\\",leg=\"1\",stats_file=\"/run/mcr-b/stats\"} "
+    expect_line(text, "mcr_rule_input_stream_expected_total" OF_THE_LEG "0");
+    expect_line(text, "mcr_rule_input_stream_lost" OF_THE_LEG "3"); // a gauge: what comes late takes it back
+    expect_line(text, "mcr_rule_input_stream_jitter_seconds" OF_THE_LEG "1.000042");
+    expect_line(text, "mcr_rule_input_stream_ts_sync_errors_total" OF_THE_LEG "4");
+    expect_line(text, "mcr_rule_input_stream_ts_pids" OF_THE_LEG "0");
     expect_line(text, "mcr_interface_up{interface=\"?\",stats_file=\"/run/mcr-b/stats\"} 1");
     expect_line(text, "mcr_sandbox_enforced{stats_file=\"/run/mcr-b/stats\"} 0");
     // A capability or an unknown state never looks like the good one.

@@ -527,10 +527,37 @@ Test(stats, json_has_the_keys_of_the_contract)
                 "clock_steps outputs");
     expect_keys(json_object_get(rule, "residence_us"), "count p50 p90 p99 p999 max");
     cr_expect(json_array_size(json_object_get(rule, "inputs")) == 1);
-    expect_keys(json_array_get(json_object_get(rule, "inputs"), 0), "leg interface to vlan state packets bytes");
+    expect_keys(json_array_get(json_object_get(rule, "inputs"), 0),
+                "leg interface to vlan state alarms packets bytes stream");
     expect_keys(json_object_get(rule, "drops"), (STATS_RULE_DROPS(KEY)) + 1);
     cr_expect(json_array_size(json_object_get(rule, "outputs")) == 2);
     expect_keys(json_array_get(json_object_get(rule, "outputs"), 0), "to" STATS_OUTPUT_COUNTERS(KEY) " largest_run");
+    json_decref(root);
+    free(m.memory);
+}
+
+Test(stats, json_of_a_stream)
+{
+    static const char *const keys = "as" STATS_STREAM_COUNTERS(KEY);
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+    const char *as, *alarm;
+    char with_ts[256];
+
+    m.at.inputs[0].as = STATS_STREAM_TS;
+    m.at.inputs[0].alarms = 1u << STATS_ALARM_LOSS;
+    m.at.inputs[1].as = STATS_STREAM_RTP;
+    json_t *root = json_of(&s), *rules = json_object_get(root, "rules"), *stream, *ts;
+    cr_assert(
+        json_unpack(json_array_get(rules, 0), "{s:[{s:o,s:[s]}]}", "inputs", "stream", &stream, "alarms", &alarm) == 0);
+    cr_expect_str_eq(alarm, "loss");
+    snprintf(with_ts, sizeof(with_ts), "%s ts", keys);
+    expect_keys(stream, with_ts);
+    cr_assert(json_unpack(stream, "{s:s,s:o}", "as", &as, "ts", &ts) == 0);
+    cr_expect_str_eq(as, "ts");
+    expect_keys(ts, (STATS_TS_COUNTERS(KEY)) + 1);
+    cr_assert(json_unpack(json_array_get(rules, 1), "{s:[{s:o}]}", "inputs", "stream", &stream) == 0);
+    expect_keys(stream, keys);
     json_decref(root);
     free(m.memory);
 }
@@ -788,6 +815,27 @@ Test(stats, table_names_drops_only_where_there_are_any)
     cr_expect_not_null(strstr(text, "\n  < ot0 239.10.0.1:5000 vlan 7\n"), "%s", text);
     cr_expect_not_null(strstr(text, "\n  reason   no route to 203.0.113.5\n  < dmz0 [ff15::1]:5000\n"), "%s", text);
     cr_expect_null(strchr(text, '\x1b'));
+    free(text);
+    free(m.memory);
+}
+
+Test(stats, table_names_what_a_stream_lacks_only_where_it_does)
+{
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+    struct stats_input *in = &m.at.inputs[0];
+
+    in->as = STATS_STREAM_TS;
+    in->stream = (struct stats_stream_counters){.expected = 1000, .reordered = 5, .repeated = 6, .jitter_us = 7};
+    in->ts.packets = 7000;
+    char *calm = table_text(&(struct show_view){.now = &s}, false);
+    cr_expect_null(strstr(calm, "stream"), "%s", calm);
+    in->stream.lost = 12;
+    in->ts.continuity_errors = 3;
+    in->alarms = 1u << STATS_ALARM_LOSS;
+    char *text = table_text(&(struct show_view){.now = &s}, false);
+    cr_expect_not_null(strstr(text, "vlan 7\n    stream   lost 12  continuity_errors 3  alarm: loss\n"), "%s", text);
+    free(calm);
     free(text);
     free(m.memory);
 }
@@ -1156,6 +1204,25 @@ Test(stats, check_of_each_state)
     free(m.memory);
 }
 
+// They are in no state: the rule relays what comes.
+Test(stats, check_of_alarms_of_legs)
+{
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+
+    m.at.header->heartbeat_ns = s.monotonic_ns;
+    m.at.rules[1].state = STATS_RULE_ACTIVE;
+    m.at.rules[1].alarms = m.at.inputs[1].alarms = 1u << STATS_ALARM_LOSS | 1u << STATS_ALARM_LEG;
+    expect_check(&s, true, SHOW_WARNING, "MCR WARNING - historian: silence on leg 1, loss on leg 1; 2 rules active |");
+    m.at.rules[1].alarms = m.at.inputs[1].alarms = 1u << STATS_ALARM_JITTER;
+    m.at.rules[1].state = STATS_RULE_SHADOW;
+    expect_check(&s, true, SHOW_WARNING, "MCR WARNING - historian: jitter on leg 1; 1 rule active, 1 shadow |");
+    m.at.rules[1].state = STATS_RULE_DOWN;
+    strcpy(m.at.rules[1].reason, "because");
+    expect_check(&s, true, SHOW_CRITICAL, "MCR CRITICAL - historian is down: because;");
+    free(m.memory);
+}
+
 Test(stats, check_of_the_relay)
 {
     struct made m = make();
@@ -1404,5 +1471,7 @@ Test(stats, keys_that_decide_are_in_the_schema)
 {
     expect_keys_of_schema(stats_interface_counters);
     expect_keys_of_schema(stats_rule_drops);
+    expect_keys_of_schema(stats_stream_counters);
+    expect_keys_of_schema(stats_ts_counters);
     expect_keys_of_schema(stats_output_counters);
 }

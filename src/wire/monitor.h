@@ -2,12 +2,14 @@
 // monitor: what a stream carries: numbers that are missing, late or twice, jitter, and the packets of a transport
 // stream. It looks and counts, and decides nothing. Pure: the caller gives the time, and all memory is taken by
 // monitor_new().
-#ifndef MCR_RELAY_MONITOR_H
-#define MCR_RELAY_MONITOR_H
+#ifndef MCR_WIRE_MONITOR_H
+#define MCR_WIRE_MONITOR_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "table/layout.h"
 
 // RTP: RFC 3550. TS: ISO/IEC 13818-1 in UDP, or behind an RTP header, whose numbers then count as well (RFC 2250).
 // FIELD: a number at a fixed place of the payload.
@@ -72,6 +74,9 @@ struct monitor_counters {
 
 struct monitor;
 
+// The settings of a rule with TABLE_RULE_MONITORS.
+struct monitor_settings monitor_settings_of(const struct table_rule *rule);
+
 // Bytes that a monitor takes, all at its creation; 0 for settings that are not valid.
 size_t monitor_bytes(const struct monitor_settings *settings);
 
@@ -98,8 +103,10 @@ struct monitor_limits {
     uint64_t max_jitter_us;
 };
 
-// A timer looks at the counters, window by window. An alarm is raised by a window above its limit. It ends when there
-// has been none for SPELL_QUIET_NS (relay/health.h), so that what comes in bursts is one alarm.
+// An alarm ends when no window was above its limit for so long, so that what comes in bursts is one alarm.
+#define MONITOR_QUIET_NS UINT64_C(5000000000)
+
+// A timer looks at the counters, window by window. An alarm is raised by a window above its limit.
 struct monitor_alarms {
     struct monitor_counters before; // at the beginning of the present window
     uint64_t window_ns;             // when that was

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <config.h>
 
-#include "relay/monitor.h"
+#include "wire/monitor.h"
 
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
-#include "relay/health.h"
 
 #define TS_BYTES 188
 #define TS_PIDS  8192
@@ -61,6 +60,21 @@ static bool is_valid(const struct monitor_settings *s)
         return s->clock_hz >= 1 && s->clock_hz <= MONITOR_CLOCK_HZ_MAX;
     return s->as == MONITOR_FIELD && (n == 1 || n == 2 || n == 4 || n == 8) && s->field.at <= MONITOR_AT_MAX &&
            s->field.session_at <= MONITOR_AT_MAX && s->field.session_bytes <= MONITOR_SESSION_MAX;
+}
+
+_Static_assert(TABLE_MONITOR_RTP + MONITOR_TS == TABLE_MONITOR_TS &&
+                   TABLE_MONITOR_RTP + MONITOR_FIELD == TABLE_MONITOR_FIELD,
+               "the table's words for a monitor, behind that for none");
+
+struct monitor_settings monitor_settings_of(const struct table_rule *rule)
+{
+    const struct table_monitor *m = &rule->monitor;
+
+    return (struct monitor_settings){
+        .as = (enum monitor_as)(m->as - TABLE_MONITOR_RTP),
+        .clock_hz = m->clock_hz,
+        .field = {m->at, m->bytes, m->little == 1, m->session_bytes, m->session_at},
+    };
 }
 
 size_t monitor_bytes(const struct monitor_settings *settings)
@@ -397,7 +411,7 @@ static void judge(struct monitor_alarms *a, unsigned alarm, uint64_t value, uint
 // A limit that a reload took away ends its alarm at once.
 static void end(struct monitor_alarms *a, unsigned alarm, uint64_t limit, uint64_t now_ns)
 {
-    if (limit == 0 || now_ns - a->above_ns[alarm] >= SPELL_QUIET_NS)
+    if (limit == 0 || now_ns - a->above_ns[alarm] >= MONITOR_QUIET_NS)
         a->alarms &= ~(1u << alarm);
 }
 

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "relay/streams.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(MONITOR_QUIET_NS == SPELL_QUIET_NS, "an alarm of a stream ends as a spell does");
+
+// --- life ------------------------------------------------------------------------------------------------------------
+
+static struct monitor **monitor_of(const struct streams *s, uint32_t path, uint32_t leg)
+{
+    return &s->monitors[s->first[path] + leg];
+}
+
+// Gives each path of a rule that monitors its place. Returns how many monitors there are.
+static uint32_t place(struct streams *s)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < s->table->n_paths; i++) {
+        const struct table_rule *r = &s->table->rules[s->table->paths[i].rule];
+        s->first[i] = n;
+        n += r->flags & TABLE_RULE_MONITORS ? r->n_inputs : 0;
+    }
+    return n;
+}
+
+static bool fill(struct streams *s)
+{
+    for (uint32_t i = 0; i < s->table->n_paths; i++) {
+        const struct table_rule *r = &s->table->rules[s->table->paths[i].rule];
+        if (!(r->flags & TABLE_RULE_MONITORS))
+            continue;
+        struct monitor_settings settings = monitor_settings_of(r);
+        for (uint32_t leg = 0; leg < r->n_inputs; leg++)
+            if (!(*monitor_of(s, i, leg) = monitor_new(&settings)))
+                return false;
+    }
+    return true;
+}
+
+struct streams *streams_new(const struct table_view *table, uint64_t now_ns)
+{
+    struct streams *s = calloc(1, sizeof(*s));
+    static const struct monitor_counters none;
+
+    if (!s)
+        return NULL;
+    s->table = table;
+    s->legs = calloc(table->n_inputs + 1, sizeof(*s->legs));
+    s->first = calloc(table->n_paths + 1, sizeof(*s->first));
+    if (s->first)
+        s->n_monitors = place(s);
+    s->monitors = calloc(s->n_monitors + 1, sizeof(struct monitor *));
+    if (!s->legs || !s->first || !s->monitors || !fill(s)) {
+        streams_free(s);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < table->n_inputs; i++) {
+        s->legs[i].health = (struct leg_health){.changed_ns = now_ns};
+        monitor_alarms_init(&s->legs[i].alarms, &none, now_ns);
+    }
+    return s;
+}
+
+void streams_free(struct streams *s)
+{
+    if (!s)
+        return;
+    for (uint32_t i = 0; s->monitors && i < s->n_monitors; i++)
+        free(s->monitors[i]);
+    free(s->monitors);
+    free(s->first);
+    free(s->legs);
+    free(s);
+}
+
+// --- reload ----------------------------------------------------------------------------------------------------------
+
+// Whether both rules look at the same, whatever their limits are.
+static bool look_alike(const struct table_rule *r, const struct table_rule *was)
+{
+    struct table_monitor a = r->monitor, b = was->monitor;
+
+    a.max_loss_ppm = b.max_loss_ppm = a.max_jitter_us = b.max_jitter_us = 0;
+    return (r->flags & was->flags & TABLE_RULE_MONITORS) && r->n_paths == was->n_paths &&
+           memcmp(&a, &b, sizeof(a)) == 0;
+}
+
+static void hand_monitors_over(struct streams *s, const struct table_rule *r, uint32_t leg, struct streams *before,
+                               const struct table_rule *was, uint32_t was_leg)
+{
+    for (uint32_t i = 0; i < r->n_paths; i++) {
+        struct monitor **to = monitor_of(s, r->first_path + i, leg), *m = *to;
+        struct monitor **from = monitor_of(before, was->first_path + i, was_leg);
+        *to = *from;
+        *from = m;
+    }
+}
+
+// The silence of a leg is measured anew where it was not before.
+static void carry_leg(struct streams *s, const struct table_rule *r, uint32_t leg, struct streams *before,
+                      uint32_t from)
+{
+    const struct table_rule *was = &before->table->rules[before->table->inputs[from].rule];
+    struct stream *to = &s->legs[r->first_input + leg];
+    const struct leg_health fresh = to->health;
+    const struct monitor_alarms anew = to->alarms;
+    bool alike = look_alike(r, was);
+
+    *to = before->legs[from];
+    if (was->silence_ms == 0)
+        to->health.changed_ns = fresh.changed_ns;
+    if (alike) {
+        hand_monitors_over(s, r, leg, before, was, from - was->first_input);
+    } else {
+        to->alarms.before = anew.before;
+        to->alarms.window_ns = anew.window_ns;
+    }
+}
+
+void streams_carry(struct streams *s, struct streams *before)
+{
+    for (uint32_t i = 0; i < s->table->n_inputs; i++) {
+        const struct table_rule *r = &s->table->rules[s->table->inputs[i].rule];
+        uint32_t from = s->table->inputs[i].carried_from;
+        if (from >= before->table->n_inputs || !(r->flags & TABLE_RULE_ENABLED) ||
+            !(before->table->rules[before->table->inputs[from].rule].flags & TABLE_RULE_ENABLED))
+            continue;
+        carry_leg(s, r, i - r->first_input, before, from);
+    }
+}
+
+// --- datagrams -------------------------------------------------------------------------------------------------------
+
+void streams_take(struct streams *s, uint32_t path, uint32_t leg, uint64_t stamp_ns, const uint8_t *at, uint64_t n,
+                  size_t size)
+{
+    struct monitor *m = *monitor_of(s, path, leg);
+
+    for (uint64_t i = 0; i < n; i++)
+        monitor_take(m, stamp_ns, at + i * size, size);
+}
+
+static void add(struct monitor_counters *sum, const struct monitor_counters *c)
+{
+    sum->expected += c->expected;
+    sum->lost += c->lost;
+    sum->reordered += c->reordered;
+    sum->repeated += c->repeated;
+    sum->resets += c->resets;
+    if (c->jitter_us > sum->jitter_us)
+        sum->jitter_us = c->jitter_us;
+    sum->unjudged += c->unjudged;
+    sum->ts_packets += c->ts_packets;
+    sum->sync_errors += c->sync_errors;
+    sum->continuity_errors += c->continuity_errors;
+    sum->transport_errors += c->transport_errors;
+    sum->pids += c->pids;
+}
+
+struct monitor_counters streams_count(const struct streams *s, const struct table_rule *rule, uint32_t leg)
+{
+    struct monitor_counters sum = {.expected = 0};
+
+    if (rule->flags & TABLE_RULE_MONITORS)
+        for (uint32_t i = rule->first_path; i < rule->first_path + rule->n_paths; i++)
+            add(&sum, monitor_counters(*monitor_of(s, i, leg)));
+    return sum;
+}
+
+// --- alarms ----------------------------------------------------------------------------------------------------------
+
+bool streams_wanted(const struct table_rule *rule)
+{
+    return rule->monitor.max_loss_ppm > 0 || rule->monitor.max_jitter_us > 0 ||
+           (rule->n_inputs > 1 && rule->silence_ms > 0);
+}
+
+// Notes what each leg has brought. Returns when one last brought something.
+static uint64_t note_legs(struct streams *s, const struct table_rule *rule, const struct stats_input_counters *counts,
+                          uint64_t now_ns)
+{
+    uint64_t last_ns = 0;
+
+    for (uint32_t i = 0; i < rule->n_inputs; i++) {
+        struct stream *leg = &s->legs[rule->first_input + i];
+        leg_health_note(&leg->health, counts[i].packets - leg->strangers, now_ns);
+        if (leg->health.changed_ns > last_ns)
+            last_ns = leg->health.changed_ns;
+    }
+    return last_ns;
+}
+
+static uint32_t look_at_stream(struct stream *leg, const struct table_rule *rule,
+                               const struct monitor_counters *counters, uint64_t now_ns)
+{
+    struct monitor_limits limits = {rule->monitor.max_loss_ppm, rule->monitor.max_jitter_us};
+
+    monitor_alarms_look(&leg->alarms, &limits, counters, now_ns);
+    return (leg->alarms.alarms & 1u << MONITOR_ALARM_LOSS ? 1u << STATS_ALARM_LOSS : 0) |
+           (leg->alarms.alarms & 1u << MONITOR_ALARM_JITTER ? 1u << STATS_ALARM_JITTER : 0);
+}
+
+bool streams_look(struct streams *s, const struct table_rule *rule, const struct stats_input_counters *counts,
+                  uint64_t now_ns, streams_tell *tell)
+{
+    uint64_t last_ns = note_legs(s, rule, counts, now_ns);
+    bool any = false;
+
+    for (uint32_t i = 0; i < rule->n_inputs; i++) {
+        struct stream *leg = &s->legs[rule->first_input + i];
+        struct monitor_counters counters = streams_count(s, rule, i);
+        uint32_t raised = look_at_stream(leg, rule, &counters, now_ns), before = leg->raised;
+        if (rule->n_inputs > 1 && leg_health_silent(&leg->health, rule->silence_ms, last_ns))
+            raised |= 1u << STATS_ALARM_LEG;
+        if (raised & ~before & 1u << STATS_ALARM_LEG)
+            leg->alarm_ns = now_ns;
+        leg->raised = raised;
+        if (raised != before)
+            tell(rule, &s->table->inputs[rule->first_input + i], leg, &counters, raised ^ before);
+        any |= raised != before;
+    }
+    return any;
+}
+
+uint32_t streams_alarms(const struct streams *s, const struct table_rule *rule)
+{
+    uint32_t alarms = 0;
+
+    for (uint32_t i = rule->first_input; i < rule->first_input + rule->n_inputs; i++)
+        alarms |= s->legs[i].raised;
+    return alarms;
+}
