@@ -66,8 +66,9 @@ static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool
         find(f, SHOW_WARNING, "the sandbox is not in force");
 }
 
-// Alarms of a leg, which are in no state of the rule.
-#define LEG_ALARMS (1u << STATS_ALARM_LEG | 1u << STATS_ALARM_LOSS | 1u << STATS_ALARM_JITTER)
+// Alarms that are in no state of the rule: of a leg, and of the rule itself.
+#define LEG_ALARMS   (1u << STATS_ALARM_LEG | 1u << STATS_ALARM_LOSS | 1u << STATS_ALARM_JITTER)
+#define ASIDE_ALARMS (LEG_ALARMS | 1u << STATS_ALARM_RESIDENCE)
 
 static enum show_status state_status(const struct stats_rule *r)
 {
@@ -78,17 +79,19 @@ static enum show_status status_of(const struct stats_rule *r)
 {
     enum show_status status = state_status(r);
 
-    return status == SHOW_OK && r->alarms & LEG_ALARMS ? SHOW_WARNING : status;
+    return status == SHOW_OK && r->alarms & ASIDE_ALARMS ? SHOW_WARNING : status;
 }
 
-// "loss on leg A, silence on leg B"
-static const char *leg_alarms(char text[256], const struct stats_snapshot *s, const struct stats_rule *r)
+// "datagrams stay here too long, loss on leg A, silence on leg B"
+static const char *aside_alarms(char text[256], const struct stats_snapshot *s, const struct stats_rule *r)
 {
     static const char *const what[STATS_ALARMS] = {
         [STATS_ALARM_LEG] = "silence", [STATS_ALARM_LOSS] = "loss", [STATS_ALARM_JITTER] = "jitter"};
     size_t used = 0;
 
     *text = '\0';
+    if (r->alarms >> STATS_ALARM_RESIDENCE & 1)
+        used = (size_t) snprintf(text, 256, "datagrams stay here too long");
     for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++)
         for (unsigned alarm = 0; alarm < STATS_ALARMS && used < 256; alarm++)
             if (s->at.inputs[i].alarms & LEG_ALARMS & 1u << alarm)
@@ -113,7 +116,7 @@ static void judge_rules(struct finding *f, const struct stats_snapshot *s)
             if (named == NAMED_MOST)
                 continue;
             if (state_status(r) == SHOW_OK)
-                find(f, status, "%s: %s", r->name, leg_alarms(text, s, r));
+                find(f, status, "%s: %s", r->name, aside_alarms(text, s, r));
             else
                 find(f, status, "%s is %s: %s", r->name, stats_rule_state_name(r->state), r->reason);
             last = status;

@@ -103,6 +103,8 @@ def alarm():
         (line,) = d.logged("rule_delayed")
         t.check("rule=r " in line and int(re.search(r"p99_us=(\d+)", line)[1]) >= 350000, line)
         t.equal(d.stats()["rules"][0]["state"], "active", "state")
+        status, out, _ = t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)
+        t.check(status == 1 and "r: datagrams stay here too long" in out, out)
         _, out, _ = t.run_command([t.MCRSTAT, "--stats", d.config.stats_file])
         t.check(re.search(r"^  stayed +p50 ", out, re.M), out)
         t.wait_for(lambda: d.logged("rule_prompt"), 15, "its end")

@@ -1215,6 +1215,10 @@ Test(stats, check_of_alarms_of_legs)
     m.at.rules[1].alarms = m.at.inputs[1].alarms = 1u << STATS_ALARM_LOSS | 1u << STATS_ALARM_LEG;
     expect_check(&s, true, SHOW_WARNING, "MCR WARNING - historian: silence on leg 1, loss on leg 1; 2 rules active |");
     m.at.rules[1].alarms = m.at.inputs[1].alarms = 1u << STATS_ALARM_JITTER;
+    m.at.rules[0].alarms = 1u << STATS_ALARM_RESIDENCE;
+    expect_check(&s, true, SHOW_WARNING,
+                 "MCR WARNING - plc-telemetry: datagrams stay here too long, historian: jitter on leg 1; 2 rules active |");
+    m.at.rules[0].alarms = 0;
     m.at.rules[1].state = STATS_RULE_SHADOW;
     expect_check(&s, true, SHOW_WARNING, "MCR WARNING - historian: jitter on leg 1; 1 rule active, 1 shadow |");
     m.at.rules[1].state = STATS_RULE_DOWN;
