@@ -327,6 +327,22 @@ def running_conf():
         t.equal(os.stat(running).st_uid, pwd.getpwnam(t.USER).pw_uid, "its owner")
 
 
+@t.test("two daemons whose stats_files share a directory: each has its own copy")
+def shared_directory():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as first:
+        other = t.Config([t.rule("other", IN, PORT + 1, [t.to_group(OUT, OUT_PORT)])])
+        run = os.path.dirname(first.config.stats_file)
+        other.stats_file = other.top["stats_file"] = os.path.join(run, "second")
+        other.write()
+        with t.Mcrd(net.dst, other) as second:
+            for d in (first, second):
+                says(command(d, "--diff"), 0, "no difference", "")
+                says(command(d, "--print", "--running"), 0, d.config.rules[0]["name"], "")
+            t.equal(sorted(os.listdir(run)),
+                    ["running.conf", "second", "second.lock", "second.running.conf", "stats", "stats.lock"], "files")
+        says(command(first, "--diff"), 0, "no difference")
+
+
 # --- what runs, and what comes in ------------------------------------------------------------------------------------
 
 
