@@ -808,6 +808,7 @@ Test(stats, table_names_drops_only_where_there_are_any)
 
     expect_lines_fit(text, SHOW_COLUMNS);
     cr_expect_not_null(strstr(text, "\n  dropped  rate 77\n"), "%s", text);
+    cr_expect_null(strstr(text, "unreachable"));
     cr_expect_null(strstr(text, "ttl"));
     cr_expect_null(strstr(text, "ring_drops"));
     cr_expect_not_null(strstr(text, "1,234,567"));
@@ -815,6 +816,11 @@ Test(stats, table_names_drops_only_where_there_are_any)
     cr_expect_not_null(strstr(text, "\n  < ot0 239.10.0.1:5000 vlan 7\n"), "%s", text);
     cr_expect_not_null(strstr(text, "\n  reason   no route to 203.0.113.5\n  < dmz0 [ff15::1]:5000\n"), "%s", text);
     cr_expect_null(strchr(text, '\x1b'));
+    free(text);
+    m.at.outputs[0].counters.unreachable = 12;
+    s = snapshot_of(&m);
+    text = table_text(&(struct show_view){.now = &s}, false);
+    cr_expect_not_null(strstr(text, "\n    answers  unreachable 12\n"), "%s", text);
     free(text);
     free(m.memory);
 }
