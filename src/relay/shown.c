@@ -59,34 +59,27 @@ enum stats_rule_state forward_state(const struct forward *f, uint32_t rule)
                                                 : STATS_RULE_ACTIVE;
 }
 
-// Bytes reserved for the end of a reason.
-#define TAIL (sizeof("; and more") + sizeof(" (65535 of 65535 outputs)"))
-
-// "to 198.18.2.2: No route to host; to 198.18.2.3: Connection refused (2 of 3 outputs)". Several ports of a host that
-// say the same are one sentence.
+// "to 198.18.2.2: No route to host; to 198.18.2.3: Connection refused (2 of 3 outputs)": as many as there is room for,
+// without a count if all of them fail. Several ports of a host that say the same are one sentence.
 static void write_failing(char reason[TABLE_REASON_MAX], const struct forward *f, const struct table_rule *r)
 {
+    const size_t room = TABLE_REASON_MAX - sizeof(" (65535 of 65535 outputs)");
     uint32_t n = count_failing(f, r);
-    bool more = false;
+    char to[ADDR_TEXT_MAX], sentence[TABLE_REASON_MAX];
 
     reason[0] = '\0';
     for (uint32_t i = r->first_counter; i < r->first_counter + r->n_outputs; i++) {
         const struct refusal *refusal = &f->refusals.of[i];
-        char to[ADDR_TEXT_MAX], sentence[TABLE_REASON_MAX - TAIL - sizeof("; ")];
         size_t used = strlen(reason);
         if (!is_failing(f, i))
             continue;
-        snprintf(sentence, sizeof(sentence), "to %s: %s%s", addr_format(&refusal->to, to), strerror(refusal->error),
+        snprintf(sentence, room - strlen("; "), "to %s: %s%s", addr_format(&refusal->to, to), strerror(refusal->error),
                  refusal_hint(refusal->error));
-        bool told = strstr(reason, sentence) != NULL,
-             fits = used + strlen("; ") + strlen(sentence) + TAIL <= TABLE_REASON_MAX;
-        if (!told && !more)
-            snprintf(reason + used, TABLE_REASON_MAX - used, "%s%s", used > 0 ? "; " : "",
-                     fits ? sentence : "and more");
-        more |= !told && !fits;
+        if (!strstr(reason, sentence) && used + strlen("; ") + strlen(sentence) < room)
+            snprintf(reason + used, TABLE_REASON_MAX - used, "%s%s", used > 0 ? "; " : "", sentence);
     }
     size_t used = strlen(reason);
-    if (n < r->n_outputs || more)
+    if (n < r->n_outputs)
         snprintf(reason + used, TABLE_REASON_MAX - used, " (%u of %u outputs)", n, r->n_outputs);
 }
 
