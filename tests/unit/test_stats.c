@@ -1007,6 +1007,16 @@ Test(stats, table_tells_which_leg_is_active)
     char *text = table_text(&(struct show_view){.now = &s}, false);
     cr_expect(!strstr(text, "first 999,900") && strstr(text, "first 1 "), "%s", text);
     free(text);
+    // Without numbers nobody knows what never came.
+    for (uint32_t by = STATS_MERGE_RTP; by <= STATS_MERGE_ACTIVE; by++) {
+        bool known = by == STATS_MERGE_RTP || by == STATS_MERGE_FIELD;
+        m.at.rules[0].merge = by;
+        char *json = json_text(&s, true);
+        cr_expect_eq(strstr(json, "\"lost\":null") == NULL, known, "%u: %s", by, json);
+        cr_expect_eq(strstr(json, "\"missing\":null") == NULL, known, "%u: %s", by, json);
+        cr_expect_null(strstr(json, "\"repeated\":null"), "%u: %s", by, json);
+        free(json);
+    }
     m.at.rules[0].merge = STATS_MERGE_NONE;
     text = table_text(&(struct show_view){.now = &s}, false);
     cr_expect_null(strstr(text, "first "), "%s", text);
@@ -1243,7 +1253,8 @@ Test(stats, check_of_the_relay)
     expect_check(&s, false, SHOW_OK, "MCR OK - 2 rules active |");
     h->broker_alive = 1;
     h->verdict = STATS_VERDICT_REFUSED;
-    expect_check(&s, true, SHOW_WARNING, "MCR WARNING - the last load was refused;");
+    expect_check(&s, true, SHOW_WARNING,
+                 "MCR WARNING - the last load was refused, the file on disk is what runs: mcrd --reload clears this;");
     h->verdict = STATS_VERDICT_ACCEPTED;
     h->config_state = STATS_CONFIG_PENDING;
     expect_check(&s, true, SHOW_WARNING, "MCR WARNING - the file on disk is pending;");
