@@ -83,8 +83,11 @@ static bool prepare_statistics(struct broker *b, uid_t owner)
     errno = saved;
     if (b->lock >= 0)
         return true;
-    log_errno(LOG_LEVEL_ERR, EVENT_START, "stats_file=%s pid=%d reason=\"%s\"",
-              log_quote(b->stats_file, file, sizeof(file)), (int) other, why);
+    log_errno(LOG_LEVEL_ERR, EVENT_START, "stats_file=%s pid=%d reason=\"%s%s\"",
+              log_quote(b->stats_file, file, sizeof(file)), (int) other, why,
+              errno == EACCES || errno == EROFS
+                  ? "; mcrd.service may write in /run/mcr alone, mcrd@NAME.service in /run/mcr-NAME"
+                  : "");
     return false;
 }
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "common/descriptors.h"
-#include "config/model.h"
+#include "config/load.h"
 #include "stats/layout.h"
 
 static bool name_new(const char *path, char out[PATH_MAX])
@@ -240,11 +240,9 @@ static bool write_all(int fd, const char *text, size_t size)
 
 bool statistics_save_running(const char *path, const char *text, size_t size, mode_t mode)
 {
-    char name[PATH_MAX];
-    int directory = (int) (strrchr(path, '/') - path);
+    char name[CONFIG_RUNNING_PATH_MAX];
+    int fd = create_new(config_running_path(path, name));
 
-    snprintf(name, sizeof(name), "%.*s/" CONFIG_RUNNING_NAME, directory, path);
-    int fd = create_new(name);
     if (fd < 0)
         return false;
     bool ok = write_all(fd, text, size) && fchmod(fd, (mode & 0044) | 0600) == 0;

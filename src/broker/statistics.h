@@ -27,9 +27,9 @@ int statistics_create(const char *path, const char *config_path, const struct st
 bool statistics_publish(const char *path);
 void statistics_discard(const char *path);
 
-// Replaces running.conf beside PATH atomically by size bytes of text, the file in force. mode: that of the file, so
-// that only those who may read the file may read the copy; rights to write are removed for others. Returns false with
-// errno set.
+// Replaces the copy beside PATH (config_running_path()) atomically by size bytes of text, the file in force. mode: that
+// of the file, so that only those who may read the file may read the copy; rights to write are removed for others.
+// Returns false with errno set.
 bool statistics_save_running(const char *path, const char *text, size_t size, mode_t mode);
 
 #endif

@@ -57,6 +57,22 @@ static bool print_ways(const struct config *c)
     return !ferror(stdout);
 }
 
+// Prints the inputs whose senders may be told that nobody has the port, because the broker may not bind it.
+static bool print_reserved(const struct config *c)
+{
+    for (size_t i = 0; i < c->n_rules; i++)
+        for (size_t j = 0; c->rules[i].enabled && j < c->rules[i].n_inputs; j++) {
+            const struct config_input *in = &c->rules[i].inputs[j];
+            if (in->kind == CONFIG_ADDRESS && in->port < CONFIG_RESERVED_PORTS)
+                printf(
+                    "%s:%d: rule \"%s\": input on \"%s\": port %u is below %d: the kernel answers its senders with "
+                    "ICMP "
+                    "errors unless net.ipv4.ip_unprivileged_port_start is %u or less\n",
+                    c->path, in->line, c->rules[i].name, in->interface, in->port, CONFIG_RESERVED_PORTS, in->port);
+        }
+    return !ferror(stdout);
+}
+
 // Warns about problems that mcrd will have with this file when root starts it. They are no errors: config management
 // checks a temporary file with mode 0600, and another machine has other users.
 static void warn_of_start(const struct config *c)
@@ -98,7 +114,7 @@ int command_check(const char *path)
     warn_of_start(c);
     return finish(c, printf("%s: valid, %zu rule%s, sha256 %s\n", path, c->n_rules, c->n_rules == 1 ? "" : "s",
                             digest_text(c->file.sha256, hex)) > 0 &&
-                         print_ways(c) && print_memory(c, &memory));
+                         print_ways(c) && print_reserved(c) && print_memory(c, &memory));
 }
 
 int command_schema(void)

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -66,13 +65,11 @@ static struct config *find(const char *stats_file, const char *of)
 {
     static const struct timespec pause = {.tv_nsec = MATCH_NS};
     struct config *running = NULL;
-    char path[PATH_MAX], why[DAEMON_WHY_MAX], shown[DAEMON_WHY_MAX];
+    char path[CONFIG_RUNNING_PATH_MAX], why[DAEMON_WHY_MAX], shown[DAEMON_WHY_MAX];
     struct daemon d;
     bool again = true;
 
-    // The copy is beside the statistics. By the schema, stats_file is absolute and has at most 107 bytes.
-    snprintf(path, sizeof(path), "%.*s/" CONFIG_RUNNING_NAME, (int) (strrchr(stats_file, '/') - stats_file),
-             stats_file);
+    config_running_path(stats_file, path);
     for (unsigned i = 0; !running && again; i++) {
         struct config_problems problems = {0};
         if (daemon_wait(stats_file, &d, why) != DAEMON_RUNS) {

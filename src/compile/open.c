@@ -81,6 +81,13 @@ static bool join(struct compilation *c, const struct config_rule *r, const struc
     return true;
 }
 
+// What lets the broker bind this port. Returns hint.
+static const char *port_hint(uint16_t port, char hint[96])
+{
+    snprintf(hint, 96, "sysctl net.ipv4.ip_unprivileged_port_start=%u in this network namespace", port);
+    return hint;
+}
+
 // Keeps the kernel from answering datagrams to this host, which only the ring reads, with ICMP errors. If another
 // program has bound the port the kernel is quiet already; without the right to bind it the relay works all the same.
 static void keep_quiet(struct compilation *c, const struct config_rule *r, const struct config_input *in,
@@ -88,14 +95,15 @@ static void keep_quiet(struct compilation *c, const struct config_rule *r, const
 {
     struct output_address at = {.ifindex = l->ifindex, .destination = in->address, .port = in->port};
     const char *step = "";
+    char hint[96] = "none needed: the rule works all the same";
 
     memcpy(at.interface, l->name, sizeof(at.interface));
     for (uint32_t i = 0; i < in->n_ports; i++, at.port++)
         if (!sockets_output(c->sockets, REGISTRY_QUIET, &at, &step) && errno != EADDRINUSE)
             log_errno(LOG_LEVEL_WARNING, EVENT_INPUT_NOT_QUIET,
                       "rule=%s interface=%s port=%u reason=\"%s\" effect=\"the kernel answers its senders with ICMP "
-                      "errors\"",
-                      r->name, l->name, at.port, step);
+                      "errors\" hint=\"%s\"",
+                      r->name, l->name, at.port, step, errno == EACCES ? port_hint(at.port, hint) : hint);
 }
 
 enum inputs { GROUPS_OF_ALL_SENDERS, GROUPS_OF_SENDERS, ADDRESSES };
@@ -322,8 +330,7 @@ static void tell_unbound(const struct compilation *c)
     char hint[96] = "another program has the port";
 
     if (c->unbound_error == EACCES)
-        snprintf(hint, sizeof(hint), "sysctl net.ipv4.ip_unprivileged_port_start=%u in this network namespace",
-                 c->lowest_unbound);
+        port_hint(c->lowest_unbound, hint);
     log_notice(EVENT_PORT_NOT_BOUND,
                "outputs=%u source_port=%u reason=\"bind to source_port: %s\" "
                "effect=\"datagrams leave by raw UDP sockets, by a call each\" hint=\"%s\"",

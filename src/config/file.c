@@ -225,6 +225,8 @@ bool file_directory_is_shut(const char *path, const struct file_reader *reader, 
     size_t used = strlen(why);
     if (shift == 6)
         snprintf(why + used, FILE_WHY_MAX - used, "chmod u+wx %.120s", directory);
+    else if (strchr(directory + 1, '/') == NULL) // of the whole system: /run
+        snprintf(why + used, FILE_WHY_MAX - used, "name a directory of its own, as /run/mcr-NAME is of mcrd@NAME");
     else
         snprintf(why + used, FILE_WHY_MAX - used, "chown %s %.120s", reader->user, directory);
     return true;

@@ -41,7 +41,7 @@ struct file_reader {
 bool file_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
 
 // The same for making a file beside the one at this absolute path: "user mcr cannot write /srv/run (0755 root:root):
-// chown mcr /srv/run". False where the directory is not there.
+// chown mcr /srv/run"; nobody is told to give away /run. False where the directory is not there.
 bool file_directory_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
 
 void file_free(struct config_bytes *bytes);

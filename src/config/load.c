@@ -3,6 +3,7 @@
 
 #include "config/load.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,13 +56,35 @@ bool config_identify(const char *path, struct config *identity, struct config_pr
 
 // --- the whole file --------------------------------------------------------------------------------------------------
 
-// Refuses names for stats_file that collide with the copy of the running file: it lies in the same directory, and both
-// are replaced by rename.
+#define RUNNING_NAME "running.conf"
+#define COMMON_NAME  "stats" // of a stats_file that has its directory for itself
+
+_Static_assert(sizeof(((struct config *) NULL)->stats_file) + sizeof("." RUNNING_NAME) <= CONFIG_RUNNING_PATH_MAX,
+               "room for the path of the copy");
+
+const char *config_running_path(const char *stats_file, char out[CONFIG_RUNNING_PATH_MAX])
+{
+    const char *name = strrchr(stats_file, '/') + 1;
+
+    if (strcmp(name, COMMON_NAME) == 0)
+        snprintf(out, CONFIG_RUNNING_PATH_MAX, "%.*s" RUNNING_NAME, (int) (name - stats_file), stats_file);
+    else
+        snprintf(out, CONFIG_RUNNING_PATH_MAX, "%s." RUNNING_NAME, stats_file);
+    return out;
+}
+
+// Refuses names for stats_file that the copy of a running file has, of this daemon or of another: it lies in the same
+// directory, and both are replaced by rename.
 static void check_stats_file(const struct config *c, struct config_problems *problems)
 {
-    const char *name = strrchr(c->stats_file, '/'); // NULL if the path was refused already
+    static const char *const taken[] = {"/" RUNNING_NAME, "/" RUNNING_NAME ".new", "." RUNNING_NAME,
+                                        "." RUNNING_NAME ".new"};
+    size_t length = strlen(c->stats_file);
+    bool is_taken = false;
 
-    if (name && (strcmp(name, "/" CONFIG_RUNNING_NAME) == 0 || strcmp(name, "/" CONFIG_RUNNING_NAME ".new") == 0))
+    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+        is_taken |= length >= strlen(taken[i]) && strcmp(c->stats_file + length - strlen(taken[i]), taken[i]) == 0;
+    if (is_taken)
         config_error(problems, 0, NULL,
                      "stats_file is \"%s\", allowed is any other name: the copy of the running file has this one",
                      c->stats_file);

@@ -32,6 +32,11 @@ bool config_identify(const char *path, struct config *identity, struct config_pr
 // Does the same as config_load() for size bytes of text, which a NUL follows; path and file of the config stay empty.
 struct config *config_load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems);
 
+// Writes where the copy of the running file lies, beside stats_file (which the schema allows): running.conf where that is
+// named "stats", else NAME.running.conf, so that several daemons can share a directory. Returns out.
+#define CONFIG_RUNNING_PATH_MAX 160
+const char *config_running_path(const char *stats_file, char out[CONFIG_RUNNING_PATH_MAX]);
+
 // c may be NULL.
 void config_free(struct config *c);
 

@@ -168,7 +168,8 @@ static void check_source(const struct check *k, const struct config_output *out)
         return;
     if (out->source.family != ADDR_NONE && !owner_of(k->local, &out->source, out->interface) &&
         if_nametoindex(out->interface) != 0)
-        config_warning(k->problems, out->line, k->rule->name, "this host does not have the source %s: %s",
+        config_warning(k->problems, out->line, k->rule->name,
+                       "this host does not have the source %s: %s, unless it comes later (VRRP)",
                        addr_format(&out->source, text), advise(k->local, out->interface, out->source.family, advice));
 }
 

@@ -12,7 +12,6 @@
 
 #include "common/addr.h"
 
-#define CONFIG_RUNNING_NAME       "running.conf" // beside stats_file: the copy of the running file
 #define CONFIG_DEFAULT_PATH       "/etc/mcr/mcr.conf"
 #define CONFIG_FILE_MAX           (16u << 20) // bytes
 #define CONFIG_RULES_MAX          10000

@@ -7,9 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-// Ports below this need CAP_NET_BIND_SERVICE by default (net.ipv4.ip_unprivileged_port_start).
-#define RESERVED_PORTS 1024
-
 static const struct {
     const char *name, *phrase;
     const char *kinds[2]; // in JSON
@@ -34,7 +31,7 @@ enum config_way config_way(const struct config_output *o, bool framed)
         return CONFIG_WAY_RAW_IP;
     if (o->keep_source_port)
         return CONFIG_WAY_RAW_UDP;
-    return lowest_source_port(o) < RESERVED_PORTS ? CONFIG_WAY_PORT : CONFIG_WAY_SOCKET;
+    return lowest_source_port(o) < CONFIG_RESERVED_PORTS ? CONFIG_WAY_PORT : CONFIG_WAY_SOCKET;
 }
 
 enum config_way config_way_of_file(const struct config_output *o, enum config_way *otherwise)
@@ -61,7 +58,8 @@ const char *config_way_text(const struct config_output *o, char text[CONFIG_WAY_
     char why[64] = "";
 
     if (otherwise == CONFIG_WAY_PORT)
-        snprintf(why, sizeof(why), " (source port %" PRIu16 " is below %d)", lowest_source_port(o), RESERVED_PORTS);
+        snprintf(why, sizeof(why), " (source port %" PRIu16 " is below %d)", lowest_source_port(o),
+                 CONFIG_RESERVED_PORTS);
     else if (otherwise == CONFIG_WAY_RAW_UDP || otherwise == CONFIG_WAY_RAW_IP)
         snprintf(why, sizeof(why), " (%s = \"preserve\")", o->keep_source ? "source" : "source_port");
     if (way == otherwise)

@@ -19,6 +19,9 @@ enum config_way {
 
 #define CONFIG_WAY_TEXT_MAX 128
 
+// Ports below this need CAP_NET_BIND_SERVICE by default (net.ipv4.ip_unprivileged_port_start).
+#define CONFIG_RESERVED_PORTS 1024
+
 // Returns the way of an output. framed: frames can leave by its interface, which has Ethernet headers, and is not the
 // loopback interface unless the output has a VLAN tag.
 enum config_way config_way(const struct config_output *o, bool framed);

@@ -35,6 +35,7 @@ struct rule_state {
 struct sends {
     struct spell failing;
     uint64_t packets; // the output's counter when a failure was last seen
+    uint64_t left_ns; // first look at which a datagram had left since then; 0: none has
     uint64_t before;  // the output's counter when the spell began
     uint64_t id;      // of its socket; 0: it has none
     uint64_t excused; // how many failures were those of other sockets

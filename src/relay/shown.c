@@ -32,14 +32,13 @@ static bool is_failing(const struct forward *f, uint32_t counter)
     return r->sure || (n >= 2 && n * ANSWERS_NS >= lasted_ns);
 }
 
-// Returns how many outputs of the rule are failing. *first: the counter of the first one.
-static uint32_t count_failing(const struct forward *f, const struct table_rule *r, uint32_t *first)
+// Returns how many outputs of the rule are failing.
+static uint32_t count_failing(const struct forward *f, const struct table_rule *r)
 {
     uint32_t n = 0;
 
     for (uint32_t i = r->first_counter; sends(r) && i < r->first_counter + r->n_outputs; i++)
-        if (is_failing(f, i) && n++ == 0)
-            *first = i;
+        n += is_failing(f, i);
     return n;
 }
 
@@ -48,27 +47,37 @@ static uint32_t count_failing(const struct forward *f, const struct table_rule *
 enum stats_rule_state forward_state(const struct forward *f, uint32_t rule)
 {
     const struct table_rule *r = &f->table->rules[rule];
-    uint32_t alarms = f->flows[rule].health.alarms, first;
+    uint32_t alarms = f->flows[rule].health.alarms;
 
     return !(r->flags & TABLE_RULE_ENABLED)     ? STATS_RULE_DISABLED
            : r->flags & TABLE_RULE_DOWN         ? STATS_RULE_DOWN
            : r->flags & TABLE_RULE_WAITING      ? STATS_RULE_WAITING
-           : count_failing(f, r, &first) > 0    ? STATS_RULE_DOWN
+           : count_failing(f, r) > 0            ? STATS_RULE_DOWN
            : alarms & 1u << STATS_ALARM_SILENCE ? STATS_RULE_SILENT
            : alarms & 1u << STATS_ALARM_RATE    ? STATS_RULE_SLOW
            : r->flags & TABLE_RULE_SHADOW       ? STATS_RULE_SHADOW
                                                 : STATS_RULE_ACTIVE;
 }
 
-// "to 198.18.2.2: No route to host (1 of 2 outputs)"
+// "to 198.18.2.2: No route to host; to 198.18.2.3: Connection refused (2 of 3 outputs)": as many as there is room for,
+// without a count if all of them fail. Several ports of a host that say the same are one sentence.
 static void write_failing(char reason[TABLE_REASON_MAX], const struct forward *f, const struct table_rule *r)
 {
-    char to[ADDR_TEXT_MAX];
-    uint32_t first = r->first_counter, n = count_failing(f, r, &first);
-    const struct refusal *refusal = &f->refusals.of[first];
+    const size_t room = TABLE_REASON_MAX - sizeof(" (65535 of 65535 outputs)");
+    uint32_t n = count_failing(f, r);
+    char to[ADDR_TEXT_MAX], sentence[TABLE_REASON_MAX];
 
-    snprintf(reason, TABLE_REASON_MAX, "to %s: %s%s", addr_format(&refusal->to, to), strerror(refusal->error),
-             refusal_hint(refusal->error));
+    reason[0] = '\0';
+    for (uint32_t i = r->first_counter; i < r->first_counter + r->n_outputs; i++) {
+        const struct refusal *refusal = &f->refusals.of[i];
+        size_t used = strlen(reason);
+        if (!is_failing(f, i))
+            continue;
+        snprintf(sentence, room - strlen("; "), "to %s: %s%s", addr_format(&refusal->to, to), strerror(refusal->error),
+                 refusal_hint(refusal->error));
+        if (!strstr(reason, sentence) && used + strlen("; ") + strlen(sentence) < room)
+            snprintf(reason + used, TABLE_REASON_MAX - used, "%s%s", used > 0 ? "; " : "", sentence);
+    }
     size_t used = strlen(reason);
     if (n < r->n_outputs)
         snprintf(reason + used, TABLE_REASON_MAX - used, " (%u of %u outputs)", n, r->n_outputs);
@@ -359,11 +368,16 @@ static void look_at_output(struct forward *f, const struct table_rule *rule, con
 
     if (r->n != s->failing.count) {
         s->packets = packets;
+        s->left_ns = 0;
         if (!s->failing.on)
             s->before = packets;
+    } else if (packets != s->packets && !s->left_ns) {
+        s->left_ns = now_ns;
     }
-    // An output without traffic counts as failing: its spell ends only after a datagram has left by it.
-    if (spell_look(&s->failing, r->n, packets != s->packets ? SPELL_QUIET_NS : UINT64_MAX, now_ns))
+    // The kernel takes a datagram to a host that is not there, and says so when its neighbour discovery has given up:
+    // by default after 3 seconds. So a spell ends so long after a datagram has left, and never without traffic.
+    bool proven = s->left_ns && now_ns - s->left_ns >= SPELL_QUIET_NS;
+    if (spell_look(&s->failing, r->n, proven ? SPELL_QUIET_NS : UINT64_MAX, now_ns))
         tell(rule, &f->table->interfaces[o->interface], r, &s->failing);
     f->refusals.any |= s->failing.on;
 }

@@ -25,22 +25,25 @@
      IS(stats_ts_counters, field, transport_errors))
 #define TS_GAUGE(field) IS(stats_ts_counters, field, pids)
 
-#define ROW(type, field, text, key, drop, meant, gauge)                                                                \
-    {#field, text, key, offsetof(struct type, field), drop, meant, gauge},
+#define NUMBERED_ROW(type, field, text, key, drop, meant, gauge, numbered)                                             \
+    {#field, text, key, offsetof(struct type, field), drop, meant, gauge, numbered},
+#define ROW(type, field, text, key, drop, meant, gauge) NUMBERED_ROW(type, field, text, key, drop, meant, gauge, false)
 #define INTERFACE_ROW(field, text, key)                                                                                \
     ROW(stats_interface_counters, field, text, key, INTERFACE_DROP(field), false, false)
 #define DROP_MEANT(field)            (IS(stats_drops, field, copy) || IS(stats_drops, field, standby))
 #define RULE_ROW(field, text, key)   ROW(stats_drops, field, text, key, true, DROP_MEANT(field), false)
 #define OUTPUT_ROW(field, text, key) ROW(stats_output_counters, field, text, key, OUTPUT_DROP(field), false, false)
 #define INPUT_ROW(field, text, key)  ROW(stats_input_counters, field, text, key, false, false, false)
-#define LEG_ROW(field, text, key)    ROW(stats_leg_counters, field, text, key, false, false, false)
-#define MERGE_ROW(field, text, key)  ROW(stats_merge_counters, field, text, key, false, false, false)
+#define LEG_NUMBERED(field)          (IS(stats_leg_counters, field, missing) || IS(stats_leg_counters, field, reordered))
+#define LEG_ROW(field, text, key)                                                                                      \
+    NUMBERED_ROW(stats_leg_counters, field, text, key, false, false, false, LEG_NUMBERED(field))
+#define MERGE_ROW(field, text, key) NUMBERED_ROW(stats_merge_counters, field, text, key, false, false, false, true)
 #define STREAM_ROW(field, text, key)                                                                                   \
     ROW(stats_stream_counters, field, text, key, STREAM_DROP(field), false, STREAM_GAUGE(field))
 #define TS_ROW(field, text, key) ROW(stats_ts_counters, field, text, key, TS_DROP(field), false, TS_GAUGE(field))
 #define END                                                                                                            \
     {                                                                                                                  \
-        NULL, NULL, NULL, 0, false, false, false                                                                       \
+        NULL, NULL, NULL, 0, false, false, false, false                                                                \
     }
 
 const struct stats_counter stats_interface_counters[] = {STATS_INTERFACE_COUNTERS(INTERFACE_ROW) END};
@@ -70,6 +73,11 @@ uint64_t stats_counter_value(const struct stats_counter *counter, const void *co
 
     memcpy(&value, (const char *) counters + counter->at, sizeof(value));
     return value;
+}
+
+bool stats_counter_known(const struct stats_counter *counter, uint32_t merge)
+{
+    return !counter->numbered || merge == STATS_MERGE_RTP || merge == STATS_MERGE_FIELD;
 }
 
 // --- words -----------------------------------------------------------------------------------------------------------

@@ -13,9 +13,10 @@
 struct stats_counter {
     const char *name, *help, *key; // as layout.h has them
     size_t at;
-    bool drop;  // counts datagrams that were not relayed, or that a stream lacks
-    bool meant; // a drop that is no fault: the other copy of a datagram
-    bool gauge; // may fall
+    bool drop;     // counts datagrams that were not relayed, or that a stream lacks
+    bool meant;    // a drop that is no fault: the other copy of a datagram
+    bool gauge;    // may fall
+    bool numbered; // of a merge: counts numbers, which not every merge knows
 };
 
 extern const struct stats_counter stats_interface_counters[]; // of struct stats_interface_counters
@@ -26,6 +27,10 @@ extern const struct stats_counter stats_merge_counters[];     // of struct stats
 extern const struct stats_counter stats_stream_counters[];    // of struct stats_stream_counters
 extern const struct stats_counter stats_ts_counters[];        // of struct stats_ts_counters
 extern const struct stats_counter stats_output_counters[];    // of struct stats_output_counters
+
+// Whether a merge of this kind (enum stats_merge) can know the counter: by the payload, or with one leg at a time,
+// nobody knows what never came, and 0 would be a lie.
+bool stats_counter_known(const struct stats_counter *counter, uint32_t merge);
 
 // Returns the sum of all drops of a rule, or of those that are faults.
 uint64_t stats_drops_total(const struct stats_drops *drops);

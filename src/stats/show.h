@@ -13,6 +13,9 @@
 #define SHOW_COLUMNS           80   // of a table that goes to no terminal
 #define SHOW_COLUMNS_LEAST     40   // that a table is made for; a narrower terminal wraps or cuts its lines
 
+// How to end what a refused file has left, once the one that runs is back on the disk.
+#define SHOW_PUT_BACK "the file on disk is what runs: mcrd --reload clears this"
+
 // Returns whether everything was written to `to`.
 bool show_json(const struct stats_snapshot *s, FILE *to, bool one_line);
 

@@ -27,13 +27,20 @@ static json_t *text_or_null(const char *text)
     return *text ? json_string(text) : json_null();
 }
 
-static bool put_counters(json_t *object, const struct stats_counter *table, const void *counters)
+// Adds those of a merge of this kind; null is one that it cannot know.
+static bool put_merged(json_t *object, const struct stats_counter *table, const void *counters, uint32_t merge)
 {
     bool ok = true;
 
     for (const struct stats_counter *c = table; c->name; c++)
-        ok &= put(object, c->name, number(stats_counter_value(c, counters)));
+        ok &= put(object, c->name,
+                  stats_counter_known(c, merge) ? number(stats_counter_value(c, counters)) : json_null());
     return ok;
+}
+
+static bool put_counters(json_t *object, const struct stats_counter *table, const void *counters)
+{
+    return put_merged(object, table, counters, STATS_MERGE_RTP);
 }
 
 // Each of these adds one member to an object or an array, and returns whether all went well.
@@ -135,12 +142,12 @@ static bool put_merge(json_t *to, const struct stats_snapshot *s, const struct s
 
     return put(to, "merge", o) &&
            (r->merge == STATS_MERGE_NONE || (put(o, "by", json_string(stats_merge_name(r->merge))) &&
-                                             put_counters(o, stats_merge_counters, &r->merged) &&
+                                             put_merged(o, stats_merge_counters, &r->merged, r->merge) &&
                                              put(o, "active_leg", leg ? json_string(leg) : json_null())));
 }
 
-// merges: its rule merges its legs.
-static bool add_input(json_t *to, const struct stats_snapshot *s, const struct stats_input *in, bool merges)
+// merge: how its rule merges its legs.
+static bool add_input(json_t *to, const struct stats_snapshot *s, const struct stats_input *in, uint32_t merge)
 {
     const struct stats_interface *i = &s->at.interfaces[in->interface];
     json_t *o = json_object();
@@ -150,7 +157,8 @@ static bool add_input(json_t *to, const struct stats_snapshot *s, const struct s
            put(o, "vlan", in->vlan ? number(in->vlan) : json_null()) &&
            put(o, "state", json_string(stats_interface_state_name(i->state))) && put_alarms(o, in->alarms) &&
            put_counters(o, stats_input_counters, &in->counters) &&
-           (!merges || (put_counters(o, stats_leg_counters, &in->merged) && put_skew(o, in))) && put_stream(o, in);
+           (merge == STATS_MERGE_NONE || (put_merged(o, stats_leg_counters, &in->merged, merge) && put_skew(o, in))) &&
+           put_stream(o, in);
 }
 
 static bool add_output(json_t *to, const struct stats_output *output)
@@ -195,7 +203,7 @@ static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct st
     ok &= put_counters(drops, stats_rule_drops, &c->drops);
     ok &= put(o, "drops", drops);
     for (uint32_t i = 0; i < r->n_inputs; i++)
-        ok &= add_input(inputs, s, &s->at.inputs[r->first_input + i], r->merge != STATS_MERGE_NONE);
+        ok &= add_input(inputs, s, &s->at.inputs[r->first_input + i], r->merge);
     ok &= put(o, "inputs", inputs);
     ok &= put_merge(o, s, r);
     ok &= put_residence(o, &r->residence);

@@ -207,7 +207,8 @@ static void put_legs(struct exposition *e, const struct stats_snapshot *s, const
     begin(e, COUNTER, name, help);
     for (uint32_t i = 0; i < s->at.header->n_rules; i++) {
         const struct stats_rule *r = &s->at.rules[i];
-        for (uint32_t j = r->first_input; j < r->first_input + r->n_inputs && (all || r->merge != STATS_MERGE_NONE);
+        for (uint32_t j = r->first_input; j < r->first_input + r->n_inputs &&
+                                          (all || (r->merge != STATS_MERGE_NONE && stats_counter_known(c, r->merge)));
              j++)
             put(e, (struct label[LABELS]){{"rule", r->name}, {"leg", s->at.inputs[j].leg}},
                 stats_counter_value(c, (const char *) &s->at.inputs[j] + at));
@@ -295,7 +296,7 @@ static void put_rules(struct exposition *e, const struct stats_snapshot *s)
         snprintf(help, sizeof(help), "Of a rule that merges, %s.", c->help);
         begin(e, COUNTER, name, help);
         for (const struct stats_rule *r = rules; r < end; r++)
-            if (r->merge != STATS_MERGE_NONE)
+            if (r->merge != STATS_MERGE_NONE && stats_counter_known(c, r->merge))
                 put(e, (struct label[LABELS]){{"rule", r->name}}, stats_counter_value(c, &r->merged));
     }
     put_streams(e, s);

@@ -92,6 +92,11 @@ static void show_config(const struct page *p)
         f = paragraph(p, 0, error == h->disk_error ? "invalid" : "refused");
         paragraph_text(&f, BAD, error);
         fputc('\n', p->to);
+        if (h->config_state == STATS_CONFIG_CURRENT) {
+            f = paragraph(p, 0, "");
+            paragraph_text(&f, PLAIN, SHOW_PUT_BACK);
+            fputc('\n', p->to);
+        }
     }
 }
 
@@ -205,6 +210,21 @@ static void show_interface(const struct page *p, uint32_t index)
     show_drops(p, stats_interface_counters, &i->counters, before ? &before->counters : NULL, 2);
 }
 
+// Says that what PACKETS counts as sent does not arrive, as far as answers tell; those that grow stand out.
+static void show_answers(const struct page *p, uint64_t now, const uint64_t *before)
+{
+    double growth = before ? stats_delta_rate(p->view->d, now, *before) : 0;
+    struct paragraph f = paragraph(p, OUTPUT_INDENT, "answers");
+    char number[TEXT_NUMBER_MAX], rate[TEXT_NUMBER_MAX];
+
+    text_count(number, now, COUNT_WIDE);
+    if (growth > 0)
+        paragraph_word(&f, WARN, 2, "unreachable %s (+%s/s)", number, text_scaled(rate, growth, ""));
+    else
+        paragraph_word(&f, PLAIN, 2, "unreachable %s", number);
+    fputc('\n', p->to);
+}
+
 static void show_output(const struct page *p, uint32_t index)
 {
     const struct stats_output *o = &p->view->now->at.outputs[index];
@@ -215,6 +235,8 @@ static void show_output(const struct page *p, uint32_t index)
     show_packets(p, o->counters.packets, before ? &before->counters.packets : NULL);
     show_bytes(p, o->counters.bytes, before ? &before->counters.bytes : NULL);
     fputc('\n', p->to);
+    if (o->counters.unreachable > 0)
+        show_answers(p, o->counters.unreachable, before ? &before->counters.unreachable : NULL);
     show_drops(p, stats_output_counters, &o->counters, before ? &before->counters : NULL, 4);
 }
 

@@ -252,6 +252,10 @@ if [ "$(id -u)" -eq 0 ]; then
   chmod 0555 run
   ok "warning: its own directory is shut" warned into.conf \
     "mcrd cannot keep its statistics there: user daemon cannot write $work/run (0555 daemon:root): chmod u+wx $work/run"
+  echo 'version = 1; user = "daemon"; group = "daemon"; stats_file = "/etc/stats"; rules = ( );' >system.conf
+  ok "warning: nobody is told to give away a directory of the system" warned system.conf \
+    "mcrd cannot keep its statistics there: user daemon cannot write /etc (0755 root:root): name a directory of its own, as \
+/run/mcr-NAME is of mcrd@NAME"
   echo 'version = 1; user = "nosuchuser"; group = "daemon"; rules = ( );' >nouser.conf
   ok "warning: no such user" warned nouser.conf \
     'user "nosuchuser" does not exist here: mcrd cannot start as root: make it, or leave the key out'

@@ -93,7 +93,7 @@ proof() {
   send="mcrgen send --interface eth0 --group 239.10.0.${group:-1} --port 5000 --count $2 --rate 5000"
   shift 2
   # Where nothing is to come, idle time does not begin.
-  if [ "$expected" -gt 0 ]; then recv+=" --idle-ms 2000"; else recv+=" --seconds 4"; fi
+  if [ "$expected" -gt 0 ]; then recv+=" --idle-ms 2000 --seconds 600"; else recv+=" --seconds 4"; fi
   rm -f received
   ip netns exec destination bash -c "exec $recv" >received 2>&1 &
   receiver=$!

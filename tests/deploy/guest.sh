@@ -287,6 +287,19 @@ puppet_interrupted() {
   apply 0 2 '' && equal "$(generation)" $((now + 1))
 }
 
+puppet_instance() {
+  cat >second.pp <<'END'
+mcr::instance { 'second':
+  rules => [{ 'name' => 'r', 'input' => { 'interface' => 'in0', 'group' => '239.255.1.9', 'port' => 5000 },
+    'outputs' => [{ 'interface' => 'out0', 'group' => '239.255.2.9', 'port' => 6000 }] }],
+}
+END
+  timeout 120 puppet apply --modulepath /test/puppet --color=false --detailed-exitcodes second.pp >output 2>&1
+  equal $? 2 && equal "$(mcrd --diff --config /etc/mcr/second.conf)" "no difference" &&
+    equal "$(mcrd --diff)" "no difference" && mcrstat --stats /run/mcr-second/stats --rule r &&
+    systemctl disable --now mcrd@second
+}
+
 echo "# $(ansible --version | head -n 1), puppet $(puppet --version)" >&3
 ok "there are links" has_topology
 ok "there is a repository with the package" repository
@@ -312,5 +325,6 @@ ok "puppet: a change is taken over by reload; the stream of an unchanged rule lo
 ok "puppet: a bad file fails the run with mcrd's own message, and is not written" puppet_bad
 ok "puppet: what the relay refuses fails this run and the next with its reason; mended by the old file" puppet_refused
 ok "puppet: a file that an interrupted run has left is taken over by the next" puppet_interrupted
+ok "puppet: a further relay on the host, beside the first" puppet_instance
 echo "1..$count" >&3
 [ $failed -eq 0 ]

@@ -327,6 +327,22 @@ def running_conf():
         t.equal(os.stat(running).st_uid, pwd.getpwnam(t.USER).pw_uid, "its owner")
 
 
+@t.test("two daemons whose stats_files share a directory: each has its own copy")
+def shared_directory():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as first:
+        other = t.Config([t.rule("other", IN, PORT + 1, [t.to_group(OUT, OUT_PORT)])])
+        run = os.path.dirname(first.config.stats_file)
+        other.stats_file = other.top["stats_file"] = os.path.join(run, "second")
+        other.write()
+        with t.Mcrd(net.dst, other) as second:
+            for d in (first, second):
+                says(command(d, "--diff"), 0, "no difference", "")
+                says(command(d, "--print", "--running"), 0, d.config.rules[0]["name"], "")
+            t.equal(sorted(os.listdir(run)),
+                    ["running.conf", "second", "second.lock", "second.running.conf", "stats", "stats.lock"], "files")
+        says(command(first, "--diff"), 0, "no difference")
+
+
 # --- what runs, and what comes in ------------------------------------------------------------------------------------
 
 
@@ -368,10 +384,10 @@ def local_addresses():
         (of("192.0.2.7", group), None),  # routed to an address of lo
         (of("198.18.1.2", [t.to_group(OUT, OUT_PORT, source="198.18.2.2")]), None),
         (of("198.18.1.2", [t.to_group(OUT, OUT_PORT, source="198.18.2.9")]),
-         'this host does not have the source 198.18.2.9: name an address of "out0", such as 198.18.2.2'),
+         'this host does not have the source 198.18.2.9: name an address of "out0", such as 198.18.2.2, unless it comes later (VRRP)'),
         (of("198.18.1.2", [t.to_group("ff15::1", OUT_PORT, source="2001:db8::9")]), None),  # frames of an interface without one
         (of("198.18.1.2", [t.to_group("ff15::1", OUT_PORT, source="2001:db8::9", mode="socket")]),
-         'this host does not have the source 2001:db8::9: name an address of "out0"'),
+         'this host does not have the source 2001:db8::9: name an address of "out0", unless it comes later (VRRP)'),
         (of("198.18.1.2", [to("198.18.2.1")]), None),
         (of("198.18.1.2", [to("198.18.2.2")]), 'address 198.18.2.2 is this host itself ("out0"), it does not leave: ' + elsewhere),
         (of("198.18.1.2", [to("198.18.1.2")]), 'address 198.18.1.2 is this host itself ("in0"), it does not leave: ' + elsewhere),

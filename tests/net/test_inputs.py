@@ -44,6 +44,21 @@ def unicast_input():
                 d.account({"r": 500})
 
 
+@t.test("unicast input at a port below 1024: forwarded all the same, and the log says how to keep the kernel quiet")
+def unicast_reserved():
+    rules = [t.rule_of("r", [t.to_group(OUT, OUT_PORT)], address="198.18.1.2", port=514)]
+    with t.line() as net:
+        capture, sender = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0")
+        for start, quiet in ((1024, False), (514, True)):
+            net.relay.run("sh", "-ec", f"echo {start} > /proc/sys/net/ipv4/ip_unprivileged_port_start")
+            with t.Mcrd(net.relay, rules) as d:
+                lines = d.logged("input_not_quiet")
+                t.equal(len(lines), 0 if quiet else 1, "lines of input_not_quiet")
+                t.check(quiet or "ip_unprivileged_port_start=514 " in lines[0], f"{lines}")
+                sender.send(t.datagram("198.18.1.2", 514, b"%d" % start, to=t.mac(net, "relay", "in0")))
+                capture.wait_payload(b"%d" % start)
+
+
 @t.test("unicast input: not what is for the group of the same port, nor for another address of the relay")
 def unicast_input_only():
     rules = [t.rule_of("r", [t.to_group(OUT, OUT_PORT)], address="198.18.1.2", port=PORT)]

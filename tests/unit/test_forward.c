@@ -592,12 +592,35 @@ Test(forward, an_output_that_fails_is_told_once_and_once_when_it_works_again)
     forward_look_at_sends(next, 61 * NS_PER_S, tell_sends);
     cr_expect_eq(told.n, 1);
     next->outputs[0].packets++;
-    forward_look_at_sends(next, 62 * NS_PER_S, tell_sends);
+    for (uint64_t s = 62; s < 67; s++)
+        forward_look_at_sends(next, s * NS_PER_S, tell_sends);
+    cr_expect_eq(told.n, 1, "what the kernel takes is no proof yet");
+    forward_look_at_sends(next, 67 * NS_PER_S, tell_sends);
     cr_expect(told.n == 2 && !told.failing && told.failed == 8 && told.error == ENOBUFS);
     cr_expect_str_eq(told.rule, "second");
     cr_expect_not(next->refusals.any, "nothing to look at any more");
     forward_free(next);
     free((void *) after.header);
+    close_fixture(x);
+}
+
+// The kernel takes each datagram to a host that is not there, and its neighbour discovery gives up 3 seconds later.
+Test(forward, rare_datagrams_to_a_host_that_is_not_there_never_work)
+{
+    struct fixture *x = open_fixture();
+    const struct table_output *o = &x->view.outputs[x->view.paths[x->view.rules[1].first_path].first_output];
+
+    x->socket.refusals = &x->f->refusals;
+    told.n = 0;
+    for (uint64_t s = 1; s < 100; s++) {
+        if (s % 8 == 1)
+            x->f->outputs[o->counter].packets++;
+        if (s % 8 == 4)
+            refusals_note(&x->f->refusals, o, 1, EHOSTUNREACH, true);
+        forward_look_at_sends(x->f, s * NS_PER_S, tell_sends);
+        cr_expect_eq(told.n, s >= 4, "%u after %u s", told.n, (unsigned) s);
+    }
+    cr_expect_eq(forward_state(x->f, 1), STATS_RULE_DOWN);
     close_fixture(x);
 }
 

@@ -45,7 +45,7 @@ static int some_routes(enum registry_kind kind, const struct output_address *add
 
 struct fixture {
     struct table_image table;
-    struct table_view view;
+    struct table_view *view; // the forwarder points to it
     struct stats_segment stats;
     struct forward *f;
 };
@@ -65,10 +65,11 @@ static struct fixture open_rule(const char *keys, const char *interface, const c
         "version=1;rules=({name=\"r\";%sinput={interface=\"%s\";group=\"239.255.0.0\";port=5000;};outputs=(%s);});",
         keys, interface, outputs);
     x.table = make_table(text, &machine, FEATURE_TX_RING, NULL);
-    cr_assert(table_attach(&x.view, x.table.bytes, x.table.size, &why), "%s", why);
-    size_t size = stats_segment_size(x.view.n_interfaces, 1, x.view.n_inputs, x.view.n_counters);
-    stats_segment_place(&x.stats, calloc(1, size), x.view.n_interfaces, 1, x.view.n_inputs);
-    x.f = forward_new(&x.view, &x.stats, 1);
+    x.view = malloc(sizeof(*x.view));
+    cr_assert(x.view && table_attach(x.view, x.table.bytes, x.table.size, &why), "%s", why);
+    size_t size = stats_segment_size(x.view->n_interfaces, 1, x.view->n_inputs, x.view->n_counters);
+    stats_segment_place(&x.stats, calloc(1, size), x.view->n_interfaces, 1, x.view->n_inputs);
+    x.f = forward_new(x.view, &x.stats, 1);
     cr_assert_not_null(x.f);
     forward_publish_all(x.f);
     return x;
@@ -78,6 +79,7 @@ static void close_rule(struct fixture *x)
 {
     forward_free(x->f);
     free(x->stats.header);
+    free(x->view);
     free(x->table.bytes);
 }
 
@@ -200,4 +202,44 @@ Test(state, a_link_explains_the_silence)
     expect(&x, "down", "down0 is down");
     cr_expect(x.stats.rules[0].alarms == 1u << STATS_ALARM_SILENCE);
     close_rule(&x);
+}
+
+static void tell_sends(const struct table_rule *rule, const struct table_interface *interface,
+                       const struct refusal *refusal, const struct spell *failing)
+{
+    (void) rule;
+    (void) interface;
+    (void) refusal;
+    told += failing->on;
+}
+
+// Each output that does not get through is named, and those of one host that say the same once.
+Test(state, names_each_output_that_fails)
+{
+    static const struct {
+        int errors[4];
+        const char *reason;
+    } cases[] = {
+        {{EHOSTUNREACH, 0, 0, 0}, "to 198.51.100.20: No route to host (1 of 4 outputs)"},
+        {{0, EHOSTUNREACH, ECONNREFUSED, 0},
+         "to 198.51.100.20: No route to host; to 198.51.100.77: Connection refused (2 of 4 outputs)"},
+        {{EHOSTUNREACH, EHOSTUNREACH, ECONNREFUSED, ECONNREFUSED},
+         "to 198.51.100.20: No route to host; to 198.51.100.77: Connection refused"},
+        {{EHOSTUNREACH, EHOSTUNREACH, 0, 0}, "to 198.51.100.20: No route to host (2 of 4 outputs)"},
+    };
+
+    const char *outputs = HOST("out0", "198.51.100.20") ","
+                          "{interface=\"out0\";address=\"198.51.100.20\";port=6001;},"
+                          HOST("out0", "198.51.100.77") "," HOST("out0", "198.51.100.78");
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fixture x = open_rule("", "in0", outputs);
+        for (uint32_t o = 0; o < 4; o++)
+            if (cases[i].errors[o])
+                refusals_note(&x.f->refusals, &x.view->outputs[o], 1, cases[i].errors[o], true);
+        told = 0;
+        cr_expect(forward_look_at_sends(x.f, NS_PER_S, tell_sends) && told > 0);
+        expect(&x, "down", cases[i].reason);
+        close_rule(&x);
+    }
 }

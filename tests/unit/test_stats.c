@@ -808,6 +808,7 @@ Test(stats, table_names_drops_only_where_there_are_any)
 
     expect_lines_fit(text, SHOW_COLUMNS);
     cr_expect_not_null(strstr(text, "\n  dropped  rate 77\n"), "%s", text);
+    cr_expect_null(strstr(text, "unreachable"));
     cr_expect_null(strstr(text, "ttl"));
     cr_expect_null(strstr(text, "ring_drops"));
     cr_expect_not_null(strstr(text, "1,234,567"));
@@ -815,6 +816,11 @@ Test(stats, table_names_drops_only_where_there_are_any)
     cr_expect_not_null(strstr(text, "\n  < ot0 239.10.0.1:5000 vlan 7\n"), "%s", text);
     cr_expect_not_null(strstr(text, "\n  reason   no route to 203.0.113.5\n  < dmz0 [ff15::1]:5000\n"), "%s", text);
     cr_expect_null(strchr(text, '\x1b'));
+    free(text);
+    m.at.outputs[0].counters.unreachable = 12;
+    s = snapshot_of(&m);
+    text = table_text(&(struct show_view){.now = &s}, false);
+    cr_expect_not_null(strstr(text, "\n    answers  unreachable 12\n"), "%s", text);
     free(text);
     free(m.memory);
 }
@@ -1001,6 +1007,16 @@ Test(stats, table_tells_which_leg_is_active)
     char *text = table_text(&(struct show_view){.now = &s}, false);
     cr_expect(!strstr(text, "first 999,900") && strstr(text, "first 1 "), "%s", text);
     free(text);
+    // Without numbers nobody knows what never came.
+    for (uint32_t by = STATS_MERGE_RTP; by <= STATS_MERGE_ACTIVE; by++) {
+        bool known = by == STATS_MERGE_RTP || by == STATS_MERGE_FIELD;
+        m.at.rules[0].merge = by;
+        char *json = json_text(&s, true);
+        cr_expect_eq(strstr(json, "\"lost\":null") == NULL, known, "%u: %s", by, json);
+        cr_expect_eq(strstr(json, "\"missing\":null") == NULL, known, "%u: %s", by, json);
+        cr_expect_null(strstr(json, "\"repeated\":null"), "%u: %s", by, json);
+        free(json);
+    }
     m.at.rules[0].merge = STATS_MERGE_NONE;
     text = table_text(&(struct show_view){.now = &s}, false);
     cr_expect_null(strstr(text, "first "), "%s", text);
@@ -1241,7 +1257,8 @@ Test(stats, check_of_the_relay)
     expect_check(&s, false, SHOW_OK, "MCR OK - 2 rules active |");
     h->broker_alive = 1;
     h->verdict = STATS_VERDICT_REFUSED;
-    expect_check(&s, true, SHOW_WARNING, "MCR WARNING - the last load was refused;");
+    expect_check(&s, true, SHOW_WARNING,
+                 "MCR WARNING - the last load was refused, the file on disk is what runs: mcrd --reload clears this;");
     h->verdict = STATS_VERDICT_ACCEPTED;
     h->config_state = STATS_CONFIG_PENDING;
     expect_check(&s, true, SHOW_WARNING, "MCR WARNING - the file on disk is pending;");

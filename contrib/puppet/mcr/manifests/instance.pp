@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+# One relay of a host: mcr::instance { 'feed-b': rules => [...] } is mcrd@feed-b with /etc/mcr/feed-b.conf.
+#
+# @param rules    the rules, each key as mcr.conf(5) has it
+# @param top      keys beside version and rules, such as instance; stats_file is /run/mcr-NAME/stats
+# @param file     the config file
+# @param service  the unit
+# @param metrics  whether metrics are written for node_exporter
+define mcr::instance (
+  Array[Hash]          $rules   = [],
+  Hash                 $top     = {},
+  Pattern[/^\//]        $file    = "/etc/mcr/${title}.conf",
+  String               $service = "mcrd@${title}",
+  Boolean              $metrics = false,
+) {
+  # The unit may write there alone.
+  $place = $service ? {
+    "mcrd@${title}" => { 'stats_file' => "/run/mcr-${title}/stats" },
+    default         => {},
+  }
+  $members = ({ 'version' => 1 } + $place + $top + { 'rules' => $rules }).map |$key, $v| {
+    "${key} = ${mcr::libconfig($v)};\n"
+  }
+
+  $quoted = shellquote($file)
+
+  include mcr::package
+
+  Class['mcr::package']
+  -> file { $file:
+    content      => "# Written by Puppet: changes here are lost.\n${members.join}",
+    owner        => 'root',
+    group        => 'mcr',
+    mode         => '0640',
+    validate_cmd => '/usr/sbin/mcrd --check --config %',
+  }
+  -> service { $service:
+    ensure => running,
+    enable => true,
+  }
+  # Also a file that is put back as it was: that ends a refusal, which is watched.
+  -> exec { "mcrd --reload --config ${file}":
+    path        => ['/usr/sbin', '/usr/bin'],
+    refreshonly => true,
+    subscribe   => File[$file],
+    logoutput   => on_failure,
+  }
+  # The run that wrote the file may have been refused or interrupted after that.
+  -> exec { "${file} is what runs":
+    command   => "mcrd --reload --config ${quoted}",
+    unless    => "test \"\$(mcrd --diff --config ${quoted})\" = 'no difference'",
+    provider  => shell,
+    path      => ['/usr/sbin', '/usr/bin'],
+    logoutput => on_failure,
+  }
+
+  if $metrics {
+    service { "mcr-metrics${service.regsubst('^mcrd|[.]service$', '', 'G')}.timer":
+      ensure  => running,
+      enable  => true,
+      require => Service[$service],
+    }
+  }
+}

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+# The package, once for all relays of a host.
+class mcr::package {
+  package { 'mcr':
+    ensure => installed,
+  }
+}
