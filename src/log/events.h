@@ -25,6 +25,9 @@
     X(EVENT_RULE_COMPLETE, rule_complete, LOG_AT(NOTICE))                                                              \
     X(EVENT_RULE_JITTERY, rule_jittery, LOG_AT(WARNING))                                                               \
     X(EVENT_RULE_STEADY, rule_steady, LOG_AT(NOTICE))                                                                  \
+    X(EVENT_LEG_ACTIVE, leg_active, LOG_AT(NOTICE) | LOG_AT(WARNING))                                                  \
+    X(EVENT_RULE_BLOCKED, rule_blocked, LOG_AT(WARNING))                                                               \
+    X(EVENT_RULE_UNBLOCKED, rule_unblocked, LOG_AT(NOTICE))                                                            \
     X(EVENT_RULE_LIMITED, rule_limited, LOG_AT(WARNING))                                                               \
     X(EVENT_RULE_WITHIN_LIMIT, rule_within_limit, LOG_AT(NOTICE))                                                      \
     X(EVENT_STOPPING, stopping, LOG_AT(NOTICE))                                                                        \

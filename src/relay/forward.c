@@ -22,6 +22,7 @@ static bool init_flow(struct forward *f, uint32_t rule)
     limiter_init(&flow->limiter, r, f->now_ns);
     health_init(&flow->health, f->now_ns);
     flow->second_ns = f->now_ns;
+    flow->told_leg = MERGE_NO_LEG;
     if (r->max_residence_us > 0 && !(flow->second = calloc(1, sizeof(*flow->second))))
         return false;
     if (!(r->flags & TABLE_RULE_PER_SOURCE))
@@ -188,6 +189,16 @@ static struct stats_input_counters leg_counters(const struct forward *f, uint32_
     return (struct stats_input_counters){.packets = c->packets, .bytes = c->bytes};
 }
 
+static void carry_told_leg(struct forward *f, uint32_t rule, const struct table_rule *was, const struct rule_state *old)
+{
+    const struct table_rule *r = &f->table->rules[rule];
+
+    for (uint32_t i = 0; i < r->n_inputs; i++)
+        if (old->told_leg < was->n_inputs &&
+            f->table->inputs[r->first_input + i].carried_from == was->first_input + old->told_leg)
+            f->flows[rule].told_leg = i;
+}
+
 void forward_carry(struct forward *f, struct forward *before)
 {
     if (!before)
@@ -200,6 +211,8 @@ void forward_carry(struct forward *f, struct forward *before)
             continue;
         const struct rule_state *old = &before->flows[from];
         f->flows[i].counters = old->counters;
+        f->flows[i].blockage = old->blockage;
+        carry_told_leg(f, i, &before->table->rules[from], old);
         f->residence[i] = before->residence[from];
         if (f->flows[i].second)
             *f->flows[i].second = old->second ? *old->second : f->residence[i];

@@ -26,6 +26,8 @@ struct rule_state {
     struct limiter limiter;
     struct senders *senders; // with per_source: in place of limiter; else NULL
     struct health health;
+    struct blockage blockage;
+    uint32_t told_leg;        // by active: the leg that was last told as the active one; MERGE_NO_LEG: none
     struct residence *second; // of a rule with max_residence_us: its residence when the last second began; else NULL
     uint64_t second_ns;       // when that was
     bool touched;             // the counters have changed since they were published
@@ -69,8 +71,8 @@ struct forward {
     uint32_t n_pending;
     struct egress **waiting; // the egress whose transmit rings hold frames until the end of a flush
     uint32_t n_waiting;
-    // All that the kernel has stamped before this time has been taken from every ring, so that a number which has not come
-    // is missing, CLOCK_REALTIME. UINT64_MAX: frames come in the order of their stamps.
+    // All that the kernel has stamped before this time has been taken from every ring, so that a number which has not
+    // come is missing, CLOCK_REALTIME. UINT64_MAX: frames come in the order of their stamps.
     uint64_t settled_ns;
     uint64_t now_ns;                       // start of this pass, CLOCK_MONOTONIC
     uint64_t sends;                        // datagrams times outputs, since the caller set it to 0
@@ -128,6 +130,16 @@ void forward_unreachable(struct forward *f, uint32_t ifindex, const struct addr 
 
 // Returns the present state of a rule.
 enum stats_rule_state forward_state(const struct forward *f, uint32_t rule);
+
+// Calls tell for each rule that has begun to drop all that comes, and for each that does so no longer
+// (blockage_look()). Returns whether there was one.
+typedef void forward_tell_blockage(const struct table_rule *rule, const struct blockage *blockage);
+bool forward_look_at_drops(struct forward *f, uint64_t now_ns, forward_tell_blockage *tell);
+
+// Calls tell for each rule, merged by "active", whose active leg has changed. before: NULL: there was none.
+typedef void forward_tell_switch(const struct table_rule *rule, const struct table_input *leg,
+                                 const struct table_input *before);
+void forward_look_at_switches(struct forward *f, forward_tell_switch *tell);
 
 // Checks the legs of every rule (streams_look()). Returns whether an alarm has changed.
 bool forward_look_at_legs(struct forward *f, uint64_t now_ns, streams_tell *tell);

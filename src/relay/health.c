@@ -3,6 +3,10 @@
 
 #include "relay/health.h"
 
+#include <stdio.h>
+
+#include "stats/counters.h"
+
 #define MILLISECOND UINT64_C(1000000)
 
 void health_init(struct health *h, uint64_t now_ns)
@@ -96,4 +100,46 @@ void leg_health_note(struct leg_health *leg, uint64_t count, uint64_t now_ns)
 bool leg_health_silent(const struct leg_health *leg, uint32_t silence_ms, uint64_t last_ns)
 {
     return silence_ms > 0 && last_ns - leg->changed_ns >= silence_ms * MILLISECOND;
+}
+
+bool blockage_look(struct blockage *b, const struct stats_rule_counters *c, uint64_t now_ns)
+{
+    uint64_t unfit = c->drops.size + c->drops.no_sequence + c->drops.ttl + c->drops.stale;
+    uint64_t fit = c->packets - c->drops.source - c->drops.late - unfit;
+    bool before = b->on;
+
+    if (fit != b->fit || now_ns - b->last_ns >= SPELL_QUIET_NS) {
+        b->began_ns = 0;
+        b->on = false;
+    }
+    if (fit == b->fit && unfit != b->unfit) {
+        if (b->began_ns == 0) {
+            b->began_ns = now_ns;
+            b->before = b->seen;
+        }
+        b->last_ns = now_ns;
+        b->on = b->on || now_ns - b->began_ns >= BLOCKAGE_NS;
+    }
+    b->fit = fit;
+    b->unfit = unfit;
+    b->seen = c->drops;
+    return b->on != before;
+}
+
+const char *blockage_why(const struct blockage *b, char text[BLOCKAGE_TEXT_MAX])
+{
+    uint64_t most = 0;
+
+    *text = '\0';
+    for (const struct stats_counter *c = stats_rule_drops; c->name; c++) {
+        uint64_t n = stats_counter_value(c, &b->seen) - stats_counter_value(c, &b->before);
+        bool unfit = c->at == offsetof(struct stats_drops, size) ||
+                     c->at == offsetof(struct stats_drops, no_sequence) || c->at == offsetof(struct stats_drops, ttl) ||
+                     c->at == offsetof(struct stats_drops, stale);
+        if (!unfit || n <= most)
+            continue;
+        most = n;
+        snprintf(text, BLOCKAGE_TEXT_MAX, "%s (%s)", c->name, c->help);
+    }
+    return text;
 }

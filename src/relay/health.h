@@ -57,6 +57,27 @@ uint32_t health_look(struct health *h, const struct table_rule *rule, uint64_t c
 // of the alarm if it was raised or cleared.
 uint32_t health_residence(struct health *h, const struct table_rule *rule, uint64_t p99_ns, uint64_t now_ns);
 
+// A period in which the rule itself has dropped all that came from allowed senders: too large, without a number to be
+// merged by, its ttl used up, or stale.
+struct blockage {
+    bool on;
+    uint64_t fit, unfit;        // datagrams at the last look
+    struct stats_drops seen;    // drops at the last look
+    struct stats_drops before;  // drops when it began
+    uint64_t began_ns, last_ns; // first and last look at which only such drops had grown; 0: something was fit since
+};
+
+// How long nothing must have been fit. A single wrong datagram blocks nothing.
+#define BLOCKAGE_NS (2 * NS_PER_S)
+
+// Updates b with a rule's counters. Returns whether a blockage has begun or ended: something was fit, or nothing more
+// has come for SPELL_QUIET_NS.
+bool blockage_look(struct blockage *b, const struct stats_rule_counters *c, uint64_t now_ns);
+
+// Writes what has been dropped since it began: "no_sequence (has no number to be merged by)". Returns text.
+#define BLOCKAGE_TEXT_MAX 96
+const char *blockage_why(const struct blockage *b, char text[BLOCKAGE_TEXT_MAX]);
+
 // One of several legs of a rule.
 struct leg_health {
     uint64_t count;      // of datagrams from allowed senders, at the last look

@@ -184,6 +184,38 @@ static void tell_leg(const struct table_rule *rule, const struct table_input *in
                    (unsigned long long) counters->jitter_us, ms(now - since[MONITOR_ALARM_JITTER]));
 }
 
+static void tell_blockage(const struct table_rule *rule, const struct blockage *b)
+{
+    char why[BLOCKAGE_TEXT_MAX];
+
+    if (b->on)
+        log_named(LOG_LEVEL_WARNING, EVENT_RULE_BLOCKED, rule->name, "rule=%s dropped=\"%s\"", rule->name,
+                  blockage_why(b, why));
+    else
+        log_notice(EVENT_RULE_UNBLOCKED, "rule=%s", rule->name);
+}
+
+// The first leg is the one that is meant to be active.
+static void tell_switch(const struct table_rule *rule, const struct table_input *leg, const struct table_input *before)
+{
+    const char *was = before ? before->leg : "none";
+
+    if (before && leg > before)
+        log_named(LOG_LEVEL_WARNING, EVENT_LEG_ACTIVE, rule->name, "rule=%s leg=%s before=%s", rule->name, leg->leg,
+                  was);
+    else
+        log_notice(EVENT_LEG_ACTIVE, "rule=%s leg=%s before=%s", rule->name, leg->leg, was);
+}
+
+void publish_drops(struct relay *r)
+{
+    if (!r->swap.now)
+        return;
+    forward_look_at_switches(r->swap.now, tell_switch);
+    if (forward_look_at_drops(r->swap.now, clock_monotonic_ns(), tell_blockage))
+        publish_status(r);
+}
+
 void publish_alarms(struct relay *r)
 {
     if (!r->swap.now)

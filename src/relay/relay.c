@@ -144,6 +144,7 @@ static void on_tick(struct relay *r)
     rings_publish(r);
     publish_header(r, STATS_LIVE);
     publish_sends(r);
+    publish_drops(r);
     log_sum_up();
     // If systemd's queue had no room, the status line was lost, too.
     if (notify_again(&r->notify))

@@ -53,6 +53,7 @@ enum stats_rule_state forward_state(const struct forward *f, uint32_t rule)
            : r->flags & TABLE_RULE_DOWN         ? STATS_RULE_DOWN
            : r->flags & TABLE_RULE_WAITING      ? STATS_RULE_WAITING
            : count_failing(f, r) > 0            ? STATS_RULE_DOWN
+           : f->flows[rule].blockage.on         ? STATS_RULE_DOWN
            : alarms & 1u << STATS_ALARM_SILENCE ? STATS_RULE_SILENT
            : alarms & 1u << STATS_ALARM_RATE    ? STATS_RULE_SLOW
            : r->flags & TABLE_RULE_SHADOW       ? STATS_RULE_SHADOW
@@ -94,13 +95,18 @@ static bool others_send(const struct forward *f, const struct table_rule *r)
 static void write_reason(char reason[TABLE_REASON_MAX], const struct forward *f, const struct table_rule *r,
                          enum stats_rule_state state)
 {
+    char why[BLOCKAGE_TEXT_MAX];
+
     switch (state) {
     case STATS_RULE_WAITING:
     case STATS_RULE_DOWN:
         if (*r->reason)
             memcpy(reason, r->reason, TABLE_REASON_MAX);
-        else
+        else if (count_failing(f, r) > 0)
             write_failing(reason, f, r);
+        else
+            snprintf(reason, TABLE_REASON_MAX, "all that comes is dropped: %s",
+                     blockage_why(&f->flows[r - f->table->rules].blockage, why));
         break;
     case STATS_RULE_SILENT:
         if (others_send(f, r))
@@ -264,6 +270,37 @@ void forward_publish_streams(struct forward *f)
     for (uint32_t i = 0; i < f->table->n_rules; i++)
         if (f->table->rules[i].flags & TABLE_RULE_MONITORS)
             publish_streams(f, i);
+}
+
+bool forward_look_at_drops(struct forward *f, uint64_t now_ns, forward_tell_blockage *tell)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+        const struct table_rule *r = &f->table->rules[i];
+        if (!(r->flags & TABLE_RULE_ENABLED) || !blockage_look(&f->flows[i].blockage, &f->flows[i].counters, now_ns))
+            continue;
+        tell(r, &f->flows[i].blockage);
+        publish_state(f, i);
+        any = true;
+    }
+    return any;
+}
+
+void forward_look_at_switches(struct forward *f, forward_tell_switch *tell)
+{
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+        const struct table_rule *r = &f->table->rules[i];
+        const struct table_input *legs = &f->table->inputs[r->first_input];
+        uint32_t *told = &f->flows[i].told_leg, now;
+        if (r->merge.by != TABLE_MERGE_ACTIVE)
+            continue;
+        now = merge_counters(f->merges[r->first_path])->active_leg;
+        if (now == *told || now >= r->n_inputs)
+            continue;
+        tell(r, &legs[now], *told < r->n_inputs ? &legs[*told] : NULL);
+        *told = now;
+    }
 }
 
 bool forward_look_at_legs(struct forward *f, uint64_t now_ns, streams_tell *tell)

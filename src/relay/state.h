@@ -96,6 +96,8 @@ void publish_summary_begin(struct relay *r);
 bool publish_summary_next(struct relay *r);
 // Checks every output of which the kernel has refused a datagram, and logs changes.
 void publish_sends(struct relay *r);
+// Checks every rule for what it drops, and which of its legs is active, and logs changes.
+void publish_drops(struct relay *r);
 // Checks the health of every rule (health.h), and logs changes.
 void publish_alarms(struct relay *r);
 // Sets the timer of publish_alarms() to the period that the table in force needs.

@@ -300,6 +300,13 @@ static void put_rules(struct exposition *e, const struct stats_snapshot *s)
                 put(e, (struct label[LABELS]){{"rule", r->name}}, stats_counter_value(c, &r->merged));
     }
     put_streams(e, s);
+    if (merges)
+        begin(e, GAUGE, "mcr_rule_active_leg",
+              "1 for the leg that is active, of a rule by \"active\"; 0 for the others.");
+    for (const struct stats_rule *r = rules; r < end; r++)
+        for (uint32_t i = 0; r->merge == STATS_MERGE_ACTIVE && i < r->n_inputs; i++)
+            put(e, (struct label[LABELS]){{"rule", r->name}, {"leg", s->at.inputs[r->first_input + i].leg}},
+                r->active_leg == i);
     begin(e, GAUGE, "mcr_rule_alarm", "1 while this alarm of the rule is raised, 0 otherwise.");
     for (const struct stats_rule *r = rules; r < end; r++)
         for (unsigned alarm = 0; alarm < STATS_ALARMS; alarm++)

@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import signal
+import struct
 import tempfile
 import time
 
@@ -154,6 +155,24 @@ def no_rtp():
         t.equal(d.stats()["rules"][0]["outputs"][0]["packets"], 0, "sent")
 
 
+@t.test("a rule that drops all that comes is down and says why, and active again once something passes")
+def blocked():
+    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+        sender = t.RawSender(net.src, "s0")
+
+        def state():
+            sender.send(t.datagram(A, PORT, b"no RTP"))
+            return d.stats()["rules"][0]
+        shown = t.wait_for(lambda: (s := state())["state"] == "down" and s, 10, "down")
+        t.equal(shown["reason"], "all that comes is dropped: no_sequence (has no number to be merged by)", "reason")
+        status, out, _ = t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)
+        t.check(status == 2 and "no_sequence" in out, out)
+        t.equal(len(d.logged("rule_blocked")), 1, "rule_blocked")
+        sender.send(t.datagram(A, PORT, struct.pack("!BBHII", 0x80, 33, 1, 1, 1) + b"RTP"))
+        t.wait_for(lambda: state()["state"] == "active", 5, "active")
+        t.equal(len(d.logged("rule_unblocked")), 1, "rule_unblocked")
+
+
 @t.test("by active: one leg leaves, the other takes over when it falls silent, and gives back")
 def active():
     keys = {"by": "active", "switch_after_ms": 1500, "return_after_ms": 3000}  # beyond what asking takes
@@ -183,6 +202,10 @@ def active():
         order = "".join(f.payload.decode() for f in capture.udp(OUT)).lstrip("B")
         switches = sum(x != y for x, y in zip(order, order[1:]))
         t.equal((order[0], switches), ("A", 2), f"which leg left: {order}")
+        told = [(f["before"], f["leg"]) for f in map(r.fields, d.logged("leg_active"))]
+        t.equal([x for x in told if x[0] != "none"][-2:], [("A", "B"), ("B", "A")], "what is told")
+        _, out, _ = t.run_command([t.MCRSTAT, "--prometheus", "--stats", d.config.stats_file])
+        t.check('mcr_rule_active_leg{rule="r",leg="A"' in out, out)
 
 
 @t.test("a reload under a merged stream: nothing is lost or comes twice, the state goes over by leg")

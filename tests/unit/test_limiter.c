@@ -200,6 +200,40 @@ Test(health, a_leg_is_silent_beside_another)
     }
 }
 
+// What has been counted at which time, and what is told. What counts is what came, but for senders that are not
+// allowed.
+Test(health, a_rule_that_drops_all_that_comes)
+{
+    static const struct {
+        uint64_t s, packets, size, no_sequence, source;
+        bool changed, on;
+    } looks[] = {
+        {1, 10, 0, 0, 0, false, false},      {2, 20, 0, 10, 0, false, false}, // begins
+        {3, 30, 0, 20, 0, false, false},     {4, 40, 5, 25, 0, true, true},   // for two seconds
+        {5, 50, 5, 25, 10, false, true},     {6, 60, 5, 35, 10, false, true}, // others do not count
+        {7, 61, 5, 35, 10, true, false},                                      // something passed
+        {8, 70, 5, 44, 10, false, false},    {9, 80, 5, 54, 10, false, false},    {10, 100, 25, 54, 10, true, true},
+        {14, 100, 25, 54, 10, false, true},  {15, 100, 25, 54, 10, true, false},  // nothing has come for five seconds
+        {16, 101, 26, 54, 10, false, false}, {30, 102, 27, 54, 10, false, false}, // seldom ones, far apart
+    };
+    struct blockage b = {.on = false};
+    struct stats_rule_counters c = {.packets = 0};
+    char why[BLOCKAGE_TEXT_MAX];
+
+    for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
+        c.packets = looks[i].packets;
+        c.drops.size = looks[i].size;
+        c.drops.no_sequence = looks[i].no_sequence;
+        c.drops.source = looks[i].source;
+        bool changed = blockage_look(&b, &c, looks[i].s * NS_PER_S);
+        cr_expect(changed == looks[i].changed && b.on == looks[i].on, "%zu: %d %d", i, changed, b.on);
+        if (i == 3)
+            cr_expect_str_eq(blockage_why(&b, why), "no_sequence (has no number to be merged by)");
+        if (i == 9)
+            cr_expect_str_eq(blockage_why(&b, why), "size (payload is larger than max_payload)");
+    }
+}
+
 // How much has been counted at which time, and what is told.
 Test(health, a_spell_is_told_once_and_outlasts_pauses)
 {
