@@ -89,13 +89,18 @@ static void warn_of_start(const struct config *c)
     config_problems_free(&problems);
 }
 
+static bool print_bytes(const struct config *c, const char *what, uint64_t bytes)
+{
+    bool small = bytes < 1 << 20;
+
+    return bytes == 0 || printf("%s: %s: %.1f %s of memory\n", c->path, what,
+                                (double) bytes / (small ? 1 << 10 : 1 << 20), small ? "KiB" : "MiB") > 0;
+}
+
 // What the relay takes for merges and monitors, which a file without any does not need to be told.
 static bool print_memory(const struct config *c, const struct compile_memory *m)
 {
-    return (m->merges == 0 ||
-            printf("%s: merges: %.1f MiB of memory\n", c->path, (double) m->merges / (1 << 20)) > 0) &&
-           (m->monitors == 0 ||
-            printf("%s: monitors: %.1f KiB of memory\n", c->path, (double) m->monitors / (1 << 10)) > 0);
+    return print_bytes(c, "merges", m->merges) && print_bytes(c, "monitors", m->monitors);
 }
 
 int command_check(const char *path)
@@ -105,7 +110,7 @@ int command_check(const char *path)
     struct compile_memory memory;
 
     if (c && !compile_memory(c, &memory, why)) {
-        fprintf(stderr, "%s: %s\n", c->path, why);
+        fprintf(stderr, "%s:%d: %s\n", c->path, memory.line, why);
         config_free(c);
         return 1;
     }
