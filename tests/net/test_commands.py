@@ -380,6 +380,8 @@ def local_addresses():
         (of("198.18.2.2", group), '"in0" does not have 198.18.2.2, "out0" does: name an address of "in0", such as 198.18.1.2'),
         (of("2001:db8::1", group), '"in0" does not have 2001:db8::1, nothing is sent to it there: name an address of "in0"'),
         (of("198.18.1.20", group, vlan=5), None),
+        (of("198.18.1.255", group), '198.18.1.255 is the broadcast of a subnet of "in0", no host: write broadcast = true in place of '
+                                    '"address"'),
         ({**of("198.18.1.20", group), "enabled": False}, None),
         (of("192.0.2.7", group), None),  # routed to an address of lo
         (of("198.18.1.2", [t.to_group(OUT, OUT_PORT, source="198.18.2.2")]), None),
