@@ -75,7 +75,7 @@ static const struct argument rows[] = {
 
 static const struct argument_hint hints[] = {
     {" status stats statistics show top monitor ", "mcrstat shows what the daemon does"},
-    {" start stop restart enable disable ", "systemctl does so with the unit mcr"},
+    {" start stop restart enable disable ", "systemctl does so, with mcrd.service"},
     {" test validate verify lint ", "write --check"},
     {NULL, NULL},
 };
