@@ -272,6 +272,8 @@ static bool is_nothing(const struct schema_key *key, const struct value *value)
     if (value->type == VALUE_INTEGER)
         return value->number == 0 && !key->fallback && key->where != SCHEMA_LIMIT &&
                (key->kind == SCHEMA_NUMBER || key->kind == SCHEMA_OR_WORD);
+    if (value->type == VALUE_BOOL)
+        return !value->number && key->kind == SCHEMA_SECTION;
     if (value->type == VALUE_OTHER)
         return value->empty;
     for (size_t i = 0; is_text(value) && i < sizeof(words) / sizeof(words[0]); i++)
@@ -419,10 +421,12 @@ const char *hint_value(const struct schema_key *key, const struct value *value, 
     struct value number;
 
     text[0] = '\0';
-    if (is_word_of_group(key, value, text) || is_otherwise(key, value, text))
+    if (is_word_of_group(key, value, text))
         return text;
     if (is_nothing(key, value))
         return strcpy(text, ": leave the key out");
+    if (is_otherwise(key, value, text))
+        return text;
     if (is_text(value) && strstr(value->text, "\xc2\xa0"))
         return strcpy(text, ": there is a no-break space, U+00A0, in it");
     number = (struct value){.type = VALUE_INTEGER, .number = value->number};

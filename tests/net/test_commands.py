@@ -391,6 +391,8 @@ def local_addresses():
         (of("198.18.1.2", [t.to_group("ff15::1", OUT_PORT, source="2001:db8::9", mode="socket")]),
          'this host does not have the source 2001:db8::9: name an address of "out0", unless it comes later (VRRP)'),
         (of("198.18.1.2", [to("198.18.2.1")]), None),
+        (of("198.18.1.2", [to("198.18.2.255")]), '198.18.2.255 is the broadcast of a subnet of "out0", no host: write broadcast = true '
+                                                 'in place of "address"'),
         (of("198.18.1.2", [to("198.18.2.2")]), 'address 198.18.2.2 is this host itself ("out0"), it does not leave: ' + elsewhere),
         (of("198.18.1.2", [to("198.18.1.2")]), 'address 198.18.1.2 is this host itself ("in0"), it does not leave: ' + elsewhere),
         (of("198.18.1.2", [to("203.0.113.5")]),
