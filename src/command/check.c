@@ -107,10 +107,13 @@ int command_check(const char *path)
 {
     struct config *c = command_load(path, 0);
     char hex[DIGEST_TEXT_MAX], why[COMPILE_WHY_MAX];
+    struct config_problems problems = {0};
     struct compile_memory memory;
 
     if (c && !compile_memory(c, &memory, why)) {
-        fprintf(stderr, "%s:%d: %s\n", c->path, memory.line, why);
+        config_error(&problems, memory.line, NULL, "%s", why);
+        config_problems_print(&problems, c->path, stderr);
+        config_problems_free(&problems);
         config_free(c);
         return 1;
     }

@@ -419,15 +419,20 @@ bool compile_memory(const struct config *config, struct compile_memory *memory, 
     if (all <= COMPILE_MEMORY_MAX)
         return true;
     // The rule that takes the most can give the most.
-    memory->line = greatest ? greatest->merge.line : 0;
     for (uint32_t n = greatest ? merge_numbers(greatest) / 2 : 0; n >= 64 && !*advice; n /= 2)
         if (all - most + merge_size(greatest, n) <= COMPILE_MEMORY_MAX)
             advise_merge(greatest, n, advice);
-    snprintf(why, COMPILE_WHY_MAX,
-             "the merges and monitors of all rules would take %" PRIu64 " MiB of memory, allowed are %" PRIu64
-             "; rule \"%s\" alone %" PRIu64 " by a window_ms of %u%s",
-             all >> 20, COMPILE_MEMORY_MAX >> 20, greatest ? greatest->name : "", most >> 20,
-             greatest ? greatest->merge.window_ms : 0,
+    int used =
+        snprintf(why, COMPILE_WHY_MAX,
+                 "the merges and monitors of all rules would take %" PRIu64 " MiB of memory, allowed are %" PRIu64,
+                 all >> 20, COMPILE_MEMORY_MAX >> 20);
+    if (greatest) {
+        memory->line = greatest->merge.line;
+        used += snprintf(why + used, COMPILE_WHY_MAX - (size_t) used,
+                         "; rule \"%s\" alone %" PRIu64 " by a window_ms of %u", greatest->name, most >> 20,
+                         greatest->merge.window_ms);
+    }
+    snprintf(why + used, COMPILE_WHY_MAX - (size_t) used, "%s",
              *advice ? advice : ": give smaller windows, max_payload, or limits of packets_per_second");
     return false;
 }
@@ -471,7 +476,7 @@ bool compile_plan(struct compilation *c)
     char why[COMPILE_WHY_MAX];
 
     if (!compile_memory(c->config, &memory, why))
-        return compile_refuse(c, "line %d: %s", memory.line, why);
+        return memory.line ? compile_refuse(c, "line %d: %s", memory.line, why) : compile_refuse(c, "%s", why);
     while (c->n_rules < c->config->n_rules)
         place_rule(c, c->n_rules++);
     return carry_over(c);
