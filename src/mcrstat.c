@@ -105,12 +105,14 @@ static int check(const struct options *o, const struct stats_selection *only)
     return fflush(stdout) == 0 && !ferror(stdout) ? (int) status : SHOW_UNKNOWN;
 }
 
-// To a monitoring system the status of wrong usage would be CRITICAL.
+// To a monitoring system the status of wrong usage would be CRITICAL, and it shows the standard output only.
 static int wrong_status(int status, int argc, char **argv)
 {
     for (int i = 1; i < argc && status != EXIT_SUCCESS; i++)
         if (strcmp(argv[i], "--check") == 0)
-            return SHOW_UNKNOWN;
+            return (int) show_check(NULL, true, SHOW_UNKNOWN,
+                                    "wrong usage: mcrstat --check [--rule NAME] [--stats FILE], and nothing else",
+                                    stdout);
     return status;
 }
 

@@ -14,6 +14,7 @@
 
 #include "broker/statistics.h"
 #include "common/clock.h"
+#include "config/endpoint.h"
 #include "config/problems.h"
 #include "log/log.h"
 
@@ -147,28 +148,10 @@ static bool compare(const struct broker *b, const struct config *next, struct di
     return true;
 }
 
-// Returns the number of different input interfaces.
-static size_t count_inputs(const struct config *c)
-{
-    const char *names[CONFIG_INTERFACES_MAX];
-    size_t n = 0;
-
-    for (size_t i = 0; i < c->n_rules; i++)
-        for (size_t k = 0; k < c->rules[i].n_inputs; k++) {
-            const char *name = c->rules[i].inputs[k].interface;
-            size_t j = 0;
-            while (j < n && strcmp(names[j], name) != 0)
-                j++;
-            if (j == n && n < CONFIG_INTERFACES_MAX)
-                names[n++] = name;
-        }
-    return n;
-}
-
 // Opens the sockets for rings at the first load. Refuses a later load that needs more of them.
 static bool make_room(struct broker *b, struct attempt *a, const struct config *c)
 {
-    size_t n = count_inputs(c), most = sockets_inputs(b->sockets);
+    size_t n = config_input_interfaces(c), most = sockets_inputs(b->sockets);
     const char *step = "";
 
     if (b->config && n > most)

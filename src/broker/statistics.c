@@ -146,7 +146,7 @@ _Static_assert((int) TABLE_INTERFACE_UP == (int) STATS_INTERFACE_UP &&
                "the statistics show interfaces as the table has them");
 
 static void fill(void *memory, size_t size, const char *config_path, const struct stats_features *features,
-                 const struct table_view *t)
+                 size_t inputs_most, const struct table_view *t)
 {
     struct stats_segment s;
 
@@ -159,6 +159,7 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
     s.header->n_inputs = t->n_inputs;
     s.header->n_outputs = t->n_counters;
     s.header->state = STATS_PREPARED;
+    s.header->inputs_most = (uint32_t) inputs_most;
     snprintf(s.header->program_version, sizeof(s.header->program_version), "%s", PACKAGE_VERSION);
     memcpy(s.header->instance, t->header->instance, sizeof(s.header->instance));
     snprintf(s.header->file, sizeof(s.header->file), "%s", config_path);
@@ -192,7 +193,7 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
 }
 
 int statistics_create(const char *path, const char *config_path, const struct stats_features *features,
-                      const struct table_view *table)
+                      size_t inputs_most, const struct table_view *table)
 {
     size_t size = stats_segment_size(table->n_interfaces, table->n_rules, table->n_inputs, table->n_counters);
     void *memory = MAP_FAILED;
@@ -206,7 +207,7 @@ int statistics_create(const char *path, const char *config_path, const struct st
         memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         return descriptors_close(fd);
-    fill(memory, size, config_path, features, table);
+    fill(memory, size, config_path, features, inputs_most, table);
     munmap(memory, size);
     return fd;
 }

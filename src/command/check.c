@@ -89,23 +89,31 @@ static void warn_of_start(const struct config *c)
     config_problems_free(&problems);
 }
 
+static bool print_bytes(const struct config *c, const char *what, uint64_t bytes)
+{
+    bool small = bytes < 1 << 20;
+
+    return bytes == 0 || printf("%s: %s: %.1f %s of memory\n", c->path, what,
+                                (double) bytes / (small ? 1 << 10 : 1 << 20), small ? "KiB" : "MiB") > 0;
+}
+
 // What the relay takes for merges and monitors, which a file without any does not need to be told.
 static bool print_memory(const struct config *c, const struct compile_memory *m)
 {
-    return (m->merges == 0 ||
-            printf("%s: merges: %.1f MiB of memory\n", c->path, (double) m->merges / (1 << 20)) > 0) &&
-           (m->monitors == 0 ||
-            printf("%s: monitors: %.1f KiB of memory\n", c->path, (double) m->monitors / (1 << 10)) > 0);
+    return print_bytes(c, "merges", m->merges) && print_bytes(c, "monitors", m->monitors);
 }
 
 int command_check(const char *path)
 {
     struct config *c = command_load(path, 0);
     char hex[DIGEST_TEXT_MAX], why[COMPILE_WHY_MAX];
+    struct config_problems problems = {0};
     struct compile_memory memory;
 
     if (c && !compile_memory(c, &memory, why)) {
-        fprintf(stderr, "%s: %s\n", c->path, why);
+        config_error(&problems, memory.line, NULL, "%s", why);
+        config_problems_print(&problems, c->path, stderr);
+        config_problems_free(&problems);
         config_free(c);
         return 1;
     }

@@ -13,6 +13,7 @@
 #include "common/digest.h"
 #include "common/exit.h"
 #include "config/compare.h"
+#include "config/endpoint.h"
 #include "config/load.h"
 #include "config/print.h"
 #include "config/schema.h"
@@ -124,7 +125,8 @@ static void print_entry(const struct diff_rule *r)
     print_disturbs(r->disturbs);
 }
 
-static void print_text(const struct diff *d, const struct config *running, const struct config *wanted)
+static void print_text(const struct diff *d, const struct config *running, const struct config *wanted,
+                       const char *restart)
 {
     char ours[DIGEST_TEXT_MAX], theirs[DIGEST_TEXT_MAX];
 
@@ -135,6 +137,8 @@ static void print_text(const struct diff *d, const struct config *running, const
                    digest_text(running->file.sha256, theirs), wanted->path, digest_text(wanted->file.sha256, ours));
         return;
     }
+    if (*restart)
+        printf("~ %s\n    needs a restart: a reload is refused\n", restart);
     for (size_t i = 0; i < d->n_top; i++)
         print_top(&d->top[i]);
     for (size_t i = 0; i < d->n_rules; i++)
@@ -178,32 +182,39 @@ static json_t *rules_tree(const struct diff *d, enum diff_kind kind)
     return array;
 }
 
-static bool print_json(const struct diff *d, const struct config *running, const struct config *wanted)
+static bool print_json(const struct diff *d, const struct config *running, const struct config *wanted,
+                       const char *restart)
 {
     char theirs[DIGEST_TEXT_MAX], ours[DIGEST_TEXT_MAX];
 
-    return command_print_tree(json_pack("{s:{s:s, s:s}, s:{s:s, s:s}, s:o, s:o, s:o, s:o, s:b, s:b}", "running", "file",
-                                        running->path, "sha256", digest_text(running->file.sha256, theirs), "file",
-                                        "file", wanted->path, "sha256", digest_text(wanted->file.sha256, ours), "added",
-                                        rules_tree(d, DIFF_ADDED), "removed", rules_tree(d, DIFF_REMOVED), "changed",
-                                        rules_tree(d, DIFF_CHANGED), "top", fields_tree(d->top, d->n_top, true),
-                                        "disturbs", d->disturbs, "needs_restart", d->needs_restart));
+    return command_print_tree(json_pack(
+        "{s:{s:s, s:s}, s:{s:s, s:s}, s:o, s:o, s:o, s:o, s:b, s:b, s:s?}", "running", "file", running->path, "sha256",
+        digest_text(running->file.sha256, theirs), "file", "file", wanted->path, "sha256",
+        digest_text(wanted->file.sha256, ours), "added", rules_tree(d, DIFF_ADDED), "removed",
+        rules_tree(d, DIFF_REMOVED), "changed", rules_tree(d, DIFF_CHANGED), "top", fields_tree(d->top, d->n_top, true),
+        "disturbs", d->disturbs, "needs_restart", d->needs_restart, "restart_reason", *restart ? restart : NULL));
 }
 
 // --- both ------------------------------------------------------------------------------------------------------------
 
-static int compare(const struct config *running, const struct config *wanted, bool json)
+static int compare(const struct config *running, const struct config *wanted, size_t inputs_most, bool json)
 {
+    size_t n = config_input_interfaces(wanted);
+    char restart[128] = ""; // a reason beside the keys that need one
     struct diff d;
     bool printed = true;
     int status;
 
     if (!diff_make(&d, running, wanted))
         return command_trouble("out of memory");
+    if (inputs_most > 0 && n > inputs_most)
+        snprintf(restart, sizeof(restart),
+                 "%zu input interfaces, and sockets for %zu: mcrd opens them at its start only", n, inputs_most);
+    d.needs_restart |= *restart != '\0';
     if (json)
-        printed = print_json(&d, running, wanted);
+        printed = print_json(&d, running, wanted, restart);
     else
-        print_text(&d, running, wanted);
+        print_text(&d, running, wanted, restart);
     status = !command_flush(wanted->path, printed) ? EXIT_TROUBLE : diff_is_empty(&d) ? 0 : 1;
     diff_free(&d);
     return status;
@@ -212,14 +223,15 @@ static int compare(const struct config *running, const struct config *wanted, bo
 int command_diff(const char *path, bool json)
 {
     struct config *wanted = command_load(path, 0), *running = NULL;
+    size_t inputs_most = 0;
     int status = EXIT_TROUBLE;
 
     if (wanted) {
         setlocale(LC_CTYPE, "");
-        running = running_load(wanted->stats_file);
+        running = running_load(wanted, &inputs_most);
     }
     if (running)
-        status = compare(running, wanted, json);
+        status = compare(running, wanted, inputs_most, json);
     config_free(running);
     config_free(wanted);
     return status;

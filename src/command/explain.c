@@ -15,6 +15,8 @@
 #include "command/nearest.h"
 #include "command/offline.h"
 #include "command/running.h"
+#include "compile/compile.h"
+#include "config/endpoint.h"
 #include "config/load.h"
 #include "config/way.h"
 #include "stats/counters.h"
@@ -36,13 +38,25 @@ struct explain {
         uint32_t n_packets;
     } left[CONFIG_OUTPUTS_MAX];
     size_t n_left;
-    int *merges; // of each rule the line of its merge; 0: it has none
+    json_t *notes;
+};
+
+// Of a merge, in the order of enum config_merge_by: which datagrams leave, and on what that depends besides; NULL: on
+// nothing.
+static const struct {
+    const char *leaves, *condition;
+} by_merge[] = {
+    [CONFIG_MERGE_RTP] = {"the first copy of each leaves", "if it is RTP, else it is dropped: no_sequence"},
+    [CONFIG_MERGE_FIELD] = {"the first copy of each leaves", NULL},
+    [CONFIG_MERGE_PAYLOAD] = {"the first copy of each leaves", NULL},
+    [CONFIG_MERGE_ACTIVE] = {"what the active leg brings leaves",
+                             "while this leg is the active one, else it is dropped: standby"},
 };
 
 // --- the datagram ----------------------------------------------------------------------------------------------------
 
-// Writes the datagram as an output would send it. Its checksum is not completed, but counts as verified
-// (checksum_vouched).
+// Writes the datagram as an output would send it: zeros, or as RTP begins. Its checksum is not completed, but counts as
+// verified (checksum_vouched).
 static void write_probe(struct explain *x)
 {
     struct table_output to = {.to = x->key.destination, .port = x->key.port};
@@ -155,8 +169,13 @@ static void add_checks(struct explain *x, const struct table_path *path, json_t 
                  x->options->size, r->max_payload);
     if (drops->size > 0)
         return;
-    if (x->merges[path->rule])
-        add_step(steps, "merge", x->merges[path->rule], true, "the first copy of each leaves, as %s says",
+    if (drops->no_sequence > 0) {
+        add_step(steps, "merge", line, false, "%u bytes, %s needs %u or more", x->options->size,
+                 nearest_value(SCHEMA_MERGE, "by", &r->merge, text), compile_merge_least(r));
+        return;
+    }
+    if (r->merge.line)
+        add_step(steps, "merge", r->merge.line, true, "%s, as %s says", by_merge[r->merge.by].leaves,
                  nearest_value(SCHEMA_MERGE, "by", &r->merge, text));
     if (r->limit.line)
         add_step(steps, "limit", r->limit.line, drops->rate == 0, "alone it is within %s",
@@ -208,6 +227,17 @@ static void add_interface_drop(const struct explain *x, json_t *steps)
 
 // --- one interface ---------------------------------------------------------------------------------------------------
 
+// Adds what the datagram, which this input brought and an output took, must be besides.
+static void add_condition(const struct explain *x, const struct config_rule *r, size_t input)
+{
+    const char *condition = r->merge.line ? by_merge[r->merge.by].condition : NULL;
+    char leg[CONFIG_LEG_MAX];
+
+    if (condition)
+        json_array_append_new(x->notes, json_sprintf("rule \"%s\", leg \"%s\": forwarded only %s", r->name,
+                                                     config_leg(r, input, leg), condition));
+}
+
 // What happens to the datagram on the interface of x->key, where it is for this path; adds it to tries.
 static bool try_interface(struct explain *x, const struct table_destination *to, json_t *tries)
 {
@@ -220,6 +250,9 @@ static bool try_interface(struct explain *x, const struct table_destination *to,
     json_t *steps = json_array();
 
     x->n_left = 0;
+    offline_forget(x->offline);
+    if (x->options->size > 0)
+        x->probe[x->probe_length - x->options->size] = r->merge.by == CONFIG_MERGE_RTP ? 2 << 6 : 0; // RTP's version
     offline_frame(x->offline, x->key.interface, 0, x->probe, x->probe_length, &meta, PACKET_HOST, &x->verdict);
     bool failed = x->verdict.path != TABLE_NONE && !x->verdict.forwarded && stats_drops_total(&x->verdict.drops) == 0;
     add_step(steps, "rule", in->line, true, "rule \"%s\" takes it: %s", r->name, nearest_input(in, text));
@@ -227,6 +260,8 @@ static bool try_interface(struct explain *x, const struct table_destination *to,
         add_checks(x, path, steps);
     else // the interface has dropped the datagram before the rule counted it
         add_interface_drop(x, steps);
+    if (x->verdict.forwarded)
+        add_condition(x, r, to->leg);
     json_array_append_new(tries, json_pack("{s:s, s:b, s:s, s:s?, s:s, s:o}", "interface",
                                            x->offline->table.interfaces[x->key.interface].name, "forwarded",
                                            x->verdict.forwarded, "verdict", x->verdict.name, "reason",
@@ -295,6 +330,7 @@ static int explain(struct explain *x)
     char hex[DIGEST_TEXT_MAX], running[DIGEST_TEXT_MAX], inputs[OFFLINE_INPUTS_MAX];
     bool forwarded, printed = true;
 
+    x->notes = notes;
     write_probe(x);
     forwarded = try_interfaces(x, tries);
     if (o->interface && offline_input(x->offline, o->interface) == TABLE_NONE)
@@ -311,12 +347,12 @@ static int explain(struct explain *x)
         digest_text(x->config->file.sha256, running);
     else
         json_array_append_new(notes, running_note(x->config, running));
-    json_t *tree =
-        json_pack("{s:s, s:s, s:s?, s:{s:s, s:s, s:i, s:s?, s:i, s:i, s:i}, s:b, s:o, s:o, s:o}", "file",
-                  x->config->path, "sha256", digest_text(x->config->file.sha256, hex), "running",
-                  *running ? running : NULL, "datagram", "source", o->source, "destination", o->destination, "port",
-                  (int) o->port, "interface", o->interface, "vlan", (int) o->vlan, "size", (int) o->size, "ttl",
-                  (int) o->ttl, "forwarded", forwarded, "tries", tries, "nearest", nearest, "notes", notes);
+    json_t *tree = json_pack("{s:s, s:s, s:s?, s:{s:s, s:s, s:i, s:s?, s:o, s:i, s:i}, s:b, s:o, s:o, s:o}", "file",
+                             x->config->path, "sha256", digest_text(x->config->file.sha256, hex), "running",
+                             *running ? running : NULL, "datagram", "source", o->source, "destination", o->destination,
+                             "port", (int) o->port, "interface", o->interface, "vlan",
+                             o->vlan ? json_integer(o->vlan) : json_null(), "size", (int) o->size, "ttl", (int) o->ttl,
+                             "forwarded", forwarded, "tries", tries, "nearest", nearest, "notes", notes);
     if (o->json) {
         printed = command_print_tree(tree);
     } else {
@@ -340,18 +376,11 @@ int command_explain(const char *path, const struct explain_options *o)
         return command_trouble("DST is \"%s\", allowed is an IPv%u address, as SRC is", o->destination,
                                x.source.family);
     x.config = running_or_file(path, o->running, CONFIG_LOAD_OFFLINE_INTERFACES);
-    // One datagram alone has no copies: it is asked whether it would leave, were it the first.
-    x.merges = calloc(x.config ? x.config->n_rules + 1 : 1, sizeof(*x.merges));
-    for (size_t i = 0; x.config && x.merges && i < x.config->n_rules; i++) {
-        x.merges[i] = x.config->rules[i].merge.line;
-        x.config->rules[i].merge.line = 0;
-    }
-    if (x.config && x.merges && !(x.offline = offline_open(x.config, take_output, &x, why)))
+    if (x.config && !(x.offline = offline_open(x.config, take_output, &x, why)))
         command_trouble("%s: %s", x.config->path, why);
     if (x.offline)
         status = explain(&x);
     offline_close(x.offline);
     config_free(x.config);
-    free(x.merges);
     return status;
 }

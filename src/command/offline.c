@@ -13,6 +13,7 @@
 
 #include "log/log.h"
 #include "wire/header.h"
+#include "wire/merge.h"
 
 // In place of a socket.
 struct outlet {
@@ -400,6 +401,20 @@ int offline_line(const struct offline *o, const struct offline_verdict *v)
         if (lines[i].line && strcmp(lines[i].key, v->drop->key) == 0)
             return lines[i].line;
     return r->line;
+}
+
+void offline_forget(struct offline *o)
+{
+    static const uint64_t key[2];
+
+    for (uint32_t i = 0; i < o->table.n_paths; i++) {
+        struct merge_settings s = merge_settings_of(&o->table.rules[o->table.paths[i].rule], key);
+        struct merge *fresh = o->forward->merges[i] ? merge_new(&s) : NULL;
+        if (!fresh)
+            continue; // without memory the old one stays
+        merge_free(o->forward->merges[i]);
+        o->forward->merges[i] = fresh;
+    }
 }
 
 void offline_end(struct offline *o)

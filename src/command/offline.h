@@ -87,6 +87,9 @@ int offline_line(const struct offline *o, const struct offline_verdict *v);
 void offline_frame(struct offline *o, uint32_t interface, uint64_t now_ns, const uint8_t *bytes, size_t length,
                    const struct packet_meta *meta, uint8_t kind, struct offline_verdict *v);
 
+// Merges forget what has come: the next frame is the first one to them.
+void offline_forget(struct offline *o);
+
 // Ends the input: what is held back leaves, and the datagrams whose fragments did not all come are counted.
 void offline_end(struct offline *o);
 

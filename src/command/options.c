@@ -73,6 +73,13 @@ static const struct argument rows[] = {
     {"debug", NULL, ARGUMENT_FLAG, AT(debug), .help = "log more", .letter = 'd'},
 };
 
+static const struct argument_hint hints[] = {
+    {" status stats statistics show top monitor ", "mcrstat shows what the daemon does"},
+    {" start stop restart enable disable ", "systemctl does so, with mcrd.service"},
+    {" test validate verify lint ", "write --check"},
+    {NULL, NULL},
+};
+
 static const struct arguments mcrd = {
     "mcrd",
     "usage: mcrd [--config FILE] [COMMAND] [OPTION...]\n"
@@ -86,6 +93,7 @@ static const struct arguments mcrd = {
     rows,
     sizeof(rows) / sizeof(rows[0]),
     .stray = "config",
+    .hints = hints,
     .once = false,
     .built = command_built,
 };

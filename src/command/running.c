@@ -59,9 +59,21 @@ static struct config *read_copy(const char *path, const struct daemon *d, struct
     return c;
 }
 
-// Loads the config in force. of: the file with which the daemon must have been started; NULL: any. Returns NULL after a
-// message on stderr.
-static struct config *find(const char *stats_file, const char *of)
+// Tells that another file was given than that of the daemon: a new version of it, or one of another instance that does
+// not say its own stats_file.
+static void tell_other(const char *path, const char *stats_file, const struct daemon *d)
+{
+    char shown[DAEMON_WHY_MAX];
+
+    fprintf(
+        stderr,
+        "note: the daemon of %s (pid %d) runs %s, not %s: if that is another instance, a stats_file is missing here\n",
+        stats_file, (int) d->pid, daemon_text(d->header.file, shown), path);
+}
+
+// Loads the config in force. given: the file; must: it must be that with which the daemon was started, else it is
+// told. *inputs_most: as in running_load(). Returns NULL after a message on stderr.
+static struct config *find(const char *stats_file, const char *given, bool must, size_t *inputs_most)
 {
     static const struct timespec pause = {.tv_nsec = MATCH_NS};
     struct config *running = NULL;
@@ -76,8 +88,8 @@ static struct config *find(const char *stats_file, const char *of)
             command_trouble("%s", why);
             return NULL;
         }
-        if (of && !daemon_is_of(&d, of)) {
-            command_trouble("%s cannot be read as far as its stats_file, and the daemon of %s (pid %d) runs %s", of,
+        if (must && !daemon_is_of(&d, given)) {
+            command_trouble("%s cannot be read as far as its stats_file, and the daemon of %s (pid %d) runs %s", given,
                             stats_file, (int) d.pid, daemon_text(d.header.file, shown));
             return NULL;
         }
@@ -89,12 +101,15 @@ static struct config *find(const char *stats_file, const char *of)
             config_problems_print(&problems, path, stderr);
         config_problems_free(&problems);
     }
+    if (running && !daemon_is_of(&d, given))
+        tell_other(given, stats_file, &d);
+    *inputs_most = d.header.inputs_most;
     return running;
 }
 
-struct config *running_load(const char *stats_file)
+struct config *running_load(const struct config *c, size_t *inputs_most)
 {
-    return find(stats_file, NULL);
+    return find(c->stats_file, c->path, false, inputs_most);
 }
 
 struct config *running_of(const char *path)
@@ -102,11 +117,12 @@ struct config *running_of(const char *path)
     struct config identity = {.stats_file = ""};
     struct config_problems problems = {0};
     struct config_bytes bytes;
+    size_t inputs_most;
     bool known = config_identify(path, &identity, &problems, &bytes);
 
     config_problems_free(&problems); // the file may be invalid, so its errors are not printed
     file_free(&bytes);
-    return find(*identity.stats_file ? identity.stats_file : STATS_DEFAULT_PATH, known ? NULL : path);
+    return find(*identity.stats_file ? identity.stats_file : STATS_DEFAULT_PATH, path, !known, &inputs_most);
 }
 
 json_t *running_note(const struct config *c, char hex[DIGEST_TEXT_MAX])

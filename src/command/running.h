@@ -8,9 +8,9 @@
 
 struct json_t;
 
-// Loads the config that the daemon of these statistics runs; its path is that of the copy. Returns NULL after a message
-// on stderr.
-struct config *running_load(const char *stats_file);
+// Loads the config that runs by the stats_file of this one; its path is that of the copy. *inputs_most: the input
+// interfaces that a reload may have, 0: not known. Returns NULL after a message on stderr.
+struct config *running_load(const struct config *c, size_t *inputs_most);
 
 // Does the same for the daemon of the file at path, which need not be valid now.
 struct config *running_of(const char *path);

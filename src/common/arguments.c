@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/addr.h"
+#include "common/edits.h"
 #include "common/exit.h"
 
 #define COLUMNS  80  // width of --help
@@ -179,6 +180,68 @@ struct reading {
     bool given[ARGUMENTS_MAX];
 };
 
+// The option of this name, or the one that it misspells; NULL: none is near.
+static const struct argument *nearest(const struct arguments *a, const char *name)
+{
+    const struct argument *found = NULL;
+    unsigned least = edits_most(name) + 1;
+
+    for (const struct argument *r = a->rows; r < a->rows + a->n_rows; r++) {
+        unsigned d = edits_between(name, r->name);
+        if (d < least) {
+            least = d;
+            found = r;
+        }
+    }
+    return found;
+}
+
+// Whether the text is an option: --config, --config=FILE or -c.
+static bool is_option(const struct arguments *a, const char *text)
+{
+    if (text[0] != '-' || text[1] == '\0')
+        return false;
+    for (const struct argument *r = a->rows; r < a->rows + a->n_rows; r++) {
+        size_t length = strlen(r->name);
+        if ((text[1] == r->letter && text[2] == '\0') ||
+            (text[1] == '-' && strncmp(text + 2, r->name, length) == 0 && strchr("=", text[2 + length])))
+            return true;
+    }
+    return false;
+}
+
+// Refuses a word that belongs to nothing.
+static int refuse_word(const struct arguments *a, const char *word)
+{
+    const struct argument *r = nearest(a, word);
+    char between[64] = "";
+
+    if (strlen(word) + 3 <= sizeof(between))
+        snprintf(between, sizeof(between), " %s ", word);
+    for (const struct argument_hint *h = a->hints; h && h->words && *between; h++)
+        if (strstr(h->words, between))
+            return arguments_wrong(a, "unexpected argument \"%s\": %s", word, h->text);
+    if (r)
+        return arguments_wrong(a, "unexpected argument \"%s\": write --%s", word, r->name);
+    if (a->stray)
+        return arguments_wrong(a, "unexpected argument \"%s\": use --%s %s", word, a->stray, word);
+    return arguments_wrong(a, "unexpected argument \"%s\"", word);
+}
+
+// Ends the message of getopt_long() about an option. option: what it is about, such as --chek=x, where it is not known.
+static int end_message(const struct arguments *a, const char *option)
+{
+    char name[32] = "";
+
+    if (option && strncmp(option, "--", 2) == 0)
+        snprintf(name, sizeof(name), "%.*s", (int) strcspn(option + 2, "="), option + 2);
+    const struct argument *r = *name ? nearest(a, name) : NULL;
+    if (r)
+        fprintf(stderr, "did you mean --%s? ", r->name);
+    fprintf(stderr, "%s --help tells more\n", a->program);
+    return EXIT_USAGE;
+}
+
 static int take_row(struct reading *p, size_t row, const char *text)
 {
     const struct arguments *a = p->a;
@@ -191,6 +254,8 @@ static int take_row(struct reading *p, size_t row, const char *text)
             r = &a->rows[i];
     if ((r->kind == ARGUMENT_TEXT || (r->kind == ARGUMENT_LIST && !r->allowed)) && *text == '\0')
         return arguments_wrong(a, "--%s is empty", r->name);
+    if (r->kind > ARGUMENT_FLAG && is_option(a, text))
+        return arguments_wrong(a, "--%s needs %s, and \"%s\" is an option", r->name, r->value, text);
     if (p->given[row] && r->kind != ARGUMENT_LIST && (a->once || r->kind > ARGUMENT_FLAG))
         return arguments_wrong(a, "--%s is given twice", r->name);
     p->given[row] = true;
@@ -231,9 +296,7 @@ static int check_together(const struct reading *p, char **words, int n_words)
         memcpy(p->into + r->at, words, (size_t) n_words * sizeof(*words));
         n_words = 0;
     }
-    if (n_words > 0 && a->stray)
-        return arguments_wrong(a, "unexpected argument \"%s\": use --%s %s", words[0], a->stray, words[0]);
-    return n_words > 0 ? arguments_wrong(a, "unexpected argument \"%s\"", words[0]) : -1;
+    return n_words > 0 ? refuse_word(a, words[0]) : -1;
 }
 
 // getopt_long() returns OPT_ROW and the row's index for an option without a letter. Values below 256 are letters.
@@ -296,9 +359,9 @@ int arguments_read(const struct arguments *a, int argc, char **argv, void *into,
             opterr = 0; // no message about the option that follows
             return print_version(a, getopt_long(argc, argv, letters, known, NULL));
         }
-        if (c == '?') // told
-            fprintf(stderr, "%s --help tells more\n", a->program);
-        status = c == '?' ? EXIT_USAGE : take_row(&p, find_row(a, c), optarg);
+        // optopt is 0 where the option is not known
+        status =
+            c == '?' ? end_message(a, optopt == 0 ? argv[optind - 1] : NULL) : take_row(&p, find_row(a, c), optarg);
     }
     argv[0] = name;
     if (status < 0)

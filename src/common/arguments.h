@@ -38,6 +38,12 @@ struct argument {
     char letter;         // short option; 0: none. Every program has -h (--help) and -V (--version).
 };
 
+// Words that people write behind the program's name, and what they mean.
+struct argument_hint {
+    const char *words; // separated by blanks, with one at both ends
+    const char *text;  // "mcrstat shows it"
+};
+
 #define ARGUMENT_LIST_MOST 16
 
 struct argument_list {
@@ -54,9 +60,10 @@ struct arguments {
     const char *notes;   // end of --help
     const struct argument *rows;
     size_t n_rows;
-    const char *stray;   // the option that a word most likely belongs behind; or NULL
-    bool once;           // no option but a list may be repeated, not even one without a value
-    void (*built)(void); // prints what the program was built with, for -VV; or NULL
+    const char *stray;                 // the option that a word most likely belongs behind; or NULL
+    const struct argument_hint *hints; // up to one without words; or NULL
+    bool once;                         // no option but a list may be repeated, not even one without a value
+    void (*built)(void);               // prints what the program was built with, for -VV; or NULL
 };
 
 // Parses a command line into the program's options, `into`, which hold the defaults, and sets *command to the bit of

@@ -27,10 +27,14 @@ bool compile(const struct config *config, const struct table_view *before, uint6
 // What the relay takes for the enabled rules, in bytes.
 struct compile_memory {
     uint64_t merges, monitors;
+    int line; // of the file: what is refused; 0: it is the file as a whole
 };
 
 // False, with why, where a merge cannot be, or all merges and monitors take more than COMPILE_MEMORY_MAX.
 #define COMPILE_MEMORY_MAX (UINT64_C(1) << 30)
 bool compile_memory(const struct config *config, struct compile_memory *memory, char why[COMPILE_WHY_MAX]);
+
+// The bytes that a datagram must have to be merged; 0: any, as where the rule has no merge.
+uint32_t compile_merge_least(const struct config_rule *rule);
 
 #endif

@@ -259,11 +259,15 @@ static uint32_t flags_of(const struct config_rule *r)
     return flags;
 }
 
+static uint64_t merge_rate(const struct config_rule *r)
+{
+    return r->limit.packets_per_second ? r->limit.packets_per_second : CONFIG_MERGE_RATE;
+}
+
 // Room for the numbers of two windows at the rate that the rule's limit allows.
 static uint32_t merge_numbers(const struct config_rule *r)
 {
-    uint64_t rate = r->limit.packets_per_second ? r->limit.packets_per_second : CONFIG_MERGE_RATE;
-    uint64_t wanted = (2 * rate * r->merge.window_ms + 999) / 1000, n = 64;
+    uint64_t wanted = (2 * merge_rate(r) * r->merge.window_ms + 999) / 1000, n = 64;
 
     while (n < wanted && n <= TABLE_MERGE_NUMBERS_MAX)
         n *= 2;
@@ -315,28 +319,67 @@ static struct table_monitor monitor_of(const struct config_rule *r)
                                   .max_jitter_us = m->max_jitter_us};
 }
 
-// Adds what the merges of a rule take, one for each path.
-static bool add_merge(uint64_t *bytes, const struct config_rule *r, char why[COMPILE_WHY_MAX])
+uint32_t compile_merge_least(const struct config_rule *r)
+{
+    static const uint64_t key[2];
+    const struct table_rule t = {.merge = merge_of(r)};
+    struct merge_settings s = merge_settings_of(&t, key);
+
+    return t.merge.by == TABLE_MERGE_NONE ? 0 : merge_least(&s);
+}
+
+// Bytes of all paths of the rule, were there room for so many numbers.
+static uint64_t merge_size(const struct config_rule *r, uint32_t numbers)
 {
     static const uint64_t key[2];
     struct table_rule t = {.n_inputs = (uint32_t) r->n_inputs, .max_payload = r->max_payload, .merge = merge_of(r)};
-    uint32_t bits = t.merge.by == TABLE_MERGE_FIELD ? 8u * t.merge.bytes : 32;
 
-    if (t.merge.by == TABLE_MERGE_NONE)
-        return true;
+    t.merge.numbers = numbers;
+    struct merge_settings s = merge_settings_of(&t, key);
+    return (uint64_t) merge_bytes(&s) * endpoint_paths(r);
+}
+
+// Writes what gives the rule's merge room for so many numbers at most: ": window_ms up to 40, or limit = ...".
+static void advise_merge(const struct config_rule *r, uint32_t numbers, char text[COMPILE_WHY_MAX / 4])
+{
+    uint64_t window = numbers * UINT64_C(500) / merge_rate(r), rate = numbers * UINT64_C(500) / r->merge.window_ms;
+    size_t used = (size_t) snprintf(text, COMPILE_WHY_MAX / 4, ": ");
+
+    if (window > 0)
+        used += (size_t) snprintf(text + used, COMPILE_WHY_MAX / 4 - used, "allowed is up to %" PRIu64 "%s", window,
+                                  rate > 0 ? ", or " : "");
+    if (rate > 0)
+        snprintf(text + used, COMPILE_WHY_MAX / 4 - used,
+                 r->limit.packets_per_second ? "lower packets_per_second to %" PRIu64
+                                             : "write limit = { packets_per_second = %" PRIu64 "; }",
+                 rate);
+}
+
+// Refuses a merge by which nothing can pass, or that cannot tell its numbers apart.
+static bool check_merge(const struct config_rule *r, uint32_t numbers, int *line, char why[COMPILE_WHY_MAX])
+{
     // Only a quarter of the numbers ahead of the last one, and a quarter behind, tell old from new.
-    if (t.merge.numbers > TABLE_MERGE_NUMBERS_MAX || (bits < 32 && t.merge.numbers > 1u << (bits - 2))) {
+    uint32_t bits = r->merge.by == CONFIG_MERGE_FIELD ? 8u * r->merge.field.bytes : 32, least = compile_merge_least(r);
+    uint32_t most = bits < 32 ? 1u << (bits - 2) : TABLE_MERGE_NUMBERS_MAX;
+    char advice[COMPILE_WHY_MAX / 4];
+
+    most = most < TABLE_MERGE_NUMBERS_MAX ? most : TABLE_MERGE_NUMBERS_MAX;
+    if (r->max_payload < least) {
+        *line = r->max_payload_line ? r->max_payload_line : r->merge.line;
         snprintf(why, COMPILE_WHY_MAX,
-                 "rule \"%s\": a window of %u ms at %" PRIu64
-                 " datagrams a second has more numbers than a merge "
-                 "can tell apart: give a smaller window_ms, or limit = { packets_per_second = ...; }",
-                 r->name, t.merge.window_ms,
-                 r->limit.packets_per_second ? r->limit.packets_per_second : CONFIG_MERGE_RATE);
+                 "rule \"%s\": \"max_payload\" is %u, allowed is %u or more: a shorter datagram cannot be merged",
+                 r->name, r->max_payload, least);
         return false;
     }
-    struct merge_settings s = merge_settings_of(&t, key);
-    *bytes += (uint64_t) merge_bytes(&s) * endpoint_paths(r);
-    return true;
+    if (numbers <= most)
+        return true;
+    *line = r->merge.line;
+    advise_merge(r, most, advice);
+    snprintf(why, COMPILE_WHY_MAX,
+             "rule \"%s\": \"window_ms\" is %u, in which %" PRIu64
+             " datagrams a second bring more numbers than a merge can tell apart%s",
+             r->name, r->merge.window_ms, merge_rate(r), advice);
+    return false;
 }
 
 // Adds what the monitors of a rule take, one for each leg of each path.
@@ -352,18 +395,45 @@ static void add_monitors(uint64_t *bytes, const struct config_rule *r)
 
 bool compile_memory(const struct config *config, struct compile_memory *memory, char why[COMPILE_WHY_MAX])
 {
+    const struct config_rule *greatest = NULL;
+    char advice[COMPILE_WHY_MAX / 4] = "";
+    uint64_t most = 0, all;
+
     *memory = (struct compile_memory){.merges = 0};
     for (size_t i = 0; i < config->n_rules; i++) {
-        if (!add_merge(&memory->merges, &config->rules[i], why))
+        const struct config_rule *r = &config->rules[i];
+        struct table_merge m = merge_of(r);
+        add_monitors(&memory->monitors, r);
+        if (m.by == TABLE_MERGE_NONE)
+            continue;
+        if (!check_merge(r, m.numbers, &memory->line, why))
             return false;
-        add_monitors(&memory->monitors, &config->rules[i]);
+        uint64_t size = merge_size(r, m.numbers);
+        memory->merges += size;
+        if (size > most) {
+            most = size;
+            greatest = r;
+        }
     }
-    if (memory->merges + memory->monitors <= COMPILE_MEMORY_MAX)
+    all = memory->merges + memory->monitors;
+    if (all <= COMPILE_MEMORY_MAX)
         return true;
-    snprintf(why, COMPILE_WHY_MAX,
-             "the merges and monitors of all rules would take %" PRIu64 " MiB of memory, allowed are %" PRIu64
-             ": give smaller windows, max_payload, or limits of packets_per_second",
-             (memory->merges + memory->monitors) >> 20, COMPILE_MEMORY_MAX >> 20);
+    // The rule that takes the most can give the most.
+    for (uint32_t n = greatest ? merge_numbers(greatest) / 2 : 0; n >= 64 && !*advice; n /= 2)
+        if (all - most + merge_size(greatest, n) <= COMPILE_MEMORY_MAX)
+            advise_merge(greatest, n, advice);
+    int used =
+        snprintf(why, COMPILE_WHY_MAX,
+                 "the merges and monitors of all rules would take %" PRIu64 " MiB of memory, allowed are %" PRIu64,
+                 all >> 20, COMPILE_MEMORY_MAX >> 20);
+    if (greatest) {
+        memory->line = greatest->merge.line;
+        used += snprintf(why + used, COMPILE_WHY_MAX - (size_t) used,
+                         "; rule \"%s\" alone %" PRIu64 " by a window_ms of %u", greatest->name, most >> 20,
+                         greatest->merge.window_ms);
+    }
+    snprintf(why + used, COMPILE_WHY_MAX - (size_t) used, "%s",
+             *advice ? advice : ": give smaller windows, max_payload, or limits of packets_per_second");
     return false;
 }
 
@@ -403,9 +473,10 @@ static void place_rule(struct compilation *c, uint32_t i)
 bool compile_plan(struct compilation *c)
 {
     struct compile_memory memory;
+    char why[COMPILE_WHY_MAX];
 
-    if (!compile_memory(c->config, &memory, c->why))
-        return false;
+    if (!compile_memory(c->config, &memory, why))
+        return memory.line ? compile_refuse(c, "line %d: %s", memory.line, why) : compile_refuse(c, "%s", why);
     while (c->n_rules < c->config->n_rules)
         place_rule(c, c->n_rules++);
     return carry_over(c);

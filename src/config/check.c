@@ -238,14 +238,36 @@ static void check_outputs_of(const struct check *k, const struct config_rule *ru
     free(outputs);
 }
 
+#define LOOK_BACK 16 // rules that send to one destination, of which each is compared with so many before it
+
 // Rules that take in by one interface and send to one destination: most likely a copy of which the output was
-// forgotten. By two interfaces it may be meant: one stream that comes by two networks.
+// forgotten. By two interfaces it is meant, streams that come together, unless both take in one group.
+static bool doubt_pair(const struct check *k, const struct endpoint *before, const struct endpoint *at)
+{
+    const struct config_rule *of = &k->c->rules[before->index / CONFIG_OUTPUTS_MAX];
+    const struct config_rule *rule = &k->c->rules[at->index / CONFIG_OUTPUTS_MAX];
+    int line = rule->outputs[at->index % CONFIG_OUTPUTS_MAX].line;
+    char text[ENDPOINT_TEXT_MAX];
+
+    if (strcmp(of->inputs[0].interface, rule->inputs[0].interface) == 0)
+        config_warning(k->problems, line, rule->name,
+                       "sends where rule \"%s\" in line %d sends (%s): their streams mix", of->name, of->line,
+                       endpoint_format(at, text));
+    else if (doubt_one_stream(rule, of))
+        config_warning(k->problems, line, rule->name,
+                       "sends where rule \"%s\" in line %d sends (%s), and takes in the same group: if it is one "
+                       "stream, receivers get it twice: write one rule with inputs and merge",
+                       of->name, of->line, endpoint_format(at, text));
+    else
+        return false;
+    return true;
+}
+
 static void doubt_same_outputs(const struct check *k)
 {
     const struct config_rule *rules = k->c->rules;
     size_t room = 1, n = 0;
     uint32_t told = UINT32_MAX, told_of = UINT32_MAX; // the pair of rules before: ranges share more than one
-    char text[ENDPOINT_TEXT_MAX];
 
     for (size_t i = 0; i < k->c->n_rules; i++)
         room += output_destinations(&rules[i]);
@@ -261,16 +283,16 @@ static void doubt_same_outputs(const struct check *k)
         }
     endpoint_sort(list, n);
     for (size_t i = 1, mixed = 0; i < n && mixed < MIXED_MAX; i++) {
-        uint32_t of = list[i - 1].index / CONFIG_OUTPUTS_MAX, at = list[i].index / CONFIG_OUTPUTS_MAX;
-        if (of == at || (told == at && told_of == of) || endpoint_compare(&list[i - 1], &list[i]) != 0 ||
-            strcmp(rules[of].inputs[0].interface, rules[at].inputs[0].interface) != 0)
-            continue;
-        told = at;
-        told_of = of;
-        mixed++;
-        config_warning(k->problems, rules[at].outputs[list[i].index % CONFIG_OUTPUTS_MAX].line, rules[at].name,
-                       "sends where rule \"%s\" in line %d sends (%s): their streams mix", rules[of].name,
-                       rules[of].line, endpoint_format(&list[i], text));
+        uint32_t at = list[i].index / CONFIG_OUTPUTS_MAX;
+        for (size_t j = i; j > 0 && i - j < LOOK_BACK && endpoint_compare(&list[j - 1], &list[i]) == 0; j--) {
+            uint32_t of = list[j - 1].index / CONFIG_OUTPUTS_MAX;
+            if (of == at || (told == at && told_of == of) || !doubt_pair(k, &list[j - 1], &list[i]))
+                continue;
+            told = at;
+            told_of = of;
+            mixed++;
+            break;
+        }
     }
     free(list);
 }
@@ -422,7 +444,7 @@ static void check_roles(struct check *k, const struct use *uses, size_t n)
     k->n_interfaces++;
     while (listed < end && strcmp(listed->name, uses->interface) != 0)
         listed++;
-    for (size_t i = 0; listed < end && i < n; i++)
+    for (size_t i = 0; listed < end && listed->complete && i < n; i++)
         if (listed->role != uses[i].role)
             config_error(k->problems, uses[i].line, uses[i].rule->name,
                          "interface \"%s\" is used for an %sput, allowed by its role in line %d%s%s is \"%s\"",

@@ -74,9 +74,67 @@ static void doubt_input(const struct config_rule *rule, struct config_problems *
                        addr_format(&in->address, text));
 }
 
+// Whether no sender may send to both.
+static bool sources_differ(const struct config_input *a, const struct config_input *b)
+{
+    if (a->n_sources == 0 || b->n_sources == 0)
+        return false;
+    for (size_t i = 0; i < a->n_sources; i++)
+        for (size_t j = 0; j < b->n_sources; j++)
+            if (addr_prefix_contains(&a->sources[i], &b->sources[j].addr) ||
+                addr_prefix_contains(&b->sources[j], &a->sources[i].addr))
+                return false;
+    return true;
+}
+
+// 224.0.0.0/24 and ffx2::/16: each link has its own.
+static bool is_link_local_group(const struct addr *a)
+{
+    if (a->family == ADDR_IPV4)
+        return a->bytes[0] == 224 && a->bytes[1] == 0 && a->bytes[2] == 0;
+    return (a->bytes[1] & 0x0f) == 2;
+}
+
+// Whether both take in the same groups and ports, which may be one stream by two paths. Hosts and discovery, by
+// broadcast or link-local groups, are others on each link.
+static bool may_be_one_stream(const struct config_input *a, const struct config_input *b)
+{
+    return a->kind == CONFIG_GROUP && b->kind == CONFIG_GROUP && addr_equal(&a->address, &b->address) &&
+           a->address.family != ADDR_NONE && a->port == b->port && !is_link_local_group(&a->address) &&
+           !sources_differ(a, b);
+}
+
+bool doubt_one_stream(const struct config_rule *a, const struct config_rule *b)
+{
+    for (size_t i = 0; i < a->n_inputs; i++)
+        for (size_t j = 0; j < b->n_inputs; j++)
+            if (may_be_one_stream(&a->inputs[i], &b->inputs[j]))
+                return true;
+    return false;
+}
+
+// Legs that no merge joins.
+static void doubt_legs(const struct config_rule *rule, struct config_problems *problems)
+{
+    for (size_t i = 1; rule->merge.line == 0 && i < rule->n_inputs; i++)
+        for (size_t j = 0; j < i; j++)
+            if (may_be_one_stream(&rule->inputs[i], &rule->inputs[j])) {
+                config_warning(problems, rule->inputs[i].line, rule->name,
+                               "input %zu takes in what input %zu does, and nothing merges them: if it is one stream, "
+                               "receivers get it twice: write merge = { by = \"rtp\"; }, or the \"sources\" of each",
+                               i + 1, j + 1);
+                return;
+            }
+}
+
 // Copies that share a path are lost together.
 static void doubt_merge(const struct config_rule *rule, struct config_problems *problems)
 {
+    if (rule->merge.line != 0 && rule->merge.by == CONFIG_MERGE_RTP && rule->inputs[0].n_ports > 1)
+        config_warning(problems, rule->merge.line, rule->name,
+                       "merges %u ports by \"rtp\": RTCP, the odd ports of most senders, is not merged but dropped "
+                       "(no_sequence): write a rule for each port of RTP",
+                       rule->inputs[0].n_ports);
     for (size_t i = 1; rule->merge.line != 0 && i < rule->n_inputs; i++)
         for (size_t j = 0; j < i; j++)
             if (strcmp(rule->inputs[i].interface, rule->inputs[j].interface) == 0) {
@@ -94,7 +152,7 @@ void doubt_rule(const struct config_rule *rule, struct config_problems *problems
     char text[ADDR_TEXT_MAX];
 
     doubt_merge(rule, problems);
-
+    doubt_legs(rule, problems);
     for (size_t i = 0; i < rule->n_inputs; i++)
         doubt_input(rule, problems, &rule->inputs[i]);
     for (size_t i = 0; i < rule->n_outputs; i++) {

@@ -18,6 +18,23 @@ const char *config_leg(const struct config_rule *rule, size_t input, char text[C
     return text;
 }
 
+size_t config_input_interfaces(const struct config *c)
+{
+    const char *names[CONFIG_INTERFACES_MAX];
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->n_rules; i++)
+        for (size_t k = 0; k < c->rules[i].n_inputs; k++) {
+            const char *name = c->rules[i].inputs[k].interface;
+            size_t j = 0;
+            while (j < n && strcmp(names[j], name) != 0)
+                j++;
+            if (j == n && n < CONFIG_INTERFACES_MAX)
+                names[n++] = name;
+        }
+    return n;
+}
+
 struct endpoint endpoint_of_input(const struct config_input *in, uint32_t index)
 {
     return (struct endpoint){in->interface,   in->address, in->kind, in->port,

@@ -28,6 +28,9 @@ const char *config_leg(const struct config_rule *rule, size_t input, char text[C
 #define ENDPOINT_RULE(index)        ((index) / CONFIG_INPUTS_MAX)
 #define ENDPOINT_INPUT(index)       ((index) % CONFIG_INPUTS_MAX)
 
+// Returns the number of different input interfaces of all rules, enabled or not.
+size_t config_input_interfaces(const struct config *c);
+
 struct endpoint endpoint_of_input(const struct config_input *in, uint32_t index);
 struct endpoint endpoint_of_output(const struct config_output *out, uint32_t index);
 

@@ -213,8 +213,22 @@ static bool begins_with_rule(const struct grammar *g, const struct lexical_token
     return schema_find(SCHEMA_RULE, name) != NULL;
 }
 
+// A word before a group, as blocks of HCL and nginx have it: rules = ( "cam1" { ... } ).
+static bool is_named_group(const struct grammar *g, const struct lexical_token *t)
+{
+    return g->state == GRAMMAR_COMMA && g->last.kind == LEXICAL_STRING && g->open[g->depth].bracket == '(' &&
+           t->kind == LEXICAL_MARK && *t->text == '{';
+}
+
 static bool refuse(const struct grammar *g, const struct lexical_token *t, struct grammar_fault *f)
 {
+    if (is_named_group(g, t)) {
+        *f = (struct grammar_fault){.line = g->last.line, .whole = true};
+        write_why(g, &g->last, "", 0,
+                  "\"$t\" before a group in the ( ) of \"$o\": no word stands there, write { name = \"$t\"; ... }",
+                  f->why);
+        return false;
+    }
     if (begins_with_rule(g, t)) {
         *f = (struct grammar_fault){.line = t->line, .whole = true};
         snprintf(f->why, sizeof(f->why),

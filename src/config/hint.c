@@ -4,6 +4,7 @@
 #include "config/hint.h"
 
 #include <ctype.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #include "config/model.h"
 
 #define REPAIRED_MAX 64
+
+static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
 
 // --- values ----------------------------------------------------------------------------------------------------------
 
@@ -111,9 +114,17 @@ static bool without_port(struct value *v, char *text)
     return true;
 }
 
+static bool is_network(const char *text)
+{
+    struct addr_prefix p;
+    const char *why;
+
+    return strchr(text, '/') && addr_prefix_parse(text, &p, &why) && p.bits < 8 * addr_length(&p.addr);
+}
+
 static bool without_prefix(struct value *v, char *text)
 {
-    char *slash = is_text(v) ? strchr(text, '/') : NULL;
+    char *slash = is_text(v) && !is_network(text) ? strchr(text, '/') : NULL;
 
     if (slash)
         *slash = '\0';
@@ -122,7 +133,12 @@ static bool without_prefix(struct value *v, char *text)
 
 static bool shorter_prefix(struct value *v, char *text)
 {
-    if (!without_prefix(v, text) || strlen(text) + sizeof("/116") > REPAIRED_MAX)
+    char *slash = is_text(v) ? strchr(text, '/') : NULL;
+
+    if (!slash)
+        return false;
+    *slash = '\0';
+    if (strlen(text) + sizeof("/116") > REPAIRED_MAX)
         return false;
     strcat(text, strchr(text, ':') ? "/116" : "/20");
     return true;
@@ -241,7 +257,9 @@ bool hint_is_template(const char *text)
         if (begin && strstr(begin, marks[i][1]))
             return true;
     }
-    return false;
+    return strcmp(text, "AnsibleUndefined") == 0 ||
+           (*text == '$' && text[1] != '\0' && !isdigit((unsigned char) text[1]) &&
+            text[1 + strspn(text + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")] == '\0');
 }
 
 // What templates write, and people mean, where a key is not needed. 0 only where it would be "none".
@@ -254,6 +272,8 @@ static bool is_nothing(const struct schema_key *key, const struct value *value)
     if (value->type == VALUE_INTEGER)
         return value->number == 0 && !key->fallback && key->where != SCHEMA_LIMIT &&
                (key->kind == SCHEMA_NUMBER || key->kind == SCHEMA_OR_WORD);
+    if (value->type == VALUE_BOOL)
+        return !value->number && key->kind == SCHEMA_SECTION;
     if (value->type == VALUE_OTHER)
         return value->empty;
     for (size_t i = 0; is_text(value) && i < sizeof(words) / sizeof(words[0]); i++)
@@ -282,6 +302,14 @@ static bool is_hardware_address(const char *text)
     return digits == 12 && *text == '\0';
 }
 
+// IPv4, and no group: where a broadcast is to be said, that of a subnet.
+static bool is_broadcast(const char *text)
+{
+    struct addr a;
+
+    return addr_parse(text, &a) && a.family == ADDR_IPV4 && !addr_is_multicast(&a) && a.bytes[3] == 255;
+}
+
 static bool is_host_name(const char *text)
 {
     bool letter = false;
@@ -302,6 +330,8 @@ static const struct {
 } remarks[] = {
     {~0u, hint_is_template, ": a template that was not filled in, write the value"},
     {KIND(PREFIXES), is_every_sender, HINT_EVERY_SENDER},
+    {KIND(BROADCAST), is_broadcast, ": write broadcast = true"},
+    {KIND(HOST) | KIND(SOURCE), is_network, ": a network, write the address of one host"},
     {ADDRESSES, is_hardware_address, ": mcr relays UDP, write the IP address"},
     {ADDRESSES, is_host_name, ": write an address, names are not looked up"},
 };
@@ -316,21 +346,95 @@ static bool is_one_prefix(const struct schema_key *key, const struct value *valu
            addr_prefix_parse(value->text, &prefix, &why) && addr_is_unicast(&prefix.addr);
 }
 
+// A URL such as "udp://@239.10.0.1:5004", or an address with its interface behind it, "239.10.0.1@red0": writes the
+// keys for its parts.
+static bool take_url_apart(const struct schema_key *key, const char *url, char text[HINT_MAX])
+{
+    static const char ends[] = "@:/?#%";
+    char host[ADDR_TEXT_MAX], behind[IFNAMSIZ];
+    const char *scheme = strstr(url, "://"), *at = strchr(url, '@');
+    const struct schema_key *taker = NULL;
+    struct addr address;
+
+    if (!(ADDRESSES & 1u << key->kind) || (!scheme && !at))
+        return false;
+    at = scheme ? scheme + 3 : url;
+    at += *at == '@' ? 1 : 0;
+    bool brackets = *at == '[';
+    at += brackets ? 1 : 0;
+    size_t length = strcspn(at, brackets ? "]" : ends);
+    snprintf(host, sizeof(host), "%.*s", (int) length, at);
+    at += length + (brackets && at[length] ? 1 : 0);
+    const struct value v = {.type = VALUE_STRING, .text = host};
+    for (const struct schema_key *other = NULL; (other = schema_next(key->where, other));)
+        if (other == key || (key->need == SCHEMA_ONE_OF && other->need == SCHEMA_ONE_OF))
+            taker = takes(other, &v) ? other : taker;
+    if (!taker || !addr_parse(host, &address))
+        return false;
+    snprintf(behind, sizeof(behind), "%.*s", (int) strspn(at + (*at != '\0'), plain), at + (*at != '\0'));
+    int used = snprintf(text, HINT_MAX, ": write %s = \"%s\";", taker->name, host);
+    if (*at == ':' && *behind && strspn(behind, "0123456789") == strlen(behind))
+        snprintf(text + used, HINT_MAX - (size_t) used, " port = %s;", behind);
+    else if (*at == '@' && *behind)
+        snprintf(text + used, HINT_MAX - (size_t) used, " interface = \"%s\";", behind);
+    return true;
+}
+
+// What is meant by a value of another type than the key's.
+static const struct {
+    enum schema_place where;
+    const char *key;
+    bool list; // only for a list or an array
+    const char *text;
+} otherwise[] = {
+    {SCHEMA_INPUT, "interface", true, ": for two legs " HINT_LEGS},
+    {SCHEMA_RULE, "input", true, ": " HINT_LEGS},
+    {SCHEMA_RULE, "inputs", false, ": " HINT_LEGS},
+    {SCHEMA_RULE, "merge", false, ": write merge = { by = \"rtp\"; }"},
+};
+
+static bool is_otherwise(const struct schema_key *key, const struct value *value, char text[HINT_MAX])
+{
+    for (size_t i = 0; i < sizeof(otherwise) / sizeof(otherwise[0]); i++)
+        if (key == schema_find(otherwise[i].where, otherwise[i].key) && (value->list || !otherwise[i].list)) {
+            snprintf(text, HINT_MAX, "%s", otherwise[i].text);
+            return true;
+        }
+    return false;
+}
+
+// A group that one word would choose: merge = "active".
+static bool is_word_of_group(const struct schema_key *key, const struct value *value, char text[HINT_MAX])
+{
+    for (const struct schema_key *in = NULL;
+         key->kind == SCHEMA_SECTION && is_text(value) && (in = schema_next(key->inside, in));)
+        if (in->need == SCHEMA_REQUIRED && schema_word_index(in, value->text) >= 0) {
+            snprintf(text, HINT_MAX, ": write %s = { %s = \"%s\"; }", key->name, in->name, value->text);
+            return true;
+        }
+    return false;
+}
+
 const char *hint_value(const struct schema_key *key, const struct value *value, char text[HINT_MAX])
 {
     char repaired[REPAIRED_MAX] = "", shown[VALUE_TEXT_MAX];
     struct value number;
 
     text[0] = '\0';
+    if (is_word_of_group(key, value, text))
+        return text;
     if (is_nothing(key, value))
         return strcpy(text, ": leave the key out");
+    if (is_otherwise(key, value, text))
+        return text;
     if (is_text(value) && strstr(value->text, "\xc2\xa0"))
         return strcpy(text, ": there is a no-break space, U+00A0, in it");
-    if (without_unit(key, value, &number) && takes(key, &number)) {
+    number = (struct value){.type = VALUE_INTEGER, .number = value->number};
+    if ((value->whole || without_unit(key, value, &number)) && takes(key, &number)) {
         snprintf(text, HINT_MAX, ": write %lld", number.number);
         return text;
     }
-    if (value->type == VALUE_STRING && strlen(value->text) >= REPAIRED_MAX)
+    if (value->type == VALUE_STRING && (take_url_apart(key, value->text, text) || strlen(value->text) >= REPAIRED_MAX))
         return text;
     for (size_t i = 0; i < sizeof(mends) / sizeof(mends[0]) && value->type != VALUE_OTHER; i++) {
         struct value v = *value;
@@ -362,6 +466,64 @@ const char *hint_value(const struct schema_key *key, const struct value *value, 
     return text;
 }
 
+// 10.0.0.0/255.0.0.0
+static bool of_netmask(const char *text, struct addr_prefix *p)
+{
+    char address[REPAIRED_MAX];
+    const char *slash = strchr(text, '/');
+    struct addr mask;
+
+    if (!slash || strlen(text) >= sizeof(address) || !addr_parse(slash + 1, &mask) || mask.family != ADDR_IPV4)
+        return false;
+    snprintf(address, sizeof(address), "%.*s", (int) (slash - text), text);
+    uint32_t bits =
+        (uint32_t) mask.bytes[0] << 24 | (uint32_t) mask.bytes[1] << 16 | (uint32_t) mask.bytes[2] << 8 | mask.bytes[3];
+    p->bits = (uint8_t) __builtin_popcount(bits);
+    bool whole = bits == 0 || (~bits & (~bits + 1)) == 0; // ones first
+    return whole && addr_parse(address, &p->addr) && p->addr.family == ADDR_IPV4;
+}
+
+static void clear_host_bits(struct addr_prefix *p)
+{
+    for (size_t bit = p->bits; bit < 8 * addr_length(&p->addr); bit++)
+        p->addr.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+}
+
+// 10.0.0.1-10.0.0.9: writes the prefixes that are this range, as far as there is room.
+static bool of_range(const char *range, char text[HINT_MAX])
+{
+    char from[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX], shown[ADDR_TEXT_MAX];
+    struct addr first, last;
+    size_t used;
+
+    if (sscanf(range, "%63[0-9.] - %63[0-9.]", from, to) != 2 || !addr_parse(from, &first) || !addr_parse(to, &last) ||
+        memcmp(first.bytes, last.bytes, sizeof(first.bytes)) > 0)
+        return false;
+    used = (size_t) snprintf(text, HINT_MAX, ": a range is written as prefixes:");
+    for (;;) {
+        struct addr_prefix p = {.addr = first, .bits = 32}, wider = p;
+        struct addr end;
+        do {
+            p = wider;
+            wider.bits--;
+            clear_host_bits(&wider);
+            end = addr_after(&wider.addr, addr_prefix_size(&wider) - 1);
+        } while (p.bits > 8 && addr_equal(&wider.addr, &first) &&
+                 memcmp(end.bytes, last.bytes, sizeof(end.bytes)) <= 0);
+        if (used + ADDR_TEXT_MAX > HINT_MAX) {
+            snprintf(text + used, HINT_MAX - used, " ...");
+            return true;
+        }
+        used += (size_t) snprintf(text + used, HINT_MAX - used, " \"%s\",", addr_prefix_format(&p, shown));
+        end = addr_after(&first, addr_prefix_size(&p) - 1);
+        if (memcmp(end.bytes, last.bytes, sizeof(end.bytes)) >= 0)
+            break;
+        first = addr_after(&end, 1);
+    }
+    text[used - 1] = '\0'; // the last comma
+    return true;
+}
+
 const char *hint_network(const char *prefix, char text[HINT_MAX])
 {
     char network[ADDR_TEXT_MAX], address[ADDR_TEXT_MAX];
@@ -369,12 +531,16 @@ const char *hint_network(const char *prefix, char text[HINT_MAX])
     const char *why;
 
     text[0] = '\0';
+    if (of_netmask(prefix, &p)) {
+        clear_host_bits(&p);
+        snprintf(text, HINT_MAX, ": write \"%s\"", addr_prefix_format(&p, network));
+        return text;
+    }
     // Of one with such bits, address and length are known.
-    if (addr_prefix_parse(prefix, &p, &why) || p.bits == 0)
+    if (of_range(prefix, text) || addr_prefix_parse(prefix, &p, &why) || p.bits == 0)
         return text;
     addr_format(&p.addr, address);
-    for (size_t bit = p.bits; bit < 8 * addr_length(&p.addr); bit++)
-        p.addr.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+    clear_host_bits(&p);
     snprintf(text, HINT_MAX, ": write \"%s\" or \"%s\"", addr_prefix_format(&p, network), address);
     return text;
 }
@@ -388,6 +554,7 @@ static const struct {
     const char *key;
 } synonyms[] = {
     {" iface if intf ifname dev device nic from ", SCHEMA_INPUT, "interface"},
+    {" name id label path ", SCHEMA_INPUT, "leg"},
     {" iface if intf ifname dev device nic to ", SCHEMA_OUTPUT, "interface"},
     {" iface if intf ifname dev device nic interface ", SCHEMA_INTERFACE, "name"},
     {" direction dir way ", SCHEMA_INTERFACE, "role"},
@@ -416,6 +583,8 @@ static const struct {
     {" clock clock_rate hz ", SCHEMA_MONITOR, "clock_hz"},
     {" dry_run test trial ", SCHEMA_RULE, "shadow"},
     {" timeout silence silence_s silent_ms ", SCHEMA_RULE, "silence_ms"},
+    {" mode type method how key ", SCHEMA_MERGE, "by"},
+    {" window delay_ms skew_ms ", SCHEMA_MERGE, "window_ms"},
     {" pps packets rate ", SCHEMA_LIMIT, "packets_per_second"},
     {" bps bits bandwidth bitrate ", SCHEMA_LIMIT, "bits_per_second"},
     {" burst ", SCHEMA_LIMIT, "burst_ms"},
@@ -437,6 +606,8 @@ static const struct {
      ", every rule allows, and what no rule takes is dropped: leave it out"},
     {" source ", PLACE(RULE),
      ", \"sources\" in input are the senders that may, \"source\" in output is the address that it leaves with"},
+    {" interfaces ", PLACE(INPUT), ", for two legs " HINT_LEGS},
+    {" legs ", PLACE(RULE) | PLACE(MERGE), ", the legs are the rule's inputs: " HINT_LEGS},
     {" include ", ~0u, ", directives as @include are not allowed: the rules stand in one file"},
 };
 

@@ -11,14 +11,18 @@
 // Remark for a list of senders where none would do.
 #define HINT_EVERY_SENDER ": leave \"sources\" out, then every sender may"
 
-// Returns whether the text holds what a template would have replaced: {{ }}, {% %}, ${ } or <% %>.
+// What to write for the two legs of a stream.
+#define HINT_LEGS "write inputs = ( { leg = \"A\"; ... }, { leg = \"B\"; ... } )"
+
+// Returns whether the text holds or is what a template would have replaced: {{ }}, {% %}, ${ }, <% %> or $NAME.
 bool hint_is_template(const char *text);
 
 // Writes ": write 5000" if the key allows that value, ": use "group"" if that key allows the value, or what the value
 // is for mcr; else "". For SCHEMA_PREFIXES, the value may be one element. Returns text.
 const char *hint_value(const struct schema_key *key, const struct value *value, char text[HINT_MAX]);
 
-// Writes ": write "239.255.10.0/28" or "239.255.10.5"" for a prefix with bits beyond its length, else "". Returns text.
+// Writes ": write "239.255.10.0/28" or "239.255.10.5"" for a prefix with bits beyond its length, ": write "10.0.0.0/8""
+// for a netmask or a range of addresses; else "". Returns text.
 const char *hint_network(const char *prefix, char text[HINT_MAX]);
 
 #define HINT_KEY_MAX 256

@@ -13,6 +13,9 @@
 
 #include "common/utf8.h"
 #include "config/grammar.h"
+#include "config/hint.h"
+
+#define SDP "an SDP file: the address of its c= is \"group\" here, the port of its m= is \"port\": docs/protocols.md"
 
 struct lexer {
     const char *at; // the next byte; *end is NUL
@@ -63,7 +66,7 @@ static void fail_char(struct lexer *l, uint32_t code, bool valid)
         return;
     l->bad_line = l->line;
     if (!valid)
-        fail(l, l->line, "byte 0x%02X is not UTF-8", (unsigned) (unsigned char) *l->at);
+        fail(l, l->line, "byte 0x%02X is not UTF-8: save the file as UTF-8", (unsigned) (unsigned char) *l->at);
     else if (code == 0)
         fail(l, l->line, "a NUL byte, allowed is plain text");
     else
@@ -210,10 +213,17 @@ static bool is_in_quotes(const char *text, size_t length)
 static void fail_word(struct lexer *l, const char *start)
 {
     static const char *const words[][2] = {
-        {"yes", "write true"},          {"on", "write true"},          {"enabled", "write true"},
-        {"no", "write false"},          {"off", "write false"},        {"disabled", "write false"},
-        {"none", "leave the key out"},  {"null", "leave the key out"}, {"nil", "leave the key out"},
+        {"yes", "write true"},
+        {"on", "write true"},
+        {"enabled", "write true"},
+        {"no", "write false"},
+        {"off", "write false"},
+        {"disabled", "write false"},
+        {"none", "leave the key out"},
+        {"null", "leave the key out"},
+        {"nil", "leave the key out"},
         {"undef", "leave the key out"},
+        {"AnsibleUndefined", "its variable is not defined, give it a value"},
     };
     size_t length = (size_t) (l->at - start), shown = length < 64 ? length : 64, digits = strspn(start, "0123456789");
     char hint[80] = "";
@@ -341,8 +351,9 @@ static void key(struct lexer *l)
     }
     for (unsigned i = 0; i + 1 < l->keys[l->depth]; i++)
         if (names[i].length == last->length && memcmp(names[i].text, last->text, last->length) == 0) {
-            fail(l, l->line, "key \"%.*s\" is given twice in the same group",
-                 (int) (last->length < 64 ? last->length : 64), last->text);
+            bool input = last->length == strlen("input") && memcmp(last->text, "input", last->length) == 0;
+            fail(l, l->line, "key \"%.*s\" is given twice in the same group%s",
+                 (int) (last->length < 64 ? last->length : 64), last->text, input ? ": for two legs " HINT_LEGS : "");
             break;
         }
     names[l->keys[l->depth] - 1] = *last;
@@ -434,16 +445,27 @@ static void token(struct lexer *l, lexical_see *see, void *context)
         see(context, &t);
 }
 
-// Refuses a byte order mark, which some editors and PowerShell write before the text, and UTF-16.
-static void byte_order_mark(struct lexer *l)
+// Refuses files of other formats by their first bytes, and a byte order mark, which some editors and PowerShell write
+// before the text.
+static void beginning(struct lexer *l)
 {
-    if (starts(l, "\xef\xbb\xbf")) {
-        fail(l, 1, "the file begins with a byte order mark (U+FEFF): save it as UTF-8 without one");
-        l->at += 3;
-    } else if (starts(l, "\xff\xfe") || starts(l, "\xfe\xff")) {
-        fail(l, 1, "the file is UTF-16: save it as UTF-8");
-        l->at = l->end;
-    }
+    static const struct {
+        const char *begins, *why;
+        bool whole; // nothing else is checked
+    } files[] = {
+        {"\xef\xbb\xbf", "the file begins with a byte order mark (U+FEFF): save it as UTF-8 without one", false},
+        {"\xff\xfe", "the file is UTF-16: save it as UTF-8", true},
+        {"\xfe\xff", "the file is UTF-16: save it as UTF-8", true},
+        {"$ANSIBLE_VAULT;", "an Ansible vault file: decrypt it first (ansible-vault decrypt)", true},
+        {"v=0\n", SDP, true},
+        {"v=0\r", SDP, true},
+    };
+
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        if (starts(l, files[i].begins)) {
+            fail(l, 1, "%s", files[i].why);
+            l->at = files[i].whole ? l->end : l->at + strlen(files[i].begins);
+        }
 }
 
 bool lexical_check(const char *text, size_t size, lexical_see *see, void *context, struct config_problems *problems)
@@ -451,7 +473,7 @@ bool lexical_check(const char *text, size_t size, lexical_see *see, void *contex
     struct lexer l = {.at = text, .end = text + size, .line = 1, .problems = problems};
     struct grammar_fault fault;
 
-    byte_order_mark(&l);
+    beginning(&l);
     while (l.at < l.end && l.errors < LEXICAL_ERRORS_MAX)
         token(&l, see, context);
     if (l.errors == 0 && !grammar_end(&l.grammar, &fault))

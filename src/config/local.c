@@ -134,6 +134,34 @@ static const char *advise(const struct local *local, const char *interface, uint
     return text;
 }
 
+// Whether it is the broadcast of a subnet of the interface (RFC 919). Subnets of 31 and 32 bits have none (RFC 3021).
+static bool is_broadcast_of(const struct local *local, const char *interface, const struct addr *a)
+{
+    for (size_t i = 0; i < local->n; i++) {
+        const struct addr_prefix *net = &local->list[i].net;
+        struct addr after = addr_after(a, 1);
+        if (a->family == ADDR_IPV4 && net->bits < 31 && !local->list[i].to_one &&
+            strcmp(local->list[i].interface, interface) == 0 && addr_prefix_contains(net, a) &&
+            !addr_prefix_contains(net, &after))
+            return true;
+    }
+    return false;
+}
+
+// Told in place of what holds for addresses of hosts.
+static bool check_broadcast(const struct check *k, const char *interface, const struct addr *a, int line)
+{
+    char text[ADDR_TEXT_MAX];
+    bool is = is_broadcast_of(k->local, interface, a);
+
+    if (is)
+        config_warning(
+            k->problems, line, k->rule->name,
+            "%s is the broadcast of a subnet of \"%s\", no host: write broadcast = true in place of \"address\"",
+            addr_format(a, text), interface);
+    return is;
+}
+
 static bool is_loopback(const char *interface)
 {
     return strcmp(interface, CONFIG_LOOPBACK) == 0;
@@ -145,7 +173,7 @@ static void check_input(const struct check *k, const struct config_input *in)
 {
     char text[ADDR_TEXT_MAX], advice[128];
 
-    if (in->kind != CONFIG_ADDRESS || in->vlan != 0)
+    if (in->kind != CONFIG_ADDRESS || in->vlan != 0 || check_broadcast(k, in->interface, &in->address, in->line))
         return;
     const char *owner = owner_of(k->local, &in->address, in->interface);
     if (!owner && if_nametoindex(in->interface) != 0)
@@ -195,8 +223,8 @@ static void check_receiver(const struct check *k, const struct config_output *ou
     const char *owner = owner_of(k->local, &out->address, out->interface);
     char text[ADDR_TEXT_MAX];
 
-    if (owner && is_loopback(owner))
-        return; // told without asking the kernel
+    if ((owner && is_loopback(owner)) || check_broadcast(k, out->interface, &out->address, out->line))
+        return; // the first is told without asking the kernel
     if (owner)
         config_warning(
             k->problems, out->line, k->rule->name,

@@ -142,6 +142,7 @@ struct config_rule {
 struct config_interface {
     char name[IFNAMSIZ];
     enum config_role role;
+    bool complete; // name and role are known: the file was not refused for them
     int line;
 };
 

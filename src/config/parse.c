@@ -186,6 +186,13 @@ static const char *const as_destination[] = {
     [CONFIG_BROADCAST] = "as every broadcast",
 };
 
+static void finish_interface(struct parser *p, const config_setting_t *group, void *target)
+{
+    (void) p;
+    (void) group;
+    ((struct config_interface *) target)->complete = true;
+}
+
 static void finish_input(struct parser *p, const config_setting_t *group, void *target)
 {
     struct config_input *in = target;
@@ -453,9 +460,9 @@ static void require_choice(struct parser *p, enum schema_place where, const conf
 static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group, void *target)
 {
     static void (*const finish[SCHEMA_PLACES])(struct parser *, const config_setting_t *, void *) = {
-        [SCHEMA_RULE] = finish_rule,           [SCHEMA_INPUT] = finish_input, [SCHEMA_OUTPUT] = finish_output,
-        [SCHEMA_MERGE] = finish_merge,         [SCHEMA_FIELD] = finish_field, [SCHEMA_MONITOR] = finish_monitor,
-        [SCHEMA_MONITOR_FIELD] = finish_field,
+        [SCHEMA_INTERFACE] = finish_interface, [SCHEMA_RULE] = finish_rule,           [SCHEMA_INPUT] = finish_input,
+        [SCHEMA_OUTPUT] = finish_output,       [SCHEMA_MERGE] = finish_merge,         [SCHEMA_FIELD] = finish_field,
+        [SCHEMA_MONITOR] = finish_monitor,     [SCHEMA_MONITOR_FIELD] = finish_field,
     };
     size_t errors = p->problems->n_errors;
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/edits.h"
 #include "config/model.h"
 
 const struct schema_place_info schema_places[SCHEMA_PLACES] = {
@@ -241,43 +242,13 @@ const struct schema_key *schema_find(enum schema_place where, const char *name)
     return key;
 }
 
-#define NAME_MAX_COMPARED 31
-
-// Returns the number of edits of one character between a and b; a swap of two neighbours is one edit (optimal string
-// alignment).
-static unsigned distance(const char *a, const char *b)
-{
-    unsigned d[NAME_MAX_COMPARED + 1][NAME_MAX_COMPARED + 1];
-    size_t n = strlen(a), m = strlen(b);
-
-    for (size_t i = 0; i <= n; i++)
-        for (size_t j = 0; j <= m; j++) {
-            if (i == 0 || j == 0) {
-                d[i][j] = (unsigned) (i + j);
-                continue;
-            }
-            unsigned best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            if (d[i - 1][j] + 1 < best)
-                best = d[i - 1][j] + 1;
-            if (d[i][j - 1] + 1 < best)
-                best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
-                best = d[i - 2][j - 2] + 1;
-            d[i][j] = best;
-        }
-    return d[n][m];
-}
-
 const struct schema_key *schema_nearest(enum schema_place where, const char *name)
 {
     const struct schema_key *nearest = NULL;
-    size_t length = strlen(name);
-    unsigned least = 1 + (unsigned) (length / 3); // a larger distance is no misspelling
+    unsigned least = edits_most(name) + 1;
 
-    if (length > NAME_MAX_COMPARED)
-        return NULL;
     for (const struct schema_key *key = NULL; (key = schema_next(where, key));) {
-        unsigned d = distance(name, key->name);
+        unsigned d = edits_between(name, key->name);
         if (d < least) {
             least = d;
             nearest = key;

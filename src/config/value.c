@@ -15,6 +15,8 @@ struct value value_of(const struct config_setting_t *setting)
         [CONFIG_TYPE_ARRAY] = "an array [ ]", [CONFIG_TYPE_LIST] = "a list ( )",
     };
 
+    double number = config_setting_type(setting) == CONFIG_TYPE_FLOAT ? config_setting_get_float(setting) : 0.5;
+
     switch (config_setting_type(setting)) {
     case CONFIG_TYPE_INT:
     case CONFIG_TYPE_INT64:
@@ -24,8 +26,13 @@ struct value value_of(const struct config_setting_t *setting)
     case CONFIG_TYPE_STRING:
         return (struct value){.type = VALUE_STRING, .text = config_setting_get_string(setting)};
     default:
+        // No more than a double tells apart, so that the conversion is defined.
+        if (number >= 0 && number <= 1e15 && number == (double) (long long) number)
+            return (struct value){
+                .type = VALUE_OTHER, .text = others[CONFIG_TYPE_FLOAT], .number = (long long) number, .whole = true};
         return (struct value){.type = VALUE_OTHER,
                               .text = others[config_setting_type(setting)],
+                              .list = config_setting_is_list(setting) || config_setting_is_array(setting),
                               .empty = config_setting_is_aggregate(setting) && config_setting_length(setting) == 0};
     }
 }

@@ -16,9 +16,11 @@ enum value_type { VALUE_INTEGER, VALUE_BOOL, VALUE_STRING, VALUE_OTHER };
 
 struct value {
     enum value_type type;
-    long long number; // of an integer or a bool
+    long long number; // of an integer or a bool; of a float that is one (whole)
     const char *text; // of a string; of another type its description: "a list ( )"
     bool empty;       // of VALUE_OTHER: it contains nothing
+    bool whole;       // a float without a fraction: 5000.0
+    bool list;        // an array [ ] or a list ( )
 };
 
 enum value_verdict {

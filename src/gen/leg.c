@@ -63,7 +63,9 @@ bool leg_parse(const char *text, struct leg *leg, char why[LIST_WHY_MAX])
     if (!list_copy(text, copy, why))
         return false;
     const char *interface = strsep(&rest, ","), *to = strsep(&rest, ","), *port = strsep(&rest, ",");
-    if (!*interface || strlen(interface) >= sizeof(leg->interface))
+    if (*interface && !to)
+        snprintf(why, LIST_WHY_MAX, "\"%.60s\": commas separate what a leg is: IF,ADDRESS,PORT", interface);
+    else if (!*interface || strlen(interface) >= sizeof(leg->interface))
         snprintf(why, LIST_WHY_MAX, "\"%.60s\": allowed is one of `ip link`", interface);
     else if (!to || !addr_parse(to, &leg->to))
         snprintf(why, LIST_WHY_MAX, "\"%.60s\": allowed is a numeric IPv4 or IPv6 address", to ? to : "");

@@ -275,8 +275,8 @@ struct stats_header {
     uint32_t version;
     uint32_t size; // bytes, of the whole segment
     uint32_t n_interfaces, n_rules, n_inputs, n_outputs;
-    uint32_t state; // enum stats_segment_state
-    uint32_t reserved;
+    uint32_t state;       // enum stats_segment_state
+    uint32_t inputs_most; // input interfaces that a later file may have without a restart; 0: not told
     char program_version[32];
     char instance[64];
     char file[512]; // the config file's path

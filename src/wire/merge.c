@@ -16,6 +16,11 @@
 // What few datagrams go through is no part of the function that each goes through.
 #define COLD static __attribute__((noinline))
 
+uint32_t merge_least(const struct merge_settings *s)
+{
+    return s->by == MERGE_RTP ? RTP_HEADER : s->by == MERGE_FIELD ? header_of(s) : 0;
+}
+
 // A quarter of the numbers ahead and a quarter behind belong to a line; the rest is a jump. RTP's time stamp tells
 // apart what lies further behind.
 static uint32_t room_of(const struct merge_settings *s)

@@ -90,6 +90,9 @@ struct merge_settings merge_settings_of(const struct table_rule *rule, const uin
 // Bytes that merge_new() takes.
 size_t merge_bytes(const struct merge_settings *settings);
 
+// Bytes that a datagram must have to be judged by its number; a shorter one has none. 0: any.
+uint32_t merge_least(const struct merge_settings *settings);
+
 // The settings are checked by the caller. NULL without memory.
 struct merge *merge_new(const struct merge_settings *settings);
 void merge_free(struct merge *m);

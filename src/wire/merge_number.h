@@ -15,6 +15,8 @@
 // What each datagram goes through is one function for the compiler.
 #define MERGE_INLINE static inline __attribute__((always_inline))
 
+#define RTP_HEADER 12 // bytes (RFC 3550, section 5.1)
+
 struct session {
     uint64_t a, b;
 };
@@ -62,7 +64,7 @@ MERGE_INLINE bool read_rtp(struct datagram *d)
 {
     const uint8_t *p = d->payload;
 
-    if (d->length < 12 || p[0] >> 6 != 2 || (p[1] >= 192 && p[1] <= 223))
+    if (d->length < RTP_HEADER || p[0] >> 6 != 2 || (p[1] >= 192 && p[1] <= 223))
         return false;
     d->number = load32(p) & 0xffff;
     d->time = load32(p + 4);

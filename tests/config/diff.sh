@@ -51,6 +51,27 @@ for file in "$goldens"/*.running.conf; do
   ok "golden: $name" golden "$name"
 done
 
+# More input interfaces than the daemon has sockets for, or than it may be known to have.
+sockets() {
+  prepare same && sed 's/interface = "lo"; group = "239.1.0.1"/interface = "a0"; group = "239.1.0.1"/' running.conf |
+    sed 's/^);$/, { name = "b"; input = { interface = "b0"; group = "239.1.0.2"; port = 5000; };\
+      outputs = ( { interface = "lo"; group = "239.2.0.2"; port = 5000; } ); } );/' >new.conf
+  why="2 input interfaces, and sockets for 1: mcrd opens them at its start only"
+  stands_in sha256="$(sha256 running.conf)" inputs_most=1 && run 1 --diff --config new.conf && grep -Fx "~ $why" stdout &&
+    grep 'needs a restart: a reload is refused$' stdout && run 1 --diff --json --config new.conf &&
+    grep -F '"needs_restart": true' stdout && grep -F "\"restart_reason\": \"$why\"" stdout &&
+    stands_in sha256="$(sha256 running.conf)" inputs_most=2 && run 1 --diff --json --config new.conf &&
+    grep -F '"needs_restart": false' stdout && grep -F '"restart_reason": null' stdout
+}
+ok "more input interfaces than there are sockets for need a restart" sockets
+
+other_file() {
+  prepare same && run 0 --diff --config new.conf && said "note: the daemon of $work/stats (pid $standin) runs \
+/etc/mcr/mcr.conf, not new.conf: if that is another instance, a stats_file is missing here" &&
+    stands_in sha256="$(sha256 running.conf)" file="$work/new.conf" && run 0 --diff --config new.conf && [ ! -s stderr ]
+}
+ok "the daemon of another file is told" other_file
+
 # --- trouble ---
 trouble() {
   run 2 --diff --config "${2:-new.conf}" && [ ! -s stdout ] && said "$1"

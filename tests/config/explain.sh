@@ -87,13 +87,19 @@ other_daemon() {
 }
 ok "the daemon of another file does not matter" other_daemon
 
+tells() {
+  grep -F -e "$1" stderr || { echo "wanted: $1"; cat stderr; return 1; }
+}
+
 # The copy is asked, also where the file on disk is broken behind its stats_file, or gone.
 runs() {
   two_files && asks 0 --running --size=100 && grep -F "$work/running.conf:7: rule \"plc\" takes it" stdout &&
     ! grep -F 'not what runs' stdout && asks 0 --running --json && grep -F "\"running\": \"$(sha256 running.conf)\"" stdout &&
     echo 'rules = (;' >>disk.conf && asks 0 --running --size=100 &&
     run 0 --print --running --config disk.conf && grep -F 'port = 5000' stdout &&
-    run 0 --firewall --running --config disk.conf && grep -F "$(sha256 running.conf)" stdout
+    run 0 --firewall --running --config disk.conf && grep -F "$(sha256 running.conf)" stdout && [ ! -s stderr ] &&
+    stands_in file=/etc/other.conf sha256="$(sha256 running.conf)" && sed -i '/rules = (;/d' disk.conf &&
+    run 0 --firewall --running --config disk.conf && tells "(pid $standin) runs /etc/other.conf, not disk.conf: if that is another"
 }
 ok "--running: explain, print and firewall" runs
 
@@ -102,10 +108,6 @@ not_known() {
     tells "running.conf: is not what runs" && away && run 2 --explain --running 198.18.1.1 239.255.1.1 5000 --config disk.conf &&
     tells "no daemon: " && run 2 --check --running && tells "--running can only go with --explain, --firewall, --print or --replay"
 }
-tells() {
-  grep -F -e "$1" stderr || { echo "wanted: $1"; cat stderr; return 1; }
-}
-
 ok "--running: what runs is not known" not_known
 
 # TEXT ARGUMENTS: refused with this on the standard error.

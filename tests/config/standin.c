@@ -9,6 +9,7 @@
 //   on_hup=WHAT      accept (the default), refuse, ignore, exit, hostile (refuses with control characters)
 //   then=HEX         the digest after it has accepted; sha256 by default
 //   delay_ms=N       before the answer; 0
+//   inputs_most=N    0
 //   pid=N version=N state=N
 //                    what to claim in place of the truth
 //   lock=0           holds no lock
@@ -143,6 +144,7 @@ int main(int argc, char **argv)
     arguments = argv + 2;
     h.version = (uint32_t) number("version", STATS_VERSION);
     h.state = (uint32_t) number("state", STATS_LIVE);
+    h.inputs_most = (uint32_t) number("inputs_most", 0);
     h.pid = (uint32_t) number("pid", (unsigned long) getpid());
     snprintf(h.file, sizeof(h.file), "%s", option("file", "/etc/mcr/mcr.conf"));
     parse_digest(option("sha256", ""), h.sha256);

@@ -380,6 +380,8 @@ def local_addresses():
         (of("198.18.2.2", group), '"in0" does not have 198.18.2.2, "out0" does: name an address of "in0", such as 198.18.1.2'),
         (of("2001:db8::1", group), '"in0" does not have 2001:db8::1, nothing is sent to it there: name an address of "in0"'),
         (of("198.18.1.20", group, vlan=5), None),
+        (of("198.18.1.255", group), '198.18.1.255 is the broadcast of a subnet of "in0", no host: write broadcast = true in place of '
+                                    '"address"'),
         ({**of("198.18.1.20", group), "enabled": False}, None),
         (of("192.0.2.7", group), None),  # routed to an address of lo
         (of("198.18.1.2", [t.to_group(OUT, OUT_PORT, source="198.18.2.2")]), None),
@@ -389,6 +391,8 @@ def local_addresses():
         (of("198.18.1.2", [t.to_group("ff15::1", OUT_PORT, source="2001:db8::9", mode="socket")]),
          'this host does not have the source 2001:db8::9: name an address of "out0", unless it comes later (VRRP)'),
         (of("198.18.1.2", [to("198.18.2.1")]), None),
+        (of("198.18.1.2", [to("198.18.2.255")]), '198.18.2.255 is the broadcast of a subnet of "out0", no host: write broadcast = true '
+                                                 'in place of "address"'),
         (of("198.18.1.2", [to("198.18.2.2")]), 'address 198.18.2.2 is this host itself ("out0"), it does not leave: ' + elsewhere),
         (of("198.18.1.2", [to("198.18.1.2")]), 'address 198.18.1.2 is this host itself ("in0"), it does not leave: ' + elsewhere),
         (of("198.18.1.2", [to("203.0.113.5")]),

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Several rules, several outputs, several interfaces: each datagram to exactly those that its rule names."""
+import json
+
 import mcrtest as t
 
 
@@ -101,6 +103,8 @@ def more_inputs():
             for n, answer in ((5, "result=accepted"), (6, "6 input interfaces, and sockets for 5")):
                 d.config.rules = rules[:n]
                 d.config.write()
+                _, out, _ = net.relay.run(t.MCRD, "--diff", "--json", "--config", d.config.file, check_status=False)
+                t.equal(json.loads(out)["needs_restart"], n == 6, "--diff says so before")
                 t.check(answer in (line := d.reload()), line)
                 for source in sources[:5]:
                     t.send(source, "s0", "239.255.0.1", 5000, count=100, rate=5000)

@@ -89,7 +89,8 @@ def check():
         line = mcrstat(d, "--check", "--rule", "nosuch", status=3)
         t.check(line.startswith('MCR UNKNOWN - no rule "nosuch"'), line)
         for wrong in (("--json",), ("--watch", "1"), ("--state", "down"), ("--nosuch",)):
-            mcrstat(d, *wrong, "--check", status=3)
+            line = mcrstat(d, *wrong, "--check", status=3)
+            t.check(line.startswith("MCR UNKNOWN - wrong usage: "), line)
         d.config.rules = RULES[:2]
         d.config.write()
         r.accepted(d)

@@ -59,8 +59,9 @@ static const struct arguments line = {
     "prog", "usage: prog\n", "The end.\n", rows, sizeof(rows) / sizeof(rows[0]), .once = false, .built = print_built};
 static const struct arguments strict = {
     "prog", "usage: prog\n", "The end.\n", rows, sizeof(rows) / sizeof(rows[0]), .once = true};
+static const struct argument_hint hints[] = {{" state status ", "another shows it"}, {NULL, NULL}};
 static const struct arguments with_stray = {
-    "prog", "usage: prog\n", "The end.\n", rows, sizeof(rows) / sizeof(rows[0]), .stray = "file"};
+    "prog", "usage: prog\n", "The end.\n", rows, sizeof(rows) / sizeof(rows[0]), .stray = "file", .hints = hints};
 
 // Reads a line of words with single spaces between them.
 static int read_line(const struct arguments *a, const char *text, struct options *o, unsigned *command)
@@ -145,8 +146,11 @@ Test(arguments, a_word_without_its_option_is_told_which, .init = cr_redirect_std
     struct options o;
 
     cr_assert_eq(read_line(&with_stray, "--show word", &o, NULL), 2);
+    cr_assert_eq(read_line(&with_stray, "status", &o, NULL), 2);
     fflush(stderr);
-    cr_assert_stderr_eq_str("prog: unexpected argument \"word\": use --file word; prog --help tells more\n");
+    cr_assert_stderr_eq_str(
+        "prog: unexpected argument \"word\": use --file word; prog --help tells more\n"
+        "prog: unexpected argument \"status\": another shows it; prog --help tells more\n");
 }
 
 Test(arguments, letters_are_options)
@@ -222,6 +226,11 @@ Test(arguments, what_is_wrong_is_said, .init = cr_redirect_stderr)
         {"-x", "prog: invalid option -- 'x'\nprog --help tells more\n"},
         {"-n", "prog: option requires an argument -- 'n'\nprog --help tells more\n"},
         {"--nothing", "prog: unrecognized option '--nothing'\nprog --help tells more\n"},
+        {"--numbr 7", "prog: unrecognized option '--numbr'\ndid you mean --number? prog --help tells more\n"},
+        {"--numbr=7", "prog: unrecognized option '--numbr=7'\ndid you mean --number? prog --help tells more\n"},
+        {"quite", "prog: unexpected argument \"quite\": write --quiet; prog --help tells more\n"},
+        {"--file --number", "prog: --file needs FILE, and \"--number\" is an option; prog --help tells more\n"},
+        {"--file -n", "prog: --file needs FILE, and \"-n\" is an option; prog --help tells more\n"},
         {"--file", "prog: option '--file' requires an argument\nprog --help tells more\n"},
         {"--file=", "prog: --file is empty; prog --help tells more\n"},
         {"--item=", "prog: --item is empty; prog --help tells more\n"},

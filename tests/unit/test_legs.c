@@ -184,7 +184,8 @@ Test(leg, wrong_ones)
     static const struct wrong_case cases[] = {
         {"", "\"\": allowed is one of `ip link`"},
         {"abcdefghijklmnop,239.1.1.1,5000", "\"abcdefghijklmnop\": allowed is one of `ip link`"},
-        {"a", "\"\": allowed is a numeric IPv4 or IPv6 address"},
+        {"a", "\"a\": commas separate what a leg is: IF,ADDRESS,PORT"},
+        {"net-a:239.10.0.1:5000", "\"net-a:239.10.0.1:5000\": commas separate what a leg is: IF,ADDRESS,PORT"},
         {"a,host,1", "\"host\": allowed is a numeric IPv4 or IPv6 address"},
         {"a,239.1.1.1", "\"\": allowed is a port, 1 to 65535"},
         {"a,239.1.1.1,0", "\"0\": allowed is a port, 1 to 65535"},
