@@ -193,7 +193,8 @@ static bool may_fail(const char *why)
     return strstr(why, "has no Ethernet headers") || strstr(why, "missing_interface is \"reject\"") ||
            strstr(why, "the interface does not exist") || strstr(why, "has no address to send from") ||
            strstr(why, "Too many open files") || strstr(why, "Cannot allocate memory") ||
-           strstr(why, "than a merge can tell apart") || strstr(why, "the merges and monitors of all rules would take");
+           strstr(why, "than a merge can tell apart") || strstr(why, "a shorter datagram cannot be merged") ||
+           strstr(why, "the merges and monitors of all rules would take");
 }
 
 static bool compile_one(const struct config *c, struct sockets *sockets, const struct table_view *before,

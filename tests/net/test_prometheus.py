@@ -43,7 +43,8 @@ LABEL = re.compile(r'([a-z0-9_]+)="((?:[^"\\]|\\.)*)"')
 
 
 def parse(text):
-    """{(name, (label, value), ...): number}, without the label stats_file; and the types by name."""
+    """{(name, (label, value), ...): number}, without the label stats_file; of a histogram, how many; and the types by
+    name."""
     found, types, current = {}, {}, None
     for line in text.splitlines():
         if line.startswith("# TYPE "):
@@ -51,11 +52,14 @@ def parse(text):
         elif not line.startswith("#"):
             m = LINE.fullmatch(line)
             t.check(m, f"no sample: {line!r}")
-            t.equal(m[1], current, "the metric that the line stands below")
+            suffix = "(_bucket|_sum|_count)" if types.get(current) == "histogram" else ""
+            t.check(re.fullmatch(f"{current}{suffix}", m[1]), f"the metric that the line stands below: {line}")
+            if suffix and not m[1].endswith("_count"):
+                continue
             labels = {k: re.sub(r"\\(.)", lambda e: "\n" if e[1] == "n" else e[1], v)
                       for k, v in LABEL.findall(m[2] or "")}
             labels.pop("stats_file", None)
-            key = (m[1], *sorted(labels.items()))
+            key = (current, *sorted(labels.items()))
             t.check(key not in found, f"twice: {line}")
             found[key] = float(m[3])
     return found, types
@@ -106,7 +110,9 @@ def expected(stats):
             for k, v in figures.items():
                 total = "" if k in ("lost", "unjudged", "ts_pids") else "_total"  # they may fall, or are no counter
                 add(f"mcr_rule_input_stream_{k}{total}", v, rule=r["name"], leg=i["leg"])
-        for alarm in ("silence", "leg", "loss", "jitter", "rate"):
+        add("mcr_rule_residence_seconds", r["residence_us"]["count"], rule=r["name"])
+        add("mcr_rule_clock_steps_total", r["clock_steps"], rule=r["name"])
+        for alarm in ("silence", "leg", "loss", "jitter", "residence", "rate"):
             add("mcr_rule_alarm", alarm in r["alarms"], rule=r["name"], alarm=alarm)
         add("mcr_rule_received_packets_total", r["packets"], rule=r["name"])
         add("mcr_rule_received_bytes_total", r["bytes"], rule=r["name"])
@@ -115,7 +121,8 @@ def expected(stats):
         for o in r["outputs"]:
             for k in ("packets", "bytes", "unreachable"):
                 add(f"mcr_output_sent_{k}_total", o[k], rule=r["name"], output=o["to"])
-            for k in set(o) - {"to", "packets", "bytes", "unreachable"}:
+            add("mcr_output_largest_run", o["largest_run"], rule=r["name"], output=o["to"])
+            for k in set(o) - {"to", "packets", "bytes", "unreachable", "largest_run"}:
                 add("mcr_output_dropped_packets_total", o[k], rule=r["name"], output=o["to"], reason=k)
     return want
 
@@ -240,7 +247,8 @@ def names():
     t.equal(used - printed, set(), "metrics that are used and not printed")
     t.check(len(used) > 15, f"only {sorted(used)}")
     with open(os.path.join(CONTRIB, "../../man/mcrstat.1"), encoding="utf-8") as f:
-        t.equal(set(re.findall(r"\bmcr_[a-z_]+", f.read())), printed, "metrics of the manual page")
+        named = {re.sub("(_seconds)_(bucket|sum|count)$", r"\1", n) for n in re.findall(r"\bmcr_[a-z_]+", f.read())}
+        t.equal(named, printed, "metrics of the manual page")
 
 
 def write_metrics(d, file, status=0, mcrstat=None):
