@@ -164,9 +164,9 @@ def missing_wait():
                  "out": ("waiting", "interface nowhere1 is missing (1 of 2 outputs)")}, "states")
         t.equal([r["inputs"] for r in s["rules"][1:]],
                 [[{"leg": "1", "interface": "nowhere0", "to": f"239.255.0.2:{PORT}", "vlan": None, "state": "missing",
-                   "packets": 0, "bytes": 0}],
+                   "alarms": [], "packets": 0, "bytes": 0, "stream": None}],
                  [{"leg": "1", "interface": "in0", "to": f"239.255.0.3:{PORT}", "vlan": None, "state": "up",
-                   "packets": 1, "bytes": 19}]], "inputs")
+                   "alarms": [], "packets": 1, "bytes": 19, "stream": None}]], "inputs")
         t.equal({i["name"]: i["state"] for i in s["interfaces"]},
                 {"in0": "up", "out0": "up", "nowhere0": "missing", "nowhere1": "missing"}, "interfaces")
 
