@@ -128,6 +128,7 @@ class Scenario:
     rps: bool = False  # what comes in is received on the relay's core
     rules: int = 1
     inputs: int = 1  # interfaces; datagrams come by the first
+    merged: bool = False  # the stream comes by the first two, at this rate by each, and leaves once
     reloads: int = 0
     latency: bool = False  # instead of what the core has left
     seconds: float = 1.0
@@ -138,7 +139,12 @@ def sending(world, s, seconds):
     options = {"seconds": f"{seconds:.3f}", "rate": s.rate, "size": s.size, "ttl": 8, "flows": s.flows, "gso": s.gso}
     if s.latency:
         options["batch"] = 1  # each at its own time
-    argv = [t.MCRGEN, "send", "--json", "--interface", "s0", "--group", w.in_group(0), "--port", str(w.PORT)]
+    argv = [t.MCRGEN, "send", "--json"]
+    if s.merged:
+        options["as"] = "rtp"
+        argv += [x for i in range(2) for x in ("--leg", f"s{i},{w.in_group(0)},{w.PORT}")]
+    else:
+        argv += ["--interface", "s0", "--group", w.in_group(0), "--port", str(w.PORT)]
     for name, value in options.items():
         argv += [f"--{name}", str(value)]
     with w.on_core(w.SOURCE_CORE):
@@ -181,7 +187,8 @@ def run(world, relay, s, empty):
     out = {"suspicious": [] if calm else ["the machine was busy before"]}
     with relay.running(world, s) as account:
         with w.on_core(w.SOURCE_CORE):
-            receiver = t.Receiver(world.dst, "d0", group, port, idle_ms=300, seconds=max(6, total + 3), size=s.size)
+            receiver = t.Receiver(world.dst, "d0", group, port, idle_ms=300, seconds=max(6, total + 3), size=s.size,
+                                  **({"as": "rtp"} if s.merged else {}))
         try:
             idle = None if s.latency else Idle()
             first, began = world.arrived(), time.monotonic()
@@ -204,13 +211,15 @@ def run(world, relay, s, empty):
                 idle.close()
         last = world.arrived()
         out["account"] = account()
+        out["stayed"] = (out["account"] or {}).pop("stayed", None)
         out |= relay.tells()
     if foreign > CALM or steal > 0.02:
         out["suspicious"].append(f"others took {100 * foreign:.0f} %, the host {100 * steal:.0f} % of a core")
     arrived = w.datagrams(first, last, s.size)
-    wanted = sent["sent"] * s.fanout
+    count = max(leg["sent"] for leg in sent["legs"]) if s.merged else sent["sent"]
+    wanted = count * s.fanout
     out |= {
-        "offered_pps": sent["rate_pps"], "sent": sent["sent"], "arrived": arrived,
+        "offered_pps": sent["rate_pps"], "sent": count, "arrived": arrived,
         "lost": wanted - arrived, "loss": (wanted - arrived) / wanted if wanted else 0,
         "out_pps": w.datagrams(a, b, s.size) / (tb - ta),
         "checked": report["received"], "corrupt": report["corrupt"], "duplicates": report["duplicates"],
@@ -224,4 +233,5 @@ def run(world, relay, s, empty):
         out["left"] = (ib - ia) / (tb - ta) / empty
         if out["out_pps"]:
             out["cpu_ns"] = (1 - out["left"]) * 1e9 / out["out_pps"]
+            out["cpu_in_ns"] = out["cpu_ns"] * s.fanout / (2 if s.merged else 1)
     return out

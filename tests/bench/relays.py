@@ -150,6 +150,10 @@ class Mcrd(Relay):
         return None
 
     def rules(self, s):
+        if s.merged:
+            legs = [{"leg": "AB"[i], "interface": f"in{i}", "group": w.in_group(0), "port": w.PORT} for i in range(2)]
+            return [{"name": "merged", "inputs": legs, "merge": {"by": "rtp"},
+                     "outputs": [t.to_group(w.out_group(0, 0), w.OUT_PORT)]}]
         rules = [t.rule(f"flow-{f}", w.in_group(f), w.PORT,
                         [t.to_group(w.out_group(f, o), w.OUT_PORT) for o in range(s.fanout)]) for f in range(s.flows)]
         # Others, which nobody sends to: as many groups as memberships would take are not the question here.
@@ -205,7 +209,8 @@ def _account(daemon):
     r = stats["rules"][0]
     return {**{k: v for k, v in i.items() if isinstance(v, int) and v and not isinstance(v, bool)},
             "sent": sum(o["packets"] for o in r["outputs"]), "drops": sum(r["drops"].values()),
-            "errors": sum(o["errors"] for o in r["outputs"])}
+            "errors": sum(o["errors"] for o in r["outputs"]),
+            "stayed": r.get("residence_us", {}).get("p50")}
 
 
 class Other(Relay):

@@ -10,6 +10,8 @@ COLUMNS = {  # title, what is shown of the median
     "lost": ("lost", lambda r: _count(r.get("lost"))),
     "left": ("core left", lambda r: _percent(r.get("left"))),
     "cpu": ("ns/packet", lambda r: _count(r.get("cpu_ns"))),
+    "cpu in": ("ns/packet in", lambda r: _count(r.get("cpu_in_ns"))),
+    "stayed": ("p50 by mcrd", lambda r: _number(r.get("stayed"))),
     "batch": ("datagrams/send", lambda r: _number(r.get("batch"))),
     "start": ("start, ms", lambda r: _number(r.get("start_ms"))),
     "reload": ("longest reload, ms", lambda r: _number(r.get("reload_ms"))),
