@@ -45,22 +45,30 @@ struct fixture {
     uint32_t most; // datagrams of a write
 };
 
-static struct fixture *open_rules(const char *first)
+// Of x->view, which has one egress.
+static void open_forward(struct fixture *x)
 {
-    struct fixture *x = calloc(1, sizeof(*x));
     int room = 4 << 20;
 
-    make_view(&x->view, NULL, RULES, first, SECOND);
     cr_assert_eq(x->view.n_egress, 1);
-    uint32_t n_interfaces = x->view.n_interfaces;
-    stats_segment_place(&x->stats, calloc(1, stats_segment_size(n_interfaces, 2, x->view.n_inputs, x->view.n_counters)),
-                        n_interfaces, 2, x->view.n_inputs);
+    const struct table_view *v = &x->view;
+    stats_segment_place(&x->stats,
+                        calloc(1, stats_segment_size(v->n_interfaces, v->n_rules, v->n_inputs, v->n_counters)),
+                        v->n_interfaces, v->n_rules, v->n_inputs);
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, x->ends), 0);
     setsockopt(x->ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
     egress_init(&x->socket, 1, x->ends[0]);
     egress_configure(&x->socket, x->view.egress, NULL);
     x->f = forward_new(&x->view, &x->stats, 1);
     x->f->egress[0] = &x->socket;
+}
+
+static struct fixture *open_rules(const char *first)
+{
+    struct fixture *x = calloc(1, sizeof(*x));
+
+    make_view(&x->view, NULL, RULES, first, SECOND);
+    open_forward(x);
     return x;
 }
 
@@ -427,6 +435,61 @@ Test(forward, one_that_fits_behind_one_that_does_not)
         n++;
     cr_expect_eq(n, 3, "two fragments and a whole one");
     cr_expect_eq(x->f->outputs[0].packets, 2);
+    close_fixture(x);
+}
+
+#define RTP_SIZE 100
+
+// A super-frame of n RTP datagrams by one leg; those from `passes` on are the first copies.
+static void put_rtp_frame(struct fixture *x, uint32_t interface, uint32_t first, uint32_t n, uint32_t passes)
+{
+    uint8_t *bytes = malloc((size_t) n * RTP_SIZE + 8);
+    struct packet_meta meta = {.checksum_vouched = true, .segment = RTP_SIZE, .stamp_ns = clock_realtime_ns()};
+    struct packet p = {.destination = x->view.destinations[0].address,
+                       .source = {.family = ADDR_IPV4, .bytes = {198, 18, 0, 1}},
+                       .source_port = 7000,
+                       .port = 5000,
+                       .ttl = 8,
+                       .payload = bytes + 8,
+                       .length = (size_t) n * RTP_SIZE,
+                       .segment = RTP_SIZE,
+                       .datagrams = n};
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t *at = bytes + 8 + (size_t) i * RTP_SIZE;
+        memset(at, (int) ((first + i) % 251), RTP_SIZE);
+        memcpy(at, (uint8_t[]){0x80, 33, (uint8_t) ((first + i) >> 8), (uint8_t) (first + i), 0, 0, 0, 0, 0, 0, 0, 7},
+               12);
+        if (first + i < passes)
+            continue;
+        struct expected *e = &x->in[0][x->n_in[0]++];
+        e->length = RTP_SIZE;
+        e->bytes = malloc(RTP_SIZE);
+        memcpy(e->bytes, at, RTP_SIZE);
+    }
+    cr_assert_eq(forward_packet(x->f, interface, &p, &meta), FORWARD_TAKEN);
+}
+
+// Each datagram of a super-frame is judged by itself, and what passes still leaves in batches.
+Test(forward, super_frames_of_two_legs_are_merged)
+{
+    struct fixture *x = calloc(1, sizeof(*x));
+
+    make_view(&x->view, NULL,
+              "version=1;rules=({name=\"r\";inputs=({interface=\"in0\";group=\"239.255.0.0\";port=5000;},"
+              "{interface=\"in1\";group=\"239.255.0.0\";port=5000;});merge={by=\"rtp\";};"
+              "outputs=({interface=\"out0\";group=\"239.255.0.0\";port=6000;});});");
+    open_forward(x);
+    uint32_t a = x->view.inputs[0].interface, b = x->view.inputs[1].interface;
+    put_rtp_frame(x, a, 0, 40, 0);
+    put_rtp_frame(x, b, 0, 40, 40);
+    put_rtp_frame(x, b, 40, 30, 40);
+    put_rtp_frame(x, a, 50, 40, 70); // 40 to 49 were lost here
+    take(x);
+    cr_expect_eq(x->n_in[0], 90);
+    cr_expect_eq(x->f->flows[0].counters.drops.copy, 60);
+    cr_expect_leq(x->n_writes, 2, "%zu calls", x->n_writes);
+    expect_accounted(x, 0);
     close_fixture(x);
 }
 
