@@ -103,6 +103,8 @@ static void carry_health(struct rule_state *to, const struct table_rule *rule, c
     to->health.limit = from->health.limit;
 }
 
+static void release(struct forward *f, uint32_t path, uint64_t now_ns);
+
 // Whether the paths of both rules merge alike, by the same legs.
 static bool merges_alike(const struct forward *f, const struct table_rule *r, const struct table_rule *was)
 {
@@ -159,21 +161,46 @@ static void carry_merge(struct forward *f, const struct table_rule *r, struct fo
     }
 }
 
+// Whether all legs that both rules have take in the same.
+static bool takes_alike(const struct forward *f, const struct table_rule *r, const struct forward *before)
+{
+    for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++) {
+        const struct table_input *now = &f->table->inputs[i], *was;
+        if (now->carried_from >= before->table->n_inputs)
+            continue;
+        was = &before->table->inputs[now->carried_from];
+        if (!addr_equal(&now->to, &was->to) || now->port != was->port || now->vlan != was->vlan ||
+            now->n_addresses != was->n_addresses || now->n_ports != was->n_ports ||
+            strcmp(f->table->interfaces[now->interface].name, before->table->interfaces[was->interface].name) != 0)
+            return false;
+    }
+    return true;
+}
+
+// What is held back of another input leaves by the outputs that the file had for it.
+static void release_all(struct forward *f, const struct table_rule *r)
+{
+    for (uint32_t i = 0; (r->flags & TABLE_RULE_MERGES) && i < r->n_paths; i++)
+        release(f, r->first_path + i, UINT64_MAX);
+}
+
 // The merges of rules that merge as before go over as they are, others with what they know. What is held back and does
 // not fit leaves now.
 static void carry_merges(struct forward *f, struct forward *before)
 {
+    before->now_ns = f->now_ns;
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         const struct table_rule *r = &f->table->rules[i], *was;
         if (r->carried_from >= before->table->n_rules)
             continue;
         was = &before->table->rules[r->carried_from];
+        if (!takes_alike(f, r, before))
+            release_all(before, was);
         if (merges_alike(f, r, was))
             hand_merge_over(f, r, before, was);
         else
             carry_merge(f, r, before, was);
     }
-    before->now_ns = f->now_ns;
     f->settled_ns = before->settled_ns;
     forward_release(before, UINT64_MAX);
 }

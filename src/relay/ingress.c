@@ -222,6 +222,7 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
         (const void *) ((const uint8_t *) slot + TPACKET_ALIGN(sizeof(struct tpacket2_hdr)));
     struct frame frame = {.v = {0}};
 
+    in->last_ns = slot->tp_sec * NS_PER_S + slot->tp_nsec;
     if (!take_frame(in, f, spill, slot, &frame)) {
         uint32_t lost = count_truncated(in, slot);
         in->counters.received += lost;
@@ -229,7 +230,7 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
         return;
     }
     struct packet_meta meta = meta_of(in, slot, &frame.v);
-    meta.stamp_ns = in->last_ns = slot->tp_sec * NS_PER_S + slot->tp_nsec;
+    meta.stamp_ns = in->last_ns;
     ingress_frame(in, f, frame.bytes, frame.length, meta, from->sll_pkttype);
 }
 

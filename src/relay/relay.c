@@ -18,6 +18,7 @@
 #include "relay/state.h"
 
 #define HELD_SECONDS  0.01              // a longer wait for what a merge holds back is looked at again
+#define HELD_MOST_NS  (12 * NS_PER_S)   // the longest wait (reorder_ms), and what stamps may be apart
 #define SETTLED_NS    UINT64_C(1000000) // a frame is in its ring so long after its stamp
 #define TICK_SECONDS  0.2               // largest age of ring drops, and of the statistics without traffic
 #define HELLO_SECONDS 30
@@ -101,10 +102,14 @@ static void watch_held(struct relay *r)
     uint64_t now = clock_realtime_ns() - SETTLED_NS;
     double seconds;
 
-    if (!r->swap.now || r->swap.now->due_ns == UINT64_MAX || ev_is_active(&r->held.timer))
+    if (!r->swap.now || r->swap.now->due_ns == UINT64_MAX)
         return;
     seconds = r->swap.now->due_ns > now ? (double) (r->swap.now->due_ns - now) / 1e9 : 0;
-    ev_timer_set(&r->held.timer, seconds < HELD_SECONDS ? seconds : HELD_SECONDS, 0.);
+    seconds = seconds < HELD_SECONDS ? seconds : HELD_SECONDS;
+    if (ev_is_active(&r->held.timer) && ev_timer_remaining(r->loop, &r->held.timer) <= seconds)
+        return;
+    ev_timer_stop(r->loop, &r->held.timer);
+    ev_timer_set(&r->held.timer, seconds, 0.);
     ev_now_update(r->loop);
     ev_timer_start(r->loop, &r->held.timer);
 }
@@ -125,9 +130,10 @@ static void settle(struct relay *r)
         return;
     f->settled_ns = (uint64_t) (ev_now(r->loop) * 1e9) - SETTLED_NS;
     for (size_t i = 0; i < r->swap.n_rings; i++)
-        if (r->swap.rings[i]->more && r->swap.rings[i]->last_ns < f->settled_ns)
+        if (r->swap.rings[i]->last_ns < f->settled_ns && r->swap.rings[i]->more && ingress_ready(r->swap.rings[i]))
             f->settled_ns = r->swap.rings[i]->last_ns;
-    if (f->due_ns > f->settled_ns)
+    // What is due further ahead than anything can be was stamped before the clock was set back.
+    if (f->due_ns > f->settled_ns && f->due_ns - f->settled_ns <= HELD_MOST_NS)
         return;
     f->now_ns = clock_monotonic_ns();
     forward_release(f, f->settled_ns);

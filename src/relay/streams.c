@@ -213,8 +213,13 @@ bool streams_look(struct streams *s, const struct table_rule *rule, const struct
 
     for (uint32_t i = 0; i < rule->n_inputs; i++) {
         struct stream *leg = &s->legs[rule->first_input + i];
-        struct monitor_counters counters = streams_count(s, rule, i);
-        uint32_t raised = look_at_stream(leg, rule, &counters, now_ns), before = leg->raised;
+        uint32_t raised = 0, before = leg->raised;
+        struct monitor_counters counters = {.expected = 0};
+        // Of a range, each destination has a monitor: they are added up only where somebody asks.
+        if (rule->monitor.max_loss_ppm > 0 || rule->monitor.max_jitter_us > 0 || leg->alarms.alarms) {
+            counters = streams_count(s, rule, i);
+            raised = look_at_stream(leg, rule, &counters, now_ns);
+        }
         if (rule->n_inputs > 1 && leg_health_silent(&leg->health, rule->silence_ms, last_ns))
             raised |= 1u << STATS_ALARM_LEG;
         if (raised & ~before & 1u << STATS_ALARM_LEG)

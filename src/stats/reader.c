@@ -24,6 +24,12 @@
 
 // Well above what TABLE_*_MAX records need.
 #define BYTES_MAX (64u << 20)
+_Static_assert(sizeof(struct stats_header) + TABLE_INTERFACES_MAX * sizeof(struct stats_interface) +
+                       (uint64_t) TABLE_RULES_MAX * sizeof(struct stats_rule) +
+                       (uint64_t) TABLE_INPUTS_MAX * sizeof(struct stats_input) +
+                       (uint64_t) TABLE_OUTPUTS_MAX * sizeof(struct stats_output) <=
+                   BYTES_MAX,
+               "every table's statistics can be read");
 
 // The relay may be interrupted in the middle of a change: after some tries, wait for it to run again.
 #define READ_TRIES       1000

@@ -34,13 +34,13 @@ static uint32_t known(const struct merge *m, const struct merge *from)
     return m->room < from->room ? m->room : from->room;
 }
 
-// Whether all that is held back fits the new store.
+// Whether all that is held back fits the new store, and leaves room for the longest jump.
 static bool fits(const struct merge *m, const struct merge *from)
 {
     uint32_t n = 0;
 
     for (const struct line *l = from->lines; l < from->lines + MERGE_LINES; l++) {
-        if (l->n_held > 0 && l->head + 1 - l->next > known(m, from))
+        if (l->n_held > 0 && (l->head + 1 - l->next > known(m, from) || l->head + 1 - l->next > m->room / 2))
             return false;
         for (uint64_t number = l->next; l->n_held > 0 && number != l->head + 1; number++)
             if ((slot_at(from, l, number)->state & HELD) &&
@@ -48,14 +48,14 @@ static bool fits(const struct merge *m, const struct merge *from)
                 return false;
         n += l->n_held;
     }
-    return n <= m->n_free;
+    return n < m->n_free;
 }
 
 // What is held back goes over with the turns.
 static void carry_held(struct merge *m, struct line *l, struct merge *from, struct line *was)
 {
     l->next = was->next;
-    for (uint64_t number = was->next; was->n_held > 0; number++) {
+    for (uint64_t number = was->next; was->n_held > 0 && number != was->head + 1; number++) {
         struct slot *s = slot_at(from, was, number);
         if (!(s->state & HELD))
             continue;

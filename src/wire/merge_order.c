@@ -84,8 +84,11 @@ static bool next_of(struct merge *m, struct line *l, uint32_t us, bool all, stru
 bool merge_next(struct merge *m, uint64_t now_ns, struct merge_held *out)
 {
     bool all = now_ns == UINT64_MAX;
-    uint32_t us = (uint32_t) (now_ns / 1000);
+    uint32_t us = (uint32_t) (now_ns / 1000), behind = m->us - us;
 
+    // A caller whose time is so far behind the stamps stood still: its clock was not set.
+    if (behind > MERGE_TURN && behind <= INT32_MAX)
+        us = m->us - MERGE_TURN;
     return next_of(m, &m->lines[1 - m->newest], us, all, out) || next_of(m, &m->lines[m->newest], us, all, out);
 }
 
