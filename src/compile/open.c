@@ -103,7 +103,10 @@ static void keep_quiet(struct compilation *c, const struct config_rule *r, const
             log_errno(LOG_LEVEL_WARNING, EVENT_INPUT_NOT_QUIET,
                       "rule=%s interface=%s port=%u reason=\"%s\" effect=\"the kernel answers its senders with ICMP "
                       "errors\" hint=\"%s\"",
-                      r->name, l->name, at.port, step, errno == EACCES ? port_hint(at.port, hint) : hint);
+                      r->name, l->name, at.port, step,
+                      errno == EACCES          ? port_hint(at.port, hint)
+                      : errno == EADDRNOTAVAIL ? "the interface does not have this address: its senders find no host"
+                                               : hint);
 }
 
 enum inputs { GROUPS_OF_ALL_SENDERS, GROUPS_OF_SENDERS, ADDRESSES };

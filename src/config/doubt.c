@@ -147,10 +147,33 @@ static void doubt_merge(const struct config_rule *rule, struct config_problems *
             }
 }
 
+// Times that contradict each other.
+static void doubt_times(const struct config_rule *rule, struct config_problems *problems)
+{
+    const struct config_merge *m = &rule->merge;
+    uint32_t held_us = m->line != 0 ? m->reorder_ms * 1000 : 0;
+
+    if (rule->max_residence_us > 0 && rule->max_residence_us <= held_us)
+        config_warning(problems, m->line, rule->name,
+                       "max_residence_us is %u, and reorder_ms = %u alone holds datagrams for so long: the alarm would "
+                       "tell of lost numbers: write more than %u",
+                       rule->max_residence_us, m->reorder_ms, held_us);
+    if (rule->deadline_us > 0 && rule->max_residence_us >= rule->deadline_us)
+        config_warning(problems, rule->line, rule->name,
+                       "max_residence_us is %u, and nothing stays for longer than deadline_us = %u: no alarm can come",
+                       rule->max_residence_us, rule->deadline_us);
+    if (held_us > 0 && rule->limit.line != 0 && rule->limit.burst_ms < m->reorder_ms)
+        config_warning(
+            problems, rule->limit.line, rule->name,
+            "burst_ms is %u, and what reorder_ms = %u holds back leaves at once: write burst_ms = %u or more",
+            rule->limit.burst_ms, m->reorder_ms, m->reorder_ms);
+}
+
 void doubt_rule(const struct config_rule *rule, struct config_problems *problems)
 {
     char text[ADDR_TEXT_MAX];
 
+    doubt_times(rule, problems);
     doubt_merge(rule, problems);
     doubt_legs(rule, problems);
     for (size_t i = 0; i < rule->n_inputs; i++)

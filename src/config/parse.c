@@ -366,6 +366,17 @@ static void check_reorder(struct parser *p, const struct config_rule *rule)
                      rule->merge.reorder_ms, CONFIG_MERGE_HELD_MAX);
 }
 
+// What reorder_ms holds back would be stale when its turn comes.
+static void check_deadline(struct parser *p, const struct config_rule *rule)
+{
+    if (rule->deadline_us > 0 && rule->merge.reorder_ms > 0 && rule->deadline_us <= rule->merge.reorder_ms * 1000)
+        config_error(
+            p->problems, rule->merge.line, p->rule,
+            "\"deadline_us\" is %u, allowed with reorder_ms = %u is more than %u: what is held back for a missing "
+            "number would be too late",
+            rule->deadline_us, rule->merge.reorder_ms, rule->merge.reorder_ms * 1000);
+}
+
 static void check_merge(struct parser *p, const struct config_rule *rule)
 {
     if (rule->merge.line == 0)
@@ -375,6 +386,7 @@ static void check_merge(struct parser *p, const struct config_rule *rule)
                      "merge needs two inputs or more: write inputs = ( { leg = \"A\"; ... }, { leg = \"B\"; ... } )");
     if (rule->merge.reorder_ms > 0)
         check_reorder(p, rule);
+    check_deadline(p, rule);
 }
 
 static void finish_rule(struct parser *p, const config_setting_t *group, void *target)

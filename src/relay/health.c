@@ -106,20 +106,21 @@ bool blockage_look(struct blockage *b, const struct stats_rule_counters *c, uint
 {
     uint64_t unfit = c->drops.size + c->drops.no_sequence + c->drops.ttl + c->drops.stale;
     uint64_t fit = c->packets - c->drops.source - c->drops.late - unfit;
+    uint64_t dropped = unfit - b->unfit, passed = fit - b->fit;
     bool before = b->on;
 
-    if (fit != b->fit || now_ns - b->last_ns >= SPELL_QUIET_NS) {
-        b->began_ns = 0;
-        b->on = false;
-    }
-    if (fit == b->fit && unfit != b->unfit) {
-        if (b->began_ns == 0) {
-            b->began_ns = now_ns;
+    if (now_ns - b->window_ns < NS_PER_S)
+        return false;
+    if (dropped > 0 && dropped >= BLOCKAGE_TIMES * passed) {
+        if (b->bad == 0)
             b->before = b->seen;
-        }
+        b->bad++;
         b->last_ns = now_ns;
-        b->on = b->on || now_ns - b->began_ns >= BLOCKAGE_NS;
+    } else if (passed > 0 || now_ns - b->last_ns >= SPELL_QUIET_NS) {
+        b->bad = 0;
     }
+    b->on = b->bad >= BLOCKAGE_SECONDS || (before && b->bad > 0);
+    b->window_ns = now_ns;
     b->fit = fit;
     b->unfit = unfit;
     b->seen = c->drops;

@@ -57,21 +57,24 @@ uint32_t health_look(struct health *h, const struct table_rule *rule, uint64_t c
 // of the alarm if it was raised or cleared.
 uint32_t health_residence(struct health *h, const struct table_rule *rule, uint64_t p99_ns, uint64_t now_ns);
 
-// A period in which the rule itself has dropped all that came from allowed senders: too large, without a number to be
-// merged by, its ttl used up, or stale.
+// A period in which the rule itself has dropped nearly all that came from allowed senders: too large, without a number
+// to be merged by, its ttl used up, or stale. It is judged second by second.
 struct blockage {
     bool on;
-    uint64_t fit, unfit;        // datagrams at the last look
-    struct stats_drops seen;    // drops at the last look
-    struct stats_drops before;  // drops when it began
-    uint64_t began_ns, last_ns; // first and last look at which only such drops had grown; 0: something was fit since
+    uint64_t window_ns;        // beginning of the present second
+    uint64_t fit, unfit;       // datagrams until then
+    struct stats_drops seen;   // drops until then
+    struct stats_drops before; // drops when it began
+    uint32_t bad;              // seconds in which nearly all was dropped, since the last good one
+    uint64_t last_ns;          // end of the last of them
 };
 
-// How long nothing must have been fit. A single wrong datagram blocks nothing.
-#define BLOCKAGE_NS (2 * NS_PER_S)
+// It takes so many bad seconds. A second is bad when so many times as much was dropped as passed.
+#define BLOCKAGE_SECONDS 3
+#define BLOCKAGE_TIMES   9
 
-// Updates b with a rule's counters. Returns whether a blockage has begun or ended: something was fit, or nothing more
-// has come for SPELL_QUIET_NS.
+// Updates b with a rule's counters. Returns whether a blockage has begun or ended: by a good second, or when nothing
+// more has come for SPELL_QUIET_NS.
 bool blockage_look(struct blockage *b, const struct stats_rule_counters *c, uint64_t now_ns);
 
 // Writes what has been dropped since it began: "no_sequence (has no number to be merged by)". Returns text.

@@ -17,6 +17,8 @@ static bool sends(const struct table_rule *r)
 // forged, or be that of a receiver which starts again.
 #define ANSWERS_NS (4 * NS_PER_S)
 
+#define REFUSED_ALL 10 // datagrams, of which none has left: a burst that was dropped as a whole
+
 // Whether an output does not get through. Where a queue is full some of it does; a firewall of this host that drops
 // frames answers the same (ENOBUFS), and nothing leaves.
 static bool is_failing(const struct forward *f, uint32_t counter)
@@ -28,7 +30,7 @@ static bool is_failing(const struct forward *f, uint32_t counter)
     if (!s->failing.on || r->n <= s->excused)
         return false;
     if (r->error == ENOBUFS || r->error == EAGAIN)
-        return f->outputs[counter].packets == s->before && lasted_ns >= NS_PER_S;
+        return f->outputs[counter].packets == s->before && (lasted_ns >= NS_PER_S || n >= REFUSED_ALL);
     return r->sure || (n >= 2 && n * ANSWERS_NS >= lasted_ns);
 }
 
@@ -105,7 +107,7 @@ static void write_reason(char reason[TABLE_REASON_MAX], const struct forward *f,
         else if (count_failing(f, r) > 0)
             write_failing(reason, f, r);
         else
-            snprintf(reason, TABLE_REASON_MAX, "all that comes is dropped: %s",
+            snprintf(reason, TABLE_REASON_MAX, "nearly all that comes is dropped: %s",
                      blockage_why(&f->flows[r - f->table->rules].blockage, why));
         break;
     case STATS_RULE_SILENT:
@@ -396,6 +398,10 @@ void forward_unreachable(struct forward *f, uint32_t ifindex, const struct addr 
     }
 }
 
+// A host answers a burst by a few ICMP errors, and then by one each second (Linux, net.ipv4.icmp_ratelimit): what
+// leaves sooner behind an error proves nothing.
+#define ICMP_PAUSE_NS (2 * NS_PER_S)
+
 static void look_at_output(struct forward *f, const struct table_rule *rule, const struct table_output *o,
                            uint64_t now_ns, forward_tell_sends *tell)
 {
@@ -408,7 +414,7 @@ static void look_at_output(struct forward *f, const struct table_rule *rule, con
         s->left_ns = 0;
         if (!s->failing.on)
             s->before = packets;
-    } else if (packets != s->packets && !s->left_ns) {
+    } else if (packets != s->packets && !s->left_ns && now_ns - s->failing.last_ns >= ICMP_PAUSE_NS) {
         s->left_ns = now_ns;
     }
     // The kernel takes a datagram to a host that is not there, and says so when its neighbour discovery has given up:

@@ -77,7 +77,12 @@ uint64_t stats_counter_value(const struct stats_counter *counter, const void *co
 
 bool stats_counter_known(const struct stats_counter *counter, uint32_t merge)
 {
-    return !counter->numbered || merge == STATS_MERGE_RTP || merge == STATS_MERGE_FIELD;
+    return !counter->numbered || stats_merge_numbered(merge);
+}
+
+bool stats_merge_numbered(uint32_t merge)
+{
+    return merge == STATS_MERGE_RTP || merge == STATS_MERGE_FIELD;
 }
 
 // --- words -----------------------------------------------------------------------------------------------------------

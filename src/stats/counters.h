@@ -32,6 +32,9 @@ extern const struct stats_counter stats_output_counters[];    // of struct stats
 // nobody knows what never came, and 0 would be a lie.
 bool stats_counter_known(const struct stats_counter *counter, uint32_t merge);
 
+// Whether a merge knows numbers.
+bool stats_merge_numbered(uint32_t merge);
+
 // Returns the sum of all drops of a rule, or of those that are faults.
 uint64_t stats_drops_total(const struct stats_drops *drops);
 uint64_t stats_drops_faults(const struct stats_drops *drops);

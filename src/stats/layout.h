@@ -180,7 +180,7 @@ enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
     X(STATS_RULE_ACTIVE, active, "relays what comes")                                                                  \
     X(STATS_RULE_SHADOW, shadow, "on trial: counts what comes, and sends nothing")                                     \
     X(STATS_RULE_WAITING, waiting, "an interface, address or route is missing")                                        \
-    X(STATS_RULE_DOWN, down, "an interface is not up, an output does not get through, or it drops all that comes")     \
+    X(STATS_RULE_DOWN, down, "an interface is not up, an output does not get through, or nearly all is dropped")     \
     X(STATS_RULE_SILENT, silent, "nothing has come for silence_ms")                                                    \
     X(STATS_RULE_SLOW, slow, "less than min_packets_per_second has come in the last second")                           \
     X(STATS_RULE_DISABLED, disabled, "enabled = false")

@@ -59,24 +59,39 @@ static void show_skew(struct paragraph *f, const struct stats_input *in, const s
         paragraph_word(f, PLAIN, 2, "skew %s (max %s)", time_text(mean, us / copies), time_text(most, in->skew_max_us));
 }
 
-void show_merge_leg(const struct page *p, uint32_t input)
+// Of all numbers some leg was the first to bring each, or it was lost.
+static uint64_t count_numbers(const struct page *p, uint32_t rule)
 {
+    const struct stats_rule *r = &p->view->now->at.rules[rule];
+    const struct stats_rule *before = p->view->d ? p->view->d->rules[rule] : NULL;
+    uint64_t n = grown(r->merged.lost, before ? &before->merged.lost : NULL);
+
+    for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++) {
+        const struct stats_input *was = p->view->d ? p->view->d->inputs[i] : NULL;
+        n += grown(p->view->now->at.inputs[i].merged.first, was ? &was->merged.first : NULL);
+    }
+    return n;
+}
+
+void show_merge_leg(const struct page *p, uint32_t rule, uint32_t input)
+{
+    const bool numbered = stats_merge_numbered(p->view->now->at.rules[rule].merge);
     const struct stats_input *in = &p->view->now->at.inputs[input];
     const struct stats_input *before = p->view->d ? p->view->d->inputs[input] : NULL;
     uint64_t packets = grown(in->counters.packets, before ? &before->counters.packets : NULL);
     uint64_t first = grown(in->merged.first, before ? &before->merged.first : NULL);
     uint64_t missing = grown(in->merged.missing, before ? &before->merged.missing : NULL);
-    double missed = percent_of(missing, (double) packets + (double) missing);
+    double missed = percent_of(missing, (double) count_numbers(p, rule));
     struct paragraph f = {p, INDENT, INDENT};
 
     if (in->counters.packets == 0 && in->merged.missing == 0)
         return;
     fprintf(p->to, "%*s", INDENT, "");
     show_share(&f, PLAIN, "first", in->merged.first, percent_of(first, (double) packets));
-    if (in->merged.missing > 0)
+    if (numbered && in->merged.missing > 0)
         show_share(&f, missed >= MUCH ? BAD : PLAIN, "missing", in->merged.missing, missed);
     show_skew(&f, in, before);
-    if (in->merged.reordered > 0)
+    if (numbered && in->merged.reordered > 0)
         show_share(&f, PLAIN, "reordered", in->merged.reordered, 0);
     if (in->merged.repeated > 0)
         show_share(&f, PLAIN, "repeated", in->merged.repeated, 0);
@@ -99,6 +114,18 @@ static void show_count(const struct page *p, struct paragraph *f, const struct s
         paragraph_word(f, how, 2, "%s %s", c->name, number);
 }
 
+#define STREAMS_LEAST 1000 // numbers of each leg, before it is said that they have none in common
+
+// Whether two legs or more bring much, and nothing of it is a copy: two encoders.
+static bool shares_nothing(const struct page *p, const struct stats_rule *r)
+{
+    uint32_t legs = 0;
+
+    for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++)
+        legs += p->view->now->at.inputs[i].merged.first >= STREAMS_LEAST;
+    return stats_merge_numbered(r->merge) && legs > 1 && r->counters.drops.copy == 0 && r->counters.drops.late == 0;
+}
+
 void show_merge(const struct page *p, uint32_t rule)
 {
     const struct stats_rule *r = &p->view->now->at.rules[rule];
@@ -113,7 +140,7 @@ void show_merge(const struct page *p, uint32_t rule)
         paragraph_text(&f, r->active_leg > 0 ? WARN : PLAIN, text);
     }
     for (const struct stats_counter *c = stats_merge_counters; c->name; c++) {
-        if (stats_counter_value(c, &r->merged) == 0)
+        if (stats_counter_value(c, &r->merged) == 0 || !stats_counter_known(c, r->merge))
             continue;
         if (!f.page)
             f = paragraph(p, 2, "merged");
@@ -124,4 +151,9 @@ void show_merge(const struct page *p, uint32_t rule)
     }
     if (f.page)
         fputc('\n', p->to);
+    if (shares_nothing(p, r)) {
+        f = paragraph(p, 2, "");
+        paragraph_text(&f, WARN, "the legs have no number in common: they are two streams, and both leave");
+        fputc('\n', p->to);
+    }
 }

@@ -8,7 +8,7 @@
 // Below a leg of a rule that merges: how many of its datagrams were the first, how many numbers it missed, and how far
 // it lies behind; with rates, of the time since the snapshot before. Nothing, as long as it has brought and missed
 // nothing.
-void show_merge_leg(const struct page *p, uint32_t input);
+void show_merge_leg(const struct page *p, uint32_t rule, uint32_t input);
 
 // Below the legs: which one is active, and what they have recovered and lost together. Nothing, as long as there is
 // none of that.

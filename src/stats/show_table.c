@@ -333,7 +333,7 @@ static void show_rule(const struct page *p, uint32_t index)
     for (uint32_t i = 0; i < r->n_inputs; i++) {
         show_input(p, r->first_input + i, r->n_inputs > 1);
         if (r->merge != STATS_MERGE_NONE)
-            show_merge_leg(p, r->first_input + i);
+            show_merge_leg(p, index, r->first_input + i);
     }
     if (r->merge != STATS_MERGE_NONE)
         show_merge(p, index);

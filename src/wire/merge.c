@@ -13,6 +13,9 @@
 #define STEP_OF 256
 #define ALIGN   64 // bytes of a cache line
 
+// Numbers that a line knows at least: a low limit of the rule must not make a leg that is far behind a new stream.
+#define ROOM_LEAST 4096
+
 // What few datagrams go through is no part of the function that each goes through.
 #define COLD static __attribute__((noinline))
 
@@ -27,9 +30,11 @@ static uint32_t room_of(const struct merge_settings *s)
 {
     uint32_t bits = s->by == MERGE_RTP ? 32 : s->field.bytes * 8u;
 
+    uint32_t room = s->numbers > ROOM_LEAST ? s->numbers : ROOM_LEAST;
+
     if (!has_lines(s))
         return 0;
-    return bits < 32 && s->numbers > 1u << (bits - 2) ? 1u << (bits - 2) : s->numbers;
+    return bits < 32 && room > 1u << (bits - 2) ? 1u << (bits - 2) : room;
 }
 
 static bool is_wide(const struct merge_settings *s)
@@ -202,12 +207,13 @@ COLD enum merge_verdict take_payload(struct merge *m, uint32_t leg, uint32_t us,
 
 MERGE_INLINE enum merge_verdict take_copy(struct merge *m, struct slot *s, const struct datagram *d, bool again)
 {
-    if (is_over(d->us, s->us, m->window_us + 1))
-        return MERGE_LATE;
-    if (!again) {
+    bool late = is_over(d->us, s->us, m->window_us + 1);
+
+    if (!again || late)
         count_copy(m, d->leg, d->us, s->legs & (s->legs - 1) ? MERGE_NO_LEG : s->state & FIRST_LEG, s->us);
-        s->legs |= (uint8_t) (1u << d->leg);
-    }
+    if (late)
+        return MERGE_LATE;
+    s->legs |= (uint8_t) (1u << d->leg);
     return MERGE_COPY;
 }
 

@@ -5,6 +5,8 @@
 
 #include "wire/merge_line.h"
 
+#define STILL_MOST 60000000u // us
+
 // Holds d back. False: it cannot be held, and leaves out of order.
 static bool hold(struct merge *m, struct line *l, struct slot *s, const struct datagram *d, uint64_t number)
 {
@@ -87,7 +89,7 @@ bool merge_next(struct merge *m, uint64_t now_ns, struct merge_held *out)
     uint32_t us = (uint32_t) (now_ns / 1000), behind = m->us - us;
 
     // A caller whose time is so far behind the stamps stood still: its clock was not set.
-    if (behind > MERGE_TURN && behind <= INT32_MAX)
+    if (behind > MERGE_TURN && behind <= STILL_MOST)
         us = m->us - MERGE_TURN;
     return next_of(m, &m->lines[1 - m->newest], us, all, out) || next_of(m, &m->lines[m->newest], us, all, out);
 }

@@ -1008,6 +1008,42 @@ Test(merge, a_number_that_no_leg_brings_costs_reorder_ms)
     merge_free(m);
 }
 
+// The relay stood still, and the stamps of what waits in its rings are ahead of the time that it knows to be settled.
+Test(merge, a_time_that_is_behind_gives_nothing_up)
+{
+    struct merge_settings s = ordered();
+    struct merge *m = merge_new(&s);
+    struct merge_held h;
+
+    take(m, &s, 0, 0, 3, 1, 0);
+    cr_expect_eq(take(m, &s, 0, 3000000, 3, 3, 0), H);
+    cr_expect_not(merge_next(m, T0, &h));
+    cr_expect_eq(take(m, &s, 1, 2900000, 3, 2, 0), P);
+    cr_expect(merge_next(m, T0, &h));
+    merge_free(m);
+}
+
+// A limit takes memory for few numbers; a leg that is far behind is late all the same, and no new stream.
+Test(merge, a_leg_that_is_far_behind_with_little_room)
+{
+    struct merge_settings s = rtp();
+    struct merge *m = merge_new(&s);
+    uint32_t wrong = 0;
+
+    s.numbers = 128;
+    merge_free(m);
+    m = merge_new(&s);
+    for (uint32_t i = 0; i < 3000; i++) {
+        wrong += take(m, &s, 0, i * 1000, 3, i, 0) != P;
+        if (i >= 500)
+            wrong += take(m, &s, 1, i * 1000, 3, i - 500, 0) != L;
+    }
+    cr_expect_eq(wrong, 0, "%u of 5500", wrong);
+    cr_expect(merge_counters(m)->resets == 0 && merge_counters(m)->legs[1].skew_max_us >= 499000,
+              "how far it is behind is told");
+    merge_free(m);
+}
+
 Test(merge, what_is_held_leaves_whatever_happens)
 {
     struct merge_settings s = ordered();
