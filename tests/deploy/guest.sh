@@ -35,6 +35,7 @@ END
 # TTL [LINE]: the variables; the second rule has this TTL.
 variables() {
   cat <<END
+feed_port: 4000
 mcr_top:
   instance: relay-1
   ${2:-ring_mib: 4}
@@ -42,7 +43,7 @@ mcr_metrics: true
 mcr_rules:
   - name: steady
     note: 'say "a\\b"'
-    input: { interface: in0, group: 239.255.1.1, port: 5000, sources: [198.18.1.1, 198.18.1.64/26] }
+    input: { interface: in0, group: 239.255.1.1, port: "{{ feed_port + 1000 }}", sources: [198.18.1.1, 198.18.1.64/26] }
     outputs:
       - { interface: out0, group: 239.255.2.1, port: 6000 }
   - name: edited
@@ -62,6 +63,7 @@ second() {
   mcr_top: { stats_file: /run/mcr-mcrd/stats }
   mcr_rules:
     - name: other
+      note: '31337'
       input: { interface: in0, group: 239.255.1.3, port: 5000 }
       outputs:
         - { interface: out0, group: 239.255.2.3, port: 6000, ttl: $1 }
