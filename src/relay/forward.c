@@ -69,10 +69,11 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
     f->egress = calloc(table->n_egress + 1, sizeof(struct egress *));
     f->residence = calloc(table->n_rules + 1, sizeof(*f->residence));
     f->touched = calloc(table->n_rules + 1, sizeof(*f->touched));
+    f->came = calloc(table->n_rules + 1, sizeof(*f->came));
     f->batch = calloc(table->n_paths + 1, sizeof(struct batch *));
     f->waiting = calloc(table->n_egress + 1, sizeof(struct egress *));
     bool ok = f->flows && f->legs && f->outputs && f->refusals.of && f->output_sends && f->egress && f->residence &&
-              f->touched && f->batch && f->waiting;
+              f->touched && f->came && f->batch && f->waiting;
     for (uint32_t i = 0; i < table->n_interfaces; i++)
         f->own[i] = martian_bits(&table->own[table->interfaces[i].first_own], table->interfaces[i].n_own);
     for (uint32_t i = 0; ok && i < table->n_outputs; i++)
@@ -240,7 +241,9 @@ void forward_carry(struct forward *f, struct forward *before)
         f->flows[i].counters = old->counters;
         f->flows[i].blockage = old->blockage;
         carry_told_leg(f, i, &before->table->rules[from], old);
-        f->residence[i] = before->residence[from];
+        // Most of many rules have none, and their memory is not touched.
+        if (before->residence[from].sum_ns > 0 || before->residence[from].clock_steps > 0)
+            f->residence[i] = before->residence[from];
         if (f->flows[i].second)
             *f->flows[i].second = old->second ? *old->second : f->residence[i];
         carry_health(&f->flows[i], &f->table->rules[i], old, &before->table->rules[from]);
@@ -288,6 +291,7 @@ void forward_free(struct forward *f)
     free(f->egress);
     free(f->residence);
     free(f->touched);
+    free(f->came);
     free(f->batch);
     free(f->waiting);
     free(f);

@@ -31,6 +31,7 @@ struct rule_state {
     struct residence *second; // of a rule with max_residence_us: its residence when the last second began; else NULL
     uint64_t second_ns;       // when that was
     bool touched;             // the counters have changed since they were published
+    bool came;                // the rule stands in came
 };
 
 // Whether sending by one output works. The data path does not touch it.
@@ -57,6 +58,8 @@ struct forward {
     struct egress **egress;                // one for each element of table->egress, set by the owner; NULL: missing
     uint32_t *touched;                     // indexes of touched rules
     uint32_t n_touched;
+    uint32_t *came; // indexes of rules to which something has come since forward_tick()
+    uint32_t n_came;
     struct merge **merges; // of each path of a rule that merges; else NULL
     uint32_t *holding;     // paths that may hold something back, each once
     bool *holds;           // of each path: it stands in holding
@@ -131,11 +134,6 @@ void forward_unreachable(struct forward *f, uint32_t ifindex, const struct addr 
 // Returns the present state of a rule.
 enum stats_rule_state forward_state(const struct forward *f, uint32_t rule);
 
-// Calls tell for each rule that has begun to drop all that comes, and for each that does so no longer
-// (blockage_look()). Returns whether there was one.
-typedef void forward_tell_blockage(const struct table_rule *rule, const struct blockage *blockage);
-bool forward_look_at_drops(struct forward *f, uint64_t now_ns, forward_tell_blockage *tell);
-
 // Calls tell for each rule, merged by "active", whose active leg has changed. before: NULL: there was none.
 typedef void forward_tell_switch(const struct table_rule *rule, const struct table_input *leg,
                                  const struct table_input *before);
@@ -151,8 +149,11 @@ void forward_publish_streams(struct forward *f);
 // their windows meanwhile; 0: not asked for.
 void forward_publish_merges(struct forward *f, uint64_t now_ns);
 
-// Writes the residence of the rules where it has changed.
-void forward_publish_residence(struct forward *f);
+// For a timer: writes the residence of the rules to which something has come, and calls tell for each rule that has
+// begun to drop nearly all that comes, and for each that does so no longer (blockage_look()). Returns whether there was
+// one.
+typedef void forward_tell_blockage(const struct table_rule *rule, const struct blockage *blockage);
+bool forward_tick(struct forward *f, uint64_t now_ns, forward_tell_blockage *tell);
 
 // Writes the changed counters to the statistics segment.
 void forward_publish(struct forward *f);

@@ -4,6 +4,7 @@
 #include "relay/health.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "stats/counters.h"
 
@@ -124,7 +125,13 @@ bool blockage_look(struct blockage *b, const struct stats_rule_counters *c, uint
     b->fit = fit;
     b->unfit = unfit;
     b->seen = c->drops;
+    b->packets = c->packets;
     return b->on != before;
+}
+
+bool blockage_settled(const struct blockage *b, const struct stats_rule_counters *c)
+{
+    return b->bad == 0 && memcmp(&b->seen, &c->drops, sizeof(b->seen)) == 0 && b->packets == c->packets;
 }
 
 const char *blockage_why(const struct blockage *b, char text[BLOCKAGE_TEXT_MAX])

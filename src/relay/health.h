@@ -62,7 +62,8 @@ uint32_t health_residence(struct health *h, const struct table_rule *rule, uint6
 struct blockage {
     bool on;
     uint64_t window_ns;        // beginning of the present second
-    uint64_t fit, unfit;       // datagrams until then
+    uint64_t packets;          // datagrams until then
+    uint64_t fit, unfit;       // of them
     struct stats_drops seen;   // drops until then
     struct stats_drops before; // drops when it began
     uint32_t bad;              // seconds in which nearly all was dropped, since the last good one
@@ -76,6 +77,9 @@ struct blockage {
 // Updates b with a rule's counters. Returns whether a blockage has begun or ended: by a good second, or when nothing
 // more has come for SPELL_QUIET_NS.
 bool blockage_look(struct blockage *b, const struct stats_rule_counters *c, uint64_t now_ns);
+
+// Whether b has nothing to wait for: all that is counted is judged, and the last second was not a bad one.
+bool blockage_settled(const struct blockage *b, const struct stats_rule_counters *c);
 
 // Writes what has been dropped since it began: "no_sequence (has no number to be merged by)". Returns text.
 #define BLOCKAGE_TEXT_MAX 96

@@ -212,7 +212,7 @@ void publish_drops(struct relay *r)
     if (!r->swap.now)
         return;
     forward_look_at_switches(r->swap.now, tell_switch);
-    if (forward_look_at_drops(r->swap.now, clock_monotonic_ns(), tell_blockage))
+    if (forward_tick(r->swap.now, clock_monotonic_ns(), tell_blockage))
         publish_status(r);
 }
 

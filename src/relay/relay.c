@@ -144,7 +144,6 @@ static void on_tick(struct relay *r)
 {
     if (r->swap.now) {
         forward_publish_merges(r->swap.now, clock_realtime_ns());
-        forward_publish_residence(r->swap.now);
         forward_publish_streams(r->swap.now);
     }
     rings_publish(r);

@@ -222,17 +222,16 @@ static void publish_merge(struct forward *f, uint32_t rule, uint64_t now_ns)
         publish_leg(f, r, i);
 }
 
-void forward_publish_residence(struct forward *f)
+static void publish_residence(struct forward *f, uint32_t rule)
 {
-    for (uint32_t i = 0; i < f->table->n_rules; i++) {
-        const struct residence *now = &f->residence[i];
-        struct stats_rule *to = &f->stats.rules[i];
-        if (now->sum_ns == to->residence.sum_ns && now->clock_steps == to->residence.clock_steps)
-            continue;
-        stats_write_begin(&to->sequence);
-        to->residence = *now;
-        stats_write_end(&to->sequence);
-    }
+    const struct residence *now = &f->residence[rule];
+    struct stats_rule *to = &f->stats.rules[rule];
+
+    if (now->sum_ns == to->residence.sum_ns && now->clock_steps == to->residence.clock_steps)
+        return;
+    stats_write_begin(&to->sequence);
+    to->residence = *now;
+    stats_write_end(&to->sequence);
 }
 
 void forward_publish_merges(struct forward *f, uint64_t now_ns)
@@ -274,17 +273,25 @@ void forward_publish_streams(struct forward *f)
             publish_streams(f, i);
 }
 
-bool forward_look_at_drops(struct forward *f, uint64_t now_ns, forward_tell_blockage *tell)
+bool forward_tick(struct forward *f, uint64_t now_ns, forward_tell_blockage *tell)
 {
+    uint32_t n = f->n_came;
     bool any = false;
 
-    for (uint32_t i = 0; i < f->table->n_rules; i++) {
-        const struct table_rule *r = &f->table->rules[i];
-        if (!(r->flags & TABLE_RULE_ENABLED) || !blockage_look(&f->flows[i].blockage, &f->flows[i].counters, now_ns))
-            continue;
-        tell(r, &f->flows[i].blockage);
-        publish_state(f, i);
-        any = true;
+    f->n_came = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t rule = f->came[i];
+        struct rule_state *flow = &f->flows[rule];
+        publish_residence(f, rule);
+        if (blockage_look(&flow->blockage, &flow->counters, now_ns)) {
+            tell(&f->table->rules[rule], &flow->blockage);
+            publish_state(f, rule);
+            any = true;
+        }
+        // It is looked at again until its present second has been judged.
+        flow->came = !blockage_settled(&flow->blockage, &flow->counters);
+        if (flow->came)
+            f->came[f->n_came++] = rule;
     }
     return any;
 }
@@ -333,18 +340,30 @@ uint32_t forward_take_touched(struct forward *f)
 
 void forward_publish(struct forward *f)
 {
-    while (f->n_touched > 0)
-        publish_rule(f, forward_take_touched(f));
+    while (f->n_touched > 0) {
+        uint32_t rule = forward_take_touched(f);
+        publish_rule(f, rule);
+        if (f->flows[rule].came)
+            continue;
+        f->flows[rule].came = true;
+        f->came[f->n_came++] = rule;
+    }
 }
 
 void forward_publish_all(struct forward *f)
 {
     forward_publish_merges(f, 0);
-    forward_publish_residence(f);
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
         publish_rule(f, i);
         publish_streams(f, i);
         publish_state(f, i);
+        if (f->flows[i].counters.packets == 0)
+            continue;
+        publish_residence(f, i);
+        if (!f->flows[i].came) {
+            f->flows[i].came = true;
+            f->came[f->n_came++] = i;
+        }
     }
 }
 
