@@ -99,9 +99,21 @@ runs() {
     run 0 --print --running --config disk.conf && grep -F 'port = 5000' stdout &&
     run 0 --firewall --running --config disk.conf && grep -F "$(sha256 running.conf)" stdout && [ ! -s stderr ] &&
     stands_in file=/etc/other.conf sha256="$(sha256 running.conf)" && sed -i '/rules = (;/d' disk.conf &&
-    run 0 --firewall --running --config disk.conf && tells "(pid $standin) runs /etc/other.conf, not disk.conf: if that is another"
+    run 1 --firewall --running --config disk.conf && tells "(pid $standin) runs /etc/other.conf, not disk.conf: if that is another"
 }
 ok "--running: explain, print and firewall" runs
+
+# The file of another instance that has lost its stats_file finds this one's daemon: nothing is printed of it.
+of_another() {
+  two_files && cp disk.conf other.conf && why="mcrd: the daemon of $work/stats (pid $standin) runs $work/disk.conf, not other.conf: \
+if that is another instance, a stats_file is missing here; else name its own file with --config" &&
+    run 1 --firewall --running --config disk.conf --config other.conf && [ ! -s stdout ] && said "$why" &&
+    run 1 --print --running --config other.conf && [ ! -s stdout ] && said "$why" &&
+    run 2 --explain --running 198.18.1.1 239.255.1.1 5000 --config other.conf && [ ! -s stdout ] && said "$why" &&
+    run 2 --replay none.pcap --running --config other.conf && [ ! -s stdout ] && said "$why" &&
+    ln -s disk.conf link.conf && run 0 --print --running --config link.conf
+}
+ok "--running: the file is not that of the daemon" of_another
 
 not_known() {
   two_files && echo >>running.conf && run 1 --print --running --config disk.conf && [ ! -s stdout ] &&
