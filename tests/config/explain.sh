@@ -62,6 +62,28 @@ for file in "$goldens"/*.asks; do
   fi
 done
 
+# One datagram for the rule "payload" of merge.conf, in a bare capture.
+capture() {
+  printf '%b' \
+    '\0324\0303\0262\0241\0002\0000\0004\0000\0000\0000\0000\0000\0000\0000\0000\0000\0377\0377\0000\0000\0145\0000\0000\0000' \
+    '\0001\0000\0000\0000\0000\0000\0000\0000\0034\0000\0000\0000\0034\0000\0000\0000\0105\0000\0000\0034\0000\0001\0000\0000' \
+    '\0010\0021\0320\0356\0306\0022\0003\0012\0357\0300\0051\0005\0022\0350\0022\0350\0000\0010\0000\0000' \
+    >one.pcap
+}
+
+deadline() {
+  capture && run 0 --replay one.pcap --quiet --interface mcr-a --config merge.conf && grep -F 'rule "payload": 1 packets' stdout &&
+    grep -Fx 'note: deadline_us is not judged here: how long a datagram stays is known only where it runs' stdout &&
+    sed 's/deadline_us = 500;//' merge.conf >without.conf &&
+    run 0 --replay one.pcap --quiet --interface mcr-a --config without.conf && ! grep -F deadline_us stdout
+}
+"$MCRD" --replay none.pcap --config merge.conf 2>&1 | grep 'need libpcap' >pcap
+if [ -s pcap ]; then
+  skip "--replay: deadline_us is not judged" "libpcap is not installed"
+else
+  ok "--replay: deadline_us is not judged" deadline
+fi
+
 # The file with other rules runs: the port is 5000 there, and 5001 on disk.
 two_files() {
   sed "s|^version = 1;|version = 1; stats_file = \"$work/stats\";|" kinds.conf >running.conf
