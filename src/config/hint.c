@@ -380,36 +380,65 @@ static bool take_url_apart(const struct schema_key *key, const char *url, char t
     return true;
 }
 
-// What is meant by a value of another type than the key's.
+static bool is_other(const struct value *value)
+{
+    (void) value;
+    return true;
+}
+
+// Also as one text: "net-a,net-b".
+static bool is_several(const struct value *value)
+{
+    return value->list || (is_text(value) && strchr(value->text, ','));
+}
+
+static bool is_any_address(const struct value *value)
+{
+    return is_text(value) && is_every_sender(value->text);
+}
+
+#define EACH_INPUT  ": one input for each, write inputs = ( { ... }, { ... } )"
+#define EACH_OUTPUT ": one output for each, write outputs = ( { ... }, { ... } )"
+
+// What is meant by a value of another type than the key's, or that stands for more than one.
 static const struct {
     enum schema_place where;
     const char *key;
-    bool list; // only for a list or an array
+    bool (*is)(const struct value *value);
     const char *text;
 } otherwise[] = {
-    {SCHEMA_INPUT, "interface", true, ": for two legs " HINT_LEGS},
-    {SCHEMA_RULE, "input", true, ": " HINT_LEGS},
-    {SCHEMA_RULE, "inputs", false, ": " HINT_LEGS},
-    {SCHEMA_RULE, "merge", false, ": write merge = { by = \"rtp\"; }"},
+    {SCHEMA_INPUT, "interface", is_several, ": for two legs " HINT_LEGS},
+    {SCHEMA_INPUT, "group", is_several, EACH_INPUT},
+    {SCHEMA_INPUT, "address", is_several, EACH_INPUT},
+    {SCHEMA_INPUT, "address", is_any_address, ": write an address of the interface, the one that is sent to"},
+    {SCHEMA_OUTPUT, "interface", is_several, EACH_OUTPUT},
+    {SCHEMA_OUTPUT, "group", is_several, EACH_OUTPUT},
+    {SCHEMA_OUTPUT, "address", is_several, EACH_OUTPUT},
+    {SCHEMA_RULE, "input", is_several, ": " HINT_LEGS},
+    {SCHEMA_RULE, "inputs", is_other, ": " HINT_LEGS},
+    {SCHEMA_RULE, "merge", is_other, ": write merge = { by = \"rtp\"; }"},
 };
 
 static bool is_otherwise(const struct schema_key *key, const struct value *value, char text[HINT_MAX])
 {
     for (size_t i = 0; i < sizeof(otherwise) / sizeof(otherwise[0]); i++)
-        if (key == schema_find(otherwise[i].where, otherwise[i].key) && (value->list || !otherwise[i].list)) {
+        if (key == schema_find(otherwise[i].where, otherwise[i].key) && otherwise[i].is(value)) {
             snprintf(text, HINT_MAX, "%s", otherwise[i].text);
             return true;
         }
     return false;
 }
 
-// A group that one word would choose: merge = "active".
+// A group that one word or number would choose: merge = "active", limit = 2000.
 static bool is_word_of_group(const struct schema_key *key, const struct value *value, char text[HINT_MAX])
 {
+    char shown[VALUE_TEXT_MAX];
+
     for (const struct schema_key *in = NULL;
-         key->kind == SCHEMA_SECTION && is_text(value) && (in = schema_next(key->inside, in));)
-        if (in->need == SCHEMA_REQUIRED && schema_word_index(in, value->text) >= 0) {
-            snprintf(text, HINT_MAX, ": write %s = { %s = \"%s\"; }", key->name, in->name, value->text);
+         key->kind == SCHEMA_SECTION && value->type != VALUE_OTHER && (in = schema_next(key->inside, in));)
+        if (in->need == SCHEMA_REQUIRED ? is_text(value) && schema_word_index(in, value->text) >= 0
+                                        : in->need == SCHEMA_ANY_OF && takes(in, value)) {
+            snprintf(text, HINT_MAX, ": write %s = { %s = %s; }", key->name, in->name, value_format(value, shown));
             return true;
         }
     return false;
