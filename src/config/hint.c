@@ -233,8 +233,9 @@ static bool without_unit(const struct schema_key *key, const struct value *value
     static const struct {
         const char *key, *unit;
         long long times;
-    } units[] = {{"_ms", "ms", 1},       {"_ms", "s", 1000}, {"_usecs", "us", 1},
-                 {"_usecs", "ms", 1000}, {"_mib", "MiB", 1}, {"_mib", "M", 1}};
+    } units[] = {{"_ms", "ms", 1},       {"_ms", "s", 1000},  {"_usecs", "us", 1},
+                 {"_us", "us", 1},       {"_us", "ms", 1000}, {"_us", "s", 1000000},
+                 {"_usecs", "ms", 1000}, {"_mib", "MiB", 1},  {"_mib", "M", 1}};
     size_t digits = is_text(value) ? strspn(value->text, "0123456789") : 0, length = strlen(key->name);
 
     for (size_t i = 0; digits > 0 && digits < 10 && i < sizeof(units) / sizeof(units[0]); i++) {
@@ -662,7 +663,63 @@ static void list_keys(enum schema_place where, char text[HINT_KEY_MAX])
         used += (size_t) snprintf(text + used, HINT_KEY_MAX - used, " %s", key->name);
 }
 
-const char *hint_key(enum schema_place where, const char *name, char text[HINT_KEY_MAX])
+// Units of time that keys end in, ours and those of others.
+static const struct unit {
+    const char *end, *name;
+    long long ns;
+} units[] = {
+    {"_ns", "nanoseconds", 1},           {"_us", "microseconds", 1000},       {"_usec", "microseconds", 1000},
+    {"_usecs", "microseconds", 1000},    {"_ms", "milliseconds", 1000000},    {"_msec", "milliseconds", 1000000},
+    {"_msecs", "milliseconds", 1000000}, {"_s", "seconds", 1000000000},       {"_sec", "seconds", 1000000000},
+    {"_secs", "seconds", 1000000000},    {"_seconds", "seconds", 1000000000},
+};
+
+// NULL: the name ends in none. *stem: the length of what is before it.
+static const struct unit *unit_of(const char *name, size_t *stem)
+{
+    const char *end = strrchr(name, '_');
+
+    for (size_t i = 0; end && i < sizeof(units) / sizeof(units[0]); i++)
+        if (strcmp(end, units[i].end) == 0) {
+            *stem = (size_t) (end - name);
+            return &units[i];
+        }
+    return NULL;
+}
+
+// The key that says the same in another unit.
+static const struct schema_key *of_other_unit(enum schema_place where, const char *name)
+{
+    size_t length, other;
+
+    if (!unit_of(name, &length))
+        return NULL;
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
+        if (unit_of(key->name, &other) && other == length && strncmp(key->name, name, length) == 0)
+            return key;
+    return NULL;
+}
+
+// The name alone would take the number over as so many of the wrong unit: writes the number of the key's, if there is
+// one.
+static void name_meant(const struct schema_key *meant, const char *name, const struct value *value,
+                       char text[HINT_KEY_MAX])
+{
+    size_t length;
+    const struct unit *from = unit_of(name, &length), *to = unit_of(meant->name, &length);
+    struct value v = {.type = VALUE_INTEGER};
+    long long ns;
+
+    if (!from || !to || from->ns == to->ns)
+        snprintf(text, HINT_KEY_MAX, ", did you mean \"%s\"?", meant->name);
+    else if ((value->type == VALUE_INTEGER || value->whole) && !__builtin_mul_overflow(value->number, from->ns, &ns) &&
+             ns % to->ns == 0 && (v.number = ns / to->ns, takes(meant, &v)))
+        snprintf(text, HINT_KEY_MAX, ", write %s = %lld", meant->name, v.number);
+    else
+        snprintf(text, HINT_KEY_MAX, ", did you mean \"%s\", in %s?", meant->name, to->name);
+}
+
+const char *hint_key(enum schema_place where, const char *name, const struct value *value, char text[HINT_KEY_MAX])
 {
     char between[REPAIRED_MAX] = "";
     const struct schema_key *meant = NULL;
@@ -678,13 +735,15 @@ const char *hint_key(enum schema_place where, const char *name, char text[HINT_K
     for (size_t i = 0; *between && !meant && i < sizeof(synonyms) / sizeof(synonyms[0]); i++)
         if (synonyms[i].where == where && strstr(synonyms[i].names, between))
             meant = schema_find(where, synonyms[i].key);
+    if (!meant)
+        meant = of_other_unit(where, name);
     // A key of another place before what is only near: "sources" in output is no "source".
     if (!meant)
         name_places(name, text);
     if (!meant && !*text)
         meant = schema_nearest(where, name);
     if (meant)
-        snprintf(text, HINT_KEY_MAX, ", did you mean \"%s\"?", meant->name);
+        name_meant(meant, name, value, text);
     if (!*text)
         list_keys(where, text);
     return text;
