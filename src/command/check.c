@@ -5,6 +5,7 @@
 #include "command/command.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "command/account.h"
 #include "command/running.h"
@@ -156,6 +157,20 @@ static bool roles_agree(struct config *const *files, size_t n)
     return errors == 0;
 }
 
+// Each instance of a host has its own statistics: two files with one stats_file are one instance, or a key is missing.
+static bool instances_differ(struct config *const *files, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(files[i]->stats_file, files[j]->stats_file) == 0) {
+                fprintf(stderr,
+                        "%s: \"stats_file\" is \"%s\", as that of %s, allowed is one for each instance of the host\n",
+                        files[i]->path, files[i]->stats_file, files[j]->path);
+                return false;
+            }
+    return true;
+}
+
 int command_firewall(const struct argument_list *paths, bool running, enum firewall_role role)
 {
     struct config *files[ARGUMENT_LIST_MOST];
@@ -168,7 +183,7 @@ int command_firewall(const struct argument_list *paths, bool running, enum firew
         files[n] = running_or_file(paths->texts[i], running, 0);
         n += files[n] != NULL;
     }
-    ok = n == paths->n && roles_agree(files, n);
+    ok = n == paths->n && instances_differ(files, n) && roles_agree(files, n);
     if (ok && !firewall_write((const struct config *const *) files, n, role, stdout, why)) {
         fprintf(stderr, "%s: %s\n", files[0]->path, why);
         ok = false;

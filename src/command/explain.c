@@ -38,6 +38,7 @@ struct explain {
         uint32_t n_packets;
     } left[CONFIG_OUTPUTS_MAX];
     size_t n_left;
+    bool deadline; // a rule that forwards the datagram has one
     json_t *notes;
 };
 
@@ -262,6 +263,7 @@ static bool try_interface(struct explain *x, const struct table_destination *to,
         add_interface_drop(x, steps);
     if (x->verdict.forwarded)
         add_condition(x, r, to->leg);
+    x->deadline |= x->verdict.forwarded && r->deadline_us > 0;
     json_array_append_new(tries, json_pack("{s:s, s:b, s:s, s:s?, s:s, s:o}", "interface",
                                            x->offline->table.interfaces[x->key.interface].name, "forwarded",
                                            x->verdict.forwarded, "verdict", x->verdict.name, "reason",
@@ -341,6 +343,8 @@ static int explain(struct explain *x)
     else
         json_array_append_new(notes, offline_note(x->offline)); // NULL adds nothing
     offline_add_reasons(x->offline, notes);
+    if (x->deadline)
+        json_array_append_new(notes, json_string(OFFLINE_DEADLINE));
     if (addr_is_multicast(&x->source))
         json_array_append_new(notes, json_string("SRC is a group: SRC and DST may be swapped"));
     if (o->running)

@@ -55,6 +55,9 @@ void offline_add_reasons(const struct offline *o, struct json_t *notes);
 // inputs of enabled rules count.
 uint32_t offline_input(const struct offline *o, const char *name);
 
+// A note where a datagram of a rule with deadline_us is forwarded.
+#define OFFLINE_DEADLINE "deadline_us is not judged here: how long a datagram stays is known only where it runs"
+
 #define OFFLINE_INPUTS_MAX (CONFIG_INTERFACES_MAX * (IFNAMSIZ + 2))
 
 // The names of the interfaces that rules take in from: "ot0, ot1", or "none". Returns text.

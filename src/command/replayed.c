@@ -116,6 +116,14 @@ static void add_note(json_t *notes, uint64_t n, const char *text)
         json_array_append_new(notes, json_sprintf("%" PRIu64 " %s", n, text));
 }
 
+static bool has_deadline(const struct replayed *r)
+{
+    for (uint32_t i = 0; i < r->offline->table.n_rules; i++)
+        if (r->config->rules[i].deadline_us > 0 && r->offline->forward->flows[i].counters.packets > 0)
+            return true;
+    return false;
+}
+
 // What the counts do not say by themselves.
 static json_t *make_notes(const struct replayed *r)
 {
@@ -124,6 +132,8 @@ static json_t *make_notes(const struct replayed *r)
     json_array_append_new(notes, offline_note(r->offline)); // NULL adds nothing
     offline_add_reasons(r->offline, notes);
     json_array_append(notes, r->note);
+    if (has_deadline(r))
+        json_array_append_new(notes, json_string(OFFLINE_DEADLINE));
     add_note(notes, r->truncated, "packets were cut by the capture: take them whole (tcpdump -s 0)");
     add_note(notes, r->unfinished,
              "UDP checksums were left to the sender's device when they were captured: taken for right");

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -18,6 +19,8 @@
 // A reload replaces running.conf and the statistics one after the other, so they may not match for a moment.
 #define MATCH_TRIES 40
 #define MATCH_NS    25000000
+
+#define OTHER_MAX (2 * DAEMON_WHY_MAX + PATH_MAX)
 
 // Reads the daemon's copy. Returns NULL with the reasons in problems if it is not the config in force. *again: it may
 // be during a reload.
@@ -59,25 +62,28 @@ static struct config *read_copy(const char *path, const struct daemon *d, struct
     return c;
 }
 
-// Tells that another file was given than that of the daemon: a new version of it, or one of another instance that does
-// not say its own stats_file.
-static void tell_other(const char *path, const char *stats_file, const struct daemon *d)
+// Writes that another file was given than that of the daemon: a new version of it, or one of another instance that does
+// not say its own stats_file. Returns out.
+static const char *other_text(const char *given, const char *stats_file, const struct daemon *d, char out[OTHER_MAX])
 {
     char shown[DAEMON_WHY_MAX];
 
-    fprintf(
-        stderr,
-        "note: the daemon of %s (pid %d) runs %s, not %s: if that is another instance, a stats_file is missing here\n",
-        stats_file, (int) d->pid, daemon_text(d->header.file, shown), path);
+    snprintf(out, OTHER_MAX,
+             "the daemon of %s (pid %d) runs %s, not %s: if that is another instance, a stats_file is missing here",
+             stats_file, (int) d->pid, daemon_text(d->header.file, shown), given);
+    return out;
 }
 
-// Loads the config in force. given: the file; must: it must be that with which the daemon was started, else it is
-// told. *inputs_most: as in running_load(). Returns NULL after a message on stderr.
-static struct config *find(const char *stats_file, const char *given, bool must, size_t *inputs_most)
+// What to do where the file that was given is not that with which the daemon was started.
+enum other { TELL, REFUSE, REFUSE_UNREAD /* and nothing is known of the file */ };
+
+// Loads the config in force. given: the file. *inputs_most: as in running_load(). Returns NULL after a message on
+// stderr.
+static struct config *find(const char *stats_file, const char *given, enum other other, size_t *inputs_most)
 {
     static const struct timespec pause = {.tv_nsec = MATCH_NS};
     struct config *running = NULL;
-    char path[CONFIG_RUNNING_PATH_MAX], why[DAEMON_WHY_MAX], shown[DAEMON_WHY_MAX];
+    char path[CONFIG_RUNNING_PATH_MAX], why[DAEMON_WHY_MAX], shown[DAEMON_WHY_MAX], text[OTHER_MAX];
     struct daemon d;
     bool again = true;
 
@@ -88,9 +94,12 @@ static struct config *find(const char *stats_file, const char *given, bool must,
             command_trouble("%s", why);
             return NULL;
         }
-        if (must && !daemon_is_of(&d, given)) {
-            command_trouble("%s cannot be read as far as its stats_file, and the daemon of %s (pid %d) runs %s", given,
-                            stats_file, (int) d.pid, daemon_text(d.header.file, shown));
+        if (other != TELL && !daemon_is_of(&d, given)) {
+            if (other == REFUSE)
+                command_trouble("%s; else name its own file with --config", other_text(given, stats_file, &d, text));
+            else
+                command_trouble("%s cannot be read as far as its stats_file, and the daemon of %s (pid %d) runs %s",
+                                given, stats_file, (int) d.pid, daemon_text(d.header.file, shown));
             return NULL;
         }
         running = read_copy(path, &d, &problems, &again);
@@ -102,14 +111,14 @@ static struct config *find(const char *stats_file, const char *given, bool must,
         config_problems_free(&problems);
     }
     if (running && !daemon_is_of(&d, given))
-        tell_other(given, stats_file, &d);
+        fprintf(stderr, "note: %s\n", other_text(given, stats_file, &d, text));
     *inputs_most = d.header.inputs_most;
     return running;
 }
 
 struct config *running_load(const struct config *c, size_t *inputs_most)
 {
-    return find(c->stats_file, c->path, false, inputs_most);
+    return find(c->stats_file, c->path, TELL, inputs_most);
 }
 
 struct config *running_of(const char *path)
@@ -122,7 +131,8 @@ struct config *running_of(const char *path)
 
     config_problems_free(&problems); // the file may be invalid, so its errors are not printed
     file_free(&bytes);
-    return find(*identity.stats_file ? identity.stats_file : STATS_DEFAULT_PATH, path, !known, &inputs_most);
+    return find(*identity.stats_file ? identity.stats_file : STATS_DEFAULT_PATH, path, known ? REFUSE : REFUSE_UNREAD,
+                &inputs_most);
 }
 
 json_t *running_note(const struct config *c, char hex[DIGEST_TEXT_MAX])

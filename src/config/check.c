@@ -129,6 +129,12 @@ static bool collect_inputs(struct check *k)
     return k->inputs != NULL;
 }
 
+// Whether only the senders make two inputs of it.
+static bool is_of_other_senders(const struct config_input *a, const struct config_input *b)
+{
+    return a->n_sources > 0 && b->n_sources > 0 && addr_equal(&a->address, &b->address) && a->port == b->port;
+}
+
 // Refuses equal inputs, even with different sources: the relay looks up a datagram by its destination and finds one
 // rule.
 static void check_same_inputs(const struct check *k)
@@ -151,8 +157,12 @@ static void check_same_inputs(const struct check *k)
         int line = rule->inputs[ENDPOINT_INPUT(told)].line;
         endpoint_format(&k->inputs[i], text);
         if (rule == same)
-            config_error(k->problems, line, rule->name, "input %u repeats input %u (%s)", ENDPOINT_INPUT(told) + 1,
-                         ENDPOINT_INPUT(told_of) + 1, text);
+            config_error(
+                k->problems, line, rule->name, "input %u repeats input %u (%s)%s", ENDPOINT_INPUT(told) + 1,
+                ENDPOINT_INPUT(told_of) + 1, text,
+                is_of_other_senders(&rule->inputs[ENDPOINT_INPUT(told)], &rule->inputs[ENDPOINT_INPUT(told_of)])
+                    ? ": write one input, its \"sources\" are those of both"
+                    : "");
         else
             config_error(k->problems, line, rule->name,
                          "\"input\" is that of rule \"%s\" in line %d (%s), allowed is one enabled rule for it",

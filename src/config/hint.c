@@ -233,8 +233,9 @@ static bool without_unit(const struct schema_key *key, const struct value *value
     static const struct {
         const char *key, *unit;
         long long times;
-    } units[] = {{"_ms", "ms", 1},       {"_ms", "s", 1000}, {"_usecs", "us", 1},
-                 {"_usecs", "ms", 1000}, {"_mib", "MiB", 1}, {"_mib", "M", 1}};
+    } units[] = {{"_ms", "ms", 1},       {"_ms", "s", 1000},  {"_usecs", "us", 1},
+                 {"_us", "us", 1},       {"_us", "ms", 1000}, {"_us", "s", 1000000},
+                 {"_usecs", "ms", 1000}, {"_mib", "MiB", 1},  {"_mib", "M", 1}};
     size_t digits = is_text(value) ? strspn(value->text, "0123456789") : 0, length = strlen(key->name);
 
     for (size_t i = 0; digits > 0 && digits < 10 && i < sizeof(units) / sizeof(units[0]); i++) {
@@ -380,36 +381,65 @@ static bool take_url_apart(const struct schema_key *key, const char *url, char t
     return true;
 }
 
-// What is meant by a value of another type than the key's.
+static bool is_other(const struct value *value)
+{
+    (void) value;
+    return true;
+}
+
+// Also as one text: "net-a,net-b".
+static bool is_several(const struct value *value)
+{
+    return value->list || (is_text(value) && strchr(value->text, ','));
+}
+
+static bool is_any_address(const struct value *value)
+{
+    return is_text(value) && is_every_sender(value->text);
+}
+
+#define EACH_INPUT  ": one input for each, write inputs = ( { ... }, { ... } )"
+#define EACH_OUTPUT ": one output for each, write outputs = ( { ... }, { ... } )"
+
+// What is meant by a value of another type than the key's, or that stands for more than one.
 static const struct {
     enum schema_place where;
     const char *key;
-    bool list; // only for a list or an array
+    bool (*is)(const struct value *value);
     const char *text;
 } otherwise[] = {
-    {SCHEMA_INPUT, "interface", true, ": for two legs " HINT_LEGS},
-    {SCHEMA_RULE, "input", true, ": " HINT_LEGS},
-    {SCHEMA_RULE, "inputs", false, ": " HINT_LEGS},
-    {SCHEMA_RULE, "merge", false, ": write merge = { by = \"rtp\"; }"},
+    {SCHEMA_INPUT, "interface", is_several, ": for two legs " HINT_LEGS},
+    {SCHEMA_INPUT, "group", is_several, EACH_INPUT},
+    {SCHEMA_INPUT, "address", is_several, EACH_INPUT},
+    {SCHEMA_INPUT, "address", is_any_address, ": write an address of the interface, the one that is sent to"},
+    {SCHEMA_OUTPUT, "interface", is_several, EACH_OUTPUT},
+    {SCHEMA_OUTPUT, "group", is_several, EACH_OUTPUT},
+    {SCHEMA_OUTPUT, "address", is_several, EACH_OUTPUT},
+    {SCHEMA_RULE, "input", is_several, ": " HINT_LEGS},
+    {SCHEMA_RULE, "inputs", is_other, ": " HINT_LEGS},
+    {SCHEMA_RULE, "merge", is_other, ": write merge = { by = \"rtp\"; }"},
 };
 
 static bool is_otherwise(const struct schema_key *key, const struct value *value, char text[HINT_MAX])
 {
     for (size_t i = 0; i < sizeof(otherwise) / sizeof(otherwise[0]); i++)
-        if (key == schema_find(otherwise[i].where, otherwise[i].key) && (value->list || !otherwise[i].list)) {
+        if (key == schema_find(otherwise[i].where, otherwise[i].key) && otherwise[i].is(value)) {
             snprintf(text, HINT_MAX, "%s", otherwise[i].text);
             return true;
         }
     return false;
 }
 
-// A group that one word would choose: merge = "active".
+// A group that one word or number would choose: merge = "active", limit = 2000.
 static bool is_word_of_group(const struct schema_key *key, const struct value *value, char text[HINT_MAX])
 {
+    char shown[VALUE_TEXT_MAX];
+
     for (const struct schema_key *in = NULL;
-         key->kind == SCHEMA_SECTION && is_text(value) && (in = schema_next(key->inside, in));)
-        if (in->need == SCHEMA_REQUIRED && schema_word_index(in, value->text) >= 0) {
-            snprintf(text, HINT_MAX, ": write %s = { %s = \"%s\"; }", key->name, in->name, value->text);
+         key->kind == SCHEMA_SECTION && value->type != VALUE_OTHER && (in = schema_next(key->inside, in));)
+        if (in->need == SCHEMA_REQUIRED ? is_text(value) && schema_word_index(in, value->text) >= 0
+                                        : in->need == SCHEMA_ANY_OF && takes(in, value)) {
+            snprintf(text, HINT_MAX, ": write %s = { %s = %s; }", key->name, in->name, value_format(value, shown));
             return true;
         }
     return false;
@@ -633,7 +663,63 @@ static void list_keys(enum schema_place where, char text[HINT_KEY_MAX])
         used += (size_t) snprintf(text + used, HINT_KEY_MAX - used, " %s", key->name);
 }
 
-const char *hint_key(enum schema_place where, const char *name, char text[HINT_KEY_MAX])
+// Units of time that keys end in, ours and those of others.
+static const struct unit {
+    const char *end, *name;
+    long long ns;
+} units[] = {
+    {"_ns", "nanoseconds", 1},           {"_us", "microseconds", 1000},       {"_usec", "microseconds", 1000},
+    {"_usecs", "microseconds", 1000},    {"_ms", "milliseconds", 1000000},    {"_msec", "milliseconds", 1000000},
+    {"_msecs", "milliseconds", 1000000}, {"_s", "seconds", 1000000000},       {"_sec", "seconds", 1000000000},
+    {"_secs", "seconds", 1000000000},    {"_seconds", "seconds", 1000000000},
+};
+
+// NULL: the name ends in none. *stem: the length of what is before it.
+static const struct unit *unit_of(const char *name, size_t *stem)
+{
+    const char *end = strrchr(name, '_');
+
+    for (size_t i = 0; end && i < sizeof(units) / sizeof(units[0]); i++)
+        if (strcmp(end, units[i].end) == 0) {
+            *stem = (size_t) (end - name);
+            return &units[i];
+        }
+    return NULL;
+}
+
+// The key that says the same in another unit.
+static const struct schema_key *of_other_unit(enum schema_place where, const char *name)
+{
+    size_t length, other;
+
+    if (!unit_of(name, &length))
+        return NULL;
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
+        if (unit_of(key->name, &other) && other == length && strncmp(key->name, name, length) == 0)
+            return key;
+    return NULL;
+}
+
+// The name alone would take the number over as so many of the wrong unit: writes the number of the key's, if there is
+// one.
+static void name_meant(const struct schema_key *meant, const char *name, const struct value *value,
+                       char text[HINT_KEY_MAX])
+{
+    size_t length;
+    const struct unit *from = unit_of(name, &length), *to = unit_of(meant->name, &length);
+    struct value v = {.type = VALUE_INTEGER};
+    long long ns;
+
+    if (!from || !to || from->ns == to->ns)
+        snprintf(text, HINT_KEY_MAX, ", did you mean \"%s\"?", meant->name);
+    else if ((value->type == VALUE_INTEGER || value->whole) && !__builtin_mul_overflow(value->number, from->ns, &ns) &&
+             ns % to->ns == 0 && (v.number = ns / to->ns, takes(meant, &v)))
+        snprintf(text, HINT_KEY_MAX, ", write %s = %lld", meant->name, v.number);
+    else
+        snprintf(text, HINT_KEY_MAX, ", did you mean \"%s\", in %s?", meant->name, to->name);
+}
+
+const char *hint_key(enum schema_place where, const char *name, const struct value *value, char text[HINT_KEY_MAX])
 {
     char between[REPAIRED_MAX] = "";
     const struct schema_key *meant = NULL;
@@ -649,13 +735,15 @@ const char *hint_key(enum schema_place where, const char *name, char text[HINT_K
     for (size_t i = 0; *between && !meant && i < sizeof(synonyms) / sizeof(synonyms[0]); i++)
         if (synonyms[i].where == where && strstr(synonyms[i].names, between))
             meant = schema_find(where, synonyms[i].key);
+    if (!meant)
+        meant = of_other_unit(where, name);
     // A key of another place before what is only near: "sources" in output is no "source".
     if (!meant)
         name_places(name, text);
     if (!meant && !*text)
         meant = schema_nearest(where, name);
     if (meant)
-        snprintf(text, HINT_KEY_MAX, ", did you mean \"%s\"?", meant->name);
+        name_meant(meant, name, value, text);
     if (!*text)
         list_keys(where, text);
     return text;

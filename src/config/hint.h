@@ -27,8 +27,8 @@ const char *hint_network(const char *prefix, char text[HINT_MAX]);
 
 #define HINT_KEY_MAX 256
 
-// Writes what to do about a key that this place does not have: ", did you mean "group"?", where it belongs, or which
-// are allowed. Returns text.
-const char *hint_key(enum schema_place where, const char *name, char text[HINT_KEY_MAX]);
+// Writes what to do about a key that this place does not have: ", did you mean "group"?", ", write deadline_us = 10000"
+// for deadline_ms = 10, where it belongs, or which are allowed. Returns text.
+const char *hint_key(enum schema_place where, const char *name, const struct value *value, char text[HINT_KEY_MAX]);
 
 #endif

@@ -408,10 +408,11 @@ static void finish_rule(struct parser *p, const config_setting_t *group, void *t
 static void refuse_unknown(struct parser *p, enum schema_place where, const config_setting_t *s)
 {
     const char *name = config_setting_name(s);
+    struct value value = value_of(s);
     char hint[HINT_KEY_MAX];
 
     config_error(p->problems, line_of(s), p->rule, "unknown key \"%.*s\" in %s%s", SHOWN_KEY, name,
-                 schema_places[where].name, hint_key(where, name, hint));
+                 schema_places[where].name, hint_key(where, name, &value, hint));
 }
 
 static void read_key(struct parser *p, const struct schema_key *key, const config_setting_t *s, void *target)

@@ -175,10 +175,11 @@ pid_t stats_writer(const char *path)
     char name[PATH_MAX];
     int fd = -1;
 
+    errno = 0;
     if ((size_t) snprintf(name, sizeof(name), "%s" STATS_LOCK_SUFFIX, path) < sizeof(name))
         fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
-        return 0;
+        return errno == EACCES ? -1 : 0;
     bool locked = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
     close(fd);
     if (!locked)
@@ -198,6 +199,21 @@ static bool daemon_gone(const struct stats_snapshot *s, char why[STATS_WHY_MAX])
                   h->pid, h->state == STATS_STOPPED ? "was stopped" : "has ended without being stopped", time);
 }
 
+// Writes that path may not be opened, and which directory may not be entered, where that is why.
+static void refuse_access(const char *path, char why[STATS_WHY_MAX])
+{
+    char directory[PATH_MAX];
+
+    for (const char *slash = path; (slash = strchr(slash + 1, '/'));) {
+        snprintf(directory, sizeof(directory), "%.*s", (int) (slash - path), path);
+        if (access(directory, X_OK) != 0 && errno == EACCES) {
+            refuse(why, "%s cannot be opened: this user may not enter %s", path, directory);
+            return;
+        }
+    }
+    refuse(why, "%s cannot be opened: %s", path, strerror(EACCES));
+}
+
 // Opens path if it is a regular file of a possible size, and sets *size. Never blocks. Returns -1 otherwise.
 static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
 {
@@ -211,6 +227,8 @@ static int open_file(const char *path, size_t *size, char why[STATS_WHY_MAX])
                path);
     } else if (fd < 0 && errno == ELOOP) {
         refuse(why, "%s is a symbolic link, which is not followed: name the file itself with --stats", path);
+    } else if (fd < 0 && errno == EACCES) {
+        refuse_access(path, why);
     } else if (fd < 0) {
         refuse(why, "%s cannot be opened: %s", path, strerror(errno));
     } else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {

@@ -46,7 +46,8 @@ bool stats_read_header(int fd, struct stats_header *h, bool *consistent);
 
 // Returns the process that writes the statistics at path, as the kernel reports it: the relay holds a write lock of a
 // file beside them for as long as it lives. Another process that may write that file can lock it, too, but then the
-// kernel reports that process. 0: nobody; -1: a process whose pid is not visible from here.
+// kernel reports that process. 0: nobody; -1: a process whose pid is not visible from here,
+// or that file may not be opened.
 pid_t stats_writer(const char *path);
 
 // Frees what *s holds; it may hold nothing.

@@ -62,6 +62,28 @@ for file in "$goldens"/*.asks; do
   fi
 done
 
+# One datagram for the rule "payload" of merge.conf, in a bare capture.
+capture() {
+  printf '%b' \
+    '\0324\0303\0262\0241\0002\0000\0004\0000\0000\0000\0000\0000\0000\0000\0000\0000\0377\0377\0000\0000\0145\0000\0000\0000' \
+    '\0001\0000\0000\0000\0000\0000\0000\0000\0034\0000\0000\0000\0034\0000\0000\0000\0105\0000\0000\0034\0000\0001\0000\0000' \
+    '\0010\0021\0320\0356\0306\0022\0003\0012\0357\0300\0051\0005\0022\0350\0022\0350\0000\0010\0000\0000' \
+    >one.pcap
+}
+
+deadline() {
+  capture && run 0 --replay one.pcap --quiet --interface mcr-a --config merge.conf && grep -F 'rule "payload": 1 packets' stdout &&
+    grep -Fx 'note: deadline_us is not judged here: how long a datagram stays is known only where it runs' stdout &&
+    sed 's/deadline_us = 500;//' merge.conf >without.conf &&
+    run 0 --replay one.pcap --quiet --interface mcr-a --config without.conf && ! grep -F deadline_us stdout
+}
+"$MCRD" --replay none.pcap --config merge.conf 2>&1 | grep 'need libpcap' >pcap
+if [ -s pcap ]; then
+  skip "--replay: deadline_us is not judged" "libpcap is not installed"
+else
+  ok "--replay: deadline_us is not judged" deadline
+fi
+
 # The file with other rules runs: the port is 5000 there, and 5001 on disk.
 two_files() {
   sed "s|^version = 1;|version = 1; stats_file = \"$work/stats\";|" kinds.conf >running.conf
@@ -99,9 +121,21 @@ runs() {
     run 0 --print --running --config disk.conf && grep -F 'port = 5000' stdout &&
     run 0 --firewall --running --config disk.conf && grep -F "$(sha256 running.conf)" stdout && [ ! -s stderr ] &&
     stands_in file=/etc/other.conf sha256="$(sha256 running.conf)" && sed -i '/rules = (;/d' disk.conf &&
-    run 0 --firewall --running --config disk.conf && tells "(pid $standin) runs /etc/other.conf, not disk.conf: if that is another"
+    run 1 --firewall --running --config disk.conf && tells "(pid $standin) runs /etc/other.conf, not disk.conf: if that is another"
 }
 ok "--running: explain, print and firewall" runs
+
+# The file of another instance that has lost its stats_file finds this one's daemon: nothing is printed of it.
+of_another() {
+  two_files && cp disk.conf other.conf && why="mcrd: the daemon of $work/stats (pid $standin) runs $work/disk.conf, not other.conf: \
+if that is another instance, a stats_file is missing here; else name its own file with --config" &&
+    run 1 --firewall --running --config disk.conf --config other.conf && [ ! -s stdout ] && said "$why" &&
+    run 1 --print --running --config other.conf && [ ! -s stdout ] && said "$why" &&
+    run 2 --explain --running 198.18.1.1 239.255.1.1 5000 --config other.conf && [ ! -s stdout ] && said "$why" &&
+    run 2 --replay none.pcap --running --config other.conf && [ ! -s stdout ] && said "$why" &&
+    ln -s disk.conf link.conf && run 0 --print --running --config link.conf
+}
+ok "--running: the file is not that of the daemon" of_another
 
 not_known() {
   two_files && echo >>running.conf && run 1 --print --running --config disk.conf && [ ! -s stdout ] &&

@@ -193,7 +193,7 @@ flow() {
 
 # One ruleset has the flows, the interfaces and the names of all files, wherever each file stands.
 several() {
-  { printf 'instance = "audio"; '; conf "$(rule a 239.10.0.1 "$one")"; } >audio.conf
+  { printf 'instance = "audio"; stats_file = "/run/mcr-audio/stats"; '; conf "$(rule a 239.10.0.1 "$one")"; } >audio.conf
   conf "$(rule b 239.10.0.2 "$two" | sed 's/ot0/ot1/')" >data.conf
   local role
   for role in $roles; do
@@ -222,6 +222,14 @@ against() {
     diff -u - found
 }
 ok "refused: a file that uses an interface against the list of another" against
+one_instance() {
+  sed 's/stats_file = "[^"]*";//' audio.conf >lost.conf
+  run 1 --firewall --config data.conf --config lost.conf && [ ! -s stdout ] || return 1
+  grep -v ': warning: ' stderr >found
+  echo 'lost.conf: "stats_file" is "/run/mcr/stats", as that of data.conf, allowed is one for each instance of the host' |
+    diff -u - found
+}
+ok "refused: two files with one stats_file" one_instance
 one_invalid() {
   run 1 --firewall --config audio.conf --config nowhere.conf && [ ! -s stdout ] && grep '^nowhere.conf: ' stderr
 }

@@ -333,6 +333,31 @@ static void expect_refused(const char *path, const char *text)
     cr_expect_null(s.memory);
 }
 
+// A user who may not enter the directory does not know whether a daemon runs.
+Test(stats, reader_may_not_enter)
+{
+    struct place p = make_place();
+    struct made m = make();
+    int fd = write_file(p.file, m.memory, m.size, true), status = -1;
+
+    chmod(p.directory, 0600);
+    pid_t child = fork();
+    cr_assert(child >= 0);
+    if (child == 0) {
+        struct stats_snapshot s;
+        char why[STATS_WHY_MAX] = "";
+        if (getuid() == 0 && setuid(65534) != 0)
+            _exit(2);
+        _exit(stats_snapshot_take(&s, p.file, why) || !strstr(why, "this user may not enter ") ||
+              !strstr(why, p.directory) || stats_writer(p.file) != -1);
+    }
+    waitpid(child, &status, 0);
+    cr_expect_eq(status, 0);
+    chmod(p.directory, 0700);
+    close(fd);
+    remove_place(&p);
+}
+
 Test(stats, reader_takes_a_live_file)
 {
     struct place p = make_place();
