@@ -17,13 +17,14 @@
 #include "relay/rtnetlink.h"
 #include "relay/state.h"
 
-#define HELD_SECONDS  0.01              // a longer wait for what a merge holds back is looked at again
-#define HELD_MOST_NS  (12 * NS_PER_S)   // the longest wait (reorder_ms), and what stamps may be apart
-#define SETTLED_NS    UINT64_C(1000000) // a frame is in its ring so long after its stamp
-#define TICK_SECONDS  0.2               // largest age of ring drops, and of the statistics without traffic
-#define HELLO_SECONDS 30
-#define LINKS_SECONDS 0.05
-#define PROBE_SECONDS 0.15
+#define HELD_SECONDS      0.01              // a longer wait for what a merge holds back is looked at again
+#define HELD_MOST_NS      (12 * NS_PER_S)   // the longest wait (reorder_ms), and what stamps may be apart
+#define UNSETTLED_MOST_NS (50 * NS_PER_S)   // within what wire/merge_order.c takes for a pause
+#define SETTLED_NS        UINT64_C(1000000) // a frame is in its ring so long after its stamp
+#define TICK_SECONDS      0.2               // largest age of ring drops, and of the statistics without traffic
+#define HELLO_SECONDS     30
+#define LINKS_SECONDS     0.05
+#define PROBE_SECONDS     0.15
 // After link events were lost: how long outputs wait for the broker to look at the links.
 #define DOUBT_SECONDS 1
 // Pause between two parts of a summary, in which the rings are read.
@@ -119,21 +120,30 @@ static void on_held(struct relay *r)
     (void) r; // settle() follows
 }
 
-// At the end of a turn: what was in the rings at its beginning has been taken, but for those that have more than a pass
-// takes. A number that has not come by then is missing. The stamps alone do not tell: the rings of two legs are emptied
-// one after the other, and after a pause each holds what came in all its time.
+// At the end of a turn: the time until when all that came has been taken. A number that has not come by then is
+// missing. The stamps alone do not tell: the rings of two legs are emptied one after the other, and after a pause each
+// holds what came in all its time. A signal or a timer ends a turn without a look at the rings, so each is asked.
+static uint64_t settled_ns(const struct relay *r, uint64_t now)
+{
+    uint64_t settled = now;
+
+    for (size_t i = 0; i < r->swap.n_rings; i++)
+        if (r->swap.rings[i]->last_ns < settled && ingress_ready(r->swap.rings[i]))
+            settled = r->swap.rings[i]->last_ns;
+    // A ring to which seldom something comes holds nobody up for long.
+    return settled < now - UNSETTLED_MOST_NS ? now - UNSETTLED_MOST_NS : settled;
+}
+
 static void settle(struct relay *r)
 {
     struct forward *f = r->swap.now;
+    uint64_t now = (uint64_t) (ev_now(r->loop) * 1e9) - SETTLED_NS;
 
     if (!f)
         return;
-    f->settled_ns = (uint64_t) (ev_now(r->loop) * 1e9) - SETTLED_NS;
-    for (size_t i = 0; i < r->swap.n_rings; i++)
-        if (r->swap.rings[i]->last_ns < f->settled_ns && r->swap.rings[i]->more && ingress_ready(r->swap.rings[i]))
-            f->settled_ns = r->swap.rings[i]->last_ns;
+    f->settled_ns = settled_ns(r, now);
     // What is due further ahead than anything can be was stamped before the clock was set back.
-    if (f->due_ns > f->settled_ns && f->due_ns - f->settled_ns <= HELD_MOST_NS)
+    if (f->due_ns > f->settled_ns && (f->due_ns <= now || f->due_ns - now <= HELD_MOST_NS))
         return;
     f->now_ns = clock_monotonic_ns();
     forward_release(f, f->settled_ns);

@@ -168,8 +168,12 @@ def blocked():
         status, out, _ = t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)
         t.check(status == 2 and "no_sequence" in out, out)
         t.equal(len(d.logged("rule_blocked")), 1, "rule_blocked")
-        sender.send(t.datagram(A, PORT, struct.pack("!BBHII", 0x80, 33, 1, 1, 1) + b"RTP"))
-        t.wait_for(lambda: state()["state"] == "active", 5, "active")
+        numbers = iter(range(1, 1000))
+
+        def mended():
+            sender.send(t.datagram(A, PORT, struct.pack("!BBHII", 0x80, 33, next(numbers), 1, 1) + b"RTP"))
+            return state()["state"] == "active"
+        t.wait_for(mended, 5, "active")
         t.equal(len(d.logged("rule_unblocked")), 1, "rule_unblocked")
 
 
