@@ -27,6 +27,7 @@ struct rig {
     struct merge *m;
     struct record records[DATAGRAMS_MAX];
     size_t n_records, n_held;
+    uint32_t most;                              // numbers of the largest of its merges
     uint64_t now_ns, number, n_passed, n_first; // n_first: of legs that a reload took away
 };
 
@@ -101,6 +102,13 @@ static uint64_t first(const struct rig *x)
     return n;
 }
 
+// A merge of few numbers has room for 64, and one more comes before the oldest leaves. A reload may have brought those
+// of a larger one.
+static size_t most_held(const struct rig *x)
+{
+    return (x->most > 64 ? x->most : 64) + 1;
+}
+
 static void judge(struct rig *x, uint32_t leg, const uint8_t *bytes, size_t length)
 {
     struct record *r = &x->records[x->n_records];
@@ -122,7 +130,7 @@ static void judge(struct rig *x, uint32_t leg, const uint8_t *bytes, size_t leng
     FUZZ_ASSERT((v == MERGE_STANDBY) <= (x->s.by == MERGE_ACTIVE));
     FUZZ_ASSERT(v != MERGE_NO_SEQUENCE || x->s.by < MERGE_PAYLOAD);
     FUZZ_ASSERT(v != MERGE_LATE || x->s.by < MERGE_PAYLOAD);
-    FUZZ_ASSERT(x->n_held <= x->s.numbers);
+    FUZZ_ASSERT(x->n_held <= most_held(x));
     FUZZ_ASSERT(first(x) == x->n_passed);
     drain(x, x->now_ns);
 }
@@ -163,6 +171,7 @@ static void reload(struct rig *x, struct fuzz_input *in)
     merge_free(x->m);
     x->m = m;
     x->s = s;
+    x->most = s.numbers > x->most ? s.numbers : x->most;
     x->n_first = 0;
     x->n_first = x->n_passed - first(x);
 }
@@ -205,11 +214,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     x.now_ns = UINT64_C(1800000000000000000);
     read_settings(&x.s, &in);
     x.m = merge_new(&x.s);
+    x.most = x.s.numbers;
     FUZZ_ASSERT(x.m);
     while (in.left > 0 && x.n_records < DATAGRAMS_MAX)
         happen(&x, &in);
     // Nothing stalls: when something is due, a number leaves or is given up.
-    for (uint32_t i = 0; x.n_held > 0 && i < 2 * x.s.numbers; i++) {
+    for (uint32_t i = 0; x.n_held > 0 && i < 2 * most_held(&x); i++) {
         uint64_t due = merge_due_ns(x.m);
         x.now_ns = due > x.now_ns ? due : x.now_ns;
         drain(&x, x.now_ns);
