@@ -44,18 +44,18 @@ def legs(a="", b=""):
     return [f"s0,{A},{PORT}{a}", f"s1,{B},{PORT}{b}"]
 
 
-def through(net, d, sent_legs, framing=RTP, in_order=False, count=5000, rate=10000, during=None, **options):
+def through(net, d, sent_legs, framing=RTP, in_order=False, count=5000, rate=10000, during=None, seconds=60, **options):
     """A stream by both legs: exactly what both lose is missing at the receiver. Returns the sender's report and rule."""
     with tempfile.TemporaryDirectory() as directory:
         lost = os.path.join(directory, "lost")
         judged = {"as": framing, "lost_file": lost, **({"in_order": True} if in_order else {})}
-        receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=1500, seconds=60, **judged)
+        receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=1500, seconds=seconds, **judged)
         sender = t.start_sending_legs(net.src, sent_legs, count=count, rate=rate, lost_file=lost,
                                       **{"as": framing, **options})
         if during:
             during()
-        sent = t.finish_sending(sender)
-        report = receiver.report()
+        sent = t.finish_sending(sender, seconds)
+        report = receiver.report(seconds)
     t.check(report["ok"], f"the receiver: {t.describe(report)}; sent: {sent}")
     t.equal(report["received"], count - sent["lost_by_all"], "datagrams")
     rule = t.wait_for(lambda: accounted(d, sent), 5, f"the accounts of {sent}: {d.stats()['rules'][0]}")
@@ -251,6 +251,16 @@ def reload_with_other_room():
             delay_ms = 5 if keys else 30
             through(net, d, legs(",loss=10%", f",loss=10%,delay_ms={delay_ms}"), count=20000, seed=7, during=reload_often,
                     in_order=bool(keys))
+
+
+@t.test("50,000/s for a minute by two legs that lose a tenth each, one 20 ms late: exact, with reorder_ms in order")
+def minute():
+    if not os.environ.get("MCR_LONG"):
+        raise t.Skip("takes two minutes: MCR_LONG=1")
+    for keys in ({}, REORDER):
+        with two_paths() as net, t.Mcrd(net.relay, [rule(**keys)], ring_mib=64) as d:
+            through(net, d, legs(",loss=10%", ",loss=10%,delay_ms=20"), in_order=bool(keys), count=3000000, rate=50000,
+                    seconds=120, seed=3, size=200)
 
 
 @t.test("a leg that is pulled and comes back, then the other: nothing is lost")
