@@ -3,14 +3,14 @@
 
 #include "wire/merge_line.h"
 
-// The time stamp that a number at this distance from head should have, as far as the line knows.
+// The time stamp that a number at this distance from head should have, as far as the line knows: what lies ahead will
+// take as long as what lies as far behind, or as the oldest that is known.
 static uint32_t expected_time(const struct merge *m, const struct line *l, int64_t distance)
 {
     uint64_t back = distance > 0 ? (uint64_t) distance : 0 - (uint64_t) distance;
+    uint64_t most = l->head - l->base < m->room ? l->head - l->base : m->room - 1;
+    uint32_t then = *time_at(m, l, l->head - (back < most ? back : most));
 
-    if (back > l->head - l->base)
-        back = l->head - l->base;
-    uint32_t then = back < m->room ? *time_at(m, l, l->head - back) : l->time;
     return distance > 0 ? 2 * l->time - then : then;
 }
 

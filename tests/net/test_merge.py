@@ -253,6 +253,13 @@ def reload_with_other_room():
                     in_order=bool(keys))
 
 
+@t.test("a stream that goes on long after its first numbers have left the room of the merge, with legs near and far")
+def long_stream():
+    for delay_ms in (0, 15):
+        with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+            through(net, d, legs(",loss=5%", f",loss=5%,delay_ms={delay_ms}"), count=90000, rate=30000, seed=9, size=200)
+
+
 @t.test("50,000/s for a minute by two legs that lose a tenth each, one 20 ms late: exact, with reorder_ms in order")
 def minute():
     if not os.environ.get("MCR_LONG"):

@@ -730,6 +730,30 @@ Test(merge, more_numbers_than_16_bits_can_tell_apart)
     check_first(&s, &shape, 64000, "reloads");
 }
 
+// The room of a rule without a limit: RTP's numbers are told apart by their time stamps, long after the first ones have
+// left the ring, and however near the legs are.
+Test(merge, a_long_stream)
+{
+    static const uint32_t skews_us[] = {0, 60, 2000, 19000, 40000};
+    struct merge_settings s = rtp();
+
+    s.window_ms = 50;
+    s.numbers = 1 << 15;
+    for (size_t i = 0; i < LENGTH(skews_us); i++) {
+        struct shape shape = {.n_legs = 2,
+                              .numbers = 250000,
+                              .apart_us = 20,
+                              .skew_us = {0, skews_us[i]},
+                              .jitter_us = 10,
+                              .loss = 100,
+                              .pass_us = 5000};
+        char name[64];
+        snprintf(name, sizeof(name), "%u us behind", skews_us[i]);
+        seed = 815 + i;
+        check_first(&s, &shape, 60000, name);
+    }
+}
+
 // With reorder_ms: what leaves is what any leg has brought, in order, soon enough, and each that is held once.
 static void check_order(const struct merge_settings *s, const struct shape *shape, uint64_t from, const char *name)
 {
