@@ -36,7 +36,7 @@ static bool init_merges(struct forward *f)
 {
     uint64_t key[2];
 
-    f->due_ns = f->settled_ns = UINT64_MAX;
+    f->due_ns = UINT64_MAX;
     memcpy(key, (const void *) getauxval(AT_RANDOM), sizeof(key)); // the same through all tables of the process
     f->merges = calloc(f->table->n_paths + 1, sizeof(struct merge *));
     f->holding = calloc(f->table->n_paths + 1, sizeof(*f->holding));
@@ -87,186 +87,6 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
         return f;
     forward_free(f);
     return NULL;
-}
-
-// Carries the health of a rule over. For a rule that had no silence_ms and no min_packets_per_second before, the
-// measurement starts now: the time before does not count as silence.
-static void carry_health(struct rule_state *to, const struct table_rule *rule, const struct rule_state *from,
-                         const struct table_rule *before)
-{
-    bool looked_after = before->silence_ms > 0 || before->min_packets_per_second > 0 || before->max_residence_us > 0 ||
-                        from->health.alarms;
-
-    if ((rule->flags & TABLE_RULE_ENABLED) && (before->flags & TABLE_RULE_ENABLED) && looked_after)
-        to->health = from->health;
-    else
-        to->health.count = to->health.window_count = forward_allowed(to);
-    to->health.limit = from->health.limit;
-}
-
-static void release(struct forward *f, uint32_t path, uint64_t now_ns);
-
-// Whether the paths of both rules merge alike, by the same legs.
-static bool merges_alike(const struct forward *f, const struct table_rule *r, const struct table_rule *was)
-{
-    bool alike = (r->flags & was->flags & TABLE_RULE_MERGES) && r->n_paths == was->n_paths &&
-                 r->n_inputs == was->n_inputs && r->max_payload == was->max_payload &&
-                 memcmp(&r->merge, &was->merge, sizeof(r->merge)) == 0;
-
-    for (uint32_t i = 0; i < r->n_inputs; i++)
-        alike = alike && f->table->inputs[r->first_input + i].carried_from == was->first_input + i;
-    return alike;
-}
-
-// Notes when a path must release what it holds back, if it holds something.
-static void note_held(struct forward *f, uint32_t path)
-{
-    uint64_t due_ns = merge_due_ns(f->merges[path]);
-
-    if (due_ns == UINT64_MAX)
-        return;
-    if (due_ns < f->due_ns)
-        f->due_ns = due_ns;
-    if (f->holds[path])
-        return;
-    f->holds[path] = true;
-    f->holding[f->n_holding++] = path;
-}
-
-static void hand_merge_over(struct forward *f, const struct table_rule *r, struct forward *before,
-                            const struct table_rule *was)
-{
-    for (uint32_t i = 0; i < r->n_paths; i++) {
-        struct merge *m = before->merges[was->first_path + i];
-        before->merges[was->first_path + i] = f->merges[r->first_path + i];
-        f->merges[r->first_path + i] = m;
-        note_held(f, r->first_path + i);
-    }
-}
-
-// Each path goes on with what its counterpart knew; a rule with another range, or another merge, begins anew.
-static void carry_merge(struct forward *f, const struct table_rule *r, struct forward *before,
-                        const struct table_rule *was)
-{
-    uint8_t legs[MERGE_LEGS_MAX];
-
-    if (!(r->flags & was->flags & TABLE_RULE_MERGES) || r->n_paths != was->n_paths)
-        return;
-    for (uint32_t i = 0; i < MERGE_LEGS_MAX; i++) {
-        uint32_t from = i < r->n_inputs ? f->table->inputs[r->first_input + i].carried_from : TABLE_NONE;
-        legs[i] = from == TABLE_NONE ? MERGE_LEGS_MAX : (uint8_t) (from - was->first_input);
-    }
-    for (uint32_t i = 0; i < r->n_paths; i++) {
-        merge_carry(f->merges[r->first_path + i], before->merges[was->first_path + i], legs);
-        note_held(f, r->first_path + i);
-    }
-}
-
-// Whether all legs that both rules have take in the same.
-static bool takes_alike(const struct forward *f, const struct table_rule *r, const struct forward *before)
-{
-    for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++) {
-        const struct table_input *now = &f->table->inputs[i], *was;
-        if (now->carried_from >= before->table->n_inputs)
-            continue;
-        was = &before->table->inputs[now->carried_from];
-        if (!addr_equal(&now->to, &was->to) || now->port != was->port || now->vlan != was->vlan ||
-            now->n_addresses != was->n_addresses || now->n_ports != was->n_ports ||
-            strcmp(f->table->interfaces[now->interface].name, before->table->interfaces[was->interface].name) != 0)
-            return false;
-    }
-    return true;
-}
-
-// What is held back of another input leaves by the outputs that the file had for it.
-static void release_all(struct forward *f, const struct table_rule *r)
-{
-    for (uint32_t i = 0; (r->flags & TABLE_RULE_MERGES) && i < r->n_paths; i++)
-        release(f, r->first_path + i, UINT64_MAX);
-}
-
-// The merges of rules that merge as before go over as they are, others with what they know. What is held back and does
-// not fit leaves now.
-static void carry_merges(struct forward *f, struct forward *before)
-{
-    before->now_ns = f->now_ns;
-    for (uint32_t i = 0; i < f->table->n_rules; i++) {
-        const struct table_rule *r = &f->table->rules[i], *was;
-        if (r->carried_from >= before->table->n_rules)
-            continue;
-        was = &before->table->rules[r->carried_from];
-        if (!takes_alike(f, r, before))
-            release_all(before, was);
-        if (merges_alike(f, r, was))
-            hand_merge_over(f, r, before, was);
-        else
-            carry_merge(f, r, before, was);
-    }
-    f->settled_ns = before->settled_ns;
-    forward_release(before, UINT64_MAX);
-}
-
-// What the leg has counted: where it was the only one, the rule's.
-static struct stats_input_counters leg_counters(const struct forward *f, uint32_t input)
-{
-    const struct table_rule *r = &f->table->rules[f->table->inputs[input].rule];
-    const struct stats_rule_counters *c = &f->flows[f->table->inputs[input].rule].counters;
-
-    if (r->n_inputs > 1)
-        return f->legs[input];
-    return (struct stats_input_counters){.packets = c->packets, .bytes = c->bytes};
-}
-
-static void carry_told_leg(struct forward *f, uint32_t rule, const struct table_rule *was, const struct rule_state *old)
-{
-    const struct table_rule *r = &f->table->rules[rule];
-
-    for (uint32_t i = 0; i < r->n_inputs; i++)
-        if (old->told_leg < was->n_inputs &&
-            f->table->inputs[r->first_input + i].carried_from == was->first_input + old->told_leg)
-            f->flows[rule].told_leg = i;
-}
-
-void forward_carry(struct forward *f, struct forward *before)
-{
-    if (!before)
-        return;
-    carry_merges(f, before);
-    streams_carry(f->streams, before->streams);
-    for (uint32_t i = 0; i < f->table->n_rules; i++) {
-        uint32_t from = f->table->rules[i].carried_from;
-        if (from >= before->table->n_rules)
-            continue;
-        const struct rule_state *old = &before->flows[from];
-        f->flows[i].counters = old->counters;
-        f->flows[i].blockage = old->blockage;
-        carry_told_leg(f, i, &before->table->rules[from], old);
-        // Most of many rules have none, and their memory is not touched.
-        if (before->residence[from].sum_ns > 0 || before->residence[from].clock_steps > 0)
-            f->residence[i] = before->residence[from];
-        if (f->flows[i].second)
-            *f->flows[i].second = old->second ? *old->second : f->residence[i];
-        carry_health(&f->flows[i], &f->table->rules[i], old, &before->table->rules[from]);
-        limiter_carry(&f->flows[i].limiter, &old->limiter);
-        if (f->flows[i].senders && old->senders)
-            senders_carry(f->flows[i].senders, old->senders);
-    }
-    for (uint32_t i = 0; i < f->table->n_inputs; i++)
-        if (f->table->inputs[i].carried_from < before->table->n_inputs)
-            f->legs[i] = leg_counters(before, f->table->inputs[i].carried_from);
-    for (uint32_t i = 0; i < f->table->n_outputs; i++) {
-        uint32_t from = f->table->outputs[i].carried_from, to = f->table->outputs[i].counter;
-        if (from >= before->table->n_counters)
-            continue;
-        f->outputs[to] = before->outputs[from];
-        f->refusals.of[to] = before->refusals.of[from];
-        uint64_t id = f->output_sends[to].id;
-        f->output_sends[to] = before->output_sends[from];
-        f->output_sends[to].id = id;
-        if (id != before->output_sends[from].id)
-            f->output_sends[to].excused = f->refusals.of[to].n;
-    }
-    f->refusals.any = before->refusals.any;
 }
 
 void forward_free(struct forward *f)
@@ -460,9 +280,6 @@ static void batch_run(struct forward *f, const struct arrival *a, const uint8_t 
 
 // --- limit -----------------------------------------------------------------------------------------------------------
 
-static __attribute__((noinline)) void merge_run(struct forward *f, const struct arrival *a, const uint8_t *at,
-                                                uint64_t n, size_t size);
-
 // Whether the deadline of a datagram has passed. One from the future, or too old to be true, is a step of the clock.
 static bool is_stale(const struct forward *f, const struct arrival *a)
 {
@@ -537,15 +354,15 @@ static uint64_t stamp_of(uint64_t tag, uint64_t near_ns)
     return near_ns - (uint64_t) ((int64_t) ((near_ns << 16) - (tag & ~UINT64_C(0xffff))) >> 16);
 }
 
-// Sends what a path has held back and whose turn has come. Its bytes stay where they are until the next datagram of the
-// path, so that all leave at once.
-static void release(struct forward *f, uint32_t path, uint64_t now_ns)
+// The bytes of what is held back stay where they are until the next datagram of the path, so that all leave at once.
+void forward_release_path(struct forward *f, uint32_t path, uint64_t now_ns)
 {
     const struct table_path *p = &f->table->paths[path];
     struct merge_held held;
-    bool any = false;
+    uint64_t present_ns = 0;
 
     while (merge_next(f->merges[path], now_ns, &held)) {
+        present_ns = present_ns ? present_ns : clock_realtime_ns();
         struct packet packet = {
             .datagrams = 1, .dscp = (uint8_t) (held.tag >> 8), .ttl = (uint8_t) held.tag, .length = held.length};
         struct arrival a = {
@@ -553,13 +370,12 @@ static void release(struct forward *f, uint32_t path, uint64_t now_ns)
             .path = p,
             .rule = &f->table->rules[p->rule],
             .flow = &f->flows[p->rule],
-            .stamp_ns = stamp_of(held.tag, now_ns == UINT64_MAX ? clock_realtime_ns() : now_ns),
+            .stamp_ns = stamp_of(held.tag, present_ns),
         };
         pass_run(f, &a, held.payload, 1, held.length);
         f->released++;
-        any = true;
     }
-    if (!any)
+    if (!present_ns)
         return;
     forward_flush(f);
     touch(f, p->rule);
@@ -595,10 +411,24 @@ static __attribute__((noinline)) void merge_run(struct forward *f, const struct 
         }
         count_verdict(&a->flow->counters.drops, verdict);
         if (holds && !f->judges)
-            release(f, path, a->meta->stamp_ns < f->settled_ns ? a->meta->stamp_ns : f->settled_ns);
+            forward_release_path(f, path, 0);
     }
     if (holds)
-        note_held(f, path);
+        forward_note_held(f, path);
+}
+
+void forward_note_held(struct forward *f, uint32_t path)
+{
+    uint64_t due_ns = merge_due_ns(f->merges[path]);
+
+    if (due_ns == UINT64_MAX)
+        return;
+    if (due_ns < f->due_ns)
+        f->due_ns = due_ns;
+    if (f->holds[path])
+        return;
+    f->holds[path] = true;
+    f->holding[f->n_holding++] = path;
 }
 
 void forward_release(struct forward *f, uint64_t now_ns)
@@ -610,8 +440,8 @@ void forward_release(struct forward *f, uint64_t now_ns)
     for (uint32_t i = 0; i < n; i++) {
         uint32_t path = f->holding[i];
         f->holds[path] = false;
-        release(f, path, now_ns);
-        note_held(f, path);
+        forward_release_path(f, path, now_ns);
+        forward_note_held(f, path);
     }
 }
 

@@ -74,9 +74,6 @@ struct forward {
     uint32_t n_pending;
     struct egress **waiting; // the egress whose transmit rings hold frames until the end of a flush
     uint32_t n_waiting;
-    // All that the kernel has stamped before this time has been taken from every ring, so that a number which has not
-    // come is missing, CLOCK_REALTIME. UINT64_MAX: frames come in the order of their stamps.
-    uint64_t settled_ns;
     uint64_t now_ns;                       // start of this pass, CLOCK_MONOTONIC
     uint64_t sends;                        // datagrams times outputs, since the caller set it to 0
     uint32_t flushed;                      // batches that were pending at a flush, since the caller set it to 0
@@ -110,6 +107,12 @@ void forward_flush(struct forward *f);
 
 // Sends what has been held back for reorder_ms by now_ns (CLOCK_REALTIME; UINT64_MAX: all), and sets due_ns anew.
 void forward_release(struct forward *f, uint64_t now_ns);
+
+// The same for one path; now_ns 0: only what is in order. due_ns stays.
+void forward_release_path(struct forward *f, uint32_t path, uint64_t now_ns);
+
+// Notes when a path must release what it holds back, if it holds something.
+void forward_note_held(struct forward *f, uint32_t path);
 
 // Returns the path of the oldest pending batch, or TABLE_NONE.
 uint32_t forward_pending(const struct forward *f);

@@ -137,16 +137,17 @@ static uint64_t settled_ns(const struct relay *r, uint64_t now)
 static void settle(struct relay *r)
 {
     struct forward *f = r->swap.now;
-    uint64_t now = (uint64_t) (ev_now(r->loop) * 1e9) - SETTLED_NS;
+    uint64_t now, settled;
 
-    if (!f)
+    if (!f || f->due_ns == UINT64_MAX)
         return;
-    f->settled_ns = settled_ns(r, now);
+    now = (uint64_t) (ev_now(r->loop) * 1e9) - SETTLED_NS;
+    settled = settled_ns(r, now);
     // What is due further ahead than anything can be was stamped before the clock was set back.
-    if (f->due_ns > f->settled_ns && (f->due_ns <= now || f->due_ns - now <= HELD_MOST_NS))
+    if (f->due_ns > settled && (f->due_ns <= now || f->due_ns - now <= HELD_MOST_NS))
         return;
     f->now_ns = clock_monotonic_ns();
-    forward_release(f, f->settled_ns);
+    forward_release(f, settled);
     forward_publish(f);
 }
 

@@ -109,7 +109,8 @@ enum merge_verdict merge_take(struct merge *m, uint32_t leg, uint64_t stamp_ns, 
                               uint64_t tag);
 
 // Takes a held datagram whose turn has come; call it after each merge_take() and at merge_due_ns(), until it says
-// false. now_ns is of the clock of the stamps; UINT64_MAX: all leave.
+// false. now_ns is of the clock of the stamps: all that was stamped before has been given to merge_take(), so that a
+// number which has not come is missing. 0: not known, only what is in order leaves; UINT64_MAX: all leave.
 bool merge_next(struct merge *m, uint64_t now_ns, struct merge_held *out);
 
 // When the first of those that are held leaves at the latest, on the clock of the stamps; UINT64_MAX: nothing is held.

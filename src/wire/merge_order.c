@@ -65,12 +65,25 @@ static void release(struct merge *m, struct line *l, struct slot *s, uint64_t nu
         .payload = m->bytes + (size_t) buffer * m->stride, .length = h->length, .leg = h->leg, .tag = h->tag};
 }
 
-static bool next_of(struct merge *m, struct line *l, uint32_t us, bool all, struct merge_held *out)
+// Whether a number that has not come is missing. now_ns as of merge_next().
+static bool is_missing(const struct merge *m, const struct line *l, const struct slot *s, uint64_t now_ns)
+{
+    uint32_t us = (uint32_t) (now_ns / 1000), behind = m->us - us;
+
+    if (now_ns == UINT64_MAX || is_full(m, l))
+        return true;
+    // A caller whose time is so far behind the stamps stood still: its clock was not set.
+    if (behind > MERGE_TURN && behind <= STILL_MOST)
+        us = m->us - MERGE_TURN;
+    return now_ns > 0 && is_turn_over(us, s->us, m->reorder_us);
+}
+
+static bool next_of(struct merge *m, struct line *l, uint64_t now_ns, struct merge_held *out)
 {
     while (l->n_held > 0 && (int64_t) (l->head - l->next) >= 0) {
         uint64_t number = l->next;
         struct slot *s = slot_at(m, l, number);
-        if (!(s->state & (SEEN | COVERED)) && !all && !is_full(m, l) && !is_turn_over(us, s->us, m->reorder_us))
+        if (!(s->state & (SEEN | COVERED)) && !is_missing(m, l, s, now_ns))
             return false;
         if (!(s->state & HELD)) {
             l->next++;
@@ -85,13 +98,7 @@ static bool next_of(struct merge *m, struct line *l, uint32_t us, bool all, stru
 
 bool merge_next(struct merge *m, uint64_t now_ns, struct merge_held *out)
 {
-    bool all = now_ns == UINT64_MAX;
-    uint32_t us = (uint32_t) (now_ns / 1000), behind = m->us - us;
-
-    // A caller whose time is so far behind the stamps stood still: its clock was not set.
-    if (behind > MERGE_TURN && behind <= STILL_MOST)
-        us = m->us - MERGE_TURN;
-    return next_of(m, &m->lines[1 - m->newest], us, all, out) || next_of(m, &m->lines[m->newest], us, all, out);
+    return next_of(m, &m->lines[1 - m->newest], now_ns, out) || next_of(m, &m->lines[m->newest], now_ns, out);
 }
 
 uint64_t merge_due_ns(const struct merge *m)

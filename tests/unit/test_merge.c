@@ -1042,8 +1042,9 @@ Test(merge, a_time_that_is_behind_gives_nothing_up)
     take(m, &s, 0, 0, 3, 1, 0);
     cr_expect_eq(take(m, &s, 0, 3000000, 3, 3, 0), H);
     cr_expect_not(merge_next(m, T0, &h));
+    cr_expect_not(merge_next(m, 0, &h), "the time is not known");
     cr_expect_eq(take(m, &s, 1, 2900000, 3, 2, 0), P);
-    cr_expect(merge_next(m, T0, &h));
+    cr_expect(merge_next(m, 0, &h), "it is in order");
     merge_free(m);
 }
 
