@@ -74,11 +74,16 @@ static void doubt_input(const struct config_rule *rule, struct config_problems *
                        addr_format(&in->address, text));
 }
 
-// Whether no sender may send to both.
+// Comparisons of senders, of two inputs. More are not worth a doubt: thousands of rules may have hundreds of sources.
+#define SOURCES_COMPARED 256
+
+// Whether no sender may send to both; of long lists it is taken for granted.
 static bool sources_differ(const struct config_input *a, const struct config_input *b)
 {
     if (a->n_sources == 0 || b->n_sources == 0)
         return false;
+    if (a->n_sources * b->n_sources > SOURCES_COMPARED)
+        return true;
     for (size_t i = 0; i < a->n_sources; i++)
         for (size_t j = 0; j < b->n_sources; j++)
             if (addr_prefix_contains(&a->sources[i], &b->sources[j].addr) ||

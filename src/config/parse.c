@@ -317,6 +317,13 @@ static void refuse_idle_keys(struct parser *p, const config_setting_t *group, en
     }
 }
 
+static void require_field(struct parser *p, const config_setting_t *group, enum schema_place where)
+{
+    if (!config_setting_get_member(group, "field"))
+        config_error(p->problems, line_of(group), p->rule,
+                     "\"field\" is missing in %s: write field = { at = 4; bytes = 4; }", schema_places[where].name);
+}
+
 static void finish_merge(struct parser *p, const config_setting_t *group, void *target)
 {
     static const struct kind_key keys[] = {{"reorder_ms", 1u << CONFIG_MERGE_RTP | 1u << CONFIG_MERGE_FIELD},
@@ -326,9 +333,8 @@ static void finish_merge(struct parser *p, const config_setting_t *group, void *
     const struct config_merge *m = target;
 
     refuse_idle_keys(p, group, SCHEMA_MERGE, "by", m->by, keys, sizeof(keys) / sizeof(keys[0]));
-    if (m->by == CONFIG_MERGE_FIELD && !config_setting_get_member(group, "field"))
-        config_error(p->problems, line_of(group), p->rule,
-                     "\"field\" is missing in merge: write field = { at = 4; bytes = 4; }");
+    if (m->by == CONFIG_MERGE_FIELD)
+        require_field(p, group, SCHEMA_MERGE);
     if (m->reorder_ms > m->window_ms)
         config_error(p->problems, line_of(config_setting_get_member(group, "reorder_ms")), p->rule,
                      "\"reorder_ms\" is %u, allowed is up to window_ms, %u", m->reorder_ms, m->window_ms);
@@ -342,9 +348,8 @@ static void finish_monitor(struct parser *p, const config_setting_t *group, void
     const struct config_monitor *m = target;
 
     refuse_idle_keys(p, group, SCHEMA_MONITOR, "as", m->as, keys, sizeof(keys) / sizeof(keys[0]));
-    if (m->as == CONFIG_MONITOR_FIELD && !config_setting_get_member(group, "field"))
-        config_error(p->problems, line_of(group), p->rule,
-                     "\"field\" is missing in monitor: write field = { at = 4; bytes = 4; }");
+    if (m->as == CONFIG_MONITOR_FIELD)
+        require_field(p, group, SCHEMA_MONITOR);
 }
 
 // What is held back is copied, and leaves later without the packet that brought it.

@@ -103,9 +103,24 @@ bool leg_health_silent(const struct leg_health *leg, uint32_t silence_ms, uint64
     return silence_ms > 0 && last_ns - leg->changed_ns >= silence_ms * MILLISECOND;
 }
 
+// Drops by which nothing can be meant to pass: what comes is not what the rule is made for, or too late.
+#define UNFIT(X)    X(size) X(no_sequence) X(ttl) X(stale)
+#define AND(name)   +drops->name
+#define IS_AT(name) || at == offsetof(struct stats_drops, name)
+
+static uint64_t count_unfit(const struct stats_drops *drops)
+{
+    return 0 UNFIT(AND);
+}
+
+static bool is_unfit(size_t at)
+{
+    return false UNFIT(IS_AT);
+}
+
 bool blockage_look(struct blockage *b, const struct stats_rule_counters *c, uint64_t now_ns)
 {
-    uint64_t unfit = c->drops.size + c->drops.no_sequence + c->drops.ttl + c->drops.stale;
+    uint64_t unfit = count_unfit(&c->drops);
     uint64_t fit = c->packets - c->drops.source - c->drops.late - unfit;
     uint64_t dropped = unfit - b->unfit, passed = fit - b->fit;
     bool before = b->on;
@@ -141,10 +156,7 @@ const char *blockage_why(const struct blockage *b, char text[BLOCKAGE_TEXT_MAX])
     *text = '\0';
     for (const struct stats_counter *c = stats_rule_drops; c->name; c++) {
         uint64_t n = stats_counter_value(c, &b->seen) - stats_counter_value(c, &b->before);
-        bool unfit = c->at == offsetof(struct stats_drops, size) ||
-                     c->at == offsetof(struct stats_drops, no_sequence) || c->at == offsetof(struct stats_drops, ttl) ||
-                     c->at == offsetof(struct stats_drops, stale);
-        if (!unfit || n <= most)
+        if (!is_unfit(c->at) || n <= most)
             continue;
         most = n;
         snprintf(text, BLOCKAGE_TEXT_MAX, "%s (%s)", c->name, c->help);

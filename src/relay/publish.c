@@ -113,40 +113,39 @@ static unsigned long long happened(const struct spell *s)
     return s->count - s->before;
 }
 
-static unsigned long long lasted_ms(const struct spell *s)
-{
-    return (s->last_ns - s->began_ns) / 1000000;
-}
-
 static unsigned long long ms(uint64_t ns)
 {
     return ns / 1000000;
+}
+
+static unsigned long long lasted_ms(const struct spell *s)
+{
+    return ms(s->last_ns - s->began_ns);
 }
 
 static void tell(const struct table_rule *rule, const struct health *h, uint32_t changed)
 {
     const uint32_t silence = 1u << STATS_ALARM_SILENCE, rate = 1u << STATS_ALARM_RATE,
                    residence = 1u << STATS_ALARM_RESIDENCE, raised = changed & h->alarms;
-    const unsigned long long now = clock_monotonic_ns();
+    const uint64_t now = clock_monotonic_ns();
 
     if (raised & silence)
         log_named(LOG_LEVEL_WARNING, EVENT_RULE_SILENT, rule->name, "rule=%s silent_ms=%llu allowed_ms=%u", rule->name,
-                  (now - h->changed_ns) / 1000000, rule->silence_ms);
+                  ms(now - h->changed_ns), rule->silence_ms);
     else if (changed & silence)
-        log_notice(EVENT_RULE_HEARD, "rule=%s alarm_ms=%llu", rule->name,
-                   (now - h->raised_ns[STATS_ALARM_SILENCE]) / 1000000);
+        log_notice(EVENT_RULE_HEARD, "rule=%s alarm_ms=%llu", rule->name, ms(now - h->raised_ns[STATS_ALARM_SILENCE]));
     if (raised & rate)
         log_named(LOG_LEVEL_WARNING, EVENT_RULE_SLOW, rule->name, "rule=%s packets_per_second=%llu least=%llu",
                   rule->name, (unsigned long long) h->rate, (unsigned long long) rule->min_packets_per_second);
     else if (changed & rate)
         log_notice(EVENT_RULE_IN_TIME, "rule=%s packets_per_second=%llu alarm_ms=%llu", rule->name,
-                   (unsigned long long) h->rate, (now - h->raised_ns[STATS_ALARM_RATE]) / 1000000);
+                   (unsigned long long) h->rate, ms(now - h->raised_ns[STATS_ALARM_RATE]));
     if (raised & residence)
         log_named(LOG_LEVEL_WARNING, EVENT_RULE_DELAYED, rule->name, "rule=%s p99_us=%llu allowed_us=%u", rule->name,
                   (unsigned long long) h->p99_us, rule->max_residence_us);
     else if (changed & residence)
         log_notice(EVENT_RULE_PROMPT, "rule=%s p99_us=%llu alarm_ms=%llu", rule->name, (unsigned long long) h->p99_us,
-                   (now - h->raised_ns[STATS_ALARM_RESIDENCE]) / 1000000);
+                   ms(now - h->raised_ns[STATS_ALARM_RESIDENCE]));
     if (changed & HEALTH_LIMIT && h->limit.on)
         log_named(LOG_LEVEL_WARNING, EVENT_RULE_LIMITED, rule->name, "rule=%s dropped=%llu", rule->name,
                   happened(&h->limit));
