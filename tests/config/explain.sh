@@ -71,11 +71,15 @@ capture() {
     >one.pcap
 }
 
+# CONF: the capture by its rule "payload".
+replay_one() {
+  run 0 --replay one.pcap --quiet --interface mcr-a --sandbox "${MCR_SANDBOX:-enforce}" --config "$1"
+}
+
 deadline() {
-  capture && run 0 --replay one.pcap --quiet --interface mcr-a --config merge.conf && grep -F 'rule "payload": 1 packets' stdout &&
+  capture && replay_one merge.conf && grep -F 'rule "payload": 1 packets' stdout &&
     grep -Fx 'note: deadline_us is not judged here: how long a datagram stays is known only where it runs' stdout &&
-    sed 's/deadline_us = 500;//' merge.conf >without.conf &&
-    run 0 --replay one.pcap --quiet --interface mcr-a --config without.conf && ! grep -F deadline_us stdout
+    sed 's/deadline_us = 500;//' merge.conf >without.conf && replay_one without.conf && ! grep -F deadline_us stdout
 }
 "$MCRD" --replay none.pcap --config merge.conf 2>&1 | grep 'need libpcap' >pcap
 if [ -s pcap ]; then
