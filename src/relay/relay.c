@@ -120,7 +120,13 @@ static void on_held(struct relay *r)
     (void) r; // settle() follows
 }
 
-// At the end of a turn: the time until when all that came has been taken. A number that has not come by then is
+// What was stamped before has been in its ring when the turn began.
+static uint64_t turn_ns(const struct relay *r)
+{
+    return (uint64_t) (ev_now(r->loop) * 1e9) - SETTLED_NS;
+}
+
+// The time until when all that came has been taken, now being that of the turn. A number that has not come by then is
 // missing. The stamps alone do not tell: the rings of two legs are emptied one after the other, and after a pause each
 // holds what came in all its time. A signal or a timer ends a turn without a look at the rings, so each is asked.
 static uint64_t settled_ns(const struct relay *r, uint64_t now)
@@ -141,7 +147,7 @@ static void settle(struct relay *r)
 
     if (!f || f->due_ns == UINT64_MAX)
         return;
-    now = (uint64_t) (ev_now(r->loop) * 1e9) - SETTLED_NS;
+    now = turn_ns(r);
     settled = settled_ns(r, now);
     // What is due further ahead than anything can be was stamped before the clock was set back.
     if (f->due_ns > settled && (f->due_ns <= now || f->due_ns - now <= HELD_MOST_NS))
@@ -154,7 +160,7 @@ static void settle(struct relay *r)
 static void on_tick(struct relay *r)
 {
     if (r->swap.now) {
-        forward_publish_merges(r->swap.now, clock_realtime_ns());
+        forward_publish_merges(r->swap.now, settled_ns(r, turn_ns(r)));
         forward_publish_streams(r->swap.now);
     }
     rings_publish(r);

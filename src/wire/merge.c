@@ -177,12 +177,6 @@ static uint32_t tick(struct merge *m, uint64_t stamp_ns)
     return us;
 }
 
-static void payload_age(struct merge *m)
-{
-    while (recent_is_old(&m->recent, m->us))
-        count_left(m, recent_leave(&m->recent));
-}
-
 // Each time that a leg brings a payload is matched with one time of the others.
 COLD enum merge_verdict take_payload(struct merge *m, uint32_t leg, uint32_t us, const uint8_t *payload, size_t length)
 {
@@ -248,7 +242,6 @@ MERGE_INLINE enum merge_verdict take_number(struct merge *m, struct line *l, con
     }
     s->state |= (uint8_t) d->leg;
     m->counters.legs[d->leg].first++;
-    line_age(m, l);
     return m->store > 0 ? order_take(m, l, s, d, number) : MERGE_PASSES;
 }
 
@@ -273,7 +266,6 @@ COLD enum merge_verdict take_other(struct merge *m, uint32_t leg, uint64_t stamp
 {
     if (m->s.by == MERGE_ACTIVE)
         return take_active(m, leg, stamp_ns);
-    payload_age(m);
     return take_payload(m, leg, us, payload, length);
 }
 
@@ -297,8 +289,8 @@ enum merge_verdict merge_take(struct merge *m, uint32_t leg, uint64_t stamp_ns, 
 void merge_look(struct merge *m, uint64_t now_ns)
 {
     tick(m, now_ns);
-    if (m->s.by == MERGE_PAYLOAD)
-        payload_age(m);
+    while (m->s.by == MERGE_PAYLOAD && recent_is_old(&m->recent, m->us))
+        count_left(m, recent_leave(&m->recent));
     for (struct line *l = m->lines; l < m->lines + MERGE_LINES; l++)
         if (l->used)
             line_age(m, l);

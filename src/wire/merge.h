@@ -117,8 +117,8 @@ bool merge_next(struct merge *m, uint64_t now_ns, struct merge_held *out);
 // A timer should not wait longer than reorder_ms, whatever this says, because the clock may have been set back.
 uint64_t merge_due_ns(const struct merge *m);
 
-// Judges the numbers that have left the window meanwhile; merge_take() does so as the numbers go on. For a timer, and
-// before the counters are shown.
+// Judges the numbers that have left the window at now_ns, on the clock of the stamps; all that was stamped before has
+// been given to merge_take(). For a timer, and before the counters are shown.
 void merge_look(struct merge *m, uint64_t now_ns);
 
 const struct merge_counters *merge_counters(const struct merge *m);

@@ -86,6 +86,12 @@ void line_cover(struct merge *m, struct line *l, uint64_t number, uint32_t count
     }
 }
 
+void line_age(struct merge *m, struct line *l)
+{
+    while ((int64_t) (l->head - l->tail) >= 0 && is_over(m->us, slot_at(m, l, l->tail)->us, m->window_us + 1))
+        line_leave(m, l);
+}
+
 static bool is_free(const struct merge *m, const struct line *l)
 {
     return !l->used || (l->n_held == 0 && line_is_silent(m, l));

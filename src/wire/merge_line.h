@@ -31,6 +31,9 @@ void line_count_lost(struct merge *m, struct line *l, const struct slot *s);
 // The numbers that a datagram brings besides its own are not missing.
 void line_cover(struct merge *m, struct line *l, uint64_t number, uint32_t count, uint32_t us);
 
+// The numbers that have left the window leave the line: whoever calls it has taken all that came until m->us.
+void line_age(struct merge *m, struct line *l);
+
 // Begins a line at one number; `first`: what is known of it. NULL: there are two that are alive.
 struct line *line_begin(struct merge *m, const struct session *session, uint64_t number, const struct slot *first,
                         uint32_t time);
@@ -113,14 +116,6 @@ MERGE_INLINE void line_leave(struct merge *m, struct line *l)
     l->run = 0;
     if (s->legs != m->all)
         count_left(m, s->legs);
-}
-
-// The grace of a second window covers that one leg's ring is emptied before the other's. What is late is told by the
-// stamps all the same.
-MERGE_INLINE void line_age(struct merge *m, struct line *l)
-{
-    while ((int64_t) (l->head - l->tail) >= 0 && is_over(m->us, slot_at(m, l, l->tail)->us, 2 * m->window_us))
-        line_leave(m, l);
 }
 
 MERGE_INLINE void line_open_slot(struct merge *m, struct line *l, uint32_t us)

@@ -58,7 +58,7 @@ uint32_t recent_leg(const struct recent_entry *e)
 
 bool recent_is_old(const struct recent *r, uint32_t us)
 {
-    return r->tail != r->serial && is_over(us, recent_entry(r, r->tail)->us, 2 * r->window_us);
+    return r->tail != r->serial && is_over(us, recent_entry(r, r->tail)->us, r->window_us + 1);
 }
 
 bool recent_is_full(const struct recent *r)

@@ -44,7 +44,7 @@ void recent_add(struct recent *r, uint64_t tag, uint32_t leg, uint32_t us);
 // The leg that has brought e; where several have, the lowest one.
 uint32_t recent_leg(const struct recent_entry *e);
 
-// Whether the oldest one has left the window and its grace at time `us`.
+// Whether the oldest one has left the window at time `us`.
 bool recent_is_old(const struct recent *r, uint32_t us);
 
 // Whether recent_add() takes the place of one that has not left.

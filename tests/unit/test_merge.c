@@ -212,8 +212,7 @@ Test(merge, the_first_copy_passes)
          .s = rtp(),
          .steps = {T(0, 0, 1, P), T(0, 0, 3, P), T(400, 0, 4, P), T(401, 1, 2, P), T(402, 0, 2, C)},
          .recovered = 3,
-         .lost = 1,
-         .missing = {1, 4},
+         .missing = {0, 3},
          .reordered = {1}},
     };
 
