@@ -3,7 +3,6 @@
 
 #include "config/check.h"
 
-#include <net/if.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,6 @@
 #include "config/circle.h"
 #include "config/doubt.h"
 #include "config/endpoint.h"
-#include "config/local.h"
 #include "config/way.h"
 
 #define CIRCLES_MAX        100 // reported at most; the first one refuses the file already
@@ -24,9 +22,6 @@ struct check {
     struct config_problems *problems;
     struct endpoint *inputs; // of enabled rules, sorted
     size_t n_inputs;
-    size_t n_interfaces;        // that rules use
-    const struct local *local;  // of check_interfaces_exist()
-    const struct config *roles; // whose list of interfaces holds; not c: that of another file
 };
 
 static void out_of_memory(const struct check *k)
@@ -396,132 +391,16 @@ done:
     free(room);
 }
 
-// --- interfaces ------------------------------------------------------------------------------------------------------
-
-struct use {
-    const char *interface;
-    const struct config_rule *rule;
-    enum config_role role;
-    int line;
-};
-
-static int compare_uses(const void *a, const void *b)
-{
-    const struct use *left = a, *right = b;
-    int order = strcmp(left->interface, right->interface);
-
-    if (order == 0)
-        order = (left->rule > right->rule) - (left->rule < right->rule);
-    return order != 0 ? order : (left->line > right->line) - (left->line < right->line);
-}
-
-// Calls check for each interface of the rules, with its n uses in the order of the file.
-static void each_interface(struct check *k, void check(struct check *k, const struct use *uses, size_t n))
-{
-    size_t n = 0, most = 1;
-    struct use *uses;
-
-    for (size_t i = 0; i < k->c->n_rules; i++)
-        most += k->c->rules[i].n_inputs + k->c->rules[i].n_outputs;
-    uses = calloc(most, sizeof(*uses));
-    if (!uses) {
-        out_of_memory(k);
-        return;
-    }
-    for (size_t i = 0; i < k->c->n_rules; i++) {
-        const struct config_rule *rule = &k->c->rules[i];
-        for (size_t j = 0; j < rule->n_inputs; j++)
-            if (rule->inputs[j].interface[0])
-                uses[n++] = (struct use){rule->inputs[j].interface, rule, CONFIG_ROLE_IN, rule->inputs[j].line};
-        for (size_t o = 0; o < rule->n_outputs; o++)
-            if (rule->outputs[o].interface[0])
-                uses[n++] = (struct use){rule->outputs[o].interface, rule, CONFIG_ROLE_OUT, rule->outputs[o].line};
-    }
-    qsort(uses, n, sizeof(*uses), compare_uses);
-    for (size_t at = 0, end; at < n; at = end) {
-        for (end = at + 1; end < n && strcmp(uses[end].interface, uses[at].interface) == 0;)
-            end++;
-        check(k, &uses[at], end - at);
-    }
-    free(uses);
-}
-
-static void check_roles(struct check *k, const struct use *uses, size_t n)
-{
-    static const char *const roles[] = {[CONFIG_ROLE_IN] = "in", [CONFIG_ROLE_OUT] = "out"};
-    const struct config_interface *listed = k->roles->interfaces, *end = listed + k->roles->n_interfaces;
-
-    k->n_interfaces++;
-    while (listed < end && strcmp(listed->name, uses->interface) != 0)
-        listed++;
-    for (size_t i = 0; listed < end && listed->complete && i < n; i++)
-        if (listed->role != uses[i].role)
-            config_error(k->problems, uses[i].line, uses[i].rule->name,
-                         "interface \"%s\" is used for an %sput, allowed by its role in line %d%s%s is \"%s\"",
-                         listed->name, roles[uses[i].role], listed->line, k->roles == k->c ? "" : " of ",
-                         k->roles == k->c ? "" : k->roles->path, roles[listed->role]);
-}
-
-// Reports an interface that does not exist, or that has this only as an alternative name. The daemon knows only the
-// main name, so an alternative name is always an error: the rule would never match.
-static void check_exists(struct check *k, const struct use *uses, size_t n)
-{
-    const struct use *first = NULL, *last = NULL; // of enabled rules
-    char name[IF_NAMESIZE], others[48] = "the rule waits", hint[LOCAL_HINT_MAX];
-    size_t n_rules = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        if (!uses[i].rule->enabled)
-            continue;
-        first = first ? first : &uses[i];
-        n_rules += !last || last->rule != uses[i].rule;
-        last = &uses[i];
-    }
-    if (!first)
-        return;
-    unsigned index = if_nametoindex(first->interface);
-    bool exists = index != 0 && if_indextoname(index, name);
-    if (n_rules > 1)
-        snprintf(others, sizeof(others), "the rule and %zu more wait", n_rules - 1);
-    if (exists && strcmp(name, first->interface) != 0)
-        config_error(k->problems, first->line, first->rule->name,
-                     "interface \"%s\" is another name of \"%s\", allowed is \"%s\"", first->interface, name, name);
-    else if (!exists && k->c->reject_missing)
-        config_error(k->problems, first->line, first->rule->name,
-                     "interface \"%s\" does not exist here%s, which missing_interface = \"reject\" refuses",
-                     first->interface, local_interface_hint(k->local, first->interface, hint));
-    else if (!exists)
-        config_warning(k->problems, first->line, first->rule->name, "interface \"%s\" does not exist here%s; %s for it",
-                       first->interface, local_interface_hint(k->local, first->interface, hint), others);
-}
-
-void check_interfaces_exist(const struct config *c, struct config_problems *problems)
-{
-    struct local local;
-    struct check k = {.c = c, .problems = problems, .local = &local};
-
-    local_read(&local);
-    each_interface(&k, check_exists);
-    local_check(c, &local, problems);
-    local_free(&local);
-}
-
-void check_roles_of(const struct config *c, const struct config *other, struct config_problems *problems)
-{
-    struct check k = {.c = c, .problems = problems, .roles = other};
-
-    each_interface(&k, check_roles);
-}
-
 void check_config(const struct config *c, struct config_problems *problems)
 {
-    struct check k = {.c = c, .problems = problems, .roles = c};
+    struct check k = {.c = c, .problems = problems};
+    size_t n_interfaces;
 
     check_names(&k);
     check_interface_list(&k);
-    each_interface(&k, check_roles);
-    if (k.n_interfaces > CONFIG_INTERFACES_MAX)
-        config_error(problems, 0, NULL, "the rules use %zu interfaces, allowed is up to %d in the file", k.n_interfaces,
+    n_interfaces = check_roles_of(c, c, problems);
+    if (n_interfaces > CONFIG_INTERFACES_MAX)
+        config_error(problems, 0, NULL, "the rules use %zu interfaces, allowed is up to %d in the file", n_interfaces,
                      CONFIG_INTERFACES_MAX);
     // What is too large is not taken apart.
     if (!check_sizes(&k))

@@ -13,9 +13,9 @@
 // rule may stand beside its disabled successor.
 void check_config(const struct config *c, struct config_problems *problems);
 
-// The same host runs `other`, which has been checked, too: adds an error for each rule that uses an interface against
-// its role there.
-void check_roles_of(const struct config *c, const struct config *other, struct config_problems *problems);
+// The same host runs `other` (or c itself), too: adds an error for each rule that uses an interface against its role
+// there. Returns how many interfaces the rules use.
+size_t check_roles_of(const struct config *c, const struct config *other, struct config_problems *problems);
 
 // Asks the kernel for each interface that an enabled rule uses: a warning when it does not exist, or an error when
 // missing_interface is "reject"; and for the addresses of this host, see local_check().

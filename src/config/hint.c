@@ -17,8 +17,6 @@
 
 static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
 
-// --- values ----------------------------------------------------------------------------------------------------------
-
 // Each function repairs one kind of mistake: it changes *v, and its text (below REPAIRED_MAX bytes) in place, and
 // returns false if the mistake is not there. hint_value() then tries whether the key allows the result.
 
@@ -217,16 +215,6 @@ static const struct {
     {ANY_KIND, without_zeros, NULL},
 };
 
-static bool takes(const struct schema_key *key, const struct value *value)
-{
-    void *scratch = calloc(1, schema_places[key->where].size);
-    bool ok = scratch && key->kind != SCHEMA_PREFIXES && key->kind != SCHEMA_SECTION && key->kind != SCHEMA_SECTIONS &&
-              value_store(key, value, scratch) == VALUE_OK;
-
-    free(scratch);
-    return ok;
-}
-
 // 200ms, 2 s: in the unit that the key names. Writes *v.
 static bool without_unit(const struct schema_key *key, const struct value *value, struct value *v)
 {
@@ -369,7 +357,7 @@ static bool take_url_apart(const struct schema_key *key, const char *url, char t
     const struct value v = {.type = VALUE_STRING, .text = host};
     for (const struct schema_key *other = NULL; (other = schema_next(key->where, other));)
         if (other == key || (key->need == SCHEMA_ONE_OF && other->need == SCHEMA_ONE_OF))
-            taker = takes(other, &v) ? other : taker;
+            taker = value_is_allowed(other, &v) ? other : taker;
     if (!taker || !addr_parse(host, &address))
         return false;
     snprintf(behind, sizeof(behind), "%.*s", (int) strspn(at + (*at != '\0'), plain), at + (*at != '\0'));
@@ -438,7 +426,7 @@ static bool is_word_of_group(const struct schema_key *key, const struct value *v
     for (const struct schema_key *in = NULL;
          key->kind == SCHEMA_SECTION && value->type != VALUE_OTHER && (in = schema_next(key->inside, in));)
         if (in->need == SCHEMA_REQUIRED ? is_text(value) && schema_word_index(in, value->text) >= 0
-                                        : in->need == SCHEMA_ANY_OF && takes(in, value)) {
+                                        : in->need == SCHEMA_ANY_OF && value_is_allowed(in, value)) {
             snprintf(text, HINT_MAX, ": write %s = { %s = %s; }", key->name, in->name, value_format(value, shown));
             return true;
         }
@@ -460,7 +448,7 @@ const char *hint_value(const struct schema_key *key, const struct value *value, 
     if (is_text(value) && strstr(value->text, "\xc2\xa0"))
         return strcpy(text, ": there is a no-break space, U+00A0, in it");
     number = (struct value){.type = VALUE_INTEGER, .number = value->number};
-    if ((value->whole || without_unit(key, value, &number)) && takes(key, &number)) {
+    if ((value->whole || without_unit(key, value, &number)) && value_is_allowed(key, &number)) {
         snprintf(text, HINT_MAX, ": write %lld", number.number);
         return text;
     }
@@ -471,7 +459,7 @@ const char *hint_value(const struct schema_key *key, const struct value *value, 
         if (is_text(value))
             v.text = strcpy(repaired, value->text);
         if ((mends[i].kind != ANY_KIND && mends[i].kind != key->kind) || !mends[i].mend(&v, repaired) ||
-            !takes(key, &v))
+            !value_is_allowed(key, &v))
             continue;
         if (i == 0)
             snprintf(text, HINT_MAX, ": %s", mends[i].why);
@@ -491,260 +479,7 @@ const char *hint_value(const struct schema_key *key, const struct value *value, 
     if (is_text(value) && strcmp(value->text, "255.255.255.255") == 0)
         snprintf(text, HINT_MAX, ": write broadcast = true in place of \"%s\"", key->name);
     for (const struct schema_key *other = NULL; (other = schema_next(key->where, other));)
-        if (other->need == SCHEMA_ONE_OF && takes(other, value))
+        if (other->need == SCHEMA_ONE_OF && value_is_allowed(other, value))
             snprintf(text, HINT_MAX, ": use \"%s\" for it", other->name);
-    return text;
-}
-
-// 10.0.0.0/255.0.0.0
-static bool of_netmask(const char *text, struct addr_prefix *p)
-{
-    char address[REPAIRED_MAX];
-    const char *slash = strchr(text, '/');
-    struct addr mask;
-
-    if (!slash || strlen(text) >= sizeof(address) || !addr_parse(slash + 1, &mask) || mask.family != ADDR_IPV4)
-        return false;
-    snprintf(address, sizeof(address), "%.*s", (int) (slash - text), text);
-    uint32_t bits =
-        (uint32_t) mask.bytes[0] << 24 | (uint32_t) mask.bytes[1] << 16 | (uint32_t) mask.bytes[2] << 8 | mask.bytes[3];
-    p->bits = (uint8_t) __builtin_popcount(bits);
-    bool whole = bits == 0 || (~bits & (~bits + 1)) == 0; // ones first
-    return whole && addr_parse(address, &p->addr) && p->addr.family == ADDR_IPV4;
-}
-
-static void clear_host_bits(struct addr_prefix *p)
-{
-    for (size_t bit = p->bits; bit < 8 * addr_length(&p->addr); bit++)
-        p->addr.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
-}
-
-// 10.0.0.1-10.0.0.9: writes the prefixes that are this range, as far as there is room.
-static bool of_range(const char *range, char text[HINT_MAX])
-{
-    char from[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX], shown[ADDR_TEXT_MAX];
-    struct addr first, last;
-    size_t used;
-
-    if (sscanf(range, "%63[0-9.] - %63[0-9.]", from, to) != 2 || !addr_parse(from, &first) || !addr_parse(to, &last) ||
-        memcmp(first.bytes, last.bytes, sizeof(first.bytes)) > 0)
-        return false;
-    used = (size_t) snprintf(text, HINT_MAX, ": a range is written as prefixes:");
-    for (;;) {
-        struct addr_prefix p = {.addr = first, .bits = 32}, wider = p;
-        struct addr end;
-        do {
-            p = wider;
-            wider.bits--;
-            clear_host_bits(&wider);
-            end = addr_after(&wider.addr, addr_prefix_size(&wider) - 1);
-        } while (p.bits > 8 && addr_equal(&wider.addr, &first) &&
-                 memcmp(end.bytes, last.bytes, sizeof(end.bytes)) <= 0);
-        if (used + ADDR_TEXT_MAX > HINT_MAX) {
-            snprintf(text + used, HINT_MAX - used, " ...");
-            return true;
-        }
-        used += (size_t) snprintf(text + used, HINT_MAX - used, " \"%s\",", addr_prefix_format(&p, shown));
-        end = addr_after(&first, addr_prefix_size(&p) - 1);
-        if (memcmp(end.bytes, last.bytes, sizeof(end.bytes)) >= 0)
-            break;
-        first = addr_after(&end, 1);
-    }
-    text[used - 1] = '\0'; // the last comma
-    return true;
-}
-
-const char *hint_network(const char *prefix, char text[HINT_MAX])
-{
-    char network[ADDR_TEXT_MAX], address[ADDR_TEXT_MAX];
-    struct addr_prefix p;
-    const char *why;
-
-    text[0] = '\0';
-    if (of_netmask(prefix, &p)) {
-        clear_host_bits(&p);
-        snprintf(text, HINT_MAX, ": write \"%s\"", addr_prefix_format(&p, network));
-        return text;
-    }
-    // Of one with such bits, address and length are known.
-    if (of_range(prefix, text) || addr_prefix_parse(prefix, &p, &why) || p.bits == 0)
-        return text;
-    addr_format(&p.addr, address);
-    clear_host_bits(&p);
-    snprintf(text, HINT_MAX, ": write \"%s\" or \"%s\"", addr_prefix_format(&p, network), address);
-    return text;
-}
-
-// --- keys ------------------------------------------------------------------------------------------------------------
-
-// Names that smcroute, socat, iptables, ip(8), Ansible and people use, in the order of their places.
-static const struct {
-    const char *names; // separated by blanks, with one at both ends
-    enum schema_place where;
-    const char *key;
-} synonyms[] = {
-    {" iface if intf ifname dev device nic from ", SCHEMA_INPUT, "interface"},
-    {" name id label path ", SCHEMA_INPUT, "leg"},
-    {" iface if intf ifname dev device nic to ", SCHEMA_OUTPUT, "interface"},
-    {" iface if intf ifname dev device nic interface ", SCHEMA_INTERFACE, "name"},
-    {" direction dir way ", SCHEMA_INTERFACE, "role"},
-    {" mcast multicast maddr dst dest destination ip to ", SCHEMA_INPUT, "group"},
-    {" mcast multicast maddr dst dest destination ip ", SCHEMA_OUTPUT, "group"},
-    {" host unicast addr local bind listen ", SCHEMA_INPUT, "address"},
-    {" host unicast addr remote peer target ", SCHEMA_OUTPUT, "address"},
-    {" dport dst_port dest_port udp_port destination_port ", SCHEMA_INPUT, "port"},
-    {" dport dst_port dest_port udp_port destination_port ", SCHEMA_OUTPUT, "port"},
-    {" src source sender senders allow ssm src_ip source_address ", SCHEMA_INPUT, "sources"},
-    {" src src_ip source_address saddr snat ", SCHEMA_OUTPUT, "source"},
-    {" sport src_port ", SCHEMA_OUTPUT, "source_port"},
-    {" vid vlan_id tag vlan_tag dot1q ", SCHEMA_INPUT, "vlan"},
-    {" vid vlan_id tag vlan_tag dot1q ", SCHEMA_OUTPUT, "vlan"},
-    {" time-to-live time_to_live hops hop_limit hoplimit ", SCHEMA_OUTPUT, "ttl"},
-    {" tos qos traffic_class tclass ", SCHEMA_OUTPUT, "dscp"},
-    {" in src from receive ", SCHEMA_RULE, "input"},
-    {" out dst dest destination destinations target targets to forward send ", SCHEMA_RULE, "outputs"},
-    {" id title ", SCHEMA_RULE, "name"},
-    {" description desc comment ticket ", SCHEMA_RULE, "note"},
-    {" disabled disable active state ", SCHEMA_RULE, "enabled"},
-    {" mtu size max_size ", SCHEMA_RULE, "max_payload"},
-    {" rate bandwidth rate_limit ", SCHEMA_RULE, "limit"},
-    {" loss max_loss loss_ppm ", SCHEMA_MONITOR, "max_loss_ppm"},
-    {" jitter max_jitter jitter_us ", SCHEMA_MONITOR, "max_jitter_us"},
-    {" clock clock_rate hz ", SCHEMA_MONITOR, "clock_hz"},
-    {" dry_run test trial ", SCHEMA_RULE, "shadow"},
-    {" timeout silence silence_s silent_ms ", SCHEMA_RULE, "silence_ms"},
-    {" mode type method how key ", SCHEMA_MERGE, "by"},
-    {" window delay_ms skew_ms ", SCHEMA_MERGE, "window_ms"},
-    {" pps packets rate ", SCHEMA_LIMIT, "packets_per_second"},
-    {" bps bits bandwidth bitrate ", SCHEMA_LIMIT, "bits_per_second"},
-    {" burst ", SCHEMA_LIMIT, "burst_ms"},
-    {" flows streams routes relays forwards ", SCHEMA_TOP, "rules"},
-    {" interface ", SCHEMA_TOP, "interfaces"},
-    {" buffer ring ring_size rcvbuf ", SCHEMA_TOP, "ring_mib"},
-};
-
-#define PLACE(name) (1u << SCHEMA_##name)
-
-// What no key is for.
-static const struct {
-    const char *names; // between blanks
-    unsigned places;
-    const char *text;
-} advice[] = {
-    {" protocol proto l4proto transport tcp udp ", ~0u, ", mcr relays UDP only: leave it out"},
-    {" action policy verdict default_action ", ~0u,
-     ", every rule allows, and what no rule takes is dropped: leave it out"},
-    {" source ", PLACE(RULE),
-     ", \"sources\" in input are the senders that may, \"source\" in output is the address that it leaves with"},
-    {" interfaces ", PLACE(INPUT), ", for two legs " HINT_LEGS},
-    {" legs ", PLACE(RULE) | PLACE(MERGE), ", the legs are the rule's inputs: " HINT_LEGS},
-    {" include ", ~0u, ", directives as @include are not allowed: the rules stand in one file"},
-};
-
-// Where else a key is: in a part of a rule, or else around the rules.
-static void name_places(const char *name, char text[HINT_KEY_MAX])
-{
-    size_t used = 0;
-
-    for (int at = SCHEMA_RULE; at < SCHEMA_PLACES + SCHEMA_RULE; at++) {
-        enum schema_place where = (enum schema_place)(at % SCHEMA_PLACES);
-        if ((where < SCHEMA_RULE && used > 0) || !schema_find(where, name))
-            continue;
-        used += (size_t) snprintf(text + used, HINT_KEY_MAX - used, "%s%s", used ? " or " : ", it belongs in ",
-                                  schema_places[where].name);
-    }
-}
-
-static void list_keys(enum schema_place where, char text[HINT_KEY_MAX])
-{
-    size_t used = (size_t) snprintf(text, HINT_KEY_MAX, ", allowed there:");
-
-    for (const struct schema_key *key = NULL; (key = schema_next(where, key)) && used < HINT_KEY_MAX;)
-        used += (size_t) snprintf(text + used, HINT_KEY_MAX - used, " %s", key->name);
-}
-
-// Units of time that keys end in, ours and those of others.
-static const struct unit {
-    const char *end, *name;
-    long long ns;
-} units[] = {
-    {"_ns", "nanoseconds", 1},           {"_us", "microseconds", 1000},       {"_usec", "microseconds", 1000},
-    {"_usecs", "microseconds", 1000},    {"_ms", "milliseconds", 1000000},    {"_msec", "milliseconds", 1000000},
-    {"_msecs", "milliseconds", 1000000}, {"_s", "seconds", 1000000000},       {"_sec", "seconds", 1000000000},
-    {"_secs", "seconds", 1000000000},    {"_seconds", "seconds", 1000000000},
-};
-
-// NULL: the name ends in none. *stem: the length of what is before it.
-static const struct unit *unit_of(const char *name, size_t *stem)
-{
-    const char *end = strrchr(name, '_');
-
-    for (size_t i = 0; end && i < sizeof(units) / sizeof(units[0]); i++)
-        if (strcmp(end, units[i].end) == 0) {
-            *stem = (size_t) (end - name);
-            return &units[i];
-        }
-    return NULL;
-}
-
-// The key that says the same in another unit.
-static const struct schema_key *of_other_unit(enum schema_place where, const char *name)
-{
-    size_t length, other;
-
-    if (!unit_of(name, &length))
-        return NULL;
-    for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
-        if (unit_of(key->name, &other) && other == length && strncmp(key->name, name, length) == 0)
-            return key;
-    return NULL;
-}
-
-// The name alone would take the number over as so many of the wrong unit: writes the number of the key's, if there is
-// one.
-static void name_meant(const struct schema_key *meant, const char *name, const struct value *value,
-                       char text[HINT_KEY_MAX])
-{
-    size_t length;
-    const struct unit *from = unit_of(name, &length), *to = unit_of(meant->name, &length);
-    struct value v = {.type = VALUE_INTEGER};
-    long long ns;
-
-    if (!from || !to || from->ns == to->ns)
-        snprintf(text, HINT_KEY_MAX, ", did you mean \"%s\"?", meant->name);
-    else if ((value->type == VALUE_INTEGER || value->whole) && !__builtin_mul_overflow(value->number, from->ns, &ns) &&
-             ns % to->ns == 0 && (v.number = ns / to->ns, takes(meant, &v)))
-        snprintf(text, HINT_KEY_MAX, ", write %s = %lld", meant->name, v.number);
-    else
-        snprintf(text, HINT_KEY_MAX, ", did you mean \"%s\", in %s?", meant->name, to->name);
-}
-
-const char *hint_key(enum schema_place where, const char *name, const struct value *value, char text[HINT_KEY_MAX])
-{
-    char between[REPAIRED_MAX] = "";
-    const struct schema_key *meant = NULL;
-
-    text[0] = '\0';
-    if (strlen(name) + 3 <= sizeof(between))
-        snprintf(between, sizeof(between), " %s ", name);
-    for (size_t i = 0; *between && i < sizeof(advice) / sizeof(advice[0]); i++)
-        if ((advice[i].places & 1u << where) && strstr(advice[i].names, between)) {
-            snprintf(text, HINT_KEY_MAX, "%s", advice[i].text);
-            return text;
-        }
-    for (size_t i = 0; *between && !meant && i < sizeof(synonyms) / sizeof(synonyms[0]); i++)
-        if (synonyms[i].where == where && strstr(synonyms[i].names, between))
-            meant = schema_find(where, synonyms[i].key);
-    if (!meant)
-        meant = of_other_unit(where, name);
-    // A key of another place before what is only near: "sources" in output is no "source".
-    if (!meant)
-        name_places(name, text);
-    if (!meant && !*text)
-        meant = schema_nearest(where, name);
-    if (meant)
-        name_meant(meant, name, value, text);
-    if (!*text)
-        list_keys(where, text);
     return text;
 }

@@ -11,21 +11,12 @@
 #include "config/endpoint.h"
 #include "config/hint.h"
 #include "config/schema.h"
+#include "config/section.h"
 #include "config/value.h"
 
 #define SHOWN_KEY 64 // bytes of an unknown key
 
-struct parser {
-    struct config_problems *problems;
-    const char *rule; // name for messages; NULL outside of rules
-};
-
 static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group, void *target);
-
-static int line_of(const config_setting_t *s)
-{
-    return (int) config_setting_source_line(s);
-}
 
 static void refuse(struct parser *p, const struct schema_key *key, const config_setting_t *s,
                    enum value_verdict verdict)
@@ -155,259 +146,6 @@ static void read_list(struct parser *p, const struct schema_key *key, const conf
     }
 }
 
-// --- checks of several keys of one section ---------------------------------------------------------------------------
-
-static int compare_prefixes(const void *a, const void *b)
-{
-    const struct addr_prefix *const *left = a, *const *right = b;
-    int order = memcmp(*left, *right, sizeof(**left));
-
-    return order != 0 ? order : (*left > *right) - (*left < *right); // then by their order in the list
-}
-
-static void check_repeated_sources(struct parser *p, const struct config_input *in, int line)
-{
-    const struct addr_prefix *sorted[CONFIG_SOURCES_MAX];
-    char text[ADDR_TEXT_MAX];
-
-    for (size_t i = 0; i < in->n_sources; i++)
-        sorted[i] = &in->sources[i];
-    qsort(sorted, in->n_sources, sizeof(sorted[0]), compare_prefixes);
-    for (size_t i = 1; i < in->n_sources; i++)
-        if (memcmp(sorted[i], sorted[i - 1], sizeof(*sorted[i])) == 0)
-            config_error(p->problems, line, p->rule, "\"sources\" element %zu is \"%s\", as is element %zu",
-                         (size_t) (sorted[i] - in->sources) + 1, addr_prefix_format(sorted[i], text),
-                         (size_t) (sorted[i - 1] - in->sources) + 1);
-}
-
-static const char *const as_destination[] = {
-    [CONFIG_GROUP] = "as the group",
-    [CONFIG_ADDRESS] = "as the address",
-    [CONFIG_BROADCAST] = "as every broadcast",
-};
-
-static void finish_interface(struct parser *p, const config_setting_t *group, void *target)
-{
-    (void) p;
-    (void) group;
-    ((struct config_interface *) target)->complete = true;
-}
-
-static void finish_input(struct parser *p, const config_setting_t *group, void *target)
-{
-    struct config_input *in = target;
-    const config_setting_t *sources = config_setting_get_member(group, "sources");
-    struct endpoint input = endpoint_of_input(in, 0);
-    int family = endpoint_family(&input);
-    char text[ADDR_TEXT_MAX];
-
-    if (endpoint_span(&input) > CONFIG_SPAN_MAX)
-        config_error(p->problems, line_of(group), p->rule,
-                     "input is %u destinations (%u groups, %u ports), allowed is up to %u", endpoint_span(&input),
-                     in->n_addresses, in->n_ports, CONFIG_SPAN_MAX);
-    if (!sources)
-        return;
-    in->sources_line = line_of(sources);
-    for (size_t i = 0; i < in->n_sources; i++)
-        if (in->sources[i].addr.family != family)
-            config_error(p->problems, line_of(sources), p->rule,
-                         "\"sources\" element %zu is \"%s\", allowed is IPv%d %s", i + 1,
-                         addr_prefix_format(&in->sources[i], text), family, as_destination[in->kind]);
-    check_repeated_sources(p, in, line_of(sources));
-}
-
-static void check_tag(struct parser *p, const struct config_output *out, int line)
-{
-    static const char why[] = "a socket writes no tag, but the VLAN's own interface does";
-
-    if (out->kind == CONFIG_ADDRESS)
-        config_error(p->problems, line, p->rule,
-                     "\"vlan\" is %u for an \"address\", allowed is \"group\" or \"broadcast\": %s", out->vlan, why);
-    else if (out->mode == CONFIG_MODE_SOCKET)
-        config_error(p->problems, line, p->rule,
-                     "\"vlan\" is %u with the \"mode\" \"socket\", allowed is \"frame\" or \"auto\": %s", out->vlan,
-                     why);
-}
-
-static void finish_output(struct parser *p, const config_setting_t *group, void *target)
-{
-    struct config_output *out = target;
-    struct endpoint output = endpoint_of_output(out, 0);
-    int family = endpoint_family(&output);
-    char text[ADDR_TEXT_MAX];
-
-    // In a range of ports, each port is also its source port.
-    if (out->source_port == 0 && out->n_ports == 1)
-        out->source_port = out->port;
-    if (out->kind == CONFIG_ADDRESS && out->mode == CONFIG_MODE_FRAME)
-        config_error(p->problems, line_of(config_setting_get_member(group, "mode")), p->rule,
-                     "\"mode\" is \"frame\" for an \"address\", allowed is \"socket\" or \"auto\": "
-                     "only the kernel finds neighbours");
-    if (out->vlan)
-        check_tag(p, out, line_of(config_setting_get_member(group, "vlan")));
-    if (out->source.family != ADDR_NONE && out->source.family != family)
-        config_error(p->problems, line_of(config_setting_get_member(group, "source")), p->rule,
-                     "\"source\" is \"%s\", allowed is IPv%d %s", addr_format(&out->source, text), family,
-                     as_destination[out->kind]);
-}
-
-// Checks one dimension of an output: it has one element for all of the input, or a counterpart for each.
-static void check_span(struct parser *p, const struct config_output *out, size_t i, const char *what, unsigned n,
-                       unsigned n_input)
-{
-    char all[16] = "";
-
-    if (n == 1 || n == n_input)
-        return;
-    if (n_input > 1)
-        snprintf(all, sizeof(all), " or %u", n_input);
-    config_error(p->problems, out->line, p->rule, "output %zu has %u %s, allowed is one%s as in the input", i + 1, n,
-                 what, all);
-}
-
-// Inputs are counterparts of each other: as many groups and ports each, and a leg has one name.
-static void check_inputs(struct parser *p, const struct config_rule *rule)
-{
-    const struct config_input *first = &rule->inputs[0];
-    char leg[CONFIG_LEG_MAX], other[CONFIG_LEG_MAX];
-
-    for (size_t i = 1; i < rule->n_inputs; i++) {
-        const struct config_input *in = &rule->inputs[i];
-        if (in->n_addresses != first->n_addresses || in->n_ports != first->n_ports)
-            config_error(p->problems, in->line, p->rule,
-                         "input %zu has %u groups and %u ports, allowed are as many as in input 1: %u and %u", i + 1,
-                         in->n_addresses, in->n_ports, first->n_addresses, first->n_ports);
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(config_leg(rule, i, leg), config_leg(rule, j, other)) == 0)
-                config_error(p->problems, in->line, p->rule, "\"leg\" of input %zu is \"%s\", as is that of input %zu",
-                             i + 1, leg, j + 1);
-    }
-}
-
-static void finish_field(struct parser *p, const config_setting_t *group, void *target)
-{
-    const struct config_field *f = target;
-
-    if (f->bytes != 1 && f->bytes != 2 && f->bytes != 4 && f->bytes != 8)
-        config_error(p->problems, line_of(config_setting_get_member(group, "bytes")), p->rule,
-                     "\"bytes\" is %u, allowed is 1, 2, 4 or 8", f->bytes);
-    if (f->count_bytes == 3)
-        config_error(p->problems, line_of(config_setting_get_member(group, "count_bytes")), p->rule,
-                     "\"count_bytes\" is 3, allowed is 0, 1, 2 or 4");
-}
-
-// A key that only some kinds of its section ask for: bit 1 << KIND of each.
-struct kind_key {
-    const char *name;
-    unsigned kinds;
-};
-
-// A key that this kind does not ask for would do nothing; the default, which is printed, is no mistake. chooser: the
-// key that tells the kind.
-static void refuse_idle_keys(struct parser *p, const config_setting_t *group, enum schema_place where,
-                             const char *chooser, unsigned kind, const struct kind_key *keys, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct schema_key *key = schema_find(where, keys[i].name);
-        const config_setting_t *s = config_setting_get_member(group, keys[i].name);
-        bool set = s && (!key->fallback || config_setting_get_int64(s) != atoll(key->fallback));
-        if (set && !(keys[i].kinds & 1u << kind))
-            config_error(p->problems, line_of(s), p->rule, "\"%s\" means nothing where \"%s\" is \"%s\": leave it out",
-                         keys[i].name, chooser, schema_find(where, chooser)->words[kind]);
-    }
-}
-
-static void require_field(struct parser *p, const config_setting_t *group, enum schema_place where)
-{
-    if (!config_setting_get_member(group, "field"))
-        config_error(p->problems, line_of(group), p->rule,
-                     "\"field\" is missing in %s: write field = { at = 4; bytes = 4; }", schema_places[where].name);
-}
-
-static void finish_merge(struct parser *p, const config_setting_t *group, void *target)
-{
-    static const struct kind_key keys[] = {{"reorder_ms", 1u << CONFIG_MERGE_RTP | 1u << CONFIG_MERGE_FIELD},
-                                           {"field", 1u << CONFIG_MERGE_FIELD},
-                                           {"switch_after_ms", 1u << CONFIG_MERGE_ACTIVE},
-                                           {"return_after_ms", 1u << CONFIG_MERGE_ACTIVE}};
-    const struct config_merge *m = target;
-
-    refuse_idle_keys(p, group, SCHEMA_MERGE, "by", m->by, keys, sizeof(keys) / sizeof(keys[0]));
-    if (m->by == CONFIG_MERGE_FIELD)
-        require_field(p, group, SCHEMA_MERGE);
-    if (m->reorder_ms > m->window_ms)
-        config_error(p->problems, line_of(config_setting_get_member(group, "reorder_ms")), p->rule,
-                     "\"reorder_ms\" is %u, allowed is up to window_ms, %u", m->reorder_ms, m->window_ms);
-}
-
-static void finish_monitor(struct parser *p, const config_setting_t *group, void *target)
-{
-    static const struct kind_key keys[] = {{"clock_hz", 1u << CONFIG_MONITOR_RTP | 1u << CONFIG_MONITOR_TS},
-                                           {"max_jitter_us", 1u << CONFIG_MONITOR_RTP | 1u << CONFIG_MONITOR_TS},
-                                           {"field", 1u << CONFIG_MONITOR_FIELD}};
-    const struct config_monitor *m = target;
-
-    refuse_idle_keys(p, group, SCHEMA_MONITOR, "as", m->as, keys, sizeof(keys) / sizeof(keys[0]));
-    if (m->as == CONFIG_MONITOR_FIELD)
-        require_field(p, group, SCHEMA_MONITOR);
-}
-
-// What is held back is copied, and leaves later without the packet that brought it.
-static void check_reorder(struct parser *p, const struct config_rule *rule)
-{
-    bool keeps = rule->limit.per_source;
-
-    for (size_t i = 0; i < rule->n_outputs; i++)
-        keeps = keeps || rule->outputs[i].keep_source || rule->outputs[i].keep_source_port;
-    if (keeps)
-        config_error(
-            p->problems, rule->merge.line, p->rule,
-            "\"reorder_ms\" is %u, allowed is 0 with \"preserve\" at an output, or per_source: a datagram that "
-            "is held back has no sender any more",
-            rule->merge.reorder_ms);
-    if (rule->max_payload > CONFIG_MERGE_HELD_MAX)
-        config_error(p->problems, rule->merge.line, p->rule,
-                     "\"reorder_ms\" is %u, which needs max_payload, up to %d: what is held back is copied",
-                     rule->merge.reorder_ms, CONFIG_MERGE_HELD_MAX);
-}
-
-// What reorder_ms holds back would be stale when its turn comes.
-static void check_deadline(struct parser *p, const struct config_rule *rule)
-{
-    if (rule->deadline_us > 0 && rule->merge.reorder_ms > 0 && rule->deadline_us <= rule->merge.reorder_ms * 1000)
-        config_error(
-            p->problems, rule->merge.line, p->rule,
-            "\"deadline_us\" is %u, allowed with reorder_ms = %u is more than %u: what is held back for a missing "
-            "number would be too late",
-            rule->deadline_us, rule->merge.reorder_ms, rule->merge.reorder_ms * 1000);
-}
-
-static void check_merge(struct parser *p, const struct config_rule *rule)
-{
-    if (rule->merge.line == 0)
-        return;
-    if (rule->n_inputs < 2)
-        config_error(p->problems, rule->merge.line, p->rule,
-                     "merge needs two inputs or more: write inputs = ( { leg = \"A\"; ... }, { leg = \"B\"; ... } )");
-    if (rule->merge.reorder_ms > 0)
-        check_reorder(p, rule);
-    check_deadline(p, rule);
-}
-
-static void finish_rule(struct parser *p, const config_setting_t *group, void *target)
-{
-    struct config_rule *rule = target;
-
-    if (config_setting_get_member(group, "max_payload"))
-        rule->max_payload_line = line_of(config_setting_get_member(group, "max_payload"));
-    check_inputs(p, rule);
-    check_merge(p, rule);
-    for (size_t i = 0; i < rule->n_outputs; i++) {
-        check_span(p, &rule->outputs[i], i, "groups", rule->outputs[i].n_addresses, rule->inputs[0].n_addresses);
-        check_span(p, &rule->outputs[i], i, "ports", rule->outputs[i].n_ports, rule->inputs[0].n_ports);
-    }
-}
-
 // --- sections --------------------------------------------------------------------------------------------------------
 
 static void refuse_unknown(struct parser *p, enum schema_place where, const config_setting_t *s)
@@ -477,11 +215,6 @@ static void require_choice(struct parser *p, enum schema_place where, const conf
 
 static void read_section(struct parser *p, enum schema_place where, const config_setting_t *group, void *target)
 {
-    static void (*const finish[SCHEMA_PLACES])(struct parser *, const config_setting_t *, void *) = {
-        [SCHEMA_INTERFACE] = finish_interface, [SCHEMA_RULE] = finish_rule,           [SCHEMA_INPUT] = finish_input,
-        [SCHEMA_OUTPUT] = finish_output,       [SCHEMA_MERGE] = finish_merge,         [SCHEMA_FIELD] = finish_field,
-        [SCHEMA_MONITOR] = finish_monitor,     [SCHEMA_MONITOR_FIELD] = finish_field,
-    };
     size_t errors = p->problems->n_errors;
 
     if (schema_places[where].line)
@@ -498,8 +231,8 @@ static void read_section(struct parser *p, enum schema_place where, const config
     require(p, where, group);
     require_choice(p, where, group, SCHEMA_ONE_OF);
     require_choice(p, where, group, SCHEMA_ANY_OF);
-    if (finish[where] && p->problems->n_errors == errors)
-        finish[where](p, group, target);
+    if (p->problems->n_errors == errors)
+        section_finish(p, where, group, target);
 }
 
 // --- the file --------------------------------------------------------------------------------------------------------

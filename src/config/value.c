@@ -392,6 +392,16 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
     return VALUE_NOT_ALLOWED;
 }
 
+bool value_is_allowed(const struct schema_key *key, const struct value *value)
+{
+    void *scratch = calloc(1, schema_places[key->where].size);
+    bool ok = scratch && key->kind != SCHEMA_PREFIXES && key->kind != SCHEMA_SECTION && key->kind != SCHEMA_SECTIONS &&
+              value_store(key, value, scratch) == VALUE_OK;
+
+    free(scratch);
+    return ok;
+}
+
 void value_store_defaults(enum schema_place where, void *target)
 {
     for (const struct schema_key *key = NULL; (key = schema_next(where, key));)

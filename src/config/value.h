@@ -42,6 +42,9 @@ struct value value_fallback(const struct schema_key *key);
 // Not for sections and prefixes, which have more than one value.
 enum value_verdict value_store(const struct schema_key *key, const struct value *value, void *target);
 
+// Whether a key that is no list and no section takes the value.
+bool value_is_allowed(const struct schema_key *key, const struct value *value);
+
 // Stores the defaults of all keys of a place that have one.
 void value_store_defaults(enum schema_place where, void *target);
 

@@ -25,74 +25,8 @@
 #define HELLO_SECONDS     30
 #define LINKS_SECONDS     0.05
 #define PROBE_SECONDS     0.15
-// After link events were lost: how long outputs wait for the broker to look at the links.
-#define DOUBT_SECONDS 1
 // Pause between two parts of a summary, in which the rings are read.
 #define SUMMARY_SECONDS 0.005
-
-// --- links -----------------------------------------------------------------------------------------------------------
-
-static void distrust(struct egress *e, enum egress_trust trust)
-{
-    if (e && e->trust < trust)
-        e->trust = trust;
-}
-
-// Makes all frames leave at once. A link may have a smaller MTU now, and a transmit ring sends frames that exceed it.
-static void doubt_links(struct relay *r)
-{
-    for (size_t i = 0; i < r->swap.n_sockets; i++)
-        distrust(r->swap.sockets[i].egress, EGRESS_ALONE);
-}
-
-// Stops UDP and raw outputs after link events were lost: an interface may be gone, and another one may have its index.
-// The kernel unbinds a packet socket when its interface goes, but a UDP or raw socket stays bound to the index.
-static void doubt_outputs(struct relay *r)
-{
-    doubt_links(r);
-    // Without a broker nobody would look at the links, so forwarding continues. The kernel seldom reuses an index.
-    if (!r->shown.broker_alive)
-        return;
-    log_warn(EVENT_LINKS_LOST,
-             "reason=\"the kernel had no room for all news of links\" effect=\"outputs by UDP and raw "
-             "sockets wait until the broker has looked\"");
-    for (size_t i = 0; i < r->swap.n_sockets; i++) {
-        struct egress *e = r->swap.sockets[i].egress;
-        if (e && e->kind != TABLE_EGRESS_FRAME && e->kind != TABLE_EGRESS_TX_RING)
-            distrust(e, EGRESS_DOUBTED);
-    }
-    r->doubt_ends_ns = clock_monotonic_ns() + DOUBT_SECONDS * NS_PER_S;
-    // Ask at once: the answer covers all events so far.
-    ev_timer_stop(r->loop, &r->links_timer.timer);
-    request_send(r, REQUEST_LINKS);
-}
-
-// Lets doubted outputs send again when the broker has not looked in time: it has ended, hangs, or could not make a
-// table of the present links.
-static void trust_outputs(struct relay *r)
-{
-    r->doubt_ends_ns = 0;
-    for (size_t i = 0; i < r->swap.n_sockets; i++) {
-        struct egress *e = r->swap.sockets[i].egress;
-        if (e && e->trust == EGRESS_DOUBTED)
-            e->trust = EGRESS_ALONE;
-    }
-}
-
-// Stops all outputs of an interface that has gone, until the broker has looked at the links.
-static void on_gone(void *context, uint32_t ifindex)
-{
-    struct relay *r = context;
-    const struct table_view *t = relay_table(r);
-
-    if (ifindex == RTNETLINK_LOST) {
-        doubt_outputs(r);
-        return;
-    }
-    for (uint32_t i = 0; t && i < t->n_outputs; i++)
-        if (t->outputs[i].egress != TABLE_NONE && t->interfaces[t->outputs[i].interface].ifindex == ifindex)
-            distrust(r->swap.now->egress[t->outputs[i].egress], EGRESS_GONE);
-}
 
 // --- events ----------------------------------------------------------------------------------------------------------
 
@@ -173,7 +107,7 @@ static void on_tick(struct relay *r)
         publish_status(r);
     uint64_t now = clock_monotonic_ns();
     if (r->doubt_ends_ns != 0 && now >= r->doubt_ends_ns)
-        trust_outputs(r);
+        trust_restore(r);
     bool again = r->links_retry_ns != 0 && now >= r->links_retry_ns;
     if (again)
         r->links_retry_ns = 0;
@@ -201,13 +135,13 @@ static void look_at_news(struct relay *r, int fd, rtnetlink_gone *gone)
     // During a load, every link event is relevant: it may concern the new table.
     if (!rtnetlink_changed(fd, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), gone, r))
         return;
-    doubt_links(r);
+    trust_doubt_links(r);
     answer_later(r, &r->links_timer, LINKS_SECONDS);
 }
 
 static void on_links(struct relay *r)
 {
-    look_at_news(r, r->links.io.fd, on_gone);
+    look_at_news(r, r->links.io.fd, trust_on_gone);
 }
 
 static void on_addresses(struct relay *r)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // state: the state of the relay, shared by relay.c (the loop), rings.c (inputs), request.c (the broker) and publish.c
-// (statistics, log). No other file includes it.
+// (statistics, log), trust.c (what links allow). No other file includes it.
 #ifndef MCR_RELAY_STATE_H
 #define MCR_RELAY_STATE_H
 
@@ -85,6 +85,16 @@ uint32_t rings_pass(struct relay *r, struct ingress *in);
 void rings_on_readable(struct ev_loop *loop, ev_io *io, int events);
 // Writes the counters of all rings to the statistics, and notes one that is stuck, so that the broker replaces it.
 void rings_publish(struct relay *r);
+
+// trust.c
+// Makes all frames leave at once. A link may have a smaller MTU now, and a transmit ring sends frames that exceed it.
+void trust_doubt_links(struct relay *r);
+// Stops all outputs of an interface that has gone, until the broker has looked at the links; RTNETLINK_LOST: those that
+// the kernel would let send by the index of another one. context: the relay.
+void trust_on_gone(void *context, uint32_t ifindex);
+// Lets doubted outputs send again when the broker has not looked in time: it has ended, hangs, or could not make a
+// table of the present links.
+void trust_restore(struct relay *r);
 
 // publish.c: statistics, systemd, summary, alarms.
 void publish_header(struct relay *r, enum stats_segment_state state);

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "config/hint.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LOOKED_UP_MAX 64 // bytes, with a blank at both ends
+
+// Names that smcroute, socat, iptables, ip(8), Ansible and people use, in the order of their places.
+static const struct {
+    const char *names; // separated by blanks, with one at both ends
+    enum schema_place where;
+    const char *key;
+} synonyms[] = {
+    {" iface if intf ifname dev device nic from ", SCHEMA_INPUT, "interface"},
+    {" name id label path ", SCHEMA_INPUT, "leg"},
+    {" iface if intf ifname dev device nic to ", SCHEMA_OUTPUT, "interface"},
+    {" iface if intf ifname dev device nic interface ", SCHEMA_INTERFACE, "name"},
+    {" direction dir way ", SCHEMA_INTERFACE, "role"},
+    {" mcast multicast maddr dst dest destination ip to ", SCHEMA_INPUT, "group"},
+    {" mcast multicast maddr dst dest destination ip ", SCHEMA_OUTPUT, "group"},
+    {" host unicast addr local bind listen ", SCHEMA_INPUT, "address"},
+    {" host unicast addr remote peer target ", SCHEMA_OUTPUT, "address"},
+    {" dport dst_port dest_port udp_port destination_port ", SCHEMA_INPUT, "port"},
+    {" dport dst_port dest_port udp_port destination_port ", SCHEMA_OUTPUT, "port"},
+    {" src source sender senders allow ssm src_ip source_address ", SCHEMA_INPUT, "sources"},
+    {" src src_ip source_address saddr snat ", SCHEMA_OUTPUT, "source"},
+    {" sport src_port ", SCHEMA_OUTPUT, "source_port"},
+    {" vid vlan_id tag vlan_tag dot1q ", SCHEMA_INPUT, "vlan"},
+    {" vid vlan_id tag vlan_tag dot1q ", SCHEMA_OUTPUT, "vlan"},
+    {" time-to-live time_to_live hops hop_limit hoplimit ", SCHEMA_OUTPUT, "ttl"},
+    {" tos qos traffic_class tclass ", SCHEMA_OUTPUT, "dscp"},
+    {" in src from receive ", SCHEMA_RULE, "input"},
+    {" out dst dest destination destinations target targets to forward send ", SCHEMA_RULE, "outputs"},
+    {" id title ", SCHEMA_RULE, "name"},
+    {" description desc comment ticket ", SCHEMA_RULE, "note"},
+    {" disabled disable active state ", SCHEMA_RULE, "enabled"},
+    {" mtu size max_size ", SCHEMA_RULE, "max_payload"},
+    {" rate bandwidth rate_limit ", SCHEMA_RULE, "limit"},
+    {" loss max_loss loss_ppm ", SCHEMA_MONITOR, "max_loss_ppm"},
+    {" jitter max_jitter jitter_us ", SCHEMA_MONITOR, "max_jitter_us"},
+    {" clock clock_rate hz ", SCHEMA_MONITOR, "clock_hz"},
+    {" dry_run test trial ", SCHEMA_RULE, "shadow"},
+    {" timeout silence silence_s silent_ms ", SCHEMA_RULE, "silence_ms"},
+    {" mode type method how key ", SCHEMA_MERGE, "by"},
+    {" window delay_ms skew_ms ", SCHEMA_MERGE, "window_ms"},
+    {" pps packets rate ", SCHEMA_LIMIT, "packets_per_second"},
+    {" bps bits bandwidth bitrate ", SCHEMA_LIMIT, "bits_per_second"},
+    {" burst ", SCHEMA_LIMIT, "burst_ms"},
+    {" flows streams routes relays forwards ", SCHEMA_TOP, "rules"},
+    {" interface ", SCHEMA_TOP, "interfaces"},
+    {" buffer ring ring_size rcvbuf ", SCHEMA_TOP, "ring_mib"},
+};
+
+#define PLACE(name) (1u << SCHEMA_##name)
+
+// What no key is for.
+static const struct {
+    const char *names; // between blanks
+    unsigned places;
+    const char *text;
+} advice[] = {
+    {" protocol proto l4proto transport tcp udp ", ~0u, ", mcr relays UDP only: leave it out"},
+    {" action policy verdict default_action ", ~0u,
+     ", every rule allows, and what no rule takes is dropped: leave it out"},
+    {" source ", PLACE(RULE),
+     ", \"sources\" in input are the senders that may, \"source\" in output is the address that it leaves with"},
+    {" interfaces ", PLACE(INPUT), ", for two legs " HINT_LEGS},
+    {" legs ", PLACE(RULE) | PLACE(MERGE), ", the legs are the rule's inputs: " HINT_LEGS},
+    {" include ", ~0u, ", directives as @include are not allowed: the rules stand in one file"},
+};
+
+// Where else a key is: in a part of a rule, or else around the rules.
+static void name_places(const char *name, char text[HINT_KEY_MAX])
+{
+    size_t used = 0;
+
+    for (int at = SCHEMA_RULE; at < SCHEMA_PLACES + SCHEMA_RULE; at++) {
+        enum schema_place where = (enum schema_place)(at % SCHEMA_PLACES);
+        if ((where < SCHEMA_RULE && used > 0) || !schema_find(where, name))
+            continue;
+        used += (size_t) snprintf(text + used, HINT_KEY_MAX - used, "%s%s", used ? " or " : ", it belongs in ",
+                                  schema_places[where].name);
+    }
+}
+
+static void list_keys(enum schema_place where, char text[HINT_KEY_MAX])
+{
+    size_t used = (size_t) snprintf(text, HINT_KEY_MAX, ", allowed there:");
+
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key)) && used < HINT_KEY_MAX;)
+        used += (size_t) snprintf(text + used, HINT_KEY_MAX - used, " %s", key->name);
+}
+
+// Units of time that keys end in, ours and those of others.
+static const struct unit {
+    const char *end, *name;
+    long long ns;
+} units[] = {
+    {"_ns", "nanoseconds", 1},           {"_us", "microseconds", 1000},       {"_usec", "microseconds", 1000},
+    {"_usecs", "microseconds", 1000},    {"_ms", "milliseconds", 1000000},    {"_msec", "milliseconds", 1000000},
+    {"_msecs", "milliseconds", 1000000}, {"_s", "seconds", 1000000000},       {"_sec", "seconds", 1000000000},
+    {"_secs", "seconds", 1000000000},    {"_seconds", "seconds", 1000000000},
+};
+
+// NULL: the name ends in none. *stem: the length of what is before it.
+static const struct unit *unit_of(const char *name, size_t *stem)
+{
+    const char *end = strrchr(name, '_');
+
+    for (size_t i = 0; end && i < sizeof(units) / sizeof(units[0]); i++)
+        if (strcmp(end, units[i].end) == 0) {
+            *stem = (size_t) (end - name);
+            return &units[i];
+        }
+    return NULL;
+}
+
+// The key that says the same in another unit.
+static const struct schema_key *of_other_unit(enum schema_place where, const char *name)
+{
+    size_t length, other;
+
+    if (!unit_of(name, &length))
+        return NULL;
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
+        if (unit_of(key->name, &other) && other == length && strncmp(key->name, name, length) == 0)
+            return key;
+    return NULL;
+}
+
+// The name alone would take the number over as so many of the wrong unit: writes the number of the key's, if there is
+// one.
+static void name_meant(const struct schema_key *meant, const char *name, const struct value *value,
+                       char text[HINT_KEY_MAX])
+{
+    size_t length;
+    const struct unit *from = unit_of(name, &length), *to = unit_of(meant->name, &length);
+    struct value v = {.type = VALUE_INTEGER};
+    long long ns;
+
+    if (!from || !to || from->ns == to->ns)
+        snprintf(text, HINT_KEY_MAX, ", did you mean \"%s\"?", meant->name);
+    else if ((value->type == VALUE_INTEGER || value->whole) && !__builtin_mul_overflow(value->number, from->ns, &ns) &&
+             ns % to->ns == 0 && (v.number = ns / to->ns, value_is_allowed(meant, &v)))
+        snprintf(text, HINT_KEY_MAX, ", write %s = %lld", meant->name, v.number);
+    else
+        snprintf(text, HINT_KEY_MAX, ", did you mean \"%s\", in %s?", meant->name, to->name);
+}
+
+const char *hint_key(enum schema_place where, const char *name, const struct value *value, char text[HINT_KEY_MAX])
+{
+    char between[LOOKED_UP_MAX] = "";
+    const struct schema_key *meant = NULL;
+
+    text[0] = '\0';
+    if (strlen(name) + 3 <= sizeof(between))
+        snprintf(between, sizeof(between), " %s ", name);
+    for (size_t i = 0; *between && i < sizeof(advice) / sizeof(advice[0]); i++)
+        if ((advice[i].places & 1u << where) && strstr(advice[i].names, between)) {
+            snprintf(text, HINT_KEY_MAX, "%s", advice[i].text);
+            return text;
+        }
+    for (size_t i = 0; *between && !meant && i < sizeof(synonyms) / sizeof(synonyms[0]); i++)
+        if (synonyms[i].where == where && strstr(synonyms[i].names, between))
+            meant = schema_find(where, synonyms[i].key);
+    if (!meant)
+        meant = of_other_unit(where, name);
+    // A key of another place before what is only near: "sources" in output is no "source".
+    if (!meant)
+        name_places(name, text);
+    if (!meant && !*text)
+        meant = schema_nearest(where, name);
+    if (meant)
+        name_meant(meant, name, value, text);
+    if (!*text)
+        list_keys(where, text);
+    return text;
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// section: what the keys of one section of the file must be together.
+#ifndef MCR_CONFIG_SECTION_H
+#define MCR_CONFIG_SECTION_H
+
+#include <libconfig.h>
+
+#include "config/model.h"
+#include "config/problems.h"
+#include "config/schema.h"
+
+struct parser {
+    struct config_problems *problems;
+    const char *rule; // name for messages; NULL outside of rules
+};
+
+static inline int line_of(const config_setting_t *s)
+{
+    return (int) config_setting_source_line(s);
+}
+
+// Checks a section each key of which is right by itself. target: what was read, as schema_places says.
+void section_finish(struct parser *p, enum schema_place where, const config_setting_t *group, void *target);
+
+#endif
