@@ -397,6 +397,8 @@ void check_config(const struct config *c, struct config_problems *problems)
     size_t n_interfaces;
 
     check_names(&k);
+    if (c->n_rules == 0 && problems->n_errors == 0)
+        config_warning(problems, 0, NULL, "there is no rule: nothing is relayed");
     check_interface_list(&k);
     n_interfaces = check_roles_of(c, c, problems);
     if (n_interfaces > CONFIG_INTERFACES_MAX)

@@ -82,12 +82,20 @@ static void check_roles(struct check *k, const struct use *uses, size_t n)
                          k->roles == k->c ? "" : k->roles->path, roles[listed->role]);
 }
 
+// What waits for the interface: of several inputs or outputs the others go on.
+static const char *part_of(const struct use *use)
+{
+    const struct config_rule *r = use->rule;
+
+    return use->role == CONFIG_ROLE_IN ? (r->n_inputs > 1 ? "input" : "rule") : r->n_outputs > 1 ? "output" : "rule";
+}
+
 // Reports an interface that does not exist, or that has this only as an alternative name. The daemon knows only the
 // main name, so an alternative name is always an error: the rule would never match.
 static void check_exists(struct check *k, const struct use *uses, size_t n)
 {
     const struct use *first = NULL, *last = NULL; // of enabled rules
-    char name[IF_NAMESIZE], others[48] = "the rule waits", hint[LOCAL_HINT_MAX];
+    char name[IF_NAMESIZE], others[48] = "", hint[LOCAL_HINT_MAX];
     size_t n_rules = 0;
 
     for (size_t i = 0; i < n; i++) {
@@ -101,6 +109,7 @@ static void check_exists(struct check *k, const struct use *uses, size_t n)
         return;
     unsigned index = if_nametoindex(first->interface);
     bool exists = index != 0 && if_indextoname(index, name);
+    snprintf(others, sizeof(others), "the %s waits", part_of(first));
     if (n_rules > 1)
         snprintf(others, sizeof(others), "the rule and %zu more wait", n_rules - 1);
     if (exists && strcmp(name, first->interface) != 0)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config/endpoint.h"
+#include "config/hint.h"
 
 static bool has_port(const struct endpoint *e, unsigned port)
 {
@@ -121,12 +122,13 @@ bool doubt_one_stream(const struct config_rule *a, const struct config_rule *b)
 // Legs that no merge joins.
 static void doubt_legs(const struct config_rule *rule, struct config_problems *problems)
 {
-    for (size_t i = 1; rule->merge.line == 0 && i < rule->n_inputs; i++)
+    // A merge that was refused is none.
+    for (size_t i = 1; problems->n_errors == 0 && rule->merge.line == 0 && i < rule->n_inputs; i++)
         for (size_t j = 0; j < i; j++)
             if (may_be_one_stream(&rule->inputs[i], &rule->inputs[j])) {
                 config_warning(problems, rule->inputs[i].line, rule->name,
                                "input %zu takes in what input %zu does, and nothing merges them: if it is one stream, "
-                               "receivers get it twice: write merge = { by = \"rtp\"; }, or the \"sources\" of each",
+                               "receivers get it twice: write " HINT_MERGE ", or the \"sources\" of each",
                                i + 1, j + 1);
                 return;
             }

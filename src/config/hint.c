@@ -35,6 +35,15 @@ static bool number_without_quotes(struct value *v, char *text)
     return true;
 }
 
+static bool quoted_number(struct value *v, char *text)
+{
+    if (v->type != VALUE_INTEGER)
+        return false;
+    snprintf(text, REPAIRED_MAX, "%lld", v->number);
+    *v = (struct value){.type = VALUE_STRING, .text = text};
+    return true;
+}
+
 // 5k, for keys without suffixes.
 static bool multiplied(struct value *v, char *text)
 {
@@ -198,6 +207,7 @@ static const struct {
     const char *why;
 } mends[] = {
     {ANY_KIND, number_without_quotes, "write the number without quotes"},
+    {ANY_KIND, quoted_number, "in quotes, write"},
     {ANY_KIND, lower_case, NULL},
     {ANY_KIND, multiplied, NULL},
     {SCHEMA_RATE, rate_in_words, NULL},
@@ -378,7 +388,7 @@ static bool is_other(const struct value *value)
 // Also as one text: "net-a,net-b".
 static bool is_several(const struct value *value)
 {
-    return value->list || (is_text(value) && strchr(value->text, ','));
+    return value->list || (is_text(value) && strchr(value->text, ',') && !strpbrk(value->text, ":="));
 }
 
 static bool is_any_address(const struct value *value)
@@ -404,8 +414,11 @@ static const struct {
     {SCHEMA_OUTPUT, "group", is_several, EACH_OUTPUT},
     {SCHEMA_OUTPUT, "address", is_several, EACH_OUTPUT},
     {SCHEMA_RULE, "input", is_several, ": " HINT_LEGS},
+    {SCHEMA_RULE, "input", is_other, ": write input = { interface = \"...\"; group = \"...\"; port = ...; }"},
+    {SCHEMA_RULE, "outputs", is_other, ": write outputs = ( { ... }, { ... } )"},
+    {SCHEMA_TOP, "rules", is_other, ": write rules = ( { ... }, { ... } )"},
     {SCHEMA_RULE, "inputs", is_other, ": " HINT_LEGS},
-    {SCHEMA_RULE, "merge", is_other, ": write merge = { by = \"rtp\"; }"},
+    {SCHEMA_RULE, "merge", is_other, ": write " HINT_MERGE},
 };
 
 static bool is_otherwise(const struct schema_key *key, const struct value *value, char text[HINT_MAX])

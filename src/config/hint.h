@@ -14,6 +14,9 @@
 // What to write for the two legs of a stream.
 #define HINT_LEGS "write inputs = ( { leg = \"A\"; ... }, { leg = \"B\"; ... } )"
 
+// What to write for one stream that comes twice.
+#define HINT_MERGE "merge = { by = \"rtp\"; } for RTP, merge = { by = \"payload\"; } for all else"
+
 // Returns whether the text holds or is what a template would have replaced: {{ }}, {% %}, ${ }, <% %> or $NAME.
 bool hint_is_template(const char *text);
 

@@ -94,11 +94,25 @@ static bool others_send(const struct forward *f, const struct table_rule *r)
     return flow->counters.last_packet_ns > flow->health.changed_ns;
 }
 
+static void add_silence(char reason[TABLE_REASON_MAX], const struct forward *f, const struct table_rule *r)
+{
+    size_t used = strlen(reason);
+    const char *before = used > 0 ? "; " : "";
+
+    if (others_send(f, r))
+        snprintf(reason + used, TABLE_REASON_MAX - used, "%sno allowed sender for %u ms or longer: others send (sources)",
+                 before, r->silence_ms);
+    else
+        snprintf(reason + used, TABLE_REASON_MAX - used, "%snothing has come for %u ms or longer", before,
+                 r->silence_ms);
+}
+
 static void write_reason(char reason[TABLE_REASON_MAX], const struct forward *f, const struct table_rule *r,
                          enum stats_rule_state state)
 {
     char why[BLOCKAGE_TEXT_MAX];
 
+    reason[0] = '\0';
     switch (state) {
     case STATS_RULE_WAITING:
     case STATS_RULE_DOWN:
@@ -109,13 +123,13 @@ static void write_reason(char reason[TABLE_REASON_MAX], const struct forward *f,
         else
             snprintf(reason, TABLE_REASON_MAX, "nearly all that comes is dropped: %s",
                      blockage_why(&f->flows[r - f->table->rules].blockage, why));
+        // What lacks one of several inputs or outputs goes on with the others, unless it is silent, too.
+        if ((r->n_inputs > 1 || r->n_outputs > 1) &&
+            f->flows[r - f->table->rules].health.alarms >> STATS_ALARM_SILENCE & 1)
+            add_silence(reason, f, r);
         break;
     case STATS_RULE_SILENT:
-        if (others_send(f, r))
-            snprintf(reason, TABLE_REASON_MAX, "no allowed sender for %u ms or longer: others send (sources)",
-                     r->silence_ms);
-        else
-            snprintf(reason, TABLE_REASON_MAX, "nothing has come for %u ms or longer", r->silence_ms);
+        add_silence(reason, f, r);
         break;
     case STATS_RULE_SLOW:
         snprintf(reason, TABLE_REASON_MAX, "fewer than %llu packets have come in a second",
@@ -128,7 +142,7 @@ static void write_reason(char reason[TABLE_REASON_MAX], const struct forward *f,
         snprintf(reason, TABLE_REASON_MAX, "enabled = false");
         break;
     default:
-        reason[0] = '\0';
+        break;
     }
 }
 

@@ -319,6 +319,13 @@ bool stats_snapshot_take(struct stats_snapshot *s, const char *path, char why[ST
     return ok;
 }
 
+// A rule can be silent in a state that comes before.
+static bool is_in_state(const struct stats_rule *r, uint32_t state)
+{
+    return state == STATS_RULE_END || r->state == state ||
+           (state == STATS_RULE_SILENT && r->alarms >> STATS_ALARM_SILENCE & 1);
+}
+
 bool stats_snapshot_select(struct stats_snapshot *s, const struct stats_selection *only, char why[STATS_WHY_MAX])
 {
     uint32_t n = s->at.header->n_rules, kept = 0;
@@ -328,7 +335,7 @@ bool stats_snapshot_select(struct stats_snapshot *s, const struct stats_selectio
         const struct stats_rule *r = &s->at.rules[i];
         bool is_named = !only->rule || strcmp(r->name, only->rule) == 0;
         named |= is_named;
-        if (is_named && (only->state == STATS_RULE_END || r->state == only->state))
+        if (is_named && is_in_state(r, only->state))
             s->at.rules[kept++] = *r;
     }
     s->at.header->n_rules = kept;

@@ -24,7 +24,7 @@ struct stats_snapshot {
 // Which rules are wanted.
 struct stats_selection {
     const char *rule; // the one of this name; NULL: any
-    uint32_t state;   // enum stats_rule_state; STATS_RULE_END: any
+    uint32_t state;   // enum stats_rule_state; STATS_RULE_END: any; STATS_RULE_SILENT: also those with that alarm
 };
 
 // Pure: checks the size bytes at memory, aligned for a uint64_t, and points at into them. Afterwards the counts of the

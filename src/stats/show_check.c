@@ -177,6 +177,8 @@ enum show_status show_check(const struct stats_snapshot *s, bool whole, enum sho
     if (s) {
         judge_daemon(&f, s, whole);
         judge_rules(&f, s);
+        if (s->at.header->n_rules == 0)
+            find(&f, SHOW_WARNING, "there is no rule: nothing is relayed");
     } else {
         find(&f, what, "%s", why);
     }

@@ -111,4 +111,24 @@ def one_missing():
             t.equal(numbers(capture), [7, 8], "what left")
 
 
+@t.test("a leg is down and the other brings nothing: the reason says both, --state silent finds the rule")
+def down_and_silent():
+    with t.star(inputs=2, outputs=1) as net:
+        net.relay.run("ip", "link", "set", "in1", "down")
+        with t.Mcrd(net.relay, [two(silence_ms=500)]) as d:
+            def reason():
+                return d.stats()["rules"][0]["reason"]
+
+            sender = t.RawSender(net.src0, "s0")
+            sender.send(t.datagram(A, PORT, b"7"))
+            t.wait_for(lambda: d.stats()["rules"][0]["packets"] == 1, 5, "the datagram of the leg that is up")
+            t.equal(reason(), "in1 is down (1 of 2 inputs)", "the reason while it brings something")
+            t.wait_for(lambda: reason() == "in1 is down (1 of 2 inputs); nothing has come for 500 ms or longer", 5,
+                       "the reason in silence")
+            t.equal(len(d.stats("--state", "silent")["rules"]), 1, "rules that are silent")
+            sender.send(t.datagram(A, PORT, b"8"))
+            t.wait_for(lambda: reason() == "in1 is down (1 of 2 inputs)", 5, "the reason after it")
+            t.equal(d.stats("--state", "silent")["rules"], [], "rules that are silent")
+
+
 t.main()

@@ -1322,7 +1322,7 @@ Test(stats, check_of_the_relay)
     expect_check(NULL, true, SHOW_UNKNOWN, "MCR UNKNOWN - a/b?c\n");
     h->n_rules = 0;
     h->heartbeat_ns = s.monotonic_ns;
-    expect_check(&s, true, SHOW_OK, "MCR OK - no rules | packets=0c");
+    expect_check(&s, true, SHOW_WARNING, "MCR WARNING - there is no rule: nothing is relayed; no rules | packets=0c");
     free(m.memory);
 }
 

@@ -186,8 +186,8 @@ class Mcrd:
         self.check_log()
         return status, self.log_text()
 
-    def stats(self):
-        _, out, _ = run_command([MCRSTAT, "--json", "--stats", self.config.stats_file])
+    def stats(self, *options):
+        _, out, _ = run_command([MCRSTAT, "--json", "--stats", self.config.stats_file, *options])
         return json.loads(out)
 
     def reload(self):

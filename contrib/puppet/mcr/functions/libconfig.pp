@@ -4,7 +4,11 @@ function mcr::libconfig($value, String $indent = '') >> String {
   $deeper = "${indent}  "
   case $value {
     Hash: {
-      $members = $value.map |$key, $v| { "${deeper}${key} = ${mcr::libconfig($v, $deeper)};\n" }
+      # Keys whose text may be digits alone.
+      $members = $value.map |$key, $v| {
+        $text = ($key in ['name', 'note', 'leg', 'instance', 'user', 'group', 'interface']) and ($v =~ Integer)
+        "${deeper}${key} = ${mcr::libconfig($text ? { true => String($v), default => $v }, $deeper)};\n"
+      }
       "{\n${members.join}${indent}}"
     }
     Array[Hash, 1]: {

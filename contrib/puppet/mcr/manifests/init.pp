@@ -4,22 +4,25 @@
 # relay on the host is an mcr::instance.
 #
 # @param rules    the rules, each key as mcr.conf(5) has it
+# @param allow_empty  whether no rules at all may be meant
 # @param top      keys beside version and rules, such as instance
 # @param file     the config file
 # @param service  the unit
 # @param metrics  whether metrics are written for node_exporter
 class mcr (
   Array[Hash]          $rules   = [],
+  Boolean              $allow_empty = false,
   Hash                 $top     = {},
   Pattern[/^\//]        $file    = '/etc/mcr/mcr.conf',
   String               $service = 'mcrd',
   Boolean              $metrics = false,
 ) {
   mcr::instance { 'mcr':
-    rules   => $rules,
-    top     => $top,
-    file    => $file,
-    service => $service,
-    metrics => $metrics,
+    rules       => $rules,
+    allow_empty => $allow_empty,
+    top         => $top,
+    file        => $file,
+    service     => $service,
+    metrics     => $metrics,
   }
 }

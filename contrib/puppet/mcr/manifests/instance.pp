@@ -2,17 +2,24 @@
 # One relay of a host: mcr::instance { 'feed-b': rules => [...] } is mcrd@feed-b with /etc/mcr/feed-b.conf.
 #
 # @param rules    the rules, each key as mcr.conf(5) has it
+# @param allow_empty  whether no rules at all may be meant
 # @param top      keys beside version and rules, such as instance; stats_file is /run/mcr-NAME/stats
 # @param file     the config file
 # @param service  the unit
 # @param metrics  whether metrics are written for node_exporter
 define mcr::instance (
   Array[Hash]          $rules   = [],
+  Boolean              $allow_empty = false,
   Hash                 $top     = {},
   Pattern[/^\//]        $file    = "/etc/mcr/${title}.conf",
   String               $service = "mcrd@${title}",
   Boolean              $metrics = false,
 ) {
+  # Hiera that finds nothing must not end all that is relayed.
+  if $rules.empty and !$allow_empty {
+    fail("mcr: no rules for ${file}, so nothing would be relayed; to mean it, set allow_empty")
+  }
+
   # The unit may write there alone.
   $place = $service ? {
     "mcrd@${title}" => { 'stats_file' => "/run/mcr-${title}/stats" },
