@@ -62,12 +62,15 @@ MERGE_INLINE int64_t distance_of(const struct merge *m, const struct line *l, co
     return m->n_blocks == 0 ? nearest : line_wide_distance(m, l, d, nearest);
 }
 
-// Whether a sender may have started again with what it has sent before, byte for byte: a leg goes back, and nothing new
-// has come for a while.
-static inline bool is_again(const struct merge *m, const struct line *l, const struct datagram *d, const struct slot *s)
+// Whether a sender may have started again with what it has sent before, byte for byte: nothing new has come for a
+// while, and a leg goes back, or is one that the line does not know. A leg that is late goes on from its own last
+// number.
+static inline bool is_again(const struct merge *m, const struct line *l, const struct datagram *d, const struct slot *s,
+                            uint64_t number)
 {
     return is_over(d->us, s->us, m->window_us + MERGE_SLACK) &&
-           is_over(d->us, l->head_us, m->window_us + MERGE_SLACK) && l->legs[d->leg].known && s->legs >> d->leg & 1;
+           is_over(d->us, l->head_us, m->window_us + MERGE_SLACK) &&
+           (!l->legs[d->leg].known || (int64_t) (number - l->legs[d->leg].high) <= 0);
 }
 
 MERGE_INLINE enum fit line_fit(const struct merge *m, const struct line *l, const struct datagram *d, int64_t *distance)
@@ -79,14 +82,13 @@ MERGE_INLINE enum fit line_fit(const struct merge *m, const struct line *l, cons
         return *distance <= m->step || line_is_plausible(m, l, d, (uint64_t) *distance) ? OPEN : FOREIGN;
     if (*distance <= -(int64_t) m->room)
         return line_follows(m, l, d, *distance) ? SURE : FOREIGN;
-    const struct slot *s = slot_at(m, l, l->head + (uint64_t) *distance);
+    uint64_t number = l->head + (uint64_t) *distance;
+    const struct slot *s = slot_at(m, l, number);
     // Below its first number a line has nothing, but for the slower leg's beginning.
     if (!(s->state & SEEN))
-        return m->store > 0 && (int64_t) (l->head + (uint64_t) *distance - l->base) < 0 &&
-                       is_over(d->us, l->base_us, m->window_us)
-                   ? FOREIGN
-                   : OPEN;
-    return s->check == d->check && !is_again(m, l, d, s) ? SURE : FOREIGN;
+        return m->store > 0 && (int64_t) (number - l->base) < 0 && is_over(d->us, l->base_us, m->window_us) ? FOREIGN
+                                                                                                            : OPEN;
+    return s->check == d->check && !is_again(m, l, d, s, number) ? SURE : FOREIGN;
 }
 
 static inline bool line_is_silent(const struct merge *m, const struct line *l)
