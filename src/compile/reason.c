@@ -40,16 +40,20 @@ static void __attribute__((format(printf, 2, 3))) tell(struct table_rule *t, con
                  fits ? sentence : "and more");
 }
 
-// Adds what is wrong with the interface to the rule's flags and reason. Returns whether the interface is up.
-static bool tell_link(struct table_rule *t, const struct table_interface *i)
+// Adds what is wrong with the interface to the rule's reason, and to its flags. Returns whether the interface is up.
+static bool tell_link(struct table_rule *t, const struct table_interface *i, bool goes_on)
 {
+    uint32_t flags = t->flags;
+
     if (i->state == TABLE_INTERFACE_MISSING) {
-        t->flags |= TABLE_RULE_WAITING;
+        flags |= TABLE_RULE_WAITING;
         tell(t, "interface %s is missing", i->name);
     } else if (i->state == TABLE_INTERFACE_DOWN) {
-        t->flags |= TABLE_RULE_DOWN;
+        flags |= TABLE_RULE_DOWN;
         tell(t, "%s is down", i->name);
     }
+    if (!goes_on)
+        t->flags = flags;
     return i->state == TABLE_INTERFACE_UP;
 }
 
@@ -76,24 +80,25 @@ void compile_tell_output(struct compilation *c, uint32_t rule, const struct conf
         tell(t, "%s by %s: %s: %s", address, o->interface, step, strerror(error));
 }
 
-// How many inputs of the rule lack nothing; told: those that do are told.
-static uint32_t taking_inputs(struct compilation *c, struct table_rule *t, bool told)
+// How many inputs of the rule lack nothing.
+static uint32_t taking_inputs(const struct compilation *c, const struct table_rule *t)
 {
     uint32_t n = 0;
 
-    for (uint32_t i = t->first_input; i < t->first_input + t->n_inputs; i++) {
-        const struct table_interface *in = &c->interfaces[c->inputs[i].interface];
-        n += told ? tell_link(t, in) : in->state == TABLE_INTERFACE_UP;
-    }
+    for (uint32_t i = t->first_input; i < t->first_input + t->n_inputs; i++)
+        n += c->interfaces[c->inputs[i].interface].state == TABLE_INTERFACE_UP;
     return n;
 }
 
 void compile_tell_inputs(struct compilation *c, uint32_t rule)
 {
     struct table_rule *t = &c->rules[rule];
-    uint32_t taking = taking_inputs(c, t, true);
-    size_t used = strlen(t->reason);
+    uint32_t taking = taking_inputs(c, t);
 
+    // Of copies, one is enough: the leg that lacks raises its alarm (relay/streams.c).
+    for (uint32_t i = t->first_input; i < t->first_input + t->n_inputs; i++)
+        tell_link(t, &c->interfaces[c->inputs[i].interface], t->flags & TABLE_RULE_MERGES && taking > 0);
+    size_t used = strlen(t->reason);
     if (taking > 0 && taking < t->n_inputs)
         snprintf(t->reason + used, sizeof(t->reason) - used, " (%u of %u inputs)", t->n_inputs - taking, t->n_inputs);
 }
@@ -102,11 +107,11 @@ void compile_tell_outputs(struct compilation *c, uint32_t rule)
 {
     struct table_rule *t = &c->rules[rule];
     const struct table_output *outputs = &c->outputs[c->paths[t->first_path].first_output];
-    bool takes = taking_inputs(c, t, false) == t->n_inputs;
+    bool takes = taking_inputs(c, t) == t->n_inputs;
     uint32_t lacking = 0;
 
     for (uint32_t i = 0; i < t->n_outputs; i++) {
-        bool sends = tell_link(t, &c->interfaces[outputs[i].interface]);
+        bool sends = tell_link(t, &c->interfaces[outputs[i].interface], false);
         for (uint32_t p = 0; p < t->n_paths; p++)
             sends &= outputs[p * t->n_outputs + i].egress != TABLE_NONE;
         lacking += !sends;

@@ -134,6 +134,23 @@ static void doubt_legs(const struct config_rule *rule, struct config_problems *p
             }
 }
 
+static void doubt_monitor(const struct config_rule *rule, struct config_problems *problems)
+{
+    const struct config_monitor *m = &rule->monitor;
+
+    if (m->line == 0)
+        return;
+    if (m->as == CONFIG_MONITOR_TS && m->max_jitter_us > 0)
+        config_warning(problems, m->line, rule->name,
+                       "max_jitter_us is judged where the transport stream comes in RTP: plain UDP has no time stamps");
+    if (m->as == CONFIG_MONITOR_FIELD && rule->merge.line != 0 && rule->merge.by == CONFIG_MERGE_FIELD &&
+        rule->merge.field.count_bytes > 0 && rule->merge.field.at == m->field.at)
+        config_warning(problems, m->line, rule->name,
+                       "monitor's number is one of messages, as the merge's count_bytes says, and goes on by more than "
+                       "one from datagram to datagram: nothing could be judged: leave monitor out, the merge counts "
+                       "what each leg misses (missing)");
+}
+
 // Copies that share a path are lost together.
 static void doubt_merge(const struct config_rule *rule, struct config_problems *problems)
 {
@@ -142,7 +159,11 @@ static void doubt_merge(const struct config_rule *rule, struct config_problems *
                        "merges %u ports by \"rtp\": RTCP, the odd ports of most senders, is not merged but dropped "
                        "(no_sequence): write a rule for each port of RTP",
                        rule->inputs[0].n_ports);
-    for (size_t i = 1; rule->merge.line != 0 && i < rule->n_inputs; i++)
+    if (problems->n_errors == 0 && rule->merge.line != 0 && rule->silence_ms == 0)
+        config_warning(
+            problems, rule->merge.line, rule->name,
+            "there is no silence_ms: nobody is told when a leg falls silent, and the other then has no copy");
+    for (size_t i = 1; problems->n_errors == 0 && rule->merge.line != 0 && i < rule->n_inputs; i++)
         for (size_t j = 0; j < i; j++)
             if (strcmp(rule->inputs[i].interface, rule->inputs[j].interface) == 0) {
                 config_warning(
@@ -182,6 +203,7 @@ void doubt_rule(const struct config_rule *rule, struct config_problems *problems
 
     doubt_times(rule, problems);
     doubt_merge(rule, problems);
+    doubt_monitor(rule, problems);
     doubt_legs(rule, problems);
     for (size_t i = 0; i < rule->n_inputs; i++)
         doubt_input(rule, problems, &rule->inputs[i]);

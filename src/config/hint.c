@@ -391,12 +391,18 @@ static bool is_several(const struct value *value)
     return value->list || (is_text(value) && strchr(value->text, ',') && !strpbrk(value->text, ":="));
 }
 
+static bool is_2022_7(const struct value *value)
+{
+    return is_text(value) && strstr(value->text, "2022");
+}
+
 static bool is_any_address(const struct value *value)
 {
     return is_text(value) && is_every_sender(value->text);
 }
 
 #define EACH_INPUT  ": one input for each, write inputs = ( { ... }, { ... } )"
+#define EACH_PORT   ": one rule for each, or a range such as \"5000-5009\""
 #define EACH_OUTPUT ": one output for each, write outputs = ( { ... }, { ... } )"
 
 // What is meant by a value of another type than the key's, or that stands for more than one.
@@ -413,6 +419,9 @@ static const struct {
     {SCHEMA_OUTPUT, "interface", is_several, EACH_OUTPUT},
     {SCHEMA_OUTPUT, "group", is_several, EACH_OUTPUT},
     {SCHEMA_OUTPUT, "address", is_several, EACH_OUTPUT},
+    {SCHEMA_INPUT, "port", is_several, EACH_PORT},
+    {SCHEMA_OUTPUT, "port", is_several, EACH_PORT},
+    {SCHEMA_MERGE, "by", is_2022_7, ": SMPTE ST 2022-7 merges by \"rtp\""},
     {SCHEMA_RULE, "input", is_several, ": " HINT_LEGS},
     {SCHEMA_RULE, "input", is_other, ": write input = { interface = \"...\"; group = \"...\"; port = ...; }"},
     {SCHEMA_RULE, "outputs", is_other, ": write outputs = ( { ... }, { ... } )"},

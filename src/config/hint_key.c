@@ -40,7 +40,7 @@ static const struct {
     {" mtu size max_size ", SCHEMA_RULE, "max_payload"},
     {" rate bandwidth rate_limit ", SCHEMA_RULE, "limit"},
     {" loss max_loss loss_ppm ", SCHEMA_MONITOR, "max_loss_ppm"},
-    {" jitter max_jitter jitter_us ", SCHEMA_MONITOR, "max_jitter_us"},
+    {" jitter max_jitter jitter_us jitter_ms max_jitter_ms ", SCHEMA_MONITOR, "max_jitter_us"},
     {" clock clock_rate hz ", SCHEMA_MONITOR, "clock_hz"},
     {" dry_run test trial ", SCHEMA_RULE, "shadow"},
     {" timeout silence silence_s silent_ms ", SCHEMA_RULE, "silence_ms"},
@@ -69,6 +69,8 @@ static const struct {
      ", \"sources\" in input are the senders that may, \"source\" in output is the address that it leaves with"},
     {" interfaces ", PLACE(INPUT), ", for two legs " HINT_LEGS},
     {" legs ", PLACE(RULE) | PLACE(MERGE), ", the legs are the rule's inputs: " HINT_LEGS},
+    {" primary main preferred prefer priority ", PLACE(RULE) | PLACE(MERGE) | PLACE(INPUT),
+     ", by = \"active\" prefers the first of inputs"},
     {" include ", ~0u, ", directives as @include are not allowed: the rules stand in one file"},
 };
 
@@ -97,12 +99,26 @@ static void list_keys(enum schema_place where, char text[HINT_KEY_MAX])
 // Units of time that keys end in, ours and those of others.
 static const struct unit {
     const char *end, *name;
-    long long ns;
+    long long of; // the smallest of the kind: nanoseconds, parts of a million, hertz
+    char kind;
 } units[] = {
-    {"_ns", "nanoseconds", 1},           {"_us", "microseconds", 1000},       {"_usec", "microseconds", 1000},
-    {"_usecs", "microseconds", 1000},    {"_ms", "milliseconds", 1000000},    {"_msec", "milliseconds", 1000000},
-    {"_msecs", "milliseconds", 1000000}, {"_s", "seconds", 1000000000},       {"_sec", "seconds", 1000000000},
-    {"_secs", "seconds", 1000000000},    {"_seconds", "seconds", 1000000000},
+    {"_ns", "nanoseconds", 1, 't'},
+    {"_us", "microseconds", 1000, 't'},
+    {"_usec", "microseconds", 1000, 't'},
+    {"_usecs", "microseconds", 1000, 't'},
+    {"_ms", "milliseconds", 1000000, 't'},
+    {"_msec", "milliseconds", 1000000, 't'},
+    {"_msecs", "milliseconds", 1000000, 't'},
+    {"_s", "seconds", 1000000000, 't'},
+    {"_sec", "seconds", 1000000000, 't'},
+    {"_secs", "seconds", 1000000000, 't'},
+    {"_seconds", "seconds", 1000000000, 't'},
+    {"_ppm", "parts of a million", 1, 'p'},
+    {"_pct", "percent", 10000, 'p'},
+    {"_percent", "percent", 10000, 'p'},
+    {"_hz", "hertz", 1, 'f'},
+    {"_khz", "kilohertz", 1000, 'f'},
+    {"_mhz", "megahertz", 1000000, 'f'},
 };
 
 // NULL: the name ends in none. *stem: the length of what is before it.
@@ -122,11 +138,13 @@ static const struct unit *unit_of(const char *name, size_t *stem)
 static const struct schema_key *of_other_unit(enum schema_place where, const char *name)
 {
     size_t length, other;
+    const struct unit *unit = unit_of(name, &length), *of_key;
 
-    if (!unit_of(name, &length))
+    if (!unit)
         return NULL;
     for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
-        if (unit_of(key->name, &other) && other == length && strncmp(key->name, name, length) == 0)
+        if ((of_key = unit_of(key->name, &other)) && of_key->kind == unit->kind && other == length &&
+            strncmp(key->name, name, length) == 0)
             return key;
     return NULL;
 }
@@ -139,12 +157,12 @@ static void name_meant(const struct schema_key *meant, const char *name, const s
     size_t length;
     const struct unit *from = unit_of(name, &length), *to = unit_of(meant->name, &length);
     struct value v = {.type = VALUE_INTEGER};
-    long long ns;
+    long long all;
 
-    if (!from || !to || from->ns == to->ns)
+    if (!from || !to || from->kind != to->kind || from->of == to->of)
         snprintf(text, HINT_KEY_MAX, ", did you mean \"%s\"?", meant->name);
-    else if ((value->type == VALUE_INTEGER || value->whole) && !__builtin_mul_overflow(value->number, from->ns, &ns) &&
-             ns % to->ns == 0 && (v.number = ns / to->ns, value_is_allowed(meant, &v)))
+    else if ((value->type == VALUE_INTEGER || value->whole) && !__builtin_mul_overflow(value->number, from->of, &all) &&
+             all % to->of == 0 && (v.number = all / to->of, value_is_allowed(meant, &v)))
         snprintf(text, HINT_KEY_MAX, ", write %s = %lld", meant->name, v.number);
     else
         snprintf(text, HINT_KEY_MAX, ", did you mean \"%s\", in %s?", meant->name, to->name);

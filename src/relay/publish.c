@@ -169,15 +169,19 @@ static void tell_leg(const struct table_rule *rule, const struct table_input *in
     else if (changed & silence)
         log_notice(EVENT_LEG_HEARD, "rule=%s leg=%s alarm_ms=%llu", rule->name, in->leg, ms(now - leg->alarm_ns));
     if (raised & loss)
-        log_named(LOG_LEVEL_WARNING, EVENT_RULE_LOSSY, name, "rule=%s leg=%s loss_ppm=%llu allowed_ppm=%u lost=%llu",
+        log_named(LOG_LEVEL_WARNING, EVENT_RULE_LOSSY, name,
+                  "rule=%s leg=%s loss_ppm=%llu allowed_ppm=%u lost=%llu continuity_errors=%llu unjudged=%llu",
                   rule->name, in->leg, (unsigned long long) leg->alarms.loss_ppm, rule->monitor.max_loss_ppm,
-                  (unsigned long long) counters->lost);
+                  (unsigned long long) counters->lost, (unsigned long long) counters->continuity_errors,
+                  (unsigned long long) counters->unjudged);
     else if (changed & loss)
         log_notice(EVENT_RULE_COMPLETE, "rule=%s leg=%s lost=%llu alarm_ms=%llu", rule->name, in->leg,
                    (unsigned long long) counters->lost, ms(now - since[MONITOR_ALARM_LOSS]));
     if (raised & jitter)
-        log_named(LOG_LEVEL_WARNING, EVENT_RULE_JITTERY, name, "rule=%s leg=%s jitter_us=%llu allowed_us=%u",
-                  rule->name, in->leg, (unsigned long long) counters->jitter_us, rule->monitor.max_jitter_us);
+        log_named(LOG_LEVEL_WARNING, EVENT_RULE_JITTERY, name,
+                  "rule=%s leg=%s jitter_us=%llu allowed_us=%u unjudged=%llu", rule->name, in->leg,
+                  (unsigned long long) counters->jitter_us, rule->monitor.max_jitter_us,
+                  (unsigned long long) counters->unjudged);
     else if (changed & jitter)
         log_notice(EVENT_RULE_STEADY, "rule=%s leg=%s jitter_us=%llu alarm_ms=%llu", rule->name, in->leg,
                    (unsigned long long) counters->jitter_us, ms(now - since[MONITOR_ALARM_JITTER]));

@@ -100,8 +100,8 @@ static void add_silence(char reason[TABLE_REASON_MAX], const struct forward *f, 
     const char *before = used > 0 ? "; " : "";
 
     if (others_send(f, r))
-        snprintf(reason + used, TABLE_REASON_MAX - used, "%sno allowed sender for %u ms or longer: others send (sources)",
-                 before, r->silence_ms);
+        snprintf(reason + used, TABLE_REASON_MAX - used,
+                 "%sno allowed sender for %u ms or longer: others send (sources)", before, r->silence_ms);
     else
         snprintf(reason + used, TABLE_REASON_MAX - used, "%snothing has come for %u ms or longer", before,
                  r->silence_ms);
@@ -111,16 +111,18 @@ static void write_reason(char reason[TABLE_REASON_MAX], const struct forward *f,
                          enum stats_rule_state state)
 {
     char why[BLOCKAGE_TEXT_MAX];
+    bool lacks = r->flags & (TABLE_RULE_DOWN | TABLE_RULE_WAITING);
 
     reason[0] = '\0';
+    // A merge goes on without a leg.
+    if (state != STATS_RULE_DISABLED && state != STATS_RULE_SHADOW)
+        memcpy(reason, r->reason, TABLE_REASON_MAX);
     switch (state) {
     case STATS_RULE_WAITING:
     case STATS_RULE_DOWN:
-        if (*r->reason)
-            memcpy(reason, r->reason, TABLE_REASON_MAX);
-        else if (count_failing(f, r) > 0)
+        if (count_failing(f, r) > 0 && !lacks)
             write_failing(reason, f, r);
-        else
+        else if (!lacks)
             snprintf(reason, TABLE_REASON_MAX, "nearly all that comes is dropped: %s",
                      blockage_why(&f->flows[r - f->table->rules].blockage, why));
         // What lacks one of several inputs or outputs goes on with the others, unless it is silent, too.

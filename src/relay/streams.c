@@ -177,7 +177,24 @@ struct monitor_counters streams_count(const struct streams *s, const struct tabl
 bool streams_wanted(const struct table_rule *rule)
 {
     return rule->monitor.max_loss_ppm > 0 || rule->monitor.max_jitter_us > 0 ||
-           (rule->n_inputs > 1 && rule->silence_ms > 0);
+           (rule->n_inputs > 1 && (rule->silence_ms > 0 || rule->flags & TABLE_RULE_MERGES));
+}
+
+static bool is_up(const struct streams *s, const struct table_rule *rule, uint32_t leg)
+{
+    return s->table->interfaces[s->table->inputs[rule->first_input + leg].interface].state == TABLE_INTERFACE_UP;
+}
+
+// Whether this leg cannot bring anything, and another one of the merge can.
+static bool lacks_link(const struct streams *s, const struct table_rule *rule, uint32_t leg)
+{
+    bool another = false;
+
+    if (!(rule->flags & TABLE_RULE_MERGES) || is_up(s, rule, leg))
+        return false;
+    for (uint32_t i = 0; i < rule->n_inputs; i++)
+        another = another || is_up(s, rule, i);
+    return another;
 }
 
 // Notes what each leg has brought. Returns when one last brought something.
@@ -220,7 +237,8 @@ bool streams_look(struct streams *s, const struct table_rule *rule, const struct
             counters = streams_count(s, rule, i);
             raised = look_at_stream(leg, rule, &counters, now_ns);
         }
-        if (rule->n_inputs > 1 && leg_health_silent(&leg->health, rule->silence_ms, last_ns))
+        if (rule->n_inputs > 1 &&
+            (leg_health_silent(&leg->health, rule->silence_ms, last_ns) || lacks_link(s, rule, i)))
             raised |= 1u << STATS_ALARM_LEG;
         if (raised & ~before & 1u << STATS_ALARM_LEG)
             leg->alarm_ns = now_ns;

@@ -80,6 +80,12 @@ bool stats_counter_known(const struct stats_counter *counter, uint32_t merge)
     return !counter->numbered || stats_merge_numbered(merge);
 }
 
+bool stats_stream_known(const struct stats_counter *counter, const struct stats_input *in)
+{
+    return counter->at != offsetof(struct stats_stream_counters, jitter_us) ||
+           (in->as != STATS_STREAM_FIELD && in->stream.expected > 0);
+}
+
 bool stats_merge_numbered(uint32_t merge)
 {
     return merge == STATS_MERGE_RTP || merge == STATS_MERGE_FIELD;

@@ -32,6 +32,9 @@ extern const struct stats_counter stats_output_counters[];    // of struct stats
 // nobody knows what never came, and 0 would be a lie.
 bool stats_counter_known(const struct stats_counter *counter, uint32_t merge);
 
+// Whether the stream of a leg can tell one of stats_stream_counters: jitter needs the time stamps of RTP.
+bool stats_stream_known(const struct stats_counter *counter, const struct stats_input *in);
+
 // Whether a merge knows numbers.
 bool stats_merge_numbered(uint32_t merge);
 

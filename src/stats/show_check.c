@@ -84,21 +84,23 @@ static enum show_status status_of(const struct stats_rule *r)
     return status == SHOW_OK && r->alarms & ASIDE_ALARMS ? SHOW_WARNING : status;
 }
 
-// "datagrams stay here too long, loss on leg A, silence on leg B"
+// "netB is down (1 of 2 inputs), datagrams stay here too long, loss on leg A, silence on leg B"
 static const char *aside_alarms(char text[256], const struct stats_snapshot *s, const struct stats_rule *r)
 {
     static const char *const what[STATS_ALARMS] = {
         [STATS_ALARM_LEG] = "silence", [STATS_ALARM_LOSS] = "loss", [STATS_ALARM_JITTER] = "jitter"};
     size_t used = 0;
 
-    *text = '\0';
+    used = (size_t) snprintf(text, 256, "%s%s", r->reason, *r->reason ? ", " : "");
     if (r->alarms >> STATS_ALARM_RESIDENCE & 1)
-        used = (size_t) snprintf(text, 256, "datagrams stay here too long");
+        used += (size_t) snprintf(text + used, 256 - used, "datagrams stay here too long, ");
     for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++)
         for (unsigned alarm = 0; alarm < STATS_ALARMS && used < 256; alarm++)
             if (s->at.inputs[i].alarms & LEG_ALARMS & 1u << alarm)
-                used += (size_t) snprintf(text + used, 256 - used, "%s%s on leg %s", used ? ", " : "", what[alarm],
-                                          s->at.inputs[i].leg);
+                used += (size_t) snprintf(text + used, 256 - used, "%s on leg %s, ", what[alarm], s->at.inputs[i].leg);
+    used = strlen(text);
+    if (used >= strlen(", "))
+        text[used - strlen(", ")] = '\0';
     return text;
 }
 

@@ -127,12 +127,17 @@ static bool put_ts(json_t *to, const struct stats_input *in)
 
 static bool put_stream(json_t *to, const struct stats_input *in)
 {
-    json_t *o = in->as == STATS_STREAM_NONE ? json_null() : json_object();
+    json_t *o;
+    bool ok;
 
-    return put(to, "stream", o) &&
-           (in->as == STATS_STREAM_NONE ||
-            (put(o, "as", json_string(stats_stream_name(in->as))) &&
-             put_counters(o, stats_stream_counters, &in->stream) && (in->as != STATS_STREAM_TS || put_ts(o, in))));
+    if (in->as == STATS_STREAM_NONE)
+        return put(to, "stream", json_null());
+    o = json_object();
+    ok = put(to, "stream", o) && put(o, "as", json_string(stats_stream_name(in->as)));
+    for (const struct stats_counter *c = stats_stream_counters; c->name; c++)
+        ok = ok &&
+             put(o, c->name, stats_stream_known(c, in) ? number(stats_counter_value(c, &in->stream)) : json_null());
+    return ok && (in->as != STATS_STREAM_TS || put_ts(o, in));
 }
 
 static bool put_merge(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)

@@ -220,7 +220,7 @@ static void put_legs(struct exposition *e, const struct stats_snapshot *s, const
 static void put_stream(struct exposition *e, const struct stats_snapshot *s, const struct stats_counter *c, size_t at,
                        const char *prefix, enum stats_stream only)
 {
-    bool jitter = strcmp(c->name, "jitter_us") == 0;
+    bool jitter = strcmp(c->name, "jitter_us") == 0, begun = false;
     char name[64], help[128];
 
     if (jitter)
@@ -228,13 +228,18 @@ static void put_stream(struct exposition *e, const struct stats_snapshot *s, con
     else
         snprintf(name, sizeof(name), "mcr_rule_input_stream_%s%s%s", prefix, c->name, c->gauge ? "" : "_total");
     snprintf(help, sizeof(help), "Of the stream of a leg, %s.", jitter ? "interarrival jitter (RFC 3550)" : c->help);
-    begin(e, jitter ? BRIEF : c->gauge ? GAUGE : COUNTER, name, help);
     for (uint32_t i = 0; i < s->at.header->n_rules; i++) {
         const struct stats_rule *r = &s->at.rules[i];
-        for (uint32_t j = r->first_input; j < r->first_input + r->n_inputs; j++)
-            if (s->at.inputs[j].as != STATS_STREAM_NONE && (!only || s->at.inputs[j].as == only))
-                put(e, (struct label[LABELS]){{"rule", r->name}, {"leg", s->at.inputs[j].leg}},
-                    stats_counter_value(c, (const char *) &s->at.inputs[j] + at));
+        for (uint32_t j = r->first_input; j < r->first_input + r->n_inputs; j++) {
+            const struct stats_input *in = &s->at.inputs[j];
+            if (in->as == STATS_STREAM_NONE || (only ? in->as != only : !stats_stream_known(c, in)))
+                continue;
+            if (!begun)
+                begin(e, jitter ? BRIEF : c->gauge ? GAUGE : COUNTER, name, help);
+            begun = true;
+            put(e, (struct label[LABELS]){{"rule", r->name}, {"leg", in->leg}},
+                stats_counter_value(c, (const char *) in + at));
+        }
     }
 }
 
@@ -268,7 +273,8 @@ static void put_rules(struct exposition *e, const struct stats_snapshot *s)
         for (uint32_t state = 0; state < STATS_RULE_END; state++)
             put(e, (struct label[LABELS]){{"rule", r->name}, {"state", stats_rule_state_name(state)}},
                 r->state == state);
-    begin(e, GAUGE, "mcr_rule_reason", "Why the rule is in its state; 1, and absent while it is active.");
+    begin(e, GAUGE, "mcr_rule_reason",
+          "Why the rule is in its state, and what it lacks; 1, and absent while all is well.");
     for (const struct stats_rule *r = rules; r < end; r++)
         if (r->reason[0])
             put(e, (struct label[LABELS]){{"rule", r->name}, {"reason", r->reason}}, 1);

@@ -17,7 +17,8 @@
 enum { NAME_MIN = 24, OUTPUT_INDENT = 4, STATE = 8, COUNT_WIDE = 16, COUNT = 14, BYTES = 9, RATE = 10, LAST = 7 };
 
 // Columns of numbers are left out until a name has so many.
-#define NAME_LEAST 12
+#define NAME_LEAST   12
+#define UNJUDGED_FEW 16 // a stream begins with some, which are shown in JSON and metrics alone
 
 _Static_assert(BAD < SHOW_RANKS_BAD && WARN < SHOW_RANKS_BAD && GOOD >= SHOW_RANKS_BAD, "ranks");
 
@@ -244,9 +245,15 @@ static void show_output(const struct page *p, uint32_t index)
 static void show_stream(const struct page *p, const struct stats_input *in, const struct stats_input *before)
 {
     struct paragraph f = {.page = NULL};
+    char number[TEXT_NUMBER_MAX];
 
     add_drops(&f, p, "stream", stats_stream_counters, &in->stream, before ? &before->stream : NULL, OUTPUT_INDENT);
     add_drops(&f, p, "stream", stats_ts_counters, &in->ts, before ? &before->ts : NULL, OUTPUT_INDENT);
+    if (in->stream.unjudged > in->stream.expected + UNJUDGED_FEW) {
+        f = f.page ? f : paragraph(p, OUTPUT_INDENT, "stream");
+        paragraph_word(&f, BAD, 2, "unjudged %s: not as %s", text_count(number, in->stream.unjudged, COUNT_WIDE),
+                       stats_stream_name(in->as));
+    }
     for (unsigned i = 0; i < STATS_ALARMS; i++) {
         if (!(in->alarms >> i & 1))
             continue;
@@ -327,7 +334,7 @@ static void show_rule(const struct page *p, uint32_t index)
     // That it is disabled says everything.
     if (r->reason[0] && paint != DIM) {
         struct paragraph f = paragraph(p, 2, "reason");
-        paragraph_text(&f, paint, r->reason);
+        paragraph_text(&f, paint == GOOD ? WARN : paint, r->reason);
         fputc('\n', p->to);
     }
     for (uint32_t i = 0; i < r->n_inputs; i++) {

@@ -221,7 +221,8 @@ struct table_rule {
     struct table_merge merge;
     struct table_monitor monitor;
     uint32_t carried_from;         // index of the rule of this name in the table before, or TABLE_NONE
-    char reason[TABLE_REASON_MAX]; // why TABLE_RULE_WAITING or TABLE_RULE_DOWN is set, as sentences; else empty
+    char reason[TABLE_REASON_MAX]; // what it lacks, as sentences: why TABLE_RULE_WAITING or TABLE_RULE_DOWN is set, or
+                                   // a merge has one leg less
 };
 
 #define TABLE_DSCP_PRESERVE 0xff

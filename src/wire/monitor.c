@@ -9,9 +9,11 @@
 
 #include "common/clock.h"
 
-#define TS_BYTES 188
-#define TS_PIDS  8192
-#define TS_NULL  0x1fff
+#define BLIND_LEAST 16 // datagrams of a second that cannot be judged, and so many times those that can, are an alarm
+#define BLIND_TIMES 9
+#define TS_BYTES    188
+#define TS_PIDS     8192
+#define TS_NULL     0x1fff
 
 // What one datagram says of its place in a stream.
 struct mark {
@@ -398,6 +400,14 @@ static uint64_t loss_of(const struct monitor_counters *now, const struct monitor
     return numbers > packets ? numbers : packets;
 }
 
+// Whether nearly nothing of a window could be judged. A stream begins with a few of these.
+static bool is_blind(const struct monitor_counters *now, const struct monitor_counters *before)
+{
+    uint64_t unjudged = grown(now->unjudged, before->unjudged);
+
+    return unjudged >= BLIND_LEAST && unjudged / BLIND_TIMES >= grown(now->expected, before->expected);
+}
+
 static void judge(struct monitor_alarms *a, unsigned alarm, uint64_t value, uint64_t limit, uint64_t now_ns)
 {
     if (limit == 0 || value <= limit)
@@ -422,9 +432,10 @@ uint32_t monitor_alarms_look(struct monitor_alarms *a, const struct monitor_limi
 
     if (now_ns - a->window_ns >= NS_PER_S) {
         bool flows = now->expected != a->before.expected;
+        bool blind = is_blind(now, &a->before);
         a->loss_ppm = loss_of(now, &a->before);
-        judge(a, MONITOR_ALARM_LOSS, a->loss_ppm, limits->max_loss_ppm, now_ns);
-        judge(a, MONITOR_ALARM_JITTER, flows ? now->jitter_us : 0, limits->max_jitter_us, now_ns);
+        judge(a, MONITOR_ALARM_LOSS, blind ? UINT64_MAX : a->loss_ppm, limits->max_loss_ppm, now_ns);
+        judge(a, MONITOR_ALARM_JITTER, blind ? UINT64_MAX : flows ? now->jitter_us : 0, limits->max_jitter_us, now_ns);
         a->before = *now;
         a->window_ns = now_ns;
     }

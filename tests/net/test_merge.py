@@ -330,6 +330,30 @@ def survives(seconds, harm):
         t.check(missing[0] > 1000 and missing[1] == 0, f"what the legs missed: {missing}")
 
 
+@t.test("the link of one leg goes: the rule stays active and says so, the alarm is that of the leg; with both it is down")
+def link_of_a_leg():
+    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+        def shown():
+            r = d.stats()["rules"][0]
+            return r["state"], r["reason"], r["alarms"]
+
+        def plugin():
+            return t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)[:2]
+
+        t.equal(shown(), ("active", None, []), "with both")
+        net.relay.run("ip", "link", "set", "in1", "down")
+        t.wait_for(lambda: shown() == ("active", "in1 is down (1 of 2 inputs)", ["leg"]), 5, "the state without one")
+        status, line = plugin()
+        t.check(status == 1 and "r: in1 is down (1 of 2 inputs), silence on leg B" in line, f"the plugin: {status} {line}")
+        t.check("leg=B " in d.logged("leg_silent")[-1], f"the leg that the log names: {d.logged('leg_silent')}")
+        net.relay.run("ip", "link", "set", "in0", "down")
+        t.wait_for(lambda: shown() == ("down", "in0 is down; in1 is down", []), 5, "the state without both")
+        t.equal(plugin()[0], 2, "the plugin without both")
+        net.relay.run("ip", "link", "set", "in0", "up")
+        net.relay.run("ip", "link", "set", "in1", "up")
+        t.wait_for(lambda: shown() == ("active", None, []), 5, "the state with both again")
+
+
 @t.test("two relays by two paths, merged by a third: kill -9 of one of them loses nothing, and nothing comes twice")
 def relay_killed():
     survives(3, lambda net, first: first.signal(signal.SIGKILL))

@@ -106,7 +106,7 @@ def field():
         sent = t.send_legs(net.src, [f"s0,{A},{PORT},pattern=5/100@50"], count=1000, rate=5000,
                            **{"as": "field,at=4,bytes=4,endian=little,session_at=0,session_bytes=4"})["legs"][0]
         t.check(sent["lost"] >= 45, f"what was sent: {sent}")
-        wait_stream(d, {**NONE, "expected": 1000, "lost": sent["lost"], "jitter_us": 0})
+        wait_stream(d, {**NONE, "expected": 1000, "lost": sent["lost"], "jitter_us": None})
         sender = t.RawSender(net.src, "s0")
 
         # The one before must have been silent for a second.
@@ -240,6 +240,23 @@ def loss():
         t.check((ended["rule"], ended["leg"]) == ("r", "B") and int(ended["alarm_ms"]) >= 5000, f"its end: {ended}")
 
 
+@t.test("what cannot be judged raises the alarms that are asked for: nobody knows whether their limits are kept")
+def blind():
+    limits = {"as": "rtp", "max_loss_ppm": 10, "max_jitter_us": 1000}
+    with t.line() as net, t.Mcrd(net.relay, [single(monitor=limits)]) as d:
+        sender = t.RawSender(net.src, "s0")
+
+        def send():
+            sender.send(*[t.datagram(A, PORT, b"\x47" + bytes(187))] * 20)
+            return alarms(d)[1] == ["loss", "jitter"]
+
+        until(send, lambda: f"the alarms: {streams(d)}, {alarms(d)}", 10)
+        t.check(int(told(d, "rule_lossy")["unjudged"]) > 16, "the line says what is not judged")
+        t.equal(streams(d)[0]["jitter_us"], None, "jitter that nobody has measured")
+        _, table, _ = t.run_command([t.MCRSTAT, "--stats", d.config.stats_file])
+        t.check("unjudged" in table and "not as rtp" in table, f"the table: {table}")
+
+
 @t.test("jitter: time stamps that do not fit the arrival raise the alarm of their leg; without a limit there is none")
 def jitter():
     for limits, wanted in (({"max_jitter_us": 1000}, ["jitter"]), ({}, [])):
@@ -253,7 +270,7 @@ def jitter():
                 for n in range(sent, sent + 20):
                     send_numbers(sender, [n], timestamp=n % 2 * 1800)
                 sent += 20
-                return streams(d)[0]["jitter_us"] > 10000 and (not wanted or alarms(d)[1] == wanted)
+                return (streams(d)[0]["jitter_us"] or 0) > 10000 and (not wanted or alarms(d)[1] == wanted)
 
             until(send, lambda: f"jitter: {streams(d)}, {alarms(d)}", 10)
             if wanted:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import time
 import urllib.parse
@@ -130,9 +131,17 @@ def expected(stats):
 def offer(net, d, each=3):
     """Each rule gets its datagrams but the last two; one port has no rule."""
     sender = t.RawSender(net.src, "s0")
-    for group in ("239.255.0.1", "239.255.0.2", "239.255.0.3"):
+    for group in ("239.255.0.1", "239.255.0.2"):
         sender.send(*[t.datagram(group, PORT, b"x" * 100, source=SOURCE) for _ in range(each)])
-    t.wait_for(lambda: all(r["packets"] == each for r in d.stats()["rules"][:3]), 5, "what was sent")
+    # A transport stream in RTP.
+    sender.send(*[t.datagram("239.255.0.3", PORT, struct.pack(">BBHII", 0x80, 33, n, 0, 7) + b"\x47" + bytes(187),
+                             source=SOURCE) for n in range(each)])
+
+    def came():
+        rules = d.stats()["rules"]
+        return (all(r["packets"] == each for r in rules[:3]) and
+                rules[2]["inputs"][0]["stream"]["expected"] == each)
+    t.wait_for(came, 5, "what was sent")
 
 
 @t.test("every metric says what the statistics say, each counter under its name; times are times")

@@ -71,6 +71,7 @@ Test(prometheus, escapes_and_bounds)
     s.at.inputs[0].as = STATS_STREAM_TS;
     s.at.inputs[0].stream.lost = 3;
     s.at.inputs[0].stream.jitter_us = 1000042;
+    s.at.inputs[0].stream.expected = 2;
     s.at.inputs[0].ts.sync_errors = 4;
     strcpy(s.at.rules[0].reason, "no \"route\"");
     s.at.rules[0].counters.packets = UINT64_MAX;
@@ -100,7 +101,7 @@ Test(prometheus, escapes_and_bounds)
     expect_line(text,
                 "mcr_rule_reason{rule=\"r\\\"?\\\\\",reason=\"no \\\"route\\\"\",stats_file=\"/run/mcr-b/stats\"} 1");
 #define OF_THE_LEG "{rule=\"r\\\"?\\\\\",leg=\"1\",stats_file=\"/run/mcr-b/stats\"} "
-    expect_line(text, "mcr_rule_input_stream_expected_total" OF_THE_LEG "0");
+    expect_line(text, "mcr_rule_input_stream_expected_total" OF_THE_LEG "2");
     expect_line(text, "mcr_rule_input_stream_lost" OF_THE_LEG "3"); // a gauge: what comes late takes it back
     expect_line(text, "mcr_rule_input_stream_jitter_seconds" OF_THE_LEG "1.000042");
     expect_line(text, "mcr_rule_input_stream_ts_sync_errors_total" OF_THE_LEG "4");

@@ -1271,6 +1271,11 @@ Test(stats, check_of_alarms_of_legs)
 
     m.at.header->heartbeat_ns = s.monotonic_ns;
     m.at.rules[1].state = STATS_RULE_ACTIVE;
+    snprintf(m.at.rules[1].reason, sizeof(m.at.rules[1].reason), "net-b is down (1 of 2 inputs)");
+    m.at.rules[1].alarms = m.at.inputs[1].alarms = 1u << STATS_ALARM_LEG;
+    expect_check(&s, true, SHOW_WARNING,
+                 "MCR WARNING - historian: net-b is down (1 of 2 inputs), silence on leg 1; 2 rules active |");
+    m.at.rules[1].reason[0] = '\0';
     m.at.rules[1].alarms = m.at.inputs[1].alarms = 1u << STATS_ALARM_LOSS | 1u << STATS_ALARM_LEG;
     expect_check(&s, true, SHOW_WARNING, "MCR WARNING - historian: silence on leg 1, loss on leg 1; 2 rules active |");
     m.at.rules[1].alarms = m.at.inputs[1].alarms = 1u << STATS_ALARM_JITTER;
