@@ -288,10 +288,12 @@ enum merge_verdict merge_take(struct merge *m, uint32_t leg, uint64_t stamp_ns, 
 
 void merge_look(struct merge *m, uint64_t now_ns)
 {
-    tick(m, now_ns);
-    while (m->s.by == MERGE_PAYLOAD && recent_is_old(&m->recent, m->us))
+    // Not by m->us: one leg's ring may be read further than another's.
+    uint32_t us = tick(m, now_ns);
+
+    while (m->s.by == MERGE_PAYLOAD && recent_is_old(&m->recent, us))
         count_left(m, recent_leave(&m->recent));
     for (struct line *l = m->lines; l < m->lines + MERGE_LINES; l++)
         if (l->used)
-            line_age(m, l);
+            line_age(m, l, us);
 }

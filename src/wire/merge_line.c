@@ -86,9 +86,9 @@ void line_cover(struct merge *m, struct line *l, uint64_t number, uint32_t count
     }
 }
 
-void line_age(struct merge *m, struct line *l)
+void line_age(struct merge *m, struct line *l, uint32_t us)
 {
-    while ((int64_t) (l->head - l->tail) >= 0 && is_over(m->us, slot_at(m, l, l->tail)->us, m->window_us + 1))
+    while ((int64_t) (l->head - l->tail) >= 0 && is_over(us, slot_at(m, l, l->tail)->us, m->window_us + 1))
         line_leave(m, l);
 }
 

@@ -31,8 +31,8 @@ void line_count_lost(struct merge *m, struct line *l, const struct slot *s);
 // The numbers that a datagram brings besides its own are not missing.
 void line_cover(struct merge *m, struct line *l, uint64_t number, uint32_t count, uint32_t us);
 
-// The numbers that have left the window leave the line: whoever calls it has taken all that came until m->us.
-void line_age(struct merge *m, struct line *l);
+// The numbers that have left the window at time `us` leave the line: the caller has taken all that came until then.
+void line_age(struct merge *m, struct line *l, uint32_t us);
 
 // Begins a line at one number; `first`: what is known of it. NULL: there are two that are alive.
 struct line *line_begin(struct merge *m, const struct session *session, uint64_t number, const struct slot *first,

@@ -529,7 +529,7 @@ class Legs(Replay):
     """A rule of two legs by in0 and in1 that merges, and a capture of each."""
 
     def __init__(self, **merge):
-        super().__init__([{"name": "merged", "max_payload": 200, "merge": {"by": "rtp", **merge},
+        super().__init__([{"name": "merged", "max_payload": 200, "silence_ms": 1000, "merge": {"by": "rtp", **merge},
                            "inputs": [{"leg": "A", "interface": "in0", "group": "239.255.1.1", "port": 5000},
                                       {"leg": "B", "interface": "in1", "group": "239.255.1.2", "port": 5000}],
                            "outputs": [t.to_group("239.255.2.1", 6000)]}])

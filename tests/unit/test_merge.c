@@ -1067,6 +1067,28 @@ Test(merge, a_time_that_is_behind_gives_nothing_up)
     merge_free(m);
 }
 
+// One leg's ring has been read, the other's not: what has not been taken is no loss yet.
+Test(merge, figures_wait_for_what_waits_in_a_ring)
+{
+    struct merge_settings s = rtp();
+    struct merge *m = merge_new(&s);
+    const struct merge_counters *c = merge_counters(m);
+
+    for (uint32_t i = 0; i < 600; i++)
+        if (i % 3 > 0)
+            take(m, &s, 0, i * 1000, 3, i, 0);
+    merge_look(m, T0);
+    cr_expect_eq(c->legs[1].missing + c->lost, 0, "%lu of leg 1, %lu lost", (unsigned long) c->legs[1].missing,
+                 (unsigned long) c->lost);
+    for (uint32_t i = 0; i < 600; i++)
+        take(m, &s, 1, i * 1000, 3, i, 0);
+    merge_look(m, T0 + 5000 * UINT64_C(1000000));
+    cr_expect_eq(c->lost, 0);
+    cr_expect_eq(c->legs[1].missing, 0);
+    cr_expect_eq(c->legs[0].missing, 199, "%lu", (unsigned long) c->legs[0].missing);
+    merge_free(m);
+}
+
 // A limit takes memory for few numbers; a leg that is far behind is late all the same, and no new stream.
 Test(merge, a_leg_that_is_far_behind_with_little_room)
 {
