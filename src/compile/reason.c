@@ -40,7 +40,8 @@ static void __attribute__((format(printf, 2, 3))) tell(struct table_rule *t, con
                  fits ? sentence : "and more");
 }
 
-// Adds what is wrong with the interface to the rule's reason, and to its flags. Returns whether the interface is up.
+// Adds what is wrong with the interface to the rule's reason and, unless the rule goes on without it, to its flags.
+// Returns whether the interface is up.
 static bool tell_link(struct table_rule *t, const struct table_interface *i, bool goes_on)
 {
     uint32_t flags = t->flags;

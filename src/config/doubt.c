@@ -3,6 +3,7 @@
 
 #include "config/doubt.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/endpoint.h"
@@ -134,12 +135,18 @@ static void doubt_legs(const struct config_rule *rule, struct config_problems *p
             }
 }
 
+// The slowest clock of RTP (text, RFC 4103).
+#define CLOCK_HZ_LEAST 1000
+
 static void doubt_monitor(const struct config_rule *rule, struct config_problems *problems)
 {
     const struct config_monitor *m = &rule->monitor;
 
     if (m->line == 0)
         return;
+    if (m->as != CONFIG_MONITOR_FIELD && m->clock_hz < CLOCK_HZ_LEAST)
+        config_warning(problems, m->line, rule->name,
+                       "clock_hz is %u, and no clock of RTP is so slow: in hertz, as 48000 or 90000?", m->clock_hz);
     if (m->as == CONFIG_MONITOR_TS && m->max_jitter_us > 0)
         config_warning(problems, m->line, rule->name,
                        "max_jitter_us is judged where the transport stream comes in RTP: plain UDP has no time stamps");
@@ -159,6 +166,10 @@ static void doubt_merge(const struct config_rule *rule, struct config_problems *
                        "merges %u ports by \"rtp\": RTCP, the odd ports of most senders, is not merged but dropped "
                        "(no_sequence): write a rule for each port of RTP",
                        rule->inputs[0].n_ports);
+    if (rule->merge.line != 0 && rule->merge.by == CONFIG_MERGE_ACTIVE &&
+        rule->merge.window_ms != (uint32_t) atoll(schema_find(SCHEMA_MERGE, "window_ms")->fallback))
+        config_warning(problems, rule->merge.line, rule->name,
+                       "window_ms means nothing where \"by\" is \"active\": leave it out");
     if (problems->n_errors == 0 && rule->merge.line != 0 && rule->silence_ms == 0)
         config_warning(
             problems, rule->merge.line, rule->name,

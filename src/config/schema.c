@@ -197,7 +197,7 @@ const struct schema_key schema_keys[] = {
 
     {SCHEMA_MONITOR, "as", SCHEMA_CHOICE, FIELD(config_monitor, as), .words = {"rtp", "ts", "field"}, REQUIRED,
      DISTURBS(NEVER), .help = "what the payload is: RTP, an MPEG transport stream (also in RTP), or a number in it"},
-    {SCHEMA_MONITOR, "clock_hz", SCHEMA_NUMBER, FIELD(config_monitor, clock_hz), RANGE(1000, 1000000000),
+    {SCHEMA_MONITOR, "clock_hz", SCHEMA_NUMBER, FIELD(config_monitor, clock_hz), RANGE(1, 1000000000),
      .fallback = DIGITS(CONFIG_MONITOR_CLOCK_HZ),
      DISTURBS(NEVER), .help = "of the time stamps of RTP, ticks a second"},
     {SCHEMA_MONITOR, "max_loss_ppm", SCHEMA_NUMBER, FIELD(config_monitor, max_loss_ppm), RANGE(1, 1000000),

@@ -178,8 +178,7 @@ static void require_field(struct parser *p, const config_setting_t *group, enum 
 
 static void finish_merge(struct parser *p, const config_setting_t *group, void *target)
 {
-    static const struct kind_key keys[] = {{"window_ms", ~(1u << CONFIG_MERGE_ACTIVE)},
-                                           {"reorder_ms", 1u << CONFIG_MERGE_RTP | 1u << CONFIG_MERGE_FIELD},
+    static const struct kind_key keys[] = {{"reorder_ms", 1u << CONFIG_MERGE_RTP | 1u << CONFIG_MERGE_FIELD},
                                            {"field", 1u << CONFIG_MERGE_FIELD},
                                            {"switch_after_ms", 1u << CONFIG_MERGE_ACTIVE},
                                            {"return_after_ms", 1u << CONFIG_MERGE_ACTIVE}};

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -94,37 +95,50 @@ static bool others_send(const struct forward *f, const struct table_rule *r)
     return flow->counters.last_packet_ns > flow->health.changed_ns;
 }
 
-static void add_silence(char reason[TABLE_REASON_MAX], const struct forward *f, const struct table_rule *r)
+// Adds a sentence. What is before it gives way where there is no room for both.
+static void __attribute__((format(printf, 2, 3))) add(char reason[TABLE_REASON_MAX], const char *format, ...)
 {
-    size_t used = strlen(reason);
-    const char *before = used > 0 ? "; " : "";
+    char sentence[TABLE_REASON_MAX];
+    const size_t room = sizeof(sentence) - strlen("...; ");
+    size_t used = strlen(reason), length;
+    va_list args;
 
-    if (others_send(f, r))
-        snprintf(reason + used, TABLE_REASON_MAX - used,
-                 "%sno allowed sender for %u ms or longer: others send (sources)", before, r->silence_ms);
-    else
-        snprintf(reason + used, TABLE_REASON_MAX - used, "%snothing has come for %u ms or longer", before,
-                 r->silence_ms);
+    va_start(args, format);
+    vsnprintf(sentence, room, format, args);
+    va_end(args);
+    length = strlen(sentence);
+    if (used > 0 && used + strlen("; ") + length >= TABLE_REASON_MAX) {
+        used = room - 1 - length;
+        memcpy(reason + used, "...", strlen("..."));
+        used += strlen("...");
+    }
+    snprintf(reason + used, TABLE_REASON_MAX - used, "%s%s", used > 0 ? "; " : "", sentence);
 }
 
+static void add_silence(char reason[TABLE_REASON_MAX], const struct forward *f, const struct table_rule *r)
+{
+    if (others_send(f, r))
+        add(reason, "no allowed sender for %u ms or longer: others send (sources)", r->silence_ms);
+    else
+        add(reason, "nothing has come for %u ms or longer", r->silence_ms);
+}
+
+// Begins with what the table says that the rule lacks. A merge goes on without a leg, so that is in any state.
 static void write_reason(char reason[TABLE_REASON_MAX], const struct forward *f, const struct table_rule *r,
                          enum stats_rule_state state)
 {
     char why[BLOCKAGE_TEXT_MAX];
     bool lacks = r->flags & (TABLE_RULE_DOWN | TABLE_RULE_WAITING);
 
-    reason[0] = '\0';
-    // A merge goes on without a leg.
-    if (state != STATS_RULE_DISABLED && state != STATS_RULE_SHADOW)
-        memcpy(reason, r->reason, TABLE_REASON_MAX);
+    memcpy(reason, r->reason, TABLE_REASON_MAX);
     switch (state) {
     case STATS_RULE_WAITING:
     case STATS_RULE_DOWN:
-        if (count_failing(f, r) > 0 && !lacks)
+        if (!lacks && count_failing(f, r) > 0)
             write_failing(reason, f, r);
         else if (!lacks)
-            snprintf(reason, TABLE_REASON_MAX, "nearly all that comes is dropped: %s",
-                     blockage_why(&f->flows[r - f->table->rules].blockage, why));
+            add(reason, "nearly all that comes is dropped: %s",
+                blockage_why(&f->flows[r - f->table->rules].blockage, why));
         // What lacks one of several inputs or outputs goes on with the others, unless it is silent, too.
         if ((r->n_inputs > 1 || r->n_outputs > 1) &&
             f->flows[r - f->table->rules].health.alarms >> STATS_ALARM_SILENCE & 1)
@@ -134,14 +148,13 @@ static void write_reason(char reason[TABLE_REASON_MAX], const struct forward *f,
         add_silence(reason, f, r);
         break;
     case STATS_RULE_SLOW:
-        snprintf(reason, TABLE_REASON_MAX, "fewer than %llu packets have come in a second",
-                 (unsigned long long) r->min_packets_per_second);
+        add(reason, "fewer than %llu packets have come in a second", (unsigned long long) r->min_packets_per_second);
         break;
     case STATS_RULE_SHADOW:
-        snprintf(reason, TABLE_REASON_MAX, "on trial (shadow = true): nothing is sent");
+        add(reason, "on trial (shadow = true): nothing is sent");
         break;
     case STATS_RULE_DISABLED:
-        snprintf(reason, TABLE_REASON_MAX, "enabled = false");
+        add(reason, "enabled = false");
         break;
     default:
         break;

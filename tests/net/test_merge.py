@@ -341,8 +341,8 @@ def survives_without(victim, harm):
 def link_of_a_leg():
     with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
         def shown():
-            r = d.stats()["rules"][0]
-            return r["state"], r["reason"], r["alarms"]
+            now = d.stats()["rules"][0]
+            return now["state"], now["reason"], now["alarms"]
 
         def plugin():
             return t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)[:2]
@@ -353,6 +353,10 @@ def link_of_a_leg():
         status, line = plugin()
         t.check(status == 1 and "r: in1 is down (1 of 2 inputs), silence on leg B" in line, f"the plugin: {status} {line}")
         t.check("leg=B " in d.logged("leg_silent")[-1], f"the leg that the log names: {d.logged('leg_silent')}")
+        r.accepted(d, [rule(rule_keys={"shadow": True})])
+        t.wait_for(lambda: shown()[:2] == ("shadow", "in1 is down (1 of 2 inputs); on trial (shadow = true): nothing is sent"),
+                   5, "the state on trial")
+        r.accepted(d, [rule()])
         net.relay.run("ip", "link", "set", "in0", "down")
         t.wait_for(lambda: shown() == ("down", "in0 is down; in1 is down", []), 5, "the state without both")
         t.equal(plugin()[0], 2, "the plugin without both")
