@@ -63,7 +63,7 @@ second() {
   mcr_top: { stats_file: /run/mcr-mcrd/stats }
   mcr_rules:
     - name: other
-      note: '31337'
+      note: 31337
       input: { interface: in0, group: 239.255.1.3, port: 5000 }
       outputs:
         - { interface: out0, group: 239.255.2.3, port: 6000, ttl: $1 }
@@ -153,6 +153,14 @@ ansible_bad() {
 }
 
 # Valid, but not for the daemon that runs.
+ansible_empty() {
+  local sum now
+  sum=$(digest $conf) now=$(generation)
+  play 2 2 '' -e '{"mcr_rules": null}' && grep -F 'mcr_rules is empty' output && equal "$(digest $conf)" "$sum" &&
+    equal "$(generation)" "$now" &&
+    play 0 2 '' --check --diff -e '{"mcr_rules": [], "mcr_allow_empty": true}' && grep -F 'rules = ( )' output
+}
+
 ansible_refused() {
   play 2 2 'user: nobody' && recap 'failed=1' && grep 'reload refused: .*fixed at the start' output &&
     equal "$(generation)" 2 && flows &&
@@ -268,6 +276,14 @@ puppet_bad() {
   show 'rule "edited".*999' 1
 }
 
+puppet_empty() {
+  local sum
+  sum=$(digest $conf)
+  echo "class { 'mcr': rules => [] }" >empty.pp
+  timeout 120 puppet apply --modulepath /test/puppet --color=false --detailed-exitcodes empty.pp >output 2>&1
+  equal $? 1 && grep -F 'to mean it, set allow_empty' output && equal "$(digest $conf)" "$sum"
+}
+
 puppet_refused() {
   local now
   now=$(generation)
@@ -292,13 +308,13 @@ puppet_interrupted() {
 puppet_instance() {
   cat >second.pp <<'END'
 mcr::instance { 'second':
-  rules => [{ 'name' => 'r', 'input' => { 'interface' => 'in0', 'group' => '239.255.1.9', 'port' => 5000 },
+  rules => [{ 'name' => 'r', 'note' => 31337, 'input' => { 'interface' => 'in0', 'group' => '239.255.1.9', 'port' => 5000 },
     'outputs' => [{ 'interface' => 'out0', 'group' => '239.255.2.9', 'port' => 6000 }] }],
 }
 END
   timeout 120 puppet apply --modulepath /test/puppet --color=false --detailed-exitcodes second.pp >output 2>&1
   equal $? 2 && equal "$(mcrd --diff --config /etc/mcr/second.conf)" "no difference" &&
-    equal "$(mcrd --diff)" "no difference" && mcrstat --stats /run/mcr-second/stats --rule r &&
+    equal "$(mcrd --diff)" "no difference" && mcrstat --stats /run/mcr-second/stats --rule r | grep -Fw 31337 &&
     systemctl disable --now mcrd@second
 }
 
@@ -314,6 +330,7 @@ ok "ansible: a change is taken over by reload; the stream of an unchanged rule l
 ok "ansible: the record names who did it" ansible_login
 ok "ansible: a bad file fails the play with mcrd's own message, and is not written" ansible_bad
 ok "ansible: in check mode as well" ansible_bad --check --diff
+ok "ansible: no rules at all fail the play, unless they are meant; nothing is written" ansible_empty
 ok "ansible: what the relay refuses fails the play with its reason" ansible_refused
 ok "ansible: it fails the next play as well" ansible_refused_still
 ok "ansible: mended by the play with the old file" ansible_mended
@@ -325,6 +342,7 @@ ok "puppet: a second run changes nothing" puppet_idempotent
 ok "puppet: --noop shows the difference, and changes nothing" puppet_noop
 ok "puppet: a change is taken over by reload; the stream of an unchanged rule loses nothing" puppet_change
 ok "puppet: a bad file fails the run with mcrd's own message, and is not written" puppet_bad
+ok "puppet: no rules at all fail the run; nothing is written" puppet_empty
 ok "puppet: what the relay refuses fails this run and the next with its reason; mended by the old file" puppet_refused
 ok "puppet: a file that an interrupted run has left is taken over by the next" puppet_interrupted
 ok "puppet: a further relay on the host, beside the first" puppet_instance
