@@ -152,7 +152,6 @@ ansible_bad() {
   show 'rule .*edited.*999' 1
 }
 
-# Valid, but not for the daemon that runs.
 ansible_empty() {
   local sum now
   sum=$(digest $conf) now=$(generation)
@@ -161,6 +160,7 @@ ansible_empty() {
     play 0 2 '' --check --diff -e '{"mcr_rules": [], "mcr_allow_empty": true}' && grep -F 'rules = ( )' output
 }
 
+# Valid, but not for the daemon that runs.
 ansible_refused() {
   play 2 2 'user: nobody' && recap 'failed=1' && grep 'reload refused: .*fixed at the start' output &&
     equal "$(generation)" 2 && flows &&
