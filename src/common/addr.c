@@ -129,15 +129,6 @@ struct addr_prefix addr_prefix_of(const struct addr *first, uint32_t n)
     return p;
 }
 
-bool addr_prefix_contains(const struct addr_prefix *p, const struct addr *a)
-{
-    unsigned whole = p->bits / 8, rest = p->bits % 8;
-
-    if (p->addr.family != a->family || memcmp(p->addr.bytes, a->bytes, whole) != 0)
-        return false;
-    return rest == 0 || ((p->addr.bytes[whole] ^ a->bytes[whole]) >> (8 - rest)) == 0;
-}
-
 struct addr addr_after(const struct addr *a, uint32_t n)
 {
     struct addr result = *a;

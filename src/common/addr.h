@@ -3,6 +3,7 @@
 #ifndef MCR_COMMON_ADDR_H
 #define MCR_COMMON_ADDR_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -68,6 +69,19 @@ uint32_t addr_prefix_size(const struct addr_prefix *p);
 // Returns the longest prefix that begins at first and has at least n addresses.
 struct addr_prefix addr_prefix_of(const struct addr *first, uint32_t n);
 
-bool addr_prefix_contains(const struct addr_prefix *p, const struct addr *a);
+// Inline, as a rule with many sources asks it of each of them for every datagram.
+static inline bool addr_prefix_contains(const struct addr_prefix *p, const struct addr *a)
+{
+    uint64_t wanted[2], found[2];
+
+    if (p->addr.family != a->family)
+        return false;
+    memcpy(wanted, p->addr.bytes, sizeof(wanted));
+    memcpy(found, a->bytes, sizeof(found));
+    uint64_t first = be64toh(wanted[0] ^ found[0]), second = be64toh(wanted[1] ^ found[1]);
+    if (p->bits <= 64)
+        return p->bits == 0 || first >> (64 - p->bits) == 0;
+    return first == 0 && second >> (128 - p->bits) == 0;
+}
 
 #endif

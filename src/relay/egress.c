@@ -142,8 +142,12 @@ static bool enqueue(struct egress *e, const struct table_output *o, struct shipm
         .counters = counters,
     };
     // Of one output no more than its burst leave by one call.
-    if (tx_ring_run(e->queue, counters) >= o->burst)
+    uint32_t run = tx_ring_run(e->queue, counters);
+    if (run >= o->burst) {
         egress_flush(e);
+        run = 0;
+    }
+    frame.run = run + 1;
     uint8_t *room = tx_ring_room(e->queue, frame.length);
     if (!room)
         return false;
@@ -152,7 +156,7 @@ static bool enqueue(struct egress *e, const struct table_output *o, struct shipm
     if (s->fill.bytes > 0)
         memcpy(room + lead, s->iov[1].iov_base, s->fill.bytes);
     tx_ring_add(e->queue, &frame);
-    note_run(counters, tx_ring_run(e->queue, counters));
+    note_run(counters, frame.run);
     return true;
 }
 

@@ -10,6 +10,7 @@
 
 #include "relay/tx_ring.h"
 #include "stats/layout.h"
+#include "stats/residence.h"
 #include "table/layout.h"
 
 // UDP_MAX_SEGMENTS of Linux 4.18 (later kernels take more).
@@ -29,8 +30,10 @@ struct batch {
     uint16_t source_port; // as source; host order
     // pieces[0] is reserved for the headers that egress.c writes.
     struct iovec pieces[1 + BATCH_DATAGRAMS];
-    uint64_t stamps_ns[1 + BATCH_DATAGRAMS]; // when the kernel received each piece, CLOCK_REALTIME
+    struct residence_runs stay; // one run for each piece
 };
+
+_Static_assert(RESIDENCE_RUNS == BATCH_DATAGRAMS, "a batch of single datagrams has a run for each");
 
 // Failures of one output: datagrams that the kernel has refused, except those that were too big, and answers by an ICMP
 // error.

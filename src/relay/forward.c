@@ -119,18 +119,6 @@ void forward_free(struct forward *f)
 
 // --- send ------------------------------------------------------------------------------------------------------------
 
-// Counts how long the datagrams of a batch that was sent stayed here: from the kernel's stamp until now.
-static void measure(struct forward *f, uint32_t rule, const struct batch *b, uint64_t now_ns)
-{
-    struct residence *h = &f->residence[rule];
-
-    if (b->n_pieces == b->n_datagrams)
-        residence_add_each(h, now_ns, b->stamps_ns + 1, b->n_pieces);
-    else
-        for (uint32_t i = 1; i <= b->n_pieces; i++)
-            residence_add(h, now_ns - b->stamps_ns[i], (b->pieces[i].iov_len + b->segment - 1) / b->segment);
-}
-
 // Sends b by all outputs of the path. more: another batch follows at once.
 static void send_batch(struct forward *f, const struct table_path *path, struct batch *b, bool more)
 {
@@ -147,11 +135,11 @@ static void send_batch(struct forward *f, const struct table_path *path, struct 
     }
 }
 
-// Empties a batch that has left.
+// Empties a batch that has left. How long its datagrams stayed here is from the kernel's stamps until now.
 static void finish_batch(struct forward *f, const struct table_path *path, struct batch *b, uint64_t now_ns)
 {
     if (!f->untimed)
-        measure(f, path->rule, b, now_ns);
+        residence_add_runs(&f->residence[path->rule], &b->stay, b->n_pieces, now_ns);
     b->n_datagrams = b->n_pieces = 0;
     b->bytes = 0;
 }
@@ -226,6 +214,16 @@ static bool joins(const struct table_rule *r, const struct batch *b, const struc
            (!(r->flags & TABLE_RULE_KEEPS) || (b->source_port == p->source_port && addr_equal(&b->source, &p->source)));
 }
 
+// Returns how many datagrams of its size b has room for, but at least one.
+static uint32_t room_of(const struct batch *b)
+{
+    size_t n = (BATCH_BYTES - b->bytes) / b->segment;
+
+    if (n > BATCH_DATAGRAMS - b->n_datagrams)
+        n = BATCH_DATAGRAMS - b->n_datagrams;
+    return n > 0 ? (uint32_t) n : 1;
+}
+
 // A packet on its way.
 struct arrival {
     const struct packet *packet;
@@ -259,19 +257,21 @@ static void batch_run(struct forward *f, const struct arrival *a, const uint8_t 
             b->ttl = p->ttl;
             b->source = p->source;
             b->source_port = p->source_port;
+            residence_begin(&b->stay);
         }
         // Takes as many datagrams as fit, as one piece. A shorter one is the last of its batch: joins() refuses the
         // next.
         size_t take = size;
         uint32_t n = 1;
-        while (size == b->segment && b->n_datagrams + n < BATCH_DATAGRAMS && take < bytes &&
-               b->bytes + take + b->segment <= BATCH_BYTES) {
-            take += bytes - take < segment ? bytes - take : segment;
-            n++;
+        if (size < bytes && size == b->segment) {
+            n = room_of(b);
+            if (n * size >= bytes)
+                n = (uint32_t) ((bytes + size - 1) / size);
+            take = n * size < bytes ? n * size : bytes;
         }
         b->pieces[++b->n_pieces] = (struct iovec){.iov_base = (void *) at, .iov_len = take};
-        b->stamps_ns[b->n_pieces] = a->stamp_ns;
         b->n_datagrams += n;
+        residence_note(&b->stay, b->n_pieces, a->stamp_ns, n, b->n_datagrams);
         b->bytes += take;
         at += take;
         bytes -= take;

@@ -234,12 +234,10 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
     ingress_frame(in, f, frame.bytes, frame.length, meta, from->sll_pkttype);
 }
 
-// Returns the slot at the head, or NULL if the kernel has not filled it yet.
-static struct tpacket2_hdr *filled_slot(const struct ingress *in)
+// Whether the kernel has filled this slot.
+static bool is_filled(const struct tpacket2_hdr *slot)
 {
-    struct tpacket2_hdr *slot = slot_at(in, in->head);
-
-    return __atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER ? slot : NULL;
+    return __atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER;
 }
 
 static void advance(struct ingress *in)
@@ -252,31 +250,39 @@ static void give_back(struct tpacket2_hdr *slot)
     __atomic_store_n(&slot->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
 }
 
-// Fetches the header of a later slot, and the headers of its frame, which follow it.
-PREFETCH_INLINE void prefetch_ahead(const struct ingress *in)
+// Returns the slot that is n behind the head.
+static struct tpacket2_hdr *slot_behind(const struct ingress *in, uint32_t n)
 {
-    uint32_t at = in->head + SLOTS_AHEAD;
-    const uint8_t *slot = (const uint8_t *) slot_at(in, at < in->n_slots ? at : at % in->n_slots);
+    uint32_t at = in->head + n;
 
+    return slot_at(in, at < in->n_slots ? at : at % in->n_slots);
+}
+
+// Fetches the header of a slot, and the headers of its frame, which follow it.
+PREFETCH_INLINE void prefetch_slot(const struct tpacket2_hdr *slot)
+{
     prefetch_soon(slot);
-    prefetch_soon(slot + PREFETCH_LINE);
+    prefetch_soon((const uint8_t *) slot + PREFETCH_LINE);
 }
 
 bool ingress_ready(const struct ingress *in)
 {
-    return filled_slot(in) != NULL;
+    return is_filled(slot_at(in, in->head));
 }
 
 uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill)
 {
-    uint32_t first = in->head, n = 0;
-    const struct tpacket2_hdr *slot;
+    struct tpacket2_hdr *slots[INGRESS_BUDGET + SLOTS_AHEAD];
+    uint32_t n = 0;
 
+    for (uint32_t i = 0; i < SLOTS_AHEAD; i++)
+        slots[i] = slot_behind(in, i);
     f->sends = 0;
     in->more = false;
-    while (!in->more && (slot = filled_slot(in))) {
-        prefetch_ahead(in);
-        take_slot(in, f, spill, slot);
+    while (!in->more && is_filled(slots[n])) {
+        slots[n + SLOTS_AHEAD] = slot_behind(in, SLOTS_AHEAD);
+        prefetch_slot(slots[n + SLOTS_AHEAD]);
+        take_slot(in, f, spill, slots[n]);
         advance(in);
         n++;
         in->more = n == INGRESS_BUDGET || n == in->n_slots || f->sends >= INGRESS_SENDS;
@@ -286,10 +292,8 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
     forward_flush(f);
     reassembly_release(in->reassembly);
     spill->used = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t at = first + i < in->n_slots ? first + i : first + i - in->n_slots;
-        give_back(slot_at(in, at));
-    }
+    for (uint32_t i = 0; i < n; i++)
+        give_back(slots[i]);
     return n;
 }
 
@@ -304,7 +308,7 @@ void ingress_skip(struct ingress *in, struct ingress_spill *spill)
 {
     struct tpacket2_hdr *slot;
 
-    for (uint32_t n = 0; n < in->n_slots && (slot = filled_slot(in)); n++) {
+    for (uint32_t n = 0; n < in->n_slots && is_filled(slot = slot_at(in, in->head)); n++) {
         // The socket's queue has the frames in the order of their slots, so drop one with its slot.
         if (slot->tp_status & TP_STATUS_COPY)
             read_queued(in, spill->frames[0]);
@@ -317,7 +321,7 @@ bool ingress_count_drops(struct ingress *in, uint64_t now_ns)
 {
     struct tpacket_stats s = {0};
     socklen_t length = sizeof(s);
-    bool idle = in->taken == in->taken_then && !filled_slot(in);
+    bool idle = in->taken == in->taken_then && !ingress_ready(in);
 
     in->taken_then = in->taken;
     if (getsockopt(in->fd, SOL_PACKET, PACKET_STATISTICS, &s, &length) == 0)

@@ -24,6 +24,7 @@ PREFETCH_INLINE void prefetch_later(const uint8_t *at, size_t n)
 {
     const uint8_t *line = at - (uintptr_t) at % PREFETCH_LINE;
 
+#pragma GCC unroll 4
     for (; line < at + n; line += PREFETCH_LINE)
         __builtin_prefetch(line, 0, 2);
 }

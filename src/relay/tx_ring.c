@@ -17,7 +17,6 @@ struct tx_ring {
     uint32_t first; // slot of the first frame that waits
     uint32_t n;     // frames that wait
     uint32_t taken; // of these, frames that were taken back
-    uint32_t run;   // of these, the last ones, which have the same counters
     struct tx_frame frames[TABLE_TX_SLOTS];
 };
 
@@ -82,7 +81,6 @@ void tx_ring_add(struct tx_ring *r, const struct tx_frame *frame)
     struct tpacket2_hdr *slot = slot_at(r, r->n);
     struct tx_frame *kept = &r->frames[place(r, r->n)];
 
-    r->run = tx_ring_run(r, frame->counters) + 1;
     *kept = *frame;
     kept->bytes = (const uint8_t *) slot + LEAD;
     slot->tp_len = (uint32_t) frame->length;
@@ -92,7 +90,9 @@ void tx_ring_add(struct tx_ring *r, const struct tx_frame *frame)
 
 uint32_t tx_ring_run(const struct tx_ring *r, const struct stats_output_counters *counters)
 {
-    return r->n > 0 && r->frames[place(r, r->n - 1)].counters == counters ? r->run : 0;
+    const struct tx_frame *last = &r->frames[place(r, r->n - 1)];
+
+    return r->n > 0 && last->counters == counters ? last->run : 0;
 }
 
 uint32_t tx_ring_waiting(const struct tx_ring *r)

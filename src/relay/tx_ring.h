@@ -20,6 +20,7 @@ struct tx_frame {
     size_t payload; // bytes of the datagram in it
     const struct table_output *output;
     struct stats_output_counters *counters;
+    uint32_t run; // frames of these counters that wait, up to this one and with no other between
 };
 
 // Maps the ring of fd, which the caller keeps and which must outlive the result. slot_size: bytes, as in the table.
@@ -37,7 +38,7 @@ void tx_ring_add(struct tx_ring *r, const struct tx_frame *frame);
 // Returns how many frames wait.
 uint32_t tx_ring_waiting(const struct tx_ring *r);
 
-// Returns how many of them, the last ones, have these counters.
+// Returns the run of the last frame that waits, if it has these counters, else 0.
 uint32_t tx_ring_run(const struct tx_ring *r, const struct stats_output_counters *counters);
 
 // Sends the waiting frames with one call. Returns false if the kernel has left some: the caller then calls

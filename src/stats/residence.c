@@ -4,7 +4,6 @@
 #include "stats/residence.h"
 
 #define SUB (1u << RESIDENCE_SUB_BITS)
-#define FEW 6
 
 uint64_t residence_least_ns(unsigned bucket)
 {
@@ -14,31 +13,26 @@ uint64_t residence_least_ns(unsigned bucket)
     return (uint64_t) (SUB + (bucket - 1) % SUB) << shift;
 }
 
-void residence_add_each(struct residence *h, uint64_t now_ns, const uint64_t *stamps_ns, uint32_t n)
+void residence_add_ordered(struct residence *h, const struct residence_runs *r, uint32_t n, uint64_t now_ns)
 {
-    uint32_t i = 0;
+    const struct residence_run *run = &r->run[1], *last = &r->run[n];
+    const uint64_t most_ns = now_ns - run->stamp_ns;
+    uint64_t counted = 0;
 
-    // What is gained by neighbours is lost on a few.
-    for (; n < FEW && i < n; i++)
-        residence_add(h, now_ns - stamps_ns[i], 1);
-    while (i < n) {
-        const uint64_t first_ns = now_ns - stamps_ns[i];
-        uint64_t ns = first_ns, sum = 0;
-        uint32_t first = i;
-        if (ns > RESIDENCE_MOST_NS) {
-            h->clock_steps++;
-            i++;
-            continue;
-        }
-        unsigned shift = residence_shift(ns);
-        do {
-            sum += ns;
-            if (ns > h->max_ns)
-                h->max_ns = ns;
-        } while (++i < n && ((ns = now_ns - stamps_ns[i]) ^ first_ns) >> shift == 0);
-        h->buckets[residence_bucket(first_ns)] += i - first;
-        h->sum_ns += sum;
+    // From the longest time to the shortest: each bucket ends at the last stamp that lies in it.
+    for (; run <= last; counted = run++->end) {
+        uint64_t ns = now_ns - run->stamp_ns, rest = (UINT64_C(1) << residence_shift(ns)) - 1;
+        uint64_t until_ns = now_ns - (ns & ~rest);
+        if (last->stamp_ns <= until_ns)
+            run = last;
+        else // it ends before the last one
+            while (run[1].stamp_ns <= until_ns)
+                run++;
+        h->buckets[residence_bucket(ns)] += run->end - counted;
     }
+    h->sum_ns += counted * now_ns - r->stamps_ns;
+    if (most_ns > h->max_ns)
+        h->max_ns = most_ns;
 }
 
 void residence_difference(struct residence *out, const struct residence *now, const struct residence *before)

@@ -3,6 +3,7 @@
 #ifndef MCR_STATS_RESIDENCE_H
 #define MCR_STATS_RESIDENCE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 // Eight buckets for each power of two from 64 ns on, and one for all below: the middle of a bucket is no further than
@@ -33,7 +34,8 @@ static inline unsigned residence_shift(uint64_t ns)
 {
     if (ns < UINT64_C(1) << RESIDENCE_LOWEST_BIT)
         return RESIDENCE_LOWEST_BIT;
-    return 63u - (unsigned) __builtin_clzll(ns) - RESIDENCE_SUB_BITS;
+    // The highest bit is 63 less the zeros before it, which is the same as "exclusive or" and one instruction.
+    return (63u ^ (unsigned) __builtin_clzll(ns)) - RESIDENCE_SUB_BITS;
 }
 
 // The bucket of a time; ns is less than 2^37.
@@ -62,8 +64,49 @@ static inline void residence_add(struct residence *h, uint64_t ns, uint64_t n)
         h->max_ns = ns;
 }
 
-// Counts n datagrams with these stamps: neighbours of one bucket together, as most of a batch are.
-void residence_add_each(struct residence *h, uint64_t now_ns, const uint64_t *stamps_ns, uint32_t n);
+#define RESIDENCE_RUNS 64 // that leave together, at most
+
+// What leaves together, in the order in which it came: runs of datagrams that have one stamp.
+struct residence_runs {
+    uint64_t stamps_ns; // the sum of all datagrams' stamps, modulo 2^64
+    bool disordered;    // a stamp is below the one before
+    struct residence_run {
+        uint64_t stamp_ns;     // when the kernel received them, CLOCK_REALTIME
+        uint64_t end;          // datagrams of this run and all before
+    } run[1 + RESIDENCE_RUNS]; // from 1 on; run[0] is all zero
+};
+
+// Empties r, whose run[0] is all zero.
+static inline void residence_begin(struct residence_runs *r)
+{
+    r->stamps_ns = 0;
+    r->disordered = false;
+}
+
+// Notes the i-th run, of n datagrams with one stamp, `end` with all before; i is from 1 to RESIDENCE_RUNS.
+static inline void residence_note(struct residence_runs *r, uint32_t i, uint64_t stamp_ns, uint64_t n, uint64_t end)
+{
+    r->run[i] = (struct residence_run){stamp_ns, end};
+    r->stamps_ns += stamp_ns * n;
+    if (stamp_ns < r->run[i - 1].stamp_ns)
+        r->disordered = true;
+}
+
+// As residence_add_runs(), of stamps in order of which none is in the future and none too old.
+void residence_add_ordered(struct residence *h, const struct residence_runs *r, uint32_t n, uint64_t now_ns);
+
+// Counts the n runs of r, at least one, which leave now.
+static inline void residence_add_runs(struct residence *h, const struct residence_runs *r, uint32_t n, uint64_t now_ns)
+{
+    // What is gained by neighbours is lost on a few. Where the order is another, the clock was set, or several
+    // processors have stamped.
+    if (n >= 6 && !r->disordered && now_ns - r->run[1].stamp_ns <= RESIDENCE_MOST_NS && r->run[n].stamp_ns <= now_ns) {
+        residence_add_ordered(h, r, n, now_ns);
+        return;
+    }
+    for (const struct residence_run *run = &r->run[1]; run <= &r->run[n]; run++)
+        residence_add(h, now_ns - run->stamp_ns, run->end - run[-1].end);
+}
 
 // The least time in a bucket. That of RESIDENCE_BUCKETS is where the last one ends.
 uint64_t residence_least_ns(unsigned bucket);

@@ -47,7 +47,7 @@ uint16_t packet_sum(uint16_t sum, const void *bytes, size_t length)
     return (uint16_t) s;
 }
 
-static void set_address(struct addr *a, uint8_t family, const void *bytes)
+static inline void set_address(struct addr *a, uint8_t family, const void *bytes)
 {
     memset(a, 0, sizeof(*a));
     a->family = family;

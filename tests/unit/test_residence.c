@@ -73,21 +73,36 @@ Test(residence, tables_of_times)
     }
 }
 
+static int by_value(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
+
+    return x < y ? -1 : x > y;
+}
+
 // Neighbours counted together are what they are one by one, whatever the clock does.
 Test(residence, a_batch_is_the_sum_of_its_datagrams)
 {
-    uint64_t state = 5, stamps[64];
+    uint64_t state = 5, stamps[RESIDENCE_RUNS];
+    static struct residence_runs runs;
 
-    for (int round = 0; round < 2000; round++) {
-        struct residence one = {0}, each = {0};
-        uint64_t now = draw(&state) >> 8, gap = UINT64_C(1) << draw(&state) % 40;
-        uint32_t n = (uint32_t) (draw(&state) % 64);
+    for (int round = 0; round < 4000; round++) {
+        struct residence one = {0}, together = {0};
+        uint64_t now = draw(&state) >> 8, gap = UINT64_C(1) << draw(&state) % 40, end = 0;
+        uint32_t n = (uint32_t) (1 + draw(&state) % RESIDENCE_RUNS);
+        for (uint32_t i = 0; i < n; i++)
+            stamps[i] = now - draw(&state) % gap + (round % 3 == 0 && draw(&state) % 16 == 0 ? gap : 0);
+        if (round % 2 == 0) // as the kernel's are
+            qsort(stamps, n, sizeof(*stamps), by_value);
+        residence_begin(&runs);
         for (uint32_t i = 0; i < n; i++) {
-            stamps[i] = now - draw(&state) % gap + (draw(&state) % 16 == 0 ? gap : 0);
-            residence_add(&one, now - stamps[i], 1);
+            uint64_t datagrams = round % 5 == 0 ? 1 + draw(&state) % 48 : 1;
+            end += datagrams;
+            residence_add(&one, now - stamps[i], datagrams);
+            residence_note(&runs, i + 1, stamps[i], datagrams, end);
         }
-        residence_add_each(&each, now, stamps, n);
-        cr_assert(memcmp(&one, &each, sizeof(one)) == 0, "round %d", round);
+        residence_add_runs(&together, &runs, n, now);
+        cr_assert(memcmp(&one, &together, sizeof(one)) == 0, "round %d", round);
     }
 }
 
@@ -97,13 +112,6 @@ Test(residence, an_empty_one_has_no_times)
     struct residence_summary s = summary(&h);
 
     cr_expect_eq(s.count | s.p50_ns | s.p90_ns | s.p99_ns | s.p999_ns | s.max_ns, 0);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
-
-    return x < y ? -1 : x > y;
 }
 
 static void near(uint64_t got, uint64_t wanted, const char *what)
