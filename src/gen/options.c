@@ -101,6 +101,8 @@ static const struct argument recv_rows[] = {
      .heading = "When to stop", .letter = 'c'},
     {"idle-ms", "N", ARGUMENT_NUMBER, AT(idle_ms), .least = 1, .most = 86400000,
      .help = "when nothing came for N ms, after the first datagram"},
+    {"missing-ms", "N", ARGUMENT_NUMBER, AT(missing_ms), .least = 1, .most = 86400000,
+     .help = "in place of --idle-ms, while fewer came than --expect says"},
     {"seconds", "S", ARGUMENT_DECIMAL, AT(seconds), .least = 1, .most = DAYS_366_MS,
      .help = "after this time at the latest (default 60)"},
 
@@ -308,6 +310,8 @@ int gen_options_recv(struct gen_options *o, int argc, char **argv)
     if (o->lost_file && (o->expect != GEN_NONE || o->first != GEN_NONE || o->size < PAYLOAD_HEADER))
         return arguments_wrong(line, "--lost-file says what to expect: without --expect, --first and a --size below %d",
                                PAYLOAD_HEADER);
+    if (o->missing_ms > 0 && o->expect == GEN_NONE)
+        return arguments_wrong(line, "--missing-ms: only --expect says that some are missing");
     if (o->source.family && !o->group.family)
         return arguments_wrong(line, "--source makes a source-specific join and can only go with --group");
     if (o->first != GEN_NONE && o->expect != GEN_NONE && o->expect > SEQ_MAX - o->first)

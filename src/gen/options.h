@@ -17,10 +17,10 @@ struct gen_options {
     const char *interface; // NULL where legs say where to send
     unsigned ifindex;
     struct addr group, address;
-    struct addr destination;                    // the group or the address; ADDR_NONE: any address of this host
-    struct addr source;                         // or ADDR_NONE
-    uint64_t port, source_port, count, idle_ms; // 0: none
-    uint64_t size, stream, first, expect;       // or GEN_NONE
+    struct addr destination; // the group or the address; ADDR_NONE: any address of this host
+    struct addr source;      // or ADDR_NONE
+    uint64_t port, source_port, count, idle_ms, missing_ms; // 0: none
+    uint64_t size, stream, first, expect;                   // or GEN_NONE
     uint64_t rate, ttl, dscp, flows, gso, batch, ready_fd;
     double seconds; // 0: no end
     bool dont_fragment, gro, json, progress, in_order;

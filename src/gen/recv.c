@@ -206,6 +206,15 @@ static uint64_t earliest(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+// How long nothing comes before this is the end. 0: forever.
+static uint64_t patience_ns(const struct sink *s)
+{
+    const struct gen_options *o = s->o;
+    bool missing = o->expect != GEN_NONE && s->result.received < o->expect;
+
+    return (missing && o->missing_ms ? o->missing_ms : o->idle_ms) * 1000000;
+}
+
 // Receives until the end. Returns the reason of the end (static text).
 static const char *run(struct sink *s, struct progress *bar)
 {
@@ -233,8 +242,8 @@ static const char *run(struct sink *s, struct progress *bar)
             return "count";
         if (s->active)
             active = now;
-        if (s->active && o->idle_ms)
-            idle_end = clock_monotonic_ns() + o->idle_ms * 1000000;
+        if (s->active && patience_ns(s) > 0)
+            idle_end = clock_monotonic_ns() + patience_ns(s);
         else if (messages == 0 && now >= idle_end)
             return "idle";
         if (messages == 0) {

@@ -9,6 +9,7 @@ import socket
 import statistics
 import struct
 import subprocess
+import time
 import zlib
 
 import mcrtest as t
@@ -317,6 +318,20 @@ def finished(frame):
     """With its UDP checksum, which the capture may have seen before a device would have written it."""
     f = t.Frame(frame, None, False, False)
     return t.datagram(f.destination, f.port, f.payload, source=f.source)
+
+
+@t.test("mcrgen recv --missing-ms: a pause beyond --idle-ms does not end it while some are missing, and it ends soon after")
+def pause():
+    with t.line() as net:
+        for missing_ms, received in ((None, 20), (20000, 40)):
+            r = t.Receiver(net.relay, "in0", A, PORT, idle_ms=200, seconds=40, expect=40, missing_ms=missing_ms)
+            t.send(net.src, "s0", A, PORT, count=20)
+            time.sleep(0.8 * t.SLOWNESS)
+            t.send(net.src, "s0", A, PORT, count=20, first=20)
+            began = time.monotonic()
+            report = r.report()
+            t.equal((report["received"], report["stopped_by"]), (received, "idle"), f"missing_ms {missing_ms}")
+            t.check(time.monotonic() - began < 10 * t.SLOWNESS, "it waited for what had come")
 
 
 @t.test("mcrgen recv without the sender's file, or with half of it: nothing is judged, exit status 2, the report says so")
