@@ -119,10 +119,9 @@ static enum diff_effect effect_of(const struct schema_key *key, const void *from
     return disturbs ? DIFF_DISTURBS : DIFF_HARMLESS;
 }
 
-// Adds a key, or an element of its list, if its value has changed. before and after: its values, which this function
-// owns; NULL: not given. Values are equal if they are printed the same, which works for every kind of key.
-static void compare_trees(struct fields *f, const char *path, const struct schema_key *key, const void *from,
-                          const void *to, json_t *before, json_t *after)
+// Adds a value if it has changed. before and after: owned by this function; NULL: not given. Values are equal if they
+// are printed the same, which works for every kind of key.
+static void add_if_changed(struct fields *f, const char *path, enum diff_effect effect, json_t *before, json_t *after)
 {
     bool same = before == after || json_equal(before, after);
     struct diff_field *list = f->list;
@@ -138,9 +137,15 @@ static void compare_trees(struct fields *f, const char *path, const struct schem
     }
     f->list = list;
     list += f->n++;
-    *list = (struct diff_field){
-        .from = before, .to = after, .effect = effect_of(key, from, to, before != NULL, after != NULL)};
+    *list = (struct diff_field){.from = before, .to = after, .effect = effect};
     snprintf(list->path, sizeof(list->path), "%s", path);
+}
+
+// Adds a key, or an element of its list, if its value has changed.
+static void compare_trees(struct fields *f, const char *path, const struct schema_key *key, const void *from,
+                          const void *to, json_t *before, json_t *after)
+{
+    add_if_changed(f, path, effect_of(key, from, to, before != NULL, after != NULL), before, after);
 }
 
 _Static_assert((int) CONFIG_OUTPUTS_MAX >= (int) CONFIG_INTERFACES_MAX, "the longest list of sections but the rules");
@@ -214,6 +219,51 @@ static void compare_section(struct fields *f, enum schema_place where, const voi
     }
 }
 
+// --- the order of legs -----------------------------------------------------------------------------------------------
+
+static bool has_leg(const struct config_rule *rule, const char *leg)
+{
+    char other[CONFIG_LEG_MAX];
+
+    for (size_t i = 0; i < rule->n_inputs; i++)
+        if (strcmp(config_leg(rule, i, other), leg) == 0)
+            return true;
+    return false;
+}
+
+static json_t *leg_names(const struct config_rule *rule)
+{
+    json_t *names = json_array();
+    char leg[CONFIG_LEG_MAX];
+
+    for (size_t i = 0; i < rule->n_inputs; i++)
+        json_array_append_new(names, json_string(config_leg(rule, i, leg)));
+    return names;
+}
+
+// Whether another leg may be preferred now: what both rules have stands in another order, or behind a new one.
+static bool prefers_another(const struct config_rule *from, const struct config_rule *to)
+{
+    char leg[CONFIG_LEG_MAX], other[CONFIG_LEG_MAX];
+    size_t next = 0;
+
+    for (size_t i = 0; i < from->n_inputs; i++) {
+        if (!has_leg(to, config_leg(from, i, leg)))
+            continue;
+        if (strcmp(config_leg(to, next++, other), leg) != 0)
+            return true;
+    }
+    return false;
+}
+
+// One leg is active at a time: the first of the list that is alive, at once or, if it never returns, at the next start.
+static void compare_order(struct fields *f, const struct config_rule *from, const struct config_rule *to)
+{
+    if (from->merge.by == CONFIG_MERGE_ACTIVE && to->merge.by == CONFIG_MERGE_ACTIVE && prefers_another(from, to))
+        add_if_changed(f, "inputs", to->merge.return_after_ms > 0 ? DIFF_DISTURBS : DIFF_HARMLESS, leg_names(from),
+                       leg_names(to));
+}
+
 // --- rules -----------------------------------------------------------------------------------------------------------
 
 static int compare_names(const void *a, const void *b)
@@ -261,6 +311,7 @@ static bool compare_rules(struct diff *d, const struct config_rule *from, const 
     struct fields f = {.list = NULL};
 
     compare_section(&f, SCHEMA_RULE, from, to, "");
+    compare_order(&f, from, to);
     if (f.n == 0)
         return !f.failed;
     add_rule(d, DIFF_CHANGED, from, to, &d->n_changed);

@@ -18,7 +18,8 @@ enum diff_effect {
 
 #define DIFF_PATH_MAX 64 // bytes; paths of the schema are shorter
 
-// One value that differs. The order of rules, outputs and sources does not matter.
+// One value that differs. The order of rules, outputs and sources does not matter, and that
+// of legs only where one is active at a time ("inputs": the names of all legs).
 struct diff_field {
     // "max_payload", "input.port", "outputs[1].ttl". The index is that of the new file, or, of a removed output (to is
     // NULL), that of the old file.

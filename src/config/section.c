@@ -136,6 +136,39 @@ static void check_inputs(struct parser *p, const struct config_rule *rule)
     }
 }
 
+// What lies in a payload: its key of the size, without _bytes, and where.
+struct area {
+    const char *name;
+    uint32_t at, bytes;
+};
+
+// A place without a size does nothing, and what overlaps is read as both.
+static void doubt_areas(struct parser *p, const config_setting_t *group, const struct config_field *f)
+{
+    const struct area areas[] = {{"number", f->at, f->bytes},
+                                 {"session", f->session_at, f->session_bytes},
+                                 {"count", f->count_at, f->count_bytes}};
+    char key[32];
+
+    for (size_t i = 0; i < sizeof(areas) / sizeof(areas[0]); i++) {
+        const struct area *a = &areas[i];
+        snprintf(key, sizeof(key), "%s_at", a->name);
+        const config_setting_t *at = config_setting_get_member(group, key);
+        if (at && a->bytes == 0)
+            config_warning(p->problems, line_of(at), p->rule,
+                           "\"%s\" does nothing without \"%s_bytes\", its size: write both", key, a->name);
+        for (size_t j = 0; j < i; j++) {
+            const struct area *b = &areas[j];
+            if (a->bytes > 0 && a->at < b->at + b->bytes && b->at < a->at + a->bytes)
+                config_warning(p->problems, line_of(group), p->rule,
+                               "the %s (bytes %u to %u of the payload) and the %s (%u to %u) overlap%s", b->name, b->at,
+                               b->at + b->bytes - 1, a->name, a->at, a->at + a->bytes - 1,
+                               f->session_bytes == 10 ? ": MoldUDP64 has at = 10; count_at = 18;"
+                                                      : ": one is not where it is meant");
+        }
+    }
+}
+
 static void finish_field(struct parser *p, const config_setting_t *group, void *target)
 {
     const struct config_field *f = target;
@@ -146,6 +179,7 @@ static void finish_field(struct parser *p, const config_setting_t *group, void *
     if (f->count_bytes == 3)
         config_error(p->problems, line_of(config_setting_get_member(group, "count_bytes")), p->rule,
                      "\"count_bytes\" is 3, allowed is 0, 1, 2 or 4");
+    doubt_areas(p, group, f);
 }
 
 // A key that only some kinds of its section ask for: bit 1 << KIND of each.
