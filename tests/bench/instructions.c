@@ -45,24 +45,26 @@ struct test {
     uint32_t rules, used, outputs, sources;
     bool ipv6, limited, check, one_by_one;
     const char *monitor; // as what the rules monitor; NULL: they do not
+    bool merged;         // by RTP, of two legs that bring the same in turns
 };
 
 // clang-format off
 static const struct test tests[] = {
     //                        size  slot   rules  used  out  src   ipv6   limited check  one_by_one
-    {"single flow",           1316, 1,      1,     1,    1,   0,   false, false,  false, false, NULL},
-    {"100 bytes",              100, 1,      1,     1,    1,   0,   false, false,  false, false, NULL},
-    {"64 interleaved flows",  1316, 1,     64,    64,    1,   0,   false, false,  false, false, NULL},
-    {"1 of 10,000 rules",     1316, 1,  10000,     1,    1,   0,   false, false,  false, false, NULL},
-    {"64 of 10,000 rules",    1316, 1,  10000,    64,    1,   0,   false, false,  false, false, NULL},
-    {"16 outputs",            1316, 1,      1,     1,   16,   0,   false, false,  false, false, NULL},
-    {"super-frames of 48",    1316, 48,     1,     1,    1,   0,   false, false,  false, false, NULL},
-    {"limit, 16 senders",     1316, 1,      1,     1,    1,   16,  false, true,   false, false, NULL},
-    {"checksum to verify",    1316, 1,      1,     1,    1,   0,   false, false,  true,  false, NULL},
-    {"IPv6",                  1316, 1,      1,     1,    1,   0,   true,  false,  false, false, NULL},
-    {"without GSO",           1316, 1,      1,     1,    1,   0,   false, false,  false, true, NULL},
-    {"monitor RTP",           1316, 1,      1,     1,    1,   0,   false, false,  false, false, "rtp"},
-    {"monitor 7 TS packets",  1316, 1,      1,     1,    1,   0,   false, false,  false, false, "ts"},
+    {"single flow",           1316, 1,      1,     1,    1,   0,   false, false,  false, false, NULL, false},
+    {"100 bytes",              100, 1,      1,     1,    1,   0,   false, false,  false, false, NULL, false},
+    {"64 interleaved flows",  1316, 1,     64,    64,    1,   0,   false, false,  false, false, NULL, false},
+    {"1 of 10,000 rules",     1316, 1,  10000,     1,    1,   0,   false, false,  false, false, NULL, false},
+    {"64 of 10,000 rules",    1316, 1,  10000,    64,    1,   0,   false, false,  false, false, NULL, false},
+    {"16 outputs",            1316, 1,      1,     1,   16,   0,   false, false,  false, false, NULL, false},
+    {"super-frames of 48",    1316, 48,     1,     1,    1,   0,   false, false,  false, false, NULL, false},
+    {"limit, 16 senders",     1316, 1,      1,     1,    1,   16,  false, true,   false, false, NULL, false},
+    {"checksum to verify",    1316, 1,      1,     1,    1,   0,   false, false,  true,  false, NULL, false},
+    {"IPv6",                  1316, 1,      1,     1,    1,   0,   true,  false,  false, false, NULL, false},
+    {"without GSO",           1316, 1,      1,     1,    1,   0,   false, false,  false, true, NULL, false},
+    {"monitor RTP",           1316, 1,      1,     1,    1,   0,   false, false,  false, false, "rtp", false},
+    {"monitor 7 TS packets",  1316, 1,      1,     1,    1,   0,   false, false,  false, false, "ts", false},
+    {"merged by RTP",         1316, 1,      1,     1,    1,   0,   false, false,  false, false, NULL, true},
 };
 // clang-format on
 #define TESTS (sizeof(tests) / sizeof(tests[0]))
@@ -128,20 +130,33 @@ static struct addr sender_of(const struct test *t, uint32_t n)
     return a;
 }
 
-static void write_rule(const struct test *t, uint32_t i, FILE *to)
+static void write_input(const struct test *t, uint32_t i, FILE *to)
 {
     char text[ADDR_TEXT_MAX];
     struct addr a = group_of(t, i);
     const char *between = "sources=[";
 
-    fprintf(to, "%s{name=\"rule-%u\";input={interface=\"in0\";group=\"%s\";port=5000;", i ? "," : "", i,
-            addr_format(&a, text));
+    fprintf(to, "{interface=\"in0\";group=\"%s\";port=5000;", addr_format(&a, text));
     // The sender is the last one of the list.
     for (uint32_t n = t->sources; n-- > 0; between = ",") {
         a = sender_of(t, 100 + n);
         fprintf(to, "%s\"%s\"", between, addr_format(&a, text));
     }
-    fprintf(to, "%s};outputs=(", t->sources ? "];" : "");
+    fprintf(to, "%s}", t->sources ? "];" : "");
+}
+
+static void write_rule(const struct test *t, uint32_t i, FILE *to)
+{
+    char text[ADDR_TEXT_MAX];
+    struct addr a;
+
+    fprintf(to, "%s{name=\"rule-%u\";%s", i ? "," : "", i, t->merged ? "merge={by=\"rtp\";};inputs=(" : "input=");
+    write_input(t, i, to);
+    if (t->merged) {
+        fputc(',', to);
+        write_input(t, i + 1, to);
+    }
+    fprintf(to, "%s;outputs=(", t->merged ? ")" : "");
     for (uint32_t o = 0; o < t->outputs; o++) {
         a = group_of(t, i * t->outputs + o);
         fprintf(to, "%s{interface=\"out0\";group=\"%s\";port=6000;}", o ? "," : "", addr_format(&a, text));
@@ -225,14 +240,15 @@ static void make_ring(const struct test *t, struct fixture *x)
         memcpy(bytes + mac - sizeof(v), &v, sizeof(v));
         slot->tp_mac = (uint16_t) mac;
         // The used rules lie spread over the table.
-        slot->tp_len = slot->tp_snaplen = (uint32_t) make_frame(t, i % t->used * (t->rules / t->used), bytes + mac);
+        uint32_t group = t->merged ? i % 2 : i % t->used * (t->rules / t->used);
+        slot->tp_len = slot->tp_snaplen = (uint32_t) make_frame(t, group, bytes + mac);
     }
 }
 
 // A stream in order: version 2 of RTP, or packets of one PID whose counter goes up.
 static void number_payload(const struct test *t, uint8_t *p, uint32_t n)
 {
-    if (strcmp(t->monitor, "rtp") == 0) {
+    if (t->merged || strcmp(t->monitor, "rtp") == 0) {
         memcpy(p, (const uint8_t[12]){0x80, 96, (uint8_t) (n >> 8), (uint8_t) n}, 12);
         return;
     }
@@ -248,9 +264,9 @@ static void fill_ring(const struct test *t, struct fixture *x, uint32_t turn)
     for (uint32_t i = 0; i < PASS; i++) {
         uint8_t *bytes = x->in.ring + (size_t) i * x->in.slot_size;
         struct tpacket2_hdr *slot = (void *) bytes;
-        if (t->monitor)
+        if (t->monitor || t->merged)
             number_payload(t, bytes + slot->tp_mac + 14 + sizeof(struct iphdr) + sizeof(struct udphdr),
-                           turn * PASS + i);
+                           t->merged ? (turn * PASS + i) / 2 : turn * PASS + i);
         slot->tp_status = TP_STATUS_USER | (t->check ? 0 : TP_STATUS_CSUM_VALID);
         slot->tp_sec = (uint32_t) ((first_ns + i * GAP_NS) / NS_PER_S);
         slot->tp_nsec = (uint32_t) ((first_ns + i * GAP_NS) % NS_PER_S);
@@ -303,7 +319,7 @@ static __attribute__((noinline)) void measured(const struct test *t, struct fixt
 static __attribute__((noinline)) bool run(const struct test *t, int null)
 {
     struct fixture *x = open_fixture(t, null);
-    uint64_t sent = 0, wanted = (uint64_t) PASSES * PASS * t->per_slot * t->outputs;
+    uint64_t sent = 0, wanted = (uint64_t) PASSES * PASS * t->per_slot * t->outputs / (t->merged ? 2 : 1);
 
     measured(t, x);
     for (uint32_t i = 0; i < x->view.n_counters; i++)
