@@ -1,8 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Config goldens, as TAP: each file in valid/ must be printed as its .printed says, each in invalid/ must be
-# refused with exactly the errors of its .err. Then what cannot lie in a repository: sizes, modes, FIFOs,
-# cuts.
+# refused with exactly the errors of its .err. Then what cannot lie in a repository: sizes, modes, FIFOs.
 #
 # Environment: MCRD, the program (default: src/mcrd of the build directory); srcdir, the top of the sources.
 # UPDATE=1 writes the goldens anew, to be read before they are committed.
@@ -94,19 +93,6 @@ refused() {
 
 accepted() {
   run --check --config "$1" || { cat stderr; return 1; }
-}
-
-# Each file that begins as the example does, in steps of 7 bytes, is valid or not; nothing else happens.
-cuts() {
-  size=$(wc -c <example.conf)
-  cut=0
-  while [ "$cut" -lt "$size" ]; do
-    head -c "$cut" example.conf >cut.conf
-    run --check --config cut.conf
-    status=$?
-    [ $status -le 1 ] || { echo "exit status $status after $cut bytes"; cat stderr; return 1; }
-    cut=$((cut + 7))
-  done
 }
 
 # N: as many rules, each with an input and a group of its own.
@@ -355,8 +341,6 @@ ok "refused: a long key" refused key.conf "key.conf:1: unknown key \"$(repeat 64
  allowed there: version instance user group stats_file reload_on_change missing_interface ring_mib coalesce_usecs busy_poll interfaces rules"
 head -c 1000 /dev/zero >zero.conf
 ok "refused: NUL bytes" refused zero.conf "zero.conf:1: a NUL byte, allowed is plain text"
-
-ok "no cut of the example does harm" cuts
 
 # A full disk must not look like success.
 if [ -c /dev/full ]; then

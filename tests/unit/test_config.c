@@ -237,12 +237,10 @@ Test(schema, rows_are_sound)
     }
 }
 
-// The shipped example explains every key.
-Test(schema, example_has_every_key)
+static const char *read_example(void)
 {
     const char *srcdir = getenv("srcdir");
-    char path[4096], needle[64];
-    static char text[1 << 16];
+    static char path[4096], text[1 << 16];
     FILE *file;
 
     snprintf(path, sizeof(path), "%s/etc/mcr.conf.example", srcdir ? srcdir : ".");
@@ -250,6 +248,34 @@ Test(schema, example_has_every_key)
     cr_assert(file != NULL, "%s", path);
     text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
     fclose(file);
+    return text;
+}
+
+// Each file that begins as the example does is valid, or has an error: nothing else happens.
+Test(config, no_cut_of_the_example_does_harm)
+{
+    const char *example = read_example();
+    size_t valid = 0;
+
+    for (size_t size = 0; size <= strlen(example); size++) {
+        struct config_problems problems = {0};
+        char *cut = strndup(example, size); // so that a sanitizer sees what lies behind
+        struct config *c = config_load_text(cut, size, CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
+        cr_assert((c == NULL) == (problems.n_errors > 0), "%zu bytes", size);
+        valid += c != NULL;
+        config_free(c);
+        config_problems_free(&problems);
+        free(cut);
+    }
+    cr_expect_gt(valid, 0);
+}
+
+// The shipped example explains every key.
+Test(schema, example_has_every_key)
+{
+    const char *text = read_example();
+    char needle[64];
+
     for (size_t i = 0; i < schema_n_keys; i++) {
         snprintf(needle, sizeof(needle), "%s = ", schema_keys[i].name);
         cr_expect(strstr(text, needle) != NULL, "%s", needle);
