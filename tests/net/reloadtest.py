@@ -27,20 +27,8 @@ SO_MEMINFO = 55  # linux/sock_diag.h; the ninth number is what was dropped
 PACKET_IGNORE_OUTGOING = 23
 MAGIC = 0x6d637267  # src/gen/payload.h
 
-# --- sanitizers ------------------------------------------------------------------------------------------------------
-
-
-def _sanitized():
-    with open(t.MCRD, "rb") as f:
-        return b"__asan_init" in f.read()
-
-
-# Such a build is some times slower, and keeps what was freed for a while.
-SANITIZED = _sanitized()
-
-
 def rate(datagrams_per_second):
-    return datagrams_per_second // 5 if SANITIZED else datagrams_per_second
+    return datagrams_per_second // 5 if t.SANITIZED else datagrams_per_second
 
 
 # --- streams, datagram by datagram -----------------------------------------------------------------------------------

@@ -22,6 +22,18 @@ def _program(variable, name):
 MCRD = _program("MCRD", "mcrd")
 MCRSTAT = _program("MCRSTAT", "mcrstat")
 MCRGEN = _program("MCRGEN", "mcrgen")
+
+
+def _sanitized():
+    try:
+        with open(MCRD, "rb") as f:
+            return b"__asan_init" in f.read()
+    except OSError:
+        return False
+
+
+# Such a build is some times slower, and keeps what was freed for a while.
+SANITIZED = _sanitized()
 SANDBOX = os.environ.get("MCR_SANDBOX", "enforce")
 KEEP = os.environ.get("MCR_KEEP", "") not in ("", "0")  # leave the temporary directory in place
 
