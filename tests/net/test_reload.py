@@ -122,7 +122,7 @@ def not_grown(d, before):
             t.check(is_now - was <= 256, f"the {who} has grown from {was} to {is_now} KiB")
 
 
-def check_presence(name, runs, periods, present, grace_ns=50_000_000):
+def check_presence(name, runs, periods, present, grace_ns=100_000_000 if t.SANITIZED else 50_000_000):
     """A rule that comes and goes: datagrams without a gap while it is there, none while it is not."""
     there = [(a, b) for turn, a, b in periods if turn % 2 == present]
     away = [(a, b) for turn, a, b in periods if turn % 2 != present]
@@ -130,8 +130,11 @@ def check_presence(name, runs, periods, present, grace_ns=50_000_000):
         late = [x for x in runs if x.overlaps(begin + grace_ns, end)]
         t.check(not late, f"{name}: {late} came while the rule was not there")
     for begin, end in there:
+        if end - begin < 2 * grace_ns:
+            continue  # a busy machine was late for one reload, and made the next at once
         t.check(any(x.first_ns < begin + grace_ns and x.last_ns > end - grace_ns for x in runs),
-                f"{name}: not all the time while the rule was there, {begin}..{end}")
+                f"{name}: not all the time while the rule was there, {begin}..{end}, but "
+                f"{[x for x in runs if x.overlaps(begin, end)]}")
     # Never twice, never back; and one run for each time that it was there is: no loss while it was.
     t.check(all(a.last < b.first for a, b in zip(runs, runs[1:])), f"{name}: twice or reordered: {runs}")
     t.check(len(runs) <= len(there),
