@@ -4,6 +4,8 @@
 
 #include "command/command.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +19,7 @@
 #include "config/load.h"
 #include "config/print.h"
 #include "config/way.h"
+#include "stats/place.h"
 
 static int finish(struct config *c, bool printed)
 {
@@ -104,22 +107,33 @@ static bool print_memory(const struct config *c, const struct compile_memory *m)
     return print_bytes(c, "merges", m->merges) && print_bytes(c, "monitors", m->monitors);
 }
 
+// Whether a start on this machine, with memory and a place for the statistics, is possible.
+static bool may_start(const struct config *c, struct compile_memory *memory)
+{
+    struct config_problems problems = {0};
+    char why[COMPILE_WHY_MAX];
+    const char *taken = stats_place_taken(AT_FDCWD, c->stats_file);
+
+    if (taken && errno == EEXIST)
+        config_error(&problems, 0, NULL, "%s: %s", c->stats_file, taken);
+    if (!compile_memory(c, memory, why))
+        config_error(&problems, memory->line, NULL, "%s", why);
+    bool may = problems.n_errors == 0;
+    config_problems_print(&problems, c->path, stderr);
+    config_problems_free(&problems);
+    return may;
+}
+
 int command_check(const char *path)
 {
     struct config *c = command_load(path, 0);
-    char hex[DIGEST_TEXT_MAX], why[COMPILE_WHY_MAX];
-    struct config_problems problems = {0};
+    char hex[DIGEST_TEXT_MAX];
     struct compile_memory memory;
 
-    if (c && !compile_memory(c, &memory, why)) {
-        config_error(&problems, memory.line, NULL, "%s", why);
-        config_problems_print(&problems, c->path, stderr);
-        config_problems_free(&problems);
+    if (!c || !may_start(c, &memory)) {
         config_free(c);
         return 1;
     }
-    if (!c)
-        return 1;
     warn_of_start(c);
     return finish(c, printf("%s: valid, %zu rule%s, sha256 %s\n", path, c->n_rules, c->n_rules == 1 ? "" : "s",
                             digest_text(c->file.sha256, hex)) > 0 &&
