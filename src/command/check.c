@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "command/account.h"
 #include "command/running.h"
@@ -77,6 +78,23 @@ static bool print_reserved(const struct config *c)
     return !ferror(stdout);
 }
 
+// A missing directory of the statistics is made, but none above it.
+static void warn_of_directory(const struct config *c, struct config_problems *problems)
+{
+    char above[sizeof(c->stats_file)];
+    struct stat st;
+
+    snprintf(above, sizeof(above), "%s", c->stats_file);
+    for (int i = 0; i < 2; i++)
+        if (strrchr(above, '/'))
+            *strrchr(above, '/') = '\0';
+    if (above[0] && fstatat(AT_FDCWD, above, &st, 0) != 0 && errno == ENOENT)
+        config_warning(problems, 0, NULL,
+                       "mcrd cannot keep its statistics there: %s does not exist here, and mcrd makes the last "
+                       "directory of stats_file only: mkdir -p %s",
+                       above, above);
+}
+
 // Warns about problems that mcrd will have with this file when root starts it. They are no errors: config management
 // checks a temporary file with mode 0600, and another machine has other users.
 static void warn_of_start(const struct config *c)
@@ -89,6 +107,7 @@ static void warn_of_start(const struct config *c)
         config_warning(&problems, 0, NULL, "mcrd cannot load it from here: %s", why);
     if (reader.user && !account_may_write(c->stats_file, &reader, why))
         config_warning(&problems, 0, NULL, "mcrd cannot keep its statistics there: %s", why);
+    warn_of_directory(c, &problems);
     config_problems_print(&problems, c->path, stderr);
     config_problems_free(&problems);
 }

@@ -284,6 +284,14 @@ for what in empty stats none; do
   ok "accepted: the statistics may be there ($what)" accepted what.conf
 done
 
+printf 'version = 1; user = "daemon"; group = "daemon"; stats_file = "%s"; rules = ( );\n' "$place/a/b/stats" >deep-place.conf
+ok "warning: only the last directory is made" warned deep-place.conf "mcrd cannot keep its statistics there: $place/a does not \
+exist here, and mcrd makes the last directory of stats_file only: mkdir -p $place/a"
+if [ "$(id -u)" -eq 0 ] && [ "$(awk '{ print $3; exit }' /proc/self/uid_map)" -gt 1 ]; then
+  echo 'version = 1; user = "root"; group = "root"; rules = ( );' >root.conf
+  ok "warning: mcrd stays root" warned root.conf 'user is "root", and mcrd needs no right of root behind its start: make the user mcr (run systemd-sysusers), and leave user and group out'
+fi
+
 # COMMAND...: run again and again while mcrd reads the file, of which it waits before each read; then its exit status.
 # Leaks cannot be looked for in a process that is traced.
 while_read() {
