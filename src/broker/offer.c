@@ -5,6 +5,7 @@
 #include "broker/state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "broker/statistics.h"
 #include "compile/compile.h"
 #include "log/log.h"
+#include "stats/place.h"
 
 // A relay closes the descriptors of a table that it rejects, or that did not come whole. A compromised one may keep
 // them and ask again. After this number of rejected descriptors no other table is offered. Each one is a table or a few
@@ -137,6 +139,13 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
     const char *bad;
     int table_fd = -1, stats_fd = -1;
     bool adopted = false;
+    // Another program may have put a file there since the start.
+    const char *taken = stats_place_taken(AT_FDCWD, b->stats_file);
+
+    if (taken && errno == EEXIST) {
+        snprintf(a->why, sizeof(a->why), "%s: %s", b->stats_file, taken);
+        return false;
+    }
 
     if (!table_attach(&view, table->bytes, table->size, &bad)) {
         snprintf(a->why, sizeof(a->why), "internal: the compiled table is not valid: %s", bad);

@@ -16,6 +16,7 @@
 #include "common/descriptors.h"
 #include "config/load.h"
 #include "stats/layout.h"
+#include "stats/place.h"
 
 static bool name_new(const char *path, char out[PATH_MAX])
 {
@@ -69,20 +70,6 @@ static bool is_regular(int fd)
     return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-// Returns whether name is a regular file or does not exist; else sets *why.
-static bool check_file(int directory, const char *name, const char **why)
-{
-    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-    *why = "stats_file cannot be opened";
-    if (fd < 0)
-        return errno == ENOENT;
-    *why = "stats_file is no regular file";
-    bool ok = is_regular(fd);
-    close(fd);
-    return ok;
-}
-
 // Opens the file that the relay locks for life, and makes it if it is missing. Returns its descriptor, or -1 with *why.
 static int open_lock(int directory, const char *name, uid_t uid, gid_t gid, const char **why, pid_t *other)
 {
@@ -120,7 +107,8 @@ int statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why,
     *why = "the directory of stats_file cannot be made or opened, or is a symbolic link";
     if (directory < 0)
         return -1;
-    if (check_file(directory, name, why))
+    *why = stats_place_taken(directory, name);
+    if (!*why)
         lock = open_lock(directory, name, uid, gid, why, other);
     descriptors_close(directory);
     return lock;

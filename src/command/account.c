@@ -13,6 +13,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+// Whether there are other users than root, unlike in most user namespaces.
+static bool has_users(void)
+{
+    FILE *f = fopen("/proc/self/uid_map", "re");
+    unsigned n = 0;
+    bool has = f && (fscanf(f, "%*u %*u %u", &n) != 1 || n > 1);
+
+    if (f)
+        fclose(f);
+    return has;
+}
+
 bool account_find(const struct config *c, struct file_reader *reader, struct config_problems *problems)
 {
     static const char text[] = "%s \"%s\" does not exist here: mcrd cannot start as root: %s";
@@ -27,6 +39,11 @@ bool account_find(const struct config *c, struct file_reader *reader, struct con
         config_warning(problems, 0, NULL, text, "user", c->user, strcmp(c->user, "mcr") == 0 ? made : other);
     if (!group)
         config_warning(problems, 0, NULL, text, "group", c->group, strcmp(c->group, "mcr") == 0 ? made : other);
+    if (user && user->pw_uid == 0 && has_users())
+        config_warning(problems, 0, NULL,
+                       "user is \"%s\", and mcrd needs no right of root behind its start: make the user mcr (run "
+                       "systemd-sysusers), and leave user and group out",
+                       c->user);
     if (user && group)
         *reader = (struct file_reader){c->user, c->group, user->pw_uid, group->gr_gid};
     return user && group;

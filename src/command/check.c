@@ -4,8 +4,11 @@
 
 #include "command/command.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "command/account.h"
 #include "command/running.h"
@@ -17,6 +20,7 @@
 #include "config/load.h"
 #include "config/print.h"
 #include "config/way.h"
+#include "stats/place.h"
 
 static int finish(struct config *c, bool printed)
 {
@@ -74,6 +78,23 @@ static bool print_reserved(const struct config *c)
     return !ferror(stdout);
 }
 
+// A missing directory of the statistics is made, but none above it.
+static void warn_of_directory(const struct config *c, struct config_problems *problems)
+{
+    char above[sizeof(c->stats_file)];
+    struct stat st;
+
+    snprintf(above, sizeof(above), "%s", c->stats_file);
+    for (int i = 0; i < 2; i++)
+        if (strrchr(above, '/'))
+            *strrchr(above, '/') = '\0';
+    if (above[0] && fstatat(AT_FDCWD, above, &st, 0) != 0 && errno == ENOENT)
+        config_warning(problems, 0, NULL,
+                       "mcrd cannot keep its statistics there: %s does not exist here, and mcrd makes the last "
+                       "directory of stats_file only: mkdir -p %s",
+                       above, above);
+}
+
 // Warns about problems that mcrd will have with this file when root starts it. They are no errors: config management
 // checks a temporary file with mode 0600, and another machine has other users.
 static void warn_of_start(const struct config *c)
@@ -86,6 +107,7 @@ static void warn_of_start(const struct config *c)
         config_warning(&problems, 0, NULL, "mcrd cannot load it from here: %s", why);
     if (reader.user && !account_may_write(c->stats_file, &reader, why))
         config_warning(&problems, 0, NULL, "mcrd cannot keep its statistics there: %s", why);
+    warn_of_directory(c, &problems);
     config_problems_print(&problems, c->path, stderr);
     config_problems_free(&problems);
 }
@@ -104,22 +126,33 @@ static bool print_memory(const struct config *c, const struct compile_memory *m)
     return print_bytes(c, "merges", m->merges) && print_bytes(c, "monitors", m->monitors);
 }
 
+// Whether a start on this machine, with memory and a place for the statistics, is possible.
+static bool may_start(const struct config *c, struct compile_memory *memory)
+{
+    struct config_problems problems = {0};
+    char why[COMPILE_WHY_MAX];
+    const char *taken = stats_place_taken(AT_FDCWD, c->stats_file);
+
+    if (taken && errno == EEXIST)
+        config_error(&problems, 0, NULL, "%s: %s", c->stats_file, taken);
+    if (!compile_memory(c, memory, why))
+        config_error(&problems, memory->line, NULL, "%s", why);
+    bool may = problems.n_errors == 0;
+    config_problems_print(&problems, c->path, stderr);
+    config_problems_free(&problems);
+    return may;
+}
+
 int command_check(const char *path)
 {
     struct config *c = command_load(path, 0);
-    char hex[DIGEST_TEXT_MAX], why[COMPILE_WHY_MAX];
-    struct config_problems problems = {0};
+    char hex[DIGEST_TEXT_MAX];
     struct compile_memory memory;
 
-    if (c && !compile_memory(c, &memory, why)) {
-        config_error(&problems, memory.line, NULL, "%s", why);
-        config_problems_print(&problems, c->path, stderr);
-        config_problems_free(&problems);
+    if (!c || !may_start(c, &memory)) {
         config_free(c);
         return 1;
     }
-    if (!c)
-        return 1;
     warn_of_start(c);
     return finish(c, printf("%s: valid, %zu rule%s, sha256 %s\n", path, c->n_rules, c->n_rules == 1 ? "" : "s",
                             digest_text(c->file.sha256, hex)) > 0 &&

@@ -129,6 +129,16 @@ struct addr_prefix addr_prefix_of(const struct addr *first, uint32_t n)
     return p;
 }
 
+bool addr_is_loopback(const struct addr *a)
+{
+    static const struct addr_prefix loopback[] = {
+        {.addr = {.family = ADDR_IPV4, .bytes = {127}}, .bits = 8},
+        {.addr = {.family = ADDR_IPV6, .bytes = {[15] = 1}}, .bits = 128},
+    };
+
+    return addr_prefix_contains(&loopback[0], a) || addr_prefix_contains(&loopback[1], a);
+}
+
 struct addr addr_after(const struct addr *a, uint32_t n)
 {
     struct addr result = *a;

@@ -60,6 +60,9 @@ bool addr_is_multicast(const struct addr *a);
 // multicast.
 bool addr_is_unicast(const struct addr *a);
 
+// Returns whether a is in 127.0.0.0/8 (RFC 1122) or ::1 (RFC 4291).
+bool addr_is_loopback(const struct addr *a);
+
 // Returns the address that is n after a, of the same family. The first address follows the last one.
 struct addr addr_after(const struct addr *a, uint32_t n);
 

@@ -9,19 +9,9 @@
 #include <string.h>
 
 #include "compile/compilation.h"
+#include "config/check.h"
 #include "config/endpoint.h"
 #include "log/log.h"
-
-static bool names_interface(const struct config_rule *r, const char *name)
-{
-    bool found = false;
-
-    for (size_t i = 0; i < r->n_inputs; i++)
-        found |= strcmp(r->inputs[i].interface, name) == 0;
-    for (size_t i = 0; i < r->n_outputs; i++)
-        found |= strcmp(r->outputs[i].interface, name) == 0;
-    return r->enabled && found;
-}
 
 // Returns whether an enabled rule of the previous table waits for this interface already.
 static bool missing_before(const struct table_view *t, const char *name)
@@ -48,12 +38,36 @@ static void tell_missing(const struct compilation *c, const char *name)
     if (missing_before(c->before, name))
         return;
     for (size_t i = 0; i < c->config->n_rules; i++)
-        left_out += names_interface(&c->config->rules[i], name) &&
+        left_out += c->config->rules[i].enabled && check_rule_names(&c->config->rules[i], name) &&
                     !log_list_add(rules, sizeof(rules), &used, c->config->rules[i].name);
     if (left_out > 0)
         snprintf(more, sizeof(more), " more=%zu", left_out);
     log_named(LOG_LEVEL_WARNING, EVENT_INTERFACE_MISSING, name,
               "interface=%s rules=\"%s\"%s reason=\"they wait for it\"", name, rules, more);
+}
+
+// A listed interface that no rule uses is not in the table: only its name may be wrong.
+static bool judge_listed(struct compilation *c)
+{
+    struct link links[CONFIG_INTERFACES_MAX] = {{.ifindex = 0}};
+    size_t n = 0;
+
+    for (size_t i = 0; !c->running && i < c->config->n_interfaces; i++)
+        if (check_is_only_listed(c->config, &c->config->interfaces[i]))
+            memcpy(links[n++].name, c->config->interfaces[i].name, sizeof(links->name));
+    bool ok = n == 0 || sockets_links(c->sockets, links, n) ||
+              compile_refuse(c, "the kernel does not list the interfaces: %s", strerror(errno));
+    for (size_t i = 0; ok && i < n; i++) {
+        if (links[i].ifindex == 0 && c->reject_missing)
+            ok =
+                compile_refuse(c, "interface \"%s\" does not exist and missing_interface is \"reject\"", links[i].name);
+        else if (links[i].ifindex == 0)
+            log_named(LOG_LEVEL_WARNING, EVENT_INTERFACE_MISSING, links[i].name,
+                      "interface=%s reason=\"it is listed in interfaces, and its role holds for no other\"",
+                      links[i].name);
+    }
+    link_release(links, n);
+    return ok;
 }
 
 static bool find_interfaces(struct compilation *c)
@@ -83,7 +97,7 @@ static bool find_interfaces(struct compilation *c)
             return compile_refuse(c, "interface \"%s\" does not exist and missing_interface is \"reject\"", l->name);
         tell_missing(c, l->name);
     }
-    return true;
+    return judge_listed(c);
 }
 
 static bool allocate(struct compilation *c)

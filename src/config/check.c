@@ -8,14 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/circle.h"
+#include "config/check_circles.h"
 #include "config/doubt.h"
 #include "config/endpoint.h"
 #include "config/way.h"
 
-#define CIRCLES_MAX        100 // reported at most; the first one refuses the file already
-#define CIRCLE_RULES_SHOWN 12
-#define MIXED_MAX          100 // that are told: errors must keep their room
+#define MIXED_MAX 100 // that are told: errors must keep their room
 
 struct check {
     const struct config *c;
@@ -185,17 +183,24 @@ static void check_kept_sources(const struct check *k, const struct config_rule *
     }
 }
 
-// --- rules together --------------------------------------------------------------------------------------------------
-
-// Returns the number of destinations of the rule's outputs, with ranges split.
-static size_t output_destinations(const struct config_rule *rule)
+// Refuses a loopback address as the source of what leaves by another interface: the kernel opens no socket with it, and
+// no host takes in such a frame (RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.3).
+static void check_loopback_sources(const struct check *k, const struct config_rule *rule)
 {
-    size_t n = 0;
+    char text[ADDR_TEXT_MAX];
 
-    for (size_t i = 0; i < rule->n_outputs; i++)
-        n += (size_t) rule->outputs[i].n_addresses * rule->outputs[i].n_ports;
-    return n;
+    for (size_t i = 0; i < rule->n_outputs; i++) {
+        const struct config_output *out = &rule->outputs[i];
+        if (out->interface[0] && strcmp(out->interface, CONFIG_LOOPBACK) != 0 && addr_is_loopback(&out->source))
+            config_error(
+                k->problems, out->line, rule->name,
+                "\"source\" of output %zu is %s, which no host takes in from a link: name an address of \"%s\", "
+                "or leave source out",
+                i + 1, addr_format(&out->source, text), out->interface);
+    }
 }
+
+// --- rules together --------------------------------------------------------------------------------------------------
 
 // Whether what is sent there comes in by one of the rule's own inputs.
 static bool feeds_itself(const struct config_rule *rule, const struct endpoint *output)
@@ -212,7 +217,7 @@ static void check_outputs_of(const struct check *k, const struct config_rule *ru
 {
     char text[ENDPOINT_TEXT_MAX];
     bool feeds[CONFIG_OUTPUTS_MAX] = {false}, repeats[CONFIG_OUTPUTS_MAX] = {false};
-    struct endpoint *outputs = calloc(output_destinations(rule) + 1, sizeof(*outputs));
+    struct endpoint *outputs = calloc(endpoint_outputs(rule) + 1, sizeof(*outputs));
     size_t n = 0, first = 0;
 
     if (!outputs) {
@@ -275,7 +280,7 @@ static void doubt_same_outputs(const struct check *k)
     uint32_t told = UINT32_MAX, told_of = UINT32_MAX; // the pair of rules before: ranges share more than one
 
     for (size_t i = 0; i < k->c->n_rules; i++)
-        room += output_destinations(&rules[i]);
+        room += endpoint_outputs(&rules[i]);
     struct endpoint *list = calloc(room, sizeof(*list));
     if (!list) {
         out_of_memory(k);
@@ -302,95 +307,6 @@ static void doubt_same_outputs(const struct check *k)
     free(list);
 }
 
-// --- circles ---------------------------------------------------------------------------------------------------------
-
-// Adds an edge for each output of an enabled rule that is the input of another enabled rule.
-static void add_edges(const struct check *k, uint32_t *first, uint32_t *to)
-{
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < k->c->n_rules; i++) {
-        const struct config_rule *rule = &k->c->rules[i];
-        first[i] = n;
-        for (size_t o = 0; rule->enabled && o < rule->n_outputs; o++) {
-            struct endpoint output = endpoint_of_output(&rule->outputs[o], 0);
-            for (uint32_t j = 0; j < endpoint_span(&output); j++) {
-                struct endpoint one = endpoint_at(&output, j);
-                const struct endpoint *fed = endpoint_find(k->inputs, k->n_inputs, &one);
-                // Its own input: check_outputs_of() has told. A range feeds a rule more than once.
-                uint32_t rule_fed = fed ? ENDPOINT_RULE(fed->index) : i;
-                if (rule_fed != i && (n == first[i] || to[n - 1] != rule_fed))
-                    to[n++] = rule_fed;
-            }
-        }
-    }
-    first[k->c->n_rules] = n;
-}
-
-static void report_circle(const struct check *k, const uint32_t *path, uint32_t n)
-{
-    char text[(CIRCLE_RULES_SHOWN + 2) * (CONFIG_NAME_MAX + 8)] = "";
-    const struct config_rule *rules = k->c->rules, *start = &rules[path[0]];
-    uint32_t shown = n > CIRCLE_RULES_SHOWN ? CIRCLE_RULES_SHOWN : n;
-    size_t used = 0;
-
-    for (uint32_t i = 0; i < shown; i++)
-        used += (size_t) snprintf(text + used, sizeof(text) - used, "\"%s\" -> ", rules[path[i]].name);
-    if (shown < n)
-        snprintf(text + used, sizeof(text) - used, "%u more -> ", n - shown);
-    config_error(k->problems, start->line, start->name,
-                 "outputs run in a circle: %s\"%s\"; allowed only when each of these rules says two_way = true, and "
-                 "never by way of \"" CONFIG_LOOPBACK "\"",
-                 text, start->name);
-}
-
-static bool takes_from_loopback(const struct config_rule *rule)
-{
-    for (size_t i = 0; i < rule->n_inputs; i++)
-        if (strcmp(rule->inputs[i].interface, CONFIG_LOOPBACK) == 0)
-            return true;
-    return false;
-}
-
-// Looks for circles with a rule that does not say two_way, or that run by the loopback interface: what is sent by it
-// comes in by it, and two_way rests on own frames that do not. Each such rule is told in one circle.
-static void check_circles(const struct check *k)
-{
-    const struct config_rule *rules = k->c->rules;
-    uint32_t n = (uint32_t) k->c->n_rules, circles = 0;
-    size_t n_outputs = 0;
-
-    for (uint32_t i = 0; i < n; i++)
-        n_outputs += output_destinations(&rules[i]);
-    uint32_t *room = calloc(4 * ((size_t) n + 1) + n_outputs, sizeof(*room));
-    bool *told = calloc(2 * ((size_t) n + 1), sizeof(*told)), *by_loopback;
-    if (!room || !told) {
-        out_of_memory(k);
-        goto done;
-    }
-    by_loopback = told + n;
-    uint32_t *feeders = room, *path = feeders + n, *previous = path + n, *first = previous + n, *to = first + n + 1;
-    add_edges(k, first, to);
-    const struct circle_graph g = {.n = n, .first = first, .to = to};
-    circle_count_feeders(&g, feeders, path);
-    for (uint32_t i = 0; i < n; i++)
-        by_loopback[i] = takes_from_loopback(&rules[i]);
-    for (uint32_t i = 0; i < n && circles < CIRCLES_MAX; i++) {
-        if (feeders[i] == 0 || told[i])
-            continue;
-        uint32_t length = circle_through(&g, i, rules[i].two_way ? by_loopback : NULL, path, previous);
-        for (uint32_t j = 0; j < length; j++)
-            told[path[j]] = true;
-        if (length > 0) {
-            report_circle(k, path, length);
-            circles++;
-        }
-    }
-done:
-    free(told);
-    free(room);
-}
-
 void check_config(const struct config *c, struct config_problems *problems)
 {
     struct check k = {.c = c, .problems = problems};
@@ -410,13 +326,15 @@ void check_config(const struct config *c, struct config_problems *problems)
     for (size_t i = 0; i < c->n_rules; i++) {
         check_outputs_of(&k, &c->rules[i]);
         check_kept_sources(&k, &c->rules[i]);
-        if (c->rules[i].enabled)
-            doubt_rule(&c->rules[i], problems);
+        if (!c->rules[i].enabled)
+            continue;
+        check_loopback_sources(&k, &c->rules[i]);
+        doubt_rule(&c->rules[i], problems);
     }
     if (collect_inputs(&k)) {
         check_same_inputs(&k);
         doubt_same_outputs(&k);
-        check_circles(&k);
+        check_circles(c, k.inputs, k.n_inputs, problems);
     } else {
         out_of_memory(&k);
     }

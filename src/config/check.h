@@ -17,8 +17,14 @@ void check_config(const struct config *c, struct config_problems *problems);
 // there. Returns how many interfaces the rules use.
 size_t check_roles_of(const struct config *c, const struct config *other, struct config_problems *problems);
 
-// Asks the kernel for each interface that an enabled rule uses: a warning when it does not exist, or an error when
-// missing_interface is "reject"; and for the addresses of this host, see local_check().
+// Whether the rule uses the interface.
+bool check_rule_names(const struct config_rule *r, const char *interface);
+
+// Whether no rule, not even a disabled one, uses this interface of the list.
+bool check_is_only_listed(const struct config *c, const struct config_interface *listed);
+
+// Asks the kernel for each interface that an enabled rule uses or that is only listed: a warning when it does not
+// exist, or an error when missing_interface is "reject"; and for the addresses of this host, see local_check().
 void check_interfaces_exist(const struct config *c, struct config_problems *problems);
 
 #endif

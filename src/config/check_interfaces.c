@@ -25,6 +25,8 @@ struct use {
     int line;
 };
 
+static const char *const role_names[] = {[CONFIG_ROLE_IN] = "in", [CONFIG_ROLE_OUT] = "out"};
+
 static int compare_uses(const void *a, const void *b)
 {
     const struct use *left = a, *right = b;
@@ -66,20 +68,39 @@ static void each_interface(struct check *k, void look(struct check *k, const str
     free(uses);
 }
 
+// An interface that is used one way, and is not listed while others are: by mistake, or its name is. One that is used
+// both ways has no role.
+static void doubt_unlisted(const struct check *k, const struct use *uses, size_t n)
+{
+    const struct use *first = NULL; // of an enabled rule
+    bool one_way = true;
+
+    for (size_t i = 0; i < n; i++) {
+        one_way = one_way && uses[i].role == uses->role;
+        first = !first && uses[i].rule->enabled ? &uses[i] : first;
+    }
+    if (first && one_way && k->c->n_interfaces > 0 && strcmp(first->interface, CONFIG_LOOPBACK) != 0)
+        config_warning(k->problems, first->line, first->rule->name,
+                       "interface \"%s\" is not in \"interfaces\" (line %d), so no role keeps it to one way: list it "
+                       "there, with role = \"%s\"",
+                       first->interface, k->c->interfaces[0].line, role_names[first->role]);
+}
+
 static void check_roles(struct check *k, const struct use *uses, size_t n)
 {
-    static const char *const roles[] = {[CONFIG_ROLE_IN] = "in", [CONFIG_ROLE_OUT] = "out"};
     const struct config_interface *listed = k->roles->interfaces, *end = listed + k->roles->n_interfaces;
 
     k->n_interfaces++;
     while (listed < end && strcmp(listed->name, uses->interface) != 0)
         listed++;
+    if (listed == end && k->roles == k->c)
+        doubt_unlisted(k, uses, n);
     for (size_t i = 0; listed < end && listed->complete && i < n; i++)
         if (listed->role != uses[i].role)
             config_error(k->problems, uses[i].line, uses[i].rule->name,
                          "interface \"%s\" is used for an %sput, allowed by its role in line %d%s%s is \"%s\"",
-                         listed->name, roles[uses[i].role], listed->line, k->roles == k->c ? "" : " of ",
-                         k->roles == k->c ? "" : k->roles->path, roles[listed->role]);
+                         listed->name, role_names[uses[i].role], listed->line, k->roles == k->c ? "" : " of ",
+                         k->roles == k->c ? "" : k->roles->path, role_names[listed->role]);
 }
 
 // What waits for the interface: of several inputs or outputs the others go on.
@@ -124,6 +145,48 @@ static void check_exists(struct check *k, const struct use *uses, size_t n)
                        first->interface, local_interface_hint(k->local, first->interface, hint), others);
 }
 
+bool check_rule_names(const struct config_rule *r, const char *interface)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < r->n_inputs; i++)
+        found |= strcmp(r->inputs[i].interface, interface) == 0;
+    for (size_t i = 0; i < r->n_outputs; i++)
+        found |= strcmp(r->outputs[i].interface, interface) == 0;
+    return found;
+}
+
+bool check_is_only_listed(const struct config *c, const struct config_interface *listed)
+{
+    for (size_t i = 0; i < c->n_rules; i++)
+        if (check_rule_names(&c->rules[i], listed->name))
+            return false;
+    return listed->complete;
+}
+
+// Reports a listed interface that does not exist: its role holds for no other, as for the one that is meant.
+static void check_listed(const struct check *k)
+{
+    for (size_t i = 0; i < k->c->n_interfaces; i++) {
+        const struct config_interface *listed = &k->c->interfaces[i];
+        char name[IF_NAMESIZE] = "", hint[LOCAL_HINT_MAX];
+        unsigned index = if_nametoindex(listed->name);
+        if (!check_is_only_listed(k->c, listed) ||
+            (index != 0 && if_indextoname(index, name) && strcmp(name, listed->name) == 0))
+            continue;
+        local_interface_hint(k->local, listed->name, hint);
+        if (name[0])
+            snprintf(hint, sizeof(hint), " (it is another name of \"%s\")", name);
+        if (k->c->reject_missing)
+            config_error(k->problems, listed->line, NULL,
+                         "interface \"%s\" does not exist here%s, which missing_interface = \"reject\" refuses",
+                         listed->name, hint);
+        else
+            config_warning(k->problems, listed->line, NULL,
+                           "interface \"%s\" does not exist here%s; its role holds for no other", listed->name, hint);
+    }
+}
+
 void check_interfaces_exist(const struct config *c, struct config_problems *problems)
 {
     struct local local;
@@ -131,6 +194,7 @@ void check_interfaces_exist(const struct config *c, struct config_problems *prob
 
     local_read(&local);
     each_interface(&k, check_exists);
+    check_listed(&k);
     local_check(c, &local, problems);
     local_free(&local);
 }

@@ -37,20 +37,13 @@ static bool is_source_specific(const struct addr *a)
     return a->family == ADDR_IPV6 && b[0] == 0xff && b[1] >> 4 == 3 && b[2] == 0 && b[3] == 0;
 }
 
-static bool is_loopback(const struct addr *a)
+// ff01::/16 and the like, whatever the flags, and ff00::/16, whose scope is reserved (RFC 4291, section 2.7). Returns
+// what it has instead of a scope that leaves the host, or NULL.
+static const char *hostly_scope(const struct addr *a)
 {
-    static const struct addr_prefix loopback[] = {
-        {.addr = {.family = ADDR_IPV4, .bytes = {127}}, .bits = 8},
-        {.addr = {.family = ADDR_IPV6, .bytes = {[15] = 1}}, .bits = 128},
-    };
-
-    return addr_prefix_contains(&loopback[0], a) || addr_prefix_contains(&loopback[1], a);
-}
-
-// ff01::/16 and the like, whatever the flags (RFC 4291, section 2.7).
-static bool is_interface_local(const struct addr *a)
-{
-    return a->family == ADDR_IPV6 && a->bytes[0] == 0xff && (a->bytes[1] & 0x0f) == 1;
+    if (a->family != ADDR_IPV6 || a->bytes[0] != 0xff || (a->bytes[1] & 0x0f) > 1)
+        return NULL;
+    return a->bytes[1] & 0x0f ? "interface-local" : "the reserved";
 }
 
 static bool carries_ptp(const struct config_rule *rule)
@@ -64,12 +57,35 @@ static bool carries_ptp(const struct config_rule *rule)
     return any;
 }
 
+// What a host has for itself, at an input by which other hosts send.
+static void doubt_loopback(const struct config_rule *rule, struct config_problems *problems,
+                           const struct config_input *in)
+{
+    char text[ADDR_TEXT_MAX];
+
+    if (!in->interface[0] || strcmp(in->interface, CONFIG_LOOPBACK) == 0)
+        return;
+    if (addr_is_loopback(&in->address))
+        config_warning(problems, in->line, rule->name,
+                       "address %s is this host itself, which nothing comes to by \"%s\": write interface = "
+                       "\"" CONFIG_LOOPBACK "\"",
+                       addr_format(&in->address, text), in->interface);
+    for (size_t i = 0; i < in->n_sources; i++)
+        if (addr_is_loopback(&in->sources[i].addr) && in->sources[i].bits >= 8) {
+            config_warning(problems, in->sources_line, rule->name,
+                           "source %s is this host itself: what comes from it by \"%s\" is dropped (martian)",
+                           addr_format(&in->sources[i].addr, text), in->interface);
+            return;
+        }
+}
+
 static void doubt_input(const struct config_rule *rule, struct config_problems *problems, const struct config_input *in)
 {
     struct endpoint input = endpoint_of_input(in, 0);
     char text[ADDR_TEXT_MAX];
 
     doubt_ptp(rule, problems, &input, in->line);
+    doubt_loopback(rule, problems, in);
     if (in->kind == CONFIG_GROUP && in->n_sources == 0 && is_source_specific(&in->address))
         config_warning(problems, in->line, rule->name,
                        "group %s is source-specific (RFC 4607): without \"sources\" no router brings it here",
@@ -223,13 +239,14 @@ void doubt_rule(const struct config_rule *rule, struct config_problems *problems
         struct endpoint output = endpoint_of_output(out, 0);
         if (!carries_ptp(rule)) // else told already
             doubt_ptp(rule, problems, &output, out->line);
-        if (endpoint_is_complete(&output) && is_loopback(&out->address) && strcmp(out->interface, CONFIG_LOOPBACK) != 0)
+        if (endpoint_is_complete(&output) && addr_is_loopback(&out->address) &&
+            strcmp(out->interface, CONFIG_LOOPBACK) != 0)
             config_warning(problems, out->line, rule->name,
                            "address %s is this host itself, which \"%s\" does not lead to: write interface = \"%s\"",
                            addr_format(&out->address, text), out->interface, CONFIG_LOOPBACK);
-        if (is_interface_local(&out->address) && strcmp(out->interface, CONFIG_LOOPBACK) != 0)
+        if (hostly_scope(&out->address) && strcmp(out->interface, CONFIG_LOOPBACK) != 0)
             config_warning(problems, out->line, rule->name,
-                           "group %s has interface-local scope (RFC 4291): no host may take it in from a link",
-                           addr_format(&out->address, text));
+                           "group %s has %s scope (RFC 4291): no host may take it in from a link",
+                           addr_format(&out->address, text), hostly_scope(&out->address));
     }
 }

@@ -52,6 +52,15 @@ uint32_t endpoint_destinations(const struct config_input *in)
     return (in->kind == CONFIG_BROADCAST ? 2u : in->n_addresses) * (uint32_t) in->n_ports;
 }
 
+size_t endpoint_outputs(const struct config_rule *rule)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < rule->n_outputs; i++)
+        n += (size_t) rule->outputs[i].n_addresses * rule->outputs[i].n_ports;
+    return n;
+}
+
 uint32_t endpoint_span(const struct endpoint *e)
 {
     return (uint32_t) e->n_addresses * e->n_ports;

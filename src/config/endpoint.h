@@ -37,6 +37,9 @@ struct endpoint endpoint_of_output(const struct config_output *out, uint32_t ind
 // How many destinations an input has in the table: those of its range; a broadcast has two for each port.
 uint32_t endpoint_destinations(const struct config_input *in);
 
+// The same of all outputs of a rule, with ranges split.
+size_t endpoint_outputs(const struct config_rule *rule);
+
 // How many destinations it is: its addresses times its ports.
 uint32_t endpoint_span(const struct endpoint *e);
 

@@ -3,9 +3,11 @@
 
 #include "config/load.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "config/check.h"
 #include "config/file.h"
@@ -90,6 +92,24 @@ static void check_stats_file(const struct config *c, struct config_problems *pro
                      c->stats_file);
 }
 
+// Refuses a stats_file by which the daemon would replace or remove the config file itself, by whatever name or link.
+static void check_not_itself(const char *path, const struct config *c, struct config_problems *problems)
+{
+    static const char *const written[] = {"", ".new"};
+    char name[sizeof(c->stats_file) + sizeof(".new")];
+    struct stat file, other;
+
+    for (size_t i = 0; i < sizeof(written) / sizeof(written[0]); i++) {
+        snprintf(name, sizeof(name), "%s%s", c->stats_file, written[i]);
+        if (fstatat(AT_FDCWD, path, &file, 0) == 0 && fstatat(AT_FDCWD, name, &other, 0) == 0 &&
+            file.st_dev == other.st_dev && file.st_ino == other.st_ino)
+            config_error(problems, 0, NULL,
+                         "stats_file is \"%s\", and the statistics would replace this file itself (\"%s\"): name "
+                         "another one, as /run/mcr/stats",
+                         c->stats_file, name);
+    }
+}
+
 // Parses and checks text that has passed lexical_check().
 static struct config *load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems)
 {
@@ -125,11 +145,13 @@ struct config *config_load(const char *path, unsigned flags, struct config_probl
     c = load_text(bytes->text, bytes->size, flags, problems);
     if (!c)
         return NULL;
+    check_not_itself(path, c, problems);
     c->file = bytes->info;
     c->path = strdup(path);
-    if (c->path)
+    if (!c->path)
+        config_error(problems, 0, NULL, "out of memory");
+    if (problems->n_errors == 0)
         return c;
-    config_error(problems, 0, NULL, "out of memory");
     config_free(c);
     return NULL;
 }

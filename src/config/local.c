@@ -181,7 +181,8 @@ static void check_input(const struct check *k, const struct config_input *in)
 {
     char text[ADDR_TEXT_MAX], advice[128];
 
-    if (in->kind != CONFIG_ADDRESS || in->vlan != 0 || check_broadcast(k, in->interface, &in->address, in->line))
+    if (in->kind != CONFIG_ADDRESS || in->vlan != 0 || addr_is_loopback(&in->address) ||
+        check_broadcast(k, in->interface, &in->address, in->line))
         return;
     const char *owner = owner_of(k->local, &in->address, in->interface);
     if (!owner && if_nametoindex(in->interface) != 0)
@@ -194,14 +195,31 @@ static void check_input(const struct check *k, const struct config_input *in)
                        advise(k->local, in->interface, in->address.family, advice));
 }
 
+// Senders with an address of the input's own interface, of which all is dropped (relay/martian.c).
+static void check_own_sources(const struct check *k, const struct config_input *in)
+{
+    char text[ADDR_TEXT_MAX];
+
+    for (size_t i = 0; i < in->n_sources && in->vlan == 0 && !is_loopback(in->interface); i++) {
+        const struct addr_prefix *source = &in->sources[i];
+        const char *owner = owner_of(k->local, &source->addr, in->interface);
+        if (source->bits < 8 * addr_length(&source->addr) || !owner || strcmp(owner, in->interface) != 0)
+            continue;
+        config_warning(k->problems, in->sources_line, k->rule->name,
+                       "source %s is this host itself (\"%s\"): what comes from it is dropped (martian): name the "
+                       "sender's address",
+                       addr_format(&source->addr, text), owner);
+    }
+}
+
 // A frame may have any source; the interface then needs no address.
 static void check_source(const struct check *k, const struct config_output *out)
 {
     bool frame = out->kind != CONFIG_ADDRESS && out->mode != CONFIG_MODE_SOCKET;
     char text[ADDR_TEXT_MAX], advice[128];
 
-    if (frame && !address_of(k->local, out->interface, out->source.family))
-        return;
+    if (addr_is_loopback(&out->source) || (frame && !address_of(k->local, out->interface, out->source.family)))
+        return; // the first is refused without asking the kernel
     if (out->source.family != ADDR_NONE && !owner_of(k->local, &out->source, out->interface) &&
         if_nametoindex(out->interface) != 0)
         config_warning(k->problems, out->line, k->rule->name,
@@ -252,8 +270,10 @@ void local_check(const struct config *c, const struct local *local, struct confi
         const struct check k = {local, rule, problems};
         if (!rule->enabled)
             continue;
-        for (size_t j = 0; j < k.rule->n_inputs; j++)
-            check_input(&k, &k.rule->inputs[j]);
+        for (size_t j = 0; j < rule->n_inputs; j++) {
+            check_input(&k, &rule->inputs[j]);
+            check_own_sources(&k, &rule->inputs[j]);
+        }
         for (size_t o = 0; o < rule->n_outputs; o++) {
             const struct config_output *out = &rule->outputs[o];
             if (!is_loopback(out->interface))

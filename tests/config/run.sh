@@ -252,6 +252,46 @@ if [ "$(id -u)" -eq 0 ]; then
     'user "nosuchuser" does not exist here: mcrd cannot start as root: make it, or leave the key out'
 fi
 
+# --- the place of the statistics ---
+# NAME STATS_FILE: a file without rules that keeps its statistics there.
+stats_at() {
+  printf 'version = 1; stats_file = "%s"; rules = ( );\n' "$2" >"$1"
+}
+mkdir -m 0755 place && place=$work/place
+echo notes >place/notes && : >place/empty && printf 'MCTATS01\0' >place/stats && ln -s notes place/link && mkfifo place/fifo
+taken="which the statistics would replace: name another one"
+stats_at itself.conf "$work/itself.conf"
+ok "refused: stats_file is the file itself" refused itself.conf "itself.conf: stats_file is \"$work/itself.conf\", and the \
+statistics would replace this file itself (\"$work/itself.conf\"): name another one, as /run/mcr/stats"
+ln -s . round && stats_at round.conf "$work/round/round.conf"
+ok "refused: by another name" refused round.conf "round.conf: stats_file is \"$work/round/round.conf\", and the \
+statistics would replace this file itself (\"$work/round/round.conf\"): name another one, as /run/mcr/stats"
+stats_at own.new "$work/own"
+ok "refused: it is the temporary one" refused own.new "own.new: stats_file is \"$work/own\", and the \
+statistics would replace this file itself (\"$work/own.new\"): name another one, as /run/mcr/stats"
+stats_at notes.conf "$place/notes"
+ok "refused: stats_file is something else" refused notes.conf \
+  "notes.conf: $place/notes: stats_file is a file of something else, $taken"
+stats_at to-link.conf "$place/link"
+ok "refused: stats_file is a link" refused to-link.conf "to-link.conf: $place/link: stats_file is a symbolic link"
+for what in fifo .; do
+  stats_at what.conf "$place/$what"
+  ok "refused: stats_file is no regular file ($what)" refused what.conf \
+    "what.conf: $place/$what: stats_file is no regular file"
+done
+for what in empty stats none; do
+  stats_at what.conf "$place/$what"
+  ok "accepted: the statistics may be there ($what)" accepted what.conf
+done
+
+printf 'version = 1; user = "daemon"; group = "daemon"; stats_file = "%s"; rules = ( );\n' "$place/a/b/stats" >deep-place.conf
+ok "warning: only the last directory is made" warned deep-place.conf "mcrd cannot keep its statistics there: $place/a does not \
+exist here, and mcrd makes the last directory of stats_file only: mkdir -p $place/a"
+if [ "$(id -u)" -eq 0 ] && [ "$(awk '{ print $3; exit }' /proc/self/uid_map)" -gt 1 ]; then
+  echo 'version = 1; user = "root"; group = "root"; rules = ( );' >root.conf
+  ok "warning: mcrd stays root" warned root.conf 'user is "root", and mcrd needs no right of root behind its start: make the user mcr (run systemd-sysusers), and leave user and group out'
+fi
+
 # COMMAND...: run again and again while mcrd reads the file, of which it waits before each read; then its exit status.
 # Leaks cannot be looked for in a process that is traced.
 while_read() {

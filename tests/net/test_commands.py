@@ -371,6 +371,9 @@ def local_addresses():
     def of(address, outputs, interface="in0", **keys):
         return t.rule_of("r", outputs, interface=interface, address=address, port=PORT, **keys)
 
+    def sources(address):
+        return t.rule_of("r", group, interface="in0", group=IN, port=PORT, sources=[address])
+
     group = [t.to_group(OUT, OUT_PORT)]
     elsewhere = "name the receiver's, or write interface = \"lo\" for one on this host"
     cases = [
@@ -402,6 +405,11 @@ def local_addresses():
         (of("198.18.1.2", [to("203.0.113.5", interface="one0")]), None),  # one host, whatever it routes
         (of("198.18.1.2", [to("2001:db8:2::1")]), None),  # out0 has no subnet of IPv6
         (of("198.18.1.2", group, interface="IN0"), 'interface "IN0" does not exist here (did you mean "in0"?); the rule waits for it'),
+        (sources("198.18.1.1"), None),
+        (sources("198.18.1.2"), 'source 198.18.1.2 is this host itself ("in0"): what comes from it is dropped (martian): name the '
+                                "sender's address"),
+        (sources("198.18.2.2"), None),  # by the other interface it may come in: no martian
+        (of("127.0.0.1", group), 'address 127.0.0.1 is this host itself, which nothing comes to by "in0": write interface = "lo"'),
         (of("198.18.1.2", group, interface="198.18.1.2"), 'interface "198.18.1.2" does not exist here (it is an address of "in0": write '
                                                           "the name of the interface); the rule waits for it"),
         (of("198.18.1.2", group, interface="192.0.2.1"),
@@ -416,6 +424,35 @@ def local_addresses():
             status, _, err = net.relay.run(t.MCRD, "--check", "--config", config.file, check_status=False)
             told = [line.partition(': warning: rule "r": ')[2] for line in err.splitlines() if "cannot load it" not in line]
             t.equal((status, told), (0, [warning] if warning else []), rule)
+
+
+@t.test("interfaces: a name that does not exist is a warning, and refused with missing_interface = \"reject\", also at the start")
+def listed_interfaces():
+    why = 'interface "OUT0" does not exist here (did you mean "out0"?)'
+    with t.line() as net:
+        def told(c, option):
+            status, _, err = net.relay.run(t.MCRD, option, "--config", c.file, check_status=False)
+            return status, [line.partition(":")[2] for line in err.splitlines() if "cannot load it" not in line]
+
+        listed = [{"name": "in0", "role": "in"}, {"name": "OUT0", "role": "out"}]
+        off = {**t.rule("off", "239.255.0.2", PORT, [t.to_group(OUT, OUT_PORT, interface="later0")]), "enabled": False}
+        c = t.Config(RULE + [off], interfaces=[*listed, {"name": "later0", "role": "out"}])
+        warnings = [f"5: warning: {why}; its role holds for no other",
+                    '6: warning: rule "r": interface "out0" is not in "interfaces" (line 5), so no role keeps it to one way: list it '
+                    'there, with role = "out"']
+        lines = [re.sub(r"^\d+", "", w) for w in warnings]
+        for option in ("--check", "--print", "--firewall"):
+            status, said = told(c, option)
+            t.equal((status, sorted(re.sub(r"^\d+", "", line) for line in said)), (0, sorted(lines)), option)
+        with t.Mcrd(net.relay, c) as d:
+            t.equal([e for e in d.logged("interface_missing") if "OUT0" in e][0].count("its role holds for no other"), 1, "the log")
+        c = t.Config(RULE, interfaces=listed, missing_interface="reject")
+        status, said = told(c, "--check")
+        t.check(status == 1 and any(f'{why}, which missing_interface = "reject" refuses' in line for line in said), said)
+        status, said = t.Mcrd(net.relay, c).run_to_end()
+        t.check(status == 1 and 'interface \\"OUT0\\" does not exist and missing_interface is' in said, said)
+        c = t.Config(RULE, interfaces=[listed[0], {"name": "out0", "role": "out"}], missing_interface="reject")
+        t.equal(told(c, "--check"), (0, []), "the right name")
 
 
 @t.test("a wrong port: nothing counts, for the kernel's filter drops it; tcpdump into --replay - names the rule")

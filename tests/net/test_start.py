@@ -3,6 +3,7 @@
 """Start, reload and stop: fail closed at the start, fail safe at a reload."""
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -411,6 +412,54 @@ def reload_broken():
         t.check("result=accepted" in (answer := d.reload()), answer)
         s = d.account({"r": 2})
         t.equal((s["config"]["state"], s["config"]["last_error"] or ""), ("current", ""), "state and last_error")
+
+
+@t.test("a stats_file that is a file of something else is refused at the start and at a reload, and stays as it is")
+def stats_foreign_file():
+    with t.line() as net:
+        c = t.Config(RULE)
+        run = os.path.dirname(c.stats_file)
+        os.mkdir(run)
+        shutil.chown(run, t.USER, t.GROUP)
+
+        def keeps(text):
+            with open(c.stats_file, encoding="ascii") as f:
+                t.equal(f.read(), text, "the file")
+
+        def put(text):
+            with open(c.stats_file + ".put", "w", encoding="ascii") as f:
+                f.write(text)
+            os.chmod(c.stats_file + ".put", 0o644)
+            os.rename(c.stats_file + ".put", c.stats_file)
+
+        put("what an operator noted\n")
+        refused(net.relay, c, "stats_file is a file of something else")
+        keeps("what an operator noted\n")
+        put("")
+        with t.Mcrd(net.relay, c) as d:
+            put("what an operator noted\n")
+            c.rules = RULE + [t.rule("second", "239.255.0.2", PORT, [t.to_group("239.255.1.2", OUT_PORT)])]
+            c.write()
+            t.check("stats_file is a file of something else" in (answer := d.reload()), answer)
+            keeps("what an operator noted\n")
+            os.unlink(c.stats_file)
+            t.check("result=accepted" in (answer := d.reload()), answer)
+
+
+@t.test("a stats_file that is the config file itself, or makes it the temporary one, is refused")
+def stats_own_file():
+    with t.line() as net:
+        c = t.Config(RULE)
+        shutil.chown(c.directory, t.USER, t.GROUP)
+        for name, file, said in ((c.file, c.file, "stats_file is a file of something else"),
+                                 (c.directory + "/x", c.directory + "/x.new", "would replace this file itself")):
+            c.stats_file, c.file, c.top = name, file, {**c.top, "stats_file": name}
+            c.write()
+            with open(c.file, "rb") as f:
+                before = f.read()
+            refused(net.relay, c, said)
+            with open(c.file, "rb") as f:
+                t.equal(f.read(), before, "the config file")
 
 
 @t.test("SIGHUP with another user, group or stats_file is refused")
