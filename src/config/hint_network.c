@@ -8,6 +8,14 @@
 
 #include "common/addr.h"
 
+bool hint_is_network(const char *text)
+{
+    struct addr_prefix p;
+    const char *why;
+
+    return strchr(text, '/') && addr_prefix_parse(text, &p, &why) && p.bits < 8 * addr_length(&p.addr);
+}
+
 // 10.0.0.0/255.0.0.0
 static bool of_netmask(const char *text, struct addr_prefix *p)
 {

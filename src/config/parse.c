@@ -171,12 +171,13 @@ static void read_key(struct parser *p, const struct schema_key *key, const confi
             read_section(p, key->inside, s, section);
     } else {
         enum value_verdict verdict = value_store(key, &value, target);
+        const char *doubt = value.type == VALUE_STRING ? hint_doubt(key, value.text) : NULL;
         char shown[VALUE_TEXT_MAX];
         if (verdict != VALUE_OK)
             refuse(p, key, s, verdict);
-        else if (value.type == VALUE_STRING && hint_is_template(value.text))
-            config_warning(p->problems, line_of(s), p->rule, "\"%s\" is %s: a template that was not filled in?",
-                           key->name, value_format(&value, shown));
+        else if (doubt)
+            config_warning(p->problems, line_of(s), p->rule, "\"%s\" is %s%s", key->name, value_format(&value, shown),
+                           doubt);
     }
 }
 
