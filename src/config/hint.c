@@ -283,6 +283,8 @@ const char *hint_value(const struct schema_key *key, const struct value *value, 
         snprintf(text, HINT_MAX, ": write %lld", number.number);
         return text;
     }
+    if (key->kind == SCHEMA_GROUP && is_text(value) && hint_group(value->text, text))
+        return text;
     if (hint_mend(key, value, text))
         return text;
     for (size_t i = 0; i < sizeof(remarks) / sizeof(remarks[0]) && is_text(value); i++)

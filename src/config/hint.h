@@ -41,6 +41,15 @@ bool hint_url(const struct schema_key *key, const char *url, char text[HINT_MAX]
 // for a netmask or a range of addresses; else "". Returns text.
 const char *hint_network(const char *prefix, char text[HINT_MAX]);
 
+// Writes what to write for "239.255.20.1/16" of an SDP file, whose number is the ttl, and for "239.255.20.*". Returns
+// false where the text is nothing such.
+bool hint_group(const char *group, char text[HINT_MAX]);
+
+#define HINT_WORD_MAX 80
+
+// Writes ": write "eth0.20"" and the like for a word of so many bytes that is no value, else "". Returns hint.
+const char *hint_word(const char *start, size_t length, char hint[HINT_WORD_MAX]);
+
 #define HINT_KEY_MAX 256
 
 // Writes what to do about a key that this place does not have: ", did you mean "group"?", ", write deadline_us = 10000"
