@@ -97,7 +97,8 @@ bool start_read_identity(struct broker *b, struct config_bytes *bytes)
     struct config c;
     bool ok = config_identify(b->options->config_path, &c, &problems, bytes);
 
-    config_problems_print(&problems, b->options->config_path, stderr);
+    if (!ok) // warnings are told with the rest of the file
+        config_problems_print(&problems, b->options->config_path, stderr);
     config_problems_free(&problems);
     if (!ok)
         return false;

@@ -154,12 +154,27 @@ static void doubt_legs(const struct config_rule *rule, struct config_problems *p
 // The slowest clock of RTP (text, RFC 4103).
 #define CLOCK_HZ_LEAST 1000
 
+// Bytes of the shortest datagram that the monitor can judge.
+static uint32_t monitored_least(const struct config_monitor *m)
+{
+    static const uint32_t least[] = {[CONFIG_MONITOR_RTP] = 12, [CONFIG_MONITOR_TS] = 188}; // a header, a packet
+    uint32_t number = m->field.at + m->field.bytes, session = m->field.session_at + m->field.session_bytes;
+
+    if (m->as != CONFIG_MONITOR_FIELD)
+        return least[m->as];
+    return m->field.session_bytes > 0 && session > number ? session : number;
+}
+
 static void doubt_monitor(const struct config_rule *rule, struct config_problems *problems)
 {
     const struct config_monitor *m = &rule->monitor;
 
     if (m->line == 0)
         return;
+    if (rule->max_payload > 0 && rule->max_payload < monitored_least(m))
+        config_warning(problems, m->line, rule->name,
+                       "max_payload is %u, and what monitor looks at takes %u bytes or more: nothing could be judged",
+                       rule->max_payload, monitored_least(m));
     if (m->as != CONFIG_MONITOR_FIELD && m->clock_hz < CLOCK_HZ_LEAST)
         config_warning(problems, m->line, rule->name,
                        "clock_hz is %u, and no clock of RTP is so slow: in hertz, as 48000 or 90000?", m->clock_hz);
@@ -202,21 +217,30 @@ static void doubt_merge(const struct config_rule *rule, struct config_problems *
             }
 }
 
-// Times that contradict each other.
+// What is below it drops by the relay's own time (docs/performance.md): the wake-up takes tens of microseconds,
+// coalesce_usecs 150 under load.
+#define DEADLINE_US_LEAST 200
+
+// Times that contradict each other, or what a relay takes.
 static void doubt_times(const struct config_rule *rule, struct config_problems *problems)
 {
     const struct config_merge *m = &rule->merge;
     uint32_t held_us = m->line != 0 ? m->reorder_ms * 1000 : 0;
 
     if (rule->max_residence_us > 0 && rule->max_residence_us <= held_us)
-        config_warning(problems, m->line, rule->name,
+        config_warning(problems, rule->max_residence_line, rule->name,
                        "max_residence_us is %u, and reorder_ms = %u alone holds datagrams for so long: the alarm would "
                        "tell of lost numbers: write more than %u",
                        rule->max_residence_us, m->reorder_ms, held_us);
     if (rule->deadline_us > 0 && rule->max_residence_us >= rule->deadline_us)
-        config_warning(problems, rule->line, rule->name,
+        config_warning(problems, rule->max_residence_line, rule->name,
                        "max_residence_us is %u, and nothing stays for longer than deadline_us = %u: no alarm can come",
                        rule->max_residence_us, rule->deadline_us);
+    if (rule->deadline_us > 0 && rule->deadline_us < DEADLINE_US_LEAST)
+        config_warning(problems, rule->deadline_line, rule->name,
+                       "deadline_us is %u, and a datagram stays here for 20 to 200 us as a rule, longer under load: "
+                       "nearly all may be dropped: in microseconds, as %u for %u ms?",
+                       rule->deadline_us, rule->deadline_us * 1000, rule->deadline_us);
     if (held_us > 0 && rule->limit.line != 0 && rule->limit.burst_ms < m->reorder_ms)
         config_warning(
             problems, rule->limit.line, rule->name,
@@ -224,11 +248,30 @@ static void doubt_times(const struct config_rule *rule, struct config_problems *
             rule->limit.burst_ms, m->reorder_ms, m->reorder_ms);
 }
 
+#define USUAL_PAYLOAD 1500u // bytes: an Ethernet frame's
+
+// Sizes and rates by which hardly anything passes.
+static void doubt_sizes(const struct config_rule *rule, struct config_problems *problems)
+{
+    uint32_t largest = rule->max_payload < USUAL_PAYLOAD ? rule->max_payload : USUAL_PAYLOAD;
+    uint64_t bits = rule->limit.bits_per_second;
+
+    if (rule->max_payload == 0)
+        config_warning(problems, rule->max_payload_line, rule->name,
+                       "max_payload is 0, which lets only empty datagrams pass: leave it out where any size may");
+    else if (rule->limit.line != 0 && bits > 0 && bits < 8 * largest)
+        config_warning(problems, rule->limit.line, rule->name,
+                       "bits_per_second is %llu, less than one datagram of %u bytes a second: bits, not Mbit: write "
+                       "\"40M\" for 40 Mbit/s",
+                       (unsigned long long) bits, largest);
+}
+
 void doubt_rule(const struct config_rule *rule, struct config_problems *problems)
 {
     char text[ADDR_TEXT_MAX];
 
     doubt_times(rule, problems);
+    doubt_sizes(rule, problems);
     doubt_merge(rule, problems);
     doubt_monitor(rule, problems);
     doubt_legs(rule, problems);

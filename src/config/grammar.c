@@ -3,6 +3,7 @@
 
 #include "config/grammar.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,8 +24,8 @@
 enum where { HERE, BEHIND, WHOLE };
 
 // The first matching row gives the text. In it $t is the token, $w the word of `starts` that matches, $k the previous
-// key, $b and $e the open bracket and the one that closes it, $l the line of $b, and $o the key of which the bracket is
-// the value.
+// key, $b and $e the open bracket and the one that closes it, $l the line of $b, $o the key of which the bracket is the
+// value, $v how that value is written, and $a why.
 // clang-format off
 #define NEVER 5
 static const struct {
@@ -47,11 +48,12 @@ static const struct {
     {IN_GROUP, KIND(MARK), "{ [ - <", "-", "", WHOLE,
      "the file begins with \"$w\", as JSON, YAML, INI or XML do: write key = value; without anything around the whole"},
     {IN_GROUP, KIND(MARK), "{", "{", "{", HERE,
-     "\"{\" in the { } of \"$o\": a list of groups stands in ( ), write $o = ( { }, { } );"},
+     "\"{\" in the { } of \"$o\": $a, write $o = $v;"},
     {IN_GROUP, KIND(MARK), "{", "{", NULL, HERE,
      "\"{\" where a key is expected: the \"{\" of line $l is not closed, or a list of groups does not stand in ( )"},
     {IN_GROUP, KIND(STRING), NULL, NULL, NULL, HERE,
      "\"$t\" in quotes where a key is expected: keys stand without quotes"},
+    {IN_GROUP, KIND(MARK), "+", NULL, NULL, WHOLE, "\"$t\" before a key: the mark of a diff? leave it out"},
     {STATE(KEY), KIND(MARK), "; ,", NULL, NULL, HERE, "\"$t\" without a setting before it"},
     {IN_GROUP, KIND(MARK), ") ] }", "-", NULL, HERE,
      "\"$t\" closes nothing: it is one too many, or its opening bracket is missing"},
@@ -87,7 +89,7 @@ static const struct {
     {STATE(FIRST) | STATE(ELEMENT), KIND(KEY), "rule", "(", NULL, WHOLE,
      "$t in the ( ) of \"$o\": a group has no word before it, write { name = \"...\"; ... }"},
     {IN_LIST, KIND(MARK), "{ ( [", "[", NULL, HERE,
-     "\"$t\" in an array [ ]: a list of groups stands in ( ), write $o = ( { }, { } );"},
+     "\"$t\" in an array [ ]: $a, write $o = $v;"},
     {STATE(FIRST) | STATE(ELEMENT), KIND(KEY), NULL, NULL, NULL, HERE,
      "$t in the $b $e of \"$o\": a string stands in double quotes, settings stand in { }"},
     {STATE(COMMA), KIND(KEY), NULL, NULL, NULL, HERE,
@@ -132,6 +134,20 @@ static bool line_has(const char *words, const char *text)
     return false;
 }
 
+// How the value of a key is written, and why.
+static const char *form_of(const struct lexical_token *name, bool why)
+{
+    const struct schema_key *key = schema_keys, *end = schema_keys + schema_n_keys;
+
+    while (key < end && (strlen(key->name) != name->length || memcmp(key->name, name->text, name->length) != 0))
+        key++;
+    if (key < end && key->kind == SCHEMA_SECTION)
+        return why ? "it is one group" : "{ ... }";
+    if (key < end && key->kind == SCHEMA_PREFIXES)
+        return why ? "a list of texts stands in [ ]" : "[ \"...\", \"...\" ]";
+    return why ? "a list of groups stands in ( )" : "( { }, { } )";
+}
+
 // Sets *text to the replacement of $ and this letter. Returns its length.
 static size_t piece(const struct grammar *g, const struct lexical_token *t, char letter, char line[16],
                     const char **text)
@@ -147,6 +163,10 @@ static size_t piece(const struct grammar *g, const struct lexical_token *t, char
     if (letter == 'l') {
         *text = line;
         return (size_t) snprintf(line, 16, "%d", g->open[g->depth].line);
+    }
+    if (letter == 'v' || letter == 'a') {
+        *text = form_of(shown, letter == 'a');
+        return strlen(*text);
     }
     *text = shown->text;
     return shown->length;
@@ -220,8 +240,51 @@ static bool is_named_group(const struct grammar *g, const struct lexical_token *
            t->kind == LEXICAL_MARK && *t->text == '{';
 }
 
+// A word that stands right behind the end of a string, of which a quote within ended it; NULL: there is none.
+static const struct lexical_token *behind_string(const struct grammar *g, const struct lexical_token *t)
+{
+    const struct lexical_token *word = g->state == GRAMMAR_EQUALS ? &g->last : t;
+    bool first = word == t && g->last.kind != LEXICAL_STRING; // then there may be nothing before it
+
+    return !first && word->kind != LEXICAL_MARK && word->kind != LEXICAL_STRING && word->text[-1] == '"' ? word : NULL;
+}
+
+// Whether a key, a bracket or a comment stands behind the number, as behind that of a line.
+static bool is_line_number(const struct lexical_token *t)
+{
+    const char *end = t->text + t->length, *behind = end + strspn(end, " \t:");
+
+    return t->kind == LEXICAL_INTEGER && behind > end && *behind &&
+           (isalpha((unsigned char) *behind) || strchr("{}()#/", *behind));
+}
+
+// What stands first on its line where a key is expected, and is of another format or was copied along; else NULL.
+static const char *remnant_of(const struct grammar *g, const struct lexical_token *t)
+{
+    if (!(IN_GROUP & 1u << g->state) || (g->last.kind != LEXICAL_NONE && g->last.line == t->line))
+        return NULL;
+    if (is_line_number(t))
+        return "\"$t\" before a key: a line number that was copied along? leave it out";
+    return t->kind == LEXICAL_MARK && *t->text == ';' ? "\";\" without a setting before it: a comment begins with #"
+                                                      : NULL;
+}
+
 static bool refuse(const struct grammar *g, const struct lexical_token *t, struct grammar_fault *f)
 {
+    const struct lexical_token *word = behind_string(g, t);
+    const char *remnant = remnant_of(g, t);
+
+    if (word) {
+        *f = (struct grammar_fault){.line = word->line};
+        snprintf(f->why, sizeof(f->why), GRAMMAR_QUOTE_INSIDE,
+                 (int) (word->length < SHOWN_MAX ? word->length : SHOWN_MAX), word->text);
+        return false;
+    }
+    if (remnant) {
+        *f = (struct grammar_fault){.line = t->line, .whole = true};
+        write_why(g, t, "", 0, remnant, f->why);
+        return false;
+    }
     if (is_named_group(g, t)) {
         *f = (struct grammar_fault){.line = g->last.line, .whole = true};
         write_why(g, &g->last, "", 0,

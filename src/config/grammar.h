@@ -32,6 +32,9 @@ struct grammar {
 
 #define GRAMMAR_WHY_MAX 300
 
+// A string that seems to end at a quote within it.
+#define GRAMMAR_QUOTE_INSIDE "%.*s right behind the end of a string: a quote within a string is written \\\""
+
 struct grammar_fault {
     int line;
     bool whole; // it is another kind of file, or two in one: report no further error

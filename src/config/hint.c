@@ -4,226 +4,23 @@
 #include "config/hint.h"
 
 #include <ctype.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "common/addr.h"
+#include "common/utf8.h"
 #include "config/model.h"
-
-#define REPAIRED_MAX 64
-
-static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
-
-// Each function repairs one kind of mistake: it changes *v, and its text (below REPAIRED_MAX bytes) in place, and
-// returns false if the mistake is not there. hint_value() then tries whether the key allows the result.
 
 static bool is_text(const struct value *v)
 {
     return v->type == VALUE_STRING;
 }
 
-static bool number_without_quotes(struct value *v, char *text)
-{
-    size_t digits = is_text(v) ? strspn(text, "0123456789") : 0;
-
-    if (digits == 0 || digits > 18 || text[digits] != '\0')
-        return false;
-    *v = (struct value){.type = VALUE_INTEGER, .number = atoll(text)};
-    return true;
-}
-
-static bool quoted_number(struct value *v, char *text)
-{
-    if (v->type != VALUE_INTEGER)
-        return false;
-    snprintf(text, REPAIRED_MAX, "%lld", v->number);
-    *v = (struct value){.type = VALUE_STRING, .text = text};
-    return true;
-}
-
-// 5k, for keys without suffixes.
-static bool multiplied(struct value *v, char *text)
-{
-    static const char suffixes[] = "kMG";
-    size_t digits = is_text(v) ? strspn(text, "0123456789") : 0;
-    const char *suffix = digits > 0 && text[digits] ? strchr(suffixes, text[digits]) : NULL;
-
-    if (!suffix || digits > 9 || text[digits + 1] != '\0')
-        return false;
-    *v = (struct value){.type = VALUE_INTEGER, .number = atoll(text)};
-    for (const char *s = suffixes; s <= suffix; s++)
-        v->number *= 1000;
-    return true;
-}
-
-// 40 Mbit/s. Units of bytes are not repaired.
-static bool rate_in_words(struct value *v, char *text)
-{
-    size_t digits = is_text(v) ? strspn(text, "0123456789") : 0;
-    char *suffix = text + digits + (text[digits] == ' ');
-
-    if (digits == 0 || strchr(text, 'B') || !*suffix || !strchr("kKmMgG", *suffix))
-        return false;
-    text[digits] = *suffix == 'k' || *suffix == 'K' ? 'k' : (char) toupper((unsigned char) *suffix);
-    text[digits + 1] = '\0';
-    return true;
-}
-
-static bool bool_without_quotes(struct value *v, char *text)
-{
-    static const char *const words[] = {"false", "no", "off", "true", "yes", "on"};
-
-    for (int i = 0; is_text(v) && i < 6; i++)
-        if (strcasecmp(text, words[i]) == 0) {
-            *v = (struct value){.type = VALUE_BOOL, .number = i >= 3};
-            return true;
-        }
-    return false;
-}
-
-static bool bool_of_number(struct value *v, char *text)
-{
-    (void) text;
-    if (v->type != VALUE_INTEGER || (v->number != 0 && v->number != 1))
-        return false;
-    v->type = VALUE_BOOL;
-    return true;
-}
-
-static bool lower_case(struct value *v, char *text)
-{
-    for (char *c = text; is_text(v) && *c; c++)
-        *c = (char) tolower((unsigned char) *c);
-    return is_text(v);
-}
-
-static bool without_brackets(struct value *v, char *text)
-{
-    char *end = is_text(v) && text[0] == '[' ? strchr(text, ']') : NULL;
-
-    if (!end || (end[1] != '\0' && end[1] != ':'))
-        return false;
-    memmove(text, text + 1, (size_t) (end - text) - 1);
-    end[-1] = '\0';
-    return true;
-}
-
-static bool without_port(struct value *v, char *text)
-{
-    char *colon = is_text(v) ? strchr(text, ':') : NULL;
-
-    if (!colon || strchr(colon + 1, ':'))
-        return false;
-    *colon = '\0';
-    return true;
-}
-
-static bool is_network(const char *text)
-{
-    struct addr_prefix p;
-    const char *why;
-
-    return strchr(text, '/') && addr_prefix_parse(text, &p, &why) && p.bits < 8 * addr_length(&p.addr);
-}
-
-static bool without_prefix(struct value *v, char *text)
-{
-    char *slash = is_text(v) && !is_network(text) ? strchr(text, '/') : NULL;
-
-    if (slash)
-        *slash = '\0';
-    return slash != NULL;
-}
-
-static bool shorter_prefix(struct value *v, char *text)
-{
-    char *slash = is_text(v) ? strchr(text, '/') : NULL;
-
-    if (!slash)
-        return false;
-    *slash = '\0';
-    if (strlen(text) + sizeof("/116") > REPAIRED_MAX)
-        return false;
-    strcat(text, strchr(text, ':') ? "/116" : "/20");
-    return true;
-}
-
-static bool without_zeros(struct value *v, char *text)
-{
-    char *to = text;
-
-    if (!is_text(v) || !strchr(text, '.'))
-        return false;
-    for (const char *from = text; *from; from++)
-        if (*from != '0' || !isdigit((unsigned char) from[1]) ||
-            (to > text && isdigit((unsigned char) from[-1]) && to[-1] != '.'))
-            *to++ = *from;
-    *to = '\0';
-    return true;
-}
-
-// 5000:5015, 5000..5015, 5000 - 5015.
-static bool range_with_dash(struct value *v, char *text)
-{
-    size_t digits = is_text(v) ? strspn(text, "0123456789") : 0;
-    size_t between = digits ? strspn(text + digits, " :.-") : 0;
-
-    if (between == 0)
-        return false;
-    text[digits] = '-';
-    memmove(text + digits + 1, text + digits + between, strlen(text + digits + between) + 1);
-    return true;
-}
-
-// The whole byte of the traffic class: the DSCP is its upper six bits.
-static bool dscp_of_byte(struct value *v, char *text)
-{
-    (void) text;
-    if (v->type != VALUE_INTEGER || v->number < 64 || v->number > 255)
-        return false;
-    v->number >>= 2;
-    return true;
-}
-
-// 5015-5000
-static bool range_forwards(struct value *v, char *text)
-{
-    char from[8], to[8];
-
-    if (!is_text(v) || sscanf(text, "%7[0-9]-%7[0-9]", to, from) != 2)
-        return false;
-    snprintf(text, REPAIRED_MAX, "%s-%s", from, to);
-    return true;
-}
-
-#define ANY_KIND SCHEMA_KINDS
-
-static const struct {
-    enum schema_kind kind; // of the key
-    bool (*mend)(struct value *v, char *text);
-    const char *why;
-} mends[] = {
-    {ANY_KIND, number_without_quotes, "write the number without quotes"},
-    {ANY_KIND, quoted_number, "in quotes, write"},
-    {ANY_KIND, lower_case, NULL},
-    {ANY_KIND, multiplied, NULL},
-    {SCHEMA_RATE, rate_in_words, NULL},
-    {ANY_KIND, bool_without_quotes, NULL},
-    {ANY_KIND, bool_of_number, NULL},
-    {SCHEMA_PORT, range_with_dash, NULL},
-    {SCHEMA_PORT, range_forwards, "the range is backwards, write"},
-    {SCHEMA_DSCP, dscp_of_byte, "as a TOS byte that is dscp"},
-    {ANY_KIND, without_brackets, NULL},
-    {SCHEMA_IFNAME, without_port, "an alias is no interface of its own, write"},
-    {ANY_KIND, without_port, "the port is a key of its own, write"},
-    {SCHEMA_HOST, without_prefix, "one address has no prefix length, write"},
-    {SCHEMA_SOURCE, without_prefix, "one address has no prefix length, write"},
-    {SCHEMA_GROUP, shorter_prefix, "4096 groups at most, write rules for parts such as"},
-    {ANY_KIND, without_zeros, NULL},
-};
+#define KIND(name) (1u << SCHEMA_##name)
+#define ANY_KIND   (~0u)
+#define ADDRESSES  (KIND(GROUP) | KIND(HOST) | KIND(SOURCE) | KIND(PREFIXES))
 
 // 200ms, 2 s: in the unit that the key names. Writes *v.
 static bool without_unit(const struct schema_key *key, const struct value *value, struct value *v)
@@ -247,7 +44,7 @@ static bool without_unit(const struct schema_key *key, const struct value *value
     return false;
 }
 
-bool hint_is_template(const char *text)
+static bool is_template(const char *text)
 {
     static const char *const marks[][2] = {{"{{", "}}"}, {"{%", "%}"}, {"${", "}"}, {"<%", "%>"}};
 
@@ -259,6 +56,33 @@ bool hint_is_template(const char *text)
     return strcmp(text, "AnsibleUndefined") == 0 ||
            (*text == '$' && text[1] != '\0' && !isdigit((unsigned char) text[1]) &&
             text[1 + strspn(text + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")] == '\0');
+}
+
+// What languages of templates write for a variable that has no value.
+static bool is_empty_variable(const char *text)
+{
+    static const char *const words[] = {"None", "nil", "null", "undefined", "<no value>"};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(text, words[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool is_every_interface(const char *text)
+{
+    return strcmp(text, "any") == 0 || strcmp(text, "all") == 0 || strcmp(text, "*") == 0;
+}
+
+#define EACH_INTERFACE ": no name means all of them, write a rule or an input for each interface"
+
+const char *hint_doubt(const struct schema_key *key, const char *text)
+{
+    if (is_template(text))
+        return ": a template that was not filled in?";
+    if ((key->kind == SCHEMA_IFNAME || key->kind == SCHEMA_NAME) && is_empty_variable(text))
+        return ": an empty variable of a template?";
+    return key->kind == SCHEMA_IFNAME && is_every_interface(text) ? EACH_INTERFACE : NULL;
 }
 
 // What templates write, and people mean, where a key is not needed. 0 only where it would be "none".
@@ -318,19 +142,18 @@ static bool is_host_name(const char *text)
     return letter && *text == '\0';
 }
 
-#define KIND(name) (1u << SCHEMA_##name)
-#define ADDRESSES  (KIND(GROUP) | KIND(HOST) | KIND(SOURCE) | KIND(PREFIXES))
-
 // What a text is, where nothing can be written in its place.
 static const struct {
     unsigned kinds; // of the key
     bool (*is)(const char *text);
     const char *text;
 } remarks[] = {
-    {~0u, hint_is_template, ": a template that was not filled in, write the value"},
+    {~0u, is_template, ": a template that was not filled in, write the value"},
+    {~0u, is_empty_variable, ": it looks like an empty variable of a template, write the value"},
+    {KIND(IFNAME), is_every_interface, EACH_INTERFACE},
     {KIND(PREFIXES), is_every_sender, HINT_EVERY_SENDER},
     {KIND(BROADCAST), is_broadcast, ": write broadcast = true"},
-    {KIND(HOST) | KIND(SOURCE), is_network, ": a network, write the address of one host"},
+    {KIND(HOST) | KIND(SOURCE), hint_is_network, ": a network, write the address of one host"},
     {ADDRESSES, is_hardware_address, ": mcr relays UDP, write the IP address"},
     {ADDRESSES, is_host_name, ": write an address, names are not looked up"},
 };
@@ -343,40 +166,6 @@ static bool is_one_prefix(const struct schema_key *key, const struct value *valu
 
     return key->kind == SCHEMA_PREFIXES && value_judge_form(value) == VALUE_OK &&
            addr_prefix_parse(value->text, &prefix, &why) && addr_is_unicast(&prefix.addr);
-}
-
-// A URL such as "udp://@239.10.0.1:5004", or an address with its interface behind it, "239.10.0.1@red0": writes the
-// keys for its parts.
-static bool take_url_apart(const struct schema_key *key, const char *url, char text[HINT_MAX])
-{
-    static const char ends[] = "@:/?#%";
-    char host[ADDR_TEXT_MAX], behind[IFNAMSIZ];
-    const char *scheme = strstr(url, "://"), *at = strchr(url, '@');
-    const struct schema_key *taker = NULL;
-    struct addr address;
-
-    if (!(ADDRESSES & 1u << key->kind) || (!scheme && !at))
-        return false;
-    at = scheme ? scheme + 3 : url;
-    at += *at == '@' ? 1 : 0;
-    bool brackets = *at == '[';
-    at += brackets ? 1 : 0;
-    size_t length = strcspn(at, brackets ? "]" : ends);
-    snprintf(host, sizeof(host), "%.*s", (int) length, at);
-    at += length + (brackets && at[length] ? 1 : 0);
-    const struct value v = {.type = VALUE_STRING, .text = host};
-    for (const struct schema_key *other = NULL; (other = schema_next(key->where, other));)
-        if (other == key || (key->need == SCHEMA_ONE_OF && other->need == SCHEMA_ONE_OF))
-            taker = value_is_allowed(other, &v) ? other : taker;
-    if (!taker || !addr_parse(host, &address))
-        return false;
-    snprintf(behind, sizeof(behind), "%.*s", (int) strspn(at + (*at != '\0'), plain), at + (*at != '\0'));
-    int used = snprintf(text, HINT_MAX, ": write %s = \"%s\";", taker->name, host);
-    if (*at == ':' && *behind && strspn(behind, "0123456789") == strlen(behind))
-        snprintf(text + used, HINT_MAX - (size_t) used, " port = %s;", behind);
-    else if (*at == '@' && *behind)
-        snprintf(text + used, HINT_MAX - (size_t) used, " interface = \"%s\";", behind);
-    return true;
 }
 
 static bool is_other(const struct value *value)
@@ -455,9 +244,24 @@ static bool is_word_of_group(const struct schema_key *key, const struct value *v
     return false;
 }
 
+// A character beyond ASCII, which may look like one of it.
+static bool has_foreign(const struct schema_key *key, const char *text, char hint[HINT_MAX])
+{
+    uint32_t code = 0;
+
+    while ((unsigned char) *text < 0x80 && *text)
+        text++;
+    if (!*text || key->kind == SCHEMA_NOTE || key->kind == SCHEMA_PATH || !utf8_decode(text, UTF8_MAX, &code))
+        return false;
+    snprintf(hint, HINT_MAX,
+             code == 0xa0 ? ": there is a no-break space, U+%04X, in it" : ": character U+%04X in it is not ASCII",
+             (unsigned) code);
+    return true;
+}
+
 const char *hint_value(const struct schema_key *key, const struct value *value, char text[HINT_MAX])
 {
-    char repaired[REPAIRED_MAX] = "", shown[VALUE_TEXT_MAX];
+    char shown[VALUE_TEXT_MAX];
     struct value number;
 
     text[0] = '\0';
@@ -465,30 +269,24 @@ const char *hint_value(const struct schema_key *key, const struct value *value, 
         return text;
     if (is_nothing(key, value))
         return strcpy(text, ": leave the key out");
+    if (is_text(value) && (ADDRESSES & 1u << key->kind) && hint_url(key, value->text, text))
+        return text;
     if (is_otherwise(key, value, text))
         return text;
-    if (is_text(value) && strstr(value->text, "\xc2\xa0"))
-        return strcpy(text, ": there is a no-break space, U+00A0, in it");
+    if (is_text(value) && value->text[strcspn(value->text, "\t\n\r\f")] != '\0')
+        return strcpy(text,
+                      ": \\t in a text is a tab and \\n a new line, which none may have: write \\\\ for a backslash");
+    if (is_text(value) && !is_template(value->text) && has_foreign(key, value->text, text))
+        return text;
     number = (struct value){.type = VALUE_INTEGER, .number = value->number};
     if ((value->whole || without_unit(key, value, &number)) && value_is_allowed(key, &number)) {
         snprintf(text, HINT_MAX, ": write %lld", number.number);
         return text;
     }
-    if (value->type == VALUE_STRING && (take_url_apart(key, value->text, text) || strlen(value->text) >= REPAIRED_MAX))
+    if (key->kind == SCHEMA_GROUP && is_text(value) && hint_group(value->text, text))
         return text;
-    for (size_t i = 0; i < sizeof(mends) / sizeof(mends[0]) && value->type != VALUE_OTHER; i++) {
-        struct value v = *value;
-        if (is_text(value))
-            v.text = strcpy(repaired, value->text);
-        if ((mends[i].kind != ANY_KIND && mends[i].kind != key->kind) || !mends[i].mend(&v, repaired) ||
-            !value_is_allowed(key, &v))
-            continue;
-        if (i == 0)
-            snprintf(text, HINT_MAX, ": %s", mends[i].why);
-        else
-            snprintf(text, HINT_MAX, ": %s %s", mends[i].why ? mends[i].why : "write", value_format(&v, shown));
+    if (hint_mend(key, value, text))
         return text;
-    }
     for (size_t i = 0; i < sizeof(remarks) / sizeof(remarks[0]) && is_text(value); i++)
         if ((remarks[i].kinds & 1u << key->kind) && remarks[i].is(value->text)) {
             snprintf(text, HINT_MAX, "%s", remarks[i].text);
@@ -496,6 +294,9 @@ const char *hint_value(const struct schema_key *key, const struct value *value, 
         }
     if (is_one_prefix(key, value))
         snprintf(text, HINT_MAX, ": write [ %s ]", value_format(value, shown));
+    // One group in place of a list, or a word that chooses none.
+    if (key->kind == SCHEMA_SECTION)
+        snprintf(text, HINT_MAX, ": write %s = { ... };", key->name);
     if (key->need != SCHEMA_ONE_OF)
         return text;
     if (is_text(value) && strcmp(value->text, "255.255.255.255") == 0)

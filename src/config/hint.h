@@ -17,16 +17,38 @@
 // What to write for one stream that comes twice.
 #define HINT_MERGE "merge = { by = \"rtp\"; } for RTP, merge = { by = \"payload\"; } for all else"
 
-// Returns whether the text holds or is what a template would have replaced: {{ }}, {% %}, ${ }, <% %> or $NAME.
-bool hint_is_template(const char *text);
+// Returns what is doubtful about a text that the key allows: a template that was not filled in, an empty variable of
+// one, a name that would mean every interface. NULL: nothing.
+const char *hint_doubt(const struct schema_key *key, const char *text);
 
 // Writes ": write 5000" if the key allows that value, ": use "group"" if that key allows the value, or what the value
 // is for mcr; else "". For SCHEMA_PREFIXES, the value may be one element. Returns text.
 const char *hint_value(const struct schema_key *key, const struct value *value, char text[HINT_MAX]);
 
+// Writes ": write 5000" where the value has one of the common mistakes, without which the key allows it. Returns false
+// where it has none.
+bool hint_mend(const struct schema_key *key, const struct value *value, char text[HINT_MAX]);
+
+// Returns whether the text is a prefix of more than one address.
+bool hint_is_network(const char *text);
+
+// Writes ": write group = "239.10.0.1"; port = 5004;" for a URL such as "udp://@239.10.0.1:5004", with the interface of
+// "239.10.0.1@red0" and the sender of "198.18.1.10@232.1.1.1". Returns false where the text is nothing such. key: of an
+// address.
+bool hint_url(const struct schema_key *key, const char *url, char text[HINT_MAX]);
+
 // Writes ": write "239.255.10.0/28" or "239.255.10.5"" for a prefix with bits beyond its length, ": write "10.0.0.0/8""
 // for a netmask or a range of addresses; else "". Returns text.
 const char *hint_network(const char *prefix, char text[HINT_MAX]);
+
+// Writes what to write for "239.255.20.1/16" of an SDP file, whose number is the ttl, and for "239.255.20.*". Returns
+// false where the text is nothing such.
+bool hint_group(const char *group, char text[HINT_MAX]);
+
+#define HINT_WORD_MAX 80
+
+// Writes ": write "eth0.20"" and the like for a word of so many bytes that is no value, else "". Returns hint.
+const char *hint_word(const char *start, size_t length, char hint[HINT_WORD_MAX]);
 
 #define HINT_KEY_MAX 256
 

@@ -43,6 +43,8 @@ static const struct {
     {" jitter max_jitter jitter_us jitter_ms max_jitter_ms ", SCHEMA_MONITOR, "max_jitter_us"},
     {" clock clock_rate hz ", SCHEMA_MONITOR, "clock_hz"},
     {" dry_run test trial ", SCHEMA_RULE, "shadow"},
+    {" residence residence_us residence_ms latency latency_us latency_ms max_latency max_latency_us max_latency_ms ",
+     SCHEMA_RULE, "max_residence_us"},
     {" timeout silence silence_s silent_ms ", SCHEMA_RULE, "silence_ms"},
     {" mode type method how key ", SCHEMA_MERGE, "by"},
     {" window delay_ms skew_ms ", SCHEMA_MERGE, "window_ms"},
@@ -71,6 +73,8 @@ static const struct {
     {" legs ", PLACE(RULE) | PLACE(MERGE), ", the legs are the rule's inputs: " HINT_LEGS},
     {" primary main preferred prefer priority ", PLACE(RULE) | PLACE(MERGE) | PLACE(INPUT),
      ", by = \"active\" prefers the first of inputs"},
+    {" enabled enable disabled disable ", PLACE(INPUT) | PLACE(OUTPUT),
+     ", it belongs in the rule, for all of it: to leave out one leg or output, delete it or comment it out"},
     {" include ", ~0u, ", directives as @include are not allowed: the rules stand in one file"},
 };
 

@@ -3,10 +3,20 @@
 
 #include "config/hint.h"
 
+#include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/addr.h"
+
+bool hint_is_network(const char *text)
+{
+    struct addr_prefix p;
+    const char *why;
+
+    return strchr(text, '/') && addr_prefix_parse(text, &p, &why) && p.bits < 8 * addr_length(&p.addr);
+}
 
 // 10.0.0.0/255.0.0.0
 static bool of_netmask(const char *text, struct addr_prefix *p)
@@ -23,6 +33,23 @@ static bool of_netmask(const char *text, struct addr_prefix *p)
     p->bits = (uint8_t) __builtin_popcount(bits);
     bool whole = bits == 0 || (~bits & (~bits + 1)) == 0; // ones first
     return whole && addr_parse(address, &p->addr) && p->addr.family == ADDR_IPV4;
+}
+
+// 198.18.1.*
+static bool of_wildcards(const char *text, struct addr_prefix *p)
+{
+    char address[ADDR_TEXT_MAX];
+    size_t stars = 0, length = strlen(text);
+
+    if (length >= sizeof(address))
+        return false;
+    strcpy(address, text);
+    for (; length > 2 && strcmp(address + length - 2, ".*") == 0; length -= 2, stars++)
+        address[length - 2] = '\0';
+    for (size_t i = 0; i < stars; i++)
+        strcat(address, ".0");
+    p->bits = (uint8_t) (32 - 8 * stars);
+    return stars > 0 && addr_parse(address, &p->addr);
 }
 
 static void clear_host_bits(struct addr_prefix *p)
@@ -73,7 +100,7 @@ const char *hint_network(const char *prefix, char text[HINT_MAX])
     const char *why;
 
     text[0] = '\0';
-    if (of_netmask(prefix, &p)) {
+    if (of_netmask(prefix, &p) || of_wildcards(prefix, &p)) {
         clear_host_bits(&p);
         snprintf(text, HINT_MAX, ": write \"%s\"", addr_prefix_format(&p, network));
         return text;
@@ -85,4 +112,25 @@ const char *hint_network(const char *prefix, char text[HINT_MAX])
     clear_host_bits(&p);
     snprintf(text, HINT_MAX, ": write \"%s\" or \"%s\"", addr_prefix_format(&p, network), address);
     return text;
+}
+
+bool hint_group(const char *group, char text[HINT_MAX])
+{
+    char address[ADDR_TEXT_MAX];
+    const char *slash = strchr(group, '/');
+    struct addr_prefix p;
+    const char *why;
+
+    if (slash && slash - group < ADDR_TEXT_MAX) {
+        snprintf(address, sizeof(address), "%.*s", (int) (slash - group), group);
+        int ttl = isdigit((unsigned char) slash[1]) ? atoi(slash + 1) : 0;
+        // As a prefix it would be too large, or none, and has bits beyond its length.
+        if (ttl > 0 && ttl < 128 && (ttl < 20 || ttl > 32) && addr_parse(address, &p.addr) &&
+            p.addr.family == ADDR_IPV4 && addr_is_multicast(&p.addr) && p.addr.bytes[3] != 0 && !addr_prefix_parse(group, &p, &why)) {
+            snprintf(text, HINT_MAX, ": write \"%s\", and the ttl, which SDP has behind it, at the output: ttl = %d",
+                     address, ttl);
+            return true;
+        }
+    }
+    return of_wildcards(group, &p) && *hint_network(group, text);
 }

@@ -21,13 +21,14 @@ struct lexer {
     const char *at; // the next byte; *end is NUL
     const char *end;
     int line;
+    int cut, cut_end;          // lines of the last comment that another one seems to end; 0: there is none
     int bad_line;              // the last line with a refused character; each line has one error at most
     struct lexical_token last; // the previous token
     unsigned depth;
     unsigned keys[LEXICAL_DEPTH_MAX + 1];                                // number of keys in each open bracket
     struct lexical_token names[LEXICAL_DEPTH_MAX + 1][LEXICAL_KEYS_MAX]; // these keys
     unsigned values;
-    unsigned errors;
+    unsigned errors, warnings;
     struct grammar grammar; // used up to the first error
     struct config_problems *problems;
 };
@@ -69,6 +70,8 @@ static void fail_char(struct lexer *l, uint32_t code, bool valid)
         fail(l, l->line, "byte 0x%02X is not UTF-8: save the file as UTF-8", (unsigned) (unsigned char) *l->at);
     else if (code == 0)
         fail(l, l->line, "a NUL byte, allowed is plain text");
+    else if (code == '\r')
+        fail(l, l->line, "a carriage return (U+000D) alone: save the file with line ends of LF or CR LF");
     else
         fail(l, l->line, "character U+%04X is not allowed: it cannot be seen", (unsigned) code);
 }
@@ -116,19 +119,51 @@ static void line_comment(struct lexer *l)
         step(l);
 }
 
+// Whether the next mark of a comment is an end: the one that was commented out had a comment within.
+static bool end_follows(const struct lexer *l)
+{
+    const char *end = strstr(l->at, "*/"), *begin = strstr(l->at, "/*");
+
+    return end && (!begin || end < begin);
+}
+
+// Whether a comment seems to begin within another one: not within a word, as in a path or a URL.
+static bool begins_within(const struct lexer *l)
+{
+    return starts(l, "/*") && (isspace((unsigned char) l->at[-1]) || strchr(",;(){}[]", l->at[-1]));
+}
+
 // Skips a comment /* */, and refuses one without an end: libconfig would end it at the end of the file, and ignore
-// everything in between.
+// everything in between. Warns of one that begins within: the end of the first was forgotten, and what stands between
+// is ignored.
 static void block_comment(struct lexer *l)
 {
-    int line = l->line;
+    int line = l->line, within = 0;
 
-    l->at += 2;
-    while (l->at < l->end && !starts(l, "*/"))
-        step(l);
-    if (l->at < l->end)
-        l->at += 2;
-    else
+    for (l->at += 2; l->at < l->end && !starts(l, "*/"); step(l))
+        if (within == 0 && begins_within(l))
+            within = l->line;
+    if (l->at >= l->end) {
         fail(l, line, "the comment has no end, \"*/\" is missing");
+        return;
+    }
+    l->at += 2;
+    if (within > 0 && end_follows(l))
+        l->cut = line, l->cut_end = l->line;
+    else if (within > 0 && l->warnings++ < LEXICAL_ERRORS_MAX)
+        config_warning(
+            l->problems, within, NULL,
+            "\"/*\" within the comment that begins in line %d: comments do not nest; was a \"*/\" forgotten?", line);
+}
+
+// Reports an end of a comment that is none, or what went wrong before it since the comment ended too early.
+static void fail_nested(struct lexer *l)
+{
+    if (l->cut > 0)
+        fail(l, l->cut_end, "the comment of line %d ends here, at the first \"*/\": comments do not nest", l->cut);
+    else
+        fail(l, l->line, "\"*/\" where no comment is: comments do not nest, one ends at the first \"*/\"");
+    l->at = l->end;
 }
 
 // Checks an escape: libconfig keeps the backslash of one that it does not know, and cuts the string at \x00.
@@ -195,50 +230,25 @@ static bool single_quotes(struct lexer *l, struct lexical_token *t)
     return true;
 }
 
-// --- numbers and names -----------------------------------------------------------------------------------------------
-
-// Returns whether this text could be a string value: a name, an address, a prefix, a range, a rate.
-static bool is_in_quotes(const char *text, size_t length)
+// Returns whether this word stands right behind the end of a string.
+static bool is_behind_string(const struct lexer *l, const char *word)
 {
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-:/";
-    size_t digits = strspn(text, "0123456789");
-
-    if (!isalnum((unsigned char) *text) || strspn(text, plain) < length)
-        return false;
-    return digits == 0 || memchr(text, '.', length) || memchr(text, ':', length) || memchr(text, '-', length) ||
-           (digits + 1 == length && strchr("kMG", text[digits]));
+    return l->last.kind == LEXICAL_STRING && word == l->last.text + l->last.length + 1;
 }
+
+// --- numbers and names -----------------------------------------------------------------------------------------------
 
 // Adds an error about the word from start on, which is no value.
 static void fail_word(struct lexer *l, const char *start)
 {
-    static const char *const words[][2] = {
-        {"yes", "write true"},
-        {"on", "write true"},
-        {"enabled", "write true"},
-        {"no", "write false"},
-        {"off", "write false"},
-        {"disabled", "write false"},
-        {"none", "leave the key out"},
-        {"null", "leave the key out"},
-        {"nil", "leave the key out"},
-        {"undef", "leave the key out"},
-        {"AnsibleUndefined", "its variable is not defined, give it a value"},
-    };
-    size_t length = (size_t) (l->at - start), shown = length < 64 ? length : 64, digits = strspn(start, "0123456789");
-    char hint[80] = "";
+    size_t length = (size_t) (l->at - start);
+    char hint[HINT_WORD_MAX];
 
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-        if (strlen(words[i][0]) == length && strncasecmp(start, words[i][0], length) == 0)
-            snprintf(hint, sizeof(hint), ": %s", words[i][1]);
-    if (digits > 0 && digits < length && digits + strspn(start + digits, "mus") == length) // 200ms
-        snprintf(hint, sizeof(hint), ": a number stands without its unit, which the key names");
-    // Suggests quotes for a word, an address, a range or a rate. Text that begins with 0 is most likely a number
-    // instead.
-    if (!*hint && shown == length && (*start != '0' || memchr(start, '.', length)) && is_in_quotes(start, length))
-        snprintf(hint, sizeof(hint), ": write \"%.*s\"", (int) length, start);
-    fail(l, l->line, "%.*s is no value: allowed are true, false, a number, or a string in double quotes%s", (int) shown,
-         start, hint);
+    if (is_behind_string(l, start))
+        fail(l, l->line, GRAMMAR_QUOTE_INSIDE, (int) (length < 40 ? strcspn(start, "\"\n") : 0), start);
+    else
+        fail(l, l->line, "%.*s is no value: allowed are true, false, a number, or a string in double quotes%s",
+             (int) (length < 64 ? length : 64), start, hint_word(start, length, hint));
 }
 
 // Returns whether a number may end before this byte. libconfig needs no delimiter: it reads 1enabled as 1 and enabled.
@@ -404,6 +414,10 @@ static void follow(struct lexer *l, const struct lexical_token *t)
 
     if (l->errors > 0 || grammar_next(&l->grammar, t, &fault))
         return;
+    if (l->cut > 0 && end_follows(l)) {
+        fail_nested(l);
+        return;
+    }
     fail(l, fault.line, "syntax error: %s", fault.why);
     if (fault.whole)
         l->at = l->end;
@@ -419,6 +433,10 @@ static void token(struct lexer *l, lexical_see *see, void *context)
     }
     if (starts(l, "/*")) {
         block_comment(l);
+        return;
+    }
+    if (starts(l, "*/")) {
+        fail_nested(l);
         return;
     }
     if (isspace((unsigned char) *l->at)) {
@@ -479,28 +497,4 @@ bool lexical_check(const char *text, size_t size, lexical_see *see, void *contex
     if (l.errors == 0 && !grammar_end(&l.grammar, &fault))
         fail(&l, fault.line, "syntax error: %s", fault.why);
     return l.errors == 0;
-}
-
-size_t lexical_string(const struct lexical_token *t, char *out, size_t size)
-{
-    static const char letters[] = "nrtf", meant[] = "\n\r\t\f";
-    size_t used = 0;
-
-    for (size_t i = 0; i < t->length; i++, used++) {
-        char c = t->text[i];
-        if (c == '\\' && i + 1 < t->length) {
-            c = t->text[++i];
-            const char *letter = strchr(letters, c);
-            if ((c == 'x' || c == 'X') && i + 2 < t->length) {
-                c = (char) strtol((const char[]){t->text[i + 1], t->text[i + 2], '\0'}, NULL, 16);
-                i += 2;
-            } else if (letter && c != '\0') {
-                c = meant[letter - letters];
-            }
-        }
-        if (used + 1 < size)
-            out[used] = c;
-    }
-    out[used < size ? used : size - 1] = '\0';
-    return used;
 }

@@ -82,14 +82,6 @@ static const char *owner_of(const struct local *local, const struct addr *a, con
     return owner;
 }
 
-// lan0@if2, as ip(8) shows one that has a peer.
-static bool is_with_peer(const char *name, const char *interface)
-{
-    size_t length = strlen(interface);
-
-    return strncasecmp(name, interface, length) == 0 && name[length] == '@';
-}
-
 const char *local_interface_hint(const struct local *local, const char *name, char text[LOCAL_HINT_MAX])
 {
     struct if_nameindex *all = if_nameindex();
@@ -97,7 +89,7 @@ const char *local_interface_hint(const struct local *local, const char *name, ch
 
     text[0] = '\0';
     for (size_t i = 0; all && all[i].if_index != 0; i++)
-        if (strcasecmp(all[i].if_name, name) == 0 || is_with_peer(name, all[i].if_name))
+        if (strcasecmp(all[i].if_name, name) == 0)
             snprintf(text, LOCAL_HINT_MAX, " (did you mean \"%s\"?)", all[i].if_name);
     if_freenameindex(all);
     if (addr_parse(name, &address)) {

@@ -136,7 +136,7 @@ struct config_rule {
     struct config_merge merge;
     struct config_monitor monitor;
     int line;
-    int max_payload_line; // 0: the default
+    int max_payload_line, max_residence_line, deadline_line; // 0: the default
 };
 
 struct config_interface {

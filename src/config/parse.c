@@ -23,12 +23,15 @@ static void refuse(struct parser *p, const struct schema_key *key, const config_
 {
     struct value value = value_of(s);
     const char *why = value_verdict_text(verdict);
-    char shown[VALUE_TEXT_MAX], allowed[SCHEMA_ALLOWED_MAX], hint[HINT_MAX];
+    char shown[VALUE_TEXT_MAX], allowed[SCHEMA_ALLOWED_MAX], hint[HINT_MAX] = "";
 
     value_format(&value, shown);
+    if (verdict == VALUE_HOST_BITS)
+        hint_network(value.text, hint);
+    else if (verdict == VALUE_LENGTH)
+        hint_group(value.text, hint);
     if (why)
-        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, %s%s", key->name, shown, why,
-                     verdict == VALUE_HOST_BITS ? hint_network(value.text, hint) : "");
+        config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, %s%s", key->name, shown, why, hint);
     else
         config_error(p->problems, line_of(s), p->rule, "\"%s\" is %s, allowed is %s%s", key->name, shown,
                      schema_allowed(key, allowed), hint_value(key, &value, hint));
@@ -171,12 +174,13 @@ static void read_key(struct parser *p, const struct schema_key *key, const confi
             read_section(p, key->inside, s, section);
     } else {
         enum value_verdict verdict = value_store(key, &value, target);
+        const char *doubt = value.type == VALUE_STRING ? hint_doubt(key, value.text) : NULL;
         char shown[VALUE_TEXT_MAX];
         if (verdict != VALUE_OK)
             refuse(p, key, s, verdict);
-        else if (value.type == VALUE_STRING && hint_is_template(value.text))
-            config_warning(p->problems, line_of(s), p->rule, "\"%s\" is %s: a template that was not filled in?",
-                           key->name, value_format(&value, shown));
+        else if (doubt)
+            config_warning(p->problems, line_of(s), p->rule, "\"%s\" is %s%s", key->name, value_format(&value, shown),
+                           doubt);
     }
 }
 

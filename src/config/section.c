@@ -280,12 +280,21 @@ static void check_merge(struct parser *p, const struct config_rule *rule)
     check_deadline(p, rule);
 }
 
+// The line of a key that may be left out, or 0.
+static int line_in(const config_setting_t *group, const char *key)
+{
+    const config_setting_t *s = config_setting_get_member(group, key);
+
+    return s ? line_of(s) : 0;
+}
+
 static void finish_rule(struct parser *p, const config_setting_t *group, void *target)
 {
     struct config_rule *rule = target;
 
-    if (config_setting_get_member(group, "max_payload"))
-        rule->max_payload_line = line_of(config_setting_get_member(group, "max_payload"));
+    rule->max_payload_line = line_in(group, "max_payload");
+    rule->max_residence_line = line_in(group, "max_residence_us");
+    rule->deadline_line = line_in(group, "deadline_us");
     check_inputs(p, rule);
     check_merge(p, rule);
     for (size_t i = 0; i < rule->n_outputs; i++) {

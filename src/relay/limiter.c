@@ -67,9 +67,9 @@ void bucket_take(struct bucket *b, uint64_t tokens)
 
 void limiter_init(struct limiter *l, const struct table_rule *rule, uint64_t now_ns)
 {
-    // The largest datagram passes a full bucket at any rate.
+    // The largest datagram passes a full bucket at any rate; what is larger never comes here.
     bucket_init(&l->packets, rule->packets_per_second, rule->burst_ms, 1, now_ns);
-    bucket_init(&l->bits, rule->bits_per_second, rule->burst_ms, 65535 * 8, now_ns);
+    bucket_init(&l->bits, rule->bits_per_second, rule->burst_ms, rule->max_payload * UINT64_C(8), now_ns);
 }
 
 void limiter_carry(struct limiter *l, const struct limiter *old)

@@ -15,14 +15,14 @@
 // bits.
 struct bucket {
     uint64_t rate;       // tokens a second; 0: unlimited
-    uint64_t depth;      // largest number of tokens, at least 1
+    uint64_t depth;      // largest number of tokens
     uint64_t tokens;     // whole tokens present
     uint64_t billionths; // of a token, present besides
     uint64_t then_ns;    // when it was last filled
 };
 
 // Makes a full bucket that holds burst_ms milliseconds of rate, but at least `least` tokens, so that a datagram of the
-// largest size can pass at any rate.
+// rule's largest size can pass at any rate.
 void bucket_init(struct bucket *b, uint64_t rate, uint32_t burst_ms, uint64_t least, uint64_t now_ns);
 
 // Copies the level of an old bucket into one with a new rate or depth (a reload).

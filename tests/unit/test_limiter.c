@@ -33,14 +33,31 @@ static unsigned pass(struct senders *s, const struct addr *a, unsigned n, uint64
 
 Test(limiter, both_rates_hold)
 {
-    struct table_rule r = {.packets_per_second = 1000, .bits_per_second = 8000, .burst_ms = 1000};
+    struct table_rule r = {.packets_per_second = 1000, .bits_per_second = 8000, .burst_ms = 1000, .max_payload = 65507};
     struct limiter l;
 
     limiter_init(&l, &r, 0);
-    // The bucket of bits holds one datagram of the largest size, 524,280 bits: 655 of 800.
+    // The bucket of bits holds one datagram of the largest size, 524,056 bits: 655 of 800.
     cr_expect_eq(limiter_admit(&l, 2000, 100, 0), 655);
     cr_expect_eq(limiter_admit(&l, 2000, 0, 0), 345);
     cr_expect_eq(limiter_admit(&l, 2000, 100, NS_PER_S), 10);
+}
+
+// One datagram of max_payload bytes is the least burst: a smaller bound makes burst_ms felt at lower rates.
+Test(limiter, least_burst_is_the_largest_payload)
+{
+    struct table_rule r = {.bits_per_second = 1000000, .burst_ms = 20, .max_payload = 1000};
+    struct limiter l;
+
+    limiter_init(&l, &r, 0);
+    cr_expect_eq(limiter_admit(&l, 100, 1000, 0), 2, "20,000 bits");
+    r.burst_ms = 1;
+    limiter_init(&l, &r, 0);
+    cr_expect_eq(limiter_admit(&l, 100, 1000, 0), 1);
+    cr_expect_eq(limiter_admit(&l, 100, 1000, 8 * MILLISECOND), 1);
+    r.max_payload = 0;
+    limiter_init(&l, &r, 0);
+    cr_expect_eq(limiter_admit(&l, 100, 0, 0), 100, "empty datagrams cost no bits");
 }
 
 Test(limiter, each_sender_has_its_own)
