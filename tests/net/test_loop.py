@@ -72,9 +72,11 @@ def circles_for_ever():
         there, back = there_and_back(4, ttl=8)
         left = t.Capture(net.a, "l0")
         with t.Mcrd(net.a, there):
-            with t.Mcrd(net.b, back):
+            with t.Mcrd(net.b, back) as d:
                 t.RawSender(net.b, "l0").send(t.datagram(GROUPS[4][0], PORT, b"round", ttl=8))
-                left.wait(100)
+                t.wait_for(lambda: d.stats()["rules"][0]["packets"] >= 100, 5, "100 turns")
+            # Once the circle is open: it turns faster than the capture can be read.
+            t.check(len(left.wait(100)) >= 100, "captured")
 
 
 # --- discovery -------------------------------------------------------------------------------------------------------
