@@ -67,6 +67,11 @@ second() {
       input: { interface: in0, group: 239.255.1.3, port: 5000 }
       outputs:
         - { interface: out0, group: 239.255.2.3, port: 6000, ttl: $1 }
+    - name: dated
+      note: 2026-11-30
+      input: { interface: in0, group: 239.255.1.4, port: 5000 }
+      outputs:
+        - { interface: out0, group: 239.255.2.4, port: 6000 }
 END
 }
 
@@ -198,7 +203,7 @@ ansible_interrupted() {
 ansible_two() {
   local other=1 now pid
   now=$(generation)
-  play 0 2 '' && recap 'failed=0' && flows && flows other &&
+  play 0 2 '' && recap 'failed=0' && flows && flows other && grep -Fq 'note = "2026-11-30";' /etc/mcr/mcrd.conf &&
     equal "$(systemctl is-enabled mcrd@mcrd mcr-metrics@mcrd.timer | tr '\n' ' ')" "enabled enabled " &&
     equal "$(generation) $(generation /run/mcr-mcrd/stats)" "$now 1" || return 1
   pid=$(property MainPID mcrd@mcrd)
