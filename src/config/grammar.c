@@ -244,9 +244,9 @@ static bool is_named_group(const struct grammar *g, const struct lexical_token *
 static const struct lexical_token *behind_string(const struct grammar *g, const struct lexical_token *t)
 {
     const struct lexical_token *word = g->state == GRAMMAR_EQUALS ? &g->last : t;
-    bool first = word == t && g->last.kind != LEXICAL_STRING; // then there may be nothing before it
+    bool behind = g->first && word->text != g->first; // else there may be nothing before it
 
-    return !first && word->kind != LEXICAL_MARK && word->kind != LEXICAL_STRING && word->text[-1] == '"' ? word : NULL;
+    return behind && word->kind != LEXICAL_MARK && word->kind != LEXICAL_STRING && word->text[-1] == '"' ? word : NULL;
 }
 
 // Whether a key, a bracket or a comment stands behind the number, as behind that of a line.
@@ -372,6 +372,8 @@ static bool take(struct grammar *g, const struct lexical_token *t)
 
 bool grammar_next(struct grammar *g, const struct lexical_token *t, struct grammar_fault *fault)
 {
+    if (!g->first)
+        g->first = t->text;
     if (!judge(g, t, NEVER, fault) || (!take(g, t) && !refuse(g, t, fault)))
         return false;
     g->last = *t;

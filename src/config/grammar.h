@@ -22,6 +22,7 @@ enum grammar_state {
 struct grammar {
     enum grammar_state state;
     struct lexical_token last, key; // the previous token, and the last key
+    const char *first;              // the first token; NULL: none yet
     unsigned depth;
     struct {
         char bracket;
