@@ -14,6 +14,7 @@
 
 #include "broker/statistics.h"
 #include "common/clock.h"
+#include "compile/compile.h"
 #include "config/endpoint.h"
 #include "config/problems.h"
 #include "log/log.h"
@@ -233,10 +234,12 @@ static void probe(struct broker *b, uint32_t serial)
 
     reading_take(b, false, UINT32_MAX, &r);
     m.file = r.file;
-    m.probe_state = !r.config ? STATS_CONFIG_INVALID
-                    : b->config && memcmp(r.file.sha256, b->config->file.sha256, sizeof(r.file.sha256)) == 0
-                        ? STATS_CONFIG_CURRENT
-                        : STATS_CONFIG_PENDING;
+    if (!r.config)
+        m.probe_state = STATS_CONFIG_INVALID;
+    else if (b->config && memcmp(r.file.sha256, b->config->file.sha256, sizeof(r.file.sha256)) == 0)
+        m.probe_state = STATS_CONFIG_CURRENT;
+    else
+        m.probe_state = compile_judge(r.config, b->sockets, r.why) ? STATS_CONFIG_PENDING : STATS_CONFIG_INVALID;
     memcpy(m.text, r.why, sizeof(m.text));
     offer_answer(b, &m);
     reading_free(&r);

@@ -20,6 +20,7 @@ struct compilation {
     struct sockets *sockets;
     bool reject_missing;
     bool running;            // these rules run already: an output that cannot be opened waits
+    bool judging;            // nothing is opened or logged
     struct link *links;      // one for each element of interfaces
     struct filter_key *keys; // scratch space for the filter of one ring
     TABLE_ARRAYS(COMPILED_ARRAY)

@@ -35,7 +35,7 @@ static void tell_missing(const struct compilation *c, const char *name)
     char rules[1024] = "", more[32] = "";
     size_t used = 0, left_out = 0;
 
-    if (missing_before(c->before, name))
+    if (c->judging || missing_before(c->before, name))
         return;
     for (size_t i = 0; i < c->config->n_rules; i++)
         left_out += c->config->rules[i].enabled && check_rule_names(&c->config->rules[i], name) &&
@@ -44,6 +44,16 @@ static void tell_missing(const struct compilation *c, const char *name)
         snprintf(more, sizeof(more), " more=%zu", left_out);
     log_named(LOG_LEVEL_WARNING, EVENT_INTERFACE_MISSING, name,
               "interface=%s rules=\"%s\"%s reason=\"they wait for it\"", name, rules, more);
+}
+
+// Refuses an interface that may not be missing, and an alternative name always: news of the interface come by its own.
+static bool judge_link(struct compilation *c, const struct link *l)
+{
+    if (l->other[0] && !c->running)
+        return compile_refuse(c, "interface \"%s\" is another name of \"%s\", allowed is \"%s\"", l->name, l->other,
+                              l->other);
+    return l->ifindex || !c->reject_missing ||
+           compile_refuse(c, "interface \"%s\" does not exist and missing_interface is \"reject\"", l->name);
 }
 
 // A listed interface that no rule uses is not in the table: only its name may be wrong.
@@ -58,10 +68,8 @@ static bool judge_listed(struct compilation *c)
     bool ok = n == 0 || sockets_links(c->sockets, links, n) ||
               compile_refuse(c, "the kernel does not list the interfaces: %s", strerror(errno));
     for (size_t i = 0; ok && i < n; i++) {
-        if (links[i].ifindex == 0 && c->reject_missing)
-            ok =
-                compile_refuse(c, "interface \"%s\" does not exist and missing_interface is \"reject\"", links[i].name);
-        else if (links[i].ifindex == 0)
+        ok = judge_link(c, &links[i]);
+        if (ok && links[i].ifindex == 0 && !c->judging)
             log_named(LOG_LEVEL_WARNING, EVENT_INTERFACE_MISSING, links[i].name,
                       "interface=%s reason=\"it is listed in interfaces, and its role holds for no other\"",
                       links[i].name);
@@ -91,11 +99,10 @@ static bool find_interfaces(struct compilation *c)
         c->interfaces[i].state = !l->ifindex ? TABLE_INTERFACE_MISSING
                                  : l->up     ? TABLE_INTERFACE_UP
                                              : TABLE_INTERFACE_DOWN;
-        if (l->ifindex || i >= n_used)
-            continue;
-        if (c->reject_missing)
-            return compile_refuse(c, "interface \"%s\" does not exist and missing_interface is \"reject\"", l->name);
-        tell_missing(c, l->name);
+        if (i < n_used && !judge_link(c, l))
+            return false;
+        if (i < n_used && !l->ifindex)
+            tell_missing(c, l->name);
     }
     return judge_listed(c);
 }
@@ -231,6 +238,17 @@ static bool lay_out(struct compilation *c, uint64_t generation, struct table_ima
     return true;
 }
 
+static void release(struct compilation *c)
+{
+    if (c->links)
+        link_release(c->links, c->n_interfaces);
+    free(c->links);
+    free(c->keys);
+#define FREE(name, type, most) free(c->name);
+    TABLE_ARRAYS(FREE)
+#undef FREE
+}
+
 bool compile(const struct config *config, const struct table_view *before, uint64_t generation, bool running,
              struct sockets *sockets, struct table_image *out, char why[COMPILE_WHY_MAX])
 {
@@ -243,12 +261,16 @@ bool compile(const struct config *config, const struct table_view *before, uint6
     // Memberships come last, so that the ring of a group is ready when its traffic begins.
     bool ok = allocate(&c) && find_interfaces(&c) && compile_plan(&c) && compile_open_outputs(&c) &&
               compile_open_rings(&c) && compile_join_groups(&c) && lay_out(&c, generation, out);
-    if (c.links)
-        link_release(c.links, c.n_interfaces);
-    free(c.links);
-    free(c.keys);
-#define FREE(name, type, most) free(c.name);
-    TABLE_ARRAYS(FREE)
-#undef FREE
+    release(&c);
+    return ok;
+}
+
+bool compile_judge(const struct config *config, struct sockets *sockets, char why[COMPILE_WHY_MAX])
+{
+    struct compilation c = {
+        .config = config, .sockets = sockets, .reject_missing = config->reject_missing, .judging = true, .why = why};
+    bool ok = allocate(&c) && find_interfaces(&c);
+
+    release(&c);
     return ok;
 }

@@ -24,6 +24,10 @@
 bool compile(const struct config *config, const struct table_view *before, uint64_t generation, bool running,
              struct sockets *sockets, struct table_image *out, char why[COMPILE_WHY_MAX]);
 
+// Returns whether a load of config would not be refused for an interface: one that is missing where it may not, or an
+// alternative name. Opens and logs nothing. The reason is in why.
+bool compile_judge(const struct config *config, struct sockets *sockets, char why[COMPILE_WHY_MAX]);
+
 // What the relay takes for the enabled rules, in bytes.
 struct compile_memory {
     uint64_t merges, monitors;

@@ -26,16 +26,36 @@ static struct link *find(struct link *links, size_t n, const char *name)
     return NULL;
 }
 
+// Returns the index of the interface with this name or alternative name, up to a label; 0: there is none.
+static uint32_t index_of(int socket_fd, const char *name)
+{
+    struct ifreq request = {.ifr_ifindex = 0};
+
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%.*s", (int) strcspn(name, ":"), name);
+    return ioctl(socket_fd, SIOCGIFINDEX, &request) == 0 && request.ifr_ifindex > 0 ? (uint32_t) request.ifr_ifindex
+                                                                                    : 0;
+}
+
+// The kernel lists interfaces by their names alone: one that it does not list may be an alternative name
+// (ip link property add ... altname).
+static void note_other_name(struct link *l, const struct ifaddrs *all, int socket_fd)
+{
+    uint32_t index = index_of(socket_fd, l->name);
+
+    for (const struct ifaddrs *a = all; index != 0 && a && !l->other[0]; a = a->ifa_next)
+        if (index_of(socket_fd, a->ifa_name) == index)
+            snprintf(l->other, sizeof(l->other), "%.*s", (int) strcspn(a->ifa_name, ":"), a->ifa_name);
+}
+
 // Fills in what does not depend on addresses. ioctl(), because getifaddrs() lists a link without hardware address (tun,
 // WireGuard) without its AF_PACKET address.
 static void take_link(struct link *l, unsigned flags, int socket_fd)
 {
     struct ifreq request = {.ifr_flags = 0};
 
-    memcpy(request.ifr_name, l->name, sizeof(request.ifr_name));
-    if (ioctl(socket_fd, SIOCGIFINDEX, &request) != 0 || request.ifr_ifindex <= 0)
+    if ((l->ifindex = index_of(socket_fd, l->name)) == 0)
         return;
-    l->ifindex = (uint32_t) request.ifr_ifindex;
+    memcpy(request.ifr_name, l->name, sizeof(request.ifr_name));
     l->up = (flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
     if (ioctl(socket_fd, SIOCGIFMTU, &request) == 0 && request.ifr_mtu > 0)
         l->mtu = (uint32_t) request.ifr_mtu;
@@ -183,6 +203,9 @@ bool link_query(struct link *links, size_t n)
         else if (l && a->ifa_addr && a->ifa_addr->sa_family == AF_INET6)
             ok = take_ipv6_address(l, a, &passing);
     }
+    for (size_t i = 0; ok && i < n; i++)
+        if (links[i].ifindex == 0)
+            note_other_name(&links[i], all, fd);
     for (size_t i = 0; i < n; i++)
         if (links[i].n_own > 1)
             qsort(links[i].own, links[i].n_own, sizeof(*links[i].own), addr_compare);

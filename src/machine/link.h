@@ -12,7 +12,8 @@
 
 struct link {
     char name[IFNAMSIZ];
-    uint32_t ifindex; // 0: there is no such interface
+    char other[IFNAMSIZ]; // name is an alternative one of this interface, and no other field is set; "": it is not
+    uint32_t ifindex;     // 0: there is no interface of this name
     bool up;
     bool assumed;  // it does not exist (link_assume())
     bool ethernet; // frames begin with an Ethernet header

@@ -289,7 +289,7 @@ def applied():
         goes_to(net, d, OUT, generation=3)
         # One that is valid but cannot be loaded is refused once, not over and over.
         d.config.top["missing_interface"] = "reject"
-        d.config.rules = CHANGED + [t.rule("m", "239.255.0.9", PORT, [t.to_group(OUT, 7000, "nowhere0")])]
+        d.config.rules = CHANGED + [t.rule("m", "239.255.0.9", PORT, [t.to_host("198.18.2.1", 7000, source="198.18.9.9")])]
         d.config.write()
         r.wait_config(d, "pending", disk_sha256=r.sha256_of(d.config.file))
         seen = []
@@ -327,6 +327,34 @@ def never_applied():
         d.config.write()
         r.wait_config(d, "pending")
         goes_to(net, d, OUT)
+
+
+@t.test("a file that a load would refuse for an interface is invalid and says why; it is taken over once the interface is there")
+def interface_comes():
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        d.config.top["missing_interface"] = "reject"
+        d.config.rules = RULE + [t.rule("m", "239.255.0.9", PORT, [t.to_group(OUT, 7000, "late0")])]
+        d.config.write()
+        r.wait_config(d, "invalid", last_error='interface "late0" does not exist and missing_interface is "reject"')
+        t.equal(r.refused(d, "late0")["generation"], "1", "generation")
+        r.wait_config(d, "invalid")
+        net.relay.run("ip", "link", "add", "late0", "type", "veth", "peer", "name", "late1")
+        net.relay.run("ip", "address", "add", "198.18.77.1/24", "dev", "late0")
+        net.relay.run("ip", "link", "set", "late0", "up")
+        r.wait_config(d, "pending")
+        r.accepted(d)
+        r.wait_config(d, "current")
+        if net.relay.run("ip", "link", "property", "add", "dev", "in0", "altname", "other0", check_status=False)[0]:
+            return
+        del d.config.top["missing_interface"]
+        d.config.rules = RULE + [t.rule("m", "239.255.0.9", PORT, [t.to_group(OUT, 7000)], "other0")]
+        d.config.write()
+        why = 'interface "other0" is another name of "in0", allowed is "in0"'
+        r.wait_config(d, "invalid", last_error=why)
+        r.refused(d, "another name of")
+        t.equal(d.stats()["generation"], 2, "generation")
+        status, said = t.Mcrd(net.relay, d.config.rules).run_to_end()
+        t.check(status == 1 and "another name of" in said, said)
 
 
 if __name__ == "__main__":
