@@ -402,7 +402,8 @@ def link_of_a_leg():
         t.wait_for(lambda: shown() == ("active", "in1 is down (1 of 2 inputs)", ["leg"]), 5, "the state without one")
         status, line = plugin(d)
         t.check(status == 1 and "r: in1 is down (1 of 2 inputs), silence on leg B" in line, f"the plugin: {status} {line}")
-        t.check("leg=B " in d.logged("leg_silent")[-1], f"the leg that the log names: {d.logged('leg_silent')}")
+        told = d.logged("leg_silent")[-1]
+        t.check("leg=B " in told and told.endswith(' reason="in1 is down"'), f"what the log says of the leg: {told}")
         r.accepted(d, [rule(rule_keys={"shadow": True})])
         t.wait_for(lambda: shown()[:2] == ("shadow", "in1 is down (1 of 2 inputs); on trial (shadow = true): nothing is sent"),
                    5, "the state on trial")
@@ -413,6 +414,8 @@ def link_of_a_leg():
         net.relay.run("ip", "link", "set", "in0", "up")
         net.relay.run("ip", "link", "set", "in1", "up")
         t.wait_for(lambda: shown() == ("active", None, []), 5, "the state with both again")
+        net.relay.run("ip", "link", "delete", "in1")
+        t.wait_for(lambda: d.logged("leg_silent")[-1].endswith(' reason="in1 is missing"'), 5, "the log without the interface")
 
 
 @t.test("two relays by two paths, merged by a third: kill -9 of either loses nothing, and nothing comes twice")
