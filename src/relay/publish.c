@@ -154,18 +154,32 @@ static void tell(const struct table_rule *rule, const struct health *h, uint32_t
                    lasted_ms(&h->limit));
 }
 
-static void tell_leg(const struct table_rule *rule, const struct table_input *in, const struct stream *leg,
+#define WITHOUT_LINK_MAX (IFNAMSIZ + 40)
+
+// ' reason="net-b is down"', behind other keys; "" for an interface that is up.
+static const char *without_link(const struct table_interface *i, char text[WITHOUT_LINK_MAX])
+{
+    *text = '\0';
+    if (i->state != TABLE_INTERFACE_UP)
+        snprintf(text, WITHOUT_LINK_MAX, " reason=\"%s is %s\"", i->name,
+                 i->state == TABLE_INTERFACE_MISSING ? "missing" : "down");
+    return text;
+}
+
+static void tell_leg(const struct table_rule *rule, const struct table_input *in,
+                     const struct table_interface *interface, const struct stream *leg,
                      const struct monitor_counters *counters, uint32_t changed)
 {
     const uint32_t silence = 1u << STATS_ALARM_LEG, loss = 1u << STATS_ALARM_LOSS, jitter = 1u << STATS_ALARM_JITTER,
                    raised = changed & leg->raised;
     const uint64_t now = clock_monotonic_ns(), *since = leg->alarms.raised_ns;
-    char name[TABLE_NAME_MAX + TABLE_LEG_MAX + 8];
+    char name[TABLE_NAME_MAX + TABLE_LEG_MAX + 8], why[WITHOUT_LINK_MAX];
 
     snprintf(name, sizeof(name), "%s leg %s", rule->name, in->leg);
     if (raised & silence)
-        log_named(LOG_LEVEL_WARNING, EVENT_LEG_SILENT, name, "rule=%s leg=%s silent_ms=%llu allowed_ms=%u", rule->name,
-                  in->leg, ms(now - leg->health.changed_ns), rule->silence_ms);
+        log_named(LOG_LEVEL_WARNING, EVENT_LEG_SILENT, name, "rule=%s leg=%s silent_ms=%llu allowed_ms=%u%s",
+                  rule->name, in->leg, ms(now - leg->health.changed_ns), rule->silence_ms,
+                  without_link(interface, why));
     else if (changed & silence)
         log_notice(EVENT_LEG_HEARD, "rule=%s leg=%s alarm_ms=%llu", rule->name, in->leg, ms(now - leg->alarm_ns));
     if (raised & loss)

@@ -180,9 +180,14 @@ bool streams_wanted(const struct table_rule *rule)
            (rule->n_inputs > 1 && (rule->silence_ms > 0 || rule->flags & TABLE_RULE_MERGES));
 }
 
+static const struct table_interface *interface_of(const struct streams *s, const struct table_rule *rule, uint32_t leg)
+{
+    return &s->table->interfaces[s->table->inputs[rule->first_input + leg].interface];
+}
+
 static bool is_up(const struct streams *s, const struct table_rule *rule, uint32_t leg)
 {
-    return s->table->interfaces[s->table->inputs[rule->first_input + leg].interface].state == TABLE_INTERFACE_UP;
+    return interface_of(s, rule, leg)->state == TABLE_INTERFACE_UP;
 }
 
 // Whether this leg cannot bring anything, and another one of the merge can.
@@ -244,7 +249,8 @@ bool streams_look(struct streams *s, const struct table_rule *rule, const struct
             leg->alarm_ns = now_ns;
         leg->raised = raised;
         if (raised != before)
-            tell(rule, &s->table->inputs[rule->first_input + i], leg, &counters, raised ^ before);
+            tell(rule, &s->table->inputs[rule->first_input + i], interface_of(s, rule, i), leg, &counters,
+                 raised ^ before);
         any |= raised != before;
     }
     return any;

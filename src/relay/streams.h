@@ -49,8 +49,10 @@ struct monitor_counters streams_count(const struct streams *s, const struct tabl
 bool streams_wanted(const struct table_rule *rule);
 
 // Updates the alarms of a rule's legs; counts: the datagrams that each has brought. Calls tell for each leg of which
-// some have changed: in->raised has which are raised. Returns whether there was one. now_ns: CLOCK_MONOTONIC.
-typedef void streams_tell(const struct table_rule *rule, const struct table_input *in, const struct stream *leg,
+// some have changed: leg->raised has which are raised, interface is the one of the leg. Returns whether there was one.
+// now_ns: CLOCK_MONOTONIC.
+typedef void streams_tell(const struct table_rule *rule, const struct table_input *in,
+                          const struct table_interface *interface, const struct stream *leg,
                           const struct monitor_counters *counters, uint32_t changed);
 bool streams_look(struct streams *s, const struct table_rule *rule, const struct stats_input_counters *counts,
                   uint64_t now_ns, streams_tell *tell);

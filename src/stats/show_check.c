@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "stats/counters.h"
+#include "stats/merge_doubt.h"
 #include "stats/text.h"
 
 #define NAMED_MOST 5 // rules that are named, so that the line stays one that can be sent to a pager
@@ -77,27 +78,33 @@ static enum show_status state_status(const struct stats_rule *r)
     return r->state < STATS_RULE_END ? of_state[r->state] : SHOW_CRITICAL;
 }
 
-static enum show_status status_of(const struct stats_rule *r)
+static enum show_status status_of(const struct stats_snapshot *s, const struct stats_rule *r)
 {
     enum show_status status = state_status(r);
 
-    return status == SHOW_OK && r->alarms & ASIDE_ALARMS ? SHOW_WARNING : status;
+    return status == SHOW_OK && (r->alarms & ASIDE_ALARMS || merge_doubt(&s->at, r)) ? SHOW_WARNING : status;
 }
 
+#define ASIDES_MAX 512 // bytes of what is wrong beside a rule's state
+
 // "netB is down (1 of 2 inputs), datagrams stay here too long, loss on leg A, silence on leg B"
-static const char *aside_alarms(char text[256], const struct stats_snapshot *s, const struct stats_rule *r)
+static const char *asides(char text[ASIDES_MAX], const struct stats_snapshot *s, const struct stats_rule *r)
 {
+    const char *doubt = merge_doubt(&s->at, r);
     static const char *const what[STATS_ALARMS] = {
         [STATS_ALARM_LEG] = "silence", [STATS_ALARM_LOSS] = "loss", [STATS_ALARM_JITTER] = "jitter"};
     size_t used = 0;
 
-    used = (size_t) snprintf(text, 256, "%s%s", r->reason, *r->reason ? ", " : "");
+    used = (size_t) snprintf(text, ASIDES_MAX, "%s%s", r->reason, *r->reason ? ", " : "");
     if (r->alarms >> STATS_ALARM_RESIDENCE & 1)
-        used += (size_t) snprintf(text + used, 256 - used, "datagrams stay here too long, ");
+        used += (size_t) snprintf(text + used, ASIDES_MAX - used, "datagrams stay here too long, ");
+    if (doubt)
+        used += (size_t) snprintf(text + used, ASIDES_MAX - used, "%s, ", doubt);
     for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++)
-        for (unsigned alarm = 0; alarm < STATS_ALARMS && used < 256; alarm++)
+        for (unsigned alarm = 0; alarm < STATS_ALARMS && used < ASIDES_MAX; alarm++)
             if (s->at.inputs[i].alarms & LEG_ALARMS & 1u << alarm)
-                used += (size_t) snprintf(text + used, 256 - used, "%s on leg %s, ", what[alarm], s->at.inputs[i].leg);
+                used += (size_t) snprintf(text + used, ASIDES_MAX - used, "%s on leg %s, ", what[alarm],
+                                          s->at.inputs[i].leg);
     used = strlen(text);
     if (used >= strlen(", "))
         text[used - strlen(", ")] = '\0';
@@ -109,18 +116,18 @@ static void judge_rules(struct finding *f, const struct stats_snapshot *s)
 {
     enum show_status last = SHOW_OK;
     uint32_t named = 0, wrong = 0;
-    char text[256];
+    char text[ASIDES_MAX];
 
     for (enum show_status status = SHOW_CRITICAL; status > SHOW_OK; status--)
         for (uint32_t i = 0; i < s->at.header->n_rules; i++) {
             const struct stats_rule *r = &s->at.rules[i];
-            if (status_of(r) != status)
+            if (status_of(s, r) != status)
                 continue;
             wrong++;
             if (named == NAMED_MOST)
                 continue;
             if (state_status(r) == SHOW_OK)
-                find(f, status, "%s: %s", r->name, aside_alarms(text, s, r));
+                find(f, status, "%s: %s", r->name, asides(text, s, r));
             else
                 find(f, status, "%s is %s: %s", r->name, stats_rule_state_name(r->state), r->reason);
             last = status;

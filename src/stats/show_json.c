@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "stats/counters.h"
+#include "stats/merge_doubt.h"
 #include "stats/text.h"
 
 // Returns false if there was no memory for the value, so that no member is missing unnoticed.
@@ -140,15 +141,22 @@ static bool put_stream(json_t *to, const struct stats_input *in)
     return ok && (in->as != STATS_STREAM_TS || put_ts(o, in));
 }
 
+// Without numbers nobody knows.
+static json_t *two_streams(const struct stats_snapshot *s, const struct stats_rule *r)
+{
+    return stats_merge_numbered(r->merge) ? json_boolean(merge_doubt_two_streams(&s->at, r)) : json_null();
+}
+
 static bool put_merge(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)
 {
     const char *leg = r->active_leg < r->n_inputs ? s->at.inputs[r->first_input + r->active_leg].leg : NULL;
     json_t *o = r->merge == STATS_MERGE_NONE ? json_null() : json_object();
 
     return put(to, "merge", o) &&
-           (r->merge == STATS_MERGE_NONE || (put(o, "by", json_string(stats_merge_name(r->merge))) &&
-                                             put_merged(o, stats_merge_counters, &r->merged, r->merge) &&
-                                             put(o, "active_leg", leg ? json_string(leg) : json_null())));
+           (r->merge == STATS_MERGE_NONE ||
+            (put(o, "by", json_string(stats_merge_name(r->merge))) &&
+             put_merged(o, stats_merge_counters, &r->merged, r->merge) && put(o, "two_streams", two_streams(s, r)) &&
+             put(o, "active_leg", leg ? json_string(leg) : json_null())));
 }
 
 // merge: how its rule merges its legs.

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "stats/counters.h"
+#include "stats/merge_doubt.h"
 #include "stats/text.h"
 
 #define INDENT 4 // of what is said of a leg
@@ -114,23 +115,12 @@ static void show_count(const struct page *p, struct paragraph *f, const struct s
         paragraph_word(f, how, 2, "%s %s", c->name, number);
 }
 
-#define STREAMS_LEAST 1000 // numbers of each leg, before it is said that they have none in common
-
-// Whether two legs or more bring much, and nothing of it is a copy: two encoders.
-static bool shares_nothing(const struct page *p, const struct stats_rule *r)
-{
-    uint32_t legs = 0;
-
-    for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++)
-        legs += p->view->now->at.inputs[i].merged.first >= STREAMS_LEAST;
-    return stats_merge_numbered(r->merge) && legs > 1 && r->counters.drops.copy == 0 && r->counters.drops.late == 0;
-}
-
 void show_merge(const struct page *p, uint32_t rule)
 {
     const struct stats_rule *r = &p->view->now->at.rules[rule];
     const struct stats_rule *before = p->view->d ? p->view->d->rules[rule] : NULL;
     bool active = r->merge == STATS_MERGE_ACTIVE && r->active_leg < r->n_inputs;
+    const char *doubt = merge_doubt(&p->view->now->at, r);
     struct paragraph f = {.page = NULL};
     char text[64];
 
@@ -151,9 +141,9 @@ void show_merge(const struct page *p, uint32_t rule)
     }
     if (f.page)
         fputc('\n', p->to);
-    if (shares_nothing(p, r)) {
+    if (doubt) {
         f = paragraph(p, 2, "");
-        paragraph_text(&f, WARN, "the legs have no number in common: they are two streams, and both leave");
+        paragraph_text(&f, WARN, doubt);
         fputc('\n', p->to);
     }
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "stats/counters.h"
+#include "stats/merge_doubt.h"
 #include "stats/text.h"
 
 #define MS_PER_S UINT64_C(1000)
@@ -305,6 +306,12 @@ static void put_rules(struct exposition *e, const struct stats_snapshot *s)
             if (r->merge != STATS_MERGE_NONE && stats_counter_known(c, r->merge))
                 put(e, (struct label[LABELS]){{"rule", r->name}}, stats_counter_value(c, &r->merged));
     }
+    if (merges)
+        begin(e, GAUGE, "mcr_rule_merge_two_streams",
+              "1 while the legs of a rule that merges by number have none in common, 0 otherwise.");
+    for (const struct stats_rule *r = rules; r < end; r++)
+        if (stats_merge_numbered(r->merge))
+            put(e, (struct label[LABELS]){{"rule", r->name}}, merge_doubt_two_streams(&s->at, r));
     put_streams(e, s);
     if (merges)
         begin(e, GAUGE, "mcr_rule_active_leg",

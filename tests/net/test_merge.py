@@ -152,6 +152,59 @@ def together():
         t.wait_for(lambda: d.stats()["rules"][0]["merge"]["lost_together"] == 1, 5, "a run that was lost together")
 
 
+def plugin(d):
+    return t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)[:2]
+
+
+def offer(net, d, datagrams):
+    """Sends pairs of payloads, for A and B; b"" is none. Returns once all have come."""
+    senders = (t.RawSender(net.src, "s0"), A), (t.RawSender(net.src, "s1"), B)
+    for pair in datagrams:
+        for (sender, group), payload in zip(senders, pair):
+            if payload:
+                sender.send(t.datagram(group, PORT, payload))
+    sent = sum(bool(payload) for pair in datagrams for payload in pair)
+    t.wait_for(lambda: d.stats()["rules"][0]["packets"] == sent, 10, "all that was sent")
+
+
+def rtp_of(ssrc, number):
+    return struct.pack("!BBHII", 0x80, 33, number, number * 3000, ssrc) + b"RTP"
+
+
+@t.test("two encoders: all leaves, and the plugin, JSON and the metric tell; legs that take turns with one stream are none")
+def two_streams():
+    encoders = [(rtp_of(77, n), rtp_of(88, 30000 + n)) for n in range(1200)]
+    turns = [(rtp_of(77, n), b"") if n < 1200 else (b"", rtp_of(77, n)) for n in range(2400)]
+    for datagrams, two in (encoders, True), (turns, False):
+        with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+            offer(net, d, datagrams)
+            t.wait_for(lambda: [i["first"] for i in d.stats()["rules"][0]["inputs"]] == [1200, 1200], 5, "first copies")
+            t.equal(d.stats()["rules"][0]["merge"]["two_streams"], two, "JSON")
+            status, line = plugin(d)
+            t.check(status == two and ("r: the legs have no number in common" in line) == two, f"the plugin: {status} {line}")
+            metrics = t.run_command([t.MCRSTAT, "--prometheus", "--stats", d.config.stats_file])[1]
+            t.check(f'mcr_rule_merge_two_streams{{rule="r",stats_file="{d.config.stats_file}"}} {int(two)}\n' in metrics,
+                    f"the metric: {metrics}")
+
+
+@t.test("numbers that count messages, and no count_at: all leaves once, and the plugin asks; with count_at it does not")
+def messages():
+    first, datagrams = 0, []
+    for i in range(600):
+        count = i % 4 + 1
+        datagrams.append((struct.pack("!IH", first, count) + b"x" * 20,) * 2)
+        first += count
+    for field, asks in (FIELD_MERGE["field"], True), ({**FIELD_MERGE["field"], "count_at": 4, "count_bytes": 2}, False):
+        with two_paths() as net, t.Mcrd(net.relay, [rule(by="field", field=field)]) as d:
+            offer(net, d, datagrams)
+            t.wait_for(lambda: sum(i["first"] for i in d.stats()["rules"][0]["inputs"]) == 600, 5, "each once")
+
+            def told():
+                status, line = plugin(d)
+                return status == asks and ("r: many numbers are missing by every leg alike: do they" in line) == asks
+            t.wait_for(told, 5, f"the plugin: {plugin(d)}; {d.stats()['rules'][0]}")
+
+
 @t.test("no RTP: dropped as no_sequence, nothing is guessed")
 def no_rtp():
     with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
@@ -344,25 +397,25 @@ def link_of_a_leg():
             now = d.stats()["rules"][0]
             return now["state"], now["reason"], now["alarms"]
 
-        def plugin():
-            return t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)[:2]
-
         t.equal(shown(), ("active", None, []), "with both")
         net.relay.run("ip", "link", "set", "in1", "down")
         t.wait_for(lambda: shown() == ("active", "in1 is down (1 of 2 inputs)", ["leg"]), 5, "the state without one")
-        status, line = plugin()
+        status, line = plugin(d)
         t.check(status == 1 and "r: in1 is down (1 of 2 inputs), silence on leg B" in line, f"the plugin: {status} {line}")
-        t.check("leg=B " in d.logged("leg_silent")[-1], f"the leg that the log names: {d.logged('leg_silent')}")
+        told = d.logged("leg_silent")[-1]
+        t.check("leg=B " in told and told.endswith(' reason="in1 is down"'), f"what the log says of the leg: {told}")
         r.accepted(d, [rule(rule_keys={"shadow": True})])
         t.wait_for(lambda: shown()[:2] == ("shadow", "in1 is down (1 of 2 inputs); on trial (shadow = true): nothing is sent"),
                    5, "the state on trial")
         r.accepted(d, [rule()])
         net.relay.run("ip", "link", "set", "in0", "down")
         t.wait_for(lambda: shown() == ("down", "in0 is down; in1 is down", []), 5, "the state without both")
-        t.equal(plugin()[0], 2, "the plugin without both")
+        t.equal(plugin(d)[0], 2, "the plugin without both")
         net.relay.run("ip", "link", "set", "in0", "up")
         net.relay.run("ip", "link", "set", "in1", "up")
         t.wait_for(lambda: shown() == ("active", None, []), 5, "the state with both again")
+        net.relay.run("ip", "link", "delete", "in1")
+        t.wait_for(lambda: d.logged("leg_silent")[-1].endswith(' reason="in1 is missing"'), 5, "the log without the interface")
 
 
 @t.test("two relays by two paths, merged by a third: kill -9 of either loses nothing, and nothing comes twice")

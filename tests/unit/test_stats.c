@@ -988,6 +988,7 @@ Test(stats, table_tells_what_each_leg_brings)
     free(text);
     m.at.rules[0].merge = STATS_MERGE_RTP;
     m.at.inputs[1].merged.first += 5000;
+    m.at.rules[0].merged.resets = 1;
     text = table_text(&(struct show_view){.now = &s}, false);
     cr_expect_not_null(strstr(text, "no number in common"), "%s", text);
     free(text);
@@ -996,6 +997,7 @@ Test(stats, table_tells_what_each_leg_brings)
     cr_expect_null(strstr(text, "no number in common"), "%s", text);
     free(text);
     m.at.rules[0].counters.drops.copy = 0;
+    m.at.rules[0].merged.resets = 0;
     m.at.inputs[1].merged.first -= 5000;
 
     // With rates, shares are those of the last interval.
@@ -1058,6 +1060,7 @@ Test(stats, table_tells_which_leg_is_active)
         cr_expect_eq(strstr(json, "\"lost\":null") == NULL, known, "%u: %s", by, json);
         cr_expect_eq(strstr(json, "\"missing\":null") == NULL, known, "%u: %s", by, json);
         cr_expect_null(strstr(json, "\"repeated\":null"), "%u: %s", by, json);
+        cr_expect_not_null(strstr(json, known ? "\"two_streams\":false" : "\"two_streams\":null"), "%u: %s", by, json);
         free(json);
     }
     m.at.rules[0].merge = STATS_MERGE_NONE;
@@ -1289,6 +1292,30 @@ Test(stats, check_of_alarms_of_legs)
     m.at.rules[1].state = STATS_RULE_DOWN;
     strcpy(m.at.rules[1].reason, "because");
     expect_check(&s, true, SHOW_CRITICAL, "MCR CRITICAL - historian is down: because;");
+    free(m.memory);
+}
+
+// Beside alarms of legs, after them or alone.
+Test(stats, check_of_two_streams)
+{
+    struct made m = make_merged();
+    struct stats_snapshot s = snapshot_of(&m);
+
+    m.at.header->heartbeat_ns = s.monotonic_ns;
+    m.at.rules[1].state = STATS_RULE_ACTIVE;
+    expect_check(&s, true, SHOW_OK, "MCR OK - 2 rules active |");
+    m.at.inputs[1].merged.first = 5000;
+    m.at.rules[0].merged.resets = 1;
+    expect_check(&s, true, SHOW_WARNING,
+                 "MCR WARNING - plc-telemetry: the legs have no number in common: they are two streams, and both "
+                 "leave; 2 rules active |");
+    m.at.rules[0].alarms = m.at.inputs[1].alarms = 1u << STATS_ALARM_LOSS;
+    expect_check(&s, true, SHOW_WARNING,
+                 "MCR WARNING - plc-telemetry: the legs have no number in common: they are two streams, and both "
+                 "leave, loss on leg B; 2 rules active |");
+    char *json = json_text(&s, true);
+    cr_expect_not_null(strstr(json, "\"two_streams\":true"), "%s", json);
+    free(json);
     free(m.memory);
 }
 

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "stats/merge_doubt.h"
+
+#include <stddef.h>
+
+#include "stats/counters.h"
+
+#define NUMBERS_LEAST 1000 // of each leg for two streams, of all legs for numbers that are missing: fewer say nothing
+
+// Two streams begin two lines of numbers, and the second one counts as a reset; two legs that take turns with one
+// stream need none.
+bool merge_doubt_two_streams(const struct stats_segment *at, const struct stats_rule *r)
+{
+    uint32_t legs = 0;
+
+    for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++)
+        legs += at->inputs[i].merged.first >= NUMBERS_LEAST;
+    return stats_merge_numbered(r->merge) && legs > 1 && r->merged.resets > 0 && r->counters.drops.copy == 0 &&
+           r->counters.drops.late == 0;
+}
+
+// Whether a quarter of all numbers and more never came, and three quarters of what each leg misses are among them. Loss
+// that is not common stays below that, since what one leg misses another one brings; common loss is hardly ever so
+// large. A number that counts messages skips all but one of each datagram, on every leg. The statistics do not tell
+// whether the rule has a count.
+static bool misses_alike(const struct stats_segment *at, const struct stats_rule *r)
+{
+    double lost = (double) r->merged.lost, numbers = lost;
+    uint32_t legs = 0;
+
+    for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++) {
+        const struct stats_input *in = &at->inputs[i];
+        if (in->counters.packets == 0)
+            continue;
+        if (4 * lost < 3 * (double) in->merged.missing)
+            return false;
+        legs++;
+        numbers += (double) in->merged.first;
+    }
+    return r->merge == STATS_MERGE_FIELD && legs > 1 && numbers >= NUMBERS_LEAST && 4 * lost >= numbers;
+}
+
+const char *merge_doubt(const struct stats_segment *at, const struct stats_rule *r)
+{
+    if (merge_doubt_two_streams(at, r))
+        return "the legs have no number in common: they are two streams, and both leave";
+    if (misses_alike(at, r))
+        return "many numbers are missing by every leg alike: do they count messages, not datagrams (count_at), or is "
+               "the "
+               "field's offset wrong? If neither, the legs lose them where they share a path";
+    return NULL;
+}
