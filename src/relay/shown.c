@@ -244,6 +244,7 @@ static void publish_merge(struct forward *f, uint32_t rule, uint64_t now_ns)
     }
     stats_write_begin(&to->sequence);
     to->merge = r->merge.by;
+    to->messages = r->merge.count_bytes > 0;
     to->active_leg = merge_counters(f->merges[r->first_path])->active_leg;
     to->merged = sum;
     stats_write_end(&to->sequence);

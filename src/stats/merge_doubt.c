@@ -23,8 +23,7 @@ bool merge_doubt_two_streams(const struct stats_segment *at, const struct stats_
 
 // Whether a quarter of all numbers and more never came, and three quarters of what each leg misses are among them. Loss
 // that is not common stays below that, since what one leg misses another one brings; common loss is hardly ever so
-// large. A number that counts messages skips all but one of each datagram, on every leg. The statistics do not tell
-// whether the rule has a count.
+// large. A number that counts messages skips all but one of each datagram, on every leg.
 static bool misses_alike(const struct stats_segment *at, const struct stats_rule *r)
 {
     double lost = (double) r->merged.lost, numbers = lost;
@@ -39,7 +38,7 @@ static bool misses_alike(const struct stats_segment *at, const struct stats_rule
         legs++;
         numbers += (double) in->merged.first;
     }
-    return r->merge == STATS_MERGE_FIELD && legs > 1 && numbers >= NUMBERS_LEAST && 4 * lost >= numbers;
+    return r->merge == STATS_MERGE_FIELD && !r->messages && legs > 1 && numbers >= NUMBERS_LEAST && 4 * lost >= numbers;
 }
 
 const char *merge_doubt(const struct stats_segment *at, const struct stats_rule *r)
@@ -48,7 +47,6 @@ const char *merge_doubt(const struct stats_segment *at, const struct stats_rule 
         return "the legs have no number in common: they are two streams, and both leave";
     if (misses_alike(at, r))
         return "many numbers are missing by every leg alike: do they count messages, not datagrams (count_at), or is "
-               "the "
-               "field's offset wrong? If neither, the legs lose them where they share a path";
+               "the field's offset wrong? If neither, the legs lose them where they share a path";
     return NULL;
 }

@@ -67,5 +67,7 @@ Test(merge_doubt, of_each_row)
         const char *doubt = merge_doubt(&at, &r);
         cr_expect(row->doubt ? doubt && strstr(doubt, said[row->doubt]) : !doubt, "%s: %s", row->what, doubt);
         cr_expect_eq(merge_doubt_two_streams(&at, &r), row->doubt == STREAMS, "%s", row->what);
+        r.messages = 1; // the rule counts them, so that what is missing is missing
+        cr_expect_eq(merge_doubt(&at, &r) != NULL, row->doubt == STREAMS, "%s, messages", row->what);
     }
 }
