@@ -185,6 +185,11 @@ static bool is_2022_7(const struct value *value)
     return is_text(value) && strstr(value->text, "2022");
 }
 
+static bool is_mold(const struct value *value)
+{
+    return is_text(value) && strncasecmp(value->text, "mold", 4) == 0;
+}
+
 static bool is_any_address(const struct value *value)
 {
     return is_text(value) && is_every_sender(value->text);
@@ -211,6 +216,7 @@ static const struct {
     {SCHEMA_INPUT, "port", is_several, EACH_PORT},
     {SCHEMA_OUTPUT, "port", is_several, EACH_PORT},
     {SCHEMA_MERGE, "by", is_2022_7, ": SMPTE ST 2022-7 merges by \"rtp\""},
+    {SCHEMA_MERGE, "by", is_mold, ": write by = \"field\"; " HINT_MOLD ";"},
     {SCHEMA_RULE, "input", is_several, ": " HINT_LEGS},
     {SCHEMA_RULE, "input", is_other, ": write input = { interface = \"...\"; group = \"...\"; port = ...; }"},
     {SCHEMA_RULE, "outputs", is_other, ": write outputs = ( { ... }, { ... } )"},

@@ -223,6 +223,7 @@ static void read_section(struct parser *p, enum schema_place where, const config
 
     if (schema_places[where].line)
         *(int *) (void *) ((char *) target + schema_places[where].line) = line_of(group);
+    section_lines(where, group, target);
     value_store_defaults(where, target);
     for (unsigned i = 0; i < (unsigned) config_setting_length(group); i++) {
         const config_setting_t *s = config_setting_get_elem(group, i);
