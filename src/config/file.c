@@ -130,7 +130,8 @@ bool file_read(const char *path, bool follow, struct config_bytes *out, struct c
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (follow ? 0 : O_NOFOLLOW));
     if (fd < 0 || fstat(fd, &st) < 0) {
         out->open_error = errno;
-        config_error(problems, 0, NULL, "cannot be opened: %s", strerror(errno));
+        config_error(problems, 0, NULL, "cannot be opened: %s%s", strerror(errno),
+                     strcmp(path, "-") == 0 ? ": name /dev/stdin for what is redirected from a file" : "");
     } else {
         ok = check_stat(path, &st, problems) && read_regular(fd, &st, out, problems);
     }

@@ -296,6 +296,28 @@ static bool is_list_in_braces(const struct grammar *g, const struct lexical_toke
     return true;
 }
 
+// 5,000: writes the number without its commas.
+static bool is_parted_number(const struct grammar *g, const struct lexical_token *t, char why[GRAMMAR_WHY_MAX])
+{
+    static const char digits[] = "0123456789";
+    const char *from = g->last.text;
+    char number[20];
+    size_t n = 0;
+
+    if (g->state != GRAMMAR_KEY || t->kind != LEXICAL_INTEGER || strspn(t->text, digits) != 3 || *from != ',' ||
+        from + 1 != t->text || !isdigit((unsigned char) from[-1]))
+        return false;
+    while (isdigit((unsigned char) from[-1])) // a key is before it
+        from--;
+    for (; n + 1 < sizeof(number) && *from && strchr("0123456789,", *from); from++)
+        if (*from != ',')
+            number[n++] = *from;
+    number[n] = '\0';
+    snprintf(why, GRAMMAR_WHY_MAX, "a \",\" in the number of \"%.*s\": write %s",
+             (int) (g->key.length < SHOWN_MAX ? g->key.length : SHOWN_MAX), g->key.text, number);
+    return true;
+}
+
 static bool refuse(const struct grammar *g, const struct lexical_token *t, struct grammar_fault *f)
 {
     const struct lexical_token *word = behind_string(g, t);
@@ -312,7 +334,7 @@ static bool refuse(const struct grammar *g, const struct lexical_token *t, struc
         write_why(g, t, "", 0, remnant, f->why);
         return false;
     }
-    if (is_list_in_braces(g, t, f->why)) {
+    if (is_list_in_braces(g, t, f->why) || is_parted_number(g, t, f->why)) {
         f->line = t->line;
         f->whole = false;
         return false;

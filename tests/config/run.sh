@@ -186,6 +186,7 @@ done
 
 # --- the file itself ---
 ok "refused: no file" refused none.conf "none.conf: cannot be opened: No such file or directory"
+ok "refused: -" refused - "-: cannot be opened: No such file or directory: name /dev/stdin for what is redirected from a file"
 ok "refused: a directory" refused . ".: is a directory, allowed is a regular file"
 mkfifo fifo.conf
 ok "refused: a FIFO" refused fifo.conf "fifo.conf: is a FIFO, allowed is a regular file"
