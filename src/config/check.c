@@ -151,10 +151,12 @@ static void check_same_inputs(const struct check *k)
         endpoint_format(&k->inputs[i], text);
         if (rule == same)
             config_error(
-                k->problems, line, rule->name, "input %u repeats input %u (%s)%s", ENDPOINT_INPUT(told) + 1,
+                k->problems, line, rule->name, "input %u repeats input %u (%s)%s%s", ENDPOINT_INPUT(told) + 1,
                 ENDPOINT_INPUT(told_of) + 1, text,
+                rule->merge.line != 0 ? ": is the interface of this leg another one?" : "",
                 is_of_other_senders(&rule->inputs[ENDPOINT_INPUT(told)], &rule->inputs[ENDPOINT_INPUT(told_of)])
-                    ? ": write one input, its \"sources\" are those of both"
+                    ? rule->merge.line != 0 ? " Else write one input, its \"sources\" are those of both"
+                                            : ": write one input, its \"sources\" are those of both"
                     : "");
         else
             config_error(k->problems, line, rule->name,

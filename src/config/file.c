@@ -32,7 +32,7 @@ static const char *type_name(mode_t mode)
     }
 }
 
-static bool check_stat(const struct stat *st, struct config_problems *problems)
+static bool check_stat(const char *path, const struct stat *st, struct config_problems *problems)
 {
     size_t errors = problems->n_errors;
 
@@ -44,8 +44,8 @@ static bool check_stat(const struct stat *st, struct config_problems *problems)
         config_error(problems, 0, NULL, "size is %llu bytes, allowed is up to %u", (unsigned long long) st->st_size,
                      CONFIG_FILE_MAX);
     if (st->st_mode & (S_IWGRP | S_IWOTH))
-        config_error(problems, 0, NULL, "mode is %04o, allowed is one without write by group or others",
-                     (unsigned) (st->st_mode & 07777));
+        config_error(problems, 0, NULL, "mode is %04o, allowed is one without write by group or others: chmod go-w %s",
+                     (unsigned) (st->st_mode & 07777), path);
     return problems->n_errors == errors;
 }
 
@@ -130,9 +130,10 @@ bool file_read(const char *path, bool follow, struct config_bytes *out, struct c
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (follow ? 0 : O_NOFOLLOW));
     if (fd < 0 || fstat(fd, &st) < 0) {
         out->open_error = errno;
-        config_error(problems, 0, NULL, "cannot be opened: %s", strerror(errno));
+        config_error(problems, 0, NULL, "cannot be opened: %s%s", strerror(errno),
+                     strcmp(path, "-") == 0 ? ": name /dev/stdin for what is redirected from a file" : "");
     } else {
-        ok = check_stat(&st, problems) && read_regular(fd, &st, out, problems);
+        ok = check_stat(path, &st, problems) && read_regular(fd, &st, out, problems);
     }
     if (fd >= 0)
         close(fd);

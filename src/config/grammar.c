@@ -134,16 +134,24 @@ static bool line_has(const char *words, const char *text)
     return false;
 }
 
-// How the value of a key is written, and why.
-static const char *form_of(const struct lexical_token *name, bool why)
+// The kind of the first key of this name, or SCHEMA_KINDS.
+static enum schema_kind kind_of(const struct lexical_token *name)
 {
     const struct schema_key *key = schema_keys, *end = schema_keys + schema_n_keys;
 
     while (key < end && (strlen(key->name) != name->length || memcmp(key->name, name->text, name->length) != 0))
         key++;
-    if (key < end && key->kind == SCHEMA_SECTION)
+    return key < end ? key->kind : SCHEMA_KINDS;
+}
+
+// How the value of a key is written, and why.
+static const char *form_of(const struct lexical_token *name, bool why)
+{
+    enum schema_kind kind = kind_of(name);
+
+    if (kind == SCHEMA_SECTION)
         return why ? "it is one group" : "{ ... }";
-    if (key < end && key->kind == SCHEMA_PREFIXES)
+    if (kind == SCHEMA_PREFIXES)
         return why ? "a list of texts stands in [ ]" : "[ \"...\", \"...\" ]";
     return why ? "a list of groups stands in ( )" : "( { }, { } )";
 }
@@ -269,6 +277,47 @@ static const char *remnant_of(const struct grammar *g, const struct lexical_toke
                                                       : NULL;
 }
 
+// A list of texts in { }: writes it as it should be, if its end is on this line.
+static bool is_list_in_braces(const struct grammar *g, const struct lexical_token *t, char why[GRAMMAR_WHY_MAX])
+{
+    static const char texts[] = "ABCDEFabcdef0123456789.:/\", \t";
+    const struct lexical_token *name = &g->open[g->depth].key;
+    int length = (int) strspn(t->text, texts);
+    const char *end = t->text + length;
+
+    if (g->depth == 0 || t->kind != LEXICAL_STRING || *g->last.text != '{' || kind_of(name) != SCHEMA_PREFIXES)
+        return false;
+    while (length > 0 && strchr(" \t,", t->text[length - 1]))
+        length--;
+    if (*end == '}' && length < GRAMMAR_WHY_MAX / 2)
+        snprintf(why, GRAMMAR_WHY_MAX, "a list of values stands in [ ]: write [ \"%.*s ]", length, t->text);
+    else
+        snprintf(why, GRAMMAR_WHY_MAX, "a list of values stands in [ ]: write [ \"...\", \"...\" ]");
+    return true;
+}
+
+// 5,000: writes the number without its commas.
+static bool is_parted_number(const struct grammar *g, const struct lexical_token *t, char why[GRAMMAR_WHY_MAX])
+{
+    static const char digits[] = "0123456789";
+    const char *from = g->last.text;
+    char number[20];
+    size_t n = 0;
+
+    if (g->state != GRAMMAR_KEY || t->kind != LEXICAL_INTEGER || strspn(t->text, digits) != 3 || *from != ',' ||
+        from + 1 != t->text || !isdigit((unsigned char) from[-1]))
+        return false;
+    while (isdigit((unsigned char) from[-1])) // a key is before it
+        from--;
+    for (; n + 1 < sizeof(number) && *from && strchr("0123456789,", *from); from++)
+        if (*from != ',')
+            number[n++] = *from;
+    number[n] = '\0';
+    snprintf(why, GRAMMAR_WHY_MAX, "a \",\" in the number of \"%.*s\": write %s",
+             (int) (g->key.length < SHOWN_MAX ? g->key.length : SHOWN_MAX), g->key.text, number);
+    return true;
+}
+
 static bool refuse(const struct grammar *g, const struct lexical_token *t, struct grammar_fault *f)
 {
     const struct lexical_token *word = behind_string(g, t);
@@ -283,6 +332,11 @@ static bool refuse(const struct grammar *g, const struct lexical_token *t, struc
     if (remnant) {
         *f = (struct grammar_fault){.line = t->line, .whole = true};
         write_why(g, t, "", 0, remnant, f->why);
+        return false;
+    }
+    if (is_list_in_braces(g, t, f->why) || is_parted_number(g, t, f->why)) {
+        f->line = t->line;
+        f->whole = false;
         return false;
     }
     if (is_named_group(g, t)) {

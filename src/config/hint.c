@@ -142,6 +142,11 @@ static bool is_host_name(const char *text)
     return letter && *text == '\0';
 }
 
+static bool is_excluded(const char *text)
+{
+    return *text == '!';
+}
+
 // What a text is, where nothing can be written in its place.
 static const struct {
     unsigned kinds; // of the key
@@ -152,6 +157,7 @@ static const struct {
     {~0u, is_empty_variable, ": it looks like an empty variable of a template, write the value"},
     {KIND(IFNAME), is_every_interface, EACH_INTERFACE},
     {KIND(PREFIXES), is_every_sender, HINT_EVERY_SENDER},
+    {KIND(PREFIXES), is_excluded, ": none can be excluded, name those that may"},
     {KIND(BROADCAST), is_broadcast, ": write broadcast = true"},
     {KIND(HOST) | KIND(SOURCE), hint_is_network, ": a network, write the address of one host"},
     {ADDRESSES, is_hardware_address, ": mcr relays UDP, write the IP address"},
@@ -185,6 +191,11 @@ static bool is_2022_7(const struct value *value)
     return is_text(value) && strstr(value->text, "2022");
 }
 
+static bool is_mold(const struct value *value)
+{
+    return is_text(value) && strncasecmp(value->text, "mold", 4) == 0;
+}
+
 static bool is_any_address(const struct value *value)
 {
     return is_text(value) && is_every_sender(value->text);
@@ -211,10 +222,12 @@ static const struct {
     {SCHEMA_INPUT, "port", is_several, EACH_PORT},
     {SCHEMA_OUTPUT, "port", is_several, EACH_PORT},
     {SCHEMA_MERGE, "by", is_2022_7, ": SMPTE ST 2022-7 merges by \"rtp\""},
+    {SCHEMA_MERGE, "by", is_mold, ": write by = \"field\"; " HINT_MOLD ";"},
     {SCHEMA_RULE, "input", is_several, ": " HINT_LEGS},
     {SCHEMA_RULE, "input", is_other, ": write input = { interface = \"...\"; group = \"...\"; port = ...; }"},
     {SCHEMA_RULE, "outputs", is_other, ": write outputs = ( { ... }, { ... } )"},
     {SCHEMA_TOP, "rules", is_other, ": write rules = ( { ... }, { ... } )"},
+    {SCHEMA_TOP, "interfaces", is_other, ": write interfaces = ( { name = \"ot0\"; role = \"in\"; } )"},
     {SCHEMA_RULE, "inputs", is_other, ": " HINT_LEGS},
     {SCHEMA_RULE, "merge", is_other, ": write " HINT_MERGE},
 };

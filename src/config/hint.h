@@ -14,6 +14,9 @@
 // What to write for the two legs of a stream.
 #define HINT_LEGS "write inputs = ( { leg = \"A\"; ... }, { leg = \"B\"; ... } )"
 
+// Where MoldUDP64 has its number, session and count of messages.
+#define HINT_MOLD "field = { at = 10; bytes = 8; session_at = 0; session_bytes = 10; count_at = 18; count_bytes = 2; }"
+
 // What to write for one stream that comes twice.
 #define HINT_MERGE "merge = { by = \"rtp\"; } for RTP, merge = { by = \"payload\"; } for all else"
 

@@ -53,10 +53,13 @@ static const struct {
     {" burst ", SCHEMA_LIMIT, "burst_ms"},
     {" flows streams routes relays forwards ", SCHEMA_TOP, "rules"},
     {" interface ", SCHEMA_TOP, "interfaces"},
+    {" stats statistics stats_path statsfile ", SCHEMA_TOP, "stats_file"},
     {" buffer ring ring_size rcvbuf ", SCHEMA_TOP, "ring_mib"},
 };
 
 #define PLACE(name) (1u << SCHEMA_##name)
+
+#define NO_PRIORITY ", mcr sets no VLAN priority: dscp is the key of an output"
 
 // What no key is for.
 static const struct {
@@ -73,6 +76,8 @@ static const struct {
     {" legs ", PLACE(RULE) | PLACE(MERGE), ", the legs are the rule's inputs: " HINT_LEGS},
     {" primary main preferred prefer priority ", PLACE(RULE) | PLACE(MERGE) | PLACE(INPUT),
      ", by = \"active\" prefers the first of inputs"},
+    {" pcp vlan_priority vlan_prio vlan_pcp cos ", PLACE(INPUT) | PLACE(OUTPUT) | PLACE(RULE), NO_PRIORITY},
+    {" priority prio ", PLACE(OUTPUT), NO_PRIORITY},
     {" enabled enable disabled disable ", PLACE(INPUT) | PLACE(OUTPUT),
      ", it belongs in the rule, for all of it: to leave out one leg or output, delete it or comment it out"},
     {" include ", ~0u, ", directives as @include are not allowed: the rules stand in one file"},

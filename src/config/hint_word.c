@@ -33,6 +33,10 @@ const char *hint_word(const char *start, size_t length, char hint[HINT_WORD_MAX]
         {"null", "leave the key out"},
         {"nil", "leave the key out"},
         {"undef", "leave the key out"},
+        {"todo", "put the value in its place"},
+        {"tbd", "put the value in its place"},
+        {"fixme", "put the value in its place"},
+        {"changeme", "put the value in its place"},
         {"AnsibleUndefined", "its variable is not defined, give it a value"},
     };
     size_t digits = strspn(start, "0123456789"), grouped = strspn(start, "0123456789_");

@@ -321,7 +321,7 @@ static void number(struct lexer *l, struct lexical_token *t)
         while (!ends_before(l, l->at))
             l->at++;
         fail_word(l, t->text);
-    } else if (t->kind == LEXICAL_INTEGER) { // no key allows a float: parse.c reports it
+    } else if (t->kind == LEXICAL_INTEGER && l->grammar.state != GRAMMAR_KEY) { // parse.c reports a float
         integer(l, t, digits, end, hex);
     }
     t->length = (size_t) (l->at - t->text);

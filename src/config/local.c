@@ -58,6 +58,7 @@ void local_read(struct local *local)
         strcpy(l->interface, a->ifa_name);
         l->net.bits = addr_of(a->ifa_netmask, &mask) ? bits_of(&mask) : 0;
         l->to_one = (a->ifa_flags & IFF_POINTOPOINT) != 0;
+        l->running = (a->ifa_flags & IFF_UP) && (a->ifa_flags & IFF_RUNNING);
         local->n++;
     }
     freeifaddrs(all);
@@ -167,6 +168,39 @@ static bool is_loopback(const char *interface)
     return strcmp(interface, CONFIG_LOOPBACK) == 0;
 }
 
+// Whether the address is on a subnet of the interface, as far as its own addresses tell: one with all bits, of a host
+// route or DHCPv6, knows none, and neither does a link-local one.
+static bool may_be_near(const struct local *local, const char *interface, const struct addr *a)
+{
+    bool known = false;
+
+    for (size_t i = 0; i < local->n; i++) {
+        const struct local_address *l = &local->list[i];
+        if (strcmp(l->interface, interface) != 0 || l->net.addr.family != a->family)
+            continue;
+        if (l->to_one || addr_prefix_contains(&l->net, a))
+            return true;
+        known = known || (l->net.bits < 8 * addr_length(a) && !is_link_local(&l->net.addr));
+    }
+    return !known;
+}
+
+// The interface with a link on whose subnet the address is, while it is on none of this one; else NULL.
+static const char *near_other(const struct local *local, const char *interface, const struct addr *a)
+{
+    const char *other = NULL;
+
+    if (is_link_local(a) || may_be_near(local, interface, a))
+        return NULL;
+    for (size_t i = 0; i < local->n && !other; i++) {
+        const struct local_address *l = &local->list[i];
+        if (l->running && !l->to_one && l->net.bits > 0 && !is_loopback(l->interface) &&
+            addr_prefix_contains(&l->net, a) && !addr_equal(&l->net.addr, a))
+            other = l->interface;
+    }
+    return other;
+}
+
 // A tagged frame belongs to the VLAN's own interface, which may have any name. Routers bring what is for an address of
 // the loopback interface by any other.
 static void check_input(const struct check *k, const struct config_input *in)
@@ -204,6 +238,35 @@ static void check_own_sources(const struct check *k, const struct config_input *
     }
 }
 
+static bool has_input(const struct config_rule *rule, const char *interface)
+{
+    size_t i = 0;
+
+    while (i < rule->n_inputs && strcmp(rule->inputs[i].interface, interface) != 0)
+        i++;
+    return i < rule->n_inputs;
+}
+
+// The first sender that is a neighbour by an interface that no input of the rule names. Legs may have the senders of
+// all of them; one behind a router, and a prefix, may come by any.
+static void check_far_sources(const struct check *k, const struct config_input *in)
+{
+    char text[ADDR_TEXT_MAX];
+
+    for (size_t i = 0; i < in->n_sources && in->vlan == 0 && !is_loopback(in->interface); i++) {
+        const struct addr_prefix *source = &in->sources[i];
+        bool exact = source->bits == 8 * addr_length(&source->addr);
+        const char *other = exact ? near_other(k->local, in->interface, &source->addr) : NULL;
+        if (!other || has_input(k->rule, other) || owner_of(k->local, &source->addr, ""))
+            continue;
+        config_warning(k->problems, in->sources_line, k->rule->name,
+                       "source %s is on the subnet of \"%s\", not of \"%s\", and what it sends arrives there: write "
+                       "interface = \"%s\", or mend the source",
+                       addr_format(&source->addr, text), other, in->interface, other);
+        return;
+    }
+}
+
 // A frame may have any source; the interface then needs no address.
 static void check_source(const struct check *k, const struct config_output *out)
 {
@@ -219,26 +282,10 @@ static void check_source(const struct check *k, const struct config_output *out)
                        addr_format(&out->source, text), advise(k->local, out->interface, out->source.family, advice));
 }
 
-// Whether the address is on a subnet of the interface, as far as its own addresses tell: one with all bits, of a host
-// route or DHCPv6, knows none, and neither does a link-local one.
-static bool may_be_near(const struct local *local, const struct config_output *out)
-{
-    bool known = false;
-
-    for (size_t i = 0; i < local->n; i++) {
-        const struct local_address *l = &local->list[i];
-        if (strcmp(l->interface, out->interface) != 0 || l->net.addr.family != out->address.family)
-            continue;
-        if (l->to_one || addr_prefix_contains(&l->net, &out->address))
-            return true;
-        known = known || (l->net.bits < 8 * addr_length(&l->net.addr) && !is_link_local(&l->net.addr));
-    }
-    return !known;
-}
-
 static void check_receiver(const struct check *k, const struct config_output *out)
 {
     const char *owner = owner_of(k->local, &out->address, out->interface);
+    const char *other = near_other(k->local, out->interface, &out->address);
     char text[ADDR_TEXT_MAX];
 
     if ((owner && is_loopback(owner)) || check_broadcast(k, out->interface, &out->address, out->line))
@@ -249,7 +296,11 @@ static void check_receiver(const struct check *k, const struct config_output *ou
             "address %s is this host itself (\"%s\"), it does not leave: name the receiver's, or write interface = "
             "\"" CONFIG_LOOPBACK "\" for one on this host",
             addr_format(&out->address, text), owner);
-    else if (out->ttl == 1 && !out->ttl_decrement && !may_be_near(k->local, out))
+    else if (other)
+        config_warning(k->problems, out->line, k->rule->name,
+                       "%s is on the subnet of \"%s\", not of \"%s\": write interface = \"%s\"",
+                       addr_format(&out->address, text), other, out->interface, other);
+    else if (out->ttl == 1 && !out->ttl_decrement && !may_be_near(k->local, out->interface, &out->address))
         config_warning(k->problems, out->line, k->rule->name,
                        "leaves with ttl 1, and %s is on no subnet of \"%s\": the first router drops it",
                        addr_format(&out->address, text), out->interface);
@@ -265,6 +316,7 @@ void local_check(const struct config *c, const struct local *local, struct confi
         for (size_t j = 0; j < rule->n_inputs; j++) {
             check_input(&k, &rule->inputs[j]);
             check_own_sources(&k, &rule->inputs[j]);
+            check_far_sources(&k, &rule->inputs[j]);
         }
         for (size_t o = 0; o < rule->n_outputs; o++) {
             const struct config_output *out = &rule->outputs[o];

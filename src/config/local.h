@@ -16,6 +16,7 @@ struct local {
         char interface[IFNAMSIZ];
         struct addr_prefix net; // the address itself, with the bits of its subnet
         bool to_one;            // the other end is one host, not a subnet
+        bool running;           // up, with a link
     } * list;
     size_t n;
 };
@@ -31,8 +32,8 @@ void local_free(struct local *local);
 const char *local_interface_hint(const struct local *local, const char *name, char text[LOCAL_HINT_MAX]);
 
 // Adds a warning for each address in an enabled rule by which nothing can arrive or leave: one that this host does not
-// have, its own as a receiver, and a receiver behind a router that the ttl does not reach. What names an interface that
-// does not exist is passed over.
+// have, its own as a receiver, a receiver or a sender on the subnet of another interface, and a receiver behind a
+// router that the ttl does not reach. What names an interface that does not exist is passed over.
 void local_check(const struct config *c, const struct local *local, struct config_problems *problems);
 
 #endif

@@ -223,6 +223,7 @@ static void read_section(struct parser *p, enum schema_place where, const config
 
     if (schema_places[where].line)
         *(int *) (void *) ((char *) target + schema_places[where].line) = line_of(group);
+    section_lines(where, group, target);
     value_store_defaults(where, target);
     for (unsigned i = 0; i < (unsigned) config_setting_length(group); i++) {
         const config_setting_t *s = config_setting_get_elem(group, i);
@@ -267,6 +268,18 @@ static bool is_our_version(const config_setting_t *root, struct config_problems 
     return false;
 }
 
+// Refuses a file whose line ends were lost, so that the comment at its beginning is all of it.
+static bool is_one_comment(const char *text, const config_setting_t *root, struct config_problems *problems)
+{
+    const char *behind = text + strcspn(text, "\n");
+
+    if (config_setting_length(root) > 0 || (*text != '#' && strncmp(text, "//", 2) != 0) || !strchr(text, '=') ||
+        behind[strspn(behind, " \t\r\n")] != '\0')
+        return false;
+    config_error(problems, 0, NULL, "the whole file is one comment, of one line: put a line end behind each setting");
+    return true;
+}
+
 // Checks that there is as much memory as libconfig may need, because libconfig 1.5 ends the process without it. A
 // setting takes about 100 bytes, and two bytes of text can make one.
 static bool memory_suffices(size_t size)
@@ -291,6 +304,7 @@ static bool read_tree(config_t *tree, const char *text, size_t size, struct conf
     bool ok = config_read_string(tree, ended) == CONFIG_TRUE;
     if (!ok)
         refuse_syntax(tree, problems);
+    ok = ok && !is_one_comment(ended, config_root_setting(tree), problems);
     free(ended);
     return ok && is_our_version(config_root_setting(tree), problems);
 }

@@ -59,7 +59,6 @@ static void finish_input(struct parser *p, const config_setting_t *group, void *
                      in->n_addresses, in->n_ports, CONFIG_SPAN_MAX);
     if (!sources)
         return;
-    in->sources_line = line_of(sources);
     for (size_t i = 0; i < in->n_sources; i++)
         if (in->sources[i].addr.family != family)
             config_error(p->problems, line_of(sources), p->rule,
@@ -206,8 +205,10 @@ static void refuse_idle_keys(struct parser *p, const config_setting_t *group, en
 static void require_field(struct parser *p, const config_setting_t *group, enum schema_place where)
 {
     if (!config_setting_get_member(group, "field"))
-        config_error(p->problems, line_of(group), p->rule,
-                     "\"field\" is missing in %s: write field = { at = 4; bytes = 4; }", schema_places[where].name);
+        config_error(
+            p->problems, line_of(group), p->rule,
+            "\"field\" is missing in %s: the offset and the size of the number, as field = { at = 4; bytes = 4; }%s",
+            schema_places[where].name, where == SCHEMA_MERGE ? "; of MoldUDP64 " HINT_MOLD : "");
 }
 
 static void finish_merge(struct parser *p, const config_setting_t *group, void *target)
@@ -288,13 +289,24 @@ static int line_in(const config_setting_t *group, const char *key)
     return s ? line_of(s) : 0;
 }
 
+void section_lines(enum schema_place where, const config_setting_t *group, void *target)
+{
+    struct config_rule *rule = target;
+
+    if (where == SCHEMA_INPUT)
+        ((struct config_input *) target)->sources_line = line_in(group, "sources");
+    if (where != SCHEMA_RULE)
+        return;
+    rule->max_payload_line = line_in(group, "max_payload");
+    rule->max_residence_line = line_in(group, "max_residence_us");
+    rule->deadline_line = line_in(group, "deadline_us");
+}
+
 static void finish_rule(struct parser *p, const config_setting_t *group, void *target)
 {
     struct config_rule *rule = target;
 
-    rule->max_payload_line = line_in(group, "max_payload");
-    rule->max_residence_line = line_in(group, "max_residence_us");
-    rule->deadline_line = line_in(group, "deadline_us");
+    (void) group;
     check_inputs(p, rule);
     check_merge(p, rule);
     for (size_t i = 0; i < rule->n_outputs; i++) {

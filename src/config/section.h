@@ -19,6 +19,9 @@ static inline int line_of(const config_setting_t *s)
     return (int) config_setting_source_line(s);
 }
 
+// Sets the lines of keys that warnings name, also where the section has errors.
+void section_lines(enum schema_place where, const config_setting_t *group, void *target);
+
 // Checks a section each key of which is right by itself. target: what was read, as schema_places says.
 void section_finish(struct parser *p, enum schema_place where, const config_setting_t *group, void *target);
 

@@ -133,7 +133,7 @@ ok "trouble: running.conf is a link" linked_running
 
 writable_running() {
   prepare same && chmod 0664 running.conf &&
-    trouble "$work/running.conf: mode is 0664, allowed is one without write by group or others"
+    trouble "$work/running.conf: mode is 0664, allowed is one without write by group or others: chmod go-w $work/running.conf"
 }
 ok "trouble: running.conf can be written by others" writable_running
 

@@ -34,6 +34,12 @@ errors() {
   true
 }
 
+# What depends on this machine is left out.
+warnings() {
+  grep '^[^ ]*: warning: ' stderr | grep -v 'does not exist here\|cannot load it from here\|cannot keep its statistics there'
+  true
+}
+
 same() {
   if [ "${UPDATE:-}" ]; then
     cp "$2" "$1"
@@ -57,8 +63,7 @@ follows() {
 valid() {
   run --check --config "$2" || { cat stderr; return 1; }
   [ "$(sed 's/,.*//;q' stdout)" = "$2: valid" ] || { cat stdout; return 1; }
-  # What depends on this machine is left out.
-  grep -v 'does not exist here\|cannot load it from here\|cannot keep its statistics there' stderr >found.warnings
+  warnings >found.warnings
   [ ! -e "$goldens/valid/$1.warnings" ] || same "$goldens/valid/$1.warnings" found.warnings || return 1
   [ ! -e "$goldens/valid/$1.check" ] || same "$goldens/valid/$1.check" stdout || return 1
   [ "$(sed 's/.*sha256 //;q' stdout)" = "$(sha256sum "$2" | cut -d' ' -f1)" ] || { cat stdout; return 1; }
@@ -79,7 +84,9 @@ invalid() {
   [ $? -eq 1 ] || { echo "exit status is not 1"; cat stdout stderr; return 1; }
   [ ! -s stdout ] || { cat stdout; return 1; }
   errors >found.err
-  same "$goldens/invalid/$1.err" found.err
+  same "$goldens/invalid/$1.err" found.err || return 1
+  warnings >found.warnings
+  [ ! -e "$goldens/invalid/$1.warnings" ] || same "$goldens/invalid/$1.warnings" found.warnings
 }
 
 # FILE ERROR: FILE is refused with this one error. For long files: that it takes less than a minute.
@@ -179,6 +186,7 @@ done
 
 # --- the file itself ---
 ok "refused: no file" refused none.conf "none.conf: cannot be opened: No such file or directory"
+ok "refused: -" refused - "-: cannot be opened: No such file or directory: name /dev/stdin for what is redirected from a file"
 ok "refused: a directory" refused . ".: is a directory, allowed is a regular file"
 mkfifo fifo.conf
 ok "refused: a FIFO" refused fifo.conf "fifo.conf: is a FIFO, allowed is a regular file"
@@ -188,7 +196,7 @@ ok "accepted: a symbolic link" accepted link.conf
 for mode in 0664 0646 0666; do
   cp example.conf "mode$mode.conf" && chmod $mode "mode$mode.conf"
   ok "refused: mode $mode" refused "mode$mode.conf" \
-    "mode$mode.conf: mode is $mode, allowed is one without write by group or others"
+    "mode$mode.conf: mode is $mode, allowed is one without write by group or others: chmod go-w mode$mode.conf"
 done
 cp example.conf mode0400.conf && chmod 0400 mode0400.conf
 ok "accepted: mode 0400" accepted mode0400.conf

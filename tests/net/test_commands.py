@@ -363,7 +363,7 @@ def explain_running():
         says(command(d, "-T", "--running"), 0, f"port = {PORT};")
 
 
-@t.test("--check: addresses that the host does not have, its own as a receiver, and a receiver beyond ttl 1: a warning for each")
+@t.test("--check: addresses that the host does not have, its own as a receiver, others by the wrong interface or beyond ttl 1: a warning for each")
 def local_addresses():
     def to(address, **keys):
         return t.to_host(address, PORT, **keys)
@@ -373,6 +373,13 @@ def local_addresses():
 
     def sources(address):
         return t.rule_of("r", group, interface="in0", group=IN, port=PORT, sources=[address])
+
+    def near(address, other, interface):
+        return f'{address} is on the subnet of "{other}", not of "{interface}": write interface = "{other}"'
+
+    def far(address):
+        return (f'source {address} is on the subnet of "wan0", not of "in0", and what it sends arrives there: write interface = '
+                '"wan0", or mend the source')
 
     group = [t.to_group(OUT, OUT_PORT)]
     elsewhere = "name the receiver's, or write interface = \"lo\" for one on this host"
@@ -404,11 +411,23 @@ def local_addresses():
         (of("198.18.1.2", [to("203.0.113.5", ttl="decrement")]), None),
         (of("198.18.1.2", [to("203.0.113.5", interface="one0")]), None),  # one host, whatever it routes
         (of("198.18.1.2", [to("2001:db8:2::1")]), None),  # out0 has no subnet of IPv6
+        (of("198.18.1.2", [to("198.18.3.10", ttl=4)]), near("198.18.3.10", "wan0", "out0")),
+        (of("198.18.1.2", [to("198.18.3.10")]), near("198.18.3.10", "wan0", "out0")),
+        (of("198.18.1.2", [to("198.18.3.10", interface="wan0")]), None),
+        (of("198.18.1.2", [to("198.18.1.1", ttl=4)]), near("198.18.1.1", "in0", "out0")),
+        (of("198.18.1.2", [to("2001:db8:3::10", ttl=4, interface="wan1")]), near("2001:db8:3::10", "wan0", "wan1")),
+        (of("198.18.1.2", [to("198.18.5.10", ttl=4)]), None),  # off0, which has no link
         (of("198.18.1.2", group, interface="IN0"), 'interface "IN0" does not exist here (did you mean "in0"?); the rule waits for it'),
         (sources("198.18.1.1"), None),
         (sources("198.18.1.2"), 'source 198.18.1.2 is this host itself ("in0"): what comes from it is dropped (martian): name the '
                                 "sender's address"),
         (sources("198.18.2.2"), None),  # by the other interface it may come in: no martian
+        (sources("198.18.3.10"), far("198.18.3.10")),
+        (sources("198.18.3.10/31"), None),
+        (sources("198.18.5.10"), None),
+        (sources("203.0.113.5"), None),
+        ({"name": "r", "inputs": [{"interface": "in0", "group": IN, "port": PORT, "sources": ["198.18.3.10"]},
+                                  {"interface": "wan0", "group": IN, "port": PORT + 1}], "outputs": group}, None),
         (of("127.0.0.1", group), 'address 127.0.0.1 is this host itself, which nothing comes to by "in0": write interface = "lo"'),
         (of("198.18.1.2", group, interface="198.18.1.2"), 'interface "198.18.1.2" does not exist here (it is an address of "in0": write '
                                                           "the name of the interface); the rule waits for it"),
@@ -419,6 +438,13 @@ def local_addresses():
         net.relay.run("ip", "address", "add", "192.0.2.7/32", "dev", "lo")
         net.relay.run("ip", "tuntap", "add", "one0", "mode", "tun")
         net.relay.run("ip", "address", "add", "192.0.2.8", "peer", "192.0.2.9", "dev", "one0")
+        net.relay.run("ip", "link", "add", "wan0", "type", "veth", "peer", "name", "wan1")
+        net.relay.run("ip", "tuntap", "add", "off0", "mode", "tap")  # never has a link
+        for name, n in (("wan0", 3), ("wan1", 4), ("off0", 5)):
+            net.relay.run("sh", "-c", f"echo 0 > /proc/sys/net/ipv6/conf/{name}/disable_ipv6")
+            net.relay.run("ip", "link", "set", name, "up")
+            net.relay.run("ip", "address", "add", f"198.18.{n}.1/24", "dev", name)
+            net.relay.run("ip", "address", "add", f"2001:db8:{n}::1/64", "dev", name, "nodad")
         for rule, warning in cases:
             config = t.Config([rule])
             status, _, err = net.relay.run(t.MCRD, "--check", "--config", config.file, check_status=False)
