@@ -304,8 +304,8 @@ static bool is_parted_number(const struct grammar *g, const struct lexical_token
     char number[20];
     size_t n = 0;
 
-    if (g->state != GRAMMAR_KEY || t->kind != LEXICAL_INTEGER || strspn(t->text, digits) != 3 || *from != ',' ||
-        from + 1 != t->text || !isdigit((unsigned char) from[-1]))
+    if (g->state != GRAMMAR_KEY || t->kind != LEXICAL_INTEGER || strspn(t->text, digits) != 3 ||
+        g->last.kind != LEXICAL_MARK || *from != ',' || from + 1 != t->text || !isdigit((unsigned char) from[-1]))
         return false;
     while (isdigit((unsigned char) from[-1])) // a key is before it
         from--;
