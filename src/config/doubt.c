@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "config/endpoint.h"
 #include "config/hint.h"
@@ -118,6 +119,18 @@ static bool is_link_local_group(const struct addr *a)
     return (a->bytes[1] & 0x0f) == 2;
 }
 
+// Whether two legs are named as the two paths of one stream are.
+static bool are_paths(const struct config_input *a, const struct config_input *b)
+{
+    static const char *const pairs[][2] = {{"a", "b"}, {"red", "blue"}, {"primary", "secondary"}, {"main", "backup"}};
+
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+        if ((strcasecmp(a->leg, pairs[i][0]) == 0 && strcasecmp(b->leg, pairs[i][1]) == 0) ||
+            (strcasecmp(a->leg, pairs[i][1]) == 0 && strcasecmp(b->leg, pairs[i][0]) == 0))
+            return true;
+    return false;
+}
+
 // Whether both take in the same groups and ports, which may be one stream by two paths. Hosts and discovery, by
 // broadcast or link-local groups, are others on each link.
 static bool may_be_one_stream(const struct config_input *a, const struct config_input *b)
@@ -148,6 +161,12 @@ static void doubt_legs(const struct config_rule *rule, struct config_problems *p
                                "receivers get it twice: write " HINT_MERGE ", or the \"sources\" of each",
                                i + 1, j + 1);
                 return;
+            } else if (are_paths(&rule->inputs[i], &rule->inputs[j])) {
+                config_warning(problems, rule->inputs[i].line, rule->name,
+                               "legs \"%s\" and \"%s\" are named as two paths of one stream are, and nothing merges "
+                               "them: if they are, receivers get it twice: write " HINT_MERGE,
+                               rule->inputs[j].leg, rule->inputs[i].leg);
+                return;
             }
 }
 
@@ -163,6 +182,12 @@ static uint32_t monitored_least(const struct config_monitor *m)
     if (m->as != CONFIG_MONITOR_FIELD)
         return least[m->as];
     return m->field.session_bytes > 0 && session > number ? session : number;
+}
+
+// A session of ten bytes, and a number of eight behind it.
+static bool is_mold(const struct config_field *f)
+{
+    return f->session_at == 0 && f->session_bytes == 10 && f->at == 10 && f->bytes == 8;
 }
 
 static void doubt_monitor(const struct config_rule *rule, struct config_problems *problems)
@@ -181,6 +206,11 @@ static void doubt_monitor(const struct config_rule *rule, struct config_problems
     if (m->as == CONFIG_MONITOR_TS && m->max_jitter_us > 0)
         config_warning(problems, m->line, rule->name,
                        "max_jitter_us is judged where the transport stream comes in RTP: plain UDP has no time stamps");
+    if (m->as == CONFIG_MONITOR_FIELD && rule->merge.line == 0 && is_mold(&m->field))
+        config_warning(problems, m->line, rule->name,
+                       "the number is where MoldUDP64 has that of its messages, which goes on by more than one from "
+                       "datagram to datagram: monitor would tell of loss that is none; a merge of the A and B feed by "
+                       "\"field\" with count_at counts what is missing");
     if (m->as == CONFIG_MONITOR_FIELD && rule->merge.line != 0 && rule->merge.by == CONFIG_MERGE_FIELD &&
         rule->merge.field.count_bytes > 0 && rule->merge.field.at == m->field.at)
         config_warning(problems, m->line, rule->name,

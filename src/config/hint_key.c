@@ -93,7 +93,7 @@ static void name_places(const char *name, char text[HINT_KEY_MAX])
         if ((where < SCHEMA_RULE && used > 0) || !schema_find(where, name))
             continue;
         used += (size_t) snprintf(text + used, HINT_KEY_MAX - used, "%s%s", used ? " or " : ", it belongs in ",
-                                  schema_places[where].name);
+                                  where == SCHEMA_FIELD ? "field of merge" : schema_places[where].name);
     }
 }
 

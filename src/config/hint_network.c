@@ -126,7 +126,8 @@ bool hint_group(const char *group, char text[HINT_MAX])
         int ttl = isdigit((unsigned char) slash[1]) ? atoi(slash + 1) : 0;
         // As a prefix it would be too large, or none, and has bits beyond its length.
         if (ttl > 0 && ttl < 128 && (ttl < 20 || ttl > 32) && addr_parse(address, &p.addr) &&
-            p.addr.family == ADDR_IPV4 && addr_is_multicast(&p.addr) && p.addr.bytes[3] != 0 && !addr_prefix_parse(group, &p, &why)) {
+            p.addr.family == ADDR_IPV4 && addr_is_multicast(&p.addr) && p.addr.bytes[3] != 0 &&
+            !addr_prefix_parse(group, &p, &why)) {
             snprintf(text, HINT_MAX, ": write \"%s\", and the ttl, which SDP has behind it, at the output: ttl = %d",
                      address, ttl);
             return true;

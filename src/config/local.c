@@ -107,6 +107,7 @@ struct check {
     const struct local *local;
     const struct config_rule *rule;
     struct config_problems *problems;
+    bool reject_missing;
 };
 
 static bool is_link_local(const struct addr *a)
@@ -267,6 +268,31 @@ static void check_far_sources(const struct check *k, const struct config_input *
     }
 }
 
+static bool has_family(const struct local *local, const char *interface, uint8_t family)
+{
+    for (size_t i = 0; i < local->n; i++)
+        if (strcmp(local->list[i].interface, interface) == 0 && local->list[i].net.addr.family == family)
+            return true;
+    return false;
+}
+
+// Without a source of its own an output sends from an address of its interface.
+static void check_has_address(const struct check *k, const struct config_output *out)
+{
+    static const char format[] = "\"%s\" has no %s address to send from: give it one, or set source%s";
+    uint8_t family = out->kind == CONFIG_BROADCAST ? ADDR_IPV4 : out->address.family;
+    const char *name = family == ADDR_IPV6 ? "IPv6" : "IPv4";
+
+    if (family == ADDR_NONE || out->source.family != ADDR_NONE || out->keep_source ||
+        has_family(k->local, out->interface, family) || if_nametoindex(out->interface) == 0)
+        return;
+    if (k->reject_missing)
+        config_error(k->problems, out->line, k->rule->name, format, out->interface, name,
+                     "; missing_interface = \"reject\" refuses it");
+    else
+        config_warning(k->problems, out->line, k->rule->name, format, out->interface, name, "; until then it waits");
+}
+
 // A frame may have any source; the interface then needs no address.
 static void check_source(const struct check *k, const struct config_output *out)
 {
@@ -298,7 +324,7 @@ static void check_receiver(const struct check *k, const struct config_output *ou
             addr_format(&out->address, text), owner);
     else if (other)
         config_warning(k->problems, out->line, k->rule->name,
-                       "%s is on the subnet of \"%s\", not of \"%s\": write interface = \"%s\"",
+                       "%s is on the subnet of \"%s\", not of \"%s\": write interface = \"%s\", or mend the address",
                        addr_format(&out->address, text), other, out->interface, other);
     else if (out->ttl == 1 && !out->ttl_decrement && !may_be_near(k->local, out->interface, &out->address))
         config_warning(k->problems, out->line, k->rule->name,
@@ -310,7 +336,7 @@ void local_check(const struct config *c, const struct local *local, struct confi
 {
     for (size_t i = 0; i < c->n_rules; i++) {
         const struct config_rule *rule = &c->rules[i];
-        const struct check k = {local, rule, problems};
+        const struct check k = {local, rule, problems, c->reject_missing};
         if (!rule->enabled)
             continue;
         for (size_t j = 0; j < rule->n_inputs; j++) {
@@ -320,6 +346,7 @@ void local_check(const struct config *c, const struct local *local, struct confi
         }
         for (size_t o = 0; o < rule->n_outputs; o++) {
             const struct config_output *out = &rule->outputs[o];
+            check_has_address(&k, out);
             if (!is_loopback(out->interface))
                 check_source(&k, out);
             if (!is_loopback(out->interface) && out->kind == CONFIG_ADDRESS)

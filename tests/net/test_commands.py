@@ -97,6 +97,8 @@ def reload_refused():
         admin = net.node("admin")
         for a, b in (("in0", "out0"), ("m0", "m1")):
             admin.run("ip", "link", "add", a, "type", "veth", "peer", "name", b)
+        for i, name in enumerate(("out0", "m0")):
+            admin.run("ip", "address", "add", f"198.18.{20 + i}.1/24", "dev", name)
         missing = RULE + [t.rule("m", "239.255.0.2", PORT, [t.to_group(OTHER, OUT_PORT, "m0")])]
         d.config.top["missing_interface"] = "reject"
         d.config.rules = missing
@@ -375,7 +377,7 @@ def local_addresses():
         return t.rule_of("r", group, interface="in0", group=IN, port=PORT, sources=[address])
 
     def near(address, other, interface):
-        return f'{address} is on the subnet of "{other}", not of "{interface}": write interface = "{other}"'
+        return f'{address} is on the subnet of "{other}", not of "{interface}": write interface = "{other}", or mend the address'
 
     def far(address):
         return (f'source {address} is on the subnet of "wan0", not of "in0", and what it sends arrives there: write interface = '
@@ -400,6 +402,9 @@ def local_addresses():
         (of("198.18.1.2", [t.to_group("ff15::1", OUT_PORT, source="2001:db8::9")]), None),  # frames of an interface without one
         (of("198.18.1.2", [t.to_group("ff15::1", OUT_PORT, source="2001:db8::9", mode="socket")]),
          'this host does not have the source 2001:db8::9: name an address of "out0", unless it comes later (VRRP)'),
+        (of("198.18.1.2", [t.to_group(OUT, OUT_PORT, "bare0")]),
+         '"bare0" has no IPv4 address to send from: give it one, or set source; until then it waits'),
+        (of("198.18.1.2", [t.to_group(OUT, OUT_PORT, "bare0", source="198.18.2.9")]), None),
         (of("198.18.1.2", [to("198.18.2.1")]), None),
         (of("198.18.1.2", [to("198.18.2.255")]), '198.18.2.255 is the broadcast of a subnet of "out0", no host: write broadcast = true '
                                                  'in place of "address"'),
@@ -410,7 +415,8 @@ def local_addresses():
         (of("198.18.1.2", [to("203.0.113.5", ttl=2)]), None),
         (of("198.18.1.2", [to("203.0.113.5", ttl="decrement")]), None),
         (of("198.18.1.2", [to("203.0.113.5", interface="one0")]), None),  # one host, whatever it routes
-        (of("198.18.1.2", [to("2001:db8:2::1")]), None),  # out0 has no subnet of IPv6
+        (of("198.18.1.2", [to("2001:db8:2::1")]),
+         '"out0" has no IPv6 address to send from: give it one, or set source; until then it waits'),
         (of("198.18.1.2", [to("198.18.3.10", ttl=4)]), near("198.18.3.10", "wan0", "out0")),
         (of("198.18.1.2", [to("198.18.3.10")]), near("198.18.3.10", "wan0", "out0")),
         (of("198.18.1.2", [to("198.18.3.10", interface="wan0")]), None),
@@ -440,6 +446,7 @@ def local_addresses():
         net.relay.run("ip", "address", "add", "192.0.2.8", "peer", "192.0.2.9", "dev", "one0")
         net.relay.run("ip", "link", "add", "wan0", "type", "veth", "peer", "name", "wan1")
         net.relay.run("ip", "tuntap", "add", "off0", "mode", "tap")  # never has a link
+        net.relay.run("ip", "tuntap", "add", "bare0", "mode", "tap")
         for name, n in (("wan0", 3), ("wan1", 4), ("off0", 5)):
             net.relay.run("sh", "-c", f"echo 0 > /proc/sys/net/ipv6/conf/{name}/disable_ipv6")
             net.relay.run("ip", "link", "set", name, "up")
