@@ -133,7 +133,7 @@ static bool may_start(const struct config *c, struct compile_memory *memory)
     char why[COMPILE_WHY_MAX];
     const char *taken = stats_place_taken(AT_FDCWD, c->stats_file);
 
-    if (taken && errno == EEXIST)
+    if (taken && (errno == EEXIST || errno == EISDIR))
         config_error(&problems, 0, NULL, "%s: %s", c->stats_file, taken);
     if (!compile_memory(c, memory, why))
         config_error(&problems, memory->line, NULL, "%s", why);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,12 +16,14 @@ static const char *judge(int fd)
 {
     uint64_t magic;
     struct stat st;
+    bool known = fstat(fd, &st) == 0, regular = known && S_ISREG(st.st_mode);
+    bool ours =
+        regular && (st.st_size == 0 || (read(fd, &magic, sizeof(magic)) == sizeof(magic) && magic == STATS_MAGIC));
 
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-        return "stats_file is no regular file";
-    if (st.st_size > 0 && (read(fd, &magic, sizeof(magic)) != sizeof(magic) || magic != STATS_MAGIC))
-        return "stats_file is a file of something else, which the statistics would replace: name another one";
-    return NULL;
+    errno = known && S_ISDIR(st.st_mode) ? EISDIR : EEXIST;
+    return ours      ? NULL
+           : regular ? "stats_file is a file of something else, which the statistics would replace: name another one"
+                     : "stats_file is no regular file";
 }
 
 const char *stats_place_taken(int directory, const char *name)
@@ -30,10 +33,10 @@ const char *stats_place_taken(int directory, const char *name)
                       : errno == ELOOP  ? "stats_file is a symbolic link"
                       : errno == ENOENT ? NULL
                                         : "stats_file cannot be opened";
+    int saved = fd < 0 && errno == ELOOP ? EEXIST : errno;
 
     if (fd >= 0)
         close(fd);
-    if (why && (fd >= 0 || errno == ELOOP))
-        errno = EEXIST;
+    errno = saved;
     return why;
 }
