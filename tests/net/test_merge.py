@@ -171,6 +171,9 @@ def rtp_of(ssrc, number):
     return struct.pack("!BBHII", 0x80, 33, number, number * 3000, ssrc) + b"RTP"
 
 
+BARE = t.SANDBOX != "enforce"  # the plugin warns of this in any case
+
+
 @t.test("two encoders: all leaves, and the plugin, JSON and the metric tell; legs that take turns with one stream are none")
 def two_streams():
     encoders = [(rtp_of(77, n), rtp_of(88, 30000 + n)) for n in range(1200)]
@@ -181,7 +184,7 @@ def two_streams():
             t.wait_for(lambda: [i["first"] for i in d.stats()["rules"][0]["inputs"]] == [1200, 1200], 5, "first copies")
             t.equal(d.stats()["rules"][0]["merge"]["two_streams"], two, "JSON")
             status, line = plugin(d)
-            t.check(status == two and ("r: the legs have no number in common" in line) == two, f"the plugin: {status} {line}")
+            t.check(status == (two or BARE) and ("r: the legs have no number in common" in line) == two, f"the plugin: {status} {line}")
             metrics = t.run_command([t.MCRSTAT, "--prometheus", "--stats", d.config.stats_file])[1]
             t.check(f'mcr_rule_merge_two_streams{{rule="r",stats_file="{d.config.stats_file}"}} {int(two)}\n' in metrics,
                     f"the metric: {metrics}")
@@ -201,7 +204,7 @@ def messages():
 
             def told():
                 status, line = plugin(d)
-                return status == asks and ("r: many numbers are missing by every leg alike: do they" in line) == asks
+                return status == (asks or BARE) and ("r: many numbers are missing by every leg alike: do they" in line) == asks
             t.wait_for(told, 5, f"the plugin: {plugin(d)}; {d.stats()['rules'][0]}")
 
 
