@@ -133,7 +133,11 @@ static void answer_later(struct relay *r, struct timer *t, double seconds)
 static void look_at_news(struct relay *r, int fd, rtnetlink_gone *gone)
 {
     // During a load, every link event is relevant: it may concern the new table.
-    if (!rtnetlink_changed(fd, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), gone, r))
+    enum rtnetlink_concern news = rtnetlink_changed(fd, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), gone, r);
+
+    if (news >= RTNETLINK_OTHERS && r->shown.config_state == STATS_CONFIG_INVALID)
+        answer_later(r, &r->probe_timer, PROBE_SECONDS);
+    if (news < RTNETLINK_TABLE)
         return;
     trust_doubt_links(r);
     answer_later(r, &r->links_timer, LINKS_SECONDS);

@@ -49,9 +49,6 @@ static void begin_next(struct relay *r)
 
 static void end(struct relay *r)
 {
-    // The file may have waited for an interface.
-    if (r->under_way == REQUEST_LINKS && r->shown.config_state == STATS_CONFIG_INVALID)
-        r->wanted[REQUEST_PROBE] = true;
     if (r->under_way == REQUEST_LOAD) {
         r->shown.answered = r->asked_then;
         // READY=1 is not sent if the start was refused.

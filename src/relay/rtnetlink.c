@@ -90,28 +90,39 @@ static bool link_concerns(const struct nlmsghdr *h, const struct table_view *t)
     return false;
 }
 
-static bool message_concerns(const struct nlmsghdr *h, const struct table_view *t)
+static enum rtnetlink_concern concern(const struct nlmsghdr *h, const struct table_view *t)
 {
+    bool table;
+
     switch (h->nlmsg_type) {
     case RTM_NEWLINK:
     case RTM_DELLINK:
-        return link_concerns(h, t);
+        table = link_concerns(h, t);
+        break;
     case RTM_NEWADDR:
     case RTM_DELADDR:
-        return h->nlmsg_len >= NLMSG_LENGTH(sizeof(struct ifaddrmsg)) &&
-               uses_index(t, (int) ((const struct ifaddrmsg *) NLMSG_DATA(h))->ifa_index);
+        table = h->nlmsg_len >= NLMSG_LENGTH(sizeof(struct ifaddrmsg)) &&
+                uses_index(t, (int) ((const struct ifaddrmsg *) NLMSG_DATA(h))->ifa_index);
+        break;
     case RTM_NEWROUTE:
-        return waits(t);
+        return waits(t) ? RTNETLINK_TABLE : RTNETLINK_NOTHING;
     default:
-        return false;
+        return RTNETLINK_NOTHING;
     }
+    return table ? RTNETLINK_TABLE : RTNETLINK_OTHERS;
 }
 
-bool rtnetlink_concern(const void *messages, size_t size, const struct table_view *table, rtnetlink_gone *gone,
-                       void *context)
+static enum rtnetlink_concern larger(enum rtnetlink_concern a, enum rtnetlink_concern b)
+{
+    return a > b ? a : b;
+}
+
+// Reads `size` bytes of messages.
+static enum rtnetlink_concern concern_of_all(const void *messages, size_t size, const struct table_view *table,
+                                             rtnetlink_gone *gone, void *context)
 {
     uint32_t left = (uint32_t) size;
-    bool concerned = false;
+    enum rtnetlink_concern most = RTNETLINK_NOTHING;
 
     for (const struct nlmsghdr *h = messages; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
         const struct ifinfomsg *info = NLMSG_DATA(h);
@@ -119,9 +130,9 @@ bool rtnetlink_concern(const void *messages, size_t size, const struct table_vie
         if (gone && h->nlmsg_type == RTM_DELLINK && h->nlmsg_len >= NLMSG_LENGTH(sizeof(*info)) &&
             info->ifi_family == AF_UNSPEC && info->ifi_index > 0)
             gone(context, (uint32_t) info->ifi_index);
-        concerned = concerned || !table || message_concerns(h, table);
+        most = larger(most, table ? concern(h, table) : RTNETLINK_TABLE);
     }
-    return concerned;
+    return most;
 }
 
 #define READS 64 // messages read at once, so that a storm of events cannot block the loop
@@ -138,23 +149,22 @@ static ssize_t read_messages(int fd, uint32_t buffer[8192])
     return n > 0 && from.nl_pid != 0 ? 0 : n; // only the kernel (port 0) is trusted
 }
 
-bool rtnetlink_changed(int fd, const struct table_view *table, rtnetlink_gone *gone, void *context)
+enum rtnetlink_concern rtnetlink_changed(int fd, const struct table_view *table, rtnetlink_gone *gone, void *context)
 {
     static uint32_t buffer[8192];
-    bool concerned = false;
+    enum rtnetlink_concern most = RTNETLINK_NOTHING;
 
     for (int i = 0; i < READS; i++) {
         ssize_t n = read_messages(fd, buffer);
-        if (n < 0 && errno == ENOBUFS && gone)
+        if (n < 0 && errno != ENOBUFS)
+            return most;
+        if (n < 0 && gone)
             gone(context, RTNETLINK_LOST);
-        else if (n < 0 && errno == ENOBUFS)
-            concerned = true;
-        else if (n < 0)
-            return concerned;
-        else
-            concerned |= rtnetlink_concern(buffer, (size_t) n, table, gone, context);
+        most = larger(most, n >= 0 ? concern_of_all(buffer, (size_t) n, table, gone, context)
+                            : gone ? RTNETLINK_OTHERS
+                                   : RTNETLINK_TABLE);
     }
-    return concerned;
+    return most;
 }
 
 static void tell_silent(const struct nlmsghdr *h, rtnetlink_silent *silent, void *context)

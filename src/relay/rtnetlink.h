@@ -31,10 +31,17 @@ int rtnetlink_open(enum rtnetlink_news news);
 // it at once.
 typedef void rtnetlink_gone(void *context, uint32_t ifindex);
 
-// Reads all messages of fd. Returns whether they may be relevant to the table: its interfaces by name or index, their
-// addresses, and, while one of its rules waits, new routes. table NULL: every message is relevant. gone: NULL for the
-// socket of addresses and routes, whose lost events are relevant, but say nothing about an interface.
-bool rtnetlink_changed(int fd, const struct table_view *table, rtnetlink_gone *gone, void *context);
+// What events are relevant to; each includes the one before.
+enum rtnetlink_concern {
+    RTNETLINK_NOTHING,
+    RTNETLINK_OTHERS, // an interface, or an address of one, that the table does not use: a file may wait for it
+    RTNETLINK_TABLE,  // the table's interfaces by name or index, their addresses, and routes while one of its rules
+                      // waits
+};
+
+// Reads all messages of fd and returns what they may be relevant to. table NULL: every message is relevant to it. gone:
+// NULL for the socket of addresses and routes, whose lost events are relevant, but say nothing about an interface.
+enum rtnetlink_concern rtnetlink_changed(int fd, const struct table_view *table, rtnetlink_gone *gone, void *context);
 
 // Called for each neighbour that does not answer.
 typedef void rtnetlink_silent(void *context, uint32_t ifindex, const struct addr *address);
@@ -42,9 +49,5 @@ typedef void rtnetlink_silent(void *context, uint32_t ifindex, const struct addr
 // Reads all messages of RTNETLINK_NEIGHBOURS. Lost events come again, because the kernel asks again every few seconds
 // while something is sent.
 void rtnetlink_neighbours(int fd, rtnetlink_silent *silent, void *context);
-
-// Does the same as rtnetlink_changed() for one buffer of `size` bytes of messages. Pure.
-bool rtnetlink_concern(const void *messages, size_t size, const struct table_view *table, rtnetlink_gone *gone,
-                       void *context);
 
 #endif

@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import time
 
 import mcrtest as t
 import reloadtest as r
@@ -338,6 +339,7 @@ def interface_comes():
         r.wait_config(d, "invalid", last_error='interface "late0" does not exist and missing_interface is "reject"')
         t.equal(r.refused(d, "late0")["generation"], "1", "generation")
         r.wait_config(d, "invalid")
+        time.sleep(1.)  # what the test's own interfaces caused is over: the news of the new one alone must do
         net.relay.run("ip", "link", "add", "late0", "type", "veth", "peer", "name", "late1")
         net.relay.run("ip", "address", "add", "198.18.77.1/24", "dev", "late0")
         net.relay.run("ip", "link", "set", "late0", "up")

@@ -83,26 +83,31 @@ Test(links, what_is_told)
         const char *what;
         struct answer answers[4];
         size_t n;
-        bool concerns;
+        enum rtnetlink_concern concern;
         uint32_t gone[MOST];
         size_t n_gone;
     } cases[] = {
-        {"nothing", {{0}}, 0, false, {0}, 0},
-        {"a link of the table", {{.type = RTM_NEWLINK, .index = 1}}, 1, true, {0}, 0},
-        {"another link", {{.type = RTM_NEWLINK, .index = 6}}, 1, false, {0}, 0},
-        {"one that goes", {{.type = RTM_DELLINK, .index = 1}}, 1, true, {1}, 1},
-        {"another that goes", {{.type = RTM_DELLINK, .index = 6}}, 1, false, {6}, 1},
-        {"out of a bridge", {{.type = RTM_DELLINK, .index = 1, .family = AF_BRIDGE}}, 1, true, {0}, 0},
-        {"not by the kernel", {{.type = RTM_DELLINK, .index = 1, .port = 4711}}, 1, false, {0}, 0},
-        {"lost", {{.error = ENOBUFS}}, 1, false, {RTNETLINK_LOST}, 1},
+        {"nothing", {{0}}, 0, RTNETLINK_NOTHING, {0}, 0},
+        {"a link of the table", {{.type = RTM_NEWLINK, .index = 1}}, 1, RTNETLINK_TABLE, {0}, 0},
+        {"another link", {{.type = RTM_NEWLINK, .index = 6}}, 1, RTNETLINK_OTHERS, {0}, 0},
+        {"one that goes", {{.type = RTM_DELLINK, .index = 1}}, 1, RTNETLINK_TABLE, {1}, 1},
+        {"another that goes", {{.type = RTM_DELLINK, .index = 6}}, 1, RTNETLINK_OTHERS, {6}, 1},
+        {"out of a bridge", {{.type = RTM_DELLINK, .index = 1, .family = AF_BRIDGE}}, 1, RTNETLINK_TABLE, {0}, 0},
+        {"not by the kernel", {{.type = RTM_DELLINK, .index = 1, .port = 4711}}, 1, RTNETLINK_NOTHING, {0}, 0},
+        {"lost", {{.error = ENOBUFS}}, 1, RTNETLINK_OTHERS, {RTNETLINK_LOST}, 1},
         {"lost, and what came before and after",
          {{.type = RTM_DELLINK, .index = 6}, {.error = ENOBUFS}, {.type = RTM_DELLINK, .index = 1}},
          3,
-         true,
+         RTNETLINK_TABLE,
          {6, RTNETLINK_LOST, 1},
          3},
-        {"lost twice", {{.error = ENOBUFS}, {.error = ENOBUFS}}, 2, false, {RTNETLINK_LOST, RTNETLINK_LOST}, 2},
-        {"another error", {{.error = EIO}, {.type = RTM_DELLINK, .index = 1}}, 2, false, {0}, 0},
+        {"lost twice",
+         {{.error = ENOBUFS}, {.error = ENOBUFS}},
+         2,
+         RTNETLINK_OTHERS,
+         {RTNETLINK_LOST, RTNETLINK_LOST},
+         2},
+        {"another error", {{.error = EIO}, {.type = RTM_DELLINK, .index = 1}}, 2, RTNETLINK_NOTHING, {0}, 0},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -110,7 +115,7 @@ Test(links, what_is_told)
         memcpy(answers, cases[i].answers, sizeof(answers));
         n_answers = cases[i].n;
         at = 0;
-        cr_expect_eq(rtnetlink_changed(SCRIPTED, &table, take_gone, &told), cases[i].concerns, "%s", cases[i].what);
+        cr_expect_eq(rtnetlink_changed(SCRIPTED, &table, take_gone, &told), cases[i].concern, "%s", cases[i].what);
         cr_expect_eq(told.n, cases[i].n_gone, "%s", cases[i].what);
         cr_expect(memcmp(told.gone, cases[i].gone, sizeof(told.gone[0]) * cases[i].n_gone) == 0, "%s", cases[i].what);
     }
@@ -125,11 +130,11 @@ Test(links, addresses)
     answers[0] = (struct answer){.type = RTM_NEWADDR, .index = 6};
     n_answers = 1;
     at = 0;
-    cr_expect_not(rtnetlink_changed(SCRIPTED, &table, NULL, NULL));
+    cr_expect_eq(rtnetlink_changed(SCRIPTED, &table, NULL, NULL), RTNETLINK_OTHERS);
     answers[1] = (struct answer){.error = ENOBUFS};
     n_answers = 2;
     at = 0;
-    cr_expect(rtnetlink_changed(SCRIPTED, &table, NULL, NULL));
+    cr_expect_eq(rtnetlink_changed(SCRIPTED, &table, NULL, NULL), RTNETLINK_TABLE);
     free((void *) table.header);
 }
 
@@ -141,7 +146,7 @@ Test(links, without_a_table)
     answers[0] = (struct answer){.type = RTM_NEWLINK, .index = 6};
     n_answers = 1;
     at = 0;
-    cr_expect(rtnetlink_changed(SCRIPTED, NULL, take_gone, &told));
+    cr_expect_eq(rtnetlink_changed(SCRIPTED, NULL, take_gone, &told), RTNETLINK_TABLE);
     cr_expect_eq(told.n, 0);
 }
 
