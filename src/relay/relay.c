@@ -135,7 +135,8 @@ static void look_at_news(struct relay *r, int fd, rtnetlink_gone *gone)
     // During a load, every link event is relevant: it may concern the new table.
     enum rtnetlink_concern news = rtnetlink_changed(fd, r->under_way == REQUEST_LOAD ? NULL : relay_table(r), gone, r);
 
-    if (news >= RTNETLINK_OTHERS && r->shown.config_state == STATS_CONFIG_INVALID)
+    // Whether a file would be refused depends on the interfaces.
+    if (news >= RTNETLINK_OTHERS && r->shown.config_state != STATS_CONFIG_CURRENT)
         answer_later(r, &r->probe_timer, PROBE_SECONDS);
     if (news < RTNETLINK_TABLE)
         return;
