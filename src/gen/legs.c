@@ -36,8 +36,8 @@ struct legs {
     } ways[LEG_MOST];
 
     // A batch.
-    struct mmsghdr *messages;
-    struct iovec (*parts)[DATAGRAM_PARTS];
+    struct mmsghdr *messages; // o->batch of them
+    struct iovec *parts;      // of each datagram
     uint8_t (*headers)[DATAGRAM_HEADER_MAX];
 };
 
@@ -52,7 +52,7 @@ static uint64_t ring_size(const struct gen_options *o)
         if (o->legs[i].reorder > reorder)
             reorder = o->legs[i].reorder;
     }
-    while (size < 2 * (o->rate * delay_ms / 1000 + reorder + o->batch))
+    while (size < 2 * (o->rate * delay_ms / 1000 + reorder + o->batch * o->gso))
         size *= 2;
     return size;
 }
@@ -90,7 +90,7 @@ static bool open_lost(struct legs *legs)
 struct legs *legs_new(const struct gen_options *o, const struct payload_maker *maker, struct gen_sent *result)
 {
     struct legs *legs = calloc(1, sizeof(*legs));
-    uint64_t size = ring_size(o);
+    uint64_t size = ring_size(o), datagrams = o->batch * o->gso;
 
     if (!legs) {
         fprintf(stderr, "mcrgen: out of memory\n");
@@ -101,8 +101,8 @@ struct legs *legs_new(const struct gen_options *o, const struct payload_maker *m
         legs->ways[i].fd = -1;
     legs->made = calloc(size, sizeof(*legs->made));
     legs->messages = calloc(o->batch, sizeof(*legs->messages));
-    legs->parts = calloc(o->batch, sizeof(*legs->parts));
-    legs->headers = calloc(o->batch, sizeof(*legs->headers));
+    legs->parts = calloc(datagrams * DATAGRAM_PARTS, sizeof(*legs->parts));
+    legs->headers = calloc(datagrams, sizeof(*legs->headers));
     if (!legs->made || !legs->messages || !legs->parts || !legs->headers)
         fprintf(stderr, "mcrgen: out of memory\n");
     else if (open_ways(legs) && open_lost(legs))
@@ -136,7 +136,8 @@ uint64_t legs_room(const struct legs *legs)
         if (needed < oldest)
             oldest = needed;
     }
-    return legs->mask + 1 - (legs->n_made - oldest);
+    uint64_t room = legs->mask + 1 - (legs->n_made - oldest);
+    return room - room % legs->o->gso;
 }
 
 // Counts by which legs a datagram does not leave.
@@ -193,28 +194,43 @@ static bool take(const struct legs *legs, struct way *way, uint64_t now_ns, bool
     }
 }
 
+// Makes messages of what is due by one leg, at most a batch. Returns how many datagrams they hold; *due_ns is when the
+// next is due.
+static uint64_t fill(struct legs *legs, struct way *way, uint64_t now_ns, bool ended, uint64_t *due_ns)
+{
+    const struct gen_options *o = legs->o;
+    struct iovec *part = legs->parts;
+    uint64_t n, place;
+
+    for (n = 0; n < o->batch * o->gso && take(legs, way, now_ns, ended, &place, due_ns); n++) {
+        struct msghdr *message = &legs->messages[n / o->gso].msg_hdr;
+        uint64_t time_ns = legs->made[place & legs->mask].realtime_ns;
+        if (n % o->gso == 0)
+            *message = (struct msghdr){.msg_iov = part};
+        unsigned parts = datagram_parts(o, legs->maker, o->first + place, time_ns, legs->headers[n], part);
+        message->msg_iovlen += parts;
+        part += parts;
+    }
+    return n;
+}
+
 // Sends what is due by one leg. Returns when the next is due.
 static uint64_t send_way(struct legs *legs, struct way *way, uint64_t now_ns, bool ended)
 {
-    const struct gen_options *o = legs->o;
+    const uint64_t each = legs->o->gso;
     struct gen_sent *r = legs->result;
-    uint64_t place, due_ns = UINT64_MAX;
-    unsigned n;
+    uint64_t n, due_ns = UINT64_MAX;
 
     do {
-        for (n = 0; n < o->batch && take(legs, way, now_ns, ended, &place, &due_ns); n++) {
-            struct iovec *parts = legs->parts[n];
-            uint64_t time_ns = legs->made[place & legs->mask].realtime_ns;
-            unsigned n_parts = datagram_parts(o, legs->maker, o->first + place, time_ns, legs->headers[n], parts);
-            legs->messages[n].msg_hdr = (struct msghdr){.msg_iov = parts, .msg_iovlen = n_parts};
-        }
+        n = fill(legs, way, now_ns, ended, &due_ns);
+        unsigned messages = (unsigned) ((n + each - 1) / each);
         uint64_t sent = r->sent, failed = r->failed;
         // A signal ends the making; what is made is sent.
-        for (unsigned done = 0; done < n;)
-            done += datagram_send(way->fd, legs->messages + done, n - done, n - done, 1, r);
+        for (unsigned done = 0; done < messages;)
+            done += datagram_send(way->fd, legs->messages + done, messages - done, n - done * each, each, r);
         way->result->sent += r->sent - sent;
         way->result->failed += r->failed - failed;
-    } while (n == o->batch);
+    } while (n == legs->o->batch * each);
     return due_ns;
 }
 

@@ -238,8 +238,8 @@ static int check_legs(const struct arguments *line, struct gen_options *o)
 
     if (o->interface || o->group.family || o->address.family || o->port)
         return arguments_wrong(line, "--leg says where to send: without --interface, --group, --address and --port");
-    if (o->flows > 1 || o->gso > 1)
-        return arguments_wrong(line, "--leg excludes --flows and --gso");
+    if (o->flows > 1)
+        return arguments_wrong(line, "--leg excludes --flows");
     uint64_t made = o->count ? o->count : (uint64_t) ((double) o->rate * o->seconds);
     if (o->lost_file && (made > SEQUENCE_WINDOW || o->first > SEQ_MAX - SEQUENCE_WINDOW))
         return arguments_wrong(line, "--lost-file: allowed are %" PRIu64 " datagrams, and a --first of up to %" PRIu64,

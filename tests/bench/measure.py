@@ -121,6 +121,7 @@ class Scenario:
     size: int = 1316
     rate: int = 0  # a second, of all flows together; 0: all that the source can offer
     gso: int = 1  # datagrams that the source hands over as one
+    cut: bool = False  # and its kernel cuts: they come as single frames, at a rate that no sending one by one reaches
     flows: int = 1
     fanout: int = 1
     segmentation: bool = False  # the output takes UDP super-frames
@@ -178,8 +179,7 @@ def _sample(s):
 
 def run(world, relay, s, empty):
     """Returns what was measured, as a dict. empty: of empty_core()."""
-    world.set(segmentation=s.segmentation, gro=s.gro, rps=s.rps, sample=_sample(s))
-    world.add_inputs(s.inputs)
+    world.set(segmentation=s.segmentation, gro=s.gro, rps=s.rps, cut=s.cut, inputs=s.inputs, sample=_sample(s))
     calm = wait_for_calm(5)
     group, port = relay.first_output()
     total = WARM_UP + s.seconds + 0.2

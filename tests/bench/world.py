@@ -59,17 +59,20 @@ class World:
         for i in range(width):
             self.net.link(relay, f"out{i}", f"198.18.{2 + i}.2/24", dst, f"d{i}", f"198.18.{2 + i}.1/24", mtu)
 
-    def set(self, segmentation=False, gro=False, rps=False, sample=1):
-        """segmentation: out0 takes UDP super-frames; gro: in0 makes them; sample: one of so many reaches the receiver."""
+    def set(self, segmentation=False, gro=False, rps=False, cut=False, inputs=1, sample=1):
+        """segmentation: out0 takes UDP super-frames; gro: in0 makes them; cut: the source's kernel cuts those that the
+        source hands over; inputs: in0, in1, ... of so many; sample: one of so many reaches the receiver."""
+        self._add_inputs(inputs)
         self._change("segmentation", segmentation, lambda: [
             self.relay.ethtool(f"out{i}", "tx-udp-segmentation", _on(segmentation)) for i in range(self.width)])
+        self._change(f"cut {self.inputs}", cut, lambda: [
+            self.src.ethtool(f"s{i}", "tx-udp-segmentation", _on(not cut)) for i in range(self.inputs)])
         self._change("gro", gro, lambda: self._merge(gro))
         self._change("rps", rps, lambda: self._write_sysfs(
             f"echo {1 << RELAY_CORE if rps else 0:x} > queues/rx-0/rps_cpus"))
         self._change("sample", sample, lambda: self._drop_all_but(sample))
 
-    def add_inputs(self, n):
-        """Sees that there are in1 to in(n - 1), too."""
+    def _add_inputs(self, n):
         for i in range(self.inputs, n):
             self.net.link(self.src, f"s{i}", f"198.19.{i}.1/24", self.relay, f"in{i}", f"198.19.{i}.2/24", self.mtu)
         self.inputs = max(self.inputs, n)

@@ -100,13 +100,18 @@ def field():
             t.check(len(set(sessions[50:])) == 1 and sessions[50] != 7, f"session after the restart: {sessions[50]}")
 
 
-@t.test("two legs: each loses by pattern what it says, all numbers leave by one or the other, copies are the same bytes")
+@t.test("two legs: each loses by pattern what it says, all numbers leave by one or the other, copies are the same bytes; also in trains (GSO)")
 def patterns():
+    for gso in (1, 7):
+        check_patterns(gso)
+
+
+def check_patterns(gso):
     with two_links() as net:
         a, b = captures(net)
         file = lost_file()
         sent = t.send_legs(net.relay, legs(",pattern=3/100@10,pattern=50@1000", ",pattern=80@990"), count=2000, first=5,
-                           rate=20000, size=150, lost_file=file, **{"as": "rtp"})
+                           rate=20000, size=150, lost_file=file, gso=gso, **{"as": "rtp"})
         lost = ({5 + i for i in range(2000) if i >= 10 and (i - 10) % 100 < 3 or 1000 <= i < 1050},
                 {5 + i for i in range(990, 1070)})
         everything = set(range(5, 2005))

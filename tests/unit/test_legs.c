@@ -535,8 +535,8 @@ Test(gen_options, wrong_ones, .init = cr_redirect_stderr)
 {
     static const struct option_case cases[] = {
         {true, LEG " -p 5", "--leg says where to send: without --interface, --group, --address and --port"},
-        {true, LEG " --flows 2", "--leg excludes --flows and --gso"},
-        {true, LEG " --gso 2", "--leg excludes --flows and --gso"},
+        {true, LEG " --flows 2", "--leg excludes --flows"},
+        {true, LEG " --gso 64", "--gso is \"64\", allowed with --size 1316 is up to 49 (65507 bytes in one send)"},
         {true, LEG ",loss=101",
          "--leg is \"lo,239.1.1.1,5000,loss=101\", \"loss=101\": allowed is a share of 0 to 100 %"},
         {true, "--leg nowhere,239.1.1.1,5000",
