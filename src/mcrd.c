@@ -17,6 +17,7 @@
 #include "machine/feature.h"
 #include "command/options.h"
 #include "common/descriptors.h"
+#include "common/service.h"
 #include "handover/handover.h"
 #include "log/log.h"
 #include "relay/relay.h"
@@ -62,8 +63,9 @@ static char *absolute(const char *path)
 
 struct process {
     bool broker;
-    int handover; // its end of the pair
-    int inotify;  // shared: the broker adds watches, the relay reads what happens
+    int handover;    // its end of the pair
+    int inotify;     // shared: the broker adds watches, the relay reads what happens
+    int handed_over; // descriptors from SERVICE_FDS_START up, which only the broker keeps (common/service.h)
 };
 
 // With errno set.
@@ -80,7 +82,10 @@ static int become(const struct process *p, char **argv)
     // What is ambient survives execve(2), what is only permitted does not.
     if (!p->broker)
         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    snprintf(text, sizeof(text), "%s %d %d", p->broker ? "broker" : "relay", p->handover, p->inotify);
+    for (int fd = SERVICE_FDS_START; !p->broker && fd < SERVICE_FDS_START + p->handed_over; fd++)
+        close(fd);
+    snprintf(text, sizeof(text), "%s %d %d %d", p->broker ? "broker" : "relay", p->handover, p->inotify,
+             p->broker ? p->handed_over : 0);
     // Both descriptors stay open.
     if (setenv(PROCESS, text, 1) == 0 && fcntl(p->handover, F_SETFD, 0) == 0 && fcntl(p->inotify, F_SETFD, 0) == 0)
         execv("/proc/self/exe", argv);
@@ -89,9 +94,11 @@ static int become(const struct process *p, char **argv)
 
 static int split(char **argv)
 {
-    // Before anything is opened: a process without rights must not keep what its starter could read. Nothing is handed
-    // over on purpose.
-    if (!descriptors_leave(STDERR_FILENO + 1))
+    int handed_over = (int) service_handed_over();
+
+    // Before anything is opened: a process without rights must not keep what its starter could read, but for what the
+    // service manager hands over on purpose.
+    if (!descriptors_leave(SERVICE_FDS_START + handed_over))
         return failed("/dev/null cannot be opened");
 
     int ends[2], inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
@@ -104,9 +111,9 @@ static int split(char **argv)
     case -1:
         return failed("no second process");
     case 0:
-        return become(&(struct process){true, ends[1], inotify}, argv);
+        return become(&(struct process){true, ends[1], inotify, handed_over}, argv);
     default:
-        return become(&(struct process){false, ends[0], inotify}, argv);
+        return become(&(struct process){false, ends[0], inotify, handed_over}, argv);
     }
 }
 
@@ -116,7 +123,7 @@ static bool find_process(struct process *p)
     const char *text = getenv(PROCESS);
     char name[8];
 
-    if (!text || sscanf(text, "%7s %d %d", name, &p->handover, &p->inotify) != 3)
+    if (!text || sscanf(text, "%7s %d %d %d", name, &p->handover, &p->inotify, &p->handed_over) != 4)
         return false;
     p->broker = strcmp(name, "broker") == 0;
     unsetenv(PROCESS);
@@ -138,7 +145,9 @@ static int run(const struct options *o, char **argv)
                                     .sandbox = o->sandbox,
                                     .config_path = path,
                                     .without = o->without,
-                                    .inotify = p.inotify};
+                                    .inotify = p.inotify,
+                                    .handed_over = (size_t) p.handed_over,
+                                    .fresh = o->fresh};
     struct relay_options relay = {
         .sandbox = o->sandbox, .landlock = !(o->without & FEATURE_LANDLOCK), .inotify = p.inotify};
     int status = p.broker ? broker_run(&broker, p.handover) : relay_run(&relay, p.handover);

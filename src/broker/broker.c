@@ -272,12 +272,25 @@ static bool asks_again(const struct broker *b)
     return poll(&p, 1, 0) == 1 && !(p.revents & POLLHUP);
 }
 
+// How often the service manager is tried again that had no room for news of descriptors.
+#define STORE_MS 100
+
+// Waits for a request, and tells the service manager meanwhile what it does not know yet.
+static void wait_for_request(const struct broker *b)
+{
+    struct pollfd p = {.fd = b->relay, .events = POLLIN};
+
+    while (!sockets_store(b->sockets) && poll(&p, 1, STORE_MS) == 0)
+        ;
+}
+
 static int serve(struct broker *b)
 {
     struct handover_message m;
     int fds[HANDOVER_FDS_MAX];
 
     while (!b->over) {
+        wait_for_request(b);
         enum handover_result result = handover_receive(b->relay, &m, fds);
         if (result == HANDOVER_CLOSED)
             return EXIT_SUCCESS;

@@ -13,6 +13,9 @@ struct broker_options {
     const char *config_path;
     unsigned without; // mask of enum feature
     int inotify;      // descriptor shared with the relay (watch.h)
+    // What the service manager has handed over, from SERVICE_FDS_START up (common/service.h). fresh: it is not used.
+    size_t handed_over;
+    bool fresh;
 };
 
 // Runs until the relay closes its end of the socket pair. relay: the broker's end (handover.h). Returns the exit

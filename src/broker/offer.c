@@ -156,8 +156,8 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
         snprintf(a->why, sizeof(a->why), "the table cannot be sealed: %s", strerror(errno));
         goto done;
     }
-    stats_fd =
-        statistics_create(b->stats_file, b->options->config_path, &b->features, sockets_inputs(b->sockets), &view);
+    stats_fd = statistics_create(b->stats_file, b->options->config_path, &b->features, &b->continued,
+                                 sockets_inputs(b->sockets), &view);
     if (stats_fd < 0) {
         tell_no_statistics(b, a);
         goto done;

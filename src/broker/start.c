@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "broker/statistics.h"
+#include "common/service.h"
 #include "config/problems.h"
 #include "log/log.h"
 #include "machine/feature.h"
@@ -191,6 +192,20 @@ static bool say_hello(struct broker *b)
     return ok;
 }
 
+// Takes over what the service manager has kept of the mcrd before (machine/sockets.h), before the system call filter,
+// which need not allow these checks.
+static void inherit(struct broker *b)
+{
+    const struct broker_options *o = b->options;
+    const char *names = getenv("LISTEN_FDNAMES");
+    size_t n =
+        sockets_inherit(b->sockets, service_connect(), SERVICE_FDS_START, o->handed_over, names ? names : "", o->fresh);
+
+    b->continued.rings = (uint32_t) n;
+    if (n > 0)
+        statistics_read_before(b->stats_file, &b->continued);
+}
+
 bool start_run(struct broker *b)
 {
     struct config_bytes bytes = {.text = NULL};
@@ -201,6 +216,7 @@ bool start_run(struct broker *b)
             give_up(b, &bytes);
         } else {
             b->features = feature_probe(b->options->without);
+            inherit(b);
             ok = confine(b) && start_judge(b, &bytes) && say_hello(b);
         }
     }

@@ -29,6 +29,7 @@ struct broker {
     char user[32], group[32], stats_file[108];
     int lock; // descriptor of the statistics' lock, until the relay has it
     struct stats_features features;
+    struct stats_continued continued;
     struct sockets *sockets;
     struct watch watch;
     struct config *config;      // in force; NULL before the first load

@@ -17,6 +17,7 @@
 #include "config/load.h"
 #include "stats/layout.h"
 #include "stats/place.h"
+#include "stats/reader.h"
 
 static bool name_new(const char *path, char out[PATH_MAX])
 {
@@ -134,7 +135,7 @@ _Static_assert((int) TABLE_INTERFACE_UP == (int) STATS_INTERFACE_UP &&
                "the statistics show interfaces as the table has them");
 
 static void fill(void *memory, size_t size, const char *config_path, const struct stats_features *features,
-                 size_t inputs_most, const struct table_view *t)
+                 const struct stats_continued *continued, size_t inputs_most, const struct table_view *t)
 {
     struct stats_segment s;
 
@@ -152,6 +153,7 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
     memcpy(s.header->instance, t->header->instance, sizeof(s.header->instance));
     snprintf(s.header->file, sizeof(s.header->file), "%s", config_path);
     s.header->features = *features;
+    s.header->continued = *continued;
     for (uint32_t i = 0; i < t->n_interfaces; i++) {
         memcpy(s.interfaces[i].name, t->interfaces[i].name, sizeof(s.interfaces[i].name));
         s.interfaces[i].state = t->interfaces[i].state;
@@ -180,8 +182,22 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
                               s.outputs[t->rules[i].first_counter + j].to);
 }
 
+void statistics_read_before(const char *path, struct stats_continued *continued)
+{
+    struct stats_header h;
+    bool consistent;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+
+    if (fd >= 0 && stats_read_header(fd, &h, &consistent) && consistent && h.magic == STATS_MAGIC &&
+        h.version == STATS_VERSION) {
+        continued->from_pid = h.pid;
+        continued->ended_ns = h.heartbeat_ns;
+    }
+    descriptors_close(fd);
+}
+
 int statistics_create(const char *path, const char *config_path, const struct stats_features *features,
-                      size_t inputs_most, const struct table_view *table)
+                      const struct stats_continued *continued, size_t inputs_most, const struct table_view *table)
 {
     size_t size = stats_segment_size(table->n_interfaces, table->n_rules, table->n_inputs, table->n_counters);
     void *memory = MAP_FAILED;
@@ -195,7 +211,7 @@ int statistics_create(const char *path, const char *config_path, const struct st
         memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         return descriptors_close(fd);
-    fill(memory, size, config_path, features, inputs_most, table);
+    fill(memory, size, config_path, features, continued, inputs_most, table);
     munmap(memory, size);
     return fd;
 }

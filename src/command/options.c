@@ -70,6 +70,8 @@ static const struct argument rows[] = {
      .help = "enforce (default), log (the kernel logs what would be refused) or off, for debugging"},
     {"without", "LIST", ARGUMENT_CHOICE, AT(without), .take = feature_parse, .allowed = "known are " FEATURE_NAMES,
      .help = "do without kernel features, to try their fallbacks: " FEATURE_NAMES},
+    {"fresh", NULL, ARGUMENT_FLAG, AT(fresh),
+     .help = "start anew: take over nothing of what the service manager kept of the one before"},
     {"debug", NULL, ARGUMENT_FLAG, AT(debug), .help = "log more", .letter = 'd'},
 };
 

@@ -13,7 +13,7 @@ struct options {
     struct argument_list config_paths; // at least one
     struct argument_list captures, interfaces;
     const char *out; // or NULL
-    bool running, json, quiet, debug;
+    bool running, json, quiet, debug, fresh;
     unsigned role;           // enum firewall_role
     double timeout;          // seconds
     unsigned sandbox;        // enum sandbox_mode

@@ -30,6 +30,7 @@
     X(EVENT_RULE_UNBLOCKED, rule_unblocked, LOG_AT(NOTICE))                                                            \
     X(EVENT_RULE_LIMITED, rule_limited, LOG_AT(WARNING))                                                               \
     X(EVENT_RULE_WITHIN_LIMIT, rule_within_limit, LOG_AT(NOTICE))                                                      \
+    X(EVENT_CONTINUED, continued, LOG_AT(NOTICE) | LOG_AT(WARNING))                                                        \
     X(EVENT_STOPPING, stopping, LOG_AT(NOTICE))                                                                        \
     X(EVENT_START, start, LOG_AT(ERR))                                                                                 \
     X(EVENT_INTERFACE, interface, LOG_AT(NOTICE))                                                                      \

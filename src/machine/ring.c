@@ -5,10 +5,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "machine/feature.h"
@@ -110,6 +112,65 @@ bool ring_open(int fd, uint32_t ifindex, const struct ring_geometry *g, const st
     if (ok && *super_frames)
         warn_if_small(fd, ifindex);
     return ok;
+}
+
+// Returns whether this option of the socket has this value. An option that the kernel does not know has none.
+static bool has(int fd, int level, int name, int value)
+{
+    int got = ~value;
+    socklen_t length = sizeof(got);
+
+    return getsockopt(fd, level, name, &got, &length) == 0 && got == value;
+}
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71 // Linux 5.14
+#endif
+
+// Returns whether both sockets are of one network namespace, or the kernel is too old to tell.
+static bool same_network(int a, int b)
+{
+    uint64_t cookies[2] = {0, 0};
+    socklen_t length = sizeof(cookies[0]);
+
+    return (getsockopt(a, SOL_SOCKET, SO_NETNS_COOKIE, &cookies[0], &length) != 0 && errno == ENOPROTOOPT) ||
+           (getsockopt(b, SOL_SOCKET, SO_NETNS_COOKIE, &cookies[1], &length) == 0 && cookies[0] == cookies[1]);
+}
+
+static bool is_bound_to(int fd, uint32_t ifindex)
+{
+    struct sockaddr_ll where = {.sll_ifindex = 0};
+    socklen_t length = sizeof(where);
+
+    return getsockname(fd, (struct sockaddr *) &where, &length) == 0 && where.sll_family == AF_PACKET &&
+           where.sll_protocol == htons(ETH_P_ALL) && where.sll_ifindex > 0 && (uint32_t) where.sll_ifindex == ifindex;
+}
+
+// Returns whether the ring's memory has this size. The kernel maps the whole of it or nothing (packet_mmap()).
+static bool has_memory_of(int fd, const struct ring_geometry *g)
+{
+    size_t size = (size_t) (g->n_slots / (g->block_size / g->slot_size)) * g->block_size;
+    void *ring = size ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+
+    return ring != MAP_FAILED && munmap(ring, size) == 0;
+}
+
+bool ring_verify(int fd, int own, uint32_t ifindex, const struct ring_geometry *g, bool super_frames, const char **why)
+{
+    return option_step(why, "no packet socket",
+                       has(fd, SOL_SOCKET, SO_DOMAIN, AF_PACKET) && has(fd, SOL_SOCKET, SO_TYPE, SOCK_RAW)) &&
+           option_step(why, "of another network namespace", same_network(fd, own)) &&
+           option_step(why, "not bound to the interface, which may be another one now", is_bound_to(fd, ifindex)) &&
+           option_step(why, "its filter cannot be replaced", has(fd, SOL_SOCKET, SO_LOCK_FILTER, 0)) &&
+           option_step(why, "other options",
+                       has(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2) && has(fd, SOL_PACKET, PACKET_RESERVE, 0) &&
+                           has(fd, SOL_PACKET, PACKET_TIMESTAMP, 0) && has(fd, SOL_PACKET, PACKET_FANOUT, 0) &&
+                           has(fd, SOL_PACKET, PACKET_VNET_HDR, super_frames)) &&
+           option_step(why, "a ring of another size", has_memory_of(fd, g)) &&
+           option_step(why, "its options cannot be set",
+                       (!super_frames || option_set(fd, SOL_PACKET, PACKET_COPY_THRESH, 1)) &&
+                           option_set(fd, SOL_SOCKET, SO_RCVBUF, OVERSIZE_ROOM) &&
+                           fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0);
 }
 
 bool ring_release(int fd)

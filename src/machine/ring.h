@@ -14,6 +14,8 @@ struct ring_geometry {
     uint32_t slot_size, n_slots, block_size;
 };
 
+#define RING_MIB_MAX 1024 // largest ring_mib of mcr.conf(5)
+
 // Returns the geometry of a ring of at most ring_mib MiB whose slots hold a whole frame of an interface with this MTU.
 struct ring_geometry ring_geometry(uint32_t mtu, uint32_t ring_mib);
 
@@ -33,6 +35,12 @@ int ring_socket(const char **step);
 // failed; the caller then calls ring_release().
 bool ring_open(int fd, uint32_t ifindex, const struct ring_geometry *g, const struct ring_filter *filter,
                unsigned without, bool *super_frames, const char **step);
+
+// Checks a socket of unknown origin: whether it is one of ring_open() for ifindex with this geometry, as far as the
+// kernel tells. It is to have the network namespace of `own`, another packet socket. What the kernel does not tell
+// (the size of a slot; who else maps the ring) is no danger: the relay reads nothing beyond the ring's memory. The
+// filter is still that of its origin. Returns false with *why (static text).
+bool ring_verify(int fd, int own, uint32_t ifindex, const struct ring_geometry *g, bool super_frames, const char **why);
 
 // Takes the socket out of service: it receives and sends nothing, and its ring's memory is freed. Returns false if
 // another process still maps the ring: its memory then stays until the next call.

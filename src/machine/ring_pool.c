@@ -31,6 +31,18 @@ bool ring_pool_open(struct ring_pool *p, size_t n_inputs, const char **step)
     return true;
 }
 
+bool ring_pool_has_room(const struct ring_pool *p)
+{
+    return p->n < TABLE_RING_SOCKETS_MAX;
+}
+
+uint32_t ring_pool_adopt(struct ring_pool *p, int fd)
+{
+    p->sockets[p->n].fd = fd;
+    p->sockets[p->n].use = RING_USED;
+    return (uint32_t) p->n++;
+}
+
 int ring_pool_take(struct ring_pool *p, uint32_t *number, const char **why)
 {
     size_t withheld = 0;

@@ -46,6 +46,11 @@ void ring_pool_close(struct ring_pool *p);
 // what failed; the pool is then empty.
 bool ring_pool_open(struct ring_pool *p, size_t n_inputs, const char **step);
 
+// Adds a socket with a ring that is in use, before ring_pool_open(), if there is room. The pool then owns fd. Returns
+// its number.
+bool ring_pool_has_room(const struct ring_pool *p);
+uint32_t ring_pool_adopt(struct ring_pool *p, int fd);
+
 // Takes a socket that no ring uses, and sets *number to its number. Returns its descriptor, which the pool owns, or -1
 // with *why (static text) if there is none.
 int ring_pool_take(struct ring_pool *p, uint32_t *number, const char **why);

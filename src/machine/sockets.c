@@ -5,12 +5,17 @@
 
 #include <errno.h>
 #include <netpacket/packet.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "machine/ring_pool.h"
 #include "common/descriptors.h"
+#include "common/service.h"
+#include "machine/option.h"
+#include "machine/ring_pool.h"
+#include "machine/store.h"
 #include "log/log.h"
 
 // If the relay keeps this number of unused transmit rings mapped, no other one is made.
@@ -23,6 +28,10 @@ struct sockets {
     int withheld[TABLE_INTERFACES_MAX + TX_RINGS_WITHHELD_MAX]; // transmit rings
     size_t n_withheld;
     struct memberships memberships;
+    struct store store;
+    // Sockets of memberships of the mcrd before, until this one's first table is in force.
+    int held[SERVICE_FDS_MAX];
+    size_t n_held;
     unsigned without;
     // Indexes that another interface has got while sockets of the old one were open.
     uint32_t gone[3 * TABLE_INTERFACES_MAX]; // an interface has at most a ring, a FRAME socket and a transmit ring
@@ -37,6 +46,7 @@ struct sockets *sockets_new(const struct machine *machine, unsigned without)
         return NULL;
     s->machine = s->pool.machine = machine;
     s->without = without;
+    s->store.manager = -1;
     memberships_init(&s->memberships);
     return s;
 }
@@ -71,6 +81,12 @@ static void close_entry(void *context, struct registry_entry *e)
     }
 }
 
+static void release_held(struct sockets *s)
+{
+    while (s->n_held > 0)
+        close(s->held[--s->n_held]);
+}
+
 // Closes the sockets when the broker ends, but does not revoke them: the relay continues with them.
 void sockets_free(struct sockets *s)
 {
@@ -84,8 +100,114 @@ void sockets_free(struct sockets *s)
     while (s->n_withheld > 0)
         close(s->withheld[--s->n_withheld]);
     ring_pool_close(&s->pool);
+    release_held(s);
+    descriptors_close(s->store.manager);
+    store_free(&s->store);
     free(s);
 }
+
+// --- the service manager's store -------------------------------------------------------------------------------------
+
+// The names say what a ring is, so that the next start knows what to look for.
+#define RING_NAME   "ring,index=%u,ring_mib=%u,mtu=%u,super_frames=%u"
+#define MEMBER_NAME "member,"
+
+// Outputs are not kept: nothing waits in them, and each is opened anew within a start.
+static void note_stored(struct sockets *s)
+{
+    char name[STORE_NAME_MAX];
+
+    store_begin(&s->store);
+    for (size_t i = 0; i < s->registry.n; i++) {
+        const struct registry_entry *e = s->registry.entries[i];
+        if (e->key.kind != REGISTRY_RING)
+            continue;
+        snprintf(name, sizeof(name), RING_NAME, e->key.ifindex, e->key.ring_mib, e->fits_mtu, e->super_frames);
+        store_keep(&s->store, name, e->fd);
+    }
+    for (size_t i = 0; i < s->memberships.sockets.n; i++) {
+        const struct registry_entry *e = s->memberships.sockets.entries[i];
+        snprintf(name, sizeof(name), MEMBER_NAME "%llu", (unsigned long long) e->id);
+        store_keep(&s->store, name, e->fd);
+    }
+    store_settle(&s->store);
+    store_send(&s->store);
+}
+
+bool sockets_store(struct sockets *s)
+{
+    return store_send(&s->store);
+}
+
+// Adds the ring of this name to the pool and to the registry, as one of a table in force. Returns false with *why.
+static bool inherit_ring(struct sockets *s, const char *name, int fd, int own, const char **why)
+{
+    struct registry_key key = {.kind = REGISTRY_RING};
+    unsigned mtu, super_frames;
+    char again[STORE_NAME_MAX];
+
+    if (sscanf(name, RING_NAME, &key.ifindex, &key.ring_mib, &mtu, &super_frames) != 4)
+        return option_step(why, "an unknown name", false);
+    snprintf(again, sizeof(again), RING_NAME, key.ifindex, key.ring_mib, mtu, super_frames);
+    if (strcmp(again, name) != 0 || key.ring_mib == 0 || key.ring_mib > RING_MIB_MAX || super_frames > 1)
+        return option_step(why, "an unknown name", false);
+    if (super_frames && s->without & FEATURE_SUPER_FRAMES)
+        return option_step(why, "super-frames are not to be used", false);
+    struct ring_geometry g = ring_geometry(mtu, key.ring_mib);
+    if (!ring_verify(fd, own, key.ifindex, &g, super_frames, why) ||
+        !option_step(why, "there is one of this name already", !registry_find(&s->registry, &key)) ||
+        !option_step(why, "too many", ring_pool_has_room(&s->pool)))
+        return false;
+    struct registry_entry *e = registry_add(&s->registry, &key, fd);
+    if (!e)
+        return option_step(why, "no memory", false);
+    e->fits_mtu = mtu;
+    e->super_frames = super_frames;
+    e->pool_number = ring_pool_adopt(&s->pool, fd);
+    // A load that fails leaves it as it is.
+    e->running = true;
+    return true;
+}
+
+// Takes the descriptor over, if it is of use. Returns whether it stays open.
+static bool inherit(struct sockets *s, const char *name, int fd, int own, size_t *rings, const char **why)
+{
+    if (strncmp(name, MEMBER_NAME, strlen(MEMBER_NAME)) == 0) {
+        s->held[s->n_held++] = fd;
+        return true;
+    }
+    if (own < 0 || !inherit_ring(s, name, fd, own, why))
+        return false;
+    (*rings)++;
+    return true;
+}
+
+size_t sockets_inherit(struct sockets *s, int manager, int first, size_t n, const char *names, bool fresh)
+{
+    const char *step = "";
+    int own = n > 0 ? s->machine->ring_socket(&step) : -1;
+    size_t rings = 0;
+
+    s->store.manager = manager;
+    for (size_t i = 0; i < n; i++) {
+        int fd = first + (int) i;
+        const char *why = step;
+        char name[STORE_NAME_MAX], quoted[4 * STORE_NAME_MAX];
+        service_next_name(&names, name, sizeof(name));
+        bool stays = !fresh && inherit(s, name, fd, own, &rings, &why);
+        store_note(&s->store, name, stays ? fd : -1);
+        if (stays)
+            continue;
+        if (!fresh)
+            log_warn(EVENT_CONTINUED, "descriptor=%s reason=\"%s\" effect=\"it is closed\"",
+                     log_quote(name, quoted, sizeof(quoted)), why);
+        close(fd);
+    }
+    descriptors_close(own);
+    return rings;
+}
+
+// --- a load ----------------------------------------------------------------------------------------------------------
 
 void sockets_begin(struct sockets *s)
 {
@@ -101,6 +223,10 @@ void sockets_settle(struct sockets *s, bool committed)
         s->registry.entries[i]->stuck = false;
     registry_settle(&s->registry, committed, close_entry, s);
     memberships_settle(&s->memberships, committed);
+    if (committed) {
+        release_held(s);
+        note_stored(s);
+    }
 }
 
 static struct registry_entry *add(struct sockets *s, const struct registry_key *key, int fd, const char **step)

@@ -21,6 +21,15 @@ struct sockets;
 struct sockets *sockets_new(const struct machine *machine, unsigned without);
 void sockets_free(struct sockets *s);
 
+// Takes over descriptors that the service manager has kept, before the first load: rings, if they fit their names, and
+// sockets of memberships, which stay open until the first load has joined the groups anew. Closes the others, and
+// forgets all of them if fresh. first, n: their numbers; names: as in $LISTEN_FDNAMES. manager: socket of
+// service_connect() or -1, which s closes. Returns how many rings were taken over.
+size_t sockets_inherit(struct sockets *s, int manager, int first, size_t n, const char *names, bool fresh);
+
+// Tells the service manager what it does not know yet (store.h). Returns false if it has no room: call again later.
+bool sockets_store(struct sockets *s);
+
 // Fills in n links with the machine's function (link_query()). The caller calls link_release() in either case.
 bool sockets_links(const struct sockets *s, struct link *links, size_t n);
 

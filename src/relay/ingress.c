@@ -33,6 +33,70 @@ struct ingress_spill *ingress_spill_new(void)
     return calloc(1, sizeof(struct ingress_spill));
 }
 
+static struct tpacket2_hdr *slot_at(const struct ingress *in, uint32_t i)
+{
+    size_t at =
+        (size_t) (i / in->slots_per_block) * in->block_size + (size_t) (i % in->slots_per_block) * in->slot_size;
+
+    return (struct tpacket2_hdr *) (void *) (in->ring + at);
+}
+
+// Whether the kernel has filled this slot.
+static bool is_filled(const struct tpacket2_hdr *slot)
+{
+    return __atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER;
+}
+
+// --- where to go on in a ring of unknown past ------------------------------------------------------------------------
+
+static uint32_t before(const struct ingress *in, uint32_t i)
+{
+    return i == 0 ? in->n_slots - 1 : i - 1;
+}
+
+static uint64_t stamp_of(const struct ingress *in, uint32_t i)
+{
+    const struct tpacket2_hdr *slot = slot_at(in, i);
+
+    return slot->tp_sec * NS_PER_S + slot->tp_nsec;
+}
+
+// Returns the slot with the oldest frame, by the stamps, which stay in slots that were given back: where they fall most
+// from one slot to the next. Processors that receive at once make small falls.
+static uint32_t oldest_by_stamp(const struct ingress *in)
+{
+    uint32_t oldest = 0;
+    uint64_t most = 0, last = stamp_of(in, in->n_slots - 1);
+
+    for (uint32_t i = 0; i < in->n_slots; i++) {
+        uint64_t stamp = stamp_of(in, i);
+        if (stamp < last && last - stamp > most) {
+            most = last - stamp;
+            oldest = i;
+        }
+        last = stamp;
+    }
+    return oldest;
+}
+
+// The kernel fills the slots in turn, so those that are filled are one run of the circle: the head is its first. If
+// none is filled, or all are, it is where the stamps begin. The kernel may go on meanwhile: the run then grows at its
+// end only.
+uint32_t ingress_resume(struct ingress *in)
+{
+    uint32_t some = 0, waiting = 0, run = 0;
+
+    for (uint32_t i = 0; i < in->n_slots; i++)
+        if (is_filled(slot_at(in, i))) {
+            some = i;
+            waiting++;
+        }
+    for (; waiting > 0 && run < in->n_slots && is_filled(slot_at(in, before(in, some))); run++)
+        some = before(in, some);
+    in->head = waiting > 0 && run < in->n_slots ? some : oldest_by_stamp(in);
+    return waiting;
+}
+
 bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_interface *t)
 {
     *in = (struct ingress){
@@ -60,14 +124,6 @@ void ingress_close(struct ingress *in)
 {
     reassembly_free(in->reassembly);
     munmap(in->ring, in->ring_size);
-}
-
-static struct tpacket2_hdr *slot_at(const struct ingress *in, uint32_t i)
-{
-    size_t at =
-        (size_t) (i / in->slots_per_block) * in->block_size + (size_t) (i % in->slots_per_block) * in->slot_size;
-
-    return (struct tpacket2_hdr *) (void *) (in->ring + at);
 }
 
 // A frame in its slot or in the spill.
@@ -232,12 +288,6 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
     struct packet_meta meta = meta_of(in, slot, &frame.v);
     meta.stamp_ns = in->last_ns;
     ingress_frame(in, f, frame.bytes, frame.length, meta, from->sll_pkttype);
-}
-
-// Whether the kernel has filled this slot.
-static bool is_filled(const struct tpacket2_hdr *slot)
-{
-    return __atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER;
 }
 
 static void advance(struct ingress *in)

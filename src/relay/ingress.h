@@ -46,6 +46,10 @@ struct ingress_spill *ingress_spill_new(void); // the caller calls free(3); NULL
 // Maps the ring of fd with the geometry of t. The caller keeps fd. Returns false with errno set.
 bool ingress_init(struct ingress *in, uint64_t id, int fd, const struct table_interface *t);
 
+// Finds the head of a ring that another process may have read: the slot with the oldest frame that it has left, or the
+// one that the kernel fills next. Returns how many frames wait.
+uint32_t ingress_resume(struct ingress *in);
+
 // Unmaps the ring and frees what ingress_init() allocated.
 void ingress_close(struct ingress *in);
 

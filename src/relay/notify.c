@@ -5,36 +5,12 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "common/service.h"
 #include "log/log.h"
-
-// Connects a socket to be used for life: libsystemd's sd_notify() makes one for each message, which the sandbox does
-// not allow.
-static int connect_to(const char *path)
-{
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    size_t length = strlen(path);
-
-    if ((path[0] != '/' && path[0] != '@') || length < 2 || length >= sizeof(to.sun_path))
-        return -1;
-    memcpy(to.sun_path, path, length);
-    if (path[0] == '@')
-        to.sun_path[0] = '\0';
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 &&
-        connect(fd, (struct sockaddr *) &to, (socklen_t) (offsetof(struct sockaddr_un, sun_path) + length)) != 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
 
 static uint64_t watchdog_interval(void)
 {
@@ -52,16 +28,12 @@ static uint64_t watchdog_interval(void)
 
 void notify_init(struct notify *n)
 {
-    const char *path = getenv("NOTIFY_SOCKET");
-
-    *n = (struct notify){.fd = -1};
-    if (!path)
-        return;
-    n->fd = connect_to(path);
-    if (n->fd < 0)
-        log_warn(EVENT_NOTIFY, "reason=\"NOTIFY_SOCKET cannot be connected\"");
-    else
+    // A socket for life: the sandbox allows no later one.
+    *n = (struct notify){.fd = service_connect()};
+    if (n->fd >= 0)
         n->watchdog_ns = watchdog_interval();
+    else if (errno != 0)
+        log_warn(EVENT_NOTIFY, "reason=\"NOTIFY_SOCKET cannot be connected\"");
 }
 
 bool notify_send(const struct notify *n, const char *format, ...)

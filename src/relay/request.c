@@ -130,9 +130,21 @@ static void log_links(const struct table_view *t, const struct table_interface *
                           stats_interface_state_name(before[j].state), t->interfaces[i].ifindex);
 }
 
+// Keeps and logs what the start has taken over of the mcrd before.
+static void note_continued(struct relay *r)
+{
+    const struct stats_continued *c = &r->swap.now->stats.header->continued;
+
+    r->shown.continued = *c;
+    if (c->rings > 0)
+        log_notice(EVENT_CONTINUED, "from_pid=%u rings=%u gap_ms=%.1f waiting=%llu dropped=%llu", c->from_pid, c->rings,
+                   (double) c->gap_ns / 1e6, (unsigned long long) c->waiting, (unsigned long long) c->dropped);
+}
+
 static void adopted(struct relay *r, const struct handover_receipt *then, struct handover_receipt *receipt)
 {
     const struct table_view *t = relay_table(r);
+    bool had_table = r->shown.generation > 0;
 
     // The receipt includes a first pass over each ring under the new table.
     for (size_t i = 0; i < r->swap.n_rings; i++)
@@ -144,6 +156,8 @@ static void adopted(struct relay *r, const struct handover_receipt *then, struct
     receipt->landlock = r->shown.landlock;
     receipt->isolation = r->shown.isolation;
     log_setup("relay", t->header->instance);
+    if (!had_table)
+        note_continued(r);
     r->shown.generation = t->header->generation;
     memcpy(r->shown.sha256, t->header->sha256, sizeof(r->shown.sha256));
     if (r->under_way == REQUEST_LOAD) {

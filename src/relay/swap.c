@@ -425,6 +425,18 @@ static bool has_ring_of(const struct forward *f, uint32_t ifindex)
     return false;
 }
 
+// Goes on with the rings that were taken over of the mcrd before, and counts what is found in them.
+static void resume(struct swap *s, struct stats_continued *c, uint64_t now_ns)
+{
+    for (size_t i = 0; i < s->n_rings; i++) {
+        struct ingress *in = s->rings[i];
+        c->waiting += ingress_resume(in);
+        ingress_count_drops(in, now_ns);
+        c->dropped += in->counters.ring_drops;
+    }
+    c->gap_ns = c->ended_ns != 0 && c->ended_ns < now_ns ? now_ns - c->ended_ns : 0;
+}
+
 bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
 {
     if (s->offered_table < 0)
@@ -437,6 +449,8 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
     drain_unnamed(s, f, now_ns, spill);
     forward_carry(f, before);
     s->now = f;
+    if (!before && f->stats.header->continued.rings > 0)
+        resume(s, &f->stats.header->continued, now_ns);
     configure_egress(f);
     for (uint32_t i = 0; i < f->table->n_interfaces; i++) {
         const struct table_interface *interface = &f->table->interfaces[i];
@@ -453,7 +467,9 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
             ingress_skip(in, spill);
             ingress_count_drops(in, now_ns); // clears drops of frames that the other ring has taken
         }
+        uint64_t dropped = in->counters.ring_drops; // by resume()
         in->counters = *saved_counters(s, interface->name);
+        in->counters.ring_drops += dropped;
         ev_io_init(&in->watcher, s->on_readable, in->fd, EV_READ);
         in->watcher.data = in;
         ev_io_start(s->loop, &in->watcher);

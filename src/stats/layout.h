@@ -21,7 +21,7 @@
 // is in force, which forbids locks because nothing bounds the kernel memory that they take.
 #define STATS_LOCK_SUFFIX ".lock"
 
-#define STATS_VERSION 8
+#define STATS_VERSION 9
 
 // Declares every counter once: X(name, help, key). The writer, the reader, JSON and the tables follow from it. key: the
 // key of the config file on which it depends (config/schema.c); NULL: none.
@@ -270,6 +270,16 @@ struct stats_output {
     struct stats_output_counters counters;
 };
 
+// What a start has taken over of the mcrd before it, by the service manager's store.
+struct stats_continued {
+    uint32_t from_pid; // of the relay before; 0: unknown
+    uint32_t rings;    // 0: nothing was taken over
+    uint64_t ended_ns; // CLOCK_MONOTONIC, when the one before last wrote its statistics
+    uint64_t gap_ns;   // from then until the first table was in force
+    uint64_t waiting;  // frames that were found in the rings
+    uint64_t dropped;  // frames for which the rings had no room meanwhile
+};
+
 struct stats_header {
     uint64_t magic;
     uint32_t version;
@@ -283,6 +293,7 @@ struct stats_header {
     struct stats_features features;
     uint32_t sequence; // of the following fields
     uint32_t pid;      // of the relay
+    struct stats_continued continued;
     uint64_t generation;
     uint64_t started_ns, loaded_ns; // CLOCK_REALTIME
     uint64_t started_boottime_ns;   // CLOCK_BOOTTIME: steps of the wall clock do not change the uptime

@@ -226,6 +226,19 @@ static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct st
     return json_array_append_new(to, o) == 0 && ok;
 }
 
+// null: the start was one of its own.
+static bool put_continued(json_t *root, const struct stats_continued *c)
+{
+    if (c->rings == 0)
+        return put(root, "continued", json_null());
+    json_t *o = json_object();
+
+    return put(root, "continued", o) && put(o, "from_pid", c->from_pid ? number(c->from_pid) : json_null()) &&
+           put(o, "gap_ms", c->gap_ns ? json_real((double) (c->gap_ns / 100000) / 10.) : json_null()) &&
+           put(o, "rings", number(c->rings)) && put(o, "waiting", number(c->waiting)) &&
+           put(o, "dropped", number(c->dropped));
+}
+
 static bool put_everything(json_t *root, const struct stats_snapshot *s)
 {
     const struct stats_header *h = s->at.header;
@@ -237,6 +250,7 @@ static bool put_everything(json_t *root, const struct stats_snapshot *s)
     ok &= put(root, "generation", number(h->generation));
     ok &= put_config(root, h);
     ok &= put(root, "uptime_s", number(stats_age_s(s, h->started_boottime_ns)));
+    ok &= put_continued(root, &h->continued);
     ok &= put_sandbox(root, h);
     ok &= put_features(root, &h->features);
     ok &= put(root, "broker", json_string(h->broker_alive ? "alive" : "gone"));

@@ -10,6 +10,7 @@ behind, not even when the test is killed: see Guardian.
 from .capture import *
 from .daemon import *
 from .frames import *
+from .manager import *
 from .process import *
 from .result import *
 from .run import main, session, test

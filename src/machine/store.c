@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <config.h>
+
+#include "machine/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "log/log.h"
+
+void store_free(struct store *s)
+{
+    free(s->entries);
+    s->entries = NULL;
+    s->n = s->room = 0;
+}
+
+static struct store_entry *add(struct store *s, const char *name, int fd)
+{
+    if (s->n == s->room) {
+        size_t room = s->room ? 2 * s->room : 64;
+        struct store_entry *grown = reallocarray(s->entries, room, sizeof(*grown));
+        if (!grown)
+            return NULL;
+        s->entries = grown;
+        s->room = room;
+    }
+    struct store_entry *e = &s->entries[s->n++];
+    *e = (struct store_entry){.fd = fd, .state = STORE_COMES, .kept = true};
+    snprintf(e->name, sizeof(e->name), "%s", name);
+    return e;
+}
+
+void store_note(struct store *s, const char *name, int fd)
+{
+    struct store_entry *e = *name ? add(s, name, fd) : NULL;
+
+    if (e)
+        e->state = STORE_IN;
+}
+
+void store_begin(struct store *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        s->entries[i].kept = false;
+}
+
+void store_keep(struct store *s, const char *name, int fd)
+{
+    if (s->manager < 0)
+        return;
+    for (size_t i = 0; i < s->n; i++) {
+        struct store_entry *e = &s->entries[i];
+        if (e->fd == fd && e->state != STORE_GOES && strcmp(e->name, name) == 0) {
+            e->kept = true;
+            return;
+        }
+    }
+    add(s, name, fd);
+}
+
+void store_settle(struct store *s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->n; i++) {
+        struct store_entry e = s->entries[i];
+        // The manager never heard of one that was still to come. One that goes has gone from here already.
+        if (!e.kept && e.state == STORE_COMES)
+            continue;
+        if (!e.kept) {
+            e.state = STORE_GOES;
+            e.fd = -1;
+        }
+        s->entries[n++] = e;
+    }
+    s->n = n;
+}
+
+// Returns false with errno set.
+static bool tell(int manager, const struct store_entry *e)
+{
+    char text[STORE_NAME_MAX + 64];
+    // FDPOLL=0: the manager does not take a descriptor out by itself when its socket reports an error, as that of a
+    // ring does while a link is down.
+    int length =
+        snprintf(text, sizeof(text),
+                 e->state == STORE_COMES ? "FDSTORE=1\nFDPOLL=0\nFDNAME=%s" : "FDSTOREREMOVE=1\nFDNAME=%s", e->name);
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))}};
+    struct iovec part = {.iov_base = text, .iov_len = (size_t) length};
+    struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1};
+
+    if (e->state == STORE_COMES) {
+        memcpy(CMSG_DATA(&control.header), &e->fd, sizeof(e->fd));
+        m.msg_control = &control;
+        m.msg_controllen = sizeof(control.room);
+    }
+    return sendmsg(manager, &m, MSG_NOSIGNAL) >= 0;
+}
+
+bool store_send(struct store *s)
+{
+    size_t n = 0, i = 0;
+    bool room = true;
+
+    for (; i < s->n; i++) {
+        struct store_entry e = s->entries[i];
+        if (room && e.state != STORE_IN && s->manager >= 0) {
+            bool told = tell(s->manager, &e);
+            room = told || (errno != EAGAIN && errno != ENOBUFS);
+            if (!told && room)
+                log_errno(LOG_LEVEL_WARNING, EVENT_NOTIFY, "descriptor=%s effect=\"a restart opens it anew\"", e.name);
+            if (room && e.state == STORE_GOES)
+                continue;
+            if (room)
+                e.state = STORE_IN;
+        }
+        s->entries[n++] = e;
+    }
+    s->n = n;
+    return room;
+}
