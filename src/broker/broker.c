@@ -166,10 +166,11 @@ static bool make_room(struct broker *b, struct attempt *a, const struct config *
 
 static void load(struct broker *b, uint32_t serial, const struct handover_asker *asker)
 {
+    const struct table_view *before = offer_before(b);
     struct attempt a = {.serial = serial,
                         .asker = asker,
                         .began_ns = clock_monotonic_ns(),
-                        .generation = b->running.bytes ? b->view.header->generation + 1 : 1};
+                        .generation = before ? before->header->generation + 1 : 1};
     struct diff changes = {.rules = NULL};
     struct reading r;
 
@@ -276,11 +277,11 @@ static bool asks_again(const struct broker *b)
 #define STORE_MS 100
 
 // Waits for a request, and tells the service manager meanwhile what it does not know yet.
-static void wait_for_request(const struct broker *b)
+static void wait_for_request(struct broker *b)
 {
     struct pollfd p = {.fd = b->relay, .events = POLLIN};
 
-    while (!sockets_store(b->sockets) && poll(&p, 1, STORE_MS) == 0)
+    while (!keep_tell(&b->keep) && poll(&p, 1, STORE_MS) == 0)
         ;
 }
 
@@ -323,9 +324,11 @@ int broker_run(const struct broker_options *options, int relay)
     signal(SIGTERM, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
+    keep_init(&b.keep);
     b.sockets = sockets_new(options->machine, options->without);
     if (b.sockets && start_run(&b))
         status = serve(&b);
+    keep_free(&b.keep);
     sockets_free(b.sockets);
     free(b.running.bytes);
     config_free(b.config);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "broker/statistics.h"
+#include "common/descriptors.h"
 #include "compile/compile.h"
 #include "log/log.h"
 #include "stats/place.h"
@@ -48,14 +49,24 @@ void offer_refuse(struct broker *b, const struct attempt *a)
         offer_answer(b, &m);
 }
 
-// Sends table, statistics and new sockets. *n: the largest number of descriptors that the relay can have got, even if
-// not all could be sent.
-static bool send_offer(const struct broker *b, const struct attempt *a, int table_fd, int stats_fd, size_t *n)
+const struct table_view *offer_before(const struct broker *b)
 {
-    struct handover_message offer = {.type = HANDOVER_OFFER, .serial = a->serial, .n_fds = 2};
+    return b->running.bytes ? &b->view : keep_before(&b->keep);
+}
+
+// Sends table, statistics, state and new sockets. *n: the largest number of descriptors that the relay can have got,
+// even if not all could be sent.
+static bool send_offer(const struct broker *b, const struct attempt *a, int fds[HANDOVER_OFFER_FDS], size_t *n)
+{
+    struct handover_message offer = {.type = HANDOVER_OFFER, .serial = a->serial, .n_fds = HANDOVER_TABLE_BEFORE};
     struct handover_message end = {.type = HANDOVER_COMMIT, .serial = a->serial};
-    int fds[] = {table_fd, stats_fd};
     size_t n_new = 0;
+
+    if (keep_before(&b->keep)) {
+        offer.n_fds = HANDOVER_OFFER_FDS;
+        fds[HANDOVER_TABLE_BEFORE] = b->keep.table_before;
+        fds[HANDOVER_STATE_BEFORE] = b->keep.state_before;
+    }
     bool ok = handover_send(b->relay, &offer, fds) &&
               (b->config || sockets_send_pool(b->sockets, b->relay, a->serial)) &&
               sockets_send_new(b->sockets, b->relay, a->serial, &n_new) && handover_send(b->relay, &end, NULL);
@@ -77,9 +88,10 @@ static void no_verdict(struct broker *b, struct attempt *a, enum handover_result
     end_broker(b, "no verdict on a table: the broker ends");
 }
 
-// Sends table, statistics and new sockets, and waits for the relay's verdict. Returns true with its receipt if the
-// table is in force; false with a->why if not.
-static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int stats_fd, struct handover_receipt *receipt)
+// Sends an offer, and waits for the relay's verdict. Returns true with its receipt if the table is in force; false with
+// a->why if not.
+static bool hand_over(struct broker *b, struct attempt *a, int offered[HANDOVER_OFFER_FDS],
+                      struct handover_receipt *receipt)
 {
     struct handover_message m;
     int fds[HANDOVER_FDS_MAX];
@@ -92,7 +104,7 @@ static bool hand_over(struct broker *b, struct attempt *a, int table_fd, int sta
         log_error(EVENT_OFFERS_END, "reason=\"%s\" effect=\"no other table is offered\"", a->why);
         return false;
     }
-    if (!send_offer(b, a, table_fd, stats_fd, &n_sent)) {
+    if (!send_offer(b, a, offered, &n_sent)) {
         b->n_rejected += n_sent;
         snprintf(a->why, sizeof(a->why), "the table cannot be handed over: %s", strerror(errno));
         // The relay has not read for HANDOVER_SEND_SECONDS; an answer to it would block as long again.
@@ -137,7 +149,7 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
     struct handover_receipt receipt;
     struct table_view view;
     const char *bad;
-    int table_fd = -1, stats_fd = -1;
+    int fds[HANDOVER_OFFER_FDS] = {-1, -1, -1, -1, -1};
     bool adopted = false;
     // Another program may have put a file there since the start.
     const char *taken = stats_place_taken(AT_FDCWD, b->stats_file);
@@ -151,14 +163,15 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
         snprintf(a->why, sizeof(a->why), "internal: the compiled table is not valid: %s", bad);
         return false;
     }
-    table_fd = table_image_seal(table);
-    if (table_fd < 0) {
-        snprintf(a->why, sizeof(a->why), "the table cannot be sealed: %s", strerror(errno));
+    fds[HANDOVER_TABLE] = table_image_seal(table);
+    fds[HANDOVER_STATE] = keep_new_state();
+    if (fds[HANDOVER_TABLE] < 0 || fds[HANDOVER_STATE] < 0) {
+        snprintf(a->why, sizeof(a->why), "the table and its state cannot be sealed: %s", strerror(errno));
         goto done;
     }
-    stats_fd = statistics_create(b->stats_file, b->options->config_path, &b->features, &b->continued,
-                                 sockets_inputs(b->sockets), &view);
-    if (stats_fd < 0) {
+    fds[HANDOVER_STATS] = statistics_create(b->stats_file, b->options->config_path, &b->features, &b->continued,
+                                            sockets_inputs(b->sockets), &view);
+    if (fds[HANDOVER_STATS] < 0) {
         tell_no_statistics(b, a);
         goto done;
     }
@@ -167,16 +180,16 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
         snprintf(a->why, sizeof(a->why), "ingress filter: %s", strerror(errno));
         goto done;
     }
-    adopted = hand_over(b, a, table_fd, stats_fd, &receipt);
+    adopted = hand_over(b, a, fds, &receipt);
 done:
-    if (table_fd >= 0)
-        close(table_fd);
-    if (stats_fd >= 0)
-        close(stats_fd);
+    descriptors_close(fds[HANDOVER_STATS]);
     if (!adopted) {
+        descriptors_close(fds[HANDOVER_TABLE]);
+        descriptors_close(fds[HANDOVER_STATE]);
         statistics_discard(b->stats_file);
         return false;
     }
+    keep_table(&b->keep, fds[HANDOVER_TABLE], fds[HANDOVER_STATE]);
     // The record comes before the statistics, in which mcrd --reload reads the verdict.
     if (a->asker) {
         log_setup("broker", view.header->instance);
@@ -208,7 +221,7 @@ enum outcome offer_config(struct broker *b, struct attempt *a, const struct conf
     enum outcome outcome = REFUSED;
 
     sockets_begin(b->sockets);
-    if (!compile(c, b->running.bytes ? &b->view : NULL, a->generation, running, b->sockets, &table, reason))
+    if (!compile(c, offer_before(b), a->generation, running, b->sockets, &table, reason))
         snprintf(a->why, sizeof(a->why), "%s: %s", b->options->config_path, reason);
     else if (running && table_image_equal(&table, &b->running))
         outcome = UNCHANGED;
@@ -220,6 +233,8 @@ enum outcome offer_config(struct broker *b, struct attempt *a, const struct conf
         free(table.bytes);
     // The only commit point. After a failure exactly the sockets of the table in force are open.
     sockets_settle(b->sockets, outcome != REFUSED);
+    if (outcome == ADOPTED)
+        keep_settle(&b->keep, b->sockets);
     if (b->running.bytes && outcome != UNCHANGED && !sockets_set_filters(b->sockets, &b->view, NULL))
         log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");
     return outcome;

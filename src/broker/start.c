@@ -192,14 +192,13 @@ static bool say_hello(struct broker *b)
     return ok;
 }
 
-// Takes over what the service manager has kept of the mcrd before (machine/sockets.h), before the system call filter,
-// which need not allow these checks.
+// Takes over what the service manager has kept of the mcrd before.
 static void inherit(struct broker *b)
 {
     const struct broker_options *o = b->options;
     const char *names = getenv("LISTEN_FDNAMES");
-    size_t n =
-        sockets_inherit(b->sockets, service_connect(), SERVICE_FDS_START, o->handed_over, names ? names : "", o->fresh);
+    size_t n = keep_inherit(&b->keep, b->sockets, service_connect(), SERVICE_FDS_START, o->handed_over,
+                            names ? names : "", o->fresh);
 
     b->continued.rings = (uint32_t) n;
     if (n > 0)

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "broker/broker.h"
+#include "broker/keep.h"
 #include "broker/watch.h"
 #include "config/compare.h"
 #include "config/load.h"
@@ -29,8 +30,9 @@ struct broker {
     char user[32], group[32], stats_file[108];
     int lock; // descriptor of the statistics' lock, until the relay has it
     struct stats_features features;
-    struct stats_continued continued;
     struct sockets *sockets;
+    struct keep keep;
+    struct stats_continued continued; // what the start has taken over
     struct watch watch;
     struct config *config;      // in force; NULL before the first load
     struct table_image running; // table of config; bytes is NULL before the first load
@@ -74,6 +76,8 @@ void record_changes(const struct diff *d, uint64_t generation);
 // offer.c
 // Sends an answer, for which the relay waits. If that fails, the broker ends, which the relay detects.
 void offer_answer(struct broker *b, const struct handover_message *m);
+// Returns the table whose rules the next one goes on with: that in force, or that of the mcrd before; or NULL.
+const struct table_view *offer_before(const struct broker *b);
 // Records a refused load, with the reason a->why, and answers REFUSED.
 void offer_refuse(struct broker *b, const struct attempt *a);
 enum outcome { ADOPTED, UNCHANGED, REFUSED };

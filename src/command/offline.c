@@ -169,7 +169,7 @@ struct offline *offline_open(const struct config *config, offline_sink *sink, vo
     o->context = context;
     if (!compile_offline(o, why))
         goto fail;
-    o->forward = forward_new(&o->table, &nowhere, 0);
+    o->forward = forward_new(&o->table, &nowhere, NULL, 0);
     o->seen_drops = calloc(o->table.n_rules + 1, sizeof(*o->seen_drops));
     o->seen_legs = calloc(o->table.n_inputs + 1, sizeof(*o->seen_legs));
     o->seen_outputs = calloc(o->table.n_counters + 1, sizeof(*o->seen_outputs));

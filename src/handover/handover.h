@@ -44,6 +44,17 @@ enum handover_type {
 
 enum handover_socket_kind { HANDOVER_EGRESS, HANDOVER_HOLD };
 
+// The descriptors of an OFFER. The last two come with the first table only, if the service manager has kept them.
+enum handover_offer {
+    HANDOVER_TABLE,        // sealed (table/image.h)
+    HANDOVER_STATS,        // a file (stats/layout.h)
+    HANDOVER_STATE,        // HANDOVER_STATE_BYTES, empty, sealed against shrinking: the memory of relay/forward.h
+    HANDOVER_TABLE_BEFORE, // of the mcrd before
+    HANDOVER_STATE_BEFORE,
+    HANDOVER_OFFER_FDS
+};
+#define HANDOVER_STATE_BYTES (UINT64_C(1) << 36)
+
 // Largest number of descriptors in one message; the kernel's limit is SCM_MAX_FD (253).
 #define HANDOVER_FDS_MAX 64
 

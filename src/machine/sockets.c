@@ -28,7 +28,6 @@ struct sockets {
     int withheld[TABLE_INTERFACES_MAX + TX_RINGS_WITHHELD_MAX]; // transmit rings
     size_t n_withheld;
     struct memberships memberships;
-    struct store store;
     // Sockets of memberships of the mcrd before, until this one's first table is in force.
     int held[SERVICE_FDS_MAX];
     size_t n_held;
@@ -46,7 +45,6 @@ struct sockets *sockets_new(const struct machine *machine, unsigned without)
         return NULL;
     s->machine = s->pool.machine = machine;
     s->without = without;
-    s->store.manager = -1;
     memberships_init(&s->memberships);
     return s;
 }
@@ -101,8 +99,6 @@ void sockets_free(struct sockets *s)
         close(s->withheld[--s->n_withheld]);
     ring_pool_close(&s->pool);
     release_held(s);
-    descriptors_close(s->store.manager);
-    store_free(&s->store);
     free(s);
 }
 
@@ -112,31 +108,22 @@ void sockets_free(struct sockets *s)
 #define RING_NAME   "ring,index=%u,ring_mib=%u,mtu=%u,super_frames=%u"
 #define MEMBER_NAME "member,"
 
-// Outputs are not kept: nothing waits in them, and each is opened anew within a start.
-static void note_stored(struct sockets *s)
+void sockets_keep(const struct sockets *s, struct store *store)
 {
     char name[STORE_NAME_MAX];
 
-    store_begin(&s->store);
     for (size_t i = 0; i < s->registry.n; i++) {
         const struct registry_entry *e = s->registry.entries[i];
         if (e->key.kind != REGISTRY_RING)
             continue;
         snprintf(name, sizeof(name), RING_NAME, e->key.ifindex, e->key.ring_mib, e->fits_mtu, e->super_frames);
-        store_keep(&s->store, name, e->fd);
+        store_keep(store, name, e->fd);
     }
     for (size_t i = 0; i < s->memberships.sockets.n; i++) {
         const struct registry_entry *e = s->memberships.sockets.entries[i];
         snprintf(name, sizeof(name), MEMBER_NAME "%llu", (unsigned long long) e->id);
-        store_keep(&s->store, name, e->fd);
+        store_keep(store, name, e->fd);
     }
-    store_settle(&s->store);
-    store_send(&s->store);
-}
-
-bool sockets_store(struct sockets *s)
-{
-    return store_send(&s->store);
 }
 
 // Adds the ring of this name to the pool and to the registry, as one of a table in force. Returns false with *why.
@@ -169,42 +156,13 @@ static bool inherit_ring(struct sockets *s, const char *name, int fd, int own, c
     return true;
 }
 
-// Takes the descriptor over, if it is of use. Returns whether it stays open.
-static bool inherit(struct sockets *s, const char *name, int fd, int own, size_t *rings, const char **why)
+enum sockets_inherited sockets_inherit(struct sockets *s, const char *name, int fd, int own, const char **why)
 {
-    if (strncmp(name, MEMBER_NAME, strlen(MEMBER_NAME)) == 0) {
+    if (strncmp(name, MEMBER_NAME, strlen(MEMBER_NAME)) == 0 && s->n_held < SERVICE_FDS_MAX) {
         s->held[s->n_held++] = fd;
-        return true;
+        return SOCKETS_HELD;
     }
-    if (own < 0 || !inherit_ring(s, name, fd, own, why))
-        return false;
-    (*rings)++;
-    return true;
-}
-
-size_t sockets_inherit(struct sockets *s, int manager, int first, size_t n, const char *names, bool fresh)
-{
-    const char *step = "";
-    int own = n > 0 ? s->machine->ring_socket(&step) : -1;
-    size_t rings = 0;
-
-    s->store.manager = manager;
-    for (size_t i = 0; i < n; i++) {
-        int fd = first + (int) i;
-        const char *why = step;
-        char name[STORE_NAME_MAX], quoted[4 * STORE_NAME_MAX];
-        service_next_name(&names, name, sizeof(name));
-        bool stays = !fresh && inherit(s, name, fd, own, &rings, &why);
-        store_note(&s->store, name, stays ? fd : -1);
-        if (stays)
-            continue;
-        if (!fresh)
-            log_warn(EVENT_CONTINUED, "descriptor=%s reason=\"%s\" effect=\"it is closed\"",
-                     log_quote(name, quoted, sizeof(quoted)), why);
-        close(fd);
-    }
-    descriptors_close(own);
-    return rings;
+    return inherit_ring(s, name, fd, own, why) ? SOCKETS_RING : SOCKETS_REFUSED;
 }
 
 // --- a load ----------------------------------------------------------------------------------------------------------
@@ -223,10 +181,8 @@ void sockets_settle(struct sockets *s, bool committed)
         s->registry.entries[i]->stuck = false;
     registry_settle(&s->registry, committed, close_entry, s);
     memberships_settle(&s->memberships, committed);
-    if (committed) {
+    if (committed)
         release_held(s);
-        note_stored(s);
-    }
 }
 
 static struct registry_entry *add(struct sockets *s, const struct registry_key *key, int fd, const char **step)

@@ -11,6 +11,7 @@
 #include "machine/filter.h"
 #include "machine/machine.h"
 #include "machine/registry.h"
+#include "machine/store.h"
 #include "handover/handover.h"
 #include "table/view.h"
 
@@ -21,14 +22,15 @@ struct sockets;
 struct sockets *sockets_new(const struct machine *machine, unsigned without);
 void sockets_free(struct sockets *s);
 
-// Takes over descriptors that the service manager has kept, before the first load: rings, if they fit their names, and
-// sockets of memberships, which stay open until the first load has joined the groups anew. Closes the others, and
-// forgets all of them if fresh. first, n: their numbers; names: as in $LISTEN_FDNAMES. manager: socket of
-// service_connect() or -1, which s closes. Returns how many rings were taken over.
-size_t sockets_inherit(struct sockets *s, int manager, int first, size_t n, const char *names, bool fresh);
+// Takes over a descriptor of the mcrd before, as one of a table in force, before the first load. own: a packet socket
+// of this process. HELD: a socket of memberships, which stays open until the first load has joined the groups anew.
+// REFUSED: with *why (static text); the caller closes it.
+enum sockets_inherited { SOCKETS_RING, SOCKETS_HELD, SOCKETS_REFUSED };
+enum sockets_inherited sockets_inherit(struct sockets *s, const char *name, int fd, int own, const char **why);
 
-// Tells the service manager what it does not know yet (store.h). Returns false if it has no room: call again later.
-bool sockets_store(struct sockets *s);
+// Names what the service manager is to keep: rings, and sockets of memberships. Outputs are not kept: nothing waits in
+// them, and each is opened anew within a start.
+void sockets_keep(const struct sockets *s, struct store *store);
 
 // Fills in n links with the machine's function (link_query()). The caller calls link_release() in either case.
 bool sockets_links(const struct sockets *s, struct link *links, size_t n);

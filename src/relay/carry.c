@@ -33,14 +33,26 @@ static bool merges_alike(const struct forward *f, const struct table_rule *r, co
     return alike;
 }
 
-static void hand_merge_over(struct forward *f, const struct table_rule *r, struct forward *before,
-                            const struct table_rule *was)
+static void copy_merges(struct forward *f, const struct table_rule *r, const struct forward *before,
+                        const struct table_rule *was)
 {
     for (uint32_t i = 0; i < r->n_paths; i++) {
-        struct merge *m = before->merges[was->first_path + i];
-        before->merges[was->first_path + i] = f->merges[r->first_path + i];
-        f->merges[r->first_path + i] = m;
+        merge_copy(f->merges[r->first_path + i], before->merges[was->first_path + i]);
         forward_note_held(f, r->first_path + i);
+    }
+}
+
+// What these merges of `before` hold is held by their copies: it does not leave there.
+static void forget_held(struct forward *before, const struct table_rule *was)
+{
+    for (uint32_t i = 0; i < before->n_holding;) {
+        uint32_t path = before->holding[i];
+        if (path >= was->first_path && path < was->first_path + was->n_paths) {
+            before->holds[path] = false;
+            before->holding[i] = before->holding[--before->n_holding];
+        } else {
+            i++;
+        }
     }
 }
 
@@ -97,10 +109,12 @@ static void carry_merges(struct forward *f, struct forward *before)
         was = &before->table->rules[r->carried_from];
         if (!takes_alike(f, r, before))
             release_all(before, was);
-        if (merges_alike(f, r, was))
-            hand_merge_over(f, r, before, was);
-        else
+        if (merges_alike(f, r, was)) {
+            copy_merges(f, r, before, was);
+            forget_held(before, was);
+        } else {
             carry_merge(f, r, before, was);
+        }
     }
     forward_release(before, UINT64_MAX);
 }

@@ -44,15 +44,27 @@ struct sends {
     uint64_t excused; // how many failures were those of other sockets
 };
 
+// What begins the memory in which the state of a table lies: all that a process which takes over must know.
+struct forward_memory {
+    uint64_t magic;            // FORWARD_MAGIC
+    uint64_t layout;           // of the structs here, by their sizes: another program may have others
+    uint64_t size;             // bytes in use
+    volatile uint32_t in_pass; // frames have been judged that were not sent yet, and are still in the ring
+    uint32_t reserved;
+};
+
 // forward_new() allocates all memory; none is allocated for a packet.
 struct forward {
     const struct table_view *table;
     struct stats_segment stats;
-    struct rule_state *flows;              // one for each rule
-    struct stats_input_counters *legs;     // one for each of the table's inputs; counts where the rule has several
-    struct stats_output_counters *outputs; // one for each of the table's counters
+    struct forward_memory *memory;               // the pieces marked with (M) lie there
+    void *block;                                 // that memory lies in, if it is of forward_new(); else NULL
+    struct stats_interface_counters *interfaces; // (M) one for each interface
+    struct rule_state *flows;                    // (M) one for each rule, with its senders and its `second`
+    struct stats_input_counters *legs;     // (M) one for each of the table's inputs; counts where the rule has several
+    struct stats_output_counters *outputs; // (M) one for each of the table's counters
     struct refusals refusals;              // of the outputs, counted by egress.c
-    struct residence *residence;           // one for each rule
+    struct residence *residence;           // (M) one for each rule
     bool untimed;                          // nothing leaves in truth, so that no datagram has a residence or a deadline
     struct sends *output_sends;            // one for each of the table's counters
     struct egress **egress;                // one for each element of table->egress, set by the owner; NULL: missing
@@ -60,14 +72,14 @@ struct forward {
     uint32_t n_touched;
     uint32_t *came; // indexes of rules to which something has come since forward_tick()
     uint32_t n_came;
-    struct merge **merges; // of each path of a rule that merges; else NULL
+    struct merge **merges; // (M) of each path of a rule that merges; else NULL
     uint32_t *holding;     // paths that may hold something back, each once
     bool *holds;           // of each path: it stands in holding
     uint32_t n_holding;
-    uint64_t released; // datagrams whose turn has come, since the caller set it to 0
-    bool judges;       // the caller judges each packet by itself, and calls forward_release() behind it
-    uint64_t due_ns;   // when what is held back leaves at the latest, CLOCK_REALTIME; UINT64_MAX: nothing is held
-    struct streams *streams;
+    uint64_t released;       // datagrams whose turn has come, since the caller set it to 0
+    bool judges;             // the caller judges each packet by itself, and calls forward_release() behind it
+    uint64_t due_ns;         // when what is held back leaves at the latest, CLOCK_REALTIME; UINT64_MAX: nothing is held
+    struct streams *streams; // (M)
     uint64_t own[TABLE_INTERFACES_MAX]; // martian_bits() of each interface
     struct batch **batch;               // pending batch of each path, or NULL
     uint32_t pending[FORWARD_BATCHES];  // paths that hold a batch; batch i belongs to pending[i]
@@ -80,10 +92,21 @@ struct forward {
     struct batch batches[FORWARD_BATCHES]; // the first n_pending are in use
 };
 
-// Creates the forwarding state of a table. The caller keeps table and statistics, which must outlive the result.
-// Returns NULL without memory; forward_free() frees it.
-struct forward *forward_new(const struct table_view *table, const struct stats_segment *stats, uint64_t now_ns);
+// Bytes of the memory in which the state of a table lies.
+size_t forward_bytes(const struct table_view *table);
+
+// Creates the forwarding state of a table in forward_bytes() of zero memory, aligned to a cache line; NULL: in memory
+// of its own. The caller keeps table, statistics and memory, which must outlive the result. Returns NULL without
+// memory; forward_free() frees it.
+struct forward *forward_new(const struct table_view *table, const struct stats_segment *stats, void *memory,
+                            uint64_t now_ns);
 void forward_free(struct forward *f);
+
+// Takes up the state that another process has left in such memory, of `size` bytes, to be carried over by
+// forward_carry() and for nothing else. That process may have ended at any moment, or mean ill: its memory is not
+// trusted. Returns NULL with *why (static text).
+struct forward *forward_resume(const struct table_view *table, void *memory, size_t size, uint64_t now_ns,
+                               const char **why);
 
 // Copies counters, bucket levels and health from the state of the previous table, for the rules and outputs with
 // carried_from. before: NULL if there is none.

@@ -320,6 +320,11 @@ bool ingress_ready(const struct ingress *in)
     return is_filled(slot_at(in, in->head));
 }
 
+uint64_t ingress_next_stamp(const struct ingress *in)
+{
+    return stamp_of(in, in->head);
+}
+
 uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill)
 {
     struct tpacket2_hdr *slots[INGRESS_BUDGET + SLOTS_AHEAD];
@@ -328,6 +333,7 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
     for (uint32_t i = 0; i < SLOTS_AHEAD; i++)
         slots[i] = slot_behind(in, i);
     f->sends = 0;
+    f->memory->in_pass = 1;
     in->more = false;
     while (!in->more && is_filled(slots[n])) {
         slots[n + SLOTS_AHEAD] = slot_behind(in, SLOTS_AHEAD);
@@ -344,6 +350,7 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
     spill->used = 0;
     for (uint32_t i = 0; i < n; i++)
         give_back(slots[i]);
+    f->memory->in_pass = 0;
     return n;
 }
 

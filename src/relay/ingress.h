@@ -66,6 +66,9 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
 // Returns whether the ring has a frame, without a system call.
 bool ingress_ready(const struct ingress *in);
 
+// Returns the stamp of that frame.
+uint64_t ingress_next_stamp(const struct ingress *in);
+
 // Forwards all frames that are in the ring now, before it is closed.
 void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *spill);
 

@@ -28,8 +28,10 @@ void bucket_carry(struct bucket *b, const struct bucket *old)
     if (b->rate == 0 || old->rate == 0)
         return;
     b->tokens = old->tokens < b->depth ? old->tokens : b->depth;
-    b->billionths = b->tokens < b->depth ? old->billionths : 0;
-    b->then_ns = old->then_ns;
+    b->billionths = b->tokens < b->depth && old->billionths < NS_PER_S ? old->billionths : 0;
+    // Not a time to come: it would not be filled until then.
+    if (old->then_ns < b->then_ns)
+        b->then_ns = old->then_ns;
 }
 
 void bucket_fill(struct bucket *b, uint64_t now_ns)
@@ -108,12 +110,15 @@ struct senders {
     struct sender sets[SETS][WAYS];
 };
 
-struct senders *senders_new(const struct table_rule *rule, uint64_t key, uint64_t now_ns)
+size_t senders_bytes(void)
 {
-    struct senders *s = calloc(1, sizeof(*s));
+    return sizeof(struct senders);
+}
 
-    if (!s)
-        return NULL;
+struct senders *senders_place(const struct table_rule *rule, uint64_t key, uint64_t now_ns, void *memory)
+{
+    struct senders *s = memory;
+
     s->key = key;
     limiter_init(&s->fresh, rule, now_ns);
     s->shared = s->fresh;

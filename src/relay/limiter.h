@@ -57,9 +57,10 @@ uint64_t limiter_admit(struct limiter *l, uint64_t n, size_t size, uint64_t now_
 
 struct senders;
 
-// Creates an empty table, which the caller frees with free(3). `key` seeds the hash, so that a sender cannot choose
-// whose slot it competes for. Returns NULL without memory.
-struct senders *senders_new(const struct table_rule *rule, uint64_t key, uint64_t now_ns);
+// Creates an empty table in senders_bytes() of the caller's memory, which are zero. `key` seeds the hash, so that a
+// sender cannot choose whose slot it competes for.
+size_t senders_bytes(void);
+struct senders *senders_place(const struct table_rule *rule, uint64_t key, uint64_t now_ns, void *memory);
 
 // Copies all senders and levels of the previous table (a reload).
 void senders_carry(struct senders *s, const struct senders *old);

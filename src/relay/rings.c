@@ -14,6 +14,7 @@ static void publish_counters(struct relay *r, struct ingress *in)
 {
     struct stats_interface *to = &r->swap.now->stats.interfaces[in->interface];
 
+    r->swap.now->interfaces[in->interface] = in->counters;
     stats_write_begin(&to->sequence);
     to->counters = in->counters;
     stats_write_end(&to->sequence);

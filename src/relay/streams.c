@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/arena.h"
+
 _Static_assert(MONITOR_QUIET_NS == SPELL_QUIET_NS, "an alarm of a stream ends as a spell does");
 
 // --- life ------------------------------------------------------------------------------------------------------------
@@ -28,21 +30,30 @@ static uint32_t place(struct streams *s)
     return n;
 }
 
-static bool fill(struct streams *s)
+// Gives each monitor its place, and makes it there.
+static void fill(struct streams *s, struct arena *a)
 {
     for (uint32_t i = 0; i < s->table->n_paths; i++) {
         const struct table_rule *r = &s->table->rules[s->table->paths[i].rule];
         if (!(r->flags & TABLE_RULE_MONITORS))
             continue;
         struct monitor_settings settings = monitor_settings_of(r);
-        for (uint32_t leg = 0; leg < r->n_inputs; leg++)
-            if (!(*monitor_of(s, i, leg) = monitor_new(&settings)))
-                return false;
+        for (uint32_t leg = 0; leg < r->n_inputs; leg++) {
+            void *memory = arena_place(a, 1, monitor_bytes(&settings));
+            if (memory)
+                *monitor_of(s, i, leg) = monitor_place(&settings, memory);
+        }
     }
-    return true;
 }
 
-struct streams *streams_new(const struct table_view *table, uint64_t now_ns)
+// The masks that are used to look something up.
+static void mend(struct stream *leg)
+{
+    leg->alarms.alarms &= (1u << MONITOR_ALARMS) - 1;
+    leg->raised &= (1u << STATS_ALARMS) - 1;
+}
+
+struct streams *streams_new(const struct table_view *table, struct arena *a, bool resumed, uint64_t now_ns)
 {
     struct streams *s = calloc(1, sizeof(*s));
     static const struct monitor_counters none;
@@ -50,16 +61,21 @@ struct streams *streams_new(const struct table_view *table, uint64_t now_ns)
     if (!s)
         return NULL;
     s->table = table;
-    s->legs = calloc(table->n_inputs + 1, sizeof(*s->legs));
+    s->legs = arena_place(a, table->n_inputs, sizeof(*s->legs));
     s->first = calloc(table->n_paths + 1, sizeof(*s->first));
     if (s->first)
         s->n_monitors = place(s);
     s->monitors = calloc(s->n_monitors + 1, sizeof(struct monitor *));
-    if (!s->legs || !s->first || !s->monitors || !fill(s)) {
+    if (!s->first || !s->monitors) {
         streams_free(s);
         return NULL;
     }
-    for (uint32_t i = 0; i < table->n_inputs; i++) {
+    fill(s, a);
+    for (uint32_t i = 0; s->legs && i < table->n_inputs; i++) {
+        if (resumed) {
+            mend(&s->legs[i]);
+            continue;
+        }
         s->legs[i].health = (struct leg_health){.changed_ns = now_ns};
         monitor_alarms_init(&s->legs[i].alarms, &none, now_ns);
     }
@@ -70,11 +86,8 @@ void streams_free(struct streams *s)
 {
     if (!s)
         return;
-    for (uint32_t i = 0; s->monitors && i < s->n_monitors; i++)
-        free(s->monitors[i]);
     free(s->monitors);
     free(s->first);
-    free(s->legs);
     free(s);
 }
 
@@ -90,19 +103,15 @@ static bool look_alike(const struct table_rule *r, const struct table_rule *was)
            memcmp(&a, &b, sizeof(a)) == 0;
 }
 
-static void hand_monitors_over(struct streams *s, const struct table_rule *r, uint32_t leg, struct streams *before,
-                               const struct table_rule *was, uint32_t was_leg)
+static void copy_monitors(struct streams *s, const struct table_rule *r, uint32_t leg, const struct streams *before,
+                          const struct table_rule *was, uint32_t was_leg)
 {
-    for (uint32_t i = 0; i < r->n_paths; i++) {
-        struct monitor **to = monitor_of(s, r->first_path + i, leg), *m = *to;
-        struct monitor **from = monitor_of(before, was->first_path + i, was_leg);
-        *to = *from;
-        *from = m;
-    }
+    for (uint32_t i = 0; i < r->n_paths; i++)
+        monitor_copy(*monitor_of(s, r->first_path + i, leg), *monitor_of(before, was->first_path + i, was_leg));
 }
 
 // The silence of a leg is measured anew where it was not before.
-static void carry_leg(struct streams *s, const struct table_rule *r, uint32_t leg, struct streams *before,
+static void carry_leg(struct streams *s, const struct table_rule *r, uint32_t leg, const struct streams *before,
                       uint32_t from)
 {
     const struct table_rule *was = &before->table->rules[before->table->inputs[from].rule];
@@ -115,14 +124,14 @@ static void carry_leg(struct streams *s, const struct table_rule *r, uint32_t le
     if (was->silence_ms == 0)
         to->health.changed_ns = fresh.changed_ns;
     if (alike) {
-        hand_monitors_over(s, r, leg, before, was, from - was->first_input);
+        copy_monitors(s, r, leg, before, was, from - was->first_input);
     } else {
         to->alarms.before = anew.before;
         to->alarms.window_ns = anew.window_ns;
     }
 }
 
-void streams_carry(struct streams *s, struct streams *before)
+void streams_carry(struct streams *s, const struct streams *before)
 {
     for (uint32_t i = 0; i < s->table->n_inputs; i++) {
         const struct table_rule *r = &s->table->rules[s->table->inputs[i].rule];

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/arena.h"
 #include "relay/health.h"
 #include "stats/layout.h"
 #include "table/view.h"
@@ -20,7 +21,6 @@ struct stream {
     uint32_t raised;   // mask of 1 << enum stats_alarm: leg, loss, jitter
 };
 
-// All memory is taken by streams_new().
 struct streams {
     const struct table_view *table;
     struct stream *legs;       // one for each of the table's inputs
@@ -29,14 +29,15 @@ struct streams {
     uint32_t *first; // of each path of a rule that monitors: its first one
 };
 
-// The caller keeps the table, which must outlive the result. now_ns: CLOCK_MONOTONIC. NULL without memory;
-// streams_free() frees it.
-struct streams *streams_new(const struct table_view *table, uint64_t now_ns);
+// Places legs and monitors in a, whose memory is zero, or, if resumed, what streams of this table have left there, in
+// whatever state it is. The caller keeps the table and the memory, which must outlive the result. Without memory in a,
+// the result is only good to be freed. now_ns: CLOCK_MONOTONIC. NULL without memory; streams_free() frees it.
+struct streams *streams_new(const struct table_view *table, struct arena *a, bool resumed, uint64_t now_ns);
 void streams_free(struct streams *s);
 
-// Hands over what goes on under the next table, for the legs with carried_from: monitors whose settings have not
-// changed, and the alarms. `before` is not to be used for datagrams any more.
-void streams_carry(struct streams *s, struct streams *before);
+// Copies what goes on under the next table, for the legs with carried_from: monitors whose settings have not changed,
+// and the alarms.
+void streams_carry(struct streams *s, const struct streams *before);
 
 // Looks at n datagrams of one size that lie side by side, of a rule with TABLE_RULE_MONITORS. stamp_ns: the kernel's.
 void streams_take(struct streams *s, uint32_t path, uint32_t leg, uint64_t stamp_ns, const uint8_t *at, uint64_t n,

@@ -4,20 +4,22 @@
 #include "relay/swap.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/descriptors.h"
 #include "log/log.h"
+#include "relay/mapping.h"
 #include "sandbox/sandbox.h"
 
 void swap_init(struct swap *s, struct ev_loop *loop, void (*on_readable)(struct ev_loop *, ev_io *, int))
 {
-    *s = (struct swap){.loop = loop, .on_readable = on_readable, .offered_table = -1, .offered_stats = -1};
+    *s = (struct swap){.loop = loop, .on_readable = on_readable};
+    for (int i = 0; i < HANDOVER_OFFER_FDS; i++)
+        s->offered[i] = -1;
 }
 
 // Sets s->why, unless an earlier reason is there. Always returns false.
@@ -119,11 +121,8 @@ static void close_unnamed(struct swap *s)
 
 static void close_offer(struct swap *s)
 {
-    if (s->offered_table >= 0)
-        close(s->offered_table);
-    if (s->offered_stats >= 0)
-        close(s->offered_stats);
-    s->offered_table = s->offered_stats = -1;
+    for (int i = 0; i < HANDOVER_OFFER_FDS; i++)
+        s->offered[i] = descriptors_close(s->offered[i]);
 }
 
 void swap_reject(struct swap *s)
@@ -144,12 +143,12 @@ static bool take_offer(struct swap *s, const struct handover_message *m, const i
 {
     swap_reject(s);
     s->why[0] = '\0';
-    if (m->n_fds != 2) {
+    // What another process has left comes with the first table only.
+    if (m->n_fds != HANDOVER_TABLE_BEFORE && (m->n_fds != HANDOVER_OFFER_FDS || s->now)) {
         handover_close(m, fds);
-        return refuse(s, "an offer needs a table and statistics");
+        return refuse(s, "an offer needs a table, statistics and memory");
     }
-    s->offered_table = fds[0];
-    s->offered_stats = fds[1];
+    memcpy(s->offered, fds, m->n_fds * sizeof(fds[0]));
     s->serial = m->serial;
     return true;
 }
@@ -216,7 +215,7 @@ void swap_take(struct swap *s, const struct handover_message *m, const int *fds)
         return;
     }
     // Once a table is in force, the pool is complete, and a relay may have been compromised by a packet.
-    ok = m->serial == s->serial && s->offered_table >= 0 && (!pool || !s->now);
+    ok = m->serial == s->serial && s->offered[HANDOVER_TABLE] >= 0 && (!pool || !s->now);
     if (!ok)
         refuse(s, pool ? "sockets for rings without a first offer" : "sockets without an offer");
     for (uint32_t i = 0; i < m->n_fds; i++)
@@ -229,85 +228,6 @@ void swap_take(struct swap *s, const struct handover_message *m, const int *fds)
 }
 
 // --- the new table ---------------------------------------------------------------------------------------------------
-
-static size_t stats_size(const struct table_view *t)
-{
-    return stats_segment_size(t->n_interfaces, t->n_rules, t->n_inputs, t->n_counters);
-}
-
-static void unmap_table(struct table_view *t)
-{
-    munmap((void *) t->header, t->header->size);
-    free(t);
-}
-
-// Unmaps a table and its statistics, and frees its forwarding state.
-static void drop_table(struct forward *f)
-{
-    struct table_view *t = (struct table_view *) f->table;
-    void *stats = f->stats.header;
-
-    forward_free(f);
-    munmap(stats, stats_size(t));
-    unmap_table(t);
-}
-
-static bool map_table(struct swap *s, struct table_view *t)
-{
-    const int fd = s->offered_table, sealed = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
-    const char *bad;
-    off_t size = lseek(fd, 0, SEEK_END);
-    int seals = fcntl(fd, F_GET_SEALS);
-
-    if (seals < 0 || (seals & sealed) != sealed)
-        return refuse(s, "the table is not sealed");
-    if (size <= 0 || size > (off_t) TABLE_BYTES_MAX)
-        return refuse(s, "the table's size is out of bounds");
-    void *memory = mmap(NULL, (size_t) size, PROT_READ, MAP_SHARED, fd, 0);
-    // Before Linux 6.7, a file that is sealed against writing cannot be mapped with MAP_SHARED.
-    if (memory == MAP_FAILED && errno == EPERM)
-        memory = mmap(NULL, (size_t) size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (memory == MAP_FAILED)
-        return refuse(s, "the table cannot be mapped: %m");
-    if (table_attach(t, memory, (size_t) size, &bad))
-        return true;
-    munmap(memory, (size_t) size);
-    return refuse(s, "the table is not valid: %s", bad);
-}
-
-static bool map_stats(struct swap *s, const struct table_view *t, struct stats_segment *segment)
-{
-    if (lseek(s->offered_stats, 0, SEEK_END) != (off_t) stats_size(t))
-        return refuse(s, "the statistics do not fit the table");
-    void *memory = mmap(NULL, stats_size(t), PROT_READ | PROT_WRITE, MAP_SHARED, s->offered_stats, 0);
-    if (memory == MAP_FAILED)
-        return refuse(s, "the statistics cannot be mapped: %m");
-    stats_segment_place(segment, memory, t->n_interfaces, t->n_rules, t->n_inputs);
-    return true;
-}
-
-// Verifies and maps the offered table and statistics. Returns NULL after refuse().
-static struct forward *map_offer(struct swap *s, uint64_t now_ns)
-{
-    struct table_view *t = malloc(sizeof(*t));
-    struct stats_segment segment;
-
-    if (!t)
-        refuse(s, "table: %m");
-    if (!t || !map_table(s, t)) {
-        free(t);
-        return NULL;
-    }
-    if (map_stats(s, t, &segment)) {
-        struct forward *f = forward_new(t, &segment, now_ns);
-        if (f)
-            return f;
-        refuse(s, "forwarding state: %m");
-        munmap(segment.header, stats_size(t));
-    }
-    unmap_table(t);
-    return NULL;
-}
 
 // Sets the socket of every egress of the table.
 static bool bind_egress(struct swap *s, struct forward *f)
@@ -363,14 +283,14 @@ static bool map_rings(struct swap *s, const struct table_view *t)
 
 static struct forward *prepare(struct swap *s, uint64_t now_ns)
 {
-    struct forward *f = map_offer(s, now_ns);
+    struct forward *f = mapping_new(s->offered, now_ns, s->why);
 
     if (f && map_rings(s, f->table) && bind_egress(s, f)) {
         map_tx_rings(f);
         return f;
     }
     if (f)
-        drop_table(f);
+        mapping_drop(f);
     return NULL;
 }
 
@@ -425,6 +345,48 @@ static bool has_ring_of(const struct forward *f, uint32_t ifindex)
     return false;
 }
 
+// What a ring of the mcrd before still holds was judged by its merges, if it was ended in a pass, and is judged again.
+static void forget_pass(struct swap *s, const struct forward *f, struct forward *before)
+{
+    if (!before->memory->in_pass)
+        return;
+    for (uint32_t i = 0; i < before->table->n_inputs; i++) {
+        const struct table_input *leg = &before->table->inputs[i];
+        const struct table_rule *r = &before->table->rules[leg->rule];
+        const char *name = before->table->interfaces[leg->interface].name;
+        const struct ingress *in = NULL;
+        for (uint32_t j = 0; (r->flags & TABLE_RULE_MERGES) && j < f->table->n_interfaces; j++)
+            if (strcmp(f->table->interfaces[j].name, name) == 0 && f->table->interfaces[j].ring_id)
+                in = find_ring(s, f->table->interfaces[j].ring_id);
+        for (uint32_t j = 0; in && ingress_ready(in) && j < r->n_paths; j++)
+            merge_forget(before->merges[r->first_path + j], i - r->first_input, ingress_next_stamp(in));
+    }
+}
+
+// Goes on with the counters of interfaces of the mcrd before.
+static void continue_counters(struct swap *s, const struct forward *before)
+{
+    for (uint32_t i = 0; i < before->table->n_interfaces; i++)
+        *saved_counters(s, before->table->interfaces[i].name) = before->interfaces[i];
+}
+
+// Returns the state that the mcrd before has left, to be carried over; NULL if there is none that can be used, for
+// which the reason is logged. The caller calls mapping_drop().
+static struct forward *take_up(struct swap *s, const struct forward *f, uint64_t now_ns)
+{
+    char why[sizeof(s->why)] = "", quoted[4 * sizeof(why)];
+    struct forward *before = mapping_resume(s->offered, now_ns, why);
+
+    if (before) {
+        forget_pass(s, f, before);
+        continue_counters(s, before);
+    } else {
+        log_warn(EVENT_CONTINUED, "reason=%s effect=\"counters, limits and merges begin anew\"",
+                 log_quote(why, quoted, sizeof(quoted)));
+    }
+    return before;
+}
+
 // Goes on with the rings that were taken over of the mcrd before, and counts what is found in them.
 static void resume(struct swap *s, struct stats_continued *c, uint64_t now_ns)
 {
@@ -439,7 +401,7 @@ static void resume(struct swap *s, struct stats_continued *c, uint64_t now_ns)
 
 bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
 {
-    if (s->offered_table < 0)
+    if (s->offered[HANDOVER_TABLE] < 0)
         return refuse(s, "a commit without an offer");
     struct forward *before = s->now, *f = prepare(s, now_ns);
     if (!f)
@@ -447,10 +409,12 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
 
     // From here on nothing can fail. Counters are copied only after the last datagram under the old table.
     drain_unnamed(s, f, now_ns, spill);
-    forward_carry(f, before);
-    s->now = f;
     if (!before && f->stats.header->continued.rings > 0)
         resume(s, &f->stats.header->continued, now_ns);
+    struct forward *left = !before && s->offered[HANDOVER_STATE_BEFORE] >= 0 ? take_up(s, f, now_ns) : NULL;
+    forward_carry(f, left ? left : before);
+    mapping_drop(left);
+    s->now = f;
     configure_egress(f);
     for (uint32_t i = 0; i < f->table->n_interfaces; i++) {
         const struct table_interface *interface = &f->table->interfaces[i];
@@ -478,7 +442,7 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
     close_offer(s);
     if (before) {
         before->stats.header->state = STATS_SUPERSEDED;
-        drop_table(before);
+        mapping_drop(before);
     }
     return true;
 }
@@ -486,7 +450,7 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
 void swap_close(struct swap *s)
 {
     if (s->now)
-        drop_table(s->now);
+        mapping_drop(s->now);
     s->now = NULL;
     swap_reject(s);
     while (s->n_pool > 0)

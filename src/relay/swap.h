@@ -10,6 +10,7 @@
 #include "handover/handover.h"
 #include "relay/forward.h"
 #include "relay/ingress.h"
+#include "relay/mapping.h"
 
 // Everything that the relay has open for its tables.
 struct swap {
@@ -32,9 +33,9 @@ struct swap {
     } saved[2 * TABLE_INTERFACES_MAX];
     size_t n_saved;
     // An offer that is not complete yet.
-    int offered_table, offered_stats; // -1: none
+    int offered[HANDOVER_OFFER_FDS]; // -1: none
     uint32_t serial;
-    char why[256]; // the first reason why the offer failed; later ones are consequences of it
+    char why[MAPPING_WHY_MAX]; // the first reason why the offer failed; later ones are consequences of it
 };
 
 void swap_init(struct swap *s, struct ev_loop *loop, void (*on_readable)(struct ev_loop *, ev_io *, int));

@@ -5,13 +5,13 @@
 
 #include <stdlib.h>
 
+#include "common/arena.h"
 #include "wire/merge_crowd.h"
 #include "wire/merge_line.h"
 #include "wire/merge_order.h"
 
 #define STEP    64 // what may be missing at once, whatever time has passed: so many numbers, or room / STEP_OF
 #define STEP_OF 256
-#define ALIGN   64 // bytes of a cache line
 
 // Numbers that a line knows at least: a low limit of the rule must not make a leg that is far behind a new stream.
 #define ROOM_LEAST 4096
@@ -54,44 +54,36 @@ static uint32_t store_of(const struct merge_settings *s)
     return n;
 }
 
-static void *place(uint8_t *base, size_t *at, size_t n, size_t size)
-{
-    size_t here = *at;
-
-    *at += (n * size + ALIGN - 1) / ALIGN * ALIGN;
-    return base ? base + here : NULL;
-}
-
 // Lays out what a merge takes, in one piece of memory. Returns its size. base NULL: only that.
 static size_t lay_out(struct merge *m, const struct merge_settings *s, uint8_t *base)
 {
-    size_t at = 0;
+    struct arena a = {.base = base};
     uint32_t room = room_of(s);
 
-    m->stride = (s->max_payload + ALIGN - 1) / ALIGN * ALIGN;
+    m->stride = (s->max_payload + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     m->store = store_of(s);
     m->recent.size = has_lines(s) ? MERGE_CROWD : s->numbers;
     m->n_blocks = is_wide(s) ? 2 * room >> MERGE_BLOCK : 0;
-    place(base, &at, 1, sizeof(*m));
+    arena_place(&a, 1, sizeof(*m));
     if (s->by == MERGE_ACTIVE)
-        return at;
-    m->recent.heads = place(base, &at, m->recent.size, sizeof(*m->recent.heads));
-    m->recent.entries = place(base, &at, m->recent.size, sizeof(*m->recent.entries));
+        return a.at;
+    m->recent.heads = arena_place(&a, m->recent.size, sizeof(*m->recent.heads));
+    m->recent.entries = arena_place(&a, m->recent.size, sizeof(*m->recent.entries));
     if (!has_lines(s))
-        return at;
-    m->candidates = place(base, &at, MERGE_CANDIDATES, sizeof(*m->candidates));
+        return a.at;
+    m->candidates = arena_place(&a, MERGE_CANDIDATES, sizeof(*m->candidates));
     for (struct line *l = m->lines; l < m->lines + MERGE_LINES; l++) {
-        l->slots = place(base, &at, room, sizeof(*l->slots));
-        l->times = place(base, &at, m->n_blocks, sizeof(*l->times));
-        l->buffers = place(base, &at, m->store > 0 ? room : 0, sizeof(*l->buffers));
+        l->slots = arena_place(&a, room, sizeof(*l->slots));
+        l->times = arena_place(&a, m->n_blocks, sizeof(*l->times));
+        l->buffers = arena_place(&a, m->store > 0 ? room : 0, sizeof(*l->buffers));
     }
     if (m->store == 0)
-        return at;
+        return a.at;
     // One more, so that a datagram can come before the oldest one leaves.
-    m->free = place(base, &at, m->store + 1, sizeof(*m->free));
-    m->held = place(base, &at, m->store + 1, sizeof(*m->held));
-    m->bytes = place(base, &at, m->store + 1, m->stride);
-    return at;
+    m->free = arena_place(&a, m->store + 1, sizeof(*m->free));
+    m->held = arena_place(&a, m->store + 1, sizeof(*m->held));
+    m->bytes = arena_place(&a, m->store + 1, m->stride);
+    return a.at;
 }
 
 _Static_assert(TABLE_MERGE_RTP + MERGE_FIELD == TABLE_MERGE_FIELD &&
@@ -121,20 +113,13 @@ size_t merge_bytes(const struct merge_settings *settings)
 {
     struct merge m;
 
-    return lay_out(&m, settings, NULL) + ALIGN;
+    return lay_out(&m, settings, NULL);
 }
 
-struct merge *merge_new(const struct merge_settings *settings)
+void merge_settle(struct merge *m, const struct merge_settings *settings)
 {
-    // Pages are taken from the kernel when they are first written to.
-    uint8_t *memory = calloc(1, merge_bytes(settings));
-
-    if (!memory)
-        return NULL;
-    uint8_t *base = memory + (ALIGN - (uintptr_t) memory % ALIGN) % ALIGN;
-    struct merge *m = (struct merge *) base;
-    lay_out(m, settings, base);
-    m->memory = memory;
+    lay_out(m, settings, (uint8_t *) m);
+    m->memory = NULL;
     m->s = *settings;
     m->room = room_of(settings);
     m->width = settings->by == MERGE_RTP ? 16 : settings->field.bytes * 8u;
@@ -146,12 +131,31 @@ struct merge *merge_new(const struct merge_settings *settings)
     m->reorder_us = settings->reorder_ms * 1000;
     m->all = (uint8_t) ((1u << settings->n_legs) - 1);
     m->recent.window_us = m->window_us;
-    recent_begin(&m->recent);
     active_begin(&m->active, settings);
+}
+
+struct merge *merge_place(const struct merge_settings *settings, void *memory)
+{
+    struct merge *m = memory;
+
+    merge_settle(m, settings);
+    recent_begin(&m->recent);
     if (m->store > 0)
         for (m->n_free = 0; m->n_free <= m->store; m->n_free++)
             m->free[m->n_free] = m->n_free;
     m->counters.active_leg = MERGE_NO_LEG;
+    return m;
+}
+
+struct merge *merge_new(const struct merge_settings *settings)
+{
+    // Pages are taken from the kernel when they are first written to.
+    uint8_t *memory = calloc(1, merge_bytes(settings) + ARENA_ALIGN);
+
+    if (!memory)
+        return NULL;
+    struct merge *m = merge_place(settings, memory + (ARENA_ALIGN - (uintptr_t) memory % ARENA_ALIGN) % ARENA_ALIGN);
+    m->memory = memory;
     return m;
 }
 

@@ -87,7 +87,7 @@ struct merge;
 // What the table says of a rule that merges, with the secret of the process.
 struct merge_settings merge_settings_of(const struct table_rule *rule, const uint64_t key[2]);
 
-// Bytes that merge_new() takes.
+// Bytes that a merge takes.
 size_t merge_bytes(const struct merge_settings *settings);
 
 // Bytes that a datagram must have to be judged by its number; a shorter one has none. 0: any.
@@ -96,6 +96,21 @@ uint32_t merge_least(const struct merge_settings *settings);
 // The settings are checked by the caller. NULL without memory.
 struct merge *merge_new(const struct merge_settings *settings);
 void merge_free(struct merge *m);
+
+// The same in merge_bytes() of the caller's memory, which is zero and aligned to a cache line. merge_free() leaves it.
+struct merge *merge_place(const struct merge_settings *settings, void *memory);
+
+// Goes on with what a merge of these settings has left in such memory. Its process may have ended at any moment, or
+// mean ill: nothing there makes a later call read or write elsewhere, or run for long. Returns NULL if it is no state;
+// the merge in this memory then is a new one.
+struct merge *merge_resume(const struct merge_settings *settings, void *memory);
+
+// Forgets what leg `leg` has brought first since from_ns, as stamped: it is about to come again, because the process
+// ended before it was sent. By payload and for sessions without a line, copies of other legs then pass as well.
+void merge_forget(struct merge *m, uint32_t leg, uint64_t from_ns);
+
+// Makes m the same as `from`, which has the same settings but for the key.
+void merge_copy(struct merge *m, const struct merge *from);
 
 // Takes over the state of the one before (a reload), if both merge by the same: leg i was leg_map[i] there
 // (MERGE_LEGS_MAX or more: it is new). Windows, room and payload may be others. What is held back there goes over with

@@ -151,6 +151,7 @@ void merge_carry(struct merge *m, struct merge *from, const uint8_t leg_map[MERG
     if (m->s.by != from->s.by || m->width != from->width ||
         memcmp(&m->s.field, &from->s.field, sizeof(m->s.field)) != 0)
         return;
+    memcpy(m->s.key, from->s.key, sizeof(m->s.key)); // crowd and recent are in places that it has chosen
     bool held = m->store > 0 && from->store > 0 && fits(m, from);
     m->newest = from->newest;
     m->us = from->us;
@@ -171,4 +172,56 @@ void merge_carry(struct merge *m, struct merge *from, const uint8_t leg_map[MERG
     memcpy(m->candidates, from->candidates, MERGE_CANDIDATES * sizeof(*m->candidates));
     for (int i = 0; i < MERGE_LINES; i++)
         carry_line(m, &m->lines[i], from, &from->lines[i], held, leg_map);
+}
+
+// --- the same, as it is ---------------------------------------------------------------------------------------------
+
+static void copy_line(const struct merge *m, struct line *l, const struct merge *from, const struct line *was)
+{
+    struct line own = *l;
+
+    *l = *was;
+    l->slots = own.slots;
+    l->times = own.times;
+    l->buffers = own.buffers;
+    if (!l->used)
+        return;
+    memcpy(l->slots, was->slots, m->room * sizeof(*l->slots));
+    memcpy(l->times, was->times, m->n_blocks * sizeof(*l->times));
+    for (uint64_t number = l->next; l->n_held > 0 && number != l->head + 1; number++) {
+        uint32_t buffer = was->buffers[number & (m->room - 1)];
+        if (!(slot_at(m, l, number)->state & HELD))
+            continue;
+        l->buffers[number & (m->room - 1)] = buffer;
+        m->held[buffer] = from->held[buffer];
+        memcpy(m->bytes + (size_t) buffer * m->stride, from->bytes + (size_t) buffer * m->stride,
+               m->held[buffer].length);
+    }
+}
+
+void merge_copy(struct merge *m, const struct merge *from)
+{
+    const struct merge own = *m;
+
+    *m = *from;
+    m->memory = own.memory;
+    m->candidates = own.candidates;
+    m->recent.heads = own.recent.heads;
+    m->recent.entries = own.recent.entries;
+    m->free = own.free;
+    m->held = own.held;
+    m->bytes = own.bytes;
+    // What was never written is not read: its pages are not there yet.
+    if (m->candidates)
+        memcpy(m->candidates, from->candidates, MERGE_CANDIDATES * sizeof(*m->candidates));
+    if (m->recent.heads && m->recent.serial != m->recent.size + 1) {
+        memcpy(m->recent.heads, from->recent.heads, m->recent.size * sizeof(*m->recent.heads));
+        memcpy(m->recent.entries, from->recent.entries, m->recent.size * sizeof(*m->recent.entries));
+    }
+    if (m->store > 0)
+        memcpy(m->free, from->free, (m->store + 1) * sizeof(*m->free));
+    for (int i = 0; i < MERGE_LINES; i++) {
+        m->lines[i] = own.lines[i];
+        copy_line(m, &m->lines[i], from, &from->lines[i]);
+    }
 }

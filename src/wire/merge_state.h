@@ -92,6 +92,9 @@ struct merge {
     struct merge_counters counters;
 };
 
+// Sets what follows from the settings: pointers into the memory of merge_bytes() that begins with m, sizes, and times.
+void merge_settle(struct merge *m, const struct merge_settings *settings);
+
 static inline bool has_lines(const struct merge_settings *s)
 {
     return s->by == MERGE_RTP || s->by == MERGE_FIELD;

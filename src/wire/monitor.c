@@ -86,19 +86,29 @@ size_t monitor_bytes(const struct monitor_settings *settings)
     return sizeof(struct monitor) + (settings->as == MONITOR_TS ? TS_PIDS : 0);
 }
 
-struct monitor *monitor_new(const struct monitor_settings *settings)
+struct monitor *monitor_place(const struct monitor_settings *settings, void *memory)
 {
-    size_t size = monitor_bytes(settings);
-    struct monitor *m = size > 0 ? calloc(1, size) : NULL;
-
-    if (!m)
-        return NULL;
+    struct monitor *m = memory;
     unsigned bytes = settings->as == MONITOR_FIELD ? settings->field.bytes : 2;
+
     m->settings = *settings;
     m->shift = 64 - 8 * bytes;
     m->dropout = bytes == 1 ? MONITOR_DROPOUT_BYTE : bytes == 2 ? MONITOR_DROPOUT : MONITOR_DROPOUT_WIDE;
     m->misorder = bytes == 1 ? MONITOR_MISORDER_BYTE : MONITOR_MISORDER;
     return m;
+}
+
+struct monitor *monitor_new(const struct monitor_settings *settings)
+{
+    size_t size = monitor_bytes(settings);
+    void *memory = size > 0 ? calloc(1, size) : NULL;
+
+    return memory ? monitor_place(settings, memory) : NULL;
+}
+
+void monitor_copy(struct monitor *m, const struct monitor *from)
+{
+    memcpy(m, from, monitor_bytes(&from->settings));
 }
 
 // --- numbers ---------------------------------------------------------------------------------------------------------

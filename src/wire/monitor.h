@@ -83,6 +83,13 @@ size_t monitor_bytes(const struct monitor_settings *settings);
 // NULL without memory, or for settings that are not valid. For free(3).
 struct monitor *monitor_new(const struct monitor_settings *settings);
 
+// The same in monitor_bytes() of the caller's memory, aligned to 16 bytes: zero, or what a monitor of these settings
+// has left there, in whatever state it is.
+struct monitor *monitor_place(const struct monitor_settings *settings, void *memory);
+
+// Makes m the same as `from`, which has the same settings.
+void monitor_copy(struct monitor *m, const struct monitor *from);
+
 // Looks at the payload of one datagram. stamp_ns is when the kernel received it, by any clock. Where that clock, or the
 // sender's, steps, the difference of two transit times is no jitter: those of more than a second are left out.
 // (chrony's default on most systems is to step from a second on, and to slew below; a smaller step counts once, and

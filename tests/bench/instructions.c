@@ -290,7 +290,7 @@ static struct fixture *open_fixture(const struct test *t, int null)
     egress_configure(&x->socket, v->egress, x->queue);
     x->socket.gso = !t->one_by_one;
     x->spill = ingress_spill_new();
-    x->f = forward_new(v, &x->stats, 1);
+    x->f = forward_new(v, &x->stats, NULL, 1);
     if (!x->f || !x->spill || !x->queue)
         exit(1);
     x->f->egress[0] = &x->socket;

@@ -101,7 +101,7 @@ static void open_rig(struct rig *x, const struct table_image *t)
     FUZZ_ASSERT(table_attach(&x->v, t->bytes, t->size, &why) && x->v.n_egress <= EGRESS_MAX);
     void *memory = calloc(1, stats_segment_size(x->v.n_interfaces, x->v.n_rules, x->v.n_inputs, x->v.n_counters));
     stats_segment_place(&x->stats, memory, x->v.n_interfaces, x->v.n_rules, x->v.n_inputs);
-    x->f = forward_new(&x->v, &x->stats, 1);
+    x->f = forward_new(&x->v, &x->stats, NULL, 1);
     x->spill = spill = spill ? spill : ingress_spill_new();
     FUZZ_ASSERT(memory && x->f && x->spill);
     for (uint32_t i = 0; i < x->v.n_interfaces; i++) {

@@ -91,7 +91,7 @@ static void forward_all(const struct table_view *v)
     if (null < 0)
         null = open("/dev/null", O_RDWR | O_CLOEXEC);
     stats_segment_place(&stats, memory, v->n_interfaces, v->n_rules, v->n_inputs);
-    struct forward *f = forward_new(v, &stats, 1);
+    struct forward *f = forward_new(v, &stats, NULL, 1);
     FUZZ_ASSERT(memory && egress && f && null >= 0);
     for (uint32_t i = 0; i < v->n_egress; i++) {
         egress_init(&egress[i], v->egress[i].id, null);

@@ -59,7 +59,7 @@ static void open_forward(struct fixture *x)
     setsockopt(x->ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
     egress_init(&x->socket, 1, x->ends[0]);
     egress_configure(&x->socket, x->view.egress, NULL);
-    x->f = forward_new(&x->view, &x->stats, 1);
+    x->f = forward_new(&x->view, &x->stats, NULL, 1);
     x->f->egress[0] = &x->socket;
 }
 
@@ -650,7 +650,7 @@ Test(forward, an_output_that_fails_is_told_once_and_once_when_it_works_again)
     cr_expect(told.n == 1 && x->f->refusals.any, "nothing has left since");
     // What is known outlives a reload.
     make_view(&after, &x->view, RULES, SECOND, FIRST("", "", ""));
-    struct forward *next = forward_new(&after, &x->stats, 2);
+    struct forward *next = forward_new(&after, &x->stats, NULL, 2);
     forward_carry(next, x->f);
     forward_look_at_sends(next, 61 * NS_PER_S, tell_sends);
     cr_expect_eq(told.n, 1);
@@ -695,7 +695,7 @@ Test(forward, counters_are_carried_and_published)
     put(x, 1, 2, 10, 10, true, 64);
     take(x);
     make_view(&after, &x->view, RULES, SECOND, FIRST("", "", ""));
-    struct forward *next = forward_new(&after, &x->stats, 2);
+    struct forward *next = forward_new(&after, &x->stats, NULL, 2);
     forward_carry(next, x->f);
     cr_expect_eq(next->flows[0].counters.packets, 2);
     cr_expect_eq(next->flows[1].counters.packets, 0, "carried by name, not by place");
@@ -736,7 +736,7 @@ static struct held_fixture *open_held(void)
     stats_segment_place(&x->stats,
                         calloc(1, stats_segment_size(x->view.n_interfaces, 1, x->view.n_inputs, x->view.n_counters)),
                         x->view.n_interfaces, 1, x->view.n_inputs);
-    x->f = forward_new(&x->view, &x->stats, 1);
+    x->f = forward_new(&x->view, &x->stats, NULL, 1);
     return x;
 }
 
@@ -828,7 +828,7 @@ Test(forward, what_is_held_goes_over_a_reload_with_its_time)
 
     hold_one(x->f, 9, 0);
     make_view(&after, &x->view, "version=1;rules=(" SECOND "," HELD_RULE ");", "held", 1);
-    struct forward *next = forward_new(&after, &x->stats, 2);
+    struct forward *next = forward_new(&after, &x->stats, NULL, 2);
     forward_carry(next, x->f);
     uint32_t path = after.rules[1].first_path + 9;
     cr_expect(next->n_holding == 1 && next->holding[0] == path && next->due_ns == HELD_NS + 20 * HELD_MS);
@@ -841,7 +841,7 @@ Test(forward, what_is_held_goes_over_a_reload_with_its_time)
     // A rule by another name is not the same: what it held leaves before.
     hold_one(x->f, 9, 3000);
     make_view(&after, &x->view, "version=1;rules=(" HELD_RULE ");", "other", 1);
-    next = forward_new(&after, &x->stats, 2);
+    next = forward_new(&after, &x->stats, NULL, 2);
     forward_carry(next, x->f);
     cr_expect(next->n_holding == 0 && x->f->n_holding == 0 && left(x->f) == 3);
     forward_free(next);

@@ -64,7 +64,7 @@ static struct rig *open_rig(uint32_t n_outputs)
     egress_init(&x->socket, 1, -1);
     egress_configure(&x->socket, x->view.egress, NULL);
     x->socket.take = swallow;
-    x->f = forward_new(&x->view, &x->stats, 1);
+    x->f = forward_new(&x->view, &x->stats, NULL, 1);
     x->f->egress[0] = &x->socket;
     x->spill = ingress_spill_new();
     for (uint32_t i = 0; i < 2; i++)

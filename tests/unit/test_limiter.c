@@ -62,7 +62,7 @@ Test(limiter, least_burst_is_the_largest_payload)
 
 Test(limiter, each_sender_has_its_own)
 {
-    struct senders *s = senders_new(&ten, 1, 0);
+    struct senders *s = senders_place(&ten, 1, 0, calloc(1, senders_bytes()));
     struct addr a = sender(1), b = sender(2), c = {.family = ADDR_IPV6, .bytes = {198, 18, 0, 1}};
 
     cr_expect_eq(pass(s, &a, 20, 0), 10);
@@ -76,7 +76,7 @@ Test(limiter, each_sender_has_its_own)
 // Whatever addresses come, no more passes than the places and the shared limiter hold; and who has a place keeps it.
 Test(limiter, forged_senders_share_what_is_left)
 {
-    struct senders *s = senders_new(&ten, 42, 0);
+    struct senders *s = senders_place(&ten, 42, 0, calloc(1, senders_bytes()));
     struct addr known = sender(0xffff);
     unsigned passed = 0;
 
@@ -98,7 +98,7 @@ Test(limiter, forged_senders_share_what_is_left)
 Test(limiter, senders_outlive_a_reload)
 {
     struct table_rule five = {.packets_per_second = 5, .burst_ms = 1000};
-    struct senders *old = senders_new(&ten, 7, 0), *s = senders_new(&five, 8, 0);
+    struct senders *old = senders_place(&ten, 7, 0, calloc(1, senders_bytes())), *s = senders_place(&five, 8, 0, calloc(1, senders_bytes()));
     struct addr a = sender(1), b = sender(2);
 
     cr_expect_eq(pass(old, &a, 20, 0), 10);
@@ -114,7 +114,7 @@ Test(limiter, senders_outlive_a_reload)
 // 10,000 rules with places for 512 senders each: what nobody has come to is not written, or a reload takes all of it.
 Test(limiter, places_of_nobody_are_not_carried)
 {
-    struct senders *old = senders_new(&ten, 7, 0), *s = senders_new(&ten, 7, 0);
+    struct senders *old = senders_place(&ten, 7, 0, calloc(1, senders_bytes())), *s = senders_place(&ten, 7, 0, calloc(1, senders_bytes()));
     size_t size = malloc_usable_size(s), differing = 0;
     unsigned char *before = malloc(size);
     struct addr a = sender(1);

@@ -69,7 +69,7 @@ static struct fixture open_rule(const char *keys, const char *interface, const c
     cr_assert(x.view && table_attach(x.view, x.table.bytes, x.table.size, &why), "%s", why);
     size_t size = stats_segment_size(x.view->n_interfaces, 1, x.view->n_inputs, x.view->n_counters);
     stats_segment_place(&x.stats, calloc(1, size), x.view->n_interfaces, 1, x.view->n_inputs);
-    x.f = forward_new(x.view, &x.stats, 1);
+    x.f = forward_new(x.view, &x.stats, NULL, 1);
     cr_assert_not_null(x.f);
     forward_publish_all(x.f);
     return x;

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// arena: lays pieces one behind the other in one block of memory, each at a cache line of its own. Pure.
+#ifndef MCR_COMMON_ARENA_H
+#define MCR_COMMON_ARENA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define ARENA_ALIGN 64 // bytes, as the block must be aligned
+
+struct arena {
+    uint8_t *base; // NULL: only the size is wanted
+    size_t at;     // bytes so far
+};
+
+// Returns the place of n elements of this size, or NULL if only the size is wanted.
+static inline void *arena_place(struct arena *a, size_t n, size_t size)
+{
+    size_t here = a->at;
+
+    a->at += (n * size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    return a->base ? a->base + here : NULL;
+}
+
+#endif
