@@ -78,9 +78,9 @@ static bool take_state(struct keep *k, int fd, const char **why)
     return true;
 }
 
-// Returns whether fd stays open.
+// Returns whether fd stays open. *urgent: `first` of store_note().
 static bool take(struct keep *k, struct sockets *sockets, const char *name, int fd, int own, size_t *rings,
-                 const char **why)
+                 bool *urgent, const char **why)
 {
     if (strcmp(name, TABLE_NAME) == 0)
         return take_table(k, fd, why);
@@ -88,6 +88,7 @@ static bool take(struct keep *k, struct sockets *sockets, const char *name, int 
         return take_state(k, fd, why);
     enum sockets_inherited what = sockets_inherit(sockets, name, fd, own, why);
     *rings += what == SOCKETS_RING;
+    *urgent = what != SOCKETS_HELD;
     return what != SOCKETS_REFUSED;
 }
 
@@ -104,8 +105,8 @@ size_t keep_inherit(struct keep *k, struct sockets *sockets, int manager, int fi
         const char *why = step;
         char name[STORE_NAME_MAX], quoted[4 * STORE_NAME_MAX];
         service_next_name(&names, name, sizeof(name));
-        bool stays = own >= 0 && take(k, sockets, name, fd, own, &rings, &why);
-        store_note(&k->store, name, stays ? fd : -1);
+        bool urgent = true, stays = own >= 0 && take(k, sockets, name, fd, own, &rings, &urgent, &why);
+        store_note(&k->store, name, stays ? fd : -1, urgent);
         if (stays)
             continue;
         if (!fresh)
@@ -151,8 +152,8 @@ void keep_settle(struct keep *k, const struct sockets *sockets)
     store_begin(&k->store);
     sockets_keep(sockets, &k->store);
     if (k->table >= 0) {
-        store_keep(&k->store, TABLE_NAME, k->table);
-        store_keep(&k->store, STATE_NAME, k->state);
+        store_keep(&k->store, TABLE_NAME, k->table, true);
+        store_keep(&k->store, STATE_NAME, k->state, true);
     }
     store_settle(&k->store);
     keep_tell(k);

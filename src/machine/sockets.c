@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <netpacket/packet.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,7 @@ struct sockets {
     int withheld[TABLE_INTERFACES_MAX + TX_RINGS_WITHHELD_MAX]; // transmit rings
     size_t n_withheld;
     struct memberships memberships;
-    // Sockets of memberships of the mcrd before, until this one's first table is in force.
+    // Sockets of the mcrd before that are only held, until this one's first table is in force.
     int held[SERVICE_FDS_MAX];
     size_t n_held;
     unsigned without;
@@ -104,26 +105,51 @@ void sockets_free(struct sockets *s)
 
 // --- the service manager's store -------------------------------------------------------------------------------------
 
-// The names say what a ring is, so that the next start knows what to look for.
-#define RING_NAME   "ring,index=%u,ring_mib=%u,mtu=%u,super_frames=%u"
-#define MEMBER_NAME "member,"
+// The name says what a ring is, so that the next start knows what to look for.
+#define RING_NAME "ring,index=%u,ring_mib=%u,mtu=%u,super_frames=%u"
+
+// What is only held until the next start has opened its like: memberships, lest the groups be left, and packet sockets,
+// each of which takes the kernel some milliseconds to close, which would make the restart longer.
+#define MEMBER_NAME "member,%llu"
+#define OUTPUT_NAME "output,%llu"
+#define SPARE_NAME  "spare,%llu"
+
+static bool is_held(const char *name)
+{
+    static const char *const names[] = {MEMBER_NAME, OUTPUT_NAME, SPARE_NAME};
+    bool held = false;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        held |= strncmp(name, names[i], strcspn(names[i], "%")) == 0;
+    return held;
+}
+
+static void __attribute__((format(printf, 3, 4))) keep(struct store *store, int fd, const char *format, ...)
+{
+    char name[STORE_NAME_MAX];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(name, sizeof(name), format, args);
+    va_end(args);
+    store_keep(store, name, fd, !is_held(name));
+}
 
 void sockets_keep(const struct sockets *s, struct store *store)
 {
-    char name[STORE_NAME_MAX];
-
     for (size_t i = 0; i < s->registry.n; i++) {
         const struct registry_entry *e = s->registry.entries[i];
-        if (e->key.kind != REGISTRY_RING)
-            continue;
-        snprintf(name, sizeof(name), RING_NAME, e->key.ifindex, e->key.ring_mib, e->fits_mtu, e->super_frames);
-        store_keep(store, name, e->fd);
+        if (e->key.kind == REGISTRY_RING)
+            keep(store, e->fd, RING_NAME, e->key.ifindex, e->key.ring_mib, e->fits_mtu, e->super_frames);
+        else if (e->key.kind == REGISTRY_FRAME || e->key.kind == REGISTRY_TX_RING)
+            keep(store, e->fd, OUTPUT_NAME, (unsigned long long) e->id);
     }
-    for (size_t i = 0; i < s->memberships.sockets.n; i++) {
-        const struct registry_entry *e = s->memberships.sockets.entries[i];
-        snprintf(name, sizeof(name), MEMBER_NAME "%llu", (unsigned long long) e->id);
-        store_keep(store, name, e->fd);
-    }
+    for (size_t i = 0; i < s->memberships.sockets.n; i++)
+        keep(store, s->memberships.sockets.entries[i]->fd, MEMBER_NAME,
+             (unsigned long long) s->memberships.sockets.entries[i]->id);
+    for (size_t i = 0; i < s->pool.n; i++)
+        if (s->pool.sockets[i].use != RING_USED)
+            keep(store, s->pool.sockets[i].fd, SPARE_NAME, (unsigned long long) i);
 }
 
 // Adds the ring of this name to the pool and to the registry, as one of a table in force. Returns false with *why.
@@ -158,7 +184,7 @@ static bool inherit_ring(struct sockets *s, const char *name, int fd, int own, c
 
 enum sockets_inherited sockets_inherit(struct sockets *s, const char *name, int fd, int own, const char **why)
 {
-    if (strncmp(name, MEMBER_NAME, strlen(MEMBER_NAME)) == 0 && s->n_held < SERVICE_FDS_MAX) {
+    if (is_held(name) && s->n_held < SERVICE_FDS_MAX) {
         s->held[s->n_held++] = fd;
         return SOCKETS_HELD;
     }

@@ -23,13 +23,12 @@ struct sockets *sockets_new(const struct machine *machine, unsigned without);
 void sockets_free(struct sockets *s);
 
 // Takes over a descriptor of the mcrd before, as one of a table in force, before the first load. own: a packet socket
-// of this process. HELD: a socket of memberships, which stays open until the first load has joined the groups anew.
-// REFUSED: with *why (static text); the caller closes it.
+// of this process. HELD: it is not used, but stays open until the first table is in force. REFUSED: with *why (static
+// text); the caller closes it.
 enum sockets_inherited { SOCKETS_RING, SOCKETS_HELD, SOCKETS_REFUSED };
 enum sockets_inherited sockets_inherit(struct sockets *s, const char *name, int fd, int own, const char **why);
 
-// Names what the service manager is to keep: rings, and sockets of memberships. Outputs are not kept: nothing waits in
-// them, and each is opened anew within a start.
+// Names what the service manager is to keep: rings, and what is only held.
 void sockets_keep(const struct sockets *s, struct store *store);
 
 // Fills in n links with the machine's function (link_query()). The caller calls link_release() in either case.

@@ -18,7 +18,7 @@ void store_free(struct store *s)
     s->n = s->room = 0;
 }
 
-static struct store_entry *add(struct store *s, const char *name, int fd)
+static struct store_entry *add(struct store *s, const char *name, int fd, bool first)
 {
     if (s->n == s->room) {
         size_t room = s->room ? 2 * s->room : 64;
@@ -29,14 +29,14 @@ static struct store_entry *add(struct store *s, const char *name, int fd)
         s->room = room;
     }
     struct store_entry *e = &s->entries[s->n++];
-    *e = (struct store_entry){.fd = fd, .state = STORE_COMES, .kept = true};
+    *e = (struct store_entry){.fd = fd, .state = STORE_COMES, .first = first, .kept = true};
     snprintf(e->name, sizeof(e->name), "%s", name);
     return e;
 }
 
-void store_note(struct store *s, const char *name, int fd)
+void store_note(struct store *s, const char *name, int fd, bool first)
 {
-    struct store_entry *e = *name ? add(s, name, fd) : NULL;
+    struct store_entry *e = *name ? add(s, name, fd, first) : NULL;
 
     if (e)
         e->state = STORE_IN;
@@ -48,7 +48,7 @@ void store_begin(struct store *s)
         s->entries[i].kept = false;
 }
 
-void store_keep(struct store *s, const char *name, int fd)
+void store_keep(struct store *s, const char *name, int fd, bool first)
 {
     if (s->manager < 0)
         return;
@@ -59,7 +59,7 @@ void store_keep(struct store *s, const char *name, int fd)
             return;
         }
     }
-    add(s, name, fd);
+    add(s, name, fd, first);
 }
 
 void store_settle(struct store *s)
@@ -104,14 +104,15 @@ static bool tell(int manager, const struct store_entry *e)
     return sendmsg(manager, &m, MSG_NOSIGNAL) >= 0;
 }
 
-bool store_send(struct store *s)
+// Tells the news of those that are `first`, or of the others. Returns false if the manager has no room for more.
+static bool send_some(struct store *s, bool first)
 {
-    size_t n = 0, i = 0;
+    size_t n = 0;
     bool room = true;
 
-    for (; i < s->n; i++) {
+    for (size_t i = 0; i < s->n; i++) {
         struct store_entry e = s->entries[i];
-        if (room && e.state != STORE_IN && s->manager >= 0) {
+        if (room && e.first == first && e.state != STORE_IN) {
             bool told = tell(s->manager, &e);
             room = told || (errno != EAGAIN && errno != ENOBUFS);
             if (!told && room)
@@ -125,4 +126,9 @@ bool store_send(struct store *s)
     }
     s->n = n;
     return room;
+}
+
+bool store_send(struct store *s)
+{
+    return s->manager < 0 || (send_some(s, true) && send_some(s, false));
 }

@@ -19,7 +19,8 @@ struct store {
         char name[STORE_NAME_MAX];
         int fd;
         enum { STORE_COMES, STORE_IN, STORE_GOES } state;
-        bool kept; // scratch of a load
+        bool first; // it is told before those that are not
+        bool kept;  // scratch of a load
     } * entries;
     size_t n, room;
 };
@@ -27,13 +28,13 @@ struct store {
 void store_free(struct store *s);
 
 // Notes a descriptor that the manager has handed over, and so still has; fd -1: it is closed here. Does nothing without
-// a name or memory: it then stays in the store until mcrd is stopped.
-void store_note(struct store *s, const char *name, int fd);
+// a name or memory: it then stays in the store until mcrd is stopped. first: as for store_keep().
+void store_note(struct store *s, const char *name, int fd, bool first);
 
-// Begin, for each descriptor, and end: what the store is to have. A name stands for one descriptor. Without memory, a
-// descriptor is not kept.
+// Begin, for each descriptor, and end: what the store is to have. A name stands for one descriptor. first: of all news,
+// those of such names are told before the others. Without memory, a descriptor is not kept.
 void store_begin(struct store *s);
-void store_keep(struct store *s, const char *name, int fd);
+void store_keep(struct store *s, const char *name, int fd, bool first);
 void store_settle(struct store *s);
 
 // Tells the manager what it does not know yet. Returns false if it has no room for more: call again later.

@@ -19,7 +19,6 @@
 
 #define HELD_SECONDS      0.01              // a longer wait for what a merge holds back is looked at again
 #define HELD_MOST_NS      (12 * NS_PER_S)   // the longest wait (reorder_ms), and what stamps may be apart
-#define UNSETTLED_MOST_NS (50 * NS_PER_S)   // within what wire/merge_order.c takes for a pause
 #define SETTLED_NS        UINT64_C(1000000) // a frame is in its ring so long after its stamp
 #define TICK_SECONDS      0.2               // largest age of ring drops, and of the statistics without traffic
 #define HELLO_SECONDS     30
@@ -61,17 +60,19 @@ static uint64_t turn_ns(const struct relay *r)
 }
 
 // The time until when all that came has been taken, now being that of the turn. A number that has not come by then is
-// missing. The stamps alone do not tell: the rings of two legs are emptied one after the other, and after a pause each
-// holds what came in all its time. A signal or a timer ends a turn without a look at the rings, so each is asked.
+// missing. The stamps of what was taken do not tell: the rings of two legs are emptied one after the other, and after a
+// pause each holds what came in all its time. A signal or a timer ends a turn without a look at the rings, so each is
+// asked for the next stamp.
 static uint64_t settled_ns(const struct relay *r, uint64_t now)
 {
     uint64_t settled = now;
 
-    for (size_t i = 0; i < r->swap.n_rings; i++)
-        if (r->swap.rings[i]->last_ns < settled && ingress_ready(r->swap.rings[i]))
-            settled = r->swap.rings[i]->last_ns;
-    // A ring to which seldom something comes holds nobody up for long.
-    return settled < now - UNSETTLED_MOST_NS ? now - UNSETTLED_MOST_NS : settled;
+    for (size_t i = 0; i < r->swap.n_rings; i++) {
+        const struct ingress *in = r->swap.rings[i];
+        if (ingress_ready(in) && ingress_next_stamp(in) < settled)
+            settled = ingress_next_stamp(in);
+    }
+    return settled;
 }
 
 static void settle(struct relay *r)
@@ -328,7 +329,7 @@ static bool lock_statistics(int fd)
     return false;
 }
 
-// Receives the broker's first message, before the loop exists.
+// Receives the broker's first message, before the loop runs.
 static bool receive_hello(int broker, struct handover_message *m)
 {
     struct pollfd p = {.fd = broker, .events = POLLIN};
@@ -420,7 +421,6 @@ static bool confine(struct relay *r, const struct handover_hello *whom)
 {
     enum sandbox_mode mode = r->options->sandbox;
 
-    r->shown.isolation = sandbox_isolate(mode);
     if (!sandbox_drop(SANDBOX_RELAY, whom->uid, whom->gid) || !sandbox_limit(SANDBOX_RELAY, mode) ||
         (r->options->landlock && !sandbox_landlock(SANDBOX_RELAY, mode, NULL, &r->shown.landlock)))
         return false;
@@ -433,7 +433,8 @@ static bool confine(struct relay *r, const struct handover_hello *whom)
 static void finish(struct relay *r)
 {
     notify_send(&r->notify, "STOPPING=1");
-    if (r->swap.now)
+    // Under a service manager, what is held back waits for the next start as what the rings hold does (broker/keep.h).
+    if (r->swap.now && r->notify.fd < 0)
         forward_release(r->swap.now, UINT64_MAX);
     publish_summary_begin(r);
     while (publish_summary_next(r))
@@ -463,9 +464,11 @@ int relay_run(const struct relay_options *options, int broker)
         .next_asker = {.pid = (uint32_t) getppid(), .uid = getuid(), .loginuid = UINT32_MAX},
         .status = EXIT_FAILURE,
     };
-    // A broker that ends before its first message has logged why.
-    if (receive_hello(broker, &hello) && prepare(r)) {
-        if (confine(r, &hello.hello)) {
+    if (prepare(r)) {
+        // Beside the broker's start: to make a network namespace takes the kernel some time.
+        r->shown.isolation = sandbox_isolate(options->sandbox);
+        // A broker that ends before its first message has logged why.
+        if (receive_hello(broker, &hello) && confine(r, &hello.hello)) {
             request_send(r, REQUEST_LOAD);
             run(r);
         }

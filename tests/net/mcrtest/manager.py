@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A service manager: what of systemd matters to a restart of mcrd: sd_notify(3), the descriptor store, sd_listen_fds(3)."""
 import array
+import contextlib
 import fcntl
 import os
 import socket
@@ -18,7 +19,10 @@ ABOVE = 1000  # where what is stored lies in this process, out of the way of wha
 class Manager:
     """Keeps what it is sent until it is told otherwise. It reads only in listen(): mcrd must never wait for it."""
 
-    def __init__(self):
+    def __init__(self, room=512):
+        """room: messages that wait, as systemd sets it for the whole system; here it is that of the test's namespace."""
+        with open("/proc/sys/net/unix/max_dgram_qlen", "w", encoding="ascii") as f:
+            f.write(str(room))
         self.path = os.path.join(case.present.directory(), "notify")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.socket.bind(self.path)
@@ -76,6 +80,24 @@ class Manager:
                         f"{n} of \"{kind}\" in the store: {self.store}")
 
 
+@contextlib.contextmanager
+def _taken(numbers):
+    """None of these numbers is free, so that what Popen() opens for itself lies above them."""
+    null = os.open(os.devnull, os.O_RDWR)
+    taken = []
+    for fd in numbers:
+        try:
+            fcntl.fcntl(fd, fcntl.F_GETFD)
+        except OSError:
+            os.dup2(null, fd, inheritable=False)
+            taken.append(fd)
+    try:
+        yield
+    finally:
+        for fd in {null, *taken}:
+            os.close(fd)
+
+
 class KeptMcrd(Mcrd):
     """mcrd under a manager."""
 
@@ -95,7 +117,7 @@ class KeptMcrd(Mcrd):
             for i, fd in enumerate(fds):
                 os.dup2(fd, FIRST + i)
 
-        with open(self.config.log, "ab") as log:
+        with open(self.config.log, "ab") as log, _taken(range(FIRST, FIRST + len(fds))):
             self.process = start_process(
                 [*self.before, MCRD, f"--sandbox={self.sandbox}", *self.args, "--config", self.config.file], self.node,
                 before=hand_over, pass_fds=range(FIRST, FIRST + len(fds)), stdout=log, stderr=log)
