@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define STORE_NAME_MAX 64 // bytes of a name with its end; FDNAME of sd_notify(3) allows 255, without colons
+#define STORE_NAME_MAX 256 // bytes of a name with its end, as FDNAME of sd_notify(3), which has no colons
 
 struct store {
     int manager; // socket of service_connect(), which the caller closes; -1: there is no manager, nothing is done

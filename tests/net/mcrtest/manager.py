@@ -140,13 +140,13 @@ class KeptMcrd(Mcrd):
         self.manager.listen()
         self.launch()
         wait_for(lambda: self.manager.listen() and self.started() > n, 20, "mcrd's event=started")
-        self._find_broker()
+        self.find_broker()
         wait_for(self._has_stats, 5, "the statistics")
         self.manager.listen()
         lines = self.logged("continued", seen)
         return lines[-1] if lines else None
 
-    def _find_broker(self):
+    def find_broker(self):
         self.broker = wait_for(lambda: child_of(self.process.pid), 2, "the broker process")
 
 
