@@ -426,12 +426,12 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
         in->interface = i;
         if (names_ring(before, in->id))
             continue;
+        uint64_t dropped = in->counters.ring_drops; // as resume() has counted
         // A ring that replaces another one of the interface (ring_mib) has the frames that were just drained from that.
         if (has_ring_of(before, interface->ifindex)) {
             ingress_skip(in, spill);
             ingress_count_drops(in, now_ns); // clears drops of frames that the other ring has taken
         }
-        uint64_t dropped = in->counters.ring_drops; // by resume()
         in->counters = *saved_counters(s, interface->name);
         in->counters.ring_drops += dropped;
         ev_io_init(&in->watcher, s->on_readable, in->fd, EV_READ);
