@@ -236,8 +236,7 @@ static void read_section(struct parser *p, enum schema_place where, const config
     require(p, where, group);
     require_choice(p, where, group, SCHEMA_ONE_OF);
     require_choice(p, where, group, SCHEMA_ANY_OF);
-    if (p->problems->n_errors == errors)
-        section_finish(p, where, group, target);
+    section_finish(p, where, group, target, p->problems->n_errors == errors);
 }
 
 // --- the file --------------------------------------------------------------------------------------------------------
