@@ -4,6 +4,7 @@
 #include "command/options.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "command/command.h"
 #include "common/arguments.h"
@@ -25,12 +26,22 @@ enum command {
 
 #define AT(field) offsetof(struct options, field)
 
+// 239.1.1.1:5004, [ff15::1]:5004
+static bool has_port(const char *word)
+{
+    const char *colon = strrchr(word, ':');
+
+    return colon && colon[1] != '\0' && colon[1 + strspn(colon + 1, "0123456789")] == '\0' &&
+           (colon[-(colon > word)] == ']' || strchr(word, ':') == colon);
+}
+
 static const struct argument rows[] = {
     {"check", .is = CHECK, .help = "say whether the file is valid; opens nothing", .heading = "Commands",
      .letter = 't'},
     {"diff", .is = DIFF, .help = "say what a reload would change, and whether it disturbs traffic"},
-    {"explain", "SRC DST PORT", ARGUMENT_OPERANDS, AT(datagram), .is = EXPLAIN, .least = 3,
-     .allowed = "three arguments", .help = "say what the file would do with such a datagram, and which line decides"},
+    {"explain", "SRC DST PORT", ARGUMENT_OPERANDS, AT(datagram), .is = EXPLAIN, .least = 3, .glued = has_port,
+     .apart = "the port is an argument of its own", .allowed = "three arguments",
+     .help = "say what the file would do with such a datagram, and which line decides"},
     {"firewall", .is = FIREWALL, .help = "print nftables rules for exactly the file's flows"},
     {"print", .is = PRINT, .help = "print the effective config, defaults filled in", .letter = 'T'},
     {"reload", .is = RELOAD, .help = "check the file, let the running mcrd take it over, and wait for its verdict"},

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "command/command.h"
 #include "command/daemon.h"
@@ -75,11 +76,23 @@ static const char *other_text(const char *given, const char *stats_file, const s
 }
 
 // What to do where the file that was given is not that with which the daemon was started.
-enum other { TELL, REFUSE, REFUSE_UNREAD /* and nothing is known of the file */ };
+enum other { TELL, REFUSE };
 
-// Loads the config in force. given: the file. *inputs_most: as in running_load(). Returns NULL after a message on
-// stderr.
-static struct config *find(const char *stats_file, const char *given, enum other other, size_t *inputs_most)
+// Tells why there is no answer, of a file that could not be read: first this, which may be all that is wrong. unread:
+// why not.
+static void tell_unread(const char *unread, const char *stats_file, const char *why)
+{
+    bool none = access(stats_file, F_OK) != 0 && errno == ENOENT;
+    bool standard = strcmp(stats_file, STATS_DEFAULT_PATH) == 0;
+
+    command_trouble("%s; %s%s%s was looked at instead: %s", unread, standard ? "the default stats_file, " : "",
+                    stats_file, standard ? "," : "", none ? "it does not exist" : why);
+}
+
+// Loads the config in force. given: the file. unread: why it could not be read as far as its stats_file, or NULL.
+// *inputs_most: as in running_load(). Returns NULL after a message on stderr.
+static struct config *find(const char *stats_file, const char *given, enum other other, const char *unread,
+                           size_t *inputs_most)
 {
     static const struct timespec pause = {.tv_nsec = MATCH_NS};
     struct config *running = NULL;
@@ -91,15 +104,19 @@ static struct config *find(const char *stats_file, const char *given, enum other
     for (unsigned i = 0; !running && again; i++) {
         struct config_problems problems = {0};
         if (daemon_wait(stats_file, &d, why) != DAEMON_RUNS) {
-            command_trouble("%s", why);
+            if (unread)
+                tell_unread(unread, stats_file, why);
+            else
+                command_trouble("%s", why);
             return NULL;
         }
         if (other != TELL && !daemon_is_of(&d, given)) {
-            if (other == REFUSE)
+            if (!unread) {
                 command_trouble("%s; else name its own file with --config", other_text(given, stats_file, &d, text));
-            else
-                command_trouble("%s cannot be read as far as its stats_file, and the daemon of %s (pid %d) runs %s",
-                                given, stats_file, (int) d.pid, daemon_text(d.header.file, shown));
+                return NULL;
+            }
+            snprintf(text, sizeof(text), "its daemon (pid %d) runs %s", (int) d.pid, daemon_text(d.header.file, shown));
+            tell_unread(unread, stats_file, text);
             return NULL;
         }
         running = read_copy(path, &d, &problems, &again);
@@ -118,7 +135,7 @@ static struct config *find(const char *stats_file, const char *given, enum other
 
 struct config *running_load(const struct config *c, size_t *inputs_most)
 {
-    return find(c->stats_file, c->path, TELL, inputs_most);
+    return find(c->stats_file, c->path, TELL, NULL, inputs_most);
 }
 
 struct config *running_of(const char *path)
@@ -128,10 +145,13 @@ struct config *running_of(const char *path)
     struct config_bytes bytes;
     size_t inputs_most;
     bool known = config_identify(path, &identity, &problems, &bytes);
+    char unread[PATH_MAX + 1024];
 
-    config_problems_free(&problems); // the file may be invalid, so its errors are not printed
+    // The file may be invalid, so its errors are not printed unless there is no answer.
+    config_problems_first(&problems, path, unread, sizeof(unread));
+    config_problems_free(&problems);
     file_free(&bytes);
-    return find(*identity.stats_file ? identity.stats_file : STATS_DEFAULT_PATH, path, known ? REFUSE : REFUSE_UNREAD,
+    return find(*identity.stats_file ? identity.stats_file : STATS_DEFAULT_PATH, path, REFUSE, known ? NULL : unread,
                 &inputs_most);
 }
 

@@ -291,6 +291,10 @@ static int check_together(const struct reading *p, char **words, int n_words)
                                    names_of(a, r->several, " or ", names));
         if (r->kind != ARGUMENT_OPERANDS)
             continue;
+        for (int w = 0; w < n_words && n_words < (int) r->least && r->glued; w++)
+            if (r->glued(words[w]))
+                return arguments_wrong(a, "--%s needs %s: %s: \"%s\": %s", r->name, r->allowed, r->value, words[w],
+                                       r->apart);
         if (n_words != (int) r->least)
             return arguments_wrong(a, "--%s needs %s: %s", r->name, r->allowed, r->value);
         memcpy(p->into + r->at, words, (size_t) n_words * sizeof(*words));

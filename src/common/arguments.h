@@ -32,7 +32,9 @@ struct argument {
     unsigned several;     // of a list: the commands that take more than one text; 0: all
     uint64_t least, most; // of a number; the most of a list
     bool (*take)(const char *text, unsigned *field);
-    const char *allowed; // of a choice or a list: "allowed are ..."; of operands: "three arguments"
+    bool (*glued)(const char *word); // of operands of which one is missing: whether this word has it, too; or NULL
+    const char *apart;               // then: what to do
+    const char *allowed;             // of a choice or a list: "allowed are ..."; of operands: "three arguments"
     const char *help;
     const char *heading; // heading in --help before this row, or NULL
     char letter;         // short option; 0: none. Every program has -h (--help) and -V (--version).

@@ -309,14 +309,23 @@ static void doubt_same_outputs(const struct check *k)
     free(list);
 }
 
+static bool has_enabled(const struct config *c)
+{
+    for (size_t i = 0; i < c->n_rules; i++)
+        if (c->rules[i].enabled)
+            return true;
+    return false;
+}
+
 void check_config(const struct config *c, struct config_problems *problems)
 {
     struct check k = {.c = c, .problems = problems};
     size_t n_interfaces;
 
     check_names(&k);
-    if (c->n_rules == 0 && problems->n_errors == 0)
-        config_warning(problems, 0, NULL, "there is no rule: nothing is relayed");
+    if (!has_enabled(c) && problems->n_errors == 0)
+        config_warning(problems, 0, NULL, "%s: nothing is relayed",
+                       c->n_rules == 0 ? "there is no rule" : "every rule has enabled = false");
     check_interface_list(&k);
     n_interfaces = check_roles_of(c, c, problems);
     if (n_interfaces > CONFIG_INTERFACES_MAX)

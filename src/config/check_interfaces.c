@@ -68,6 +68,15 @@ static void each_interface(struct check *k, void look(struct check *k, const str
     free(uses);
 }
 
+// Whether an entry of the list was refused, and which interface it is for is unknown.
+static bool has_nameless(const struct config *c)
+{
+    for (size_t i = 0; i < c->n_interfaces; i++)
+        if (c->interfaces[i].name[0] == '\0')
+            return true;
+    return false;
+}
+
 // An interface that is used one way, and is not listed while others are: by mistake, or its name is. One that is used
 // both ways has no role.
 static void doubt_unlisted(const struct check *k, const struct use *uses, size_t n)
@@ -79,7 +88,8 @@ static void doubt_unlisted(const struct check *k, const struct use *uses, size_t
         one_way = one_way && uses[i].role == uses->role;
         first = !first && uses[i].rule->enabled ? &uses[i] : first;
     }
-    if (first && one_way && k->c->n_interfaces > 0 && strcmp(first->interface, CONFIG_LOOPBACK) != 0)
+    if (first && one_way && k->c->n_interfaces > 0 && !has_nameless(k->c) &&
+        strcmp(first->interface, CONFIG_LOOPBACK) != 0)
         config_warning(k->problems, first->line, first->rule->name,
                        "interface \"%s\" is not in \"interfaces\" (line %d), so no role keeps it to one way: list it "
                        "there, with role = \"%s\"",

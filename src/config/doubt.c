@@ -3,6 +3,7 @@
 
 #include "config/doubt.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -80,17 +81,42 @@ static void doubt_loopback(const struct config_rule *rule, struct config_problem
         }
 }
 
-static void doubt_input(const struct config_rule *rule, struct config_problems *problems, const struct config_input *in)
+// A prefix among the senders: with one, the group is joined as without senders. NULL: there is none.
+static const struct addr_prefix *source_prefix(const struct config_input *in)
 {
-    struct endpoint input = endpoint_of_input(in, 0);
-    char text[ADDR_TEXT_MAX];
+    for (size_t i = 0; i < in->n_sources; i++)
+        if (in->sources[i].bits < 8 * addr_length(&in->sources[i].addr))
+            return &in->sources[i];
+    return NULL;
+}
 
-    doubt_ptp(rule, problems, &input, in->line);
-    doubt_loopback(rule, problems, in);
-    if (in->kind == CONFIG_GROUP && in->n_sources == 0 && is_source_specific(&in->address))
+// A source-specific group that no sender's address is joined for.
+static void doubt_specific(const struct config_rule *rule, struct config_problems *problems,
+                           const struct config_input *in)
+{
+    const struct addr_prefix *prefix = source_prefix(in);
+    char text[ADDR_TEXT_MAX], shown[ADDR_TEXT_MAX];
+
+    if (in->kind != CONFIG_GROUP || !is_source_specific(&in->address))
+        return;
+    if (in->sources_line == 0)
         config_warning(problems, in->line, rule->name,
                        "group %s is source-specific (RFC 4607): without \"sources\" no router brings it here",
                        addr_format(&in->address, text));
+    else if (prefix)
+        config_warning(problems, in->sources_line, rule->name,
+                       "group %s is source-specific (RFC 4607), and only single addresses can be joined: with the "
+                       "prefix %s in \"sources\" no router brings it here: name each sender",
+                       addr_format(&in->address, text), addr_prefix_format(prefix, shown));
+}
+
+static void doubt_input(const struct config_rule *rule, struct config_problems *problems, const struct config_input *in)
+{
+    struct endpoint input = endpoint_of_input(in, 0);
+
+    doubt_ptp(rule, problems, &input, in->line);
+    doubt_loopback(rule, problems, in);
+    doubt_specific(rule, problems, in);
 }
 
 // Comparisons of senders, of two inputs. More are not worth a doubt: thousands of rules may have hundreds of sources.
@@ -296,12 +322,33 @@ static void doubt_sizes(const struct config_rule *rule, struct config_problems *
                        (unsigned long long) bits, largest);
 }
 
+// A least rate that the limit does not let through. The limit counts one copy of what is merged, the least those of all
+// legs.
+static void doubt_rates(const struct config_rule *rule, struct config_problems *problems)
+{
+    const struct config_limit *l = &rule->limit;
+    bool merges = rule->merge.line != 0 && rule->n_inputs > 1;
+    uint64_t most = l->packets_per_second * (uint64_t) (merges ? rule->n_inputs : 1);
+    char legs[64] = "";
+
+    if (l->line == 0 || l->per_source || l->packets_per_second == 0 || rule->min_packets_per_second <= most)
+        return;
+    if (merges)
+        snprintf(legs, sizeof(legs), ", %llu copies by %zu legs", (unsigned long long) most, rule->n_inputs);
+    config_warning(
+        problems, l->line, rule->name,
+        "min_packets_per_second is %llu, and the limit lets %llu a second pass%s: whatever the rate is, there "
+        "is an alarm or datagrams are dropped",
+        (unsigned long long) rule->min_packets_per_second, (unsigned long long) l->packets_per_second, legs);
+}
+
 void doubt_rule(const struct config_rule *rule, struct config_problems *problems)
 {
     char text[ADDR_TEXT_MAX];
 
     doubt_times(rule, problems);
     doubt_sizes(rule, problems);
+    doubt_rates(rule, problems);
     doubt_merge(rule, problems);
     doubt_monitor(rule, problems);
     doubt_legs(rule, problems);

@@ -46,22 +46,27 @@ static bool without_unit(const struct schema_key *key, const struct value *value
 
 static bool is_template(const char *text)
 {
-    static const char *const marks[][2] = {{"{{", "}}"}, {"{%", "%}"}, {"${", "}"}, {"<%", "%>"}};
+    static const char *const marks[][2] = {{"{{", "}}"}, {"{%", "%}"}, {"${", "}"}, {"%{", "}"}, {"<%", "%>"}};
 
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
         const char *begin = strstr(text, marks[i][0]);
         if (begin && strstr(begin, marks[i][1]))
             return true;
     }
-    return strcmp(text, "AnsibleUndefined") == 0 ||
+    return strcmp(text, "AnsibleUndefined") == 0 || strcmp(text, "Sensitive [value redacted]") == 0 ||
            (*text == '$' && text[1] != '\0' && !isdigit((unsigned char) text[1]) &&
             text[1 + strspn(text + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")] == '\0');
+}
+
+static bool is_omitted(const char *text)
+{
+    return strncmp(text, HINT_OMITTED, strlen(HINT_OMITTED)) == 0;
 }
 
 // What languages of templates write for a variable that has no value.
 static bool is_empty_variable(const char *text)
 {
-    static const char *const words[] = {"None", "nil", "null", "undefined", "<no value>"};
+    static const char *const words[] = {"None", "nil", "null", "undef", "undefined", "<no value>"};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (strcmp(text, words[i]) == 0)
@@ -78,6 +83,8 @@ static bool is_every_interface(const char *text)
 
 const char *hint_doubt(const struct schema_key *key, const char *text)
 {
+    if (is_omitted(text))
+        return ": " HINT_OMIT;
     if (is_template(text))
         return ": a template that was not filled in?";
     if ((key->kind == SCHEMA_IFNAME || key->kind == SCHEMA_NAME) && is_empty_variable(text))
@@ -153,6 +160,7 @@ static const struct {
     bool (*is)(const char *text);
     const char *text;
 } remarks[] = {
+    {~0u, is_omitted, ": " HINT_OMIT},
     {~0u, is_template, ": a template that was not filled in, write the value"},
     {~0u, is_empty_variable, ": it looks like an empty variable of a template, write the value"},
     {KIND(IFNAME), is_every_interface, EACH_INTERFACE},
@@ -270,6 +278,18 @@ static bool has_foreign(const struct schema_key *key, const char *text, char hin
              code == 0xa0 ? ": there is a no-break space, U+%04X, in it" : ": character U+%04X in it is not ASCII",
              (unsigned) code);
     return true;
+}
+
+const char *hint_element(const struct schema_key *key, const struct value *value, char text[HINT_MAX])
+{
+    const struct schema_key *name = schema_find(key->inside, key->inside == SCHEMA_INTERFACE ? "name" : "interface");
+    char shown[VALUE_TEXT_MAX];
+
+    text[0] = '\0';
+    if (is_text(value) && name && value_is_allowed(name, value))
+        snprintf(text, HINT_MAX, ": write { %s = %s; %s", name->name, value_format(value, shown),
+                 key->inside == SCHEMA_INTERFACE ? "role = \"in\"; }, or \"out\"" : "... }");
+    return text;
 }
 
 const char *hint_value(const struct schema_key *key, const struct value *value, char text[HINT_MAX])

@@ -6,6 +6,10 @@
 #include "config/schema.h"
 #include "config/value.h"
 
+// What Ansible's omit leaves within nested data, before 40 hexadecimal digits.
+#define HINT_OMITTED "__omit_place_holder__"
+#define HINT_OMIT    "Ansible's omit, which does nothing within nested data: leave the key out by a condition"
+
 #define HINT_MAX (VALUE_TEXT_MAX + 64)
 
 // Remark for a list of senders where none would do.
@@ -28,6 +32,10 @@ const char *hint_doubt(const struct schema_key *key, const char *text);
 // is for mcr; else "". For SCHEMA_PREFIXES, the value may be one element. Returns text.
 const char *hint_value(const struct schema_key *key, const struct value *value, char text[HINT_MAX]);
 
+// Writes ": write { name = "ot0"; role = "in"; }" for a text in place of a group in a list, where one key of the group
+// would be this text; else "". Returns text.
+const char *hint_element(const struct schema_key *key, const struct value *value, char text[HINT_MAX]);
+
 // Writes ": write 5000" where the value has one of the common mistakes, without which the key allows it. Returns false
 // where it has none.
 bool hint_mend(const struct schema_key *key, const struct value *value, char text[HINT_MAX]);
@@ -48,10 +56,11 @@ const char *hint_network(const char *prefix, char text[HINT_MAX]);
 // false where the text is nothing such.
 bool hint_group(const char *group, char text[HINT_MAX]);
 
-#define HINT_WORD_MAX 80
+#define HINT_WORD_MAX 96
 
-// Writes ": write "eth0.20"" and the like for a word of so many bytes that is no value, else "". Returns hint.
-const char *hint_word(const char *start, size_t length, char hint[HINT_WORD_MAX]);
+// Writes ": write "eth0.20"" and the like for a word of so many bytes that is no value, else "". key: whose value it
+// stands for, of key_length bytes. Returns hint.
+const char *hint_word(const char *key, size_t key_length, const char *start, size_t length, char hint[HINT_WORD_MAX]);
 
 #define HINT_KEY_MAX 256
 

@@ -143,16 +143,16 @@ static const struct unit *unit_of(const char *name, size_t *stem)
     return NULL;
 }
 
-// The key that says the same in another unit.
+// The key that says the same in another unit, or in one at all: reorder for reorder_ms.
 static const struct schema_key *of_other_unit(enum schema_place where, const char *name)
 {
     size_t length, other;
     const struct unit *unit = unit_of(name, &length), *of_key;
 
     if (!unit)
-        return NULL;
+        length = strlen(name);
     for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
-        if ((of_key = unit_of(key->name, &other)) && of_key->kind == unit->kind && other == length &&
+        if ((of_key = unit_of(key->name, &other)) && (!unit || of_key->kind == unit->kind) && other == length &&
             strncmp(key->name, name, length) == 0)
             return key;
     return NULL;

@@ -31,6 +31,16 @@ static bool number_without_quotes(struct value *v, char *text)
     return *end == '\0';
 }
 
+// BAC0, as BACnet/IP names its port.
+static bool hexadecimal(struct value *v, char *text)
+{
+    if (!is_text(v) || strlen(text) != 4 || !isalpha((unsigned char) *text) ||
+        text[strspn(text, "0123456789ABCDEFabcdef")] != '\0')
+        return false;
+    *v = (struct value){.type = VALUE_INTEGER, .number = strtoll(text, NULL, 16)};
+    return true;
+}
+
 // 5_000
 static bool without_underscores(struct value *v, char *text)
 {
@@ -228,6 +238,7 @@ static const struct {
     {KIND(RATE), rate_in_words, NULL},
     {ANY_KIND, bool_without_quotes, NULL},
     {ANY_KIND, bool_of_number, NULL},
+    {KIND(PORT), hexadecimal, "as a hexadecimal number that is"},
     {KIND(PORT), range_with_dash, NULL},
     {KIND(PORT), range_forwards, "the range is backwards, write"},
     {KIND(DSCP), dscp_of_byte, "as a TOS byte that is dscp"},

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -20,7 +21,34 @@ static bool is_in_quotes(const char *text, size_t length)
            (digits + 1 == length && strchr("kMG", text[digits]));
 }
 
-const char *hint_word(const char *start, size_t length, char hint[HINT_WORD_MAX])
+// Whether all keys of this name take a number, as `kind`.
+static bool is_key_of(const char *key, size_t length, enum schema_kind kind)
+{
+    bool any = false;
+
+    for (const struct schema_key *k = schema_keys; k < schema_keys + schema_n_keys; k++) {
+        if (strlen(k->name) != length || memcmp(k->name, key, length) != 0)
+            continue;
+        if (k->kind != kind)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+// BAC0, as BACnet/IP names its port.
+static bool is_hexadecimal(const char *text, size_t length, unsigned *number)
+{
+    char digits[5] = "";
+
+    if (length != 4 || !isalpha((unsigned char) *text))
+        return false;
+    memcpy(digits, text, length);
+    *number = (unsigned) strtoul(digits, NULL, 16);
+    return digits[strspn(digits, "0123456789ABCDEFabcdef")] == '\0';
+}
+
+const char *hint_word(const char *key, size_t key_length, const char *start, size_t length, char hint[HINT_WORD_MAX])
 {
     static const char *const words[][2] = {
         {"yes", "write true"},
@@ -40,6 +68,7 @@ const char *hint_word(const char *start, size_t length, char hint[HINT_WORD_MAX]
         {"AnsibleUndefined", "its variable is not defined, give it a value"},
     };
     size_t digits = strspn(start, "0123456789"), grouped = strspn(start, "0123456789_");
+    unsigned number;
 
     hint[0] = '\0';
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
@@ -49,6 +78,15 @@ const char *hint_word(const char *start, size_t length, char hint[HINT_WORD_MAX]
         snprintf(hint, HINT_WORD_MAX, ": a number stands without its unit, which the key names");
     if (digits > 0 && digits < length && grouped == length) // 5_000
         snprintf(hint, HINT_WORD_MAX, ": a number stands without \"_\"");
+    if (length > strlen(HINT_OMITTED) && strncmp(start, HINT_OMITTED, strlen(HINT_OMITTED)) == 0)
+        snprintf(hint, HINT_WORD_MAX, ": " HINT_OMIT);
+    if (*hint || is_key_of(key, key_length, SCHEMA_NUMBER))
+        return hint;
+    if (is_key_of(key, key_length, SCHEMA_PORT) && !memchr(start, '-', length)) {
+        if (is_hexadecimal(start, length, &number))
+            snprintf(hint, HINT_WORD_MAX, ": write 0x%.*s, which is %u", (int) length, start, number);
+        return hint;
+    }
     // Suggests quotes for a word, an address, a range or a rate. Text that begins with 0 is most likely a number
     // instead.
     if (!*hint && length < 64 && (*start != '0' || memchr(start, '.', length)) && is_in_quotes(start, length))

@@ -242,13 +242,15 @@ static bool is_behind_string(const struct lexer *l, const char *word)
 static void fail_word(struct lexer *l, const char *start)
 {
     size_t length = (size_t) (l->at - start);
+    unsigned n = l->depth <= LEXICAL_DEPTH_MAX ? l->keys[l->depth] : 0; // the last of these keys
+    struct lexical_token key = n > 0 && n <= LEXICAL_KEYS_MAX ? l->names[l->depth][n - 1] : (struct lexical_token){0};
     char hint[HINT_WORD_MAX];
 
     if (is_behind_string(l, start))
         fail(l, l->line, GRAMMAR_QUOTE_INSIDE, (int) (length < 40 ? strcspn(start, "\"\n") : 0), start);
     else
         fail(l, l->line, "%.*s is no value: allowed are true, false, a number, or a string in double quotes%s",
-             (int) (length < 64 ? length : 64), start, hint_word(start, length, hint));
+             (int) (length < 64 ? length : 64), start, hint_word(key.text, key.length, start, length, hint));
 }
 
 // Returns whether a number may end before this byte. libconfig needs no delimiter: it reads 1enabled as 1 and enabled.
@@ -385,8 +387,7 @@ static void punctuation(struct lexer *l)
     case '}':
         if (is_after(l, ',') && *l->at != '}') // after a setting of a group a comma is allowed
             fail(l, l->last.line, "a comma before \"%c\", none may follow the last element", *l->at);
-        if (l->depth > 0) // if not, it is a syntax error, which the grammar reports
-            l->depth--;
+        l->depth -= l->depth > 0; // if not, it is a syntax error, which the grammar reports
         break;
     case '=':
     case ':':
@@ -449,14 +450,13 @@ static void token(struct lexer *l, lexical_see *see, void *context)
         ; // an error has been added
     else if (is_number(l))
         number(l, &t);
-    else if (isalpha((unsigned char) *l->at) || *l->at == '*')
+    else if (isalpha((unsigned char) *l->at) || *l->at == '*' || starts(l, HINT_OMITTED))
         name(l, &t);
     else if ((unsigned char) *l->at >= 0x80)
         foreign(l);
     else
         punctuation(l);
-    if (t.depth > l->depth)
-        t.depth = l->depth;
+    t.depth = t.depth > l->depth ? l->depth : t.depth;
     l->last = t;
     follow(l, &t);
     if (see)

@@ -150,6 +150,21 @@ static bool is_broadcast_of(const struct local *local, const char *interface, co
     return false;
 }
 
+// The subnet of the interface whose first address it is, which seldom is a host's; else NULL. IPv4 alone: in IPv6 it is
+// an address of routers (RFC 4291, section 2.6.1).
+static const struct addr_prefix *network_of(const struct local *local, const char *interface, const struct addr *a)
+{
+    for (size_t i = 0; i < local->n; i++) {
+        const struct addr_prefix *net = &local->list[i].net;
+        struct addr before = addr_after(a, UINT32_MAX);
+        if (a->family == ADDR_IPV4 && net->bits > 0 && net->bits < 31 && !local->list[i].to_one &&
+            strcmp(local->list[i].interface, interface) == 0 && addr_prefix_contains(net, a) &&
+            !addr_prefix_contains(net, &before) && !addr_equal(&net->addr, a))
+            return net;
+    }
+    return NULL;
+}
+
 // Told in place of what holds for addresses of hosts.
 static bool check_broadcast(const struct check *k, const char *interface, const struct addr *a, int line)
 {
@@ -169,34 +184,49 @@ static bool is_loopback(const char *interface)
     return strcmp(interface, CONFIG_LOOPBACK) == 0;
 }
 
-// Whether the address is on a subnet of the interface, as far as its own addresses tell: one with all bits, of a host
-// route or DHCPv6, knows none, and neither does a link-local one.
-static bool may_be_near(const struct local *local, const char *interface, const struct addr *a)
+static bool is_within(const struct addr_prefix *net, const struct addr_prefix *p)
+{
+    return net->bits <= p->bits && addr_prefix_contains(net, &p->addr);
+}
+
+// Whether addresses of the prefix are on a subnet of the interface, as far as its own addresses tell: one with all
+// bits, of a host route or DHCPv6, knows none, and neither does a link-local one.
+static bool may_be_near(const struct local *local, const char *interface, const struct addr_prefix *p)
 {
     bool known = false;
 
     for (size_t i = 0; i < local->n; i++) {
         const struct local_address *l = &local->list[i];
-        if (strcmp(l->interface, interface) != 0 || l->net.addr.family != a->family)
+        if (strcmp(l->interface, interface) != 0 || l->net.addr.family != p->addr.family)
             continue;
-        if (l->to_one || addr_prefix_contains(&l->net, a))
+        if (l->to_one || is_within(&l->net, p) || is_within(p, &l->net))
             return true;
-        known = known || (l->net.bits < 8 * addr_length(a) && !is_link_local(&l->net.addr));
+        known = known || (l->net.bits < 8 * addr_length(&p->addr) && !is_link_local(&l->net.addr));
     }
     return !known;
 }
 
-// The interface with a link on whose subnet the address is, while it is on none of this one; else NULL.
-static const char *near_other(const struct local *local, const char *interface, const struct addr *a)
+static bool is_exact(const struct addr_prefix *p)
+{
+    return p->bits == 8 * addr_length(&p->addr);
+}
+
+static bool is_host(const struct addr *a, const struct addr_prefix *p)
+{
+    return is_exact(p) && addr_equal(a, &p->addr);
+}
+
+// The interface with a link on whose subnet the prefix is, while no part of it is on one of this one; else NULL.
+static const char *near_other(const struct local *local, const char *interface, const struct addr_prefix *p)
 {
     const char *other = NULL;
 
-    if (is_link_local(a) || may_be_near(local, interface, a))
+    if (is_link_local(&p->addr) || may_be_near(local, interface, p))
         return NULL;
     for (size_t i = 0; i < local->n && !other; i++) {
         const struct local_address *l = &local->list[i];
-        if (l->running && !l->to_one && l->net.bits > 0 && !is_loopback(l->interface) &&
-            addr_prefix_contains(&l->net, a) && !addr_equal(&l->net.addr, a))
+        if (l->running && !l->to_one && l->net.bits > 0 && !is_loopback(l->interface) && is_within(&l->net, p) &&
+            !is_host(&l->net.addr, p))
             other = l->interface;
     }
     return other;
@@ -230,12 +260,34 @@ static void check_own_sources(const struct check *k, const struct config_input *
     for (size_t i = 0; i < in->n_sources && in->vlan == 0 && !is_loopback(in->interface); i++) {
         const struct addr_prefix *source = &in->sources[i];
         const char *owner = owner_of(k->local, &source->addr, in->interface);
-        if (source->bits < 8 * addr_length(&source->addr) || !owner || strcmp(owner, in->interface) != 0)
+        if (!is_exact(source) || !owner || strcmp(owner, in->interface) != 0)
             continue;
         config_warning(k->problems, in->sources_line, k->rule->name,
                        "source %s is this host itself (\"%s\"): what comes from it is dropped (martian): name the "
                        "sender's address",
                        addr_format(&source->addr, text), owner);
+    }
+}
+
+// Addresses of a subnet of the input's interface that are no host's.
+static void check_no_senders(const struct check *k, const struct config_input *in)
+{
+    char text[ADDR_TEXT_MAX];
+
+    for (size_t i = 0; i < in->n_sources && in->vlan == 0 && !is_loopback(in->interface); i++) {
+        const struct addr *a = &in->sources[i].addr;
+        const struct addr_prefix *net = is_exact(&in->sources[i]) ? network_of(k->local, in->interface, a) : NULL;
+        addr_format(a, text);
+        if (net)
+            config_warning(k->problems, in->sources_line, k->rule->name,
+                           "source %s is the address of a network of \"%s\", hardly of a sender: write \"%s/%u\" for "
+                           "all of it",
+                           text, in->interface, text, net->bits);
+        else if (is_exact(&in->sources[i]) && is_broadcast_of(k->local, in->interface, a))
+            config_warning(k->problems, in->sources_line, k->rule->name,
+                           "source %s is the broadcast of a subnet of \"%s\", no sender: what has it is dropped "
+                           "(martian)",
+                           text, in->interface);
     }
 }
 
@@ -248,22 +300,21 @@ static bool has_input(const struct config_rule *rule, const char *interface)
     return i < rule->n_inputs;
 }
 
-// The first sender that is a neighbour by an interface that no input of the rule names. Legs may have the senders of
-// all of them; one behind a router, and a prefix, may come by any.
+// The first sender, or prefix of them, that is a neighbour by an interface that no input of the rule names. Legs may
+// have the senders of all of them; one behind a router may come by any.
 static void check_far_sources(const struct check *k, const struct config_input *in)
 {
     char text[ADDR_TEXT_MAX];
 
     for (size_t i = 0; i < in->n_sources && in->vlan == 0 && !is_loopback(in->interface); i++) {
         const struct addr_prefix *source = &in->sources[i];
-        bool exact = source->bits == 8 * addr_length(&source->addr);
-        const char *other = exact ? near_other(k->local, in->interface, &source->addr) : NULL;
-        if (!other || has_input(k->rule, other) || owner_of(k->local, &source->addr, ""))
+        const char *other = near_other(k->local, in->interface, source);
+        if (!other || has_input(k->rule, other) || (is_exact(source) && owner_of(k->local, &source->addr, "")))
             continue;
         config_warning(k->problems, in->sources_line, k->rule->name,
                        "source %s is on the subnet of \"%s\", not of \"%s\", and what it sends arrives there: write "
                        "interface = \"%s\", or mend the source",
-                       addr_format(&source->addr, text), other, in->interface, other);
+                       addr_prefix_format(source, text), other, in->interface, other);
         return;
     }
 }
@@ -310,8 +361,9 @@ static void check_source(const struct check *k, const struct config_output *out)
 
 static void check_receiver(const struct check *k, const struct config_output *out)
 {
+    const struct addr_prefix to = {out->address, (uint8_t) (8 * addr_length(&out->address))};
     const char *owner = owner_of(k->local, &out->address, out->interface);
-    const char *other = near_other(k->local, out->interface, &out->address);
+    const char *other = near_other(k->local, out->interface, &to);
     char text[ADDR_TEXT_MAX];
 
     if ((owner && is_loopback(owner)) || check_broadcast(k, out->interface, &out->address, out->line))
@@ -326,7 +378,12 @@ static void check_receiver(const struct check *k, const struct config_output *ou
         config_warning(k->problems, out->line, k->rule->name,
                        "%s is on the subnet of \"%s\", not of \"%s\": write interface = \"%s\", or mend the address",
                        addr_format(&out->address, text), other, out->interface, other);
-    else if (out->ttl == 1 && !out->ttl_decrement && !may_be_near(k->local, out->interface, &out->address))
+    else if (network_of(k->local, out->interface, &out->address))
+        config_warning(k->problems, out->line, k->rule->name,
+                       "address %s is that of a network of \"%s\", hardly of a receiver: name a host, or write "
+                       "broadcast = true for all of them",
+                       addr_format(&out->address, text), out->interface);
+    else if (out->ttl == 1 && !out->ttl_decrement && !may_be_near(k->local, out->interface, &to))
         config_warning(k->problems, out->line, k->rule->name,
                        "leaves with ttl 1, and %s is on no subnet of \"%s\": the first router drops it",
                        addr_format(&out->address, text), out->interface);
@@ -342,6 +399,7 @@ void local_check(const struct config *c, const struct local *local, struct confi
         for (size_t j = 0; j < rule->n_inputs; j++) {
             check_input(&k, &rule->inputs[j]);
             check_own_sources(&k, &rule->inputs[j]);
+            check_no_senders(&k, &rule->inputs[j]);
             check_far_sources(&k, &rule->inputs[j]);
         }
         for (size_t o = 0; o < rule->n_outputs; o++) {

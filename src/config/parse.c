@@ -105,11 +105,11 @@ static void read_element(struct parser *p, const struct schema_key *key, const c
 {
     const config_setting_t *group = config_setting_get_elem(list, i);
     struct value value = value_of(group);
-    char shown[VALUE_TEXT_MAX];
+    char shown[VALUE_TEXT_MAX], hint[HINT_MAX];
 
     if (!config_setting_is_group(group)) {
-        config_error(p->problems, line_of(group), p->rule, "\"%s\" element %u is %s, allowed is a group { }", key->name,
-                     i + 1, value_format(&value, shown));
+        config_error(p->problems, line_of(group), p->rule, "\"%s\" element %u is %s, allowed is a group { }%s",
+                     key->name, i + 1, value_format(&value, shown), hint_element(key, &value, hint));
         return;
     }
     if (key->inside == SCHEMA_RULE)
@@ -236,8 +236,7 @@ static void read_section(struct parser *p, enum schema_place where, const config
     require(p, where, group);
     require_choice(p, where, group, SCHEMA_ONE_OF);
     require_choice(p, where, group, SCHEMA_ANY_OF);
-    if (p->problems->n_errors == errors)
-        section_finish(p, where, group, target);
+    section_finish(p, where, group, target, p->problems->n_errors == errors);
 }
 
 // --- the file --------------------------------------------------------------------------------------------------------

@@ -8,6 +8,32 @@
 
 #include "config/endpoint.h"
 #include "config/hint.h"
+#include "config/value.h"
+
+// Whether the key may be judged together with others: it is left out, or its value was not refused by itself.
+static bool is_sound(const config_setting_t *group, enum schema_place where, const char *name)
+{
+    const config_setting_t *s = config_setting_get_member(group, name);
+    const struct schema_key *key = schema_find(where, name);
+
+    if (!s)
+        return key->need != SCHEMA_REQUIRED;
+    struct value value = value_of(s);
+    return key->kind == SCHEMA_SECTION ? config_setting_is_group(s) : value_is_allowed(key, &value);
+}
+
+// Whether exactly one key says where it goes, and its value was not refused.
+static bool has_destination(const config_setting_t *group, enum schema_place where)
+{
+    size_t given = 0, sound = 0;
+
+    for (const struct schema_key *key = NULL; (key = schema_next(where, key));)
+        if (key->need == SCHEMA_ONE_OF && config_setting_get_member(group, key->name)) {
+            given++;
+            sound += is_sound(group, where, key->name);
+        }
+    return given == 1 && sound == 1;
+}
 
 static int compare_prefixes(const void *a, const void *b)
 {
@@ -26,7 +52,7 @@ static void check_repeated_sources(struct parser *p, const struct config_input *
         sorted[i] = &in->sources[i];
     qsort(sorted, in->n_sources, sizeof(sorted[0]), compare_prefixes);
     for (size_t i = 1; i < in->n_sources; i++)
-        if (memcmp(sorted[i], sorted[i - 1], sizeof(*sorted[i])) == 0)
+        if (sorted[i]->addr.family != ADDR_NONE && memcmp(sorted[i], sorted[i - 1], sizeof(*sorted[i])) == 0)
             config_error(p->problems, line, p->rule, "\"sources\" element %zu is \"%s\", as is element %zu",
                          (size_t) (sorted[i] - in->sources) + 1, addr_prefix_format(sorted[i], text),
                          (size_t) (sorted[i - 1] - in->sources) + 1);
@@ -41,8 +67,8 @@ static const char *const as_destination[] = {
 static void finish_interface(struct parser *p, const config_setting_t *group, void *target)
 {
     (void) p;
-    (void) group;
-    ((struct config_interface *) target)->complete = true;
+    ((struct config_interface *) target)->complete =
+        is_sound(group, SCHEMA_INTERFACE, "name") && is_sound(group, SCHEMA_INTERFACE, "role");
 }
 
 static void finish_input(struct parser *p, const config_setting_t *group, void *target)
@@ -59,8 +85,8 @@ static void finish_input(struct parser *p, const config_setting_t *group, void *
                      in->n_addresses, in->n_ports, CONFIG_SPAN_MAX);
     if (!sources)
         return;
-    for (size_t i = 0; i < in->n_sources; i++)
-        if (in->sources[i].addr.family != family)
+    for (size_t i = 0; i < in->n_sources && has_destination(group, SCHEMA_INPUT); i++)
+        if (in->sources[i].addr.family != ADDR_NONE && in->sources[i].addr.family != family)
             config_error(p->problems, line_of(sources), p->rule,
                          "\"sources\" element %zu is \"%s\", allowed is IPv%d %s", i + 1,
                          addr_prefix_format(&in->sources[i], text), family, as_destination[in->kind]);
@@ -90,6 +116,8 @@ static void finish_output(struct parser *p, const config_setting_t *group, void 
     // In a range of ports, each port is also its source port.
     if (out->source_port == 0 && out->n_ports == 1)
         out->source_port = out->port;
+    if (!has_destination(group, SCHEMA_OUTPUT))
+        return;
     if (out->kind == CONFIG_ADDRESS && out->mode == CONFIG_MODE_FRAME)
         config_error(p->problems, line_of(config_setting_get_member(group, "mode")), p->rule,
                      "\"mode\" is \"frame\" for an \"address\", allowed is \"socket\" or \"auto\": "
@@ -108,7 +136,7 @@ static void check_span(struct parser *p, const struct config_output *out, size_t
 {
     char all[16] = "";
 
-    if (n == 1 || n == n_input)
+    if (n <= 1 || n_input == 0 || n == n_input) // 0: it was refused
         return;
     if (n_input > 1)
         snprintf(all, sizeof(all), " or %u", n_input);
@@ -124,7 +152,8 @@ static void check_inputs(struct parser *p, const struct config_rule *rule)
 
     for (size_t i = 1; i < rule->n_inputs; i++) {
         const struct config_input *in = &rule->inputs[i];
-        if (in->n_addresses != first->n_addresses || in->n_ports != first->n_ports)
+        bool known = in->n_addresses > 0 && in->n_ports > 0 && first->n_addresses > 0 && first->n_ports > 0;
+        if (known && (in->n_addresses != first->n_addresses || in->n_ports != first->n_ports))
             config_error(p->problems, in->line, p->rule,
                          "input %zu has %u groups and %u ports, allowed are as many as in input 1: %u and %u", i + 1,
                          in->n_addresses, in->n_ports, first->n_addresses, first->n_ports);
@@ -172,13 +201,12 @@ static void finish_field(struct parser *p, const config_setting_t *group, void *
 {
     const struct config_field *f = target;
 
-    if (f->bytes != 1 && f->bytes != 2 && f->bytes != 4 && f->bytes != 8)
+    if (f->bytes != 0 && f->bytes != 1 && f->bytes != 2 && f->bytes != 4 && f->bytes != 8)
         config_error(p->problems, line_of(config_setting_get_member(group, "bytes")), p->rule,
                      "\"bytes\" is %u, allowed is 1, 2, 4 or 8", f->bytes);
     if (f->count_bytes == 3)
         config_error(p->problems, line_of(config_setting_get_member(group, "count_bytes")), p->rule,
                      "\"count_bytes\" is 3, allowed is 0, 1, 2 or 4");
-    doubt_areas(p, group, f);
 }
 
 // A key that only some kinds of its section ask for: bit 1 << KIND of each.
@@ -192,11 +220,11 @@ struct kind_key {
 static void refuse_idle_keys(struct parser *p, const config_setting_t *group, enum schema_place where,
                              const char *chooser, unsigned kind, const struct kind_key *keys, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && is_sound(group, where, chooser); i++) {
         const struct schema_key *key = schema_find(where, keys[i].name);
         const config_setting_t *s = config_setting_get_member(group, keys[i].name);
         bool set = s && (!key->fallback || config_setting_get_int64(s) != atoll(key->fallback));
-        if (set && !(keys[i].kinds & 1u << kind))
+        if (set && is_sound(group, where, keys[i].name) && !(keys[i].kinds & 1u << kind))
             config_error(p->problems, line_of(s), p->rule, "\"%s\" means nothing where \"%s\" is \"%s\": leave it out",
                          keys[i].name, chooser, schema_find(where, chooser)->words[kind]);
     }
@@ -211,9 +239,12 @@ static void require_field(struct parser *p, const config_setting_t *group, enum 
             schema_places[where].name, where == SCHEMA_MERGE ? "; of MoldUDP64 " HINT_MOLD : "");
 }
 
+// The kinds of merge that may have a reorder_ms.
+#define MERGES_IN_ORDER (1u << CONFIG_MERGE_RTP | 1u << CONFIG_MERGE_FIELD)
+
 static void finish_merge(struct parser *p, const config_setting_t *group, void *target)
 {
-    static const struct kind_key keys[] = {{"reorder_ms", 1u << CONFIG_MERGE_RTP | 1u << CONFIG_MERGE_FIELD},
+    static const struct kind_key keys[] = {{"reorder_ms", MERGES_IN_ORDER},
                                            {"field", 1u << CONFIG_MERGE_FIELD},
                                            {"switch_after_ms", 1u << CONFIG_MERGE_ACTIVE},
                                            {"return_after_ms", 1u << CONFIG_MERGE_ACTIVE}};
@@ -222,7 +253,7 @@ static void finish_merge(struct parser *p, const config_setting_t *group, void *
     refuse_idle_keys(p, group, SCHEMA_MERGE, "by", m->by, keys, sizeof(keys) / sizeof(keys[0]));
     if (m->by == CONFIG_MERGE_FIELD)
         require_field(p, group, SCHEMA_MERGE);
-    if (m->reorder_ms > m->window_ms)
+    if (is_sound(group, SCHEMA_MERGE, "window_ms") && m->reorder_ms > m->window_ms)
         config_error(p->problems, line_of(config_setting_get_member(group, "reorder_ms")), p->rule,
                      "\"reorder_ms\" is %u, allowed is up to window_ms, %u", m->reorder_ms, m->window_ms);
 }
@@ -240,7 +271,7 @@ static void finish_monitor(struct parser *p, const config_setting_t *group, void
 }
 
 // What is held back is copied, and leaves later without the packet that brought it.
-static void check_reorder(struct parser *p, const struct config_rule *rule)
+static void check_reorder(struct parser *p, const config_setting_t *group, const struct config_rule *rule)
 {
     bool keeps = rule->limit.per_source;
 
@@ -252,7 +283,7 @@ static void check_reorder(struct parser *p, const struct config_rule *rule)
             "\"reorder_ms\" is %u, allowed is 0 with \"preserve\" at an output, or per_source: a datagram that "
             "is held back has no sender any more",
             rule->merge.reorder_ms);
-    if (rule->max_payload > CONFIG_MERGE_HELD_MAX)
+    if (rule->max_payload > CONFIG_MERGE_HELD_MAX && is_sound(group, SCHEMA_RULE, "max_payload"))
         config_error(p->problems, rule->merge.line, p->rule,
                      "\"reorder_ms\" is %u, which needs max_payload, up to %d: what is held back is copied",
                      rule->merge.reorder_ms, CONFIG_MERGE_HELD_MAX);
@@ -261,7 +292,7 @@ static void check_reorder(struct parser *p, const struct config_rule *rule)
 // What reorder_ms holds back would be stale when its turn comes.
 static void check_deadline(struct parser *p, const struct config_rule *rule)
 {
-    if (rule->deadline_us > 0 && rule->merge.reorder_ms > 0 && rule->deadline_us <= rule->merge.reorder_ms * 1000)
+    if (rule->deadline_us > 0 && rule->deadline_us <= rule->merge.reorder_ms * 1000)
         config_error(
             p->problems, rule->merge.line, p->rule,
             "\"deadline_us\" is %u, allowed with reorder_ms = %u is more than %u: what is held back for a missing "
@@ -269,15 +300,19 @@ static void check_deadline(struct parser *p, const struct config_rule *rule)
             rule->deadline_us, rule->merge.reorder_ms, rule->merge.reorder_ms * 1000);
 }
 
-static void check_merge(struct parser *p, const struct config_rule *rule)
+static void check_merge(struct parser *p, const config_setting_t *group, const struct config_rule *rule)
 {
+    bool one = rule->n_inputs == 1 &&
+               !(config_setting_get_member(group, "input") && config_setting_get_member(group, "inputs"));
+
     if (rule->merge.line == 0)
         return;
-    if (rule->n_inputs < 2)
+    if (one)
         config_error(p->problems, rule->merge.line, p->rule,
                      "merge needs two inputs or more: write inputs = ( { leg = \"A\"; ... }, { leg = \"B\"; ... } )");
-    if (rule->merge.reorder_ms > 0)
-        check_reorder(p, rule);
+    if (rule->merge.reorder_ms == 0 || !(MERGES_IN_ORDER & 1u << rule->merge.by))
+        return;
+    check_reorder(p, group, rule);
     check_deadline(p, rule);
 }
 
@@ -306,16 +341,15 @@ static void finish_rule(struct parser *p, const config_setting_t *group, void *t
 {
     struct config_rule *rule = target;
 
-    (void) group;
     check_inputs(p, rule);
-    check_merge(p, rule);
-    for (size_t i = 0; i < rule->n_outputs; i++) {
+    check_merge(p, group, rule);
+    for (size_t i = 0; i < rule->n_outputs && rule->n_inputs > 0; i++) {
         check_span(p, &rule->outputs[i], i, "groups", rule->outputs[i].n_addresses, rule->inputs[0].n_addresses);
         check_span(p, &rule->outputs[i], i, "ports", rule->outputs[i].n_ports, rule->inputs[0].n_ports);
     }
 }
 
-void section_finish(struct parser *p, enum schema_place where, const config_setting_t *group, void *target)
+void section_finish(struct parser *p, enum schema_place where, const config_setting_t *group, void *target, bool clean)
 {
     static void (*const finish[SCHEMA_PLACES])(struct parser *, const config_setting_t *, void *) = {
         [SCHEMA_INTERFACE] = finish_interface, [SCHEMA_RULE] = finish_rule,           [SCHEMA_INPUT] = finish_input,
@@ -325,4 +359,6 @@ void section_finish(struct parser *p, enum schema_place where, const config_sett
 
     if (finish[where])
         finish[where](p, group, target);
+    if (clean && (where == SCHEMA_FIELD || where == SCHEMA_MONITOR_FIELD))
+        doubt_areas(p, group, target);
 }

@@ -4,6 +4,7 @@
 #define MCR_CONFIG_SECTION_H
 
 #include <libconfig.h>
+#include <stdbool.h>
 
 #include "config/model.h"
 #include "config/problems.h"
@@ -22,7 +23,8 @@ static inline int line_of(const config_setting_t *s)
 // Sets the lines of keys that warnings name, also where the section has errors.
 void section_lines(enum schema_place where, const config_setting_t *group, void *target);
 
-// Checks a section each key of which is right by itself. target: what was read, as schema_places says.
-void section_finish(struct parser *p, enum schema_place where, const config_setting_t *group, void *target);
+// Checks the keys of a section together, apart from those that were refused by themselves. target: what was read, as
+// schema_places says. clean: nothing in the section was refused.
+void section_finish(struct parser *p, enum schema_place where, const config_setting_t *group, void *target, bool clean);
 
 #endif

@@ -148,6 +148,20 @@ not_known() {
 }
 ok "--running: what runs is not known" not_known
 
+# A file that cannot be opened is told first: of the daemon nothing else is known than where it is by default.
+unread() {
+  why="mcrd: gone.conf: cannot be opened: No such file or directory; the default stats_file, /run/mcr/stats, was looked at instead: "
+  run 1 --print --running --config gone.conf && [ ! -s stdout ] && tells "$why" &&
+    ! grep -F -e 'of the config' -e systemctl stderr &&
+    run 2 --explain --running 198.18.1.1 239.255.1.1 5000 --config gone.conf && tells "$why" &&
+    run 1 --firewall --running --config gone.conf && tells "$why" &&
+    two_files && cp disk.conf cut.conf && echo 'rules = (;' >>cut.conf && run 1 --print --running --config cut.conf && [ ! -s stdout ] &&
+    tells "mcrd: cut.conf:$(wc -l <cut.conf): key \"rules\" is given twice" &&
+    tells "; $work/stats was looked at instead: its daemon (pid $standin) runs $work/disk.conf" &&
+    away && run 1 --print --running --config cut.conf && tells "; $work/stats was looked at instead: "
+}
+ok "--running: the file cannot be read" unread
+
 # TEXT ARGUMENTS: refused with this on the standard error.
 refused() {
   text=$1
@@ -155,6 +169,10 @@ refused() {
   run 2 --config kinds.conf "$@" && [ ! -s stdout ] && tells "$text"
 }
 ok "refused: two arguments" refused "three arguments: SRC DST PORT" --explain 198.18.1.1 239.255.1.1
+ok "refused: the port in DST" refused 'SRC DST PORT: "239.255.1.1:5004": the port is an argument of its own' \
+  --explain 198.18.1.1 239.255.1.1:5004
+ok "refused: in DST of IPv6" refused '"[ff15::1]:5004": the port is an argument of its own' --explain 2001:db8::1 '[ff15::1]:5004'
+ok "refused: two arguments of IPv6, none with a port" refused 'three arguments: SRC DST PORT; mcrd' --explain 2001:db8::1 ff15::5004
 ok "refused: four arguments" refused "three arguments: SRC DST PORT" --explain 198.18.1.1 239.255.1.1 5000 6000
 ok "refused: port 0" refused 'PORT is "0", allowed is 1 to 65535' --explain 198.18.1.1 239.255.1.1 0
 ok "refused: port 5000x" refused 'PORT is "5000x", allowed' --explain 198.18.1.1 239.255.1.1 5000x

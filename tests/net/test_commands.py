@@ -373,15 +373,15 @@ def local_addresses():
     def of(address, outputs, interface="in0", **keys):
         return t.rule_of("r", outputs, interface=interface, address=address, port=PORT, **keys)
 
-    def sources(address):
-        return t.rule_of("r", group, interface="in0", group=IN, port=PORT, sources=[address])
+    def sources(address, interface="in0", to=IN):
+        return t.rule_of("r", group, interface=interface, group=to, port=PORT, sources=[address])
 
     def near(address, other, interface):
         return f'{address} is on the subnet of "{other}", not of "{interface}": write interface = "{other}", or mend the address'
 
-    def far(address):
-        return (f'source {address} is on the subnet of "wan0", not of "in0", and what it sends arrives there: write interface = '
-                '"wan0", or mend the source')
+    def far(address, other="wan0", interface="in0"):
+        return (f'source {address} is on the subnet of "{other}", not of "{interface}", and what it sends arrives there: write '
+                f'interface = "{other}", or mend the source')
 
     group = [t.to_group(OUT, OUT_PORT)]
     elsewhere = "name the receiver's, or write interface = \"lo\" for one on this host"
@@ -408,6 +408,8 @@ def local_addresses():
         (of("198.18.1.2", [to("198.18.2.1")]), None),
         (of("198.18.1.2", [to("198.18.2.255")]), '198.18.2.255 is the broadcast of a subnet of "out0", no host: write broadcast = true '
                                                  'in place of "address"'),
+        (of("198.18.1.2", [to("198.18.2.0")]), 'address 198.18.2.0 is that of a network of "out0", hardly of a receiver: name a host, '
+                                               "or write broadcast = true for all of them"),
         (of("198.18.1.2", [to("198.18.2.2")]), 'address 198.18.2.2 is this host itself ("out0"), it does not leave: ' + elsewhere),
         (of("198.18.1.2", [to("198.18.1.2")]), 'address 198.18.1.2 is this host itself ("in0"), it does not leave: ' + elsewhere),
         (of("198.18.1.2", [to("203.0.113.5")]),
@@ -429,7 +431,26 @@ def local_addresses():
                                 "sender's address"),
         (sources("198.18.2.2"), None),  # by the other interface it may come in: no martian
         (sources("198.18.3.10"), far("198.18.3.10")),
-        (sources("198.18.3.10/31"), None),
+        (sources("198.18.3.10/31"), far("198.18.3.10/31")),
+        (sources("198.18.3.0/24"), far("198.18.3.0/24")),
+        (sources("198.18.2.0/24"), far("198.18.2.0/24", "out0")),
+        (sources("2001:db8:3::/64", "wan1", "ff15::2"), far("2001:db8:3::/64", "wan0", "wan1")),
+        (sources("2001:db8:3:0:1::/80", "wan1", "ff15::2"), far("2001:db8:3:0:1::/80", "wan0", "wan1")),
+        (sources("2001:db8:3::/64", "wan0", "ff15::2"), None),
+        (sources("2001:db8::/32", "wan1", "ff15::2"), None),
+        (sources("198.18.0.0/16"), None),  # has in0's, too
+        (sources("198.18.2.0/23"), None),  # more than any subnet
+        (sources("198.18.5.0/24"), None),
+        (sources("198.18.1.0/24"), None),
+        (sources("198.18.1.128/25"), None),
+        (sources("198.18.1.0"), 'source 198.18.1.0 is the address of a network of "in0", hardly of a sender: write "198.18.1.0/24" '
+                                "for all of it"),
+        (sources("198.18.1.255"), 'source 198.18.1.255 is the broadcast of a subnet of "in0", no sender: what has it is dropped '
+                                  "(martian)"),
+        (sources("198.18.6.0"), None),
+        (sources("198.18.6.0", "two0"), None),  # of a network of 31 bits both are hosts
+        (sources("198.18.6.1", "two0"), 'source 198.18.6.1 is this host itself ("two0"): what comes from it is dropped (martian): '
+                                        "name the sender's address"),
         (sources("198.18.5.10"), None),
         (sources("203.0.113.5"), None),
         ({"name": "r", "inputs": [{"interface": "in0", "group": IN, "port": PORT, "sources": ["198.18.3.10"]},
@@ -447,6 +468,8 @@ def local_addresses():
         net.relay.run("ip", "link", "add", "wan0", "type", "veth", "peer", "name", "wan1")
         net.relay.run("ip", "tuntap", "add", "off0", "mode", "tap")  # never has a link
         net.relay.run("ip", "tuntap", "add", "bare0", "mode", "tap")
+        net.relay.run("ip", "tuntap", "add", "two0", "mode", "tap")
+        net.relay.run("ip", "address", "add", "198.18.6.1/31", "dev", "two0")
         for name, n in (("wan0", 3), ("wan1", 4), ("off0", 5)):
             net.relay.run("sh", "-c", f"echo 0 > /proc/sys/net/ipv6/conf/{name}/disable_ipv6")
             net.relay.run("ip", "link", "set", name, "up")
@@ -455,7 +478,7 @@ def local_addresses():
         for rule, warning in cases:
             config = t.Config([rule])
             status, _, err = net.relay.run(t.MCRD, "--check", "--config", config.file, check_status=False)
-            told = [line.partition(': warning: rule "r": ')[2] for line in err.splitlines() if "cannot load it" not in line]
+            told = [line.partition(': warning: rule "r": ')[2] for line in err.splitlines() if "cannot load it" not in line and "enabled = false" not in line]
             t.equal((status, told), (0, [warning] if warning else []), rule)
 
 
