@@ -101,13 +101,13 @@ static void keep_quiet(struct compilation *c, const struct config_rule *r, const
     memcpy(at.interface, l->name, sizeof(at.interface));
     for (uint32_t i = 0; i < in->n_ports; i++, at.port++)
         if (!sockets_output(c->sockets, REGISTRY_QUIET, &at, &step) && errno != EADDRINUSE)
-            log_errno(LOG_LEVEL_WARNING, EVENT_INPUT_NOT_QUIET,
-                      "rule=%s interface=%s port=%u reason=\"%s\" effect=\"the kernel answers its senders with ICMP "
-                      "errors\" hint=\"%s\"",
-                      r->name, l->name, at.port, step,
-                      errno == EACCES          ? port_hint(at.port, hint)
-                      : errno == EADDRNOTAVAIL ? "the interface does not have this address: its senders find no host"
-                                               : hint);
+            log_errno(
+                LOG_LEVEL_WARNING, EVENT_INPUT_NOT_QUIET,
+                "rule=%s interface=%s port=%u reason=\"%s\" effect=\"%s\" hint=\"%s\"", r->name, l->name, at.port, step,
+                errno == EADDRNOTAVAIL ? "its senders find no host" : "the kernel answers its senders with ICMP errors",
+                errno == EACCES          ? port_hint(at.port, hint)
+                : errno == EADDRNOTAVAIL ? "give the interface this address, or mend address"
+                                         : hint);
 }
 
 enum inputs { GROUPS_OF_ALL_SENDERS, GROUPS_OF_SENDERS, ADDRESSES };
