@@ -21,8 +21,8 @@ struct stream {
     struct leg_health health;
     struct monitor_alarms alarms;
     uint64_t alarm_ns; // when STATS_ALARM_LEG was raised
-    bool silent;       // at the last look: silence was a reason of the alarm
-    enum leg_end end;  // of the last alarm
+    uint32_t silent;   // not 0: at the last look, silence was a reason of the alarm
+    enum leg_end end;  // of the alarm that has just ended
     uint32_t raised;   // mask of 1 << enum stats_alarm: leg, loss, jitter
 };
 
