@@ -329,6 +329,17 @@ example() {
   timeout 10 "$MCRD" --check --config "$work/example.conf"
 }
 
+# What README.md and mcrd(8) show of --explain is asked of the shipped example.
+explained() {
+  for port in 5000 5001; do
+    timeout 10 "$MCRD" --config "$srcdir/etc/mcr.conf.example" --explain 192.0.2.9 239.10.0.1 $port --interface ot0 2>/dev/null
+  done | sed -nE 's/.*mcr\.conf\.example(:[0-9]+: (rule "plc-telemetry" takes|sources: 192\.0\.2\.9)).*/\1/p' >"$work/answers"
+  [ "$(wc -l <"$work/answers")" -eq 3 ] || { cat "$work/answers"; return 1; }
+  sed -nE 's/.*\/etc\/mcr\/mcr\.conf(:[0-9]+: (rule "plc-telemetry" takes|sources: 192\.0\.2\.9)).*/\1/p' "$1" >"$work/shown"
+  [ -s "$work/shown" ] || { echo "nothing found"; return 1; }
+  head -n "$(wc -l <"$work/shown")" "$work/answers" | diff -U 0 - "$work/shown"
+}
+
 # --- all of them ---
 
 for page in "$man"/*.[1-9]; do
@@ -371,6 +382,9 @@ ok "mcrstat.1: every member of the JSON, and no other" json_members
 ok "mcrstat.1: every word that the JSON can say" json_words
 ok "mcrstat.1: every state of the table" table_states
 ok "mcrstat.1: the status of a monitoring plugin of every state" plugin_states
+for document in README.md man/mcrd.8; do
+  ok "$document: the lines of the example that --explain names" explained "$srcdir/$document"
+done
 ok "units that are named are there" names_units
 ok "tests/net/README.md: every test of the folder, and no other" net_tests
 ok "docs/availability.md: the start as it was measured" start_measured

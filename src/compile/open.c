@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -100,13 +101,13 @@ static void keep_quiet(struct compilation *c, const struct config_rule *r, const
     memcpy(at.interface, l->name, sizeof(at.interface));
     for (uint32_t i = 0; i < in->n_ports; i++, at.port++)
         if (!sockets_output(c->sockets, REGISTRY_QUIET, &at, &step) && errno != EADDRINUSE)
-            log_errno(LOG_LEVEL_WARNING, EVENT_INPUT_NOT_QUIET,
-                      "rule=%s interface=%s port=%u reason=\"%s\" effect=\"the kernel answers its senders with ICMP "
-                      "errors\" hint=\"%s\"",
-                      r->name, l->name, at.port, step,
-                      errno == EACCES          ? port_hint(at.port, hint)
-                      : errno == EADDRNOTAVAIL ? "the interface does not have this address: its senders find no host"
-                                               : hint);
+            log_errno(
+                LOG_LEVEL_WARNING, EVENT_INPUT_NOT_QUIET,
+                "rule=%s interface=%s port=%u reason=\"%s\" effect=\"%s\" hint=\"%s\"", r->name, l->name, at.port, step,
+                errno == EADDRNOTAVAIL ? "its senders find no host" : "the kernel answers its senders with ICMP errors",
+                errno == EACCES          ? port_hint(at.port, hint)
+                : errno == EADDRNOTAVAIL ? "give the interface this address, or mend address"
+                                         : hint);
 }
 
 enum inputs { GROUPS_OF_ALL_SENDERS, GROUPS_OF_SENDERS, ADDRESSES };
@@ -146,7 +147,7 @@ bool compile_join_groups(struct compilation *c)
 static bool is_passing(int error)
 {
     return error == ENETUNREACH || error == EHOSTUNREACH || error == EADDRNOTAVAIL || error == ENETDOWN ||
-           error == ENODEV || error == ENXIO;
+           error == ENODEV || error == ENXIO || error == EADDRINUSE;
 }
 
 // Returns the same output of the previous table, or NULL if it has none or its rule was disabled.
@@ -303,6 +304,7 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
     // On the loopback interface the kernel drops frames with one of its own addresses that it has not sent itself.
     enum config_way way = config_way(o, l->ethernet && (!l->loopback || o->vlan != 0));
     const char *step = "";
+    char taken[TABLE_REASON_MAX];
 
     if (!l->ifindex)
         return output_waits(c, r, o, t, "the interface does not exist", 0);
@@ -320,6 +322,12 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
         .ifindex = l->ifindex, .source = *source, .destination = t->to, .source_port = source_port, .port = t->port};
     memcpy(flow.interface, l->name, sizeof(flow.interface));
     struct registry_entry *e = open_way(c, way, &flow, &step);
+    if (!e && errno == EADDRINUSE) {
+        snprintf(taken, sizeof(taken),
+                 "another program has source port %" PRIu16 " (ss -ulpn): end it and reload, or set source_port",
+                 source_port);
+        return output_waits(c, r, o, t, taken, EADDRINUSE);
+    }
     if (!e)
         return output_waits(c, r, o, t, step, errno);
     t->egress = place_egress(c, e, l);

@@ -71,7 +71,9 @@ void compile_tell_output(struct compilation *c, uint32_t rule, const struct conf
         if (strcmp(c->interfaces[i].name, o->interface) == 0 && c->interfaces[i].state != TABLE_INTERFACE_UP)
             return;
     addr_format(no_source ? &o->source : o->kind == CONFIG_BROADCAST ? &addr_limited_broadcast : &o->address, address);
-    if (!error)
+    if (error == EADDRINUSE)
+        tell(t, "%s", step);
+    else if (!error)
         tell(t, "%s has no address to send from", o->interface);
     else if (no_source)
         tell(t, "%s does not have the address %s", o->interface, address);

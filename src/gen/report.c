@@ -13,6 +13,7 @@ static const struct {
     const char *member, *hint;
 } hints[] = {
     {"given_up_s", "of the schedule: this host is too slow for the rate"},
+    {"foreign", "of another stream, or not mcrgen's"},
     {"unexpected", "not among those expected"},
     {"too_old", "too far behind to be judged"},
     {"socket_drops", "lost here, by this receiver or for a wrong UDP checksum"},
@@ -234,15 +235,19 @@ static const char *verdict_of(const struct gen_options *o, const struct gen_rece
     add_reason(verdict, r->unexpected, "unexpected");
     add_reason(verdict, r->sequence.too_old, "too old");
     add_reason(verdict, o->in_order ? r->sequence.reordered : 0, "out of order");
+    if (!r->ok && r->received == 0)
+        add_reason(verdict, r->foreign, "foreign came and no other: is --as, --stream or --size missing or wrong?");
     if (r->not_judged)
         return "FAILED: what was lost on purpose is not known";
     if (!r->ok && !*verdict && o->expect == GEN_NONE)
         add_reason(verdict, r->socket_drops, "dropped by the socket, so that the end may be missing");
     if (!r->ok && !*verdict)
         return r->received > 0 ? "FAILED: the socket failed" : "FAILED: nothing came";
-    if (r->ok && r->received == 0)
+    if (r->ok && r->received == 0 && r->foreign > 0)
+        snprintf(verdict, VERDICT_MAX, "ok: nothing of the stream came, as expected; %" PRIu64 " foreign", r->foreign);
+    else if (r->ok && r->received == 0)
         return "ok: nothing came, as expected";
-    if (r->ok)
+    else if (r->ok)
         snprintf(verdict, VERDICT_MAX, "ok: %" PRIu64 " datagrams, nothing lost, duplicate or corrupt", r->received);
     return verdict;
 }

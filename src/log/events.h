@@ -21,6 +21,7 @@
     X(EVENT_RULE_PROMPT, rule_prompt, LOG_AT(NOTICE))                                                                  \
     X(EVENT_LEG_SILENT, leg_silent, LOG_AT(WARNING))                                                                   \
     X(EVENT_LEG_HEARD, leg_heard, LOG_AT(NOTICE))                                                                      \
+    X(EVENT_LEG_CLEARED, leg_cleared, LOG_AT(NOTICE))                                                                  \
     X(EVENT_RULE_LOSSY, rule_lossy, LOG_AT(WARNING))                                                                   \
     X(EVENT_RULE_COMPLETE, rule_complete, LOG_AT(NOTICE))                                                              \
     X(EVENT_RULE_JITTERY, rule_jittery, LOG_AT(WARNING))                                                               \
@@ -30,7 +31,7 @@
     X(EVENT_RULE_UNBLOCKED, rule_unblocked, LOG_AT(NOTICE))                                                            \
     X(EVENT_RULE_LIMITED, rule_limited, LOG_AT(WARNING))                                                               \
     X(EVENT_RULE_WITHIN_LIMIT, rule_within_limit, LOG_AT(NOTICE))                                                      \
-    X(EVENT_CONTINUED, continued, LOG_AT(NOTICE) | LOG_AT(WARNING))                                                        \
+    X(EVENT_CONTINUED, continued, LOG_AT(NOTICE) | LOG_AT(WARNING))                                                    \
     X(EVENT_STOPPING, stopping, LOG_AT(NOTICE))                                                                        \
     X(EVENT_START, start, LOG_AT(ERR))                                                                                 \
     X(EVENT_INTERFACE, interface, LOG_AT(NOTICE))                                                                      \

@@ -95,12 +95,13 @@ void leg_health_note(struct leg_health *leg, uint64_t count, uint64_t now_ns)
     if (count == leg->count)
         return;
     leg->count = count;
-    leg->changed_ns = now_ns;
+    leg->changed_ns = leg->heard_ns = now_ns;
 }
 
 bool leg_health_silent(const struct leg_health *leg, uint32_t silence_ms, uint64_t last_ns)
 {
-    return silence_ms > 0 && last_ns - leg->changed_ns >= silence_ms * MILLISECOND;
+    // A leg that a reload has added is younger than what others brought before.
+    return silence_ms > 0 && last_ns >= leg->changed_ns + silence_ms * MILLISECOND;
 }
 
 // Drops by which nothing can be meant to pass: what comes is not what the rule is made for, or too late.

@@ -89,11 +89,13 @@ const char *blockage_why(const struct blockage *b, char text[BLOCKAGE_TEXT_MAX])
 struct leg_health {
     uint64_t count;      // of datagrams from allowed senders, at the last look
     uint64_t changed_ns; // first look at which count had its present value
+    uint64_t heard_ns;   // last look at which count had grown; 0: none
 };
 
 void leg_health_note(struct leg_health *leg, uint64_t count, uint64_t now_ns);
 
-// Whether another leg has brought something for silence_ms without this one. last_ns: when one of all legs last did.
+// Whether another leg has brought something for silence_ms without this one. last_ns: when one of all legs last did; 0:
+// none has.
 // Legs that fall silent together are the silence of the rule. silence_ms 0: false.
 bool leg_health_silent(const struct leg_health *leg, uint32_t silence_ms, uint64_t last_ns);
 

@@ -166,6 +166,13 @@ static const char *without_link(const struct table_interface *i, char text[WITHO
     return text;
 }
 
+// Why an alarm has ended without a datagram.
+static const char *const leg_ends[] = {
+    [LEG_LINKED] = "its link is up again",
+    [LEG_ALL_UNLINKED] = "no other leg has a link, either",
+    [LEG_RELOADED] = "a reload has changed the rule",
+};
+
 static void tell_leg(const struct table_rule *rule, const struct table_input *in,
                      const struct table_interface *interface, const struct stream *leg,
                      const struct monitor_counters *counters, uint32_t changed)
@@ -180,8 +187,11 @@ static void tell_leg(const struct table_rule *rule, const struct table_input *in
         log_named(LOG_LEVEL_WARNING, EVENT_LEG_SILENT, name, "rule=%s leg=%s silent_ms=%llu allowed_ms=%u%s",
                   rule->name, in->leg, ms(now - leg->health.changed_ns), rule->silence_ms,
                   without_link(interface, why));
-    else if (changed & silence)
+    else if (changed & silence && leg->end == LEG_HEARD)
         log_notice(EVENT_LEG_HEARD, "rule=%s leg=%s alarm_ms=%llu", rule->name, in->leg, ms(now - leg->alarm_ns));
+    else if (changed & silence)
+        log_notice(EVENT_LEG_CLEARED, "rule=%s leg=%s alarm_ms=%llu reason=\"%s\"", rule->name, in->leg,
+                   ms(now - leg->alarm_ns), leg_ends[leg->end]);
     if (raised & loss)
         log_named(LOG_LEVEL_WARNING, EVENT_RULE_LOSSY, name,
                   "rule=%s leg=%s loss_ppm=%llu allowed_ppm=%u lost=%llu continuity_errors=%llu unjudged=%llu",

@@ -211,7 +211,7 @@ static bool lacks_link(const struct streams *s, const struct table_rule *rule, u
     return another;
 }
 
-// Notes what each leg has brought. Returns when one last brought something.
+// Notes what each leg has brought. Returns when one last brought something; 0: none has.
 static uint64_t note_legs(struct streams *s, const struct table_rule *rule, const struct stats_input_counters *counts,
                           uint64_t now_ns)
 {
@@ -220,10 +220,39 @@ static uint64_t note_legs(struct streams *s, const struct table_rule *rule, cons
     for (uint32_t i = 0; i < rule->n_inputs; i++) {
         struct stream *leg = &s->legs[rule->first_input + i];
         leg_health_note(&leg->health, counts[i].packets - leg->strangers, now_ns);
-        if (leg->health.changed_ns > last_ns)
-            last_ns = leg->health.changed_ns;
+        if (leg->health.heard_ns > last_ns)
+            last_ns = leg->health.heard_ns;
     }
     return last_ns;
+}
+
+// Why the alarm ends that the last look has left raised.
+static enum leg_end end_of(const struct streams *s, const struct table_rule *rule, uint32_t leg)
+{
+    const struct stream *at = &s->legs[rule->first_input + leg];
+
+    if (at->health.heard_ns > at->alarm_ns)
+        return LEG_HEARD;
+    // Silence ends by a datagram or by another silence_ms.
+    if (at->silent || !(rule->flags & TABLE_RULE_MERGES))
+        return LEG_RELOADED;
+    return is_up(s, rule, leg) ? LEG_LINKED : LEG_ALL_UNLINKED;
+}
+
+static uint32_t look_at_leg(struct streams *s, const struct table_rule *rule, uint32_t leg, uint64_t last_ns,
+                            uint64_t now_ns)
+{
+    struct stream *at = &s->legs[rule->first_input + leg];
+    const uint32_t alarm = 1u << STATS_ALARM_LEG;
+    bool silent = leg_health_silent(&at->health, rule->silence_ms, last_ns);
+    bool raised = rule->n_inputs > 1 && (silent || lacks_link(s, rule, leg));
+
+    if (raised && !(at->raised & alarm))
+        at->alarm_ns = now_ns;
+    else if (!raised && at->raised & alarm)
+        at->end = end_of(s, rule, leg);
+    at->silent = silent;
+    return raised ? alarm : 0;
 }
 
 static uint32_t look_at_stream(struct stream *leg, const struct table_rule *rule,
@@ -251,11 +280,7 @@ bool streams_look(struct streams *s, const struct table_rule *rule, const struct
             counters = streams_count(s, rule, i);
             raised = look_at_stream(leg, rule, &counters, now_ns);
         }
-        if (rule->n_inputs > 1 &&
-            (leg_health_silent(&leg->health, rule->silence_ms, last_ns) || lacks_link(s, rule, i)))
-            raised |= 1u << STATS_ALARM_LEG;
-        if (raised & ~before & 1u << STATS_ALARM_LEG)
-            leg->alarm_ns = now_ns;
+        raised |= look_at_leg(s, rule, i, last_ns, now_ns);
         leg->raised = raised;
         if (raised != before)
             tell(rule, &s->table->inputs[rule->first_input + i], interface_of(s, rule, i), leg, &counters,

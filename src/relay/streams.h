@@ -12,12 +12,17 @@
 #include "table/view.h"
 #include "wire/monitor.h"
 
+// Why the alarm of a leg has ended.
+enum leg_end { LEG_HEARD, LEG_LINKED, LEG_ALL_UNLINKED, LEG_RELOADED };
+
 // Of one of the table's inputs.
 struct stream {
     uint64_t strangers; // datagrams of senders that are not in its sources, where the rule has several legs
     struct leg_health health;
     struct monitor_alarms alarms;
     uint64_t alarm_ns; // when STATS_ALARM_LEG was raised
+    uint32_t silent;   // not 0: at the last look, silence was a reason of the alarm
+    enum leg_end end;  // of the alarm that has just ended
     uint32_t raised;   // mask of 1 << enum stats_alarm: leg, loss, jitter
 };
 

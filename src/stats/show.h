@@ -14,6 +14,7 @@
 #define SHOW_COLUMNS_LEAST     40   // that a table is made for; a narrower terminal wraps or cuts its lines
 
 // How to end what a refused file has left, once the one that runs is back on the disk.
+// Not without a broker, which refuses every load.
 #define SHOW_PUT_BACK "the file on disk is what runs: mcrd --reload clears this"
 
 // Returns whether everything was written to `to`.

@@ -93,7 +93,7 @@ static void show_config(const struct page *p)
         f = paragraph(p, 0, error == h->disk_error ? "invalid" : "refused");
         paragraph_text(&f, BAD, error);
         fputc('\n', p->to);
-        if (h->config_state == STATS_CONFIG_CURRENT) {
+        if (h->config_state == STATS_CONFIG_CURRENT && h->broker_alive) {
             f = paragraph(p, 0, "");
             paragraph_text(&f, PLAIN, SHOW_PUT_BACK);
             fputc('\n', p->to);

@@ -214,6 +214,21 @@ ansible_two() {
     rm /etc/mcr/mcrd.conf
 }
 
+# As on the host of a pair that waits, and on the one that is active: something else starts and stops the relay.
+ansible_elsewhere() {
+  local now pid
+  status 0 systemctl stop mcrd || return 1
+  play 0 2 '' -e '{"mcr_started_elsewhere": true}' && recap 'changed=2 .*failed=0' && equal "$(processes)" "" &&
+    equal "$(systemctl is-enabled mcrd)" disabled && grep -F 'ttl = 2;' $conf || return 1
+  play 0 4 '' -e '{"mcr_started_elsewhere": true}' && recap 'changed=1 .*failed=0' && equal "$(processes)" "" &&
+    grep -F 'ttl = 4;' $conf || return 1
+  play 2 999 '' -e '{"mcr_started_elsewhere": true}' && grep -F 'ttl = 4;' $conf && equal "$(processes)" "" || return 1
+  status 0 systemctl start mcrd && now=$(generation) pid=$(property MainPID) &&
+    play 0 2 '' -e '{"mcr_started_elsewhere": true}' && recap 'changed=[1-9].*failed=0' &&
+    equal "$(property MainPID) $(generation)" "$pid $((now + 1))" && equal "$(systemctl is-enabled mcrd)" disabled &&
+    play 0 2 '' -e '{"mcr_started_elsewhere": true}' && recap 'changed=0 .*failed=0'
+}
+
 starts_anew() {
   status 0 dpkg -P mcr && [ ! -e $conf ] && equal "$(processes)" ""
 }
@@ -227,6 +242,7 @@ apply() {
 class { 'mcr':
   top     => { 'instance' => 'relay-1', ${3:-"'ring_mib' => 4"} },
   metrics => true,
+${elsewhere:-}
   rules   => [
     { 'name' => 'steady', 'note' => 'say "a\\b"',
       'input' => { 'interface' => 'in0', 'group' => '239.255.1.1', 'port' => 5000,
@@ -310,6 +326,17 @@ puppet_interrupted() {
   apply 0 2 '' && equal "$(generation)" $((now + 1))
 }
 
+puppet_elsewhere() {
+  local now
+  elsewhere="  started_elsewhere => true,"
+  status 0 systemctl stop mcrd && apply 2 4 '' && equal "$(processes)" "" && grep -F 'ttl = 4;' $conf &&
+    equal "$(systemctl is-enabled mcrd)" disabled && apply 0 4 '' && equal "$(processes)" "" &&
+    apply '4|6' 999 '' && grep -F 'ttl = 4;' $conf && status 0 systemctl start mcrd && now=$(generation) &&
+    apply 2 2 '' && equal "$(generation)" $((now + 1)) && apply 0 2 '' || return 1
+  elsewhere=
+  apply 2 2 '' && equal "$(systemctl is-enabled mcrd)" enabled
+}
+
 puppet_instance() {
   cat >second.pp <<'END'
 mcr::instance { 'second':
@@ -341,6 +368,7 @@ ok "ansible: it fails the next play as well" ansible_refused_still
 ok "ansible: mended by the play with the old file" ansible_mended
 ok "ansible: a file that an interrupted play has left is taken over by the next" ansible_interrupted
 ok "ansible: two relays on a host; both take their files over" ansible_two
+ok "ansible: started elsewhere, the relay is neither enabled nor started, and reloaded where it runs" ansible_elsewhere
 ok "the package is purged" starts_anew
 ok "puppet: installs, writes the file, starts; datagrams flow" puppet_installs
 ok "puppet: a second run changes nothing" puppet_idempotent
@@ -350,6 +378,7 @@ ok "puppet: a bad file fails the run with mcrd's own message, and is not written
 ok "puppet: no rules at all fail the run; nothing is written" puppet_empty
 ok "puppet: what the relay refuses fails this run and the next with its reason; mended by the old file" puppet_refused
 ok "puppet: a file that an interrupted run has left is taken over by the next" puppet_interrupted
+ok "puppet: started elsewhere, the relay is neither enabled nor started, and reloaded where it runs" puppet_elsewhere
 ok "puppet: a further relay on the host, beside the first" puppet_instance
 echo "1..$count" >&3
 [ $failed -eq 0 ]

@@ -59,6 +59,14 @@ def unicast_reserved():
                 capture.wait_payload(b"%d" % start)
 
 
+@t.test("unicast input: an address that the interface does not have: effect and hint of the log say so")
+def unicast_no_address():
+    with t.line() as net, t.Mcrd(net.relay, [t.rule_of("r", [t.to_group(OUT, OUT_PORT)], address="198.18.1.77", port=PORT)]) as d:
+        lines = d.logged("input_not_quiet")
+        t.check(len(lines) == 1 and ' effect="its senders find no host" hint="give the interface this address, or mend address" '
+                in lines[0], f"{lines}")
+
+
 @t.test("unicast input: not what is for the group of the same port, nor for another address of the relay")
 def unicast_input_only():
     rules = [t.rule_of("r", [t.to_group(OUT, OUT_PORT)], address="198.18.1.2", port=PORT)]

@@ -193,6 +193,36 @@ def low_source_port_bound():
         t.passes(net, [t.rule("r", IN, PORT, LOW)], [(HOST, 6000), (HOST6, 6003)], IN, n=2000, gso=20)
 
 
+@t.test("an output whose source port another program has waits and says so, the others run; a reload tries again")
+def source_port_taken():
+    rules = [t.rule("blocked", IN, PORT, [t.to_host(HOST, 4840)]),
+             t.rule("runs", IN, PORT + 1, [t.to_host(HOST, 4841)])]
+    reason = "another program has source port 4840 (ss -ulpn): end it and reload, or set source_port"
+
+    def states(d):
+        return [(x["name"], x["state"], x["reason"]) for x in d.stats()["rules"]]
+
+    waits = [("blocked", "waiting", reason), ("runs", "active", None)]
+    with t.line() as net:
+        with net.relay.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("0.0.0.0", 4840))
+            with t.Mcrd(net.relay, rules) as d:
+                t.equal(states(d), waits, "states after the start")
+                t.check(f'reason="{reason}: Address already in use"' in d.logged("output_waiting")[0], "the log")
+                t.check("result=accepted" in (answer := d.reload()), answer)
+                t.equal(states(d), waits, "states after a reload")
+                t.equal(len(d.logged("output_waiting")), 1, "lines of what waits")
+                other.close()
+                t.check("result=accepted" in (answer := d.reload()), answer)
+                t.equal(states(d), [("blocked", "active", None), ("runs", "active", None)], "states with a free port")
+                t.equal(len(d.logged("output_opened")), 1, "lines of what is open")
+        with net.relay.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("0.0.0.0", 4840))
+            d = t.Mcrd(net.relay, rules, missing_interface="reject")
+            status, text = d.run_to_end()
+            t.check(status == 1 and reason in text, f"where nothing may wait: {status} {text}")
+
+
 @t.test("source_port = 514 to a host, a group in both modes, and over IPv6")
 def low_source_port():
     outputs = [t.to_host(HOST, 6000, source_port=514), t.to_group(OUT, 6001, source_port=514, mode="socket"),

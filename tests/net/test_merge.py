@@ -400,6 +400,12 @@ def link_of_a_leg():
             now = d.stats()["rules"][0]
             return now["state"], now["reason"], now["alarms"]
 
+        # Nothing is ever sent: no leg is heard.
+        def ended(reason):
+            lines = d.logged("leg_cleared")
+            t.check(lines and "leg=B " in lines[-1] and lines[-1].endswith(f' reason="{reason}"'), f"how it ended: {lines}")
+            t.equal(d.logged("leg_heard"), [], "legs that were heard")
+
         t.equal(shown(), ("active", None, []), "with both")
         net.relay.run("ip", "link", "set", "in1", "down")
         t.wait_for(lambda: shown() == ("active", "in1 is down (1 of 2 inputs)", ["leg"]), 5, "the state without one")
@@ -414,9 +420,12 @@ def link_of_a_leg():
         net.relay.run("ip", "link", "set", "in0", "down")
         t.wait_for(lambda: shown() == ("down", "in0 is down; in1 is down", []), 5, "the state without both")
         t.equal(plugin(d)[0], 2, "the plugin without both")
+        ended("no other leg has a link, either")
         net.relay.run("ip", "link", "set", "in0", "up")
+        t.wait_for(lambda: shown()[2] == ["leg"], 5, "the alarm, again")
         net.relay.run("ip", "link", "set", "in1", "up")
         t.wait_for(lambda: shown() == ("active", None, []), 5, "the state with both again")
+        ended("its link is up again")
         net.relay.run("ip", "link", "delete", "in1")
         t.wait_for(lambda: d.logged("leg_silent")[-1].endswith(' reason="in1 is missing"'), 5, "the log without the interface")
 

@@ -313,6 +313,28 @@ def silent_leg():
         told(d, "leg_silent")
 
 
+@t.test("reload: a leg that is added or renamed raises no alarm of another while nothing has come")
+def added_legs():
+    rule = two_legs(silence_ms=300)
+    with t.line() as net, t.Mcrd(net.relay, [rule]) as d:
+        until(lambda: alarms(d) == ("silent", ["silence"], [[], []]), lambda: f"silence: {alarms(d)}", 5)
+        rule["inputs"][1]["leg"] = "C"
+        r.accepted(d, [rule])
+        t.equal(alarms(d), ("silent", ["silence"], [[], []]), "after the reload, with which a look comes")
+        t.equal(d.logged("leg_silent"), [], "alarms of legs")
+        sender = t.RawSender(net.src, "s0")
+
+        def there():
+            sender.send(t.datagram(A, PORT, b"x"))
+            return alarms(d) == ("active", ["leg"], [[], ["leg"]])
+        until(there, lambda: f"the alarm: {alarms(d)}", 10)
+        rule["silence_ms"] = 86400000
+        r.accepted(d, [rule])
+        line = told(d, "leg_cleared")
+        t.equal((line["leg"], d.logged("leg_heard")), ("C", []), "who is cleared, and not heard")
+        t.check(d.logged("leg_cleared")[-1].endswith('reason="a reload has changed the rule"'), f"the reason: {line}")
+
+
 @t.test("a foreign sender on a leg does not make it heard")
 def strangers():
     rule = two_legs(silence_ms=500)

@@ -209,12 +209,22 @@ Test(health, a_leg_is_silent_beside_another)
     for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
         leg_health_note(&legs[0], looks[i].a, looks[i].ms * MILLISECOND);
         leg_health_note(&legs[1], looks[i].b, looks[i].ms * MILLISECOND);
-        uint64_t last = legs[0].changed_ns > legs[1].changed_ns ? legs[0].changed_ns : legs[1].changed_ns;
+        uint64_t last = legs[0].heard_ns > legs[1].heard_ns ? legs[0].heard_ns : legs[1].heard_ns;
         for (size_t j = 0; j < 2; j++) {
             cr_expect(leg_health_silent(&legs[j], 1000, last) == looks[i].silent[j], "look %zu, leg %zu", i, j);
             cr_expect(!leg_health_silent(&legs[j], 0, last), "without silence_ms");
         }
     }
+}
+
+Test(health, a_leg_is_silent_only_beside_one_that_was_heard)
+{
+    const struct leg_health first = {.changed_ns = 0}, added = {.changed_ns = 5000 * MILLISECOND};
+
+    cr_expect_not(leg_health_silent(&first, 1000, added.heard_ns), "an added leg that has brought nothing");
+    cr_expect_not(leg_health_silent(&added, 1000, 4900 * MILLISECOND), "what another brought before it was there");
+    cr_expect_not(leg_health_silent(&added, 1000, 5999 * MILLISECOND));
+    cr_expect(leg_health_silent(&added, 1000, 6000 * MILLISECOND));
 }
 
 // What has been counted in which second, and what is told. What counts is what came, but for senders that are not

@@ -803,6 +803,23 @@ Test(stats, what_is_pending_is_shown_beside_what_runs)
     free(m.memory);
 }
 
+Test(stats, a_refusal_is_cleared_by_a_reload_only_with_a_broker)
+{
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+
+    strcpy(m.at.header->refusal, "the broker is gone");
+    m.at.header->config_state = STATS_CONFIG_CURRENT;
+    for (uint32_t alive = 0; alive < 2; alive++) {
+        m.at.header->broker_alive = alive;
+        char *text = table_text(&(struct show_view){.now = &s}, false);
+        cr_expect_not_null(strstr(text, "\nrefused  the broker is gone"), "%s", text);
+        cr_expect_eq(strstr(text, "mcrd --reload clears this") != NULL, alive, "%s", text);
+        free(text);
+    }
+    free(m.memory);
+}
+
 Test(stats, uptime_follows_no_step_of_the_wall_clock)
 {
     static const int64_t steps_s[] = {0, 86400, -86400, 3600000};
@@ -1331,8 +1348,10 @@ Test(stats, check_of_the_relay)
     expect_check(&s, true, SHOW_CRITICAL, "MCR CRITICAL - the broker is gone: restart mcrd; 2 rules active |");
     // Where one rule is asked for, that is another service's matter.
     expect_check(&s, false, SHOW_OK, "MCR OK - 2 rules active |");
-    h->broker_alive = 1;
     h->verdict = STATS_VERDICT_REFUSED;
+    expect_check(&s, true, SHOW_CRITICAL,
+                 "MCR CRITICAL - the broker is gone: restart mcrd, the last load was refused; 2 rules active |");
+    h->broker_alive = 1;
     expect_check(&s, true, SHOW_WARNING,
                  "MCR WARNING - the last load was refused, the file on disk is what runs: mcrd --reload clears this;");
     h->verdict = STATS_VERDICT_ACCEPTED;

@@ -8,6 +8,7 @@
 # @param top      keys beside version and rules, such as instance
 # @param file     the config file
 # @param service  the unit
+# @param started_elsewhere  whether something else starts and stops the relay, as keepalived of a pair of hosts does
 # @param metrics  whether metrics are written for node_exporter
 class mcr (
   Array[Hash]          $rules   = [],
@@ -15,14 +16,16 @@ class mcr (
   Hash                 $top     = {},
   Pattern[/^\//]        $file    = '/etc/mcr/mcr.conf',
   String               $service = 'mcrd',
+  Boolean              $started_elsewhere = false,
   Boolean              $metrics = false,
 ) {
   mcr::instance { 'mcr':
-    rules       => $rules,
-    allow_empty => $allow_empty,
-    top         => $top,
-    file        => $file,
-    service     => $service,
-    metrics     => $metrics,
+    rules             => $rules,
+    allow_empty       => $allow_empty,
+    top               => $top,
+    file              => $file,
+    service           => $service,
+    started_elsewhere => $started_elsewhere,
+    metrics           => $metrics,
   }
 }

@@ -6,6 +6,8 @@
 # @param top      keys beside version and rules, such as instance; stats_file is /run/mcr-NAME/stats
 # @param file     the config file
 # @param service  the unit
+# @param started_elsewhere  whether something else starts and stops the relay, as keepalived of a pair of hosts does: then
+#                 the file is written on each host, nothing is enabled or started, and reloaded only where the relay runs
 # @param metrics  whether metrics are written for node_exporter
 define mcr::instance (
   Array[Hash]          $rules   = [],
@@ -13,6 +15,7 @@ define mcr::instance (
   Hash                 $top     = {},
   Pattern[/^\//]        $file    = "/etc/mcr/${title}.conf",
   String               $service = "mcrd@${title}",
+  Boolean              $started_elsewhere = false,
   Boolean              $metrics = false,
 ) {
   # Hiera that finds nothing must not end all that is relayed.
@@ -31,6 +34,12 @@ define mcr::instance (
 
   $quoted = shellquote($file)
 
+  # One that is started elsewhere and does not run takes the file over when it starts.
+  [$ensure, $runs] = $started_elsewhere ? {
+    true    => [undef, "systemctl is-active --quiet ${shellquote($service)}"],
+    default => ['running', undef],
+  }
+
   include mcr::package
 
   Class['mcr::package']
@@ -42,13 +51,14 @@ define mcr::instance (
     validate_cmd => '/usr/sbin/mcrd --check --config %',
   }
   -> service { $service:
-    ensure => running,
-    enable => true,
+    ensure => $ensure,
+    enable => !$started_elsewhere,
   }
   # Also a file that is put back as it was: that ends a refusal, which is watched.
   -> exec { "mcrd --reload --config ${file}":
     path        => ['/usr/sbin', '/usr/bin'],
     refreshonly => true,
+    onlyif      => $runs,
     subscribe   => File[$file],
     logoutput   => on_failure,
   }
@@ -56,6 +66,7 @@ define mcr::instance (
   -> exec { "${file} is what runs":
     command   => "mcrd --reload --config ${quoted}",
     unless    => "test \"\$(mcrd --diff --config ${quoted})\" = 'no difference'",
+    onlyif    => $runs,
     provider  => shell,
     path      => ['/usr/sbin', '/usr/bin'],
     logoutput => on_failure,
