@@ -21,7 +21,6 @@ static void mend_bool(bool *b)
 // Gives back what nothing holds, and drops what cannot be held. taken: of each buffer, zero.
 static void mend_held(struct merge *m, struct line *l, bool *taken)
 {
-    l->n_held = 0;
     for (uint32_t i = 0; l->used && i < m->room; i++) {
         uint64_t number = l->head - i;
         struct slot *s = slot_at(m, l, number);
@@ -78,6 +77,7 @@ struct merge *merge_resume(const struct merge_settings *settings, void *memory)
     mend_bool(&m->crowded);
     for (struct line *l = m->lines; l < m->lines + MERGE_LINES; l++) {
         mend_bool(&l->used);
+        l->n_held = 0;
         for (int i = 0; i < MERGE_LEGS_MAX; i++)
             mend_bool(&l->legs[i].known);
     }

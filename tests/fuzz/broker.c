@@ -236,6 +236,7 @@ static void open_rig(struct rig *x, struct fuzz_input *in, int inotify)
     x->in = in;
     x->options = (struct broker_options){.sandbox = SANDBOX_OFF, .config_path = config_path, .inotify = inotify};
     *b = (struct broker){.options = &x->options, .relay = ends[1], .watch.inotify = inotify};
+    keep_init(&b->keep);
     b->sockets = sockets_new(&machine_any, 0);
     FUZZ_ASSERT(b->sockets && start_read_identity(b, &bytes) && start_judge(b, &bytes));
 }
@@ -244,6 +245,7 @@ static void close_rig(struct rig *x)
 {
     struct broker *b = &x->broker;
 
+    keep_free(&b->keep);
     sockets_free(b->sockets);
     free(b->running.bytes);
     config_free(b->config);

@@ -66,10 +66,7 @@ Test(offer, what_was_sent_of_it_counts_if_the_rest_cannot_be)
     char directory[] = "/tmp/mcr-units-XXXXXX";
     struct machine machine = machine_none;
     struct broker_options options = {.machine = &machine, .config_path = "mcr.conf"};
-    struct broker b = {
-        .options = &options,
-        .sockets = sockets_new(&machine, FEATURE_TX_RING),
-        .keep = {.table = -1, .state = -1, .table_before = -1, .state_before = -1, .store = {.manager = -1}}};
+    struct broker b = {.options = &options, .sockets = sockets_new(&machine, FEATURE_TX_RING)};
     struct config_problems problems = {0};
     struct config *c = config_load_text(text, strlen(text), CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
     struct handover_message m;
@@ -80,6 +77,7 @@ Test(offer, what_was_sent_of_it_counts_if_the_rest_cannot_be)
     cr_assert(mkdtemp(directory) && handover_pair(ends));
     snprintf(b.stats_file, sizeof(b.stats_file), "%s/stats", directory);
     b.relay = ends[1];
+    keep_init(&b.keep);
     cr_assert(c && b.sockets && sockets_open_pool(b.sockets, 1, &step));
     for (size_t sent = HANDOVER_TABLE_BEFORE; sent <= 2 * HANDOVER_TABLE_BEFORE; sent += HANDOVER_TABLE_BEFORE) {
         struct attempt a = {.serial = 1, .generation = 1};

@@ -226,3 +226,61 @@ Test(ingress, super_frames_for_many_outputs_keep_no_other_ring_waiting)
     cr_expect(x->rings[0].more, "the busy one has not had its way");
     close_rig(x);
 }
+
+// --- another process goes on -----------------------------------------------------------------------------------------
+
+static struct tpacket2_hdr *header_at(struct ingress *in, uint32_t i)
+{
+    return (struct tpacket2_hdr *) (void *) (in->ring + (size_t) i * SLOT);
+}
+
+// As the kernel leaves it: `written` frames in turn, of which the last `left` were not read. Each has its stamp.
+static void leave(struct ingress *in, uint64_t written, uint32_t left, uint32_t disorder)
+{
+    memset(in->ring, 0, in->ring_size);
+    for (uint64_t n = written > SLOTS ? written - SLOTS : 0; n < written; n++) {
+        struct tpacket2_hdr *h = header_at(in, (uint32_t) (n % SLOTS));
+        h->tp_sec = 1000 + (uint32_t) (n / 1000);
+        h->tp_nsec = (uint32_t) (n % 1000) * 1000000 + (disorder && n % 7 == 0 ? disorder : 0);
+        h->tp_status = written - n <= left ? TP_STATUS_USER : TP_STATUS_KERNEL;
+    }
+}
+
+Test(ingress, goes_on_where_another_process_was)
+{
+    static const uint64_t written[] = {0, 1, 5, SLOTS - 1, SLOTS, SLOTS + 1, 3 * SLOTS + 77, 3 * SLOTS + SLOTS - 1};
+    static const uint32_t left[] = {0, 1, 2, 77, 78, 300, SLOTS - 1, SLOTS};
+    struct rig *x = open_rig(1);
+    struct ingress *in = &x->rings[0];
+
+    for (size_t i = 0; i < sizeof(written) / sizeof(written[0]); i++)
+        for (size_t j = 0; j < sizeof(left) / sizeof(left[0]); j++)
+            for (uint32_t disorder = 0; disorder < 2; disorder++) {
+                if (left[j] > written[i])
+                    continue;
+                leave(in, written[i], left[j], disorder * 9000000);
+                cr_expect_eq(ingress_resume(in), left[j]);
+                cr_expect_eq(in->head, (written[i] - left[j]) % SLOTS, "%lu written, %u left: head %u",
+                             (unsigned long) written[i], left[j], in->head);
+            }
+    close_rig(x);
+}
+
+// Statuses that no kernel leaves: a head within the ring, and an end.
+Test(ingress, goes_on_whatever_the_slots_say)
+{
+    struct rig *x = open_rig(1);
+    struct ingress *in = &x->rings[0];
+    uint64_t value = 1;
+
+    for (int round = 0; round < 200; round++) {
+        for (uint32_t i = 0; i < SLOTS; i++) {
+            value = value * UINT64_C(6364136223846793005) + 1442695040888963407u;
+            memcpy(header_at(in, i), &value, sizeof(value));
+            header_at(in, i)->tp_sec = (uint32_t) (value >> 32);
+        }
+        cr_expect_leq(ingress_resume(in), SLOTS);
+        cr_expect_lt(in->head, SLOTS);
+    }
+    close_rig(x);
+}
