@@ -64,6 +64,15 @@ static size_t lay_out(struct merge *m, const struct merge_settings *s, uint8_t *
     m->store = store_of(s);
     m->recent.size = has_lines(s) ? MERGE_CROWD : s->numbers;
     m->n_blocks = is_wide(s) ? 2 * room >> MERGE_BLOCK : 0;
+    m->recent.heads = m->free = NULL;
+    m->recent.entries = NULL;
+    m->candidates = NULL;
+    m->held = NULL;
+    m->bytes = NULL;
+    for (struct line *l = m->lines; l < m->lines + MERGE_LINES; l++) {
+        l->slots = NULL;
+        l->times = l->buffers = NULL;
+    }
     arena_place(&a, 1, sizeof(*m));
     if (s->by == MERGE_ACTIVE)
         return a.at;

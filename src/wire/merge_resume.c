@@ -77,6 +77,7 @@ struct merge *merge_resume(const struct merge_settings *settings, void *memory)
     mend_bool(&m->crowded);
     for (struct line *l = m->lines; l < m->lines + MERGE_LINES; l++) {
         mend_bool(&l->used);
+        l->used &= has_lines(&kept);
         l->n_held = 0;
         for (int i = 0; i < MERGE_LEGS_MAX; i++)
             mend_bool(&l->legs[i].known);
