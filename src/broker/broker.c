@@ -101,6 +101,22 @@ static void tell_denial(const struct broker *b, struct reading *r)
                  "; mcrd may only read directories that existed when it started: restart it to use this one");
 }
 
+// Reads and checks the file that the mcrd before ran. The caller calls reading_free().
+static void reading_take_kept(struct broker *b, uint32_t login, struct reading *r)
+{
+    struct config_problems problems = {0};
+
+    *r = (struct reading){.config = NULL};
+    if (keep_file_before(&b->keep, &r->bytes))
+        r->config = config_load_text(r->bytes.text, r->bytes.size, CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
+    r->file = describe(&r->bytes.info, login);
+    if (r->config)
+        r->config->file = r->bytes.info;
+    else
+        snprintf(r->why, sizeof(r->why), "the file that ran was not kept");
+    config_problems_free(&problems);
+}
+
 // Reads and checks the file as it is now. print: write every problem to stderr, as --check does; else only the first
 // one is reported, to the relay. The caller calls reading_free().
 static void reading_take(struct broker *b, bool print, uint32_t login, struct reading *r)
@@ -164,6 +180,35 @@ static bool make_room(struct broker *b, struct attempt *a, const struct config *
     return a->why[0] == '\0';
 }
 
+// Loads what was read. Returns whether it is in force; if not, a->why has the reason, unless the relay has got none.
+static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
+{
+    struct diff changes = {.rules = NULL};
+    bool compared = r->config && compare(b, r->config, &changes, &r->file), adopted = false;
+
+    a->file = r->file;
+    if (!r->config)
+        memcpy(a->why, r->why, sizeof(a->why));
+    else if (!compared)
+        snprintf(a->why, sizeof(a->why), "%s", strerror(ENOMEM));
+    else
+        adopted = make_room(b, a, r->config) && offer_config(b, a, r->config) == ADOPTED;
+    if (adopted) {
+        if (!statistics_save_running(b->stats_file, r->bytes.text, r->bytes.size, r->bytes.info.mode))
+            log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
+        keep_file(&b->keep, &r->bytes);
+        keep_settle(&b->keep, b->sockets);
+        // Changes are not logged at the start, when every rule is new.
+        if (b->config)
+            record_changes(&changes, a->generation);
+        config_free(b->config);
+        b->config = r->config;
+        r->config = NULL;
+    }
+    diff_free(&changes);
+    return adopted;
+}
+
 static void load(struct broker *b, uint32_t serial, const struct handover_asker *asker)
 {
     const struct table_view *before = offer_before(b);
@@ -171,26 +216,23 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
                         .asker = asker,
                         .began_ns = clock_monotonic_ns(),
                         .generation = before ? before->header->generation + 1 : 1};
-    struct diff changes = {.rules = NULL};
+    uint32_t login = asker_login(asker);
     struct reading r;
 
-    reading_take(b, true, asker_login(asker), &r);
-    bool compared = r.config && compare(b, r.config, &changes, &r.file);
-    a.file = r.file;
-    if (!r.config)
-        memcpy(a.why, r.why, sizeof(a.why));
-    else if (!compared)
-        snprintf(a.why, sizeof(a.why), "%s", strerror(ENOMEM));
-    else if (make_room(b, &a, r.config) && offer_config(b, &a, r.config) == ADOPTED) {
-        if (!statistics_save_running(b->stats_file, r.bytes.text, r.bytes.size, r.bytes.info.mode))
-            log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
-        // Changes are not logged at the start, when every rule is new.
-        if (b->config)
-            record_changes(&changes, a.generation);
-        diff_free(&changes);
-        config_free(b->config);
-        b->config = r.config;
-        r.config = NULL;
+    if (!b->config && b->goes_on)
+        reading_take_kept(b, login, &r);
+    else
+        reading_take(b, true, login, &r);
+    bool adopted = load_reading(b, &a, &r);
+    reading_free(&r);
+    // A restart is a reload: what a file is refused for at a start that goes on leaves what ran.
+    if (!adopted && !b->config && !b->goes_on && !a.offered && !b->over && keep_before(&b->keep)) {
+        record_refused(b, &a);
+        b->goes_on = true;
+        a.why[0] = '\0';
+        reading_take_kept(b, login, &r);
+        adopted = load_reading(b, &a, &r);
+        reading_free(&r);
     }
     if (a.why[0])
         offer_refuse(b, &a);
@@ -200,8 +242,6 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
         b->over = true;
         b->status = EXIT_FAILURE;
     }
-    diff_free(&changes);
-    reading_free(&r);
 }
 
 static void follow_links(struct broker *b, uint32_t serial)
@@ -323,6 +363,7 @@ int broker_run(const struct broker_options *options, int relay)
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     keep_init(&b.keep);
     b.sockets = sockets_new(options->machine, options->without);

@@ -16,24 +16,35 @@
 
 #define TABLE_NAME "table"
 #define STATE_NAME "state"
+#define FILE_NAME  "file"
+#define SEALED     (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
 
 void keep_init(struct keep *k)
 {
-    *k = (struct keep){.store = {.manager = -1}, .table = -1, .state = -1, .table_before = -1, .state_before = -1};
+    *k = (struct keep){.store = {.manager = -1},
+                       .table = -1,
+                       .state = -1,
+                       .file = -1,
+                       .table_before = -1,
+                       .state_before = -1,
+                       .file_before = -1};
 }
 
 static void drop_before(struct keep *k)
 {
     k->table_before = descriptors_close(k->table_before);
     k->state_before = descriptors_close(k->state_before);
+    k->file_before = descriptors_close(k->file_before);
     free(k->image_before.bytes);
     k->image_before.bytes = NULL;
+    file_free(&k->bytes_before);
 }
 
 void keep_free(struct keep *k)
 {
     drop_before(k);
     keep_table(k, -1, -1);
+    k->file = descriptors_close(k->file);
     descriptors_close(k->store.manager);
     store_free(&k->store);
 }
@@ -53,8 +64,7 @@ static bool take_table(struct keep *k, int fd, const char **why)
     off_t size = lseek(fd, 0, SEEK_END);
 
     *why = "no sealed file of a table's size";
-    if (k->table_before >= 0 || !is_sealed(fd, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) || size <= 0 ||
-        size > (off_t) TABLE_BYTES_MAX)
+    if (k->table_before >= 0 || !is_sealed(fd, SEALED) || size <= 0 || size > (off_t) TABLE_BYTES_MAX)
         return false;
     k->image_before = (struct table_image){.bytes = malloc((size_t) size), .size = (size_t) size};
     if (k->image_before.bytes && pread(fd, k->image_before.bytes, (size_t) size, 0) == (ssize_t) size &&
@@ -75,7 +85,31 @@ static bool take_state(struct keep *k, int fd, const char **why)
         lseek(fd, 0, SEEK_END) != (off_t) HANDOVER_STATE_BYTES)
         return false;
     k->state_before = fd;
+    struct handover_state s;
+    k->in_order = pread(fd, &s, sizeof(s), 0) == (ssize_t) sizeof(s) && s.magic == HANDOVER_STATE_MAGIC && s.in_order;
     return true;
+}
+
+// Copies the text and facts of a file. keep_inherit() checks that it is the one of the table.
+static bool take_file(struct keep *k, int fd, const char **why)
+{
+    struct config_bytes *out = &k->bytes_before;
+    off_t size = lseek(fd, 0, SEEK_END) - (off_t) sizeof(out->info);
+
+    *why = "no sealed file of a config's size";
+    if (out->text || !is_sealed(fd, SEALED) || size < 0 || size > (off_t) CONFIG_FILE_MAX)
+        return false;
+    out->size = (size_t) size;
+    out->text = calloc(1, out->size + 1);
+    if (out->text && pread(fd, &out->info, sizeof(out->info), 0) == (ssize_t) sizeof(out->info) &&
+        pread(fd, out->text, out->size, sizeof(out->info)) == (ssize_t) out->size) {
+        out->info.size = out->size;
+        file_digest(out->text, out->size, out->info.sha256);
+        k->file_before = fd;
+        return true;
+    }
+    file_free(out);
+    return false;
 }
 
 // Returns whether fd stays open. *urgent: `first` of store_note().
@@ -86,6 +120,8 @@ static bool take(struct keep *k, struct sockets *sockets, const char *name, int 
         return take_table(k, fd, why);
     if (strcmp(name, STATE_NAME) == 0)
         return take_state(k, fd, why);
+    if (strcmp(name, FILE_NAME) == 0)
+        return take_file(k, fd, why);
     enum sockets_inherited what = sockets_inherit(sockets, name, fd, own, why);
     *rings += what == SOCKETS_RING;
     *urgent = what != SOCKETS_HELD;
@@ -118,12 +154,29 @@ size_t keep_inherit(struct keep *k, struct sockets *sockets, int manager, int fi
     // A state without its table, or without the rings that it was read from, is none.
     if (rings == 0 || k->table_before < 0 || k->state_before < 0)
         drop_before(k);
+    else if (k->bytes_before.text &&
+             memcmp(k->bytes_before.info.sha256, k->before.header->sha256, sizeof(k->before.header->sha256)) != 0)
+        file_free(&k->bytes_before); // not what the table was made of
     return rings;
 }
 
 const struct table_view *keep_before(const struct keep *k)
 {
     return k->image_before.bytes ? &k->before : NULL;
+}
+
+bool keep_file_before(const struct keep *k, struct config_bytes *out)
+{
+    *out = k->bytes_before;
+    out->text = out->text ? calloc(1, out->size + 1) : NULL;
+    if (out->text)
+        memcpy(out->text, k->bytes_before.text, out->size);
+    return out->text != NULL;
+}
+
+bool keep_goes_on(const struct keep *k)
+{
+    return k->bytes_before.text && !k->in_order;
 }
 
 // --- what is kept ----------------------------------------------------------------------------------------------------
@@ -147,6 +200,19 @@ void keep_table(struct keep *k, int table, int state)
     drop_before(k);
 }
 
+void keep_file(struct keep *k, const struct config_bytes *bytes)
+{
+    int fd = memfd_create("mcr-file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    descriptors_close(k->file);
+    k->file = -1;
+    if (fd >= 0 && write(fd, &bytes->info, sizeof(bytes->info)) == (ssize_t) sizeof(bytes->info) &&
+        write(fd, bytes->text, bytes->size) == (ssize_t) bytes->size && fcntl(fd, F_ADD_SEALS, SEALED) == 0)
+        k->file = fd;
+    else
+        descriptors_close(fd);
+}
+
 void keep_settle(struct keep *k, const struct sockets *sockets)
 {
     store_begin(&k->store);
@@ -155,6 +221,8 @@ void keep_settle(struct keep *k, const struct sockets *sockets)
         store_keep(&k->store, TABLE_NAME, k->table, true);
         store_keep(&k->store, STATE_NAME, k->state, true);
     }
+    if (k->file >= 0)
+        store_keep(&k->store, FILE_NAME, k->file, true);
     store_settle(&k->store);
     keep_tell(k);
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "config/file.h"
 #include "machine/sockets.h"
 #include "stats/layout.h"
 #include "table/image.h"
@@ -14,11 +15,13 @@
 
 struct keep {
     struct store store;
-    int table, state; // of the table in force, or -1
+    int table, state, file; // of the table in force, and the text that it was made of; or -1
     // What the mcrd before has left, until the first load: -1, and bytes NULL, if there is nothing.
-    int table_before, state_before;
+    int table_before, state_before, file_before;
     struct table_image image_before;
-    struct table_view before; // of image_before
+    struct table_view before;         // of image_before
+    struct config_bytes bytes_before; // the file that this table was made of
+    bool in_order;                    // it was stopped in order
 };
 
 void keep_init(struct keep *k);
@@ -33,12 +36,23 @@ size_t keep_inherit(struct keep *k, struct sockets *sockets, int manager, int fi
 // Returns the table of the mcrd before, or NULL.
 const struct table_view *keep_before(const struct keep *k);
 
+// Copies the file that the mcrd before ran into *out, which the caller frees by file_free(). Returns false if it was
+// not kept, or is not the one of that table.
+bool keep_file_before(const struct keep *k, struct config_bytes *out);
+
+// Returns whether the start is to go on with that file, whatever lies on the disk: the mcrd before has crashed, or was
+// told so (SIGUSR2).
+bool keep_goes_on(const struct keep *k);
+
 // Makes the memory for the state of a table. Returns a descriptor that the caller closes, or -1 with errno set.
 int keep_new_state(void);
 
 // Puts these descriptors, which k closes, in place of those of the table before. What the mcrd before has left is
 // dropped.
 void keep_table(struct keep *k, int table, int state);
+
+// Keeps the text and facts of the file in force. Without memory the next start reads the file on the disk.
+void keep_file(struct keep *k, const struct config_bytes *bytes);
 
 // Says after each load what is to be kept. Then, and whenever it has returned false, keep_tell(): the manager had no
 // room for all news.

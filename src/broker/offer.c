@@ -104,6 +104,7 @@ static bool hand_over(struct broker *b, struct attempt *a, int offered[HANDOVER_
         log_error(EVENT_OFFERS_END, "reason=\"%s\" effect=\"no other table is offered\"", a->why);
         return false;
     }
+    a->offered = true;
     if (!send_offer(b, a, offered, &n_sent)) {
         b->n_rejected += n_sent;
         snprintf(a->why, sizeof(a->why), "the table cannot be handed over: %s", strerror(errno));

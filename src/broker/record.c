@@ -52,10 +52,10 @@ void record_accepted(const struct broker *b, const struct attempt *a, const stru
                  (unsigned long long) r->ring_drops);
     else
         snprintf(more, sizeof(more),
-                 "version=%s rules=%u interfaces=%u seccomp=%s landlock=%u network=%s root=%s capabilities=%llx",
+                 "version=%s rules=%u interfaces=%u seccomp=%s landlock=%u network=%s root=%s capabilities=%llx%s",
                  PACKAGE_VERSION, t->n_rules, t->n_interfaces, stats_seccomp_name(b->options->sandbox), r->landlock,
                  r->isolation & STATS_OWN_NETWORK ? "own" : "host", r->isolation & STATS_EMPTY_ROOT ? "empty" : "host",
-                 (unsigned long long) r->capabilities);
+                 (unsigned long long) r->capabilities, b->goes_on ? " text=kept" : "");
     write_record(b, a, true, more);
 }
 

@@ -92,17 +92,42 @@ static bool prepare_statistics(struct broker *b, uid_t owner)
     return false;
 }
 
-bool start_read_identity(struct broker *b, struct config_bytes *bytes)
+// The identity of the file that the mcrd before ran, if it was kept.
+static bool read_kept(struct broker *b, struct config *c, struct config_bytes *bytes)
 {
     struct config_problems problems = {0};
-    struct config c;
-    bool ok = config_identify(b->options->config_path, &c, &problems, bytes);
+    bool ok = keep_file_before(&b->keep, bytes) && identity_check(bytes->text, bytes->size, c, &problems);
+
+    config_problems_free(&problems);
+    if (!ok)
+        file_free(bytes);
+    return ok;
+}
+
+static bool read_disk(const struct broker *b, struct config *c, struct config_bytes *bytes)
+{
+    struct config_problems problems = {0};
+    bool ok = config_identify(b->options->config_path, c, &problems, bytes);
 
     if (!ok) // warnings are told with the rest of the file
         config_problems_print(&problems, b->options->config_path, stderr);
     config_problems_free(&problems);
-    if (!ok)
-        return false;
+    return ok;
+}
+
+bool start_read_identity(struct broker *b, struct config_bytes *bytes)
+{
+    struct config c;
+
+    b->goes_on = keep_goes_on(&b->keep) && read_kept(b, &c, bytes);
+    if (!b->goes_on && !read_disk(b, &c, bytes)) {
+        struct config_bytes kept;
+        // A restart is a reload: a bad file changes nothing.
+        if (!(b->goes_on = read_kept(b, &c, &kept)))
+            return false;
+        file_free(bytes);
+        *bytes = kept;
+    }
     log_setup("broker", c.instance);
     snprintf(b->user, sizeof(b->user), "%s", c.user);
     snprintf(b->group, sizeof(b->group), "%s", c.group);
@@ -110,7 +135,7 @@ bool start_read_identity(struct broker *b, struct config_bytes *bytes)
     return true;
 }
 
-bool start_judge(const struct broker *b, struct config_bytes *bytes)
+bool start_judge(struct broker *b, struct config_bytes *bytes)
 {
     struct config_problems problems = {0};
     struct config *c = config_load_text(bytes->text, bytes->size, CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
@@ -120,12 +145,15 @@ bool start_judge(const struct broker *b, struct config_bytes *bytes)
     config_problems_free(&problems);
     config_free(c);
     file_free(bytes);
-    return ok;
+    if (ok || b->goes_on)
+        return ok;
+    b->goes_on = keep_file_before(&b->keep, bytes);
+    return b->goes_on && start_judge(b, bytes);
 }
 
 // Prints the errors in the file, without any right, when the user or the place of the statistics is not usable: such an
 // error may be the cause.
-static void give_up(const struct broker *b, struct config_bytes *bytes)
+static void give_up(struct broker *b, struct config_bytes *bytes)
 {
     bool root = geteuid() == 0;
 
@@ -201,8 +229,6 @@ static void inherit(struct broker *b)
                             names ? names : "", o->fresh);
 
     b->continued.rings = (uint32_t) n;
-    if (n > 0)
-        statistics_read_before(b->stats_file, &b->continued);
 }
 
 bool start_run(struct broker *b)
@@ -210,12 +236,14 @@ bool start_run(struct broker *b)
     struct config_bytes bytes = {.text = NULL};
     bool ok = false;
 
+    inherit(b);
     if (start_read_identity(b, &bytes)) {
         if (!find_user(b) || !prepare_statistics(b, bytes.info.owner)) {
             give_up(b, &bytes);
         } else {
             b->features = feature_probe(b->options->without);
-            inherit(b);
+            if (b->continued.rings > 0)
+                statistics_read_before(b->stats_file, &b->continued);
             ok = confine(b) && start_judge(b, &bytes) && say_hello(b);
         }
     }

@@ -33,6 +33,7 @@ struct broker {
     struct sockets *sockets;
     struct keep keep;
     struct stats_continued continued; // what the start has taken over
+    bool goes_on;                     // the first load is of the file that the mcrd before ran
     struct watch watch;
     struct config *config;      // in force; NULL before the first load
     struct table_image running; // table of config; bytes is NULL before the first load
@@ -52,6 +53,7 @@ struct attempt {
     struct handover_file file;
     uint64_t began_ns;   // CLOCK_MONOTONIC
     uint64_t generation; // that the table has when it is in force
+    bool offered;        // the relay has got some of it
     char why[1024];      // reason of a refusal
 };
 
@@ -64,7 +66,7 @@ bool start_run(struct broker *b);
 bool start_read_identity(struct broker *b, struct config_bytes *bytes);
 // Last step of start_run(), after the rights are dropped: returns whether these bytes are a valid file, and prints the
 // problems as --check does. Frees the bytes.
-bool start_judge(const struct broker *b, struct config_bytes *bytes);
+bool start_judge(struct broker *b, struct config_bytes *bytes);
 
 // record.c
 void record_accepted(const struct broker *b, const struct attempt *a, const struct table_view *t,

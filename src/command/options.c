@@ -102,7 +102,8 @@ static const struct arguments mcrd = {
     "its end; 1 failed, invalid, different, refused, or not forwarded; 2 usage, or with\n"
     "--diff, --reload, --explain and --replay: trouble, such as no daemon or an invalid file.\n"
     "Signals: SIGHUP takes the file over again, SIGTERM and SIGINT stop, SIGUSR1\n"
-    "logs a summary. See mcrd(8) and mcr.conf(5).\n",
+    "logs a summary, SIGUSR2 lets the next start go on with the file that runs.\n"
+    "See mcrd(8) and mcr.conf(5).\n",
     rows,
     sizeof(rows) / sizeof(rows[0]),
     .stray = "config",

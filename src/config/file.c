@@ -15,6 +15,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+void file_digest(const char *text, size_t size, uint8_t sha256[32])
+{
+    SHA256_CTX hash;
+
+    SHA256Init(&hash);
+    SHA256Update(&hash, (const uint8_t *) text, size);
+    SHA256Final(sha256, &hash);
+}
+
 static const char *type_name(mode_t mode)
 {
     switch (mode & S_IFMT) {
@@ -86,7 +95,6 @@ static bool read_regular(int fd, const struct stat *st, struct config_bytes *out
 {
     size_t expected = (size_t) st->st_size, used = 0;
     ssize_t n = 1;
-    SHA256_CTX hash;
 
     out->text = malloc(expected + 1);
     if (!out->text) {
@@ -108,9 +116,7 @@ static bool read_regular(int fd, const struct stat *st, struct config_bytes *out
     }
     out->text[used] = '\0';
     out->size = used;
-    SHA256Init(&hash);
-    SHA256Update(&hash, (const uint8_t *) out->text, out->size);
-    SHA256Final(out->info.sha256, &hash);
+    file_digest(out->text, out->size, out->info.sha256);
     out->info.size = out->size;
     out->info.owner = st->st_uid;
     out->info.mode = st->st_mode;

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "config/model.h"
 #include "config/problems.h"
@@ -20,6 +21,9 @@ struct config_bytes {
 // it: it is not a regular file, too large, writable by others, or changed while it was read. file_check_owner() checks
 // the owner. The caller frees *out with file_free(), even after a failure.
 bool file_read(const char *path, bool follow, struct config_bytes *out, struct config_problems *problems);
+
+// Computes the SHA-256 of size bytes of text, as file_read() does.
+void file_digest(const char *text, size_t size, uint8_t sha256[32]);
 
 // Adds an error and returns false unless the owner is root, the effective user, or, while that is root, `user`, which
 // the daemon becomes.

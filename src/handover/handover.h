@@ -55,6 +55,16 @@ enum handover_offer {
 };
 #define HANDOVER_STATE_BYTES (UINT64_C(1) << 36)
 
+// Begins the state. The relay writes it; the next broker and relay read it.
+struct handover_state {
+    uint64_t magic;             // HANDOVER_STATE_MAGIC
+    uint64_t layout;            // of the structs in it, by their sizes: another program may have others
+    uint64_t size;              // bytes in use
+    volatile uint32_t in_pass;  // frames have been judged that were not sent yet, and are still in the ring
+    volatile uint32_t in_order; // the relay was stopped in order, so that the next start reads the file
+};
+#define HANDOVER_STATE_MAGIC UINT64_C(0x314554415453434d) // "MCSTATE1" as little-endian bytes
+
 // Largest number of descriptors in one message; the kernel's limit is SCM_MAX_FD (253).
 #define HANDOVER_FDS_MAX 64
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "handover/handover.h"
 #include "relay/egress.h"
 #include "relay/health.h"
 #include "relay/limiter.h"
@@ -44,20 +45,11 @@ struct sends {
     uint64_t excused; // how many failures were those of other sockets
 };
 
-// What begins the memory in which the state of a table lies: all that a process which takes over must know.
-struct forward_memory {
-    uint64_t magic;            // FORWARD_MAGIC
-    uint64_t layout;           // of the structs here, by their sizes: another program may have others
-    uint64_t size;             // bytes in use
-    volatile uint32_t in_pass; // frames have been judged that were not sent yet, and are still in the ring
-    uint32_t reserved;
-};
-
 // forward_new() allocates all memory; none is allocated for a packet.
 struct forward {
     const struct table_view *table;
     struct stats_segment stats;
-    struct forward_memory *memory;               // the pieces marked with (M) lie there
+    struct handover_state *memory;               // the pieces marked with (M) lie there
     void *block;                                 // that memory lies in, if it is of forward_new(); else NULL
     struct stats_interface_counters *interfaces; // (M) one for each interface
     struct rule_state *flows;                    // (M) one for each rule, with its senders and its `second`

@@ -10,8 +10,7 @@
 #include "relay/forward.h"
 #include "relay/martian.h"
 
-#define FORWARD_MAGIC  UINT64_C(0x314554415453434d) // "MCSTATE1" as little-endian bytes
-#define FORWARD_LAYOUT 1                            // to be counted up when the meaning of a piece changes
+#define FORWARD_LAYOUT 1 // to be counted up when the meaning of a piece changes
 
 // Random bytes from the kernel, new in each process, and the same through all tables of it.
 static void take_key(uint64_t key[2])
@@ -101,7 +100,7 @@ static size_t lay_out(struct forward *f, uint8_t *base, bool resumed)
 // Changes with whatever is laid out.
 static uint64_t layout(void)
 {
-    const size_t sizes[] = {sizeof(struct forward_memory),
+    const size_t sizes[] = {sizeof(struct handover_state),
                             sizeof(struct rule_state),
                             sizeof(struct stats_interface_counters),
                             sizeof(struct stats_input_counters),
@@ -159,7 +158,7 @@ static struct forward *make(const struct table_view *table, const struct stats_s
     size_t size = ok ? lay_out(f, memory, resumed) : 0;
     if (size > 0) {
         if (!resumed)
-            *f->memory = (struct forward_memory){.magic = FORWARD_MAGIC, .layout = layout(), .size = size};
+            *f->memory = (struct handover_state){.magic = HANDOVER_STATE_MAGIC, .layout = layout(), .size = size};
         return f;
     }
     forward_free(f);
@@ -190,11 +189,11 @@ struct forward *forward_new(const struct table_view *table, const struct stats_s
 struct forward *forward_resume(const struct table_view *table, void *memory, size_t size, uint64_t now_ns,
                                const char **why)
 {
-    const struct forward_memory *m = memory;
+    const struct handover_state *m = memory;
     size_t needed = forward_bytes(table);
 
-    if (size < sizeof(*m) || m->magic != FORWARD_MAGIC || m->layout != layout() || m->size != needed || needed == 0 ||
-        size < needed) {
+    if (size < sizeof(*m) || m->magic != HANDOVER_STATE_MAGIC || m->layout != layout() || m->size != needed ||
+        needed == 0 || size < needed) {
         *why = "of another version of mcrd, or of another table";
         return NULL;
     }

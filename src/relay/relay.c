@@ -17,13 +17,13 @@
 #include "relay/rtnetlink.h"
 #include "relay/state.h"
 
-#define HELD_SECONDS      0.01              // a longer wait for what a merge holds back is looked at again
-#define HELD_MOST_NS      (12 * NS_PER_S)   // the longest wait (reorder_ms), and what stamps may be apart
-#define SETTLED_NS        UINT64_C(1000000) // a frame is in its ring so long after its stamp
-#define TICK_SECONDS      0.2               // largest age of ring drops, and of the statistics without traffic
-#define HELLO_SECONDS     30
-#define LINKS_SECONDS     0.05
-#define PROBE_SECONDS     0.15
+#define HELD_SECONDS  0.01              // a longer wait for what a merge holds back is looked at again
+#define HELD_MOST_NS  (12 * NS_PER_S)   // the longest wait (reorder_ms), and what stamps may be apart
+#define SETTLED_NS    UINT64_C(1000000) // a frame is in its ring so long after its stamp
+#define TICK_SECONDS  0.2               // largest age of ring drops, and of the statistics without traffic
+#define HELLO_SECONDS 30
+#define LINKS_SECONDS 0.05
+#define PROBE_SECONDS 0.15
 // Pause between two parts of a summary, in which the rings are read.
 #define SUMMARY_SECONDS 0.005
 
@@ -276,6 +276,11 @@ static void on_signal(struct relay *r)
             publish_header(r, STATS_LIVE); // at once, because mcrd --reload reads this counter
             request_send(r, REQUEST_LOAD);
             break;
+        case SIGUSR2:
+            log_notice(EVENT_CONTINUED, "pid=%u uid=%u effect=\"the next start goes on with the file that runs\"",
+                       info.ssi_pid, info.ssi_uid);
+            r->goes_on = true;
+            break;
         case SIGUSR1:
             publish_summary_begin(r);
             ev_timer_stop(r->loop, &r->summary_timer.timer);
@@ -300,6 +305,7 @@ static int open_signals(void)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_IGN); // the kernel reaps the broker
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
@@ -433,6 +439,8 @@ static bool confine(struct relay *r, const struct handover_hello *whom)
 static void finish(struct relay *r)
 {
     notify_send(&r->notify, "STOPPING=1");
+    if (r->swap.now)
+        r->swap.now->memory->in_order = !r->goes_on;
     // Under a service manager, what is held back waits for the next start as what the rings hold does (broker/keep.h).
     if (r->swap.now && r->notify.fd < 0)
         forward_release(r->swap.now, UINT64_MAX);

@@ -42,6 +42,7 @@ struct relay {
     bool full;              // a ring has more frames than one pass takes
     uint64_t last_frame_ns; // CLOCK_MONOTONIC
     bool ending;
+    bool goes_on; // SIGUSR2: the next start is to go on with the file that runs
     struct notify notify;
     struct swap swap;
     struct ingress_spill *spill;

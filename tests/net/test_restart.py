@@ -195,30 +195,70 @@ def other_rings():
         expect_traffic(net, "s0", A, OUT, OUT_PORT)
 
 
-@t.test("--fresh, and a start after a refused one: nothing is taken over; everything is, though a start between was refused")
+@t.test("what a restart runs: the file on disk, if it was stopped in order and the file is valid; else what ran before")
+def which_file():
+    def config(d):
+        return d.stats()["config"]
+
+    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
+        t.send(net.src, "s0", A, PORT, count=10, rate=1000, size=100)
+        ran, first = config(d)["sha256"], open(d.config.file, encoding="ascii").read()
+        second = first.replace('"r"', '"other"')
+        t.check(second != first, "another file")
+        # A crash activates nothing that waits on the disk, valid or not.
+        for text, state in ((second, "pending"), (second + "x = 1;", "invalid")):
+            d.config.write(text)
+            restart(d, signal.SIGKILL)
+            t.equal(config(d)["sha256"], ran, "what runs after a crash")
+            t.wait_for(lambda: config(d)["state"] == state, 5, f"{state}: {config(d)}")
+            t.check("text=kept" in d.logged("started")[-1], d.logged("started")[-1])
+        # A stop in order reads the disk, and what is there is invalid.
+        restart(d, signal.SIGTERM)
+        t.equal((config(d)["sha256"], [x["name"] for x in d.stats()["rules"]]), (ran, ["r"]), "an invalid file changes nothing")
+        t.wait_for(lambda: config(d)["state"] == "invalid", 5, "invalid")
+        t.check(d.config.file + ":" in d.log_text(), "its errors are told")
+        t.equal(d.stats()["rules"][0]["packets"], 10, "packets go on")
+        # An upgrade: a pending file stays pending.
+        d.config.write(second)
+        d.signal(signal.SIGUSR2)
+        t.wait_for(lambda: "the next start goes on" in d.log_text(), 5, "SIGUSR2")
+        restart(d, signal.SIGTERM)
+        t.equal(config(d)["sha256"], ran, "what runs after an upgrade")
+        t.wait_for(lambda: config(d)["state"] == "pending", 5, "pending")
+        t.check("result=accepted" in d.reload(), "the reload")
+        t.equal([x["name"] for x in d.stats()["rules"]], ["other"], "rules after the reload")
+        d.config.write(first)
+        restart(d, signal.SIGTERM)
+        t.equal([x["name"] for x in d.stats()["rules"]], ["r"], "a restart in order takes a valid file over")
+        t.equal(config(d)["state"], "current", "state")
+        # What only the load finds: an interface that is missing.
+        d.config.write(first.replace('"out0"', '"out9"') + 'missing_interface = "reject";')
+        restart(d, signal.SIGTERM)
+        t.equal(config(d)["sha256"], ran, "what runs where the load was refused")
+        t.check(d.logged("start"), "the refusal is in the record")
+
+
+@t.test("--fresh: nothing is taken over, and the file on disk must be valid")
 def fresh():
     with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
         manager.wait_names("ring", 1)
         t.send(net.src, "s0", A, PORT, count=10, rate=1000, size=100)
+        d.args.append("--fresh")
+        t.check(d.restart(signal.SIGTERM, 0) is None, "nothing is taken over")
+        t.equal((d.stats()["continued"], d.stats()["generation"], d.stats()["rules"][0]["packets"]), (None, 1, 0), "fresh")
+        t.equal(len(manager.wait_names("ring", 1)), 1, "rings in the store")
+        expect_traffic(net, "s0", A, OUT, OUT_PORT)
         text = open(d.config.file, encoding="ascii").read()
         d.signal(signal.SIGTERM)
         t.end_process(d.process, 10)
         d.config.write(text + "x = 1;")
         d.launch()
         t.check(t.end_process(d.process, 10) != 0, "an invalid file is refused")
-        t.equal(len(manager.names("ring")), 1, "rings in the store after a refused start")
         d.config.write(text)
         n = d.started()
         d.launch()
         t.wait_for(lambda: manager.listen() and d.started() > n, 20, "the start")
         d.find_broker()
-        t.wait_for(lambda: d.stats()["continued"], 5, "continued")
-        t.equal(d.stats()["rules"][0]["packets"], 10, "packets go on")
-        d.args.append("--fresh")
-        t.check(d.restart(signal.SIGTERM, 0) is None, "nothing is taken over")
-        t.equal((d.stats()["continued"], d.stats()["generation"], d.stats()["rules"][0]["packets"]), (None, 1, 0), "fresh")
-        t.equal(len(manager.wait_names("ring", 1)), 1, "rings in the store")
-        expect_traffic(net, "s0", A, OUT, OUT_PORT)
 
 
 @t.test("a manager that does not read: mcrd never waits for it, and tells it all once it does")
@@ -261,7 +301,7 @@ def hostile():
         other, out = (other_ring(net.relay, x, super_frames) for x in ("in0", "out0"))
         null = os.open("/dev/null", os.O_RDWR)
         everything = [x.fileno() for x in (udp, tcp, other, out)] + [memory, null]
-        lies = ["table", "state", "member,1", "", "x" * 200, "output,%n%s", name + ",",
+        lies = ["table", "state", "file", "member,1", "", "x" * 200, "output,%n%s", name + ",",
                 "ring,index=4294967295,ring_mib=4294967295,mtu=4294967295,super_frames=1",
                 f"ring,index={index},ring_mib=0,mtu=1500,super_frames=1"]
         # Those of which the log is to speak come first: ten of an event are told in a second.
