@@ -4,7 +4,6 @@
 #include "common/service.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -36,6 +35,14 @@ int service_connect(void)
         connect(fd, (struct sockaddr *) &to, (socklen_t) (offsetof(struct sockaddr_un, sun_path) + length)) != 0)
         return descriptors_close(fd);
     return fd;
+}
+
+bool service_keeps(void)
+{
+    const char *most = getenv("FDSTORE");
+    uint64_t n;
+
+    return most && arguments_number(most, 1, UINT32_MAX, &n);
 }
 
 size_t service_handed_over(void)

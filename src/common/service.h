@@ -5,6 +5,7 @@
 #ifndef MCR_COMMON_SERVICE_H
 #define MCR_COMMON_SERVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 // Number of the first descriptor that is handed over (SD_LISTEN_FDS_START).
@@ -16,6 +17,10 @@
 // Connects a socket that never blocks to $NOTIFY_SOCKET. Returns a descriptor that the caller closes, or -1 with errno
 // set; errno 0: there is no manager.
 int service_connect(void);
+
+// Returns whether the manager says that it keeps descriptors: $FDSTORE is above 0 (systemd 254 sets it, the units do
+// for older ones).
+bool service_keeps(void);
 
 // Returns how many descriptors were handed over to this process, from SERVICE_FDS_START up: $LISTEN_FDS, if $LISTEN_PID
 // is this process. 0 if there are none, or more than SERVICE_FDS_MAX.

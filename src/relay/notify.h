@@ -9,6 +9,7 @@
 
 struct notify {
     int fd;               // -1: not started by systemd; nothing is sent
+    bool keeps;           // the manager keeps descriptors from one process to the next
     uint64_t watchdog_ns; // interval of keep-alives: half of systemd's limit; 0: no watchdog
     // Messages for which systemd's queue had no room.
     uint64_t reloading_usec; // RELOADING=1, with the start of the load (CLOCK_MONOTONIC, microseconds); 0: none

@@ -73,6 +73,21 @@ def plain():
             t.equal(stats["continued"]["rings"], 1, "continued.rings")
 
 
+@t.test("the broker is killed, again and again: both are started anew, nothing is lost or comes twice, the next reload works")
+def broker_killed():
+    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
+        receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=2000, seconds=90)
+        source = t.start_sending(net.src, "s0", A, PORT, seconds=60, rate=5000, size=200)
+        for _ in range(3):
+            continued(d.restart(signal.SIGKILL, 1, "broker"))
+            t.check("result=accepted" in d.reload(), "the next reload")
+        source.send_signal(signal.SIGINT)
+        t.finish_sending(source)
+        report = receiver.report()
+        t.equal((report["lost"], report["duplicates"], report["reordered"]), (0, 0, 0), "lost, twice, reordered")
+        t.equal(d.stats()["broker"], "alive", "broker")
+
+
 @t.test("merges, one of them in order: two legs 50 ms apart, each with losses; through restarts each number leaves, once")
 def merges():
     for number in ENDS:

@@ -110,7 +110,7 @@ class KeptMcrd(Mcrd):
         names = ":".join(name for name, _ in self.manager.store)
 
         def hand_over():
-            os.environ["NOTIFY_SOCKET"] = self.manager.path
+            os.environ["NOTIFY_SOCKET"], os.environ["FDSTORE"] = self.manager.path, "1024"
             if fds:
                 os.environ["LISTEN_PID"], os.environ["LISTEN_FDS"] = str(os.getpid()), str(len(fds))
                 os.environ["LISTEN_FDNAMES"] = names
@@ -126,13 +126,16 @@ class KeptMcrd(Mcrd):
         """How many starts the log tells of."""
         return len(self.logged("started"))
 
-    def restart(self, number, status=None):
-        """Ends the process by a signal, and starts the next one once both are gone, as systemd does. Returns its
-        line event=continued, if there is one."""
+    def restart(self, number, status=None, what="relay"):
+        """Ends the process by a signal, or lets it end for its broker's sake, and starts the next one once both are
+        gone, as systemd does. Returns its line event=continued, if there is one."""
         self.manager.listen()
         n, seen = self.started(), len(self.log_text().splitlines())
         broker = self.broker
-        self.signal(number)
+        if what == "broker":
+            os.kill(broker, number)
+        else:
+            self.signal(number)
         ended = end_process(self.process, self.STOPPED_WITHIN)
         if status is not None:
             equal(ended, status, "mcrd's exit status")
