@@ -55,9 +55,9 @@ def groups(quick):
             S("256 outputs, with UDP segmentation, all", fanout=256, segmentation=True),
             S("10,000 rules, 200,000/s", rules=10000, rate=200000)), relays=("mcrd",)),
         Group("Two legs merged by RTP", ("offered", "out", "loss", "left", "cpu in"), (
-            S("plain, 400,000/s", size=200, rate=400000, gso=40, cut=True),
-            S("merged, 200,000/s by each leg", size=200, rate=200000, gso=40, cut=True, inputs=2, merged=True)),
-            relays=("mcrd",)),
+            S("plain, 400,000/s", size=100, rate=400000, gso=60, cut=True),
+            S("merged, 200,000/s by each leg", size=100, rate=200000, gso=60, cut=True, inputs=2, merged=True)),
+            relays=(FIREWALL,)),
         Group("Received on the relay's core (RPS)", SPEED, (
             S("RPS, 100,000/s", rps=True, rate=100000), S("RPS, 200,000/s", rps=True, rate=200000)),
             extra=(("RPS, 200,000/s", FIREWALL),)),
