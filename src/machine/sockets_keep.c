@@ -28,7 +28,7 @@ static bool is_held(const char *name)
     return held;
 }
 
-static void __attribute__((format(printf, 3, 4))) keep(struct store *store, int fd, const char *format, ...)
+static void __attribute__((format(printf, 3, 4))) keep_named(struct store *store, int fd, const char *format, ...)
 {
     char name[STORE_NAME_MAX];
     va_list args;
@@ -44,16 +44,16 @@ void sockets_keep(const struct sockets *s, struct store *store)
     for (size_t i = 0; i < s->registry.n; i++) {
         const struct registry_entry *e = s->registry.entries[i];
         if (e->key.kind == REGISTRY_RING)
-            keep(store, e->fd, RING_NAME, e->key.ifindex, e->key.ring_mib, e->fits_mtu, e->super_frames);
+            keep_named(store, e->fd, RING_NAME, e->key.ifindex, e->key.ring_mib, e->fits_mtu, e->super_frames);
         else if (e->key.kind == REGISTRY_FRAME || e->key.kind == REGISTRY_TX_RING)
-            keep(store, e->fd, OUTPUT_NAME, (unsigned long long) e->id);
+            keep_named(store, e->fd, OUTPUT_NAME, (unsigned long long) e->id);
     }
     for (size_t i = 0; i < s->memberships.sockets.n; i++)
-        keep(store, s->memberships.sockets.entries[i]->fd, MEMBER_NAME,
-             (unsigned long long) s->memberships.sockets.entries[i]->id);
+        keep_named(store, s->memberships.sockets.entries[i]->fd, MEMBER_NAME,
+                   (unsigned long long) s->memberships.sockets.entries[i]->id);
     for (size_t i = 0; i < s->pool.n; i++)
         if (s->pool.sockets[i].use != RING_USED)
-            keep(store, s->pool.sockets[i].fd, SPARE_NAME, (unsigned long long) i);
+            keep_named(store, s->pool.sockets[i].fd, SPARE_NAME, (unsigned long long) i);
 }
 
 // Adds the ring of this name to the pool and to the registry, as one of a table in force. Returns false with *why.

@@ -20,8 +20,8 @@
 #define HELD_SECONDS  0.01              // a longer wait for what a merge holds back is looked at again
 #define HELD_MOST_NS  (12 * NS_PER_S)   // the longest wait (reorder_ms), and what stamps may be apart
 #define SETTLED_NS    UINT64_C(1000000) // a frame is in its ring so long after its stamp
-#define LIVES_SECONDS 5.  // at least, before it ends for a new broker: no loop of restarts that a manager gives up
-#define TICK_SECONDS  0.2 // largest age of ring drops, and of the statistics without traffic
+#define LIVES_NS      (5 * NS_PER_S)    // at least, before it ends for a broker: no loop that a manager gives up
+#define TICK_SECONDS  0.2               // largest age of ring drops, and of the statistics without traffic
 #define HELLO_SECONDS 30
 #define LINKS_SECONDS 0.05
 #define PROBE_SECONDS 0.15
@@ -93,6 +93,15 @@ static void settle(struct relay *r)
     forward_publish(f);
 }
 
+// Without a broker, ends as a process that failed, so that a service manager that keeps descriptors starts both anew.
+static void end_for_broker(struct relay *r)
+{
+    if (r->shown.broker_alive || !r->notify.keeps || clock_ns(CLOCK_BOOTTIME) - r->shown.started_boottime_ns < LIVES_NS)
+        return;
+    r->goes_on = true; // nobody has asked for the file that lies on the disk
+    relay_stop(r, EXIT_FAILURE);
+}
+
 static void on_tick(struct relay *r)
 {
     if (r->swap.now) {
@@ -115,6 +124,7 @@ static void on_tick(struct relay *r)
         r->links_retry_ns = 0;
     if ((again || r->stuck_ring != 0) && !r->wanted[REQUEST_LINKS])
         request_send(r, REQUEST_LINKS);
+    end_for_broker(r);
 }
 
 static void on_watchdog(struct relay *r)
@@ -187,19 +197,6 @@ static void on_inotify(struct relay *r)
 static void on_probe_timer(struct relay *r)
 {
     request_send(r, REQUEST_PROBE);
-}
-
-static void on_end_timer(struct relay *r)
-{
-    relay_stop(r, EXIT_FAILURE);
-}
-
-void relay_end_later(struct relay *r)
-{
-    double lived = (double) (clock_ns(CLOCK_BOOTTIME) - r->shown.started_boottime_ns) / 1e9;
-
-    r->goes_on = true; // nobody has asked for the file that lies on the disk
-    answer_later(r, &r->end_timer, lived < LIVES_SECONDS ? LIVES_SECONDS - lived : 0.);
 }
 
 static void on_summary_timer(struct relay *r)
@@ -429,7 +426,6 @@ static bool prepare(struct relay *r)
     watch_time(r, &r->links_timer, 0., on_links_timer);
     watch_time(r, &r->probe_timer, 0., on_probe_timer);
     watch_time(r, &r->summary_timer, 0., on_summary_timer);
-    watch_time(r, &r->end_timer, 0., on_end_timer);
     watch_time(r, &r->alarm, 0., publish_alarms);
     watch_time(r, &r->held, 0., on_held);
     watch_time(r, &r->watchdog, (double) r->notify.watchdog_ns / 1e9, on_watchdog);

@@ -273,8 +273,6 @@ static void broker_gone(struct relay *r, const char *reason)
     log_error(EVENT_BROKER, "reason=\"%s\" effect=\"forwarding goes on; %s\"", reason,
               r->notify.keeps ? "a restart follows, which goes on with all that runs"
                               : "reloads are refused until mcrd is restarted");
-    if (r->notify.keeps)
-        relay_end_later(r);
     if (r->unrecorded && r->under_way == REQUEST_LOAD)
         record_adopted(r);
     r->unrecorded = false;

@@ -34,7 +34,7 @@ struct relay {
     const struct relay_options *options;
     struct ev_loop *loop; // its user data is this struct
     struct source from_broker, signals, links, addresses, neighbours, inotify;
-    struct timer tick, links_timer, probe_timer, summary_timer, watchdog, alarm, held, end_timer;
+    struct timer tick, links_timer, probe_timer, summary_timer, watchdog, alarm, held;
     int broker;
     struct coalesce coalesce;
     uint32_t turn_frames;   // frames taken in this turn of the loop
@@ -70,9 +70,6 @@ static inline const struct table_view *relay_table(const struct relay *r)
 {
     return r->swap.now ? r->swap.now->table : NULL;
 }
-
-// Lets the process end as one that failed, so that the service manager starts both processes anew with what it keeps.
-void relay_end_later(struct relay *r);
 
 // Ends the loop. status: the exit status.
 static inline void relay_stop(struct relay *r, int status)
