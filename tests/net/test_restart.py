@@ -78,7 +78,7 @@ def broker_killed():
     with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
         receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=2000, seconds=90)
         source = t.start_sending(net.src, "s0", A, PORT, seconds=60, rate=5000, size=200)
-        for _ in range(3):
+        for _ in range(2):
             continued(d.restart(signal.SIGKILL, 1, "broker"))
             t.check("result=accepted" in d.reload(), "the next reload")
         source.send_signal(signal.SIGINT)
@@ -97,7 +97,7 @@ def merges():
                 receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=3000, seconds=90, **{"as": "rtp"})
                 legs = [f"s0,{A},{PORT},pattern=3/100", f"s1,{B},{PORT},pattern=5/100@50,delay_ms=50"]
                 source = t.start_sending_legs(net.src, legs, seconds=60, rate=4000, size=200, **{"as": "rtp"})
-                found = [restart(d, number) for _ in range(max(3, ROUNDS // 2))]
+                found = [restart(d, number) for _ in range(max(3, ROUNDS // 4))]
                 source.send_signal(signal.SIGINT)
                 t.finish_sending(source)
                 report = receiver.report()
