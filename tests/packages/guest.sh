@@ -178,9 +178,9 @@ ok "two relays are enabled and started; datagrams flow" starts
 ok "the timers write metrics of both relays, as an unprivileged user" metrics
 ok "without a daemon they say so" metrics_without_daemon
 ok "upgrade: the file that was changed is kept, both relays run the new program" upgrade
-ok "upgrade: a relay whose file is not what it runs goes on as it is, and loses nothing" upgrade_pending
+ok "upgrade: a pending file and an invalid one stay so; both relays run the new program, and lose nothing" upgrade_pending
 ok "and takes the file over when told to" then_reload
-ok "upgrade: a relay whose statistics the new program cannot read goes on, and the reason is told" upgrade_layout
+ok "upgrade: the statistics are of a layout that the new program does not know; nothing is lost either" upgrade_layout
 ok "upgrade: what is stopped stays stopped" upgrade_stopped
 ok "upgrade: a file that was not changed is replaced" conffile_unchanged
 ok "remove: all is stopped, the configuration stays" removes
