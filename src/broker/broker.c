@@ -226,7 +226,7 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     bool adopted = load_reading(b, &a, &r);
     reading_free(&r);
     // A restart is a reload: what a file is refused for at a start that goes on leaves what ran.
-    if (!adopted && !b->config && !b->goes_on && !a.offered && !b->over && keep_before(&b->keep)) {
+    if (!adopted && !b->config && !b->goes_on && !a.offered && !b->over && start_kept_fits(b)) {
         record_refused(b, &a);
         b->goes_on = true;
         a.why[0] = '\0';

@@ -27,16 +27,22 @@ void keep_init(struct keep *k)
                        .file = -1,
                        .table_before = -1,
                        .state_before = -1,
-                       .file_before = -1};
+                       .file_before = -1,
+                       .in_order = true};
+}
+
+static void drop_table_before(struct keep *k)
+{
+    k->table_before = descriptors_close(k->table_before);
+    k->state_before = descriptors_close(k->state_before);
+    free(k->image_before.bytes);
+    k->image_before.bytes = NULL;
 }
 
 static void drop_before(struct keep *k)
 {
-    k->table_before = descriptors_close(k->table_before);
-    k->state_before = descriptors_close(k->state_before);
+    drop_table_before(k);
     k->file_before = descriptors_close(k->file_before);
-    free(k->image_before.bytes);
-    k->image_before.bytes = NULL;
     file_free(&k->bytes_before);
 }
 
@@ -86,7 +92,7 @@ static bool take_state(struct keep *k, int fd, const char **why)
         return false;
     k->state_before = fd;
     struct handover_state s;
-    k->in_order = pread(fd, &s, sizeof(s), 0) == (ssize_t) sizeof(s) && s.magic == HANDOVER_STATE_MAGIC && s.in_order;
+    k->in_order = pread(fd, &s, sizeof(s), 0) != (ssize_t) sizeof(s) || s.magic != HANDOVER_STATE_MAGIC || s.in_order;
     return true;
 }
 
@@ -112,9 +118,9 @@ static bool take_file(struct keep *k, int fd, const char **why)
     return false;
 }
 
-// Returns whether fd stays open. *urgent: `first` of store_note().
+// Returns whether fd stays open.
 static bool take(struct keep *k, struct sockets *sockets, const char *name, int fd, int own, size_t *rings,
-                 bool *urgent, const char **why)
+                 const char **why)
 {
     if (strcmp(name, TABLE_NAME) == 0)
         return take_table(k, fd, why);
@@ -124,7 +130,6 @@ static bool take(struct keep *k, struct sockets *sockets, const char *name, int 
         return take_file(k, fd, why);
     enum sockets_inherited what = sockets_inherit(sockets, name, fd, own, why);
     *rings += what == SOCKETS_RING;
-    *urgent = what != SOCKETS_HELD;
     return what != SOCKETS_REFUSED;
 }
 
@@ -141,8 +146,8 @@ size_t keep_inherit(struct keep *k, struct sockets *sockets, int manager, int fi
         const char *why = step;
         char name[STORE_NAME_MAX], quoted[4 * STORE_NAME_MAX];
         service_next_name(&names, name, sizeof(name));
-        bool urgent = true, stays = own >= 0 && take(k, sockets, name, fd, own, &rings, &urgent, &why);
-        store_note(&k->store, name, stays ? fd : -1, urgent);
+        bool stays = own >= 0 && take(k, sockets, name, fd, own, &rings, &why);
+        store_note(&k->store, name, stays ? fd : -1, sockets_told_first(name));
         if (stays)
             continue;
         if (!fresh)
@@ -151,9 +156,10 @@ size_t keep_inherit(struct keep *k, struct sockets *sockets, int manager, int fi
         close(fd);
     }
     descriptors_close(own);
-    // A state without its table, or without the rings that it was read from, is none.
+    // A state without its table, or without the rings that it was read from, is none. The text of the file is what it
+    // is.
     if (rings == 0 || k->table_before < 0 || k->state_before < 0)
-        drop_before(k);
+        drop_table_before(k);
     else if (k->bytes_before.text &&
              memcmp(k->bytes_before.info.sha256, k->before.header->sha256, sizeof(k->before.header->sha256)) != 0)
         file_free(&k->bytes_before); // not what the table was made of

@@ -21,7 +21,7 @@ struct keep {
     struct table_image image_before;
     struct table_view before;         // of image_before
     struct config_bytes bytes_before; // the file that this table was made of
-    bool in_order;                    // it was stopped in order
+    bool in_order;                    // it was stopped in order, or nothing tells
 };
 
 void keep_init(struct keep *k);

@@ -170,6 +170,7 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
         snprintf(a->why, sizeof(a->why), "the table and its state cannot be sealed: %s", strerror(errno));
         goto done;
     }
+    b->continued.kept = b->goes_on;
     fds[HANDOVER_STATS] = statistics_create(b->stats_file, b->options->config_path, &b->features, &b->continued,
                                             sockets_inputs(b->sockets), &view);
     if (fds[HANDOVER_STATS] < 0) {

@@ -135,6 +135,17 @@ bool start_read_identity(struct broker *b, struct config_bytes *bytes)
     return true;
 }
 
+bool start_kept_fits(struct broker *b)
+{
+    struct config_bytes bytes;
+    struct config c;
+    bool fits = read_kept(b, &c, &bytes) && strcmp(c.user, b->user) == 0 && strcmp(c.group, b->group) == 0 &&
+                strcmp(c.stats_file, b->stats_file) == 0;
+
+    file_free(&bytes);
+    return fits;
+}
+
 bool start_judge(struct broker *b, struct config_bytes *bytes)
 {
     struct config_problems problems = {0};
@@ -145,7 +156,7 @@ bool start_judge(struct broker *b, struct config_bytes *bytes)
     config_problems_free(&problems);
     config_free(c);
     file_free(bytes);
-    if (ok || b->goes_on)
+    if (ok || b->goes_on || !start_kept_fits(b))
         return ok;
     b->goes_on = keep_file_before(&b->keep, bytes);
     return b->goes_on && start_judge(b, bytes);
@@ -238,7 +249,7 @@ bool start_run(struct broker *b)
 
     inherit(b);
     if (start_read_identity(b, &bytes)) {
-        if (!find_user(b) || !prepare_statistics(b, bytes.info.owner)) {
+        if (!find_user(b) || !prepare_statistics(b, b->goes_on ? b->uid : bytes.info.owner)) {
             give_up(b, &bytes);
         } else {
             b->features = feature_probe(b->options->without);

@@ -64,6 +64,9 @@ bool start_run(struct broker *b);
 // First step of start_run(), with the rights of the start: reads only the user to run as and the path of the statistics
 // from the file, without libconfig. The caller frees the bytes.
 bool start_read_identity(struct broker *b, struct config_bytes *bytes);
+// Returns whether the start may go on with the file that the mcrd before ran, although it has become the user of the
+// one on the disk: both name the same user, group and statistics.
+bool start_kept_fits(struct broker *b);
 // Last step of start_run(), after the rights are dropped: returns whether these bytes are a valid file, and prints the
 // problems as --check does. Frees the bytes.
 bool start_judge(struct broker *b, struct config_bytes *bytes);

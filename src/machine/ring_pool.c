@@ -15,14 +15,20 @@ void ring_pool_close(struct ring_pool *p)
 
 bool ring_pool_open(struct ring_pool *p, size_t n_inputs, const char **step)
 {
-    size_t wanted = 2 * (n_inputs + RING_POOL_SPARE);
+    size_t before = p->n, wanted = 2 * (n_inputs + RING_POOL_SPARE), used = 0;
 
+    // Rings that were adopted may all be replaced.
+    for (size_t i = 0; i < p->n; i++)
+        used += p->sockets[i].use != RING_FREE;
+    if (wanted < used + n_inputs + RING_POOL_SPARE)
+        wanted = used + n_inputs + RING_POOL_SPARE;
     if (wanted > TABLE_RING_SOCKETS_MAX)
         wanted = TABLE_RING_SOCKETS_MAX;
     while (p->n < wanted) {
         int fd = p->machine->ring_socket(step);
         if (fd < 0) {
-            ring_pool_close(p);
+            while (p->n > before)
+                close(p->sockets[--p->n].fd);
             return false;
         }
         p->sockets[p->n].fd = fd;

@@ -43,7 +43,7 @@ struct ring_pool {
 void ring_pool_close(struct ring_pool *p);
 
 // Opens the sockets for a file with n_inputs input interfaces, once. Returns false with errno set and *step the name of
-// what failed; the pool is then empty.
+// what failed; the pool is then as before.
 bool ring_pool_open(struct ring_pool *p, size_t n_inputs, const char **step);
 
 // Adds a socket with a ring that is in use, before ring_pool_open(), if there is room. The pool then owns fd. Returns

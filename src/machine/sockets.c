@@ -11,6 +11,7 @@
 
 #include "common/descriptors.h"
 #include "log/log.h"
+#include "machine/option.h"
 
 struct sockets *sockets_new(const struct machine *machine, unsigned without)
 {
@@ -324,6 +325,10 @@ bool sockets_send_pool(const struct sockets *s, int fd, uint32_t serial)
     struct sending out = {.fd = fd, .message = {.type = HANDOVER_POOL, .serial = serial}};
     bool ok = true;
 
+    // A ring of the mcrd before that the table does not use has the filter of its origin.
+    for (size_t i = 0; i < s->registry.n; i++)
+        if (s->registry.entries[i]->key.kind == REGISTRY_RING && !s->registry.entries[i]->wanted)
+            option_refuse_everything(s->registry.entries[i]->fd);
     for (size_t i = 0; ok && i < s->pool.n; i++)
         ok = put(&out, 0, 0, s->pool.sockets[i].fd);
     return ok && flush(&out);

@@ -28,6 +28,9 @@ void sockets_free(struct sockets *s);
 enum sockets_inherited { SOCKETS_RING, SOCKETS_HELD, SOCKETS_REFUSED };
 enum sockets_inherited sockets_inherit(struct sockets *s, const char *name, int fd, int own, const char **why);
 
+// Returns `first` of store_keep() for such a name.
+bool sockets_told_first(const char *name);
+
 // Names what the service manager is to keep: rings, and what is only held.
 void sockets_keep(const struct sockets *s, struct store *store);
 

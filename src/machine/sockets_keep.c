@@ -28,6 +28,13 @@ static bool is_held(const char *name)
     return held;
 }
 
+// A ring may be made of what was a spare socket, and the manager keeps one name for one socket: so the news of both are
+// told in their order.
+bool sockets_told_first(const char *name)
+{
+    return !is_held(name) || strncmp(name, SPARE_NAME, strcspn(SPARE_NAME, "%")) == 0;
+}
+
 static void __attribute__((format(printf, 3, 4))) keep_named(struct store *store, int fd, const char *format, ...)
 {
     char name[STORE_NAME_MAX];
@@ -36,7 +43,7 @@ static void __attribute__((format(printf, 3, 4))) keep_named(struct store *store
     va_start(args, format);
     vsnprintf(name, sizeof(name), format, args);
     va_end(args);
-    store_keep(store, name, fd, !is_held(name));
+    store_keep(store, name, fd, sockets_told_first(name));
 }
 
 void sockets_keep(const struct sockets *s, struct store *store)

@@ -104,11 +104,25 @@ static bool tell(int manager, const struct store_entry *e)
     return sendmsg(manager, &m, MSG_NOSIGNAL) >= 0;
 }
 
+// The manager has taken out all of a name: what else has it, as a hostile store may have, comes again. Returns whether
+// something does.
+static bool comes_again(struct store *s, const char *name, size_t but)
+{
+    bool some = false;
+
+    for (size_t i = 0; i < s->n; i++)
+        if (i != but && s->entries[i].state == STORE_IN && strcmp(s->entries[i].name, name) == 0) {
+            s->entries[i].state = STORE_COMES;
+            some = true;
+        }
+    return some;
+}
+
 // Tells the news of those that are `first`, or of the others. Returns false if the manager has no room for more.
 static bool send_some(struct store *s, bool first)
 {
     size_t n = 0;
-    bool room = true;
+    bool room = true, again = false;
 
     for (size_t i = 0; i < s->n; i++) {
         struct store_entry e = s->entries[i];
@@ -117,15 +131,17 @@ static bool send_some(struct store *s, bool first)
             room = told || (errno != EAGAIN && errno != ENOBUFS);
             if (!told && room)
                 log_errno(LOG_LEVEL_WARNING, EVENT_NOTIFY, "descriptor=%s effect=\"a restart opens it anew\"", e.name);
-            if (room && e.state == STORE_GOES)
+            if (room && e.state == STORE_GOES) {
+                again |= comes_again(s, e.name, i);
                 continue;
+            }
             if (room)
                 e.state = STORE_IN;
         }
         s->entries[n++] = e;
     }
     s->n = n;
-    return room;
+    return room && !again;
 }
 
 bool store_send(struct store *s)

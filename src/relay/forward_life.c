@@ -107,6 +107,8 @@ static uint64_t layout(void)
                             sizeof(struct stats_output_counters),
                             sizeof(struct residence),
                             sizeof(struct stream),
+                            merge_layout(),
+                            monitor_bytes(&(struct monitor_settings){.as = MONITOR_RTP, .clock_hz = 1}),
                             senders_bytes()};
     uint64_t all = FORWARD_LAYOUT;
 

@@ -94,6 +94,9 @@ uint32_t ingress_resume(struct ingress *in)
     for (; waiting > 0 && run < in->n_slots && is_filled(slot_at(in, before(in, some))); run++)
         some = before(in, some);
     in->head = waiting > 0 && run < in->n_slots ? some : oldest_by_stamp(in);
+    // A frame may have come while the stamps were compared.
+    for (run = 0; waiting == 0 && run < in->n_slots && is_filled(slot_at(in, before(in, in->head))); run++)
+        in->head = before(in, in->head);
     return waiting;
 }
 
@@ -359,6 +362,12 @@ void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *
     // At most n_slots frames, so that a sender cannot keep the loop here.
     for (uint32_t n = 0, some = 1; some > 0 && n < in->n_slots; n += some)
         some = ingress_pass(in, f, spill);
+}
+
+void ingress_drop_queue(struct ingress *in, struct ingress_spill *spill)
+{
+    for (uint32_t n = 0; in->super_frames && n < in->n_slots && read_queued(in, spill->frames[0]) >= 0; n++)
+        ;
 }
 
 void ingress_skip(struct ingress *in, struct ingress_spill *spill)

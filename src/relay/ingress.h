@@ -72,6 +72,9 @@ uint64_t ingress_next_stamp(const struct ingress *in);
 // Forwards all frames that are in the ring now, before it is closed.
 void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *spill);
 
+// Empties the socket's queue, when nothing tells which slots its frames belong to.
+void ingress_drop_queue(struct ingress *in, struct ingress_spill *spill);
+
 // Returns all slots that are filled now to the kernel unread: the old ring of the same interface has forwarded the
 // frames.
 void ingress_skip(struct ingress *in, struct ingress_spill *spill);

@@ -453,7 +453,7 @@ static void finish(struct relay *r)
     if (r->swap.now)
         r->swap.now->memory->in_order = !r->goes_on;
     // Under a service manager, what is held back waits for the next start as what the rings hold does (broker/keep.h).
-    if (r->swap.now && r->notify.fd < 0)
+    if (r->swap.now && !r->notify.keeps)
         forward_release(r->swap.now, UINT64_MAX);
     publish_summary_begin(r);
     while (publish_summary_next(r))

@@ -137,7 +137,7 @@ static void note_continued(struct relay *r)
 
     r->shown.continued = *c;
     // It may have gone on with the file that ran, whatever lies on the disk.
-    r->wanted[REQUEST_PROBE] = c->rings > 0;
+    r->wanted[REQUEST_PROBE] = c->kept != 0;
     if (c->rings > 0)
         log_notice(EVENT_CONTINUED, "from_pid=%u rings=%u gap_ms=%.1f waiting=%llu dropped=%llu", c->from_pid, c->rings,
                    (double) c->gap_ns / 1e6, (unsigned long long) c->waiting, (unsigned long long) c->dropped);
@@ -163,6 +163,7 @@ static void adopted(struct relay *r, const struct handover_receipt *then, struct
     r->shown.generation = t->header->generation;
     memcpy(r->shown.sha256, t->header->sha256, sizeof(r->shown.sha256));
     if (r->under_way == REQUEST_LOAD) {
+        r->goes_on = false; // somebody has asked for this file
         r->shown.loaded_ns = clock_realtime_ns();
         r->shown.refusal[0] = r->shown.disk_error[0] = '\0';
         r->shown.verdict = STATS_VERDICT_ACCEPTED;

@@ -59,12 +59,15 @@ uint32_t rings_pass(struct relay *r, struct ingress *in)
 
 void rings_on_readable(struct ev_loop *loop, ev_io *io, int events)
 {
-    const struct ingress *in = io->data;
+    struct ingress *in = io->data;
     int error = 0;
     socklen_t length = sizeof(error);
 
     (void) events;
-    if (rings_pass(ev_userdata(loop), io->data) > 0)
+    if (rings_pass(ev_userdata(loop), in) > 0)
+        return;
+    // The first frame of a ring that was taken over tells its head, if the stamps have told a wrong one.
+    if (in->taken == 0 && ingress_resume(in) > 0 && rings_pass(ev_userdata(loop), in) > 0)
         return;
     // An empty pass means that the socket has reported an error: the link is down, or the interface is gone. rtnetlink
     // events tell which; reading SO_ERROR clears it.

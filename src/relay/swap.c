@@ -346,10 +346,13 @@ static bool has_ring_of(const struct forward *f, uint32_t ifindex)
 }
 
 // What a ring of the mcrd before still holds was judged by its merges, if it was ended in a pass, and is judged again.
-static void forget_pass(struct swap *s, const struct forward *f, struct forward *before)
+// Of super-frames that exceed a slot, some were read from the socket's queue, and no one tells which.
+static void forget_pass(struct swap *s, const struct forward *f, struct forward *before, struct ingress_spill *spill)
 {
     if (!before->memory->in_pass)
         return;
+    for (size_t i = 0; i < s->n_rings; i++)
+        ingress_drop_queue(s->rings[i], spill);
     for (uint32_t i = 0; i < before->table->n_inputs; i++) {
         const struct table_input *leg = &before->table->inputs[i];
         const struct table_rule *r = &before->table->rules[leg->rule];
@@ -372,13 +375,13 @@ static void continue_counters(struct swap *s, const struct forward *before)
 
 // Returns the state that the mcrd before has left, to be carried over; NULL if there is none that can be used, for
 // which the reason is logged. The caller calls mapping_drop().
-static struct forward *take_up(struct swap *s, const struct forward *f, uint64_t now_ns)
+static struct forward *take_up(struct swap *s, const struct forward *f, uint64_t now_ns, struct ingress_spill *spill)
 {
     char why[sizeof(s->why)] = "", quoted[4 * sizeof(why)];
     struct forward *before = mapping_resume(s->offered, now_ns, why);
 
     if (before) {
-        forget_pass(s, f, before);
+        forget_pass(s, f, before, spill);
         continue_counters(s, before);
     } else {
         log_warn(EVENT_CONTINUED, "reason=%s effect=\"counters, limits and merges begin anew\"",
@@ -411,7 +414,7 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
     drain_unnamed(s, f, now_ns, spill);
     if (!before && f->stats.header->continued.rings > 0)
         resume(s, &f->stats.header->continued, now_ns);
-    struct forward *left = !before && s->offered[HANDOVER_STATE_BEFORE] >= 0 ? take_up(s, f, now_ns) : NULL;
+    struct forward *left = !before && s->offered[HANDOVER_STATE_BEFORE] >= 0 ? take_up(s, f, now_ns, spill) : NULL;
     forward_carry(f, left ? left : before);
     mapping_drop(left);
     s->now = f;

@@ -125,6 +125,17 @@ size_t merge_bytes(const struct merge_settings *settings)
     return lay_out(&m, settings, NULL);
 }
 
+uint64_t merge_layout(void)
+{
+    const size_t sizes[] = {sizeof(struct merge),     sizeof(struct line), sizeof(struct slot),
+                            sizeof(struct candidate), sizeof(struct held), sizeof(struct recent_entry)};
+    uint64_t all = 0;
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        all = all * 1009 + sizes[i];
+    return all;
+}
+
 void merge_settle(struct merge *m, const struct merge_settings *settings)
 {
     lay_out(m, settings, (uint8_t *) m);

@@ -90,6 +90,9 @@ struct merge_settings merge_settings_of(const struct table_rule *rule, const uin
 // Bytes that a merge takes.
 size_t merge_bytes(const struct merge_settings *settings);
 
+// Changes with the structs that lie in this memory.
+uint64_t merge_layout(void);
+
 // Bytes that a datagram must have to be judged by its number; a shorter one has none. 0: any.
 uint32_t merge_least(const struct merge_settings *settings);
 

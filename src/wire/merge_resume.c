@@ -27,8 +27,9 @@ static void mend_held(struct merge *m, struct line *l, bool *taken)
         uint32_t buffer = l->buffers[number & (m->room - 1)];
         if (!(s->state & HELD))
             continue;
-        if ((int64_t) (number - l->next) >= 0 && buffer <= m->store && !taken[buffer] &&
-            m->held[buffer].length <= m->s.max_payload && m->held[buffer].leg < m->s.n_legs) {
+        // A number is held once it has come, and no further behind than a jump leaves room for.
+        if ((s->state & SEEN) && i < m->room / 2 && (int64_t) (number - l->next) >= 0 && buffer <= m->store &&
+            !taken[buffer] && m->held[buffer].length <= m->s.max_payload && m->held[buffer].leg < m->s.n_legs) {
             taken[buffer] = true;
             l->n_held++;
         } else {

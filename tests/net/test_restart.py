@@ -211,6 +211,24 @@ def other_rings():
         expect_traffic(net, "s0", A, OUT, OUT_PORT)
 
 
+@t.test("a ring that a reload has made is kept as the first ones are, though its socket was kept as a spare one")
+def made_later():
+    with two_paths() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
+        manager.wait_names("ring", 1)
+        t.wait_for(lambda: manager.names("spare"), 5, "spare sockets")
+        for rules, n in ((RULES + [t.rule("s", B, PORT, [t.to_group("239.255.1.2", 6001)], "in1")], 2), (RULES, 1)):
+            d.config.rules = rules
+            d.config.write()
+            t.check("result=accepted" in d.reload(), "the reload")
+            manager.wait_names("ring", n)
+            receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=2000, seconds=60)
+            source = t.start_sending(net.src, "s0", A, PORT, seconds=30, rate=2000, size=200)
+            t.equal(restart(d, signal.SIGTERM)["rings"], n, "rings taken over")
+            source.send_signal(signal.SIGINT)
+            t.finish_sending(source)
+            t.equal(receiver.report()["lost"], 0, "lost")
+
+
 @t.test("what a restart runs: the file on disk, if it was stopped in order and the file is valid; else what ran before")
 def which_file():
     def config(d):

@@ -46,6 +46,10 @@ class Manager:
         """Keeps a copy."""
         self.store.append((name, fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, ABOVE)))
 
+    def has(self, fd):
+        same = os.fstat(fd)
+        return any(os.path.samestat(same, os.fstat(x)) for _, x in self.store)
+
     def listen(self):
         """Reads all that was sent. True, for wait_for()."""
         while True:
@@ -61,7 +65,8 @@ class Manager:
             self.messages.append(said)
             if "FDSTORE" in said:
                 for fd in fds:
-                    self.put(said["FDNAME"], fd)
+                    if not self.has(fd):  # systemd keeps what it has under its first name
+                        self.put(said["FDNAME"], fd)
             elif "FDSTOREREMOVE" in said:
                 for name, fd in self.store:
                     if name == said["FDNAME"]:
