@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """IPv6 in and out, and from one family to the other."""
+import itertools
 import socket
 
 import mcrtest as t
@@ -240,6 +241,7 @@ def link_local_host():
 def advertised():
     with t.line6() as net, t.Mcrd(net.relay, [t.rule("r", IN6, PORT, [t.to_group(OUT6, OUT_PORT)])]) as d:
         capture, sender, stranger = t.Capture(net.dst, "d0"), t.RawSender(net.src, "s0"), t.RawSender(net.dst, "d0")
+        numbers = itertools.count(71)
 
         def advertise(prefix):
             stranger.send(t.router_advertisement([prefix + ":"], autonomous=True))
@@ -248,7 +250,7 @@ def advertised():
 
         def source():
             """What it sends from, once it has seen all addresses: one of the input's, which comes last, is no sender."""
-            own = "2001:db8:1::77"
+            own = f"2001:db8:1::{next(numbers)}"  # another one each time: the last one's end may not be seen yet
             before = d.stats()["interfaces"][0]["martian"]
             net.relay.run("ip", "address", "add", own + "/64", "dev", "in0", "nodad")
             t.wait_for(lambda: sender.send(t.datagram6(IN6, PORT, b"no", source=own)) or
