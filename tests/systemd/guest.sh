@@ -314,7 +314,7 @@ restarts() {
   local pid i now
   now=$(generation)
   systemctl reset-failed mcrd
-  stream_begins steady 240000 20000 || return 1
+  stream_begins steady 200000 10000 || return 1
   for i in $(seq 20); do
     pid=$(property MainPID)
     systemctl reset-failed mcrd # so that systemd counts no starts
@@ -328,7 +328,7 @@ restarts() {
 # A crash loses nothing, either; a pass may come twice. That of the broker alone is mended without one.
 crashes() {
   local pid i lost
-  stream_begins steady 240000 20000 || return 1
+  stream_begins steady 200000 10000 || return 1
   for i in 1 2 3; do
     pid=$(property MainPID)
     systemctl reset-failed mcrd
@@ -380,8 +380,8 @@ ok "an interface that comes late is used within a second" late_interface
 ok "second instance: starts beside the first" second_instance
 ok "second instance: reloads by itself" second_reload
 ok "second instance: stops by itself" second_stop
-ok "restart: 20 times under 20,000/s; nothing is lost, nothing comes twice" restarts
-ok "crash: of both three times, of the broker once, under 20,000/s; nothing is lost, and the next reload works" crashes
+ok "restart: 20 times under 10,000/s; nothing is lost, nothing comes twice" restarts
+ok "crash: of both three times, of the broker once, under 10,000/s; nothing is lost, and the next reload works" crashes
 ok "watchdog: a main process that hangs is replaced" stopped_main
 ok "a main process that is killed is replaced" killed_main
 ok "stop: clean, complete, with the final counters" stops

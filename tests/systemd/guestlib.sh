@@ -116,7 +116,7 @@ stream_begins() {
   case $1 in steady) group=1 ;; edited) group=2 ;; other) group=3 ;; esac
   rm -f received # the "ready" of the stream before must not count
   ip netns exec far mcrgen recv --interface d0 --group 239.255.2.$group --port 6000 --expect "$2" --idle-ms 300 --missing-ms 3000 \
-    --seconds 20 >received 2>&1 &
+    --seconds 60 >received 2>&1 &
   receiver=$!
   within 5 grep -q ready received || return 1
   ip netns exec far mcrgen send --interface s0 --group 239.255.1.$group --port 5000 --count "$2" --rate "$3" \
