@@ -208,10 +208,10 @@ void keep_table(struct keep *k, int table, int state)
 
 void keep_file(struct keep *k, const struct config_bytes *bytes)
 {
+    k->file = descriptors_close(k->file);
+    if (k->store.manager < 0)
+        return;
     int fd = memfd_create("mcr-file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-    descriptors_close(k->file);
-    k->file = -1;
     if (fd >= 0 && write(fd, &bytes->info, sizeof(bytes->info)) == (ssize_t) sizeof(bytes->info) &&
         write(fd, bytes->text, bytes->size) == (ssize_t) bytes->size && fcntl(fd, F_ADD_SEALS, SEALED) == 0)
         k->file = fd;

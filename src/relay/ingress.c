@@ -54,10 +54,9 @@ static uint32_t before(const struct ingress *in, uint32_t i)
     return i == 0 ? in->n_slots - 1 : i - 1;
 }
 
-static uint64_t stamp_of(const struct ingress *in, uint32_t i)
+// When the kernel received the frame, CLOCK_REALTIME.
+static uint64_t stamp_of(const struct tpacket2_hdr *slot)
 {
-    const struct tpacket2_hdr *slot = slot_at(in, i);
-
     return slot->tp_sec * NS_PER_S + slot->tp_nsec;
 }
 
@@ -66,10 +65,10 @@ static uint64_t stamp_of(const struct ingress *in, uint32_t i)
 static uint32_t oldest_by_stamp(const struct ingress *in)
 {
     uint32_t oldest = 0;
-    uint64_t most = 0, last = stamp_of(in, in->n_slots - 1);
+    uint64_t most = 0, last = stamp_of(slot_at(in, in->n_slots - 1));
 
     for (uint32_t i = 0; i < in->n_slots; i++) {
-        uint64_t stamp = stamp_of(in, i);
+        uint64_t stamp = stamp_of(slot_at(in, i));
         if (stamp < last && last - stamp > most) {
             most = last - stamp;
             oldest = i;
@@ -281,7 +280,6 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
         (const void *) ((const uint8_t *) slot + TPACKET_ALIGN(sizeof(struct tpacket2_hdr)));
     struct frame frame = {.v = {0}};
 
-    in->last_ns = slot->tp_sec * NS_PER_S + slot->tp_nsec;
     if (!take_frame(in, f, spill, slot, &frame)) {
         uint32_t lost = count_truncated(in, slot);
         in->counters.received += lost;
@@ -289,7 +287,7 @@ static void take_slot(struct ingress *in, struct forward *f, struct ingress_spil
         return;
     }
     struct packet_meta meta = meta_of(in, slot, &frame.v);
-    meta.stamp_ns = in->last_ns;
+    meta.stamp_ns = stamp_of(slot);
     ingress_frame(in, f, frame.bytes, frame.length, meta, from->sll_pkttype);
 }
 
@@ -325,7 +323,7 @@ bool ingress_ready(const struct ingress *in)
 
 uint64_t ingress_next_stamp(const struct ingress *in)
 {
-    return stamp_of(in, in->head);
+    return stamp_of(slot_at(in, in->head));
 }
 
 uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill)
