@@ -3,8 +3,10 @@
 #ifndef MCR_COMMON_ARENA_H
 #define MCR_COMMON_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define ARENA_ALIGN 64 // bytes, as the block must be aligned
 
@@ -20,6 +22,15 @@ static inline void *arena_place(struct arena *a, size_t n, size_t size)
 
     a->at += (n * size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     return a->base ? a->base + here : NULL;
+}
+
+// Makes a bool of a byte of unknown origin, which may have any value.
+static inline void arena_mend_bool(bool *b)
+{
+    uint8_t byte;
+
+    memcpy(&byte, b, sizeof(byte));
+    *b = byte != 0;
 }
 
 #endif

@@ -21,13 +21,8 @@ static void take_key(uint64_t key[2])
 // What is used as a bool or a mask.
 static void mend_flow(struct rule_state *flow)
 {
-    bool *const bools[] = {&flow->touched, &flow->came, &flow->blockage.on, &flow->health.limit.on};
-
-    for (size_t i = 0; i < sizeof(bools) / sizeof(bools[0]); i++) {
-        uint8_t byte;
-        memcpy(&byte, bools[i], sizeof(byte));
-        *bools[i] = byte != 0;
-    }
+    arena_mend_bool(&flow->blockage.on);
+    arena_mend_bool(&flow->health.limit.on);
     flow->health.alarms &= (1u << STATS_ALARMS) - 1;
 }
 

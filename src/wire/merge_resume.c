@@ -7,16 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/arena.h"
 #include "wire/merge_line.h"
-
-// A byte of unknown origin that is to be a bool.
-static void mend_bool(bool *b)
-{
-    uint8_t byte;
-
-    memcpy(&byte, b, sizeof(byte));
-    *b = byte != 0;
-}
 
 // Gives back what nothing holds, and drops what cannot be held. taken: of each buffer, zero.
 static void mend_held(struct merge *m, struct line *l, bool *taken)
@@ -74,17 +66,17 @@ struct merge *merge_resume(const struct merge_settings *settings, void *memory)
     m->active.begun_ns = active.begun_ns;
     memcpy(m->active.legs, active.legs, sizeof(active.legs));
     for (int i = 0; i < MERGE_LEGS_MAX; i++)
-        mend_bool(&m->active.legs[i].known);
-    mend_bool(&m->crowded);
+        arena_mend_bool(&m->active.legs[i].known);
+    arena_mend_bool(&m->crowded);
     for (struct line *l = m->lines; l < m->lines + MERGE_LINES; l++) {
-        mend_bool(&l->used);
+        arena_mend_bool(&l->used);
         l->used &= has_lines(&kept);
         l->n_held = 0;
         for (int i = 0; i < MERGE_LEGS_MAX; i++)
-            mend_bool(&l->legs[i].known);
+            arena_mend_bool(&l->legs[i].known);
     }
     for (uint32_t i = 0; m->candidates && i < MERGE_CANDIDATES; i++) {
-        mend_bool(&m->candidates[i].used);
+        arena_mend_bool(&m->candidates[i].used);
         m->candidates[i].used &= m->candidates[i].count <= m->most / 2;
     }
     ok = m->newest < MERGE_LINES && m->recent.serial - m->recent.tail <= m->recent.size &&

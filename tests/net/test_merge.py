@@ -17,18 +17,6 @@ PORT, OUT_PORT = 5000, 6000
 RTP, FIELD = "rtp", "field,at=0,bytes=4"
 
 
-@contextlib.contextmanager
-def two_paths():
-    """src s0 --- in0 relay, src s1 --- in1 relay, relay out0 --- d0 dst"""
-    with t.Net() as net:
-        for name in ("src", "relay", "dst"):
-            net.node(name)
-        for i in range(2):
-            net.link(net.src, f"s{i}", f"198.18.1{i}.1/24", net.relay, f"in{i}", f"198.18.1{i}.2/24")
-        net.link(net.relay, "out0", "198.18.2.2/24", net.dst, "d0", "198.18.2.1/24")
-        yield net
-
-
 def rule(by="rtp", outputs=None, rule_keys=None, **keys):
     return {"name": "r", "inputs": [{"leg": "A", "interface": "in0", "group": A, "port": PORT},
                                     {"leg": "B", "interface": "in1", "group": B, "port": PORT}],
@@ -92,7 +80,7 @@ def exact(d, sent):
 
 @t.test("RTP by two legs that lose 10 % each: what both lost is missing, nothing comes twice; the figures are exact")
 def rtp():
-    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+    with t.two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
         sent, _ = through(net, d, legs(",loss=10%", ",loss=10%"), seed=7)
         t.check(sent["lost_by_all"] > 10, f"the sender lost too little: {sent}")
         exact(d, sent)
@@ -100,7 +88,7 @@ def rtp():
 
 @t.test("one leg 40 ms late: the first copy leaves at once, each once")
 def skew():
-    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+    with t.two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
         _, shown = through(net, d, legs(",loss=5%", ",loss=5%,delay_ms=40"), seed=3)
         late = next(i for i in shown["inputs"] if i["leg"] == "B")["skew_us"]
         t.check(35000 <= late["mean"] <= 49000, f"the skew of the late leg: {late}")
@@ -108,14 +96,14 @@ def skew():
 
 @t.test("with reorder_ms nothing is out of order, whichever leg is late; what nobody brings costs no more than that")
 def in_order():
-    with two_paths() as net, t.Mcrd(net.relay, [rule(**REORDER)]) as d:
+    with t.two_paths() as net, t.Mcrd(net.relay, [rule(**REORDER)]) as d:
         through(net, d, legs(",loss=10%", ",loss=10%,delay_ms=20"), in_order=True, seed=11)
 
 
 @t.test("legs that repeat and reorder by themselves: nothing twice; with reorder_ms all in order")
 def unruly():
     for keys, ordered in (({}, False), (REORDER, True)):
-        with two_paths() as net, t.Mcrd(net.relay, [rule(**keys)]) as d:
+        with t.two_paths() as net, t.Mcrd(net.relay, [rule(**keys)]) as d:
             _, shown = through(net, d, legs(",loss=5%,repeat=1", ",delay_ms=5,reorder=5,repeat=2"), in_order=ordered)
             a, b = shown["inputs"]
             t.check(a["repeated"] > 4000 and b["repeated"] >= 9990 and b["reordered"] > 500, f"what the legs do: {a, b}")
@@ -127,26 +115,26 @@ def wraps():
                                  ("field,at=0,bytes=2", {"by": "field", "field": {"at": 0, "bytes": 2},
                                                          "rule_keys": {"limit": {"packets_per_second": 100000}}}, 64000),
                                  (FIELD, FIELD_MERGE, 0xffffff00)):
-        with two_paths() as net, t.Mcrd(net.relay, [rule(**keys)]) as d:
+        with t.two_paths() as net, t.Mcrd(net.relay, [rule(**keys)]) as d:
             through(net, d, legs(",loss=10%", ",loss=10%,delay_ms=10"), framing, seed=5, first_number=first)
 
 
 @t.test("a sender that begins again, with another SSRC and number, while one leg still brings the old ones")
 def restart():
-    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+    with t.two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
         _, shown = through(net, d, legs("", ",delay_ms=30"), restart=1000)
         t.check(shown["merge"]["resets"] >= 4, f"new beginnings: {shown['merge']}")
 
 
 @t.test("by the whole payload, which has no number that mcr knows")
 def payload():
-    with two_paths() as net, t.Mcrd(net.relay, [rule(by="payload")]) as d:
+    with t.two_paths() as net, t.Mcrd(net.relay, [rule(by="payload")]) as d:
         through(net, d, legs(",loss=10%", ",loss=10%,delay_ms=10"), framing=FIELD, seed=9)
 
 
 @t.test("what both legs lose at once, a run, is told as lost together")
 def together():
-    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+    with t.two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
         sent, _ = through(net, d, legs(",pattern=20@1000", ",pattern=20@1000"), seed=1)
         t.equal(sent["lost_by_all"], 20, "lost by both")
         t.wait_for(lambda: d.stats()["rules"][0]["merge"]["lost_together"] == 1, 5, "a run that was lost together")
@@ -179,7 +167,7 @@ def two_streams():
     encoders = [(rtp_of(77, n), rtp_of(88, 30000 + n)) for n in range(1200)]
     turns = [(rtp_of(77, n), b"") if n < 1200 else (b"", rtp_of(77, n)) for n in range(2400)]
     for datagrams, two in (encoders, True), (turns, False):
-        with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+        with t.two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
             offer(net, d, datagrams)
             t.wait_for(lambda: [i["first"] for i in d.stats()["rules"][0]["inputs"]] == [1200, 1200], 5, "first copies")
             t.equal(d.stats()["rules"][0]["merge"]["two_streams"], two, "JSON")
@@ -198,7 +186,7 @@ def messages():
         datagrams.append((struct.pack("!IH", first, count) + b"x" * 20,) * 2)
         first += count
     for field, asks in (FIELD_MERGE["field"], True), ({**FIELD_MERGE["field"], "count_at": 4, "count_bytes": 2}, False):
-        with two_paths() as net, t.Mcrd(net.relay, [rule(by="field", field=field)]) as d:
+        with t.two_paths() as net, t.Mcrd(net.relay, [rule(by="field", field=field)]) as d:
             offer(net, d, datagrams)
             t.wait_for(lambda: sum(i["first"] for i in d.stats()["rules"][0]["inputs"]) == 600, 5, "each once")
 
@@ -210,7 +198,7 @@ def messages():
 
 @t.test("no RTP: dropped as no_sequence, nothing is guessed")
 def no_rtp():
-    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+    with t.two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
         t.RawSender(net.src, "s0").send(*[t.datagram(A, PORT, b"x"), t.datagram(A, PORT, b"y" * 100)] * 3)
         t.wait_for(lambda: d.stats()["rules"][0]["drops"]["no_sequence"] == 6, 5, "no_sequence")
         t.equal(d.stats()["rules"][0]["outputs"][0]["packets"], 0, "sent")
@@ -218,7 +206,7 @@ def no_rtp():
 
 @t.test("a rule that drops all that comes is down and says why, and active again once something passes")
 def blocked():
-    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+    with t.two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
         sender = t.RawSender(net.src, "s0")
 
         def state():
@@ -241,7 +229,7 @@ def blocked():
 @t.test("by active: one leg leaves, the other takes over when it falls silent, and gives back")
 def active():
     keys = {"by": "active", "switch_after_ms": 1500, "return_after_ms": 3000}  # beyond what asking takes
-    with two_paths() as net, t.Mcrd(net.relay, [rule(**keys)]) as d:
+    with t.two_paths() as net, t.Mcrd(net.relay, [rule(**keys)]) as d:
         capture = t.Capture(net.dst, "d0", OUT)
         a, b = t.RawSender(net.src, "s0"), t.RawSender(net.src, "s1")
 
@@ -275,7 +263,7 @@ def active():
 
 @t.test("a reload under a merged stream: nothing is lost or comes twice, the state goes over by leg")
 def reload():
-    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+    with t.two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
         def reload_often():
             for i in range(4):
                 r.accepted(d, [rule(rule_keys={"note": f"change {i}"})])
@@ -284,7 +272,7 @@ def reload():
 
 @t.test("with reorder_ms a relay that stands still for longer: what waits in its rings is in time, nothing is lost")
 def stalled():
-    with two_paths() as net, t.Mcrd(net.relay, [rule(**REORDER)]) as d:
+    with t.two_paths() as net, t.Mcrd(net.relay, [rule(**REORDER)]) as d:
         def stop_often():
             for _ in range(3):
                 os.kill(d.process.pid, signal.SIGSTOP)
@@ -304,7 +292,7 @@ def reload_with_other_room():
                    # What a slow machine held while it read a file leaves in one run: the limit takes it.
                    {"max_payload": 3000, "limit": {"packets_per_second": 30000, "burst_ms": 2000}}]
         first = {**keys.get("rule_keys", {}), "silence_ms": 5000}
-        with two_paths() as net, t.Mcrd(net.relay, [rule(**{**keys, "rule_keys": first})]) as d:
+        with t.two_paths() as net, t.Mcrd(net.relay, [rule(**{**keys, "rule_keys": first})]) as d:
             def reload_often():
                 for i, change in enumerate(changes):
                     wait = {"reorder_ms": 100 + 10 * i, "window_ms": 120 + 20 * i} if keys else {"window_ms": 60 + 20 * i}
@@ -321,7 +309,7 @@ def reload_with_other_room():
 @t.test("a stream that goes on long after its first numbers have left the room of the merge, with legs near and far")
 def long_stream():
     for delay_ms in (0, 15):
-        with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+        with t.two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
             through(net, d, legs(",loss=5%", f",loss=5%,delay_ms={delay_ms}"), count=90000, rate=30000, seed=9, size=200)
 
 
@@ -330,14 +318,14 @@ def minute():
     if not os.environ.get("MCR_LONG"):
         raise t.Skip("takes two minutes: MCR_LONG=1")
     for keys in ({}, REORDER):
-        with two_paths() as net, t.Mcrd(net.relay, [rule(**keys)], ring_mib=64) as d:
+        with t.two_paths() as net, t.Mcrd(net.relay, [rule(**keys)], ring_mib=64) as d:
             through(net, d, legs(",loss=10%", ",loss=10%,delay_ms=20"), in_order=bool(keys), count=3000000, rate=50000,
                     seconds=120, seed=3, size=200)
 
 
 @t.test("a leg that is pulled and comes back, then the other: nothing is lost")
 def pulled():
-    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+    with t.two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
         through(net, d, legs(",pattern=4000@2000", ",pattern=4000@10000"), count=20000, seed=2)
         t.equal(d.stats()["rules"][0]["merge"]["lost"], 0, "lost")
 
@@ -395,7 +383,7 @@ def survives_without(victim, harm):
 
 @t.test("the link of one leg goes: the rule stays active and says so, the alarm is that of the leg; with both it is down")
 def link_of_a_leg():
-    with two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+    with t.two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
         def shown():
             now = d.stats()["rules"][0]
             return now["state"], now["reason"], now["alarms"]

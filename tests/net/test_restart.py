@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A restart is a reload: what the service manager keeps of mcrd while it does not run, and what the next one makes of it."""
-import contextlib
 import os
 import re
 import signal
@@ -20,18 +19,6 @@ def merged(**keys):
     return {"name": "m", "inputs": [{"leg": "A", "interface": "in0", "group": A, "port": PORT},
                                     {"leg": "B", "interface": "in1", "group": B, "port": PORT}],
             "merge": {"by": "rtp", "window_ms": 2000, **keys}, "outputs": [t.to_group(OUT, OUT_PORT)]}
-
-
-@contextlib.contextmanager
-def two_paths():
-    """src s0 --- in0 relay, src s1 --- in1 relay, relay out0 --- d0 dst"""
-    with t.Net() as net:
-        for name in ("src", "relay", "dst"):
-            net.node(name)
-        for i in range(2):
-            net.link(net.src, f"s{i}", f"198.18.1{i}.1/24", net.relay, f"in{i}", f"198.18.1{i}.2/24")
-        net.link(net.relay, "out0", "198.18.2.2/24", net.dst, "d0", "198.18.2.1/24")
-        yield net
 
 
 def continued(line):
@@ -88,12 +75,12 @@ def broker_killed():
         t.equal(d.stats()["broker"], "alive", "broker")
 
 
-@t.test("merges, one of them in order: two legs 50 ms apart, each with losses; through restarts each number leaves, once")
+@t.test("merges, one of them in order: two legs 50 ms apart, each with losses; through restarts each number leaves, once, but what a kill catches on its way")
 def merges():
     for number in ENDS:
         for keys in ({}, {"reorder_ms": int(100 * t.SLOWNESS)}):
             rule = {**merged(**keys), "max_payload": 300}
-            with two_paths() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, [rule]) as d:
+            with t.two_paths() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, [rule]) as d:
                 receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=3000, seconds=90, **{"as": "rtp"})
                 legs = [f"s0,{A},{PORT},pattern=3/100", f"s1,{B},{PORT},pattern=5/100@50,delay_ms=50"]
                 source = t.start_sending_legs(net.src, legs, seconds=60, rate=4000, size=200, **{"as": "rtp"})
@@ -102,7 +89,10 @@ def merges():
                 t.finish_sending(source)
                 report = receiver.report()
                 t.equal(sum(x["dropped"] for x in found), 0, "dropped")
-                t.equal((report["lost"], report["corrupt"]), (0, 0), "lost, corrupt")
+                # What a merge was about to send of what it had held back, when it was killed, is lost (mcrd(8), RESTART).
+                released = 256 * len(found) if keys and number == signal.SIGKILL else 0
+                t.check(report["lost"] <= released, f"{report['lost']} lost")
+                t.equal(report["corrupt"], 0, "corrupt")
                 t.check(report["duplicates"] <= (0 if number == signal.SIGTERM else 256 * ROUNDS),
                         f"{report['duplicates']} came twice")
                 if keys and number == signal.SIGTERM:
@@ -188,7 +178,7 @@ def other_rings():
         net.relay.run("ip", "link", "set", "in1", "mtu", "9000")
 
     for change in (anew, mtu):
-        with two_paths() as net, t.Manager() as manager, \
+        with t.two_paths() as net, t.Manager() as manager, \
                 t.KeptMcrd(manager, net.relay, rules, args=["--without", "super-frames"]) as d:
             receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=2000, seconds=60)
             source = t.start_sending(net.src, "s0", A, PORT, seconds=30, rate=5000, size=200)
@@ -213,7 +203,7 @@ def other_rings():
 
 @t.test("a ring that a reload has made is kept as the first ones are, though its socket was kept as a spare one")
 def made_later():
-    with two_paths() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
+    with t.two_paths() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
         manager.wait_names("ring", 1)
         t.wait_for(lambda: manager.names("spare"), 5, "spare sockets")
         for rules, n in ((RULES + [t.rule("s", B, PORT, [t.to_group("239.255.1.2", 6001)], "in1")], 2), (RULES, 1)):
@@ -293,6 +283,23 @@ def fresh():
         d.launch()
         t.wait_for(lambda: manager.listen() and d.started() > n, 20, "the start")
         d.find_broker()
+
+
+@t.test("what a monitor knows and an alarm that is raised go on: no new beginning of the stream, no second event")
+def monitors():
+    rule = {**t.rule("r", A, PORT, [t.to_group(OUT, OUT_PORT)]), "silence_ms": 300, "monitor": {"as": "rtp"}}
+    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, [rule]) as d:
+        for first in (0, 200):
+            t.send(net.src, "s0", A, PORT, count=200, rate=2000, size=100, first_number=first, ssrc=7, **{"as": "rtp"})
+            if first == 0:
+                t.wait_for(lambda: d.stats()["rules"][0]["alarms"] == ["silence"], 5, "the alarm")
+                said = len(d.logged("rule_silent"))
+                restart(d, signal.SIGKILL)
+                t.equal(d.stats()["rules"][0]["alarms"], ["silence"], "alarms after the restart")
+                t.equal(len(d.logged("rule_silent")), said, "events of the alarm")
+        # The statistics of streams are written five times a second.
+        t.wait_for(lambda: d.stats()["rules"][0]["inputs"][0]["stream"]["expected"] == 400, 5, "the numbers of both sends")
+        t.equal(d.stats()["rules"][0]["inputs"][0]["stream"]["lost"], 0, "lost")
 
 
 @t.test("a manager that does not read: mcrd never waits for it, and tells it all once it does")
@@ -375,7 +382,7 @@ def wrong_state():
     limited = t.rule("l", "239.255.0.9", PORT, [t.to_group("239.255.1.9", 6009)],
                      limit={"packets_per_second": 100, "per_source": True})
     for seed in range(3 if t.SANITIZED else 8):
-        with two_paths() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, [rule, limited]) as d:
+        with t.two_paths() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, [rule, limited]) as d:
             t.send_legs(net.src, [f"s0,{A},{PORT}", f"s1,{B},{PORT}"], count=200, rate=2000, size=200, **{"as": "rtp"})
             t.wait_for(lambda: "state" in [x for x, _ in manager.store] or manager.listen() and False, 5, "the state")
             d.signal(signal.SIGTERM)

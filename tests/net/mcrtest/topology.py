@@ -170,6 +170,18 @@ def star(inputs=1, outputs=3):
     return net
 
 
+@contextlib.contextmanager
+def two_paths():
+    """src s0 --- in0 relay, src s1 --- in1 relay, relay out0 --- d0 dst"""
+    with Net() as net:
+        for name in ("src", "relay", "dst"):
+            net.node(name)
+        for i in range(2):
+            net.link(net.src, f"s{i}", f"198.18.1{i}.1/24", net.relay, f"in{i}", f"198.18.1{i}.2/24")
+        net.link(net.relay, "out0", "198.18.2.2/24", net.dst, "d0", "198.18.2.1/24")
+        yield net
+
+
 def memberships(node, interface):
     """The groups that are joined on an interface, but 224.0.0.1."""
     groups, mine = set(), False
