@@ -271,6 +271,7 @@ void forward_release_path(struct forward *f, uint32_t path, uint64_t now_ns)
     if (!present_ns)
         return;
     forward_flush(f);
+    merge_sent(f->merges[path]);
     touch(f, p->rule);
 }
 

@@ -67,7 +67,7 @@ struct merge_counters {
 
 // What is held, when its turn comes.
 struct merge_held {
-    const uint8_t *payload; // valid until the next merge_take()
+    const uint8_t *payload; // valid until merge_sent(), or the next merge_take()
     size_t length;
     uint32_t leg;
     uint64_t tag;
@@ -112,7 +112,7 @@ struct merge *merge_resume(const struct merge_settings *settings, void *memory);
 // ended before it was sent. By payload and for sessions without a line, copies of other legs then pass as well.
 void merge_forget(struct merge *m, uint32_t leg, uint64_t from_ns);
 
-// Makes m the same as `from`, which has the same settings but for the key.
+// Makes m the same as `from`, which has the same settings but for the key, and of which all that was given was sent.
 void merge_copy(struct merge *m, const struct merge *from);
 
 // Takes over the state of the one before (a reload), if both merge by the same: leg i was leg_map[i] there
@@ -130,6 +130,9 @@ enum merge_verdict merge_take(struct merge *m, uint32_t leg, uint64_t stamp_ns, 
 // false. now_ns is of the clock of the stamps: all that was stamped before has been given to merge_take(), so that a
 // number which has not come is missing. 0: not known, only what is in order leaves; UINT64_MAX: all leave.
 bool merge_next(struct merge *m, uint64_t now_ns, struct merge_held *out);
+
+// All that merge_next() has given has been sent. If the process ends before, merge_resume() holds it again.
+void merge_sent(struct merge *m);
 
 // When the first of those that are held leaves at the latest, on the clock of the stamps; UINT64_MAX: nothing is held.
 // A timer should not wait longer than reorder_ms, whatever this says, because the clock may have been set back.

@@ -61,6 +61,8 @@ static void carry_held(struct merge *m, struct line *l, struct merge *from, stru
             continue;
         uint32_t there = was->buffers[number & (from->room - 1)], here = m->free[--m->n_free];
         m->held[here] = from->held[there];
+        m->held[here].line = (uint32_t) (l - m->lines);
+        m->held[here].at = (uint32_t) (slot_at(m, l, number) - l->slots);
         memcpy(m->bytes + (size_t) here * m->stride, from->bytes + (size_t) there * from->stride,
                from->held[there].length);
         l->buffers[number & (m->room - 1)] = here;

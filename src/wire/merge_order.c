@@ -10,10 +10,15 @@
 // Holds d back. False: it cannot be held, and leaves out of order.
 static bool hold(struct merge *m, struct line *l, struct slot *s, const struct datagram *d, uint64_t number)
 {
+    merge_sent(m);
     if (m->n_free == 0 || d->length > m->s.max_payload)
         return false;
     uint32_t buffer = m->free[--m->n_free];
-    m->held[buffer] = (struct held){.tag = d->tag, .length = (uint32_t) d->length, .leg = d->leg};
+    m->held[buffer] = (struct held){.tag = d->tag,
+                                    .length = (uint32_t) d->length,
+                                    .leg = d->leg,
+                                    .line = (uint32_t) (l - m->lines),
+                                    .at = (uint32_t) (s - l->slots)};
     if (d->length > 0)
         memcpy(m->bytes + (size_t) buffer * m->stride, d->payload, d->length);
     l->buffers[number & (m->room - 1)] = buffer;
@@ -50,7 +55,7 @@ enum merge_verdict order_take(struct merge *m, struct line *l, struct slot *s, c
 // Whether the oldest that waits must go: the store is full, or the ring could not take the longest jump.
 static bool is_full(const struct merge *m, const struct line *l)
 {
-    return m->n_free == 0 || l->head + 1 - l->next > m->room / 2;
+    return m->n_free + m->n_leaving == 0 || l->head + 1 - l->next > m->room / 2;
 }
 
 static void release(struct merge *m, struct line *l, struct slot *s, uint64_t number, struct merge_held *out)
@@ -58,11 +63,21 @@ static void release(struct merge *m, struct line *l, struct slot *s, uint64_t nu
     uint32_t buffer = l->buffers[number & (m->room - 1)];
     const struct held *h = &m->held[buffer];
 
-    s->state &= (uint8_t) ~HELD;
+    s->state ^= HELD | LEAVING;
     l->n_held--;
-    m->free[m->n_free++] = buffer;
+    m->free[m->store - m->n_leaving++] = buffer;
     *out = (struct merge_held){
         .payload = m->bytes + (size_t) buffer * m->stride, .length = h->length, .leg = h->leg, .tag = h->tag};
+}
+
+void merge_sent(struct merge *m)
+{
+    while (m->n_leaving > 0) {
+        uint32_t buffer = m->free[m->store - --m->n_leaving];
+        const struct held *h = &m->held[buffer];
+        m->lines[h->line].slots[h->at].state &= (uint8_t) ~LEAVING;
+        m->free[m->n_free++] = buffer;
+    }
 }
 
 // Whether a number that has not come is missing. now_ns as of merge_next().

@@ -17,16 +17,21 @@ static void mend_held(struct merge *m, struct line *l, bool *taken)
         uint64_t number = l->head - i;
         struct slot *s = slot_at(m, l, number);
         uint32_t buffer = l->buffers[number & (m->room - 1)];
-        if (!(s->state & HELD))
+        if (!(s->state & (HELD | LEAVING)))
             continue;
+        s->state &= (uint8_t) ~(HELD | LEAVING);
         // A number is held once it has come, and no further behind than a jump leaves room for.
-        if ((s->state & SEEN) && i < m->room / 2 && (int64_t) (number - l->next) >= 0 && buffer <= m->store &&
-            !taken[buffer] && m->held[buffer].length <= m->s.max_payload && m->held[buffer].leg < m->s.n_legs) {
-            taken[buffer] = true;
-            l->n_held++;
-        } else {
-            s->state &= (uint8_t) ~HELD;
-        }
+        if (!(s->state & SEEN) || i >= m->room / 2 || buffer > m->store || taken[buffer] ||
+            m->held[buffer].length > m->s.max_payload || m->held[buffer].leg >= m->s.n_legs)
+            continue;
+        taken[buffer] = true;
+        m->held[buffer].line = (uint32_t) (l - m->lines);
+        m->held[buffer].at = (uint32_t) (s - l->slots);
+        s->state |= HELD;
+        l->n_held++;
+        // It had its turn, but has not been sent.
+        if ((int64_t) (number - l->next) < 0)
+            l->next = number;
     }
 }
 
@@ -38,7 +43,7 @@ static bool mend_store(struct merge *m)
         return false;
     for (struct line *l = m->lines; l < m->lines + MERGE_LINES; l++)
         mend_held(m, l, taken);
-    m->n_free = 0;
+    m->n_free = m->n_leaving = 0;
     for (uint32_t i = 0; i <= m->store; i++)
         if (!taken[i])
             m->free[m->n_free++] = i;

@@ -11,14 +11,15 @@
 #define MERGE_LINES      2
 #define MERGE_CANDIDATES 256 // sessions that may be about to get a line
 
-enum { SEEN = 0x80, HELD = 0x40, COVERED = 0x20, FIRST_LEG = 0x0f };
+enum { SEEN = 0x80, HELD = 0x40, COVERED = 0x20, LEAVING = 0x10, FIRST_LEG = 0x0f };
 
 // What is known of one number.
 struct slot {
     uint32_t us;    // of its first copy; while there is none, of the datagram that showed the gap
     uint16_t check; // of what its copies have in common
     uint8_t legs;   // mask: who has brought it within the window
-    uint8_t state;  // SEEN, HELD, or COVERED: by a datagram of several numbers; and the leg of the first copy
+    uint8_t state;  // SEEN, HELD, LEAVING: given to the caller, who may not have sent it yet, COVERED: by a datagram of
+                    // several numbers; and the leg of the first copy
 };
 _Static_assert(sizeof(struct slot) == 8, "eight in a cache line");
 
@@ -43,7 +44,7 @@ struct line {
     } legs[MERGE_LEGS_MAX];
     struct slot *slots; // of head - room + 1 to head
     uint32_t *times;    // RTP time stamp of each block; only where the number alone is ambiguous
-    uint32_t *buffers;  // of each slot that is HELD
+    uint32_t *buffers;  // of each slot that is HELD or LEAVING
 };
 
 // A session without a line: where it was last.
@@ -61,6 +62,7 @@ struct held {
     uint64_t tag;
     uint32_t length;
     uint32_t leg;
+    uint32_t line, at; // its slot
 };
 
 struct merge {
@@ -84,8 +86,8 @@ struct merge {
     struct line lines[MERGE_LINES];
     struct candidate *candidates;
     struct recent recent;
-    uint32_t n_free;
-    uint32_t *free; // buffers
+    uint32_t n_free, n_leaving;
+    uint32_t *free; // buffers: from the front those that are free, from the end those whose datagram is LEAVING
     struct held *held;
     uint8_t *bytes;
     struct active active;

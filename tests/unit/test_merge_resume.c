@@ -88,6 +88,32 @@ Test(merge_resume, goes_on_elsewhere)
         }
 }
 
+// A process was killed between a release and the call that sends it: the next one releases the same. What was sent does
+// not leave again.
+Test(merge_resume, a_release_that_was_not_sent)
+{
+    for (int sent = 0; sent < 2; sent++) {
+        struct merge_settings s = settings(MERGE_RTP, 50);
+        void *memory = memory_of(&s);
+        struct merge *m = merge_place(&s, memory);
+        for (uint32_t n = 0; n < 40; n++)
+            if (n != 30)
+                take(m, 0, n, n);
+        take(m, 1, 41, 30);
+        cr_expect_eq(release(m, 0), 9);
+        if (sent)
+            merge_sent(m);
+        m = merge_resume(&s, memory);
+        cr_assert_not_null(m);
+        cr_expect_eq(take(m, 1, 42, 39), MERGE_COPY);
+        cr_expect_eq(release(m, 0), sent ? 0 : 9);
+        merge_sent(m);
+        cr_expect_eq(take(m, 1, 43, 40), MERGE_PASSES, "its turn is next");
+        cr_expect_eq(release(m, 0), 0);
+        free(memory);
+    }
+}
+
 // The same by a copy within the process.
 Test(merge_resume, copies)
 {
