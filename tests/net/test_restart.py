@@ -12,6 +12,7 @@ import mcrtest as t
 A, B, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.10.1", "239.255.1.1", 5000, 6000
 RULES = [t.rule("r", A, PORT, [t.to_group(OUT, OUT_PORT)])]
 ENDS = {signal.SIGTERM: 0, signal.SIGKILL: -signal.SIGKILL}  # and mcrd's exit status
+WITNESS = os.environ.get("WITNESS", os.path.join(os.path.dirname(t.MCRD), "../tests/net/witness.so"))
 ROUNDS = 5 if t.SANITIZED else 20
 
 
@@ -94,6 +95,35 @@ def merges():
                         f"{report['duplicates']} came twice")
                 if keys and number == signal.SIGTERM:
                     t.equal(report["reordered"], 0, "reordered")
+
+
+@t.test("merges, one of them in order: the relay dies in the middle of a pass, and of a release, before it sends: each number leaves")
+def merges_cut_off():
+    if not os.access(WITNESS, os.R_OK):
+        raise t.Skip("tests/net/witness.so is not built")
+    # So many sends take about a second: each datagram leaves by a call of its own, or with those that were held with it.
+    for keys, ends in ({}, (2000, 2101, 2202)), ({"reorder_ms": 300}, (150, 161, 172)):
+        with t.two_paths() as net, t.Manager() as manager, t.KeptMcrd(
+                manager, net.relay, [{**merged(**keys), "max_payload": 300}], args=["--without=tx-ring"], before=dying(ends[0])) as d:
+            receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=3000, seconds=60, **{"as": "rtp"})
+            legs = [f"s0,{A},{PORT},pattern=3/100", f"s1,{B},{PORT},pattern=5/100@50,delay_ms=50"]
+            source = t.start_sending_legs(net.src, legs, seconds=40, rate=2000, size=200, **{"as": "rtp"})
+            for at in (*ends[1:], 0):
+                d.before = dying(at) if at else []
+                found = continued(d.restart(0, -signal.SIGILL))
+                t.equal((found["rings"], found["dropped"]), (2, 0), "rings, dropped")
+            source.send_signal(signal.SIGINT)
+            t.finish_sending(source)
+            report = receiver.report()
+            t.equal((report["lost"], report["corrupt"]), (0, 0), "lost, corrupt")
+            t.check(report["duplicates"] <= 3 * 256, f"{report['duplicates']} came twice")
+
+
+def dying(at):
+    """What runs mcrd so that its relay dies before that send."""
+    # A sanitizer's library wants to be the first.
+    return ["env", f"LD_PRELOAD={WITNESS}", f"DIE_AT_SEND={at}",
+            f"ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0:handle_sigill=0"]
 
 
 @t.test("groups stay joined through a restart: no report of IGMP or MLD says that one is left; after a stop all are left")

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// witness: loaded into mcrd with LD_PRELOAD, tells on the standard error as which user mcrd gives a text to libconfig.
+// witness: loaded into mcrd with LD_PRELOAD, tells on the standard error as which user mcrd gives a text to libconfig,
+// and ends it before the writev() whose number $DIE_AT_SEND says.
 #include <dlfcn.h>
 #include <libconfig.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 int config_read_string(config_t *config, const char *text)
@@ -16,4 +19,20 @@ int config_read_string(config_t *config, const char *text)
     if (write(STDERR_FILENO, said, (size_t) length) < 0)
         return CONFIG_FALSE;
     return libconfig(config, text);
+}
+
+ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+    static long to_come = -1;
+    ssize_t (*send)(int, const struct iovec *, int) =
+        (ssize_t (*)(int, const struct iovec *, int)) dlsym(RTLD_NEXT, "writev");
+
+    if (to_come < 0) {
+        const char *at = getenv("DIE_AT_SEND");
+        to_come = at ? strtol(at, NULL, 10) : 0;
+    }
+    // The sandbox refuses kill(2).
+    if (to_come > 0 && --to_come == 0)
+        __builtin_trap();
+    return send(fd, iov, n);
 }
