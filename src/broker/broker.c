@@ -257,6 +257,7 @@ static void follow_links(struct broker *b, uint32_t serial)
     a.file = describe(&b->config->file, UINT32_MAX);
     switch (offer_config(b, &a, b->config)) {
     case ADOPTED:
+        keep_settle(&b->keep, b->sockets);
         break;
     case UNCHANGED:
         offer_answer(b, &unchanged);

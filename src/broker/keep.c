@@ -141,6 +141,7 @@ size_t keep_inherit(struct keep *k, struct sockets *sockets, int manager, int fi
     size_t rings = 0;
 
     k->store.manager = manager;
+    k->store.most = manager >= 0 ? service_keeps() : 0;
     for (size_t i = 0; i < n; i++) {
         int fd = first + (int) i;
         const char *why = step;
@@ -222,18 +223,40 @@ void keep_file(struct keep *k, const struct config_bytes *bytes)
 void keep_settle(struct keep *k, const struct sockets *sockets)
 {
     store_begin(&k->store);
-    sockets_keep(sockets, &k->store);
     if (k->table >= 0) {
         store_keep(&k->store, TABLE_NAME, k->table, true);
         store_keep(&k->store, STATE_NAME, k->state, true);
     }
     if (k->file >= 0)
         store_keep(&k->store, FILE_NAME, k->file, true);
+    sockets_keep(sockets, &k->store);
     store_settle(&k->store);
     keep_tell(k);
 }
 
 bool keep_tell(struct keep *k)
 {
-    return store_send(&k->store);
+    bool told = store_send(&k->store);
+    size_t over = store_over(&k->store);
+
+    if (told && over > 0 && over != k->over)
+        log_warn(EVENT_NOTIFY,
+                 "reason=\"the service manager keeps %u descriptors at most\" over=%zu effect=\"a restart opens these "
+                 "anew\"",
+                 k->store.most, over);
+    if (told)
+        k->over = over;
+    return told;
+}
+
+uint32_t keep_over(const struct keep *k, const struct sockets *sockets)
+{
+    struct store all = {.manager = k->store.manager};
+
+    if (k->store.most == 0)
+        return 0;
+    sockets_keep(sockets, &all);
+    size_t n = all.n + 3; // table, state, file
+    store_free(&all);
+    return n > k->store.most ? (uint32_t) (n - k->store.most) : 0;
 }

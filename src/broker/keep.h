@@ -22,6 +22,7 @@ struct keep {
     struct table_view before;         // of image_before
     struct config_bytes bytes_before; // the file that this table was made of
     bool in_order;                    // it was stopped in order, or nothing tells
+    size_t over;                      // as was logged last
 };
 
 void keep_init(struct keep *k);
@@ -58,5 +59,8 @@ void keep_file(struct keep *k, const struct config_bytes *bytes);
 // room for all news.
 void keep_settle(struct keep *k, const struct sockets *sockets);
 bool keep_tell(struct keep *k);
+
+// Returns for how many descriptors of a load that is under way the manager has no room.
+uint32_t keep_over(const struct keep *k, const struct sockets *sockets);
 
 #endif

@@ -144,6 +144,19 @@ static void tell_no_statistics(const struct broker *b, struct attempt *a)
         snprintf(a->why + used, sizeof(a->why) - (size_t) used, "; %s", shut);
 }
 
+static int create_statistics(const struct broker *b, const struct table_view *t)
+{
+    struct stats_header told = {.features = b->features,
+                                .continued = b->continued,
+                                .inputs_most = (uint32_t) sockets_inputs(b->sockets),
+                                .keeps = b->keep.store.most > 0,
+                                .not_kept = keep_over(&b->keep, b->sockets)};
+
+    told.continued.kept = b->goes_on;
+    snprintf(told.file, sizeof(told.file), "%s", b->options->config_path);
+    return statistics_create(b->stats_file, &told, t);
+}
+
 // Offers a compiled table. Returns whether it is in force; if not, a->why has the reason.
 static bool offer(struct broker *b, struct attempt *a, const struct table_image *table)
 {
@@ -170,9 +183,7 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
         snprintf(a->why, sizeof(a->why), "the table and its state cannot be sealed: %s", strerror(errno));
         goto done;
     }
-    b->continued.kept = b->goes_on;
-    fds[HANDOVER_STATS] = statistics_create(b->stats_file, b->options->config_path, &b->features, &b->continued,
-                                            sockets_inputs(b->sockets), &view);
+    fds[HANDOVER_STATS] = create_statistics(b, &view);
     if (fds[HANDOVER_STATS] < 0) {
         tell_no_statistics(b, a);
         goto done;
@@ -235,8 +246,6 @@ enum outcome offer_config(struct broker *b, struct attempt *a, const struct conf
         free(table.bytes);
     // The only commit point. After a failure exactly the sockets of the table in force are open.
     sockets_settle(b->sockets, outcome != REFUSED);
-    if (outcome == ADOPTED)
-        keep_settle(&b->keep, b->sockets);
     if (b->running.bytes && outcome != UNCHANGED && !sockets_set_filters(b->sockets, &b->view, NULL))
         log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");
     return outcome;

@@ -134,12 +134,12 @@ _Static_assert((int) TABLE_INTERFACE_UP == (int) STATS_INTERFACE_UP &&
                    (int) TABLE_INTERFACE_MISSING == (int) STATS_INTERFACE_MISSING,
                "the statistics show interfaces as the table has them");
 
-static void fill(void *memory, size_t size, const char *config_path, const struct stats_features *features,
-                 const struct stats_continued *continued, size_t inputs_most, const struct table_view *t)
+static void fill(void *memory, size_t size, const struct stats_header *told, const struct table_view *t)
 {
     struct stats_segment s;
 
     stats_segment_place(&s, memory, t->n_interfaces, t->n_rules, t->n_inputs);
+    *s.header = *told;
     s.header->magic = STATS_MAGIC;
     s.header->version = STATS_VERSION;
     s.header->size = (uint32_t) size;
@@ -148,12 +148,8 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
     s.header->n_inputs = t->n_inputs;
     s.header->n_outputs = t->n_counters;
     s.header->state = STATS_PREPARED;
-    s.header->inputs_most = (uint32_t) inputs_most;
     snprintf(s.header->program_version, sizeof(s.header->program_version), "%s", PACKAGE_VERSION);
     memcpy(s.header->instance, t->header->instance, sizeof(s.header->instance));
-    snprintf(s.header->file, sizeof(s.header->file), "%s", config_path);
-    s.header->features = *features;
-    s.header->continued = *continued;
     for (uint32_t i = 0; i < t->n_interfaces; i++) {
         memcpy(s.interfaces[i].name, t->interfaces[i].name, sizeof(s.interfaces[i].name));
         s.interfaces[i].state = t->interfaces[i].state;
@@ -196,8 +192,7 @@ void statistics_read_before(const char *path, struct stats_continued *continued)
     descriptors_close(fd);
 }
 
-int statistics_create(const char *path, const char *config_path, const struct stats_features *features,
-                      const struct stats_continued *continued, size_t inputs_most, const struct table_view *table)
+int statistics_create(const char *path, const struct stats_header *told, const struct table_view *table)
 {
     size_t size = stats_segment_size(table->n_interfaces, table->n_rules, table->n_inputs, table->n_counters);
     void *memory = MAP_FAILED;
@@ -211,7 +206,7 @@ int statistics_create(const char *path, const char *config_path, const struct st
         memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         return descriptors_close(fd);
-    fill(memory, size, config_path, features, continued, inputs_most, table);
+    fill(memory, size, told, table);
     munmap(memory, size);
     return fd;
 }

@@ -20,11 +20,10 @@ int statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why,
 // Reads whose statistics lie at PATH: from_pid and ended_ns of *continued. Leaves both zero if there are none.
 void statistics_read_before(const char *path, struct stats_continued *continued);
 
-// Makes PATH.new with all its memory allocated, the names of the table filled in, and every counter zero. inputs_most:
-// input interfaces for which there are sockets. Returns a descriptor that the caller closes, or -1 with errno set. The
-// caller then calls statistics_publish() or statistics_discard().
-int statistics_create(const char *path, const char *config_path, const struct stats_features *features,
-                      const struct stats_continued *continued, size_t inputs_most, const struct table_view *table);
+// Makes PATH.new with all its memory allocated, the names of the table filled in, and every counter zero. told: what
+// the broker says, the rest of it zero. Returns a descriptor that the caller closes, or -1 with errno set. The caller
+// then calls statistics_publish() or statistics_discard().
+int statistics_create(const char *path, const struct stats_header *told, const struct table_view *table);
 
 // Renames PATH.new to PATH (false with errno set), or removes it.
 bool statistics_publish(const char *path);

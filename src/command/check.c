@@ -20,7 +20,11 @@
 #include "config/load.h"
 #include "config/print.h"
 #include "config/way.h"
+#include "machine/link.h"
+#include "machine/ring.h"
 #include "stats/place.h"
+
+#define RESTART_MS 150 // what a restart takes at most on a machine at ease (docs/operating.md)
 
 static int finish(struct config *c, bool printed)
 {
@@ -126,6 +130,51 @@ static bool print_memory(const struct config *c, const struct compile_memory *m)
     return print_bytes(c, "merges", m->merges) && print_bytes(c, "monitors", m->monitors);
 }
 
+// What is known of the rate of an input interface: the sum of its rules' limits, or 0 if one has none.
+static uint64_t limits_of(const struct config *c, const char *interface)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < c->n_rules; i++) {
+        const struct config_rule *r = &c->rules[i];
+        bool takes = false;
+        for (size_t j = 0; r->enabled && j < r->n_inputs; j++)
+            takes |= strcmp(r->inputs[j].interface, interface) == 0;
+        if (takes && (r->limit.packets_per_second == 0 || r->limit.per_source))
+            return 0;
+        sum += takes ? r->limit.packets_per_second : 0;
+    }
+    return sum;
+}
+
+// Says what the ring of each input interface bridges while no mcrd runs. One that is not here is taken for an Ethernet.
+static bool print_rings(const struct config *c)
+{
+    struct link links[CONFIG_INTERFACES_MAX] = {{.ifindex = 0}};
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->n_rules; i++)
+        for (size_t j = 0; c->rules[i].enabled && j < c->rules[i].n_inputs; j++) {
+            size_t k = 0;
+            while (k < n && strcmp(links[k].name, c->rules[i].inputs[j].interface) != 0)
+                k++;
+            if (k == n && n < CONFIG_INTERFACES_MAX)
+                snprintf(links[n++].name, sizeof(links[0].name), "%s", c->rules[i].inputs[j].interface);
+        }
+    bool known = link_assume(links, n);
+    for (size_t i = 0; known && i < n; i++) {
+        uint64_t frames = ring_geometry(links[i].mtu, c->ring_mib).n_slots, limit = limits_of(c, links[i].name);
+        printf("%s: ring of \"%s\": %llu frames: a restart of %d ms loses nothing up to %llu/s", c->path, links[i].name,
+               (unsigned long long) frames, RESTART_MS, (unsigned long long) (frames * 1000 / RESTART_MS));
+        if (limit > 0)
+            printf(", one of %.1f s at its rules' limits, %llu/s", (double) frames / (double) limit,
+                   (unsigned long long) limit);
+        putchar('\n');
+    }
+    link_release(links, n);
+    return !ferror(stdout);
+}
+
 // Whether a start on this machine, with memory and a place for the statistics, is possible.
 static bool may_start(const struct config *c, struct compile_memory *memory)
 {
@@ -156,7 +205,7 @@ int command_check(const char *path)
     warn_of_start(c);
     return finish(c, printf("%s: valid, %zu rule%s, sha256 %s\n", path, c->n_rules, c->n_rules == 1 ? "" : "s",
                             digest_text(c->file.sha256, hex)) > 0 &&
-                         print_ways(c) && print_reserved(c) && print_memory(c, &memory));
+                         print_ways(c) && print_reserved(c) && print_memory(c, &memory) && print_rings(c));
 }
 
 int command_schema(void)

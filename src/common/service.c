@@ -37,12 +37,12 @@ int service_connect(void)
     return fd;
 }
 
-bool service_keeps(void)
+uint32_t service_keeps(void)
 {
     const char *most = getenv("FDSTORE");
     uint64_t n;
 
-    return most && arguments_number(most, 1, UINT32_MAX, &n);
+    return most && arguments_number(most, 1, UINT32_MAX, &n) ? (uint32_t) n : 0;
 }
 
 size_t service_handed_over(void)

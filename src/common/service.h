@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 // Number of the first descriptor that is handed over (SD_LISTEN_FDS_START).
 #define SERVICE_FDS_START 3
@@ -18,9 +19,9 @@
 // set; errno 0: there is no manager.
 int service_connect(void);
 
-// Returns whether the manager says that it keeps descriptors: $FDSTORE is above 0 (systemd 254 sets it, the units do
-// for older ones).
-bool service_keeps(void);
+// Returns how many descriptors the manager says that it keeps: $FDSTORE (systemd 254 sets it, the units do for older
+// ones), or 0.
+uint32_t service_keeps(void);
 
 // Returns how many descriptors were handed over to this process, from SERVICE_FDS_START up: $LISTEN_FDS, if $LISTEN_PID
 // is this process. 0 if there are none, or more than SERVICE_FDS_MAX.

@@ -113,6 +113,8 @@ struct config_monitor {
     int line;
 };
 
+#define CONFIG_RING_MIB_MAX 1024
+
 // The rate of a rule that has no limit of packets_per_second, for which a merge takes memory: datagrams a second.
 #define CONFIG_MERGE_RATE     200000
 #define CONFIG_MERGE_HELD_MAX 9216 // bytes of a datagram that reorder_ms holds back: a jumbo frame

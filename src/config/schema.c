@@ -64,7 +64,7 @@ const struct schema_key schema_keys[] = {
     {SCHEMA_TOP, "missing_interface", SCHEMA_CHOICE, FIELD(config, reject_missing), .words = {"wait", "reject"},
      .fallback = "wait",
      DISTURBS(NEVER), .help = "whether a rule waits for an interface that does not exist, or the file is refused"},
-    {SCHEMA_TOP, "ring_mib", SCHEMA_NUMBER, FIELD(config, ring_mib), RANGE(1, 1024), .fallback = "16",
+    {SCHEMA_TOP, "ring_mib", SCHEMA_NUMBER, FIELD(config, ring_mib), RANGE(1, CONFIG_RING_MIB_MAX), .fallback = "16",
      .help = "ring size of each input interface, MiB"},
     {SCHEMA_TOP, "coalesce_usecs", SCHEMA_NUMBER, FIELD(config, coalesce_usecs), RANGE(0, 10000), .fallback = "150",
      DISTURBS(NEVER),

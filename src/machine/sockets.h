@@ -31,7 +31,7 @@ enum sockets_inherited sockets_inherit(struct sockets *s, const char *name, int 
 // Returns `first` of store_keep() for such a name.
 bool sockets_told_first(const char *name);
 
-// Names what the service manager is to keep: rings, and what is only held.
+// Names what the service manager is to keep of what this load wants: rings first, outputs last.
 void sockets_keep(const struct sockets *s, struct store *store);
 
 // Fills in n links with the machine's function (link_query()). The caller calls link_release() in either case.

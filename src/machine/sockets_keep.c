@@ -50,14 +50,18 @@ void sockets_keep(const struct sockets *s, struct store *store)
 {
     for (size_t i = 0; i < s->registry.n; i++) {
         const struct registry_entry *e = s->registry.entries[i];
-        if (e->key.kind == REGISTRY_RING)
+        if (e->wanted && e->key.kind == REGISTRY_RING)
             keep_named(store, e->fd, RING_NAME, e->key.ifindex, e->key.ring_mib, e->fits_mtu, e->super_frames);
-        else if (e->key.kind == REGISTRY_FRAME || e->key.kind == REGISTRY_TX_RING)
-            keep_named(store, e->fd, OUTPUT_NAME, (unsigned long long) e->id);
     }
     for (size_t i = 0; i < s->memberships.sockets.n; i++)
-        keep_named(store, s->memberships.sockets.entries[i]->fd, MEMBER_NAME,
-                   (unsigned long long) s->memberships.sockets.entries[i]->id);
+        if (s->memberships.sockets.entries[i]->wanted)
+            keep_named(store, s->memberships.sockets.entries[i]->fd, MEMBER_NAME,
+                       (unsigned long long) s->memberships.sockets.entries[i]->id);
+    for (size_t i = 0; i < s->registry.n; i++) {
+        const struct registry_entry *e = s->registry.entries[i];
+        if (e->wanted && (e->key.kind == REGISTRY_FRAME || e->key.kind == REGISTRY_TX_RING))
+            keep_named(store, e->fd, OUTPUT_NAME, (unsigned long long) e->id);
+    }
     for (size_t i = 0; i < s->pool.n; i++)
         if (s->pool.sockets[i].use != RING_USED)
             keep_named(store, s->pool.sockets[i].fd, SPARE_NAME, (unsigned long long) i);

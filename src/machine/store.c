@@ -121,22 +121,28 @@ static bool comes_again(struct store *s, const char *name, size_t but)
 // Tells the news of those that are `first`, or of the others. Returns false if the manager has no room for more.
 static bool send_some(struct store *s, bool first)
 {
-    size_t n = 0;
+    size_t n = 0, stored = 0;
     bool room = true, again = false;
 
+    for (size_t i = 0; i < s->n; i++)
+        stored += s->entries[i].state != STORE_COMES;
     for (size_t i = 0; i < s->n; i++) {
         struct store_entry e = s->entries[i];
-        if (room && e.first == first && e.state != STORE_IN) {
+        bool fits = e.state != STORE_COMES || s->most == 0 || stored < s->most;
+        if (room && fits && e.first == first && e.state != STORE_IN) {
             bool told = tell(s->manager, &e);
             room = told || (errno != EAGAIN && errno != ENOBUFS);
             if (!told && room)
                 log_errno(LOG_LEVEL_WARNING, EVENT_NOTIFY, "descriptor=%s effect=\"a restart opens it anew\"", e.name);
             if (room && e.state == STORE_GOES) {
                 again |= comes_again(s, e.name, i);
+                stored--;
                 continue;
             }
-            if (room)
+            if (room) {
                 e.state = STORE_IN;
+                stored++;
+            }
         }
         s->entries[n++] = e;
     }
@@ -147,4 +153,13 @@ static bool send_some(struct store *s, bool first)
 bool store_send(struct store *s)
 {
     return s->manager < 0 || (send_some(s, true) && send_some(s, false));
+}
+
+size_t store_over(const struct store *s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->n; i++)
+        n += s->entries[i].state == STORE_COMES;
+    return s->most > 0 ? n : 0;
 }

@@ -9,11 +9,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define STORE_NAME_MAX 256 // bytes of a name with its end, as FDNAME of sd_notify(3), which has no colons
 
 struct store {
-    int manager; // socket of service_connect(), which the caller closes; -1: there is no manager, nothing is done
+    int manager;   // socket of service_connect(), which the caller closes; -1: there is no manager, nothing is done
+    uint32_t most; // descriptors that it keeps; 0: not known, all are told
     // In the order in which the manager learns of them. An entry that goes is behind none that takes its name.
     struct store_entry {
         char name[STORE_NAME_MAX];
@@ -37,7 +39,10 @@ void store_begin(struct store *s);
 void store_keep(struct store *s, const char *name, int fd, bool first);
 void store_settle(struct store *s);
 
-// Tells the manager what it does not know yet. Returns false if it has no room for more: call again later.
+// Tells the manager what it does not know yet. Returns false if it cannot take more just now: call again later.
 bool store_send(struct store *s);
+
+// Returns how many descriptors exceed what the manager keeps, and so were not told.
+size_t store_over(const struct store *s);
 
 #endif

@@ -30,7 +30,7 @@ void notify_init(struct notify *n)
 {
     // A socket for life: the sandbox allows no later one.
     *n = (struct notify){.fd = service_connect()};
-    n->keeps = n->fd >= 0 && service_keeps();
+    n->keeps = n->fd >= 0 && service_keeps() > 0;
     if (n->fd >= 0)
         n->watchdog_ns = watchdog_interval();
     else if (errno != 0)

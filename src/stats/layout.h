@@ -21,7 +21,7 @@
 // is in force, which forbids locks because nothing bounds the kernel memory that they take.
 #define STATS_LOCK_SUFFIX ".lock"
 
-#define STATS_VERSION 9
+#define STATS_VERSION 10
 
 // Declares every counter once: X(name, help, key). The writer, the reader, JSON and the tables follow from it. key: the
 // key of the config file on which it depends (config/schema.c); NULL: none.
@@ -180,7 +180,7 @@ enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
     X(STATS_RULE_ACTIVE, active, "relays what comes")                                                                  \
     X(STATS_RULE_SHADOW, shadow, "on trial: counts what comes, and sends nothing")                                     \
     X(STATS_RULE_WAITING, waiting, "an interface, address or route is missing")                                        \
-    X(STATS_RULE_DOWN, down, "an interface is not up, an output does not get through, or nearly all is dropped")     \
+    X(STATS_RULE_DOWN, down, "an interface is not up, an output does not get through, or nearly all is dropped")       \
     X(STATS_RULE_SILENT, silent, "nothing has come for silence_ms")                                                    \
     X(STATS_RULE_SLOW, slow, "less than min_packets_per_second has come in the last second")                           \
     X(STATS_RULE_DISABLED, disabled, "enabled = false")
@@ -289,6 +289,8 @@ struct stats_header {
     uint32_t n_interfaces, n_rules, n_inputs, n_outputs;
     uint32_t state;       // enum stats_segment_state
     uint32_t inputs_most; // input interfaces that a later file may have without a restart; 0: not told
+    uint32_t keeps;       // 1: a service manager keeps descriptors through a restart
+    uint32_t not_kept;    // descriptors for which it has no room
     char program_version[32];
     char instance[64];
     char file[512]; // the config file's path

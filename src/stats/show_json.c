@@ -251,6 +251,7 @@ static bool put_everything(json_t *root, const struct stats_snapshot *s)
     ok &= put_config(root, h);
     ok &= put(root, "uptime_s", number(stats_age_s(s, h->started_boottime_ns)));
     ok &= put_continued(root, &h->continued);
+    ok &= put(root, "not_kept", h->keeps ? number(h->not_kept) : json_null());
     ok &= put_sandbox(root, h);
     ok &= put_features(root, &h->features);
     ok &= put(root, "broker", json_string(h->broker_alive ? "alive" : "gone"));

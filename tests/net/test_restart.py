@@ -121,8 +121,12 @@ def merges_cut_off():
 
 def dying(at):
     """What runs mcrd so that its relay dies before that send."""
+    return preloaded(f"DIE_AT_SEND={at}")
+
+
+def preloaded(variable):
     # A sanitizer's library wants to be the first.
-    return ["env", f"LD_PRELOAD={WITNESS}", f"DIE_AT_SEND={at}",
+    return ["env", f"LD_PRELOAD={WITNESS}", variable,
             f"ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0:handle_sigill=0"]
 
 
@@ -226,6 +230,47 @@ def other_rings():
         t.wait_for(lambda: [x for x in manager.names("ring") if "ring_mib=2," in x], 5, "the new ring in the store")
         manager.wait_names("ring", 1)
         expect_traffic(net, "s0", A, OUT, OUT_PORT)
+
+
+@t.test("the kernel refuses a ring that the file on disk asks for: it is told, and what ran goes on without loss")
+def refused_ring():
+    if not os.access(WITNESS, os.R_OK):
+        raise t.Skip("tests/net/witness.so is not built")
+    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
+        receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=2000, seconds=60)
+        source = t.start_sending(net.src, "s0", A, PORT, seconds=40, rate=2000, size=200)
+        d.config.top["ring_mib"] = 8
+        d.config.write()
+        d.before = preloaded("REFUSE_RINGS=1")
+        t.equal(restart(d, signal.SIGTERM)["dropped"], 0, "dropped")
+        refused = [x for x in d.logged("start") if "result=refused" in x]
+        t.check(len(refused) == 1 and "Cannot allocate memory" in refused[0], f"the refusal: {refused}")
+        t.check("text=kept" in d.logged("started")[-1], "what runs is what ran")
+        d.before = []
+        restart(d, signal.SIGKILL)
+        source.send_signal(signal.SIGINT)
+        t.finish_sending(source)
+        report = receiver.report()
+        t.equal((report["lost"], report["reordered"]), (0, 0), "lost, reordered")
+
+
+@t.test("a manager that keeps few: the rings come first, what is left out is told, and a restart loses nothing")
+def small_store():
+    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES, most=5) as d:
+        # The table, its state and text, a ring, and one of two sockets of the pool.
+        manager.wait_names("spare", 1)
+        t.check(manager.names("ring") and not manager.names("member") and len(manager.store) == 5, str(manager.store))
+        over = d.stats()["not_kept"]
+        t.check(over >= 2, f"{over} are left out")
+        t.check(f"over={over}" in d.logged("notify")[-1], "the log")
+        receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=2000, seconds=60)
+        source = t.start_sending(net.src, "s0", A, PORT, seconds=40, rate=2000, size=200)
+        for _ in range(2):
+            restart(d, signal.SIGTERM)
+        source.send_signal(signal.SIGINT)
+        t.finish_sending(source)
+        report = receiver.report()
+        t.equal((report["lost"], report["duplicates"]), (0, 0), "lost, twice")
 
 
 @t.test("a ring that a reload has made is kept as the first ones are, though its socket was kept as a spare one")

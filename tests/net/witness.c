@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // witness: loaded into mcrd with LD_PRELOAD, tells on the standard error as which user mcrd gives a text to libconfig,
-// and ends it before the writev() whose number $DIE_AT_SEND says.
+// ends it before the writev() whose number $DIE_AT_SEND says, and refuses it every ring if $REFUSE_RINGS is set.
 #include <dlfcn.h>
+#include <errno.h>
 #include <libconfig.h>
+#include <linux/if_packet.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -35,4 +38,17 @@ ssize_t writev(int fd, const struct iovec *iov, int n)
     if (to_come > 0 && --to_come == 0)
         __builtin_trap();
     return send(fd, iov, n);
+}
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+{
+    int (*set)(int, int, int, const void *, socklen_t) =
+        (int (*)(int, int, int, const void *, socklen_t)) dlsym(RTLD_NEXT, "setsockopt");
+
+    if (level == SOL_PACKET && name == PACKET_RX_RING && ((const struct tpacket_req *) value)->tp_block_nr > 0 &&
+        getenv("REFUSE_RINGS")) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return set(fd, level, name, value, length);
 }

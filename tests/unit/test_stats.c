@@ -540,7 +540,7 @@ Test(stats, json_has_the_keys_of_the_contract)
     json_t *rule = json_array_get(json_object_get(root, "rules"), 0);
 
     expect_keys(
-        root, "instance pid version generation config uptime_s continued sandbox features broker heartbeat_ms interfaces rules");
+        root, "instance pid version generation config uptime_s continued not_kept sandbox features broker heartbeat_ms interfaces rules");
     expect_keys(json_object_get(root, "config"), "file sha256 loaded_at state last_error disk_sha256 last_load");
     expect_keys(json_object_get(root, "sandbox"), "capabilities seccomp landlock network root");
     expect_keys(json_object_get(root, "features"), (STATS_FEATURES(FEATURE_KEY)) + 1);

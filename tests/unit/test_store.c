@@ -52,6 +52,27 @@ static void load(struct store *s, const char *const *names, const int *fds)
     store_settle(s);
 }
 
+// The manager has room for two: what comes first of those that are urgent, then the others; the next one when one goes.
+Test(store, tells_no_more_than_is_kept)
+{
+    int pair[2], fds[4] = {0, 1, 2, 0};
+    struct store s = {.manager = -1, .most = 2};
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
+    s.manager = pair[0];
+    load(&s, (const char *const[]){"a", "b", "t", NULL}, fds);
+    cr_expect(store_send(&s));
+    cr_expect_str_eq(heard(pair[1]), "+t +a ");
+    cr_expect_eq(store_over(&s), 1);
+    load(&s, (const char *const[]){"a", "b", NULL}, fds);
+    cr_expect(store_send(&s));
+    cr_expect_str_eq(heard(pair[1]), "-t +b ");
+    cr_expect_eq(store_over(&s), 0);
+    store_free(&s);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 Test(store, tells_what_changes)
 {
     int pair[2], fds[3] = {0, 1, 2}, others[3] = {1, 1, 2};

@@ -106,16 +106,17 @@ def _taken(numbers):
 class KeptMcrd(Mcrd):
     """mcrd under a manager."""
 
-    def __init__(self, manager, *args, **options):
+    def __init__(self, manager, *args, most=1024, **options):
+        """most: descriptors that it is told are kept."""
         super().__init__(*args, **options)
-        self.manager = manager
+        self.manager, self.most = manager, most
 
     def launch(self):
         fds = [fd for _, fd in self.manager.store]
         names = ":".join(name for name, _ in self.manager.store)
 
         def hand_over():
-            os.environ["NOTIFY_SOCKET"], os.environ["FDSTORE"] = self.manager.path, "1024"
+            os.environ["NOTIFY_SOCKET"], os.environ["FDSTORE"] = self.manager.path, str(self.most)
             if fds:
                 os.environ["LISTEN_PID"], os.environ["LISTEN_FDS"] = str(os.getpid()), str(len(fds))
                 os.environ["LISTEN_FDNAMES"] = names
