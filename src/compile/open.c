@@ -13,6 +13,8 @@
 
 // --- inputs ----------------------------------------------------------------------------------------------------------
 
+_Static_assert(CONFIG_RING_MIB_MAX == RING_MIB_MAX, "a ring that the file may ask for");
+
 static bool open_ring(struct compilation *c, uint32_t interface)
 {
     struct table_interface *t = &c->interfaces[interface];
