@@ -76,6 +76,27 @@ def broker_killed():
         t.equal(d.stats()["broker"], "alive", "broker")
 
 
+@t.test("200,000/s by ring_mib = 64: restarts and kills lose nothing")
+def fast():
+    if t.SANITIZED or t.SLOWNESS > 1:
+        raise t.Skip("this mcrd is too slow for that")
+    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES, ring_mib=64) as d:
+        # Single frames, as a network brings them: the source's kernel cuts what it is given in one call.
+        net.src.ethtool("s0", "tx-udp-segmentation", "off")
+        receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=3000, seconds=60)
+        source = t.start_sending(net.src, "s0", A, PORT, seconds=30, rate=200000, size=100, gso=60)
+        found = [restart(d, number) for number in ENDS for _ in range(4)]
+        source.send_signal(signal.SIGINT)
+        t.finish_sending(source)
+        report = receiver.report()
+        # A machine that is busy otherwise makes a gap longer than the ring bridges, which is told.
+        t.equal([x for x in found if x["dropped"] and x["gap_ms"] < 200], [], "dropped in a gap that the ring bridges")
+        t.check(min(x["gap_ms"] for x in found) < 200, "every gap was too long")
+        t.equal((report["lost"], report["corrupt"]), (d.stats()["interfaces"][0]["ring_drops"] + report["socket_drops"], 0),
+                "lost, corrupt")
+        t.check(report["duplicates"] <= 4 * 256, f"{report['duplicates']} came twice")
+
+
 @t.test("merges, one of them in order: two legs 50 ms apart, each with losses; through restarts each number leaves, and only what a kill catches on its way twice")
 def merges():
     for number in ENDS:
