@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "log/log.h"
 
@@ -16,6 +17,14 @@ void store_free(struct store *s)
     free(s->entries);
     s->entries = NULL;
     s->n = s->room = 0;
+}
+
+// Returns 0 for a descriptor that is closed.
+static uint64_t inode_of(int fd)
+{
+    struct stat st;
+
+    return fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
 }
 
 static struct store_entry *add(struct store *s, const char *name, int fd, bool first)
@@ -29,7 +38,7 @@ static struct store_entry *add(struct store *s, const char *name, int fd, bool f
         s->room = room;
     }
     struct store_entry *e = &s->entries[s->n++];
-    *e = (struct store_entry){.fd = fd, .state = STORE_COMES, .first = first, .kept = true};
+    *e = (struct store_entry){.fd = fd, .inode = inode_of(fd), .state = STORE_COMES, .first = first, .kept = true};
     snprintf(e->name, sizeof(e->name), "%s", name);
     return e;
 }
@@ -50,11 +59,13 @@ void store_begin(struct store *s)
 
 void store_keep(struct store *s, const char *name, int fd, bool first)
 {
+    uint64_t inode = inode_of(fd);
+
     if (s->manager < 0)
         return;
     for (size_t i = 0; i < s->n; i++) {
         struct store_entry *e = &s->entries[i];
-        if (e->fd == fd && e->state != STORE_GOES && strcmp(e->name, name) == 0) {
+        if (e->fd == fd && e->inode == inode && e->state != STORE_GOES && strcmp(e->name, name) == 0) {
             e->kept = true;
             return;
         }

@@ -20,6 +20,7 @@ struct store {
     struct store_entry {
         char name[STORE_NAME_MAX];
         int fd;
+        uint64_t inode; // of what fd was; the number of a descriptor that was closed is given to the next
         enum { STORE_COMES, STORE_IN, STORE_GOES } state;
         bool first; // it is told before those that are not
         bool kept;  // scratch of a load

@@ -344,6 +344,18 @@ def which_file():
         t.wait_for(lambda: config(d)["state"] == "pending", 5, "pending")
         t.check("result=accepted" in d.reload(), "the reload")
         t.equal([x["name"] for x in d.stats()["rules"]], ["other"], "rules after the reload")
+        # What a reload has put in force since the last start is what a crash and an upgrade go on with.
+        reloaded = config(d)["sha256"]
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            d.config.write(first)
+            if number == signal.SIGTERM:
+                seen = len(d.logged("continued"))
+                d.signal(signal.SIGUSR2)
+                t.wait_for(lambda: len(d.logged("continued")) > seen, 5, "SIGUSR2")
+            restart(d, number)
+            t.equal(config(d)["sha256"], reloaded, "what runs is what was reloaded")
+            d.config.write(second)
+            t.check("result=accepted" in d.reload(), "the same file once more")
         d.config.write(first)
         restart(d, signal.SIGTERM)
         t.equal([x["name"] for x in d.stats()["rules"]], ["r"], "a restart in order takes a valid file over")

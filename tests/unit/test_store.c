@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -93,6 +94,28 @@ Test(store, tells_what_changes)
     cr_expect(store_send(&s));
     cr_expect_str_eq(heard(pair[1]), "-table -a +a ");
     store_free(&s);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+// The number of a descriptor that was closed is given to the next one.
+Test(store, tells_another_one_of_the_same_number)
+{
+    int pair[2], fd = memfd_create("a", MFD_CLOEXEC);
+    struct store s = {.manager = -1};
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
+    s.manager = pair[0];
+    load(&s, (const char *const[]){"a", NULL}, &fd);
+    cr_expect(store_send(&s));
+    cr_expect_str_eq(heard(pair[1]), "+a ");
+    close(fd);
+    cr_assert_eq(memfd_create("a", MFD_CLOEXEC), fd);
+    load(&s, (const char *const[]){"a", NULL}, &fd);
+    cr_expect(store_send(&s));
+    cr_expect_str_eq(heard(pair[1]), "-a +a ");
+    store_free(&s);
+    close(fd);
     close(pair[0]);
     close(pair[1]);
 }
