@@ -153,6 +153,7 @@ static int create_statistics(const struct broker *b, const struct table_view *t)
                                 .not_kept = keep_over(&b->keep, b->sockets)};
 
     told.continued.kept = b->goes_on;
+    told.continued.replaced = b->config ? 0 : sockets_unwanted_rings(b->sockets); // of a later load the relay knows it
     snprintf(told.file, sizeof(told.file), "%s", b->options->config_path);
     return statistics_create(b->stats_file, &told, t);
 }

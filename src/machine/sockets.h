@@ -41,6 +41,9 @@ bool sockets_links(const struct sockets *s, struct link *links, size_t n);
 void sockets_begin(struct sockets *s);
 void sockets_settle(struct sockets *s, bool committed);
 
+// Returns how many rings of the table in force this load does not want.
+uint32_t sockets_unwanted_rings(const struct sockets *s);
+
 // The next three return the entry, opened now or before, or NULL with errno set and *step the name of what failed.
 // errno 0: *step is a sentence that says everything.
 //

@@ -67,6 +67,17 @@ void sockets_keep(const struct sockets *s, struct store *store)
             keep_named(store, s->pool.sockets[i].fd, SPARE_NAME, (unsigned long long) i);
 }
 
+uint32_t sockets_unwanted_rings(const struct sockets *s)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < s->registry.n; i++) {
+        const struct registry_entry *e = s->registry.entries[i];
+        n += e->key.kind == REGISTRY_RING && e->running && !e->wanted;
+    }
+    return n;
+}
+
 // Adds the ring of this name to the pool and to the registry, as one of a table in force. Returns false with *why.
 static bool inherit_ring(struct sockets *s, const char *name, int fd, int own, const char **why)
 {

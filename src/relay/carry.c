@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "common/clock.h"
 #include "relay/forward.h"
 
 // Carries the health of a rule over. For a rule that had no silence_ms and no min_packets_per_second before, the
@@ -180,4 +181,29 @@ void forward_carry(struct forward *f, struct forward *before)
             f->output_sends[to].excused = f->refusals.of[to].n;
     }
     f->refusals.any = before->refusals.any;
+}
+
+// --- a restart -------------------------------------------------------------------------------------------------------
+
+void forward_bridge(struct forward *f, uint64_t gap_ns, uint64_t now_ns)
+{
+    gap_ns = gap_ns < FORWARD_GAP_MOST_NS ? gap_ns : FORWARD_GAP_MOST_NS;
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+        limiter_bridge(&f->flows[i].limiter, gap_ns, now_ns);
+        if (f->flows[i].senders)
+            senders_bridge(f->flows[i].senders, gap_ns, now_ns);
+    }
+    f->bridged_ns = clock_realtime_ns();
+}
+
+void forward_settle(struct forward *f)
+{
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+        limiter_settle(&f->flows[i].limiter);
+        if (f->flows[i].senders)
+            senders_settle(f->flows[i].senders);
+        if (f->flows[i].second)
+            *f->flows[i].second = f->residence[i];
+    }
+    f->bridged_ns = 0;
 }

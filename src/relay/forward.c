@@ -294,6 +294,8 @@ static __attribute__((noinline)) void merge_run(struct forward *f, const struct 
     const bool holds = a->rule->merge.reorder_ms > 0;
     uint64_t passed = 0;
 
+    if (f->by_active)
+        merge_settled(m, f->others_ns);
     for (uint64_t i = 0; i < n; i++) {
         const uint8_t *here = at + i * size;
         enum merge_verdict verdict =

@@ -79,6 +79,9 @@ struct forward {
     struct egress **waiting; // the egress whose transmit rings hold frames until the end of a flush
     uint32_t n_waiting;
     uint64_t now_ns;                       // start of this pass, CLOCK_MONOTONIC
+    bool by_active;                        // some rule merges so
+    uint64_t others_ns;                    // stamp up to which the rings but that of this pass have been emptied
+    uint64_t bridged_ns;                   // CLOCK_REALTIME of forward_bridge(), until forward_settle(); or 0
     uint64_t sends;                        // datagrams times outputs, since the caller set it to 0
     uint32_t flushed;                      // batches that were pending at a flush, since the caller set it to 0
     struct batch batches[FORWARD_BATCHES]; // the first n_pending are in use
@@ -103,6 +106,13 @@ struct forward *forward_resume(const struct table_view *table, void *memory, siz
 // Copies counters, bucket levels and health from the state of the previous table, for the rules and outputs with
 // carried_from. before: NULL if there is none.
 void forward_carry(struct forward *f, struct forward *before);
+
+// After a start that goes on with the state of an mcrd which ended gap_ns ago: limits take what waited meanwhile as if
+// it had come in its time, and no residence alarm is raised for it, until forward_settle(), which is called once it has
+// been taken. now_ns: CLOCK_MONOTONIC.
+#define FORWARD_GAP_MOST_NS (60 * NS_PER_S)
+void forward_bridge(struct forward *f, uint64_t gap_ns, uint64_t now_ns);
+void forward_settle(struct forward *f);
 
 // Datagrams from allowed senders.
 static inline uint64_t forward_allowed(const struct rule_state *flow)

@@ -40,14 +40,34 @@ void bucket_fill(struct bucket *b, uint64_t now_ns)
         return;
 
     __uint128_t accrued = (__uint128_t) (now_ns - b->then_ns) * b->rate + b->billionths;
+    uint64_t room = b->tokens < b->depth ? b->depth - b->tokens : 0; // none where bucket_bridge() has filled it
+
     b->then_ns = now_ns;
-    if (accrued / NS_PER_S >= b->depth - b->tokens) {
-        b->tokens = b->depth;
+    if (accrued / NS_PER_S >= room) {
+        b->tokens += room;
         b->billionths = 0;
     } else {
         b->tokens += (uint64_t) (accrued / NS_PER_S);
         b->billionths = (uint64_t) (accrued % NS_PER_S);
     }
+}
+
+void bucket_bridge(struct bucket *b, uint64_t gap_ns, uint64_t now_ns)
+{
+    uint64_t from = gap_ns < now_ns ? now_ns - gap_ns : 0;
+
+    bucket_fill(b, from);
+    from = b->then_ns > from ? b->then_ns : from;
+    if (b->rate == 0 || from >= now_ns)
+        return;
+    b->tokens += (uint64_t) ((__uint128_t) (now_ns - from) * b->rate / NS_PER_S);
+    b->then_ns = now_ns;
+}
+
+void bucket_settle(struct bucket *b)
+{
+    if (b->tokens > b->depth)
+        b->tokens = b->depth;
 }
 
 uint64_t bucket_affords(const struct bucket *b, uint64_t n, uint64_t cost)
@@ -78,6 +98,18 @@ void limiter_carry(struct limiter *l, const struct limiter *old)
 {
     bucket_carry(&l->packets, &old->packets);
     bucket_carry(&l->bits, &old->bits);
+}
+
+void limiter_bridge(struct limiter *l, uint64_t gap_ns, uint64_t now_ns)
+{
+    bucket_bridge(&l->packets, gap_ns, now_ns);
+    bucket_bridge(&l->bits, gap_ns, now_ns);
+}
+
+void limiter_settle(struct limiter *l)
+{
+    bucket_settle(&l->packets);
+    bucket_settle(&l->bits);
 }
 
 uint64_t limiter_admit(struct limiter *l, uint64_t n, size_t size, uint64_t now_ns)
@@ -141,8 +173,8 @@ static bool is_idle(struct limiter *l, uint64_t now_ns)
 {
     bucket_fill(&l->packets, now_ns);
     bucket_fill(&l->bits, now_ns);
-    return (l->packets.rate == 0 || l->packets.tokens == l->packets.depth) &&
-           (l->bits.rate == 0 || l->bits.tokens == l->bits.depth);
+    return (l->packets.rate == 0 || l->packets.tokens >= l->packets.depth) &&
+           (l->bits.rate == 0 || l->bits.tokens >= l->bits.depth);
 }
 
 struct limiter *senders_find(struct senders *s, const struct addr *sender, uint64_t now_ns)
@@ -177,4 +209,23 @@ void senders_carry(struct senders *s, const struct senders *old)
             limiter_carry(&to->limiter, &from->limiter);
         }
     limiter_carry(&s->shared, &old->shared);
+}
+
+void senders_bridge(struct senders *s, uint64_t gap_ns, uint64_t now_ns)
+{
+    for (unsigned i = 0; i < SETS; i++)
+        for (unsigned j = 0; j < WAYS; j++)
+            if (s->sets[i][j].addr.family != ADDR_NONE)
+                limiter_bridge(&s->sets[i][j].limiter, gap_ns, now_ns);
+    limiter_bridge(&s->fresh, gap_ns, now_ns);
+    limiter_bridge(&s->shared, gap_ns, now_ns);
+}
+
+void senders_settle(struct senders *s)
+{
+    for (unsigned i = 0; i < SETS; i++)
+        for (unsigned j = 0; j < WAYS; j++)
+            limiter_settle(&s->sets[i][j].limiter);
+    limiter_settle(&s->fresh);
+    limiter_settle(&s->shared);
 }

@@ -31,6 +31,11 @@ void bucket_carry(struct bucket *b, const struct bucket *old);
 // Adds the tokens that have accrued since the last call. Adds none if the time goes back.
 void bucket_fill(struct bucket *b, uint64_t now_ns);
 
+// Adds what accrues in the last gap_ns before now_ns even beyond the depth: what waited for so long, because no mcrd
+// ran, is judged as if it had come in its time. bucket_settle() takes back what is left of that.
+void bucket_bridge(struct bucket *b, uint64_t gap_ns, uint64_t now_ns);
+void bucket_settle(struct bucket *b);
+
 // Returns how many of n units of `cost` tokens each the bucket can pay for.
 uint64_t bucket_affords(const struct bucket *b, uint64_t n, uint64_t cost);
 
@@ -48,6 +53,10 @@ void limiter_init(struct limiter *l, const struct table_rule *rule, uint64_t now
 // Copies the levels of the previous limiter (a reload).
 void limiter_carry(struct limiter *l, const struct limiter *old);
 
+// The same as for its buckets.
+void limiter_bridge(struct limiter *l, uint64_t gap_ns, uint64_t now_ns);
+void limiter_settle(struct limiter *l);
+
 // Returns how many of n datagrams of `size` payload bytes pass now, and removes their tokens.
 uint64_t limiter_admit(struct limiter *l, uint64_t n, size_t size, uint64_t now_ns);
 
@@ -64,6 +73,10 @@ struct senders *senders_place(const struct table_rule *rule, uint64_t key, uint6
 
 // Copies all senders and levels of the previous table (a reload).
 void senders_carry(struct senders *s, const struct senders *old);
+
+// The same as for a limiter, for all senders, also one that is new meanwhile.
+void senders_bridge(struct senders *s, uint64_t gap_ns, uint64_t now_ns);
+void senders_settle(struct senders *s);
 
 // Returns the limiter of this sender: its own, which may be a new one, or the shared one.
 struct limiter *senders_find(struct senders *s, const struct addr *sender, uint64_t now_ns);

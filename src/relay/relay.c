@@ -17,11 +17,9 @@
 #include "relay/rtnetlink.h"
 #include "relay/state.h"
 
-#define HELD_SECONDS  0.01              // a longer wait for what a merge holds back is looked at again
-#define HELD_MOST_NS  (12 * NS_PER_S)   // the longest wait (reorder_ms), and what stamps may be apart
-#define SETTLED_NS    UINT64_C(1000000) // a frame is in its ring so long after its stamp
-#define LIVES_NS      (5 * NS_PER_S)    // at least, before it ends for a broker: no loop that a manager gives up
-#define TICK_SECONDS  0.2               // largest age of ring drops, and of the statistics without traffic
+#define HELD_SECONDS  0.01           // a longer wait for what a merge holds back is looked at again
+#define LIVES_NS      (5 * NS_PER_S) // at least, before it ends for a broker: no loop that a manager gives up
+#define TICK_SECONDS  0.2            // largest age of ring drops, and of the statistics without traffic
 #define HELLO_SECONDS 30
 #define LINKS_SECONDS 0.05
 #define PROBE_SECONDS 0.15
@@ -34,7 +32,7 @@
 // stamps may be set: the timer waits for no longer than a window can be.
 static void watch_held(struct relay *r)
 {
-    uint64_t now = clock_realtime_ns() - SETTLED_NS;
+    uint64_t now = clock_realtime_ns() - RINGS_SETTLED_NS;
     double seconds;
 
     if (!r->swap.now || r->swap.now->due_ns == UINT64_MAX)
@@ -54,45 +52,6 @@ static void on_held(struct relay *r)
     (void) r; // settle() follows
 }
 
-// What was stamped before has been in its ring when the turn began.
-static uint64_t turn_ns(const struct relay *r)
-{
-    return (uint64_t) (ev_now(r->loop) * 1e9) - SETTLED_NS;
-}
-
-// The time until when all that came has been taken, now being that of the turn. A number that has not come by then is
-// missing. The stamps of what was taken do not tell: the rings of two legs are emptied one after the other, and after a
-// pause each holds what came in all its time. A signal or a timer ends a turn without a look at the rings, so each is
-// asked for the next stamp.
-static uint64_t settled_ns(const struct relay *r, uint64_t now)
-{
-    uint64_t settled = now;
-
-    for (size_t i = 0; i < r->swap.n_rings; i++) {
-        const struct ingress *in = r->swap.rings[i];
-        if (ingress_ready(in) && ingress_next_stamp(in) < settled)
-            settled = ingress_next_stamp(in);
-    }
-    return settled;
-}
-
-static void settle(struct relay *r)
-{
-    struct forward *f = r->swap.now;
-    uint64_t now, settled;
-
-    if (!f || f->due_ns == UINT64_MAX)
-        return;
-    now = turn_ns(r);
-    settled = settled_ns(r, now);
-    // What is due further ahead than anything can be was stamped before the clock was set back.
-    if (f->due_ns > settled && (f->due_ns <= now || f->due_ns - now <= HELD_MOST_NS))
-        return;
-    f->now_ns = clock_monotonic_ns();
-    forward_release(f, settled);
-    forward_publish(f);
-}
-
 // Without a broker, ends as a process that failed, so that a service manager that keeps descriptors starts both anew.
 static void end_for_broker(struct relay *r)
 {
@@ -105,7 +64,10 @@ static void end_for_broker(struct relay *r)
 static void on_tick(struct relay *r)
 {
     if (r->swap.now) {
-        forward_publish_merges(r->swap.now, settled_ns(r, turn_ns(r)));
+        uint64_t settled = rings_settled_ns(r);
+        if (r->swap.now->bridged_ns > 0 && settled >= r->swap.now->bridged_ns)
+            forward_settle(r->swap.now);
+        forward_publish_merges(r->swap.now, settled);
         forward_publish_streams(r->swap.now);
     }
     rings_publish(r);
@@ -264,7 +226,7 @@ static void run(struct relay *r)
         choose_wait(r);
         watch_held(r);
         ev_run(r->loop, busy ? EVRUN_NOWAIT : EVRUN_ONCE);
-        settle(r);
+        rings_settle(r);
     }
 }
 

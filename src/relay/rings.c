@@ -10,6 +10,8 @@
 #include "common/clock.h"
 #include "log/log.h"
 
+#define HELD_MOST_NS (12 * NS_PER_S) // the longest wait (reorder_ms), and what stamps may be apart
+
 static void publish_counters(struct relay *r, struct ingress *in)
 {
     struct stats_interface *to = &r->swap.now->stats.interfaces[in->interface];
@@ -40,10 +42,25 @@ void rings_publish(struct relay *r)
     }
 }
 
+// The stamp until which all rings but one have been emptied.
+static uint64_t others_settled_ns(const struct relay *r, const struct ingress *but)
+{
+    uint64_t settled = UINT64_MAX;
+
+    for (size_t i = 0; i < r->swap.n_rings; i++) {
+        const struct ingress *in = r->swap.rings[i];
+        if (in != but && ingress_ready(in) && ingress_next_stamp(in) < settled)
+            settled = ingress_next_stamp(in);
+    }
+    return settled;
+}
+
 uint32_t rings_pass(struct relay *r, struct ingress *in)
 {
     struct forward *f = r->swap.now;
 
+    if (f->by_active)
+        f->others_ns = others_settled_ns(r, in);
     f->now_ns = clock_monotonic_ns();
     uint32_t n = ingress_pass(in, f, r->spill);
     forward_publish(f);
@@ -73,4 +90,41 @@ void rings_on_readable(struct ev_loop *loop, ev_io *io, int events)
     // events tell which; reading SO_ERROR clears it.
     if (getsockopt(in->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error != 0)
         log_debug(EVENT_RING, "id=%llu error=\"%s\"", (unsigned long long) in->id, strerror(error));
+}
+
+// --- what has been taken ---------------------------------------------------------------------------------------------
+
+// What was stamped before has been in its ring when the turn began.
+static uint64_t turn_ns(const struct relay *r)
+{
+    return (uint64_t) (ev_now(r->loop) * 1e9) - RINGS_SETTLED_NS;
+}
+
+uint64_t rings_settled_ns(const struct relay *r)
+{
+    uint64_t settled = turn_ns(r);
+
+    for (size_t i = 0; i < r->swap.n_rings; i++) {
+        const struct ingress *in = r->swap.rings[i];
+        if (ingress_ready(in) && ingress_next_stamp(in) < settled)
+            settled = ingress_next_stamp(in);
+    }
+    return settled;
+}
+
+void rings_settle(struct relay *r)
+{
+    struct forward *f = r->swap.now;
+    uint64_t now, settled;
+
+    if (!f || f->due_ns == UINT64_MAX)
+        return;
+    now = turn_ns(r);
+    settled = rings_settled_ns(r);
+    // What is due further ahead than anything can be was stamped before the clock was set back.
+    if (f->due_ns > settled && (f->due_ns <= now || f->due_ns - now <= HELD_MOST_NS))
+        return;
+    f->now_ns = clock_monotonic_ns();
+    forward_release(f, settled);
+    forward_publish(f);
 }

@@ -86,6 +86,14 @@ uint32_t rings_pass(struct relay *r, struct ingress *in);
 void rings_on_readable(struct ev_loop *loop, ev_io *io, int events);
 // Writes the counters of all rings to the statistics, and notes one that is stuck, so that the broker replaces it.
 void rings_publish(struct relay *r);
+#define RINGS_SETTLED_NS UINT64_C(1000000) // a frame is in its ring so long after its stamp
+// The time until when all that came has been taken, at most the time of the turn. A number that has not come by then is
+// missing. The stamps of what was taken do not tell: the rings of two legs are emptied one after the other, and after a
+// pause each holds what came in all its time. A signal or a timer ends a turn without a look at the rings, so each is
+// asked for the next stamp.
+uint64_t rings_settled_ns(const struct relay *r);
+// Sends what was held back and is due.
+void rings_settle(struct relay *r);
 
 // trust.c
 // Makes all frames leave at once. A link may have a smaller MTU now, and a transmit ring sends frames that exceed it.

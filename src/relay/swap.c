@@ -416,6 +416,8 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
         resume(s, &f->stats.header->continued, now_ns);
     struct forward *left = !before && s->offered[HANDOVER_STATE_BEFORE] >= 0 ? take_up(s, f, now_ns, spill) : NULL;
     forward_carry(f, left ? left : before);
+    if (left)
+        forward_bridge(f, f->stats.header->continued.gap_ns, now_ns);
     mapping_drop(left);
     s->now = f;
     configure_egress(f);

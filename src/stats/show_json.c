@@ -235,8 +235,8 @@ static bool put_continued(json_t *root, const struct stats_continued *c)
 
     return put(root, "continued", o) && put(o, "from_pid", c->from_pid ? number(c->from_pid) : json_null()) &&
            put(o, "gap_ms", c->gap_ns ? json_real((double) (c->gap_ns / 100000) / 10.) : json_null()) &&
-           put(o, "rings", number(c->rings)) && put(o, "waiting", number(c->waiting)) &&
-           put(o, "dropped", number(c->dropped));
+           put(o, "rings", number(c->rings)) && put(o, "replaced", number(c->replaced)) &&
+           put(o, "waiting", number(c->waiting)) && put(o, "dropped", number(c->dropped));
 }
 
 static bool put_everything(json_t *root, const struct stats_snapshot *s)

@@ -285,6 +285,11 @@ static enum merge_verdict take_active(struct merge *m, uint32_t leg, uint64_t ns
     return MERGE_PASSES;
 }
 
+void merge_settled(struct merge *m, uint64_t stamp_ns)
+{
+    m->active.settled_ns = stamp_ns;
+}
+
 COLD enum merge_verdict take_other(struct merge *m, uint32_t leg, uint64_t stamp_ns, uint32_t us,
                                    const uint8_t *payload, size_t length)
 {

@@ -121,6 +121,10 @@ void merge_copy(struct merge *m, const struct merge *from);
 // A ring that is larger now knows no more than the one before did.
 void merge_carry(struct merge *m, struct merge *from, const uint8_t leg_map[MERGE_LEGS_MAX]);
 
+// By active: what the other legs' rings hold begins at this stamp; UINT64_MAX, as at first: nothing. A leg is silent
+// only as far as its ring was read.
+void merge_settled(struct merge *m, uint64_t stamp_ns);
+
 // Judges one datagram of leg `leg`, below n_legs. stamp_ns: the kernel's stamp, of a clock that may step; legs need not
 // come in its order. tag: the caller's, given back with what was held.
 enum merge_verdict merge_take(struct merge *m, uint32_t leg, uint64_t stamp_ns, const uint8_t *payload, size_t length,

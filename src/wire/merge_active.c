@@ -35,7 +35,8 @@ void active_begin(struct active *a, const struct merge_settings *s)
 {
     *a = (struct active){.n_legs = s->n_legs,
                          .switch_after_ns = s->switch_after_ms * UINT64_C(1000000),
-                         .return_after_ns = s->return_after_ms * UINT64_C(1000000)};
+                         .return_after_ns = s->return_after_ms * UINT64_C(1000000),
+                         .settled_ns = UINT64_MAX};
 }
 
 uint32_t active_take(struct active *a, uint32_t was, uint32_t leg, uint64_t ns, uint64_t newest_ns)
@@ -50,7 +51,7 @@ uint32_t active_take(struct active *a, uint32_t was, uint32_t leg, uint64_t ns, 
     bool beginning = ns - a->begun_ns < a->switch_after_ns;
     bool returned = a->return_after_ns > 0 && ns - a->legs[leg].since_ns >= a->return_after_ns;
     // By the stamps of the legs alone: whoever speaks is alive, so that there is always one.
-    if (was == MERGE_NO_LEG || !is_alive(a, was, ns))
+    if (was == MERGE_NO_LEG || !is_alive(a, was, ns < a->settled_ns ? ns : a->settled_ns))
         return first_alive(a, ns);
     return leg < was && (beginning || returned) ? leg : was;
 }

@@ -16,6 +16,7 @@ struct active {
         uint64_t since_ns, last_ns; // alive since, last datagram
     } legs[MERGE_LEGS_MAX];
     uint64_t begun_ns;
+    uint64_t settled_ns; // merge_settled()
 };
 
 // No leg has brought anything yet.

@@ -151,6 +151,48 @@ def preloaded(variable):
             f"ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0:handle_sigill=0"]
 
 
+@t.test("a stream that is within its limit loses nothing of what waited; a flood is limited as before")
+def within_limits():
+    for limit in ({"packets_per_second": 1200}, {"packets_per_second": 1200, "per_source": True}, {"bits_per_second": 1700 * 1000}):
+        rule = t.rule("r", A, PORT, [t.to_group(OUT, OUT_PORT)], limit=limit, max_residence_us=50000)
+        with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, [rule]) as d:
+            receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=1000, seconds=60)
+            source = t.start_sending(net.src, "s0", A, PORT, seconds=40, rate=1000, size=200)
+            for number in ENDS:
+                time.sleep(.2)
+                # What waits exceeds 100 ms of the rate, on any machine.
+                continued(d.restart(number, ENDS[number], pause=.3))
+            time.sleep(1.2)
+            t.equal(d.stats()["rules"][0]["alarms"], [], "alarms")
+            source.send_signal(signal.SIGINT)
+            t.finish_sending(source)
+            report = receiver.report()
+            t.equal((report["lost"], report["corrupt"]), (0, 0), f"lost, corrupt with {limit}")
+            t.equal(d.stats()["rules"][0]["drops"]["rate"], 0, "dropped by the limit")
+            t.send(net.src, "s0", A, PORT, count=3000, rate=3000, size=200)
+            t.wait_for(lambda: d.stats()["rules"][0]["drops"]["rate"] > 1500, 5, "a flood is limited")
+
+
+@t.test("merge by active beside other traffic of the main leg's interface: no switch, nothing lost or twice")
+def active_leg():
+    rules = [{**merged(), "merge": {"by": "active", "switch_after_ms": 100, "return_after_ms": 0}},
+             t.rule("r", "239.255.0.9", PORT, [t.to_group("239.255.1.9", 6009)])]
+    with t.two_paths() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, rules) as d:
+        other = t.start_sending(net.src, "s0", "239.255.0.9", PORT, seconds=60, rate=4000, size=200)
+        receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=2000, seconds=60, **{"as": "rtp"})
+        source = t.start_sending_legs(net.src, [f"s0,{A},{PORT}", f"s1,{B},{PORT}"], seconds=60, rate=500, size=200, **{"as": "rtp"})
+        for _ in range(4):
+            time.sleep(.3)
+            restart(d, signal.SIGTERM)
+        for s in (source, other):
+            s.send_signal(signal.SIGINT)
+            t.finish_sending(s)
+        report = receiver.report()
+        t.equal((report["lost"], report["duplicates"]), (0, 0), "lost, twice")
+        t.equal(d.stats()["rules"][0]["merge"]["active_leg"], "A", "the active leg")
+        t.equal([x for x in d.logged("leg_active") if "before=none" not in x], [], "switches")
+
+
 @t.test("groups stay joined through a restart: no report of IGMP or MLD says that one is left; after a stop all are left")
 def memberships():
     v6, source = "ff15::1:1", "198.18.1.1"
@@ -247,7 +289,8 @@ def other_rings():
     with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
         d.config.top["ring_mib"] = 2
         d.config.write()
-        restart(d, signal.SIGTERM)
+        t.equal(restart(d, signal.SIGTERM)["replaced"], 1, "rings that are replaced")
+        t.equal(d.stats()["continued"]["replaced"], 1, "continued.replaced")
         t.wait_for(lambda: [x for x in manager.names("ring") if "ring_mib=2," in x], 5, "the new ring in the store")
         manager.wait_names("ring", 1)
         expect_traffic(net, "s0", A, OUT, OUT_PORT)

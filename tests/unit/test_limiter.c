@@ -60,6 +60,53 @@ Test(limiter, least_burst_is_the_largest_payload)
     cr_expect_eq(limiter_admit(&l, 100, 0, 0), 100, "empty datagrams cost no bits");
 }
 
+// Ten a second, at most ten at once. No mcrd ran for three seconds: what has waited passes as it would have; what is
+// left of that is taken back.
+Test(limiter, bridges_a_restart)
+{
+    struct limiter l;
+
+    for (int settled = 0; settled < 2; settled++) {
+        limiter_init(&l, &ten, 0);
+        cr_expect_eq(limiter_admit(&l, 100, 100, NS_PER_S), 10, "idle until then");
+        limiter_bridge(&l, 3 * NS_PER_S, 4 * NS_PER_S);
+        cr_expect_eq(limiter_admit(&l, 15, 100, 4 * NS_PER_S), 15);
+        if (settled)
+            limiter_settle(&l);
+        cr_expect_eq(limiter_admit(&l, 100, 100, 4 * NS_PER_S + 1), settled ? 10 : 15, "and no more");
+        cr_expect_eq(limiter_admit(&l, 100, 100, 10 * NS_PER_S), 10, "then as ever");
+    }
+    // The last fill was within the gap.
+    limiter_init(&l, &ten, 0);
+    cr_expect_eq(limiter_admit(&l, 100, 100, 2 * NS_PER_S), 10);
+    limiter_bridge(&l, 3 * NS_PER_S, 4 * NS_PER_S);
+    cr_expect_eq(limiter_admit(&l, 100, 100, 4 * NS_PER_S), 20);
+    // No limit, a gap that nobody knows, and one of centuries.
+    struct table_rule none = {.burst_ms = 1000},
+                      most = {.packets_per_second = UINT64_C(1000000000000), .burst_ms = 10000};
+    limiter_init(&l, &none, 0);
+    limiter_bridge(&l, NS_PER_S, NS_PER_S);
+    cr_expect_eq(limiter_admit(&l, 100, 100, NS_PER_S), 100);
+    limiter_init(&l, &most, 0);
+    limiter_bridge(&l, UINT64_MAX, NS_PER_S);
+    cr_expect_eq(limiter_admit(&l, 100, 100, NS_PER_S), 100);
+}
+
+Test(limiter, a_restart_bridges_for_each_sender)
+{
+    struct senders *s = senders_place(&ten, 1, 0, calloc(1, senders_bytes()));
+    struct addr a = sender(1), b = sender(2);
+
+    cr_expect_eq(pass(s, &a, 20, 0), 10);
+    senders_bridge(s, 2 * NS_PER_S, 2 * NS_PER_S);
+    cr_expect_eq(pass(s, &a, 100, 2 * NS_PER_S), 20);
+    cr_expect_eq(pass(s, &b, 100, 2 * NS_PER_S), 30, "whoever has begun meanwhile");
+    senders_settle(s);
+    struct addr c = sender(3);
+    cr_expect_eq(pass(s, &c, 100, 2 * NS_PER_S), 10);
+    free(s);
+}
+
 Test(limiter, each_sender_has_its_own)
 {
     struct senders *s = senders_place(&ten, 1, 0, calloc(1, senders_bytes()));
@@ -98,7 +145,8 @@ Test(limiter, forged_senders_share_what_is_left)
 Test(limiter, senders_outlive_a_reload)
 {
     struct table_rule five = {.packets_per_second = 5, .burst_ms = 1000};
-    struct senders *old = senders_place(&ten, 7, 0, calloc(1, senders_bytes())), *s = senders_place(&five, 8, 0, calloc(1, senders_bytes()));
+    struct senders *old = senders_place(&ten, 7, 0, calloc(1, senders_bytes())),
+                   *s = senders_place(&five, 8, 0, calloc(1, senders_bytes()));
     struct addr a = sender(1), b = sender(2);
 
     cr_expect_eq(pass(old, &a, 20, 0), 10);
@@ -114,7 +162,8 @@ Test(limiter, senders_outlive_a_reload)
 // 10,000 rules with places for 512 senders each: what nobody has come to is not written, or a reload takes all of it.
 Test(limiter, places_of_nobody_are_not_carried)
 {
-    struct senders *old = senders_place(&ten, 7, 0, calloc(1, senders_bytes())), *s = senders_place(&ten, 7, 0, calloc(1, senders_bytes()));
+    struct senders *old = senders_place(&ten, 7, 0, calloc(1, senders_bytes())),
+                   *s = senders_place(&ten, 7, 0, calloc(1, senders_bytes()));
     size_t size = malloc_usable_size(s), differing = 0;
     unsigned char *before = malloc(size);
     struct addr a = sender(1);

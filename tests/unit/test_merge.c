@@ -549,6 +549,22 @@ Test(merge, one_leg_at_a_time)
     merge_free(n);
 }
 
+// After a pause the rings are read one after the other: a leg is silent only as far as its ring was read.
+Test(merge, a_leg_whose_ring_waits_stays_active)
+{
+    struct merge_settings s = {.by = MERGE_ACTIVE, .n_legs = 2, .switch_after_ms = 100};
+    struct merge *m = merge_new(&s);
+
+    cr_expect_eq(merge_take(m, 0, T0, NULL, 0, 0), MERGE_PASSES);
+    merge_settled(m, T0 + 10 * MS);
+    cr_expect_eq(merge_take(m, 1, T0 + 500 * MS, NULL, 0, 0), MERGE_STANDBY);
+    merge_settled(m, UINT64_MAX);
+    cr_expect_eq(merge_take(m, 0, T0 + 10 * MS, NULL, 0, 0), MERGE_PASSES);
+    merge_settled(m, T0 + 300 * MS);
+    cr_expect_eq(merge_take(m, 1, T0 + 510 * MS, NULL, 0, 0), MERGE_PASSES, "read so far, it was silent");
+    merge_free(m);
+}
+
 // --- properties ------------------------------------------------------------------------------------------------------
 
 // A datagram on its way: numbers count from 0 here.

@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import time
 
 from . import case
 from .daemon import Mcrd
@@ -132,9 +133,9 @@ class KeptMcrd(Mcrd):
         """How many starts the log tells of."""
         return len(self.logged("started"))
 
-    def restart(self, number, status=None, what="relay"):
-        """Ends the process by a signal, or lets it end for its broker's sake, and starts the next one once both are
-        gone, as systemd does. Returns its line event=continued, if there is one."""
+    def restart(self, number, status=None, what="relay", pause=0.):
+        """Ends the process by a signal, or lets it end for its broker's sake, and starts the next one `pause` seconds
+        after both are gone, as systemd does. Returns its line event=continued, if there is one."""
         self.manager.listen()
         n, seen = self.started(), len(self.log_text().splitlines())
         broker = self.broker
@@ -147,6 +148,7 @@ class KeptMcrd(Mcrd):
             equal(ended, status, "mcrd's exit status")
         wait_for(lambda: not os.path.exists(f"/proc/{broker}") or _is_zombie(broker), 5, "the broker's end")
         self.manager.listen()
+        time.sleep(pause)
         self.launch()
         wait_for(lambda: self.manager.listen() and self.started() > n, 20, "mcrd's event=started")
         self.find_broker()
