@@ -21,6 +21,7 @@ accepted_before=''
 rules() {
   cat <<END
 version = 1;
+ring_mib = 64; # a busy machine takes its time to restart
 rules = (
   { name = "steady";
     input = { interface = "in0"; group = "239.255.1.1"; port = 5000; };
@@ -40,10 +41,10 @@ put() {
   cat >"$1.new" && chown root:mcr "$1.new" && chmod 0640 "$1.new" && mv "$1.new" "$1"
 }
 
-# ttl = 999 in line 8.
+# ttl = 999 in line 9.
 put_bad() {
   rules 999 | put "$conf"
-  bad="$conf:8: rule \"edited\":"
+  bad="$conf:9: rule \"edited\":"
 }
 
 # --- installation ---
@@ -309,20 +310,65 @@ killed_main() {
   within 5 replaced "$pid" && equal "$(property NRestarts)" 1 && equal "$(processes | wc -l)" 2 && flows
 }
 
-# Under a stream: nothing is lost, and nothing comes twice.
+# Four rules: two plain ones, one that merges two legs, one with a limit that is a fifth above RATE.
+four_rules() {
+  cat <<END
+version = 1;
+ring_mib = 64;
+rules = (
+  { name = "one"; input = { interface = "in0"; group = "239.255.1.1"; port = 5000; };
+    outputs = ( { interface = "out0"; group = "239.255.2.1"; port = 6000; } ); },
+  { name = "two"; input = { interface = "in0"; group = "239.255.1.2"; port = 5000; };
+    outputs = ( { interface = "out0"; group = "239.255.2.2"; port = 6000; mode = "socket"; } ); },
+  { name = "merged"; silence_ms = 5000; merge = { by = "rtp"; window_ms = 200; reorder_ms = 100; }; max_payload = 300;
+    inputs = ( { leg = "A"; interface = "in0"; group = "239.255.1.3"; port = 5000; },
+               { leg = "B"; interface = "in0"; group = "239.255.1.4"; port = 5000; } );
+    outputs = ( { interface = "out0"; group = "239.255.2.3"; port = 6000; } ); },
+  { name = "limited"; input = { interface = "in0"; group = "239.255.1.5"; port = 5000; };
+    limit = { packets_per_second = $(($1 * 6 / 5)); };
+    outputs = ( { interface = "out0"; group = "239.255.2.5"; port = 6000; } ); }
+);
+END
+}
+
+# Under streams: nothing is lost, and nothing comes twice.
 restarts() {
-  local pid i now
+  local pid i n now result=0 rate=2000 senders=() receivers=()
+  four_rules $rate | put "$conf" && status 0 systemctl reload mcrd || return 1
   now=$(generation)
   systemctl reset-failed mcrd
-  stream_begins steady 200000 10000 || return 1
+  for n in 1 2 3 5; do
+    rm -f received.$n
+    ip netns exec far mcrgen recv --interface d0 --group 239.255.2.$n --port 6000 --idle-ms 1000 \
+      --seconds 100 $([ $n -ne 3 ] || echo --as rtp) >received.$n 2>&1 &
+    receivers+=($!)
+    within 5 grep -q ready received.$n || return 1
+  done
+  for n in 1 2 5; do
+    ip netns exec far mcrgen send --interface s0 --group 239.255.1.$n --port 5000 --rate $rate >sent.$n 2>&1 &
+    senders+=($!)
+  done
+  ip netns exec far mcrgen send --leg s0,239.255.1.3,5000,pattern=3/100 --leg s0,239.255.1.4,5000,pattern=5/100@50,delay_ms=20 --as rtp \
+    --size 200 --rate $rate >sent.3 2>&1 &
+  senders+=($!)
   for i in $(seq 20); do
     pid=$(property MainPID)
     systemctl reset-failed mcrd # so that systemd counts no starts
-    status 0 systemctl restart mcrd && replaced "$pid" || { stream_ends; return 1; }
+    status 0 systemctl restart mcrd && replaced "$pid" || { result=1; break; }
   done
-  kill -0 "$sender" || { echo "the stream ended too early"; return 1; }
-  stream_ends && equal "$(generation)" $((now + 20)) && flows && journal | grep event=continued | tail -n 1 | note &&
-    mcrstat --json | tr -d ' \n' | grep -q '"continued":{"from_pid":[0-9]*,"gap_ms":[0-9.]*,"rings":2,'
+  sleep 0.5
+  for pid in "${senders[@]}"; do
+    kill -TERM "$pid" || { echo "a stream ended too early"; result=1; }
+    wait "$pid" || result=1
+  done
+  for pid in "${receivers[@]}"; do
+    wait "$pid" || result=1
+  done
+  cat sent.? received.?
+  grep -h '^received' received.? | awk '$2 > 1000 { n++ } END { exit n != 4 }' || result=1
+  [ $result = 0 ] && equal "$(generation)" $((now + 20)) && journal | grep event=continued | tail -n 1 | note &&
+    mcrstat --json | tr -d ' \n' | grep -q '"continued":{"from_pid":[0-9]*,"gap_ms":[0-9.]*,"rings":1,' || return 1
+  rules 7 | put "$conf" && status 0 systemctl reload mcrd && flows
 }
 
 # A crash loses nothing, either; a pass may come twice. That of the broker alone is mended without one.
@@ -380,7 +426,7 @@ ok "an interface that comes late is used within a second" late_interface
 ok "second instance: starts beside the first" second_instance
 ok "second instance: reloads by itself" second_reload
 ok "second instance: stops by itself" second_stop
-ok "restart: 20 times under 10,000/s; nothing is lost, nothing comes twice" restarts
+ok "restart: 20 times under 10,000/s to four rules, one of which merges and one is limited; nothing is lost, nothing comes twice" restarts
 ok "crash: of both three times, of the broker once, under 10,000/s; nothing is lost, and the next reload works" crashes
 ok "watchdog: a main process that hangs is replaced" stopped_main
 ok "a main process that is killed is replaced" killed_main

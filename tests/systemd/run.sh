@@ -33,7 +33,7 @@ root=$work/root
 # Seconds that each step may take.
 DEBOOTSTRAP_SECONDS=300
 INSTALL_SECONDS=120
-GUEST_SECONDS=${seconds:-120}
+GUEST_SECONDS=${seconds:-200}
 
 # shellcheck source=tests/tools.sh
 . "$here/../tools.sh"
