@@ -108,6 +108,17 @@ upgrade() {
 }
 
 # The other way round, with a file that nobody has activated, a valid and an invalid one: both stay where they are.
+# needrestart, after an upgrade of a library. An instance is restarted by a link of its name.
+restart_pending() {
+  local pid other now hook=/etc/needrestart/restart.d
+  pid=$(property MainPID) other=$(property MainPID mcrd@other) now=$(generation)
+  ln -s mcrd.service "$hook/mcrd@other.service" || return 1
+  during $hook/mcrd.service && $hook/mcrd@other.service && rm "$hook/mcrd@other.service" &&
+    [ "$(property MainPID)" != "$pid" ] && [ "$(property MainPID mcrd@other)" != "$other" ] &&
+    equal "$(generation)" $((now + 1)) && within 5 eval 'mcrstat | grep -q pending' &&
+    within 5 eval 'mcrstat --stats /run/mcr-other/stats | grep -q invalid' && flows
+}
+
 upgrade_pending() {
   local pid other now
   pid=$(property MainPID) other=$(property MainPID mcrd@other) now=$(generation)
@@ -179,6 +190,7 @@ ok "the timers write metrics of both relays, as an unprivileged user" metrics
 ok "without a daemon they say so" metrics_without_daemon
 ok "upgrade: the file that was changed is kept, both relays run the new program" upgrade
 ok "upgrade: a pending file and an invalid one stay so; both relays run the new program, and lose nothing" upgrade_pending
+ok "needrestart: as an upgrade" restart_pending
 ok "and takes the file over when told to" then_reload
 ok "upgrade: the statistics are of a layout that the new program does not know; nothing is lost either" upgrade_layout
 ok "upgrade: what is stopped stays stopped" upgrade_stopped
