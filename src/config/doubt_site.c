@@ -8,6 +8,8 @@
 
 #include "config/doubt.h"
 
+#define NEAR_LOOKED 256 // inputs
+
 // --- two that feed one group -----------------------------------------------------------------------------------------
 
 static bool in_one_zone(const struct site *s, const struct place *a, const struct place *b)
@@ -67,26 +69,38 @@ static bool is_shared(const struct site *s, const char *zone, uint32_t file)
     return false;
 }
 
-// Looks for an input of another relay that takes the output, or that takes the same address but for the port, the tag
-// or the senders: *near, or NULL.
+// Looks for an input of another relay that takes the output. *near: one of the same destination that does not, for its
+// tag or its senders; it stays as it is where there is none.
 static bool is_taken(const struct site *s, const struct place *out, const struct place **near)
 {
+    for (size_t i = site_find(&s->inputs, &out->endpoint); i < s->inputs.n; i++) {
+        const struct place *in = &s->inputs.list[i];
+        if (endpoint_compare(&in->endpoint, &out->endpoint) != 0)
+            break;
+        if (site_takes(s, in, out) != TAKES_NOT)
+            return true;
+        if (in->file != out->file)
+            *near = in;
+    }
+    return false;
+}
+
+// An input of another relay with the same address and another port, or NULL. Of the first few of that address.
+static const struct place *find_near(const struct site *s, const struct place *out)
+{
     struct endpoint least = out->endpoint;
+    size_t looked = 0;
 
     least.port = 0;
-    for (size_t i = site_find(&s->inputs, &least); i < s->inputs.n; i++) {
+    for (size_t i = site_find(&s->inputs, &least); i < s->inputs.n && looked < NEAR_LOOKED; i++, looked++) {
         const struct place *in = &s->inputs.list[i];
         least.port = in->endpoint.port;
         if (endpoint_compare(&in->endpoint, &least) != 0)
             break;
-        if (in->file == out->file)
-            continue;
-        if (in->endpoint.port == out->endpoint.port && site_takes(s, in, out) != TAKES_NOT)
-            return true;
-        if (!*near || in->endpoint.port == out->endpoint.port)
-            *near = in;
+        if (in->file != out->file)
+            return in;
     }
-    return false;
+    return NULL;
 }
 
 // An output, of a rule that sends, of which no destination is taken.
@@ -109,6 +123,7 @@ static bool look(const struct site *s, uint32_t file, uint32_t rule, uint32_t ou
         if (is_taken(s, &u->place, &u->near))
             return false;
     }
+    u->near = u->near ? u->near : find_near(s, &u->place);
     return true;
 }
 
