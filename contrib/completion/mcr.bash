@@ -19,8 +19,14 @@ _mcr() {
   if [[ $3 == -[A-Za-z] ]]; then
     before=$(sed -n "s/^ *$3, \(--[a-z-]*\).*/\1/p" <<<"$help")
   fi
+  # Several files may stand behind these, without an option each.
+  if [[ ${1##*/} == mcrd && $2 != -* && $used == *@(' --check '|' -t '|' --graph ')* && $before == @(--check|--graph|[!-]*) ]]; then
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen -f -- "$2")
+    return
+  fi
   case $before in
-    --config | --stats | --replay | --out | --lost-file)
+    --against | --config | --stats | --replay | --out | --lost-file)
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$2")
       return
@@ -45,8 +51,9 @@ _mcr() {
   esac
   if [[ -z $values ]]; then
     for word in $(grep -oE -e '(^|[^-a-zA-Z0-9])--[a-z][a-z0-9-]*' <<<"$help" | sed 's/^[^-]//' | sort -u); do
-      # Several captures are given with an option each.
-      if [[ $used != *" $word "* || ($used == *' --replay '* && $word == --@(replay|interface)) ]]; then
+      # Several captures and files are given with an option each.
+      if [[ $used != *" $word "* || ($used == *' --replay '* && $word == --@(replay|interface)) ||
+        ($used == *' --'@(check|firewall|graph)' '* && $word == --@(against|config)) ]]; then
         values+=" $word"
       fi
     done

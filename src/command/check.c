@@ -17,8 +17,10 @@
 #include "common/exit.h"
 #include "compile/compile.h"
 #include "config/check.h"
+#include "config/check_site.h"
 #include "config/load.h"
 #include "config/print.h"
+#include "config/site.h"
 #include "config/way.h"
 #include "machine/link.h"
 #include "machine/ring.h"
@@ -192,10 +194,18 @@ static bool may_start(const struct config *c, struct compile_memory *memory)
     return may;
 }
 
-int command_check(const char *path)
+static bool print_valid(const struct config *c, const struct compile_memory *memory)
+{
+    char hex[DIGEST_TEXT_MAX];
+
+    return printf("%s: valid, %zu rule%s, sha256 %s\n", c->path, c->n_rules, c->n_rules == 1 ? "" : "s",
+                  digest_text(c->file.sha256, hex)) > 0 &&
+           print_ways(c) && print_reserved(c) && print_memory(c, memory);
+}
+
+static int check_one(const char *path)
 {
     struct config *c = command_load(path, 0);
-    char hex[DIGEST_TEXT_MAX];
     struct compile_memory memory;
 
     if (!c || !may_start(c, &memory)) {
@@ -203,9 +213,70 @@ int command_check(const char *path)
         return 1;
     }
     warn_of_start(c);
-    return finish(c, printf("%s: valid, %zu rule%s, sha256 %s\n", path, c->n_rules, c->n_rules == 1 ? "" : "s",
-                            digest_text(c->file.sha256, hex)) > 0 &&
-                         print_ways(c) && print_reserved(c) && print_memory(c, &memory) && print_rings(c));
+    return finish(c, print_valid(c, &memory) && print_rings(c));
+}
+
+// Loads a file of a relay that most likely is another machine: nothing is asked of this one. NULL after a message.
+static struct config *load_of_site(const char *path, struct compile_memory *memory)
+{
+    struct config *c = command_load(path, CONFIG_LOAD_OFFLINE_INTERFACES);
+    char why[COMPILE_WHY_MAX];
+
+    if (!c || compile_memory(c, memory, why))
+        return c;
+    fprintf(stderr, "%s:%d: %s\n", path, memory->line, why);
+    config_free(c);
+    return NULL;
+}
+
+// Says of a file with the content of one before it what it is taken for.
+static bool print_same(struct config *const *files, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (memcmp(files[i]->file.sha256, files[j]->file.sha256, sizeof(files[i]->file.sha256)) == 0)
+            return printf("%s: the same as %s: taken for a pair of relays, one of which is active\n", files[i]->path,
+                          files[j]->path) > 0;
+    return true;
+}
+
+// Checks them together, and prints the problems. Returns whether there is no error.
+static bool fit_together(struct config *const *files, size_t n)
+{
+    struct config_problems problems[SITE_FILES_MAX] = {{NULL, 0, 0, 0}};
+    size_t errors = 0;
+
+    check_site((const struct config *const *) files, n, problems);
+    for (size_t i = 0; i < n; i++) {
+        errors += problems[i].n_errors;
+        config_problems_print(&problems[i], files[i]->path, stderr);
+        config_problems_free(&problems[i]);
+    }
+    return errors == 0;
+}
+
+int command_check(const struct argument_list *paths)
+{
+    struct config *files[ARGUMENT_LIST_MOST] = {NULL};
+    size_t n = 0;
+    bool ok = true;
+
+    _Static_assert(ARGUMENT_LIST_MOST <= SITE_FILES_MAX, "more files than a site has");
+    if (paths->n == 1)
+        return check_one(paths->texts[0]);
+    for (size_t i = 0; i < paths->n; i++) {
+        struct compile_memory memory;
+        struct config *c = load_of_site(paths->texts[i], &memory);
+        ok = c && print_valid(c, &memory) && ok;
+        if (c)
+            files[n++] = c;
+    }
+    for (size_t i = 1; ok && i < n; i++)
+        ok = print_same(files, i);
+    ok = ok && fit_together(files, n) && printf("%zu files together: valid\n", n) > 0;
+    ok = command_flush(paths->texts[0], !ferror(stdout)) && ok;
+    while (n > 0)
+        config_free(files[--n]);
+    return ok ? 0 : 1;
 }
 
 int command_schema(void)

@@ -13,8 +13,9 @@ struct argument_list;
 struct config;
 struct json_t;
 
-// Prints "FILE: valid, N rules, sha256 HEX". Returns 0 if the file is valid, else 1.
-int command_check(const char *path);
+// Prints "FILE: valid, N rules, sha256 HEX" for each file, and checks several together, as relays of one site
+// (config/check_site.h). Returns 0 if all are valid, else 1.
+int command_check(const struct argument_list *paths);
 
 // Prints the effective config in the syntax of the file, or as JSON. Returns 0 if it is valid, else 1.
 int command_print(const char *path, bool running, bool json);
@@ -22,9 +23,21 @@ int command_print(const char *path, bool running, bool json);
 // Prints a JSON Schema of command_print()'s JSON. Returns 0, or 1 if it could not be written.
 int command_schema(void);
 
-// Prints what a reload would change, compared with running.conf beside the statistics of the running daemon. Returns 0
-// for no change, 1 for changes, 2 if the file is not valid or the running config is unknown.
-int command_diff(const char *path, bool json);
+// Prints what a reload would change, compared with running.conf beside the statistics of the running daemon, or with
+// the file `against` if it is not NULL. Returns 0 for no change, 1 for changes, 2 if a file is not valid or the running
+// config is unknown.
+int command_diff(const char *path, const char *against, bool json);
+
+struct graph_options {
+    const struct argument_list *paths;
+    const struct argument_list *against; // the earlier version of each, or NULL
+    bool running, detail;
+    bool diff; // without `against`: compare with what runs
+};
+
+// Prints the zones and conduits of the files for Graphviz. Returns 0, 1 if a file is not valid, 2 if what runs is
+// unknown, with which it is compared.
+int command_graph(const struct graph_options *options);
 
 // Prints nftables rules for exactly the flows of the files. Returns 0, or 1 if one is not valid, two contradict each
 // other, or they need too many rules.

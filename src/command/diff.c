@@ -126,15 +126,16 @@ static void print_entry(const struct diff_rule *r)
 }
 
 static void print_text(const struct diff *d, const struct config *running, const struct config *wanted,
-                       const char *restart)
+                       const char *restart, bool against)
 {
     char ours[DIGEST_TEXT_MAX], theirs[DIGEST_TEXT_MAX];
 
     if (diff_is_empty(d)) {
         puts("no difference");
         if (memcmp(running->file.sha256, wanted->file.sha256, sizeof(running->file.sha256)) != 0)
-            printf("the files differ in comments, layout or order only: sha256 %s runs, %s is %s\n",
-                   digest_text(running->file.sha256, theirs), wanted->path, digest_text(wanted->file.sha256, ours));
+            printf("the files differ in comments, layout or order only: sha256 %s %s%s, %s is %s\n",
+                   digest_text(running->file.sha256, theirs), against ? "is " : "runs", against ? running->path : "",
+                   wanted->path, digest_text(wanted->file.sha256, ours));
         return;
     }
     if (*restart)
@@ -197,7 +198,8 @@ static bool print_json(const struct diff *d, const struct config *running, const
 
 // --- both ------------------------------------------------------------------------------------------------------------
 
-static int compare(const struct config *running, const struct config *wanted, size_t inputs_most, bool json)
+static int compare(const struct config *running, const struct config *wanted, size_t inputs_most, bool against,
+                   bool json)
 {
     size_t n = config_input_interfaces(wanted);
     char restart[128] = ""; // a reason beside the keys that need one
@@ -214,24 +216,26 @@ static int compare(const struct config *running, const struct config *wanted, si
     if (json)
         printed = print_json(&d, running, wanted, restart);
     else
-        print_text(&d, running, wanted, restart);
+        print_text(&d, running, wanted, restart, against);
     status = !command_flush(wanted->path, printed) ? EXIT_TROUBLE : diff_is_empty(&d) ? 0 : 1;
     diff_free(&d);
     return status;
 }
 
-int command_diff(const char *path, bool json)
+int command_diff(const char *path, const char *against, bool json)
 {
-    struct config *wanted = command_load(path, 0), *running = NULL;
+    // Compared with another file, it is perhaps of another machine.
+    unsigned flags = against ? CONFIG_LOAD_OFFLINE_INTERFACES : 0;
+    struct config *wanted = command_load(path, flags), *running = NULL;
     size_t inputs_most = 0;
     int status = EXIT_TROUBLE;
 
     if (wanted) {
         setlocale(LC_CTYPE, "");
-        running = running_load(wanted, &inputs_most);
+        running = against ? command_load(against, flags) : running_load(wanted, &inputs_most);
     }
     if (running)
-        status = compare(running, wanted, inputs_most, json);
+        status = compare(running, wanted, inputs_most, against != NULL, json);
     config_free(running);
     config_free(wanted);
     return status;

@@ -22,6 +22,7 @@ enum command {
     REPLAY = 1 << 6,
     SANDBOX_LIST = 1 << 7,
     SCHEMA = 1 << 8,
+    GRAPH = 1 << 9,
 };
 
 #define AT(field) offsetof(struct options, field)
@@ -36,13 +37,17 @@ static bool has_port(const char *word)
 }
 
 static const struct argument rows[] = {
-    {"check", .is = CHECK, .help = "say whether the file is valid; opens nothing", .heading = "Commands",
-     .letter = 't'},
-    {"diff", .is = DIFF, .help = "say what a reload would change, and whether it disturbs traffic"},
+    {"check", "[FILE]...", .is = CHECK,
+     .help = "say whether the file is valid; opens nothing. Of several files also whether these relays fit together",
+     .heading = "Commands", .letter = 't'},
+    {"diff", .is = DIFF, .joins = GRAPH,
+     .help = "say what a reload would change, and whether it disturbs traffic; with --graph: show it there"},
     {"explain", "SRC DST PORT", ARGUMENT_OPERANDS, AT(datagram), .is = EXPLAIN, .least = 3, .glued = has_port,
      .apart = "the port is an argument of its own", .allowed = "three arguments",
      .help = "say what the file would do with such a datagram, and which line decides"},
     {"firewall", .is = FIREWALL, .help = "print nftables rules for exactly the file's flows"},
+    {"graph", "[FILE]...", .is = GRAPH,
+     .help = "print the zones and conduits of the file, or of several, as a graph for Graphviz: ... | dot -Tsvg"},
     {"print", .is = PRINT, .help = "print the effective config, defaults filled in", .letter = 'T'},
     {"reload", .is = RELOAD, .help = "check the file, let the running mcrd take it over, and wait for its verdict"},
     {"replay", "CAPTURE", ARGUMENT_LIST, AT(captures), .is = REPLAY, .most = ARGUMENT_LIST_MOST,
@@ -52,11 +57,17 @@ static const struct argument rows[] = {
      .help = "print which system calls both processes may make, and why"},
     {"schema", .is = SCHEMA, .help = "print what a file may say, as a JSON Schema of --print --json"},
 
-    {"config", "FILE", ARGUMENT_LIST, AT(config_paths), .most = ARGUMENT_LIST_MOST, .several = FIREWALL,
-     .help = "the config file; " CONFIG_DEFAULT_PATH ". With --firewall several, each with --config",
+    {"config", "FILE", ARGUMENT_LIST, AT(config_paths), .most = ARGUMENT_LIST_MOST, .several = CHECK | FIREWALL | GRAPH,
+     .bare = CHECK | GRAPH,
+     .help = "the config file; " CONFIG_DEFAULT_PATH ". With --check, --firewall and --graph several, each with "
+             "--config",
      .heading = "Options", .letter = 'c'},
-    {"running", NULL, ARGUMENT_FLAG, AT(running), .with = EXPLAIN | FIREWALL | PRINT | REPLAY,
+    {"running", NULL, ARGUMENT_FLAG, AT(running), .with = EXPLAIN | FIREWALL | GRAPH | PRINT | REPLAY,
      .help = "ask what the daemon of the file runs, not the file as it lies there"},
+    {"against", "FILE", ARGUMENT_LIST, AT(against), .with = DIFF | GRAPH, .several = GRAPH, .most = ARGUMENT_LIST_MOST,
+     .help = "compare with this file, not with what runs; of several files one for each, in their order"},
+    {"detail", NULL, ARGUMENT_FLAG, AT(detail), .with = GRAPH,
+     .help = "each rule by itself, not all of two zones as one"},
     {"json", NULL, ARGUMENT_FLAG, AT(json), .with = DIFF | PRINT | EXPLAIN | REPLAY, .help = "as one JSON object",
      .letter = 'j'},
     {"interface", "IF", ARGUMENT_LIST, AT(interfaces), .with = EXPLAIN | REPLAY, .several = REPLAY,
@@ -121,6 +132,12 @@ int options_parse(int argc, char **argv, struct options *o)
         o->config_paths = (struct argument_list){.texts = {CONFIG_DEFAULT_PATH}, .n = 1};
     if (status < 0 && o->command == EXPLAIN && !arguments_number(o->datagram[2], 1, 65535, &o->port))
         return arguments_wrong(&mcrd, "PORT is \"%s\", allowed is 1 to 65535", o->datagram[2]);
+    if (status < 0 && o->against.n > 0 && o->against.n != o->config_paths.n)
+        return arguments_wrong(&mcrd,
+                               "--against is given %u times, allowed is once for each file, of which there are %u",
+                               o->against.n, o->config_paths.n);
+    if (status < 0 && o->running && (o->command & GRAPH) && (o->command & DIFF || o->against.n > 0))
+        return arguments_wrong(&mcrd, "--running is what --diff compares with, and --against in place of it");
     return status;
 }
 
@@ -143,13 +160,20 @@ int options_run(const struct options *o)
                                     .quiet = o->quiet,
                                     .sandbox = o->sandbox};
 
+    struct graph_options graph = {.paths = &o->config_paths,
+                                  .against = o->against.n > 0 ? &o->against : NULL,
+                                  .running = o->running,
+                                  .diff = o->command & DIFF,
+                                  .detail = o->detail};
     const char *path = o->config_paths.texts[0];
 
-    switch ((enum command) o->command) {
+    switch ((enum command)(o->command & GRAPH ? GRAPH : o->command)) {
     case CHECK:
-        return command_check(path);
+        return command_check(&o->config_paths);
     case DIFF:
-        return command_diff(path, o->json);
+        return command_diff(path, o->against.texts[0], o->json);
+    case GRAPH:
+        return command_graph(&graph);
     case EXPLAIN:
         return command_explain(path, &explain);
     case FIREWALL:

@@ -12,8 +12,9 @@ struct options {
     unsigned command;                  // 0: run the daemon
     struct argument_list config_paths; // at least one
     struct argument_list captures, interfaces;
-    const char *out; // or NULL
-    bool running, json, quiet, debug, fresh;
+    struct argument_list against; // none, or one for each of config_paths
+    const char *out;              // or NULL
+    bool running, json, quiet, debug, fresh, detail;
     unsigned role;           // enum firewall_role
     double timeout;          // seconds
     unsigned sandbox;        // enum sandbox_mode

@@ -271,21 +271,53 @@ static int take_row(struct reading *p, size_t row, const char *text)
     return arguments_wrong(a, "--%s is \"%s\", allowed is %s", r->name, text, bounds_of(r, bounds));
 }
 
+// The given commands without those that join another one.
+static unsigned main_command(const struct reading *p)
+{
+    unsigned commands = p->commands;
+
+    for (const struct argument *r = p->a->rows; r < p->a->rows + p->a->n_rows; r++)
+        if (r->joins & p->commands)
+            commands &= ~r->is;
+    return commands;
+}
+
+// Takes the words behind the options as texts of the list that the command takes without its option, if there is one.
+static int take_bare(const struct reading *p, unsigned command, char **words, int *n_words)
+{
+    const struct argument *r = p->a->rows, *end = r + p->a->n_rows;
+
+    while (r < end && !(r->bare & command))
+        r++;
+    for (int w = 0; r < end && w < *n_words; w++) {
+        if (*words[w] == '\0')
+            return arguments_wrong(p->a, "--%s is empty", r->name);
+        if (!take_item(r, words[w], (void *) (p->into + r->at)))
+            return arguments_wrong(p->a, "--%s is given more than %u times", r->name, (unsigned) r->most);
+    }
+    *n_words = r < end ? 0 : *n_words;
+    return -1;
+}
+
 // Checks which commands, options and operands are given together. words: the words behind the options.
 static int check_together(const struct reading *p, char **words, int n_words)
 {
     const struct arguments *a = p->a;
+    unsigned command = main_command(p);
     char names[TEXT_MAX];
+    int status = take_bare(p, command, words, &n_words);
 
-    if (p->commands & (p->commands - 1))
+    if (status >= 0)
+        return status;
+    if (command & (command - 1))
         return arguments_wrong(a, "only one of %s is possible", names_of(a, p->commands, " and ", names));
     for (size_t i = 0; i < a->n_rows; i++) {
         const struct argument *r = &a->rows[i];
         if (!p->given[i])
             continue;
-        if (r->with && !(r->with & p->commands))
+        if (r->with && !(r->with & command))
             return arguments_wrong(a, "--%s can only go with %s", r->name, names_of(a, r->with, " or ", names));
-        if (r->kind == ARGUMENT_LIST && r->several && !(r->several & p->commands) &&
+        if (r->kind == ARGUMENT_LIST && r->several && !(r->several & command) &&
             ((const struct argument_list *) (const void *) (p->into + r->at))->n > 1)
             return arguments_wrong(a, "--%s is given twice, which only %s takes", r->name,
                                    names_of(a, r->several, " or ", names));

@@ -24,12 +24,14 @@ enum argument_kind {
 
 struct argument {
     const char *name;  // without "--"
-    const char *value; // name of the argument in --help, or NULL
+    const char *value; // name of the argument in --help, or NULL; of a command: what may follow
     enum argument_kind kind;
     size_t at;            // the offset of the field in the program's options
     unsigned is;          // the bit of a command; 0: an option
     unsigned with;        // the commands that an option goes with; 0: any
     unsigned several;     // of a list: the commands that take more than one text; 0: all
+    unsigned bare;        // of a list: the commands behind which a word without the option is a text of it, too
+    unsigned joins;       // of a command: those that it may be given with; it is an option of them then
     uint64_t least, most; // of a number; the most of a list
     bool (*take)(const char *text, unsigned *field);
     bool (*glued)(const char *word); // of operands of which one is missing: whether this word has it, too; or NULL
@@ -69,8 +71,8 @@ struct arguments {
 };
 
 // Parses a command line into the program's options, `into`, which hold the defaults, and sets *command to the bit of
-// the command (0: none; command may be NULL). Returns -1 to continue, or the exit status after --help, --version or a
-// message on stderr.
+// the command, with that of one that joins it (0: none; command may be NULL). Returns -1 to continue, or the exit
+// status after --help, --version or a message on stderr.
 int arguments_read(const struct arguments *a, int argc, char **argv, void *into, unsigned *command);
 
 // Writes a message about the command line to stderr (printf format). Returns the exit status.

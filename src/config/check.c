@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "config/check_circles.h"
 #include "config/doubt.h"
@@ -70,6 +71,22 @@ static void check_interface_list(const struct check *k)
             if (strcmp(list[i].name, list[j].name) == 0) {
                 config_error(k->problems, list[i].line, NULL, "interface \"%s\" is listed in line %d already",
                              list[i].name, list[j].line);
+                break;
+            }
+}
+
+// Zones whose names differ in case only: most likely one is meant.
+static void doubt_zones(const struct check *k)
+{
+    const struct config_interface *list = k->c->interfaces;
+
+    for (size_t i = 0; i < k->c->n_interfaces; i++)
+        for (size_t j = 0; j < i && list[i].zone[0]; j++)
+            if (strcasecmp(list[i].zone, list[j].zone) == 0) {
+                if (strcmp(list[i].zone, list[j].zone) != 0)
+                    config_warning(k->problems, list[i].line, NULL,
+                                   "zone \"%s\" is not zone \"%s\" of line %d: they are two", list[i].zone,
+                                   list[j].zone, list[j].line);
                 break;
             }
 }
@@ -327,6 +344,7 @@ void check_config(const struct config *c, struct config_problems *problems)
         config_warning(problems, 0, NULL, "%s: nothing is relayed",
                        c->n_rules == 0 ? "there is no rule" : "every rule has enabled = false");
     check_interface_list(&k);
+    doubt_zones(&k);
     n_interfaces = check_roles_of(c, c, problems);
     if (n_interfaces > CONFIG_INTERFACES_MAX)
         config_error(problems, 0, NULL, "the rules use %zu interfaces, allowed is up to %d in the file", n_interfaces,

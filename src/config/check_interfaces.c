@@ -77,9 +77,10 @@ static bool has_nameless(const struct config *c)
     return false;
 }
 
-// An interface that is used one way, and is not listed while others are: by mistake, or its name is. One that is used
-// both ways has no role.
-static void doubt_unlisted(const struct check *k, const struct use *uses, size_t n)
+// An interface that is used one way, and has no role while others have: it is not listed by mistake, or its name is, or
+// it is listed for its zone only. One that is used both ways has no role. listed: or NULL.
+static void doubt_unlisted(const struct check *k, const struct config_interface *listed, const struct use *uses,
+                           size_t n)
 {
     const struct use *first = NULL; // of an enabled rule
     bool one_way = true;
@@ -88,8 +89,13 @@ static void doubt_unlisted(const struct check *k, const struct use *uses, size_t
         one_way = one_way && uses[i].role == uses->role;
         first = !first && uses[i].rule->enabled ? &uses[i] : first;
     }
-    if (first && one_way && k->c->n_interfaces > 0 && !has_nameless(k->c) &&
-        strcmp(first->interface, CONFIG_LOOPBACK) != 0)
+    if (!first || !one_way || strcmp(first->interface, CONFIG_LOOPBACK) == 0)
+        return;
+    if (listed)
+        config_warning(k->problems, listed->line, NULL,
+                       "interface \"%s\" is used for %sputs only, and no role keeps it to that: add role = \"%s\"",
+                       listed->name, role_names[first->role], role_names[first->role]);
+    else if (k->c->n_interfaces > 0 && !has_nameless(k->c))
         config_warning(k->problems, first->line, first->rule->name,
                        "interface \"%s\" is not in \"interfaces\" (line %d), so no role keeps it to one way: list it "
                        "there, with role = \"%s\"",
@@ -103,9 +109,9 @@ static void check_roles(struct check *k, const struct use *uses, size_t n)
     k->n_interfaces++;
     while (listed < end && strcmp(listed->name, uses->interface) != 0)
         listed++;
-    if (listed == end && k->roles == k->c)
-        doubt_unlisted(k, uses, n);
-    for (size_t i = 0; listed < end && listed->complete && i < n; i++)
+    if (k->roles == k->c && (listed == end || (listed->complete && listed->role == CONFIG_ROLE_ANY)))
+        doubt_unlisted(k, listed < end ? listed : NULL, uses, n);
+    for (size_t i = 0; listed < end && listed->complete && listed->role != CONFIG_ROLE_ANY && i < n; i++)
         if (listed->role != uses[i].role)
             config_error(k->problems, uses[i].line, uses[i].rule->name,
                          "interface \"%s\" is used for an %sput, allowed by its role in line %d%s%s is \"%s\"",

@@ -18,6 +18,14 @@ const char *config_leg(const struct config_rule *rule, size_t input, char text[C
     return text;
 }
 
+const char *config_zone(const struct config *c, const char *interface)
+{
+    for (size_t i = 0; i < c->n_interfaces; i++)
+        if (strcmp(c->interfaces[i].name, interface) == 0)
+            return c->interfaces[i].zone;
+    return "";
+}
+
 size_t config_input_interfaces(const struct config *c)
 {
     const char *names[CONFIG_INTERFACES_MAX];

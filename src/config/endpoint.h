@@ -23,6 +23,9 @@ struct endpoint {
 // The name of a rule's input, counted from 0; returns text.
 const char *config_leg(const struct config_rule *rule, size_t input, char text[CONFIG_LEG_MAX]);
 
+// The name of the zone that an interface is in, or "": it is not listed, or has a zone of its own.
+const char *config_zone(const struct config *c, const char *interface);
+
 // Among those of all rules: CONFIG_INPUTS_MAX for each.
 #define ENDPOINT_INDEX(rule, input) ((uint32_t) (rule) *CONFIG_INPUTS_MAX + (uint32_t) (input))
 #define ENDPOINT_RULE(index)        ((index) / CONFIG_INPUTS_MAX)

@@ -97,7 +97,8 @@ static bool is_nothing(const struct schema_key *key, const struct value *value)
 {
     static const char *const words[] = {"", "none", "null", "nil", "undef", "~"};
 
-    if (key->need == SCHEMA_REQUIRED || key->need == SCHEMA_ONE_OF)
+    // A choice without a default is left out in some cases only, as a role.
+    if (key->need == SCHEMA_REQUIRED || key->need == SCHEMA_ONE_OF || (key->kind == SCHEMA_CHOICE && !key->fallback))
         return false;
     if (value->type == VALUE_INTEGER)
         return value->number == 0 && !key->fallback && key->where != SCHEMA_LIMIT &&

@@ -19,6 +19,7 @@ static const struct {
     {" iface if intf ifname dev device nic to ", SCHEMA_OUTPUT, "interface"},
     {" iface if intf ifname dev device nic interface ", SCHEMA_INTERFACE, "name"},
     {" direction dir way ", SCHEMA_INTERFACE, "role"},
+    {" area segment zone_name security_zone network ", SCHEMA_INTERFACE, "zone"},
     {" mcast multicast maddr dst dest destination ip to ", SCHEMA_INPUT, "group"},
     {" mcast multicast maddr dst dest destination ip ", SCHEMA_OUTPUT, "group"},
     {" host unicast addr local bind listen ", SCHEMA_INPUT, "address"},

@@ -30,7 +30,7 @@
 #define CONFIG_BURST_MAX          64    // of one batch (relay/egress.h)
 
 enum config_destination { CONFIG_GROUP, CONFIG_ADDRESS, CONFIG_BROADCAST };
-enum config_role { CONFIG_ROLE_IN, CONFIG_ROLE_OUT };
+enum config_role { CONFIG_ROLE_IN, CONFIG_ROLE_OUT, CONFIG_ROLE_ANY }; // any: not given, both
 enum config_mode { CONFIG_MODE_AUTO, CONFIG_MODE_FRAME, CONFIG_MODE_SOCKET };
 
 #define CONFIG_DSCP_PRESERVE (-1)
@@ -144,7 +144,8 @@ struct config_rule {
 struct config_interface {
     char name[IFNAMSIZ];
     enum config_role role;
-    bool complete; // name and role are known: the file was not refused for them
+    char zone[CONFIG_NAME_MAX]; // empty: a zone of its own
+    bool complete;              // name and role are known: the file was not refused for them
     int line;
 };
 

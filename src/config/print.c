@@ -75,7 +75,7 @@ json_t *config_value_tree(const struct schema_key *key, const void *target)
     case SCHEMA_BOOL:
         return json_boolean(number != 0);
     case SCHEMA_CHOICE:
-        return json_string(key->words[number]);
+        return key->words[number] ? json_string(key->words[number]) : NULL; // NULL: not given
     case SCHEMA_NAME:
     case SCHEMA_IFNAME:
     case SCHEMA_NOTE:

@@ -81,8 +81,10 @@ const struct schema_key schema_keys[] = {
 
     {SCHEMA_INTERFACE, "name", SCHEMA_IFNAME, TEXT(config_interface, name), REQUIRED,
      .help = "the interface"},
-    {SCHEMA_INTERFACE, "role", SCHEMA_CHOICE, FIELD(config_interface, role), .words = {"in", "out"}, REQUIRED,
-     DISTURBS(NEVER), .help = "the only way in which rules may use it"},
+    {SCHEMA_INTERFACE, "role", SCHEMA_CHOICE, FIELD(config_interface, role), .words = {"in", "out"},
+     DISTURBS(NEVER), .help = "the only way in which rules may use it; only with a zone it may be left out: both"},
+    {SCHEMA_INTERFACE, "zone", SCHEMA_NAME, TEXT(config_interface, zone),
+     DISTURBS(NEVER), .help = "the zone of the network behind it, for --graph and --check of several files"},
 
     {SCHEMA_RULE, "name", SCHEMA_NAME, TEXT(config_rule, name), REQUIRED,
      .help = "unique; counters are carried over a reload by it"},

@@ -66,9 +66,17 @@ static const char *const as_destination[] = {
 
 static void finish_interface(struct parser *p, const config_setting_t *group, void *target)
 {
-    (void) p;
-    ((struct config_interface *) target)->complete =
-        is_sound(group, SCHEMA_INTERFACE, "name") && is_sound(group, SCHEMA_INTERFACE, "role");
+    struct config_interface *listed = target;
+    bool has_role = config_setting_get_member(group, "role") != NULL;
+    char allowed[SCHEMA_ALLOWED_MAX];
+
+    if (!has_role)
+        listed->role = CONFIG_ROLE_ANY;
+    if (!has_role && !config_setting_get_member(group, "zone"))
+        config_error(p->problems, line_of(group), p->rule, "\"role\" is missing in interfaces, allowed is %s",
+                     schema_allowed(schema_find(SCHEMA_INTERFACE, "role"), allowed));
+    else
+        listed->complete = is_sound(group, SCHEMA_INTERFACE, "name") && is_sound(group, SCHEMA_INTERFACE, "role");
 }
 
 static void finish_input(struct parser *p, const config_setting_t *group, void *target)

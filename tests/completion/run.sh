@@ -58,6 +58,11 @@ same "an option that was given is not offered again" "$(offered "$MCRSTAT" --jso
   "$(known "$MCRSTAT" | grep -vx -e --json)" ''
 same "but what several captures are given by" "$(offered "$MCRD" --replay a --interface b --quiet --)" \
   "$(known "$MCRD" | grep -vx -e --quiet)" ''
+same "and several files" "$(offered "$MCRD" --graph --config a --against b --detail --)" \
+  "$(known "$MCRD" | grep -vx -e --detail -e --graph)" ''
+same "files behind --check, as words" "$(offered "$MCRD" --check one "$work/a")" "$work/a file.conf" ''
+same "files behind --graph, as the first word" "$(offered "$MCRD" --graph "$work/o")" "$work/other" ''
+same "files of --against" "$(offered "$MCRD" --graph --against "$work/o")" "$work/other" ''
 same "the beginning of an option" "$(offered "$MCRD" --check --conf)" --config ''
 same "files" "$(offered "$MCRD" --config "$work/")" "$work/a file.conf
 $work/other" ''

@@ -144,7 +144,7 @@ ok "--running: the file is not that of the daemon" of_another
 not_known() {
   two_files && echo >>running.conf && run 1 --print --running --config disk.conf && [ ! -s stdout ] &&
     tells "running.conf: is not what runs" && away && run 2 --explain --running 198.18.1.1 239.255.1.1 5000 --config disk.conf &&
-    tells "no daemon: " && run 2 --check --running && tells "--running can only go with --explain, --firewall, --print or --replay"
+    tells "no daemon: " && run 2 --check --running && tells "--running can only go with --explain, --firewall, --graph, --print or --replay"
 }
 ok "--running: what runs is not known" not_known
 

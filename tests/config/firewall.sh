@@ -235,8 +235,8 @@ one_invalid() {
 }
 ok "refused: one of several files that is not valid" one_invalid
 one_file() {
-  run 2 --check --config audio.conf --config data.conf && [ ! -s stdout ] || return 1
-  echo 'mcrd: --config is given twice, which only --firewall takes; mcrd --help tells more' | diff -u - stderr
+  run 2 --print --config audio.conf --config data.conf && [ ! -s stdout ] || return 1
+  echo 'mcrd: --config is given twice, which only --check, --firewall or --graph takes; mcrd --help tells more' | diff -u - stderr
 }
 ok "refused: several files for another command" one_file
 

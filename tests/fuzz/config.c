@@ -12,10 +12,12 @@
 #include <string.h>
 
 #include "compile/compile.h"
+#include "config/check_site.h"
 #include "config/compare.h"
 #include "config/load.h"
 #include "config/print.h"
 #include "firewall/ruleset.h"
+#include "graph/graph.h"
 #include "machine.h"
 #include "table/view.h"
 
@@ -160,6 +162,60 @@ static void check_diff(const struct config *a, const struct config *b)
     diff_free(&back);
 }
 
+// Writes the picture of two files, of which the first is compared with the second.
+static char *graph(const struct config *a, const struct config *b, bool detail)
+{
+    const struct graph_file files[] = {{a, b}, {b, NULL}};
+    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+
+    FUZZ_ASSERT(to && graph_write(files, 2, detail, to));
+    fclose(to);
+    return text;
+}
+
+// The same each time; nothing of the file ends a line or a string of it, or opens what is not closed.
+static void check_graph(struct config *a, struct config *b)
+{
+    a->path = a->path ? a->path : strdup("/etc/mcr/mcr.conf");
+    b->path = b->path ? b->path : strdup("/etc/mcr/mcr.conf");
+    for (int detail = 0; detail < 2; detail++) {
+        char *text = graph(a, b, detail), *again = graph(a, b, detail);
+        int depth = 0;
+        FUZZ_ASSERT(strcmp(text, again) == 0);
+        for (const char *at = text; *at; at++) {
+            if (at[0] == '/' && at[1] == '/')
+                at += strcspn(at, "\n");
+            if (*at != '"') {
+                depth += (*at == '{' || *at == '[') - (*at == '}' || *at == ']');
+                FUZZ_ASSERT(*at == '\n' || *at == '\t' || (*at >= ' ' && *at <= '~'));
+                continue;
+            }
+            while (*++at != '"') {
+                FUZZ_ASSERT((unsigned char) *at >= ' ' && *at != 0x7f);
+                at += *at == '\\' && at[1] != '\0';
+            }
+        }
+        FUZZ_ASSERT(depth == 0);
+        free(text);
+        free(again);
+    }
+}
+
+static void check_together(struct config *a, struct config *b)
+{
+    const struct config *files[] = {a, b};
+    struct config_problems problems[2] = {{NULL, 0, 0, 0}, {NULL, 0, 0, 0}};
+
+    a->file.sha256[0] = (uint8_t) (b->file.sha256[0] + 1); // not one file twice
+    check_site(files, 2, problems);
+    for (int i = 0; i < 2; i++) {
+        FUZZ_ASSERT(problems[i].n + problems[i].left_out >= problems[i].n_errors);
+        config_problems_free(&problems[i]);
+    }
+}
+
 // --- table -----------------------------------------------------------------------------------------------------------
 
 static void check_table(const struct table_image *t, const struct config *c, const struct table_view *before)
@@ -246,8 +302,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             check_print_json(both[i]);
             check_firewall(both[i]);
         }
-    if (a && b)
+    if (a && b) {
         check_diff(a, b);
+        check_graph(a, b);
+        check_together(a, b);
+    }
     if (a)
         check_compile(a, b);
     config_free(a);

@@ -4,6 +4,7 @@
 
 #include "common/addr.h"
 #include "common/arguments.h"
+#include "common/exit.h"
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
@@ -139,6 +140,46 @@ Test(arguments, a_list_is_for_the_commands_that_take_it, .init = cr_redirect_std
         "prog: --item is given twice, which only --show takes; prog --help tells more\n"
         "prog: --item is given twice, which only --show takes; prog --help tells more\n"
         "prog: --item is given more than 16 times; prog --help tells more\n");
+}
+
+// A list whose texts may stand as words behind some commands, and a command that is an option of another one.
+static const struct argument joining[] = {
+    {"show", "[I]...", .is = SHOW, .help = "show it"},
+    {"ask", .is = ASK, .joins = SHOW, .help = "ask; with --show: show it there"},
+    {"list", .is = LIST, .help = "list"},
+    {"item", "I", ARGUMENT_LIST, AT(items), .most = 3, .several = SHOW, .bare = SHOW, .help = "an item"},
+    {"quiet", NULL, ARGUMENT_FLAG, AT(quiet), .with = ASK, .help = "say less"},
+};
+static const struct arguments joined = {
+    "prog", "usage: prog\n", "The end.\n", joining, sizeof(joining) / sizeof(joining[0]), .once = false};
+
+Test(arguments, words_of_a_list_and_commands_that_join, .init = cr_redirect_stderr)
+{
+    struct options o;
+    unsigned command;
+
+    cr_assert_eq(read_line(&joined, "--show x --item y z", &o, &command), -1);
+    cr_assert_eq(command, SHOW);
+    cr_assert_eq(o.items.n, 3);
+    cr_assert_str_eq(o.items.texts[0], "y");
+    cr_assert_str_eq(o.items.texts[1], "x");
+    cr_assert_str_eq(o.items.texts[2], "z");
+    cr_assert_eq(read_line(&joined, "--ask --show x", &o, &command), -1);
+    cr_assert_eq(command, SHOW | ASK);
+    cr_assert_eq(read_line(&joined, "--ask --quiet", &o, &command), -1);
+    cr_assert_eq(command, ASK);
+    cr_assert_eq(read_line(&joined, "--show 1 2 3 4", &o, &command), EXIT_USAGE);
+    cr_assert_eq(read_line(&joined, "--ask x", &o, &command), EXIT_USAGE);
+    cr_assert_eq(read_line(&joined, "--ask --show --quiet", &o, &command), EXIT_USAGE);
+    cr_assert_eq(read_line(&joined, "--ask --list", &o, &command), EXIT_USAGE);
+    cr_assert_eq(read_line(&joined, "--list --show --ask", &o, &command), EXIT_USAGE);
+    fflush(stderr);
+    cr_assert_stderr_eq_str(
+        "prog: --item is given more than 3 times; prog --help tells more\n"
+        "prog: unexpected argument \"x\"; prog --help tells more\n"
+        "prog: --quiet can only go with --ask; prog --help tells more\n"
+        "prog: only one of --ask and --list is possible; prog --help tells more\n"
+        "prog: only one of --show, --ask and --list is possible; prog --help tells more\n");
 }
 
 Test(arguments, a_word_without_its_option_is_told_which, .init = cr_redirect_stderr)
