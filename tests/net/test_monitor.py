@@ -277,7 +277,7 @@ def no_transport_stream():
             return [rule["alarms"] for rule in d.stats()["rules"]] == [["loss"]] * 4 + [[]]
 
         until(raised, lambda: f"{d.stats()['rules']}", 10)
-        t.check(all(int(line["sync_errors"]) >= 16 for line in d.logged("rule_lossy")), "the lines say what is no packet")
+        t.check(all(int(line["sync_errors"]) >= 16 for line in map(r.fields, d.logged("rule_lossy"))), "the lines say what is no packet")
         status, line, _ = t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)
         t.check(status == 1 and "zero: loss" in line and "none: loss" in line, f"the plugin: {status} {line}")
 
