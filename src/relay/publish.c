@@ -48,7 +48,7 @@ void publish_status(struct relay *r)
         return;
     for (uint32_t i = 0; i < t->n_rules; i++)
         in[forward_state(r->swap.now, i)]++;
-    notify_send(
+    notify_status(
         &r->notify,
         "STATUS=generation %llu, %u rule%s, %u waiting, %u down, %u silent or slow; sandbox %s, landlock %u; %s%s%s",
         (unsigned long long) t->header->generation, t->n_rules, t->n_rules == 1 ? "" : "s", in[STATS_RULE_WAITING],
