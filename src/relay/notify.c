@@ -68,9 +68,10 @@ void notify_ready(struct notify *n)
     notify_again(n);
 }
 
+// Behind what systemd waits for.
 static bool send_status(struct notify *n)
 {
-    if (strcmp(n->status, n->delivered) == 0 || !notify_send(n, "%s", n->status))
+    if (n->ready || n->reloading_usec != 0 || strcmp(n->status, n->delivered) == 0 || !notify_send(n, "%s", n->status))
         return false;
     memcpy(n->delivered, n->status, sizeof(n->delivered));
     return true;
