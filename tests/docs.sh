@@ -33,4 +33,26 @@ after_diff() {
 }
 ok "no command hangs on the success of mcrd --diff" after_diff
 
+# FILE STATUS: what operating.md has of warnings in a pipeline, as it stands there, ends with STATUS, in a script that
+# goes on where a step does not end it.
+pipeline() {
+  mkdir -p "$work/bin" && ln -sf "$MCRD" "$work/bin/mcrd" && cp "$1" "$work/mcr.conf" || return 1
+  awk '/^## / { on = $0 == "## Warnings in a pipeline" } on && sub(/^    /, "")' "$srcdir/docs/operating.md" >"$work/snippet"
+  [ -s "$work/snippet" ] || return 1
+  (echo set -e; cat "$work/snippet"; echo "echo the next step") >"$work/step"
+  (cd "$work" && PATH=$work/bin:$PATH timeout 20 sh ./step >told 2>&1)
+  status=$?
+  cat "$work/told"
+  [ $status -eq "$2" ] && [ "$(grep -c 'the next step' "$work/told")" -eq "$((status == 0))" ]
+}
+rule='{ name = "r"; input = { interface = "lo"; group = "239.1.2.3"; port = 5000; };
+  outputs = ( { interface = "nowhere0"; group = "239.1.2.4"; port = 5000; } ); }'
+echo "version = 1; rules = ( $rule );" >"$work/doubtful"
+sed 's/; input =/; note = "{{ note }}"; input =/' "$work/doubtful" >"$work/template"
+sed 's/name/nmae/' "$work/doubtful" >"$work/wrong"
+sed 's/"lo"/"nowhere1"/' "$work/doubtful" >"$work/elsewhere"
+ok "operating.md, warnings in a pipeline: a file whose interfaces are elsewhere passes" pipeline "$work/elsewhere" 0
+ok "one that is doubtful anywhere ends it" pipeline "$work/template" 1
+ok "one that is invalid ends it" pipeline "$work/wrong" 1
+
 plan

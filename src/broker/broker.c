@@ -209,6 +209,20 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
     return adopted;
 }
 
+// Records why a start goes on with what ran before. Its errors have been printed.
+static void record_disk(struct broker *b, const struct attempt *of)
+{
+    struct attempt a = *of;
+    struct reading r;
+
+    reading_take(b, false, asker_login(a.asker), &r);
+    a.file = r.file;
+    memcpy(a.why, r.why, sizeof(a.why));
+    if (!r.config)
+        record_refused(b, &a);
+    reading_free(&r);
+}
+
 static void load(struct broker *b, uint32_t serial, const struct handover_asker *asker)
 {
     const struct table_view *before = offer_before(b);
@@ -219,6 +233,8 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     uint32_t login = asker_login(asker);
     struct reading r;
 
+    if (!b->config && b->disk_refused)
+        record_disk(b, &a);
     if (!b->config && b->goes_on)
         reading_take_kept(b, login, &r);
     else

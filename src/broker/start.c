@@ -123,7 +123,7 @@ bool start_read_identity(struct broker *b, struct config_bytes *bytes)
     if (!b->goes_on && !read_disk(b, &c, bytes)) {
         struct config_bytes kept;
         // A restart is a reload: a bad file changes nothing.
-        if (!(b->goes_on = read_kept(b, &c, &kept)))
+        if (!(b->goes_on = b->disk_refused = read_kept(b, &c, &kept)))
             return false;
         file_free(bytes);
         *bytes = kept;
@@ -158,7 +158,7 @@ bool start_judge(struct broker *b, struct config_bytes *bytes)
     file_free(bytes);
     if (ok || b->goes_on || !start_kept_fits(b))
         return ok;
-    b->goes_on = keep_file_before(&b->keep, bytes);
+    b->goes_on = b->disk_refused = keep_file_before(&b->keep, bytes);
     return b->goes_on && start_judge(b, bytes);
 }
 
@@ -236,6 +236,13 @@ static void inherit(struct broker *b)
 {
     const struct broker_options *o = b->options;
     const char *names = getenv("LISTEN_FDNAMES");
+    uint64_t other = service_other(b->daemon);
+
+    if (other != 0)
+        log_warn(EVENT_CONTINUED,
+                 "reason=\"LISTEN_PID is %llu, and this is %d: started by a wrapper without exec?\" "
+                 "effect=\"what was kept of the mcrd before is not taken over\"",
+                 (unsigned long long) other, (int) b->daemon);
     size_t n = keep_inherit(&b->keep, b->sockets, service_connect(), SERVICE_FDS_START, o->handed_over,
                             names ? names : "", o->fresh);
 

@@ -34,6 +34,7 @@ struct broker {
     struct keep keep;
     struct stats_continued continued; // what the start has taken over
     bool goes_on;                     // the first load is of the file that the mcrd before ran
+    bool disk_refused;                // it was refused at the start, which then goes on
     struct watch watch;
     struct config *config;      // in force; NULL before the first load
     struct table_image running; // table of config; bytes is NULL before the first load

@@ -56,6 +56,17 @@ size_t service_handed_over(void)
     return (size_t) n;
 }
 
+uint64_t service_other(pid_t pid)
+{
+    const char *text = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+    uint64_t whose, n;
+
+    if (!text || !fds || !arguments_number(text, 1, INT32_MAX, &whose) || whose == (uint64_t) pid ||
+        !arguments_number(fds, 1, SERVICE_FDS_MAX, &n))
+        return 0;
+    return whose;
+}
+
 void service_next_name(const char **list, char *name, size_t size)
 {
     size_t length = strcspn(*list, ":");

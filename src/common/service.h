@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 // Number of the first descriptor that is handed over (SD_LISTEN_FDS_START).
 #define SERVICE_FDS_START 3
@@ -26,6 +27,9 @@ uint32_t service_keeps(void);
 // Returns how many descriptors were handed over to this process, from SERVICE_FDS_START up: $LISTEN_FDS, if $LISTEN_PID
 // is this process. 0 if there are none, or more than SERVICE_FDS_MAX.
 size_t service_handed_over(void);
+
+// Returns the process for which descriptors were handed over, if it is another one than `pid`; else 0.
+uint64_t service_other(pid_t pid);
 
 // Copies the next name of a list of names separated by colons, as in $LISTEN_FDNAMES, and moves *list behind it. Writes
 // "" when the list has ended, or when the name is too long for `size` bytes.

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "compile/compilation.h"
@@ -297,6 +298,11 @@ static struct registry_entry *open_way(struct compilation *c, enum config_way wa
     return e;
 }
 
+static bool has_own(const struct link *l, const struct addr *a)
+{
+    return l->n_own > 0 && bsearch(a, l->own, l->n_own, sizeof(*a), addr_compare) != NULL;
+}
+
 static bool open_output(struct compilation *c, const struct config_rule *r, const struct config_output *o,
                         struct table_output *t)
 {
@@ -320,8 +326,12 @@ static bool open_output(struct compilation *c, const struct config_rule *r, cons
             r->name, o->interface);
 
     uint16_t source_port = o->source_port ? o->source_port : t->port;
-    struct output_address flow = {
-        .ifindex = l->ifindex, .source = *source, .destination = t->to, .source_port = source_port, .port = t->port};
+    struct output_address flow = {.ifindex = l->ifindex,
+                                  .source = *source,
+                                  .destination = t->to,
+                                  .source_port = source_port,
+                                  .port = t->port,
+                                  .own_source = has_own(l, source)};
     memcpy(flow.interface, l->name, sizeof(flow.interface));
     struct registry_entry *e = open_way(c, way, &flow, &step);
     if (!e && errno == EADDRINUSE) {

@@ -74,6 +74,18 @@ static bool is_empty_variable(const char *text)
     return false;
 }
 
+// What nobody writes, and tools leave of what they could not write.
+static bool has_remains(const char *text)
+{
+    static const char *const remains[] = {"<no value>", "<nil>", "[object Object]",
+                                          "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"};
+
+    for (size_t i = 0; i < sizeof(remains) / sizeof(remains[0]); i++)
+        if (strstr(text, remains[i]))
+            return true;
+    return false;
+}
+
 static bool is_every_interface(const char *text)
 {
     return strcmp(text, "any") == 0 || strcmp(text, "all") == 0 || strcmp(text, "*") == 0;
@@ -87,6 +99,8 @@ const char *hint_doubt(const struct schema_key *key, const char *text)
         return ": " HINT_OMIT;
     if (is_template(text))
         return ": a template that was not filled in?";
+    if (has_remains(text))
+        return ": a template's variable without a value, or one that is no text?";
     if ((key->kind == SCHEMA_IFNAME || key->kind == SCHEMA_NAME) && is_empty_variable(text))
         return ": an empty variable of a template?";
     return key->kind == SCHEMA_IFNAME && is_every_interface(text) ? EACH_INTERFACE : NULL;

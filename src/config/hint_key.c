@@ -178,6 +178,12 @@ static void name_meant(const struct schema_key *meant, const char *name, const s
         snprintf(text, HINT_KEY_MAX, ", did you mean \"%s\", in %s?", meant->name, to->name);
 }
 
+// src = "192.0.2.1", which is no section.
+static bool is_sender(const char *name, const struct value *value)
+{
+    return strcmp(name, "src") == 0 && value->type == VALUE_STRING;
+}
+
 const char *hint_key(enum schema_place where, const char *name, const struct value *value, char text[HINT_KEY_MAX])
 {
     char between[LOOKED_UP_MAX] = "";
@@ -185,7 +191,7 @@ const char *hint_key(enum schema_place where, const char *name, const struct val
 
     text[0] = '\0';
     if (strlen(name) + 3 <= sizeof(between))
-        snprintf(between, sizeof(between), " %s ", name);
+        snprintf(between, sizeof(between), " %s ", where == SCHEMA_RULE && is_sender(name, value) ? "source" : name);
     for (size_t i = 0; *between && i < sizeof(advice) / sizeof(advice[0]); i++)
         if ((advice[i].places & 1u << where) && strstr(advice[i].names, between)) {
             snprintf(text, HINT_KEY_MAX, "%s", advice[i].text);

@@ -167,8 +167,11 @@ static bool shorter_prefix(struct value *v, char *text)
     if (!slash)
         return false;
     *slash = '\0';
-    if (strlen(text) + sizeof("/116") > REPAIRED_MAX)
+    if (strlen(text) + sizeof("/116") + 1 > REPAIRED_MAX)
         return false;
+    // 224.0.0.0/20 begins with the groups of the link itself, which nobody relays.
+    if (strcmp(text, "224.0.0.0") == 0)
+        strcpy(text, "224.0.16.0");
     strcat(text, strchr(text, ':') ? "/116" : "/20");
     return true;
 }

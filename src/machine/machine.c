@@ -14,6 +14,7 @@ const struct machine machine_kernel = {
     .ring_release = ring_release,
     .ring_set_filter = ring_set_filter,
     .open = output_open,
+    .has_source = output_has_source,
     .join = memberships_want,
 };
 
@@ -42,6 +43,12 @@ static int no_output(enum registry_kind kind, const struct output_address *addre
     return NO_DESCRIPTOR;
 }
 
+static bool any_source(const struct output_address *address)
+{
+    (void) address;
+    return true;
+}
+
 static bool no_join(struct memberships *m, uint32_t ifindex, const struct addr *group, const struct addr *source,
                     bool again)
 {
@@ -55,6 +62,7 @@ const struct machine machine_none = {
     .ring_open = no_ring,
     .ring_release = ring_release,
     .open = no_output,
+    .has_source = any_source,
     .join = no_join,
     .only_raw = true,
 };

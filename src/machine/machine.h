@@ -24,7 +24,8 @@ struct machine {
     bool (*ring_release)(int fd);
     bool (*ring_set_filter)(int fd, const struct ring_filter *filter);
     int (*open)(enum registry_kind kind, const struct output_address *address, unsigned without, bool *gso,
-                const char **step); // output_open()
+                const char **step);                           // output_open()
+    bool (*has_source)(const struct output_address *address); // output_has_source()
     bool (*join)(struct memberships *m, uint32_t ifindex, const struct addr *group, const struct addr *source,
                  bool again); // memberships_want()
     bool only_raw;            // use no UDP sockets, so that mcr writes the IP header of every output

@@ -170,6 +170,19 @@ int output_open(enum registry_kind kind, const struct output_address *address, u
     }
 }
 
+bool output_has_source(const struct output_address *address)
+{
+    struct output_address at = *address;
+    const char *step;
+
+    at.destination = address->source;
+    at.port = 0;
+    int fd = open_quiet(&at, &step);
+    bool refused = fd < 0 && errno == EADDRNOTAVAIL;
+    descriptors_close(fd);
+    return !refused;
+}
+
 bool output_revoke(enum registry_kind kind, int fd)
 {
     // A send then fails: with ENXIO by a packet socket that is bound to no interface (packet(7)), with EDESTADDRREQ by

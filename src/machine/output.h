@@ -15,6 +15,7 @@ struct output_address {
     struct addr source, destination;
     uint16_t source_port, port; // host order
     uint32_t slot_size;         // TX_RING: bytes
+    bool own_source;            // the interface is known to have source
 };
 
 // Opens a socket for address, on its interface. without: mask of enum feature. *gso: whether it takes several datagrams
@@ -29,6 +30,10 @@ struct output_address {
 // None of them receives anything.
 int output_open(enum registry_kind kind, const struct output_address *address, unsigned without, bool *gso,
                 const char **step);
+
+// Whether a socket could be bound to source, by the interface, now: a bound one stays bound when the address goes, and
+// the kernel refuses what it sends. True where that cannot be found out.
+bool output_has_source(const struct output_address *address);
 
 // Revokes a socket of this kind: nothing more can be sent by it, even by another process that has its descriptor. Does
 // nothing to a QUIET socket. Returns false if another process still maps its transmit ring: its memory then stays until

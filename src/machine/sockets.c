@@ -208,6 +208,15 @@ struct registry_entry *sockets_tx_ring(struct sockets *s, uint32_t ifindex, uint
     return e;
 }
 
+// Returns whether a socket that another load has bound would send from an address that has gone. Each is asked for once
+// in a load.
+static bool lost_source(const struct sockets *s, const struct registry_key *key, const struct output_address *a)
+{
+    const struct registry_entry *e = a->own_source ? NULL : registry_find(&s->registry, key);
+
+    return e && !e->wanted && !s->machine->has_source(a);
+}
+
 struct registry_entry *sockets_output(struct sockets *s, enum registry_kind kind, const struct output_address *a,
                                       const char **step)
 {
@@ -224,6 +233,11 @@ struct registry_entry *sockets_output(struct sockets *s, enum registry_kind kind
         key.source_port = a->source_port;
     if (key.kind == REGISTRY_SOCKET || kind == REGISTRY_QUIET)
         key.port = a->port;
+    if (bound && lost_source(s, &key, a)) {
+        *step = "bind to source";
+        errno = EADDRNOTAVAIL;
+        return NULL;
+    }
     struct registry_entry *e = kind == REGISTRY_FRAME ? want_living(s, &key, 0) : registry_want(&s->registry, &key);
     if (!e && (e = add(s, &key, s->machine->open(kind, a, s->without, &gso, step), step)))
         e->super_frames = gso;

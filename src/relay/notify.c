@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/service.h"
@@ -39,7 +40,7 @@ void notify_init(struct notify *n)
 
 bool notify_send(const struct notify *n, const char *format, ...)
 {
-    char text[1024];
+    char text[NOTIFY_MAX];
     va_list args;
 
     if (n->fd < 0)
@@ -67,6 +68,25 @@ void notify_ready(struct notify *n)
     notify_again(n);
 }
 
+// Behind what systemd waits for.
+static bool send_status(struct notify *n)
+{
+    if (n->ready || n->reloading_usec != 0 || strcmp(n->status, n->delivered) == 0 || !notify_send(n, "%s", n->status))
+        return false;
+    memcpy(n->delivered, n->status, sizeof(n->delivered));
+    return true;
+}
+
+void notify_status(struct notify *n, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(n->status, sizeof(n->status), format, args);
+    va_end(args);
+    send_status(n);
+}
+
 bool notify_again(struct notify *n)
 {
     bool some = false;
@@ -80,5 +100,5 @@ bool notify_again(struct notify *n)
         n->ready = false;
         some = true;
     }
-    return some;
+    return send_status(n) || some;
 }

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define NOTIFY_MAX 1024 // bytes of a message
+
 struct notify {
     int fd;               // -1: not started by systemd; nothing is sent
     bool keeps;           // the manager keeps descriptors from one process to the next
@@ -14,6 +16,7 @@ struct notify {
     // Messages for which systemd's queue had no room.
     uint64_t reloading_usec; // RELOADING=1, with the start of the load (CLOCK_MONOTONIC, microseconds); 0: none
     bool ready;              // READY=1
+    char status[NOTIFY_MAX], delivered[NOTIFY_MAX]; // STATUS=... as it is to be, and as systemd has got it
 };
 
 // Connects to $NOTIFY_SOCKET and reads $WATCHDOG_USEC and $WATCHDOG_PID. Ignores a variable that is missing or
@@ -28,6 +31,10 @@ bool notify_send(const struct notify *n, const char *format, ...) __attribute__(
 // READY=1. If the queue has no room, they are kept for notify_again().
 void notify_reloading(struct notify *n, uint64_t monotonic_usec);
 void notify_ready(struct notify *n);
+
+// Sends the status line (printf format, "STATUS=..."), unless systemd has it. If the queue has no room, it is kept for
+// notify_again().
+void notify_status(struct notify *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // Sends the kept messages, in order. Returns whether one was sent.
 bool notify_again(struct notify *n);

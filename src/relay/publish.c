@@ -48,7 +48,7 @@ void publish_status(struct relay *r)
         return;
     for (uint32_t i = 0; i < t->n_rules; i++)
         in[forward_state(r->swap.now, i)]++;
-    notify_send(
+    notify_status(
         &r->notify,
         "STATUS=generation %llu, %u rule%s, %u waiting, %u down, %u silent or slow; sandbox %s, landlock %u; %s%s%s",
         (unsigned long long) t->header->generation, t->n_rules, t->n_rules == 1 ? "" : "s", in[STATS_RULE_WAITING],
@@ -194,10 +194,11 @@ static void tell_leg(const struct table_rule *rule, const struct table_input *in
                    ms(now - leg->alarm_ns), leg_ends[leg->end]);
     if (raised & loss)
         log_named(LOG_LEVEL_WARNING, EVENT_RULE_LOSSY, name,
-                  "rule=%s leg=%s loss_ppm=%llu allowed_ppm=%u lost=%llu continuity_errors=%llu unjudged=%llu",
+                  "rule=%s leg=%s loss_ppm=%llu allowed_ppm=%u lost=%llu continuity_errors=%llu sync_errors=%llu "
+                  "unjudged=%llu",
                   rule->name, in->leg, (unsigned long long) leg->alarms.loss_ppm, rule->monitor.max_loss_ppm,
                   (unsigned long long) counters->lost, (unsigned long long) counters->continuity_errors,
-                  (unsigned long long) counters->unjudged);
+                  (unsigned long long) counters->sync_errors, (unsigned long long) counters->unjudged);
     else if (changed & loss)
         log_notice(EVENT_RULE_COMPLETE, "rule=%s leg=%s lost=%llu alarm_ms=%llu", rule->name, in->leg,
                    (unsigned long long) counters->lost, ms(now - since[MONITOR_ALARM_LOSS]));

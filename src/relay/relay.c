@@ -5,10 +5,8 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,8 +21,6 @@
 #define HELLO_SECONDS 30
 #define LINKS_SECONDS 0.05
 #define PROBE_SECONDS 0.15
-// Pause between two parts of a summary, in which the rings are read.
-#define SUMMARY_SECONDS 0.005
 
 // --- events ----------------------------------------------------------------------------------------------------------
 
@@ -75,9 +71,7 @@ static void on_tick(struct relay *r)
     publish_sends(r);
     publish_drops(r);
     log_sum_up();
-    // If systemd's queue had no room, the status line was lost, too.
-    if (notify_again(&r->notify))
-        publish_status(r);
+    notify_again(&r->notify);
     uint64_t now = clock_monotonic_ns();
     if (r->doubt_ends_ns != 0 && now >= r->doubt_ends_ns)
         trust_restore(r);
@@ -230,61 +224,7 @@ static void run(struct relay *r)
     }
 }
 
-// --- signals ---------------------------------------------------------------------------------------------------------
-
-static void on_signal(struct relay *r)
-{
-    struct signalfd_siginfo info;
-
-    while (read(r->signals.io.fd, &info, sizeof(info)) == (ssize_t) sizeof(info)) {
-        switch (info.ssi_signo) {
-        case SIGHUP:
-            log_notice(EVENT_RELOAD_ASKED, "pid=%u uid=%u", info.ssi_pid, info.ssi_uid);
-            r->next_asker = (struct handover_asker){
-                .pid = info.ssi_pid,
-                .uid = info.ssi_uid,
-                .loginuid = info.ssi_code == SI_QUEUE ? (uint32_t) info.ssi_int : UINT32_MAX,
-            };
-            r->shown.asked++;
-            publish_header(r, STATS_LIVE); // at once, because mcrd --reload reads this counter
-            request_send(r, REQUEST_LOAD);
-            break;
-        case SIGUSR2:
-            log_notice(EVENT_CONTINUED, "pid=%u uid=%u effect=\"the next start goes on with the file that runs\"",
-                       info.ssi_pid, info.ssi_uid);
-            r->goes_on = true;
-            break;
-        case SIGUSR1:
-            publish_summary_begin(r);
-            ev_timer_stop(r->loop, &r->summary_timer.timer);
-            ev_timer_set(&r->summary_timer.timer, 0., SUMMARY_SECONDS);
-            ev_timer_start(r->loop, &r->summary_timer.timer);
-            break;
-        default:
-            log_notice(EVENT_STOPPING, "signal=%s pid=%u uid=%u", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT",
-                       info.ssi_pid, info.ssi_uid);
-            relay_stop(r, r->swap.now ? EXIT_SUCCESS : EXIT_FAILURE);
-            break;
-        }
-    }
-}
-
-static int open_signals(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGUSR1);
-    sigaddset(&set, SIGUSR2);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGCHLD, SIG_IGN); // the kernel reaps the broker
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
-        return -1;
-    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-}
+// --- start -----------------------------------------------------------------------------------------------------------
 
 // Replaces libev's handler, which calls perror(): that duplicates a descriptor, for which the sandbox kills the
 // process.
@@ -293,8 +233,6 @@ static void on_loop_failure(const char *what)
     log_errno(LOG_LEVEL_ERR, EVENT_LOOP, "reason=\"%s\"", what);
     _exit(EXIT_FAILURE);
 }
-
-// --- start -----------------------------------------------------------------------------------------------------------
 
 // Locks the statistics for the life of this process: others find the process by this lock, which cannot be forged
 // (command/daemon.c). fd stays open, because closing it would release the lock.
@@ -366,7 +304,7 @@ static bool prepare(struct relay *r)
     int addresses = sandbox_move_up(rtnetlink_open(RTNETLINK_ADDRESSES));
     int neighbours = sandbox_move_up(rtnetlink_open(RTNETLINK_NEIGHBOURS));
     int inotify = sandbox_move_up(r->options->inotify);
-    int signals = sandbox_move_up(open_signals());
+    int signals = sandbox_move_up(signals_open());
     // EVFLAG_NOENV: the environment does not choose the backend.
     ev_set_syserr_cb(on_loop_failure);
     r->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
@@ -378,7 +316,7 @@ static bool prepare(struct relay *r)
     swap_init(&r->swap, r->loop, rings_on_readable);
     notify_init(&r->notify);
     watch_fd(r, &r->from_broker, r->broker, 0, request_on_message);
-    watch_fd(r, &r->signals, signals, 0, on_signal);
+    watch_fd(r, &r->signals, signals, 0, signals_answer);
     // Link events come before the rings of the same turn, so that nothing is sent by an index that is gone.
     watch_fd(r, &r->links, links, EV_MAXPRI, on_links);
     watch_fd(r, &r->addresses, addresses, 0, on_addresses);

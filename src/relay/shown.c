@@ -232,6 +232,7 @@ static void publish_merge(struct forward *f, uint32_t rule, uint64_t now_ns)
     const struct table_rule *r = &f->table->rules[rule];
     struct stats_rule *to = &f->stats.rules[rule];
     struct stats_merge_counters sum = {0};
+    uint32_t two_streams = 0;
 
     for (uint32_t i = r->first_path; i < r->first_path + r->n_paths; i++) {
         if (now_ns > 0)
@@ -241,9 +242,11 @@ static void publish_merge(struct forward *f, uint32_t rule, uint64_t now_ns)
         sum.lost += c->lost;
         sum.lost_together += c->lost_together;
         sum.resets += c->resets;
+        two_streams |= c->two_streams;
     }
     stats_write_begin(&to->sequence);
     to->merge = r->merge.by;
+    to->two_streams = two_streams != 0;
     to->messages = r->merge.count_bytes > 0;
     to->active_leg = merge_counters(f->merges[r->first_path])->active_leg;
     to->merged = sum;

@@ -79,6 +79,11 @@ static inline void relay_stop(struct relay *r, int status)
     ev_break(r->loop, EVBREAK_ALL);
 }
 
+// signals.c
+// Blocks the signals that the loop answers. Returns their descriptor (signalfd), or -1 with errno set.
+int signals_open(void);
+void signals_answer(struct relay *r);
+
 // rings.c
 // Makes one pass over a ring. Returns the number of frames.
 uint32_t rings_pass(struct relay *r, struct ingress *in);

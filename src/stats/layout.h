@@ -21,7 +21,7 @@
 // is in force, which forbids locks because nothing bounds the kernel memory that they take.
 #define STATS_LOCK_SUFFIX ".lock"
 
-#define STATS_VERSION 10
+#define STATS_VERSION 11
 
 // Declares every counter once: X(name, help, key). The writer, the reader, JSON and the tables follow from it. key: the
 // key of the config file on which it depends (config/schema.c); NULL: none.
@@ -254,10 +254,12 @@ struct stats_rule {
     char reason[128]; // why it is in this state, as sentences; empty: it is active
     uint32_t first_input, n_inputs;
     uint32_t first_output, n_outputs;
-    uint32_t alarms;     // bits 1 << enum stats_alarm
-    uint32_t merge;      // enum stats_merge
-    uint32_t active_leg; // its place among the inputs, where one is active; else UINT32_MAX
-    uint32_t messages;   // 1: a datagram says how many numbers it brings (count_at); 0: one
+    uint32_t alarms;      // bits 1 << enum stats_alarm
+    uint32_t merge;       // enum stats_merge
+    uint32_t active_leg;  // its place among the inputs, where one is active; else UINT32_MAX
+    uint32_t two_streams; // 1: lately its legs, merged by number, bring two streams
+    uint32_t reserved;
+    uint32_t messages; // 1: a datagram says how many numbers it brings (count_at); 0: one
     struct stats_merge_counters merged;
     struct stats_rule_counters counters;
     struct residence residence; // of its datagrams that were handed to the outputs

@@ -7,18 +7,11 @@
 
 #include "stats/counters.h"
 
-#define NUMBERS_LEAST 1000 // of each leg for two streams, of all legs for numbers that are missing: fewer say nothing
+#define NUMBERS_LEAST 1000 // fewer say nothing
 
-// Two streams begin two lines of numbers, and the second one counts as a reset; two legs that take turns with one
-// stream need none.
-bool merge_doubt_two_streams(const struct stats_segment *at, const struct stats_rule *r)
+bool merge_doubt_two_streams(const struct stats_rule *r)
 {
-    uint32_t legs = 0;
-
-    for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++)
-        legs += at->inputs[i].merged.first >= NUMBERS_LEAST;
-    return stats_merge_numbered(r->merge) && legs > 1 && r->merged.resets > 0 && r->counters.drops.copy == 0 &&
-           r->counters.drops.late == 0;
+    return stats_merge_numbered(r->merge) && r->two_streams != 0;
 }
 
 // Whether a quarter of all numbers and more never came, and three quarters of what each leg misses are among them. Loss
@@ -43,7 +36,7 @@ static bool misses_alike(const struct stats_segment *at, const struct stats_rule
 
 const char *merge_doubt(const struct stats_segment *at, const struct stats_rule *r)
 {
-    if (merge_doubt_two_streams(at, r))
+    if (merge_doubt_two_streams(r))
         return "the legs have no number in common: they are two streams, and both leave";
     if (misses_alike(at, r))
         return "many numbers are missing by every leg alike: do they count messages, not datagrams (count_at), or is "

@@ -7,9 +7,9 @@
 
 #include "stats/layout.h"
 
-// Whether legs that are merged by number bring two streams, such as those of two encoders: several legs bring much,
-// none of it a copy, and the numbers began anew. False where the merge knows no numbers.
-bool merge_doubt_two_streams(const struct stats_segment *at, const struct stats_rule *r);
+// Whether legs that are merged by number bring two streams lately, such as those of two encoders (wire/merge_apart.h).
+// False where the merge knows no numbers.
+bool merge_doubt_two_streams(const struct stats_rule *r);
 
 // Returns the sentence on what is doubtful, or NULL.
 const char *merge_doubt(const struct stats_segment *at, const struct stats_rule *r);

@@ -142,9 +142,9 @@ static bool put_stream(json_t *to, const struct stats_input *in)
 }
 
 // Without numbers nobody knows.
-static json_t *two_streams(const struct stats_snapshot *s, const struct stats_rule *r)
+static json_t *two_streams(const struct stats_rule *r)
 {
-    return stats_merge_numbered(r->merge) ? json_boolean(merge_doubt_two_streams(&s->at, r)) : json_null();
+    return stats_merge_numbered(r->merge) ? json_boolean(merge_doubt_two_streams(r)) : json_null();
 }
 
 static bool put_merge(json_t *to, const struct stats_snapshot *s, const struct stats_rule *r)
@@ -155,7 +155,7 @@ static bool put_merge(json_t *to, const struct stats_snapshot *s, const struct s
     return put(to, "merge", o) &&
            (r->merge == STATS_MERGE_NONE ||
             (put(o, "by", json_string(stats_merge_name(r->merge))) &&
-             put_merged(o, stats_merge_counters, &r->merged, r->merge) && put(o, "two_streams", two_streams(s, r)) &&
+             put_merged(o, stats_merge_counters, &r->merged, r->merge) && put(o, "two_streams", two_streams(r)) &&
              put(o, "active_leg", leg ? json_string(leg) : json_null())));
 }
 

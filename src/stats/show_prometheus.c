@@ -311,7 +311,7 @@ static void put_rules(struct exposition *e, const struct stats_snapshot *s)
               "1 while the legs of a rule that merges by number have none in common, 0 otherwise.");
     for (const struct stats_rule *r = rules; r < end; r++)
         if (stats_merge_numbered(r->merge))
-            put(e, (struct label[LABELS]){{"rule", r->name}}, merge_doubt_two_streams(&s->at, r));
+            put(e, (struct label[LABELS]){{"rule", r->name}}, merge_doubt_two_streams(r));
     put_streams(e, s);
     if (merges)
         begin(e, GAUGE, "mcr_rule_active_leg",

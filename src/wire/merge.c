@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/arena.h"
+#include "wire/merge_apart.h"
 #include "wire/merge_crowd.h"
 #include "wire/merge_line.h"
 #include "wire/merge_order.h"
@@ -325,4 +326,6 @@ void merge_look(struct merge *m, uint64_t now_ns)
     for (struct line *l = m->lines; l < m->lines + MERGE_LINES; l++)
         if (l->used)
             line_age(m, l, us);
+    if (has_lines(&m->s))
+        apart_look(m, now_ns);
 }

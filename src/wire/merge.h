@@ -62,6 +62,7 @@ struct merge_counters {
     uint64_t lost;          // numbers that no leg brought within the window
     uint64_t lost_together; // runs of at least MERGE_TOGETHER of these, with more than one leg
     uint64_t resets;        // times that the stream has gone on in another line
+    uint32_t two_streams;   // 1: lately the legs bring two streams that have no number in common (merge_apart.h)
     uint32_t active_leg;    // by active; else, and before the first datagram, MERGE_NO_LEG
 };
 
@@ -142,8 +143,8 @@ void merge_sent(struct merge *m);
 // A timer should not wait longer than reorder_ms, whatever this says, because the clock may have been set back.
 uint64_t merge_due_ns(const struct merge *m);
 
-// Judges the numbers that have left the window at now_ns, on the clock of the stamps; all that was stamped before has
-// been given to merge_take(). For a timer, and before the counters are shown.
+// Judges the numbers that have left the window at now_ns, on the clock of the stamps, and whether the legs bring two
+// streams; all that was stamped before has been given to merge_take(). For a timer, and before the counters are shown.
 void merge_look(struct merge *m, uint64_t now_ns);
 
 const struct merge_counters *merge_counters(const struct merge *m);

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "wire/merge_apart.h"
 #include "wire/merge_line.h"
 
 // The mask of legs as the new merge numbers them.
@@ -166,6 +167,7 @@ void merge_carry(struct merge *m, struct merge *from, const uint8_t leg_map[MERG
         while (l->used && (int64_t) (l->head - l->tail) >= m->room)
             line_leave(from, l);
     carry_counters(m, from, leg_map);
+    apart_carry(m, from, leg_map);
     if (m->s.by == MERGE_ACTIVE)
         return;
     carry_recent(m, &from->recent, leg_map);

@@ -65,6 +65,19 @@ struct held {
     uint32_t line, at; // its slot
 };
 
+// When a leg last brought a line, as the looks see it.
+struct apart_leg {
+    uint64_t when_ns; // of the look that found it; 0: never
+    uint32_t us;      // its stamp
+};
+
+// What tells two streams from one (merge_apart.h).
+struct apart {
+    struct apart_leg lines[MERGE_LINES][MERGE_LEGS_MAX];
+    uint64_t first[MERGE_LEGS_MAX]; // first copies of each leg when the lines were not apart for the last time
+    uint64_t sum;                   // of the first copies of all legs, at the last look
+};
+
 struct merge {
     void *memory; // that it lies in
     struct merge_settings s;
@@ -91,6 +104,7 @@ struct merge {
     struct held *held;
     uint8_t *bytes;
     struct active active;
+    struct apart apart;
     struct merge_counters counters;
 };
 

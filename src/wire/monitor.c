@@ -9,7 +9,9 @@
 
 #include "common/clock.h"
 
-#define BLIND_LEAST 16 // datagrams of a second that cannot be judged, and so many times those that can, are an alarm
+#define BLIND_LEAST                                                                                                    \
+    16 // datagrams (of a transport stream: packets) of a second that cannot be judged, and so many
+       // times those that can, are an alarm
 #define BLIND_TIMES 9
 #define TS_BYTES    188
 #define TS_PIDS     8192
@@ -418,6 +420,14 @@ static bool is_blind(const struct monitor_counters *now, const struct monitor_co
     return unjudged >= BLIND_LEAST && unjudged / BLIND_TIMES >= grown(now->expected, before->expected);
 }
 
+// The same of the packets of a transport stream. RTP around them may be judged all the same.
+static bool is_out_of_sync(const struct monitor_counters *now, const struct monitor_counters *before)
+{
+    uint64_t errors = grown(now->sync_errors, before->sync_errors);
+
+    return errors >= BLIND_LEAST && errors / BLIND_TIMES >= grown(now->ts_packets, before->ts_packets);
+}
+
 static void judge(struct monitor_alarms *a, unsigned alarm, uint64_t value, uint64_t limit, uint64_t now_ns)
 {
     if (limit == 0 || value <= limit)
@@ -444,7 +454,8 @@ uint32_t monitor_alarms_look(struct monitor_alarms *a, const struct monitor_limi
         bool flows = now->expected != a->before.expected;
         bool blind = is_blind(now, &a->before);
         a->loss_ppm = loss_of(now, &a->before);
-        judge(a, MONITOR_ALARM_LOSS, blind ? UINT64_MAX : a->loss_ppm, limits->max_loss_ppm, now_ns);
+        bool no_packets = is_out_of_sync(now, &a->before);
+        judge(a, MONITOR_ALARM_LOSS, blind || no_packets ? UINT64_MAX : a->loss_ppm, limits->max_loss_ppm, now_ns);
         judge(a, MONITOR_ALARM_JITTER, blind ? UINT64_MAX : flows ? now->jitter_us : 0, limits->max_jitter_us, now_ns);
         a->before = *now;
         a->window_ns = now_ns;

@@ -127,7 +127,7 @@ void monitor_alarms_init(struct monitor_alarms *a, const struct monitor_counters
 // Returns the alarms that have changed, raised or ended: a->alarms tells which. now_ns is of a clock that is never set
 // back. A window is a second, or what has passed since the last call if that is longer. A window in which nothing was
 // expected raises nothing: its alarm is that of silence. One in which nearly nothing could be judged raises all that
-// have a limit: nobody knows whether it is kept.
+// have a limit: nobody knows whether it is kept. One of a transport stream with nearly no packet raises that of loss.
 uint32_t monitor_alarms_look(struct monitor_alarms *a, const struct monitor_limits *limits,
                              const struct monitor_counters *now, uint64_t now_ns);
 

@@ -159,8 +159,9 @@ ok "not signalled: a daemon that was stopped" trouble \
   "mcrd: no daemon: mcrd (pid @PID@), whose statistics are in $work/stats, was stopped" state=3
 ok "not signalled: statistics that were never replaced" trouble "mcrd: $work/stats is being replaced" state=2
 ok "not signalled: statistics that were never begun" trouble "mcrd: mcrd does not use $work/stats yet" state=0
+known=$("$MCRD" -VV | sed -n "s,^layout of the statistics: version ,,p")
 ok "not signalled: another layout" trouble \
-  "mcrd: the layout of $work/stats is version 999, known here is 9: use the mcrd that runs, or restart it" version=999
+  "mcrd: the layout of $work/stats is version 999, known here is $known: use the mcrd that runs, or restart it" version=999
 
 cp f.conf other.conf
 ok "not signalled: another file" trouble \

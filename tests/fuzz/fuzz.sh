@@ -106,7 +106,7 @@ files() {
   filter) set -- machine/filter ;;
   forward) set -- relay/ingress wire/packet wire/reassembly relay/forward relay/streams relay/shown relay/martian relay/limiter relay/egress ;;
   lexical) set -- config/lexical config/load ;;
-  merge) set -- wire/merge wire/merge_active wire/merge_carry wire/merge_crowd wire/merge_digest wire/merge_line wire/merge_order \
+  merge) set -- wire/merge wire/merge_active wire/merge_apart wire/merge_carry wire/merge_crowd wire/merge_digest wire/merge_line wire/merge_order \
     wire/merge_recent ;;
   monitor) set -- wire/monitor ;;
   packet) set -- wire/packet ;;

@@ -149,6 +149,11 @@ static int any_output(enum registry_kind kind, const struct output_address *a, u
     return open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
+static bool any_source(const struct output_address *a)
+{
+    return a->port % 2 == 0;
+}
+
 const struct machine machine_any = {
     .links = any_links,
     .ring_socket = any_ring_socket,
@@ -156,6 +161,7 @@ const struct machine machine_any = {
     .ring_release = any_ring_release,
     .ring_set_filter = any_ring_set_filter,
     .open = any_output,
+    .has_source = any_source,
     .join = memberships_want,
 };
 

@@ -102,6 +102,19 @@ def plug(net, node, interface, address, bridge, port):
     bridge.run("ip", "link", "set", port, "master", "br0")
 
 
+@t.test("the shipped keepalived.conf as it is, on a host with these interfaces: keepalived --config-test finds nothing")
+def shipped():
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    if not shutil.which("keepalived", path=path) or not os.path.exists("/usr/bin/systemctl"):
+        raise t.Skip("keepalived or systemctl, which the file names, is not installed")
+    with t.Net() as net:
+        host, other = net.node("host"), net.node("other")
+        net.link(host, "ot0", "198.18.1.2/24", other, "p0", None)
+        net.link(host, "dmz0", "192.0.2.2/24", other, "p1", None)
+        _, out, told = host.run("env", f"PATH={path}", "keepalived", "--config-test", "--use-file", os.path.abspath(SHIPPED))
+        t.equal(out + told, "", "what keepalived tells")
+
+
 @t.test("keepalived: the active host dies; the other one relays after a second or two, and no datagram comes twice")
 def takes_over():
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"

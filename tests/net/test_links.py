@@ -221,6 +221,38 @@ def address_not_needed():
         r.wait_state(d, {"plays": "active"})
 
 
+@t.test("the address that is an output's source goes, by socket and by raw UDP: the rule waits and says so, until it is back")
+def source_goes():
+    # Below 1024 the broker may not bind the port.
+    for port in (OUT_PORT, 162):
+        rule = second(t.to_host("198.18.21.1", port, "out1", source="198.18.21.9"))
+        with t.star(inputs=2, outputs=2) as net:
+            net.relay.run("ip", "address", "add", "198.18.21.9/24", "dev", "out1")
+            with t.Mcrd(net.relay, [*REST, rule]) as d, beside(net):
+                for _ in range(2):
+                    t.equal(passes(net.src1, net.dst1, "198.18.21.1")[0].source, "198.18.21.9", "the source")
+                    net.relay.run("ip", "address", "del", "198.18.21.9/24", "dev", "out1")
+                    r.wait_state(d, {"rests": "active", "plays": "waiting"}, {"out1": "up"})
+                    t.equal([x["reason"] for x in d.stats()["rules"] if x["name"] == "plays"],
+                            ["out1 does not have the address 198.18.21.9"], "the reason")
+                    d.reload()
+                    r.wait_state(d, {"rests": "active", "plays": "waiting"})
+                    net.relay.run("ip", "address", "add", "198.18.21.9/24", "dev", "out1")
+                    r.wait_state(d, {"rests": "active", "plays": "active"})
+
+
+@t.test("an output's source is on another interface of the host: a reload keeps the socket, the rule stays active")
+def source_elsewhere():
+    rule = second(t.to_host("198.18.21.1", OUT_PORT, "out1", source="198.18.199.1"))
+    with t.star(inputs=2, outputs=2) as net:
+        net.relay.run("ip", "address", "add", "198.18.199.1/32", "dev", "lo")
+        with t.Mcrd(net.relay, [*REST, rule]) as d, beside(net):
+            for _ in range(2):
+                t.equal(passes(net.src1, net.dst1, "198.18.21.1")[0].source, "198.18.199.1", "the source")
+                d.reload()
+                r.wait_state(d, {"rests": "active", "plays": "active"})
+
+
 @t.test("unicast: a route, and then an address, that come later; and go")
 def late_route():
     rule = second(t.to_host("198.18.99.1", OUT_PORT, "out1"))

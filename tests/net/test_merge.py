@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two copies of a stream merged into one: the first copy of each number leaves, once, whatever the legs lose."""
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -170,12 +171,40 @@ def two_streams():
         with t.two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
             offer(net, d, datagrams)
             t.wait_for(lambda: [i["first"] for i in d.stats()["rules"][0]["inputs"]] == [1200, 1200], 5, "first copies")
-            t.equal(d.stats()["rules"][0]["merge"]["two_streams"], two, "JSON")
+            t.wait_for(lambda: d.stats()["rules"][0]["merge"]["two_streams"] == two, 5, "JSON")
             status, line = plugin(d)
             t.check(status == (two or BARE) and ("r: the legs have no number in common" in line) == two, f"the plugin: {status} {line}")
             metrics = t.run_command([t.MCRSTAT, "--prometheus", "--stats", d.config.stats_file])[1]
             t.check(f'mcr_rule_merge_two_streams{{rule="r",stats_file="{d.config.stats_file}"}} {int(two)}\n' in metrics,
                     f"the metric: {metrics}")
+
+
+@t.test("copies at first, two encoders now: the plugin tells of it within seconds, and no more when they are copies again")
+def two_streams_now():
+    def shown(d):
+        return d.stats()["rules"][0]["merge"]["two_streams"]
+
+    with t.two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:
+        senders = (t.RawSender(net.src, "s0"), A), (t.RawSender(net.src, "s1"), B)
+        sent = itertools.count()
+
+        def both_until(ssrcs, condition, seconds, what):
+            """Each leg brings its SSRC's numbers, 1000 a second, until the condition holds."""
+            end = time.monotonic() + seconds
+            while not condition():
+                t.check(time.monotonic() < end, f"not within {seconds} s: {what}; {d.stats()['rules'][0]}")
+                for n in itertools.islice(sent, 250):
+                    for (sender, group), ssrc in zip(senders, ssrcs):
+                        sender.send(t.datagram(group, PORT, rtp_of(ssrc, n & 0xffff)))
+                time.sleep(0.2)
+        both_until((5, 5), lambda: d.stats()["rules"][0]["drops"]["copy"] > 3000, 30, "copies")
+        t.check(not shown(d), "one encoder")
+        both_until((5, 6), lambda: shown(d), 20, "two encoders")
+        status, line = plugin(d)
+        t.check(status == 1 and "r: the legs have no number in common" in line, f"the plugin: {status} {line}")
+        d.reload()
+        t.check(shown(d), "behind a reload")
+        both_until((6, 6), lambda: not shown(d), 20, "one encoder again")
 
 
 @t.test("numbers that count messages, and no count_at: all leaves once, and the plugin asks; with count_at it does not")

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What a stream carries: numbers that are missing, late or twice, packets of a transport stream, and alarms of legs."""
+import itertools
+import os
 import struct
 
 import mcrtest as t
@@ -255,6 +257,29 @@ def blind():
         t.equal(streams(d)[0]["jitter_us"], None, "jitter that nobody has measured")
         _, table, _ = t.run_command([t.MCRSTAT, "--stats", d.config.stats_file])
         t.check("unjudged" in table and "not as rtp" in table, f"the table: {table}")
+
+
+@t.test("as a transport stream, nothing of which is one (zero bytes, random ones, audio, each in RTP; no RTP): the alarm loss")
+def no_transport_stream():
+    payloads = {"zero": lambda n: rtp(n, bytes(1316)), "random": lambda n: rtp(n, os.urandom(1316)),
+                "audio": lambda n: rtp(n, bytes(288)), "none": lambda n: bytes(1316)}
+    rules = [single(name, f"239.255.0.{i}", f"239.255.1.{i}", monitor={"as": "ts", "max_loss_ppm": 100})
+             for i, name in enumerate([*payloads, "stream"], 1)]
+    payloads["stream"] = lambda n: rtp(n, b"".join(ts(256, 7 * n + i) for i in range(7)))
+    with t.line() as net, t.Mcrd(net.relay, rules) as d:
+        sender = t.RawSender(net.src, "s0")
+        number = itertools.count()
+
+        def raised():
+            for n in itertools.islice(number, 20):
+                sender.send(*[t.datagram(f"239.255.0.{i}", PORT, make(n))
+                              for i, make in enumerate(payloads.values(), 1)])
+            return [rule["alarms"] for rule in d.stats()["rules"]] == [["loss"]] * 4 + [[]]
+
+        until(raised, lambda: f"{d.stats()['rules']}", 10)
+        t.check(all(int(line["sync_errors"]) >= 16 for line in map(r.fields, d.logged("rule_lossy"))), "the lines say what is no packet")
+        status, line, _ = t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)
+        t.check(status == 1 and "zero: loss" in line and "none: loss" in line, f"the plugin: {status} {line}")
 
 
 @t.test("jitter: time stamps that do not fit the arrival raise the alarm of their leg; without a limit there is none")

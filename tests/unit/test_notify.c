@@ -110,6 +110,30 @@ Test(notify, in_its_order_and_of_the_last_load)
     cr_expect_str_eq(come(), "READY=1\n");
 }
 
+Test(notify, a_status_goes_out_until_it_is_delivered)
+{
+    struct notify n = connected();
+
+    notify_status(&n, "STATUS=%d", 1);
+    notify_status(&n, "STATUS=%d", 1);
+    cr_expect_str_eq(come(), "STATUS=1\n", "once");
+    fill(&n);
+    notify_status(&n, "STATUS=%d", 2);
+    notify_status(&n, "STATUS=%d", 3);
+    cr_expect_not(notify_again(&n));
+    cr_expect_str_eq(come(), "");
+    cr_expect(notify_again(&n));
+    cr_expect_str_eq(come(), "STATUS=3\n");
+    cr_expect_not(notify_again(&n));
+    // What was lost, and is no more.
+    fill(&n);
+    notify_status(&n, "STATUS=%d", 4);
+    notify_status(&n, "STATUS=%d", 3);
+    come();
+    cr_expect_not(notify_again(&n));
+    cr_expect_str_eq(come(), "");
+}
+
 Test(notify, nobody_wants_to_know_or_nobody_is_left)
 {
     struct notify n;

@@ -1004,18 +1004,11 @@ Test(stats, table_tells_what_each_leg_brings)
     cr_expect_null(strstr(text, "recovered"), "%s", text);
     free(text);
     m.at.rules[0].merge = STATS_MERGE_RTP;
-    m.at.inputs[1].merged.first += 5000;
-    m.at.rules[0].merged.resets = 1;
+    m.at.rules[0].two_streams = 1;
     text = table_text(&(struct show_view){.now = &s}, false);
     cr_expect_not_null(strstr(text, "no number in common"), "%s", text);
     free(text);
-    m.at.rules[0].counters.drops.copy = 1;
-    text = table_text(&(struct show_view){.now = &s}, false);
-    cr_expect_null(strstr(text, "no number in common"), "%s", text);
-    free(text);
-    m.at.rules[0].counters.drops.copy = 0;
-    m.at.rules[0].merged.resets = 0;
-    m.at.inputs[1].merged.first -= 5000;
+    m.at.rules[0].two_streams = 0;
 
     // With rates, shares are those of the last interval.
     before.monotonic_ns = s.monotonic_ns - NS_PER_S;
@@ -1321,8 +1314,7 @@ Test(stats, check_of_two_streams)
     m.at.header->heartbeat_ns = s.monotonic_ns;
     m.at.rules[1].state = STATS_RULE_ACTIVE;
     expect_check(&s, true, SHOW_OK, "MCR OK - 2 rules active |");
-    m.at.inputs[1].merged.first = 5000;
-    m.at.rules[0].merged.resets = 1;
+    m.at.rules[0].two_streams = 1;
     expect_check(&s, true, SHOW_WARNING,
                  "MCR WARNING - plc-telemetry: the legs have no number in common: they are two streams, and both "
                  "leave; 2 rules active |");

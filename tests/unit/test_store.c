@@ -180,6 +180,9 @@ Test(service, what_is_handed_over)
     setenv("LISTEN_FDS", "3", 1);
     setenv("LISTEN_PID", "1", 1);
     cr_expect_eq(service_handed_over(), 0, "they are another process's");
+    cr_expect_eq(service_other(getpid()), 1);
+    setenv("LISTEN_PID", pid, 1);
+    cr_expect_eq(service_other(getpid()), 0);
     unsetenv("LISTEN_PID");
     cr_expect_eq(service_handed_over(), 0);
 }

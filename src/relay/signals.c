@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// The relay's signals, by a descriptor that the loop watches.
+#include <config.h>
+
+#include "relay/state.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "log/log.h"
+
+// Pause between two parts of a summary, in which the rings are read.
+#define SUMMARY_SECONDS 0.005
+
+// Only what a service manager has kept says which file ran.
+static void go_on(struct relay *r, const struct signalfd_siginfo *info)
+{
+    if (r->notify.keeps)
+        log_notice(EVENT_CONTINUED, "pid=%u uid=%u effect=\"the next start goes on with the file that runs\"",
+                   info->ssi_pid, info->ssi_uid);
+    else
+        log_warn(EVENT_CONTINUED,
+                 "pid=%u uid=%u reason=\"no service manager keeps descriptors here\" "
+                 "effect=\"none: the next start reads the file on the disk\"",
+                 info->ssi_pid, info->ssi_uid);
+    r->goes_on = r->notify.keeps;
+}
+
+void signals_answer(struct relay *r)
+{
+    struct signalfd_siginfo info;
+
+    while (read(r->signals.io.fd, &info, sizeof(info)) == (ssize_t) sizeof(info)) {
+        switch (info.ssi_signo) {
+        case SIGHUP:
+            log_notice(EVENT_RELOAD_ASKED, "pid=%u uid=%u", info.ssi_pid, info.ssi_uid);
+            r->next_asker = (struct handover_asker){
+                .pid = info.ssi_pid,
+                .uid = info.ssi_uid,
+                .loginuid = info.ssi_code == SI_QUEUE ? (uint32_t) info.ssi_int : UINT32_MAX,
+            };
+            r->shown.asked++;
+            publish_header(r, STATS_LIVE); // at once, because mcrd --reload reads this counter
+            request_send(r, REQUEST_LOAD);
+            break;
+        case SIGUSR2:
+            go_on(r, &info);
+            break;
+        case SIGUSR1:
+            publish_summary_begin(r);
+            ev_timer_stop(r->loop, &r->summary_timer.timer);
+            ev_timer_set(&r->summary_timer.timer, 0., SUMMARY_SECONDS);
+            ev_timer_start(r->loop, &r->summary_timer.timer);
+            break;
+        default:
+            log_notice(EVENT_STOPPING, "signal=%s pid=%u uid=%u", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT",
+                       info.ssi_pid, info.ssi_uid);
+            relay_stop(r, r->swap.now ? EXIT_SUCCESS : EXIT_FAILURE);
+            break;
+        }
+    }
+}
+
+int signals_open(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_IGN); // the kernel reaps the broker
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return -1;
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
