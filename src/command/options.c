@@ -22,6 +22,7 @@ enum command {
     REPLAY = 1 << 6,
     SANDBOX_LIST = 1 << 7,
     SCHEMA = 1 << 8,
+    HISTORY = 1 << 9,
 };
 
 #define AT(field) offsetof(struct options, field)
@@ -43,6 +44,7 @@ static const struct argument rows[] = {
      .apart = "the port is an argument of its own", .allowed = "three arguments",
      .help = "say what the file would do with such a datagram, and which line decides"},
     {"firewall", .is = FIREWALL, .help = "print nftables rules for exactly the file's flows"},
+    {"history", .is = HISTORY, .help = "say who activated what, and when, by the records in audit_file"},
     {"print", .is = PRINT, .help = "print the effective config, defaults filled in", .letter = 'T'},
     {"reload", .is = RELOAD, .help = "check the file, let the running mcrd take it over, and wait for its verdict"},
     {"replay", "CAPTURE", ARGUMENT_LIST, AT(captures), .is = REPLAY, .most = ARGUMENT_LIST_MOST,
@@ -57,8 +59,14 @@ static const struct argument rows[] = {
      .heading = "Options", .letter = 'c'},
     {"running", NULL, ARGUMENT_FLAG, AT(running), .with = EXPLAIN | FIREWALL | PRINT | REPLAY,
      .help = "ask what the daemon of the file runs, not the file as it lies there"},
-    {"json", NULL, ARGUMENT_FLAG, AT(json), .with = DIFF | PRINT | EXPLAIN | REPLAY, .help = "as one JSON object",
+    {"json", NULL, ARGUMENT_FLAG, AT(json), .with = DIFF | PRINT | EXPLAIN | REPLAY | HISTORY, .help = "as one JSON object",
      .letter = 'j'},
+    {"verify", NULL, ARGUMENT_FLAG, AT(verify), .with = HISTORY,
+     .help = "only say whether a record is missing, was changed, or is out of order"},
+    {"from", "FILE", ARGUMENT_LIST, AT(from), .with = HISTORY, .most = 9,
+     .help = "read this file (- is the standard input, such as journalctl -o cat), or several, the oldest first"},
+    {"head", "N:HASH", ARGUMENT_TEXT, AT(head), .with = HISTORY,
+     .help = "a record that is known from elsewhere, which must be among them; that of the running mcrd"},
     {"interface", "IF", ARGUMENT_LIST, AT(interfaces), .with = EXPLAIN | REPLAY, .several = REPLAY,
      .most = ARGUMENT_LIST_MOST, .help = "where it comes in; of several captures one for each, or one for all",
      .letter = 'i'},
@@ -99,8 +107,8 @@ static const struct arguments mcrd = {
     "\n"
     "Without a command: run in the foreground.\n",
     "Exit status: 0 stopped by a signal, valid, the same, running it, forwarded, or read to\n"
-    "its end; 1 failed, invalid, different, refused, or not forwarded; 2 usage, or with\n"
-    "--diff, --reload, --explain and --replay: trouble, such as no daemon or an invalid file.\n"
+    "its end; 1 failed, invalid, different, refused, not forwarded, or changed; 2 usage, or\n"
+    "with --diff, --reload, --explain, --replay and --history: trouble, such as no daemon or an invalid file.\n"
     "Signals: SIGHUP takes the file over again, SIGTERM and SIGINT stop, SIGUSR1\n"
     "logs a summary, SIGUSR2 lets the next start go on with the file that runs.\n"
     "See mcrd(8) and mcr.conf(5).\n",
@@ -143,6 +151,7 @@ int options_run(const struct options *o)
                                     .quiet = o->quiet,
                                     .sandbox = o->sandbox};
 
+    struct history_options history = {.from = &o->from, .head = o->head, .verify = o->verify, .json = o->json};
     const char *path = o->config_paths.texts[0];
 
     switch ((enum command) o->command) {
@@ -154,6 +163,8 @@ int options_run(const struct options *o)
         return command_explain(path, &explain);
     case FIREWALL:
         return command_firewall(&o->config_paths, o->running, o->role);
+    case HISTORY:
+        return command_history(path, &history);
     case PRINT:
         return command_print(path, o->running, o->json);
     case RELOAD:

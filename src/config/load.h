@@ -18,7 +18,7 @@ struct config *config_load(const char *path, unsigned flags, struct config_probl
                            struct config_bytes *bytes);
 
 // Finds the keys that the start needs before it drops its rights, without libconfig. Checks text as lexical_check()
-// does, with the same result. Fills in instance, user, group and stats_file of *c as parse_config() does; a value that
+// does, with the same result. Fills in instance, user, group, stats_file and audit_file of *c as parse_config() does; a value that
 // is not allowed, which parse_config() refuses later, is replaced by its default. Everything else in *c is zero or a
 // default.
 bool identity_check(const char *text, size_t size, struct config *c, struct config_problems *problems);
