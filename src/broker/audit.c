@@ -255,7 +255,7 @@ bool audit_admit(struct audit *a, bool refused, uint64_t now_ns)
 {
     if (a->due_ns < now_ns)
         a->due_ns = now_ns;
-    if (a->due_ns - now_ns < AUDIT_IDLE_BURST * AUDIT_IDLE_INTERVAL_NS) {
+    if (a->due_ns - now_ns <= AUDIT_IDLE_AHEAD_NS) {
         a->due_ns += AUDIT_IDLE_INTERVAL_NS;
         return true;
     }
@@ -278,11 +278,11 @@ void audit_sum_up(struct audit *a)
 
 int audit_wait_ms(const struct audit *a, uint64_t now_ns)
 {
-    uint64_t room = AUDIT_IDLE_BURST * AUDIT_IDLE_INTERVAL_NS, wait_ms = UINT64_MAX;
+    uint64_t room = AUDIT_IDLE_AHEAD_NS, wait_ms = UINT64_MAX;
 
     if (a->failed)
         wait_ms = AUDIT_RETRY_MS;
-    if (a->n_refused + a->n_repeats > 0 && a->due_ns < now_ns + room)
+    if (a->n_refused + a->n_repeats > 0 && a->due_ns <= now_ns + room)
         return 0;
     if (a->n_refused + a->n_repeats > 0 && (a->due_ns - now_ns - room) / 1000000 + 1 < wait_ms)
         wait_ms = (a->due_ns - now_ns - room) / 1000000 + 1;
@@ -291,7 +291,7 @@ int audit_wait_ms(const struct audit *a, uint64_t now_ns)
 
 void audit_tick(struct audit *a, uint64_t now_ns)
 {
-    bool summed = a->n_refused + a->n_repeats > 0 && a->due_ns < now_ns + AUDIT_IDLE_BURST * AUDIT_IDLE_INTERVAL_NS;
+    bool summed = a->n_refused + a->n_repeats > 0 && a->due_ns <= now_ns + AUDIT_IDLE_AHEAD_NS;
 
     if (summed) {
         a->due_ns += AUDIT_IDLE_INTERVAL_NS;

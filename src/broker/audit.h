@@ -23,6 +23,7 @@
 // one. At 2 KiB each the files of 8 MiB hold those of more than three months.
 #define AUDIT_IDLE_BURST       20
 #define AUDIT_IDLE_INTERVAL_NS (300 * UINT64_C(1000000000))
+#define AUDIT_IDLE_AHEAD_NS    ((AUDIT_IDLE_BURST - 1) * AUDIT_IDLE_INTERVAL_NS)
 
 struct audit {
     char path[TRAIL_PATH_MAX]; // empty: records go to the log only
