@@ -20,7 +20,7 @@ _mcr() {
     before=$(sed -n "s/^ *$3, \(--[a-z-]*\).*/\1/p" <<<"$help")
   fi
   case $before in
-    --config | --stats | --replay | --out | --lost-file)
+    --config | --stats | --replay | --out | --lost-file | --from)
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$2")
       return
