@@ -11,7 +11,8 @@
 #define HEX      (2 * DIGEST_BYTES)
 #define TAIL_MAX 240 // more than the end of a record has
 
-static const char *const marks[] = {[CHAIN_NEXT] = "", [CHAIN_CONTINUES] = " chain=continues", [CHAIN_BEGINS] = " chain=begins"};
+static const char *const marks[] = {
+    [CHAIN_NEXT] = "", [CHAIN_CONTINUES] = " chain=continues", [CHAIN_BEGINS] = " chain=begins"};
 
 #define MARKS (sizeof(marks) / sizeof(marks[0]))
 
@@ -153,6 +154,20 @@ bool chain_parse(const char *line, size_t length, struct chain_record *r)
     digest(line, hashed, hash);
     r->right = memcmp(hash, r->head.hash, sizeof(hash)) == 0;
     return true;
+}
+
+uint64_t chain_time_ns(const struct chain_record *r)
+{
+    struct tm tm = {.tm_isdst = 0};
+    unsigned ms;
+
+    if (sscanf(r->time, "%4d-%2d-%2dT%2d:%2d:%2d.%3u", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
+               &tm.tm_sec, &ms) != 7)
+        return 0;
+    tm.tm_year -= 1900;
+    tm.tm_mon--;
+    time_t seconds = timegm(&tm);
+    return seconds < 0 ? 0 : (uint64_t) seconds * 1000000000 + (uint64_t) ms * 1000000;
 }
 
 bool chain_parse_head(const char *text, struct chain_head *head)

@@ -46,6 +46,9 @@ struct chain_record {
 // Reads a line, without its newline. Returns false if it has not the form of a record.
 bool chain_parse(const char *line, size_t length, struct chain_record *r);
 
+// Returns the time of a record, CLOCK_REALTIME; 0 if it is none of the calendar.
+uint64_t chain_time_ns(const struct chain_record *r);
+
 // Reads "N:HASH". Returns false if text is none.
 bool chain_parse_head(const char *text, struct chain_head *head);
 
@@ -69,8 +72,8 @@ struct chain_finding {
 
 struct chain_check {
     // Set by the caller; the rest is zero before the first line.
-    bool whole;    // a set of files: each line is a record, and the first begins one of them
-    bool complete; // none of its files has been removed by rotation: it begins with record 1
+    bool whole;               // a set of files: each line is a record, and the first begins one of them
+    bool complete;            // none of its files has been removed by rotation: it begins with record 1
     struct chain_head anchor; // a head that is known from elsewhere; n 0: none
     void (*found)(void *context, const struct chain_finding *finding);
     void *context;

@@ -235,6 +235,18 @@ static void make_room(struct audit *a)
         audit_fail(a);
 }
 
+static void sum_up(struct audit *a)
+{
+    uint64_t refused = a->n_refused, repeats = a->n_repeats;
+
+    a->n_refused = a->n_repeats = 0;
+    if (refused + repeats > 0)
+        audit_record(a, LOG_LEVEL_NOTICE, EVENT_LOADS_SUMMED,
+                     "refused=%" PRIu64 " accepted=%" PRIu64
+                     " reason=\"too many loads that change nothing: they are in the log, and not in the record\"",
+                     refused, repeats);
+}
+
 void audit_record(struct audit *a, enum log_level level, enum event event, const char *format, ...)
 {
     char line[CHAIN_LINE_MAX], fields[CHAIN_LINE_MAX];
@@ -243,7 +255,7 @@ void audit_record(struct audit *a, enum log_level level, enum event event, const
     va_start(args, format);
     vsnprintf(fields, sizeof(fields), format, args);
     va_end(args);
-    audit_sum_up(a);
+    sum_up(a);
     look(a);
     make_room(a);
     seal(a, level, line, log_format(line, sizeof(line), level, event, "%s", fields));
@@ -264,16 +276,12 @@ bool audit_admit(struct audit *a, bool refused, uint64_t now_ns)
     return false;
 }
 
-void audit_sum_up(struct audit *a)
+// One more than otherwise, which the next start finds in the file.
+void audit_end(struct audit *a)
 {
-    uint64_t refused = a->n_refused, repeats = a->n_repeats;
-
-    a->n_refused = a->n_repeats = 0;
-    if (refused + repeats > 0)
-        audit_record(a, LOG_LEVEL_NOTICE, EVENT_LOADS_SUMMED,
-                     "refused=%" PRIu64 " accepted=%" PRIu64
-                     " reason=\"too many loads that change nothing: they are in the log, and not in the record\"",
-                     refused, repeats);
+    if (a->due_ns <= clock_monotonic_ns() + AUDIT_IDLE_AHEAD_NS + AUDIT_IDLE_INTERVAL_NS)
+        sum_up(a);
+    audit_flush(a);
 }
 
 int audit_wait_ms(const struct audit *a, uint64_t now_ns)
@@ -295,7 +303,7 @@ void audit_tick(struct audit *a, uint64_t now_ns)
 
     if (summed) {
         a->due_ns += AUDIT_IDLE_INTERVAL_NS;
-        audit_sum_up(a);
+        sum_up(a);
     }
     if (summed || a->failed)
         audit_flush(a);

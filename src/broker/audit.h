@@ -20,7 +20,8 @@
 
 // Loads that change nothing in force, as a relay that was taken over could ask for without end: so many are recorded at
 // once, and one in this time in the long run. The others are in the log as lines that are no records, and are summed in
-// one. At 2 KiB each the files of 8 MiB hold those of more than three months.
+// one. A start of the same file is such a load, too: what was recorded before it counts, by its time. At 2 KiB each the
+// files of 8 MiB hold those of more than three months.
 #define AUDIT_IDLE_BURST       20
 #define AUDIT_IDLE_INTERVAL_NS (300 * UINT64_C(1000000000))
 #define AUDIT_IDLE_AHEAD_NS    ((AUDIT_IDLE_BURST - 1) * AUDIT_IDLE_INTERVAL_NS)
@@ -41,6 +42,7 @@ struct audit {
     bool failed;
     char error[sizeof(((struct stats_audit *) NULL)->error)];
     uint64_t due_ns;               // of the next load that changes nothing
+    char sha256[DIGEST_TEXT_MAX];  // of the file that the last record of one in force names, by audit_open(); or empty
     uint64_t n_refused, n_repeats; // that were not recorded yet
     struct stats_header *shown;    // mapped; NULL: nothing is shown
 };
@@ -52,8 +54,9 @@ void audit_free(struct audit *a);
 // this owner. Errors are told by audit_open().
 void audit_prepare(struct audit *a, const char *path, uint32_t uid, uint32_t gid);
 
-// Step two, under all restrictions: finds the head, in kept, which may be NULL, and in the file, which it verifies. What
-// does not verify is set aside by rotation and told in a record. Needs no file: the records are then a chain in the log.
+// Step two, under all restrictions: finds the head, in kept, which may be NULL, and in the file, which it verifies.
+// What does not verify is set aside by rotation and told in a record. Needs no file: the records are then a chain in
+// the log.
 void audit_open(struct audit *a, struct audit_head *kept);
 
 // Makes a record of an event of the log, in the log and for the file. audit_flush() writes the file.
@@ -66,8 +69,8 @@ bool audit_flush(struct audit *a);
 // Returns whether a load that changes nothing in force is to be recorded now (CLOCK_MONOTONIC); else it is summed.
 bool audit_admit(struct audit *a, bool refused, uint64_t now_ns);
 
-// Makes a record of what was summed.
-void audit_sum_up(struct audit *a);
+// Ends it: makes a record of what was summed, if that is not more than one in the time of one, and writes all.
+void audit_end(struct audit *a);
 
 // What is to be done with time: how many milliseconds from now, -1 for never; and doing it.
 int audit_wait_ms(const struct audit *a, uint64_t now_ns);

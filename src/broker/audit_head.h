@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// audit_head: the head of the records in a memory file, which the service manager keeps while mcrd does not run, so that
-// the chain goes on over a restart. Only the broker has its descriptor: the relay cannot write it.
+// audit_head: the head of the records in a memory file, which the service manager keeps while mcrd does not run, so
+// that the chain goes on over a restart. Only the broker has its descriptor: the relay cannot write it.
 #ifndef MCR_BROKER_AUDIT_HEAD_H
 #define MCR_BROKER_AUDIT_HEAD_H
 

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/descriptors.h"
 
 #define ASIDE "it is set aside, and a new one is begun"
@@ -22,7 +23,9 @@ struct scan {
     uint8_t prev[DIGEST_BYTES]; // of the first record
     struct chain_finding first; // the first fault
     uint64_t whole;             // bytes
-    bool cut;                   // something follows them
+    uint64_t due_ns;            // CLOCK_REALTIME: as audit_admit() would have it after these records
+    char sha256[DIGEST_TEXT_MAX];
+    bool cut; // something follows them
 };
 
 static void note_fault(void *context, const struct chain_finding *finding)
@@ -33,6 +36,27 @@ static void note_fault(void *context, const struct chain_finding *finding)
         s->first = *finding;
 }
 
+static bool has(const char *line, size_t body, const char *word)
+{
+    return memmem(line, body, word, strlen(word)) != NULL;
+}
+
+// Notes what a start has to know of the records before it.
+static void note_record(struct scan *s, const struct chain_record *r, const char *line)
+{
+    static const char key[] = " sha256=";
+    bool started = has(line, r->body, " event=started "), reload = has(line, r->body, " event=reload ");
+    const char *sha256 = memmem(line, r->body, key, strlen(key));
+    uint64_t when = chain_time_ns(r);
+
+    if (sha256 && (started || (reload && has(line, r->body, " event=reload result=accepted "))))
+        snprintf(s->sha256, sizeof(s->sha256), "%.64s", sha256 + strlen(key));
+    if (!started && !has(line, r->body, " event=start ") && !has(line, r->body, " event=loads_summed ") &&
+        !has(line, r->body, " event=reload result=refused "))
+        return;
+    s->due_ns = (s->due_ns < when ? when : s->due_ns) + AUDIT_IDLE_INTERVAL_NS;
+}
+
 static void scan_line(void *context, const char *line, size_t length)
 {
     struct scan *s = context;
@@ -41,6 +65,8 @@ static void scan_line(void *context, const char *line, size_t length)
 
     if (is_record && !s->check.any)
         memcpy(s->prev, r.prev, sizeof(s->prev));
+    if (is_record && r.right)
+        note_record(s, &r, line);
     chain_check_line(&s->check, is_record ? &r : NULL);
 }
 
@@ -109,6 +135,16 @@ static void take_off_rest(struct audit *a, uint64_t bytes)
         set_aside(a, reason);
 }
 
+// Wherever the clock was set to meanwhile, no more is ahead than there can be.
+static void take_pace(struct audit *a, const struct scan *s)
+{
+    uint64_t now = clock_realtime_ns(), most = AUDIT_IDLE_AHEAD_NS + 2 * AUDIT_IDLE_INTERVAL_NS;
+    uint64_t ahead = s->due_ns > now ? s->due_ns - now : 0;
+
+    a->due_ns = clock_monotonic_ns() + (ahead < most ? ahead : most);
+    memcpy(a->sha256, s->sha256, sizeof(a->sha256));
+}
+
 // Decides by what was found in the open file.
 static void go_on(struct audit *a, const struct scan *s, const struct chain_head *kept)
 {
@@ -119,6 +155,7 @@ static void go_on(struct audit *a, const struct scan *s, const struct chain_head
     a->head = kept->n > 0 ? *kept : c->last;
     a->mark = CHAIN_NEXT;
     a->size = s->whole;
+    take_pace(a, s);
     if (c->faults > 0) {
         snprintf(reason, sizeof(reason), "it does not verify at record %" PRIu64, s->first.to);
         a->head = *kept;

@@ -134,9 +134,9 @@ static void reading_take(struct broker *b, bool print, uint32_t login, struct re
         tell_denial(b, r);
     }
     config_problems_free(&problems);
-    if (r->config && (strcmp(r->config->user, b->user) != 0 || strcmp(r->config->group, b->group) != 0 ||
-                      strcmp(r->config->stats_file, b->stats_file) != 0 ||
-                      strcmp(r->config->audit_file, b->audit_file) != 0)) {
+    if (r->config &&
+        (strcmp(r->config->user, b->user) != 0 || strcmp(r->config->group, b->group) != 0 ||
+         strcmp(r->config->stats_file, b->stats_file) != 0 || strcmp(r->config->audit_file, b->audit_file) != 0)) {
         snprintf(r->why, sizeof(r->why),
                  "%s: user, group, stats_file and audit_file are fixed at the start (%s, %s, %s, %s): restart to "
                  "change them",
@@ -378,8 +378,7 @@ int broker_run(const struct broker_options *options, int relay)
     b.sockets = sockets_new(options->machine, options->without);
     if (b.sockets && start_run(&b))
         status = serve(&b);
-    audit_sum_up(&b.audit);
-    audit_flush(&b.audit);
+    audit_end(&b.audit);
     audit_free(&b.audit);
     keep_free(&b.keep);
     sockets_free(b.sockets);

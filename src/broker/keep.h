@@ -16,8 +16,8 @@
 
 struct keep {
     struct store store;
-    int table, state, file; // of the table in force, and the text that it was made of; or -1
-    int head;               // of the records (audit_head.h), or -1
+    int table, state, file;   // of the table in force, and the text that it was made of; or -1
+    int head;                 // of the records (audit_head.h), or -1
     struct audit_head *audit; // the same, mapped; or NULL
     // What the mcrd before has left, until the first load: -1, and bytes NULL, if there is nothing.
     int table_before, state_before, file_before;

@@ -13,10 +13,14 @@
 #include "log/log.h"
 #include "stats/counters.h"
 
-// A relay that was taken over can ask for as many of these as it likes.
+// A relay that was taken over can ask for as many of these as it likes, and end for as many starts.
 static bool changes_nothing(const struct broker *b, const struct attempt *a, bool accepted)
 {
-    return b->config && (!accepted || memcmp(a->file.sha256, b->config->file.sha256, sizeof(a->file.sha256)) == 0);
+    char sha256[DIGEST_TEXT_MAX];
+
+    if (!b->config)
+        return strcmp(digest_text(a->file.sha256, sha256), b->audit.sha256) == 0;
+    return !accepted || memcmp(a->file.sha256, b->config->file.sha256, sizeof(a->file.sha256)) == 0;
 }
 
 // Writes the record of a load: one line with the file, the asker and the result. The broker writes it, because it
@@ -36,13 +40,13 @@ static void write_record(struct broker *b, const struct attempt *a, bool accepte
         snprintf(daemon, sizeof(daemon), "pid=%d by_", (int) b->daemon);
     char fields[CHAIN_LINE_MAX];
     snprintf(fields, sizeof(fields),
-               "result=%s generation=%llu file=%s sha256=%s sha256_before=%s size=%llu owner=%u mode=%04o mtime=%s "
-               "%spid=%u uid=%u loginuid=%d took_ms=%.1f %s",
-               accepted ? "accepted" : "refused", (unsigned long long) (accepted ? a->generation : a->generation - 1),
-               log_quote(b->options->config_path, file, sizeof(file)), digest_or_none(f->sha256, now),
-               digest_or_none(b->config ? b->config->file.sha256 : none, then), (unsigned long long) f->size, f->owner,
-               f->mode & 07777, when, daemon, a->asker->pid, a->asker->uid, (int) f->loginuid,
-               (double) (clock_monotonic_ns() - a->began_ns) / 1e6, more);
+             "result=%s generation=%llu file=%s sha256=%s sha256_before=%s size=%llu owner=%u mode=%04o mtime=%s "
+             "%spid=%u uid=%u loginuid=%d took_ms=%.1f %s",
+             accepted ? "accepted" : "refused", (unsigned long long) (accepted ? a->generation : a->generation - 1),
+             log_quote(b->options->config_path, file, sizeof(file)), digest_or_none(f->sha256, now),
+             digest_or_none(b->config ? b->config->file.sha256 : none, then), (unsigned long long) f->size, f->owner,
+             f->mode & 07777, when, daemon, a->asker->pid, a->asker->uid, (int) f->loginuid,
+             (double) (clock_monotonic_ns() - a->began_ns) / 1e6, more);
 
     enum log_level level = accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR;
     enum event event = b->config ? EVENT_RELOAD : accepted ? EVENT_STARTED : EVENT_START;
@@ -97,8 +101,8 @@ void record_changes(struct broker *b, const struct diff *d, uint64_t generation)
                                                          : "",
                                       r->fields[j].path);
         audit_record(&b->audit, LOG_LEVEL_NOTICE, events[r->kind], "generation=%llu rule=%s note=%s disturbs=%s%s",
-                  (unsigned long long) generation, rule->name, log_quote(rule->note, note, sizeof(note)),
-                  r->disturbs ? "yes" : "no", fields);
+                     (unsigned long long) generation, rule->name, log_quote(rule->note, note, sizeof(note)),
+                     r->disturbs ? "yes" : "no", fields);
     }
     if (d->n_rules > 0)
         audit_flush(&b->audit);

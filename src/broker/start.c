@@ -68,8 +68,8 @@ static void be(uid_t uid, gid_t gid)
     setfsuid(uid);
 }
 
-// Prepares the file of the statistics, and the directory of the records. If root owns the config file, it may name any place; if the daemon's user owns
-// it, only places to which that user may write.
+// Prepares the file of the statistics, and the directory of the records. If root owns the config file, it may name any
+// place; if the daemon's user owns it, only places to which that user may write.
 static bool prepare_statistics(struct broker *b, uid_t owner)
 {
     bool as_root = geteuid() == 0 && owner == 0;

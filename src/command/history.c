@@ -128,8 +128,8 @@ static struct chain_head shown_head(const struct config *c)
     return head;
 }
 
-// Opens what --from names, or audit_file with what rotation has made of it. Returns the name that is shown; NULL after a
-// message.
+// Opens what --from names, or audit_file with what rotation has made of it. Returns the name that is shown; NULL after
+// a message.
 static const char *open_files(struct reading *r, const char *config_path, struct config *c, struct trail *t)
 {
     const struct argument_list *from = r->options->from;
@@ -161,9 +161,10 @@ static const char *open_files(struct reading *r, const char *config_path, struct
     if (!ok)
         return NULL;
     if (!c->audit_file[0]) {
-        command_trouble("%s has no audit_file; \"journalctl -u mcrd -o cat | mcrd --history --from -\" shows what the "
-                        "journal has",
-                        config_path);
+        command_trouble(
+            "%s has no audit_file; \"journalctl -u mcrd -o cat | mcrd --history --from -\" shows what the "
+            "journal has",
+            config_path);
         return NULL;
     }
     // Before the files are read: they may only have more than it says.
@@ -171,7 +172,9 @@ static const char *open_files(struct reading *r, const char *config_path, struct
         r->check.anchor = shown_head(c);
     if (!trail_open(t, c->audit_file)) {
         command_trouble("%s: %s%s", c->audit_file, strerror(errno),
-                        errno == EACCES ? ": its group may read it" : errno == ENOENT ? ": mcrd makes it" : "");
+                        errno == EACCES   ? ": its group may read it"
+                        : errno == ENOENT ? ": mcrd makes it"
+                                          : "");
         return NULL;
     }
     r->check.complete = t->complete;

@@ -15,7 +15,7 @@
 #include "common/utf8.h"
 
 #define COLUMNS 80
-#define INDENT  9  // of what follows below a record
+#define INDENT  9 // of what follows below a record
 #define VALUE   1280
 
 // --- fields ----------------------------------------------------------------------------------------------------------
@@ -149,9 +149,10 @@ static void show_asker(const char *body, size_t length, char *out, size_t size)
 static const struct {
     const char *key, *before;
 } below[] = {
-    {"rule", "rule "},       {"fields", ""},         {"note", "note: "},       {"signed_by", "signed by "},
-    {"refused", "refused "}, {"accepted", "accepted "}, {"text", "text="},     {"version", "version "},
-    {"reason", "reason: "},  {"effect", "effect: "},
+    {"rule", "rule "},           {"fields", ""},          {"note", "note: "},
+    {"signed_by", "signed by "}, {"refused", "refused "}, {"accepted", "accepted "},
+    {"text", "text="},           {"version", "version "}, {"reason", "reason: "},
+    {"effect", "effect: "},
 };
 
 void history_show(const struct chain_record *r, const char *line)
@@ -174,8 +175,8 @@ void history_show(const struct chain_record *r, const char *line)
     printf(ROW, n, when, event, sha256, by, result);
     for (size_t i = 0; i < sizeof(below) / sizeof(below[0]); i++)
         if (history_field(line, r->body, below[i].key, value, sizeof(value)) && value[0] && used < sizeof(text))
-            used += (size_t) snprintf(text + used, sizeof(text) - used, "%s%s%s", used ? ", " : "", below[i].before,
-                                      value);
+            used +=
+                (size_t) snprintf(text + used, sizeof(text) - used, "%s%s%s", used ? ", " : "", below[i].before, value);
     if (used > 0)
         show_below(text);
 }

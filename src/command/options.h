@@ -13,7 +13,7 @@ struct options {
     struct argument_list config_paths; // at least one
     struct argument_list captures, interfaces;
     const char *out; // or NULL
-    bool verify; // --history
+    bool verify;     // --history
     struct argument_list from;
     const char *head;
     bool running, json, quiet, debug, fresh;

@@ -127,8 +127,8 @@ static void check_not_itself(const char *path, const struct config *c, struct co
                          "another one, as /run/mcr/stats",
                          c->stats_file, name);
     }
-    if (c->audit_file[0] && fstatat(AT_FDCWD, path, &file, 0) == 0 && fstatat(AT_FDCWD, c->audit_file, &audit, 0) == 0 &&
-        file.st_dev == audit.st_dev && file.st_ino == audit.st_ino)
+    if (c->audit_file[0] && fstatat(AT_FDCWD, path, &file, 0) == 0 &&
+        fstatat(AT_FDCWD, c->audit_file, &audit, 0) == 0 && file.st_dev == audit.st_dev && file.st_ino == audit.st_ino)
         config_error(problems, 0, NULL, "audit_file is \"%s\", which is this file itself: name another one",
                      c->audit_file);
 }

@@ -39,9 +39,9 @@ enum log_kind { LOG_KIND_EVENT, LOG_KIND_RECORD, LOG_KIND_ERRNO };
 void log_write(enum log_level level, enum log_kind kind, enum event event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-// A record that is more than a line of the log. log_format() writes "level=LEVEL process=PROCESS event=EVENT key=value..."
-// to out, which has size bytes, and returns how many it took; log_line() writes such bytes, to which the caller may have
-// added some, and a newline in one write(2), as a record. size, length: below LOG_RECORD_MAX.
+// A record that is more than a line of the log. log_format() writes "level=LEVEL process=PROCESS event=EVENT
+// key=value..." to out, which has size bytes, and returns how many it took; log_line() writes such bytes, to which the
+// caller may have added some, and a newline in one write(2), as a record. size, length: below LOG_RECORD_MAX.
 #define LOG_RECORD_MAX 4090
 size_t log_format(char *out, size_t size, enum log_level level, enum event event, const char *format, ...)
     __attribute__((format(printf, 5, 6)));

@@ -180,7 +180,7 @@ enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
     X(STATS_RULE_ACTIVE, active, "relays what comes")                                                                  \
     X(STATS_RULE_SHADOW, shadow, "on trial: counts what comes, and sends nothing")                                     \
     X(STATS_RULE_WAITING, waiting, "an interface, address or route is missing")                                        \
-    X(STATS_RULE_DOWN, down, "an interface is not up, an output does not get through, or nearly all is dropped")     \
+    X(STATS_RULE_DOWN, down, "an interface is not up, an output does not get through, or nearly all is dropped")       \
     X(STATS_RULE_SILENT, silent, "nothing has come for silence_ms")                                                    \
     X(STATS_RULE_SLOW, slow, "less than min_packets_per_second has come in the last second")                           \
     X(STATS_RULE_DISABLED, disabled, "enabled = false")
@@ -282,8 +282,8 @@ struct stats_continued {
     uint64_t dropped;  // frames for which the rings had no room meanwhile
 };
 
-// The head of the records of loads, as the broker has written it (audit/chain.h). A relay that was taken over can change
-// it here, but not in audit_file.
+// The head of the records of loads, as the broker has written it (audit/chain.h). A relay that was taken over can
+// change it here, but not in audit_file.
 struct stats_audit {
     uint32_t sequence;
     uint32_t reserved;
@@ -307,8 +307,8 @@ struct stats_header {
     char file[512]; // the config file's path
     struct stats_features features;
     struct stats_audit audit; // the broker writes it
-    uint32_t sequence; // of the following fields
-    uint32_t pid;      // of the relay
+    uint32_t sequence;        // of the following fields
+    uint32_t pid;             // of the relay
     struct stats_continued continued;
     uint64_t generation;
     uint64_t started_ns, loaded_ns; // CLOCK_REALTIME

@@ -52,10 +52,9 @@ static bool put_audit(json_t *to, const struct stats_audit *a)
     json_t *o = a->n > 0 ? json_object() : json_null();
 
     return put(to, "audit", o) &&
-           (a->n == 0 ||
-            (put(o, "n", number(a->n)) && put(o, "hash", json_string(digest_text(a->hash, hash))) &&
-             put(o, "file", text_or_null(a->file)) && put(o, "error", text_or_null(a->error)) &&
-             put(o, "waiting", number(a->waiting)) && put(o, "lost", number(a->lost))));
+           (a->n == 0 || (put(o, "n", number(a->n)) && put(o, "hash", json_string(digest_text(a->hash, hash))) &&
+                          put(o, "file", text_or_null(a->file)) && put(o, "error", text_or_null(a->error)) &&
+                          put(o, "waiting", number(a->waiting)) && put(o, "lost", number(a->lost))));
 }
 
 static bool put_config(json_t *to, const struct stats_header *h)

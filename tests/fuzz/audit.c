@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// audit: audit/chain.c and what mcrd --history shows, with hostile records. The input is how, and either lines (TEXT), or
-// what is done to a whole chain of records: whatever changes one byte of it must be found.
+// audit: audit/chain.c and what mcrd --history shows, with hostile records. The input is how, and either lines (TEXT),
+// or what is done to a whole chain of records: whatever changes one byte of it must be found.
 #include <config.h>
 
 #include "fuzz.h"
@@ -42,7 +42,8 @@ static void look(const struct chain_record *r, const char *line)
     const char *key;
 
     FUZZ_ASSERT(r->body <= CHAIN_LINE_MAX && json_is_object(tree));
-    json_object_foreach(tree, key, value) {
+    json_object_foreach(tree, key, value)
+    {
         const char *text = json_is_string(value) ? json_string_value(value) : "";
         uint32_t code;
         for (size_t length; *text; text += length) {
@@ -117,7 +118,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (whole.size == 0)
         for (unsigned i = 0; i < RECORDS; i++) {
             char line[CHAIN_LINE_MAX];
-            size_t used = (size_t) snprintf(line, sizeof(line), "level=notice process=broker event=reload note=\"%u\"", i);
+            size_t used =
+                (size_t) snprintf(line, sizeof(line), "level=notice process=broker event=reload note=\"%u\"", i);
             chain_seal(line, &used, &head, i ? CHAIN_NEXT : CHAIN_BEGINS, i);
             memcpy(whole.bytes + whole.size, line, used);
             whole.size += used;

@@ -370,3 +370,27 @@ Test(audit, loads_that_change_nothing_are_recorded_at_a_bounded_pace)
     cr_expect_eq(audit_wait_ms(&a, now), -1);
     audit_free(&a);
 }
+
+// What a relay that ends each time, and is started again, could write.
+Test(audit, starts_of_the_same_file_are_bounded_over_restarts)
+{
+    struct audit a;
+    uint64_t n = 0, summed = 0;
+    static const char digest[] = "7777777777777777777777777777777777777777777777777777777777777777";
+
+    for (unsigned i = 0; i < 200; i++) {
+        begin(&a, NULL);
+        cr_expect_str_eq(a.sha256, i == 0 ? "" : digest, "%s", a.sha256);
+        if (i == 0 || audit_admit(&a, false, clock_monotonic_ns())) {
+            audit_record(&a, LOG_LEVEL_NOTICE, EVENT_STARTED, "result=accepted file=\"x\" sha256=%s size=1", digest);
+            n++;
+        }
+        uint64_t before = a.head.n;
+        audit_end(&a);
+        summed += a.head.n - before;
+        cr_expect_leq(a.head.n, AUDIT_IDLE_BURST + 3, "%" PRIu64, a.head.n);
+        audit_free(&a);
+    }
+    cr_expect_geq(n, AUDIT_IDLE_BURST);
+    cr_expect_leq(summed, 2);
+}

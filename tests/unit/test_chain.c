@@ -154,7 +154,8 @@ Test(chain, heads_are_read)
     zeros[64] = '\0';
     snprintf(text, sizeof(text), "18446744073709551615:%s", zeros);
     cr_expect(chain_parse_head(text, &head) && head.n == UINT64_MAX);
-    for (const char *const *n = (const char *const[]){"", "0", "01", "18446744073709551616", "-1", "1 ", " n=1", NULL}; *n; n++) {
+    for (const char *const *n = (const char *const[]){"", "0", "01", "18446744073709551616", "-1", "1 ", " n=1", NULL};
+         *n; n++) {
         snprintf(text, sizeof(text), "%s:%s", *n, zeros);
         cr_expect(!chain_parse_head(text, &head), "%s", text);
     }
@@ -180,8 +181,9 @@ Test(chain, each_tampering_is_told_by_its_number)
         {"12345687", "record 7: missing\nrecord 7: out of order, behind record 8\n"},
         {"123445678", "record 4: out of order, behind record 4\n"},
         {"1234123", "record 1: a new chain begins behind record 4\nrecords 4 to 8: missing\n"},
-        {"12345678345", "record 3: out of order, behind record 8\nrecord 4: out of order, behind record 8\n"
-                        "record 5: out of order, behind record 8\n"},
+        {"12345678345",
+         "record 3: out of order, behind record 8\nrecord 4: out of order, behind record 8\n"
+         "record 5: out of order, behind record 8\n"},
     };
 
     make(&f, "reload");
@@ -278,7 +280,8 @@ Test(chain, in_the_log_other_lines_and_new_chains_are_no_faults)
     size += (size_t) sprintf(text + size, "level=notice process=relay event=stopping\n\n");
     memcpy(text + size, f.text, f.size);
     size += f.size;
-    cr_expect_str_eq(judge(text, size, false, &f.heads[RECORDS]), "note: record 1: a new chain begins behind record 8\n");
+    cr_expect_str_eq(judge(text, size, false, &f.heads[RECORDS]),
+                     "note: record 1: a new chain begins behind record 8\n");
     char *n = strstr(text, "generation=4");
     n[11] = '5';
     cr_expect_str_eq(judge(text, size, false, NULL),
