@@ -222,7 +222,11 @@ static void look(struct audit *a)
         named.st_dev != open.st_dev || named.st_ino != open.st_ino) {
         leave(a);
         audit_note(a, "the file was moved or removed", "a new one is begun");
-    } else if ((uint64_t) open.st_size != a->size && audit_rotate(a)) {
+    } else if ((uint64_t) open.st_size != a->size) {
+        if (!audit_rotate(a)) {
+            audit_fail(a);
+            leave(a); // the first write tries it again
+        }
         audit_note(a, "the file was changed by somebody else", "it is set aside, and a new one is begun");
     }
 }

@@ -158,8 +158,10 @@ static const char *open_files(struct reading *r, const char *config_path, struct
     config_problems_print(&problems, config_path, stderr);
     config_problems_free(&problems);
     file_free(&bytes);
-    if (!ok)
+    if (!ok) {
+        command_trouble("the file does not tell where the records are: name them with --from");
         return NULL;
+    }
     if (!c->audit_file[0]) {
         command_trouble(
             "%s has no audit_file; \"journalctl -u mcrd -o cat | mcrd --history --from -\" shows what the "

@@ -36,7 +36,7 @@ errors() {
 
 # What depends on this machine is left out.
 warnings() {
-  grep '^[^ ]*: warning: ' stderr | grep -v 'does not exist here\|cannot load it from here\|cannot keep its statistics there'
+  grep '^[^ ]*: warning: ' stderr | grep -v 'does not exist here\|cannot load it from here\|cannot keep its \(statistics\|records\) there'
   true
 }
 

@@ -173,6 +173,16 @@ def tampering():
         verify("--config", d.config.file, status=1)
 
 
+@t.test("--history: trouble is 2: no audit_file, no records, a bad head, a config file that cannot be read")
+def trouble():
+    c = t.Config(RULES)
+    for options, pattern in ((("--config", c.file), "has no audit_file; .*journalctl"), (("--head", "1:abc"), "--head is"),
+                             (("--config", audited().file), "No such file"), (("--from", "/no/where"), "/no/where: "),
+                             (("--config", "/no/where"), "name them with --from"), (("--from", "-", "--from", c.file), "standard input")):
+        t.check(re.search(pattern, err := history(*options, status=2)[1]), err)
+    t.check("no record" in verify("--from", "/dev/null"), "an empty file")
+
+
 @t.test("restarts: the chain goes on by the file; under a manager without one, too; else it begins anew and says so")
 def restarts():
     with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, audited()) as d:

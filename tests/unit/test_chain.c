@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "audit/chain.h"
+#include "command/history.h"
 
 #define RECORDS 8
 #define TIME_NS UINT64_C(1796032800123456789)
@@ -306,4 +307,28 @@ Test(chain, a_set_of_files_of_which_the_oldest_was_removed_begins_with_one)
         }
         cr_expect_eq(c.faults, first, "%u", first);
     }
+}
+
+Test(history, fields_are_found_whole_and_safe_to_show)
+{
+    static const char body[] =
+        "level=error event=reload reason=\"a \\\"b\\\" uid=9 \\\\\" uid=7 note=\"\xff\x1b[31m\xe2\x80\xae\" empty= "
+        "word \"x=1\"";
+    static const struct {
+        const char *key, *value;
+    } cases[] = {
+        {"level", "error"}, {"reason", "a \"b\" uid=9 \\"},
+        {"uid", "7"},       {"note", "??[31m?"},
+        {"empty", ""},      {"word", NULL},
+        {"x", NULL},        {"rea", NULL},
+    };
+    char value[64], few[5];
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        bool is = history_field(body, sizeof(body) - 1, cases[i].key, value, sizeof(value));
+        cr_expect_eq(is, cases[i].value != NULL, "%s", cases[i].key);
+        cr_expect_str_eq(value, is ? cases[i].value : "", "%s: %s", cases[i].key, value);
+    }
+    cr_expect(history_field(body, sizeof(body) - 1, "level", few, sizeof(few)));
+    cr_expect_str_eq(few, "erro");
 }
