@@ -14,7 +14,7 @@
 #include "common/utf8.h"
 
 #define RECORDS  6
-#define TEXT_MAX (2 * RECORDS * CHAIN_LINE_MAX)
+#define TEXT_MAX (2 * CHAIN_LINE_MAX)
 
 enum how { TEXT = 1, WHOLE = 2, COMPLETE = 4 };
 enum change { PATCH, DROP, DOUBLE, MOVE, CHANGES };
