@@ -26,7 +26,7 @@ _mcr() {
     return
   fi
   case $before in
-    --against | --config | --stats | --replay | --out | --lost-file)
+    --against | --config | --stats | --replay | --out | --lost-file | --from)
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$2")
       return

@@ -134,11 +134,13 @@ static void reading_take(struct broker *b, bool print, uint32_t login, struct re
         tell_denial(b, r);
     }
     config_problems_free(&problems);
-    if (r->config && (strcmp(r->config->user, b->user) != 0 || strcmp(r->config->group, b->group) != 0 ||
-                      strcmp(r->config->stats_file, b->stats_file) != 0)) {
+    if (r->config &&
+        (strcmp(r->config->user, b->user) != 0 || strcmp(r->config->group, b->group) != 0 ||
+         strcmp(r->config->stats_file, b->stats_file) != 0 || strcmp(r->config->audit_file, b->audit_file) != 0)) {
         snprintf(r->why, sizeof(r->why),
-                 "%s: user, group and stats_file are fixed at the start (%s, %s, %s): restart to change them",
-                 b->options->config_path, b->user, b->group, b->stats_file);
+                 "%s: user, group, stats_file and audit_file are fixed at the start (%s, %s, %s, %s): restart to "
+                 "change them",
+                 b->options->config_path, b->user, b->group, b->stats_file, b->audit_file[0] ? b->audit_file : "none");
         config_free(r->config);
         r->config = NULL;
     }
@@ -187,6 +189,8 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
     bool compared = r->config && compare(b, r->config, &changes, &r->file), adopted = false;
 
     a->file = r->file;
+    if (r->config)
+        b->audit.most = (uint64_t) r->config->audit_mib << 20;
     if (!r->config)
         memcpy(a->why, r->why, sizeof(a->why));
     else if (!compared)
@@ -200,7 +204,7 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
         keep_settle(&b->keep, b->sockets);
         // Changes are not logged at the start, when every rule is new.
         if (b->config)
-            record_changes(&changes, a->generation);
+            record_changes(b, &changes, a->generation);
         config_free(b->config);
         b->config = r->config;
         r->config = NULL;
@@ -333,13 +337,17 @@ static bool asks_again(const struct broker *b)
 // How often the service manager is tried again that had no room for news of descriptors.
 #define STORE_MS 100
 
-// Waits for a request, and tells the service manager meanwhile what it does not know yet.
+// Waits for a request. Meanwhile it tells the service manager what it does not know yet, and writes records that wait.
 static void wait_for_request(struct broker *b)
 {
     struct pollfd p = {.fd = b->relay, .events = POLLIN};
 
-    while (!keep_tell(&b->keep) && poll(&p, 1, STORE_MS) == 0)
-        ;
+    for (;;) {
+        int wait = keep_tell(&b->keep) ? audit_wait_ms(&b->audit, clock_monotonic_ns()) : STORE_MS;
+        if (poll(&p, 1, wait) != 0)
+            return;
+        audit_tick(&b->audit, clock_monotonic_ns());
+    }
 }
 
 static int serve(struct broker *b)
@@ -383,9 +391,12 @@ int broker_run(const struct broker_options *options, int relay)
     signal(SIGUSR2, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     keep_init(&b.keep);
+    audit_init(&b.audit);
     b.sockets = sockets_new(options->machine, options->without);
     if (b.sockets && start_run(&b))
         status = serve(&b);
+    audit_end(&b.audit);
+    audit_free(&b.audit);
     keep_free(&b.keep);
     sockets_free(b.sockets);
     free(b.running.bytes);

@@ -17,6 +17,7 @@
 #define TABLE_NAME "table"
 #define STATE_NAME "state"
 #define FILE_NAME  "file"
+#define HEAD_NAME  "head"
 #define SEALED     (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
 
 void keep_init(struct keep *k)
@@ -25,6 +26,7 @@ void keep_init(struct keep *k)
                        .table = -1,
                        .state = -1,
                        .file = -1,
+                       .head = -1,
                        .table_before = -1,
                        .state_before = -1,
                        .file_before = -1,
@@ -51,6 +53,9 @@ void keep_free(struct keep *k)
     drop_before(k);
     keep_table(k, -1, -1);
     k->file = descriptors_close(k->file);
+    audit_head_unmap(k->audit);
+    k->audit = NULL;
+    k->head = descriptors_close(k->head);
     descriptors_close(k->store.manager);
     store_free(&k->store);
 }
@@ -118,6 +123,15 @@ static bool take_file(struct keep *k, int fd, const char **why)
     return false;
 }
 
+static bool take_head(struct keep *k, int fd, const char **why)
+{
+    *why = "another one came before";
+    if (k->head >= 0 || !(k->audit = audit_head_map(fd, why)))
+        return false;
+    k->head = fd;
+    return true;
+}
+
 // Returns whether fd stays open.
 static bool take(struct keep *k, struct sockets *sockets, const char *name, int fd, int own, size_t *rings,
                  const char **why)
@@ -128,6 +142,8 @@ static bool take(struct keep *k, struct sockets *sockets, const char *name, int 
         return take_state(k, fd, why);
     if (strcmp(name, FILE_NAME) == 0)
         return take_file(k, fd, why);
+    if (strcmp(name, HEAD_NAME) == 0)
+        return take_head(k, fd, why);
     enum sockets_inherited what = sockets_inherit(sockets, name, fd, own, why);
     *rings += what == SOCKETS_RING;
     return what != SOCKETS_REFUSED;
@@ -186,6 +202,15 @@ bool keep_goes_on(const struct keep *k)
     return k->bytes_before.text && !k->in_order;
 }
 
+struct audit_head *keep_audit(struct keep *k)
+{
+    const char *why;
+
+    if (k->head < 0 && k->store.manager >= 0 && (k->head = audit_head_new()) >= 0)
+        k->audit = audit_head_map(k->head, &why);
+    return k->audit;
+}
+
 // --- what is kept ----------------------------------------------------------------------------------------------------
 
 int keep_new_state(void)
@@ -229,6 +254,8 @@ void keep_settle(struct keep *k, const struct sockets *sockets)
     }
     if (k->file >= 0)
         store_keep(&k->store, FILE_NAME, k->file, true);
+    if (k->head >= 0)
+        store_keep(&k->store, HEAD_NAME, k->head, true);
     sockets_keep(sockets, &k->store);
     store_settle(&k->store);
     keep_tell(k);
@@ -256,7 +283,7 @@ uint32_t keep_over(const struct keep *k, const struct sockets *sockets)
     if (k->store.most == 0)
         return 0;
     sockets_keep(sockets, &all);
-    size_t n = all.n + 3; // table, state, file
+    size_t n = all.n + 4; // table, state, file, head of the records
     store_free(&all);
     return n > k->store.most ? (uint32_t) (n - k->store.most) : 0;
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "broker/audit_head.h"
 #include "config/file.h"
 #include "machine/sockets.h"
 #include "stats/layout.h"
@@ -15,7 +16,9 @@
 
 struct keep {
     struct store store;
-    int table, state, file; // of the table in force, and the text that it was made of; or -1
+    int table, state, file;   // of the table in force, and the text that it was made of; or -1
+    int head;                 // of the records (audit_head.h), or -1
+    struct audit_head *audit; // the same, mapped; or NULL
     // What the mcrd before has left, until the first load: -1, and bytes NULL, if there is nothing.
     int table_before, state_before, file_before;
     struct table_image image_before;
@@ -44,6 +47,9 @@ bool keep_file_before(const struct keep *k, struct config_bytes *out);
 // Returns whether the start is to go on with that file, whatever lies on the disk: the mcrd before has crashed, or was
 // told so (SIGUSR2).
 bool keep_goes_on(const struct keep *k);
+
+// Returns the head of the records, which goes on over restarts; NULL without a manager or memory.
+struct audit_head *keep_audit(struct keep *k);
 
 // Makes the memory for the state of a table. Returns a descriptor that the caller closes, or -1 with errno set.
 int keep_new_state(void);

@@ -196,6 +196,8 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
     }
     adopted = hand_over(b, a, fds, &receipt);
 done:
+    if (adopted)
+        audit_show(&b->audit, fds[HANDOVER_STATS]);
     descriptors_close(fds[HANDOVER_STATS]);
     if (!adopted) {
         descriptors_close(fds[HANDOVER_TABLE]);
@@ -239,7 +241,7 @@ enum outcome offer_config(struct broker *b, struct attempt *a, const struct conf
         snprintf(a->why, sizeof(a->why), "%s: %s", b->options->config_path, reason);
     else if (running && table_image_equal(&table, &b->running))
         outcome = UNCHANGED;
-    else if (offer(b, a, &table))
+    else if ((!a->asker || record_begins(b, a, c)) && offer(b, a, &table))
         outcome = ADOPTED;
     if (outcome == ADOPTED)
         run_table(b, &table);

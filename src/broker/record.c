@@ -13,9 +13,19 @@
 #include "log/log.h"
 #include "stats/counters.h"
 
+// A relay that was taken over can ask for as many of these as it likes, and end for as many starts.
+static bool changes_nothing(const struct broker *b, const struct attempt *a, bool accepted)
+{
+    char sha256[DIGEST_TEXT_MAX];
+
+    if (!b->config)
+        return strcmp(digest_text(a->file.sha256, sha256), b->audit.sha256) == 0;
+    return !accepted || memcmp(a->file.sha256, b->config->file.sha256, sizeof(a->file.sha256)) == 0;
+}
+
 // Writes the record of a load: one line with the file, the asker and the result. The broker writes it, because it
 // decides. The asker, and what `more` quotes of a receipt, come from the relay.
-static void write_record(const struct broker *b, const struct attempt *a, bool accepted, const char *more)
+static void write_record(struct broker *b, const struct attempt *a, bool accepted, const char *more)
 {
     char then[DIGEST_TEXT_MAX], now[DIGEST_TEXT_MAX], file[600], when[32] = "none", daemon[32] = "";
     static const uint8_t none[32];
@@ -28,20 +38,26 @@ static void write_record(const struct broker *b, const struct attempt *a, bool a
     // In the record of a start, pid is the daemon's and by_pid the asker's; in that of a reload, pid is the asker's.
     if (!b->config)
         snprintf(daemon, sizeof(daemon), "pid=%d by_", (int) b->daemon);
-    log_record(accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR,
-               b->config  ? EVENT_RELOAD
-               : accepted ? EVENT_STARTED
-                          : EVENT_START,
-               "result=%s generation=%llu file=%s sha256=%s sha256_before=%s size=%llu owner=%u mode=%04o mtime=%s "
-               "%spid=%u uid=%u loginuid=%d took_ms=%.1f %s",
-               accepted ? "accepted" : "refused", (unsigned long long) (accepted ? a->generation : a->generation - 1),
-               log_quote(b->options->config_path, file, sizeof(file)), digest_or_none(f->sha256, now),
-               digest_or_none(b->config ? b->config->file.sha256 : none, then), (unsigned long long) f->size, f->owner,
-               f->mode & 07777, when, daemon, a->asker->pid, a->asker->uid, (int) f->loginuid,
-               (double) (clock_monotonic_ns() - a->began_ns) / 1e6, more);
+    char fields[CHAIN_LINE_MAX];
+    snprintf(fields, sizeof(fields),
+             "result=%s generation=%llu file=%s sha256=%s sha256_before=%s size=%llu owner=%u mode=%04o mtime=%s "
+             "%spid=%u uid=%u loginuid=%d took_ms=%.1f %s",
+             accepted ? "accepted" : "refused", (unsigned long long) (accepted ? a->generation : a->generation - 1),
+             log_quote(b->options->config_path, file, sizeof(file)), digest_or_none(f->sha256, now),
+             digest_or_none(b->config ? b->config->file.sha256 : none, then), (unsigned long long) f->size, f->owner,
+             f->mode & 07777, when, daemon, a->asker->pid, a->asker->uid, (int) f->loginuid,
+             (double) (clock_monotonic_ns() - a->began_ns) / 1e6, more);
+
+    enum log_level level = accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR;
+    enum event event = b->config ? EVENT_RELOAD : accepted ? EVENT_STARTED : EVENT_START;
+    if (!changes_nothing(b, a, accepted) || audit_admit(&b->audit, !accepted, clock_monotonic_ns()))
+        audit_record(&b->audit, level, event, "%s", fields);
+    else
+        log_record(level, event, "%s", fields);
+    audit_flush(&b->audit);
 }
 
-void record_accepted(const struct broker *b, const struct attempt *a, const struct table_view *t,
+void record_accepted(struct broker *b, const struct attempt *a, const struct table_view *t,
                      const struct handover_receipt *r)
 {
     char more[512];
@@ -59,7 +75,7 @@ void record_accepted(const struct broker *b, const struct attempt *a, const stru
     write_record(b, a, true, more);
 }
 
-void record_refused(const struct broker *b, const struct attempt *a)
+void record_refused(struct broker *b, const struct attempt *a)
 {
     char quoted[1100], more[1200];
 
@@ -67,7 +83,7 @@ void record_refused(const struct broker *b, const struct attempt *a)
     write_record(b, a, false, more);
 }
 
-void record_changes(const struct diff *d, uint64_t generation)
+void record_changes(struct broker *b, const struct diff *d, uint64_t generation)
 {
     static const enum event events[] = {
         [DIFF_ADDED] = EVENT_RULE_ADDED, [DIFF_REMOVED] = EVENT_RULE_REMOVED, [DIFF_CHANGED] = EVENT_RULE_CHANGED};
@@ -84,8 +100,30 @@ void record_changes(const struct diff *d, uint64_t generation)
                                       : !r->fields[j].to ? "-"
                                                          : "",
                                       r->fields[j].path);
-        log_event(LOG_LEVEL_NOTICE, events[r->kind], "generation=%llu rule=%s note=%s disturbs=%s%s",
-                  (unsigned long long) generation, rule->name, log_quote(rule->note, note, sizeof(note)),
-                  r->disturbs ? "yes" : "no", fields);
+        audit_record(&b->audit, LOG_LEVEL_NOTICE, events[r->kind], "generation=%llu rule=%s note=%s disturbs=%s%s",
+                     (unsigned long long) generation, rule->name, log_quote(rule->note, note, sizeof(note)),
+                     r->disturbs ? "yes" : "no", fields);
     }
+    if (d->n_rules > 0)
+        audit_flush(&b->audit);
+}
+
+bool record_begins(struct broker *b, struct attempt *a, const struct config *c)
+{
+    char now[DIGEST_TEXT_MAX], then[DIGEST_TEXT_MAX];
+    static const uint8_t none[32];
+
+    if (!c->audit_required)
+        return true;
+    if (!changes_nothing(b, a, true))
+        audit_record(&b->audit, LOG_LEVEL_NOTICE, EVENT_LOAD_BEGINS,
+                     "generation=%llu sha256=%s sha256_before=%s pid=%u uid=%u loginuid=%d",
+                     (unsigned long long) a->generation, digest_or_none(a->file.sha256, now),
+                     digest_or_none(b->config ? b->config->file.sha256 : none, then), a->asker->pid, a->asker->uid,
+                     (int) a->file.loginuid);
+    if (audit_flush(&b->audit) && !b->audit.failed)
+        return true;
+    snprintf(a->why, sizeof(a->why), "audit_required: the load cannot be recorded: %s",
+             b->audit.path[0] ? b->audit.error : "the start had no audit_file: restart mcrd");
+    return false;
 }

@@ -62,8 +62,14 @@ static bool find_user(struct broker *b)
     return true;
 }
 
-// Prepares the file of the statistics. If root owns the config file, it may name any place; if the daemon's user owns
-// it, only places to which that user may write.
+static void be(uid_t uid, gid_t gid)
+{
+    setfsgid(gid);
+    setfsuid(uid);
+}
+
+// Prepares the file of the statistics, and the directory of the records. If root owns the config file, it may name any
+// place; if the daemon's user owns it, only places to which that user may write.
 static bool prepare_statistics(struct broker *b, uid_t owner)
 {
     bool as_root = geteuid() == 0 && owner == 0;
@@ -71,16 +77,13 @@ static bool prepare_statistics(struct broker *b, uid_t owner)
     char file[600];
     pid_t other;
 
-    if (!as_root) {
-        setfsgid(b->gid);
-        setfsuid(b->uid);
-    }
+    if (!as_root)
+        be(b->uid, b->gid);
+    audit_prepare(&b->audit, b->audit_file, b->uid, b->gid);
     b->lock = statistics_prepare(b->stats_file, b->uid, b->gid, &why, &other);
     int saved = errno;
-    if (!as_root) {
-        setfsuid(geteuid());
-        setfsgid(getegid());
-    }
+    if (!as_root)
+        be(geteuid(), getegid());
     errno = saved;
     if (b->lock >= 0)
         return true;
@@ -132,6 +135,7 @@ bool start_read_identity(struct broker *b, struct config_bytes *bytes)
     snprintf(b->user, sizeof(b->user), "%s", c.user);
     snprintf(b->group, sizeof(b->group), "%s", c.group);
     snprintf(b->stats_file, sizeof(b->stats_file), "%s", c.stats_file);
+    snprintf(b->audit_file, sizeof(b->audit_file), "%s", c.audit_file);
     return true;
 }
 
@@ -140,7 +144,7 @@ bool start_kept_fits(struct broker *b)
     struct config_bytes bytes;
     struct config c;
     bool fits = read_kept(b, &c, &bytes) && strcmp(c.user, b->user) == 0 && strcmp(c.group, b->group) == 0 &&
-                strcmp(c.stats_file, b->stats_file) == 0;
+                strcmp(c.stats_file, b->stats_file) == 0 && strcmp(c.audit_file, b->audit_file) == 0;
 
     file_free(&bytes);
     return fits;
@@ -190,11 +194,12 @@ static void remember(void *context, const char *directory)
 }
 
 // Restricts files by Landlock. Readable stay the directories of the config file, as links lead now, and /proc; writable
-// stays the directory of the statistics.
+// stay those of the statistics and of the records.
 static bool lock_files(struct broker *b)
 {
     struct directories read = {.n = 0};
-    char run[sizeof(b->stats_file)];
+    char run[sizeof(b->stats_file)], audit[sizeof(b->audit_file)];
+    const char *write[2] = {run, audit};
     bool ok = false;
 
     // /proc has the login of the asker of a reload. Its sensitive files of other processes need ptrace access, which a
@@ -203,7 +208,11 @@ static bool lock_files(struct broker *b)
     watch_directories(b->options->config_path, remember, &read);
     if (!read.failed) {
         memcpy(run, b->stats_file, sizeof(run));
-        struct sandbox_paths paths = {.read = read.names, .n_read = read.n, .write = dirname(run)};
+        memcpy(audit, b->audit_file, sizeof(audit));
+        write[0] = dirname(run);
+        write[1] = dirname(audit);
+        struct sandbox_paths paths = {
+            .read = read.names, .n_read = read.n, .write = write, .n_write = b->audit_file[0] ? 2 : 1};
         ok = sandbox_landlock(SANDBOX_BROKER, b->options->sandbox, &paths, &b->landlock);
     } else {
         log_error(EVENT_START, "reason=\"no memory, or too many links on the way to the config file\"");
@@ -262,7 +271,11 @@ bool start_run(struct broker *b)
             b->features = feature_probe(b->options->without);
             if (b->continued.rings > 0)
                 statistics_read_before(b->stats_file, &b->continued);
-            ok = confine(b) && start_judge(b, &bytes) && say_hello(b);
+            struct audit_head *kept = keep_audit(&b->keep);
+            ok = confine(b) && start_judge(b, &bytes);
+            if (ok)
+                audit_open(&b->audit, kept);
+            ok = ok && say_hello(b);
         }
     }
     file_free(&bytes);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "broker/audit.h"
 #include "broker/broker.h"
 #include "broker/keep.h"
 #include "broker/watch.h"
@@ -26,12 +27,13 @@ struct broker {
     uid_t uid;
     gid_t gid;
     char as_user[32], as_group[32]; // names of uid and gid, or the numbers
-    // Set once at the start: user and group of the file, and the path of the statistics.
-    char user[32], group[32], stats_file[108];
+    // Set once at the start: user and group of the file, and the paths of the statistics and of the records.
+    char user[32], group[32], stats_file[108], audit_file[108];
     int lock; // descriptor of the statistics' lock, until the relay has it
     struct stats_features features;
     struct sockets *sockets;
     struct keep keep;
+    struct audit audit;
     struct stats_continued continued; // what the start has taken over
     bool goes_on;                     // the first load is of the file that the mcrd before ran
     bool disk_refused;                // it was refused at the start, which then goes on
@@ -73,11 +75,14 @@ bool start_kept_fits(struct broker *b);
 bool start_judge(struct broker *b, struct config_bytes *bytes);
 
 // record.c
-void record_accepted(const struct broker *b, const struct attempt *a, const struct table_view *t,
+void record_accepted(struct broker *b, const struct attempt *a, const struct table_view *t,
                      const struct handover_receipt *r);
-void record_refused(const struct broker *b, const struct attempt *a);
-// Second part of a record: logs one line for each rule that was added, removed or changed.
-void record_changes(const struct diff *d, uint64_t generation);
+void record_refused(struct broker *b, const struct attempt *a);
+// Second part of a record: one for each rule that was added, removed or changed.
+void record_changes(struct broker *b, const struct diff *d, uint64_t generation);
+// Where audit_required is set in c: makes a record of a load before it is in force. Returns false, with a->why, if it
+// cannot be written to audit_file.
+bool record_begins(struct broker *b, struct attempt *a, const struct config *c);
 
 // offer.c
 // Sends an answer, for which the relay waits. If that fails, the broker ends, which the relay detects.

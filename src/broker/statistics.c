@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "broker/directory.h"
 #include "common/descriptors.h"
 #include "config/load.h"
 #include "stats/layout.h"
@@ -35,33 +36,6 @@ static int create_new(const char *path)
     if (!name_new(path, name) || (unlink(name) != 0 && errno != ENOENT))
         return -1;
     return open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-}
-
-// Opens the directory of path, and makes its last component if it is missing. Works on open descriptors, not on names,
-// so that nobody can replace a component by a link: this may run as root. Returns -1 with errno set.
-static int open_directory(const char *path, uid_t uid, gid_t gid)
-{
-    char directory[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    size_t length = slash ? (size_t) (slash - path) : 0;
-    struct stat st;
-
-    if (length >= sizeof(directory)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    snprintf(directory, sizeof(directory), "%.*s", (int) (length ? length : 1), path);
-    bool made = mkdir(directory, 0755) == 0;
-    if (!made && errno != EEXIST)
-        return -1;
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || !made || geteuid() != 0)
-        return fd;
-    // A directory that root has just made belongs to root, so it is given to the user.
-    if (fstat(fd, &st) == 0 && (st.st_uid == 0 ? fchown(fd, uid, gid) == 0 : st.st_uid == uid))
-        return fd;
-    errno = EPERM;
-    return descriptors_close(fd);
 }
 
 static bool is_regular(int fd)
@@ -101,7 +75,7 @@ static int open_lock(int directory, const char *name, uid_t uid, gid_t gid, cons
 
 int statistics_prepare(const char *path, uid_t uid, gid_t gid, const char **why, pid_t *other)
 {
-    int directory = open_directory(path, uid, gid), lock = -1;
+    int directory = directory_open(path, 0755, uid, gid), lock = -1;
     const char *name = strrchr(path, '/') + 1;
 
     *other = 0;

@@ -84,21 +84,21 @@ static bool print_reserved(const struct config *c)
     return !ferror(stdout);
 }
 
-// A missing directory of the statistics is made, but none above it.
-static void warn_of_directory(const struct config *c, struct config_problems *problems)
+// A missing directory of the statistics, or of the records, is made, but none above it.
+static void warn_of_directory(const char *key, const char *path, const char *what, struct config_problems *problems)
 {
-    char above[sizeof(c->stats_file)];
+    char above[sizeof(((struct config *) NULL)->stats_file)];
     struct stat st;
 
-    snprintf(above, sizeof(above), "%s", c->stats_file);
+    snprintf(above, sizeof(above), "%s", path);
     for (int i = 0; i < 2; i++)
         if (strrchr(above, '/'))
             *strrchr(above, '/') = '\0';
     if (above[0] && fstatat(AT_FDCWD, above, &st, 0) != 0 && errno == ENOENT)
         config_warning(problems, 0, NULL,
-                       "mcrd cannot keep its statistics there: %s does not exist here, and mcrd makes the last "
-                       "directory of stats_file only: mkdir -p %s",
-                       above, above);
+                       "mcrd cannot keep its %s there: %s does not exist here, and mcrd makes the last "
+                       "directory of %s only: mkdir -p %s",
+                       what, above, key, above);
 }
 
 // Warns about problems that mcrd will have with this file when root starts it. They are no errors: config management
@@ -113,7 +113,12 @@ static void warn_of_start(const struct config *c)
         config_warning(&problems, 0, NULL, "mcrd cannot load it from here: %s", why);
     if (reader.user && !account_may_write(c->stats_file, &reader, why))
         config_warning(&problems, 0, NULL, "mcrd cannot keep its statistics there: %s", why);
-    warn_of_directory(c, &problems);
+    warn_of_directory("stats_file", c->stats_file, "statistics", &problems);
+    if (c->audit_file[0]) {
+        if (reader.user && !account_may_write(c->audit_file, &reader, why))
+            config_warning(&problems, 0, NULL, "mcrd cannot keep its records there: %s", why);
+        warn_of_directory("audit_file", c->audit_file, "records", &problems);
+    }
     config_problems_print(&problems, c->path, stderr);
     config_problems_free(&problems);
 }

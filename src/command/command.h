@@ -70,6 +70,16 @@ struct replay_options {
 // written, 2 on other trouble.
 int command_replay(const char *path, const struct replay_options *options);
 
+struct history_options {
+    const struct argument_list *from; // files in place of audit_file, the oldest first; "-": standard input
+    const char *head;                 // "N:HASH" that is known from elsewhere, or NULL
+    bool verify, json;
+};
+
+// Prints the records of loads, or with verify only whether they are whole. Returns 0 if they are, 1 if not, 2 if they
+// cannot be read.
+int command_history(const char *path, const struct history_options *options);
+
 // Prints what mcrd was built with.
 void command_built(void);
 

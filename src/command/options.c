@@ -23,6 +23,7 @@ enum command {
     SANDBOX_LIST = 1 << 7,
     SCHEMA = 1 << 8,
     GRAPH = 1 << 9,
+    HISTORY = 1 << 10,
 };
 
 #define AT(field) offsetof(struct options, field)
@@ -48,6 +49,7 @@ static const struct argument rows[] = {
     {"firewall", .is = FIREWALL, .help = "print nftables rules for exactly the file's flows"},
     {"graph", "[FILE]...", .is = GRAPH,
      .help = "print the zones and conduits of the file, or of several, as a graph for Graphviz: ... | dot -Tsvg"},
+    {"history", .is = HISTORY, .help = "say who activated what, and when, by the records in audit_file"},
     {"print", .is = PRINT, .help = "print the effective config, defaults filled in", .letter = 'T'},
     {"reload", .is = RELOAD, .help = "check the file, let the running mcrd take it over, and wait for its verdict"},
     {"replay", "CAPTURE", ARGUMENT_LIST, AT(captures), .is = REPLAY, .most = ARGUMENT_LIST_MOST,
@@ -68,8 +70,14 @@ static const struct argument rows[] = {
      .help = "compare with this file, not with what runs; of several files one for each, in their order"},
     {"detail", NULL, ARGUMENT_FLAG, AT(detail), .with = GRAPH,
      .help = "each rule by itself, not all of two zones as one"},
-    {"json", NULL, ARGUMENT_FLAG, AT(json), .with = DIFF | PRINT | EXPLAIN | REPLAY, .help = "as one JSON object",
-     .letter = 'j'},
+    {"json", NULL, ARGUMENT_FLAG, AT(json), .with = DIFF | PRINT | EXPLAIN | REPLAY | HISTORY,
+     .help = "as one JSON object", .letter = 'j'},
+    {"verify", NULL, ARGUMENT_FLAG, AT(verify), .with = HISTORY,
+     .help = "only say whether a record is missing, was changed, or is out of order"},
+    {"from", "FILE", ARGUMENT_LIST, AT(from), .with = HISTORY, .most = 9,
+     .help = "read this file (- is the standard input, such as journalctl -o cat), or several, the oldest first"},
+    {"head", "N:HASH", ARGUMENT_TEXT, AT(head), .with = HISTORY,
+     .help = "a record that is known from elsewhere, which must be among them; that of the running mcrd"},
     {"interface", "IF", ARGUMENT_LIST, AT(interfaces), .with = EXPLAIN | REPLAY, .several = REPLAY,
      .most = ARGUMENT_LIST_MOST, .help = "where it comes in; of several captures one for each, or one for all",
      .letter = 'i'},
@@ -110,8 +118,8 @@ static const struct arguments mcrd = {
     "\n"
     "Without a command: run in the foreground.\n",
     "Exit status: 0 stopped by a signal, valid, the same, running it, forwarded, or read to\n"
-    "its end; 1 failed, invalid, different, refused, or not forwarded; 2 usage, or with\n"
-    "--diff, --reload, --explain and --replay: trouble, such as no daemon or an invalid file.\n"
+    "its end; 1 failed, invalid, different, refused, not forwarded, or changed; 2 usage, or\n"
+    "with --diff, --reload, --explain, --replay and --history: trouble, such as no daemon or an invalid file.\n"
     "Signals: SIGHUP takes the file over again, SIGTERM and SIGINT stop, SIGUSR1\n"
     "logs a summary, SIGUSR2 lets the next start go on with the file that runs.\n"
     "See mcrd(8) and mcr.conf(5).\n",
@@ -165,6 +173,7 @@ int options_run(const struct options *o)
                                   .running = o->running,
                                   .diff = o->command & DIFF,
                                   .detail = o->detail};
+    struct history_options history = {.from = &o->from, .head = o->head, .verify = o->verify, .json = o->json};
     const char *path = o->config_paths.texts[0];
 
     switch ((enum command)(o->command & GRAPH ? GRAPH : o->command)) {
@@ -178,6 +187,8 @@ int options_run(const struct options *o)
         return command_explain(path, &explain);
     case FIREWALL:
         return command_firewall(&o->config_paths, o->running, o->role);
+    case HISTORY:
+        return command_history(path, &history);
     case PRINT:
         return command_print(path, o->running, o->json);
     case RELOAD:

@@ -14,6 +14,9 @@ struct options {
     struct argument_list captures, interfaces;
     struct argument_list against; // none, or one for each of config_paths
     const char *out;              // or NULL
+    bool verify;                  // --history
+    struct argument_list from;
+    const char *head;
     bool running, json, quiet, debug, fresh, detail;
     unsigned role;           // enum firewall_role
     double timeout;          // seconds

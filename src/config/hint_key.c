@@ -55,6 +55,7 @@ static const struct {
     {" flows streams routes relays forwards ", SCHEMA_TOP, "rules"},
     {" interface ", SCHEMA_TOP, "interfaces"},
     {" stats statistics stats_path statsfile ", SCHEMA_TOP, "stats_file"},
+    {" audit audit_log audit_path log_file history ", SCHEMA_TOP, "audit_file"},
     {" buffer ring ring_size rcvbuf ", SCHEMA_TOP, "ring_mib"},
 };
 

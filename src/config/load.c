@@ -92,9 +92,28 @@ static void check_stats_file(const struct config *c, struct config_problems *pro
                      c->stats_file);
 }
 
+// Refuses names for audit_file that are those of the statistics, or of what lies beside them.
+static void check_audit_file(const struct config *c, struct config_problems *problems)
+{
+    char running[CONFIG_RUNNING_PATH_MAX];
+    size_t stats = strlen(c->stats_file);
+    const char *behind = c->audit_file + stats;
+
+    config_running_path(c->stats_file, running);
+    if (c->audit_required && !c->audit_file[0])
+        config_error(problems, 0, NULL, "audit_required is true without audit_file, allowed is both or none");
+    if ((strncmp(c->audit_file, c->stats_file, stats) == 0 && (*behind == '\0' || *behind == '.')) ||
+        strncmp(c->audit_file, running, strlen(running)) == 0)
+        config_error(problems, 0, NULL,
+                     "audit_file is \"%s\", allowed is any other name: the statistics, or what lies beside them, have "
+                     "this one",
+                     c->audit_file);
+}
+
 // Refuses a stats_file by which the daemon would replace or remove the config file itself, by whatever name or link.
 static void check_not_itself(const char *path, const struct config *c, struct config_problems *problems)
 {
+    struct stat audit;
     static const char *const written[] = {"", ".new"};
     char name[sizeof(c->stats_file) + sizeof(".new")];
     struct stat file, other;
@@ -108,6 +127,10 @@ static void check_not_itself(const char *path, const struct config *c, struct co
                          "another one, as /run/mcr/stats",
                          c->stats_file, name);
     }
+    if (c->audit_file[0] && fstatat(AT_FDCWD, path, &file, 0) == 0 &&
+        fstatat(AT_FDCWD, c->audit_file, &audit, 0) == 0 && file.st_dev == audit.st_dev && file.st_ino == audit.st_ino)
+        config_error(problems, 0, NULL, "audit_file is \"%s\", which is this file itself: name another one",
+                     c->audit_file);
 }
 
 // Parses and checks text that has passed lexical_check().
@@ -119,6 +142,7 @@ static struct config *load_text(const char *text, size_t size, unsigned flags, s
     if (!c)
         return NULL;
     check_stats_file(c, problems);
+    check_audit_file(c, problems);
     check_config(c, problems);
     if (!(flags & CONFIG_LOAD_OFFLINE_INTERFACES))
         check_interfaces_exist(c, problems);

@@ -18,9 +18,9 @@ struct config *config_load(const char *path, unsigned flags, struct config_probl
                            struct config_bytes *bytes);
 
 // Finds the keys that the start needs before it drops its rights, without libconfig. Checks text as lexical_check()
-// does, with the same result. Fills in instance, user, group and stats_file of *c as parse_config() does; a value that
-// is not allowed, which parse_config() refuses later, is replaced by its default. Everything else in *c is zero or a
-// default.
+// does, with the same result. Fills in instance, user, group, stats_file and audit_file of *c as parse_config() does; a
+// value that is not allowed, which parse_config() refuses later, is replaced by its default. Everything else in *c is
+// zero or a default.
 bool identity_check(const char *text, size_t size, struct config *c, struct config_problems *problems);
 
 // Does the part of config_load() that needs no libconfig: reads the file at path, checks its type, mode, size,
@@ -32,8 +32,8 @@ bool config_identify(const char *path, struct config *identity, struct config_pr
 // Does the same as config_load() for size bytes of text, which a NUL follows; path and file of the config stay empty.
 struct config *config_load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems);
 
-// Writes where the copy of the running file lies, beside stats_file (which the schema allows): running.conf where that is
-// named "stats", else NAME.running.conf, so that several daemons can share a directory. Returns out.
+// Writes where the copy of the running file lies, beside stats_file (which the schema allows): running.conf where that
+// is named "stats", else NAME.running.conf, so that several daemons can share a directory. Returns out.
 #define CONFIG_RUNNING_PATH_MAX 160
 const char *config_running_path(const char *stats_file, char out[CONFIG_RUNNING_PATH_MAX]);
 

@@ -165,6 +165,9 @@ struct config {
     char user[32];
     char group[32];
     char stats_file[108];
+    char audit_file[108]; // empty: records are not kept in a file
+    uint32_t audit_mib;
+    bool audit_required;
     bool reload_on_change;
     bool reject_missing; // missing_interface = "reject"
     uint32_t ring_mib;

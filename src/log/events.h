@@ -12,6 +12,9 @@
     X(EVENT_RULE_ADDED, rule_added, LOG_AT(NOTICE))                                                                    \
     X(EVENT_RULE_REMOVED, rule_removed, LOG_AT(NOTICE))                                                                \
     X(EVENT_RULE_CHANGED, rule_changed, LOG_AT(NOTICE))                                                                \
+    X(EVENT_LOAD_BEGINS, load_begins, LOG_AT(NOTICE))                                                                  \
+    X(EVENT_LOADS_SUMMED, loads_summed, LOG_AT(NOTICE))                                                                \
+    X(EVENT_AUDIT, audit, LOG_AT(ERR) | LOG_AT(NOTICE))                                                                \
     X(EVENT_FILE, file, LOG_AT(NOTICE) | LOG_AT(WARNING))                                                              \
     X(EVENT_RULE_SILENT, rule_silent, LOG_AT(WARNING))                                                                 \
     X(EVENT_RULE_HEARD, rule_heard, LOG_AT(NOTICE))                                                                    \

@@ -148,14 +148,14 @@ static void leave_out(struct kind *k, enum log_level level, const char *name)
     k->named += log_list_add(k->names, sizeof(k->names), &k->used, name);
 }
 
+static const char *const levels[] = {[LOG_LEVEL_ERR] = "error",
+                                     [LOG_LEVEL_WARNING] = "warning",
+                                     [LOG_LEVEL_NOTICE] = "notice",
+                                     [LOG_LEVEL_INFO] = "info",
+                                     [LOG_LEVEL_DEBUG] = "debug"};
+
 static void begin(char *line, size_t *used, enum log_level level, enum event event)
 {
-    static const char *const levels[] = {[LOG_LEVEL_ERR] = "error",
-                                         [LOG_LEVEL_WARNING] = "warning",
-                                         [LOG_LEVEL_NOTICE] = "notice",
-                                         [LOG_LEVEL_INFO] = "info",
-                                         [LOG_LEVEL_DEBUG] = "debug"};
-
     if (ctx.journald)
         appendf(line, used, "<%d>", (int) level);
     appendf(line, used, "level=%s %s event=%s", levels[level], ctx.origin, log_event_name(event));
@@ -220,6 +220,33 @@ void log_write_named(enum log_level level, enum event event, const char *name, c
     va_start(args, format);
     write_event(level, LOG_KIND_EVENT, event, name, format, args);
     va_end(args);
+}
+
+size_t log_format(char *out, size_t size, enum log_level level, enum event event, const char *format, ...)
+{
+    va_list args;
+    int n = snprintf(out, size, "level=%s %s event=%s ", levels[level], ctx.origin, log_event_name(event));
+    size_t used = n < 0 ? 0 : (size_t) n < size ? (size_t) n : size - 1;
+
+    va_start(args, format);
+    n = vsnprintf(out + used, size - used, format, args);
+    va_end(args);
+    if (n > 0)
+        used += (size_t) n < size - used ? (size_t) n : size - used - 1;
+    return used;
+}
+
+void log_line(enum log_level level, const char *line, size_t length)
+{
+    char whole[LOG_RECORD_MAX + 8];
+    int n = ctx.journald ? snprintf(whole, sizeof(whole), "<%d>", (int) level) : 0;
+
+    if (ctx.silent)
+        return;
+    if (length >= LOG_RECORD_MAX)
+        length = LOG_RECORD_MAX - 1;
+    memcpy(whole + n, line, length);
+    put(whole, (size_t) n + length, true);
 }
 
 void log_sum_up(void)

@@ -39,6 +39,14 @@ enum log_kind { LOG_KIND_EVENT, LOG_KIND_RECORD, LOG_KIND_ERRNO };
 void log_write(enum log_level level, enum log_kind kind, enum event event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+// A record that is more than a line of the log. log_format() writes "level=LEVEL process=PROCESS event=EVENT
+// key=value..." to out, which has size bytes, and returns how many it took; log_line() writes such bytes, to which the
+// caller may have added some, and a newline in one write(2), as a record. size, length: below LOG_RECORD_MAX.
+#define LOG_RECORD_MAX 4090
+size_t log_format(char *out, size_t size, enum log_level level, enum event event, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+void log_line(enum log_level level, const char *line, size_t length);
+
 // Writes value in double quotes to out, which has size bytes, and cuts it if it does not fit. Escapes quotes,
 // backslashes, bytes that are not UTF-8, and hidden characters (utf8_is_hidden()). Returns out.
 const char *log_quote(const char *value, char *out, size_t size);

@@ -110,8 +110,10 @@ bool sandbox_landlock(enum sandbox_role role, enum sandbox_mode mode, const stru
     if (*abi == 0)
         return true;
     int ruleset = (int) syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
-    bool ok = ruleset >= 0 && (!paths || allow(ruleset, paths->write, MAY_WRITE & all.fs));
+    bool ok = ruleset >= 0;
 
+    for (size_t i = 0; ok && paths && i < paths->n_write; i++)
+        ok = allow(ruleset, paths->write[i], MAY_WRITE & all.fs);
     for (size_t i = 0; ok && paths && i < paths->n_read; i++)
         ok = allow(ruleset, paths->read[i], MAY_READ);
     ok = ok && syscall(SYS_landlock_restrict_self, ruleset, 0) == 0 && refuses();

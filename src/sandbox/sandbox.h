@@ -56,7 +56,8 @@ bool sandbox_limit(enum sandbox_role role, enum sandbox_mode mode);
 struct sandbox_paths {
     const char *const *read; // to read files
     size_t n_read;
-    const char *write; // to read, write, make, rename and remove files
+    const char *const *write; // to read, write, make, rename and remove files
+    size_t n_write;
 };
 
 // Loads a Landlock domain that denies all rights which both kernel and landlock.c know, except those for paths (NULL:

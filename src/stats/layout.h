@@ -21,7 +21,7 @@
 // is in force, which forbids locks because nothing bounds the kernel memory that they take.
 #define STATS_LOCK_SUFFIX ".lock"
 
-#define STATS_VERSION 11
+#define STATS_VERSION 12
 
 // Declares every counter once: X(name, help, key). The writer, the reader, JSON and the tables follow from it. key: the
 // key of the config file on which it depends (config/schema.c); NULL: none.
@@ -284,6 +284,19 @@ struct stats_continued {
     uint64_t dropped;  // frames for which the rings had no room meanwhile
 };
 
+// The head of the records of loads, as the broker has written it (audit/chain.h). A relay that was taken over can
+// change it here, but not in audit_file.
+struct stats_audit {
+    uint32_t sequence;
+    uint32_t reserved;
+    uint64_t n; // number of the last record; 0: not told
+    uint8_t hash[32];
+    uint64_t waiting; // records that are not in the file yet
+    uint64_t lost;    // records that will never be there, since the start
+    char file[108];   // empty: records are not kept in a file
+    char error[148];  // why records cannot be written there; empty: they can
+};
+
 struct stats_header {
     uint64_t magic;
     uint32_t version;
@@ -297,8 +310,9 @@ struct stats_header {
     char instance[64];
     char file[512]; // the config file's path
     struct stats_features features;
-    uint32_t sequence; // of the following fields
-    uint32_t pid;      // of the relay
+    struct stats_audit audit; // the broker writes it
+    uint32_t sequence;        // of the following fields
+    uint32_t pid;             // of the relay
     struct stats_continued continued;
     uint64_t generation;
     uint64_t started_ns, loaded_ns; // CLOCK_REALTIME

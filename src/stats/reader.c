@@ -77,7 +77,7 @@ bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[S
                       h->n_interfaces, h->n_rules, h->n_inputs, h->n_outputs);
     stats_segment_place(at, memory, h->n_interfaces, h->n_rules, h->n_inputs);
     if (!STRING(h->program_version) || !STRING(h->instance) || !STRING(h->file) || !STRING(h->refusal) ||
-        !STRING(h->disk_error))
+        !STRING(h->disk_error) || !STRING(h->audit.file) || !STRING(h->audit.error))
         return refuse(why, "a string of the header does not end");
     for (uint32_t i = 0; i < h->n_interfaces; i++)
         if (!STRING(at->interfaces[i].name))
@@ -281,7 +281,8 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
         return daemon_gone(s, why);
     if (h->state != STATS_LIVE)
         return refuse(why, "mcrd does not use %s yet: try again", path);
-    if (!consistent || !read_records(fd, &s->at, s->at.interfaces, h->n_interfaces, RECORD(stats_interface)) ||
+    if (!consistent || !read_records(fd, &s->at, &h->audit, 1, RECORD(stats_audit)) ||
+        !read_records(fd, &s->at, s->at.interfaces, h->n_interfaces, RECORD(stats_interface)) ||
         !read_records(fd, &s->at, s->at.rules, h->n_rules, RECORD(stats_rule)) ||
         !read_records(fd, &s->at, s->at.inputs, h->n_inputs, RECORD(stats_input)) ||
         !read_records(fd, &s->at, s->at.outputs, h->n_outputs, RECORD(stats_output)))

@@ -65,6 +65,10 @@ static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool
         find(f, SHOW_WARNING, SHOW_PUT_BACK);
     if (h->config_state != STATS_CONFIG_CURRENT)
         find(f, SHOW_WARNING, "the file on disk is %s", stats_config_state_name(h->config_state));
+    if (h->audit.error[0])
+        find(f, SHOW_WARNING, "records cannot be written: %s", h->audit.error);
+    if (h->audit.lost > 0)
+        find(f, SHOW_WARNING, "%" PRIu64 " records are not in %s", h->audit.lost, h->audit.file);
     if (h->seccomp != STATS_SECCOMP_ENFORCE || h->capabilities)
         find(f, SHOW_WARNING, "the sandbox is not in force");
 }

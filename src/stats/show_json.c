@@ -46,6 +46,17 @@ static bool put_counters(json_t *object, const struct stats_counter *table, cons
 
 // Each of these adds one member to an object or an array, and returns whether all went well.
 
+static bool put_audit(json_t *to, const struct stats_audit *a)
+{
+    char hash[DIGEST_TEXT_MAX];
+    json_t *o = a->n > 0 ? json_object() : json_null();
+
+    return put(to, "audit", o) &&
+           (a->n == 0 || (put(o, "n", number(a->n)) && put(o, "hash", json_string(digest_text(a->hash, hash))) &&
+                          put(o, "file", text_or_null(a->file)) && put(o, "error", text_or_null(a->error)) &&
+                          put(o, "waiting", number(a->waiting)) && put(o, "lost", number(a->lost))));
+}
+
 static bool put_config(json_t *to, const struct stats_header *h)
 {
     static const uint8_t unread[32];
@@ -60,6 +71,7 @@ static bool put_config(json_t *to, const struct stats_header *h)
     ok &= put(o, "last_error", text_or_null(stats_last_error(h)));
     ok &= put(o, "disk_sha256", on_disk ? json_string(digest_text(h->disk_sha256, sha256)) : json_null());
     ok &= put(o, "last_load", json_string(stats_verdict_name(h->verdict)));
+    ok &= put_audit(o, &h->audit);
     return put(to, "config", o) && ok;
 }
 

@@ -148,6 +148,24 @@ static void put_daemon(struct exposition *e, const struct stats_snapshot *s)
             h->seccomp == STATS_SECCOMP_ENFORCE && h->capabilities == 0);
 }
 
+// The head of the records of loads: what is scraped elsewhere proves what was in the record by then.
+static void put_audit(struct exposition *e, const struct stats_audit *a)
+{
+    char hash[DIGEST_TEXT_MAX], n[TEXT_NUMBER_MAX];
+
+    if (a->n == 0)
+        return;
+    snprintf(n, sizeof(n), "%" PRIu64, a->n);
+    put_one(e, GAUGE, "mcr_audit_records", "The number of the last record of a load.", a->n);
+    begin(e, GAUGE, "mcr_audit_head_info", "The last record of a load, its number and hash; always 1.");
+    put(e, (struct label[LABELS]){{"n", n}, {"hash", digest_text(a->hash, hash)}}, 1);
+    if (!a->file[0])
+        return;
+    put_one(e, GAUGE, "mcr_audit_file_ok", "Whether all records of loads are in audit_file.",
+            !a->error[0] && a->waiting == 0 && a->lost == 0);
+    put_one(e, COUNTER, "mcr_audit_lost_total", "Records of loads that will never be in audit_file.", a->lost);
+}
+
 static void put_config(struct exposition *e, const struct stats_header *h)
 {
     char sha256[DIGEST_TEXT_MAX];
@@ -166,6 +184,7 @@ static void put_config(struct exposition *e, const struct stats_header *h)
             h->config_state == STATS_CONFIG_PENDING);
     put_one(e, GAUGE, "mcr_config_invalid", "Whether the file on disk would be refused.",
             h->config_state == STATS_CONFIG_INVALID);
+    put_audit(e, &h->audit);
 }
 
 // --- interfaces ------------------------------------------------------------------------------------------------------

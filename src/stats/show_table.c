@@ -101,6 +101,30 @@ static void show_config(const struct page *p)
     }
 }
 
+// The number and hash of the last record: whoever notes them elsewhere can tell later that none was changed.
+static void show_audit(const struct page *p)
+{
+    const struct stats_audit *a = &p->view->now->at.header->audit;
+    char hash[DIGEST_TEXT_MAX];
+
+    if (a->n == 0)
+        return;
+    struct paragraph f = paragraph(p, 0, "record");
+    paragraph_word(&f, PLAIN, 1, "%" PRIu64 ",", a->n);
+    paragraph_word(&f, PLAIN, 1, "hash %.12s%s", digest_text(a->hash, hash), a->file[0] ? "," : "");
+    if (a->file[0])
+        paragraph_word(&f, a->error[0] || a->lost > 0 ? BAD : PLAIN, 1, "%s", a->file);
+    fputc('\n', p->to);
+    if (a->error[0] || a->lost > 0) {
+        f = paragraph(p, 0, "");
+        if (a->error[0])
+            paragraph_text(&f, BAD, a->error);
+        if (a->lost > 0)
+            paragraph_word(&f, BAD, 1, "%" PRIu64 " records will not be in the file", a->lost);
+        fputc('\n', p->to);
+    }
+}
+
 static void show_sandbox(const struct page *p)
 {
     const struct stats_header *h = p->view->now->at.header;
@@ -419,6 +443,7 @@ void show_top(const struct show_view *v, const struct show_style *style, FILE *t
 
     show_daemon(&p);
     show_config(&p);
+    show_audit(&p);
     show_sandbox(&p);
     fputc('\n', to);
     show_head(&p, "INTERFACE", "RECEIVED", false);

@@ -19,7 +19,7 @@
 #include "machine.h"
 #include "stats/layout.h"
 
-static char config_path[80], stats_path[80];
+static char config_path[80], stats_path[80], audit_path[80];
 
 struct rig {
     struct broker broker;
@@ -36,7 +36,7 @@ struct rig {
 
 static void remove_files(void)
 {
-    static const char *const names[] = {"mcr.conf", "stats", "stats.new", "running.conf", "running.conf.new"};
+    static const char *const names[] = {"mcr.conf", "stats", "stats.new", "running.conf", "running.conf.new", "audit"};
     char path[96];
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -237,6 +237,9 @@ static void open_rig(struct rig *x, struct fuzz_input *in, int inotify)
     x->options = (struct broker_options){.sandbox = SANDBOX_OFF, .config_path = config_path, .inotify = inotify};
     *b = (struct broker){.options = &x->options, .relay = ends[1], .watch.inotify = inotify};
     keep_init(&b->keep);
+    audit_init(&b->audit);
+    audit_prepare(&b->audit, audit_path, getuid(), getgid());
+    audit_open(&b->audit, NULL);
     b->sockets = sockets_new(&machine_any, 0);
     FUZZ_ASSERT(b->sockets && start_read_identity(b, &bytes) && start_judge(b, &bytes));
 }
@@ -246,6 +249,7 @@ static void close_rig(struct rig *x)
     struct broker *b = &x->broker;
 
     keep_free(&b->keep);
+    audit_free(&b->audit);
     sockets_free(b->sockets);
     free(b->running.bytes);
     config_free(b->config);
@@ -263,6 +267,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     snprintf(config_path, sizeof(config_path), "%s/mcr.conf", fuzz_directory());
     snprintf(stats_path, sizeof(stats_path), "%s/stats", fuzz_directory());
+    snprintf(audit_path, sizeof(audit_path), "%s/audit", fuzz_directory());
     if (inotify < 0)
         inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     int open_before = fuzz_descriptors();

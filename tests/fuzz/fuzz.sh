@@ -13,7 +13,7 @@ set -u
 
 CLANG=${CLANG:-clang}
 mode=${1:-fuzz}
-targets=${FUZZ_TARGETS:-addr broker capture config filter forward lexical merge monitor packet reassembly relay stats table}
+targets=${FUZZ_TARGETS:-addr audit broker capture config filter forward lexical merge monitor packet reassembly relay stats table}
 here=$(pwd)
 log=$here/tests/fuzz/build.log
 
@@ -97,6 +97,7 @@ minimise() {
 files() {
   case $1 in
   addr) set -- common/addr ;;
+  audit) set -- audit/chain command/history_show ;;
   broker) set -- broker/broker broker/start broker/offer broker/record broker/statistics machine/sockets machine/registry \
     machine/membership machine/ring_pool handover/handover ;;
   capture) set -- command/capture command/offline ;;

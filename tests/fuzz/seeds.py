@@ -8,6 +8,7 @@ The rest of the corpora was found by libFuzzer (names of 40 hexadecimal digits).
 example are seeds of the config target as they lie there.
 """
 
+import hashlib
 import os
 import socket
 import struct
@@ -401,5 +402,26 @@ def merging():
     write("merge", "full", settings(RTP, 1, REORDER, window=250, reorder=255), datagram(0, 1), *(datagram(0, 2, 0) for _ in range(90)))
 
 
-for make in (packets, forwarding, captures, reassembling, merging, filters, addresses, tables, statistics, handover, configs, texts):
+# --- records ----------------------------------------------------------------------------------------------------------
+
+def records():
+    TEXT, WHOLE, COMPLETE = 1, 2, 4
+    PATCH, DROP, DOUBLE, MOVE = range(4)
+    before, lines = b"0" * 64, []
+    for n in range(1, 5):
+        body = b'level=notice event=reload reason="a \\"b\\" \xff" uid=0%s n=%d time=2026-11-30T10:00:00.000Z prev=%s' % (
+            b" chain=begins" if n == 1 else b"", n, before)
+        before = hashlib.sha256(body).hexdigest().encode()
+        lines.append(body + b" hash=" + before + b"\n")
+    for how in (0, WHOLE, WHOLE | COMPLETE):
+        write("audit", f"text-{how}", bytes([TEXT | how]), *lines)
+        write("audit", f"other-lines-{how}", bytes([TEXT | how]), lines[0], b"level=notice\n\n", lines[2], lines[1], *lines)
+    write("audit", "nothing", bytes([0]))
+    write("audit", "patch", bytes([WHOLE]), u16(0), u16(0), bytes([PATCH]), patch((300, b"n=2")))
+    write("audit", "drop", bytes([COMPLETE]), u16(0), u16(274), bytes([DROP]))
+    write("audit", "double", bytes([WHOLE]), u16(0), u16(274), bytes([DOUBLE]))
+    write("audit", "move", bytes([WHOLE]), u16(0), u16(274), bytes([MOVE]), u16(261))
+
+
+for make in (packets, forwarding, captures, reassembling, merging, filters, addresses, tables, statistics, handover, configs, texts, records):
     make()

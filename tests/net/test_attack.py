@@ -1039,6 +1039,29 @@ def record():
         finish(d)
 
 
+@t.test("a relay that asks for the same load without end: each is in the log, and the record does not grow with them")
+def many_loads():
+    needs_sandbox()
+    config = t.Config(RULE)
+    config.top["audit_file"] = audit = os.path.join(config.directory, "audit", "log")
+    config.write()
+    with t.line() as net, t.Mcrd(net.relay, config) as d:
+        with hostile(d) as victim:
+            d.config.write("nonsense")
+            for i in range(150):
+                asker = struct.pack("=IIII", 1 + i, i, i, 0)  # the relay may name another one each time
+                t.equal(ask_and_take(victim, LOAD, 100 + i, asker)[0][-1], REFUSED, "the load")
+        t.equal(len(d.logged("reload")), 150, "lines of the log")
+        with open(audit, encoding="utf-8") as f:
+            lines = f.read().splitlines()
+        t.check(20 <= len(lines) <= 22, f"{len(lines)} records")
+        finish(d)
+        with open(audit, encoding="utf-8") as f:
+            last = f.read().splitlines()[-1]
+        t.check(" event=loads_summed refused=130 accepted=0 " in last, last)
+        t.run_command([t.MCRD, "--history", "--verify", "--from", audit])
+
+
 @t.test("a relay that is offered a table and gives no verdict: the load is in the record, what it got is revoked")
 def no_verdict():
     needs_sandbox()

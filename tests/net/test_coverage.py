@@ -196,6 +196,8 @@ def coverage():
     listed = rows()
     with t.line6() as net:
         c = t.Config(RULES)
+        c.top["audit_file"] = os.path.join(c.directory, "audit", "log")
+        c.write()
         trace = os.path.join(c.directory, "strace")
         strace = ["strace", "-D", "-f", "-X", "raw", "-o", trace]
         status, _, err = t.run_command([*strace, "true"], check_status=False)

@@ -88,6 +88,11 @@ def expected(stats):
     add("mcr_config_generation", stats["generation"])
     add("mcr_config_last_reload_successful", c["last_load"] != "refused")
     add("mcr_config_pending", c["state"] == "pending")
+    add("mcr_audit_records", c["audit"]["n"])
+    add("mcr_audit_head_info", 1, n=str(c["audit"]["n"]), hash=c["audit"]["hash"])
+    if c["audit"]["file"]:
+        add("mcr_audit_file_ok", not c["audit"]["error"])
+        add("mcr_audit_lost_total", c["audit"]["lost"])
     add("mcr_config_invalid", c["state"] == "invalid")
     for i in stats["interfaces"]:
         add("mcr_interface_up", i["state"] == "up", interface=i["name"])
@@ -254,7 +259,10 @@ def names():
     legs = [{"interface": "in0", "group": f"239.255.0.{i}", "port": PORT} for i in (8, 9)]
     merges = {"name": "merges", "inputs": legs, "merge": {"by": "rtp"}, "monitor": {"as": "ts"},
               "outputs": [t.to_group("239.255.1.8", OUT_PORT)]}
-    with t.line() as net, t.Mcrd(net.relay, [*RULES, merges]) as d:
+    c = t.Config([*RULES, merges])
+    c.top["audit_file"] = os.path.join(c.directory, "audit", "log")
+    c.write()
+    with t.line() as net, t.Mcrd(net.relay, c) as d:
         offer(net, d)
         printed = set(parse(metrics(d))[1])
     used = set(histogram_of(n) for q in dashboard_queries() + alert_queries() for n in re.findall(r"\bmcr_[a-z_]+", q))

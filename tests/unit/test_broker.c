@@ -78,6 +78,7 @@ Test(offer, what_was_sent_of_it_counts_if_the_rest_cannot_be)
     snprintf(b.stats_file, sizeof(b.stats_file), "%s/stats", directory);
     b.relay = ends[1];
     keep_init(&b.keep);
+    audit_init(&b.audit);
     cr_assert(c && b.sockets && sockets_open_pool(b.sockets, 1, &step));
     for (size_t sent = HANDOVER_TABLE_BEFORE; sent <= 2 * HANDOVER_TABLE_BEFORE; sent += HANDOVER_TABLE_BEFORE) {
         struct attempt a = {.serial = 1, .generation = 1};

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// audit_head: the head of the records in a memory file, which the service manager keeps while mcrd does not run, so
+// that the chain goes on over a restart. Only the broker has its descriptor: the relay cannot write it.
+#ifndef MCR_BROKER_AUDIT_HEAD_H
+#define MCR_BROKER_AUDIT_HEAD_H
+
+#include "audit/chain.h"
+
+// Two places for the head, so that one of them is whole whenever the process is killed.
+struct audit_head {
+    uint64_t magic;
+    volatile uint32_t now; // which of the two
+    uint32_t reserved;
+    struct chain_head places[2];
+};
+
+// Makes the file. Returns a descriptor that the caller closes, or -1 with errno set.
+int audit_head_new(void);
+
+// Maps it. Returns NULL, with *why, unless fd is such a file; the caller calls audit_head_unmap(). To be called before
+// the system call filter is loaded.
+struct audit_head *audit_head_map(int fd, const char **why);
+void audit_head_unmap(struct audit_head *h);
+
+// h may be NULL: nothing is kept.
+void audit_head_set(struct audit_head *h, const struct chain_head *head);
+
+// n is 0 if there is none.
+struct chain_head audit_head_get(const struct audit_head *h);
+
+#endif

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// The start of the records: where the chain goes on.
+#include <config.h>
+
+#include "broker/audit_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/descriptors.h"
+
+#define ASIDE "it is set aside, and a new one is begun"
+
+struct scan {
+    struct chain_check check;
+    uint8_t prev[DIGEST_BYTES]; // of the first record
+    struct chain_finding first; // the first fault
+    uint64_t whole;             // bytes
+    uint64_t due_ns;            // CLOCK_REALTIME: as audit_admit() would have it after these records
+    char sha256[DIGEST_TEXT_MAX];
+    bool cut; // something follows them
+};
+
+static void note_fault(void *context, const struct chain_finding *finding)
+{
+    struct scan *s = context;
+
+    if (s->check.faults == 1)
+        s->first = *finding;
+}
+
+static bool has(const char *line, size_t body, const char *word)
+{
+    return memmem(line, body, word, strlen(word)) != NULL;
+}
+
+// Notes what a start has to know of the records before it.
+static void note_record(struct scan *s, const struct chain_record *r, const char *line)
+{
+    static const char key[] = " sha256=";
+    bool started = has(line, r->body, " event=started "), reload = has(line, r->body, " event=reload ");
+    const char *sha256 = memmem(line, r->body, key, strlen(key));
+    uint64_t when = chain_time_ns(r);
+
+    if (sha256 && (started || (reload && has(line, r->body, " event=reload result=accepted "))))
+        snprintf(s->sha256, sizeof(s->sha256), "%.64s", sha256 + strlen(key));
+    if (!started && !has(line, r->body, " event=start ") && !has(line, r->body, " event=loads_summed ") &&
+        !has(line, r->body, " event=reload result=refused "))
+        return;
+    s->due_ns = (s->due_ns < when ? when : s->due_ns) + AUDIT_IDLE_INTERVAL_NS;
+}
+
+static void scan_line(void *context, const char *line, size_t length)
+{
+    struct scan *s = context;
+    struct chain_record r;
+    bool is_record = chain_parse(line, length, &r);
+
+    if (is_record && !s->check.any)
+        memcpy(s->prev, r.prev, sizeof(s->prev));
+    if (is_record && r.right)
+        note_record(s, &r, line);
+    chain_check_line(&s->check, is_record ? &r : NULL);
+}
+
+// Returns false with errno set.
+static bool scan(struct scan *s, int fd, const struct chain_head *kept)
+{
+    *s = (struct scan){.check = {.whole = true, .anchor = *kept, .found = note_fault}};
+    s->check.context = s;
+    return trail_read(fd, scan_line, s, false, &s->whole, &s->cut);
+}
+
+// Returns a descriptor, or -1 with errno set.
+static int open_regular(const char *name, int flags)
+{
+    struct stat st;
+    int fd = open(name, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
+        errno = EINVAL;
+        return descriptors_close(fd);
+    }
+    return fd;
+}
+
+// Whether the file has, or directly follows, the head that was kept.
+static bool has_kept(const struct scan *s, const struct chain_head *kept)
+{
+    return kept->n == 0 || (s->check.met && !s->check.wrong) ||
+           (s->check.first == kept->n + 1 && memcmp(s->prev, kept->hash, sizeof(s->prev)) == 0);
+}
+
+// The head of the file before, where a start finds none that is written: mcrd ended while it rotated.
+static void take_older(struct audit *a)
+{
+    static const struct chain_head nothing;
+    char name[TRAIL_NAME_MAX];
+    struct scan s;
+    int fd = open_regular(trail_name(a->path, 1, name), O_RDONLY);
+
+    if (fd >= 0 && scan(&s, fd, &nothing) && s.check.faults == 0 && !s.cut && s.check.any)
+        a->head = s.check.last;
+    descriptors_close(fd);
+}
+
+static void set_aside(struct audit *a, const char *reason)
+{
+    bool rotated = audit_rotate(a);
+
+    if (!rotated) {
+        audit_fail(a);
+        a->fd = descriptors_close(a->fd); // the first write tries it again
+    }
+    a->mark = a->head.n > 0 ? CHAIN_CONTINUES : CHAIN_BEGINS;
+    audit_note(a, reason, ASIDE);
+}
+
+// Removes what follows the last whole record: a computer that lost its power wrote no more of it.
+static void take_off_rest(struct audit *a, uint64_t bytes)
+{
+    char reason[80];
+
+    snprintf(reason, sizeof(reason), "the last line was not whole: %" PRIu64 " bytes were removed", bytes);
+    if (ftruncate(a->fd, (off_t) a->size) == 0)
+        audit_note(a, reason, "the file goes on");
+    else
+        set_aside(a, reason);
+}
+
+// Wherever the clock was set to meanwhile, no more is ahead than there can be.
+static void take_pace(struct audit *a, const struct scan *s)
+{
+    uint64_t now = clock_realtime_ns(), most = AUDIT_IDLE_AHEAD_NS + 2 * AUDIT_IDLE_INTERVAL_NS;
+    uint64_t ahead = s->due_ns > now ? s->due_ns - now : 0;
+
+    a->due_ns = clock_monotonic_ns() + (ahead < most ? ahead : most);
+    memcpy(a->sha256, s->sha256, sizeof(a->sha256));
+}
+
+// Decides by what was found in the open file.
+static void go_on(struct audit *a, const struct scan *s, const struct chain_head *kept)
+{
+    const struct chain_check *c = &s->check;
+    char reason[120];
+    struct stat st;
+
+    a->head = kept->n > 0 ? *kept : c->last;
+    a->mark = CHAIN_NEXT;
+    a->size = s->whole;
+    take_pace(a, s);
+    if (c->faults > 0) {
+        snprintf(reason, sizeof(reason), "it does not verify at record %" PRIu64, s->first.to);
+        a->head = *kept;
+        set_aside(a, reason);
+        return;
+    }
+    if (has_kept(s, kept)) {
+        a->head = c->last;
+    } else if (kept->n > c->last.n) {
+        snprintf(reason, sizeof(reason), "it ends with record %" PRIu64 ", and the last one was %" PRIu64, c->last.n,
+                 kept->n);
+        audit_note(a, reason, "the file goes on");
+    } else {
+        snprintf(reason, sizeof(reason), "its record %" PRIu64 " is not the one that was written", kept->n);
+        set_aside(a, reason);
+        return;
+    }
+    if (s->cut && fstat(a->fd, &st) == 0)
+        take_off_rest(a, (uint64_t) st.st_size - s->whole);
+}
+
+void audit_open(struct audit *a, struct audit_head *kept)
+{
+    struct chain_head head = audit_head_get(kept);
+    struct scan s;
+
+    a->kept = kept;
+    a->head = head;
+    a->mark = head.n > 0 ? CHAIN_NEXT : CHAIN_BEGINS;
+    if (!a->path[0])
+        return;
+    a->late = malloc(AUDIT_LATE_MAX);
+    a->fd = open_regular(a->path, O_RDWR | O_APPEND);
+    if (a->fd >= 0 && scan(&s, a->fd, &head) && (s.whole > 0 || s.cut)) {
+        go_on(a, &s, &head);
+        return;
+    }
+    if (a->fd < 0 && errno != ENOENT)
+        audit_fail(a);
+    else if (a->fd < 0 && head.n == 0)
+        take_older(a);
+    // The next record is the first one of its file.
+    a->mark = a->head.n > 0 ? CHAIN_CONTINUES : CHAIN_BEGINS;
+    if (a->fd < 0 && !a->failed && head.n > 0)
+        audit_note(a, "the file is missing", "a new one is begun");
+}

@@ -1,0 +1,296 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The records of loads as a chain: in audit_file, in the log, over restarts, with a full disk; --history; the verifier in
+Python; and every tampering told by number."""
+import importlib.machinery
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import mcrtest as t
+
+A, B, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.0.2", "239.255.1.1", 5000, 6000
+RULES = [t.rule("r", A, PORT, [t.to_group(OUT, OUT_PORT)])]
+HERE = os.path.dirname(os.path.abspath(__file__))
+VERIFIER = os.path.join(HERE, "..", "..", "contrib", "audit", "mcr-audit-verify")
+
+
+def audited(rules=None, **top):
+    """A config whose audit_file lies in a directory of its own."""
+    c = t.Config(rules or RULES, **top)
+    c.audit = os.path.join(c.directory, "audit", "audit.log")
+    c.top["audit_file"] = c.audit
+    c.write()
+    return c
+
+
+def lines(path):
+    with open(path, "rb") as f:
+        return f.read().splitlines(keepends=True)
+
+
+def records(c):
+    return [x.decode() for x in lines(c.audit)]
+
+
+def run(argv, stdin=None):
+    p = subprocess.run([str(a) for a in argv], stdin=stdin or subprocess.DEVNULL, capture_output=True, text=True,
+                       timeout=60, check=False)
+    return p.returncode, p.stdout, p.stderr
+
+
+def history(*options, status=0, stdin=None):
+    found, out, err = run([t.MCRD, "--history", *options], stdin)
+    t.equal(found, status, f"--history {options}: {out} {err}; status")
+    return out, err
+
+
+def verify(*options, status=0, stdin=None):
+    return history("--verify", *options, status=status, stdin=stdin)[0]
+
+
+def python_verify(*options, status=0, stdin=None):
+    found, out, err = run(["python3", VERIFIER, *options], stdin)
+    t.equal(found, status, f"the verifier, {options}: {out} {err}; status")
+    return out
+
+
+def head_of(d):
+    a = d.stats()["config"]["audit"]
+    return f"{a['n']}:{a['hash']}"
+
+
+def change(d, *groups):
+    """A reload with a rule for each."""
+    d.config.rules = [t.rule(f"r{i}", g, PORT, [t.to_group(OUT, OUT_PORT + i)], note=f"ticket {i}")
+                      for i, g in enumerate(groups)]
+    d.config.write()
+    return d.reload()
+
+
+@t.test("each load is a record in the file and, byte for byte, in the log; its head is in statistics, metrics and status")
+def chain():
+    with t.line() as net, t.Mcrd(net.relay, audited()) as d:
+        t.check("result=accepted" in change(d, A, B), "the load")
+        d.config.write("nonsense")
+        t.check("result=refused" in d.reload(), "the load")
+        found = t.wait_for(lambda: (x := records(d.config)) and len(x) == 6 and x, 5, "six records")
+        t.equal([re.search(r" event=(\w+) ", x)[1] for x in found],
+                ["started", "reload", "rule_added", "rule_added", "rule_removed", "reload"], "events")
+        logged = [x + "\n" for x in d.log_text().splitlines() if " hash=" in x]
+        t.equal(logged, found, "the log")
+        t.equal(os.stat(d.config.audit).st_mode & 0o777, 0o640, "its mode")
+        a = d.stats()["config"]["audit"]
+        t.equal((a["n"], a["file"], a["error"], a["waiting"], a["lost"]), (6, d.config.audit, None, 0, 0), "statistics")
+        t.check(found[-1].endswith(f" hash={a['hash']}\n"), "the head")
+        _, metrics, _ = t.run_command([t.MCRSTAT, "--prometheus", "--stats", d.config.stats_file])
+        t.check(re.search(r"^mcr_audit_records(\{.*\})? 6$", metrics, re.M), metrics)
+        t.check(re.search(rf'^mcr_audit_head_info\{{.*hash="{a["hash"]}".*\}} 1$', metrics, re.M), metrics)
+        t.check(re.search(r"^mcr_audit_file_ok(\{.*\})? 1$", metrics, re.M), metrics)
+        _, status, _ = t.run_command([t.MCRSTAT, "--stats", d.config.stats_file])
+        t.check(f"record   6, hash {a['hash'][:12]}, {d.config.audit}" in re.sub(r"record +", "record   ", status), status)
+        out, _ = history("--config", d.config.file, status=2)  # the file on disk is nonsense
+        good = audited()
+        shutil.copy(d.config.audit, os.path.join(good.directory, "copy.log"))
+        out, _ = history("--from", os.path.join(good.directory, "copy.log"))
+        t.check(all(len(x) <= 80 for x in out.splitlines()), out)
+        t.check(re.search(r"^ +2 .* reload .* \+2 -1 ~0$", out, re.M), out)
+        t.check("rule r1, note: ticket 1" in out and "reason: " in out, out)
+        with open(d.config.log, encoding="utf-8") as log:
+            t.check("records 1 to 6 are whole" in verify("--from", "-", stdin=log), "the log")
+        d.config.write()
+        out = verify("--config", d.config.file)
+        t.check("records 1 to 6 are whole" in out and "reaches the head" in out, out)
+        tree = json.loads(history("--config", d.config.file, "--json")[0])
+        t.equal((tree["whole"], tree["head"]["n"], [x["event"] for x in tree["records"]][:2]),
+                (True, 6, ["started", "reload"]), "as JSON")
+
+
+def tell_both(n, path, head):
+    """What both verifiers say of this file. The first number in it is n."""
+    said = [verify("--head", head, "--from", path, status=1), python_verify("--head", head, path, status=1)]
+    for text in said:
+        first = re.search(r"\d+", text.replace("records before 2:", "record 1:"))
+        t.check(first and int(first[0]) == n, f"record {n} is not what is told first: {text}")
+    return said
+
+
+@t.test("edit, drop, swap, cut, replay, splice: told by number, by mcrd and by the verifier in Python, each alike")
+def tampering():
+    with t.line() as net, t.Mcrd(net.relay, audited()) as d, t.Mcrd(net.relay, audited()) as other:
+        for i in range(5):
+            change(d, A, B) if i % 2 else change(d, A)
+            change(other, A, B) if i % 3 else change(other, B)
+        whole, foreign, head = lines(d.config.audit), lines(other.config.audit), head_of(d)
+        n, path = len(whole), os.path.join(d.config.directory, "tampered.log")
+        t.check(n > 10 and head.startswith(f"{n}:"), f"{n} records, head {head}")
+
+        def put(content):
+            with open(path, "wb") as f:
+                f.write(b"".join(content))
+
+        put(whole)
+        verify("--head", head, "--from", path)
+        python_verify("--head", head, path)
+        for i in range(n):
+            at = i * 37 % (len(whole[i]) - 1)
+            edited = whole[i][:at] + (b"0" if whole[i][at:at + 1] != b"0" else b"1") + whole[i][at + 1:]
+            put(whole[:i] + [edited] + whole[i + 1:])
+            tell_both(i + 1, path, head)
+            put(whole[:i] + whole[i + 1:])
+            tell_both(i + 1, path, head)
+            if i < n - 1:
+                put(whole[:i] + [whole[i + 1], whole[i]] + whole[i + 2:])
+                tell_both(i + 1, path, head)
+                put(whole[:i + 1])  # an older file
+                tell_both(i + 2, path, head)
+            if 0 < i < min(n, len(foreign)):
+                put(whole[:i] + foreign[i:])
+                tell_both(i + 1, path, head)
+        # Each byte, by the verifier in Python; tests/unit does it for mcrd.
+        source = importlib.machinery.SourceFileLoader("verifier", VERIFIER)
+        module = importlib.util.module_from_spec(importlib.util.spec_from_loader("verifier", source))
+        source.exec_module(module)
+        some = whole[:4]
+        known, text = (len(some), some[-1].rstrip()[-64:]), b"".join(some)
+        t.equal(module.verify(some, True, known)[2], [], "the whole file")
+        for size in range(0, len(text), 1 if not t.SANITIZED else 7):
+            cut = text[:size].splitlines(keepends=True)
+            intact = text[:size].count(b"\n")
+            told = module.verify(cut, True, known)[2]
+            t.check(told and int(re.search(r"\d+", told[0])[0]) == intact + 1, f"{size} bytes: {told}")
+        # In place, at the running mcrd: it is told by the head that mcrd shows, and by mcrd itself with the next load.
+        put(whole[:-2])
+        os.chown(path, *(lambda x: (x.st_uid, x.st_gid))(os.stat(d.config.audit)))
+        os.rename(path, d.config.audit)
+        t.check(f"records {n - 1} to {n}: missing" in verify("--config", d.config.file, status=1), "the end")
+        d.reload()
+        t.check("was moved or removed" in d.logged("audit")[0], "an event")
+        verify("--config", d.config.file, status=1)
+
+
+@t.test("--history: trouble is 2: no audit_file, no records, a bad head, a config file that cannot be read")
+def trouble():
+    c = t.Config(RULES)
+    for options, pattern in ((("--config", c.file), "has no audit_file; .*journalctl"), (("--head", "1:abc"), "--head is"),
+                             (("--config", audited().file), "No such file"), (("--from", "/no/where"), "/no/where: "),
+                             (("--config", "/no/where"), "name them with --from"), (("--from", "-", "--from", c.file), "standard input")):
+        t.check(re.search(pattern, err := history(*options, status=2)[1]), err)
+    t.check("no record" in verify("--from", "/dev/null"), "an empty file")
+
+
+@t.test("restarts: the chain goes on by the file; under a manager without one, too; else it begins anew and says so")
+def restarts():
+    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, audited()) as d:
+        change(d, A, B)
+        for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
+            d.restart(number, 0 if number == signal.SIGTERM else -number)
+            t.check("are whole" in verify("--config", d.config.file), "the file")
+        t.equal([x.count("chain=begins") for x in records(d.config)].count(1), 1, "beginnings")
+        manager.clear()
+    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
+        d.reload()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            d.restart(number, 0 if number == signal.SIGTERM else -number)
+        t.equal(d.stats()["config"]["audit"]["n"], 4, "the number of the last record")
+        manager.clear()
+    with t.line() as net:
+        d = t.Mcrd(net.relay, RULES)
+        for i in range(2):
+            with d:
+                d.reload()
+        said = d.log_text()
+        t.equal(said.count("chain=begins"), 2, "beginnings in the log")
+        with open(d.config.log, encoding="utf-8") as log:
+            t.check("note: record 1: a new chain begins behind record 2" in verify("--from", "-", stdin=log), "the log")
+        with open(d.config.log, encoding="utf-8") as log:
+            python_verify("-", stdin=log)
+
+
+@t.test("a full disk: loads go on, it is an alarm and an event, and what waits is written when there is room")
+def full_disk():
+    c = audited()
+    os.mkdir(os.path.dirname(c.audit))
+    t.run_command(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0777", "tmpfs", os.path.dirname(c.audit)])
+    try:
+        filler = os.path.join(os.path.dirname(c.audit), "filler")
+        with t.line() as net, t.Mcrd(net.relay, c) as d:
+            with open(filler, "wb", buffering=0) as f:
+                try:
+                    while True:
+                        f.write(b"x" * 4096)
+                except OSError:
+                    pass
+            for i in range(8):
+                t.check("result=accepted" in (change(d, A, B) if i % 2 == 0 else change(d, A)), "the load")
+            a = d.stats()["config"]["audit"]
+            t.check(a["waiting"] > 0 and "No space left" in a["error"], f"{a}")
+            t.equal(len(d.logged("audit")), 1, "events")
+            status, out, _ = t.run_command([t.MCRSTAT, "--check", "--stats", c.stats_file], check_status=False)
+            t.check(status == 1 and "records cannot be written" in out, f"{status} {out}")
+            _, metrics, _ = t.run_command([t.MCRSTAT, "--prometheus", "--stats", c.stats_file])
+            t.check(re.search(r"^mcr_audit_file_ok(\{.*\})? 0$", metrics, re.M), "the metric")
+            t.check(": missing" in verify("--config", c.file, status=1), "the file lacks what waits")
+            # Where the record is required, what cannot be recorded is not loaded.
+            d.config.top["audit_required"] = True
+            line = change(d, B)
+            t.check("result=refused" in line and "audit_required" in line, line)
+            d.config.top["audit_required"] = False
+            os.unlink(filler)
+            t.check("result=accepted" in change(d, A, B), "the load")
+            t.wait_for(lambda: not d.stats()["config"]["audit"]["error"], 15, "the end of the alarm")
+            t.check("works again" in d.logged("audit")[-1], "an event")
+            t.check("are whole" in verify("--config", c.file), "all is there")
+    finally:
+        t.run_command(["umount", os.path.dirname(c.audit)])
+
+
+@t.test("audit_required: a record before the table is handed over; a start without a usable file is refused")
+def required():
+    with t.line() as net:
+        with t.Mcrd(net.relay, audited(audit_required=True)) as d:
+            t.check("result=accepted" in change(d, A, B), "the load")
+            d.reload()  # of the same file: nothing is put in force
+            events = [re.search(r" event=(\w+) ", x)[1] for x in records(d.config)]
+            t.equal(events, ["load_begins", "started", "load_begins", "reload", "rule_added", "rule_added", "rule_removed",
+                             "reload"], "the records")
+            verify("--config", d.config.file)
+        c = audited(audit_required=True)
+        os.mkdir(os.path.dirname(c.audit), mode=0o755)  # root's
+        status, log = t.Mcrd(net.relay, c).run_to_end()
+        t.check(status == 1 and "audit_required" in log and "Permission denied" in log, f"{status} {log}")
+        c.top["audit_required"] = False
+        c.write()
+        with t.Mcrd(net.relay, c) as d:
+            t.check("Permission denied" in d.stats()["config"]["audit"]["error"], "the alarm")
+
+
+@t.test("rotation: 1 MiB each, the chain goes on, nine files at most; audit_file is fixed until a restart")
+def rotation():
+    note = "n" * 250
+    rules = [[t.rule(f"r{i}-{j}", A, 1000 + i, [t.to_group(OUT, 1000 + i)], note=note) for i in range(600)] for j in (0, 1)]
+    with t.line() as net, t.Mcrd(net.relay, audited(rules[0], audit_mib=1)) as d:
+        for i in range(18):
+            d.config.rules = rules[(i + 1) % 2]
+            d.config.write()
+            t.check("result=accepted" in d.reload(), "the load")
+        found = t.wait_for(lambda: len(x := os.listdir(os.path.dirname(d.config.audit))) == 9 and x, 10, "nine files")
+        t.equal(sorted(found), ["audit.log"] + [f"audit.log.{i}" for i in range(1, 9)], "the files")
+        for name in found:
+            size = os.stat(os.path.join(os.path.dirname(d.config.audit), name)).st_size
+            t.check(size <= 1 << 20, f"{name} has {size} bytes")
+        n = d.stats()["config"]["audit"]["n"]
+        t.wait_for(lambda: f" to {n} are whole" in run([t.MCRD, "--history", "--verify", "--config", d.config.file])[1], 5,
+                   "the chain")
+        python_verify("--head", head_of(d), *[f"{d.config.audit}.{i}" for i in range(8, 0, -1)], d.config.audit)
+        d.config.top["audit_file"] = d.config.audit + ".other"
+        line = change(d, A)
+        t.check("result=refused" in line and "fixed at the start" in line, line)
+
+
+if __name__ == "__main__":
+    t.main()
