@@ -125,6 +125,9 @@ def tampering():
         for i in range(5):
             change(d, A, B) if i % 2 else change(d, A)
             change(other, A, B) if i % 3 else change(other, B)
+        # The records of rules follow that of the reload.
+        t.wait_for(lambda: head_of(d).startswith(f"{len(lines(d.config.audit))}:") and "rule_" in records(d.config)[-1], 5,
+                   "the last record")
         whole, foreign, head = lines(d.config.audit), lines(other.config.audit), head_of(d)
         n, path = len(whole), os.path.join(d.config.directory, "tampered.log")
         t.check(n > 10 and head.startswith(f"{n}:"), f"{n} records, head {head}")
