@@ -19,6 +19,7 @@
 #include "config/check.h"
 #include "config/load.h"
 #include "config/print.h"
+#include "config/times.h"
 #include "config/way.h"
 #include "stats/place.h"
 
@@ -126,8 +127,8 @@ static bool print_memory(const struct config *c, const struct compile_memory *m)
     return print_bytes(c, "merges", m->merges) && print_bytes(c, "monitors", m->monitors);
 }
 
-// Whether a start on this machine, with memory and a place for the statistics, is possible.
-static bool may_start(const struct config *c, struct compile_memory *memory)
+// Whether a start on this machine at this time, with memory and a place for the statistics, is possible.
+static bool may_start(const struct config *c, uint64_t now, struct compile_memory *memory)
 {
     struct config_problems problems = {0};
     char why[COMPILE_WHY_MAX];
@@ -135,6 +136,7 @@ static bool may_start(const struct config *c, struct compile_memory *memory)
 
     if (taken && (errno == EEXIST || errno == EISDIR))
         config_error(&problems, 0, NULL, "%s: %s", c->stats_file, taken);
+    times_check(c, now, &problems);
     if (!compile_memory(c, memory, why))
         config_error(&problems, memory->line, NULL, "%s", why);
     bool may = problems.n_errors == 0;
@@ -143,13 +145,13 @@ static bool may_start(const struct config *c, struct compile_memory *memory)
     return may;
 }
 
-int command_check(const char *path)
+int command_check(const char *path, uint64_t at)
 {
     struct config *c = command_load(path, 0);
     char hex[DIGEST_TEXT_MAX];
     struct compile_memory memory;
 
-    if (!c || !may_start(c, &memory)) {
+    if (!c || !may_start(c, command_time(at), &memory)) {
         config_free(c);
         return 1;
     }
@@ -204,7 +206,7 @@ static bool instances_differ(struct config *const *files, size_t n)
     return true;
 }
 
-int command_firewall(const struct argument_list *paths, bool running, enum firewall_role role)
+int command_firewall(const struct argument_list *paths, bool running, enum firewall_role role, uint64_t at)
 {
     struct config *files[ARGUMENT_LIST_MOST];
     char why[FIREWALL_WHY_MAX];
@@ -214,7 +216,8 @@ int command_firewall(const struct argument_list *paths, bool running, enum firew
     _Static_assert(ARGUMENT_LIST_MOST <= FIREWALL_CONFIGS_MAX, "more files than a ruleset holds");
     for (size_t i = 0; i < paths->n; i++) {
         files[n] = running_or_file(paths->texts[i], running, 0);
-        n += files[n] != NULL;
+        if (files[n])
+            times_apply(files[n++], command_time(at), true);
     }
     ok = n == paths->n && instances_differ(files, n) && roles_agree(files, n);
     if (ok && !firewall_write((const struct config *const *) files, n, role, stdout, why)) {

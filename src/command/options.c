@@ -9,6 +9,7 @@
 #include "command/command.h"
 #include "common/arguments.h"
 #include "common/exit.h"
+#include "common/moment.h"
 #include "config/model.h"
 #include "machine/feature.h"
 
@@ -68,6 +69,8 @@ static const struct argument rows[] = {
      .help = "its payload in bytes (default 100)"},
     {"ttl", "N", ARGUMENT_NUMBER, AT(ttl), .with = EXPLAIN, .least = 1, .most = 255,
      .help = "its ttl or hop limit (default 64)"},
+    {"at", "TIME", ARGUMENT_TEXT, AT(at_text), .with = CHECK | EXPLAIN | FIREWALL | REPLAY,
+     .help = "judge what begins and ends as at this time, as 2026-12-01T22:00:00Z (default now)"},
     {"out", "CAPTURE", ARGUMENT_TEXT, AT(out), .with = REPLAY, .help = "write the frames that would leave"},
     {"quiet", NULL, ARGUMENT_FLAG, AT(quiet), .with = REPLAY, .help = "only the counts", .letter = 'q'},
     {"role", "ROLE", ARGUMENT_CHOICE, AT(role), .with = FIREWALL, .take = firewall_parse_role,
@@ -121,6 +124,9 @@ int options_parse(int argc, char **argv, struct options *o)
         o->config_paths = (struct argument_list){.texts = {CONFIG_DEFAULT_PATH}, .n = 1};
     if (status < 0 && o->command == EXPLAIN && !arguments_number(o->datagram[2], 1, 65535, &o->port))
         return arguments_wrong(&mcrd, "PORT is \"%s\", allowed is 1 to 65535", o->datagram[2]);
+    if (status < 0 && o->at_text && !moment_parse(o->at_text, &o->at))
+        return arguments_wrong(&mcrd, "--at is \"%s\", allowed is a time in UTC as \"2026-12-01T22:00:00Z\"",
+                               o->at_text);
     return status;
 }
 
@@ -133,11 +139,13 @@ int options_run(const struct options *o)
                                       .vlan = (unsigned) o->vlan,
                                       .size = (unsigned) o->size,
                                       .ttl = (unsigned) o->ttl,
+                                      .at = o->at,
                                       .running = o->running,
                                       .json = o->json};
     struct replay_options replay = {.captures = &o->captures,
                                     .interfaces = &o->interfaces,
                                     .out = o->out,
+                                    .at = o->at,
                                     .running = o->running,
                                     .json = o->json,
                                     .quiet = o->quiet,
@@ -147,13 +155,13 @@ int options_run(const struct options *o)
 
     switch ((enum command) o->command) {
     case CHECK:
-        return command_check(path);
+        return command_check(path, o->at);
     case DIFF:
         return command_diff(path, o->json);
     case EXPLAIN:
         return command_explain(path, &explain);
     case FIREWALL:
-        return command_firewall(&o->config_paths, o->running, o->role);
+        return command_firewall(&o->config_paths, o->running, o->role, o->at);
     case PRINT:
         return command_print(path, o->running, o->json);
     case RELOAD:

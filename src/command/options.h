@@ -14,6 +14,8 @@ struct options {
     struct argument_list captures, interfaces;
     const char *out; // or NULL
     bool running, json, quiet, debug, fresh;
+    const char *at_text;     // --at, or NULL
+    uint64_t at;             // the same, in seconds since the epoch; 0: now
     unsigned role;           // enum firewall_role
     double timeout;          // seconds
     unsigned sandbox;        // enum sandbox_mode

@@ -12,6 +12,10 @@
     X(EVENT_RULE_ADDED, rule_added, LOG_AT(NOTICE))                                                                    \
     X(EVENT_RULE_REMOVED, rule_removed, LOG_AT(NOTICE))                                                                \
     X(EVENT_RULE_CHANGED, rule_changed, LOG_AT(NOTICE))                                                                \
+    X(EVENT_RULE_TIMES, rule_times, LOG_AT(NOTICE))                                                                    \
+    X(EVENT_CONFIG_EXPIRED, config_expired, LOG_AT(ERR))                                                               \
+    X(EVENT_CLOCK, clock, LOG_AT(WARNING))                                                                             \
+    X(EVENT_RULE_REVOKED, rule_revoked, LOG_AT(ERR))                                                                   \
     X(EVENT_FILE, file, LOG_AT(NOTICE) | LOG_AT(WARNING))                                                              \
     X(EVENT_RULE_SILENT, rule_silent, LOG_AT(WARNING))                                                                 \
     X(EVENT_RULE_HEARD, rule_heard, LOG_AT(NOTICE))                                                                    \

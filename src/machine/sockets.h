@@ -41,6 +41,10 @@ bool sockets_links(const struct sockets *s, struct link *links, size_t n);
 void sockets_begin(struct sockets *s);
 void sockets_settle(struct sockets *s, bool committed);
 
+// Ends a load whose table the relay has not got: revokes and closes what that table does not use, and what was opened
+// for it. Nothing new is left.
+void sockets_narrow(struct sockets *s);
+
 // The next three return the entry, opened now or before, or NULL with errno set and *step the name of what failed.
 // errno 0: *step is a sentence that says everything.
 //
