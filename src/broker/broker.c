@@ -186,6 +186,8 @@ static bool make_room(struct broker *b, struct attempt *a, const struct config *
 static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
 {
     struct diff changes = {.rules = NULL};
+    if (r->config)
+        validity_set(b, r->config);
     bool compared = r->config && compare(b, r->config, &changes, &r->file), adopted = false;
 
     a->file = r->file;
@@ -196,7 +198,8 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
     else if (!compared)
         snprintf(a->why, sizeof(a->why), "%s", strerror(ENOMEM));
     else
-        adopted = make_room(b, a, r->config) && offer_config(b, a, r->config) == ADOPTED;
+        adopted = (b->goes_on || validity_admit(b, r->config, a->why)) && make_room(b, a, r->config) &&
+                  offer_config(b, a, r->config) == ADOPTED;
     if (adopted) {
         if (!statistics_save_running(b->stats_file, r->bytes.text, r->bytes.size, r->bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
@@ -208,6 +211,7 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
         config_free(b->config);
         b->config = r->config;
         r->config = NULL;
+        validity_tell(b);
     }
     diff_free(&changes);
     return adopted;
@@ -275,9 +279,11 @@ static void follow_links(struct broker *b, uint32_t serial)
     }
     a.generation = b->view.header->generation;
     a.file = describe(&b->config->file, UINT32_MAX);
+    validity_set(b, b->config);
     switch (offer_config(b, &a, b->config)) {
     case ADOPTED:
         keep_settle(&b->keep, b->sockets);
+        validity_tell(b);
         break;
     case UNCHANGED:
         offer_answer(b, &unchanged);
@@ -301,7 +307,9 @@ static void probe(struct broker *b, uint32_t serial)
     else if (b->config && memcmp(r.file.sha256, b->config->file.sha256, sizeof(r.file.sha256)) == 0)
         m.probe_state = STATS_CONFIG_CURRENT;
     else
-        m.probe_state = compile_judge(r.config, b->sockets, r.why) ? STATS_CONFIG_PENDING : STATS_CONFIG_INVALID;
+        m.probe_state = validity_admit(b, r.config, r.why) && compile_judge(r.config, b->sockets, r.why)
+                            ? STATS_CONFIG_PENDING
+                            : STATS_CONFIG_INVALID;
     memcpy(m.text, r.why, sizeof(m.text));
     offer_answer(b, &m);
     reading_free(&r);
@@ -337,14 +345,24 @@ static bool asks_again(const struct broker *b)
 // How often the service manager is tried again that had no room for news of descriptors.
 #define STORE_MS 100
 
-// Waits for a request. Meanwhile it tells the service manager what it does not know yet, and writes records that wait.
+// Of two times to wait, the shorter; -1: for ever.
+static int sooner(int a, int b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+// Waits for a request. Meanwhile it tells the service manager what it does not know yet, writes records that wait, and
+// closes what has ended.
 static void wait_for_request(struct broker *b)
 {
     struct pollfd p = {.fd = b->relay, .events = POLLIN};
 
     for (;;) {
-        int wait = keep_tell(&b->keep) ? audit_wait_ms(&b->audit, clock_monotonic_ns()) : STORE_MS;
-        if (poll(&p, 1, wait) != 0)
+        int wait_ms = sooner(validity_wait_ms(b), audit_wait_ms(&b->audit, clock_monotonic_ns()));
+        if (!keep_tell(&b->keep))
+            wait_ms = sooner(wait_ms, STORE_MS);
+        validity_look(b);
+        if (poll(&p, 1, wait_ms) != 0)
             return;
         audit_tick(&b->audit, clock_monotonic_ns());
     }

@@ -17,6 +17,7 @@
 #include "handover/handover.h"
 #include "machine/sockets.h"
 #include "stats/layout.h"
+#include "config/times.h"
 #include "table/image.h"
 #include "table/view.h"
 
@@ -44,6 +45,8 @@ struct broker {
     unsigned landlock;          // version of the Landlock ABI in force; 0: none
     uint64_t due_ns;            // of asker_pace()
     int verdict_ms;             // longest time for a verdict of the relay
+    uint64_t late_ns;           // since when the relay is late with that (CLOCK_MONOTONIC); 0: it is not
+    uint64_t revoke_s;          // when the broker closes what has ended without the relay (CLOCK_REALTIME); 0: never
     size_t n_rejected;          // descriptors of tables that were offered but not put in force
     bool over;                  // the broker ends: the relay is gone, no verdict came, or the start is refused
     int status;                 // exit status
@@ -73,6 +76,18 @@ bool start_kept_fits(struct broker *b);
 // Last step of start_run(), after the rights are dropped: returns whether these bytes are a valid file, and prints the
 // problems as --check does. Frees the bytes.
 bool start_judge(struct broker *b, struct config_bytes *bytes);
+
+// validity.c: serial, validity, and rules that begin and end by the wall clock.
+// Returns whether the time, the serial and the clock allow a load of next; if not, writes why.
+bool validity_admit(struct broker *b, const struct config *next, char why[1024]);
+// Sets what runs of c now. What has expired under the table before stays so, whatever the clock says.
+void validity_set(struct broker *b, struct config *c);
+// Logs what of the file in force has begun or ended since the last call. Call it after each table that is in force.
+void validity_tell(struct broker *b);
+// Returns how long to wait for a request, in milliseconds, or -1.
+int validity_wait_ms(const struct broker *b);
+// Closes what has ended, by what the broker can do without the relay, where that has not asked in time.
+void validity_look(struct broker *b);
 
 // record.c
 void record_accepted(struct broker *b, const struct attempt *a, const struct table_view *t,

@@ -136,6 +136,8 @@ static void fill(void *memory, size_t size, const struct stats_header *told, con
         s.rules[i].n_inputs = r->n_inputs;
         s.rules[i].first_output = r->first_counter;
         s.rules[i].n_outputs = r->n_outputs;
+        s.rules[i].active_from = r->active_from;
+        s.rules[i].active_until = r->active_until;
     }
     for (uint32_t i = 0; i < t->n_inputs; i++) {
         const struct table_input *in = &t->inputs[i];

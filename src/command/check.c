@@ -21,6 +21,7 @@
 #include "config/load.h"
 #include "config/print.h"
 #include "config/site.h"
+#include "config/times.h"
 #include "config/way.h"
 #include "machine/link.h"
 #include "machine/ring.h"
@@ -182,8 +183,8 @@ static bool print_rings(const struct config *c)
     return !ferror(stdout);
 }
 
-// Whether a start on this machine, with memory and a place for the statistics, is possible.
-static bool may_start(const struct config *c, struct compile_memory *memory)
+// Whether a start on this machine at this time, with memory and a place for the statistics, is possible.
+static bool may_start(const struct config *c, uint64_t now, struct compile_memory *memory)
 {
     struct config_problems problems = {0};
     char why[COMPILE_WHY_MAX];
@@ -191,6 +192,7 @@ static bool may_start(const struct config *c, struct compile_memory *memory)
 
     if (taken && (errno == EEXIST || errno == EISDIR))
         config_error(&problems, 0, NULL, "%s: %s", c->stats_file, taken);
+    times_check(c, now, &problems);
     if (!compile_memory(c, memory, why))
         config_error(&problems, memory->line, NULL, "%s", why);
     bool may = problems.n_errors == 0;
@@ -208,12 +210,12 @@ static bool print_valid(const struct config *c, const struct compile_memory *mem
            print_ways(c) && print_reserved(c) && print_memory(c, memory);
 }
 
-static int check_one(const char *path)
+static int check_one(const char *path, uint64_t at)
 {
     struct config *c = command_load(path, 0);
     struct compile_memory memory;
 
-    if (!c || !may_start(c, &memory)) {
+    if (!c || !may_start(c, command_time(at), &memory)) {
         config_free(c);
         return 1;
     }
@@ -222,14 +224,22 @@ static int check_one(const char *path)
 }
 
 // Loads a file of a relay that most likely is another machine: nothing is asked of this one. NULL after a message.
-static struct config *load_of_site(const char *path, struct compile_memory *memory)
+static struct config *load_of_site(const char *path, uint64_t now, struct compile_memory *memory)
 {
     struct config *c = command_load(path, CONFIG_LOAD_OFFLINE_INTERFACES);
+    struct config_problems problems = {0};
     char why[COMPILE_WHY_MAX];
 
-    if (!c || compile_memory(c, memory, why))
+    if (!c)
+        return NULL;
+    times_check(c, now, &problems);
+    if (!compile_memory(c, memory, why))
+        config_error(&problems, memory->line, NULL, "%s", why);
+    bool ok = problems.n_errors == 0;
+    config_problems_print(&problems, path, stderr);
+    config_problems_free(&problems);
+    if (ok)
         return c;
-    fprintf(stderr, "%s:%d: %s\n", path, memory->line, why);
     config_free(c);
     return NULL;
 }
@@ -259,7 +269,7 @@ static bool fit_together(struct config *const *files, size_t n)
     return errors == 0;
 }
 
-int command_check(const struct argument_list *paths)
+int command_check(const struct argument_list *paths, uint64_t at)
 {
     struct config *files[ARGUMENT_LIST_MOST] = {NULL};
     size_t n = 0;
@@ -267,10 +277,10 @@ int command_check(const struct argument_list *paths)
 
     _Static_assert(ARGUMENT_LIST_MOST <= SITE_FILES_MAX, "more files than a site has");
     if (paths->n == 1)
-        return check_one(paths->texts[0]);
+        return check_one(paths->texts[0], at);
     for (size_t i = 0; i < paths->n; i++) {
         struct compile_memory memory;
-        struct config *c = load_of_site(paths->texts[i], &memory);
+        struct config *c = load_of_site(paths->texts[i], command_time(at), &memory);
         ok = c && print_valid(c, &memory) && ok;
         if (c)
             files[n++] = c;
@@ -329,7 +339,7 @@ static bool instances_differ(struct config *const *files, size_t n)
     return true;
 }
 
-int command_firewall(const struct argument_list *paths, bool running, enum firewall_role role)
+int command_firewall(const struct argument_list *paths, bool running, enum firewall_role role, uint64_t at)
 {
     struct config *files[ARGUMENT_LIST_MOST];
     char why[FIREWALL_WHY_MAX];
@@ -339,7 +349,8 @@ int command_firewall(const struct argument_list *paths, bool running, enum firew
     _Static_assert(ARGUMENT_LIST_MOST <= FIREWALL_CONFIGS_MAX, "more files than a ruleset holds");
     for (size_t i = 0; i < paths->n; i++) {
         files[n] = running_or_file(paths->texts[i], running, 0);
-        n += files[n] != NULL;
+        if (files[n])
+            times_apply(files[n++], command_time(at), true);
     }
     ok = n == paths->n && instances_differ(files, n) && roles_agree(files, n);
     if (ok && !firewall_write((const struct config *const *) files, n, role, stdout, why)) {

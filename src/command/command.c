@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "common/clock.h"
 #include "common/exit.h"
 #include "config/load.h"
 
@@ -21,6 +22,11 @@ struct config *command_load(const char *path, unsigned flags)
     config_problems_print(&problems, path, stderr);
     config_problems_free(&problems);
     return c;
+}
+
+uint64_t command_time(uint64_t at)
+{
+    return at ? at : clock_realtime_ns() / NS_PER_S;
 }
 
 int command_trouble(const char *format, ...)

@@ -5,6 +5,7 @@
 #define MCR_COMMAND_COMMAND_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "firewall/ruleset.h"
 #include "sandbox/sandbox.h"
@@ -14,8 +15,9 @@ struct config;
 struct json_t;
 
 // Prints "FILE: valid, N rules, sha256 HEX" for each file, and checks several together, as relays of one site
-// (config/check_site.h). Returns 0 if all are valid, else 1.
-int command_check(const struct argument_list *paths);
+// (config/check_site.h). at: the time to judge by, in seconds since the epoch (command_time()). Returns 0 if all are
+// valid, else 1.
+int command_check(const struct argument_list *paths, uint64_t at);
 
 // Prints the effective config in the syntax of the file, or as JSON. Returns 0 if it is valid, else 1.
 int command_print(const char *path, bool running, bool json);
@@ -32,7 +34,8 @@ struct graph_options {
     const struct argument_list *paths;
     const struct argument_list *against; // the earlier version of each, or NULL
     bool running, detail;
-    bool diff; // without `against`: compare with what runs
+    bool diff;   // without `against`: compare with what runs
+    uint64_t at; // as of command_check()
 };
 
 // Prints the zones and conduits of the files for Graphviz. Returns 0, 1 if a file is not valid, 2 if what runs is
@@ -41,7 +44,7 @@ int command_graph(const struct graph_options *options);
 
 // Prints nftables rules for exactly the flows of the files. Returns 0, or 1 if one is not valid, two contradict each
 // other, or they need too many rules.
-int command_firewall(const struct argument_list *paths, bool running, enum firewall_role role);
+int command_firewall(const struct argument_list *paths, bool running, enum firewall_role role, uint64_t at);
 
 // Makes the running daemon load the file, and waits at most `seconds` for its verdict. Returns 0 if the file is in
 // force, 1 if it is not valid or was refused, 2 if there is no verdict.
@@ -51,6 +54,7 @@ struct explain_options {
     const char *source, *destination; // as given
     const char *interface;            // or NULL: any
     unsigned port, vlan, size, ttl;
+    uint64_t at; // as of command_check()
     bool running, json;
 };
 
@@ -61,6 +65,7 @@ int command_explain(const char *path, const struct explain_options *options);
 struct replay_options {
     const struct argument_list *captures, *interfaces; // one interface for each capture, or one for all, or none
     const char *out;                                   // may be NULL
+    uint64_t at;                                       // as of command_check()
     bool running, json, quiet;
     enum sandbox_mode sandbox;
 };
@@ -87,6 +92,9 @@ void command_built(void);
 
 // Loads the file (config_load()), and prints its problems to stderr. Returns NULL if it is not valid.
 struct config *command_load(const char *path, unsigned flags);
+
+// Returns the time to judge by: at, in seconds since the epoch, or now for 0.
+uint64_t command_time(uint64_t at);
 
 // Prints "mcrd: " and why there is no answer (printf format). Returns EXIT_TROUBLE.
 int command_trouble(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -17,6 +17,7 @@
 #include "config/load.h"
 #include "config/print.h"
 #include "config/schema.h"
+#include "config/times.h"
 #include "config/value.h"
 
 // --- as text ---------------------------------------------------------------------------------------------------------
@@ -126,10 +127,12 @@ static void print_entry(const struct diff_rule *r)
 }
 
 static void print_text(const struct diff *d, const struct config *running, const struct config *wanted,
-                       const char *restart, bool against)
+                       const char *restart, const char *refusal, bool against)
 {
     char ours[DIGEST_TEXT_MAX], theirs[DIGEST_TEXT_MAX];
 
+    if (*refusal)
+        printf("! a reload is refused: %s\n", refusal);
     if (diff_is_empty(d)) {
         puts("no difference");
         if (memcmp(running->file.sha256, wanted->file.sha256, sizeof(running->file.sha256)) != 0)
@@ -184,25 +187,42 @@ static json_t *rules_tree(const struct diff *d, enum diff_kind kind)
 }
 
 static bool print_json(const struct diff *d, const struct config *running, const struct config *wanted,
-                       const char *restart)
+                       const char *restart, const char *refusal)
 {
     char theirs[DIGEST_TEXT_MAX], ours[DIGEST_TEXT_MAX];
 
-    return command_print_tree(json_pack(
-        "{s:{s:s, s:s}, s:{s:s, s:s}, s:o, s:o, s:o, s:o, s:b, s:b, s:s?}", "running", "file", running->path, "sha256",
-        digest_text(running->file.sha256, theirs), "file", "file", wanted->path, "sha256",
-        digest_text(wanted->file.sha256, ours), "added", rules_tree(d, DIFF_ADDED), "removed",
-        rules_tree(d, DIFF_REMOVED), "changed", rules_tree(d, DIFF_CHANGED), "top", fields_tree(d->top, d->n_top, true),
-        "disturbs", d->disturbs, "needs_restart", d->needs_restart, "restart_reason", *restart ? restart : NULL));
+    return command_print_tree(
+        json_pack("{s:{s:s, s:s}, s:{s:s, s:s}, s:o, s:o, s:o, s:o, s:b, s:b, s:s?, s:s?}", "running", "file",
+                  running->path, "sha256", digest_text(running->file.sha256, theirs), "file", "file", wanted->path,
+                  "sha256", digest_text(wanted->file.sha256, ours), "added", rules_tree(d, DIFF_ADDED), "removed",
+                  rules_tree(d, DIFF_REMOVED), "changed", rules_tree(d, DIFF_CHANGED), "top",
+                  fields_tree(d->top, d->n_top, true), "disturbs", d->disturbs, "needs_restart", d->needs_restart,
+                  "restart_reason", *restart ? restart : NULL, "refusal", *refusal ? refusal : NULL));
 }
 
 // --- both ------------------------------------------------------------------------------------------------------------
+
+// Why serial or validity do not let a reload pass now; else empty.
+static void find_refusal(const struct config *running, const struct config *wanted, char why[1024])
+{
+    struct config_problems problems = {0};
+    char reason[TIMES_WHY_MAX];
+
+    why[0] = '\0';
+    times_check(wanted, command_time(0), &problems);
+    if (problems.n_errors > 0)
+        config_problems_first(&problems, wanted->path, why, 1024);
+    else if (!times_may_follow(running->serial, running->file.sha256, wanted, reason))
+        snprintf(why, 1024, "%s: %s", wanted->path, reason);
+    config_problems_free(&problems);
+}
 
 static int compare(const struct config *running, const struct config *wanted, size_t inputs_most, bool against,
                    bool json)
 {
     size_t n = config_input_interfaces(wanted);
     char restart[128] = ""; // a reason beside the keys that need one
+    char refusal[1024];
     struct diff d;
     bool printed = true;
     int status;
@@ -212,11 +232,12 @@ static int compare(const struct config *running, const struct config *wanted, si
     if (inputs_most > 0 && n > inputs_most)
         snprintf(restart, sizeof(restart),
                  "%zu input interfaces, and sockets for %zu: mcrd opens them at its start only", n, inputs_most);
+    find_refusal(running, wanted, refusal);
     d.needs_restart |= *restart != '\0';
     if (json)
-        printed = print_json(&d, running, wanted, restart);
+        printed = print_json(&d, running, wanted, restart, refusal);
     else
-        print_text(&d, running, wanted, restart, against);
+        print_text(&d, running, wanted, restart, refusal, against);
     status = !command_flush(wanted->path, printed) ? EXIT_TROUBLE : diff_is_empty(&d) ? 0 : 1;
     diff_free(&d);
     return status;
@@ -233,6 +254,10 @@ int command_diff(const char *path, const char *against, bool json)
     if (wanted) {
         setlocale(LC_CTYPE, "");
         running = against ? command_load(against, flags) : running_load(wanted, &inputs_most);
+    }
+    if (running) {
+        times_apply(running, command_time(0), true);
+        times_apply(wanted, command_time(0), true);
     }
     if (running)
         status = compare(running, wanted, inputs_most, against != NULL, json);

@@ -18,6 +18,7 @@
 #include "compile/compile.h"
 #include "config/endpoint.h"
 #include "config/load.h"
+#include "config/times.h"
 #include "config/way.h"
 #include "stats/counters.h"
 #include "wire/header.h"
@@ -380,6 +381,8 @@ int command_explain(const char *path, const struct explain_options *o)
         return command_trouble("DST is \"%s\", allowed is an IPv%u address, as SRC is", o->destination,
                                x.source.family);
     x.config = running_or_file(path, o->running, CONFIG_LOAD_OFFLINE_INTERFACES);
+    if (x.config)
+        times_apply(x.config, command_time(o->at), true);
     if (x.config && !(x.offline = offline_open(x.config, take_output, &x, why)))
         command_trouble("%s: %s", x.config->path, why);
     if (x.offline)

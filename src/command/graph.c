@@ -10,6 +10,7 @@
 #include "common/arguments.h"
 #include "common/exit.h"
 #include "config/load.h"
+#include "config/times.h"
 #include "graph/graph.h"
 
 // Most of a site's files are of other machines.
@@ -38,6 +39,7 @@ static int load(const struct graph_options *o, unsigned i, struct pair *p)
 
 int command_graph(const struct graph_options *o)
 {
+    const uint64_t now = command_time(o->at);
     struct pair pairs[ARGUMENT_LIST_MOST] = {{NULL, NULL}};
     struct graph_file files[ARGUMENT_LIST_MOST];
     int status = EXIT_SUCCESS;
@@ -47,6 +49,10 @@ int command_graph(const struct graph_options *o)
     for (unsigned i = 0; i < n; i++) {
         int loaded = load(o, i, &pairs[i]); // all of them, so that each is told
         status = status ? status : loaded;
+        if (pairs[i].now)
+            times_apply(pairs[i].now, now, true);
+        if (pairs[i].before)
+            times_apply(pairs[i].before, now, true);
         files[i] = (struct graph_file){pairs[i].now, pairs[i].before};
     }
     if (status == EXIT_SUCCESS && !graph_write(files, n, o->detail, stdout)) {

@@ -11,6 +11,7 @@
 
 #include "config/endpoint.h"
 #include "config/print.h"
+#include "config/times.h"
 
 // --- values of the file ----------------------------------------------------------------------------------------------
 
@@ -89,7 +90,7 @@ static bool measure(const struct config_rule *r, const struct config_input *in, 
                     [OTHER_PORT] = key->port < in->port || key->port - in->port >= in->n_ports,
                     [OTHER_VLAN] = key->vlan != in->vlan,
                     [OTHER_INTERFACE] = interface && strcmp(interface, in->interface) != 0,
-                    [DISABLED] = !r->enabled},
+                    [DISABLED] = !config_rule_runs(r)},
         .common = common_bits(&in->address, &key->destination),
     };
     for (unsigned i = 0; i < DIFFERENCES; i++)
@@ -137,7 +138,7 @@ static void add(const struct candidate *c, const char *interface, const struct t
 {
     const struct config_input *in = c->input;
     json_t *differs = json_array();
-    char value[NEAREST_TEXT_MAX], address[ADDR_TEXT_MAX], theirs[24], asked[24], *text;
+    char value[NEAREST_TEXT_MAX], address[ADDR_TEXT_MAX], theirs[24], asked[24], time[TIMES_TEXT_MAX], *text;
     size_t size;
     FILE *to = open_memstream(&text, &size);
 
@@ -153,8 +154,11 @@ static void add(const struct candidate *c, const char *interface, const struct t
         tell(to, differs, "vlan", " %s, not %s", frames(in->vlan, theirs), frames(key->vlan, asked));
     if (c->differs[OTHER_INTERFACE])
         tell(to, differs, "interface", " interface \"%s\", not \"%.15s\"", in->interface, interface);
-    if (c->differs[DISABLED])
+    if (c->differs[DISABLED] && !c->rule->enabled)
         tell(to, differs, "enabled", " is disabled (enabled = false)");
+    else if (c->differs[DISABLED])
+        tell(to, differs, c->rule->phase == SCHEDULE_AFTER ? "active_until" : "active_from", " %s: %s",
+             c->rule->phase == SCHEDULE_AFTER ? "has expired" : "is not active yet", times_reason(c->rule, time));
     fclose(to);
     json_array_append_new(array, json_pack("{s:s, s:i, s:o, s:s}", "rule", c->rule->name, "line", in->line, "differs",
                                            differs, "text", text));

@@ -9,6 +9,7 @@
 #include "command/command.h"
 #include "common/arguments.h"
 #include "common/exit.h"
+#include "common/moment.h"
 #include "config/model.h"
 #include "machine/feature.h"
 
@@ -87,6 +88,8 @@ static const struct argument rows[] = {
      .help = "its payload in bytes (default 100)"},
     {"ttl", "N", ARGUMENT_NUMBER, AT(ttl), .with = EXPLAIN, .least = 1, .most = 255,
      .help = "its ttl or hop limit (default 64)"},
+    {"at", "TIME", ARGUMENT_TEXT, AT(at_text), .with = CHECK | EXPLAIN | FIREWALL | GRAPH | REPLAY,
+     .help = "judge what begins and ends as at this time, as 2026-12-01T22:00:00Z (default now)"},
     {"out", "CAPTURE", ARGUMENT_TEXT, AT(out), .with = REPLAY, .help = "write the frames that would leave"},
     {"quiet", NULL, ARGUMENT_FLAG, AT(quiet), .with = REPLAY, .help = "only the counts", .letter = 'q'},
     {"role", "ROLE", ARGUMENT_CHOICE, AT(role), .with = FIREWALL, .take = firewall_parse_role,
@@ -146,6 +149,9 @@ int options_parse(int argc, char **argv, struct options *o)
                                o->against.n, o->config_paths.n);
     if (status < 0 && o->running && (o->command & GRAPH) && (o->command & DIFF || o->against.n > 0))
         return arguments_wrong(&mcrd, "--running is what --diff compares with, and --against in place of it");
+    if (status < 0 && o->at_text && !moment_parse(o->at_text, &o->at))
+        return arguments_wrong(&mcrd, "--at is \"%s\", allowed is a time in UTC as \"2026-12-01T22:00:00Z\"",
+                               o->at_text);
     return status;
 }
 
@@ -158,11 +164,13 @@ int options_run(const struct options *o)
                                       .vlan = (unsigned) o->vlan,
                                       .size = (unsigned) o->size,
                                       .ttl = (unsigned) o->ttl,
+                                      .at = o->at,
                                       .running = o->running,
                                       .json = o->json};
     struct replay_options replay = {.captures = &o->captures,
                                     .interfaces = &o->interfaces,
                                     .out = o->out,
+                                    .at = o->at,
                                     .running = o->running,
                                     .json = o->json,
                                     .quiet = o->quiet,
@@ -172,13 +180,14 @@ int options_run(const struct options *o)
                                   .against = o->against.n > 0 ? &o->against : NULL,
                                   .running = o->running,
                                   .diff = o->command & DIFF,
-                                  .detail = o->detail};
+                                  .detail = o->detail,
+                                  .at = o->at};
     struct history_options history = {.from = &o->from, .head = o->head, .verify = o->verify, .json = o->json};
     const char *path = o->config_paths.texts[0];
 
     switch ((enum command)(o->command & GRAPH ? GRAPH : o->command)) {
     case CHECK:
-        return command_check(&o->config_paths);
+        return command_check(&o->config_paths, o->at);
     case DIFF:
         return command_diff(path, o->against.texts[0], o->json);
     case GRAPH:
@@ -186,7 +195,7 @@ int options_run(const struct options *o)
     case EXPLAIN:
         return command_explain(path, &explain);
     case FIREWALL:
-        return command_firewall(&o->config_paths, o->running, o->role);
+        return command_firewall(&o->config_paths, o->running, o->role, o->at);
     case HISTORY:
         return command_history(path, &history);
     case PRINT:

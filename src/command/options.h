@@ -18,6 +18,8 @@ struct options {
     struct argument_list from;
     const char *head;
     bool running, json, quiet, debug, fresh, detail;
+    const char *at_text;     // --at, or NULL
+    uint64_t at;             // the same, in seconds since the epoch; 0: now
     unsigned role;           // enum firewall_role
     double timeout;          // seconds
     unsigned sandbox;        // enum sandbox_mode

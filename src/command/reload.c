@@ -22,6 +22,7 @@
 #include "common/digest.h"
 #include "common/exit.h"
 #include "config/load.h"
+#include "config/times.h"
 #include "log/log.h"
 
 #define POLL_MS_LEAST 10
@@ -164,6 +165,19 @@ static bool may_daemon_read(const struct config *c, const struct daemon *d, cons
     return ok;
 }
 
+static void warn_of_clock(const struct config *c)
+{
+    struct config_problems problems = {0};
+
+    if (times_matter(c) && clock_is_unsynchronised())
+        config_warning(
+            &problems, 0, NULL,
+            "the clock of this host is not synchronised (adjtimex): what begins and ends may do so too early "
+            "or too late");
+    config_problems_print(&problems, c->path, stderr);
+    config_problems_free(&problems);
+}
+
 static int reload(const struct config *c, double seconds, const struct config_bytes *bytes)
 {
     struct daemon d;
@@ -171,6 +185,7 @@ static int reload(const struct config *c, double seconds, const struct config_by
 
     if (process < 0)
         return EXIT_TROUBLE;
+    warn_of_clock(c);
     if (!may_daemon_read(c, &d, bytes))
         status = 1;
     else if (ask(process, &d))

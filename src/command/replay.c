@@ -21,6 +21,7 @@
 #include "common/exit.h"
 #include "common/progress.h"
 #include "config/load.h"
+#include "config/times.h"
 
 // A capture, and its next frame.
 struct source {
@@ -364,6 +365,8 @@ int command_replay(const char *path, const struct replay_options *options)
         digest_text(r.of.config->file.sha256, r.of.running);
     else if (r.of.config)
         r.of.note = running_note(r.of.config, r.of.running);
+    if (r.of.config)
+        times_apply(r.of.config, command_time(options->at), true);
     if (r.of.config && !(r.of.offline = offline_open(r.of.config, take_output, &r, why)))
         command_trouble("%s: %s", r.of.config->path, why);
     if (r.of.offline && (status = name_sources(&r)) == 0)

@@ -12,8 +12,8 @@ struct json_t;
 // interfaces that a reload may have, 0: not known. Returns NULL after a message on stderr.
 struct config *running_load(const struct config *c, size_t *inputs_most);
 
-// Does the same for the daemon that was started with the file at path, which need not be valid now. Refuses one that was
-// started with another file.
+// Does the same for the daemon that was started with the file at path, which need not be valid now. Refuses one that
+// was started with another file.
 struct config *running_of(const char *path);
 
 // Looks for a daemon that was started with this file, and writes the digest of its config to hex; "" if there is none.

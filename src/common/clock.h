@@ -3,7 +3,9 @@
 #ifndef MCR_COMMON_CLOCK_H
 #define MCR_COMMON_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/timex.h>
 #include <time.h>
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -27,6 +29,15 @@ static inline uint64_t clock_monotonic_ns(void)
 static inline uint64_t clock_realtime_ns(void)
 {
     return clock_ns(CLOCK_REALTIME);
+}
+
+// Whether the kernel says that nothing synchronises CLOCK_REALTIME (adjtimex(2), STA_UNSYNC). false, too, where it may
+// not be asked.
+static inline bool clock_is_unsynchronised(void)
+{
+    struct timex t = {.modes = 0};
+
+    return adjtimex(&t) >= 0 && (t.status & STA_UNSYNC);
 }
 
 #endif

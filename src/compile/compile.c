@@ -11,6 +11,7 @@
 #include "compile/compilation.h"
 #include "config/check.h"
 #include "config/endpoint.h"
+#include "config/times.h"
 #include "log/log.h"
 
 // Returns whether an enabled rule of the previous table waits for this interface already.
@@ -38,7 +39,7 @@ static void tell_missing(const struct compilation *c, const char *name)
     if (c->judging || missing_before(c->before, name))
         return;
     for (size_t i = 0; i < c->config->n_rules; i++)
-        left_out += c->config->rules[i].enabled && check_rule_names(&c->config->rules[i], name) &&
+        left_out += config_rule_runs(&c->config->rules[i]) && check_rule_names(&c->config->rules[i], name) &&
                     !log_list_add(rules, sizeof(rules), &used, c->config->rules[i].name);
     if (left_out > 0)
         snprintf(more, sizeof(more), " more=%zu", left_out);
@@ -119,7 +120,7 @@ static bool allocate(struct compilation *c)
         inputs += r->n_inputs;
         for (size_t j = 0; j < r->n_inputs; j++) {
             sources += r->inputs[j].n_sources;
-            destinations += r->enabled ? endpoint_destinations(&r->inputs[j]) : 0;
+            destinations += config_rule_runs(r) ? endpoint_destinations(&r->inputs[j]) : 0;
         }
     }
     // At least twice as many slots as destinations keep the probes short.
@@ -211,7 +212,13 @@ static bool lay_out(struct compilation *c, uint64_t generation, struct table_ima
         .n_counters = c->n_counters,
         .coalesce_usecs = c->config->coalesce_usecs,
         .busy_poll_usecs = c->config->busy_poll_usecs,
-        .flags = c->config->reload_on_change ? TABLE_RELOAD_ON_CHANGE : 0,
+        .flags =
+            (c->config->reload_on_change ? TABLE_RELOAD_ON_CHANGE : 0u) | (times_matter(c->config) ? TABLE_TIMED : 0u),
+        .serial = c->config->serial,
+        .valid_from = c->config->valid.from,
+        .valid_until = c->config->valid.until,
+        .next_change = c->config->next_change,
+        .clock_least = c->config->clock_least,
     };
     size_t size = sizeof(h);
 

@@ -9,6 +9,7 @@
 
 #include "compile/compilation.h"
 #include "wire/header.h"
+#include "config/times.h"
 #include "config/way.h"
 #include "log/log.h"
 
@@ -128,7 +129,7 @@ static bool open_inputs(struct compilation *c, enum inputs kind)
         const struct config_rule *r = &c->config->rules[t->rule];
         const struct config_input *in = &r->inputs[i - c->rules[t->rule].first_input];
         const struct link *l = &c->links[t->interface];
-        if (!r->enabled || !l->ifindex || in->kind == CONFIG_BROADCAST || kind_of(in) != kind)
+        if (!config_rule_runs(r) || !l->ifindex || in->kind == CONFIG_BROADCAST || kind_of(in) != kind)
             continue;
         if (kind == ADDRESSES)
             keep_quiet(c, r, in, l);
@@ -365,8 +366,11 @@ bool compile_open_outputs(struct compilation *c)
     for (size_t i = 0; i < c->config->n_rules; i++) {
         const struct config_rule *r = &c->config->rules[i];
         struct table_rule *t = &c->rules[i];
-        if (!r->enabled)
+        if (!config_rule_runs(r)) {
+            if (r->enabled)
+                times_reason(r, t->reason);
             continue;
+        }
         compile_tell_inputs(c, (uint32_t) i);
         // Those of all paths, side by side.
         struct table_output *outputs = &c->outputs[c->paths[t->first_path].first_output];

@@ -40,7 +40,7 @@ void compile_name_interfaces(struct compilation *c, bool enabled)
 {
     for (size_t i = 0; i < c->config->n_rules; i++) {
         const struct config_rule *r = &c->config->rules[i];
-        if (r->enabled != enabled)
+        if (config_rule_runs(r) != enabled)
             continue;
         for (size_t j = 0; j < r->n_inputs; j++)
             interface_index(c, r->inputs[j].interface);
@@ -220,7 +220,7 @@ static uint32_t monitor_as(const struct config_rule *r)
                                      [CONFIG_MONITOR_TS] = TABLE_MONITOR_TS,
                                      [CONFIG_MONITOR_FIELD] = TABLE_MONITOR_FIELD};
 
-    if (!r->enabled)
+    if (!config_rule_runs(r))
         return TABLE_MONITOR_NONE;
     if (r->monitor.line != 0)
         return kinds[r->monitor.as];
@@ -234,14 +234,16 @@ static uint32_t monitor_as(const struct config_rule *r)
 
 static uint32_t flags_of(const struct config_rule *r)
 {
-    uint32_t flags = (r->enabled ? TABLE_RULE_ENABLED : 0u) | (r->shadow ? TABLE_RULE_SHADOW : 0u) |
+    uint32_t flags = (config_rule_runs(r) ? TABLE_RULE_ENABLED : 0u) | (r->shadow ? TABLE_RULE_SHADOW : 0u) |
                      (r->limit.per_source ? TABLE_RULE_PER_SOURCE : 0u) | TABLE_RULE_TTL_ALL;
 
-    if (r->enabled && r->merge.line != 0)
+    if (r->enabled && r->phase != SCHEDULE_OPEN)
+        flags |= r->phase == SCHEDULE_AFTER ? TABLE_RULE_EXPIRED : TABLE_RULE_SCHEDULED;
+    if (config_rule_runs(r) && r->merge.line != 0)
         flags |= TABLE_RULE_MERGES;
     if (monitor_as(r) != TABLE_MONITOR_NONE)
         flags |= TABLE_RULE_MONITORS;
-    if (r->merge.line != 0 || r->deadline_us > 0 || r->limit.line != 0 || r->shadow ||
+    if (r->merge.line != 0 || r->deadline_us > 0 || r->limit.line != 0 || r->shadow || r->active.until != 0 ||
         monitor_as(r) != TABLE_MONITOR_NONE)
         flags |= TABLE_RULE_JUDGED;
     for (size_t i = 0; i < r->n_inputs; i++)
@@ -282,7 +284,7 @@ static struct table_merge merge_of(const struct config_rule *r)
                                     [CONFIG_MERGE_ACTIVE] = TABLE_MERGE_ACTIVE};
     const struct config_merge *m = &r->merge;
 
-    if (m->line == 0 || !r->enabled)
+    if (m->line == 0 || !config_rule_runs(r))
         return (struct table_merge){.by = TABLE_MERGE_NONE};
     return (struct table_merge){.by = ways[m->by],
                                 .window_ms = m->window_ms,
@@ -457,6 +459,8 @@ static void place_rule(struct compilation *c, uint32_t i)
         .silence_ms = r->silence_ms,
         .max_residence_us = r->max_residence_us,
         .deadline_us = r->deadline_us,
+        .active_from = r->active.from,
+        .active_until = r->active.until,
         .min_packets_per_second = r->min_packets_per_second,
         .merge = merge_of(r),
         .monitor = monitor_of(r),

@@ -115,6 +115,9 @@ static enum diff_effect effect_of(const struct schema_key *key, const void *from
     case SCHEMA_NARROWER:
         disturbs = shuts_out(from, to);
         break;
+    case SCHEMA_CLOSES:
+        disturbs = !config_rule_runs(to);
+        break;
     }
     return disturbs ? DIFF_DISTURBS : DIFF_HARMLESS;
 }
@@ -295,7 +298,7 @@ static const struct config_rule *namesake(const struct config_rule **sorted, siz
 // Returns whether the rule sends datagrams, so that a change can disturb traffic.
 static bool sends(const struct config_rule *rule)
 {
-    return rule->enabled && !rule->shadow;
+    return config_rule_runs(rule) && !rule->shadow;
 }
 
 static void add_rule(struct diff *d, enum diff_kind kind, const struct config_rule *from, const struct config_rule *to,

@@ -107,7 +107,7 @@ uint32_t endpoint_paths(const struct config_rule *rule)
 
     for (size_t i = 0; i < rule->n_outputs; i++)
         several = several || rule->outputs[i].n_addresses > 1 || rule->outputs[i].n_ports > 1;
-    return rule->enabled && several ? (uint32_t) rule->inputs[0].n_addresses * rule->inputs[0].n_ports : 1;
+    return config_rule_runs(rule) && several ? (uint32_t) rule->inputs[0].n_addresses * rule->inputs[0].n_ports : 1;
 }
 
 bool endpoint_is_complete(const struct endpoint *e)

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "common/addr.h"
+#include "common/moment.h"
 #include "common/utf8.h"
 #include "config/model.h"
 
@@ -309,10 +310,16 @@ const char *hint_element(const struct schema_key *key, const struct value *value
 
 const char *hint_value(const struct schema_key *key, const struct value *value, char text[HINT_MAX])
 {
-    char shown[VALUE_TEXT_MAX];
+    char shown[VALUE_TEXT_MAX], time[MOMENT_TEXT_MAX];
     struct value number;
+    uint64_t meant;
 
     text[0] = '\0';
+    if (key->kind == SCHEMA_TIME) {
+        if (value->type == VALUE_STRING && moment_guess(value->text, &meant))
+            snprintf(text, HINT_MAX, ": write \"%s\"", moment_format(meant, time));
+        return text;
+    }
     if (is_word_of_group(key, value, text))
         return text;
     if (is_nothing(key, value))

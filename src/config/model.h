@@ -11,23 +11,25 @@
 #include <time.h>
 
 #include "common/addr.h"
+#include "common/schedule.h"
 
 #define CONFIG_DEFAULT_PATH       "/etc/mcr/mcr.conf"
 #define CONFIG_FILE_MAX           (16u << 20) // bytes
 #define CONFIG_RULES_MAX          10000
-#define CONFIG_INPUTS_MAX         8     // of one rule
-#define CONFIG_OUTPUTS_MAX        256   // of one rule
-#define CONFIG_NAME_MAX           64    // with the NUL
-#define CONFIG_NOTE_MAX           256   // with the NUL
-#define CONFIG_LEG_MAX            32    // with the NUL
-#define CONFIG_SOURCES_MAX        256   // of one input
-#define CONFIG_INTERFACES_MAX     64    // distinct interfaces that the file uses
-#define CONFIG_TOTAL_OUTPUTS_MAX  65536 // a range counts as its single outputs
-#define CONFIG_SOCKET_OUTPUTS_MAX 7000  // each is a descriptor below SANDBOX_INGRESS_FD
-#define CONFIG_SPAN_MAX           4096  // destinations of one input: its groups times its ports
-#define CONFIG_DESTINATIONS_MAX   20000 // of all enabled rules; a broadcast input has two
-#define CONFIG_PAYLOAD_MAX        65507 // IPv4: 65535 - 20 - 8
-#define CONFIG_BURST_MAX          64    // of one batch (relay/egress.h)
+#define CONFIG_INPUTS_MAX         8                // of one rule
+#define CONFIG_OUTPUTS_MAX        256              // of one rule
+#define CONFIG_NAME_MAX           64               // with the NUL
+#define CONFIG_NOTE_MAX           256              // with the NUL
+#define CONFIG_LEG_MAX            32               // with the NUL
+#define CONFIG_SOURCES_MAX        256              // of one input
+#define CONFIG_INTERFACES_MAX     64               // distinct interfaces that the file uses
+#define CONFIG_TOTAL_OUTPUTS_MAX  65536            // a range counts as its single outputs
+#define CONFIG_SOCKET_OUTPUTS_MAX 7000             // each is a descriptor below SANDBOX_INGRESS_FD
+#define CONFIG_SPAN_MAX           4096             // destinations of one input: its groups times its ports
+#define CONFIG_DESTINATIONS_MAX   20000            // of all enabled rules; a broadcast input has two
+#define CONFIG_PAYLOAD_MAX        65507            // IPv4: 65535 - 20 - 8
+#define CONFIG_BURST_MAX          64               // of one batch (relay/egress.h)
+#define CONFIG_SERIAL_MAX         9007199254740991 // 2^53 - 1: what every reader of JSON holds exactly
 
 enum config_destination { CONFIG_GROUP, CONFIG_ADDRESS, CONFIG_BROADCAST };
 enum config_role { CONFIG_ROLE_IN, CONFIG_ROLE_OUT, CONFIG_ROLE_ANY }; // any: not given, both
@@ -123,6 +125,9 @@ struct config_rule {
     char name[CONFIG_NAME_MAX]; // "#3" while the third rule of the file has no valid name
     char note[CONFIG_NOTE_MAX];
     bool enabled;
+    struct schedule active;    // active_from, active_until
+    enum schedule_phase phase; // not of the file: config/times.h sets it, OPEN until then
+    enum schedule_phase told;  // the phase that the log has
     bool two_way;
     bool shadow;                     // matched and counted, never sent
     uint32_t silence_ms;             // 0: no alarm
@@ -138,8 +143,20 @@ struct config_rule {
     struct config_merge merge;
     struct config_monitor monitor;
     int line;
-    int max_payload_line, max_residence_line, deadline_line; // 0: the default
+    int max_payload_line, max_residence_line, deadline_line, active_line; // 0: the default
 };
+
+// Whether the rule relays now, as far as the file and the clock say.
+static inline bool config_rule_runs(const struct config_rule *r)
+{
+    return r->enabled && r->phase == SCHEDULE_OPEN;
+}
+
+// Whether it relays now, or will.
+static inline bool config_rule_may_run(const struct config_rule *r)
+{
+    return r->enabled && r->phase != SCHEDULE_AFTER;
+}
 
 struct config_interface {
     char name[IFNAMSIZ];
@@ -162,6 +179,10 @@ struct config {
     char *path;
     struct config_file_info file;
     char instance[CONFIG_NAME_MAX];
+    uint64_t serial;       // 0: the file has none
+    struct schedule valid; // valid_from, valid_until
+    // Not of the file: what config/times.h found at the time it was given, seconds since the epoch.
+    uint64_t next_change, clock_least; // 0: none
     char user[32];
     char group[32];
     char stats_file[108];

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/digest.h"
+#include "common/moment.h"
 #include "config/value.h"
 #include "config/way.h"
 
@@ -65,6 +66,7 @@ json_t *config_value_tree(const struct schema_key *key, const void *target)
     const void *field = (const char *) target + key->offset, *aside = (const char *) target + key->aside;
     const uint16_t *span = (const void *) ((const char *) target + key->span);
     uint64_t number = value_load_number(field, key->size);
+    char time[MOMENT_TEXT_MAX];
 
     switch (key->kind) {
     case SCHEMA_NUMBER:
@@ -83,6 +85,8 @@ json_t *config_value_tree(const struct schema_key *key, const void *target)
         return *(const char *) field ? json_string(field) : NULL;
     case SCHEMA_OR_WORD:
         return *(const bool *) aside ? json_string(key->words[0]) : number_tree(key, number);
+    case SCHEMA_TIME:
+        return number ? json_string(moment_format(number, time)) : NULL;
     case SCHEMA_DSCP:
         return (int) number == CONFIG_DSCP_PRESERVE ? json_string(key->words[0]) : number_tree(key, number);
     case SCHEMA_PORT:
@@ -332,6 +336,8 @@ static json_t *value_form(const struct schema_key *key)
         return bounded(key, "string", "minLength", "maxLength");
     case SCHEMA_PATH:
         return text_form(key, "^/");
+    case SCHEMA_TIME:
+        return text_of("^[2-9][0-9]{3}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z$");
     case SCHEMA_PORT:
         return either(integer_form(key), text_of("^[0-9]+-[0-9]+$"));
     case SCHEMA_GROUP:

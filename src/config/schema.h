@@ -34,6 +34,7 @@ enum schema_kind {
     SCHEMA_PATH,      // an absolute path
     SCHEMA_DSCP,      // a number, its name, or "preserve"
     SCHEMA_RATE,      // a number, or a string with a suffix k, M or G
+    SCHEMA_TIME,      // a point of time, as common/moment.h reads it (uint64_t); 0: not given
     SCHEMA_PORT,      // a UDP port, or a range of them: "5000-5015"
     SCHEMA_GROUP,     // a multicast address or a prefix of them (aside: enum config_destination)
     SCHEMA_HOST,      // a unicast address (aside: enum config_destination)
@@ -61,6 +62,7 @@ enum schema_change {
     SCHEMA_APPEARS,    // from not given to given
     SCHEMA_DISAPPEARS, // from given to not given
     SCHEMA_NARROWER,   // a change that excludes senders
+    SCHEMA_CLOSES,     // of a rule: a change by which it does not run now
 };
 
 struct schema_key {

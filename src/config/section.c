@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/moment.h"
 #include "config/endpoint.h"
 #include "config/hint.h"
 #include "config/value.h"
@@ -343,6 +344,24 @@ void section_lines(enum schema_place where, const config_setting_t *group, void 
     rule->max_payload_line = line_in(group, "max_payload");
     rule->max_residence_line = line_in(group, "max_residence_us");
     rule->deadline_line = line_in(group, "deadline_us");
+    rule->active_line = line_in(group, "active_until");
+    if (rule->active_line == 0)
+        rule->active_line = line_in(group, "active_from");
+}
+
+// name: of the two keys, before "_from" and "_until".
+static void check_times(struct parser *p, struct schedule s, int line, const char *name)
+{
+    char from[MOMENT_TEXT_MAX], until[MOMENT_TEXT_MAX];
+
+    if (s.from != 0 && s.until != 0 && s.from >= s.until)
+        config_error(p->problems, line, p->rule, "\"%s_until\" is \"%s\", allowed is a time after %s_from, \"%s\"",
+                     name, moment_format(s.until, until), name, moment_format(s.from, from));
+}
+
+static void finish_top(struct parser *p, const config_setting_t *group, void *target)
+{
+    check_times(p, ((struct config *) target)->valid, line_in(group, "valid_until"), "valid");
 }
 
 static void finish_rule(struct parser *p, const config_setting_t *group, void *target)
@@ -350,6 +369,7 @@ static void finish_rule(struct parser *p, const config_setting_t *group, void *t
     struct config_rule *rule = target;
 
     check_inputs(p, rule);
+    check_times(p, rule->active, rule->active_line, "active");
     check_merge(p, group, rule);
     for (size_t i = 0; i < rule->n_outputs && rule->n_inputs > 0; i++) {
         check_span(p, &rule->outputs[i], i, "groups", rule->outputs[i].n_addresses, rule->inputs[0].n_addresses);
@@ -360,9 +380,9 @@ static void finish_rule(struct parser *p, const config_setting_t *group, void *t
 void section_finish(struct parser *p, enum schema_place where, const config_setting_t *group, void *target, bool clean)
 {
     static void (*const finish[SCHEMA_PLACES])(struct parser *, const config_setting_t *, void *) = {
-        [SCHEMA_INTERFACE] = finish_interface, [SCHEMA_RULE] = finish_rule,           [SCHEMA_INPUT] = finish_input,
-        [SCHEMA_OUTPUT] = finish_output,       [SCHEMA_MERGE] = finish_merge,         [SCHEMA_FIELD] = finish_field,
-        [SCHEMA_MONITOR] = finish_monitor,     [SCHEMA_MONITOR_FIELD] = finish_field,
+        [SCHEMA_TOP] = finish_top,     [SCHEMA_INTERFACE] = finish_interface, [SCHEMA_RULE] = finish_rule,
+        [SCHEMA_INPUT] = finish_input, [SCHEMA_OUTPUT] = finish_output,       [SCHEMA_MERGE] = finish_merge,
+        [SCHEMA_FIELD] = finish_field, [SCHEMA_MONITOR] = finish_monitor,     [SCHEMA_MONITOR_FIELD] = finish_field,
     };
 
     if (finish[where])

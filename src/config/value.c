@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/moment.h"
+
 struct value value_of(const struct config_setting_t *setting)
 {
     static const char *const others[] = {
@@ -223,6 +225,11 @@ static enum value_verdict store_text(const struct schema_key *key, const struct 
     return VALUE_OK;
 }
 
+static enum value_verdict store_time(const struct value *value, uint64_t *field)
+{
+    return value->type == VALUE_STRING && moment_parse(value->text, field) ? VALUE_OK : VALUE_NOT_ALLOWED;
+}
+
 // --- addresses -------------------------------------------------------------------------------------------------------
 
 // Parses what stands before the first such character, or before the end.
@@ -375,6 +382,8 @@ enum value_verdict value_store(const struct schema_key *key, const struct value 
     case SCHEMA_NOTE:
     case SCHEMA_PATH:
         return store_text(key, value, field);
+    case SCHEMA_TIME:
+        return store_time(value, field);
     case SCHEMA_PORT:
         return store_port(key, value, field, span);
     case SCHEMA_GROUP:

@@ -290,7 +290,7 @@ bool flows_collect(struct flows *flows, const struct config *const *configs, siz
 {
     for (size_t c = 0; c < n; c++)
         for (size_t i = 0; i < configs[c]->n_rules; i++)
-            if (configs[c]->rules[i].enabled && !add_rule(flows, &configs[c]->rules[i], kind))
+            if (config_rule_may_run(&configs[c]->rules[i]) && !add_rule(flows, &configs[c]->rules[i], kind))
                 return false;
     return (kind == FLOWS_IN || add_fragments(flows)) && settle(flows);
 }

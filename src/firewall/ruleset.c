@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/digest.h"
+#include "config/times.h"
 #include "firewall/roles.h"
 
 static const char *const role_names[] = {"host", "upstream", "downstream"};
@@ -56,13 +57,13 @@ static void find_interfaces_of(const struct config *c, struct interfaces *all)
         for (size_t j = 0; j < r->n_inputs; j++) {
             const struct config_input *in = &r->inputs[j];
             u = use_of(all, in->interface);
-            if (r->enabled)
+            if (config_rule_may_run(r))
                 u->in |= INTERFACE_USED | needs[in->kind][in->address.family == ADDR_IPV6];
         }
         for (size_t j = 0; j < r->n_outputs; j++) {
             const struct config_output *o = &r->outputs[j];
             u = use_of(all, o->interface);
-            if (!r->enabled || r->shadow)
+            if (!config_rule_may_run(r) || r->shadow)
                 continue;
             u->out |= INTERFACE_USED;
             if (o->kind != CONFIG_GROUP) // to send to a group takes no membership
@@ -85,7 +86,7 @@ static void find_interfaces(const struct config *const *configs, size_t n, struc
 
 static void write_config(const struct config *c, FILE *to)
 {
-    char hex[DIGEST_TEXT_MAX];
+    char hex[DIGEST_TEXT_MAX], time[TIMES_TEXT_MAX];
 
     fputs("# file: ", to);
     // The path stays within its line, whatever is in it.
@@ -98,8 +99,14 @@ static void write_config(const struct config *c, FILE *to)
     for (size_t i = 0; i < c->n_rules; i++)
         if (!c->rules[i].enabled)
             fprintf(to, "# not enabled, nothing passes: %s\n", c->rules[i].name);
+        else if (c->rules[i].phase == SCHEDULE_AFTER)
+            fprintf(to, "# expired, nothing passes, %s: %s\n", times_reason(&c->rules[i], time), c->rules[i].name);
         else if (c->rules[i].shadow)
             fprintf(to, "# on trial, nothing leaves the mcr host: %s\n", c->rules[i].name);
+    // nftables does not know the time: what is let pass here stays so until it is made again.
+    for (size_t i = 0; i < c->n_rules; i++)
+        if (config_rule_may_run(&c->rules[i]) && schedule_given(c->rules[i].active))
+            fprintf(to, "# %s: %s\n", times_text(c->rules[i].active, time), c->rules[i].name);
 }
 
 static void write_header(const struct config *const *configs, size_t n, enum firewall_role role, FILE *to)

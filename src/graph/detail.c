@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "config/endpoint.h"
+#include "config/times.h"
 #include "graph/conduits.h"
 #include "graph/dot.h"
 
@@ -160,11 +161,13 @@ static void write_node(const struct detail *d, const struct pair *p)
     unsigned versions = (p->now ? GRAPH_NOW : 0u) | (p->before ? GRAPH_BEFORE : 0u);
     enum dot_change change = d->file->before ? dot_change(versions, p->changed) : DOT_SAME;
     enum dot_state state = dot_state(r);
+    char time[TIMES_TEXT_MAX];
 
     fprintf(d->to, "\t\t\"r%u %s\" [shape=record, label=\"{", d->index + 1, r->name);
     write_cells(d, false);
-    fprintf(d->to, "|%s%s%s%s%s|", dot_sign(change), *dot_sign(change) ? " " : "", r->name,
-            *dot_state_word(state) ? "\\n" : "", dot_state_word(state));
+    fprintf(d->to, "|%s%s%s%s%s%s%s|", dot_sign(change), *dot_sign(change) ? " " : "", r->name,
+            *dot_state_word(state) ? "\\n" : "", dot_state_word(state), schedule_given(r->active) ? "\\n" : "",
+            times_text(r->active, time));
     write_cells(d, true);
     fputs("}\"", d->to);
     if (r->note[0]) {

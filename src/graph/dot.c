@@ -29,6 +29,8 @@ static const struct {
     [DOT_RELAYS] = {"", NULL},
     [DOT_SHADOW] = {"shadow", "dashed"},
     [DOT_DISABLED] = {"disabled", "dotted"},
+    [DOT_SCHEDULED] = {"scheduled", "dotted"},
+    [DOT_EXPIRED] = {"expired", "dotted"},
 };
 
 enum dot_change dot_change(unsigned versions, bool changed)
@@ -45,7 +47,11 @@ const char *dot_sign(enum dot_change change)
 
 enum dot_state dot_state(const struct config_rule *rule)
 {
-    return !rule->enabled ? DOT_DISABLED : rule->shadow ? DOT_SHADOW : DOT_RELAYS;
+    if (!rule->enabled)
+        return DOT_DISABLED;
+    if (!config_rule_runs(rule))
+        return config_rule_may_run(rule) ? DOT_SCHEDULED : DOT_EXPIRED;
+    return rule->shadow ? DOT_SHADOW : DOT_RELAYS;
 }
 
 const char *dot_state_word(enum dot_state state)

@@ -10,7 +10,7 @@
 enum dot_change { DOT_SAME, DOT_ADDED, DOT_REMOVED, DOT_CHANGED, DOT_CHANGES };
 
 // What a rule does now, in the words of mcrstat(1), "" for one that relays.
-enum dot_state { DOT_RELAYS, DOT_SHADOW, DOT_DISABLED, DOT_STATES };
+enum dot_state { DOT_RELAYS, DOT_SHADOW, DOT_DISABLED, DOT_SCHEDULED, DOT_EXPIRED, DOT_STATES };
 
 // What became of something that these versions have. changed: both do, and not the same.
 enum dot_change dot_change(unsigned versions, bool changed);

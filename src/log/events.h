@@ -15,6 +15,10 @@
     X(EVENT_LOAD_BEGINS, load_begins, LOG_AT(NOTICE))                                                                  \
     X(EVENT_LOADS_SUMMED, loads_summed, LOG_AT(NOTICE))                                                                \
     X(EVENT_AUDIT, audit, LOG_AT(ERR) | LOG_AT(NOTICE))                                                                \
+    X(EVENT_RULE_TIMES, rule_times, LOG_AT(NOTICE))                                                                    \
+    X(EVENT_CONFIG_EXPIRED, config_expired, LOG_AT(ERR))                                                               \
+    X(EVENT_CLOCK, clock, LOG_AT(WARNING))                                                                             \
+    X(EVENT_RULE_REVOKED, rule_revoked, LOG_AT(ERR))                                                                   \
     X(EVENT_FILE, file, LOG_AT(NOTICE) | LOG_AT(WARNING))                                                              \
     X(EVENT_RULE_SILENT, rule_silent, LOG_AT(WARNING))                                                                 \
     X(EVENT_RULE_HEARD, rule_heard, LOG_AT(NOTICE))                                                                    \

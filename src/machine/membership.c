@@ -159,3 +159,9 @@ void memberships_settle(struct memberships *m, bool committed)
     registry_settle(&m->joined, committed, leave, NULL);
     registry_settle(&m->sockets, committed, close_socket, NULL);
 }
+
+void memberships_narrow(struct memberships *m)
+{
+    registry_narrow(&m->joined, leave, NULL);
+    registry_narrow(&m->sockets, close_socket, NULL);
+}

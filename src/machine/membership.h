@@ -34,6 +34,7 @@ bool memberships_want(struct memberships *m, uint32_t ifindex, const struct addr
                       bool again);
 
 // Ends a load. committed: leaves the groups that are not wanted; else: leaves those that only this load has joined.
+void memberships_narrow(struct memberships *m);
 void memberships_settle(struct memberships *m, bool committed);
 
 #endif

@@ -67,6 +67,13 @@ struct registry_entry *registry_add(struct registry *r, const struct registry_ke
     return e;
 }
 
+void registry_narrow(struct registry *r, void (*close_entry)(void *context, struct registry_entry *e), void *context)
+{
+    for (size_t i = 0; i < r->n; i++)
+        r->entries[i]->running &= r->entries[i]->wanted;
+    registry_settle(r, false, close_entry, context);
+}
+
 void registry_settle(struct registry *r, bool committed, void (*close_entry)(void *context, struct registry_entry *e),
                      void *context)
 {

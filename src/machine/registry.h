@@ -74,6 +74,10 @@ struct registry_entry *registry_want(struct registry *r, const struct registry_k
 // by registry_settle().
 struct registry_entry *registry_add(struct registry *r, const struct registry_key *key, int fd);
 
+// Removes every entry that the table in preparation does not want, and every one that only it wants: what is left is of
+// both tables. Calls close_entry as registry_settle() does.
+void registry_narrow(struct registry *r, void (*close_entry)(void *context, struct registry_entry *e), void *context);
+
 // Ends a load. Calls close_entry for each entry that is removed, then frees it.
 void registry_settle(struct registry *r, bool committed, void (*close_entry)(void *context, struct registry_entry *e),
                      void *context);

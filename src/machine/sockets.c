@@ -98,6 +98,12 @@ void sockets_settle(struct sockets *s, bool committed)
         release_held(s);
 }
 
+void sockets_narrow(struct sockets *s)
+{
+    registry_narrow(&s->registry, close_entry, s);
+    memberships_narrow(&s->memberships);
+}
+
 static struct registry_entry *add(struct sockets *s, const struct registry_key *key, int fd, const char **step)
 {
     struct registry_entry *e = fd < 0 ? NULL : registry_add(&s->registry, key, fd);

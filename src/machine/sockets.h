@@ -44,6 +44,10 @@ void sockets_settle(struct sockets *s, bool committed);
 // Returns how many rings of the table in force this load does not want.
 uint32_t sockets_unwanted_rings(const struct sockets *s);
 
+// Ends a load whose table the relay has not got: revokes and closes what that table does not use, and what was opened
+// for it. Nothing new is left.
+void sockets_narrow(struct sockets *s);
+
 // The next three return the entry, opened now or before, or NULL with errno set and *step the name of what failed.
 // errno 0: *step is a sentence that says everything.
 //

@@ -190,6 +190,10 @@ static __attribute__((noinline)) void judge_run(struct forward *f, const struct 
 {
     struct rule_state *flow = a->flow;
 
+    if (flow->ended) {
+        flow->counters.drops.outside += n;
+        return;
+    }
     // What a leg brings is looked at before the merge, which lets only one copy pass.
     if ((a->rule->flags & TABLE_RULE_MONITORS) && a->meta)
         streams_take(f->streams, (uint32_t) (a->path - f->table->paths), a->came->leg, a->stamp_ns, at, n, size);

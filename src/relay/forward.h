@@ -33,6 +33,7 @@ struct rule_state {
     uint64_t second_ns;       // when that was
     bool touched;             // the counters have changed since they were published
     bool came;                // the rule stands in came
+    uint32_t ended;           // not 0: active_until has passed, nothing is sent any more
 };
 
 // Whether sending by one output works. The data path does not touch it.
@@ -161,6 +162,16 @@ void forward_unreachable(struct forward *f, uint32_t ifindex, const struct addr 
 
 // Returns the present state of a rule.
 enum stats_rule_state forward_state(const struct forward *f, uint32_t rule);
+
+// Writes why the rule is in this state, as sentences; empty for one that relays what comes.
+void forward_reason(const struct forward *f, uint32_t rule, enum stats_rule_state state, char reason[TABLE_REASON_MAX]);
+
+// Whether the rule sends what passes.
+bool forward_sends(const struct table_rule *r);
+
+// Closes the rules whose active_until has passed at now_s (seconds since the epoch), which the next table lacks.
+// Returns how many there are anew.
+uint32_t forward_end_rules(struct forward *f, uint64_t now_s);
 
 // Calls tell for each rule, merged by "active", whose active leg has changed. before: NULL: there was none.
 typedef void forward_tell_switch(const struct table_rule *rule, const struct table_input *leg,

@@ -66,6 +66,16 @@ static void end(struct relay *r)
 // A refused REQUEST_LINKS is tried again, because the reason may be temporary (no memory, an unusable interface).
 #define LINKS_RETRY_SECONDS 5
 
+void request_again(struct relay *r, uint64_t now_ns)
+{
+    bool again = r->links_retry_ns != 0 && now_ns >= r->links_retry_ns;
+
+    if (again)
+        r->links_retry_ns = 0;
+    if ((again || r->stuck_ring != 0) && !r->wanted[REQUEST_LINKS])
+        request_send(r, REQUEST_LINKS);
+}
+
 static void refused(struct relay *r, const char *why)
 {
     char quoted[1100];
@@ -163,6 +173,7 @@ static void adopted(struct relay *r, const struct handover_receipt *then, struct
         note_continued(r);
     r->shown.generation = t->header->generation;
     memcpy(r->shown.sha256, t->header->sha256, sizeof(r->shown.sha256));
+    timed_adopted(r);
     if (r->under_way == REQUEST_LOAD) {
         r->goes_on = false; // somebody has asked for this file
         r->shown.loaded_ns = clock_realtime_ns();

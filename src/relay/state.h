@@ -52,6 +52,9 @@ struct relay {
     enum request under_way;
     bool unrecorded; // the table of the request under way is in force, but the broker has not confirmed its record yet
     uint32_t serial;
+    int64_t clock_ahead_ns;                  // CLOCK_REALTIME before CLOCK_BOOTTIME at the last look; 0: none yet
+    uint64_t times_next_ns;                  // earliest time to ask the broker again what begins or ends
+    bool clock_stepped;                      // the broker is to judge the times anew
     uint64_t links_retry_ns;                 // when a refused REQUEST_LINKS is tried again, or 0
     uint64_t doubt_ends_ns;                  // when doubted outputs send again, even without the broker, or 0
     uint64_t stuck_ring;                     // id of the ring that the broker is asked to replace, or 0
@@ -110,6 +113,13 @@ void trust_on_gone(void *context, uint32_t ifindex);
 // table of the present links.
 void trust_restore(struct relay *r);
 
+// timed.c: rules and files that begin and end, and the clock.
+// Closes the rules that have ended, and asks the broker for a table where something begins or ends or the clock was
+// set. To be called at least once a second.
+void timed_look(struct relay *r);
+// Shows what the table in force says of the file's times.
+void timed_adopted(struct relay *r);
+
 // publish.c: statistics, systemd, summary, alarms.
 void publish_header(struct relay *r, enum stats_segment_state state);
 void publish_everything(struct relay *r);
@@ -129,6 +139,8 @@ void publish_alarms_watch(struct relay *r);
 
 // request.c: sends a request, now or when the broker has answered the one under way.
 void request_send(struct relay *r, enum request what);
+// Asks again for links where a refusal or a stuck ring is due. now_ns: CLOCK_MONOTONIC.
+void request_again(struct relay *r, uint64_t now_ns);
 // Receives and handles one message of the broker.
 void request_on_message(struct relay *r);
 

@@ -111,6 +111,7 @@ static const struct stats_word interface_states[] = {STATS_INTERFACE_STATES(STAT
 static const struct stats_word rule_states[] = {STATS_RULE_STATES(STATE_WORD)};
 static const struct stats_word alarms[] = {STATS_ALARM_NAMES(STATE_WORD)};
 static const struct stats_word config_states[] = {STATS_CONFIG_STATES(STATE_WORD)};
+static const struct stats_word clocks[] = {STATS_CLOCKS(STATE_WORD)};
 static const struct stats_word verdicts[] = {STATS_VERDICTS(STATE_WORD)};
 static const struct stats_word seccomp_modes[] = {STATS_SECCOMP_MODES(STATE_WORD)};
 static const struct stats_word features[] = {STATS_FEATURES(FEATURE_WORD)};
@@ -136,6 +137,7 @@ const struct stats_word_list stats_words[] = {
     LIST(rule_states),
     LIST(alarms),
     LIST(config_states),
+    LIST(clocks),
     LIST(verdicts),
     LIST(seccomp_modes),
     LIST(features),
@@ -156,6 +158,7 @@ WORDS(stats_merge_name, merges)
 WORDS(stats_stream_name, streams)
 WORDS(stats_alarm_name, alarms)
 WORDS(stats_config_state_name, config_states)
+WORDS(stats_clock_name, clocks)
 WORDS(stats_verdict_name, verdicts)
 WORDS(stats_feature_name, feature_states)
 WORDS(stats_seccomp_name, seccomp_modes)

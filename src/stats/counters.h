@@ -65,6 +65,7 @@ enum { STATS_SHOWN_UNKNOWN = STATS_RULE_END, STATS_SHOWN };
 uint32_t stats_shown_state(const struct stats_rule *r);
 
 const char *stats_merge_name(uint32_t merge);
+const char *stats_clock_name(uint32_t clock);
 const char *stats_stream_name(uint32_t as);
 const char *stats_alarm_name(uint32_t alarm);
 const char *stats_config_state_name(uint32_t state);

@@ -21,7 +21,7 @@
 // is in force, which forbids locks because nothing bounds the kernel memory that they take.
 #define STATS_LOCK_SUFFIX ".lock"
 
-#define STATS_VERSION 12
+#define STATS_VERSION 13
 
 // Declares every counter once: X(name, help, key). The writer, the reader, JSON and the tables follow from it. key: the
 // key of the config file on which it depends (config/schema.c); NULL: none.
@@ -39,6 +39,7 @@
     X(ring_drops, "frames lost by the kernel because the ring was full; not part of received", "ring_mib")
 
 #define STATS_RULE_DROPS(X)                                                                                            \
+    X(outside, "came behind active_until, before the rule was closed", "active_until")                                 \
     X(source, "sender is not in sources", "sources")                                                                   \
     X(size, "payload is larger than max_payload", "max_payload")                                                       \
     X(copy, "its first copy came by another leg", "merge")                                                             \
@@ -183,7 +184,15 @@ enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
     X(STATS_RULE_DOWN, down, "an interface is not up, an output does not get through, or nearly all is dropped")       \
     X(STATS_RULE_SILENT, silent, "nothing has come for silence_ms")                                                    \
     X(STATS_RULE_SLOW, slow, "less than min_packets_per_second has come in the last second")                           \
-    X(STATS_RULE_DISABLED, disabled, "enabled = false")
+    X(STATS_RULE_DISABLED, disabled, "enabled = false")                                                                \
+    X(STATS_RULE_SCHEDULED, scheduled, "before active_from, or the clock is not set")                                  \
+    X(STATS_RULE_EXPIRED, expired, "active_until has passed")
+
+// What is known of the clock (CLOCK_REALTIME), where the file has times.
+#define STATS_CLOCKS(X)                                                                                                \
+    X(STATS_CLOCK_SET, set, "it can be believed, or no key asks for it")                                               \
+    X(STATS_CLOCK_UNSYNCHRONISED, unsynchronised, "the kernel says that nothing synchronises it")                      \
+    X(STATS_CLOCK_UNSET, unset, "it shows a time before the file was written")
 
 #define STATS_CONFIG_STATES(X)                                                                                         \
     X(STATS_CONFIG_CURRENT, current, "the file on disk is what runs")                                                  \
@@ -207,6 +216,7 @@ enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
 
 enum stats_interface_state { STATS_INTERFACE_STATES(STATS_ENUM) };
 enum stats_rule_state { STATS_RULE_STATES(STATS_ENUM) STATS_RULE_END };
+enum stats_clock { STATS_CLOCKS(STATS_ENUM) };
 enum stats_merge { STATS_MERGES(STATS_ENUM) };
 enum stats_stream { STATS_STREAMS(STATS_ENUM) };
 enum stats_config_state { STATS_CONFIG_STATES(STATS_ENUM) };
@@ -262,7 +272,8 @@ struct stats_rule {
     uint32_t messages; // 1: a datagram says how many numbers it brings (count_at); 0: one
     struct stats_merge_counters merged;
     struct stats_rule_counters counters;
-    struct residence residence; // of its datagrams that were handed to the outputs
+    struct residence residence;         // of its datagrams that were handed to the outputs
+    uint64_t active_from, active_until; // seconds since the epoch; 0: none
 };
 
 struct stats_output {
@@ -315,14 +326,20 @@ struct stats_header {
     uint32_t pid;             // of the relay
     struct stats_continued continued;
     uint64_t generation;
-    uint64_t started_ns, loaded_ns; // CLOCK_REALTIME
-    uint64_t started_boottime_ns;   // CLOCK_BOOTTIME: steps of the wall clock do not change the uptime
-    uint64_t heartbeat_ns;          // CLOCK_MONOTONIC, when the relay last wrote here
-    uint8_t sha256[32];             // of the file as it was loaded
-    uint32_t config_state;          // enum stats_config_state
-    uint32_t seccomp;               // enum stats_seccomp, as the kernel reports it for the relay
-    uint64_t capabilities;          // of the relay, effective or permitted, as the kernel reports them
-    uint32_t landlock;              // ABI in force, 0: none
+    uint64_t started_ns, loaded_ns;   // CLOCK_REALTIME
+    uint64_t started_boottime_ns;     // CLOCK_BOOTTIME: steps of the wall clock do not change the uptime
+    uint64_t heartbeat_ns;            // CLOCK_MONOTONIC, when the relay last wrote here
+    uint8_t sha256[32];               // of the file as it was loaded
+    uint64_t serial;                  // 0: the file has none
+    uint64_t valid_from, valid_until; // seconds since the epoch; 0: none
+    uint32_t expired;                 // 1: valid_until has passed
+    uint32_t clock;                   // enum stats_clock; UNSYNCHRONISED is what a reader finds (stats/reader.c)
+    uint32_t timed;                   // not 0: the file has times, so that the clock matters
+    uint32_t reserved;
+    uint32_t config_state; // enum stats_config_state
+    uint32_t seccomp;      // enum stats_seccomp, as the kernel reports it for the relay
+    uint64_t capabilities; // of the relay, effective or permitted, as the kernel reports them
+    uint32_t landlock;     // ABI in force, 0: none
     uint32_t broker_alive;
     uint8_t disk_sha256[32]; // of the file that is on disk now; zero: it cannot be read
     // mcrd --reload reads asked, sends SIGHUP, and waits until answered is larger than the value it has read.

@@ -277,6 +277,9 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
                       "%s is from before the last reload and was not replaced: \"journalctl -u mcrd\" tells why "
                       "(event statistics or broker); restart mcrd",
                       path);
+    // The sandbox keeps mcrd from asking.
+    if (h->clock == STATS_CLOCK_SET && h->timed && clock_is_unsynchronised())
+        h->clock = STATS_CLOCK_UNSYNCHRONISED;
     if (h->state == STATS_STOPPED || stats_writer(path) == 0)
         return daemon_gone(s, why);
     if (h->state != STATS_LIVE)

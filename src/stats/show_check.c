@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "common/moment.h"
 #include "stats/counters.h"
 #include "stats/merge_doubt.h"
 #include "stats/text.h"
@@ -21,7 +22,7 @@ static const char *const statuses[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
 static const enum show_status of_state[STATS_RULE_END] = {
     [STATS_RULE_ACTIVE] = SHOW_OK,     [STATS_RULE_SHADOW] = SHOW_OK,       [STATS_RULE_WAITING] = SHOW_CRITICAL,
     [STATS_RULE_DOWN] = SHOW_CRITICAL, [STATS_RULE_SILENT] = SHOW_CRITICAL, [STATS_RULE_SLOW] = SHOW_WARNING,
-    [STATS_RULE_DISABLED] = SHOW_OK,
+    [STATS_RULE_DISABLED] = SHOW_OK,   [STATS_RULE_SCHEDULED] = SHOW_OK,    [STATS_RULE_EXPIRED] = SHOW_OK,
 };
 
 struct finding {
@@ -51,7 +52,7 @@ static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool
 {
     const struct stats_header *h = s->at.header;
     uint64_t silent_ms = stats_age_ms(s, h->heartbeat_ns);
-    char age[TEXT_NUMBER_MAX];
+    char age[TEXT_NUMBER_MAX], time[MOMENT_TEXT_MAX];
 
     if (silent_ms >= SHOW_HEARTBEAT_LATE_MS)
         find(f, SHOW_CRITICAL, "no sign of life for %s", text_age(age, silent_ms));
@@ -69,6 +70,10 @@ static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool
         find(f, SHOW_WARNING, "records cannot be written: %s", h->audit.error);
     if (h->audit.lost > 0)
         find(f, SHOW_WARNING, "%" PRIu64 " records are not in %s", h->audit.lost, h->audit.file);
+    if (h->expired)
+        find(f, SHOW_WARNING, "the file that runs was valid until %s", moment_format(h->valid_until, time));
+    if (h->clock != STATS_CLOCK_SET)
+        find(f, SHOW_WARNING, "the clock is %s", stats_clock_name(h->clock));
     if (h->seccomp != STATS_SECCOMP_ENFORCE || h->capabilities)
         find(f, SHOW_WARNING, "the sandbox is not in force");
 }

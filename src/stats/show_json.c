@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include "common/digest.h"
+#include "common/moment.h"
 #include "stats/show.h"
 
 #include <jansson.h>
@@ -57,6 +58,14 @@ static bool put_audit(json_t *to, const struct stats_audit *a)
                           put(o, "waiting", number(a->waiting)) && put(o, "lost", number(a->lost))));
 }
 
+// Seconds since the epoch; 0: none.
+static json_t *moment(uint64_t seconds)
+{
+    char text[MOMENT_TEXT_MAX];
+
+    return seconds ? json_string(moment_format(seconds, text)) : json_null();
+}
+
 static bool put_config(json_t *to, const struct stats_header *h)
 {
     static const uint8_t unread[32];
@@ -72,6 +81,11 @@ static bool put_config(json_t *to, const struct stats_header *h)
     ok &= put(o, "disk_sha256", on_disk ? json_string(digest_text(h->disk_sha256, sha256)) : json_null());
     ok &= put(o, "last_load", json_string(stats_verdict_name(h->verdict)));
     ok &= put_audit(o, &h->audit);
+    ok &= put(o, "serial", h->serial ? number(h->serial) : json_null());
+    ok &= put(o, "valid_from", moment(h->valid_from));
+    ok &= put(o, "valid_until", moment(h->valid_until));
+    ok &= put(o, "expired", json_boolean(h->expired));
+    ok &= put(o, "clock", json_string(stats_clock_name(h->clock)));
     return put(to, "config", o) && ok;
 }
 
@@ -221,6 +235,8 @@ static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct st
     ok &= put(o, "note", text_or_null(r->note));
     ok &= put(o, "state", json_string(stats_rule_state_name(r->state)));
     ok &= put(o, "reason", text_or_null(r->reason));
+    ok &= put(o, "active_from", moment(r->active_from));
+    ok &= put(o, "active_until", moment(r->active_until));
     ok &= put_alarms(o, r->alarms);
     ok &= put(o, "packets", number(c->packets));
     ok &= put(o, "bytes", number(c->bytes));

@@ -185,6 +185,18 @@ static void put_config(struct exposition *e, const struct stats_header *h)
     put_one(e, GAUGE, "mcr_config_invalid", "Whether the file on disk would be refused.",
             h->config_state == STATS_CONFIG_INVALID);
     put_audit(e, &h->audit);
+    if (h->serial)
+        put_one(e, GAUGE, "mcr_config_serial", "The serial of the config file that runs; absent where it has none.",
+                h->serial);
+    if (h->valid_until)
+        put_one(
+            e, GAUGE, "mcr_config_valid_until_seconds",
+            "Until when the config file that runs is valid, in seconds since the epoch; absent where it is for good.",
+            h->valid_until);
+    put_one(e, GAUGE, "mcr_config_expired", "Whether valid_until of the config file that runs has passed.", h->expired);
+    begin(e, GAUGE, "mcr_clock_state", "1 for what is known of the clock, where the config file has times; else set.");
+    for (uint32_t clock = STATS_CLOCK_SET; clock <= STATS_CLOCK_UNSET; clock++)
+        put(e, (struct label[LABELS]){{"state", stats_clock_name(clock)}}, h->clock == clock);
 }
 
 // --- interfaces ------------------------------------------------------------------------------------------------------
@@ -278,6 +290,22 @@ static void put_streams(struct exposition *e, const struct stats_snapshot *s)
         put_stream(e, s, c, offsetof(struct stats_input, ts), "ts_", STATS_STREAM_TS);
 }
 
+// Metrics that no rule has are left out.
+static void put_times(struct exposition *e, const struct stats_rule *rules, const struct stats_rule *end)
+{
+    bool begun = false;
+
+    for (const struct stats_rule *r = rules; r < end; r++) {
+        if (!r->active_until)
+            continue;
+        if (!begun)
+            begin(e, GAUGE, "mcr_rule_active_until_seconds",
+                  "When the rule ends, in seconds since the epoch; absent for one that does not.");
+        begun = true;
+        put(e, (struct label[LABELS]){{"rule", r->name}}, r->active_until);
+    }
+}
+
 static void put_rules(struct exposition *e, const struct stats_snapshot *s)
 {
     const struct stats_rule *rules = s->at.rules, *end = rules + s->at.header->n_rules;
@@ -293,6 +321,7 @@ static void put_rules(struct exposition *e, const struct stats_snapshot *s)
         for (uint32_t state = 0; state < STATS_RULE_END; state++)
             put(e, (struct label[LABELS]){{"rule", r->name}, {"state", stats_rule_state_name(state)}},
                 r->state == state);
+    put_times(e, rules, end);
     begin(e, GAUGE, "mcr_rule_reason",
           "Why the rule is in its state, and what it lacks; 1, and absent while all is well.");
     for (const struct stats_rule *r = rules; r < end; r++)

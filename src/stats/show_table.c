@@ -11,10 +11,11 @@
 #include "stats/counters.h"
 #include "stats/page.h"
 #include "stats/show_merge.h"
+#include "stats/show_times.h"
 #include "stats/text.h"
 
 // Widths of columns, with one blank between two. A name gets the rest; the name of an output also the state's column.
-enum { NAME_MIN = 24, OUTPUT_INDENT = 4, STATE = 8, COUNT_WIDE = 16, COUNT = 14, BYTES = 9, RATE = 10, LAST = 7 };
+enum { NAME_MIN = 24, OUTPUT_INDENT = 4, STATE = 9, COUNT_WIDE = 16, COUNT = 14, BYTES = 9, RATE = 10, LAST = 7 };
 
 // Columns of numbers are left out until a name has so many.
 #define NAME_LEAST   12
@@ -22,14 +23,15 @@ enum { NAME_MIN = 24, OUTPUT_INDENT = 4, STATE = 8, COUNT_WIDE = 16, COUNT = 14,
 
 _Static_assert(BAD < SHOW_RANKS_BAD && WARN < SHOW_RANKS_BAD && GOOD >= SHOW_RANKS_BAD, "ranks");
 
-#define STATES 8 // in a list, at most
+#define STATES 10 // in a list, at most
 
 // A state that is in none of these is BAD, and so is an unknown one: the segment may hold any number.
 static const enum paint config_paints[STATES] = {[STATS_CONFIG_CURRENT] = GOOD, [STATS_CONFIG_PENDING] = WARN};
 static const enum paint seccomp_paints[STATES] = {[STATS_SECCOMP_LOG] = WARN, [STATS_SECCOMP_ENFORCE] = PLAIN};
 static const enum paint interface_paints[STATES] = {[STATS_INTERFACE_UP] = PLAIN};
 static const enum paint rule_paints[STATES] = {
-    [STATS_RULE_ACTIVE] = PLAIN, [STATS_RULE_SHADOW] = PLAIN, [STATS_RULE_WAITING] = WARN, [STATS_RULE_DISABLED] = DIM};
+    [STATS_RULE_ACTIVE] = PLAIN, [STATS_RULE_SHADOW] = PLAIN,    [STATS_RULE_WAITING] = WARN,
+    [STATS_RULE_DISABLED] = DIM, [STATS_RULE_SCHEDULED] = PLAIN, [STATS_RULE_EXPIRED] = PLAIN};
 _Static_assert(STATS_RULE_END <= STATES, "room for every state");
 
 static enum paint paint_of(const enum paint paints[STATES], uint32_t state)
@@ -83,6 +85,7 @@ static void show_config(const struct page *p)
     paragraph_word(&f, PLAIN, 1, "generation %" PRIu64, h->generation);
     paragraph_word(&f, PLAIN, 1, "of %s", text_time(time, h->loaded_ns));
     fputc('\n', p->to);
+    show_config_times(p, h);
     if (h->config_state == STATS_CONFIG_PENDING) {
         f = paragraph(p, 0, "pending");
         paragraph_word(&f, WARN, 1, "sha256 %.12s", digest_text(h->disk_sha256, sha256));
@@ -355,6 +358,7 @@ static void show_rule(const struct page *p, uint32_t index)
             paragraph_word(&f, DIM, 1, "%s", r->note);
         fputc('\n', p->to);
     }
+    show_rule_times(p, r);
     // That it is disabled says everything.
     if (r->reason[0] && paint != DIM) {
         struct paragraph f = paragraph(p, 2, "reason");

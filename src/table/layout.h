@@ -13,7 +13,7 @@
 #include "common/addr.h"
 
 #define TABLE_MAGIC   UINT64_C(0x313042415452434d) // "MCRTAB01" as little-endian bytes
-#define TABLE_VERSION 9
+#define TABLE_VERSION 10
 
 #define TABLE_NAME_MAX         64
 #define TABLE_NOTE_MAX         256
@@ -81,10 +81,16 @@ struct table_header {
     uint32_t coalesce_usecs;         // longest time between two passes under load
     uint32_t busy_poll_usecs;        // how long to poll after a frame, or TABLE_BUSY_POLL_ALWAYS
     uint32_t reserved;
+    // Times in seconds since the epoch (CLOCK_REALTIME); 0: none.
+    uint64_t serial;                  // 0: the file has none
+    uint64_t valid_from, valid_until; // of the file
+    uint64_t next_change;             // when the relay asks the broker for another table
+    uint64_t clock_least;             // an earlier time is one of a clock that is not set
 };
 
 enum table_flags {
     TABLE_RELOAD_ON_CHANGE = 1u << 0, // a changed file is loaded without a signal
+    TABLE_TIMED = 1u << 1,            // the file has times: a clock that is set concerns it
 };
 
 enum table_link {
@@ -124,7 +130,9 @@ enum table_rule_flags {
     TABLE_RULE_MERGES = 1u << 9,     // its legs are merged
     TABLE_RULE_JUDGED = 1u << 10,   // a monitor, a merge, deadline_us, a limit or a trial stand between match and batch
     TABLE_RULE_MONITORS = 1u << 11, // what each leg brings is looked at
-    TABLE_RULE_DOWN = 1u << 8,      // an interface that it uses exists, but is not up
+    TABLE_RULE_SCHEDULED = 1u << 12, // not ENABLED before active_from, or while the clock is not set
+    TABLE_RULE_EXPIRED = 1u << 13,   // not ENABLED since active_until
+    TABLE_RULE_DOWN = 1u << 8,       // an interface that it uses exists, but is not up
 };
 
 // An address and port of an input: where the sender sends datagrams of a rule to.
@@ -213,11 +221,12 @@ struct table_rule {
     uint32_t first_counter, n_outputs; // as many counters as outputs of a path
     uint32_t silence_ms;               // 0: no alarm
     uint32_t burst_ms;
-    uint32_t max_residence_us;       // 0: no alarm
-    uint32_t deadline_us;            // 0: none
-    uint64_t packets_per_second;     // 0: no limit
-    uint64_t bits_per_second;        // 0: no limit
-    uint64_t min_packets_per_second; // 0: no alarm
+    uint32_t max_residence_us;          // 0: no alarm
+    uint32_t deadline_us;               // 0: none
+    uint64_t packets_per_second;        // 0: no limit
+    uint64_t bits_per_second;           // 0: no limit
+    uint64_t min_packets_per_second;    // 0: no alarm
+    uint64_t active_from, active_until; // seconds since the epoch; 0: none
     struct table_merge merge;
     struct table_monitor monitor;
     uint32_t carried_from;         // index of the rule of this name in the table before, or TABLE_NONE

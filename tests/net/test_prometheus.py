@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """mcrstat --prometheus, and what contrib/prometheus makes of it: node_exporter, Prometheus, alerts, dashboard."""
+import calendar
 import json
 import os
 import re
@@ -27,6 +28,7 @@ RULES = [
     t.rule("tags", "239.255.0.3", PORT, [t.to_group("239.255.1.3", OUT_PORT, vlan=v) for v in (100, 200)],
            monitor={"as": "ts"}),
     t.rule("quiet", "239.255.0.4", PORT, [t.to_group("239.255.1.4", OUT_PORT)], silence_ms=100),
+    t.rule("gone", "239.255.0.6", PORT, [t.to_group("239.255.1.6", OUT_PORT)], active_until="2001-01-01T00:00:00Z"),
     t.rule("waits", "239.255.0.5", PORT, [t.to_group("239.255.1.5", OUT_PORT)], interface="late0"),
 ]
 
@@ -72,6 +74,10 @@ def metrics(d, status=0):
     return out
 
 
+def seconds_of(moment):
+    return calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ"))
+
+
 def expected(stats):
     """The metrics that these statistics (JSON) must make, those that say when apart."""
     want = {}
@@ -94,6 +100,13 @@ def expected(stats):
         add("mcr_audit_file_ok", not c["audit"]["error"])
         add("mcr_audit_lost_total", c["audit"]["lost"])
     add("mcr_config_invalid", c["state"] == "invalid")
+    add("mcr_config_expired", c["expired"])
+    if c["serial"]:
+        add("mcr_config_serial", c["serial"])
+    if c["valid_until"]:
+        add("mcr_config_valid_until_seconds", seconds_of(c["valid_until"]))
+    for state in ("set", "unsynchronised", "unset"):
+        add("mcr_clock_state", c["clock"] == state, state=state)
     for i in stats["interfaces"]:
         add("mcr_interface_up", i["state"] == "up", interface=i["name"])
         add("mcr_interface_received_packets_total", i["received"], interface=i["name"])
@@ -101,8 +114,10 @@ def expected(stats):
             add("mcr_interface_dropped_packets_total", i[k], interface=i["name"], reason=k)
     for r in stats["rules"]:
         add("mcr_rule_info", 1, rule=r["name"], note=r["note"] or "")
-        for state in ("active", "shadow", "waiting", "down", "silent", "slow", "disabled"):
+        for state in ("active", "shadow", "waiting", "down", "silent", "slow", "disabled", "scheduled", "expired"):
             add("mcr_rule_state", r["state"] == state, rule=r["name"], state=state)
+        if r["active_until"]:
+            add("mcr_rule_active_until_seconds", seconds_of(r["active_until"]), rule=r["name"])
         if r["reason"]:
             add("mcr_rule_reason", 1, rule=r["name"], reason=r["reason"])
         for i in r["inputs"]:
@@ -261,6 +276,7 @@ def names():
               "outputs": [t.to_group("239.255.1.8", OUT_PORT)]}
     c = t.Config([*RULES, merges])
     c.top["audit_file"] = os.path.join(c.directory, "audit", "log")
+    c.top.update(serial=7, valid_until="9998-01-01T00:00:00Z")
     c.write()
     with t.line() as net, t.Mcrd(net.relay, c) as d:
         offer(net, d)

@@ -1,15 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
-// witness: loaded into mcrd with LD_PRELOAD, tells on the standard error as which user mcrd gives a text to libconfig,
-// ends it before the writev() whose number $DIE_AT_SEND says, and refuses it every ring if $REFUSE_RINGS is set.
+// witness: loaded into mcrd with LD_PRELOAD.
+//
+// It tells on the standard error as which user mcrd gives a text to libconfig; ends it before the writev() whose number
+// $DIE_AT_SEND says; refuses it every ring if $REFUSE_RINGS is set; and shows it a wall clock that is so many nanoseconds
+// ahead as the file named by $MCR_CLOCK says (an int64_t), which the test may change while mcrd runs. The machine's
+// clock stays as it is.
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libconfig.h>
 #include <linux/if_packet.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
+
+static const volatile int64_t *ahead_ns;
+static int (*clock_of_libc)(clockid_t, struct timespec *);
+
+// Before the sandbox is there, which would refuse the file.
+static void __attribute__((constructor)) begin(void)
+{
+    const char *path = getenv("MCR_CLOCK");
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+    clock_of_libc = (int (*)(clockid_t, struct timespec *)) dlsym(RTLD_NEXT, "clock_gettime");
+    if (fd < 0)
+        return;
+    void *memory = mmap(NULL, sizeof(*ahead_ns), PROT_READ, MAP_SHARED, fd, 0);
+    if (memory != MAP_FAILED)
+        ahead_ns = memory;
+    close(fd);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+    if (!clock_of_libc)
+        begin();
+    int result = clock_of_libc(clock, t);
+    if (result != 0 || clock != CLOCK_REALTIME || !ahead_ns)
+        return result;
+    int64_t ns = (int64_t) t->tv_sec * 1000000000 + t->tv_nsec + *ahead_ns;
+    if (ns < 0)
+        ns = 0;
+    t->tv_sec = (time_t) (ns / 1000000000);
+    t->tv_nsec = (long) (ns % 1000000000);
+    return 0;
+}
 
 int config_read_string(config_t *config, const char *text)
 {

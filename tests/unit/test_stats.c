@@ -541,14 +541,15 @@ Test(stats, json_has_the_keys_of_the_contract)
 
     expect_keys(
         root, "instance pid version generation config uptime_s continued not_kept sandbox features broker heartbeat_ms interfaces rules");
-    expect_keys(json_object_get(root, "config"), "file sha256 loaded_at state last_error disk_sha256 last_load audit");
+    expect_keys(json_object_get(root, "config"), "file sha256 loaded_at state last_error disk_sha256 last_load audit serial valid_from valid_until expired clock");
     expect_keys(json_object_get(root, "sandbox"), "capabilities seccomp landlock network root");
     expect_keys(json_object_get(root, "features"), (STATS_FEATURES(FEATURE_KEY)) + 1);
     cr_expect(json_array_size(json_object_get(root, "interfaces")) == INTERFACES);
     expect_keys(json_array_get(json_object_get(root, "interfaces"), 0), "name state" STATS_INTERFACE_COUNTERS(KEY));
     cr_expect(json_array_size(json_object_get(root, "rules")) == RULES);
     expect_keys(rule,
-                "name note state reason alarms packets bytes last_packet_ms drops inputs merge residence_us "
+                "name note state reason active_from active_until alarms packets bytes last_packet_ms drops inputs "
+                "merge residence_us "
                 "clock_steps outputs");
     expect_keys(json_object_get(rule, "residence_us"), "count p50 p90 p99 p999 max");
     cr_expect(json_array_size(json_object_get(rule, "inputs")) == 1);
@@ -701,19 +702,19 @@ Test(stats, a_narrow_terminal_has_fewer_columns_and_no_name_is_cut)
         bool rates;
         const char *rule, *output; // how their lines begin, and end
     } cases[] = {
-        {200, true, "\nsubstation-north-42-telemetry-primary active            1,234          -         -   never\n",
-         "\n  > dmz0 [ff3e:40:2001:db8::1]:6000                         0          -         -\n"},
-        {80, true, "\nsubstation-north-42-telemetry-primary\n                            active            1,234",
+        {200, true, "\nsubstation-north-42-telemetry-primary active             1,234          -         -   never\n",
+         "\n  > dmz0 [ff3e:40:2001:db8::1]:6000                          0          -         -\n"},
+        {80, true, "\nsubstation-north-42-telemetry-primary\n                           active             1,234",
          "\n  > dmz0 [ff3e:40:2001:db8::1]:6000               0          -         -\n"},
-        {65, true, "primary\n             active            1,234          -         -   never\n",
-         "::1]:6000\n                                   0          -         -\n"},
-        {64, true, "primary\n                      active            1,234          -   never\n", "          -\n"},
-        {40, true, "primary\n             active            -   never\n",
-         "::1]:6000\n                               -\n"},
-        {56, false, "primary\n             active              1,234    123 kB   never\n", "          0       0 B\n"},
-        {55, false, "primary\n                      active              1,234   never\n", "          0\n"},
-        {40, false, "primary\n               active              1,234\n", "          0\n"},
-        {1, false, "primary\n               active              1,234\n", "          0\n"},
+        {66, true, "primary\n             active             1,234          -         -   never\n",
+         "::1]:6000\n                                    0          -         -\n"},
+        {65, true, "primary\n                      active             1,234          -   never\n", "          -\n"},
+        {41, true, "primary\n             active             -   never\n",
+         "::1]:6000\n                                -\n"},
+        {57, false, "primary\n             active               1,234    123 kB   never\n", "          0       0 B\n"},
+        {56, false, "primary\n                      active               1,234   never\n", "          0\n"},
+        {41, false, "primary\n               active               1,234\n", "          0\n"},
+        {1, false, "primary\n              active               1,234\n", "          0\n"},
     };
     struct made m = make();
     struct stats_snapshot s = snapshot_of(&m);
@@ -747,7 +748,7 @@ Test(stats, a_narrow_terminal_has_fewer_columns_and_no_name_is_cut)
     free(text);
     text = table_text(&(struct show_view){.now = &s}, false);
     cr_expect_not_null(strstr(text, "xxx to be called bef~\n  < "), "%s", text);
-    cr_expect_not_null(strstr(text, "\nsubstation-north-42-telemetry-prima~ active"), "%s", text);
+    cr_expect_not_null(strstr(text, "\nsubstation-north-42-telemetry-prim~ active"), "%s", text);
     free(text);
     free(m.memory);
 }
@@ -1161,9 +1162,9 @@ Test(stats, table_uses_colours_where_told)
 Test(stats, table_shows_each_state_of_a_rule)
 {
     static const char *const colours[STATS_RULE_END] = {
-        [STATS_RULE_ACTIVE] = "",   [STATS_RULE_SHADOW] = "",     [STATS_RULE_WAITING] = "33",
-        [STATS_RULE_DOWN] = "1;31", [STATS_RULE_SILENT] = "1;31", [STATS_RULE_SLOW] = "1;31",
-        [STATS_RULE_DISABLED] = "2"};
+        [STATS_RULE_ACTIVE] = "",    [STATS_RULE_SHADOW] = "",     [STATS_RULE_WAITING] = "33",
+        [STATS_RULE_DOWN] = "1;31",  [STATS_RULE_SILENT] = "1;31", [STATS_RULE_SLOW] = "1;31",
+        [STATS_RULE_DISABLED] = "2", [STATS_RULE_SCHEDULED] = "",  [STATS_RULE_EXPIRED] = ""};
     struct made m = make();
     struct stats_snapshot s = snapshot_of(&m);
 
@@ -1248,6 +1249,8 @@ Test(stats, check_of_each_state)
          "errors=9c\n"},
         {STATS_RULE_SHADOW, SHOW_OK, "MCR OK - 1 rule active, 1 shadow |"},
         {STATS_RULE_DISABLED, SHOW_OK, "MCR OK - 1 rule active, 1 disabled |"},
+        {STATS_RULE_SCHEDULED, SHOW_OK, "MCR OK - 1 rule active, 1 scheduled |"},
+        {STATS_RULE_EXPIRED, SHOW_OK, "MCR OK - 1 rule active, 1 expired |"},
         {STATS_RULE_SLOW, SHOW_WARNING, "MCR WARNING - historian is slow: because; 1 rule active, 1 slow |"},
         {STATS_RULE_WAITING, SHOW_CRITICAL, "MCR CRITICAL - historian is waiting: because; 1 rule active, 1 waiting |"},
         {STATS_RULE_DOWN, SHOW_CRITICAL, "MCR CRITICAL - historian is down: because; 1 rule active, 1 down |"},
@@ -1268,6 +1271,14 @@ Test(stats, check_of_each_state)
         m.at.rules[1].state = cases[i].state;
         expect_check(&s, true, cases[i].status, cases[i].line);
     }
+    // The file has had its time, and the clock is not set.
+    m.at.rules[1].state = STATS_RULE_ACTIVE;
+    m.at.header->expired = 1;
+    m.at.header->valid_until = 1700000000;
+    m.at.header->clock = STATS_CLOCK_UNSET;
+    expect_check(&s, true, SHOW_WARNING,
+                 "MCR WARNING - the file that runs was valid until 2023-11-14T22:13:20Z, the clock is unset; 2 rules");
+    m.at.header->expired = m.at.header->clock = 0;
     // The worst comes first.
     m.at.rules[0].state = STATS_RULE_SLOW;
     m.at.rules[1].state = STATS_RULE_DOWN;
