@@ -148,6 +148,7 @@ static void tell_no_statistics(const struct broker *b, struct attempt *a)
 static bool offer(struct broker *b, struct attempt *a, const struct table_image *table)
 {
     struct handover_receipt receipt;
+    struct stats_signatures signatures;
     struct table_view view;
     const char *bad;
     int fds[HANDOVER_OFFER_FDS] = {-1, -1, -1, -1, -1};
@@ -171,8 +172,9 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
         goto done;
     }
     b->continued.kept = b->goes_on;
-    fds[HANDOVER_STATS] = statistics_create(b->stats_file, b->options->config_path, &b->features, &b->continued,
-                                            sockets_inputs(b->sockets), &view);
+    approve_show(b, a->signed_by, &signatures);
+    fds[HANDOVER_STATS] = statistics_create(b->stats_file, b->options->config_path, &b->features, &signatures,
+                                            &b->continued, sockets_inputs(b->sockets), &view);
     if (fds[HANDOVER_STATS] < 0) {
         tell_no_statistics(b, a);
         goto done;

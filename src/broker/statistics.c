@@ -135,7 +135,8 @@ _Static_assert((int) TABLE_INTERFACE_UP == (int) STATS_INTERFACE_UP &&
                "the statistics show interfaces as the table has them");
 
 static void fill(void *memory, size_t size, const char *config_path, const struct stats_features *features,
-                 const struct stats_continued *continued, size_t inputs_most, const struct table_view *t)
+                 const struct stats_signatures *signatures, const struct stats_continued *continued, size_t inputs_most,
+                 const struct table_view *t)
 {
     struct stats_segment s;
 
@@ -153,6 +154,7 @@ static void fill(void *memory, size_t size, const char *config_path, const struc
     memcpy(s.header->instance, t->header->instance, sizeof(s.header->instance));
     snprintf(s.header->file, sizeof(s.header->file), "%s", config_path);
     s.header->features = *features;
+    s.header->signatures = *signatures;
     s.header->continued = *continued;
     for (uint32_t i = 0; i < t->n_interfaces; i++) {
         memcpy(s.interfaces[i].name, t->interfaces[i].name, sizeof(s.interfaces[i].name));
@@ -197,7 +199,8 @@ void statistics_read_before(const char *path, struct stats_continued *continued)
 }
 
 int statistics_create(const char *path, const char *config_path, const struct stats_features *features,
-                      const struct stats_continued *continued, size_t inputs_most, const struct table_view *table)
+                      const struct stats_signatures *signatures, const struct stats_continued *continued,
+                      size_t inputs_most, const struct table_view *table)
 {
     size_t size = stats_segment_size(table->n_interfaces, table->n_rules, table->n_inputs, table->n_counters);
     void *memory = MAP_FAILED;
@@ -211,7 +214,7 @@ int statistics_create(const char *path, const char *config_path, const struct st
         memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         return descriptors_close(fd);
-    fill(memory, size, config_path, features, continued, inputs_most, table);
+    fill(memory, size, config_path, features, signatures, continued, inputs_most, table);
     munmap(memory, size);
     return fd;
 }

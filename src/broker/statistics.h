@@ -24,7 +24,8 @@ void statistics_read_before(const char *path, struct stats_continued *continued)
 // input interfaces for which there are sockets. Returns a descriptor that the caller closes, or -1 with errno set. The
 // caller then calls statistics_publish() or statistics_discard().
 int statistics_create(const char *path, const char *config_path, const struct stats_features *features,
-                      const struct stats_continued *continued, size_t inputs_most, const struct table_view *table);
+                      const struct stats_signatures *signatures, const struct stats_continued *continued,
+                      size_t inputs_most, const struct table_view *table);
 
 // Renames PATH.new to PATH (false with errno set), or removes it.
 bool statistics_publish(const char *path);

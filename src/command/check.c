@@ -12,6 +12,7 @@
 
 #include "command/account.h"
 #include "command/running.h"
+#include "command/signed.h"
 #include "common/arguments.h"
 #include "common/digest.h"
 #include "common/exit.h"
@@ -143,20 +144,26 @@ static bool may_start(const struct config *c, struct compile_memory *memory)
     return may;
 }
 
-int command_check(const char *path)
+int command_check(const char *path, const char *trust)
 {
-    struct config *c = command_load(path, 0);
+    struct config_bytes bytes;
+    struct config *c = command_load_text(path, 0, &bytes);
     char hex[DIGEST_TEXT_MAX];
     struct compile_memory memory;
 
     if (!c || !may_start(c, &memory)) {
+        file_free(&bytes);
         config_free(c);
         return 1;
     }
     warn_of_start(c);
-    return finish(c, printf("%s: valid, %zu rule%s, sha256 %s\n", path, c->n_rules, c->n_rules == 1 ? "" : "s",
-                            digest_text(c->file.sha256, hex)) > 0 &&
-                         print_ways(c) && print_reserved(c) && print_memory(c, &memory));
+    bool printed = printf("%s: valid, %zu rule%s, sha256 %s\n", path, c->n_rules, c->n_rules == 1 ? "" : "s",
+                          digest_text(c->file.sha256, hex)) > 0 &&
+                   print_ways(c) && print_reserved(c) && print_memory(c, &memory);
+    bool signed_ = signed_print(path, trust, &bytes, stdout);
+    file_free(&bytes);
+    int status = finish(c, printed);
+    return signed_ ? status : 1;
 }
 
 int command_schema(void)

@@ -11,15 +11,22 @@
 #include "common/exit.h"
 #include "config/load.h"
 
-struct config *command_load(const char *path, unsigned flags)
+struct config *command_load_text(const char *path, unsigned flags, struct config_bytes *bytes)
 {
     struct config_problems problems = {0};
-    struct config_bytes bytes;
-    struct config *c = config_load(path, flags, &problems, &bytes);
+    struct config *c = config_load(path, flags, &problems, bytes);
 
-    file_free(&bytes);
     config_problems_print(&problems, path, stderr);
     config_problems_free(&problems);
+    return c;
+}
+
+struct config *command_load(const char *path, unsigned flags)
+{
+    struct config_bytes bytes;
+    struct config *c = command_load_text(path, flags, &bytes);
+
+    file_free(&bytes);
     return c;
 }
 

@@ -11,10 +11,12 @@
 
 struct argument_list;
 struct config;
+struct config_bytes;
 struct json_t;
 
-// Prints "FILE: valid, N rules, sha256 HEX". Returns 0 if the file is valid, else 1.
-int command_check(const char *path);
+// Prints "FILE: valid, N rules, sha256 HEX". Returns 0 if the file is valid, else 1. trust: as --trust of signed.h; if
+// it is given, a file without its signatures returns 1, too.
+int command_check(const char *path, const char *trust);
 
 // Prints the effective config in the syntax of the file, or as JSON. Returns 0 if it is valid, else 1.
 int command_print(const char *path, bool running, bool json);
@@ -24,15 +26,15 @@ int command_schema(void);
 
 // Prints what a reload would change, compared with running.conf beside the statistics of the running daemon. Returns 0
 // for no change, 1 for changes, 2 if the file is not valid or the running config is unknown.
-int command_diff(const char *path, bool json);
+int command_diff(const char *path, const char *trust, bool json);
 
 // Prints nftables rules for exactly the flows of the files. Returns 0, or 1 if one is not valid, two contradict each
 // other, or they need too many rules.
 int command_firewall(const struct argument_list *paths, bool running, enum firewall_role role);
 
-// Makes the running daemon load the file, and waits at most `seconds` for its verdict. Returns 0 if the file is in
-// force, 1 if it is not valid or was refused, 2 if there is no verdict.
-int command_reload(const char *path, double seconds);
+// Makes the running daemon load the file, and waits at most `seconds` for its verdict, and before for its signatures.
+// Returns 0 if the file is in force, 1 if it is not valid or was refused, 2 if there is no verdict.
+int command_reload(const char *path, const char *trust, double seconds);
 
 struct explain_options {
     const char *source, *destination; // as given
@@ -64,6 +66,9 @@ void command_built(void);
 
 // Loads the file (config_load()), and prints its problems to stderr. Returns NULL if it is not valid.
 struct config *command_load(const char *path, unsigned flags);
+
+// The same with the text of the file, which the caller frees by file_free(), even after a failure.
+struct config *command_load_text(const char *path, unsigned flags, struct config_bytes *bytes);
 
 // Prints "mcrd: " and why there is no answer (printf format). Returns EXIT_TROUBLE.
 int command_trouble(const char *format, ...) __attribute__((format(printf, 1, 2)));

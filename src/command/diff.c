@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "command/running.h"
+#include "command/signed.h"
 #include "common/digest.h"
 #include "common/exit.h"
 #include "config/compare.h"
@@ -183,21 +184,23 @@ static json_t *rules_tree(const struct diff *d, enum diff_kind kind)
 }
 
 static bool print_json(const struct diff *d, const struct config *running, const struct config *wanted,
-                       const char *restart)
+                       const char *restart, json_t *signatures)
 {
     char theirs[DIGEST_TEXT_MAX], ours[DIGEST_TEXT_MAX];
 
-    return command_print_tree(json_pack(
-        "{s:{s:s, s:s}, s:{s:s, s:s}, s:o, s:o, s:o, s:o, s:b, s:b, s:s?}", "running", "file", running->path, "sha256",
-        digest_text(running->file.sha256, theirs), "file", "file", wanted->path, "sha256",
-        digest_text(wanted->file.sha256, ours), "added", rules_tree(d, DIFF_ADDED), "removed",
-        rules_tree(d, DIFF_REMOVED), "changed", rules_tree(d, DIFF_CHANGED), "top", fields_tree(d->top, d->n_top, true),
-        "disturbs", d->disturbs, "needs_restart", d->needs_restart, "restart_reason", *restart ? restart : NULL));
+    return command_print_tree(
+        json_pack("{s:{s:s, s:s}, s:{s:s, s:s}, s:o, s:o, s:o, s:o, s:b, s:b, s:s?, s:o}", "running", "file",
+                  running->path, "sha256", digest_text(running->file.sha256, theirs), "file", "file", wanted->path,
+                  "sha256", digest_text(wanted->file.sha256, ours), "added", rules_tree(d, DIFF_ADDED), "removed",
+                  rules_tree(d, DIFF_REMOVED), "changed", rules_tree(d, DIFF_CHANGED), "top",
+                  fields_tree(d->top, d->n_top, true), "disturbs", d->disturbs, "needs_restart", d->needs_restart,
+                  "restart_reason", *restart ? restart : NULL, "signatures", signatures));
 }
 
 // --- both ------------------------------------------------------------------------------------------------------------
 
-static int compare(const struct config *running, const struct config *wanted, size_t inputs_most, bool json)
+static int compare(const struct config *running, const struct config *wanted, size_t inputs_most, const char *trust,
+                   const struct config_bytes *bytes, bool json)
 {
     size_t n = config_input_interfaces(wanted);
     char restart[128] = ""; // a reason beside the keys that need one
@@ -211,18 +214,22 @@ static int compare(const struct config *running, const struct config *wanted, si
         snprintf(restart, sizeof(restart),
                  "%zu input interfaces, and sockets for %zu: mcrd opens them at its start only", n, inputs_most);
     d.needs_restart |= *restart != '\0';
-    if (json)
-        printed = print_json(&d, running, wanted, restart);
-    else
+    if (json) {
+        printed = print_json(&d, running, wanted, restart, signed_tree(wanted->path, trust, bytes));
+    } else {
         print_text(&d, running, wanted, restart);
+        // Standard output is "no difference" alone where there is none.
+        signed_print(wanted->path, trust, bytes, diff_is_empty(&d) ? stderr : stdout);
+    }
     status = !command_flush(wanted->path, printed) ? EXIT_TROUBLE : diff_is_empty(&d) ? 0 : 1;
     diff_free(&d);
     return status;
 }
 
-int command_diff(const char *path, bool json)
+int command_diff(const char *path, const char *trust, bool json)
 {
-    struct config *wanted = command_load(path, 0), *running = NULL;
+    struct config_bytes bytes;
+    struct config *wanted = command_load_text(path, 0, &bytes), *running = NULL;
     size_t inputs_most = 0;
     int status = EXIT_TROUBLE;
 
@@ -231,7 +238,8 @@ int command_diff(const char *path, bool json)
         running = running_load(wanted, &inputs_most);
     }
     if (running)
-        status = compare(running, wanted, inputs_most, json);
+        status = compare(running, wanted, inputs_most, trust, &bytes, json);
+    file_free(&bytes);
     config_free(running);
     config_free(wanted);
     return status;

@@ -12,7 +12,7 @@ struct options {
     unsigned command;                  // 0: run the daemon
     struct argument_list config_paths; // at least one
     struct argument_list captures, interfaces;
-    const char *out; // or NULL
+    const char *out, *trust; // or NULL
     bool running, json, quiet, debug, fresh;
     unsigned role;           // enum firewall_role
     double timeout;          // seconds

@@ -13,6 +13,7 @@
     X(EVENT_RULE_REMOVED, rule_removed, LOG_AT(NOTICE))                                                                \
     X(EVENT_RULE_CHANGED, rule_changed, LOG_AT(NOTICE))                                                                \
     X(EVENT_FILE, file, LOG_AT(NOTICE) | LOG_AT(WARNING))                                                              \
+    X(EVENT_TRUST, trust, LOG_AT(WARNING))                                                                             \
     X(EVENT_RULE_SILENT, rule_silent, LOG_AT(WARNING))                                                                 \
     X(EVENT_RULE_HEARD, rule_heard, LOG_AT(NOTICE))                                                                    \
     X(EVENT_RULE_SLOW, rule_slow, LOG_AT(WARNING))                                                                     \

@@ -119,11 +119,7 @@ static void on_tick(struct relay *r)
     uint64_t now = clock_monotonic_ns();
     if (r->doubt_ends_ns != 0 && now >= r->doubt_ends_ns)
         trust_restore(r);
-    bool again = r->links_retry_ns != 0 && now >= r->links_retry_ns;
-    if (again)
-        r->links_retry_ns = 0;
-    if ((again || r->stuck_ring != 0) && !r->wanted[REQUEST_LINKS])
-        request_send(r, REQUEST_LINKS);
+    request_again(r, now);
     end_for_broker(r);
 }
 

@@ -21,7 +21,7 @@
 // is in force, which forbids locks because nothing bounds the kernel memory that they take.
 #define STATS_LOCK_SUFFIX ".lock"
 
-#define STATS_VERSION 9
+#define STATS_VERSION 10
 
 // Declares every counter once: X(name, help, key). The writer, the reader, JSON and the tables follow from it. key: the
 // key of the config file on which it depends (config/schema.c); NULL: none.
@@ -180,7 +180,7 @@ enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
     X(STATS_RULE_ACTIVE, active, "relays what comes")                                                                  \
     X(STATS_RULE_SHADOW, shadow, "on trial: counts what comes, and sends nothing")                                     \
     X(STATS_RULE_WAITING, waiting, "an interface, address or route is missing")                                        \
-    X(STATS_RULE_DOWN, down, "an interface is not up, an output does not get through, or nearly all is dropped")     \
+    X(STATS_RULE_DOWN, down, "an interface is not up, an output does not get through, or nearly all is dropped")       \
     X(STATS_RULE_SILENT, silent, "nothing has come for silence_ms")                                                    \
     X(STATS_RULE_SLOW, slow, "less than min_packets_per_second has come in the last second")                           \
     X(STATS_RULE_DISABLED, disabled, "enabled = false")
@@ -282,6 +282,15 @@ struct stats_continued {
     uint64_t dropped;  // frames for which the rings had no room meanwhile
 };
 
+// Which signatures the file in force needed, and has (trust.conf).
+struct stats_signatures {
+    uint32_t required; // 0: none are asked for
+    uint32_t reserved;
+    uint8_t trust_sha256[32]; // of trust.conf, as the start has read it
+    char trust_file[256];     // its path, cut
+    char signed_by[512];      // names of the keys, "a,b"
+};
+
 struct stats_header {
     uint64_t magic;
     uint32_t version;
@@ -293,6 +302,7 @@ struct stats_header {
     char instance[64];
     char file[512]; // the config file's path
     struct stats_features features;
+    struct stats_signatures signatures;
     uint32_t sequence; // of the following fields
     uint32_t pid;      // of the relay
     struct stats_continued continued;

@@ -46,6 +46,23 @@ static bool put_counters(json_t *object, const struct stats_counter *table, cons
 
 // Each of these adds one member to an object or an array, and returns whether all went well.
 
+// null: no signatures are asked for.
+static bool put_signatures(json_t *to, const struct stats_signatures *s)
+{
+    json_t *names = s->required ? json_array() : json_null();
+    char sha256[DIGEST_TEXT_MAX];
+    bool ok = true;
+
+    for (const char *at = s->signed_by; s->required && *at; at += strspn(at, ",")) {
+        size_t length = strcspn(at, ",");
+        ok &= json_array_append_new(names, json_stringn(at, length)) == 0;
+        at += length;
+    }
+    ok &= put(to, "signed_by", names);
+    ok &= put(to, "signatures_required", number(s->required));
+    return put(to, "trust_sha256", s->required ? json_string(digest_text(s->trust_sha256, sha256)) : json_null()) && ok;
+}
+
 static bool put_config(json_t *to, const struct stats_header *h)
 {
     static const uint8_t unread[32];
@@ -60,6 +77,7 @@ static bool put_config(json_t *to, const struct stats_header *h)
     ok &= put(o, "last_error", text_or_null(stats_last_error(h)));
     ok &= put(o, "disk_sha256", on_disk ? json_string(digest_text(h->disk_sha256, sha256)) : json_null());
     ok &= put(o, "last_load", json_string(stats_verdict_name(h->verdict)));
+    ok &= put_signatures(o, &h->signatures);
     return put(to, "config", o) && ok;
 }
 
