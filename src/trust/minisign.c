@@ -34,12 +34,18 @@ static size_t refuse(char why[MINISIGN_WHY_MAX], const char *reason)
     return 0;
 }
 
-// Exactly as many bytes as out has room for, in the one way of writing them.
+#define ALPHABET "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=" // RFC 4648, 4
+
+// Exactly as many bytes as out has room for, in the one way of writing them: libsodium 1.0.18 takes each byte from 0x80
+// up for a slash.
 static bool decode(const char *text, size_t length, void *out, size_t size)
 {
     const char *end;
     size_t got;
 
+    for (size_t i = 0; i < length; i++)
+        if (text[i] == '\0' || !strchr(ALPHABET, text[i]))
+            return false;
     return sodium_base642bin(out, size, text, length, NULL, &got, &end, sodium_base64_VARIANT_ORIGINAL) == 0 &&
            got == size && end == text + length;
 }

@@ -30,7 +30,7 @@ struct reader {
     unsigned depth;  // open brackets
     enum setting of; // the last key
     bool in_keys;
-    bool has_required, has_keys, has[KEY + 1]; // of the file, and of the present group
+    bool has_required, has[KEY + 1]; // of the file, and of the present group
     long long required;
     int required_line;
     struct trustconf_key spare; // of the keys that are too many
@@ -93,15 +93,9 @@ static void see_value(struct reader *r, const struct lexical_token *t)
         see_name(r, t);
     } else if (of == KEY && t->kind == LEXICAL_STRING) {
         see_public_key(r, t);
-    } else if (of == UNKNOWN) {
-        // An unknown key has been told.
-        if (r->problems->n_errors == 0)
-            config_error(r->problems, t->line, NULL, "a value that is nobody's");
-    } else {
+    } else if (of != UNKNOWN) { // an unknown key has been told
         config_error(r->problems, t->line, NULL, "\"%s\" is %s, allowed is %s", settings[of].name,
                      t->kind == LEXICAL_MARK ? "a list or a group" : "another kind of value", settings[of].kind);
-        r->has_required |= of == REQUIRED;
-        r->required_line = of == REQUIRED ? 0 : r->required_line;
     }
 }
 
@@ -126,7 +120,7 @@ static void see_mark(struct reader *r, const struct lexical_token *t)
     switch (*t->text) {
     case '(':
         if (r->depth == 0 && r->of == KEYS)
-            r->in_keys = r->has_keys = true;
+            r->in_keys = true;
         else
             see_value(r, t);
         r->of = UNKNOWN;
@@ -191,7 +185,7 @@ static void check_required(const struct reader *r)
 {
     if (!r->has_required)
         config_error(r->problems, 0, NULL, "\"required\" is missing: how many of the keys must have signed");
-    else if (r->required_line > 0 && (r->required < 1 || r->required > (long long) r->n))
+    else if (r->required < 1 || r->required > (long long) r->n)
         config_error(r->problems, r->required_line, NULL,
                      "\"required\" is %lld, allowed is 1 to %zu, the number of keys", r->required, r->n);
 }
@@ -202,16 +196,16 @@ bool trustconf_parse(const char *text, size_t size, struct trustconf *out, struc
     struct reader r = {.t = out, .problems = problems};
 
     memset(out, 0, sizeof(*out));
-    // What follows of a text that is none would be said of nothing.
-    if (lexical_check(text, size, see, &r, problems)) {
-        if (!r.has_keys || r.n == 0)
+    bool ok = lexical_check(text, size, see, &r, problems);
+    // What is missing beside other errors may be misspelt.
+    if (ok && problems->n_errors == errors) {
+        if (r.n == 0)
             config_error(problems, 0, NULL, "\"keys\" is missing or empty: who may sign");
         else
             check_required(&r);
-        out->n_keys = r.n < TRUSTCONF_KEYS_MAX ? r.n : TRUSTCONF_KEYS_MAX;
-        if (problems->n_errors == errors)
-            check_different(out, problems);
+        out->n_keys = r.n;
         out->required = (unsigned) r.required;
+        check_different(out, problems);
     }
     if (problems->n_errors == errors)
         return true;
