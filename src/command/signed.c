@@ -22,7 +22,7 @@ static bool find_trust(const char *trust, struct trustconf *t, bool *usable)
 
     *usable = signatures_trust(trust, t, &problems);
     if (!*usable && !trust) // the default one, which nobody has named
-        fprintf(stderr, "warning: the signatures are not judged, and mcrd would not start:\n");
+        fprintf(stderr, "warning: the signatures are not judged here:\n");
     config_problems_print(&problems, signatures_trust_path(trust), stderr);
     config_problems_free(&problems);
     return *usable && t->required > 0;

@@ -18,43 +18,6 @@ CHANGED = [t.rule("r", IN, PORT, [t.to_group(OTHER, OUT_PORT)])]
 WAIT = 10  # s, SIGNATURES_WAIT_NS of src/trust/signatures.h
 
 
-class Signers:
-    """Keys, in a directory of their own, and the trust.conf that names them."""
-
-    def __init__(self, *names):
-        if not shutil.which("minisign"):
-            raise t.Skip("minisign is not installed")
-        self.directory = t.case.present.directory()
-        os.chmod(self.directory, 0o755)
-        self.trust = os.path.join(self.directory, "trust.conf")
-        self.public = {}
-        for name in names:
-            key = os.path.join(self.directory, name)
-            subprocess.run(["minisign", "-G", "-f", "-W", "-p", key + ".pub", "-s", key], check=True,
-                           stdout=subprocess.DEVNULL)
-            with open(key + ".pub", encoding="ascii") as f:
-                self.public[name] = f.read().splitlines()[1]
-        self.write(2, *names)
-
-    def write(self, required, *names):
-        keys = [{"name": n, "key": self.public[n]} for n in names]
-        with open(self.trust + ".new", "w", encoding="ascii") as f:
-            f.write(f"required = {required}; keys = {t.to_libconfig(keys)};\n")
-        os.chmod(self.trust + ".new", 0o600)  # of root alone: read with the rights of the start
-        os.rename(self.trust + ".new", self.trust)
-
-    def sign(self, config, *names, legacy=False):
-        for name in names:
-            to = f"{config.file}.{name}.minisig"
-            subprocess.run(["minisign", "-S", *(["-l"] if legacy else []), "-s", os.path.join(self.directory, name),
-                            "-m", config.file, "-x", to + ".new"], check=True, stdout=subprocess.DEVNULL)
-            os.rename(to + ".new", to)
-
-    def withdraw(self, config, *names):
-        for name in names:
-            os.unlink(f"{config.file}.{name}.minisig")
-
-
 def signed(signers, *names):
     config = t.Config(RULE)
     signers.sign(config, *names)
@@ -78,7 +41,7 @@ def check(config, *options):
 
 @t.test("started with two of three signatures: who has signed is in the record, the statistics and the table")
 def started():
-    s = Signers("a", "b", "c")
+    s = t.Signers("a", "b", "c")
     with t.line() as net, t.Mcrd(net.relay, signed(s, "a", "c"), args=["--trust", s.trust]) as d:
         record = r.fields(d.logged("started")[0])
         t.equal((record["signatures"], record["signed_by"]), ("2/3", "a,c"), "the record of the start")
@@ -101,7 +64,7 @@ def none():
 @t.test("a start is refused: no signature, one of two, the same one twice, one of another file, a trust.conf that is missing, "
         "invalid, or may be written by others")
 def refused():
-    s = Signers("a", "b", "c")
+    s = t.Signers("a", "b", "c")
     with t.line() as net:
         def start(config, why):
             d = t.Mcrd(net.relay, config, args=["--trust", s.trust])
@@ -132,7 +95,7 @@ def refused():
 @t.test("a file that comes before its signatures, and signatures that come before their file: pending, never invalid, and then "
         "as it is to be; a reload of what is not signed is refused, with who is missing; signatures of both formats")
 def order():
-    s = Signers("a", "b", "c")
+    s = t.Signers("a", "b", "c")
     with t.line() as net, t.Mcrd(net.relay, signed(s, "a", "b"), args=["--trust", s.trust]) as d:
         log = r.Log(d)
         change(d)
@@ -165,7 +128,7 @@ def order():
 
 @t.test("what is not signed after 10 s is invalid, a file that runs as well: the next start would refuse it; a signature mends it")
 def late():
-    s = Signers("a", "b")
+    s = t.Signers("a", "b")
     with t.line() as net, t.Mcrd(net.relay, signed(s, "a", "b"), args=["--trust", s.trust]) as d:
         log, began = r.Log(d), time.monotonic()
         s.withdraw(d.config, "b")
@@ -188,7 +151,7 @@ def late():
 
 @t.test("reload_on_change: a file is taken over when its last signature has come, and not before")
 def on_change():
-    s = Signers("a", "b")
+    s = t.Signers("a", "b")
     config = t.Config(RULE, reload_on_change=True)
     s.sign(config, "a", "b")
     with t.line() as net, t.Mcrd(net.relay, config, args=["--trust", s.trust]) as d:
@@ -205,7 +168,7 @@ def on_change():
 @t.test("mcrd --reload waits for signatures that come within 10 s, and for the file; after that the daemon refuses it; --diff "
         "and --check tell what is missing")
 def commands():
-    s = Signers("a", "b")
+    s = t.Signers("a", "b")
     with t.line() as net, t.Mcrd(net.relay, signed(s, "a", "b"), args=["--trust", s.trust]) as d:
         trust = ["--trust", s.trust]
         change(d)
@@ -254,7 +217,7 @@ def commands():
 
 @t.test("trust.conf is read at the start only: another one is told and not used; a restart of what runs is judged by it")
 def changed_trust():
-    s = Signers("a", "b", "c")
+    s = t.Signers("a", "b", "c")
     config = signed(s, "a", "b")
     with t.line() as net:
         with t.Mcrd(net.relay, config, args=["--trust", s.trust]) as d:
@@ -274,7 +237,7 @@ def changed_trust():
 @t.test("under a manager that keeps descriptors: after a crash, and with an unsigned file on the disk, what ran goes on, its kept "
         "signatures verified anew; when a key is withdrawn neither starts, and what is signed anew does")
 def kept():
-    s = Signers("a", "b", "c")
+    s = t.Signers("a", "b", "c")
     with t.line() as net, t.Manager() as manager, \
             t.KeptMcrd(manager, net.relay, signed(s, "a", "b"), args=["--trust", s.trust]) as d:
         first = r.sha256_of(d.config.file)
@@ -319,4 +282,5 @@ def kept():
         runs(r.sha256_of(d.config.file), "y,c", None)
 
 
-t.main()
+if __name__ == "__main__":
+    t.main()
