@@ -39,7 +39,7 @@ bool signed_print(const char *path, const char *trust, const struct config_bytes
         return usable || !trust;
     signatures_judge(&t, path, bytes, &s);
     if (s.enough)
-        fprintf(to, "%s: signatures: %u of %u, signed by %s\n", path, s.n, t.required,
+        fprintf(to, "%s: signatures: %u of %u, signed by %s\n", path, t.required, t.required,
                 signatures_names(&t, &s, false, names));
     else
         fprintf(to, "%s: %s\n", path, s.why);

@@ -160,7 +160,7 @@ ok "not signalled: a daemon that was stopped" trouble \
 ok "not signalled: statistics that were never replaced" trouble "mcrd: $work/stats is being replaced" state=2
 ok "not signalled: statistics that were never begun" trouble "mcrd: mcrd does not use $work/stats yet" state=0
 ok "not signalled: another layout" trouble \
-  "mcrd: the layout of $work/stats is version 999, known here is 9: use the mcrd that runs, or restart it" version=999
+  "mcrd: the layout of $work/stats is version 999, known here is 10: use the mcrd that runs, or restart it" version=999
 
 cp f.conf other.conf
 ok "not signalled: another file" trouble \
