@@ -4,6 +4,7 @@
 
 #include "broker/state.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,11 +14,14 @@
 
 // --- trust.conf ------------------------------------------------------------------------------------------------------
 
-// Stores what tells whether the file has been replaced or written to; all zero: it is absent.
-static void look(const char *path, struct stat *st)
+// Stores what tells whether the file has been replaced or written to; all zero: it is absent. Returns false if that
+// cannot be seen, as in a directory of root alone.
+static bool look(const char *path, struct stat *st)
 {
-    if (fstatat(AT_FDCWD, path, st, 0) != 0)
-        memset(st, 0, sizeof(*st));
+    if (fstatat(AT_FDCWD, path, st, 0) == 0)
+        return true;
+    memset(st, 0, sizeof(*st));
+    return errno == ENOENT;
 }
 
 bool approve_start(struct broker *b)
@@ -60,8 +64,7 @@ void approve_look(struct broker *b)
 
     if (strcmp(path, TRUSTCONF_NONE) == 0)
         return;
-    look(path, &st);
-    if (is_same(&st, &b->approval.seen))
+    if (!look(path, &st) ||  is_same(&st, &b->approval.seen))
         return;
     b->approval.seen = st;
     if (!reads_the_same(b, path))

@@ -65,6 +65,7 @@ void asker_pace(uint64_t *due_ns)
 struct reading {
     struct config *config; // NULL: the file is refused
     struct signatures signatures;
+    char signed_by[SIGNATURES_NAMES_MAX];
     struct config_bytes bytes;
     struct handover_file file;
     char why[1024]; // reason of the refusal
@@ -198,10 +199,8 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
     struct diff changes = {.rules = NULL};
     bool compared = r->config && compare(b, r->config, &changes, &r->file), adopted = false;
 
-    char signed_by[SIGNATURES_NAMES_MAX];
-
     a->file = r->file;
-    a->signed_by = signatures_names(&b->approval.trust, &r->signatures, false, signed_by);
+    a->signed_by = signatures_names(&b->approval.trust, &r->signatures, false, r->signed_by);
     if (!r->config || !r->signatures.enough)
         memcpy(a->why, r->why, sizeof(a->why));
     else if (!compared)
@@ -212,7 +211,7 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
         if (!statistics_save_running(b->stats_file, r->bytes.text, r->bytes.size, r->bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
         keep_file(&b->keep, &r->bytes, r->signatures.text, r->signatures.size);
-        memcpy(b->approval.signed_by, signed_by, sizeof(b->approval.signed_by));
+        memcpy(b->approval.signed_by, r->signed_by, sizeof(b->approval.signed_by));
         keep_settle(&b->keep, b->sockets);
         // Changes are not logged at the start, when every rule is new.
         if (b->config)

@@ -42,6 +42,7 @@ def check(config, *options):
 @t.test("started with two of three signatures: who has signed is in the record, the statistics and the table")
 def started():
     s = t.Signers("a", "b", "c")
+    os.chmod(s.directory, 0o700)
     with t.line() as net, t.Mcrd(net.relay, signed(s, "a", "c"), args=["--trust", s.trust]) as d:
         record = r.fields(d.logged("started")[0])
         t.equal((record["signatures"], record["signed_by"]), ("2/3", "a,c"), "the record of the start")
@@ -51,6 +52,10 @@ def started():
                 "in the statistics")
         _, out, _ = t.run_command([t.MCRSTAT, "--stats", d.config.stats_file])
         t.check("signed by a,c" in out, out)
+        # A trust.conf that only root can see is not gone for that.
+        change(d)
+        wait_state(d, "pending")
+        t.equal(d.logged("trust"), [], "event=trust")
 
 
 @t.test("no trust.conf: as ever, and the start says so; null in the statistics")
