@@ -64,7 +64,7 @@ void approve_look(struct broker *b)
 
     if (strcmp(path, TRUSTCONF_NONE) == 0)
         return;
-    if (!look(path, &st) ||  is_same(&st, &b->approval.seen))
+    if (!look(path, &st) || is_same(&st, &b->approval.seen))
         return;
     b->approval.seen = st;
     if (!reads_the_same(b, path))
