@@ -12,9 +12,9 @@ build=${MCR_BUILD:-$top/build}
 
 # What to build with, and what demo and tests run.
 packages_build=(gcc libc6-dev make autoconf automake pkg-config libconfig-dev libev-dev libcap-ng-dev libseccomp-dev
-  libmd-dev libjansson-dev libpcap-dev zlib1g-dev iproute2)
+  libmd-dev libsodium-dev libjansson-dev libpcap-dev zlib1g-dev iproute2)
 packages_check=(libcriterion-dev python3-minimal libpython3-stdlib ethtool nftables tcpdump strace apparmor mandoc jq python3-json5 keepalived multicat debootstrap systemd-container
-  wireguard-go wireguard-tools ppp valgrind)
+  wireguard-go wireguard-tools ppp valgrind minisign)
 packages_fuzz=(clang libclang-rt-14-dev llvm)
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*"; }

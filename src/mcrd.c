@@ -22,6 +22,7 @@
 #include "log/log.h"
 #include "relay/relay.h"
 #include "sandbox/sandbox.h"
+#include "trust/trustconf.h"
 
 // Ingress sockets live above SANDBOX_INGRESS_FD, and every output in socket mode needs a descriptor below it.
 static bool set_descriptor_limit(void)
@@ -139,11 +140,13 @@ static int run(const struct options *o, char **argv)
         return set_descriptor_limit() ? split(argv) : EXIT_FAILURE;
     prctl(PR_SET_NAME, "mcrd"); // it would be "exe"
     char *path = absolute(o->config_paths.texts[0]);
-    if (!path)
-        return failed("no absolute path of the config file");
+    char *trust = o->trust && strcmp(o->trust, TRUSTCONF_NONE) != 0 ? absolute(o->trust) : NULL;
+    if (!path || (!trust && o->trust && strcmp(o->trust, TRUSTCONF_NONE) != 0))
+        return failed("no absolute path of the config file, or of trust.conf");
     struct broker_options broker = {.machine = &machine_kernel,
                                     .sandbox = o->sandbox,
                                     .config_path = path,
+                                    .trust_path = trust ? trust : o->trust,
                                     .without = o->without,
                                     .inotify = p.inotify,
                                     .handed_over = (size_t) p.handed_over,
@@ -152,6 +155,7 @@ static int run(const struct options *o, char **argv)
         .sandbox = o->sandbox, .landlock = !(o->without & FEATURE_LANDLOCK), .inotify = p.inotify};
     int status = p.broker ? broker_run(&broker, p.handover) : relay_run(&relay, p.handover);
     free(path);
+    free(trust);
     return status;
 }
 

@@ -96,7 +96,7 @@ features() {
 built() {
   timeout 10 "$MCRD" -VV >"$work/built" && sed -n 's/^  \([a-z-]*\) .*/\1/p' "$work/built" >"$work/told" &&
     same "$work/features" "$work/told" || return 1
-  for library in libev libconfig libseccomp jansson libcap-ng libmd; do
+  for library in libev libconfig libseccomp jansson libcap-ng libmd libsodium; do
     grep -qE "[ ,]$library [0-9]+\.[0-9]+" "$work/built" || { echo "no version of $library"; cat "$work/built"; return 1; }
   done
 }

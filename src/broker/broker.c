@@ -64,6 +64,8 @@ void asker_pace(uint64_t *due_ns)
 
 struct reading {
     struct config *config; // NULL: the file is refused
+    struct signatures signatures;
+    char signed_by[SIGNATURES_NAMES_MAX];
     struct config_bytes bytes;
     struct handover_file file;
     char why[1024]; // reason of the refusal
@@ -109,11 +111,12 @@ static void reading_take_kept(struct broker *b, uint32_t login, struct reading *
     *r = (struct reading){.config = NULL};
     if (keep_file_before(&b->keep, &r->bytes))
         r->config = config_load_text(r->bytes.text, r->bytes.size, CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
+    if (r->config)
+        approve_kept(b, &r->bytes, &r->signatures);
     r->file = describe(&r->bytes.info, login);
     if (r->config)
         r->config->file = r->bytes.info;
-    else
-        snprintf(r->why, sizeof(r->why), "the file that ran was not kept");
+    snprintf(r->why, sizeof(r->why), "%s", r->config ? r->signatures.why : "the file that ran was not kept");
     config_problems_free(&problems);
 }
 
@@ -125,6 +128,7 @@ static void reading_take(struct broker *b, bool print, uint32_t login, struct re
 
     *r = (struct reading){.config = NULL};
     watch_update(&b->watch, b->options->config_path);
+    approve_look(b);
     r->config = config_load(b->options->config_path, CONFIG_LOAD_OFFLINE_INTERFACES, &problems, &r->bytes);
     r->file = describe(&r->bytes.info, login);
     if (!r->config) {
@@ -144,10 +148,19 @@ static void reading_take(struct broker *b, bool print, uint32_t login, struct re
         config_free(r->config);
         r->config = NULL;
     }
+    if (!r->config)
+        return;
+    approve_disk(b, &r->bytes, &r->signatures);
+    if (!r->signatures.enough) {
+        snprintf(r->why, sizeof(r->why), "%s: %s", b->options->config_path, r->signatures.why);
+        if (print)
+            fprintf(stderr, "%s\n", r->why);
+    }
 }
 
 static void reading_free(struct reading *r)
 {
+    signatures_free(&r->signatures);
     config_free(r->config);
     file_free(&r->bytes);
 }
@@ -193,7 +206,8 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
     a->file = r->file;
     if (r->config)
         b->audit.most = (uint64_t) r->config->audit_mib << 20;
-    if (!r->config)
+    a->signed_by = signatures_names(&b->approval.trust, &r->signatures, false, r->signed_by);
+    if (!r->config || !r->signatures.enough)
         memcpy(a->why, r->why, sizeof(a->why));
     else if (!compared)
         snprintf(a->why, sizeof(a->why), "%s", strerror(ENOMEM));
@@ -203,7 +217,8 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
     if (adopted) {
         if (!statistics_save_running(b->stats_file, r->bytes.text, r->bytes.size, r->bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
-        keep_file(&b->keep, &r->bytes);
+        keep_file(&b->keep, &r->bytes, r->signatures.text, r->signatures.size);
+        memcpy(b->approval.signed_by, r->signed_by, sizeof(b->approval.signed_by));
         keep_settle(&b->keep, b->sockets);
         // Changes are not logged at the start, when every rule is new.
         if (b->config)
@@ -236,6 +251,7 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     const struct table_view *before = offer_before(b);
     struct attempt a = {.serial = serial,
                         .asker = asker,
+                        .signed_by = "",
                         .began_ns = clock_monotonic_ns(),
                         .generation = before ? before->header->generation + 1 : 1};
     uint32_t login = asker_login(asker);
@@ -271,7 +287,7 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
 static void follow_links(struct broker *b, uint32_t serial)
 {
     struct handover_message unchanged = {.type = HANDOVER_UNCHANGED, .serial = serial};
-    struct attempt a = {.serial = serial};
+    struct attempt a = {.serial = serial, .signed_by = b->approval.signed_by};
 
     if (!b->config) {
         offer_answer(b, &unchanged);
@@ -295,6 +311,25 @@ static void follow_links(struct broker *b, uint32_t serial)
     }
 }
 
+// Judges the file on the disk. Its signatures may come for some time, during which a file that is valid counts as if it
+// had them; the reason then says that it waits.
+static enum stats_config_state judge(struct broker *b, struct reading *r)
+{
+    enum stats_config_state state = STATS_CONFIG_PENDING;
+
+    if (!r->config)
+        return STATS_CONFIG_INVALID;
+    if (b->config && memcmp(r->file.sha256, b->config->file.sha256, sizeof(r->file.sha256)) == 0)
+        state = STATS_CONFIG_CURRENT;
+    else if (!validity_admit(b, r->config, r->why) || !compile_judge(r->config, b->sockets, r->why))
+        return STATS_CONFIG_INVALID;
+    bool waits = approve_waits(b, r->file.sha256, &r->signatures);
+    if (r->signatures.enough)
+        return state;
+    snprintf(r->why, sizeof(r->why), "%s: %s%s", b->options->config_path, waits ? "waits for " : "", r->signatures.why);
+    return waits ? state : STATS_CONFIG_INVALID;
+}
+
 static void probe(struct broker *b, uint32_t serial)
 {
     struct handover_message m = {.type = HANDOVER_PROBED, .serial = serial};
@@ -302,14 +337,7 @@ static void probe(struct broker *b, uint32_t serial)
 
     reading_take(b, false, UINT32_MAX, &r);
     m.file = r.file;
-    if (!r.config)
-        m.probe_state = STATS_CONFIG_INVALID;
-    else if (b->config && memcmp(r.file.sha256, b->config->file.sha256, sizeof(r.file.sha256)) == 0)
-        m.probe_state = STATS_CONFIG_CURRENT;
-    else
-        m.probe_state = validity_admit(b, r.config, r.why) && compile_judge(r.config, b->sockets, r.why)
-                            ? STATS_CONFIG_PENDING
-                            : STATS_CONFIG_INVALID;
+    m.probe_state = judge(b, &r);
     memcpy(m.text, r.why, sizeof(m.text));
     offer_answer(b, &m);
     reading_free(&r);

@@ -11,8 +11,9 @@ struct broker_options {
     const struct machine *machine; // the functions by which sockets are opened (machine.h)
     enum sandbox_mode sandbox;
     const char *config_path;
-    unsigned without; // mask of enum feature
-    int inotify;      // descriptor shared with the relay (watch.h)
+    const char *trust_path; // --trust, or NULL (trust/signatures.h)
+    unsigned without;       // mask of enum feature
+    int inotify;            // descriptor shared with the relay (watch.h)
     // What the service manager has handed over, from SERVICE_FDS_START up (common/service.h). fresh: it is not used.
     size_t handed_over;
     bool fresh;

@@ -13,12 +13,14 @@
 #include "common/service.h"
 #include "handover/handover.h"
 #include "log/log.h"
+#include "trust/signatures.h"
 
-#define TABLE_NAME "table"
-#define STATE_NAME "state"
-#define FILE_NAME  "file"
-#define HEAD_NAME  "head"
-#define SEALED     (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
+#define TABLE_NAME  "table"
+#define STATE_NAME  "state"
+#define FILE_NAME   "file"
+#define SIGNED_NAME "signatures" // of the file
+#define HEAD_NAME   "head"       // of the records
+#define SEALED      (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
 
 void keep_init(struct keep *k)
 {
@@ -27,6 +29,7 @@ void keep_init(struct keep *k)
                        .state = -1,
                        .file = -1,
                        .head = -1,
+                       .signatures = -1,
                        .table_before = -1,
                        .state_before = -1,
                        .file_before = -1,
@@ -46,6 +49,9 @@ static void drop_before(struct keep *k)
     drop_table_before(k);
     k->file_before = descriptors_close(k->file_before);
     file_free(&k->bytes_before);
+    free(k->signatures_before);
+    k->signatures_before = NULL;
+    k->signatures_size = 0;
 }
 
 void keep_free(struct keep *k)
@@ -56,6 +62,7 @@ void keep_free(struct keep *k)
     audit_head_unmap(k->audit);
     k->audit = NULL;
     k->head = descriptors_close(k->head);
+    k->signatures = descriptors_close(k->signatures);
     descriptors_close(k->store.manager);
     store_free(&k->store);
 }
@@ -132,6 +139,25 @@ static bool take_head(struct keep *k, int fd, const char **why)
     return true;
 }
 
+// Copies the signatures of a file. Whoever takes that file verifies them.
+static bool take_signatures(struct keep *k, int fd, const char **why)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+
+    *why = "no sealed file of the size of signatures";
+    if (k->signatures_before || !is_sealed(fd, SEALED) || size <= 0 || size > (off_t) SIGNATURES_TEXT_MAX)
+        return false;
+    k->signatures_before = malloc((size_t) size);
+    if (k->signatures_before && pread(fd, k->signatures_before, (size_t) size, 0) == (ssize_t) size) {
+        k->signatures_size = (size_t) size;
+        k->signatures = fd;
+        return true;
+    }
+    free(k->signatures_before);
+    k->signatures_before = NULL;
+    return false;
+}
+
 // Returns whether fd stays open.
 static bool take(struct keep *k, struct sockets *sockets, const char *name, int fd, int own, size_t *rings,
                  const char **why)
@@ -144,6 +170,8 @@ static bool take(struct keep *k, struct sockets *sockets, const char *name, int 
         return take_file(k, fd, why);
     if (strcmp(name, HEAD_NAME) == 0)
         return take_head(k, fd, why);
+    if (strcmp(name, SIGNED_NAME) == 0)
+        return take_signatures(k, fd, why);
     enum sockets_inherited what = sockets_inherit(sockets, name, fd, own, why);
     *rings += what == SOCKETS_RING;
     return what != SOCKETS_REFUSED;
@@ -232,17 +260,26 @@ void keep_table(struct keep *k, int table, int state)
     drop_before(k);
 }
 
-void keep_file(struct keep *k, const struct config_bytes *bytes)
+// Returns a sealed file of this head, which may be empty, and text, or -1.
+static int seal(const char *name, const void *head, size_t head_size, const char *text, size_t size)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (fd >= 0 && (head_size == 0 || write(fd, head, head_size) == (ssize_t) head_size) &&
+        write(fd, text, size) == (ssize_t) size && fcntl(fd, F_ADD_SEALS, SEALED) == 0)
+        return fd;
+    return descriptors_close(fd);
+}
+
+void keep_file(struct keep *k, const struct config_bytes *bytes, const char *signatures, size_t size)
 {
     k->file = descriptors_close(k->file);
+    k->signatures = descriptors_close(k->signatures);
     if (k->store.manager < 0)
         return;
-    int fd = memfd_create("mcr-file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd >= 0 && write(fd, &bytes->info, sizeof(bytes->info)) == (ssize_t) sizeof(bytes->info) &&
-        write(fd, bytes->text, bytes->size) == (ssize_t) bytes->size && fcntl(fd, F_ADD_SEALS, SEALED) == 0)
-        k->file = fd;
-    else
-        descriptors_close(fd);
+    k->file = seal("mcr-file", &bytes->info, sizeof(bytes->info), bytes->text, bytes->size);
+    if (size > 0)
+        k->signatures = seal("mcr-signatures", NULL, 0, signatures, size);
 }
 
 void keep_settle(struct keep *k, const struct sockets *sockets)
@@ -254,6 +291,8 @@ void keep_settle(struct keep *k, const struct sockets *sockets)
     }
     if (k->file >= 0)
         store_keep(&k->store, FILE_NAME, k->file, true);
+    if (k->signatures >= 0)
+        store_keep(&k->store, SIGNED_NAME, k->signatures, true);
     if (k->head >= 0)
         store_keep(&k->store, HEAD_NAME, k->head, true);
     sockets_keep(sockets, &k->store);
@@ -283,7 +322,7 @@ uint32_t keep_over(const struct keep *k, const struct sockets *sockets)
     if (k->store.most == 0)
         return 0;
     sockets_keep(sockets, &all);
-    size_t n = all.n + 4; // table, state, file, head of the records
+    size_t n = all.n + 5; // table, state, file, its signatures, head of the records
     store_free(&all);
     return n > k->store.most ? (uint32_t) (n - k->store.most) : 0;
 }

@@ -17,6 +17,7 @@
 struct keep {
     struct store store;
     int table, state, file;   // of the table in force, and the text that it was made of; or -1
+    int signatures;           // of that text (trust/signatures.h); or -1
     int head;                 // of the records (audit_head.h), or -1
     struct audit_head *audit; // the same, mapped; or NULL
     // What the mcrd before has left, until the first load: -1, and bytes NULL, if there is nothing.
@@ -24,6 +25,8 @@ struct keep {
     struct table_image image_before;
     struct table_view before;         // of image_before
     struct config_bytes bytes_before; // the file that this table was made of
+    char *signatures_before;          // of that file, or NULL; the next start judges them anew
+    size_t signatures_size;           // bytes
     bool in_order;                    // it was stopped in order, or nothing tells
     size_t over;                      // as was logged last
 };
@@ -58,8 +61,9 @@ int keep_new_state(void);
 // dropped.
 void keep_table(struct keep *k, int table, int state);
 
-// Keeps the text and facts of the file in force. Without memory the next start reads the file on the disk.
-void keep_file(struct keep *k, const struct config_bytes *bytes);
+// Keeps the text and facts of the file in force, and `size` bytes of its signatures. Without memory the next start
+// reads the file on the disk.
+void keep_file(struct keep *k, const struct config_bytes *bytes, const char *signatures, size_t size);
 
 // Says after each load what is to be kept. Then, and whenever it has returned false, keep_tell(): the manager had no
 // room for all news.

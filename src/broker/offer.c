@@ -144,7 +144,7 @@ static void tell_no_statistics(const struct broker *b, struct attempt *a)
         snprintf(a->why + used, sizeof(a->why) - (size_t) used, "; %s", shut);
 }
 
-static int create_statistics(const struct broker *b, const struct table_view *t)
+static int create_statistics(const struct broker *b, const struct attempt *a, const struct table_view *t)
 {
     struct stats_header told = {.features = b->features,
                                 .continued = b->continued,
@@ -154,6 +154,7 @@ static int create_statistics(const struct broker *b, const struct table_view *t)
 
     told.continued.kept = b->goes_on;
     told.continued.replaced = b->config ? 0 : sockets_unwanted_rings(b->sockets); // of a later load the relay knows it
+    approve_show(b, a->signed_by, &told.signatures);
     snprintf(told.file, sizeof(told.file), "%s", b->options->config_path);
     return statistics_create(b->stats_file, &told, t);
 }
@@ -184,7 +185,7 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
         snprintf(a->why, sizeof(a->why), "the table and its state cannot be sealed: %s", strerror(errno));
         goto done;
     }
-    fds[HANDOVER_STATS] = create_statistics(b, &view);
+    fds[HANDOVER_STATS] = create_statistics(b, a, &view);
     if (fds[HANDOVER_STATS] < 0) {
         tell_no_statistics(b, a);
         goto done;

@@ -57,21 +57,39 @@ static void write_record(struct broker *b, const struct attempt *a, bool accepte
     audit_flush(&b->audit);
 }
 
+// " signed_by=a,b", and of a start " signatures=2/3 trust_sha256=...", or " signatures=none". Returns out.
+static const char *tell_signatures(const struct broker *b, const struct attempt *a, bool start,
+                                   char out[2 * SIGNATURES_NAMES_MAX])
+{
+    char sha256[DIGEST_TEXT_MAX];
+    int used = 0;
+
+    out[0] = '\0';
+    if (b->approval.trust.required == 0)
+        return start ? " signatures=none" : out;
+    if (start)
+        used = snprintf(out, 2 * SIGNATURES_NAMES_MAX, " signatures=%u/%zu trust_sha256=%s", b->approval.trust.required,
+                        b->approval.trust.n_keys, digest_text(b->approval.trust.sha256, sha256));
+    snprintf(out + used, (size_t) (2 * SIGNATURES_NAMES_MAX - used), " signed_by=%s", a->signed_by);
+    return out;
+}
+
 void record_accepted(struct broker *b, const struct attempt *a, const struct table_view *t,
                      const struct handover_receipt *r)
 {
-    char more[512];
+    char more[512 + 2 * SIGNATURES_NAMES_MAX], signatures[2 * SIGNATURES_NAMES_MAX];
 
     if (b->config)
-        snprintf(more, sizeof(more), "rules=%u added=%u removed=%u changed=%u received=%llu ring_drops=%llu",
+        snprintf(more, sizeof(more), "rules=%u added=%u removed=%u changed=%u received=%llu ring_drops=%llu%s",
                  t->n_rules, a->file.added, a->file.removed, a->file.changed, (unsigned long long) r->received,
-                 (unsigned long long) r->ring_drops);
+                 (unsigned long long) r->ring_drops, tell_signatures(b, a, false, signatures));
     else
         snprintf(more, sizeof(more),
-                 "version=%s rules=%u interfaces=%u seccomp=%s landlock=%u network=%s root=%s capabilities=%llx%s",
+                 "version=%s rules=%u interfaces=%u seccomp=%s landlock=%u network=%s root=%s capabilities=%llx%s%s",
                  PACKAGE_VERSION, t->n_rules, t->n_interfaces, stats_seccomp_name(b->options->sandbox), r->landlock,
                  r->isolation & STATS_OWN_NETWORK ? "own" : "host", r->isolation & STATS_EMPTY_ROOT ? "empty" : "host",
-                 (unsigned long long) r->capabilities, b->goes_on ? " text=kept" : "");
+                 (unsigned long long) r->capabilities, tell_signatures(b, a, true, signatures),
+                 b->goes_on ? " text=kept" : "");
     write_record(b, a, true, more);
 }
 

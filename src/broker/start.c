@@ -95,12 +95,17 @@ static bool prepare_statistics(struct broker *b, uid_t owner)
     return false;
 }
 
-// The identity of the file that the mcrd before ran, if it was kept.
+// The identity of the file that the mcrd before ran, if it was kept and is signed as trust.conf says now.
 static bool read_kept(struct broker *b, struct config *c, struct config_bytes *bytes)
 {
     struct config_problems problems = {0};
+    struct signatures s = {.enough = false};
     bool ok = keep_file_before(&b->keep, bytes) && identity_check(bytes->text, bytes->size, c, &problems);
 
+    if (ok)
+        approve_kept(b, bytes, &s);
+    ok = ok && s.enough;
+    signatures_free(&s);
     config_problems_free(&problems);
     if (!ok)
         file_free(bytes);
@@ -110,8 +115,16 @@ static bool read_kept(struct broker *b, struct config *c, struct config_bytes *b
 static bool read_disk(const struct broker *b, struct config *c, struct config_bytes *bytes)
 {
     struct config_problems problems = {0};
+    struct signatures s = {.enough = false};
     bool ok = config_identify(b->options->config_path, c, &problems, bytes);
 
+    // Before anything that an unsigned file says is used with the rights of the start.
+    if (ok)
+        approve_disk(b, bytes, &s);
+    if (ok && !s.enough)
+        config_error(&problems, 0, NULL, "%s", s.why);
+    ok = ok && s.enough;
+    signatures_free(&s);
     if (!ok) // warnings are told with the rest of the file
         config_problems_print(&problems, b->options->config_path, stderr);
     config_problems_free(&problems);
@@ -122,6 +135,8 @@ bool start_read_identity(struct broker *b, struct config_bytes *bytes)
 {
     struct config c;
 
+    if (!approve_start(b))
+        return false;
     b->goes_on = keep_goes_on(&b->keep) && read_kept(b, &c, bytes);
     if (!b->goes_on && !read_disk(b, &c, bytes)) {
         struct config_bytes kept;

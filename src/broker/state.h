@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "broker/audit.h"
@@ -20,6 +21,16 @@
 #include "config/times.h"
 #include "table/image.h"
 #include "table/view.h"
+#include "trust/signatures.h"
+
+// Who must sign the file, and who has (approve.c).
+struct approval {
+    struct trustconf trust;      // as the start has read it
+    struct stat seen;            // of its file, when it was last looked at; zero: there was none
+    uint64_t unsigned_since_ns;  // CLOCK_MONOTONIC, since when the file on disk lacks signatures; 0: it does not
+    uint8_t unsigned_sha256[32]; // of that file
+    char signed_by[SIGNATURES_NAMES_MAX]; // of the file in force
+};
 
 struct broker {
     const struct broker_options *options;
@@ -39,6 +50,7 @@ struct broker {
     bool goes_on;                     // the first load is of the file that the mcrd before ran
     bool disk_refused;                // it was refused at the start, which then goes on
     struct watch watch;
+    struct approval approval;
     struct config *config;      // in force; NULL before the first load
     struct table_image running; // table of config; bytes is NULL before the first load
     struct table_view view;     // of running
@@ -57,10 +69,11 @@ struct attempt {
     uint32_t serial;                    // of the request
     const struct handover_asker *asker; // of the load; NULL: links have changed
     struct handover_file file;
-    uint64_t began_ns;   // CLOCK_MONOTONIC
-    uint64_t generation; // that the table has when it is in force
-    bool offered;        // the relay has got some of it
-    char why[1024];      // reason of a refusal
+    const char *signed_by; // names
+    uint64_t began_ns;     // CLOCK_MONOTONIC
+    uint64_t generation;   // that the table has when it is in force
+    bool offered;          // the relay has got some of it
+    char why[1024];        // reason of a refusal
 };
 
 // start.c
@@ -88,6 +101,21 @@ void validity_tell(struct broker *b);
 int validity_wait_ms(const struct broker *b);
 // Closes what has ended, by what the broker can do without the relay, where that has not asked in time.
 void validity_look(struct broker *b);
+
+// approve.c
+// Reads trust.conf, with the rights of the start. Returns false after a message if it is there and cannot be used.
+bool approve_start(struct broker *b);
+// Warns if the file of trust.conf is not what it was at the start, once for each change. Where the file may not be read
+// any more, its times and size tell.
+void approve_look(struct broker *b);
+// Judge the file on the disk, and the one that the mcrd before ran. The caller calls signatures_free().
+void approve_disk(const struct broker *b, const struct config_bytes *bytes, struct signatures *out);
+void approve_kept(const struct broker *b, const struct config_bytes *bytes, struct signatures *out);
+// Returns whether the file on the disk lacks signatures that may still arrive: for SIGNATURES_WAIT_NS since it was
+// first seen without them.
+bool approve_waits(struct broker *b, const uint8_t sha256[32], const struct signatures *s);
+// Fills in what the statistics show.
+void approve_show(const struct broker *b, const char *signed_by, struct stats_signatures *out);
 
 // record.c
 void record_accepted(struct broker *b, const struct attempt *a, const struct table_view *t,

@@ -9,6 +9,7 @@
 #include <libconfig.h>
 #include <linux/version.h>
 #include <seccomp.h>
+#include <sodium.h>
 #include <stdio.h>
 
 #include "machine/feature.h"
@@ -28,7 +29,8 @@ void command_built(void)
     printf(", glibc %d.%d", __GLIBC__, __GLIBC_MINOR__);
 #endif
     printf("\nlibraries: libev %d.%d, libconfig %d.%d.%d, libseccomp %d.%d.%d, jansson " JANSSON_VERSION
-           ", libcap-ng " LIBCAPNG_VERSION ", libmd " LIBMD_VERSION "; libpcap is loaded by --replay alone\n",
+           ", libcap-ng " LIBCAPNG_VERSION ", libmd " LIBMD_VERSION ", libsodium " SODIUM_VERSION_STRING
+           "; libpcap is loaded by --replay alone\n",
            EV_VERSION_MAJOR, EV_VERSION_MINOR, LIBCONFIG_VER_MAJOR, LIBCONFIG_VER_MINOR, LIBCONFIG_VER_REVISION,
            SCMP_VER_MAJOR, SCMP_VER_MINOR, SCMP_VER_MICRO);
     printf("layout of the statistics: version %d\nabilities of the kernel, used where they are found:\n",

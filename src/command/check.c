@@ -12,6 +12,7 @@
 
 #include "command/account.h"
 #include "command/running.h"
+#include "command/signed.h"
 #include "common/arguments.h"
 #include "common/digest.h"
 #include "common/exit.h"
@@ -210,17 +211,22 @@ static bool print_valid(const struct config *c, const struct compile_memory *mem
            print_ways(c) && print_reserved(c) && print_memory(c, memory);
 }
 
-static int check_one(const char *path, uint64_t at)
+static int check_one(const char *path, const char *trust, uint64_t at)
 {
-    struct config *c = command_load(path, 0);
+    struct config_bytes bytes;
+    struct config *c = command_load_text(path, 0, &bytes);
     struct compile_memory memory;
 
     if (!c || !may_start(c, command_time(at), &memory)) {
+        file_free(&bytes);
         config_free(c);
         return 1;
     }
     warn_of_start(c);
-    return finish(c, print_valid(c, &memory) && print_rings(c));
+    bool printed = print_valid(c, &memory) && print_rings(c), enough = signed_print(path, trust, &bytes, stdout);
+    file_free(&bytes);
+    int status = finish(c, printed);
+    return enough ? status : 1;
 }
 
 // Loads a file of a relay that most likely is another machine: nothing is asked of this one. NULL after a message.
@@ -269,7 +275,7 @@ static bool fit_together(struct config *const *files, size_t n)
     return errors == 0;
 }
 
-int command_check(const struct argument_list *paths, uint64_t at)
+int command_check(const struct argument_list *paths, const char *trust, uint64_t at)
 {
     struct config *files[ARGUMENT_LIST_MOST] = {NULL};
     size_t n = 0;
@@ -277,7 +283,7 @@ int command_check(const struct argument_list *paths, uint64_t at)
 
     _Static_assert(ARGUMENT_LIST_MOST <= SITE_FILES_MAX, "more files than a site has");
     if (paths->n == 1)
-        return check_one(paths->texts[0], at);
+        return check_one(paths->texts[0], trust, at);
     for (size_t i = 0; i < paths->n; i++) {
         struct compile_memory memory;
         struct config *c = load_of_site(paths->texts[i], command_time(at), &memory);

@@ -12,13 +12,11 @@
 #include "common/exit.h"
 #include "config/load.h"
 
-struct config *command_load(const char *path, unsigned flags)
+struct config *command_load_text(const char *path, unsigned flags, struct config_bytes *bytes)
 {
     struct config_problems problems = {0};
-    struct config_bytes bytes;
-    struct config *c = config_load(path, flags, &problems, &bytes);
+    struct config *c = config_load(path, flags, &problems, bytes);
 
-    file_free(&bytes);
     config_problems_print(&problems, path, stderr);
     config_problems_free(&problems);
     return c;
@@ -27,6 +25,15 @@ struct config *command_load(const char *path, unsigned flags)
 uint64_t command_time(uint64_t at)
 {
     return at ? at : clock_realtime_ns() / NS_PER_S;
+}
+
+struct config *command_load(const char *path, unsigned flags)
+{
+    struct config_bytes bytes;
+    struct config *c = command_load_text(path, flags, &bytes);
+
+    file_free(&bytes);
+    return c;
 }
 
 int command_trouble(const char *format, ...)

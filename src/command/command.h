@@ -12,12 +12,13 @@
 
 struct argument_list;
 struct config;
+struct config_bytes;
 struct json_t;
 
 // Prints "FILE: valid, N rules, sha256 HEX" for each file, and checks several together, as relays of one site
 // (config/check_site.h). at: the time to judge by, in seconds since the epoch (command_time()). Returns 0 if all are
-// valid, else 1.
-int command_check(const struct argument_list *paths, uint64_t at);
+// valid, else 1. trust: as --trust of signed.h; if it is given, one file without its signatures returns 1, too.
+int command_check(const struct argument_list *paths, const char *trust, uint64_t at);
 
 // Prints the effective config in the syntax of the file, or as JSON. Returns 0 if it is valid, else 1.
 int command_print(const char *path, bool running, bool json);
@@ -28,7 +29,7 @@ int command_schema(void);
 // Prints what a reload would change, compared with running.conf beside the statistics of the running daemon, or with
 // the file `against` if it is not NULL. Returns 0 for no change, 1 for changes, 2 if a file is not valid or the running
 // config is unknown.
-int command_diff(const char *path, const char *against, bool json);
+int command_diff(const char *path, const char *against, const char *trust, bool json);
 
 struct graph_options {
     const struct argument_list *paths;
@@ -46,9 +47,9 @@ int command_graph(const struct graph_options *options);
 // other, or they need too many rules.
 int command_firewall(const struct argument_list *paths, bool running, enum firewall_role role, uint64_t at);
 
-// Makes the running daemon load the file, and waits at most `seconds` for its verdict. Returns 0 if the file is in
-// force, 1 if it is not valid or was refused, 2 if there is no verdict.
-int command_reload(const char *path, double seconds);
+// Makes the running daemon load the file, and waits at most `seconds` for its verdict, and before for its signatures.
+// Returns 0 if the file is in force, 1 if it is not valid or was refused, 2 if there is no verdict.
+int command_reload(const char *path, const char *trust, double seconds);
 
 struct explain_options {
     const char *source, *destination; // as given
@@ -95,6 +96,8 @@ struct config *command_load(const char *path, unsigned flags);
 
 // Returns the time to judge by: at, in seconds since the epoch, or now for 0.
 uint64_t command_time(uint64_t at);
+// The same with the text of the file, which the caller frees by file_free(), even after a failure.
+struct config *command_load_text(const char *path, unsigned flags, struct config_bytes *bytes);
 
 // Prints "mcrd: " and why there is no answer (printf format). Returns EXIT_TROUBLE.
 int command_trouble(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -81,6 +81,8 @@ static void end_strings(struct stats_header *h)
     h->file[sizeof(h->file) - 1] = '\0';
     h->refusal[sizeof(h->refusal) - 1] = '\0';
     h->disk_error[sizeof(h->disk_error) - 1] = '\0';
+    h->signatures.trust_file[sizeof(h->signatures.trust_file) - 1] = '\0';
+    h->signatures.signed_by[sizeof(h->signatures.signed_by) - 1] = '\0';
 }
 
 static enum daemon_state judge(int fd, const char *path, struct daemon *d, char why[DAEMON_WHY_MAX])

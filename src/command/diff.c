@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "command/running.h"
+#include "command/signed.h"
 #include "common/digest.h"
 #include "common/exit.h"
 #include "config/compare.h"
@@ -187,17 +188,17 @@ static json_t *rules_tree(const struct diff *d, enum diff_kind kind)
 }
 
 static bool print_json(const struct diff *d, const struct config *running, const struct config *wanted,
-                       const char *restart, const char *refusal)
+                       const char *restart, const char *refusal, json_t *signatures)
 {
     char theirs[DIGEST_TEXT_MAX], ours[DIGEST_TEXT_MAX];
 
-    return command_print_tree(
-        json_pack("{s:{s:s, s:s}, s:{s:s, s:s}, s:o, s:o, s:o, s:o, s:b, s:b, s:s?, s:s?}", "running", "file",
-                  running->path, "sha256", digest_text(running->file.sha256, theirs), "file", "file", wanted->path,
-                  "sha256", digest_text(wanted->file.sha256, ours), "added", rules_tree(d, DIFF_ADDED), "removed",
-                  rules_tree(d, DIFF_REMOVED), "changed", rules_tree(d, DIFF_CHANGED), "top",
-                  fields_tree(d->top, d->n_top, true), "disturbs", d->disturbs, "needs_restart", d->needs_restart,
-                  "restart_reason", *restart ? restart : NULL, "refusal", *refusal ? refusal : NULL));
+    return command_print_tree(json_pack(
+        "{s:{s:s, s:s}, s:{s:s, s:s}, s:o, s:o, s:o, s:o, s:b, s:b, s:s?, s:s?, s:o}", "running", "file", running->path,
+        "sha256", digest_text(running->file.sha256, theirs), "file", "file", wanted->path, "sha256",
+        digest_text(wanted->file.sha256, ours), "added", rules_tree(d, DIFF_ADDED), "removed",
+        rules_tree(d, DIFF_REMOVED), "changed", rules_tree(d, DIFF_CHANGED), "top", fields_tree(d->top, d->n_top, true),
+        "disturbs", d->disturbs, "needs_restart", d->needs_restart, "restart_reason", *restart ? restart : NULL,
+        "refusal", *refusal ? refusal : NULL, "signatures", signatures));
 }
 
 // --- both ------------------------------------------------------------------------------------------------------------
@@ -218,7 +219,7 @@ static void find_refusal(const struct config *running, const struct config *want
 }
 
 static int compare(const struct config *running, const struct config *wanted, size_t inputs_most, bool against,
-                   bool json)
+                   const char *trust, const struct config_bytes *bytes, bool json)
 {
     size_t n = config_input_interfaces(wanted);
     char restart[128] = ""; // a reason beside the keys that need one
@@ -234,20 +235,24 @@ static int compare(const struct config *running, const struct config *wanted, si
                  "%zu input interfaces, and sockets for %zu: mcrd opens them at its start only", n, inputs_most);
     find_refusal(running, wanted, refusal);
     d.needs_restart |= *restart != '\0';
-    if (json)
-        printed = print_json(&d, running, wanted, restart, refusal);
-    else
+    if (json) {
+        printed = print_json(&d, running, wanted, restart, refusal, signed_tree(wanted->path, trust, bytes));
+    } else {
         print_text(&d, running, wanted, restart, refusal, against);
+        // Standard output is "no difference" alone where there is none.
+        signed_print(wanted->path, trust, bytes, diff_is_empty(&d) ? stderr : stdout);
+    }
     status = !command_flush(wanted->path, printed) ? EXIT_TROUBLE : diff_is_empty(&d) ? 0 : 1;
     diff_free(&d);
     return status;
 }
 
-int command_diff(const char *path, const char *against, bool json)
+int command_diff(const char *path, const char *against, const char *trust, bool json)
 {
     // Compared with another file, it is perhaps of another machine.
     unsigned flags = against ? CONFIG_LOAD_OFFLINE_INTERFACES : 0;
-    struct config *wanted = command_load(path, flags), *running = NULL;
+    struct config_bytes bytes;
+    struct config *wanted = command_load_text(path, flags, &bytes), *running = NULL;
     size_t inputs_most = 0;
     int status = EXIT_TROUBLE;
 
@@ -260,7 +265,8 @@ int command_diff(const char *path, const char *against, bool json)
         times_apply(wanted, command_time(0), true);
     }
     if (running)
-        status = compare(running, wanted, inputs_most, against != NULL, json);
+        status = compare(running, wanted, inputs_most, against != NULL, trust, &bytes, json);
+    file_free(&bytes);
     config_free(running);
     config_free(wanted);
     return status;

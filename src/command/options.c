@@ -12,6 +12,7 @@
 #include "common/moment.h"
 #include "config/model.h"
 #include "machine/feature.h"
+#include "trust/trustconf.h"
 
 enum command {
     CHECK = 1 << 0,
@@ -103,6 +104,9 @@ static const struct argument rows[] = {
      .help = "enforce (default), log (the kernel logs what would be refused) or off, for debugging"},
     {"without", "LIST", ARGUMENT_CHOICE, AT(without), .take = feature_parse, .allowed = "known are " FEATURE_NAMES,
      .help = "do without kernel features, to try their fallbacks: " FEATURE_NAMES},
+    {"trust", "FILE", ARGUMENT_TEXT, AT(trust),
+     .help = "the daemon, --check, --diff and --reload: who must have signed the config file "
+             "(default " TRUSTCONF_DEFAULT_PATH ", where it exists), or none"},
     {"fresh", NULL, ARGUMENT_FLAG, AT(fresh),
      .help = "start anew: take over nothing of what the service manager kept of the one before"},
     {"debug", NULL, ARGUMENT_FLAG, AT(debug), .help = "log more", .letter = 'd'},
@@ -187,9 +191,9 @@ int options_run(const struct options *o)
 
     switch ((enum command)(o->command & GRAPH ? GRAPH : o->command)) {
     case CHECK:
-        return command_check(&o->config_paths, o->at);
+        return command_check(&o->config_paths, o->trust, o->at);
     case DIFF:
-        return command_diff(path, o->against.texts[0], o->json);
+        return command_diff(path, o->against.texts[0], o->trust, o->json);
     case GRAPH:
         return command_graph(&graph);
     case EXPLAIN:
@@ -201,7 +205,7 @@ int options_run(const struct options *o)
     case PRINT:
         return command_print(path, o->running, o->json);
     case RELOAD:
-        return command_reload(path, o->timeout);
+        return command_reload(path, o->trust, o->timeout);
     case REPLAY:
         return command_replay(path, &replay);
     case SANDBOX_LIST:

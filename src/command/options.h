@@ -13,7 +13,7 @@ struct options {
     struct argument_list config_paths; // at least one
     struct argument_list captures, interfaces;
     struct argument_list against; // none, or one for each of config_paths
-    const char *out;              // or NULL
+    const char *out, *trust;      // or NULL
     bool verify;                  // --history
     struct argument_list from;
     const char *head;

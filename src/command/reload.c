@@ -18,6 +18,7 @@
 
 #include "command/account.h"
 #include "command/daemon.h"
+#include "command/signed.h"
 #include "common/clock.h"
 #include "common/digest.h"
 #include "common/exit.h"
@@ -178,7 +179,7 @@ static void warn_of_clock(const struct config *c)
     config_problems_free(&problems);
 }
 
-static int reload(const struct config *c, double seconds, const struct config_bytes *bytes)
+static int reload(const struct config *c, const char *trust, double seconds, const struct config_bytes *bytes)
 {
     struct daemon d;
     int process = find(c, &d), status = EXIT_TROUBLE;
@@ -201,21 +202,28 @@ static int reload(const struct config *c, double seconds, const struct config_by
                             seconds);
             break;
         }
+    signed_note(trust, &d);
     close(process);
     return status;
 }
 
-int command_reload(const char *path, double seconds)
+int command_reload(const char *path, const char *trust, double seconds)
 {
     struct config_problems problems = {0};
     struct config_bytes bytes;
     struct config *c = config_load(path, 0, &problems, &bytes);
     int status = 1;
 
+    if (c && signed_wait(path, trust, &bytes, seconds)) {
+        config_problems_free(&problems);
+        file_free(&bytes);
+        config_free(c);
+        c = config_load(path, 0, &problems, &bytes);
+    }
     config_problems_print(&problems, path, stderr);
     if (c) {
         setlocale(LC_CTYPE, ""); // for the texts of the daemon
-        status = reload(c, seconds, &bytes);
+        status = reload(c, trust, seconds, &bytes);
     } else {
         record_refusal(path, &problems, &bytes);
     }

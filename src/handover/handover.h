@@ -30,7 +30,7 @@ enum handover_type {
     HANDOVER_LOAD,    // load the file; asker
     HANDOVER_LINKS,   // compile the same rules again: links, addresses or routes have changed, or a ring is stuck; ring
     HANDOVER_PROBE,   // read and check the file
-    HANDOVER_PROBED,  // file, probe_state, text
+    HANDOVER_PROBED,  // file, probe_state, text: why it is invalid, or that it waits for signatures
     HANDOVER_REFUSED, // text
     HANDOVER_UNCHANGED, // to LINKS: the table stays as it is
     HANDOVER_OFFER,
@@ -64,6 +64,9 @@ struct handover_state {
     volatile uint32_t in_order; // the relay was stopped in order, so that the next start reads the file
 };
 #define HANDOVER_STATE_MAGIC UINT64_C(0x314554415453434d) // "MCSTATE1" as little-endian bytes
+
+// When a file that waits for signatures (HANDOVER_PROBED) is to be looked at again: the broker waits no longer.
+#define HANDOVER_WAITS_NS UINT64_C(10000000000)
 
 // Largest number of descriptors in one message; the kernel's limit is SCM_MAX_FD (253).
 #define HANDOVER_FDS_MAX 64

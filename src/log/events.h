@@ -20,6 +20,7 @@
     X(EVENT_CLOCK, clock, LOG_AT(WARNING))                                                                             \
     X(EVENT_RULE_REVOKED, rule_revoked, LOG_AT(ERR))                                                                   \
     X(EVENT_FILE, file, LOG_AT(NOTICE) | LOG_AT(WARNING))                                                              \
+    X(EVENT_TRUST, trust, LOG_AT(WARNING))                                                                             \
     X(EVENT_RULE_SILENT, rule_silent, LOG_AT(WARNING))                                                                 \
     X(EVENT_RULE_HEARD, rule_heard, LOG_AT(NOTICE))                                                                    \
     X(EVENT_RULE_SLOW, rule_slow, LOG_AT(WARNING))                                                                     \

@@ -66,16 +66,6 @@ static void end(struct relay *r)
 // A refused REQUEST_LINKS is tried again, because the reason may be temporary (no memory, an unusable interface).
 #define LINKS_RETRY_SECONDS 5
 
-void request_again(struct relay *r, uint64_t now_ns)
-{
-    bool again = r->links_retry_ns != 0 && now_ns >= r->links_retry_ns;
-
-    if (again)
-        r->links_retry_ns = 0;
-    if ((again || r->stuck_ring != 0) && !r->wanted[REQUEST_LINKS])
-        request_send(r, REQUEST_LINKS);
-}
-
 static void refused(struct relay *r, const char *why)
 {
     char quoted[1100];
@@ -217,22 +207,28 @@ static void commit(struct relay *r)
 static void probed(struct relay *r, const struct handover_message *m)
 {
     enum stats_config_state state = m->probe_state;
+    // A file whose signatures may still arrive has a reason, and is not invalid yet.
+    bool waits = state != STATS_CONFIG_INVALID && m->text[0] != '\0';
     bool news = state != r->shown.config_state ||
-                memcmp(m->file.sha256, r->shown.disk_sha256, sizeof(r->shown.disk_sha256)) != 0;
+                memcmp(m->file.sha256, r->shown.disk_sha256, sizeof(r->shown.disk_sha256)) != 0 ||
+                (state == STATS_CONFIG_PENDING && waits != (r->shown.disk_error[0] != '\0'));
     char sha256[DIGEST_TEXT_MAX], quoted[1100];
 
     r->shown.config_state = state;
     memcpy(r->shown.disk_sha256, m->file.sha256, sizeof(r->shown.disk_sha256));
     snprintf(r->shown.disk_error, sizeof(r->shown.disk_error), "%s", m->text);
+    if (waits && r->probe_again_ns == 0)
+        r->probe_again_ns = clock_monotonic_ns() + HANDOVER_WAITS_NS;
     if (!news)
         return;
     if (state == STATS_CONFIG_INVALID)
         log_warn(EVENT_FILE, "state=invalid sha256=%s reason=%s", digest_or_none(m->file.sha256, sha256),
                  log_quote(m->text, quoted, sizeof(quoted)));
     else
-        log_notice(EVENT_FILE, "state=%s sha256=%s size=%llu owner=%u", stats_config_state_name(state),
-                   digest_text(m->file.sha256, sha256), (unsigned long long) m->file.size, m->file.owner);
-    if (state == STATS_CONFIG_PENDING && (relay_table(r)->header->flags & TABLE_RELOAD_ON_CHANGE)) {
+        log_notice(EVENT_FILE, "state=%s sha256=%s size=%llu owner=%u%s%s", stats_config_state_name(state),
+                   digest_text(m->file.sha256, sha256), (unsigned long long) m->file.size, m->file.owner,
+                   waits ? " reason=" : "", waits ? log_quote(m->text, quoted, sizeof(quoted)) : "");
+    if (state == STATS_CONFIG_PENDING && !waits && (relay_table(r)->header->flags & TABLE_RELOAD_ON_CHANGE)) {
         // A load that somebody has asked for already keeps its asker.
         if (!r->wanted[REQUEST_LOAD])
             r->next_asker = (struct handover_asker){.loginuid = UINT32_MAX};
@@ -304,6 +300,20 @@ void request_send(struct relay *r, enum request what)
         refuse_load(r, "the broker is gone: restart mcrd to load a file");
         memset(r->wanted, 0, sizeof(r->wanted));
         end(r);
+    }
+}
+
+void request_again(struct relay *r, uint64_t now)
+{
+    bool links = r->links_retry_ns != 0 && now >= r->links_retry_ns;
+
+    if (links)
+        r->links_retry_ns = 0;
+    if ((links || r->stuck_ring != 0) && !r->wanted[REQUEST_LINKS])
+        request_send(r, REQUEST_LINKS);
+    if (r->probe_again_ns != 0 && now >= r->probe_again_ns) {
+        r->probe_again_ns = 0;
+        request_send(r, REQUEST_PROBE);
     }
 }
 

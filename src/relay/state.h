@@ -56,6 +56,7 @@ struct relay {
     uint64_t times_next_ns;                  // earliest time to ask the broker again what begins or ends
     bool clock_stepped;                      // the broker is to judge the times anew
     uint64_t links_retry_ns;                 // when a refused REQUEST_LINKS is tried again, or 0
+    uint64_t probe_again_ns;                 // when the signatures of the file on disk must have arrived, or 0
     uint64_t doubt_ends_ns;                  // when doubted outputs send again, even without the broker, or 0
     uint64_t stuck_ring;                     // id of the ring that the broker is asked to replace, or 0
     uint64_t stuck_next_ns;                  // earliest time to ask for another ring
@@ -139,8 +140,8 @@ void publish_alarms_watch(struct relay *r);
 
 // request.c: sends a request, now or when the broker has answered the one under way.
 void request_send(struct relay *r, enum request what);
-// Asks again for links where a refusal or a stuck ring is due. now_ns: CLOCK_MONOTONIC.
-void request_again(struct relay *r, uint64_t now_ns);
+// Sends again what is due at this time (CLOCK_MONOTONIC).
+void request_again(struct relay *r, uint64_t now);
 // Receives and handles one message of the broker.
 void request_on_message(struct relay *r);
 

@@ -178,7 +178,7 @@ uint32_t stats_shown_state(const struct stats_rule *r)
 
 const char *stats_last_error(const struct stats_header *h)
 {
-    return h->config_state == STATS_CONFIG_INVALID && h->disk_error[0] ? h->disk_error : h->refusal;
+    return h->config_state != STATS_CONFIG_CURRENT && h->disk_error[0] ? h->disk_error : h->refusal;
 }
 
 const char *stats_capability_name(unsigned capability, char out[STATS_CAPABILITY_MAX])

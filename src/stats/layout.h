@@ -21,7 +21,7 @@
 // is in force, which forbids locks because nothing bounds the kernel memory that they take.
 #define STATS_LOCK_SUFFIX ".lock"
 
-#define STATS_VERSION 13
+#define STATS_VERSION 14
 
 // Declares every counter once: X(name, help, key). The writer, the reader, JSON and the tables follow from it. key: the
 // key of the config file on which it depends (config/schema.c); NULL: none.
@@ -308,6 +308,15 @@ struct stats_audit {
     char error[148];  // why records cannot be written there; empty: they can
 };
 
+// Which signatures the file in force needed, and has (trust.conf).
+struct stats_signatures {
+    uint32_t required; // 0: none are asked for
+    uint32_t reserved;
+    uint8_t trust_sha256[32]; // of trust.conf, as the start has read it
+    char trust_file[256];     // its path, cut
+    char signed_by[512];      // names of the keys, "a,b"
+};
+
 struct stats_header {
     uint64_t magic;
     uint32_t version;
@@ -321,6 +330,7 @@ struct stats_header {
     char instance[64];
     char file[512]; // the config file's path
     struct stats_features features;
+    struct stats_signatures signatures;
     struct stats_audit audit; // the broker writes it
     uint32_t sequence;        // of the following fields
     uint32_t pid;             // of the relay

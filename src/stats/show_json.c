@@ -66,6 +66,23 @@ static json_t *moment(uint64_t seconds)
     return seconds ? json_string(moment_format(seconds, text)) : json_null();
 }
 
+// null: no signatures are asked for.
+static bool put_signatures(json_t *to, const struct stats_signatures *s)
+{
+    json_t *names = s->required ? json_array() : json_null();
+    char sha256[DIGEST_TEXT_MAX];
+    bool ok = true;
+
+    for (const char *at = s->signed_by; s->required && *at; at += strspn(at, ",")) {
+        size_t length = strcspn(at, ",");
+        ok &= json_array_append_new(names, json_stringn(at, length)) == 0;
+        at += length;
+    }
+    ok &= put(to, "signed_by", names);
+    ok &= put(to, "signatures_required", number(s->required));
+    return put(to, "trust_sha256", s->required ? json_string(digest_text(s->trust_sha256, sha256)) : json_null()) && ok;
+}
+
 static bool put_config(json_t *to, const struct stats_header *h)
 {
     static const uint8_t unread[32];
@@ -86,6 +103,7 @@ static bool put_config(json_t *to, const struct stats_header *h)
     ok &= put(o, "valid_until", moment(h->valid_until));
     ok &= put(o, "expired", json_boolean(h->expired));
     ok &= put(o, "clock", json_string(stats_clock_name(h->clock)));
+    ok &= put_signatures(o, &h->signatures);
     return put(to, "config", o) && ok;
 }
 

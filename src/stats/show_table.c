@@ -70,6 +70,19 @@ static void show_daemon(const struct page *p)
     }
 }
 
+// Nothing where no signatures are asked for.
+static void show_signatures(const struct page *p)
+{
+    const struct stats_signatures *s = &p->view->now->at.header->signatures;
+
+    if (s->required == 0)
+        return;
+    struct paragraph f = paragraph(p, 0, "");
+    paragraph_word(&f, PLAIN, 1, "signed by");
+    paragraph_text(&f, PLAIN, s->signed_by);
+    fputc('\n', p->to);
+}
+
 static void show_config(const struct page *p)
 {
     const struct stats_header *h = p->view->now->at.header;
@@ -86,6 +99,7 @@ static void show_config(const struct page *p)
     paragraph_word(&f, PLAIN, 1, "of %s", text_time(time, h->loaded_ns));
     fputc('\n', p->to);
     show_config_times(p, h);
+    show_signatures(p);
     if (h->config_state == STATS_CONFIG_PENDING) {
         f = paragraph(p, 0, "pending");
         paragraph_word(&f, WARN, 1, "sha256 %.12s", digest_text(h->disk_sha256, sha256));
@@ -93,7 +107,10 @@ static void show_config(const struct page *p)
         fputc('\n', p->to);
     }
     if (*error) {
-        f = paragraph(p, 0, error == h->disk_error ? "invalid" : "refused");
+        f = paragraph(p, 0,
+                      error != h->disk_error                    ? "refused"
+                      : h->config_state == STATS_CONFIG_INVALID ? "invalid"
+                                                                : "");
         paragraph_text(&f, BAD, error);
         fputc('\n', p->to);
         if (h->config_state == STATS_CONFIG_CURRENT && h->broker_alive) {

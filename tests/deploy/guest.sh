@@ -229,6 +229,54 @@ ansible_elsewhere() {
     play 0 2 '' -e '{"mcr_started_elsewhere": true}' && recap 'changed=0 .*failed=0'
 }
 
+# NAME...: signs the file that is to be deployed.
+sign() {
+  local name
+  for name; do
+    [ -e "$name.key" ] || minisign -G -W -p "$name.pub" -s "$name.key" >/dev/null || return 1
+    minisign -S -s "$name.key" -m signed.conf -x "signed.conf.$name.minisig" >/dev/null || return 1
+  done
+}
+
+# Both keys of what sign() makes must have signed from the next start on.
+trust() {
+  printf 'required = 2;\nkeys = ( { name = "a"; key = "%s"; }, { name = "b"; key = "%s"; } );\n' \
+    "$(sed 1d a.pub)" "$(sed 1d b.pub)" >/etc/mcr/trust.conf
+}
+
+signed_by() {
+  mcrstat --json | sed -n '/"signed_by": \[/,/\]/p' | tr -d ' \n'
+}
+
+# DEPLOY: a signed file comes with its signatures; one that lacks a signature is refused with who is missing, and what ran
+# goes on; with the signature it is taken over.
+deploy_signed() {
+  local now
+  sed 's/ttl = [0-9]*/ttl = 5/' $conf >signed.conf && sign a b && trust && "$1" ok && status 0 systemctl restart mcrd &&
+    equal "$(signed_by)" '"signed_by":["a","b"],' && cmp signed.conf $conf || return 1
+  now=$(generation)
+  sed -i 's/ttl = 5/ttl = 6/' signed.conf && sign a && "$1" refused &&
+    grep -E 'reload refused: .*signatures: 1 of 2, signed by a; missing: b \(mcr.conf.b.minisig does not fit' output &&
+    equal "$(generation)" "$now" && flows || return 1
+  show 'reload refused' 1
+  sign b && "$1" ok && equal "$(generation)" $((now + 1)) && "$1" same && equal "$(generation)" $((now + 1)) &&
+    rm /etc/mcr/trust.conf $conf.a.minisig $conf.b.minisig signed.conf* && status 0 systemctl restart mcrd
+}
+
+# ok, refused or same.
+play_signed() {
+  local more='{"mcr_signed": "/test/signed.conf", "mcr_signers": ["a", "b"]}'
+  case $1 in
+    ok) play 0 2 '' -e "$more" && recap 'failed=0' ;;
+    refused) play 2 2 '' -e "$more" && recap 'failed=1' ;;
+    same) play 0 2 '' --check -e "$more" && play 0 2 '' -e "$more" && recap 'changed=0 .*failed=0' ;;
+  esac
+}
+
+ansible_signed() {
+  deploy_signed play_signed
+}
+
 starts_anew() {
   status 0 dpkg -P mcr && [ ! -e $conf ] && equal "$(processes)" ""
 }
@@ -337,6 +385,20 @@ puppet_elsewhere() {
   apply 2 2 '' && equal "$(systemctl is-enabled mcrd)" enabled
 }
 
+apply_signed() {
+  local expected=2 got
+  case $1 in refused) expected='4|6' ;; same) expected=0 ;; esac
+  echo "class { 'mcr': signed => '/test/signed.conf', signers => ['a', 'b'], metrics => true }" >signed.pp
+  timeout 120 puppet apply --modulepath /test/puppet --color=false --detailed-exitcodes signed.pp >output 2>&1
+  got=$?
+  cat output
+  [[ $got =~ ^($expected)$ ]] || { echo "exit status $got, expected $expected"; return 1; }
+}
+
+puppet_signed() {
+  deploy_signed apply_signed
+}
+
 puppet_instance() {
   cat >second.pp <<'END'
 mcr::instance { 'second':
@@ -369,6 +431,7 @@ ok "ansible: mended by the play with the old file" ansible_mended
 ok "ansible: a file that an interrupted play has left is taken over by the next" ansible_interrupted
 ok "ansible: two relays on a host; both take their files over" ansible_two
 ok "ansible: started elsewhere, the relay is neither enabled nor started, and reloaded where it runs" ansible_elsewhere
+ok "ansible: a signed file with its signatures; without one of them it is refused, with who is missing" ansible_signed
 ok "the package is purged" starts_anew
 ok "puppet: installs, writes the file, starts; datagrams flow" puppet_installs
 ok "puppet: a second run changes nothing" puppet_idempotent
@@ -379,6 +442,7 @@ ok "puppet: no rules at all fail the run; nothing is written" puppet_empty
 ok "puppet: what the relay refuses fails this run and the next with its reason; mended by the old file" puppet_refused
 ok "puppet: a file that an interrupted run has left is taken over by the next" puppet_interrupted
 ok "puppet: started elsewhere, the relay is neither enabled nor started, and reloaded where it runs" puppet_elsewhere
+ok "puppet: a signed file with its signatures; without one of them it is refused, with who is missing" puppet_signed
 ok "puppet: a further relay on the host, beside the first" puppet_instance
 echo "1..$count" >&3
 [ $failed -eq 0 ]

@@ -234,7 +234,8 @@ static void open_rig(struct rig *x, struct fuzz_input *in, int inotify)
     FUZZ_ASSERT(fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0);
     x->relay = ends[0];
     x->in = in;
-    x->options = (struct broker_options){.sandbox = SANDBOX_OFF, .config_path = config_path, .inotify = inotify};
+    x->options = (struct broker_options){
+        .sandbox = SANDBOX_OFF, .config_path = config_path, .trust_path = "none", .inotify = inotify};
     *b = (struct broker){.options = &x->options, .relay = ends[1], .watch.inotify = inotify};
     keep_init(&b->keep);
     audit_init(&b->audit);

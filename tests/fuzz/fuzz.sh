@@ -13,7 +13,7 @@ set -u
 
 CLANG=${CLANG:-clang}
 mode=${1:-fuzz}
-targets=${FUZZ_TARGETS:-addr audit broker capture config filter forward lexical merge monitor packet reassembly relay stats table}
+targets=${FUZZ_TARGETS:-addr audit broker capture config filter forward lexical merge monitor packet reassembly relay stats table trust}
 here=$(pwd)
 log=$here/tests/fuzz/build.log
 
@@ -115,6 +115,7 @@ files() {
   relay) set -- relay/request relay/swap handover/handover ;;
   stats) set -- stats/reader stats/delta stats/show_json stats/show_prometheus stats/show_table stats/text stats/counters ;;
   table) set -- table/view ;;
+  trust) set -- trust/minisign trust/trustconf trust/signatures ;;
   esac
   for file in "$@"; do echo "$srcdir/src/$file.c"; done
 }

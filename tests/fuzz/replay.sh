@@ -7,7 +7,7 @@
 # Environment: srcdir, the top of the sources; FUZZ_MUTATIONS; FUZZ_TARGETS.
 set -u
 
-targets=${FUZZ_TARGETS:-"addr audit broker capture config filter forward lexical merge monitor packet reassembly relay stats table"}
+targets=${FUZZ_TARGETS:-"addr audit broker capture config filter forward lexical merge monitor packet reassembly relay stats table trust"}
 SECONDS_EACH=5
 
 # shellcheck disable=SC2086

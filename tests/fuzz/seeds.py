@@ -423,5 +423,24 @@ def records():
     write("audit", "move", bytes([WHOLE]), u16(0), u16(274), bytes([MOVE]), u16(261))
 
 
-for make in (packets, forwarding, captures, reassembling, merging, filters, addresses, tables, statistics, handover, configs, texts, records):
+def trust():
+    """The vectors of tests/trust, and texts beside them."""
+    def read(name):
+        with open(os.path.join(TOP, "tests", "trust", name), "rb") as f:
+            return f.read()
+
+    conf, signatures = read("trust.conf"), [read(f"mcr.conf.{name}.minisig") for name in "abc"]
+    write("trust", "trust", b"\x01", conf)
+    write("trust", "trust-one", b"\x01", conf.replace(b"required = 2", b"required = 1"))
+    write("trust", "trust-twice", b"\x01", conf.replace(read("b.pub").splitlines()[1], read("a.pub").splitlines()[1]))
+    write("trust", "trust-nested", b"\x01", b"required = (1); keys = ({name = {key = [1];};}, 1, [2]);")
+    write("trust", "trust-many", b"\x01", b"required = 1; keys = (", b",".join([b"{name = \"a\";}"] * 18), b");")
+    for name, text in zip("abc", signatures):
+        write("trust", f"signature-{name}", b"\0", text)
+    write("trust", "signatures", b"\0", *signatures)
+    write("trust", "signature-cr", b"\0", signatures[0].replace(b"\n", b"\r\n"))
+    write("trust", "signature-long", b"\0", signatures[0].replace(b"ticket", b"t" * 8100))
+
+
+for make in (packets, forwarding, captures, reassembling, merging, filters, addresses, tables, statistics, handover, configs, texts, records, trust):
     make()

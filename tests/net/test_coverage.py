@@ -187,23 +187,45 @@ def printed():
     t.equal(status, 1, "exit status when nothing can be written")
 
 
-@t.test("each row of both allow-lists is used, and no call that none allows is made")
-def coverage():
+def strace_to(trace):
     if t.SANDBOX != "enforce":
         raise t.Skip(f"MCR_SANDBOX is {t.SANDBOX}")
     if not shutil.which("strace"):
         raise t.Skip("strace is not installed")
+    strace = ["strace", "-D", "-f", "-X", "raw", "-o", trace]
+    status, _, err = t.run_command([*strace, "true"], check_status=False)
+    if status != 0:
+        raise t.Skip(f"strace cannot trace here: {err.strip()}")
+    return strace
+
+
+@t.test("signatures need no call beside those of a file: libsodium makes none after the start")
+def signatures():
+    signers, listed = t.Signers("a", "b"), rows()
+    with t.line() as net:
+        c = t.Config([t.rule("r", "239.255.0.1", PORT, [t.to_group("239.255.1.1", OUT_PORT)])])
+        trace = os.path.join(c.directory, "strace")
+        signers.sign(c, "a", "b", legacy=True)
+        with t.Mcrd(net.relay, c, args=["--trust", signers.trust], before=strace_to(trace)) as d:
+            signers.sign(c, "a", "b")
+            t.check("signed_by=a,b" in (answer := d.reload()), answer)
+            signers.withdraw(c, "a")
+            t.check("result=refused" in (answer := d.reload()), answer)
+        allowed = [r for r in listed if r.process in ("broker", "both") and r.answer == "allow"]
+        made = calls(trace, d.broker)
+        t.check(any("minisig" in str(x) for x in made), "no signature was read under the filter")
+        t.equal([x for x in made if not any(r.takes(*x) for r in allowed)], [], "calls that no row allows")
+
+
+@t.test("each row of both allow-lists is used, and no call that none allows is made")
+def coverage():
     listed = rows()
     with t.line6() as net:
         c = t.Config(RULES)
         c.top["audit_file"] = os.path.join(c.directory, "audit", "log")
         c.write()
         trace = os.path.join(c.directory, "strace")
-        strace = ["strace", "-D", "-f", "-X", "raw", "-o", trace]
-        status, _, err = t.run_command([*strace, "true"], check_status=False)
-        if status != 0:
-            raise t.Skip(f"strace cannot trace here: {err.strip()}")
-        d = t.Mcrd(net.relay, c, before=strace)
+        d = t.Mcrd(net.relay, c, before=strace_to(trace))
         with d:
             run_through(net, d)
         idle, outside = [], set()

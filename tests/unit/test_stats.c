@@ -541,7 +541,7 @@ Test(stats, json_has_the_keys_of_the_contract)
 
     expect_keys(
         root, "instance pid version generation config uptime_s continued not_kept sandbox features broker heartbeat_ms interfaces rules");
-    expect_keys(json_object_get(root, "config"), "file sha256 loaded_at state last_error disk_sha256 last_load audit serial valid_from valid_until expired clock");
+    expect_keys(json_object_get(root, "config"), "file sha256 loaded_at state last_error disk_sha256 last_load audit serial valid_from valid_until expired clock signed_by signatures_required trust_sha256");
     expect_keys(json_object_get(root, "sandbox"), "capabilities seccomp landlock network root");
     expect_keys(json_object_get(root, "features"), (STATS_FEATURES(FEATURE_KEY)) + 1);
     cr_expect(json_array_size(json_object_get(root, "interfaces")) == INTERFACES);

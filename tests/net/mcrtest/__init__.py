@@ -13,6 +13,7 @@ from .frames import *
 from .manager import *
 from .process import *
 from .result import *
+from .signers import *
 from .run import main, session, test
 from .system import *
 from .topology import *

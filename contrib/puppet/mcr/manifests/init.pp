@@ -6,6 +6,8 @@
 # @param rules    the rules, each key as mcr.conf(5) has it
 # @param allow_empty  whether no rules at all may be meant
 # @param top      keys beside version and rules, such as instance
+# @param signed   where trust.conf asks for signatures: the source of the file as it was signed, in place of rules and top
+# @param signers  the names of the keys, whose signatures lie beside it: SOURCE.NAME.minisig
 # @param file     the config file
 # @param service  the unit
 # @param started_elsewhere  whether something else starts and stops the relay, as keepalived of a pair of hosts does
@@ -14,6 +16,8 @@ class mcr (
   Array[Hash]          $rules   = [],
   Boolean              $allow_empty = false,
   Hash                 $top     = {},
+  Optional[String]     $signed  = undef,
+  Array[String]        $signers = [],
   Pattern[/^\//]        $file    = '/etc/mcr/mcr.conf',
   String               $service = 'mcrd',
   Boolean              $started_elsewhere = false,
@@ -23,6 +27,8 @@ class mcr (
     rules             => $rules,
     allow_empty       => $allow_empty,
     top               => $top,
+    signed            => $signed,
+    signers           => $signers,
     file              => $file,
     service           => $service,
     started_elsewhere => $started_elsewhere,

@@ -4,6 +4,8 @@
 # @param rules    the rules, each key as mcr.conf(5) has it
 # @param allow_empty  whether no rules at all may be meant
 # @param top      keys beside version and rules, such as instance; stats_file is /run/mcr-NAME/stats
+# @param signed   where trust.conf asks for signatures: the source of the file as it was signed, in place of rules and top
+# @param signers  the names of the keys, whose signatures lie beside it: SOURCE.NAME.minisig
 # @param file     the config file
 # @param service  the unit
 # @param started_elsewhere  whether something else starts and stops the relay, as keepalived of a pair of hosts does: then
@@ -13,13 +15,15 @@ define mcr::instance (
   Array[Hash]          $rules   = [],
   Boolean              $allow_empty = false,
   Hash                 $top     = {},
+  Optional[String]     $signed  = undef,
+  Array[String]        $signers = [],
   Pattern[/^\//]        $file    = "/etc/mcr/${title}.conf",
   String               $service = "mcrd@${title}",
   Boolean              $started_elsewhere = false,
   Boolean              $metrics = false,
 ) {
   # Hiera that finds nothing must not end all that is relayed.
-  if $rules.empty and !$allow_empty {
+  if $rules.empty and !$allow_empty and !$signed {
     fail("mcr: no rules for ${file}, so nothing would be relayed; to mean it, set allow_empty")
   }
 
@@ -40,11 +44,29 @@ define mcr::instance (
     default => ['running', undef],
   }
 
+  # Byte by byte what was signed, or what follows from the parameters.
+  $text = $signed ? {
+    undef   => { 'content' => "# Written by Puppet: changes here are lost.\n${members.join}" },
+    default => { 'source' => $signed },
+  }
+
+  # Behind the file, because a bad one must leave those of the one that runs where they are.
+  $signers.each |$signer| {
+    file { "${file}.${signer}.minisig":
+      source  => "${signed}.${signer}.minisig",
+      owner   => 'root',
+      group   => 'mcr',
+      mode    => '0640',
+      require => File[$file],
+      before  => Service[$service],
+    }
+  }
+
   include mcr::package
 
   Class['mcr::package']
   -> file { $file:
-    content      => "# Written by Puppet: changes here are lost.\n${members.join}",
+    *            => $text,
     owner        => 'root',
     group        => 'mcr',
     mode         => '0640',
