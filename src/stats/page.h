@@ -7,6 +7,14 @@
 
 enum paint { BAD, WARN, GOOD, DIM, BOLD, PLAIN }; // show_rank() has it that the worst come first
 
+#define PAGE_STATES 10 // in a list, at most
+
+// A state that is in none of them is BAD, and so is an unknown one: the segment may hold any number.
+static inline enum paint page_paint_of(const enum paint paints[PAGE_STATES], uint32_t state)
+{
+    return state < PAGE_STATES ? paints[state] : BAD;
+}
+
 struct page {
     FILE *to;
     const struct show_view *view;

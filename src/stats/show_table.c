@@ -11,6 +11,7 @@
 #include "stats/counters.h"
 #include "stats/page.h"
 #include "stats/show_merge.h"
+#include "stats/show_running.h"
 #include "stats/show_times.h"
 #include "stats/text.h"
 
@@ -23,153 +24,15 @@ enum { NAME_MIN = 24, OUTPUT_INDENT = 4, STATE = 9, COUNT_WIDE = 16, COUNT = 14,
 
 _Static_assert(BAD < SHOW_RANKS_BAD && WARN < SHOW_RANKS_BAD && GOOD >= SHOW_RANKS_BAD, "ranks");
 
-#define STATES 10 // in a list, at most
-
-// A state that is in none of these is BAD, and so is an unknown one: the segment may hold any number.
-static const enum paint config_paints[STATES] = {[STATS_CONFIG_CURRENT] = GOOD, [STATS_CONFIG_PENDING] = WARN};
-static const enum paint seccomp_paints[STATES] = {[STATS_SECCOMP_LOG] = WARN, [STATS_SECCOMP_ENFORCE] = PLAIN};
-static const enum paint interface_paints[STATES] = {[STATS_INTERFACE_UP] = PLAIN};
-static const enum paint rule_paints[STATES] = {
+static const enum paint interface_paints[PAGE_STATES] = {[STATS_INTERFACE_UP] = PLAIN};
+static const enum paint rule_paints[PAGE_STATES] = {
     [STATS_RULE_ACTIVE] = PLAIN, [STATS_RULE_SHADOW] = PLAIN,    [STATS_RULE_WAITING] = WARN,
     [STATS_RULE_DISABLED] = DIM, [STATS_RULE_SCHEDULED] = PLAIN, [STATS_RULE_EXPIRED] = PLAIN};
-_Static_assert(STATS_RULE_END <= STATES, "room for every state");
-
-static enum paint paint_of(const enum paint paints[STATES], uint32_t state)
-{
-    return state < STATES ? paints[state] : BAD;
-}
+_Static_assert(STATS_RULE_END <= PAGE_STATES, "room for every state");
 
 int show_rank(uint32_t shown_state)
 {
-    return (int) paint_of(rule_paints, shown_state);
-}
-
-// --- what runs -------------------------------------------------------------------------------------------------------
-
-static void show_daemon(const struct page *p)
-{
-    const struct stats_snapshot *s = p->view->now;
-    const struct stats_header *h = s->at.header;
-    struct paragraph f = {p, 0, 0};
-    uint64_t silent = stats_age_ms(s, h->heartbeat_ns);
-    char time[TEXT_NUMBER_MAX], text[128];
-
-    paragraph_word(&f, PLAIN, 1, "mcrd");
-    paragraph_word(&f, BOLD, 1, "%s", h->program_version);
-    if (h->instance[0])
-        paragraph_word(&f, BOLD, 2, "%s", h->instance);
-    paragraph_word(&f, PLAIN, 2, "pid %u", h->pid);
-    paragraph_word(&f, PLAIN, 2, "up %s", text_duration(time, stats_age_s(s, h->started_boottime_ns)));
-    fputc('\n', p->to);
-    if (silent >= SHOW_HEARTBEAT_LATE_MS) {
-        f = paragraph(p, 0, "");
-        snprintf(text, sizeof(text), "no sign of life for %s: the relay hangs or was suspended",
-                 text_age(time, silent));
-        paragraph_text(&f, BAD, text);
-        fputc('\n', p->to);
-    }
-}
-
-// Nothing where no signatures are asked for.
-static void show_signatures(const struct page *p)
-{
-    const struct stats_signatures *s = &p->view->now->at.header->signatures;
-
-    if (s->required == 0)
-        return;
-    struct paragraph f = paragraph(p, 0, "");
-    paragraph_word(&f, PLAIN, 1, "signed by");
-    paragraph_text(&f, PLAIN, s->signed_by);
-    fputc('\n', p->to);
-}
-
-static void show_config(const struct page *p)
-{
-    const struct stats_header *h = p->view->now->at.header;
-    const char *error = stats_last_error(h);
-    char sha256[DIGEST_TEXT_MAX], time[TEXT_NUMBER_MAX];
-
-    struct paragraph f = paragraph(p, 0, "config");
-    paragraph_word(&f, PLAIN, 1, "%s", h->file);
-    fputc('\n', p->to);
-    f = paragraph(p, 0, "");
-    paragraph_word(&f, paint_of(config_paints, h->config_state), 1, "%s,", stats_config_state_name(h->config_state));
-    paragraph_word(&f, PLAIN, 1, "sha256 %.12s,", digest_text(h->sha256, sha256));
-    paragraph_word(&f, PLAIN, 1, "generation %" PRIu64, h->generation);
-    paragraph_word(&f, PLAIN, 1, "of %s", text_time(time, h->loaded_ns));
-    fputc('\n', p->to);
-    show_config_times(p, h);
-    show_signatures(p);
-    if (h->config_state == STATS_CONFIG_PENDING) {
-        f = paragraph(p, 0, "pending");
-        paragraph_word(&f, WARN, 1, "sha256 %.12s", digest_text(h->disk_sha256, sha256));
-        paragraph_text(&f, WARN, "lies on disk: mcrd --diff tells what it changes");
-        fputc('\n', p->to);
-    }
-    if (*error) {
-        f = paragraph(p, 0,
-                      error != h->disk_error                    ? "refused"
-                      : h->config_state == STATS_CONFIG_INVALID ? "invalid"
-                                                                : "");
-        paragraph_text(&f, BAD, error);
-        fputc('\n', p->to);
-        if (h->config_state == STATS_CONFIG_CURRENT && h->broker_alive) {
-            f = paragraph(p, 0, "");
-            paragraph_text(&f, PLAIN, SHOW_PUT_BACK);
-            fputc('\n', p->to);
-        }
-    }
-}
-
-// The number and hash of the last record: whoever notes them elsewhere can tell later that none was changed.
-static void show_audit(const struct page *p)
-{
-    const struct stats_audit *a = &p->view->now->at.header->audit;
-    char hash[DIGEST_TEXT_MAX];
-
-    if (a->n == 0)
-        return;
-    struct paragraph f = paragraph(p, 0, "record");
-    paragraph_word(&f, PLAIN, 1, "%" PRIu64 ",", a->n);
-    paragraph_word(&f, PLAIN, 1, "hash %.12s%s", digest_text(a->hash, hash), a->file[0] ? "," : "");
-    if (a->file[0])
-        paragraph_word(&f, a->error[0] || a->lost > 0 ? BAD : PLAIN, 1, "%s", a->file);
-    fputc('\n', p->to);
-    if (a->error[0] || a->lost > 0) {
-        f = paragraph(p, 0, "");
-        if (a->error[0])
-            paragraph_text(&f, BAD, a->error);
-        if (a->lost > 0)
-            paragraph_word(&f, BAD, 1, "%" PRIu64 " records will not be in the file", a->lost);
-        fputc('\n', p->to);
-    }
-}
-
-static void show_sandbox(const struct page *p)
-{
-    const struct stats_header *h = p->view->now->at.header;
-    struct paragraph f = paragraph(p, 0, "sandbox");
-    char name[STATS_CAPABILITY_MAX];
-
-    paragraph_word(&f, paint_of(seccomp_paints, h->seccomp), 1, "seccomp %s,", stats_seccomp_name(h->seccomp));
-    if (h->landlock)
-        paragraph_word(&f, PLAIN, 1, "landlock %u,", h->landlock);
-    else
-        paragraph_word(&f, PLAIN, 1, "no landlock,");
-    if (h->isolation & STATS_OWN_NETWORK)
-        paragraph_word(&f, PLAIN, 1, "own network,");
-    if (h->isolation & STATS_EMPTY_ROOT)
-        paragraph_word(&f, PLAIN, 1, "empty root,");
-    if (!h->capabilities)
-        paragraph_word(&f, PLAIN, 1, "no capabilities,");
-    for (unsigned i = 0; i < 64; i++)
-        if (h->capabilities >> i & 1)
-            paragraph_word(&f, BAD, 1, "%s,", stats_capability_name(i, name));
-    if (h->broker_alive)
-        paragraph_word(&f, PLAIN, 1, "broker alive");
-    else
-        paragraph_text(&f, BAD, "broker gone: restart mcrd to load a file again");
-    fputc('\n', p->to);
+    return (int) page_paint_of(rule_paints, shown_state);
 }
 
 // --- tables ----------------------------------------------------------------------------------------------------------
@@ -249,7 +112,7 @@ static void show_interface(const struct page *p, uint32_t index)
 
     page_first_cell(p, PLAIN, i->name, 0, p->name);
     fputc(' ', p->to);
-    page_cell(p, paint_of(interface_paints, i->state), stats_interface_state_name(i->state), STATE);
+    page_cell(p, page_paint_of(interface_paints, i->state), stats_interface_state_name(i->state), STATE);
     show_packets(p, i->counters.received, before ? &before->counters.received : NULL);
     fputc('\n', p->to);
     show_drops(p, stats_interface_counters, &i->counters, before ? &before->counters : NULL, 2);
@@ -355,7 +218,7 @@ static void show_rule(const struct page *p, uint32_t index)
     const struct stats_rule *r = &p->view->now->at.rules[index];
     const struct stats_rule *before = p->view->d ? p->view->d->rules[index] : NULL;
     const struct stats_rule_counters *c = &r->counters;
-    enum paint paint = paint_of(rule_paints, r->state);
+    enum paint paint = page_paint_of(rule_paints, r->state);
     char age[TEXT_NUMBER_MAX];
 
     page_first_cell(p, BOLD, r->name, 0, p->name);
@@ -450,7 +313,7 @@ static void show_summary(const struct page *p)
         if (counts[i] == 0)
             continue;
         left -= counts[i];
-        paragraph_word(&f, paint_of(rule_paints, i), 1, "%u %s%s", counts[i], stats_rule_state_name(i),
+        paragraph_word(&f, page_paint_of(rule_paints, i), 1, "%u %s%s", counts[i], stats_rule_state_name(i),
                        left > 0 ? "," : "");
     }
     if (p->view->rules && p->view->n_rules < h->n_rules)
@@ -462,10 +325,7 @@ void show_top(const struct show_view *v, const struct show_style *style, FILE *t
 {
     struct page p = table_of(v, style, to);
 
-    show_daemon(&p);
-    show_config(&p);
-    show_audit(&p);
-    show_sandbox(&p);
+    show_running(&p);
     fputc('\n', to);
     show_head(&p, "INTERFACE", "RECEIVED", false);
     for (uint32_t i = 0; i < v->now->at.header->n_interfaces; i++)
