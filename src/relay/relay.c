@@ -59,7 +59,8 @@ static void end_for_broker(struct relay *r)
 
 static void on_tick(struct relay *r)
 {
-    timed_look(r);
+    if (timed_look(r))
+        request_send(r, REQUEST_LINKS);
     if (r->swap.now) {
         uint64_t settled = rings_settled_ns(r);
         if (r->swap.now->bridged_ns > 0 && settled >= r->swap.now->bridged_ns)

@@ -115,9 +115,9 @@ void trust_on_gone(void *context, uint32_t ifindex);
 void trust_restore(struct relay *r);
 
 // timed.c: rules and files that begin and end, and the clock.
-// Closes the rules that have ended, and asks the broker for a table where something begins or ends or the clock was
-// set. To be called at least once a second.
-void timed_look(struct relay *r);
+// Closes the rules that have ended. Returns whether the broker is to be asked for a table (REQUEST_LINKS), because
+// something begins or ends or the clock was set. To be called at least once a second.
+bool timed_look(struct relay *r);
 // Shows what the table in force says of the file's times.
 void timed_adopted(struct relay *r);
 

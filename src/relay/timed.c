@@ -52,21 +52,21 @@ void timed_adopted(struct relay *r)
     show(r, h, clock_realtime_ns() / NS_PER_S);
 }
 
-void timed_look(struct relay *r)
+bool timed_look(struct relay *r)
 {
     const struct table_view *t = relay_table(r);
     uint64_t real_ns = clock_realtime_ns(), real_s = real_ns / NS_PER_S, now_ns = clock_monotonic_ns();
 
     r->clock_stepped |= clock_was_set(r, real_ns, t && t->header->flags & TABLE_TIMED);
     if (!t || !(t->header->flags & TABLE_TIMED))
-        return; // timed_adopted() has shown that there are none
+        return false; // timed_adopted() has shown that there are none
     if (forward_end_rules(r->swap.now, real_s) > 0)
         publish_everything(r);
     show(r, t->header, real_s);
     bool due = t->header->next_change != 0 && real_s >= t->header->next_change;
     if (now_ns < r->times_next_ns || r->links_retry_ns != 0 || !(due || r->clock_stepped))
-        return;
+        return false;
     r->times_next_ns = now_ns + AGAIN_NS;
     r->clock_stepped = false;
-    request_send(r, REQUEST_LINKS);
+    return true;
 }
