@@ -195,10 +195,10 @@ void audit_open(struct audit *a, struct audit_head *kept)
     }
     if (a->fd < 0 && errno != ENOENT)
         audit_fail(a);
-    else if (a->fd < 0 && head.n == 0)
+    else if (head.n == 0)
         take_older(a);
     // The next record is the first one of its file.
     a->mark = a->head.n > 0 ? CHAIN_CONTINUES : CHAIN_BEGINS;
-    if (a->fd < 0 && !a->failed && head.n > 0)
-        audit_note(a, "the file is missing", "a new one is begun");
+    if (!a->failed && head.n > 0)
+        audit_note(a, a->fd < 0 ? "the file is missing" : "the file is empty", "a new one is begun");
 }

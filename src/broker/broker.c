@@ -199,12 +199,15 @@ static bool make_room(struct broker *b, struct attempt *a, const struct config *
 static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
 {
     struct diff changes = {.rules = NULL};
-    if (r->config)
+    if (r->config) {
+        approve_date(b, r->config);
         validity_set(b, r->config);
+    }
     bool compared = r->config && compare(b, r->config, &changes, &r->file), adopted = false;
 
     a->file = r->file;
-    if (r->config)
+    // At the start before its record; else nothing of a file counts that is not in force.
+    if (r->config && r->signatures.enough && !b->config)
         b->audit.most = (uint64_t) r->config->audit_mib << 20;
     a->signed_by = signatures_names(&b->approval.trust, &r->signatures, false, r->signed_by);
     if (!r->config || !r->signatures.enough)
@@ -212,8 +215,9 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
     else if (!compared)
         snprintf(a->why, sizeof(a->why), "%s", strerror(ENOMEM));
     else
-        adopted = (b->goes_on || validity_admit(b, r->config, a->why)) && make_room(b, a, r->config) &&
-                  offer_config(b, a, r->config) == ADOPTED;
+        adopted = ((!b->config && b->goes_on) ||
+                   (validity_admit(b, r->config, a->why) && validity_scheduled(b, r->config, a->why))) &&
+                  make_room(b, a, r->config) && offer_config(b, a, r->config) == ADOPTED;
     if (adopted) {
         if (!statistics_save_running(b->stats_file, r->bytes.text, r->bytes.size, r->bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
@@ -226,6 +230,7 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
         config_free(b->config);
         b->config = r->config;
         r->config = NULL;
+        b->audit.most = (uint64_t) b->config->audit_mib << 20;
         validity_tell(b);
     }
     diff_free(&changes);
@@ -241,7 +246,7 @@ static void record_disk(struct broker *b, const struct attempt *of)
     reading_take(b, false, asker_login(a.asker), &r);
     a.file = r.file;
     memcpy(a.why, r.why, sizeof(a.why));
-    if (!r.config)
+    if (!r.config || !r.signatures.enough)
         record_refused(b, &a);
     reading_free(&r);
 }
@@ -265,17 +270,24 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
         reading_take(b, true, login, &r);
     bool adopted = load_reading(b, &a, &r);
     reading_free(&r);
-    // A restart is a reload: what a file is refused for at a start that goes on leaves what ran.
-    if (!adopted && !b->config && !b->goes_on && !a.offered && !b->over && start_kept_fits(b)) {
+    // A restart is a reload: what a file is refused for at a start that goes on leaves what ran. And where what ran is
+    // refused, as by a newer version, a start is a start.
+    bool other = b->goes_on ? !b->disk_refused : start_kept_fits(b);
+    if (!adopted && !b->config && !a.offered && !b->over && other) {
         record_refused(b, &a);
-        b->goes_on = true;
+        b->goes_on = !b->goes_on;
         a.why[0] = '\0';
-        reading_take_kept(b, login, &r);
+        if (b->goes_on)
+            reading_take_kept(b, login, &r);
+        else
+            reading_take(b, true, login, &r);
         adopted = load_reading(b, &a, &r);
         reading_free(&r);
     }
     if (a.why[0])
         offer_refuse(b, &a);
+    if (b->config)
+        b->goes_on = b->disk_refused = false;
     // A refused start ends both processes. The relay sees packets before its verdict. If it is compromised by then, it
     // must not get the sockets for rings a second time, at descriptors that it may write to.
     if (!b->config) {
@@ -296,7 +308,12 @@ static void follow_links(struct broker *b, uint32_t serial)
     a.generation = b->view.header->generation;
     a.file = describe(&b->config->file, UINT32_MAX);
     validity_set(b, b->config);
-    switch (offer_config(b, &a, b->config)) {
+    enum outcome outcome = offer_config(b, &a, b->config);
+    if (outcome == REFUSED && !a.offered && !b->over && validity_leave_out(b, a.why)) {
+        a.why[0] = '\0';
+        outcome = offer_config(b, &a, b->config);
+    }
+    switch (outcome) {
     case ADOPTED:
         keep_settle(&b->keep, b->sockets);
         validity_tell(b);
@@ -321,7 +338,7 @@ static enum stats_config_state judge(struct broker *b, struct reading *r)
         return STATS_CONFIG_INVALID;
     if (b->config && memcmp(r->file.sha256, b->config->file.sha256, sizeof(r->file.sha256)) == 0)
         state = STATS_CONFIG_CURRENT;
-    else if (!validity_admit(b, r->config, r->why) || !compile_judge(r->config, b->sockets, r->why))
+    else if (!validity_admit(b, r->config, r->why) || !validity_judge(b, r->config, r->why))
         return STATS_CONFIG_INVALID;
     bool waits = approve_waits(b, r->file.sha256, &r->signatures);
     if (r->signatures.enough)
@@ -439,8 +456,11 @@ int broker_run(const struct broker_options *options, int relay)
     keep_init(&b.keep);
     audit_init(&b.audit);
     b.sockets = sockets_new(options->machine, options->without);
-    if (b.sockets && start_run(&b))
+    if (b.sockets && start_run(&b)) {
         status = serve(&b);
+        if (status != EXIT_SUCCESS)
+            validity_close(&b);
+    }
     audit_end(&b.audit);
     audit_free(&b.audit);
     keep_free(&b.keep);

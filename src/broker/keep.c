@@ -315,14 +315,14 @@ bool keep_tell(struct keep *k)
     return told;
 }
 
-uint32_t keep_over(const struct keep *k, const struct sockets *sockets)
+uint32_t keep_over(const struct keep *k, const struct sockets *sockets, bool is_signed)
 {
     struct store all = {.manager = k->store.manager};
 
     if (k->store.most == 0)
         return 0;
     sockets_keep(sockets, &all);
-    size_t n = all.n + 5; // table, state, file, its signatures, head of the records
+    size_t n = all.n + 3 + (k->head >= 0) + is_signed; // table, state, file; head of the records; signatures
     store_free(&all);
     return n > k->store.most ? (uint32_t) (n - k->store.most) : 0;
 }

@@ -70,7 +70,8 @@ void keep_file(struct keep *k, const struct config_bytes *bytes, const char *sig
 void keep_settle(struct keep *k, const struct sockets *sockets);
 bool keep_tell(struct keep *k);
 
-// Returns for how many descriptors of a load that is under way the manager has no room.
-uint32_t keep_over(const struct keep *k, const struct sockets *sockets);
+// Returns for how many descriptors of a load that is under way the manager has no room. is_signed: its file has
+// signatures.
+uint32_t keep_over(const struct keep *k, const struct sockets *sockets, bool is_signed);
 
 #endif

@@ -150,7 +150,7 @@ static int create_statistics(const struct broker *b, const struct attempt *a, co
                                 .continued = b->continued,
                                 .inputs_most = (uint32_t) sockets_inputs(b->sockets),
                                 .keeps = b->keep.store.most > 0,
-                                .not_kept = keep_over(&b->keep, b->sockets)};
+                                .not_kept = keep_over(&b->keep, b->sockets, b->approval.trust.required > 0)};
 
     told.continued.kept = b->goes_on;
     told.continued.replaced = b->config ? 0 : sockets_unwanted_rings(b->sockets); // of a later load the relay knows it
@@ -191,7 +191,7 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
         goto done;
     }
     // The filters accept the destinations of both tables until the relay has adopted the new one.
-    if (!sockets_set_filters(b->sockets, &view, b->running.bytes ? &b->view : NULL)) {
+    if (!sockets_set_filters(b->sockets, &view, b->running.bytes && !b->revoked ? &b->view : NULL)) {
         snprintf(a->why, sizeof(a->why), "ingress filter: %s", strerror(errno));
         goto done;
     }
@@ -250,7 +250,9 @@ enum outcome offer_config(struct broker *b, struct attempt *a, const struct conf
         free(table.bytes);
     // The only commit point. After a failure exactly the sockets of the table in force are open.
     sockets_settle(b->sockets, outcome != REFUSED);
-    if (b->running.bytes && outcome != UNCHANGED && !sockets_set_filters(b->sockets, &b->view, NULL))
+    if (outcome == REFUSED && b->revoked)
+        validity_hold(b);
+    else if (b->running.bytes && outcome != UNCHANGED && !sockets_set_filters(b->sockets, &b->view, NULL))
         log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");
     return outcome;
 }

@@ -18,6 +18,8 @@ static bool changes_nothing(const struct broker *b, const struct attempt *a, boo
 {
     char sha256[DIGEST_TEXT_MAX];
 
+    if (!b->config && !accepted)
+        return true;
     if (!b->config)
         return strcmp(digest_text(a->file.sha256, sha256), b->audit.sha256) == 0;
     return !accepted || memcmp(a->file.sha256, b->config->file.sha256, sizeof(a->file.sha256)) == 0;
@@ -91,6 +93,7 @@ void record_accepted(struct broker *b, const struct attempt *a, const struct tab
                  (unsigned long long) r->capabilities, tell_signatures(b, a, true, signatures),
                  b->goes_on ? " text=kept" : "");
     write_record(b, a, true, more);
+    memset(b->begun, 0, sizeof(b->begun));
 }
 
 void record_refused(struct broker *b, const struct attempt *a)
@@ -131,14 +134,18 @@ bool record_begins(struct broker *b, struct attempt *a, const struct config *c)
     char now[DIGEST_TEXT_MAX], then[DIGEST_TEXT_MAX];
     static const uint8_t none[32];
 
-    if (!c->audit_required)
+    // A start that goes on puts nothing in force that was not.
+    if (!c->audit_required || (!b->config && b->goes_on))
         return true;
-    if (!changes_nothing(b, a, true))
+    // Once for each file: the relay may reject it as often as it likes.
+    if (!changes_nothing(b, a, true) && memcmp(b->begun, a->file.sha256, sizeof(b->begun)) != 0) {
+        memcpy(b->begun, a->file.sha256, sizeof(b->begun));
         audit_record(&b->audit, LOG_LEVEL_NOTICE, EVENT_LOAD_BEGINS,
                      "generation=%llu sha256=%s sha256_before=%s pid=%u uid=%u loginuid=%d",
                      (unsigned long long) a->generation, digest_or_none(a->file.sha256, now),
                      digest_or_none(b->config ? b->config->file.sha256 : none, then), a->asker->pid, a->asker->uid,
                      (int) a->file.loginuid);
+    }
     if (audit_flush(&b->audit) && !b->audit.failed)
         return true;
     snprintf(a->why, sizeof(a->why), "audit_required: the load cannot be recorded: %s",

@@ -175,6 +175,18 @@ bool start_judge(struct broker *b, struct config_bytes *bytes)
     config_problems_free(&problems);
     config_free(c);
     file_free(bytes);
+    if (!ok && b->goes_on && !b->disk_refused) {
+        // What ran is no file for this version: a start is a start.
+        b->goes_on = false;
+        problems = (struct config_problems){0};
+        c = config_load(b->options->config_path, CONFIG_LOAD_OFFLINE_INTERFACES, &problems, bytes);
+        config_problems_print(&problems, b->options->config_path, stderr);
+        config_problems_free(&problems);
+        ok = c != NULL;
+        config_free(c);
+        file_free(bytes);
+        return ok;
+    }
     if (ok || b->goes_on || !start_kept_fits(b))
         return ok;
     b->goes_on = b->disk_refused = keep_file_before(&b->keep, bytes);

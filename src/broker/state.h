@@ -46,9 +46,10 @@ struct broker {
     struct sockets *sockets;
     struct keep keep;
     struct audit audit;
+    uint8_t begun[32];                // digest of the file of the last record that begins a load, until one is in force
     struct stats_continued continued; // what the start has taken over
-    bool goes_on;                     // the first load is of the file that the mcrd before ran
-    bool disk_refused;                // it was refused at the start, which then goes on
+    bool goes_on;                     // the first load, which is under way, is of the file that the mcrd before ran
+    bool disk_refused;                // the one on the disk was refused at the start, which then goes on
     struct watch watch;
     struct approval approval;
     struct config *config;      // in force; NULL before the first load
@@ -58,6 +59,7 @@ struct broker {
     uint64_t due_ns;            // of asker_pace()
     int verdict_ms;             // longest time for a verdict of the relay
     uint64_t late_ns;           // since when the relay is late with that (CLOCK_MONOTONIC); 0: it is not
+    bool revoked;               // since the table in force: the relay has not got the one without what has ended
     uint64_t revoke_s;          // when the broker closes what has ended without the relay (CLOCK_REALTIME); 0: never
     size_t n_rejected;          // descriptors of tables that were offered but not put in force
     bool over;                  // the broker ends: the relay is gone, no verdict came, or the start is refused
@@ -93,14 +95,26 @@ bool start_judge(struct broker *b, struct config_bytes *bytes);
 // validity.c: serial, validity, and rules that begin and end by the wall clock.
 // Returns whether the time, the serial and the clock allow a load of next; if not, writes why.
 bool validity_admit(struct broker *b, const struct config *next, char why[1024]);
+// Judges whether a table can be made of next, as it runs now and as it would if all that is to come ran. Writes why
+// not.
+bool validity_judge(struct broker *b, struct config *next, char why[1024]);
+// The second of these alone.
+bool validity_scheduled(struct broker *b, struct config *next, char why[1024]);
 // Sets what runs of c now. What has expired under the table before stays so, whatever the clock says.
 void validity_set(struct broker *b, struct config *c);
+// Leaves out the rules that would begin now, because with them no table can be made, and tells it. Returns false if
+// there is none.
+bool validity_leave_out(struct broker *b, const char *why);
 // Logs what of the file in force has begun or ended since the last call. Call it after each table that is in force.
 void validity_tell(struct broker *b);
 // Returns how long to wait for a request, in milliseconds, or -1.
 int validity_wait_ms(const struct broker *b);
 // Closes what has ended, by what the broker can do without the relay, where that has not asked in time.
 void validity_look(struct broker *b);
+// Closes it again behind a load that was refused.
+void validity_hold(struct broker *b);
+// Closes every temporary opening, because the broker ends for what the relay does: nobody else would, in its time.
+void validity_close(struct broker *b);
 
 // approve.c
 // Reads trust.conf, with the rights of the start. Returns false after a message if it is there and cannot be used.
@@ -114,6 +128,8 @@ void approve_kept(const struct broker *b, const struct config_bytes *bytes, stru
 // Returns whether the file on the disk lacks signatures that may still arrive: for SIGNATURES_WAIT_NS since it was
 // first seen without them.
 bool approve_waits(struct broker *b, const uint8_t sha256[32], const struct signatures *s);
+// Sets the time that the clock must show to be believed: where signatures are asked for, that of trust.conf.
+void approve_date(const struct broker *b, struct config *c);
 // Fills in what the statistics show.
 void approve_show(const struct broker *b, const char *signed_by, struct stats_signatures *out);
 

@@ -19,6 +19,8 @@
 #define LATE_MS 3000  // an intact relay has asked by then
 #define WAKE_MS 10000 // the clock may be set meanwhile
 
+#define BEGIN_SECONDS 60 // how often a rule is tried again that cannot begin
+
 static uint64_t now_s(void)
 {
     return clock_realtime_ns() / NS_PER_S;
@@ -120,6 +122,65 @@ void validity_set(struct broker *b, struct config *c)
     keep_expired(c, offer_before(b));
 }
 
+// Rules that are to come, closed or opened as if their time were now. Returns how many there are.
+static size_t open_scheduled(struct config *c, bool open, const enum schedule_phase *phases)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->n_rules; i++) {
+        bool comes = phases[i] == SCHEDULE_BEFORE || phases[i] == SCHEDULE_UNKNOWN;
+        if (comes)
+            c->rules[i].phase = open ? SCHEDULE_OPEN : phases[i];
+        n += comes && c->rules[i].enabled;
+    }
+    return n;
+}
+
+bool validity_scheduled(struct broker *b, struct config *next, char why[1024])
+{
+    enum schedule_phase *phases = calloc(next->n_rules + 1, sizeof(*phases));
+    char reason[COMPILE_WHY_MAX];
+    bool ok = true;
+
+    for (size_t i = 0; phases && i < next->n_rules; i++)
+        phases[i] = next->rules[i].phase;
+    if (phases && open_scheduled(next, true, phases) > 0)
+        ok = compile_judge(next, b->sockets, reason);
+    if (phases)
+        open_scheduled(next, false, phases);
+    if (!ok)
+        snprintf(why, 1024, "%s: once all its rules run: %s", b->options->config_path, reason);
+    free(phases);
+    return ok;
+}
+
+bool validity_judge(struct broker *b, struct config *next, char why[1024])
+{
+    approve_date(b, next);
+    validity_set(b, next);
+    return compile_judge(next, b->sockets, why) && validity_scheduled(b, next, why);
+}
+
+bool validity_leave_out(struct broker *b, const char *why)
+{
+    char quoted[1100];
+    size_t n = 0;
+
+    for (size_t i = 0; i < b->config->n_rules; i++) {
+        struct config_rule *r = &b->config->rules[i];
+        if (!r->enabled || !schedule_given(r->active) || r->phase != SCHEDULE_OPEN || r->told == SCHEDULE_OPEN)
+            continue;
+        log_named(LOG_LEVEL_ERR, EVENT_RULE_REVOKED, r->name,
+                  "rule=%s reason=%s effect=\"it cannot begin, and is tried again every %d s; the others go on\"",
+                  r->name, log_quote(why, quoted, sizeof(quoted)), BEGIN_SECONDS);
+        r->phase = SCHEDULE_BEFORE;
+        n++;
+    }
+    if (n > 0)
+        b->config->next_change = schedule_sooner(b->config->next_change, now_s() + BEGIN_SECONDS);
+    return n > 0;
+}
+
 static const char *phase_name(enum schedule_phase phase)
 {
     return phase == SCHEDULE_OPEN ? "active" : phase == SCHEDULE_AFTER ? "expired" : "scheduled";
@@ -145,6 +206,7 @@ void validity_tell(struct broker *b)
                   r->phase == SCHEDULE_OPEN ? times_text(r->active, text) : times_reason(r, text));
         r->told = r->phase;
     }
+    b->revoked = false;
     expect(b);
 }
 
@@ -161,36 +223,70 @@ int validity_wait_ms(const struct broker *b)
     return now >= b->revoke_s ? 1 : b->revoke_s - now < WAKE_MS / 1000 ? (int) (b->revoke_s - now) * 1000 : WAKE_MS;
 }
 
-static void tell_revoked(const struct config *c)
+static void tell_revoked(struct config *c)
 {
     for (size_t i = 0; i < c->n_rules; i++)
-        if (c->rules[i].enabled && c->rules[i].phase == SCHEDULE_AFTER && c->rules[i].told != SCHEDULE_AFTER)
+        if (c->rules[i].enabled && c->rules[i].phase == SCHEDULE_AFTER && c->rules[i].told != SCHEDULE_AFTER) {
+            c->rules[i].told = SCHEDULE_AFTER;
             log_named(LOG_LEVEL_ERR, EVENT_RULE_REVOKED, c->rules[i].name,
                       "rule=%s reason=\"it has ended, and the relay has not asked\" effect=\"its groups are left, its "
                       "filters and sockets closed\"",
                       c->rules[i].name);
+        }
 }
 
 // Compiles what runs now, and closes what that does not use. The relay gets no table: it still has the one before.
-static void revoke(struct broker *b)
+// Returns false if that was not possible.
+static bool revoke(struct broker *b)
 {
     char why[COMPILE_WHY_MAX] = "";
     struct table_image table = {.bytes = NULL};
     struct table_view view;
     const char *bad;
+    char quoted[2 * COMPILE_WHY_MAX];
 
+    // Nothing begins here, which might not be possible.
+    for (size_t i = 0; i < b->config->n_rules; i++) {
+        struct config_rule *r = &b->config->rules[i];
+        if (schedule_given(r->active) && r->phase == SCHEDULE_OPEN && r->told != SCHEDULE_OPEN)
+            r->phase = SCHEDULE_BEFORE;
+    }
     sockets_begin(b->sockets);
     if (!compile(b->config, &b->view, b->view.header->generation, true, b->sockets, &table, why) ||
         !table_attach(&view, table.bytes, table.size, &bad)) {
         sockets_settle(b->sockets, false);
-        log_error(EVENT_RULE_REVOKED, "reason=\"%s\" effect=\"what has ended stays open\"", why);
+        log_error(EVENT_RULE_REVOKED, "reason=%s effect=\"what has ended stays open\"",
+                  log_quote(why, quoted, sizeof(quoted)));
     } else {
-        sockets_set_filters(b->sockets, &view, NULL);
+        if (!sockets_set_filters(b->sockets, &view, NULL))
+            log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");
         sockets_narrow(b->sockets);
         keep_settle(&b->keep, b->sockets);
         tell_revoked(b->config);
+        b->revoked = true;
     }
     free(table.bytes);
+    return b->revoked;
+}
+
+void validity_hold(struct broker *b)
+{
+    revoke(b);
+}
+
+void validity_close(struct broker *b)
+{
+    bool any = false;
+
+    for (size_t i = 0; b->config && i < b->config->n_rules; i++) {
+        struct config_rule *r = &b->config->rules[i];
+        if (!r->enabled || r->active.until == 0 || r->phase == SCHEDULE_AFTER)
+            continue;
+        r->phase = SCHEDULE_AFTER;
+        any = true;
+    }
+    if (any)
+        revoke(b);
 }
 
 void validity_look(struct broker *b)
@@ -207,6 +303,8 @@ void validity_look(struct broker *b)
     if (now_ns - b->late_ns < LATE_MS * UINT64_C(1000000))
         return;
     validity_set(b, b->config);
-    revoke(b);
-    expect(b);
+    if (revoke(b))
+        expect(b);
+    else
+        b->late_ns = now_ns; // tried again
 }

@@ -230,9 +230,10 @@ static int check_one(const char *path, const char *trust, uint64_t at)
 }
 
 // Loads a file of a relay that most likely is another machine: nothing is asked of this one. NULL after a message.
-static struct config *load_of_site(const char *path, uint64_t now, struct compile_memory *memory)
+static struct config *load_of_site(const char *path, uint64_t now, struct compile_memory *memory,
+                                   struct config_bytes *bytes)
 {
-    struct config *c = command_load(path, CONFIG_LOAD_OFFLINE_INTERFACES);
+    struct config *c = command_load_text(path, CONFIG_LOAD_OFFLINE_INTERFACES, bytes);
     struct config_problems problems = {0};
     char why[COMPILE_WHY_MAX];
 
@@ -286,8 +287,10 @@ int command_check(const struct argument_list *paths, const char *trust, uint64_t
         return check_one(paths->texts[0], trust, at);
     for (size_t i = 0; i < paths->n; i++) {
         struct compile_memory memory;
-        struct config *c = load_of_site(paths->texts[i], command_time(at), &memory);
-        ok = c && print_valid(c, &memory) && ok;
+        struct config_bytes bytes;
+        struct config *c = load_of_site(paths->texts[i], command_time(at), &memory, &bytes);
+        ok = c && print_valid(c, &memory) && signed_print(paths->texts[i], trust, &bytes, stdout) && ok;
+        file_free(&bytes);
         if (c)
             files[n++] = c;
     }

@@ -17,7 +17,7 @@ struct json_t;
 
 // Prints "FILE: valid, N rules, sha256 HEX" for each file, and checks several together, as relays of one site
 // (config/check_site.h). at: the time to judge by, in seconds since the epoch (command_time()). Returns 0 if all are
-// valid, else 1. trust: as --trust of signed.h; if it is given, one file without its signatures returns 1, too.
+// valid, else 1. trust: as --trust of signed.h; if it is given, a file without its signatures returns 1, too.
 int command_check(const struct argument_list *paths, const char *trust, uint64_t at);
 
 // Prints the effective config in the syntax of the file, or as JSON. Returns 0 if it is valid, else 1.

@@ -191,6 +191,7 @@ struct config {
     bool audit_required;
     bool reload_on_change;
     bool reject_missing; // missing_interface = "reject"
+    uint64_t written_s;  // since the epoch, before which nobody loads it; 0: its mtime
     uint32_t ring_mib;
     uint32_t coalesce_usecs;
     uint32_t busy_poll_usecs; // 0: off; or CONFIG_ALWAYS

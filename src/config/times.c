@@ -31,7 +31,9 @@ void times_check(const struct config *c, uint64_t now, struct config_problems *p
 
 static uint64_t clock_least(const struct config *c)
 {
-    return schedule_clock_least(c->file.mtime.tv_sec > 0 ? (uint64_t) c->file.mtime.tv_sec : 0);
+    uint64_t mtime_s = c->file.mtime.tv_sec > 0 ? (uint64_t) c->file.mtime.tv_sec : 0;
+
+    return schedule_clock_least(c->written_s ? c->written_s : mtime_s);
 }
 
 bool times_clock_is_set(const struct config *c, uint64_t now)
@@ -43,6 +45,8 @@ void times_apply(struct config *c, uint64_t now, bool set)
 {
     c->next_change = schedule_next(c->valid, now);
     c->clock_least = times_matter(c) ? clock_least(c) : 0;
+    if (!set && times_matter(c))
+        c->next_change = schedule_sooner(c->next_change, clock_least(c));
     for (size_t i = 0; i < c->n_rules; i++) {
         struct config_rule *r = &c->rules[i];
         // What has ended stays so, also where the clock is set back.

@@ -194,6 +194,7 @@ void forward_bridge(struct forward *f, uint64_t gap_ns, uint64_t now_ns)
             senders_bridge(f->flows[i].senders, gap_ns, now_ns);
     }
     f->bridged_ns = clock_realtime_ns();
+    f->bridge_ends_ns = now_ns + FORWARD_GAP_MOST_NS;
 }
 
 void forward_settle(struct forward *f)

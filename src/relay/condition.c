@@ -179,6 +179,9 @@ uint32_t forward_end_rules(struct forward *f, uint64_t now_s)
         const struct table_rule *r = &f->table->rules[i];
         bool ended = r->active_until != 0 && now_s >= r->active_until && (r->flags & TABLE_RULE_ENABLED);
         n += ended && !f->flows[i].ended;
+        // What is held back came before.
+        for (uint32_t j = 0; ended && !f->flows[i].ended && (r->flags & TABLE_RULE_MERGES) && j < r->n_paths; j++)
+            forward_release_path(f, r->first_path + j, UINT64_MAX);
         // A clock that is set back does not open it again: only another table does.
         f->flows[i].ended |= ended;
     }

@@ -83,6 +83,7 @@ struct forward {
     bool by_active;                        // some rule merges so
     uint64_t others_ns;                    // stamp up to which the rings but that of this pass have been emptied
     uint64_t bridged_ns;                   // CLOCK_REALTIME of forward_bridge(), until forward_settle(); or 0
+    uint64_t bridge_ends_ns;               // CLOCK_MONOTONIC, whatever the clock does
     uint64_t sends;                        // datagrams times outputs, since the caller set it to 0
     uint32_t flushed;                      // batches that were pending at a flush, since the caller set it to 0
     struct batch batches[FORWARD_BATCHES]; // the first n_pending are in use

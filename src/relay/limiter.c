@@ -217,6 +217,8 @@ void senders_bridge(struct senders *s, uint64_t gap_ns, uint64_t now_ns)
         for (unsigned j = 0; j < WAYS; j++)
             if (s->sets[i][j].addr.family != ADDR_NONE)
                 limiter_bridge(&s->sets[i][j].limiter, gap_ns, now_ns);
+    // Who has begun meanwhile finds what a sender has who was silent before.
+    s->fresh.packets.then_ns = s->fresh.bits.then_ns = gap_ns < now_ns ? now_ns - gap_ns : 0;
     limiter_bridge(&s->fresh, gap_ns, now_ns);
     limiter_bridge(&s->shared, gap_ns, now_ns);
 }

@@ -63,7 +63,8 @@ static void on_tick(struct relay *r)
         request_send(r, REQUEST_LINKS);
     if (r->swap.now) {
         uint64_t settled = rings_settled_ns(r);
-        if (r->swap.now->bridged_ns > 0 && settled >= r->swap.now->bridged_ns)
+        if (r->swap.now->bridged_ns > 0 &&
+            (settled >= r->swap.now->bridged_ns || clock_monotonic_ns() >= r->swap.now->bridge_ends_ns))
             forward_settle(r->swap.now);
         forward_publish_merges(r->swap.now, settled);
         forward_publish_streams(r->swap.now);

@@ -204,6 +204,8 @@ static void commit(struct relay *r)
 
 // --- answers ---------------------------------------------------------------------------------------------------------
 
+#define PROBE_SECONDS 60 // how often a file on disk is judged again that is not what runs
+
 static void probed(struct relay *r, const struct handover_message *m)
 {
     enum stats_config_state state = m->probe_state;
@@ -219,6 +221,9 @@ static void probed(struct relay *r, const struct handover_message *m)
     snprintf(r->shown.disk_error, sizeof(r->shown.disk_error), "%s", m->text);
     if (waits && r->probe_again_ns == 0)
         r->probe_again_ns = clock_monotonic_ns() + HANDOVER_WAITS_NS;
+    // Its time may come, or pass.
+    if (state != STATS_CONFIG_CURRENT && r->probe_again_ns == 0)
+        r->probe_again_ns = clock_monotonic_ns() + PROBE_SECONDS * NS_PER_S;
     if (!news)
         return;
     if (state == STATS_CONFIG_INVALID)

@@ -672,6 +672,20 @@ def nonsense():
             t.check(t.process_status(d.broker) is not None, "the broker has ended")
 
 
+@t.test("a relay that makes the broker end: what is open for a time only is closed before")
+def temporary_opening():
+    group, until = "239.255.0.9", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    rules = [*RULE, {**t.rule("brief", group, 5009, [t.to_group("239.255.1.9", 6009)]), "active_until": until}]
+    with t.line() as net, t.Mcrd(net.relay, rules) as d:
+        t.check(group in t.memberships(net.relay, "in0"), "the group is joined")
+        permanent = t.memberships(net.relay, "in0") - {group}
+        data = request(99).ljust(message_size(), b"\0")
+        t.equal(ask(Victim(d, "relay"), data), len(data), "a message of an unknown type")
+        t.wait_for(lambda: t.process_status(d.broker) is None, 5, "the broker's end")
+        t.equal(t.memberships(net.relay, "in0"), permanent, "groups")
+        survives_broker(net, d)
+
+
 @t.test("a relay that hands the broker a descriptor: it cannot, and without a sandbox the broker ends")
 def descriptor():
     size = message_size()

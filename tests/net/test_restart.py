@@ -188,7 +188,8 @@ def active_leg():
             s.send_signal(signal.SIGINT)
             t.finish_sending(s)
         report = receiver.report()
-        t.equal((report["lost"], report["duplicates"]), (0, 0), "lost, twice")
+        # The first one may come by both legs, before the better one is known.
+        t.check(report["lost"] == 0 and report["duplicates"] <= 1, f"{report['lost']} lost, {report['duplicates']} twice")
         t.equal(d.stats()["rules"][0]["merge"]["active_leg"], "A", "the active leg")
         t.equal([x for x in d.logged("leg_active") if "before=none" not in x], [], "switches")
 
@@ -320,10 +321,10 @@ def refused_ring():
 
 @t.test("a manager that keeps few: the rings come first, what is left out is told, and a restart loses nothing")
 def small_store():
-    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES, most=5) as d:
-        # The table, its state and text, a ring, and one of two sockets of the pool.
+    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES, most=6) as d:
+        # The table, its state and text, the head of the records, a ring, and one spare socket.
         manager.wait_names("spare", 1)
-        t.check(manager.names("ring") and not manager.names("member") and len(manager.store) == 5, str(manager.store))
+        t.check(manager.names("ring") and not manager.names("member") and len(manager.store) == 6, str(manager.store))
         over = d.stats()["not_kept"]
         t.check(over >= 2, f"{over} are left out")
         t.check(f"over={over}" in d.logged("notify")[-1], "the log")

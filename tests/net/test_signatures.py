@@ -257,6 +257,7 @@ def kept():
         for number, status in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 0)):
             t.check(d.restart(number, status), "nothing was taken over")
             runs(first, "a,b", "kept")
+        t.check("result=refused" in d.logged("start")[-1] and "signatures: 0 of 2" in d.logged("start")[-1], "the refusal is in the record")
         r.wait_config(d, "pending")
         # The names may change, the keys may not.
         s.public.update(x=s.public["a"], y=s.public["b"])

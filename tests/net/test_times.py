@@ -160,7 +160,10 @@ def validity():
                 t.check(d.restart(signal.SIGTERM, 0), "nothing was taken over")
             t.check(d.restart(signal.SIGKILL), "nothing was taken over")
             t.equal(d.stats()["config"]["expired"], True, "the alarm behind restarts")
-            # An older file does not come back by a restart either.
+            # An older file does not come back by a reload behind a crash, nor by a restart.
+            d.config.top.update(serial=6, valid_until=moment(until + DAY))
+            d.config.write()
+            r.refused(d, '"serial" is 6, and what runs has 7')
             d.config.top.update(serial=6, valid_until=moment(until + DAY))
             d.config.write()
             t.check(d.restart(signal.SIGTERM, 0), "nothing was taken over")

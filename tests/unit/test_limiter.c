@@ -94,7 +94,7 @@ Test(limiter, bridges_a_restart)
 
 Test(limiter, a_restart_bridges_for_each_sender)
 {
-    struct senders *s = senders_place(&ten, 1, 0, calloc(1, senders_bytes()));
+    struct senders *s = senders_place(&ten, 1, 2 * NS_PER_S, calloc(1, senders_bytes())); // made by the start
     struct addr a = sender(1), b = sender(2);
 
     cr_expect_eq(pass(s, &a, 20, 0), 10);
