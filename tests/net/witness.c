@@ -2,9 +2,9 @@
 // witness: loaded into mcrd with LD_PRELOAD.
 //
 // It tells on the standard error as which user mcrd gives a text to libconfig; ends it before the writev() whose number
-// $DIE_AT_SEND says; refuses it every ring if $REFUSE_RINGS is set; and shows it a wall clock that is so many nanoseconds
-// ahead as the file named by $MCR_CLOCK says (an int64_t), which the test may change while mcrd runs. The machine's
-// clock stays as it is.
+// $DIE_AT_SEND says; refuses it every ring if $REFUSE_RINGS is set; and shows it a wall clock that is so many
+// nanoseconds ahead as the file named by $MCR_CLOCK says (an int64_t), which the test may change while mcrd runs. The
+// machine's clock stays as it is.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -69,7 +69,7 @@ ssize_t writev(int fd, const struct iovec *iov, int n)
 {
     static long to_come = -1;
     ssize_t (*send)(int, const struct iovec *, int) =
-        (ssize_t (*)(int, const struct iovec *, int)) dlsym(RTLD_NEXT, "writev");
+        (ssize_t(*)(int, const struct iovec *, int)) dlsym(RTLD_NEXT, "writev");
 
     if (to_come < 0) {
         const char *at = getenv("DIE_AT_SEND");
