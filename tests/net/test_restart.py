@@ -411,6 +411,22 @@ def which_file():
         t.check(d.logged("start"), "the refusal is in the record")
 
 
+@t.test("after a crash what ran cannot run any more: the file on disk is tried, and both are in the record")
+def kept_is_refused():
+    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES, missing_interface="reject") as d:
+        ran = d.stats()["config"]["sha256"]
+        del d.config.top["missing_interface"]
+        d.config.write()
+        d.signal(signal.SIGSTOP)  # so that it does not follow the change itself
+        net.relay.run("ip", "link", "del", "out0")
+        d.restart(signal.SIGKILL, -signal.SIGKILL)
+        refused = d.logged("start")[-1]
+        t.check("result=refused" in refused and ran in refused and "out0" in refused, refused)
+        t.check("text=kept" not in d.logged("started")[-1] and ran not in d.logged("started")[-1].split("sha256_before")[0],
+                d.logged("started")[-1])
+        t.equal([x["state"] for x in d.stats()["rules"]], ["waiting"], "states")
+
+
 @t.test("--fresh: nothing is taken over, and the file on disk must be valid")
 def fresh():
     with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
