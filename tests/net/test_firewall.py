@@ -770,7 +770,7 @@ def host_manage():
             return answered("in0", "198.18.1.2"), answered("out0", "198.18.2.2")
 
         sender = t.RawSender(net.src, "s0")
-        t.equal(reached(), (True, True), "without rules")
+        t.wait_for(lambda: reached() == (True, True), 5, "answers by both, without rules")
         sender.send(t.datagram(IN, PORT, b"to the host"))
         t.equal(flow.recv(100), b"to the host", "without rules")
         net.relay.run("nft", "-f", generate(config, "host"))

@@ -182,7 +182,7 @@ bad_signal() {
   status 0 systemctl kill --kill-whom=main -s HUP mcrd && within 5 said 'event=reload .*result=refused' || return 1
   record=$(grep 'event=reload .*result=refused' journal)
   echo "$record"
-  [[ $(value reason "$record") == *"$conf:8: "* ]] && equal "$(value sha256 "$record")" "$(digest "$conf")" &&
+  [[ $(value reason "$record") == *"$conf:9: "* ]] && equal "$(value sha256 "$record")" "$(digest "$conf")" &&
     equal "$(generation)" "$now" && flows
 }
 
