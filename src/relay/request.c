@@ -219,11 +219,10 @@ static void probed(struct relay *r, const struct handover_message *m)
     r->shown.config_state = state;
     memcpy(r->shown.disk_sha256, m->file.sha256, sizeof(r->shown.disk_sha256));
     snprintf(r->shown.disk_error, sizeof(r->shown.disk_error), "%s", m->text);
-    if (waits && r->probe_again_ns == 0)
-        r->probe_again_ns = clock_monotonic_ns() + HANDOVER_WAITS_NS;
-    // Its time may come, or pass.
-    if (state != STATS_CONFIG_CURRENT && r->probe_again_ns == 0)
-        r->probe_again_ns = clock_monotonic_ns() + PROBE_SECONDS * NS_PER_S;
+    // The time of its signatures passes, or its own comes.
+    uint64_t again_ns = clock_monotonic_ns() + (waits ? HANDOVER_WAITS_NS : PROBE_SECONDS * NS_PER_S);
+    if ((waits || state != STATS_CONFIG_CURRENT) && (r->probe_again_ns == 0 || again_ns < r->probe_again_ns))
+        r->probe_again_ns = again_ns;
     if (!news)
         return;
     if (state == STATS_CONFIG_INVALID)
