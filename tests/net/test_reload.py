@@ -494,8 +494,11 @@ def two_signals():
                 # What lay there at the last signal runs in the end, whatever became of the first one.
                 r.wait_config(d, "current", sha256=r.sha256_of(d.config.file), disk_sha256=r.sha256_of(d.config.file))
                 seen = []
-                t.wait_for(lambda seen=seen: seen.extend(log.events("reload")) or len(seen) >= 2, 5, "two records")
-                t.equal([x["result"] for x in seen], ["accepted"] * 2, f"the two records of pair {i}")
+                # One, where both came while the broker still judged the file that had changed.
+                t.wait_for(lambda seen=seen: seen.extend(log.events("reload")) or seen, 5, "a record")
+                time.sleep(0.05)
+                seen.extend(log.events("reload"))
+                t.equal([x["result"] for x in seen], ["accepted"] * min(len(seen), 2), f"the records of pair {i}")
                 t.equal(len(d.stats()["rules"]), 21 - i, "rules")
 
 

@@ -125,7 +125,7 @@ class Capture:
 
     def poll(self):
         """Takes what has come; all frames so far."""
-        until = time.monotonic() + 5 * SLOWNESS
+        until = time.monotonic() + 15 * SLOWNESS
         while True:
             check(time.monotonic() < until, "frames come faster than the test takes them: too slow a machine")
             try:
