@@ -20,6 +20,9 @@ int64_t line_wide_distance(const struct merge *m, const struct line *l, const st
     uint32_t least = UINT32_MAX;
 
     for (int64_t at = nearest > 0 ? nearest : nearest + 65536; at > -(int64_t) m->room; at -= 65536) {
+        // Of what lies before its first number a line has no time to compare with.
+        if (at != nearest && (int64_t) (l->head - (uint64_t) (at < 0 ? -at : at) - l->base) < 0)
+            continue;
         int32_t apart = (int32_t) (d->time - expected_time(m, l, at));
         uint32_t off = apart < 0 ? 0 - (uint32_t) apart : (uint32_t) apart;
         if (off < least || (off == least && at == nearest)) {
