@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What begins and ends, judged as at a time (--at), as TAP: by --check, --explain, --firewall and --replay.
 #
-# Environment: MCRD, the program; srcdir, the top of the sources.
+# Environment: MCRD, the program; MCR_SANDBOX, the mode of its sandbox; srcdir, the top of the sources.
 set -u
 
 srcdir=$(cd "${srcdir:-.}" && pwd)
@@ -89,8 +89,8 @@ capture() {
 }
 replay() {
   capture >one.pcap
-  run 0 --replay one.pcap --interface lo --at 2030-06-15T00:00:00Z && grep -w forwarded stdout && cp stdout open &&
-    run 0 --replay one.pcap --interface lo --at 2030-07-01T00:00:00Z && ! diff -q open stdout >/dev/null &&
+  run 0 --replay one.pcap --interface lo --sandbox "${MCR_SANDBOX:-enforce}" --at 2030-06-15T00:00:00Z && grep -w forwarded stdout && cp stdout open &&
+    run 0 --replay one.pcap --interface lo --sandbox "${MCR_SANDBOX:-enforce}" --at 2030-07-01T00:00:00Z && ! diff -q open stdout >/dev/null &&
     grep -F 'has expired' stdout
 }
 
