@@ -64,7 +64,7 @@ asleep() {
 }
 
 empty_conffile() {
-  equal "$(dpkg-query -W -f '${Conffiles}' mcr | awk 'NF { print $1 }')" $conf &&
+  equal "$(dpkg-query -W -f '${Conffiles}' mcr | awk 'NF { print $1 }' | tr '\n' ' ')" "$conf /etc/needrestart/restart.d/mcrd.service " &&
     equal "$(stat -c '%U:%G %a' $conf)" "root:root 644" &&
     status 0 mcrd --check && mcrd --print | tr -d ' \n' | grep -F 'rules=();'
 }

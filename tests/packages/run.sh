@@ -37,7 +37,7 @@ lint_rpm() {
 # What both install is the same, apart from documentation and each system's own.
 same_files() {
   dpkg-deb --fsys-tarfile packages/deb/mcr_*.deb | tar -t | sed -e 's/^\.//' -e 's/\.gz$//' |
-    grep -vE '/$|/share/(doc|lintian)/' | sort >"$work/deb.files"
+    grep -vE '/$|/share/(doc|lintian)/|/etc/needrestart/' | sort >"$work/deb.files"
   rpm -qpl packages/rpm/RPMS/*/*.rpm | sed 's/\.gz$//' | grep -vE '/share/(doc|licenses)/|/\.build-id' |
     sort >"$work/rpm.all"
   # Directories have something below them.
