@@ -215,6 +215,13 @@ Test(schedule, rules)
     c->file.mtime.tv_sec = (time_t) at("2026-06-20T00:00:00Z");
     cr_expect_not(times_clock_is_set(c, at("2026-06-18T00:00:00Z")));
     cr_expect(times_clock_is_set(c, at("2026-06-19T12:00:00Z")));
+    // It becomes believable by ticking, without a step: that is a change, too.
+    times_apply(c, at("2026-06-18T00:00:00Z"), false);
+    cr_expect_eq(c->next_change, at("2026-06-19T00:00:00Z"));
+    // Where the file must be signed, its mtime is nobody's word.
+    c->written_s = at("2026-06-10T00:00:00Z");
+    cr_expect(times_clock_is_set(c, at("2026-06-18T00:00:00Z")));
+    c->written_s = 0;
     config_free(c);
 }
 
