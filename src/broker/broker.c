@@ -205,6 +205,8 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
     }
     bool compared = r->config && compare(b, r->config, &changes, &r->file), adopted = false;
 
+    a->begins_trial = r->config && trial_begins(b, r->config);
+
     a->file = r->file;
     // At the start before its record; else nothing of a file counts that is not in force.
     if (r->config && r->signatures.enough && !b->config)
@@ -212,6 +214,8 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
     a->signed_by = signatures_names(&b->approval.trust, &r->signatures, false, r->signed_by);
     if (!r->config || !r->signatures.enough)
         memcpy(a->why, r->why, sizeof(a->why));
+    else if (!trial_admit(b, a))
+        ; // a->why has the reason
     else if (!compared)
         snprintf(a->why, sizeof(a->why), "%s", strerror(ENOMEM));
     else
@@ -221,15 +225,23 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
     if (adopted) {
         if (!statistics_save_running(b->stats_file, r->bytes.text, r->bytes.size, r->bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
-        keep_file(&b->keep, &r->bytes, r->signatures.text, r->signatures.size);
-        memcpy(b->approval.signed_by, r->signed_by, sizeof(b->approval.signed_by));
-        keep_settle(&b->keep, b->sockets);
         // Changes are not logged at the start, when every rule is new.
         if (b->config)
             record_changes(b, &changes, a->generation);
+        if (a->begins_trial)
+            trial_begin(b, r->config); // a start goes on with the file before
+        else
+            keep_file(&b->keep, &r->bytes, r->signatures.text, r->signatures.size);
+        if (a->ends_trial)
+            trial_end(b);
+        memcpy(b->approval.signed_by, r->signed_by, sizeof(b->approval.signed_by));
+        keep_settle(&b->keep, b->sockets, &b->view);
         config_free(b->config);
         b->config = r->config;
         r->config = NULL;
+        text_free(&b->text);
+        b->text = (struct text){r->bytes, r->signatures.text, r->signatures.size};
+        r->bytes.text = r->signatures.text = NULL;
         b->audit.most = (uint64_t) b->config->audit_mib << 20;
         validity_tell(b);
     }
@@ -296,13 +308,18 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     }
 }
 
-static void follow_links(struct broker *b, uint32_t serial)
+void broker_follow(struct broker *b, uint32_t serial)
 {
     struct handover_message unchanged = {.type = HANDOVER_UNCHANGED, .serial = serial};
     struct attempt a = {.serial = serial, .signed_by = b->approval.signed_by};
 
     if (!b->config) {
         offer_answer(b, &unchanged);
+        return;
+    }
+    if (b->trial.over) {
+        snprintf(a.why, sizeof(a.why), "the trial is over");
+        offer_refuse(b, &a);
         return;
     }
     a.generation = b->view.header->generation;
@@ -315,7 +332,7 @@ static void follow_links(struct broker *b, uint32_t serial)
     }
     switch (outcome) {
     case ADOPTED:
-        keep_settle(&b->keep, b->sockets);
+        keep_settle(&b->keep, b->sockets, &b->view);
         validity_tell(b);
         break;
     case UNCHANGED:
@@ -368,7 +385,15 @@ static bool serve_request(struct broker *b, const struct handover_message *m)
         return true;
     case HANDOVER_LINKS:
         sockets_give_up_ring(b->sockets, m->ring, clock_monotonic_ns());
-        follow_links(b, m->serial);
+        broker_follow(b, m->serial);
+        return true;
+    case HANDOVER_CONFIRM:
+        trial_confirm(b, m);
+        return true;
+    case HANDOVER_RETURNED:
+        if (!trial_returned(b, m))
+            return false;
+        broker_follow(b, m->serial);
         return true;
     case HANDOVER_PROBE:
         probe(b, m->serial);
@@ -406,7 +431,9 @@ static void wait_for_request(struct broker *b)
         int wait_ms = sooner(validity_wait_ms(b), audit_wait_ms(&b->audit, clock_monotonic_ns()));
         if (!keep_tell(&b->keep))
             wait_ms = sooner(wait_ms, STORE_MS);
+        wait_ms = sooner(wait_ms, trial_wait_ms(b));
         validity_look(b);
+        trial_look(b);
         if (poll(&p, 1, wait_ms) != 0)
             return;
         audit_tick(&b->audit, clock_monotonic_ns());
@@ -439,7 +466,11 @@ static int serve(struct broker *b)
 
 int broker_run(const struct broker_options *options, int relay)
 {
-    struct broker b = {.options = options, .relay = relay, .watch.inotify = options->inotify, .verdict_ms = VERDICT_MS};
+    struct broker b = {.options = options,
+                       .relay = relay,
+                       .watch.inotify = options->inotify,
+                       .trial.fds = {-1, -1, -1},
+                       .verdict_ms = VERDICT_MS};
     int status = EXIT_FAILURE;
 
     b.daemon = getppid();
@@ -452,6 +483,7 @@ int broker_run(const struct broker_options *options, int relay)
     signal(SIGTERM, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
     signal(SIGUSR2, SIG_IGN);
+    signal(STATS_CONFIRM_SIGNAL, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     keep_init(&b.keep);
     audit_init(&b.audit);
@@ -466,6 +498,8 @@ int broker_run(const struct broker_options *options, int relay)
     keep_free(&b.keep);
     sockets_free(b.sockets);
     free(b.running.bytes);
+    trial_end(&b);
     config_free(b.config);
+    text_free(&b.text);
     return status;
 }

@@ -22,6 +22,9 @@ static bool changes_nothing(const struct broker *b, const struct attempt *a, boo
         return true;
     if (!b->config)
         return strcmp(digest_text(a->file.sha256, sha256), b->audit.sha256) == 0;
+    // It can let a trial begin and go back again and again.
+    if (accepted && memcmp(a->file.sha256, b->returned, sizeof(b->returned)) == 0)
+        return true;
     return !accepted || memcmp(a->file.sha256, b->config->file.sha256, sizeof(a->file.sha256)) == 0;
 }
 
@@ -79,10 +82,12 @@ static const char *tell_signatures(const struct broker *b, const struct attempt 
 void record_accepted(struct broker *b, const struct attempt *a, const struct table_view *t,
                      const struct handover_receipt *r)
 {
-    char more[512 + 2 * SIGNATURES_NAMES_MAX], signatures[2 * SIGNATURES_NAMES_MAX];
+    char more[512 + 2 * SIGNATURES_NAMES_MAX], signatures[2 * SIGNATURES_NAMES_MAX], trial[32] = "";
 
+    if (t->header->trial_seconds > 0)
+        snprintf(trial, sizeof(trial), "trial_s=%u ", t->header->trial_seconds);
     if (b->config)
-        snprintf(more, sizeof(more), "rules=%u added=%u removed=%u changed=%u received=%llu ring_drops=%llu%s",
+        snprintf(more, sizeof(more), "%srules=%u added=%u removed=%u changed=%u received=%llu ring_drops=%llu%s", trial,
                  t->n_rules, a->file.added, a->file.removed, a->file.changed, (unsigned long long) r->received,
                  (unsigned long long) r->ring_drops, tell_signatures(b, a, false, signatures));
     else
@@ -102,6 +107,33 @@ void record_refused(struct broker *b, const struct attempt *a)
 
     snprintf(more, sizeof(more), "reason=%s", log_quote(a->why, quoted, sizeof(quoted)));
     write_record(b, a, false, more);
+}
+
+void record_confirmed(struct broker *b, const struct attempt *a)
+{
+    char now[DIGEST_TEXT_MAX], signatures[2 * SIGNATURES_NAMES_MAX];
+
+    audit_record(&b->audit, LOG_LEVEL_NOTICE, EVENT_CONFIRMED,
+                 "generation=%llu sha256=%s pid=%u uid=%u loginuid=%d%s", (unsigned long long) a->generation,
+                 digest_text(a->file.sha256, now), a->asker->pid, a->asker->uid, (int) a->file.loginuid,
+                 tell_signatures(b, a, false, signatures));
+    audit_flush(&b->audit);
+}
+
+void record_returned(struct broker *b, uint64_t from_generation, const uint8_t from_sha256[32], const char *why)
+{
+    char was[DIGEST_TEXT_MAX], now[DIGEST_TEXT_MAX], quoted[1100], fields[CHAIN_LINE_MAX];
+    bool again = memcmp(from_sha256, b->returned, sizeof(b->returned)) == 0;
+
+    snprintf(fields, sizeof(fields), "generation=%llu sha256=%s from_generation=%llu from_sha256=%s reason=%s",
+             (unsigned long long) b->view.header->generation, digest_text(b->config->file.sha256, now),
+             (unsigned long long) from_generation, digest_text(from_sha256, was),
+             log_quote(why, quoted, sizeof(quoted)));
+    if (!again || audit_admit(&b->audit, false, clock_monotonic_ns()))
+        audit_record(&b->audit, LOG_LEVEL_ERR, EVENT_RETURNED, "%s", fields);
+    else
+        log_record(LOG_LEVEL_ERR, EVENT_RETURNED, "%s", fields);
+    audit_flush(&b->audit);
 }
 
 void record_changes(struct broker *b, const struct diff *d, uint64_t generation)
