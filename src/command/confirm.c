@@ -22,7 +22,10 @@ static int tell(const struct daemon *d)
     char shown[DAEMON_WHY_MAX], sha256[DIGEST_TEXT_MAX];
 
     if (h->trial_ends_ns != 0) {
-        command_trouble("confirm refused: %s", daemon_text(h->refusal, shown));
+        command_trouble("confirm refused: %s",
+                        h->broker_alive ? daemon_text(h->refusal, shown)
+                                        : "the broker is gone, and nobody else records it; what ran before runs again "
+                                          "when the time of the trial is over");
         return 1;
     }
     if (h->returned[0]) {

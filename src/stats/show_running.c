@@ -71,7 +71,7 @@ static void show_config(const struct page *p)
         f = paragraph(p, 0, "trial");
         paragraph_word(&f, WARN, 1, "%s left,",
                        text_duration(time, stats_remaining_s(p->view->now, h->trial_ends_ns)));
-        paragraph_text(&f, PLAIN, "then what ran before runs again: mcrd --confirm keeps this");
+        paragraph_text(&f, PLAIN, "unless mcrd --confirm keeps it, what ran before runs again");
         fputc('\n', p->to);
     }
     if (h->returned[0]) {

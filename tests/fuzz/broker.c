@@ -137,7 +137,7 @@ static void hear(struct rig *x)
 
     while ((result = handover_receive(x->relay, &m, fds)) != HANDOVER_EMPTY) {
         FUZZ_ASSERT(result == HANDOVER_GOT);
-        FUZZ_ASSERT(m.type == HANDOVER_OFFER                                ? m.n_fds == HANDOVER_TABLE_BEFORE
+        FUZZ_ASSERT(m.type == HANDOVER_OFFER                                ? m.n_fds == HANDOVER_PLAIN || m.n_fds == HANDOVER_TRIAL
                     : m.type == HANDOVER_SOCKETS || m.type == HANDOVER_POOL ? m.n_fds > 0
                                                                             : m.n_fds == 0);
         // They come with the first table that is offered, whatever becomes of it.

@@ -158,6 +158,7 @@ def broker_killed():
         receiver = t.Receiver(net.dst, "d0", OUT[STAYS], OUT_PORT, idle_ms=2000, seconds=60)
         source = t.start_sending(net.src, "s0", STAYS, PORT, seconds=60, rate=2000)
         try_out(d, AFTER, seconds)
+        wait_state(d, "trial", 5)
         d.broker_expected = False
         os.kill(d.broker, signal.SIGKILL)
         t.wait_for(lambda: d.logged("broker"), 5, "the news of the broker's end")
