@@ -113,10 +113,9 @@ void record_confirmed(struct broker *b, const struct attempt *a)
 {
     char now[DIGEST_TEXT_MAX], signatures[2 * SIGNATURES_NAMES_MAX];
 
-    audit_record(&b->audit, LOG_LEVEL_NOTICE, EVENT_CONFIRMED,
-                 "generation=%llu sha256=%s pid=%u uid=%u loginuid=%d%s", (unsigned long long) a->generation,
-                 digest_text(a->file.sha256, now), a->asker->pid, a->asker->uid, (int) a->file.loginuid,
-                 tell_signatures(b, a, false, signatures));
+    audit_record(&b->audit, LOG_LEVEL_NOTICE, EVENT_CONFIRMED, "generation=%llu sha256=%s pid=%u uid=%u loginuid=%d%s",
+                 (unsigned long long) a->generation, digest_text(a->file.sha256, now), a->asker->pid, a->asker->uid,
+                 (int) a->file.loginuid, tell_signatures(b, a, false, signatures));
     audit_flush(&b->audit);
 }
 

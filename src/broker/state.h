@@ -71,8 +71,8 @@ struct broker {
     bool disk_refused;                // the one on the disk was refused at the start, which then goes on
     struct watch watch;
     struct approval approval;
-    struct config *config;      // in force; NULL before the first load
-    struct text text;           // of config
+    struct config *config; // in force; NULL before the first load
+    struct text text;      // of config
     struct trial trial;
     uint8_t returned[32];       // digest of the file that was on trial last and went back
     struct table_image running; // table of config; bytes is NULL before the first load
@@ -211,16 +211,17 @@ enum outcome offer_config(struct broker *b, struct attempt *a, struct config *c)
 // What a compiled table becomes when the relay uses it: b->running and b->view.
 void offer_run(struct broker *b, const struct table_image *table);
 
-// broker.c
+// asker.c
 // Returns the login uid of the asker of a reload: from /proc if the process lives and /proc shows it, else the one that
-// mcrd
-// --reload has given. UINT32_MAX: unknown, or none.
+// mcrd --reload has given. UINT32_MAX: unknown, or none.
 uint32_t asker_login(const struct handover_asker *asker);
 // Waits until one more request may be handled: ASKER_BURST at once, ASKER_PER_SECOND in the long run. An intact relay
 // never sends more; a compromised one cannot cost more. *due_ns is zero before the first call.
 #define ASKER_PER_SECOND 50
 #define ASKER_BURST      100
 void asker_pace(uint64_t *due_ns);
+
+// broker.c
 // Compiles what runs again, as for links that have changed, and answers this request.
 void broker_follow(struct broker *b, uint32_t serial);
 

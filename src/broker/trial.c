@@ -41,11 +41,12 @@ bool trial_admit(const struct broker *b, struct attempt *a)
         return true;
     a->ends_trial = memcmp(a->file.sha256, b->trial.config->file.sha256, sizeof(a->file.sha256)) == 0;
     if (!a->ends_trial)
-        snprintf(a->why, sizeof(a->why),
-                 "%s: a file is on trial for another %llu s: confirm it (mcrd --confirm), let it go back, or reload the "
-                 "file before",
-                 b->options->config_path,
-                 (unsigned long long) (b->trial.ends_ns > now_ns ? (b->trial.ends_ns - now_ns) / NS_PER_S : 0));
+        snprintf(
+            a->why, sizeof(a->why),
+            "%s: a file is on trial for another %llu s: confirm it (mcrd --confirm), let it go back, or reload the "
+            "file before",
+            b->options->config_path,
+            (unsigned long long) (b->trial.ends_ns > now_ns ? (b->trial.ends_ns - now_ns) / NS_PER_S : 0));
     return a->ends_trial;
 }
 
@@ -204,9 +205,10 @@ void trial_close(struct broker *b)
             log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");
         sockets_narrow(b->sockets);
         keep_settle(&b->keep, b->sockets, &b->view);
-        log_error(EVENT_RETURNED,
-                  "reason=\"the trial is over, and the relay has not gone back\" effect=\"what the file before does not "
-                  "use is closed\"");
+        log_error(
+            EVENT_RETURNED,
+            "reason=\"the trial is over, and the relay has not gone back\" effect=\"what the file before does not "
+            "use is closed\"");
     }
     free(table.bytes);
 }

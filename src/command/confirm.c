@@ -49,7 +49,8 @@ static int confirm(const char *stats_file, const char *path, double seconds)
     if (d.header.trial_ends_ns == 0) {
         status = 1;
         if (d.header.returned[0])
-            command_trouble("nothing is on trial: the last one was not kept: %s", daemon_text(d.header.returned, shown));
+            command_trouble("nothing is on trial: the last one was not kept: %s",
+                            daemon_text(d.header.returned, shown));
         else
             command_trouble("nothing is on trial");
     } else {

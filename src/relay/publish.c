@@ -41,12 +41,12 @@ void publish_everything(struct relay *r)
 
 void publish_status(struct relay *r)
 {
-    static const char *const files[STATS_CONFIG_END] = {
-        [STATS_CONFIG_CURRENT] = "file is current",
-        [STATS_CONFIG_PENDING] = "a changed file is PENDING",
-        [STATS_CONFIG_INVALID] = "the file on disk is INVALID",
-        [STATS_CONFIG_TRIAL] = "the file is ON TRIAL",
-        [STATS_CONFIG_RETURNED] = "the file on disk was on trial and has RETURNED"};
+    static const char *const files[STATS_CONFIG_END] = {[STATS_CONFIG_CURRENT] = "file is current",
+                                                        [STATS_CONFIG_PENDING] = "a changed file is PENDING",
+                                                        [STATS_CONFIG_INVALID] = "the file on disk is INVALID",
+                                                        [STATS_CONFIG_TRIAL] = "the file is ON TRIAL",
+                                                        [STATS_CONFIG_RETURNED] =
+                                                            "the file on disk was on trial and has RETURNED"};
     const struct table_view *t = relay_table(r);
     uint32_t in[STATS_RULE_END] = {0};
     char until[MOMENT_TEXT_MAX] = "";
@@ -57,13 +57,14 @@ void publish_status(struct relay *r)
         in[forward_state(r->swap.now, i)]++;
     if (r->shown.trial_ends_ns != 0)
         moment_format((clock_realtime_ns() + r->shown.trial_ends_ns - clock_monotonic_ns()) / NS_PER_S, until);
-    notify_status(
-        &r->notify,
-        "STATUS=generation %llu, %u rule%s, %u waiting, %u down, %u silent or slow; sandbox %s, landlock %u; %s%s%s%s%s",
-        (unsigned long long) t->header->generation, t->n_rules, t->n_rules == 1 ? "" : "s", in[STATS_RULE_WAITING],
-        in[STATS_RULE_DOWN], in[STATS_RULE_SILENT] + in[STATS_RULE_SLOW], stats_seccomp_name(r->shown.seccomp),
-        r->shown.landlock, files[r->shown.config_state], *until ? " until " : "", until, r->shown.refusal[0] ? "; last reload REFUSED" : "",
-        r->shown.broker_alive ? "" : "; the broker is GONE");
+    notify_status(&r->notify,
+                  "STATUS=generation %llu, %u rule%s, %u waiting, %u down, %u silent or slow; sandbox %s, landlock %u; "
+                  "%s%s%s%s%s",
+                  (unsigned long long) t->header->generation, t->n_rules, t->n_rules == 1 ? "" : "s",
+                  in[STATS_RULE_WAITING], in[STATS_RULE_DOWN], in[STATS_RULE_SILENT] + in[STATS_RULE_SLOW],
+                  stats_seccomp_name(r->shown.seccomp), r->shown.landlock, files[r->shown.config_state],
+                  *until ? " until " : "", until, r->shown.refusal[0] ? "; last reload REFUSED" : "",
+                  r->shown.broker_alive ? "" : "; the broker is GONE");
 }
 
 #define FORMAT(name, help, key)  " " #name "=%llu"

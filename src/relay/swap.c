@@ -84,8 +84,8 @@ static uint64_t *named_sockets(const struct swap *s, size_t *n)
 {
     static const struct table_view none;
     const struct table_view *tables[] = {s->now ? s->now->table : &none, s->back ? s->back->table : &none};
-    uint64_t *ids = calloc(tables[0]->n_egress + tables[0]->n_holds + tables[1]->n_egress + tables[1]->n_holds + 1u,
-                           sizeof(*ids));
+    uint64_t *ids =
+        calloc(tables[0]->n_egress + tables[0]->n_holds + tables[1]->n_egress + tables[1]->n_holds + 1u, sizeof(*ids));
 
     *n = 0;
     for (size_t k = 0; ids && k < 2; k++) {

@@ -16,8 +16,8 @@
 struct swap {
     struct ev_loop *loop; // watches every ring of the table in force and calls on_readable
     void (*on_readable)(struct ev_loop *loop, ev_io *io, int events);
-    struct forward *now;  // NULL before the first table
-    struct forward *back; // ready to go back to, while `now` is on trial; else NULL
+    struct forward *now;                             // NULL before the first table
+    struct forward *back;                            // ready to go back to, while `now` is on trial; else NULL
     int pool[TABLE_RING_SOCKETS_MAX];                // sockets that rings are made of, from SANDBOX_INGRESS_FD up
     struct ingress *rings[TABLE_RING_SOCKETS_MAX];   // of `now`, each on a socket of the pool
     struct ingress *resting[TABLE_RING_SOCKETS_MAX]; // that only `back` uses

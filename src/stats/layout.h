@@ -360,12 +360,12 @@ struct stats_header {
     uint8_t disk_sha256[32]; // of the file that is on disk now; zero: it cannot be read
     // mcrd --reload reads asked, sends SIGHUP, and waits until answered is larger than the value it has read. So does
     // mcrd --confirm with STATS_CONFIRM_SIGNAL.
-    uint64_t asked;        // loads and confirmations that were requested, by a signal or a file (reload_on_change)
-    uint64_t answered;     // value of asked at the beginning of that to which verdict belongs
-    uint32_t verdict;      // enum stats_verdict
-    uint32_t isolation;    // of the relay: mask of enum stats_isolation
-    char refusal[1024];    // why the last load was refused; empty: it was accepted
-    char disk_error[1024]; // the first error of the file on disk; empty: it is valid
+    uint64_t asked;         // loads and confirmations that were requested, by a signal or a file (reload_on_change)
+    uint64_t answered;      // value of asked at the beginning of that to which verdict belongs
+    uint32_t verdict;       // enum stats_verdict
+    uint32_t isolation;     // of the relay: mask of enum stats_isolation
+    char refusal[1024];     // why the last load was refused; empty: it was accepted
+    char disk_error[1024];  // the first error of the file on disk; empty: it is valid
     uint64_t trial_ends_ns; // CLOCK_MONOTONIC; 0: nothing is on trial
     char returned[256];     // why the last trial was not kept; empty: there was none since, or it was
 };

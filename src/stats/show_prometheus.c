@@ -190,8 +190,8 @@ static void put_config(struct exposition *e, const struct stats_snapshot *s)
     put_one(e, GAUGE, "mcr_config_trial_remaining_seconds",
             "How long it waits until what ran before runs again; 0: it is not on trial.",
             h->trial_ends_ns ? stats_remaining_s(s, h->trial_ends_ns) : 0);
-    put_one(e, GAUGE, "mcr_config_returned", "Whether the last trial was not confirmed, so that what ran before runs again.",
-            h->returned[0] != '\0');
+    put_one(e, GAUGE, "mcr_config_returned",
+            "Whether the last trial was not confirmed, so that what ran before runs again.", h->returned[0] != '\0');
     put_one(e, GAUGE, "mcr_config_signatures_required", "How many keys must have signed the config file; 0: none.",
             h->signatures.required);
     put_audit(e, &h->audit);

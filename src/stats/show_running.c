@@ -69,8 +69,7 @@ static void show_config(const struct page *p)
     fputc('\n', p->to);
     if (h->trial_ends_ns) {
         f = paragraph(p, 0, "trial");
-        paragraph_word(&f, WARN, 1, "%s left,",
-                       text_duration(time, stats_remaining_s(p->view->now, h->trial_ends_ns)));
+        paragraph_word(&f, WARN, 1, "%s left,", text_duration(time, stats_remaining_s(p->view->now, h->trial_ends_ns)));
         paragraph_text(&f, PLAIN, "unless mcrd --confirm keeps it, what ran before runs again");
         fputc('\n', p->to);
     }

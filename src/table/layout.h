@@ -90,8 +90,8 @@ struct table_header {
 };
 
 enum table_flags {
-    TABLE_RELOAD_ON_CHANGE = 1u << 0, // a changed file is loaded without a signal
-    TABLE_TIMED = 1u << 1,            // the file has times: a clock that is set concerns it
+    TABLE_RELOAD_ON_CHANGE = 1u << 0,  // a changed file is loaded without a signal
+    TABLE_TIMED = 1u << 1,             // the file has times: a clock that is set concerns it
     TABLE_RETURN_ON_SILENCE = 1u << 2, // on trial: it goes back when a rule falls silent that relayed before
 };
 

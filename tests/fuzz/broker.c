@@ -36,7 +36,8 @@ struct rig {
 
 static void remove_files(void)
 {
-    static const char *const names[] = {"mcr.conf", "stats", "stats.new", "stats.back", "stats.back.new", "running.conf", "running.conf.new", "audit"};
+    static const char *const names[] = {"mcr.conf",       "stats",        "stats.new",        "stats.back",
+                                        "stats.back.new", "running.conf", "running.conf.new", "audit"};
     char path[96];
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -138,7 +139,7 @@ static void hear(struct rig *x)
 
     while ((result = handover_receive(x->relay, &m, fds)) != HANDOVER_EMPTY) {
         FUZZ_ASSERT(result == HANDOVER_GOT);
-        FUZZ_ASSERT(m.type == HANDOVER_OFFER                                ? m.n_fds == HANDOVER_PLAIN || m.n_fds == HANDOVER_TRIAL
+        FUZZ_ASSERT(m.type == HANDOVER_OFFER ? m.n_fds == HANDOVER_PLAIN || m.n_fds == HANDOVER_TRIAL
                     : m.type == HANDOVER_SOCKETS || m.type == HANDOVER_POOL ? m.n_fds > 0
                                                                             : m.n_fds == 0);
         // They come with the first table that is offered, whatever becomes of it.
@@ -247,8 +248,7 @@ static void open_rig(struct rig *x, struct fuzz_input *in, int inotify)
     x->in = in;
     x->options = (struct broker_options){
         .sandbox = SANDBOX_OFF, .config_path = config_path, .trust_path = "none", .inotify = inotify};
-    *b = (struct broker){
-        .options = &x->options, .relay = ends[1], .watch.inotify = inotify, .trial.fds = {-1, -1, -1}};
+    *b = (struct broker){.options = &x->options, .relay = ends[1], .watch.inotify = inotify, .trial.fds = {-1, -1, -1}};
     keep_init(&b->keep);
     audit_init(&b->audit);
     audit_prepare(&b->audit, audit_path, getuid(), getgid());
