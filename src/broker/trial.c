@@ -104,6 +104,7 @@ void trial_end(struct broker *b)
     config_free(b->trial.config);
     text_free(&b->trial.text);
     b->trial.config = NULL;
+    b->trial.over = false;
 }
 
 void trial_confirm(struct broker *b, const struct handover_message *m)

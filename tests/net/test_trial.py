@@ -273,6 +273,7 @@ def relay_late():
         receiver.all_came()
         t.equal(r.reload(d)["result"], "accepted", "the next reload")
         t.equal(confirm(d)[0], 0, "--confirm")
+        t.equal(d.logged("links"), [], "news of links that were refused")
 
 
 if __name__ == "__main__":
