@@ -154,7 +154,8 @@ static void hear(struct rig *x)
             FUZZ_ASSERT(m.probe_state <= STATS_CONFIG_INVALID && memchr(m.text, '\0', sizeof(m.text)) &&
                         (m.probe_state == STATS_CONFIG_INVALID) == (m.text[0] != '\0'));
         else
-            FUZZ_ASSERT(m.type == HANDOVER_COMMIT || m.type == HANDOVER_ADOPTED || m.type == HANDOVER_UNCHANGED);
+            FUZZ_ASSERT(m.type == HANDOVER_COMMIT || m.type == HANDOVER_ADOPTED || m.type == HANDOVER_UNCHANGED ||
+                        m.type == HANDOVER_KEPT);
         for (uint32_t i = 0; i < m.n_fds; i++)
             close(fds[i]);
     }
