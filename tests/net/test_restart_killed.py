@@ -29,7 +29,7 @@ def preloaded(variable):
 
 
 def begin(net):
-    receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=3000, seconds=90, **{"as": "rtp"})
+    receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=6000, seconds=90, **{"as": "rtp"})
     legs = [f"s0,{A},{PORT},pattern=3/100", f"s1,{B},{PORT},pattern=5/100@50,delay_ms=50"]
     return receiver, t.start_sending_legs(net.src, legs, seconds=80, rate=2000, size=200, **{"as": "rtp"})
 

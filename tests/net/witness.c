@@ -2,10 +2,10 @@
 // witness: loaded into mcrd with LD_PRELOAD.
 //
 // It tells on the standard error as which user mcrd gives a text to libconfig; ends it before the writev() whose number
-// $DIE_AT_SEND says; refuses it every ring if $REFUSE_RINGS is set; lets it begin $OLDER_BY seconds earlier by the clock
-// that goes on in a suspend, so that it does what it does after so long a life; and shows it a wall clock that is so many
-// nanoseconds ahead as the file named by $MCR_CLOCK says (an int64_t), which the test may change while mcrd runs. The
-// machine's clock stays as it is.
+// $DIE_AT_SEND says; refuses it every ring if $REFUSE_RINGS is set; lets it begin $OLDER_BY seconds earlier by the
+// clock that goes on in a suspend, so that it does what it does after so long a life; and shows it a wall clock that is
+// so many nanoseconds ahead as the file named by $MCR_CLOCK says (an int64_t), which the test may change while mcrd
+// runs. The machine's clock stays as it is.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
