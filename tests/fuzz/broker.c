@@ -207,6 +207,8 @@ static bool step(struct rig *x)
         break;
     case 6:
         request(x, HANDOVER_LOAD);
+        if (x->serial % 2)
+            verdict(x, HANDOVER_SWAPPED);
         verdict(x, HANDOVER_ADOPTED);
         break;
     case 7:

@@ -32,7 +32,7 @@ work=$build/tests/$suite/work
 root=$work/root
 
 # Seconds that each step may take.
-DEBOOTSTRAP_SECONDS=300
+DEBOOTSTRAP_SECONDS=${DEBOOTSTRAP_SECONDS:-300}
 INSTALL_SECONDS=120
 BUILD_SECONDS=600
 GUEST_SECONDS=${seconds:-200}
@@ -72,7 +72,7 @@ apt_proxy() {
 
 # The bare Debian, as a tarball that gets its name when it is whole.
 make_bare() {
-  rm -rf "$cache" && mkdir -p "$cache" || return 1
+  mkdir -p "$cache" && rm -f "$cache/debian-$release"-* || return 1
   apt_proxy
   timeout -k 5 $DEBOOTSTRAP_SECONDS debootstrap --variant=minbase --include="$include" "$release" "$root" \
     "$(mirror "$release")" </dev/null >"$work/debootstrap.log" 2>&1 || return 1
@@ -231,6 +231,7 @@ export srcdir
 [ "${ID:-}" = debian ] && [ -n "${VERSION_CODENAME:-}" ] || skip "needs a Debian, as what is built here runs in one"
 release=$VERSION_CODENAME
 [ "$suite" != systemd ] || release=${MCR_RELEASE:-$release}
+[ "$release" = "$VERSION_CODENAME" ] || DEBOOTSTRAP_SECONDS=900 # with a compiler
 
 mkdir -p "$build/tests/$suite"
 exec 9>"$build/tests/$suite/lock"
@@ -255,7 +256,7 @@ key=$(echo "$(dpkg --print-architecture) $include" | sha256sum | cut -c1-12)
 bare=$cache/debian-$release-$key.tar
 how="from the cached tarball"
 [ -e "$bare" ] || how="by debootstrap"
-export groups include compress bare release VERSION_CODENAME
+export groups include compress bare release VERSION_CODENAME DEBOOTSTRAP_SECONDS
 
 # Each of them ends with the one before.
 setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount --mount-proc --propagation private \
