@@ -34,7 +34,7 @@ root=$work/root
 # Seconds that each step may take.
 DEBOOTSTRAP_SECONDS=${DEBOOTSTRAP_SECONDS:-300}
 INSTALL_SECONDS=120
-BUILD_SECONDS=600
+BUILD_SECONDS=900
 GUEST_SECONDS=${seconds:-200}
 
 # shellcheck source=tests/tools.sh
@@ -74,7 +74,7 @@ apt_proxy() {
 make_bare() {
   mkdir -p "$cache" && rm -f "$cache/debian-$release"-* || return 1
   apt_proxy
-  timeout -k 5 $DEBOOTSTRAP_SECONDS debootstrap --variant=minbase --include="$include" "$release" "$root" \
+  timeout -k 5 "$DEBOOTSTRAP_SECONDS" debootstrap --variant=minbase --include="$include" "$release" "$root" \
     "$(mirror "$release")" </dev/null >"$work/debootstrap.log" 2>&1 || return 1
   rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc "$root"/usr/share/locale
   tar -C "$root" -I "$compress" -cf "$bare.new" . && mv "$bare.new" "$bare"
@@ -150,14 +150,14 @@ inside() {
   else
     mkdir "$root" && tar -C "$root" -xf "$bare" || return 11
   fi
+  # nspawn leaves files here.
+  mount -t tmpfs -o mode=755 tmpfs /run || return 13
   prepare_guest && prepare_test || return 12
   date +%s >"$work/prepared"
   # systemd-nspawn 252 lets these through only when told to.
   calls='landlock_create_ruleset landlock_add_rule landlock_restrict_self'
   # Later ones than 255 boot by control groups of version 2 alone, whatever this machine has.
   if [ "$release" != "$VERSION_CODENAME" ]; then export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1; fi
-  # nspawn leaves files here.
-  mount -t tmpfs -o mode=755 tmpfs /run || return 13
   timeout -k 5 $GUEST_SECONDS systemd-nspawn --quiet --register=no --keep-unit --settings=no --link-journal=no \
     --system-call-filter="$calls" --resolv-conf=off --timezone=off --suppress-sync=yes --private-network --console=pipe --machine=mcr-test \
     --directory="$root" --boot </dev/null >"$work/console.log" 2>&1
