@@ -289,13 +289,26 @@ void keep_file(struct keep *k, const struct config_bytes *bytes, const char *sig
         k->signatures = seal("mcr-signatures", NULL, 0, signatures, size);
 }
 
+static void note_table(struct keep *k)
+{
+    if (k->table < 0)
+        return;
+    store_keep(&k->store, TABLE_NAME, k->table, true);
+    store_keep(&k->store, STATE_NAME, k->state, true);
+}
+
+void keep_at_once(struct keep *k)
+{
+    store_begin(&k->store, false);
+    note_table(k);
+    store_settle(&k->store);
+    store_send(&k->store);
+}
+
 void keep_settle(struct keep *k, const struct sockets *sockets, const struct table_view *t)
 {
-    store_begin(&k->store);
-    if (k->table >= 0) {
-        store_keep(&k->store, TABLE_NAME, k->table, true);
-        store_keep(&k->store, STATE_NAME, k->state, true);
-    }
+    store_begin(&k->store, true);
+    note_table(k);
     if (k->file >= 0)
         store_keep(&k->store, FILE_NAME, k->file, true);
     if (k->signatures >= 0)

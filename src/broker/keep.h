@@ -61,6 +61,9 @@ int keep_new_state(void);
 // dropped.
 void keep_table(struct keep *k, int table, int state);
 
+// Tells the manager of these at once, whatever else is to come: in the place of those before.
+void keep_at_once(struct keep *k);
+
 // Keeps the text and facts of the file in force, and `size` bytes of its signatures. Without memory the next start
 // reads the file on the disk.
 void keep_file(struct keep *k, const struct config_bytes *bytes, const char *signatures, size_t size);

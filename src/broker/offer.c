@@ -90,14 +90,32 @@ static void no_verdict(struct broker *b, struct attempt *a, enum handover_result
     end_broker(b, "no verdict on a table: the broker ends");
 }
 
+// Keeps the table and its state, which is in force.
+static void keep(struct broker *b, int offered[HANDOVER_PLAIN])
+{
+    if (offered[HANDOVER_TABLE] >= 0)
+        keep_table(&b->keep, offered[HANDOVER_TABLE], offered[HANDOVER_STATE]);
+    offered[HANDOVER_TABLE] = offered[HANDOVER_STATE] = -1;
+}
+
+// Waits for the relay's verdict.
+static enum handover_result receive_verdict(const struct broker *b, struct handover_message *m)
+{
+    struct pollfd p = {.fd = b->relay, .events = POLLIN};
+    int fds[HANDOVER_FDS_MAX];
+
+    // The next message must be the verdict: the relay has one request under way at a time.
+    return poll(&p, 1, b->verdict_ms) != 0 ? handover_receive(b->relay, m, fds) : HANDOVER_EMPTY;
+}
+
 // Sends an offer, and waits for the relay's verdict. Returns true with its receipt if the table is in force; false with
 // a->why if not.
 static bool hand_over(struct broker *b, struct attempt *a, int offered[HANDOVER_OFFER_FDS],
                       struct handover_receipt *receipt)
 {
     struct handover_message m;
-    int fds[HANDOVER_FDS_MAX];
     size_t n_sent;
+    bool swapped = false;
 
     if (b->n_rejected >= REJECTED_MAX) {
         snprintf(a->why, sizeof(a->why),
@@ -115,16 +133,19 @@ static bool hand_over(struct broker *b, struct attempt *a, int offered[HANDOVER_
             end_broker(b, "the relay does not read: the broker ends");
         return false;
     }
-    // The next message must be the verdict: the relay has one request under way at a time.
-    struct pollfd p = {.fd = b->relay, .events = POLLIN};
-    enum handover_result result = HANDOVER_EMPTY;
-    if (poll(&p, 1, b->verdict_ms) != 0)
-        result = handover_receive(b->relay, &m, fds);
+    enum handover_result result = receive_verdict(b, &m);
+    if (result == HANDOVER_GOT && m.serial == a->serial && m.type == HANDOVER_SWAPPED) {
+        swapped = true;
+        keep(b, offered);
+        keep_at_once(&b->keep);
+        offer_answer(b, &(struct handover_message){.type = HANDOVER_KEPT, .serial = a->serial});
+        result = receive_verdict(b, &m);
+    }
     if (result == HANDOVER_GOT && m.serial == a->serial && m.type == HANDOVER_ADOPTED) {
         *receipt = m.receipt;
         return true;
     }
-    if (result == HANDOVER_GOT && m.serial == a->serial && m.type == HANDOVER_REJECTED) {
+    if (result == HANDOVER_GOT && m.serial == a->serial && m.type == HANDOVER_REJECTED && !swapped) {
         b->n_rejected += n_sent;
         m.text[sizeof(m.text) - 1] = '\0';
         snprintf(a->why, sizeof(a->why), "the relay: %.1000s", m.text);
@@ -249,7 +270,7 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
     }
     audit_show(&b->audit, fds[HANDOVER_STATS]);
     fds[HANDOVER_STATS] = descriptors_close(fds[HANDOVER_STATS]);
-    keep_table(&b->keep, fds[HANDOVER_TABLE], fds[HANDOVER_STATE]);
+    keep(b, fds);
     if (on_trial)
         trial_ready(b, back, fds + HANDOVER_BACK);
     // The record comes before the statistics, in which mcrd --reload reads the verdict.

@@ -9,6 +9,8 @@
 //     |  <- POOL (descriptors) ...    |   with the first table: the sockets on which rings are made,
 //     |  <- SOCKETS (descriptors) ... |   the new descriptors of the table,
 //     |  <------------ COMMIT         |   the offer is complete
+//     |  SWAPPED ------------------>  |   under a manager: it is in force, and no pass was made; the manager gets it,
+//     |  <-------------- KEPT         |   so that a kill in the next pass finds it
 //     |  ADOPTED | REJECTED ------->  |   records it; closes unused sockets (ADOPTED) or new ones (REJECTED)
 //     |  <- ADOPTED | REFUSED         |   it is in the record
 //     |                               |
@@ -44,6 +46,8 @@ enum handover_type {
     HANDOVER_POOL,     // with the first table only
     HANDOVER_CONFIRM,  // asker
     HANDOVER_RETURNED, // text: why
+    HANDOVER_SWAPPED,  // the verdict follows, and is ADOPTED
+    HANDOVER_KEPT,
     HANDOVER_TYPES
 };
 

@@ -51,10 +51,10 @@ void store_note(struct store *s, const char *name, int fd, bool first)
         e->state = STORE_IN;
 }
 
-void store_begin(struct store *s)
+void store_begin(struct store *s, bool anew)
 {
     for (size_t i = 0; i < s->n; i++)
-        s->entries[i].kept = false;
+        s->entries[i].kept = !anew && s->entries[i].state != STORE_GOES;
 }
 
 void store_keep(struct store *s, const char *name, int fd, bool first)
@@ -65,10 +65,11 @@ void store_keep(struct store *s, const char *name, int fd, bool first)
         return;
     for (size_t i = 0; i < s->n; i++) {
         struct store_entry *e = &s->entries[i];
-        if (e->fd == fd && e->inode == inode && e->state != STORE_GOES && strcmp(e->name, name) == 0) {
-            e->kept = true;
+        if (e->state == STORE_GOES || strcmp(e->name, name) != 0)
+            continue;
+        e->kept = e->fd == fd && e->inode == inode;
+        if (e->kept)
             return;
-        }
     }
     add(s, name, fd, first);
 }

@@ -34,9 +34,10 @@ void store_free(struct store *s);
 // a name or memory: it then stays in the store until mcrd is stopped. first: as for store_keep().
 void store_note(struct store *s, const char *name, int fd, bool first);
 
-// Begin, for each descriptor, and end: what the store is to have. A name stands for one descriptor. first: of all news,
-// those of such names are told before the others. Without memory, a descriptor is not kept.
-void store_begin(struct store *s);
+// Begin, for each descriptor, and end: what the store is to have; anew: nothing else, otherwise in the place of what it
+// has of these names. A name stands for one descriptor. first: of all news, those of such names are told before the
+// others. Without memory, a descriptor is not kept.
+void store_begin(struct store *s, bool anew);
 void store_keep(struct store *s, const char *name, int fd, bool first);
 void store_settle(struct store *s);
 

@@ -193,6 +193,19 @@ static void adopted(struct relay *r, const struct handover_receipt *then, struct
     publish_everything(r);
 }
 
+#define KEPT_MS 200 // longest wait: a broker that hangs stops no stream
+
+// Waits until the service manager has been told of the table and its state, before the first pass: a kill in that pass
+// otherwise is gone on with by a state that knows nothing of it.
+static void wait_until_kept(struct relay *r)
+{
+    struct handover_message m = {.type = HANDOVER_SWAPPED, .serial = r->serial};
+    struct pollfd p = {.fd = r->broker, .events = POLLIN};
+
+    if (r->notify.keeps && handover_send(r->broker, &m, NULL))
+        poll(&p, 1, KEPT_MS);
+}
+
 // Handles COMMIT: puts the table in force and sends the verdict. The broker answers it with ADOPTED when the change is
 // in the record, or with REFUSED.
 static void commit(struct relay *r)
@@ -208,6 +221,7 @@ static void commit(struct relay *r)
     r->unrecorded = swap_commit(&r->swap, clock_monotonic_ns(), r->spill);
     if (r->unrecorded) {
         verdict.type = HANDOVER_ADOPTED;
+        wait_until_kept(r);
         adopted(r, &then, &verdict.receipt);
     } else {
         swap_reject(&r->swap);
@@ -386,6 +400,8 @@ static const char *take_message(struct relay *r, struct handover_message *m, con
             return offering ? "ended" : unexpected;
         commit(r);
         return NULL;
+    case HANDOVER_KEPT: // what has waited for it goes on already
+        return r->unrecorded ? NULL : unexpected;
     case HANDOVER_ADOPTED:
         if (!r->unrecorded)
             return unexpected;

@@ -54,9 +54,11 @@ static bool mend_store(struct merge *m)
 // Whether the line is one that merge_take() can have left, as far as its walks through the numbers go.
 static bool is_sound(const struct merge *m, const struct line *l)
 {
-    // tail is behind head where all has left the window, next where all has had its turn.
-    return !l->used || (l->head + 1 - l->tail <= m->room && (int64_t) (l->head + 1 - l->next) <= (int64_t) m->room &&
-                        (int64_t) (l->head + 1 - l->next) >= -(int64_t) m->room);
+    // tail is behind head where all has left the window, next where all has had its turn. Where nothing is held back,
+    // next stays where the line began, and counts for nothing.
+    int64_t waits = m->store > 0 ? (int64_t) (l->head + 1 - l->next) : 0;
+
+    return !l->used || (l->head + 1 - l->tail <= m->room && waits <= (int64_t) m->room && waits >= -(int64_t) m->room);
 }
 
 struct merge *merge_resume(const struct merge_settings *settings, void *memory)

@@ -156,7 +156,8 @@ static void hear(struct rig *x)
             FUZZ_ASSERT(m.probe_state <= STATS_CONFIG_INVALID && memchr(m.text, '\0', sizeof(m.text)) &&
                         (m.probe_state == STATS_CONFIG_INVALID) == (m.text[0] != '\0'));
         else
-            FUZZ_ASSERT(m.type == HANDOVER_COMMIT || m.type == HANDOVER_ADOPTED || m.type == HANDOVER_UNCHANGED);
+            FUZZ_ASSERT(m.type == HANDOVER_COMMIT || m.type == HANDOVER_ADOPTED || m.type == HANDOVER_UNCHANGED ||
+                        m.type == HANDOVER_KEPT);
         for (uint32_t i = 0; i < m.n_fds; i++)
             close(fds[i]);
     }
@@ -210,6 +211,8 @@ static bool step(struct rig *x)
         break;
     case 6:
         request(x, HANDOVER_LOAD);
+        if (x->serial % 2)
+            verdict(x, HANDOVER_SWAPPED);
         verdict(x, HANDOVER_ADOPTED);
         break;
     case 7:

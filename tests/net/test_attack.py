@@ -622,7 +622,7 @@ def broker_without():
 
 # --- requests --------------------------------------------------------------------------------------------------------
 
-LOAD, LINKS, PROBE, OFFER, ADOPTED, REJECTED = 2, 3, 4, 8, 11, 12
+LOAD, LINKS, PROBE, OFFER, ADOPTED, REJECTED, SWAPPED = 2, 3, 4, 8, 11, 12, 14
 
 
 def request(kind, serial=1, n_fds=0):
@@ -1080,7 +1080,11 @@ def many_loads():
 def no_verdict():
     needs_sandbox()
     with t.line() as net:
-        for verdict, why in ((request(ADOPTED, 99), "gives no verdict"), (b"", "was stopped meanwhile")):
+        # What is in force, as the service manager has been told, cannot be rejected, nor come into force twice.
+        for verdicts, why in (([request(ADOPTED, 99)], "gives no verdict"),
+                              ([request(SWAPPED, 100), request(REJECTED, 100)], "gives no verdict"),
+                              ([request(SWAPPED, 100), request(SWAPPED, 100)], "gives no verdict"),
+                              ([], "was stopped meanwhile")):
             with t.Mcrd(net.relay, RULE) as d:
                 with hostile(d) as victim:
                     d.config.rules = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT, mode="socket")])]
@@ -1089,15 +1093,16 @@ def no_verdict():
                     t.equal(kinds[-1], COMMIT, "the load")
                     packet, fd = b"by an output that is not in force", Sockets(d, victim.pid).outputs["udp", "socket"]
                     t.equal(inject(victim.pid, "write", fd, "@0", len(packet), memory=packet), len(packet), "write")
-                    if verdict:
+                    for verdict in verdicts:
                         t.equal(ask(victim, verdict.ljust(message_size(), b"\0")), message_size(), "the verdict")
+                    if verdicts:
                         t.wait_for(lambda: t.process_status(d.broker) is None, 5, "the broker's end")
                         t.equal(inject(victim.pid, "write", fd, "@0", len(packet), memory=packet), EDESTADDRREQ, "write")
                     else:
                         t.kill_process(d.process)
                     (line,) = t.wait_for(lambda: d.logged("reload"), 5, "the record")
                     t.check("process=broker" in line and "result=refused generation=1 " in line and why in line, line)
-                    if verdict:
+                    if verdicts:
                         finish(d)
                     d.stop = lambda: None
 

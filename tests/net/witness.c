@@ -2,14 +2,16 @@
 // witness: loaded into mcrd with LD_PRELOAD.
 //
 // It tells on the standard error as which user mcrd gives a text to libconfig; ends it before the writev() whose number
-// $DIE_AT_SEND says; refuses it every ring if $REFUSE_RINGS is set; and shows it a wall clock that is so many
-// nanoseconds ahead as the file named by $MCR_CLOCK says (an int64_t), which the test may change while mcrd runs. The
-// machine's clock stays as it is.
+// $DIE_AT_SEND says; refuses it every ring if $REFUSE_RINGS is set; lets it begin $OLDER_BY seconds earlier by the
+// clock that goes on in a suspend, so that it does what it does after so long a life; and shows it a wall clock that is
+// so many nanoseconds ahead as the file named by $MCR_CLOCK says (an int64_t), which the test may change while mcrd
+// runs. The machine's clock stays as it is.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libconfig.h>
 #include <linux/if_packet.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +23,7 @@
 
 static const volatile int64_t *ahead_ns;
 static int (*clock_of_libc)(clockid_t, struct timespec *);
+static bool has_begun; // that clock was asked for
 
 // Before the sandbox is there, which would refuse the file.
 static void __attribute__((constructor)) begin(void)
@@ -42,6 +45,10 @@ int clock_gettime(clockid_t clock, struct timespec *t)
     if (!clock_of_libc)
         begin();
     int result = clock_of_libc(clock, t);
+    if (result == 0 && clock == CLOCK_BOOTTIME && !has_begun) {
+        t->tv_sec -= getenv("OLDER_BY") ? strtol(getenv("OLDER_BY"), NULL, 10) : 0;
+        has_begun = true;
+    }
     if (result != 0 || clock != CLOCK_REALTIME || !ahead_ns)
         return result;
     int64_t ns = (int64_t) t->tv_sec * 1000000000 + t->tv_nsec + *ahead_ns;

@@ -15,7 +15,8 @@
 # `seconds`, how long it may take; and the functions prepare_host, before
 # anything is made, and prepare_guest, which fills $root. The guest runs /test/guest.sh.
 #
-# Environment: srcdir, the top of the sources; MCR_DEBIAN_MIRROR; MCR_KEEP=1 keeps the root and its journal.
+# Environment: srcdir, the top of the sources; MCR_DEBIAN_MIRROR; MCR_KEEP=1 keeps the root and its journal;
+# MCR_RELEASE=trixie boots that Debian, whose systemd is another one, and builds the programs in there.
 set -u
 
 LC_ALL=C
@@ -31,8 +32,9 @@ work=$build/tests/$suite/work
 root=$work/root
 
 # Seconds that each step may take.
-DEBOOTSTRAP_SECONDS=300
+DEBOOTSTRAP_SECONDS=${DEBOOTSTRAP_SECONDS:-300}
 INSTALL_SECONDS=120
+BUILD_SECONDS=900
 GUEST_SECONDS=${seconds:-200}
 
 # shellcheck source=tests/tools.sh
@@ -47,9 +49,13 @@ esac
 
 # --- what is needed ---
 
-# The packages of the shared libraries that the programs need.
+# The packages of the shared libraries that the programs need; for another Debian, those that it takes to build them.
 libraries() {
   [ "${libraries:-yes}" = yes ] || return 0
+  if [ "$release" != "$VERSION_CODENAME" ]; then
+    sed -n '/^packages_build=(/,/)/p' "$srcdir/bootstrap.sh" | sed 's/packages_build=//' | tr -d '()' | tr -s ' ' '\n' | grep .
+    return
+  fi
   ldd src/mcrd src/mcrstat src/mcrgen | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | sort -u | while read -r file; do
     # The package may name it with or without /usr, whatever the linker says.
     { dpkg-query -S "$file" || dpkg-query -S "/usr$file" || dpkg-query -S "${file#/usr}"; } 2>/dev/null |
@@ -66,10 +72,10 @@ apt_proxy() {
 
 # The bare Debian, as a tarball that gets its name when it is whole.
 make_bare() {
-  rm -rf "$cache" && mkdir -p "$cache" || return 1
+  mkdir -p "$cache" && rm -f "$cache/debian-$release"-* || return 1
   apt_proxy
-  timeout -k 5 $DEBOOTSTRAP_SECONDS debootstrap --variant=minbase --include="$include" "$VERSION_CODENAME" "$root" \
-    "$(mirror "$VERSION_CODENAME")" </dev/null >"$work/debootstrap.log" 2>&1 || return 1
+  timeout -k 5 "$DEBOOTSTRAP_SECONDS" debootstrap --variant=minbase --include="$include" "$release" "$root" \
+    "$(mirror "$release")" </dev/null >"$work/debootstrap.log" 2>&1 || return 1
   rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc "$root"/usr/share/locale
   tar -C "$root" -I "$compress" -cf "$bare.new" . && mv "$bare.new" "$bare"
 }
@@ -80,19 +86,33 @@ landlock_abi() {
     echo 0
 }
 
+# Builds the sources in the guest's system, as they were built here, and installs them there.
+build_inside() {
+  built=$root/usr/src/mcr
+  make -s distdir distdir="$built" >"$work/install.log" 2>&1 || return 1
+  timeout -k 5 $BUILD_SECONDS systemd-nspawn --quiet --register=no --keep-unit --settings=no --resolv-conf=off --timezone=off \
+    --suppress-sync=yes --private-network --console=pipe --directory="$root" --chdir=/usr/src/mcr \
+    sh -ec "./configure -q $(./config.status --config); make -s -j2; make -s install" </dev/null >>"$work/install.log" 2>&1
+}
+
 # What "make install" installs.
 install_build() {
-  timeout -k 5 $INSTALL_SECONDS make -s install DESTDIR="$root" >"$work/install.log" 2>&1 || return 1
+  built=.
+  if [ "$release" != "$VERSION_CODENAME" ]; then
+    build_inside || return 1
+  else
+    timeout -k 5 $INSTALL_SECONDS make -s install DESTDIR="$root" >"$work/install.log" 2>&1 || return 1
+  fi
   # A build that was not told where units belong, or installs them below a prefix of its own, as distcheck does.
   if [ ! -e "$root/lib/systemd/system/mcrd.service" ] && [ ! -e "$root/usr/lib/systemd/system/mcrd.service" ]; then
-    cp contrib/systemd/mcrd.service contrib/systemd/mcrd@.service "$root/etc/systemd/system/" &&
+    cp "$built/contrib/systemd/mcrd.service" "$built/contrib/systemd/mcrd@.service" "$root/etc/systemd/system/" &&
       install -D -m 644 "$srcdir/contrib/systemd/mcr.sysusers" "$root/etc/sysusers.d/mcr.conf" &&
       install -D -m 644 "$srcdir/contrib/systemd/mcr.tmpfiles" "$root/etc/tmpfiles.d/mcr.conf" || return 1
   fi
   # The programs, and where the unit has its file.
-  mcrgen=$(find "$root" -name mcrgen -type f -perm -100 | head -n 1)
-  config=$(sed -n 's/^ExecStart=.* --config \(.*\)\/mcr\.conf$/\1/p' contrib/systemd/mcrd.service)
-  mcrd=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' contrib/systemd/mcrd.service)
+  mcrgen=$(find "$root" -path "$root/usr/src" -prune -o -name mcrgen -type f -perm -100 -print | head -n 1)
+  config=$(sed -n 's/^ExecStart=.* --config \(.*\)\/mcr\.conf$/\1/p' "$built/contrib/systemd/mcrd.service")
+  mcrd=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' "$built/contrib/systemd/mcrd.service")
   [ -n "$mcrgen" ] && [ -n "$config" ] && [ -x "$root/$mcrd" ] || return 1
   mcrgen=${mcrgen#"$root"}
   environment="MCRD=$mcrd CONFIG=$config LANDLOCK=$(landlock_abi)"
@@ -130,12 +150,14 @@ inside() {
   else
     mkdir "$root" && tar -C "$root" -xf "$bare" || return 11
   fi
+  # nspawn leaves files here.
+  mount -t tmpfs -o mode=755 tmpfs /run || return 13
   prepare_guest && prepare_test || return 12
   date +%s >"$work/prepared"
   # systemd-nspawn 252 lets these through only when told to.
   calls='landlock_create_ruleset landlock_add_rule landlock_restrict_self'
-  # nspawn leaves files here.
-  mount -t tmpfs -o mode=755 tmpfs /run || return 13
+  # Later ones than 255 boot by control groups of version 2 alone, whatever this machine has.
+  if [ "$release" != "$VERSION_CODENAME" ]; then export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1; fi
   timeout -k 5 $GUEST_SECONDS systemd-nspawn --quiet --register=no --keep-unit --settings=no --link-journal=no \
     --system-call-filter="$calls" --resolv-conf=off --timezone=off --suppress-sync=yes --private-network --console=pipe --machine=mcr-test \
     --directory="$root" --boot </dev/null >"$work/console.log" 2>&1
@@ -207,6 +229,9 @@ export srcdir
 # shellcheck source=/dev/null
 . /etc/os-release
 [ "${ID:-}" = debian ] && [ -n "${VERSION_CODENAME:-}" ] || skip "needs a Debian, as what is built here runs in one"
+release=$VERSION_CODENAME
+[ "$suite" != systemd ] || release=${MCR_RELEASE:-$release}
+[ "$release" = "$VERSION_CODENAME" ] || DEBOOTSTRAP_SECONDS=900 # with a compiler
 
 mkdir -p "$build/tests/$suite"
 exec 9>"$build/tests/$suite/lock"
@@ -228,10 +253,10 @@ compress='gzip -1'
 if command -v zstd >/dev/null; then compress='zstd -q -1 -T0'; fi
 # Another Debian, other packages: another tarball.
 key=$(echo "$(dpkg --print-architecture) $include" | sha256sum | cut -c1-12)
-bare=$cache/debian-$VERSION_CODENAME-$key.tar
+bare=$cache/debian-$release-$key.tar
 how="from the cached tarball"
 [ -e "$bare" ] || how="by debootstrap"
-export groups include compress bare VERSION_CODENAME
+export groups include compress bare release VERSION_CODENAME DEBOOTSTRAP_SECONDS
 
 # Each of them ends with the one before.
 setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount --mount-proc --propagation private \

@@ -88,6 +88,23 @@ Test(merge_resume, goes_on_elsewhere)
         }
 }
 
+// The state of a stream that is longer than the room of its merge is one, in order or not.
+Test(merge_resume, goes_on_with_a_long_stream)
+{
+    for (uint32_t reorder = 0; reorder <= 50; reorder += 50) {
+        struct merge_settings s = settings(MERGE_RTP, reorder);
+        void *memory = memory_of(&s);
+        struct merge *m = merge_place(&s, memory);
+        for (uint32_t n = 0; n < 20000; n++)
+            take(m, 0, n / 4, n);
+        m = merge_resume(&s, memory);
+        cr_assert_not_null(m, "reorder %u", reorder);
+        cr_expect_eq(take(m, 1, 5001, 19999), MERGE_COPY);
+        cr_expect_eq(take(m, 0, 5001, 20000), MERGE_PASSES);
+        free(memory);
+    }
+}
+
 // A process was killed between a release and the call that sends it: the next one releases the same. What was sent does
 // not leave again.
 Test(merge_resume, a_release_that_was_not_sent)

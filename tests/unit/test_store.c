@@ -47,7 +47,7 @@ static const char *heard(int fd)
 
 static void load(struct store *s, const char *const *names, const int *fds)
 {
-    store_begin(s);
+    store_begin(s, true);
     for (size_t i = 0; names[i]; i++)
         store_keep(s, names[i], fds[i], names[i][0] == 't');
     store_settle(s);
@@ -93,6 +93,32 @@ Test(store, tells_what_changes)
     load(&s, (const char *const[]){"a", "b", NULL}, others);
     cr_expect(store_send(&s));
     cr_expect_str_eq(heard(pair[1]), "-table -a +a ");
+    store_free(&s);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+// One that is replaced before the rest of a load is told leaves the others as they are.
+Test(store, tells_one_at_once)
+{
+    int pair[2], fds[3] = {0, 1, 2};
+    struct store s = {.manager = -1};
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
+    s.manager = pair[0];
+    load(&s, (const char *const[]){"a", "b", "table", NULL}, fds);
+    cr_expect(store_send(&s));
+    cr_expect_str_eq(heard(pair[1]), "+table +a +b ");
+    for (int i = 0; i < 2; i++) {
+        store_begin(&s, false);
+        store_keep(&s, "table", 1, true);
+        store_settle(&s);
+        cr_expect(store_send(&s));
+        cr_expect_str_eq(heard(pair[1]), i == 0 ? "-table +table " : "", "once");
+    }
+    load(&s, (const char *const[]){"a", "table", NULL}, (int[]){0, 1});
+    cr_expect(store_send(&s));
+    cr_expect_str_eq(heard(pair[1]), "-b ");
     store_free(&s);
     close(pair[0]);
     close(pair[1]);

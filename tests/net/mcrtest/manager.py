@@ -138,16 +138,11 @@ class KeptMcrd(Mcrd):
         after both are gone, as systemd does. Returns its line event=continued, if there is one."""
         self.manager.listen()
         n, seen = self.started(), len(self.log_text().splitlines())
-        broker = self.broker
         if what == "broker":
-            os.kill(broker, number)
+            os.kill(self.broker, number)
         else:
             self.signal(number)
-        ended = end_process(self.process, self.STOPPED_WITHIN)
-        if status is not None:
-            equal(ended, status, "mcrd's exit status")
-        wait_for(lambda: not os.path.exists(f"/proc/{broker}") or _is_zombie(broker), 5, "the broker's end")
-        self.manager.listen()
+        self._wait_end(status)
         time.sleep(pause)
         self.launch()
         wait_for(lambda: self.manager.listen() and self.started() > n, 20, "mcrd's event=started")
@@ -157,13 +152,38 @@ class KeptMcrd(Mcrd):
         lines = self.logged("continued", seen)
         return lines[-1] if lines else None
 
+    def restart_killed(self, number, before, status):
+        """The same with a start in between that ends by itself, with this status; `before` runs it."""
+        self.manager.listen()
+        self.signal(number)
+        self._wait_end(None)
+        self.before, kept = before, self.before
+        self.launch()
+        self.before = kept
+        self._wait_end(status)
+        n = self.started()
+        self.launch()
+        wait_for(lambda: self.manager.listen() and self.started() > n, 20, "mcrd's event=started")
+        self.find_broker()
+        wait_for(self._has_stats, 5, "the statistics")
+        self.manager.listen()
+
+    def _wait_end(self, status):
+        """Of both processes."""
+        ended = end_process(self.process, self.STOPPED_WITHIN)
+        if status is not None:
+            equal(ended, status, "mcrd's exit status")
+        wait_for(lambda: not _runs(self.config.file), 5, "the broker's end")
+        self.manager.listen()
+
     def find_broker(self):
         self.broker = wait_for(lambda: child_of(self.process.pid), 2, "the broker process")
 
 
-def _is_zombie(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-            return f.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+def _runs(argument):
+    """Whether some process has this argument; one that has ended has none."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as f:
+            if argument.encode() in f.read().split(b"\0"):
+                return True
+    return False
