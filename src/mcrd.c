@@ -24,13 +24,21 @@
 #include "sandbox/sandbox.h"
 #include "trust/trustconf.h"
 
-// Ingress sockets live above SANDBOX_INGRESS_FD, and every output in socket mode needs a descriptor below it.
+// With errno set. Returns false.
+static bool no_limit(void)
+{
+    log_errno(LOG_LEVEL_ERR, EVENT_START, "reason=\"the limit of open files cannot be set\"");
+    return false;
+}
+
+// Ingress sockets live above SANDBOX_INGRESS_FD, and every output in socket mode needs a descriptor below it. Returns
+// false with the reason logged.
 static bool set_descriptor_limit(void)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return false;
+        return no_limit();
     if (limit.rlim_max < SANDBOX_FILES_MIN) {
         log_error(EVENT_START,
                   "limit=%llu needed=%d reason=\"too few open files allowed: raise LimitNOFILE or ulimit -Hn\"",
@@ -40,7 +48,7 @@ static bool set_descriptor_limit(void)
     if (limit.rlim_max > SANDBOX_FILES_MAX)
         limit.rlim_max = SANDBOX_FILES_MAX;
     limit.rlim_cur = limit.rlim_max;
-    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0 || no_limit();
 }
 
 // A relative path means the same after the relay has left the file system, and to mcrd --reload. Links stay: they may

@@ -16,7 +16,9 @@
 
 // --- asking ----------------------------------------------------------------------------------------------------------
 
-static void begin(struct relay *r, enum request what)
+// Returns whether it was sent; else it is asked again (request_again()), unless the broker is gone, which
+// request_on_message() learns.
+static bool begin(struct relay *r, enum request what)
 {
     static const enum handover_type types[] = {HANDOVER_LOAD, HANDOVER_LINKS, HANDOVER_PROBE};
     struct handover_message m = {.type = types[what], .serial = ++r->serial};
@@ -34,17 +36,22 @@ static void begin(struct relay *r, enum request what)
             notify_reloading(&r->notify, clock_monotonic_ns() / 1000);
     }
     r->swap.why[0] = '\0'; // the reason of the previous request
-    // If the request cannot be sent, the broker is gone: broker_gone() follows when its socket closes.
     r->under_way = what;
-    if (!handover_send(r->broker, &m, NULL))
-        log_errno(LOG_LEVEL_ERR, EVENT_BROKER, "reason=\"cannot be asked\"");
+    if (handover_send(r->broker, &m, NULL))
+        return true;
+    log_errno(LOG_LEVEL_ERR, EVENT_BROKER, "reason=\"cannot be asked\"");
+    r->under_way = REQUEST_NONE;
+    r->wanted[what] = true;
+    if (what == REQUEST_LINKS)
+        r->stuck_ring = m.ring;
+    return false;
 }
 
 static void begin_next(struct relay *r)
 {
     for (int what = 0; what < REQUESTS && r->under_way == REQUEST_NONE; what++)
-        if (r->wanted[what])
-            begin(r, (enum request) what);
+        if (r->wanted[what] && !begin(r, (enum request) what))
+            return;
 }
 
 static void end(struct relay *r)
@@ -177,8 +184,8 @@ static void adopted(struct relay *r, const struct handover_receipt *then, struct
 }
 
 // Handles COMMIT: puts the table in force and sends the verdict. The broker answers it with ADOPTED when the change is
-// in the record, or with REFUSED.
-static void commit(struct relay *r)
+// in the record, or with REFUSED. Returns false if the verdict cannot be sent.
+static bool commit(struct relay *r)
 {
     struct handover_message verdict = {.type = HANDOVER_REJECTED, .serial = r->serial};
     struct table_interface links[TABLE_INTERFACES_MAX];
@@ -196,10 +203,12 @@ static void commit(struct relay *r)
         swap_reject(&r->swap);
         snprintf(verdict.text, sizeof(verdict.text), "%s", r->swap.why);
     }
-    if (!handover_send(r->broker, &verdict, NULL))
+    bool told = handover_send(r->broker, &verdict, NULL);
+    if (!told)
         log_errno(LOG_LEVEL_ERR, EVENT_BROKER, "reason=\"cannot be told\"");
     if (r->unrecorded)
         log_links(relay_table(r), links, n_links);
+    return told;
 }
 
 // --- answers ---------------------------------------------------------------------------------------------------------
@@ -319,6 +328,7 @@ void request_again(struct relay *r, uint64_t now)
         r->probe_again_ns = 0;
         request_send(r, REQUEST_PROBE);
     }
+    begin_next(r);
 }
 
 // Trusts all outputs again: the broker has found every interface as in the table, so none is gone. Does nothing if
@@ -361,8 +371,7 @@ static const char *take_message(struct relay *r, struct handover_message *m, con
     case HANDOVER_COMMIT:
         if (!offering || broker_has_ended(r))
             return offering ? "ended" : unexpected;
-        commit(r);
-        return NULL;
+        return commit(r) ? NULL : "cannot be told";
     case HANDOVER_ADOPTED:
         if (!r->unrecorded)
             return unexpected;
