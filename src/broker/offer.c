@@ -179,6 +179,7 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
         snprintf(a->why, sizeof(a->why), "internal: the compiled table is not valid: %s", bad);
         return false;
     }
+    b->unpublished = false; // the new ones take their place
     fds[HANDOVER_TABLE] = table_image_seal(table);
     fds[HANDOVER_STATE] = keep_new_state();
     if (fds[HANDOVER_TABLE] < 0 || fds[HANDOVER_STATE] < 0) {
@@ -212,7 +213,8 @@ done:
         log_setup("broker", view.header->instance);
         record_accepted(b, a, &view, &receipt);
     }
-    if (!statistics_publish(b->stats_file)) {
+    b->unpublished = !statistics_publish(b->stats_file);
+    if (b->unpublished) {
         char quoted[600];
         log_errno(LOG_LEVEL_ERR, EVENT_STATISTICS, "file=%s", log_quote(b->stats_file, quoted, sizeof(quoted)));
     }

@@ -157,9 +157,10 @@ static void on_entry(struct process *p)
     if (!p->counted)
         return;
     p->counts[number]++;
-    p->kind = page->log ? kind_of(p) : "-";
     p->fails = page->who == (uint32_t) (p - processes) && page->nth == p->counts[number] && page->hit != page->epoch &&
                strncmp(page->call, name_of(number), sizeof(page->call)) == 0;
+    p->kind = page->log || p->fails ? kind_of(p) : "-";
+    p->fails = p->fails && (!page->kind[0] || strncmp(page->kind, p->kind, sizeof(page->kind)) == 0);
     if (!p->fails)
         return;
     page->hit = page->epoch;

@@ -26,6 +26,7 @@ struct fault_page {
     volatile int64_t living[2]; // allocations of each process that are not freed
     volatile uint32_t seen[2];  // allocations since the epoch, inside or not as asked
     volatile char where[FAULT_WHERE];
+    char kind[8];              // of fault.c: what the call's first argument must be as a descriptor; empty: anything
     volatile int32_t ended[2]; // of fault.c: 0, or how each process has ended: its wait status + 1
 };
 

@@ -128,7 +128,7 @@ CANNOT_FAIL = set("""
 BY_TRAFFIC = {"epoll_wait", "epoll_pwait", "epoll_ctl", "writev", "clock_nanosleep", "poll", "write", "read", "getsockopt"}
 MOST_BY_TRAFFIC = 24
 
-Fault = collections.namedtuple("Fault", "kind who call nth error")
+Fault = collections.namedtuple("Fault", "kind who call nth error of", defaults=("",))  # of: kind of descriptor
 
 
 def describe(f):
@@ -167,6 +167,7 @@ class Page:
         self._put(68, "I", 0)
         if fault and fault.kind == "call":
             self._put(24, "32s", fault.call.encode())
+            self._put(352, "8s", fault.of.encode())
             self._put(4, "3I", fault.who, fault.nth, getattr(errno, fault.error))
         elif fault:
             self._put(68, "I", int(fault.kind == "library"))
@@ -203,7 +204,7 @@ class Page:
 
     def ended(self, who):
         """Wait status, or None."""
-        status = self._get(352 + 4 * who, "i")[0]
+        status = self._get(360 + 4 * who, "i")[0]
         return status - 1 if status else None
 
     def calls(self):
@@ -232,13 +233,13 @@ def plan(calls):
     """Every fault of these calls: each once with each error that it can give."""
     faults, unknown = [], set()
     for who, name, nth, kind, args in calls:
-        can = next((CAN_FAIL[x] for x in (f"{name}@{kind}:{WHO[who]}", f"{name}@{kind}", name) if x in CAN_FAIL), None)
+        row = next((x for x in (f"{name}@{kind}:{WHO[who]}", f"{name}@{kind}", name) if x in CAN_FAIL), None)
         if name in CANNOT_FAIL or only_tells(name, args) or name in BY_TRAFFIC and nth > MOST_BY_TRAFFIC:
             continue
-        if can is None:
+        if row is None:
             unknown.add(f"{name}@{kind}")
         else:
-            faults += [Fault("call", who, name, nth, e) for e in can.split()]
+            faults += [Fault("call", who, name, nth, e, kind if "@" in row else "") for e in CAN_FAIL[row].split()]
     t.equal(sorted(unknown), [], "calls of which faults.py does not know which errors they can give")
     return faults
 
@@ -248,5 +249,5 @@ def plan_allocations(seen, kind):
 
 
 def errors(lines):
-    """Lines of the log that say that something has failed."""
-    return [x for x in lines if re.search(r"level=(error|warning) ", x)]
+    """Lines of the log that say that something has failed: events, and errors in the file as --check prints them."""
+    return [x for x in lines if re.search(r"level=(error|warning) ", x) or x and not x.startswith("level=")]
