@@ -126,8 +126,8 @@ static int split(char **argv)
     }
 }
 
-// Whether this is one of the two already.
-static bool find_process(struct process *p)
+// Whether this is one of the two already; *ok: its descriptors are there.
+static bool find_process(struct process *p, bool *ok)
 {
     const char *text = getenv(PROCESS);
     char name[8];
@@ -136,16 +136,20 @@ static bool find_process(struct process *p)
         return false;
     p->broker = strcmp(name, "broker") == 0;
     unsetenv(PROCESS);
-    return fcntl(p->handover, F_SETFD, FD_CLOEXEC) == 0 && fcntl(p->inotify, F_SETFD, FD_CLOEXEC) == 0;
+    *ok = fcntl(p->handover, F_SETFD, FD_CLOEXEC) == 0 && fcntl(p->inotify, F_SETFD, FD_CLOEXEC) == 0;
+    return true;
 }
 
 static int run(const struct options *o, char **argv)
 {
     struct process p;
+    bool ok;
 
     umask(S_IWGRP | S_IWOTH); // anyone may read the statistics, whoever starts us (keepalived: with 0177)
-    if (!find_process(&p))
+    if (!find_process(&p, &ok))
         return set_descriptor_limit() ? split(argv) : EXIT_FAILURE;
+    if (!ok)
+        return failed("no descriptors of " PROCESS);
     prctl(PR_SET_NAME, "mcrd"); // it would be "exe"
     char *path = absolute(o->config_paths.texts[0]);
     char *trust = o->trust && strcmp(o->trust, TRUSTCONF_NONE) != 0 ? absolute(o->trust) : NULL;

@@ -228,6 +228,7 @@ static void trace(pid_t first)
         if (!p && WIFSTOPPED(status)) {
             p = &processes[FAULT_BROKER];
             *p = (struct process){.pid = pid, .program_break = processes[FAULT_RELAY].program_break};
+            page->ended[FAULT_BROKER] = -1;
             find_linker(p);
         }
         if (!WIFSTOPPED(status)) {

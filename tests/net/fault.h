@@ -27,7 +27,7 @@ struct fault_page {
     volatile uint32_t seen[2];  // allocations since the epoch, inside or not as asked
     volatile char where[FAULT_WHERE];
     char kind[8];              // of fault.c: what the call's first argument must be as a descriptor; empty: anything
-    volatile int32_t ended[2]; // of fault.c: 0, or how each process has ended: its wait status + 1
+    volatile int32_t ended[2]; // of fault.c: 0, -1 while it runs, or how it has ended: its wait status + 1
 };
 
 #endif

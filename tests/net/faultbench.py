@@ -142,7 +142,7 @@ class Bench:
         """It has ended by itself: by a documented status, both of it, with a message."""
         status = wait_end(self.d)
         t.check(status in allowed or (self.may_die and status < 0), f"mcrd ended with status {status}")
-        t.wait_for(lambda: self.page.ended(f.BROKER) is not None or not self.d.broker, 40, "the broker's end")
+        t.wait_for(lambda: self.page.ended(f.BROKER) is not None or not self.page.began(f.BROKER), 40, "the broker's end")
         ended = self.page.ended(f.BROKER)
         t.check(self.may_die or ended is None or not os.WIFSIGNALED(ended),
                 f"the broker died by signal {ended and ended & 127}")

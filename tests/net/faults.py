@@ -22,7 +22,7 @@ PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_CAP_AMBIENT = 23, 24, 47
 # asks whether the kernel knows something.
 MEMORY, DESCRIPTORS = "ENOMEM", "EMFILE ENFILE"
 CAN_FAIL = {
-    "bind": "EADDRINUSE EADDRNOTAVAIL EACCES ENODEV ENOMEM",
+    "bind": "EADDRINUSE EADDRNOTAVAIL EACCES ENOMEM",  # ENODEV: as of ioctl
     "brk": MEMORY,
     "capget": "EPERM",
     "capset": "EPERM",
@@ -96,7 +96,7 @@ CAN_FAIL = {
     "renameat2": "ENOSPC EIO EACCES EROFS",
     "rmdir": "EBUSY EACCES ENOENT",
     "seccomp": "EINVAL ENOMEM EACCES EFAULT",
-    "sendmsg": "EAGAIN ENOBUFS ENOMEM EINTR EPIPE ETOOMANYREFS",
+    "sendmsg": "EAGAIN ENOBUFS ENOMEM EINTR ETOOMANYREFS",
     "sendto": "EAGAIN ENOBUFS ENOMEM EINTR",
     "setgroups": "EPERM ENOMEM",
     "setns": "EPERM ENOMEM",
@@ -205,7 +205,10 @@ class Page:
     def ended(self, who):
         """Wait status, or None."""
         status = self._get(360 + 4 * who, "i")[0]
-        return status - 1 if status else None
+        return status - 1 if status > 0 else None
+
+    def began(self, who):
+        return self._get(360 + 4 * who, "i")[0] != 0
 
     def calls(self):
         """[(who, name, nth, kind of descriptor, [argument, ...])] of this epoch."""
@@ -224,8 +227,9 @@ def cannot_trace():
 
 
 def only_tells(name, args):
-    """Of prctl(2), which is called for each capability: what fails for an unknown one alone, and most of the drops."""
-    return name == "prctl" and (args[0] in (PR_CAPBSET_READ, PR_CAP_AMBIENT) or
+    """Of prctl(2), which is called for each capability: what fails for an unknown one alone, and most of the drops. And
+    leaving a group, which fails for one that was not joined alone."""
+    return name == "setsockopt" and args[1] in (0, 41) and args[2] in (45, 47) or name == "prctl" and (args[0] in (PR_CAPBSET_READ, PR_CAP_AMBIENT) or
                                 args[0] == PR_CAPBSET_DROP and args[1] not in (0, 13, 31))
 
 
