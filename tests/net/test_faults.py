@@ -22,7 +22,7 @@ from faultbench import A, B, PPS, Bench, check_confined, wait_end
 ALL = os.environ.get("MCR_FAULTS") == "all"
 ONLY = os.environ.get("MCR_FAULTS_ONLY", "")
 SEED = int(os.environ.get("MCR_FAULTS_SEED") or random.SystemRandom().randrange(10000))
-SECONDS = float(os.environ.get("MCR_FAULTS_SECONDS") or 3)  # of a sample
+SECONDS = float(os.environ.get("MCR_FAULTS_SECONDS") or 2)  # of a sample
 
 # --- the walks ---------------------------------------------------------------------------------------------------------
 
@@ -247,7 +247,8 @@ def found_faults(walk, kind):
 MENDED = {
     ("reload", "call"): [r"relay: write number \d+ gives ENOBUFS", r"relay: write number \d+ gives EAGAIN",
                          r"broker: ioctl number \d+ gives ENOMEM", r"broker: socket number 1 gives",
-                         r"broker: rename number 1 gives", r"broker: sendmsg number \d+ gives ETOOMANYREFS"],
+                         r"broker: rename number 1 gives", r"broker: sendmsg number \d+ gives ETOOMANYREFS",
+                         r"broker: setsockopt number 2[3-6] gives"],
     ("reload", "alloc"): [r"relay: allocation number (8|9|1\d|2\d|3\d) fails"],
     ("start", "call"): [r"prctl number \d+ gives EPERM", r"relay: prlimit64 number [23] gives",
                         r"relay: recvmsg number \d gives ENOBUFS", r": fcntl number 3 gives"],
