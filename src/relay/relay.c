@@ -361,6 +361,10 @@ static bool confine(struct relay *r, const struct handover_hello *whom)
         (r->options->landlock && !sandbox_landlock(SANDBOX_RELAY, mode, NULL, &r->shown.landlock)))
         return false;
     r->shown.capabilities = sandbox_capabilities();
+    if (r->shown.capabilities == UINT64_MAX) {
+        log_errno(LOG_LEVEL_ERR, EVENT_SANDBOX_DROP, "role=relay reason=\"the kernel does not tell what is left\"");
+        return false;
+    }
     if (mode == SANDBOX_ENFORCE && r->shown.landlock == 0)
         log_warn(EVENT_FEATURE_MISSING, "feature=landlock effect=\"the system call filter alone keeps files away\"");
     return sandbox_filter(SANDBOX_RELAY, mode);
