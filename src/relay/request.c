@@ -288,7 +288,8 @@ static void broker_gone(struct relay *r, const char *reason)
     ev_io_stop(r->loop, &r->from_broker.io);
     swap_reject(&r->swap);
     if (!r->swap.now) {
-        // The broker has logged why.
+        // A refusal comes as an answer: it could not log why.
+        log_error(EVENT_BROKER, "reason=\"%s\" effect=\"the start ends\"", reason);
         relay_stop(r, EXIT_FAILURE);
         return;
     }

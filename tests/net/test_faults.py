@@ -228,19 +228,28 @@ class Stop(Start):
 # --- the runs ----------------------------------------------------------------------------------------------------------
 
 
-def found_faults(walk, kind):
-    """A run without a fault, of which every call is noted."""
-    with Bench(getattr(walk, "kept", True)) as b:
-        walk.allocations = kind != "call"
-        walk.begin(b)
-        if hasattr(walk, "ready"):
-            walk.ready(b)
-        b.page.arm(log=True)
-        b.page.count(kind == "library")
-        walk.act(b)
-        if kind == "call":
-            return f.plan(b.page.calls())
-        return f.plan_allocations(b.page.seen(), kind)
+def opened(stack, walk, kind):
+    b = stack.enter_context(Bench(getattr(walk, "kept", True)))
+    b.may_die = kind == "library"
+    walk.allocations = kind != "call"
+    walk.begin(b)
+    return b
+
+
+def found_faults(b, walk, kind):
+    """A run without a fault, of which every call is noted; it runs again as before afterwards, if it is to run."""
+    if hasattr(walk, "ready"):
+        walk.ready(b)
+    b.page.arm(log=True)
+    b.page.count(kind == "library")
+    walk.act(b)
+    found = f.plan(b.page.calls()) if kind == "call" else f.plan_allocations(b.page.seen(), kind)
+    b.page.arm()
+    if walk.alive:
+        t.equal(b.reload(A)[0], 0, "a reload without a fault")
+    else:
+        t.kill_process(b.d.process)
+    return found
 
 
 # What went wrong once: each sample begins with one of each.
@@ -272,24 +281,26 @@ def run(walk, kind):
         raise t.Skip("tests/net/fault is not built")
     if f.cannot_trace():
         raise t.Skip("processes cannot be traced here, or not by tests/net/fault.c")
-    chosen = [x for x in found_faults(walk, kind) if ONLY in f.describe(x)]
+    with contextlib.ExitStack() as stack:
+        b = opened(stack, walk, kind)
+        chosen = [x for x in found_faults(b, walk, kind) if ONLY in f.describe(x)]
+        fail_each(b, stack.pop_all(), walk, kind, chosen)
+
+
+def fail_each(b, stack, walk, kind, chosen):
     n, n_first = len(chosen), 0
     if not ALL:
         chosen, n_first = sample(chosen, (walk.title, kind))
     ends = time.monotonic() + SECONDS
     outcomes, wrong, missed, done = collections.Counter(), [], 0, 0
     ended = collections.Counter()
-    with contextlib.ExitStack() as stack:
-        b = None
+    with stack:
         for fault in chosen:
             if not ALL and not ONLY and done >= n_first and time.monotonic() > ends:
                 break
             try:
                 if b is None:
-                    b = stack.enter_context(Bench(getattr(walk, "kept", True)))
-                    b.may_die = kind == "library"
-                    walk.allocations = kind != "call"
-                    walk.begin(b)
+                    b = opened(stack, walk, kind)
                 if not walk.alive:
                     b.fresh()
                 if hasattr(walk, "ready"):
