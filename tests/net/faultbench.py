@@ -105,6 +105,7 @@ class Bench:
 
     def fresh(self, rules=None):
         """A daemon that was never started."""
+        self.manager.listen()  # what the one before has sent last
         self.manager.clear()
         config = t.Config(rules or A)
         config.top["audit_file"] = os.path.join(config.directory, "audit", "records")
