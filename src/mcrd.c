@@ -24,13 +24,21 @@
 #include "sandbox/sandbox.h"
 #include "trust/trustconf.h"
 
-// Ingress sockets live above SANDBOX_INGRESS_FD, and every output in socket mode needs a descriptor below it.
+// With errno set. Returns false.
+static bool no_limit(void)
+{
+    log_errno(LOG_LEVEL_ERR, EVENT_START, "reason=\"the limit of open files cannot be set\"");
+    return false;
+}
+
+// Ingress sockets live above SANDBOX_INGRESS_FD, and every output in socket mode needs a descriptor below it. Returns
+// false with the reason logged.
 static bool set_descriptor_limit(void)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return false;
+        return no_limit();
     if (limit.rlim_max < SANDBOX_FILES_MIN) {
         log_error(EVENT_START,
                   "limit=%llu needed=%d reason=\"too few open files allowed: raise LimitNOFILE or ulimit -Hn\"",
@@ -40,7 +48,7 @@ static bool set_descriptor_limit(void)
     if (limit.rlim_max > SANDBOX_FILES_MAX)
         limit.rlim_max = SANDBOX_FILES_MAX;
     limit.rlim_cur = limit.rlim_max;
-    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0 || no_limit();
 }
 
 // A relative path means the same after the relay has left the file system, and to mcrd --reload. Links stay: they may
@@ -118,8 +126,8 @@ static int split(char **argv)
     }
 }
 
-// Whether this is one of the two already.
-static bool find_process(struct process *p)
+// Whether this is one of the two already; *ok: its descriptors are there.
+static bool find_process(struct process *p, bool *ok)
 {
     const char *text = getenv(PROCESS);
     char name[8];
@@ -128,16 +136,20 @@ static bool find_process(struct process *p)
         return false;
     p->broker = strcmp(name, "broker") == 0;
     unsetenv(PROCESS);
-    return fcntl(p->handover, F_SETFD, FD_CLOEXEC) == 0 && fcntl(p->inotify, F_SETFD, FD_CLOEXEC) == 0;
+    *ok = fcntl(p->handover, F_SETFD, FD_CLOEXEC) == 0 && fcntl(p->inotify, F_SETFD, FD_CLOEXEC) == 0;
+    return true;
 }
 
 static int run(const struct options *o, char **argv)
 {
     struct process p;
+    bool ok;
 
     umask(S_IWGRP | S_IWOTH); // anyone may read the statistics, whoever starts us (keepalived: with 0177)
-    if (!find_process(&p))
+    if (!find_process(&p, &ok))
         return set_descriptor_limit() ? split(argv) : EXIT_FAILURE;
+    if (!ok)
+        return failed("no descriptors of " PROCESS);
     prctl(PR_SET_NAME, "mcrd"); // it would be "exe"
     char *path = absolute(o->config_paths.texts[0]);
     char *trust = o->trust && strcmp(o->trust, TRUSTCONF_NONE) != 0 ? absolute(o->trust) : NULL;

@@ -381,14 +381,17 @@ static bool asks_again(const struct broker *b)
 // How often the service manager is tried again that had no room for news of descriptors.
 #define STORE_MS 100
 
+// How often statistics are tried again that could not be put in their place.
+#define PUBLISH_MS 1000
+
 // Of two times to wait, the shorter; -1: for ever.
 static int sooner(int a, int b)
 {
     return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
-// Waits for a request. Meanwhile it tells the service manager what it does not know yet, writes records that wait, and
-// closes what has ended.
+// Waits for a request. Meanwhile it tells the service manager what it does not know yet, writes records that wait, puts
+// statistics in their place that could not be, and closes what has ended.
 static void wait_for_request(struct broker *b)
 {
     struct pollfd p = {.fd = b->relay, .events = POLLIN};
@@ -398,10 +401,13 @@ static void wait_for_request(struct broker *b)
         if (!keep_tell(&b->keep))
             wait_ms = sooner(wait_ms, STORE_MS);
         wait_ms = sooner(wait_ms, trial_wait_ms(b));
+        if (b->unpublished)
+            wait_ms = sooner(wait_ms, PUBLISH_MS);
         validity_look(b);
         trial_look(b);
         if (poll(&p, 1, wait_ms) != 0)
             return;
+        b->unpublished = b->unpublished && !statistics_publish(b->stats_file);
         audit_tick(&b->audit, clock_monotonic_ns());
     }
 }

@@ -213,18 +213,26 @@ static const struct table_view *still_accepted(const struct broker *b, const str
     return b->running.bytes && !b->revoked ? &b->view : NULL;
 }
 
+static bool show(const char *path)
+{
+    char quoted[600];
+
+    if (statistics_publish(path))
+        return true;
+    log_errno(LOG_LEVEL_ERR, EVENT_STATISTICS, "file=%s", log_quote(path, quoted, sizeof(quoted)));
+    return false;
+}
+
 // Puts the statistics in their place, and answers, when the relay has adopted a table.
 static void publish(struct broker *b, const struct attempt *a, bool on_trial)
 {
     char back[PATH_MAX];
 
-    if (!on_trial)
+    if (on_trial)
+        show(statistics_back_path(b->stats_file, back));
+    else
         statistics_forget_back(b->stats_file);
-    if ((on_trial && !statistics_publish(statistics_back_path(b->stats_file, back))) ||
-        !statistics_publish(b->stats_file)) {
-        char quoted[600];
-        log_errno(LOG_LEVEL_ERR, EVENT_STATISTICS, "file=%s", log_quote(b->stats_file, quoted, sizeof(quoted)));
-    }
+    b->unpublished = !show(b->stats_file);
     offer_answer(b, &(struct handover_message){.type = HANDOVER_ADOPTED, .serial = a->serial});
 }
 
@@ -250,6 +258,7 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
         snprintf(a->why, sizeof(a->why), "internal: the compiled table is not valid: %s", bad);
         return false;
     }
+    b->unpublished = false; // the new ones take their place
     statistics_back_path(b->stats_file, back_path);
     const char *signed_by = b->trial.config ? b->trial.signed_by : b->approval.signed_by;
     bool made = make(b, a, table, &view, b->stats_file, a->signed_by, fds) &&

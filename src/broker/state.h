@@ -82,6 +82,7 @@ struct broker {
     int verdict_ms;             // longest time for a verdict of the relay
     uint64_t late_ns;           // since when the relay is late with that (CLOCK_MONOTONIC); 0: it is not
     bool revoked;               // since the table in force: the relay has not got the one without what has ended
+    bool unpublished;           // statistics of the table in force could not be put in their place
     uint64_t revoke_s;          // when the broker closes what has ended without the relay (CLOCK_REALTIME); 0: never
     size_t n_rejected;          // descriptors of tables that were offered but not put in force
     bool over;                  // the broker ends: the relay is gone, no verdict came, or the start is refused

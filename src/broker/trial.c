@@ -142,7 +142,7 @@ bool trial_returned(struct broker *b, const struct handover_message *m)
     struct trial *t = &b->trial;
     uint64_t from = b->config ? b->view.header->generation : 0;
     uint8_t sha256[32];
-    char why[sizeof(m->text)];
+    char why[sizeof(m->text)], file[600];
 
     if (!t->config)
         return false;
@@ -165,7 +165,9 @@ bool trial_returned(struct broker *b, const struct handover_message *m)
     log_setup("broker", b->view.header->instance);
     record_returned(b, from, sha256, why);
     memcpy(b->returned, sha256, sizeof(b->returned));
-    statistics_go_back(b->stats_file);
+    b->unpublished = false; // what is on trial is not shown any more
+    if (!statistics_go_back(b->stats_file))
+        log_errno(LOG_LEVEL_ERR, EVENT_STATISTICS, "file=%s", log_quote(b->stats_file, file, sizeof(file)));
     if (!statistics_save_running(b->stats_file, b->text.bytes.text, b->text.bytes.size, b->text.bytes.info.mode))
         log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
     keep_settle(&b->keep, b->sockets, &b->view);

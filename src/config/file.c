@@ -79,16 +79,14 @@ bool file_check_owner(const char *path, const struct config_file_info *info, con
     return false;
 }
 
-// Returns whether the file has not been written to since *st. A write updates its change time. So does a rename that
-// replaces its name, but then it has one link less.
-static bool is_unchanged(int fd, const struct stat *st)
+// Returns whether the file has not been written to between *st and *now. A write updates its change time. So does a
+// rename that replaces its name, but then it has one link less.
+static bool is_unchanged(const struct stat *st, const struct stat *now)
 {
-    struct stat now;
-
-    return fstat(fd, &now) == 0 && now.st_size == st->st_size && now.st_mtim.tv_sec == st->st_mtim.tv_sec &&
-           now.st_mtim.tv_nsec == st->st_mtim.tv_nsec &&
-           (now.st_nlink != st->st_nlink ||
-            (now.st_ctim.tv_sec == st->st_ctim.tv_sec && now.st_ctim.tv_nsec == st->st_ctim.tv_nsec));
+    return now->st_size == st->st_size && now->st_mtim.tv_sec == st->st_mtim.tv_sec &&
+           now->st_mtim.tv_nsec == st->st_mtim.tv_nsec &&
+           (now->st_nlink != st->st_nlink ||
+            (now->st_ctim.tv_sec == st->st_ctim.tv_sec && now->st_ctim.tv_nsec == st->st_ctim.tv_nsec));
 }
 
 static bool read_regular(int fd, const struct stat *st, struct config_bytes *out, struct config_problems *problems)
@@ -110,7 +108,12 @@ static bool read_regular(int fd, const struct stat *st, struct config_bytes *out
         }
     }
     // A file that is written while it is read may be half old and half new. A replacement by rename avoids this.
-    if (used != expected || !is_unchanged(fd, st)) {
+    struct stat now;
+    if (fstat(fd, &now) != 0) {
+        config_error(problems, 0, NULL, "cannot be read: %s", strerror(errno));
+        return false;
+    }
+    if (used != expected || !is_unchanged(st, &now)) {
         config_error(problems, 0, NULL, "changed while it was read, replace it by rename");
         return false;
     }

@@ -32,11 +32,29 @@ bool handover_pair(int ends[2])
     return false;
 }
 
+#define TRIES    4 // where the kernel has no memory for a message at the moment
+#define PAUSE_MS 1
+
+// Returns whether a call that has returned n is to be made again: it was interrupted, or there was no memory for it.
+static bool comes_again(ssize_t n, unsigned *tries)
+{
+    if (n >= 0 || (errno != EINTR && errno != ENOBUFS && errno != ENOMEM))
+        return false;
+    if (errno == EINTR)
+        return true;
+    int saved = errno;
+    poll(NULL, 0, PAUSE_MS);
+    errno = saved;
+    return ++*tries < TRIES;
+}
+
 bool handover_send(int fd, const struct handover_message *m, const int *fds)
 {
     struct iovec iov = {.iov_base = (void *) m, .iov_len = sizeof(*m)};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     union control control;
+    unsigned tries = 0;
+    ssize_t n;
 
     if (m->n_fds > HANDOVER_FDS_MAX) {
         errno = EINVAL;
@@ -44,7 +62,10 @@ bool handover_send(int fd, const struct handover_message *m, const int *fds)
     }
     if (m->n_fds == 0) {
         // write() in place of sendmsg(), so that the relay's system call filter can deny sendmsg().
-        return TEMP_FAILURE_RETRY(write(fd, m, sizeof(*m))) == (ssize_t) sizeof(*m);
+        do
+            n = write(fd, m, sizeof(*m));
+        while (comes_again(n, &tries));
+        return n == (ssize_t) sizeof(*m);
     }
 
     memset(&control, 0, sizeof(control));
@@ -55,7 +76,10 @@ bool handover_send(int fd, const struct handover_message *m, const int *fds)
     c->cmsg_type = SCM_RIGHTS;
     c->cmsg_len = CMSG_LEN(sizeof(int) * m->n_fds);
     memcpy(CMSG_DATA(c), fds, sizeof(int) * m->n_fds);
-    return TEMP_FAILURE_RETRY(sendmsg(fd, &msg, MSG_NOSIGNAL)) == (ssize_t) sizeof(*m);
+    do
+        n = sendmsg(fd, &msg, MSG_NOSIGNAL);
+    while (comes_again(n, &tries));
+    return n == (ssize_t) sizeof(*m);
 }
 
 // Copies the descriptors of msg to fds. Returns how many there are.
@@ -98,8 +122,12 @@ enum handover_result handover_receive(int fd, struct handover_message *m, int *f
     struct iovec iov = {.iov_base = m, .iov_len = sizeof(*m)};
     union control control;
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-    ssize_t n = TEMP_FAILURE_RETRY(recvmsg(fd, &msg, MSG_CMSG_CLOEXEC));
+    unsigned tries = 0;
+    ssize_t n;
 
+    do
+        n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+    while (comes_again(n, &tries));
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? HANDOVER_EMPTY : HANDOVER_CLOSED;
 

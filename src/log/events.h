@@ -69,7 +69,7 @@
     X(EVENT_TX_RING_MISSING, tx_ring_missing, LOG_AT(WARNING))                                                         \
     X(EVENT_BROKER, broker, LOG_AT(ERR))                                                                               \
     X(EVENT_RELAY, relay, LOG_AT(ERR) | LOG_AT(WARNING))                                                               \
-    X(EVENT_LOOP, loop, LOG_AT(ERR))                                                                                   \
+    X(EVENT_LOOP, loop, LOG_AT(ERR) | LOG_AT(WARNING))                                                                 \
     X(EVENT_STATISTICS, statistics, LOG_AT(ERR))                                                                       \
     X(EVENT_RUNNING, running, LOG_AT(WARNING))                                                                         \
     X(EVENT_NOTIFY, notify, LOG_AT(WARNING))                                                                           \

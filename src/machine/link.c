@@ -4,6 +4,7 @@
 #include "machine/link.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <ifaddrs.h>
 #include <linux/if_addr.h>
 #include <net/if_arp.h>
@@ -48,22 +49,25 @@ static void note_other_name(struct link *l, const struct ifaddrs *all, int socke
 }
 
 // Fills in what does not depend on addresses. ioctl(), because getifaddrs() lists a link without hardware address (tun,
-// WireGuard) without its AF_PACKET address.
-static void take_link(struct link *l, unsigned flags, int socket_fd)
+// WireGuard) without its AF_PACKET address. ifindex stays 0 if the interface has gone meanwhile. Returns false with
+// errno set if the kernel does not tell.
+static bool take_link(struct link *l, unsigned flags, int socket_fd)
 {
-    struct ifreq request = {.ifr_flags = 0};
+    struct ifreq mtu = {.ifr_flags = 0}, address = {.ifr_flags = 0};
+    uint32_t index = index_of(socket_fd, l->name);
 
-    if ((l->ifindex = index_of(socket_fd, l->name)) == 0)
-        return;
-    memcpy(request.ifr_name, l->name, sizeof(request.ifr_name));
+    memcpy(mtu.ifr_name, l->name, sizeof(mtu.ifr_name));
+    memcpy(address.ifr_name, l->name, sizeof(address.ifr_name));
+    if (index == 0 || ioctl(socket_fd, SIOCGIFMTU, &mtu) != 0 || ioctl(socket_fd, SIOCGIFHWADDR, &address) != 0)
+        return errno == ENODEV;
+    l->ifindex = index;
     l->up = (flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
-    if (ioctl(socket_fd, SIOCGIFMTU, &request) == 0 && request.ifr_mtu > 0)
-        l->mtu = (uint32_t) request.ifr_mtu;
-    if (ioctl(socket_fd, SIOCGIFHWADDR, &request) != 0)
-        return;
-    l->loopback = request.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK;
-    l->ethernet = request.ifr_hwaddr.sa_family == ARPHRD_ETHER || l->loopback;
-    memcpy(l->mac, request.ifr_hwaddr.sa_data, sizeof(l->mac));
+    if (mtu.ifr_mtu > 0)
+        l->mtu = (uint32_t) mtu.ifr_mtu;
+    l->loopback = address.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK;
+    l->ethernet = address.ifr_hwaddr.sa_family == ARPHRD_ETHER || l->loopback;
+    memcpy(l->mac, address.ifr_hwaddr.sa_data, sizeof(l->mac));
+    return true;
 }
 
 static bool append(struct addr **list, uint32_t *n, const struct addr *address)
@@ -129,12 +133,12 @@ struct passing {
 };
 
 // Reads them from /proc, because getifaddrs() does not tell them apart. Without /proc the list is empty. Returns false
-// without memory.
+// with errno set if it cannot be read.
 static bool list_passing(struct passing *p)
 {
     FILE *f = fopen("/proc/self/net/if_inet6", "re");
     unsigned bytes[16], flags;
-    bool ok = true;
+    bool ok = f || errno == ENOENT || errno == EACCES;
 
     while (ok && f) {
         struct addr address = {.family = ADDR_IPV6};
@@ -147,8 +151,12 @@ static bool list_passing(struct passing *p)
             address.bytes[n] = (uint8_t) bytes[n];
         ok = flags & IFA_F_PERMANENT || append(&p->addresses, &p->n, &address);
     }
+    if (f && ferror(f))
+        ok = false;
+    int saved = errno;
     if (f)
         fclose(f);
+    errno = saved;
     if (p->n > 1)
         qsort(p->addresses, p->n, sizeof(*p->addresses), addr_compare);
     return ok;
@@ -191,13 +199,14 @@ bool link_query(struct link *links, size_t n)
     struct ifaddrs *all = NULL;
     struct passing passing = {.n = 0};
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
-    bool ok = list_passing(&passing);
+    bool ok = fd >= 0 && list_passing(&passing) && getifaddrs(&all) == 0;
 
-    ok = ok && fd >= 0 && getifaddrs(&all) == 0;
     for (const struct ifaddrs *a = all; ok && a; a = a->ifa_next) {
         struct link *l = find(links, n, a->ifa_name);
         if (l && l->ifindex == 0)
-            take_link(l, a->ifa_flags, fd);
+            ok = take_link(l, a->ifa_flags, fd);
+        if (!ok)
+            break;
         if (l && a->ifa_addr && a->ifa_addr->sa_family == AF_INET)
             ok = take_ipv4_address(l, a);
         else if (l && a->ifa_addr && a->ifa_addr->sa_family == AF_INET6)
@@ -209,11 +218,13 @@ bool link_query(struct link *links, size_t n)
     for (size_t i = 0; i < n; i++)
         if (links[i].n_own > 1)
             qsort(links[i].own, links[i].n_own, sizeof(*links[i].own), addr_compare);
+    int saved = errno;
     free(passing.addresses);
     if (all)
         freeifaddrs(all);
     if (fd >= 0)
         close(fd);
+    errno = saved;
     return ok;
 }
 

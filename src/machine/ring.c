@@ -182,5 +182,5 @@ bool ring_release(int fd)
 
     option_refuse_everything(fd);
     bind(fd, (struct sockaddr *) &nowhere, sizeof(nowhere));
-    return setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &none, sizeof(none)) == 0 || errno != EBUSY;
+    return setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &none, sizeof(none)) == 0;
 }

@@ -130,6 +130,12 @@ static bool comes_again(struct store *s, const char *name, size_t but)
     return some;
 }
 
+// Returns whether a later try may succeed: the manager, or the kernel, has no room at the moment.
+static bool is_passing(int error)
+{
+    return error == EAGAIN || error == EINTR || error == ENOBUFS || error == ENOMEM || error == ETOOMANYREFS;
+}
+
 // Tells the news of those that are `first`, or of the others. Returns false if the manager has no room for more.
 static bool send_some(struct store *s, bool first)
 {
@@ -143,7 +149,7 @@ static bool send_some(struct store *s, bool first)
         bool fits = e.state != STORE_COMES || s->most == 0 || stored < s->most;
         if (room && fits && e.first == first && e.state != STORE_IN) {
             bool told = tell(s->manager, &e);
-            room = told || (errno != EAGAIN && errno != ENOBUFS);
+            room = told || !is_passing(errno);
             if (!told && room)
                 log_errno(LOG_LEVEL_WARNING, EVENT_NOTIFY, "descriptor=%s effect=\"a restart opens it anew\"", e.name);
             if (room && e.state == STORE_GOES) {

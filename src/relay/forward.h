@@ -86,6 +86,7 @@ struct forward {
     uint64_t bridge_ends_ns;               // CLOCK_MONOTONIC, whatever the clock does
     uint64_t sends;                        // datagrams times outputs, since the caller set it to 0
     uint32_t flushed;                      // batches that were pending at a flush, since the caller set it to 0
+    size_t mapped;                         // bytes of memory, if the caller has mapped it (mapping.c)
     struct batch batches[FORWARD_BATCHES]; // the first n_pending are in use
 };
 

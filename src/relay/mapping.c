@@ -81,19 +81,23 @@ static bool map_stats(int fd, const struct table_view *t, struct stats_segment *
 }
 
 // The file is far larger than any state, so that the broker need not know its size; what is not written takes no
-// memory.
-static void *map_state(int fd, const struct table_view *t, char why[MAPPING_WHY_MAX])
+// memory. *mapped: how much of it is mapped.
+static void *map_state(int fd, const struct table_view *t, size_t *mapped, char why[MAPPING_WHY_MAX])
 {
     const int sealed = F_SEAL_SHRINK | F_SEAL_SEAL;
-    size_t size = forward_bytes(t);
+    size_t size = *mapped = forward_bytes(t);
     int seals = fcntl(fd, F_GET_SEALS);
 
+    if (size == 0) {
+        refuse(why, "no memory for the state");
+        return NULL;
+    }
     if (seals < 0 || (seals & sealed) != sealed || lseek(fd, 0, SEEK_END) != (off_t) HANDOVER_STATE_BYTES ||
         size > HANDOVER_STATE_BYTES) {
         refuse(why, "the memory is no such file, or too small");
         return NULL;
     }
-    void *memory = size > 0 ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory != MAP_FAILED)
         return memory;
     refuse(why, "the memory cannot be mapped: %m");
@@ -105,16 +109,19 @@ struct forward *mapping_new(const int offered[HANDOVER_PLAIN], uint64_t now_ns, 
     struct table_view *t = map_table(offered[HANDOVER_TABLE], why);
     struct stats_segment segment = {.header = NULL};
     void *state = NULL;
+    size_t size;
 
     if (t && map_stats(offered[HANDOVER_STATS], t, &segment, why) &&
-        (state = map_state(offered[HANDOVER_STATE], t, why))) {
+        (state = map_state(offered[HANDOVER_STATE], t, &size, why))) {
         struct forward *f = forward_new(t, &segment, state, now_ns);
-        if (f)
+        if (f) {
+            f->mapped = size;
             return f;
+        }
         refuse(why, "forwarding state: %m");
     }
     if (state)
-        munmap(state, forward_bytes(t));
+        munmap(state, size);
     if (segment.header)
         munmap(segment.header, stats_size(t));
     if (t)
@@ -125,15 +132,18 @@ struct forward *mapping_new(const int offered[HANDOVER_PLAIN], uint64_t now_ns, 
 struct forward *mapping_resume(const int offered[HANDOVER_OFFER_FDS], uint64_t now_ns, char why[MAPPING_WHY_MAX])
 {
     struct table_view *t = map_table(offered[HANDOVER_TABLE_BEFORE], why);
-    void *state = t ? map_state(offered[HANDOVER_STATE_BEFORE], t, why) : NULL;
+    size_t size;
+    void *state = t ? map_state(offered[HANDOVER_STATE_BEFORE], t, &size, why) : NULL;
     const char *bad = "";
 
     if (state) {
-        struct forward *f = forward_resume(t, state, forward_bytes(t), now_ns, &bad);
-        if (f)
+        struct forward *f = forward_resume(t, state, size, now_ns, &bad);
+        if (f) {
+            f->mapped = size;
             return f;
+        }
         refuse(why, "%s", bad);
-        munmap(state, forward_bytes(t));
+        munmap(state, size);
     }
     if (t)
         unmap_table(t);
@@ -146,9 +156,10 @@ void mapping_drop(struct forward *f)
         return;
     struct table_view *t = (struct table_view *) f->table;
     void *stats = f->stats.header, *state = f->memory;
+    size_t size = f->mapped;
 
     forward_free(f);
-    munmap(state, forward_bytes(t));
+    munmap(state, size);
     if (stats)
         munmap(stats, stats_size(t));
     unmap_table(t);

@@ -3,15 +3,18 @@
 
 #include "relay/relay.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "log/log.h"
+#include "relay/loop_memory.h"
 #include "relay/rtnetlink.h"
 #include "relay/state.h"
 
@@ -245,18 +248,34 @@ static bool lock_statistics(int fd)
     return false;
 }
 
+// Tells how the broker has ended, if it could not log it itself. Before the system call filter, which has no wait4(2).
+static void tell_broker_end(void)
+{
+    int status;
+
+    if (TEMP_FAILURE_RETRY(waitpid(-1, &status, 0)) > 0 && WIFSIGNALED(status))
+        log_error(EVENT_START, "reason=\"the broker was ended by signal %d\"", WTERMSIG(status));
+}
+
 // Receives the broker's first message, before the loop runs.
 static bool receive_hello(int broker, struct handover_message *m)
 {
     struct pollfd p = {.fd = broker, .events = POLLIN};
     int fds[HANDOVER_FDS_MAX];
 
-    if (poll(&p, 1, HELLO_SECONDS * 1000) != 1) {
+    if (TEMP_FAILURE_RETRY(poll(&p, 1, HELLO_SECONDS * 1000)) != 1) {
         log_error(EVENT_START, "reason=\"the broker has not answered for %d s\"", HELLO_SECONDS);
         return false;
     }
-    return handover_receive(broker, m, fds) == HANDOVER_GOT && m->type == HANDOVER_HELLO && m->n_fds == 1 &&
-           lock_statistics(sandbox_move_up(fds[0]));
+    errno = 0;
+    enum handover_result result = handover_receive(broker, m, fds);
+    if (result == HANDOVER_GOT && m->type == HANDOVER_HELLO && m->n_fds == 1)
+        return lock_statistics(sandbox_move_up(fds[0]));
+    if (result == HANDOVER_CLOSED && errno == 0)
+        tell_broker_end();
+    else
+        log_errno(LOG_LEVEL_ERR, EVENT_START, "reason=\"the broker's first message cannot be received\"");
+    return false;
 }
 
 static void on_source(struct ev_loop *loop, ev_io *io, int events)
@@ -306,7 +325,8 @@ static bool prepare(struct relay *r)
     int signals = sandbox_move_up(signals_open());
     // EVFLAG_NOENV: the environment does not choose the backend.
     ev_set_syserr_cb(on_loop_failure);
-    r->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
+    if (loop_memory_begin(on_loop_failure))
+        r->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
     if (!r->spill || links < 0 || addresses < 0 || neighbours < 0 || inotify < 0 || signals < 0 || !r->loop) {
         log_errno(LOG_LEVEL_ERR, EVENT_START, "reason=\"no memory, epoll, rtnetlink, inotify or signalfd\"");
         return false;
@@ -342,6 +362,10 @@ static bool confine(struct relay *r, const struct handover_hello *whom)
         (r->options->landlock && !sandbox_landlock(SANDBOX_RELAY, mode, NULL, &r->shown.landlock)))
         return false;
     r->shown.capabilities = sandbox_capabilities();
+    if (r->shown.capabilities == UINT64_MAX) {
+        log_errno(LOG_LEVEL_ERR, EVENT_SANDBOX_DROP, "role=relay reason=\"the kernel does not tell what is left\"");
+        return false;
+    }
     if (mode == SANDBOX_ENFORCE && r->shown.landlock == 0)
         log_warn(EVENT_FEATURE_MISSING, "feature=landlock effect=\"the system call filter alone keeps files away\"");
     return sandbox_filter(SANDBOX_RELAY, mode);

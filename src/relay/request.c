@@ -16,7 +16,9 @@
 
 // --- asking ----------------------------------------------------------------------------------------------------------
 
-static void begin(struct relay *r, enum request what)
+// Returns whether it was sent; else it is asked again (request_again()), unless the broker is gone, which
+// request_on_message() learns.
+static bool begin(struct relay *r, enum request what)
 {
     static const enum handover_type types[] = {[REQUEST_RETURNED] = HANDOVER_RETURNED,
                                                [REQUEST_CONFIRM] = HANDOVER_CONFIRM,
@@ -44,17 +46,22 @@ static void begin(struct relay *r, enum request what)
             notify_reloading(&r->notify, clock_monotonic_ns() / 1000);
     }
     r->swap.why[0] = '\0'; // the reason of the previous request
-    // If the request cannot be sent, the broker is gone: broker_gone() follows when its socket closes.
     r->under_way = what;
-    if (!handover_send(r->broker, &m, NULL))
-        log_errno(LOG_LEVEL_ERR, EVENT_BROKER, "reason=\"cannot be asked\"");
+    if (handover_send(r->broker, &m, NULL))
+        return true;
+    log_errno(LOG_LEVEL_ERR, EVENT_BROKER, "reason=\"cannot be asked\"");
+    r->under_way = REQUEST_NONE;
+    r->wanted[what] = true;
+    if (what == REQUEST_LINKS)
+        r->stuck_ring = m.ring;
+    return false;
 }
 
 static void begin_next(struct relay *r)
 {
     for (int what = 0; what < REQUESTS && r->under_way == REQUEST_NONE; what++)
-        if (r->wanted[what])
-            begin(r, (enum request) what);
+        if (r->wanted[what] && !begin(r, (enum request) what))
+            return;
 }
 
 static void end(struct relay *r)
@@ -207,8 +214,8 @@ static void wait_until_kept(struct relay *r)
 }
 
 // Handles COMMIT: puts the table in force and sends the verdict. The broker answers it with ADOPTED when the change is
-// in the record, or with REFUSED.
-static void commit(struct relay *r)
+// in the record, or with REFUSED. Returns false if the verdict cannot be sent.
+static bool commit(struct relay *r)
 {
     struct handover_message verdict = {.type = HANDOVER_REJECTED, .serial = r->serial};
     struct table_interface links[TABLE_INTERFACES_MAX];
@@ -227,10 +234,12 @@ static void commit(struct relay *r)
         swap_reject(&r->swap);
         snprintf(verdict.text, sizeof(verdict.text), "%s", r->swap.why);
     }
-    if (!handover_send(r->broker, &verdict, NULL))
+    bool told = handover_send(r->broker, &verdict, NULL);
+    if (!told)
         log_errno(LOG_LEVEL_ERR, EVENT_BROKER, "reason=\"cannot be told\"");
     if (r->unrecorded)
         log_links(relay_table(r), links, n_links);
+    return told;
 }
 
 // --- answers ---------------------------------------------------------------------------------------------------------
@@ -313,7 +322,8 @@ static void broker_gone(struct relay *r, const char *reason)
     ev_io_stop(r->loop, &r->from_broker.io);
     swap_reject(&r->swap);
     if (!r->swap.now) {
-        // The broker has logged why.
+        // A refusal comes as an answer: it could not log why.
+        log_error(EVENT_BROKER, "reason=\"%s\" effect=\"the start ends\"", reason);
         relay_stop(r, EXIT_FAILURE);
         return;
     }
@@ -355,6 +365,7 @@ void request_again(struct relay *r, uint64_t now)
         r->probe_again_ns = 0;
         request_send(r, REQUEST_PROBE);
     }
+    begin_next(r);
 }
 
 // Trusts all outputs again: the broker has found every interface as in the table, so none is gone. Does nothing if
@@ -398,8 +409,7 @@ static const char *take_message(struct relay *r, struct handover_message *m, con
     case HANDOVER_COMMIT:
         if (!offering || broker_has_ended(r))
             return offering ? "ended" : unexpected;
-        commit(r);
-        return NULL;
+        return commit(r) ? NULL : "cannot be told";
     case HANDOVER_KEPT: // what has waited for it goes on already
         return r->unrecorded ? NULL : unexpected;
     case HANDOVER_ADOPTED:

@@ -113,6 +113,7 @@ static bool change_ids(enum sandbox_role role, uid_t uid, gid_t gid)
 bool sandbox_drop(enum sandbox_role role, uid_t uid, gid_t gid)
 {
     const char *name = sandbox_role_name(role);
+    bool cut = may_cut_bounds(); // no longer when the user has changed
 
     if (!change_ids(role, uid, gid) || !drop_capabilities(role)) {
         log_errno(LOG_LEVEL_ERR, EVENT_SANDBOX_DROP,
@@ -125,8 +126,8 @@ bool sandbox_drop(enum sandbox_role role, uid_t uid, gid_t gid)
         log_errno(LOG_LEVEL_ERR, EVENT_SANDBOX_DROP, "role=%s", name);
         return false;
     }
-    if (!ids_are(uid, gid) || !capabilities_are(role, true) || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 ||
-        prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
+    if (!ids_are(uid, gid) || !capabilities_are(role, true) || (cut && !bounds_are_empty()) ||
+        prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
         log_error(EVENT_SANDBOX_DROP, "role=%s reason=\"rights are not as they must be after the drop\"", name);
         return false;
     }

@@ -22,9 +22,11 @@ from .topology import Net
 _tests = []
 
 
-def test(title):
+def test(title, again=True):
+    """again: whether it runs once more with tcpdump when it has failed."""
     def add(function):
         _tests.append(Test(function, title))
+        _tests[-1].again = again
         return function
 
     return add
@@ -168,6 +170,7 @@ def main():
             print(f"not ok {number} - {t.title}", flush=True)
             note(text)
             t.print_artefacts()
-            _tcpdump_again(t)
+            if t.again:
+                _tcpdump_again(t)
             t.keep_artefacts()
     sys.exit(1 if failed else 0)
