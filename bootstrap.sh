@@ -3,6 +3,7 @@
 # From a bare Debian 12 to a running relay: installs what is missing, builds, and then
 #   demo    relays live traffic between network namespaces, and proves it
 #   check   passes all tests; the last line is "N passed, N failed, N skipped"
+#   check-all   the same, with what takes long and rarely finds anything
 #   build   only builds
 #   fuzz    runs the fuzz targets, FUZZ_SECONDS=60 each
 set -euo pipefail
@@ -21,8 +22,8 @@ say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
 die() { printf 'bootstrap.sh: %s\n' "$*" >&2; exit 1; }
 
 usage() {
-  sed -n '3,7s/^# \{0,1\}//p' "$0"
-  echo "usage: sudo ./bootstrap.sh demo | check | build | fuzz"
+  sed -n '3,8s/^# \{0,1\}//p' "$0"
+  echo "usage: sudo ./bootstrap.sh demo | check | check-all | build | fuzz"
 }
 
 # Installs those of the packages that are missing.
@@ -74,6 +75,19 @@ show_ended() {
   done < <(find "$dir" -name '*.trs' | sort)
 }
 
+# Prints the ten files of tests in the DIRs that took longest, and of each the test that took longest.
+show_slowest() {
+  local trs log begin
+  say "what took longest"
+  find "$@" -name '*.trs' | while read -r trs; do
+    log=${trs%.trs}.log
+    begin=$(stat -c %W "$log")
+    [ "$begin" -gt 0 ] || continue
+    printf '%d s %s%s\n' $(($(stat -c %Y "$trs") - begin)) "${trs%.trs}" \
+      "$(sed -nE 's/^ok [0-9]+ - (.*) \(([0-9.]+) s\)$/\2 s of it: \1/p' "$log" | sort -rn | sed -n '1s/^/, /p')"
+  done | sort -rn | sed -n "s|${build%/*}/||;1,10p"
+}
+
 # Begins the tests of the build in DIR anew.
 begin_tests() {
   find "$1" \( -name '*.trs' -o -name '*.shown' \) | while read -r file; do rm -f "$file" "${file%.*}.log"; done
@@ -116,10 +130,11 @@ count_tests() {
   [ -n "$lost" ] || tail -n 100 "$dir/check.log"
 }
 
-# Tests with packets run when nothing is built, and those of them that judge times one by one. The others run while the
-# second build is made: one of them boots a Debian and mostly waits.
+# Tests with packets run when nothing is built, and those of them that judge times one by one; the others of them mostly
+# wait, and run by three on a processor. Tests without packets run while the second build is made: one of them boots a
+# Debian and mostly waits.
 check() {
-  local sanitizers=$build-sanitizers plain status=0 status_sanitizers=0
+  local sanitizers=$build-sanitizers plain status=0 status_sanitizers=0 many=$((3 * $(nproc))) began=$SECONDS
   passed=0 failed=0 skipped=0 failures=
   say "building with warnings as errors"
   configure_and_make "$build" --enable-werror
@@ -127,18 +142,20 @@ check() {
   begin_tests "$build"
   run_tests "$build" check-plain -j"$(nproc)" &
   plain=$!
-  configure_and_make "$sanitizers" --enable-werror --enable-sanitizers
+  configure_and_make "$sanitizers" --enable-werror --enable-sanitizers CFLAGS="-g -O1"
   begin_tests "$sanitizers"
   run_tests "$sanitizers" check-plain -j"$(nproc)" || status_sanitizers=$?
   wait "$plain" || status=$?
   say "tests with packets"
-  run_tests "$build" check-calm -j"$(nproc)" || status=$?
+  run_tests "$build" check-calm -j"$many" || status=$?
   run_tests "$build" check-loud || status=$?
   count_tests "$build" "$status"
   say "the same tests under the sanitizers"
-  run_tests "$sanitizers" check-calm -j"$(nproc)" || status_sanitizers=$?
+  run_tests "$sanitizers" check-calm -j"$many" || status_sanitizers=$?
   run_tests "$sanitizers" check-loud || status_sanitizers=$?
   count_tests "$sanitizers" "$status_sanitizers"
+  show_slowest "$build" "$sanitizers"
+  say "all of it: $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s"
   printf '%s%d passed, %d failed, %d skipped\n' "$failures" "$passed" "$failed" "$skipped"
   [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
 }
@@ -159,8 +176,9 @@ case ${1:-} in
     configure_and_make "$build"
     MCR_BIN=$build/src "$top/contrib/demo/demo.sh"
     ;;
-  check)
+  check | check-all)
     install_packages "${packages_build[@]}" "${packages_check[@]}"
+    [ "$1" = check ] || export MCR_LONG=1
     check
     ;;
   fuzz)

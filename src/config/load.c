@@ -137,10 +137,13 @@ static void check_not_itself(const char *path, const struct config *c, struct co
 static struct config *load_text(const char *text, size_t size, unsigned flags, struct config_problems *problems)
 {
     size_t errors = problems->n_errors;
-    struct config *c = parse_config(text, size, problems);
+    bool whole;
+    struct config *c = parse_config(text, size, problems, &whole);
 
-    if (!c)
+    if (!whole) {
+        config_free(c);
         return NULL;
+    }
     check_stats_file(c, problems);
     check_audit_file(c, problems);
     check_config(c, problems);

@@ -93,6 +93,7 @@ static void *give_list(struct parser *p, const struct schema_key *key, const con
     elements = calloc(n > 0 ? n : 1, size);
     if (!elements) {
         config_error(p->problems, line_of(s), p->rule, "out of memory");
+        p->no_memory = true;
         return NULL;
     }
     memcpy((char *) target + key->offset, &elements, sizeof(elements));
@@ -308,7 +309,7 @@ static bool read_tree(config_t *tree, const char *text, size_t size, struct conf
     return ok && is_our_version(config_root_setting(tree), problems);
 }
 
-struct config *parse_config(const char *text, size_t size, struct config_problems *problems)
+struct config *parse_config(const char *text, size_t size, struct config_problems *problems, bool *whole)
 {
     struct parser p = {.problems = problems};
     struct config *c = NULL;
@@ -323,5 +324,6 @@ struct config *parse_config(const char *text, size_t size, struct config_problem
             config_error(problems, 0, NULL, "out of memory");
     }
     config_destroy(&tree);
+    *whole = c && !p.no_memory;
     return c;
 }

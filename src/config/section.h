@@ -13,6 +13,7 @@
 struct parser {
     struct config_problems *problems;
     const char *rule; // name for messages; NULL outside of rules
+    bool no_memory;   // for a list, which is not there
 };
 
 static inline int line_of(const config_setting_t *s)

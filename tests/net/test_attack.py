@@ -372,7 +372,7 @@ def not_sanitized():
         raise t.Skip("the attacks are tried with the other build")
 
 
-@t.test("the same attacks on a relay without a sandbox get through")
+@t.test("the same attacks on a relay without a sandbox get through", long=True)
 def relay_without():
     not_sanitized()
     with t.line() as net:
@@ -613,7 +613,7 @@ def broker_files():
                 forwards(net)
 
 
-@t.test("the same attacks on a broker without a sandbox get through")
+@t.test("the same attacks on a broker without a sandbox get through", long=True)
 def broker_without():
     not_sanitized()
     with t.line() as net:
@@ -978,11 +978,9 @@ def descriptors_on_request():
         finish(d)
 
 
-@t.test("a relay that gives no verdict, and one that does not read: after a minute the broker ends, what it sent is revoked")
+@t.test("a relay that gives no verdict, and one that does not read: after a minute the broker ends, what it sent is revoked", long=True)
 def silence():
     needs_sandbox()
-    if not os.environ.get("MCR_LONG"):
-        raise t.Skip("takes a minute: MCR_LONG=1")
     with t.line() as net, t.line() as other, t.Mcrd(net.relay, RULE) as silent, t.Mcrd(other.relay, RULE) as deaf:
         with hostile(silent) as victim, hostile(deaf) as deaf_victim:
             began = time.monotonic()

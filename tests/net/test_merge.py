@@ -342,10 +342,8 @@ def long_stream():
             through(net, d, legs(",loss=5%", f",loss=5%,delay_ms={delay_ms}"), count=90000, rate=30000, seed=9, size=200)
 
 
-@t.test("50,000/s for a minute by two legs that lose a tenth each, one 20 ms late: exact, with reorder_ms in order")
+@t.test("50,000/s for a minute by two legs that lose a tenth each, one 20 ms late: exact, with reorder_ms in order", long=True)
 def minute():
-    if not os.environ.get("MCR_LONG"):
-        raise t.Skip("takes two minutes: MCR_LONG=1")
     for keys in ({}, REORDER):
         with t.two_paths() as net, t.Mcrd(net.relay, [rule(**keys)], ring_mib=64) as d:
             through(net, d, legs(",loss=10%", ",loss=10%,delay_ms=20"), in_order=bool(keys), count=3000000, rate=50000,
@@ -447,12 +445,12 @@ def link_of_a_leg():
         t.wait_for(lambda: d.logged("leg_silent")[-1].endswith(' reason="in1 is missing"'), 5, "the log without the interface")
 
 
-@t.test("two relays by two paths, merged by a third: kill -9 of either loses nothing, and nothing comes twice")
+@t.test("two relays by two paths, merged by a third: kill -9 of either loses nothing, and nothing comes twice", released=True)
 def relay_killed():
     survives(lambda relay, first: first.signal(signal.SIGKILL))
 
 
-@t.test("two relays by two paths, merged by a third: a pulled link of either loses nothing, and nothing comes twice")
+@t.test("two relays by two paths, merged by a third: a pulled link of either loses nothing, and nothing comes twice", released=True)
 def link_pulled():
     survives(lambda relay, first: relay.run("ip", "link", "set", "out0", "down"))
 
@@ -475,7 +473,7 @@ def transport_stream(path, seconds, rate):
                 f.write(header + bytes([0x10 | counter]) + i.to_bytes(4, "big") * 46)
 
 
-@t.test("multicat's RTP over two legs of which each loses a tenth: the file is received byte for byte")
+@t.test("multicat's RTP over two legs of which each loses a tenth: the file is received byte for byte", released=True)
 def multicat():
     if not shutil.which("multicat"):
         raise t.Skip("multicat is not installed")

@@ -227,7 +227,7 @@ def promtool_metrics():
         clean(text)
 
 
-@t.test("promtool check rules and test rules")
+@t.test("promtool check rules and test rules", released=True)
 def promtool_rules():
     test = os.path.join(os.path.dirname(os.path.dirname(CONTRIB)), "tests/prometheus/alerts.test.yml")
     t.run_command([program("promtool"), "check", "rules", ALERTS])
@@ -342,7 +342,7 @@ def link():
         t.equal(os.listdir(made), [], f"{unit}: the directory")
 
 
-@t.test("node_exporter shows them, Prometheus takes them: every query of dashboard and alerts; a refused reload alerts")
+@t.test("node_exporter shows them, Prometheus takes them: every query of dashboard and alerts; a refused reload alerts", released=True)
 def scraped():
     exporter, prometheus = program("prometheus-node-exporter"), program("prometheus")
     with t.line() as net, t.Mcrd(net.relay, RULES, instance="relay-1") as d:

@@ -13,7 +13,7 @@ A, B, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.10.1", "239.255.1.1", 5000, 
 RULES = [t.rule("r", A, PORT, [t.to_group(OUT, OUT_PORT)])]
 ENDS = {signal.SIGTERM: 0, signal.SIGKILL: -signal.SIGKILL}  # and mcrd's exit status
 WITNESS = os.environ.get("WITNESS", os.path.join(os.path.dirname(t.MCRD), "../tests/net/witness.so"))
-ROUNDS = 5 if t.SANITIZED else 20
+ROUNDS = 20 if t.LONG else 5 if t.SANITIZED else 8
 
 
 def merged(**keys):
@@ -32,7 +32,7 @@ def restart(d, number):
     return continued(d.restart(number, ENDS[number]))
 
 
-@t.test("20 restarts by SIGTERM, 20 by SIGKILL: nothing is lost; what comes twice is at most a pass each; counters go on")
+@t.test(f"{ROUNDS} restarts by SIGTERM, {ROUNDS} by SIGKILL: nothing is lost; what comes twice is at most a pass each; counters go on")
 def plain():
     for number in ENDS:
         with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
@@ -76,7 +76,7 @@ def broker_killed():
         t.equal(d.stats()["broker"], "alive", "broker")
 
 
-@t.test("200,000/s by ring_mib = 64: restarts and kills lose nothing")
+@t.test("200,000/s by ring_mib = 64: restarts and kills lose nothing", alone=True, released=True)
 def fast():
     if t.SANITIZED or t.SLOWNESS > 1:
         raise t.Skip("this mcrd is too slow for that")
@@ -97,7 +97,7 @@ def fast():
         t.check(report["duplicates"] <= 4 * 256, f"{report['duplicates']} came twice")
 
 
-@t.test("merges, one of them in order: two legs 50 ms apart, each with losses; through restarts each number leaves; only what a kill catches on its way comes twice")
+@t.test("merges, one of them in order: two legs 50 ms apart, each with losses; through restarts each number leaves; only what a kill catches on its way comes twice", alone=True)
 def merges():
     for number in ENDS:
         for keys in ({}, {"reorder_ms": 1000}):
@@ -546,7 +546,7 @@ def wrong_state():
     rule = {**merged(reorder_ms=50), "max_payload": 300, "monitor": {"as": "rtp"}}
     limited = t.rule("l", "239.255.0.9", PORT, [t.to_group("239.255.1.9", 6009)],
                      limit={"packets_per_second": 100, "per_source": True})
-    for seed in range(3 if t.SANITIZED else 8):
+    for seed in range(8 if t.LONG else 3):
         with t.two_paths() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, [rule, limited]) as d:
             t.send_legs(net.src, [f"s0,{A},{PORT}", f"s1,{B},{PORT}"], count=200, rate=2000, size=200, **{"as": "rtp"})
             t.wait_for(lambda: "state" in [x for x, _ in manager.store] or manager.listen() and False, 5, "the state")

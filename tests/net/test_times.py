@@ -176,7 +176,7 @@ def validity():
             t.equal((d.stats()["config"]["serial"], d.stats()["config"]["state"]), (8, "current"), "a higher one")
 
 
-@t.test("restarts and a reload while a temporary rule lasts: both streams lose nothing; it ends at its time, and has ended behind a restart")
+@t.test("restarts and a reload while a temporary rule lasts: both streams lose nothing; it ends at its time, and has ended behind a restart", alone=True)
 def restarts():
     with t.line() as net, t.Manager() as manager:
         ends = int(time.time() + 2 * SOON) + 1

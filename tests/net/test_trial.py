@@ -128,7 +128,7 @@ def returned():
         wait_state(d, "current", 5)
 
 
-@t.test("20 trials go back and 20 are confirmed under 20,000/s: what is in both files loses nothing, nothing comes twice")
+@t.test("20 trials go back and 20 are confirmed under 20,000/s: what is in both files loses nothing, nothing comes twice", alone=True)
 def many():
     n = 6 if t.SANITIZED else 20
     with t.line() as net, t.Mcrd(net.relay, BEFORE, ring_mib=64) as d:

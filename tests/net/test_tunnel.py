@@ -355,7 +355,7 @@ def both_directions(link):
             d.account(n)
 
 
-@t.test("WireGuard in both directions, IPv4 and IPv6, also beyond its MTU")
+@t.test("WireGuard in both directions, IPv4 and IPv6, also beyond its MTU", released=True)
 def wireguard_both():
     both_directions(wireguard_link)
 

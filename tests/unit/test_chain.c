@@ -162,6 +162,15 @@ Test(chain, heads_are_read)
     }
     cr_expect(!chain_parse_head(zeros, &head));
     cr_expect(!chain_parse_head("1:abc", &head));
+    cr_expect(!chain_parse_head("", &head));
+    zeros[63] = 'g';
+    snprintf(text, sizeof(text), "1:%s", zeros);
+    cr_expect(!chain_parse_head(text, &head), "no digit");
+    zeros[63] = '0';
+    snprintf(text, sizeof(text), "1%s0", zeros);
+    cr_expect(!chain_parse_head(text, &head), "no colon");
+    snprintf(text, sizeof(text), "000000000000000000001:%s", zeros);
+    cr_expect(!chain_parse_head(text, &head), "more digits than a number has");
 }
 
 Test(chain, each_tampering_is_told_by_its_number)

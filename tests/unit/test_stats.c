@@ -17,6 +17,7 @@
 #include "common/clock.h"
 #include "common/utf8.h"
 #include "config/schema.h"
+#include "deny.h"
 #include "stats/counters.h"
 #include "stats/delta.h"
 #include "stats/reader.h"
@@ -1014,6 +1015,31 @@ static struct made make_merged(void)
     m.at.inputs[1].skew_max_us = 40000;
     m.at.rules[0].merged.recovered = 10000;
     return m;
+}
+
+static bool writes_json(void *context, FILE *to)
+{
+    return show_json(context, to, false);
+}
+
+static bool writes_words(void *context, FILE *to)
+{
+    (void) context;
+    return show_words(true, to);
+}
+
+Test(stats, json_is_whole_or_fails)
+{
+    struct made m = make_merged();
+    struct stats_snapshot s = snapshot_of(&m);
+
+    m.at.header->audit.n = 7;
+    strcpy(m.at.header->audit.file, "/var/lib/mcr/audit.log");
+    m.at.header->continued.rings = 1;
+    m.at.inputs[1].as = STATS_STREAM_TS;
+    cr_expect_gt(deny_each(writes_json, &s, true), 0);
+    cr_expect_gt(deny_each(writes_words, NULL, true), 0);
+    free(m.memory);
 }
 
 Test(stats, table_tells_what_each_leg_brings)

@@ -16,20 +16,41 @@ from .case import Test
 from .daemon import Mcrd
 from .process import end_all, run_command, start_process
 from .result import Failure, Skip, note, wait_for
-from .system import CLONE_NEWNET, KEEP, MCRD, MCRGEN, MCRSTAT, SANDBOX, USER, call
+from .system import CLONE_NEWNET, KEEP, LONG, MCRD, MCRGEN, MCRSTAT, SANDBOX, SANITIZED, USER, call
 from .topology import Net
 
 _tests = []
 
 
-def test(title, again=True):
-    """again: whether it runs once more with tcpdump when it has failed."""
+def test(title, long=False, released=False, alone=False, again=True):
+    """A test of this file. CONTRIBUTING.md says which are marked, and why.
+
+    long: only with MCR_LONG=1. released: under a sanitizer only with MCR_LONG=1. alone: judges rates or times that a busy
+    machine changes; where tests run side by side (MCR_SIDE_BY_SIDE=1) it is left to test_alone.py.
+    again: whether it runs once more with tcpdump when it has failed.
+    """
     def add(function):
         _tests.append(Test(function, title))
+        _tests[-1].alone = alone
         _tests[-1].again = again
+        _tests[-1].adds = not LONG and (long or (released and SANITIZED))
         return function
 
     return add
+
+
+def _choose(alone):
+    """The tests that are named by the arguments, else those that are to run here, and now."""
+    if len(sys.argv) > 1:
+        return [t for t in _tests if t.function.__name__ in sys.argv[1:]]
+    side_by_side = not alone and os.environ.get("MCR_SIDE_BY_SIDE", "") not in ("", "0")
+    mine = [t for t in _tests if t.alone or not alone]
+    left = [t for t in mine if t.adds]
+    elsewhere = [t for t in mine if t.alone and side_by_side and not t.adds]
+    for why, some in (("MCR_LONG=1 (make check-all) adds", left), ("test_alone.py runs", elsewhere)):
+        if some:
+            note(f"{why} {', '.join(t.function.__name__ for t in some)}")
+    return [t for t in mine if t not in left and t not in elsewhere]
 
 
 def _run_one(t):
@@ -148,13 +169,16 @@ def session(purpose=None):
         guardian.dismiss()
 
 
-def main():
-    """Runs the tests of the calling file, or those whose function names are the arguments."""
+def main(alone=False):
+    """Runs the tests of the calling file, or those whose function names are the arguments. alone: those marked so."""
     with session():
         print("TAP version 13", flush=True)
         _try_network()
-        chosen = [t for t in _tests if len(sys.argv) < 2 or t.function.__name__ in sys.argv[1:]]
+        chosen = _choose(alone)
         failed = 0
+        if not chosen:
+            print("1..0 # SKIP nothing of it runs here", flush=True)
+            return
         print(f"1..{len(chosen)}", flush=True)
         note(f"user={USER} sandbox={SANDBOX} kernel={os.uname().release}")
         if KEEP:

@@ -35,6 +35,7 @@ def _sanitized():
 # Such a build is some times slower, and keeps what was freed for a while.
 SANITIZED = _sanitized()
 SANDBOX = os.environ.get("MCR_SANDBOX", "enforce")
+LONG = os.environ.get("MCR_LONG", "") not in ("", "0")  # also what is slow and rarely finds anything (make check-all)
 KEEP = os.environ.get("MCR_KEEP", "") not in ("", "0")  # leave the temporary directory in place
 
 # On an emulated machine: whatever waits, waits so many times longer, and what is sent is sent so much slower.
