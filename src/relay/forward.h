@@ -66,6 +66,7 @@ struct forward {
     uint32_t *came; // indexes of rules to which something has come since forward_tick()
     uint32_t n_came;
     struct merge **merges; // (M) of each path of a rule that merges; else NULL
+    uint32_t anew;         // of those that forward_resume() has found, how many were no state and begin anew
     uint32_t *holding;     // paths that may hold something back, each once
     bool *holds;           // of each path: it stands in holding
     uint32_t n_holding;

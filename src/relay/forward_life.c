@@ -63,7 +63,7 @@ static void init_merges(struct forward *f, struct arena *a, bool resumed)
         f->by_active |= (r->flags & TABLE_RULE_MERGES) && s.by == MERGE_ACTIVE;
         void *memory = r->flags & TABLE_RULE_MERGES ? arena_place(a, 1, merge_bytes(&s)) : NULL;
         if (memory && resumed)
-            merge_resume(&s, memory);
+            f->anew += merge_resume(&s, memory) == NULL;
         else if (memory)
             merge_place(&s, memory);
         f->merges[i] = memory;
