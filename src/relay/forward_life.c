@@ -57,6 +57,9 @@ static void init_merges(struct forward *f, struct arena *a, bool resumed)
 
     take_key(key);
     f->due_ns = f->others_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < f->table->n_inputs; i++)
+        if (f->table->rules[f->table->inputs[i].rule].flags & TABLE_RULE_MERGES)
+            f->merging[f->table->inputs[i].interface] = true;
     for (uint32_t i = 0; i < f->table->n_paths; i++) {
         const struct table_rule *r = &f->table->rules[f->table->paths[i].rule];
         struct merge_settings s = merge_settings_of(r, key);
