@@ -66,6 +66,7 @@ struct forward {
     uint32_t *came; // indexes of rules to which something has come since forward_tick()
     uint32_t n_came;
     struct merge **merges; // (M) of each path of a rule that merges; else NULL
+    uint32_t anew;         // of those that forward_resume() has found, how many were no state and begin anew
     uint32_t *holding;     // paths that may hold something back, each once
     bool *holds;           // of each path: it stands in holding
     uint32_t n_holding;
@@ -81,6 +82,7 @@ struct forward {
     uint32_t n_waiting;
     uint64_t now_ns;                       // start of this pass, CLOCK_MONOTONIC
     bool by_active;                        // some rule merges so
+    bool merging[TABLE_INTERFACES_MAX];    // of each interface: it brings a leg of a merge
     uint64_t others_ns;                    // stamp up to which the rings but that of this pass have been emptied
     uint64_t bridged_ns;                   // CLOCK_REALTIME of forward_bridge(), until forward_settle(); or 0
     uint64_t bridge_ends_ns;               // CLOCK_MONOTONIC, whatever the clock does

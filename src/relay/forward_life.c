@@ -57,13 +57,16 @@ static void init_merges(struct forward *f, struct arena *a, bool resumed)
 
     take_key(key);
     f->due_ns = f->others_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < f->table->n_inputs; i++)
+        if (f->table->rules[f->table->inputs[i].rule].flags & TABLE_RULE_MERGES)
+            f->merging[f->table->inputs[i].interface] = true;
     for (uint32_t i = 0; i < f->table->n_paths; i++) {
         const struct table_rule *r = &f->table->rules[f->table->paths[i].rule];
         struct merge_settings s = merge_settings_of(r, key);
         f->by_active |= (r->flags & TABLE_RULE_MERGES) && s.by == MERGE_ACTIVE;
         void *memory = r->flags & TABLE_RULE_MERGES ? arena_place(a, 1, merge_bytes(&s)) : NULL;
         if (memory && resumed)
-            merge_resume(&s, memory);
+            f->anew += merge_resume(&s, memory) == NULL;
         else if (memory)
             merge_place(&s, memory);
         f->merges[i] = memory;

@@ -20,6 +20,9 @@
 #define SPILL_FRAME (sizeof(struct virtio_net_hdr) + 65536 + 64)
 #define SPILL_COUNT 64
 
+// By how much a stamp may be ahead of the time of the turn.
+#define STEP_NS NS_PER_S
+
 // How many slots ahead prefetch_ahead() fetches.
 #define SLOTS_AHEAD 3
 
@@ -326,7 +329,21 @@ uint64_t ingress_next_stamp(const struct ingress *in)
     return stamp_of(slot_at(in, in->head));
 }
 
-uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill)
+uint64_t ingress_until(struct ingress *const *rings, size_t n, const struct ingress *in, const struct forward *f,
+                       uint64_t now_ns)
+{
+    uint64_t until = UINT64_MAX;
+
+    if (!f->merging[in->interface] || !ingress_ready(in) || ingress_next_stamp(in) > now_ns + STEP_NS)
+        return until;
+    for (size_t i = 0; i < n; i++)
+        if (rings[i] != in && f->merging[rings[i]->interface] && ingress_ready(rings[i]) &&
+            ingress_next_stamp(rings[i]) < until)
+            until = ingress_next_stamp(rings[i]);
+    return until < UINT64_MAX - INGRESS_AHEAD_NS ? until + INGRESS_AHEAD_NS : until;
+}
+
+uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill, uint64_t until_ns)
 {
     struct tpacket2_hdr *slots[INGRESS_BUDGET + SLOTS_AHEAD];
     uint32_t n = 0;
@@ -337,6 +354,10 @@ uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spil
     f->memory->in_pass = 1;
     in->more = false;
     while (!in->more && is_filled(slots[n])) {
+        if (stamp_of(slots[n]) > until_ns) {
+            in->more = true;
+            break;
+        }
         slots[n + SLOTS_AHEAD] = slot_behind(in, SLOTS_AHEAD);
         prefetch_slot(slots[n + SLOTS_AHEAD]);
         take_slot(in, f, spill, slots[n]);
@@ -359,7 +380,7 @@ void ingress_drain(struct ingress *in, struct forward *f, struct ingress_spill *
 {
     // At most n_slots frames, so that a sender cannot keep the loop here.
     for (uint32_t n = 0, some = 1; some > 0 && n < in->n_slots; n += some)
-        some = ingress_pass(in, f, spill);
+        some = ingress_pass(in, f, spill, UINT64_MAX);
 }
 
 void ingress_drop_queue(struct ingress *in, struct ingress_spill *spill)

@@ -29,7 +29,7 @@ struct ingress {
     size_t ring_size; // bytes
     uint32_t slot_size, n_slots, block_size, slots_per_block;
     uint32_t head;              // next slot to be read
-    bool more;                  // the last pass ended by its budget
+    bool more;                  // the last pass ended by its budget, or by until_ns
     bool ethernet;              // frames begin with an Ethernet header
     bool super_frames;          // each frame follows a virtio_net_hdr
     uint32_t interface;         // index in the present table
@@ -58,9 +58,17 @@ void ingress_close(struct ingress *in);
 void ingress_frame(struct ingress *in, struct forward *f, const uint8_t *bytes, size_t length, struct packet_meta meta,
                    uint8_t kind);
 
-// Passes frames to f, at most INGRESS_BUDGET and until INGRESS_SENDS is reached; flushes f, and returns the slots to
-// the kernel. Returns the number of frames.
-uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill);
+// Passes frames to f, at most INGRESS_BUDGET, until INGRESS_SENDS is reached, and up to the first one that was stamped
+// after until_ns; flushes f, and returns the slots to the kernel. Returns the number of frames.
+uint32_t ingress_pass(struct ingress *in, struct forward *f, struct ingress_spill *spill, uint64_t until_ns);
+
+// The until_ns of a pass over `in`, one of these n rings. Rings with legs of merges are read nearly in the order of the
+// stamps: no further ahead of another one's next frame than INGRESS_AHEAD_NS. After a pause each has what came in all
+// its time, and with reorder_ms no more is held than comes in that. now_ns: CLOCK_REALTIME; a stamp that is far ahead
+// of it is from before a step of the clock, and waits for none.
+#define INGRESS_AHEAD_NS UINT64_C(1000000)
+uint64_t ingress_until(struct ingress *const *rings, size_t n, const struct ingress *in, const struct forward *f,
+                       uint64_t now_ns);
 
 // Returns whether the ring has a frame, without a system call.
 bool ingress_ready(const struct ingress *in);

@@ -190,6 +190,7 @@ static bool pass_ready(struct relay *r)
     for (size_t i = 0; i < r->swap.n_rings; i++)
         if (ingress_ready(r->swap.rings[i]))
             any |= rings_pass(r, r->swap.rings[i]) > 0;
+    rings_settle(r);
     return any;
 }
 

@@ -62,7 +62,8 @@ uint32_t rings_pass(struct relay *r, struct ingress *in)
     if (f->by_active)
         f->others_ns = others_settled_ns(r, in);
     f->now_ns = clock_monotonic_ns();
-    uint32_t n = ingress_pass(in, f, r->spill);
+    uint64_t until_ns = ingress_until(r->swap.rings, r->swap.n_rings, in, f, (uint64_t) (ev_now(r->loop) * 1e9));
+    uint32_t n = ingress_pass(in, f, r->spill, until_ns);
     forward_publish(f);
     publish_counters(r, in);
     r->turn_frames += n;
@@ -81,7 +82,7 @@ void rings_on_readable(struct ev_loop *loop, ev_io *io, int events)
     socklen_t length = sizeof(error);
 
     (void) events;
-    if (rings_pass(ev_userdata(loop), in) > 0)
+    if (rings_pass(ev_userdata(loop), in) > 0 || in->more)
         return;
     // The first frame of a ring that was taken over tells its head, if the stamps have told a wrong one.
     if (in->taken == 0 && ingress_resume(in) > 0 && rings_pass(ev_userdata(loop), in) > 0)

@@ -99,6 +99,9 @@ static struct forward *take_up(struct swap *s, const struct forward *f, uint64_t
             memcpy(before->memory->returned, before->table->header->sha256, sizeof(before->memory->returned));
         forget_pass(s, f, before, spill);
         continue_counters(s, before);
+        if (before->anew > 0)
+            log_warn(EVENT_CONTINUED, "reason=\"a state that cannot be: merges=%u\" effect=\"these begin anew\"",
+                     before->anew);
     } else {
         log_warn(EVENT_CONTINUED, "reason=%s effect=\"counters, limits and merges begin anew\"",
                  log_quote(why, quoted, sizeof(quoted)));

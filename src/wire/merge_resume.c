@@ -51,6 +51,25 @@ static bool mend_store(struct merge *m)
     return m->n_free > 0;
 }
 
+// Without turns nobody asks whose turn it is, so that `next` stays where the line began.
+static void mend_line(const struct merge *m, struct line *l)
+{
+    arena_mend_bool(&l->used);
+    l->used &= has_lines(&m->s);
+    l->n_held = 0;
+    if (m->store == 0)
+        l->next = l->head + 1;
+    for (int i = 0; i < MERGE_LEGS_MAX; i++)
+        arena_mend_bool(&l->legs[i].known);
+}
+
+// By number, nothing leaves the ring of recent ones: it is overwritten.
+static void mend_recent(const struct merge *m, struct recent *r)
+{
+    if (has_lines(&m->s) && r->serial - r->tail > r->size)
+        r->tail = r->serial - r->size;
+}
+
 // Whether the line is one that merge_take() can have left, as far as its walks through the numbers go.
 static bool is_sound(const struct merge *m, const struct line *l)
 {
@@ -75,13 +94,9 @@ struct merge *merge_resume(const struct merge_settings *settings, void *memory)
     for (int i = 0; i < MERGE_LEGS_MAX; i++)
         arena_mend_bool(&m->active.legs[i].known);
     arena_mend_bool(&m->crowded);
-    for (struct line *l = m->lines; l < m->lines + MERGE_LINES; l++) {
-        arena_mend_bool(&l->used);
-        l->used &= has_lines(&kept);
-        l->n_held = 0;
-        for (int i = 0; i < MERGE_LEGS_MAX; i++)
-            arena_mend_bool(&l->legs[i].known);
-    }
+    for (struct line *l = m->lines; l < m->lines + MERGE_LINES; l++)
+        mend_line(m, l);
+    mend_recent(m, &m->recent);
     for (uint32_t i = 0; m->candidates && i < MERGE_CANDIDATES; i++) {
         arena_mend_bool(&m->candidates[i].used);
         m->candidates[i].used &= m->candidates[i].count <= m->most / 2;

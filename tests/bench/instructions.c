@@ -302,7 +302,7 @@ static __attribute__((noinline)) void pass(struct fixture *x)
 {
     x->f->now_ns += 1000000;
     do
-        ingress_pass(&x->in, x->f, x->spill);
+        ingress_pass(&x->in, x->f, x->spill, UINT64_MAX);
     while (x->in.more);
     forward_publish(x->f);
 }

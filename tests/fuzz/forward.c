@@ -292,7 +292,7 @@ static void pass(struct rig *x)
     for (uint32_t i = 0; i < x->v.n_interfaces; i++) {
         uint32_t taken = 0;
         do
-            taken += ingress_pass(&x->rings[i], x->f, x->spill);
+            taken += ingress_pass(&x->rings[i], x->f, x->spill, UINT64_MAX);
         while (x->rings[i].more);
         FUZZ_ASSERT(taken == x->filled[i]);
         x->filled[i] = 0;

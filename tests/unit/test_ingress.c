@@ -22,7 +22,7 @@
 #define SIZE    16u // of a datagram: 64 of them fit a slot
 #define OUTPUTS 256u
 
-// Two interfaces, a rule on each (groups .1 and .2): the first has any number of outputs, the second has one.
+// Two interfaces with an input each (groups .1 and .2).
 struct rig {
     struct table_view view;
     struct stats_segment stats;
@@ -44,23 +44,18 @@ static ssize_t swallow(struct egress *e, const struct table_output *o, const str
     return bytes;
 }
 
-static struct rig *open_rig(uint32_t n_outputs)
+// Takes the rules of this text, with two inputs in all, on an interface each.
+static struct rig *open_rules(const char *rules)
 {
     struct rig *x = calloc(1, sizeof(*x));
-    char outputs[OUTPUTS * 64] = "";
 
-    for (uint32_t i = 0, used = 0; i < n_outputs; i++)
-        used += (uint32_t) sprintf(outputs + used, "%s{interface=\"out0\";group=\"239.255.1.%u\";port=6000;}",
-                                   i ? "," : "", i);
-    make_view(&x->view, NULL,
-              "version=1;rules=("
-              "{name=\"first\";input={interface=\"in0\";group=\"239.255.0.1\";port=5000;};outputs=(%s);},"
-              "{name=\"second\";input={interface=\"in1\";group=\"239.255.0.2\";port=5000;};"
-              "outputs=({interface=\"out0\";group=\"239.255.2.1\";port=6000;});});",
-              outputs);
-    cr_assert_eq(x->view.n_egress, 1);
-    stats_segment_place(&x->stats, calloc(1, stats_segment_size(x->view.n_interfaces, 2, 2, n_outputs + 1)),
-                        x->view.n_interfaces, 2, 2);
+    make_view(&x->view, NULL, "version=1;rules=(%s);", rules);
+    const struct table_view *v = &x->view;
+    cr_assert_eq(v->n_egress, 1);
+    cr_assert_eq(v->n_inputs, 2);
+    stats_segment_place(&x->stats,
+                        calloc(1, stats_segment_size(v->n_interfaces, v->n_rules, v->n_inputs, v->n_counters)),
+                        v->n_interfaces, v->n_rules, v->n_inputs);
     egress_init(&x->socket, 1, -1);
     egress_configure(&x->socket, x->view.egress, NULL);
     x->socket.take = swallow;
@@ -82,6 +77,19 @@ static struct rig *open_rig(uint32_t n_outputs)
     return x;
 }
 
+static struct rig *open_rig(uint32_t n_outputs)
+{
+    char rules[OUTPUTS * 64 + 512];
+    int used = sprintf(rules, "{name=\"first\";input={interface=\"in0\";group=\"239.255.0.1\";port=5000;};outputs=(");
+
+    for (uint32_t i = 0; i < n_outputs; i++)
+        used += sprintf(rules + used, "%s{interface=\"out0\";group=\"239.255.1.%u\";port=6000;}", i ? "," : "", i);
+    sprintf(rules + used,
+            ");},{name=\"second\";input={interface=\"in1\";group=\"239.255.0.2\";port=5000;};"
+            "outputs=({interface=\"out0\";group=\"239.255.2.1\";port=6000;});}");
+    return open_rules(rules);
+}
+
 static void close_rig(struct rig *x)
 {
     for (uint32_t i = 0; i < 2; i++) {
@@ -101,7 +109,7 @@ static void put16(uint8_t *at, size_t value)
     at[1] = (uint8_t) value;
 }
 
-// The next slot of ring i gets a frame of so many datagrams for its rule.
+// The next slot of ring i gets a frame of so many datagrams for its input.
 static void put(struct rig *x, uint32_t i, uint32_t datagrams)
 {
     uint8_t *slot = x->rings[i].ring + (size_t) (x->filled[i]++ % SLOTS) * SLOT, *frame = slot + AT, *ip = frame + 14;
@@ -123,7 +131,7 @@ static void put(struct rig *x, uint32_t i, uint32_t datagrams)
     ip[8] = 64;
     ip[9] = IPPROTO_UDP;
     memcpy(ip + 12, (uint8_t[]){198, 18, 0, 1}, 4);
-    memcpy(ip + 16, x->view.destinations[i].address.bytes, 4);
+    memcpy(ip + 16, x->view.inputs[i].to.bytes, 4);
     uint16_t sum = (uint16_t) ~packet_sum(0, ip, 20);
     memcpy(ip + 10, &sum, 2);
     put16(ip + 20, 40000);
@@ -141,7 +149,7 @@ static void fill(struct rig *x, uint32_t i, uint32_t frames, uint32_t datagrams)
 
 static uint32_t pass(struct rig *x, uint32_t i)
 {
-    return ingress_pass(&x->rings[i], x->f, x->spill);
+    return ingress_pass(&x->rings[i], x->f, x->spill, UINT64_MAX);
 }
 
 // How many slots the kernel has back.
@@ -224,6 +232,104 @@ Test(ingress, super_frames_for_many_outputs_keep_no_other_ring_waiting)
     cr_expect_eq(turns, SLOTS / INGRESS_BUDGET, "what the other has sent does not count here");
     cr_expect_eq(sent(x, 1), SLOTS);
     cr_expect(x->rings[0].more, "the busy one has not had its way");
+    close_rig(x);
+}
+
+// --- legs of a merge -------------------------------------------------------------------------------------------------
+
+#define T0_S    1800000000u
+#define NUMBERS 400u
+
+// The slot gets an RTP number, and its stamp.
+static void put_number(struct rig *x, uint32_t i, uint32_t number, uint64_t at_ms)
+{
+    uint8_t *slot = x->rings[i].ring + (size_t) (x->filled[i] % SLOTS) * SLOT, *rtp = slot + AT + 14 + 28;
+    struct tpacket2_hdr h;
+
+    put(x, i, 1);
+    memcpy(&h, slot, sizeof(h));
+    h.tp_sec = T0_S + (uint32_t) (at_ms / 1000);
+    h.tp_nsec = (uint32_t) (at_ms % 1000) * 1000000;
+    memcpy(slot, &h, sizeof(h));
+    rtp[0] = 0x80;
+    put16(rtp + 2, number);
+}
+
+// As the loop does it: a pass over each ring that has something, and then what is due. Returns how many turns it took.
+static uint32_t run(struct rig *x)
+{
+    struct ingress *rings[2] = {&x->rings[0], &x->rings[1]};
+    const uint64_t now_ns = (T0_S + 1) * NS_PER_S;
+    uint32_t turns = 0, taken = 1;
+
+    for (; taken > 0 && turns < 10 * NUMBERS; turns++) {
+        uint64_t settled = now_ns;
+        taken = 0;
+        for (uint32_t i = 0; i < 2; i++)
+            taken += ingress_pass(rings[i], x->f, x->spill, ingress_until(rings, 2, rings[i], x->f, now_ns));
+        for (uint32_t i = 0; i < 2; i++)
+            if (ingress_ready(rings[i]) && ingress_next_stamp(rings[i]) < settled)
+                settled = ingress_next_stamp(rings[i]);
+        forward_release(x->f, settled);
+    }
+    return turns;
+}
+
+// After a pause two rings hold all that came meanwhile. What one leg lacks is there by the other before its turn is
+// over, although no more is held back than comes in reorder_ms. So it is where another rule has made one leg's ring
+// longer.
+Test(ingress, legs_of_a_merge_go_on_side_by_side)
+{
+    for (uint32_t others = 0; others < 2; others++) {
+        struct rig *x = open_rules(
+            "{name=\"m\";inputs=({leg=\"A\";interface=\"in0\";group=\"239.255.0.1\";port=5000;},"
+            "{leg=\"B\";interface=\"in1\";group=\"239.255.0.2\";port=5000;});"
+            "merge={by=\"rtp\";window_ms=50;reorder_ms=20;};max_payload=64;"
+            "limit={packets_per_second=5000;};"
+            "outputs=({interface=\"out0\";group=\"239.255.2.1\";port=6000;});}");
+        struct stats_rule_counters *c = &x->f->flows[0].counters;
+        for (uint32_t n = 0; n < NUMBERS; n++) {
+            if (n % 7 != 3)
+                put_number(x, 0, n, n);
+            if (n % 5 != 1 || n % 7 == 3)
+                put_number(x, 1, n, n + 10);
+            if (others && n % 4 == 0)
+                put_number(x, 1, n, n + 10); // unlike the others: a number that this leg has brought
+        }
+        cr_expect_lt(run(x), 2 * NUMBERS);
+        cr_expect_eq(c->drops.late, 0, "%lu came too late", (unsigned long) c->drops.late);
+        cr_expect_eq(sent(x, 0), NUMBERS, "%lu of %u have left", (unsigned long) sent(x, 0), NUMBERS);
+        close_rig(x);
+    }
+}
+
+// A stamp from before a step of the clock waits for no other ring, and no ring without a leg waits.
+Test(ingress, who_waits_for_whom)
+{
+    struct rig *x = open_rules(
+        "{name=\"m\";inputs=({leg=\"A\";interface=\"in0\";group=\"239.255.0.1\";port=5000;},"
+        "{leg=\"B\";interface=\"in1\";group=\"239.255.0.2\";port=5000;});"
+        "merge={by=\"rtp\";};outputs=({interface=\"out0\";group=\"239.255.2.1\";port=6000;});}");
+    struct ingress *rings[2] = {&x->rings[0], &x->rings[1]};
+    const uint64_t t0 = T0_S * NS_PER_S, ms = 1000000;
+
+    cr_expect_eq(ingress_until(rings, 2, rings[0], x->f, t0), UINT64_MAX, "nothing is there");
+    put_number(x, 0, 1, 500);
+    cr_expect_eq(ingress_until(rings, 2, rings[0], x->f, t0 + 500 * ms), UINT64_MAX, "the other one has nothing");
+    put_number(x, 1, 1, 100);
+    cr_expect_eq(ingress_until(rings, 2, rings[0], x->f, t0 + 500 * ms), t0 + 100 * ms + INGRESS_AHEAD_NS);
+    cr_expect_eq(ingress_until(rings, 2, rings[1], x->f, t0 + 500 * ms), t0 + 500 * ms + INGRESS_AHEAD_NS);
+    cr_expect_eq(ingress_until(rings, 2, rings[0], x->f, t0 - 3600 * NS_PER_S), UINT64_MAX, "the clock was set back");
+    cr_expect_eq(ingress_pass(rings[0], x->f, x->spill, t0 + 499 * ms), 0);
+    cr_expect(rings[0]->more);
+    cr_expect_eq(ingress_pass(rings[0], x->f, x->spill, t0 + 500 * ms), 1);
+    close_rig(x);
+    x = open_rig(1);
+    rings[0] = &x->rings[0];
+    rings[1] = &x->rings[1];
+    put_number(x, 0, 1, 500);
+    put_number(x, 1, 1, 100);
+    cr_expect_eq(ingress_until(rings, 2, rings[0], x->f, t0 + 500 * ms), UINT64_MAX, "no merge");
     close_rig(x);
 }
 

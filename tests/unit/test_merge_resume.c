@@ -149,6 +149,42 @@ Test(merge_resume, copies)
     merge_free(copy);
 }
 
+// However much has passed: a state of any age is one, with turns and without, behind as many sessions and heartbeats.
+Test(merge_resume, goes_on_at_any_age)
+{
+    static const enum merge_by ways[] = {MERGE_RTP, MERGE_FIELD, MERGE_PAYLOAD, MERGE_ACTIVE};
+
+    for (uint32_t i = 0; i < 8; i++) {
+        struct merge_settings s = settings(ways[i / 2], i % 2 && i < 4 ? 50 : 0);
+        void *memory = memory_of(&s), *elsewhere = memory_of(&s);
+        struct merge *m = merge_place(&s, memory);
+        uint8_t bare[6] = {0};
+        for (uint32_t n = 0; n < 70000; n++) {
+            if (n % 1000 != 7)
+                take(m, 0, n, n);
+            if (n % 1000 != 9)
+                take(m, 1, n + 1, n);
+            if (i % 4 == 2 || i % 4 == 3) // what brings nothing but the next number
+                merge_take(m, 0, T0 + n * MS, bare, sizeof(bare), 0);
+            release(m, T0 + n * MS);
+            merge_sent(m);
+            if (n % 10000 != 9999)
+                continue;
+            struct merge_counters before = *merge_counters(m);
+            m = merge_resume(&s, memory);
+            cr_assert_not_null(m, "way %u, reorder %u: nothing left after %u", i / 2, i % 2, n);
+            cr_expect_eq(memcmp(&before, merge_counters(m), sizeof(before)), 0);
+            // A restart that finds the same file copies it.
+            struct merge *next = merge_place(&s, memset(elsewhere, 0, merge_bytes(&s)));
+            merge_copy(next, m);
+            elsewhere = memory;
+            memory = m = next;
+        }
+        free(memory);
+        free(elsewhere);
+    }
+}
+
 // A process was killed in a pass: what leg 0 has brought from 20 ms on comes again, and passes again; nothing else
 // does.
 Test(merge_resume, forgets_a_pass)
