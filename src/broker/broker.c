@@ -26,40 +26,6 @@
 // How long a record waits for room in standard error.
 #define RECORD_MS 2000
 
-#define ASKER_INTERVAL_NS (NS_PER_S / ASKER_PER_SECOND)
-
-// --- the asker -------------------------------------------------------------------------------------------------------
-
-uint32_t asker_login(const struct handover_asker *asker)
-{
-    char path[64], text[16] = "";
-
-    if (asker->pid == 0)
-        return UINT32_MAX;
-    snprintf(path, sizeof(path), "/proc/%u/loginuid", asker->pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return asker->loginuid;
-    ssize_t n = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    unsigned long value = n > 0 ? strtoul(text, NULL, 10) : UINT32_MAX;
-    return value < UINT32_MAX ? (uint32_t) value : UINT32_MAX;
-}
-
-void asker_pace(uint64_t *due_ns)
-{
-    uint64_t now = clock_monotonic_ns();
-
-    if (*due_ns < now)
-        *due_ns = now;
-    uint64_t ahead = *due_ns - now;
-    *due_ns += ASKER_INTERVAL_NS;
-    if (ahead <= ASKER_BURST * ASKER_INTERVAL_NS)
-        return;
-    log_warn(EVENT_RELAY, "reason=\"asks too often\" effect=\"answers wait\"");
-    poll(NULL, 0, (int) ((ahead - ASKER_BURST * ASKER_INTERVAL_NS) / 1000000 + 1));
-}
-
 // --- the file --------------------------------------------------------------------------------------------------------
 
 struct reading {
@@ -174,7 +140,7 @@ static bool compare(const struct broker *b, const struct config *next, struct at
 {
     static const struct config nothing;
 
-    *before = b->config ? NULL : start_before(b, next);
+    *before = b->config ? NULL : start_before(b, a->before, next);
     if (!diff_make(d, b->config ? b->config : *before ? *before : &nothing, next))
         return false;
     a->compared = b->config || *before;
@@ -209,6 +175,8 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
         approve_date(b, r->config);
         validity_set(b, r->config);
     }
+    a->begins_trial = r->config && trial_begins(b, r->config);
+
     a->file = r->file;
     bool compared = r->config && compare(b, r->config, a, &changes, &before), adopted = false;
 
@@ -218,6 +186,8 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
     a->signed_by = signatures_names(&b->approval.trust, &r->signatures, false, r->signed_by);
     if (!r->config || !r->signatures.enough)
         memcpy(a->why, r->why, sizeof(a->why));
+    else if (!trial_admit(b, a))
+        ; // a->why has the reason
     else if (!compared)
         snprintf(a->why, sizeof(a->why), "%s", strerror(ENOMEM));
     else
@@ -227,15 +197,23 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
     if (adopted) {
         if (!statistics_save_running(b->stats_file, r->bytes.text, r->bytes.size, r->bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
-        keep_file(&b->keep, &r->bytes, r->signatures.text, r->signatures.size);
-        memcpy(b->approval.signed_by, r->signed_by, sizeof(b->approval.signed_by));
-        keep_settle(&b->keep, b->sockets);
         // Not at a start behind nothing, when every rule is new.
         if (a->compared)
             record_changes(b, &changes, a->generation);
+        if (a->begins_trial)
+            trial_begin(b, r->config); // a start goes on with the file before
+        else
+            keep_file(&b->keep, &r->bytes, r->signatures.text, r->signatures.size);
+        if (a->ends_trial)
+            trial_end(b);
+        memcpy(b->approval.signed_by, r->signed_by, sizeof(b->approval.signed_by));
+        keep_settle(&b->keep, b->sockets, &b->view);
         config_free(b->config);
         b->config = r->config;
         r->config = NULL;
+        text_free(&b->text);
+        b->text = (struct text){r->bytes, r->signatures.text, r->signatures.size};
+        r->bytes.text = r->signatures.text = NULL;
         b->audit.most = (uint64_t) b->config->audit_mib << 20;
         validity_tell(b);
     }
@@ -304,13 +282,18 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     }
 }
 
-static void follow_links(struct broker *b, uint32_t serial)
+void broker_follow(struct broker *b, uint32_t serial)
 {
     struct handover_message unchanged = {.type = HANDOVER_UNCHANGED, .serial = serial};
     struct attempt a = {.serial = serial, .signed_by = b->approval.signed_by};
 
     if (!b->config) {
         offer_answer(b, &unchanged);
+        return;
+    }
+    if (b->trial.over) {
+        snprintf(a.why, sizeof(a.why), "the trial is over");
+        offer_refuse(b, &a);
         return;
     }
     a.generation = b->view.header->generation;
@@ -323,7 +306,7 @@ static void follow_links(struct broker *b, uint32_t serial)
     }
     switch (outcome) {
     case ADOPTED:
-        keep_settle(&b->keep, b->sockets);
+        keep_settle(&b->keep, b->sockets, &b->view);
         validity_tell(b);
         break;
     case UNCHANGED:
@@ -376,7 +359,15 @@ static bool serve_request(struct broker *b, const struct handover_message *m)
         return true;
     case HANDOVER_LINKS:
         sockets_give_up_ring(b->sockets, m->ring, clock_monotonic_ns());
-        follow_links(b, m->serial);
+        broker_follow(b, m->serial);
+        return true;
+    case HANDOVER_CONFIRM:
+        trial_confirm(b, m);
+        return true;
+    case HANDOVER_RETURNED:
+        if (!trial_returned(b, m))
+            return false;
+        broker_follow(b, m->serial);
         return true;
     case HANDOVER_PROBE:
         probe(b, m->serial);
@@ -414,7 +405,9 @@ static void wait_for_request(struct broker *b)
         int wait_ms = sooner(validity_wait_ms(b), audit_wait_ms(&b->audit, clock_monotonic_ns()));
         if (!keep_tell(&b->keep))
             wait_ms = sooner(wait_ms, STORE_MS);
+        wait_ms = sooner(wait_ms, trial_wait_ms(b));
         validity_look(b);
+        trial_look(b);
         if (poll(&p, 1, wait_ms) != 0)
             return;
         audit_tick(&b->audit, clock_monotonic_ns());
@@ -447,7 +440,11 @@ static int serve(struct broker *b)
 
 int broker_run(const struct broker_options *options, int relay)
 {
-    struct broker b = {.options = options, .relay = relay, .watch.inotify = options->inotify, .verdict_ms = VERDICT_MS};
+    struct broker b = {.options = options,
+                       .relay = relay,
+                       .watch.inotify = options->inotify,
+                       .trial.fds = {-1, -1, -1},
+                       .verdict_ms = VERDICT_MS};
     int status = EXIT_FAILURE;
 
     b.daemon = getppid();
@@ -460,6 +457,7 @@ int broker_run(const struct broker_options *options, int relay)
     signal(SIGTERM, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
     signal(SIGUSR2, SIG_IGN);
+    signal(STATS_CONFIRM_SIGNAL, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     keep_init(&b.keep);
     audit_init(&b.audit);
@@ -475,6 +473,8 @@ int broker_run(const struct broker_options *options, int relay)
     keep_free(&b.keep);
     sockets_free(b.sockets);
     free(b.running.bytes);
+    trial_end(&b);
     config_free(b.config);
+    text_free(&b.text);
     return status;
 }

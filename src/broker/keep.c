@@ -180,6 +180,14 @@ static bool take(struct keep *k, struct sockets *sockets, const char *name, int 
     return what != SOCKETS_REFUSED;
 }
 
+// Whether the table was made of this file, or was on trial against it.
+static bool is_of(const struct config_bytes *bytes, const struct table_header *h)
+{
+    const uint8_t *sha256 = h->trial_seconds > 0 ? h->returns_to : h->sha256;
+
+    return memcmp(bytes->info.sha256, sha256, sizeof(bytes->info.sha256)) == 0;
+}
+
 size_t keep_inherit(struct keep *k, struct sockets *sockets, int manager, int first, size_t n, const char *names,
                     bool fresh)
 {
@@ -208,9 +216,8 @@ size_t keep_inherit(struct keep *k, struct sockets *sockets, int manager, int fi
     // is.
     if (rings == 0 || k->table_before < 0 || k->state_before < 0)
         drop_table_before(k);
-    else if (k->bytes_before.text &&
-             memcmp(k->bytes_before.info.sha256, k->before.header->sha256, sizeof(k->before.header->sha256)) != 0)
-        file_free(&k->bytes_before); // not what the table was made of
+    else if (k->bytes_before.text && !is_of(&k->bytes_before, k->before.header))
+        file_free(&k->bytes_before);
     return rings;
 }
 
@@ -294,7 +301,7 @@ void keep_file(struct keep *k, const struct config_bytes *bytes, const char *sig
         k->signatures = seal("mcr-signatures", NULL, 0, signatures, size);
 }
 
-void keep_settle(struct keep *k, const struct sockets *sockets)
+void keep_settle(struct keep *k, const struct sockets *sockets, const struct table_view *t)
 {
     store_begin(&k->store);
     if (k->table >= 0) {
@@ -307,7 +314,7 @@ void keep_settle(struct keep *k, const struct sockets *sockets)
         store_keep(&k->store, SIGNED_NAME, k->signatures, true);
     if (k->head >= 0)
         store_keep(&k->store, HEAD_NAME, k->head, true);
-    sockets_keep(sockets, &k->store);
+    sockets_keep(sockets, t, &k->store);
     store_settle(&k->store);
     keep_tell(k);
 }
@@ -347,7 +354,7 @@ uint32_t keep_over(const struct keep *k, const struct sockets *sockets, bool is_
 
     if (k->store.most == 0)
         return 0;
-    sockets_keep(sockets, &all);
+    sockets_keep(sockets, NULL, &all);
     size_t n = all.n + 3 + (k->head >= 0) + is_signed; // table, state, file; head of the records; signatures
     store_free(&all);
     return n > k->store.most ? (uint32_t) (n - k->store.most) : 0;

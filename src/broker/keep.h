@@ -69,9 +69,9 @@ void keep_table(struct keep *k, int table, int state);
 // reads the file on the disk.
 void keep_file(struct keep *k, const struct config_bytes *bytes, const char *signatures, size_t size);
 
-// Says after each load what is to be kept. Then, and whenever it has returned false, keep_tell(): the manager had no
-// room for all news.
-void keep_settle(struct keep *k, const struct sockets *sockets);
+// Says after each load what is to be kept: of rings, those of the table in force, t. Then, and whenever it has returned
+// false, keep_tell(): the manager had no room for all news.
+void keep_settle(struct keep *k, const struct sockets *sockets, const struct table_view *t);
 bool keep_tell(struct keep *k);
 
 // Tells the rest when the broker ends, for a second at most, and logs what stays untold.

@@ -58,14 +58,16 @@ const struct table_view *offer_before(const struct broker *b)
 // even if not all could be sent.
 static bool send_offer(const struct broker *b, const struct attempt *a, int fds[HANDOVER_OFFER_FDS], size_t *n)
 {
-    struct handover_message offer = {.type = HANDOVER_OFFER, .serial = a->serial, .n_fds = HANDOVER_TABLE_BEFORE};
+    struct handover_message offer = {.type = HANDOVER_OFFER, .serial = a->serial, .n_fds = HANDOVER_PLAIN};
     struct handover_message end = {.type = HANDOVER_COMMIT, .serial = a->serial};
     size_t n_new = 0;
 
     if (keep_before(&b->keep)) {
-        offer.n_fds = HANDOVER_OFFER_FDS;
+        offer.n_fds = HANDOVER_CONTINUED;
         fds[HANDOVER_TABLE_BEFORE] = b->keep.table_before;
         fds[HANDOVER_STATE_BEFORE] = b->keep.state_before;
+    } else if (fds[HANDOVER_BACK] >= 0) {
+        offer.n_fds = HANDOVER_TRIAL;
     }
     bool ok = handover_send(b->relay, &offer, fds) &&
               (b->config || sockets_send_pool(b->sockets, b->relay, a->serial)) &&
@@ -144,7 +146,8 @@ static void tell_no_statistics(const struct broker *b, struct attempt *a)
         snprintf(a->why + used, sizeof(a->why) - (size_t) used, "; %s", shut);
 }
 
-static int create_statistics(const struct broker *b, const struct attempt *a, const struct table_view *t)
+static int create_statistics(const struct broker *b, const char *path, const char *signed_by,
+                             const struct table_view *t)
 {
     struct stats_header told = {.features = b->features,
                                 .continued = b->continued,
@@ -154,19 +157,66 @@ static int create_statistics(const struct broker *b, const struct attempt *a, co
 
     told.continued.kept = b->goes_on;
     told.continued.replaced = b->config ? 0 : sockets_unwanted_rings(b->sockets); // of a later load the relay knows it
-    approve_show(b, a->signed_by, &told.signatures);
+    approve_show(b, signed_by, &told.signatures);
     snprintf(told.file, sizeof(told.file), "%s", b->options->config_path);
-    return statistics_create(b->stats_file, &told, t);
+    return statistics_create(path, &told, t);
 }
 
-// Offers a compiled table. Returns whether it is in force; if not, a->why has the reason.
-static bool offer(struct broker *b, struct attempt *a, const struct table_image *table)
+// Makes what the relay gets of a table: fds. Returns false with a->why; the caller closes fds.
+static bool make(struct broker *b, struct attempt *a, const struct table_image *table, const struct table_view *view,
+                 const char *path, const char *signed_by, int fds[HANDOVER_PLAIN])
+{
+    fds[HANDOVER_TABLE] = table_image_seal(table);
+    fds[HANDOVER_STATE] = keep_new_state();
+    if (fds[HANDOVER_TABLE] < 0 || fds[HANDOVER_STATE] < 0) {
+        snprintf(a->why, sizeof(a->why), "the table and its state cannot be sealed: %s", strerror(errno));
+        return false;
+    }
+    fds[HANDOVER_STATS] = create_statistics(b, path, signed_by, view);
+    if (fds[HANDOVER_STATS] < 0)
+        tell_no_statistics(b, a);
+    return fds[HANDOVER_STATS] >= 0;
+}
+
+static void close_all(int *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        fds[i] = descriptors_close(fds[i]);
+}
+
+// What the filters accept besides the destinations of the new table until the relay has adopted it.
+static const struct table_view *still_accepted(const struct broker *b, const struct attempt *a)
+{
+    if (b->trial.config && !a->ends_trial)
+        return &b->trial.view;
+    return b->running.bytes && !b->revoked ? &b->view : NULL;
+}
+
+// Puts the statistics in their place, and answers, when the relay has adopted a table.
+static void publish(struct broker *b, const struct attempt *a, bool on_trial)
+{
+    char back[PATH_MAX];
+
+    if (!on_trial)
+        statistics_forget_back(b->stats_file);
+    if ((on_trial && !statistics_publish(statistics_back_path(b->stats_file, back))) ||
+        !statistics_publish(b->stats_file)) {
+        char quoted[600];
+        log_errno(LOG_LEVEL_ERR, EVENT_STATISTICS, "file=%s", log_quote(b->stats_file, quoted, sizeof(quoted)));
+    }
+    offer_answer(b, &(struct handover_message){.type = HANDOVER_ADOPTED, .serial = a->serial});
+}
+
+// Offers a compiled table, and one to go back to, whose bytes may be NULL. Returns whether it is in force; if not,
+// a->why has the reason.
+static bool offer(struct broker *b, struct attempt *a, const struct table_image *table, struct table_image *back)
 {
     struct handover_receipt receipt;
-    struct table_view view;
+    struct table_view view, back_view;
     const char *bad;
-    int fds[HANDOVER_OFFER_FDS] = {-1, -1, -1, -1, -1};
-    bool adopted = false;
+    int fds[HANDOVER_OFFER_FDS] = {-1, -1, -1, -1, -1, -1};
+    char back_path[PATH_MAX];
+    bool adopted = false, on_trial = back->bytes != NULL;
     // Another program may have put a file there since the start.
     const char *taken = stats_place_taken(AT_FDCWD, b->stats_file);
 
@@ -174,53 +224,46 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
         snprintf(a->why, sizeof(a->why), "%s: %s", b->stats_file, taken);
         return false;
     }
-
-    if (!table_attach(&view, table->bytes, table->size, &bad)) {
+    if (!table_attach(&view, table->bytes, table->size, &bad) ||
+        (on_trial && !table_attach(&back_view, back->bytes, back->size, &bad))) {
         snprintf(a->why, sizeof(a->why), "internal: the compiled table is not valid: %s", bad);
         return false;
     }
-    fds[HANDOVER_TABLE] = table_image_seal(table);
-    fds[HANDOVER_STATE] = keep_new_state();
-    if (fds[HANDOVER_TABLE] < 0 || fds[HANDOVER_STATE] < 0) {
-        snprintf(a->why, sizeof(a->why), "the table and its state cannot be sealed: %s", strerror(errno));
-        goto done;
-    }
-    fds[HANDOVER_STATS] = create_statistics(b, a, &view);
-    if (fds[HANDOVER_STATS] < 0) {
-        tell_no_statistics(b, a);
-        goto done;
-    }
-    // The filters accept the destinations of both tables until the relay has adopted the new one.
-    if (!sockets_set_filters(b->sockets, &view, b->running.bytes && !b->revoked ? &b->view : NULL)) {
+    statistics_back_path(b->stats_file, back_path);
+    const char *signed_by = b->trial.config ? b->trial.signed_by : b->approval.signed_by;
+    bool made = make(b, a, table, &view, b->stats_file, a->signed_by, fds) &&
+                (!on_trial || make(b, a, back, &back_view, back_path, signed_by, fds + HANDOVER_BACK));
+    if (made && !sockets_set_filters(b->sockets, &view, still_accepted(b, a)))
         snprintf(a->why, sizeof(a->why), "ingress filter: %s", strerror(errno));
-        goto done;
-    }
-    adopted = hand_over(b, a, fds, &receipt);
-done:
-    if (adopted)
-        audit_show(&b->audit, fds[HANDOVER_STATS]);
-    descriptors_close(fds[HANDOVER_STATS]);
+    else if (made)
+        adopted = hand_over(b, a, fds, &receipt);
     if (!adopted) {
-        descriptors_close(fds[HANDOVER_TABLE]);
-        descriptors_close(fds[HANDOVER_STATE]);
+        // What the mcrd before has left is not closed here.
+        close_all(fds, HANDOVER_PLAIN);
+        if (on_trial)
+            close_all(fds + HANDOVER_BACK, HANDOVER_PLAIN);
         statistics_discard(b->stats_file);
+        if (on_trial)
+            statistics_discard(back_path);
         return false;
     }
+    audit_show(&b->audit, fds[HANDOVER_STATS]);
+    fds[HANDOVER_STATS] = descriptors_close(fds[HANDOVER_STATS]);
     keep_table(&b->keep, fds[HANDOVER_TABLE], fds[HANDOVER_STATE]);
+    if (on_trial)
+        trial_ready(b, back, fds + HANDOVER_BACK);
     // The record comes before the statistics, in which mcrd --reload reads the verdict.
-    if (a->asker) {
+    if (a->confirms) {
+        record_confirmed(b, a);
+    } else if (a->asker) {
         log_setup("broker", view.header->instance);
         record_accepted(b, a, &view, &receipt);
     }
-    if (!statistics_publish(b->stats_file)) {
-        char quoted[600];
-        log_errno(LOG_LEVEL_ERR, EVENT_STATISTICS, "file=%s", log_quote(b->stats_file, quoted, sizeof(quoted)));
-    }
-    offer_answer(b, &(struct handover_message){.type = HANDOVER_ADOPTED, .serial = a->serial});
+    publish(b, a, on_trial);
     return true;
 }
 
-static void run_table(struct broker *b, const struct table_image *table)
+void offer_run(struct broker *b, const struct table_image *table)
 {
     const char *why;
 
@@ -230,29 +273,53 @@ static void run_table(struct broker *b, const struct table_image *table)
     table_attach(&b->view, b->running.bytes, b->running.size, &why);
 }
 
-enum outcome offer_config(struct broker *b, struct attempt *a, const struct config *c)
+// Compiles c and what it goes back to, which may be NULL. Returns false with reason.
+static bool compile_both(struct broker *b, const struct attempt *a, struct config *c, struct config *to,
+                         struct table_image *table, struct table_image *back, char reason[COMPILE_WHY_MAX])
+{
+    struct table_view view;
+    const char *bad;
+
+    if (to)
+        validity_set(b, to);
+    if (!compile(c, offer_before(b), a->generation, c == b->config, b->sockets, table, reason))
+        return false;
+    if (!to)
+        return true;
+    trial_mark(table, c, to);
+    return table_attach(&view, table->bytes, table->size, &bad) &&
+           compile(to, &view, a->generation + 1, true, b->sockets, back, reason);
+}
+
+enum outcome offer_config(struct broker *b, struct attempt *a, struct config *c)
 {
     bool running = c == b->config;
-    struct table_image table = {.bytes = NULL};
+    struct config *to = trial_way_back(b, a);
+    struct table_image table = {.bytes = NULL}, back = {.bytes = NULL};
     char reason[COMPILE_WHY_MAX] = "";
     enum outcome outcome = REFUSED;
 
     sockets_begin(b->sockets);
-    if (!compile(c, offer_before(b), a->generation, running, b->sockets, &table, reason))
+    if (!compile_both(b, a, c, to, &table, &back, reason))
         snprintf(a->why, sizeof(a->why), "%s: %s", b->options->config_path, reason);
-    else if (running && table_image_equal(&table, &b->running))
+    else if (running && table_image_equal(&table, &b->running) && (!to || table_image_equal(&back, &b->trial.image)))
         outcome = UNCHANGED;
-    else if ((!a->asker || record_begins(b, a, c)) && offer(b, a, &table))
+    else if ((!a->asker || record_begins(b, a, c)) && offer(b, a, &table, &back))
         outcome = ADOPTED;
     if (outcome == ADOPTED)
-        run_table(b, &table);
+        offer_run(b, &table);
     else
         free(table.bytes);
-    // The only commit point. After a failure exactly the sockets of the table in force are open.
+    free(back.bytes);
+    // The only commit point. After a failure exactly the sockets of the table in force are open, and during a trial
+    // those of the one to go back to.
     sockets_settle(b->sockets, outcome != REFUSED);
+    const struct table_view *also = outcome == ADOPTED ? (to ? &b->trial.view : NULL)
+                                    : b->trial.config  ? &b->trial.view
+                                                       : NULL;
     if (outcome == REFUSED && b->revoked)
         validity_hold(b);
-    else if (b->running.bytes && outcome != UNCHANGED && !sockets_set_filters(b->sockets, &b->view, NULL))
+    else if (b->running.bytes && outcome != UNCHANGED && !sockets_set_filters(b->sockets, &b->view, also))
         log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");
     return outcome;
 }

@@ -22,6 +22,9 @@ static bool changes_nothing(const struct broker *b, const struct attempt *a, boo
         return true;
     if (!b->config)
         return strcmp(digest_text(a->file.sha256, sha256), b->audit.sha256) == 0;
+    // It can let a trial begin and go back again and again.
+    if (accepted && memcmp(a->file.sha256, b->returned, sizeof(b->returned)) == 0)
+        return true;
     return !accepted || memcmp(a->file.sha256, b->config->file.sha256, sizeof(a->file.sha256)) == 0;
 }
 
@@ -45,9 +48,9 @@ static void write_record(struct broker *b, const struct attempt *a, bool accepte
              "%spid=%u uid=%u loginuid=%d took_ms=%.1f %s",
              accepted ? "accepted" : "refused", (unsigned long long) (accepted ? a->generation : a->generation - 1),
              log_quote(b->options->config_path, file, sizeof(file)), digest_or_none(f->sha256, now),
-             digest_or_none(a->before, then), (unsigned long long) f->size, f->owner, f->mode & 07777, when, daemon,
-             a->asker->pid, a->asker->uid, (int) f->loginuid, (double) (clock_monotonic_ns() - a->began_ns) / 1e6,
-             more);
+             digest_or_none(b->config ? b->config->file.sha256 : a->before, then), (unsigned long long) f->size,
+             f->owner, f->mode & 07777, when, daemon, a->asker->pid, a->asker->uid, (int) f->loginuid,
+             (double) (clock_monotonic_ns() - a->began_ns) / 1e6, more);
 
     enum log_level level = accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR;
     enum event event = b->config ? EVENT_RELOAD : accepted ? EVENT_STARTED : EVENT_START;
@@ -78,13 +81,15 @@ static const char *tell_signatures(const struct broker *b, const struct attempt 
 void record_accepted(struct broker *b, const struct attempt *a, const struct table_view *t,
                      const struct handover_receipt *r)
 {
-    char more[512 + 2 * SIGNATURES_NAMES_MAX], signatures[2 * SIGNATURES_NAMES_MAX], changes[64] = "";
+    char more[512 + 2 * SIGNATURES_NAMES_MAX], signatures[2 * SIGNATURES_NAMES_MAX], changes[64] = "", trial[32] = "";
 
-    if (a->compared)
+    if (t->header->trial_seconds > 0)
+        snprintf(trial, sizeof(trial), "trial_s=%u ", t->header->trial_seconds);
+    if (b->config || a->compared)
         snprintf(changes, sizeof(changes), " added=%u removed=%u changed=%u", a->file.added, a->file.removed,
                  a->file.changed);
     if (b->config)
-        snprintf(more, sizeof(more), "rules=%u%s received=%llu ring_drops=%llu%s", t->n_rules, changes,
+        snprintf(more, sizeof(more), "%srules=%u%s received=%llu ring_drops=%llu%s", trial, t->n_rules, changes,
                  (unsigned long long) r->received, (unsigned long long) r->ring_drops,
                  tell_signatures(b, a, false, signatures));
     else
@@ -104,6 +109,32 @@ void record_refused(struct broker *b, const struct attempt *a)
 
     snprintf(more, sizeof(more), "reason=%s", log_quote(a->why, quoted, sizeof(quoted)));
     write_record(b, a, false, more);
+}
+
+void record_confirmed(struct broker *b, const struct attempt *a)
+{
+    char now[DIGEST_TEXT_MAX], signatures[2 * SIGNATURES_NAMES_MAX];
+
+    audit_record(&b->audit, LOG_LEVEL_NOTICE, EVENT_CONFIRMED, "generation=%llu sha256=%s pid=%u uid=%u loginuid=%d%s",
+                 (unsigned long long) a->generation, digest_text(a->file.sha256, now), a->asker->pid, a->asker->uid,
+                 (int) a->file.loginuid, tell_signatures(b, a, false, signatures));
+    audit_flush(&b->audit);
+}
+
+void record_returned(struct broker *b, uint64_t from_generation, const uint8_t from_sha256[32], const char *why)
+{
+    char was[DIGEST_TEXT_MAX], now[DIGEST_TEXT_MAX], quoted[1100], fields[CHAIN_LINE_MAX];
+    bool again = memcmp(from_sha256, b->returned, sizeof(b->returned)) == 0;
+
+    snprintf(fields, sizeof(fields), "generation=%llu sha256=%s from_generation=%llu from_sha256=%s reason=%s",
+             (unsigned long long) b->view.header->generation, digest_text(b->config->file.sha256, now),
+             (unsigned long long) from_generation, digest_text(from_sha256, was),
+             log_quote(why, quoted, sizeof(quoted)));
+    if (!again || audit_admit(&b->audit, false, clock_monotonic_ns()))
+        audit_record(&b->audit, LOG_LEVEL_ERR, EVENT_RETURNED, "%s", fields);
+    else
+        log_record(LOG_LEVEL_ERR, EVENT_RETURNED, "%s", fields);
+    audit_flush(&b->audit);
 }
 
 void record_changes(struct broker *b, const struct diff *d, uint64_t generation)
@@ -144,7 +175,8 @@ bool record_begins(struct broker *b, struct attempt *a, const struct config *c)
         audit_record(&b->audit, LOG_LEVEL_NOTICE, EVENT_LOAD_BEGINS,
                      "generation=%llu sha256=%s sha256_before=%s pid=%u uid=%u loginuid=%d",
                      (unsigned long long) a->generation, digest_or_none(a->file.sha256, now),
-                     digest_or_none(a->before, then), a->asker->pid, a->asker->uid, (int) a->file.loginuid);
+                     digest_or_none(b->config ? b->config->file.sha256 : a->before, then), a->asker->pid, a->asker->uid,
+                     (int) a->file.loginuid);
     }
     if (audit_flush(&b->audit) && !b->audit.failed)
         return true;

@@ -32,6 +32,25 @@ struct approval {
     char signed_by[SIGNATURES_NAMES_MAX]; // of the file in force
 };
 
+// The bytes of a file, and its signatures (trust/signatures.h).
+struct text {
+    struct config_bytes bytes;
+    char *signatures; // or NULL
+    size_t signatures_size;
+};
+
+// While a file is on trial: what it goes back to, which the relay has ready (trial.c).
+struct trial {
+    struct config *config; // NULL: nothing is on trial
+    struct text text;
+    char signed_by[SIGNATURES_NAMES_MAX];
+    struct table_image image; // of config, made to follow the table on trial
+    struct table_view view;   // of image
+    int fds[HANDOVER_PLAIN];  // of it: table, statistics, state
+    uint64_t ends_ns;         // CLOCK_MONOTONIC
+    bool over;                // the relay did not go back in time: what the trial has opened is closed
+};
+
 struct broker {
     const struct broker_options *options;
     int relay;
@@ -52,7 +71,10 @@ struct broker {
     bool disk_refused;                // the one on the disk was refused at the start, which then goes on
     struct watch watch;
     struct approval approval;
-    struct config *config;      // in force; NULL before the first load
+    struct config *config; // in force; NULL before the first load
+    struct text text;      // of config
+    struct trial trial;
+    uint8_t returned[32];       // digest of the file that was on trial last and went back
     struct table_image running; // table of config; bytes is NULL before the first load
     struct table_view view;     // of running
     unsigned landlock;          // version of the Landlock ABI in force; 0: none
@@ -72,11 +94,14 @@ struct attempt {
     const struct handover_asker *asker; // of the load; NULL: links have changed
     struct handover_file file;
     const char *signed_by; // names
-    uint8_t before[32];    // digest of the file that runs, or that the mcrd before ran; zero: none
+    uint8_t before[32];    // at the start: digest of the file that the mcrd before ran; zero: none
     bool compared;         // with that file: its numbers of changed rules are right
     uint64_t began_ns;     // CLOCK_MONOTONIC
     uint64_t generation;   // that the table has when it is in force
     bool offered;          // the relay has got some of it
+    bool begins_trial;     // what is in force until now can be gone back to
+    bool ends_trial;       // for good: confirmed, or by a load of the file before
+    bool confirms;         // no load: what is on trial stays
     char why[1024];        // reason of a refusal
 };
 
@@ -90,9 +115,9 @@ bool start_read_identity(struct broker *b, struct config_bytes *bytes);
 // Returns whether the start may go on with the file that the mcrd before ran, although it has become the user of the
 // one on the disk: both name the same user, group and statistics.
 bool start_kept_fits(struct broker *b);
-// Returns the file that the mcrd before ran, where it was kept and is another one than next; else NULL. The caller
-// calls config_free().
-struct config *start_before(const struct broker *b, const struct config *next);
+// Returns the file of this digest that the mcrd before ran, where it was kept and is another one than next; else NULL.
+// The caller calls config_free().
+struct config *start_before(const struct broker *b, const uint8_t sha256[32], const struct config *next);
 // Last step of start_run(), after the rights are dropped: returns whether these bytes are a valid file, and prints the
 // problems as --check does. Frees the bytes.
 bool start_judge(struct broker *b, struct config_bytes *bytes);
@@ -121,6 +146,33 @@ void validity_hold(struct broker *b);
 // Closes every temporary opening, because the broker ends for what the relay does: nobody else would, in its time.
 void validity_close(struct broker *b);
 
+// trial.c: a file on trial, and the one that it goes back to.
+// Whether a load of next begins a trial: not at the start, nor of what runs already.
+bool trial_begins(const struct broker *b, const struct config *next);
+// Judges a load while a file is on trial: returns false, with a->why, for any file but the one before, with which the
+// trial ends.
+bool trial_admit(const struct broker *b, struct attempt *a);
+// Returns the config to go back to if this attempt comes into force; NULL: none.
+struct config *trial_way_back(const struct broker *b, const struct attempt *a);
+// Writes to the table of c that it is on trial.
+void trial_mark(struct table_image *table, const struct config *c, const struct config *back);
+// What the relay has ready now: takes the image and the descriptors.
+void trial_ready(struct broker *b, struct table_image *image, int fds[HANDOVER_PLAIN]);
+// Moves what was in force to b->trial. Call it before the next one takes its place.
+void trial_begin(struct broker *b, const struct config *next);
+void trial_end(struct broker *b);
+// Answer CONFIRM and RETURNED. returned: false if nothing is on trial; else the caller follows the links.
+void trial_confirm(struct broker *b, const struct handover_message *m);
+bool trial_returned(struct broker *b, const struct handover_message *m);
+// Returns how long to wait for a request, in milliseconds, or -1; and closes what a trial has opened whose end the
+// relay lets pass.
+int trial_wait_ms(const struct broker *b);
+void trial_look(struct broker *b);
+// Does so now.
+void trial_close(struct broker *b);
+
+void text_free(struct text *t);
+
 // approve.c
 // Reads trust.conf, with the rights of the start. Returns false after a message if it is there and cannot be used.
 bool approve_start(struct broker *b);
@@ -147,6 +199,9 @@ void record_changes(struct broker *b, const struct diff *d, uint64_t generation)
 // Where audit_required is set in c: makes a record of a load before it is in force. Returns false, with a->why, if it
 // cannot be written to audit_file.
 bool record_begins(struct broker *b, struct attempt *a, const struct config *c);
+void record_confirmed(struct broker *b, const struct attempt *a);
+// why: from the relay.
+void record_returned(struct broker *b, uint64_t from_generation, const uint8_t from_sha256[32], const char *why);
 
 // offer.c
 // Sends an answer, for which the relay waits. If that fails, the broker ends, which the relay detects.
@@ -156,18 +211,23 @@ const struct table_view *offer_before(const struct broker *b);
 // Records a refused load, with the reason a->why, and answers REFUSED.
 void offer_refuse(struct broker *b, const struct attempt *a);
 enum outcome { ADOPTED, UNCHANGED, REFUSED };
-// Compiles c and hands the table over. With REFUSED, a->why has the reason.
-enum outcome offer_config(struct broker *b, struct attempt *a, const struct config *c);
+// Compiles c and hands the table over, on trial with the one to go back to. With REFUSED, a->why has the reason.
+enum outcome offer_config(struct broker *b, struct attempt *a, struct config *c);
+// What a compiled table becomes when the relay uses it: b->running and b->view.
+void offer_run(struct broker *b, const struct table_image *table);
 
-// broker.c
+// asker.c
 // Returns the login uid of the asker of a reload: from /proc if the process lives and /proc shows it, else the one that
-// mcrd
-// --reload has given. UINT32_MAX: unknown, or none.
+// mcrd --reload has given. UINT32_MAX: unknown, or none.
 uint32_t asker_login(const struct handover_asker *asker);
 // Waits until one more request may be handled: ASKER_BURST at once, ASKER_PER_SECOND in the long run. An intact relay
 // never sends more; a compromised one cannot cost more. *due_ns is zero before the first call.
 #define ASKER_PER_SECOND 50
 #define ASKER_BURST      100
 void asker_pace(uint64_t *due_ns);
+
+// broker.c
+// Compiles what runs again, as for links that have changed, and answers this request.
+void broker_follow(struct broker *b, uint32_t serial);
 
 #endif

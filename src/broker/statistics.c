@@ -202,6 +202,26 @@ void statistics_discard(const char *path)
         unlink(name);
 }
 
+const char *statistics_back_path(const char *path, char out[PATH_MAX])
+{
+    snprintf(out, PATH_MAX, "%s" STATS_BACK_SUFFIX, path);
+    return out;
+}
+
+bool statistics_go_back(const char *path)
+{
+    char name[PATH_MAX];
+
+    return rename(statistics_back_path(path, name), path) == 0;
+}
+
+void statistics_forget_back(const char *path)
+{
+    char name[PATH_MAX];
+
+    unlink(statistics_back_path(path, name));
+}
+
 static bool write_all(int fd, const char *text, size_t size)
 {
     while (size > 0) {

@@ -4,6 +4,7 @@
 #ifndef MCR_BROKER_STATISTICS_H
 #define MCR_BROKER_STATISTICS_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +25,15 @@ void statistics_read_before(const char *path, struct stats_continued *continued)
 // the broker says, the rest of it zero. Returns a descriptor that the caller closes, or -1 with errno set. The caller
 // then calls statistics_publish() or statistics_discard().
 int statistics_create(const char *path, const struct stats_header *told, const struct table_view *table);
+
+// The path of the statistics of a table to go back to (STATS_BACK_SUFFIX).
+const char *statistics_back_path(const char *path, char out[PATH_MAX]);
+
+// Renames that to PATH; false with errno set.
+bool statistics_go_back(const char *path);
+
+// Removes it, where it is left from a trial.
+void statistics_forget_back(const char *path);
 
 // Renames PATH.new to PATH (false with errno set), or removes it.
 bool statistics_publish(const char *path);

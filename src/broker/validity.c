@@ -42,8 +42,10 @@ static struct before before_of(struct broker *b)
     struct config_bytes bytes;
 
     if (b->config) {
-        before.serial = b->config->serial;
-        memcpy(before.sha256, b->config->file.sha256, sizeof(before.sha256));
+        // While a file is on trial, only the one before may be loaded.
+        const struct config *c = b->trial.config ? b->trial.config : b->config;
+        before.serial = c->serial;
+        memcpy(before.sha256, c->file.sha256, sizeof(before.sha256));
         return before;
     }
     if (!start_kept_fits(b) || !keep_file_before(&b->keep, &bytes))
@@ -120,6 +122,8 @@ void validity_set(struct broker *b, struct config *c)
 {
     times_apply(c, now_s(), times_clock_is_set(c, now_s()));
     keep_expired(c, offer_before(b));
+    if (b->trial.config)
+        keep_expired(c, &b->trial.view);
 }
 
 // Rules that are to come, closed or opened as if their time were now. Returns how many there are.
@@ -190,6 +194,8 @@ static const char *phase_name(enum schedule_phase phase)
 static void expect(struct broker *b)
 {
     b->revoke_s = b->config->next_change;
+    if (b->trial.config)
+        b->revoke_s = schedule_sooner(b->revoke_s, b->trial.config->next_change);
     b->late_ns = 0;
 }
 
@@ -235,58 +241,70 @@ static void tell_revoked(struct config *c)
         }
 }
 
+// What may be open: once a trial has been closed, only what the file before it uses.
+static struct config *allowed(const struct broker *b)
+{
+    return b->trial.over ? b->trial.config : b->config;
+}
+
 // Compiles what runs now, and closes what that does not use. The relay gets no table: it still has the one before.
 // Returns false if that was not possible.
-static bool revoke(struct broker *b)
+static bool close_ended(struct broker *b)
 {
     char why[COMPILE_WHY_MAX] = "";
-    struct table_image table = {.bytes = NULL};
-    struct table_view view;
+    struct table_image table = {.bytes = NULL}, back = {.bytes = NULL};
+    struct config *c = allowed(b), *to = b->trial.over ? NULL : b->trial.config;
+    struct table_view view, back_view;
     const char *bad;
     char quoted[2 * COMPILE_WHY_MAX];
 
     // Nothing begins here, which might not be possible.
-    for (size_t i = 0; i < b->config->n_rules; i++) {
-        struct config_rule *r = &b->config->rules[i];
+    for (size_t i = 0; i < c->n_rules; i++) {
+        struct config_rule *r = &c->rules[i];
         if (schedule_given(r->active) && r->phase == SCHEDULE_OPEN && r->told != SCHEDULE_OPEN)
             r->phase = SCHEDULE_BEFORE;
     }
     sockets_begin(b->sockets);
-    if (!compile(b->config, &b->view, b->view.header->generation, true, b->sockets, &table, why) ||
-        !table_attach(&view, table.bytes, table.size, &bad)) {
+    if (!compile(c, &b->view, b->view.header->generation, true, b->sockets, &table, why) ||
+        !table_attach(&view, table.bytes, table.size, &bad) ||
+        (to && (!compile(to, &view, view.header->generation, true, b->sockets, &back, why) ||
+                !table_attach(&back_view, back.bytes, back.size, &bad)))) {
         sockets_settle(b->sockets, false);
         log_error(EVENT_RULE_REVOKED, "reason=%s effect=\"what has ended stays open\"",
                   log_quote(why, quoted, sizeof(quoted)));
     } else {
-        if (!sockets_set_filters(b->sockets, &view, NULL))
+        if (!sockets_set_filters(b->sockets, &view, to ? &back_view : NULL))
             log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");
         sockets_narrow(b->sockets);
-        keep_settle(&b->keep, b->sockets);
-        tell_revoked(b->config);
+        keep_settle(&b->keep, b->sockets, &b->view);
+        tell_revoked(c);
         b->revoked = true;
     }
     free(table.bytes);
+    free(back.bytes);
     return b->revoked;
 }
 
 void validity_hold(struct broker *b)
 {
-    revoke(b);
+    close_ended(b);
 }
 
 void validity_close(struct broker *b)
 {
     bool any = false;
 
-    for (size_t i = 0; b->config && i < b->config->n_rules; i++) {
-        struct config_rule *r = &b->config->rules[i];
+    trial_close(b);
+    struct config *c = allowed(b);
+    for (size_t i = 0; c && i < c->n_rules; i++) {
+        struct config_rule *r = &c->rules[i];
         if (!r->enabled || r->active.until == 0 || r->phase == SCHEDULE_AFTER)
             continue;
         r->phase = SCHEDULE_AFTER;
         any = true;
     }
     if (any)
-        revoke(b);
+        close_ended(b);
 }
 
 void validity_look(struct broker *b)
@@ -303,7 +321,9 @@ void validity_look(struct broker *b)
     if (now_ns - b->late_ns < LATE_MS * UINT64_C(1000000))
         return;
     validity_set(b, b->config);
-    if (revoke(b))
+    if (b->trial.config)
+        validity_set(b, b->trial.config);
+    if (close_ended(b))
         expect(b);
     else
         b->late_ns = now_ns; // tried again

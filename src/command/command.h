@@ -51,6 +51,11 @@ int command_firewall(const struct argument_list *paths, bool running, enum firew
 // Returns 0 if the file is in force, 1 if it is not valid or was refused, 2 if there is no verdict.
 int command_reload(const char *path, const char *trust, double seconds);
 
+// Tells the daemon of the file to keep what it has on trial, and waits at most `seconds` for its verdict. The file need
+// not be valid. Returns 0 if it is kept, 1 if nothing is on trial (any more) or it was refused, 2 if there is no
+// verdict.
+int command_confirm(const char *path, double seconds);
+
 struct explain_options {
     const char *source, *destination; // as given
     const char *interface;            // or NULL: any

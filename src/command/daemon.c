@@ -81,6 +81,7 @@ static void end_strings(struct stats_header *h)
     h->file[sizeof(h->file) - 1] = '\0';
     h->refusal[sizeof(h->refusal) - 1] = '\0';
     h->disk_error[sizeof(h->disk_error) - 1] = '\0';
+    h->returned[sizeof(h->returned) - 1] = '\0';
     h->signatures.trust_file[sizeof(h->signatures.trust_file) - 1] = '\0';
     h->signatures.signed_by[sizeof(h->signatures.signed_by) - 1] = '\0';
 }
@@ -114,6 +115,19 @@ static enum daemon_state judge(int fd, const char *path, struct daemon *d, char 
     return DAEMON_RUNS;
 }
 
+// What a relay uses that has gone back from a trial, until the broker gives it the name; which may have ended.
+static enum daemon_state look_back(const char *stats_file, struct daemon *d, char why[DAEMON_WHY_MAX])
+{
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s" STATS_BACK_SUFFIX, stats_file);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    enum daemon_state state = fd >= 0 ? judge(fd, stats_file, d, why) : DAEMON_NONE;
+    if (fd >= 0)
+        close(fd);
+    return state;
+}
+
 enum daemon_state daemon_look(const char *stats_file, struct daemon *d, char why[DAEMON_WHY_MAX])
 {
     int fd = open(stats_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
@@ -126,6 +140,14 @@ enum daemon_state daemon_look(const char *stats_file, struct daemon *d, char why
         return tell(DAEMON_NONE, why, "%s cannot be opened: %s", stats_file, strerror(errno));
     enum daemon_state state = judge(fd, stats_file, d, why);
     close(fd);
+    if (state == DAEMON_CHANGING && d->header.state == STATS_SUPERSEDED) {
+        struct daemon back;
+        char other[DAEMON_WHY_MAX];
+        if (look_back(stats_file, &back, other) == DAEMON_RUNS) {
+            *d = back;
+            return DAEMON_RUNS;
+        }
+    }
     return state;
 }
 

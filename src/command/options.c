@@ -26,6 +26,7 @@ enum command {
     SCHEMA = 1 << 8,
     GRAPH = 1 << 9,
     HISTORY = 1 << 10,
+    CONFIRM = 1 << 11,
 };
 
 #define AT(field) offsetof(struct options, field)
@@ -43,6 +44,7 @@ static const struct argument rows[] = {
     {"check", "[FILE]...", .is = CHECK,
      .help = "say whether the file is valid; opens nothing. Of several files also whether these relays fit together",
      .heading = "Commands", .letter = 't'},
+    {"confirm", .is = CONFIRM, .help = "keep what the running mcrd has on trial (trial), and wait for its verdict"},
     {"diff", .is = DIFF, .joins = GRAPH,
      .help = "say what a reload would change, and whether it disturbs traffic; with --graph: show it there"},
     {"explain", "SRC DST PORT", ARGUMENT_OPERANDS, AT(datagram), .is = EXPLAIN, .least = 3, .glued = has_port,
@@ -97,7 +99,7 @@ static const struct argument rows[] = {
      .allowed = "allowed are host, upstream and downstream",
      .help = "host (default), upstream (between the source zone and this host) or downstream (between this host and "
              "the destination zone)"},
-    {"timeout", "SECONDS", ARGUMENT_DECIMAL, AT(timeout), .with = RELOAD, .least = 100, .most = 3600 * 1000,
+    {"timeout", "SECONDS", ARGUMENT_DECIMAL, AT(timeout), .with = RELOAD | CONFIRM, .least = 100, .most = 3600 * 1000,
      .help = "how long to wait (default 60)"},
     {"sandbox", "MODE", ARGUMENT_CHOICE, AT(sandbox), .take = sandbox_mode_parse,
      .allowed = "allowed are enforce, log, off and list",
@@ -126,9 +128,11 @@ static const struct arguments mcrd = {
     "Without a command: run in the foreground.\n",
     "Exit status: 0 stopped by a signal, valid, the same, running it, forwarded, or read to\n"
     "its end; 1 failed, invalid, different, refused, not forwarded, or changed; 2 usage, or\n"
-    "with --diff, --reload, --explain, --replay and --history: trouble, such as no daemon or an invalid file.\n"
-    "Signals: SIGHUP takes the file over again, SIGTERM and SIGINT stop, SIGUSR1\n"
-    "logs a summary, SIGUSR2 lets the next start go on with the file that runs.\n"
+    "with --diff, --reload, --confirm, --explain, --replay and --history: trouble, such as\n"
+    "no daemon or an invalid file.\n"
+    "Signals: SIGHUP takes the file over again, SIGTERM and SIGINT stop, SIGUSR1 logs a\n"
+    "summary, SIGUSR2 lets the next start go on with the file that runs, SIGRTMIN keeps\n"
+    "what is on trial.\n"
     "See mcrd(8) and mcr.conf(5).\n",
     rows,
     sizeof(rows) / sizeof(rows[0]),
@@ -192,6 +196,8 @@ int options_run(const struct options *o)
     switch ((enum command)(o->command & GRAPH ? GRAPH : o->command)) {
     case CHECK:
         return command_check(&o->config_paths, o->trust, o->at);
+    case CONFIRM:
+        return command_confirm(path, o->timeout);
     case DIFF:
         return command_diff(path, o->against.texts[0], o->trust, o->json);
     case GRAPH:

@@ -352,6 +352,7 @@ void check_config(const struct config *c, struct config_problems *problems)
     // What is too large is not taken apart.
     if (!check_sizes(&k))
         return;
+    doubt_trial(c, problems);
     for (size_t i = 0; i < c->n_rules; i++) {
         check_outputs_of(&k, &c->rules[i]);
         check_kept_sources(&k, &c->rules[i]);

@@ -342,6 +342,25 @@ static void doubt_rates(const struct config_rule *rule, struct config_problems *
         (unsigned long long) rule->min_packets_per_second, (unsigned long long) l->packets_per_second, legs);
 }
 
+void doubt_trial(const struct config *c, struct config_problems *problems)
+{
+    uint32_t least_ms = UINT32_MAX;
+
+    if (c->trial.line == 0 || !c->trial.return_on_silence)
+        return;
+    for (size_t i = 0; i < c->n_rules; i++)
+        if (c->rules[i].enabled && c->rules[i].silence_ms > 0 && c->rules[i].silence_ms < least_ms)
+            least_ms = c->rules[i].silence_ms;
+    if (least_ms == UINT32_MAX)
+        config_warning(problems, c->trial.line, NULL,
+                       "return_on_silence notices no silence, because no rule has silence_ms: write it to the rules "
+                       "that must go on");
+    else if (least_ms / 1000 >= c->trial.seconds)
+        config_warning(problems, c->trial.line, NULL,
+                       "the trial of %u s ends before a silence is noticed: the shortest silence_ms is %u",
+                       c->trial.seconds, least_ms);
+}
+
 void doubt_rule(const struct config_rule *rule, struct config_problems *problems)
 {
     char text[ADDR_TEXT_MAX];

@@ -9,6 +9,9 @@
 // Adds a warning for each such thing of an enabled rule.
 void doubt_rule(const struct config_rule *rule, struct config_problems *problems);
 
+// The same of the trial of a file.
+void doubt_trial(const struct config *c, struct config_problems *problems);
+
 // Whether two rules may take in copies of one stream: the same group and port, and no sources that differ.
 bool doubt_one_stream(const struct config_rule *a, const struct config_rule *b);
 

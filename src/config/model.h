@@ -158,6 +158,15 @@ static inline bool config_rule_may_run(const struct config_rule *r)
     return r->enabled && r->phase != SCHEDULE_AFTER;
 }
 
+// line 0: a load is in force at once.
+struct config_trial {
+    uint32_t seconds; // until it goes back to what ran before, unless it is confirmed
+    bool return_on_silence;
+    int line;
+};
+
+#define CONFIG_TRIAL_SECONDS_MAX 86400
+
 struct config_interface {
     char name[IFNAMSIZ];
     enum config_role role;
@@ -181,6 +190,7 @@ struct config {
     char instance[CONFIG_NAME_MAX];
     uint64_t serial;       // 0: the file has none
     struct schedule valid; // valid_from, valid_until
+    struct config_trial trial;
     // Not of the file: what config/times.h found at the time it was given, seconds since the epoch.
     uint64_t next_change, clock_least; // 0: none
     char user[32];

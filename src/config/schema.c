@@ -20,6 +20,7 @@ const struct schema_place_info schema_places[SCHEMA_PLACES] = {
     [SCHEMA_FIELD] = {"field", sizeof(struct config_field), offsetof(struct config_field, line)},
     [SCHEMA_MONITOR] = {"monitor", sizeof(struct config_monitor), offsetof(struct config_monitor, line)},
     [SCHEMA_MONITOR_FIELD] = {"field of monitor", sizeof(struct config_field), offsetof(struct config_field, line)},
+    [SCHEMA_TRIAL] = {"trial", sizeof(struct config_trial), offsetof(struct config_trial, line)},
 };
 
 #define FIELD(type, field) .offset = offsetof(struct type, field), .size = sizeof(((struct type *) 0)->field)
@@ -59,6 +60,8 @@ const struct schema_key schema_keys[] = {
      DISTURBS(NEVER), .help = "a load before this time is refused"},
     {SCHEMA_TOP, "valid_until", SCHEMA_TIME, FIELD(config, valid.until),
      DISTURBS(NEVER), .help = "a load from this time on is refused, and what runs raises an alarm"},
+    {SCHEMA_TOP, "trial", SCHEMA_SECTION, FIELD(config, trial), .inside = SCHEMA_TRIAL,
+     DISTURBS(NEVER), .help = "a reload of the file is on trial: it is taken back unless it is confirmed (mcrd --confirm)"},
     {SCHEMA_TOP, "user", SCHEMA_NAME, TEXT(config, user), .fallback = "mcr",
      DISTURBS(RESTART), .help = "whom to become when started as root"},
     {SCHEMA_TOP, "group", SCHEMA_NAME, TEXT(config, group), .fallback = "mcr",
@@ -226,6 +229,12 @@ const struct schema_key schema_keys[] = {
      DISTURBS(NEVER), .help = "where the number lies in the payload, as = \"field\""},
 
     NUMBER_IN_PAYLOAD(SCHEMA_MONITOR_FIELD, SCHEMA_NEVER),
+
+    {SCHEMA_TRIAL, "seconds", SCHEMA_NUMBER, FIELD(config_trial, seconds), RANGE(1, CONFIG_TRIAL_SECONDS_MAX), REQUIRED,
+     DISTURBS(NEVER), .help = "how long it waits to be confirmed, seconds; then what ran before runs again"},
+    {SCHEMA_TRIAL, "return_on_silence", SCHEMA_BOOL, FIELD(config_trial, return_on_silence), .fallback = "false",
+     DISTURBS(NEVER),
+     .help = "true: it is taken back at once when a rule that relayed before is silent (silence_ms) or drops nearly all"},
 
     {SCHEMA_LIMIT, "packets_per_second", SCHEMA_NUMBER, FIELD(config_limit, packets_per_second),
      RANGE(1, 1000000000), .need = SCHEMA_ANY_OF,

@@ -18,6 +18,7 @@ enum schema_place {
     SCHEMA_FIELD,
     SCHEMA_MONITOR,
     SCHEMA_MONITOR_FIELD,
+    SCHEMA_TRIAL,
     SCHEMA_PLACES
 };
 

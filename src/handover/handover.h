@@ -14,6 +14,9 @@
 //     |                               |
 //     |  PROBE -------------------->  |   only reads and checks the file
 //     |  <------------ PROBED         |
+//     |                               |
+//     |  CONFIRM ------------------>  |   ends a trial: offers the same rules for good, or REFUSED
+//     |  RETURNED ----------------->  |   the relay has gone back; the broker follows, as to LINKS
 //
 // A request has no path, no address and no rule: the broker always reads the path with which it was started. The relay
 // has one request under way at a time, and the broker answers it before it receives the next.
@@ -39,19 +42,27 @@ enum handover_type {
     HANDOVER_ADOPTED,  // by the relay: receipt; by the broker: it is in the record
     HANDOVER_REJECTED, // text
     HANDOVER_POOL,     // with the first table only
+    HANDOVER_CONFIRM,  // asker
+    HANDOVER_RETURNED, // text: why
     HANDOVER_TYPES
 };
 
 enum handover_socket_kind { HANDOVER_EGRESS, HANDOVER_HOLD };
 
-// The descriptors of an OFFER. The last two come with the first table only, if the service manager has kept them.
+// The descriptors of an OFFER.
 enum handover_offer {
-    HANDOVER_TABLE,        // sealed (table/image.h)
-    HANDOVER_STATS,        // a file (stats/layout.h)
-    HANDOVER_STATE,        // HANDOVER_STATE_BYTES, empty, sealed against shrinking: the memory of relay/forward.h
-    HANDOVER_TABLE_BEFORE, // of the mcrd before
+    HANDOVER_TABLE, // sealed (table/image.h)
+    HANDOVER_STATS, // a file (stats/layout.h)
+    HANDOVER_STATE, // HANDOVER_STATE_BYTES, empty, sealed against shrinking: the memory of relay/forward.h
+    HANDOVER_PLAIN, // number of descriptors of most offers
+    // With the first table, if the service manager has kept them: of the mcrd before.
+    HANDOVER_TABLE_BEFORE = HANDOVER_PLAIN,
     HANDOVER_STATE_BEFORE,
-    HANDOVER_OFFER_FDS
+    HANDOVER_CONTINUED, // their number
+    // With a table on trial: the same three of the table to go back to.
+    HANDOVER_BACK = HANDOVER_PLAIN,
+    HANDOVER_TRIAL = 2 * HANDOVER_PLAIN, // their number
+    HANDOVER_OFFER_FDS = HANDOVER_TRIAL
 };
 #define HANDOVER_STATE_BYTES (UINT64_C(1) << 36)
 
@@ -62,6 +73,7 @@ struct handover_state {
     uint64_t size;              // bytes in use
     volatile uint32_t in_pass;  // frames have been judged that were not sent yet, and are still in the ring
     volatile uint32_t in_order; // the relay was stopped in order, so that the next start reads the file
+    uint8_t returned[32];       // sha256 of the file that was on trial last and was not confirmed; zero: none
 };
 #define HANDOVER_STATE_MAGIC UINT64_C(0x314554415453434d) // "MCSTATE1" as little-endian bytes
 

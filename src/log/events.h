@@ -13,6 +13,9 @@
     X(EVENT_RULE_REMOVED, rule_removed, LOG_AT(NOTICE))                                                                \
     X(EVENT_RULE_CHANGED, rule_changed, LOG_AT(NOTICE))                                                                \
     X(EVENT_LOAD_BEGINS, load_begins, LOG_AT(NOTICE))                                                                  \
+    X(EVENT_CONFIRM_ASKED, confirm_asked, LOG_AT(WARNING))                                                             \
+    X(EVENT_CONFIRMED, confirmed, LOG_AT(NOTICE))                                                                      \
+    X(EVENT_RETURNED, returned, LOG_AT(ERR))                                                                           \
     X(EVENT_LOADS_SUMMED, loads_summed, LOG_AT(NOTICE))                                                                \
     X(EVENT_AUDIT, audit, LOG_AT(ERR) | LOG_AT(NOTICE))                                                                \
     X(EVENT_RULE_TIMES, rule_times, LOG_AT(NOTICE))                                                                    \

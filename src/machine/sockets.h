@@ -31,8 +31,9 @@ enum sockets_inherited sockets_inherit(struct sockets *s, const char *name, int 
 // Returns `first` of store_keep() for such a name.
 bool sockets_told_first(const char *name);
 
-// Names what the service manager is to keep of what this load wants: rings first, outputs last.
-void sockets_keep(const struct sockets *s, struct store *store);
+// Names what the service manager is to keep of what this load wants: rings first, outputs last. t: of rings, those of
+// this table; NULL: all. What rests during a trial is not kept: its frames must not be sent by the next start.
+void sockets_keep(const struct sockets *s, const struct table_view *t, struct store *store);
 
 // Fills in n links with the machine's function (link_query()). The caller calls link_release() in either case.
 bool sockets_links(const struct sockets *s, struct link *links, size_t n);

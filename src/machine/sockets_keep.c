@@ -46,11 +46,19 @@ static void __attribute__((format(printf, 3, 4))) keep_named(struct store *store
     store_keep(store, name, fd, sockets_told_first(name));
 }
 
-void sockets_keep(const struct sockets *s, struct store *store)
+static bool names_ring(const struct table_view *t, uint64_t id)
+{
+    for (uint32_t i = 0; t && i < t->n_interfaces; i++)
+        if (t->interfaces[i].ring_id == id)
+            return true;
+    return !t;
+}
+
+void sockets_keep(const struct sockets *s, const struct table_view *t, struct store *store)
 {
     for (size_t i = 0; i < s->registry.n; i++) {
         const struct registry_entry *e = s->registry.entries[i];
-        if (e->wanted && e->key.kind == REGISTRY_RING)
+        if (e->wanted && e->key.kind == REGISTRY_RING && names_ring(t, e->id))
             keep_named(store, e->fd, RING_NAME, e->key.ifindex, e->key.ring_mib, e->fits_mtu, e->super_frames);
     }
     for (size_t i = 0; i < s->memberships.sockets.n; i++)

@@ -145,6 +145,7 @@ void forward_carry(struct forward *f, struct forward *before)
 {
     if (!before)
         return;
+    memcpy(f->memory->returned, before->memory->returned, sizeof(f->memory->returned));
     carry_merges(f, before);
     streams_carry(f->streams, before->streams);
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
@@ -181,6 +182,38 @@ void forward_carry(struct forward *f, struct forward *before)
             f->output_sends[to].excused = f->refusals.of[to].n;
     }
     f->refusals.any = before->refusals.any;
+}
+
+// --- a trial -------------------------------------------------------------------------------------------------------
+
+void forward_keep(struct forward *f, const struct forward *same)
+{
+    const struct table_view *t = f->table, *was = same->table;
+
+    if (memcmp(t->header->sha256, was->header->sha256, sizeof(t->header->sha256)) != 0 || t->n_rules != was->n_rules ||
+        t->n_inputs != was->n_inputs || t->n_counters != was->n_counters)
+        return;
+    for (uint32_t i = 0; i < t->n_rules; i++) {
+        f->flows[i].counters = same->flows[i].counters;
+        f->residence[i] = same->residence[i];
+        if (f->flows[i].second)
+            *f->flows[i].second = f->residence[i];
+    }
+    memcpy(f->legs, same->legs, t->n_inputs * sizeof(f->legs[0]));
+    memcpy(f->outputs, same->outputs, t->n_counters * sizeof(f->outputs[0]));
+}
+
+void forward_wake(struct forward *f, uint64_t now_ns)
+{
+    f->now_ns = now_ns;
+    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+        struct rule_state *flow = &f->flows[i];
+        if (f->table->rules[i].carried_from != TABLE_NONE)
+            continue;
+        health_init(&flow->health, now_ns);
+        flow->health.count = flow->health.window_count = forward_allowed(flow);
+        flow->second_ns = now_ns;
+    }
 }
 
 // --- a restart -------------------------------------------------------------------------------------------------------

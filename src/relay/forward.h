@@ -109,6 +109,13 @@ struct forward *forward_resume(const struct table_view *table, void *memory, siz
 // carried_from. before: NULL if there is none.
 void forward_carry(struct forward *f, struct forward *before);
 
+// Copies the counters of a table of the same file to one that may be gone back to: those that forward_carry() does not
+// find in the table on trial go on with them.
+void forward_keep(struct forward *f, const struct forward *same);
+
+// Begins the time of rules that were not in the table on trial, before forward_carry().
+void forward_wake(struct forward *f, uint64_t now_ns);
+
 // After a start that goes on with the state of an mcrd which ended gap_ns ago: limits take what waited meanwhile as if
 // it had come in its time, and no residence alarm is raised for it, until forward_settle(), which is called once it has
 // been taken. now_ns: CLOCK_MONOTONIC.

@@ -100,7 +100,7 @@ static void *map_state(int fd, const struct table_view *t, char why[MAPPING_WHY_
     return NULL;
 }
 
-struct forward *mapping_new(const int offered[HANDOVER_OFFER_FDS], uint64_t now_ns, char why[MAPPING_WHY_MAX])
+struct forward *mapping_new(const int offered[HANDOVER_PLAIN], uint64_t now_ns, char why[MAPPING_WHY_MAX])
 {
     struct table_view *t = map_table(offered[HANDOVER_TABLE], why);
     struct stats_segment segment = {.header = NULL};

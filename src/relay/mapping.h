@@ -13,7 +13,7 @@
 
 // Makes the forwarding state of the offered table. Returns NULL with why, unless why has a reason already. The caller
 // calls mapping_drop(); the descriptors stay the caller's.
-struct forward *mapping_new(const int offered[HANDOVER_OFFER_FDS], uint64_t now_ns, char why[MAPPING_WHY_MAX]);
+struct forward *mapping_new(const int offered[HANDOVER_PLAIN], uint64_t now_ns, char why[MAPPING_WHY_MAX]);
 
 // The same for the state of the mcrd before (forward_resume()).
 struct forward *mapping_resume(const int offered[HANDOVER_OFFER_FDS], uint64_t now_ns, char why[MAPPING_WHY_MAX]);

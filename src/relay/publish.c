@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/moment.h"
 #include "log/log.h"
 #include "stats/counters.h"
 
@@ -40,21 +41,30 @@ void publish_everything(struct relay *r)
 
 void publish_status(struct relay *r)
 {
-    static const char *const files[] = {"file is current", "a changed file is PENDING", "the file on disk is INVALID"};
+    static const char *const files[STATS_CONFIG_END] = {[STATS_CONFIG_CURRENT] = "file is current",
+                                                        [STATS_CONFIG_PENDING] = "a changed file is PENDING",
+                                                        [STATS_CONFIG_INVALID] = "the file on disk is INVALID",
+                                                        [STATS_CONFIG_TRIAL] = "the file is ON TRIAL",
+                                                        [STATS_CONFIG_RETURNED] =
+                                                            "the file on disk was on trial and has RETURNED"};
     const struct table_view *t = relay_table(r);
     uint32_t in[STATS_RULE_END] = {0};
+    char until[MOMENT_TEXT_MAX] = "";
 
     if (!t)
         return;
     for (uint32_t i = 0; i < t->n_rules; i++)
         in[forward_state(r->swap.now, i)]++;
-    notify_status(
-        &r->notify,
-        "STATUS=generation %llu, %u rule%s, %u waiting, %u down, %u silent or slow; sandbox %s, landlock %u; %s%s%s",
-        (unsigned long long) t->header->generation, t->n_rules, t->n_rules == 1 ? "" : "s", in[STATS_RULE_WAITING],
-        in[STATS_RULE_DOWN], in[STATS_RULE_SILENT] + in[STATS_RULE_SLOW], stats_seccomp_name(r->shown.seccomp),
-        r->shown.landlock, files[r->shown.config_state], r->shown.refusal[0] ? "; last reload REFUSED" : "",
-        r->shown.broker_alive ? "" : "; the broker is GONE");
+    if (r->shown.trial_ends_ns != 0)
+        moment_format((clock_realtime_ns() + r->shown.trial_ends_ns - clock_monotonic_ns()) / NS_PER_S, until);
+    notify_status(&r->notify,
+                  "STATUS=generation %llu, %u rule%s, %u waiting, %u down, %u silent or slow; sandbox %s, landlock %u; "
+                  "%s%s%s%s%s",
+                  (unsigned long long) t->header->generation, t->n_rules, t->n_rules == 1 ? "" : "s",
+                  in[STATS_RULE_WAITING], in[STATS_RULE_DOWN], in[STATS_RULE_SILENT] + in[STATS_RULE_SLOW],
+                  stats_seccomp_name(r->shown.seccomp), r->shown.landlock, files[r->shown.config_state],
+                  *until ? " until " : "", until, r->shown.refusal[0] ? "; last reload REFUSED" : "",
+                  r->shown.broker_alive ? "" : "; the broker is GONE");
 }
 
 #define FORMAT(name, help, key)  " " #name "=%llu"
@@ -106,6 +116,7 @@ bool publish_summary_next(struct relay *r)
 // --- alarms ----------------------------------------------------------------------------------------------------------
 
 #define LOOK_MOST_MS  200u
+#define LOOK_TRIAL_MS 50u // goes back silence_ms + 100 ms behind the last datagram at the latest
 #define LOOK_LEAST_MS 10u
 
 static unsigned long long happened(const struct spell *s)
@@ -252,6 +263,7 @@ void publish_alarms(struct relay *r)
     bool legs = forward_look_at_legs(r->swap.now, clock_monotonic_ns(), tell_leg);
     if (rules || legs)
         publish_status(r);
+    on_trial_look(r);
 }
 
 static void tell_sends(const struct table_rule *rule, const struct table_interface *interface,
@@ -277,10 +289,10 @@ void publish_sends(struct relay *r)
 }
 
 // Returns the period of publish_alarms() in seconds: a quarter of the shortest silence_ms, so that an alarm is at most
-// that much too late, within LOOK_LEAST_MS and LOOK_MOST_MS. 0: no rule needs it.
-static double period(const struct table_view *t)
+// that much too late, within LOOK_LEAST_MS and LOOK_MOST_MS, on trial LOOK_TRIAL_MS. 0: no rule needs it.
+static double period(const struct table_view *t, bool on_trial)
 {
-    uint32_t least = UINT32_MAX;
+    uint32_t least = UINT32_MAX, most = on_trial ? LOOK_TRIAL_MS : LOOK_MOST_MS;
 
     for (uint32_t i = 0; i < t->n_rules; i++) {
         const struct table_rule *r = &t->rules[i];
@@ -288,8 +300,8 @@ static double period(const struct table_view *t)
             continue;
         if (r->silence_ms > 0 && r->silence_ms / 4 < least)
             least = r->silence_ms / 4;
-        if (LOOK_MOST_MS < least)
-            least = LOOK_MOST_MS;
+        if (most < least)
+            least = most;
     }
     if (least == UINT32_MAX)
         return 0;
@@ -299,7 +311,7 @@ static double period(const struct table_view *t)
 
 void publish_alarms_watch(struct relay *r)
 {
-    double seconds = period(relay_table(r));
+    double seconds = period(relay_table(r), on_trial_watches(r));
 
     // Look once even if no rule needs it now: a rule may have lost its bounds or its limit while an alarm was raised.
     publish_alarms(r);

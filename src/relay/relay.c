@@ -327,6 +327,7 @@ static bool prepare(struct relay *r)
     watch_time(r, &r->summary_timer, 0., on_summary_timer);
     watch_time(r, &r->alarm, 0., publish_alarms);
     watch_time(r, &r->held, 0., on_held);
+    watch_time(r, &r->trial.timer, 0., on_trial_ended);
     watch_time(r, &r->watchdog, (double) r->notify.watchdog_ns / 1e9, on_watchdog);
     return true;
 }
@@ -349,8 +350,10 @@ static bool confine(struct relay *r, const struct handover_hello *whom)
 static void finish(struct relay *r)
 {
     notify_send(&r->notify, "STOPPING=1");
+    // What is on trial or has returned from one is not what the next start is to find on the disk.
+    bool leaves = r->shown.trial_ends_ns != 0 || r->shown.config_state == STATS_CONFIG_RETURNED;
     if (r->swap.now)
-        r->swap.now->memory->in_order = !r->goes_on;
+        r->swap.now->memory->in_order = !r->goes_on && !leaves;
     // Under a service manager, what is held back waits for the next start as what the rings hold does (broker/keep.h).
     if (r->swap.now && !r->notify.keeps)
         forward_release(r->swap.now, UINT64_MAX);
@@ -359,6 +362,7 @@ static void finish(struct relay *r)
         ;
     log_sum_up();
     publish_header(r, STATS_STOPPED);
+    on_trial_free(r);
     swap_close(&r->swap);
     free(r->spill);
     if (r->loop)

@@ -18,13 +18,23 @@
 
 static void begin(struct relay *r, enum request what)
 {
-    static const enum handover_type types[] = {HANDOVER_LOAD, HANDOVER_LINKS, HANDOVER_PROBE};
+    static const enum handover_type types[] = {[REQUEST_RETURNED] = HANDOVER_RETURNED,
+                                               [REQUEST_CONFIRM] = HANDOVER_CONFIRM,
+                                               [REQUEST_LOAD] = HANDOVER_LOAD,
+                                               [REQUEST_LINKS] = HANDOVER_LINKS,
+                                               [REQUEST_PROBE] = HANDOVER_PROBE};
     struct handover_message m = {.type = types[what], .serial = ++r->serial};
 
     r->wanted[what] = false;
     if (what == REQUEST_LINKS) {
         m.ring = r->stuck_ring;
         r->stuck_ring = 0;
+    }
+    if (what == REQUEST_RETURNED)
+        snprintf(m.text, sizeof(m.text), "%s", r->shown.returned);
+    if (what == REQUEST_CONFIRM) {
+        m.asker = r->asker = r->next_confirmer;
+        r->asked_then = r->shown.asked;
     }
     if (what == REQUEST_LOAD) {
         m.asker = r->asker = r->next_asker;
@@ -49,13 +59,13 @@ static void begin_next(struct relay *r)
 
 static void end(struct relay *r)
 {
-    if (r->under_way == REQUEST_LOAD) {
+    if (r->under_way == REQUEST_LOAD || r->under_way == REQUEST_CONFIRM)
         r->shown.answered = r->asked_then;
-        // READY=1 is not sent if the start was refused.
-        if (r->swap.now)
-            notify_ready(&r->notify);
-    }
+    // READY=1 is not sent if the start was refused.
+    if (r->under_way == REQUEST_LOAD && r->swap.now)
+        notify_ready(&r->notify);
     r->under_way = REQUEST_NONE;
+    on_trial_ended(r); // it may have waited for this answer
     publish_header(r, STATS_LIVE);
     publish_status(r);
     begin_next(r);
@@ -70,7 +80,7 @@ static void refused(struct relay *r, const char *why)
 {
     char quoted[1100];
 
-    if (r->under_way == REQUEST_LINKS) {
+    if (r->under_way == REQUEST_LINKS || r->under_way == REQUEST_RETURNED) {
         log_error(EVENT_LINKS, "result=refused reason=%s effect=\"the table stays as it is; tried again in %d s\"",
                   log_quote(why, quoted, sizeof(quoted)), LINKS_RETRY_SECONDS);
         r->links_retry_ns = clock_monotonic_ns() + LINKS_RETRY_SECONDS * NS_PER_S;
@@ -164,13 +174,20 @@ static void adopted(struct relay *r, const struct handover_receipt *then, struct
     r->shown.generation = t->header->generation;
     memcpy(r->shown.sha256, t->header->sha256, sizeof(r->shown.sha256));
     timed_adopted(r);
+    on_trial_adopted(r, !had_table);
     if (r->under_way == REQUEST_LOAD) {
         r->goes_on = false; // somebody has asked for this file
         r->shown.loaded_ns = clock_realtime_ns();
         r->shown.refusal[0] = r->shown.disk_error[0] = '\0';
         r->shown.verdict = STATS_VERDICT_ACCEPTED;
-        r->shown.config_state = STATS_CONFIG_CURRENT;
+        r->shown.config_state = on_trial_config_state(r, STATS_CONFIG_CURRENT);
         memcpy(r->shown.disk_sha256, t->header->sha256, sizeof(r->shown.disk_sha256));
+    }
+    if (r->under_way == REQUEST_CONFIRM) {
+        r->shown.refusal[0] = '\0';
+        r->shown.verdict = STATS_VERDICT_ACCEPTED;
+        r->shown.config_state = STATS_CONFIG_CURRENT;
+        r->wanted[REQUEST_PROBE] = true; // another file may lie on the disk by now
     }
     publish_alarms_watch(r);
     publish_everything(r);
@@ -208,16 +225,16 @@ static void commit(struct relay *r)
 
 static void probed(struct relay *r, const struct handover_message *m)
 {
-    enum stats_config_state state = m->probe_state;
+    bool other = memcmp(m->file.sha256, r->shown.disk_sha256, sizeof(r->shown.disk_sha256)) != 0;
+    memcpy(r->shown.disk_sha256, m->file.sha256, sizeof(r->shown.disk_sha256));
+    enum stats_config_state state = on_trial_config_state(r, m->probe_state);
     // A file whose signatures may still arrive has a reason, and is not invalid yet.
-    bool waits = state != STATS_CONFIG_INVALID && m->text[0] != '\0';
-    bool news = state != r->shown.config_state ||
-                memcmp(m->file.sha256, r->shown.disk_sha256, sizeof(r->shown.disk_sha256)) != 0 ||
+    bool waits = m->probe_state != STATS_CONFIG_INVALID && m->text[0] != '\0';
+    bool news = state != r->shown.config_state || other ||
                 (state == STATS_CONFIG_PENDING && waits != (r->shown.disk_error[0] != '\0'));
     char sha256[DIGEST_TEXT_MAX], quoted[1100];
 
     r->shown.config_state = state;
-    memcpy(r->shown.disk_sha256, m->file.sha256, sizeof(r->shown.disk_sha256));
     snprintf(r->shown.disk_error, sizeof(r->shown.disk_error), "%s", m->text);
     // The time of its signatures passes, or its own comes.
     uint64_t again_ns = clock_monotonic_ns() + (waits ? HANDOVER_WAITS_NS : PROBE_SECONDS * NS_PER_S);
@@ -265,7 +282,10 @@ static void record_adopted(const struct relay *r)
     if (h->generation == 1)
         snprintf(daemon, sizeof(daemon), "pid=%u by_", r->shown.pid);
     log_record(
-        LOG_LEVEL_NOTICE, h->generation == 1 ? EVENT_STARTED : EVENT_RELOAD,
+        LOG_LEVEL_NOTICE,
+        r->under_way == REQUEST_CONFIRM ? EVENT_CONFIRMED
+        : h->generation == 1            ? EVENT_STARTED
+                                        : EVENT_RELOAD,
         "result=accepted generation=%llu sha256=%s %spid=%u uid=%u loginuid=%d reason=\"the broker ended meanwhile\"",
         (unsigned long long) h->generation, digest_text(h->sha256, sha256), daemon, r->asker.pid, r->asker.uid,
         (int) r->asker.loginuid);
@@ -286,8 +306,10 @@ static void broker_gone(struct relay *r, const char *reason)
     log_error(EVENT_BROKER, "reason=\"%s\" effect=\"forwarding goes on; %s\"", reason,
               r->notify.keeps ? "a restart follows, which goes on with all that runs"
                               : "reloads are refused until mcrd is restarted");
-    if (r->unrecorded && r->under_way == REQUEST_LOAD)
+    if (r->unrecorded && (r->under_way == REQUEST_LOAD || r->under_way == REQUEST_CONFIRM))
         record_adopted(r);
+    else if (r->under_way == REQUEST_CONFIRM)
+        refused(r, "the broker ended meanwhile: it was not confirmed");
     r->unrecorded = false;
     if (load)
         refuse_load(r, "the broker ended during the load; restart mcrd to load a file");
@@ -345,7 +367,8 @@ static bool broker_has_ended(const struct relay *r)
 static const char *take_message(struct relay *r, struct handover_message *m, const int *fds)
 {
     static const char unexpected[] = "unexpected message";
-    bool offering = !r->unrecorded && (r->under_way == REQUEST_LOAD || r->under_way == REQUEST_LINKS);
+    bool follows = r->under_way == REQUEST_LINKS || r->under_way == REQUEST_RETURNED;
+    bool offering = !r->unrecorded && (r->under_way == REQUEST_LOAD || r->under_way == REQUEST_CONFIRM || follows);
 
     if (m->serial != r->serial)
         return unexpected;
@@ -375,7 +398,7 @@ static const char *take_message(struct relay *r, struct handover_message *m, con
         refused(r, m->text);
         break;
     case HANDOVER_UNCHANGED:
-        if (!offering || r->under_way != REQUEST_LINKS)
+        if (!offering || !follows)
             return unexpected;
         swap_reject(&r->swap);
         revive(r);

@@ -28,31 +28,51 @@ static void go_on(struct relay *r, const struct signalfd_siginfo *info)
     r->goes_on = r->notify.keeps;
 }
 
+static struct handover_asker asker_of(const struct signalfd_siginfo *info)
+{
+    return (struct handover_asker){
+        .pid = info->ssi_pid,
+        .uid = info->ssi_uid,
+        .loginuid = info->ssi_code == SI_QUEUE ? (uint32_t) info->ssi_int : UINT32_MAX,
+    };
+}
+
+static void reload(struct relay *r, const struct signalfd_siginfo *info)
+{
+    log_notice(EVENT_RELOAD_ASKED, "pid=%u uid=%u", info->ssi_pid, info->ssi_uid);
+    r->next_asker = asker_of(info);
+    r->shown.asked++;
+    publish_header(r, STATS_LIVE); // at once, because mcrd --reload reads this counter
+    request_send(r, REQUEST_LOAD);
+}
+
+static void summarise(struct relay *r)
+{
+    publish_summary_begin(r);
+    ev_timer_stop(r->loop, &r->summary_timer.timer);
+    ev_timer_set(&r->summary_timer.timer, 0., SUMMARY_SECONDS);
+    ev_timer_start(r->loop, &r->summary_timer.timer);
+}
+
 void signals_answer(struct relay *r)
 {
     struct signalfd_siginfo info;
 
     while (read(r->signals.io.fd, &info, sizeof(info)) == (ssize_t) sizeof(info)) {
+        if (info.ssi_signo == (uint32_t) STATS_CONFIRM_SIGNAL) {
+            struct handover_asker asker = asker_of(&info);
+            on_trial_confirm(r, &asker);
+            continue;
+        }
         switch (info.ssi_signo) {
         case SIGHUP:
-            log_notice(EVENT_RELOAD_ASKED, "pid=%u uid=%u", info.ssi_pid, info.ssi_uid);
-            r->next_asker = (struct handover_asker){
-                .pid = info.ssi_pid,
-                .uid = info.ssi_uid,
-                .loginuid = info.ssi_code == SI_QUEUE ? (uint32_t) info.ssi_int : UINT32_MAX,
-            };
-            r->shown.asked++;
-            publish_header(r, STATS_LIVE); // at once, because mcrd --reload reads this counter
-            request_send(r, REQUEST_LOAD);
+            reload(r, &info);
             break;
         case SIGUSR2:
             go_on(r, &info);
             break;
         case SIGUSR1:
-            publish_summary_begin(r);
-            ev_timer_stop(r->loop, &r->summary_timer.timer);
-            ev_timer_set(&r->summary_timer.timer, 0., SUMMARY_SECONDS);
-            ev_timer_start(r->loop, &r->summary_timer.timer);
+            summarise(r);
             break;
         default:
             log_notice(EVENT_STOPPING, "signal=%s pid=%u uid=%u", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT",
@@ -73,6 +93,7 @@ int signals_open(void)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGUSR1);
     sigaddset(&set, SIGUSR2);
+    sigaddset(&set, STATS_CONFIRM_SIGNAL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_IGN); // the kernel reaps the broker
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)

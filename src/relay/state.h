@@ -15,7 +15,15 @@
 #include "relay/swap.h"
 
 // The requests to the broker, the most urgent first.
-enum request { REQUEST_LOAD, REQUEST_LINKS, REQUEST_PROBE, REQUESTS, REQUEST_NONE = REQUESTS };
+enum request {
+    REQUEST_RETURNED, // nothing else is understood before
+    REQUEST_CONFIRM,
+    REQUEST_LOAD,
+    REQUEST_LINKS,
+    REQUEST_PROBE,
+    REQUESTS,
+    REQUEST_NONE = REQUESTS
+};
 
 struct relay;
 
@@ -63,7 +71,15 @@ struct relay {
     struct handover_asker next_asker, asker; // who asked for the load that is wanted, and for the one under way
 
     struct stats_header shown; // the relay keeps the header's fields from pid on here; publish_header() copies them
-    uint64_t asked_then;       // shown.asked when the load under way began
+    uint64_t asked_then;       // shown.asked when the load or confirmation under way began
+    struct handover_asker next_confirmer;
+
+    // What runs is on trial until shown.trial_ends_ns.
+    struct {
+        struct timer timer;
+        bool *armed; // of each rule: whether it relayed when the trial began
+        uint32_t n_armed;
+    } trial;
 
     uint32_t summary_next; // next rule of the summary under way
     int status;            // exit status
@@ -120,6 +136,19 @@ void trust_restore(struct relay *r);
 bool timed_look(struct relay *r);
 // Shows what the table in force says of the file's times.
 void timed_adopted(struct relay *r);
+
+// on_trial.c: a table on trial.
+// Begins, follows or ends the trial of the table that has just been put in force. first: it is the first one.
+void on_trial_adopted(struct relay *r, bool first);
+// Goes back to the table before, if the trial's time is over and it was not confirmed.
+void on_trial_ended(struct relay *r);
+// Whether rules that relayed when the trial began are watched; if so, goes back if one of them does not relay any more.
+bool on_trial_watches(const struct relay *r);
+void on_trial_look(struct relay *r);
+// What is shown of the file: state as the broker judges it, unless the trial says more.
+enum stats_config_state on_trial_config_state(const struct relay *r, enum stats_config_state state);
+void on_trial_confirm(struct relay *r, const struct handover_asker *asker);
+void on_trial_free(struct relay *r);
 
 // publish.c: statistics, systemd, summary, alarms.
 void publish_header(struct relay *r, enum stats_segment_state state);

@@ -16,10 +16,12 @@
 struct swap {
     struct ev_loop *loop; // watches every ring of the table in force and calls on_readable
     void (*on_readable)(struct ev_loop *loop, ev_io *io, int events);
-    struct forward *now;                           // NULL before the first table
-    int pool[TABLE_RING_SOCKETS_MAX];              // sockets that rings are made of, from SANDBOX_INGRESS_FD up
-    struct ingress *rings[TABLE_RING_SOCKETS_MAX]; // each on a socket of the pool
-    size_t n_pool, n_rings;
+    struct forward *now;                             // NULL before the first table
+    struct forward *back;                            // ready to go back to, while `now` is on trial; else NULL
+    int pool[TABLE_RING_SOCKETS_MAX];                // sockets that rings are made of, from SANDBOX_INGRESS_FD up
+    struct ingress *rings[TABLE_RING_SOCKETS_MAX];   // of `now`, each on a socket of the pool
+    struct ingress *resting[TABLE_RING_SOCKETS_MAX]; // that only `back` uses
+    size_t n_pool, n_rings, n_resting;
     struct swap_socket {
         uint64_t id; // the first member, for by_id(); the list is sorted by it
         int fd;
@@ -34,6 +36,7 @@ struct swap {
     size_t n_saved;
     // An offer that is not complete yet.
     int offered[HANDOVER_OFFER_FDS]; // -1: none
+    uint32_t n_offered;
     uint32_t serial;
     char why[MAPPING_WHY_MAX]; // the first reason why the offer failed; later ones are consequences of it
 };
@@ -48,6 +51,9 @@ void swap_take(struct swap *s, const struct handover_message *m, const int *fds)
 // drained, and closed as its other sockets. now_ns: CLOCK_MONOTONIC. Returns false with s->why set: the table in force
 // has not changed, and the caller calls swap_reject().
 bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill);
+
+// Goes back from a trial (s->back is not NULL), at once and without the broker. An offer that is under way fails.
+void swap_return(struct swap *s, uint64_t now_ns, struct ingress_spill *spill);
 
 // Closes what the uncommitted offer has brought.
 void swap_reject(struct swap *s);

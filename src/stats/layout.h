@@ -10,6 +10,7 @@
 #define MCR_STATS_LAYOUT_H
 
 #include <net/if.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,8 +21,11 @@
 // readers find its process. One file serves all segments of a process: the relay locks it before its system call filter
 // is in force, which forbids locks because nothing bounds the kernel memory that they take.
 #define STATS_LOCK_SUFFIX ".lock"
+// Appended to it: the segment of the table that a trial goes back to. The relay uses it from then on, and the broker
+// gives it its name; if that has ended, it stays under this one.
+#define STATS_BACK_SUFFIX ".back"
 
-#define STATS_VERSION 14
+#define STATS_VERSION 15
 
 // Declares every counter once: X(name, help, key). The writer, the reader, JSON and the tables follow from it. key: the
 // key of the config file on which it depends (config/schema.c); NULL: none.
@@ -197,7 +201,9 @@ enum stats_alarm { STATS_ALARM_NAMES(STATS_ENUM) STATS_ALARMS };
 #define STATS_CONFIG_STATES(X)                                                                                         \
     X(STATS_CONFIG_CURRENT, current, "the file on disk is what runs")                                                  \
     X(STATS_CONFIG_PENDING, pending, "another one lies on disk, and is valid")                                         \
-    X(STATS_CONFIG_INVALID, invalid, "what lies on disk would be refused")
+    X(STATS_CONFIG_INVALID, invalid, "what lies on disk would be refused")                                             \
+    X(STATS_CONFIG_TRIAL, trial, "what runs is on trial: mcrd --confirm keeps it, else what ran before runs again")    \
+    X(STATS_CONFIG_RETURNED, returned, "the file on disk was on trial and not confirmed; what ran before runs again")
 
 #define STATS_VERDICTS(X)                                                                                              \
     X(STATS_VERDICT_NONE, none, "no load was asked for yet")                                                           \
@@ -219,7 +225,7 @@ enum stats_rule_state { STATS_RULE_STATES(STATS_ENUM) STATS_RULE_END };
 enum stats_clock { STATS_CLOCKS(STATS_ENUM) };
 enum stats_merge { STATS_MERGES(STATS_ENUM) };
 enum stats_stream { STATS_STREAMS(STATS_ENUM) };
-enum stats_config_state { STATS_CONFIG_STATES(STATS_ENUM) };
+enum stats_config_state { STATS_CONFIG_STATES(STATS_ENUM) STATS_CONFIG_END };
 enum stats_verdict { STATS_VERDICTS(STATS_ENUM) };
 enum stats_seccomp { STATS_SECCOMP_MODES(STATS_ENUM) };
 enum stats_feature { STATS_FEATURE_STATES(STATS_ENUM) };
@@ -352,14 +358,20 @@ struct stats_header {
     uint32_t landlock;     // ABI in force, 0: none
     uint32_t broker_alive;
     uint8_t disk_sha256[32]; // of the file that is on disk now; zero: it cannot be read
-    // mcrd --reload reads asked, sends SIGHUP, and waits until answered is larger than the value it has read.
-    uint64_t asked;        // number of loads that were requested, by SIGHUP or by a changed file (reload_on_change)
-    uint64_t answered;     // value of asked at the beginning of the load to which verdict belongs
-    uint32_t verdict;      // enum stats_verdict
-    uint32_t isolation;    // of the relay: mask of enum stats_isolation
-    char refusal[1024];    // why the last load was refused; empty: it was accepted
-    char disk_error[1024]; // the first error of the file on disk; empty: it is valid
+    // mcrd --reload reads asked, sends SIGHUP, and waits until answered is larger than the value it has read. So does
+    // mcrd --confirm with STATS_CONFIRM_SIGNAL.
+    uint64_t asked;         // loads and confirmations that were requested, by a signal or a file (reload_on_change)
+    uint64_t answered;      // value of asked at the beginning of that to which verdict belongs
+    uint32_t verdict;       // enum stats_verdict
+    uint32_t isolation;     // of the relay: mask of enum stats_isolation
+    char refusal[1024];     // why the last load was refused; empty: it was accepted
+    char disk_error[1024];  // the first error of the file on disk; empty: it is valid
+    uint64_t trial_ends_ns; // CLOCK_MONOTONIC; 0: nothing is on trial
+    char returned[256];     // why the last trial was not kept; empty: there was none since, or it was
 };
+
+// Ends a trial (signal(7): a real-time signal, which is queued with its value).
+#define STATS_CONFIRM_SIGNAL SIGRTMIN
 
 // Pointers to the records of a segment.
 struct stats_segment {

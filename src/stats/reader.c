@@ -77,7 +77,7 @@ bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[S
                       h->n_interfaces, h->n_rules, h->n_inputs, h->n_outputs);
     stats_segment_place(at, memory, h->n_interfaces, h->n_rules, h->n_inputs);
     if (!STRING(h->program_version) || !STRING(h->instance) || !STRING(h->file) || !STRING(h->refusal) ||
-        !STRING(h->disk_error) || !STRING(h->audit.file) || !STRING(h->audit.error) ||
+        !STRING(h->disk_error) || !STRING(h->returned) || !STRING(h->audit.file) || !STRING(h->audit.error) ||
         !STRING(h->signatures.trust_file) || !STRING(h->signatures.signed_by))
         return refuse(why, "a string of the header does not end");
     for (uint32_t i = 0; i < h->n_interfaces; i++)
@@ -294,10 +294,11 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
     return check(s, size, path, why);
 }
 
-static bool take(struct stats_snapshot *s, const char *path, bool *superseded, char why[STATS_WHY_MAX])
+// Takes what lies at `at`, of the daemon whose statistics are at path.
+static bool take(struct stats_snapshot *s, const char *at, const char *path, bool *superseded, char why[STATS_WHY_MAX])
 {
     size_t size;
-    int fd = open_file(path, &size, why);
+    int fd = open_file(at, &size, why);
 
     *s = (struct stats_snapshot){.memory = NULL};
     *superseded = false;
@@ -312,14 +313,26 @@ static bool take(struct stats_snapshot *s, const char *path, bool *superseded, c
     return ok;
 }
 
+// What a relay uses that has gone back from a trial, until the broker gives it the name; which may have ended.
+static bool take_back(struct stats_snapshot *s, const char *path)
+{
+    char back[PATH_MAX], why[STATS_WHY_MAX];
+    bool superseded;
+
+    snprintf(back, sizeof(back), "%s" STATS_BACK_SUFFIX, path);
+    return take(s, back, path, &superseded, why);
+}
+
 bool stats_snapshot_take(struct stats_snapshot *s, const char *path, char why[STATS_WHY_MAX])
 {
     static const struct timespec pause = {.tv_nsec = REOPEN_NS};
-    bool superseded, ok = take(s, path, &superseded, why);
+    bool superseded, ok = take(s, path, path, &superseded, why);
 
     for (unsigned i = 0; superseded && i < REOPEN_TRIES; i++) {
+        if (take_back(s, path))
+            return true;
         nanosleep(&pause, NULL);
-        ok = take(s, path, &superseded, why);
+        ok = take(s, path, path, &superseded, why);
     }
     return ok;
 }
@@ -357,6 +370,11 @@ void stats_snapshot_free(struct stats_snapshot *s)
 uint64_t stats_age_ms(const struct stats_snapshot *s, uint64_t monotonic_ns)
 {
     return monotonic_ns < s->monotonic_ns ? (s->monotonic_ns - monotonic_ns) / 1000000 : 0;
+}
+
+uint64_t stats_remaining_s(const struct stats_snapshot *s, uint64_t monotonic_ns)
+{
+    return monotonic_ns > s->monotonic_ns ? (monotonic_ns - s->monotonic_ns + NS_PER_S - 1) / NS_PER_S : 0;
 }
 
 uint64_t stats_age_s(const struct stats_snapshot *s, uint64_t boottime_ns)

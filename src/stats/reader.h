@@ -58,4 +58,7 @@ void stats_snapshot_free(struct stats_snapshot *s);
 uint64_t stats_age_ms(const struct stats_snapshot *s, uint64_t monotonic_ns);
 uint64_t stats_age_s(const struct stats_snapshot *s, uint64_t boottime_ns);
 
+// Returns the seconds until a CLOCK_MONOTONIC time, rounded up; 0: it has come.
+uint64_t stats_remaining_s(const struct stats_snapshot *s, uint64_t monotonic_ns);
+
 #endif

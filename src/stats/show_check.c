@@ -64,7 +64,9 @@ static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool
         find(f, SHOW_WARNING, "the last load was refused");
     if (h->verdict == STATS_VERDICT_REFUSED && h->config_state == STATS_CONFIG_CURRENT && h->broker_alive)
         find(f, SHOW_WARNING, SHOW_PUT_BACK);
-    if (h->config_state != STATS_CONFIG_CURRENT)
+    if (h->returned[0])
+        find(f, SHOW_WARNING, "the last trial was not kept: %s", h->returned);
+    if (h->config_state != STATS_CONFIG_CURRENT && h->config_state != STATS_CONFIG_TRIAL)
         find(f, SHOW_WARNING, "the file on disk is %s", stats_config_state_name(h->config_state));
     if (h->audit.error[0])
         find(f, SHOW_WARNING, "records cannot be written: %s", h->audit.error);

@@ -83,8 +83,9 @@ static bool put_signatures(json_t *to, const struct stats_signatures *s)
     return put(to, "trust_sha256", s->required ? json_string(digest_text(s->trust_sha256, sha256)) : json_null()) && ok;
 }
 
-static bool put_config(json_t *to, const struct stats_header *h)
+static bool put_config(json_t *to, const struct stats_snapshot *s)
 {
+    const struct stats_header *h = s->at.header;
     static const uint8_t unread[32];
     bool on_disk = memcmp(h->disk_sha256, unread, sizeof(unread)) != 0;
     json_t *o = json_object();
@@ -94,6 +95,8 @@ static bool put_config(json_t *to, const struct stats_header *h)
     ok &= put(o, "sha256", json_string(digest_text(h->sha256, sha256)));
     ok &= put(o, "loaded_at", json_string(text_time(loaded, h->loaded_ns)));
     ok &= put(o, "state", json_string(stats_config_state_name(h->config_state)));
+    ok &= put(o, "trial_remaining_s", h->trial_ends_ns ? number(stats_remaining_s(s, h->trial_ends_ns)) : json_null());
+    ok &= put(o, "returned", text_or_null(h->returned));
     ok &= put(o, "last_error", text_or_null(stats_last_error(h)));
     ok &= put(o, "disk_sha256", on_disk ? json_string(digest_text(h->disk_sha256, sha256)) : json_null());
     ok &= put(o, "last_load", json_string(stats_verdict_name(h->verdict)));
@@ -294,7 +297,7 @@ static bool put_everything(json_t *root, const struct stats_snapshot *s)
     ok &= put(root, "pid", number(h->pid));
     ok &= put(root, "version", json_string(h->program_version));
     ok &= put(root, "generation", number(h->generation));
-    ok &= put_config(root, h);
+    ok &= put_config(root, s);
     ok &= put(root, "uptime_s", number(stats_age_s(s, h->started_boottime_ns)));
     ok &= put_continued(root, &h->continued);
     ok &= put(root, "not_kept", h->keeps ? number(h->not_kept) : json_null());

@@ -166,8 +166,9 @@ static void put_audit(struct exposition *e, const struct stats_audit *a)
     put_one(e, COUNTER, "mcr_audit_lost_total", "Records of loads that will never be in audit_file.", a->lost);
 }
 
-static void put_config(struct exposition *e, const struct stats_header *h)
+static void put_config(struct exposition *e, const struct stats_snapshot *s)
 {
+    const struct stats_header *h = s->at.header;
     char sha256[DIGEST_TEXT_MAX];
 
     begin(e, GAUGE, "mcr_config_info", "The config file that runs, its digest and the instance it names; always 1.");
@@ -184,6 +185,15 @@ static void put_config(struct exposition *e, const struct stats_header *h)
             h->config_state == STATS_CONFIG_PENDING);
     put_one(e, GAUGE, "mcr_config_invalid", "Whether the file on disk would be refused.",
             h->config_state == STATS_CONFIG_INVALID);
+    put_one(e, GAUGE, "mcr_config_trial", "Whether the file that runs is on trial: it waits to be confirmed.",
+            h->trial_ends_ns != 0);
+    put_one(e, GAUGE, "mcr_config_trial_remaining_seconds",
+            "How long it waits until what ran before runs again; 0: it is not on trial.",
+            h->trial_ends_ns ? stats_remaining_s(s, h->trial_ends_ns) : 0);
+    put_one(e, GAUGE, "mcr_config_returned",
+            "Whether the last trial was not confirmed, so that what ran before runs again.", h->returned[0] != '\0');
+    put_one(e, GAUGE, "mcr_config_signatures_required", "How many keys must have signed the config file; 0: none.",
+            h->signatures.required);
     put_audit(e, &h->audit);
     if (h->serial)
         put_one(e, GAUGE, "mcr_config_serial", "The serial of the config file that runs; absent where it has none.",
@@ -455,7 +465,7 @@ bool show_prometheus(const struct stats_snapshot *s, const char *path, FILE *to)
     put_one(&e, GAUGE, "mcr_up", "Whether a daemon runs and its statistics could be read.", s != NULL);
     if (s) {
         put_daemon(&e, s);
-        put_config(&e, s->at.header);
+        put_config(&e, s);
         put_interfaces(&e, &s->at);
         put_rules(&e, s);
         put_residences(&e, &s->at);

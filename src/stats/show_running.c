@@ -10,7 +10,8 @@
 #include "stats/show_times.h"
 #include "stats/text.h"
 
-static const enum paint config_paints[PAGE_STATES] = {[STATS_CONFIG_CURRENT] = GOOD, [STATS_CONFIG_PENDING] = WARN};
+static const enum paint config_paints[PAGE_STATES] = {
+    [STATS_CONFIG_CURRENT] = GOOD, [STATS_CONFIG_PENDING] = WARN, [STATS_CONFIG_TRIAL] = WARN};
 static const enum paint seccomp_paints[PAGE_STATES] = {[STATS_SECCOMP_LOG] = WARN, [STATS_SECCOMP_ENFORCE] = PLAIN};
 
 static void show_daemon(const struct page *p)
@@ -66,6 +67,18 @@ static void show_config(const struct page *p)
     paragraph_word(&f, PLAIN, 1, "generation %" PRIu64, h->generation);
     paragraph_word(&f, PLAIN, 1, "of %s", text_time(time, h->loaded_ns));
     fputc('\n', p->to);
+    if (h->trial_ends_ns) {
+        f = paragraph(p, 0, "trial");
+        paragraph_word(&f, WARN, 1, "%s left,", text_duration(time, stats_remaining_s(p->view->now, h->trial_ends_ns)));
+        paragraph_text(&f, PLAIN, "unless mcrd --confirm keeps it, what ran before runs again");
+        fputc('\n', p->to);
+    }
+    if (h->returned[0]) {
+        f = paragraph(p, 0, "returned");
+        paragraph_text(&f, BAD, "the last trial was not kept:");
+        paragraph_text(&f, BAD, h->returned);
+        fputc('\n', p->to);
+    }
     show_config_times(p, h);
     show_signatures(p);
     if (h->config_state == STATS_CONFIG_PENDING) {

@@ -13,7 +13,7 @@
 #include "common/addr.h"
 
 #define TABLE_MAGIC   UINT64_C(0x313042415452434d) // "MCRTAB01" as little-endian bytes
-#define TABLE_VERSION 10
+#define TABLE_VERSION 11
 
 #define TABLE_NAME_MAX         64
 #define TABLE_NOTE_MAX         256
@@ -80,17 +80,19 @@ struct table_header {
     uint32_t n_counters;             // of outputs, see struct table_output
     uint32_t coalesce_usecs;         // longest time between two passes under load
     uint32_t busy_poll_usecs;        // how long to poll after a frame, or TABLE_BUSY_POLL_ALWAYS
-    uint32_t reserved;
+    uint32_t trial_seconds;          // until the relay goes back to the table before; 0: it is not on trial
     // Times in seconds since the epoch (CLOCK_REALTIME); 0: none.
     uint64_t serial;                  // 0: the file has none
     uint64_t valid_from, valid_until; // of the file
     uint64_t next_change;             // when the relay asks the broker for another table
     uint64_t clock_least;             // an earlier time is one of a clock that is not set
+    uint8_t returns_to[32];           // sha256 of the file to go back to; zero: it is not on trial
 };
 
 enum table_flags {
-    TABLE_RELOAD_ON_CHANGE = 1u << 0, // a changed file is loaded without a signal
-    TABLE_TIMED = 1u << 1,            // the file has times: a clock that is set concerns it
+    TABLE_RELOAD_ON_CHANGE = 1u << 0,  // a changed file is loaded without a signal
+    TABLE_TIMED = 1u << 1,             // the file has times: a clock that is set concerns it
+    TABLE_RETURN_ON_SILENCE = 1u << 2, // on trial: it goes back when a rule falls silent that relayed before
 };
 
 enum table_link {

@@ -435,7 +435,7 @@ ok "refused: a long string" refused string.conf "string.conf:1: \"instance\" is 
  allowed is 1 to 63 characters of A-Z a-z 0-9 _ . -"
 { printf 'version = 1; rules = ( ); '; repeat 10000000 x; echo ' = 1;'; } >key.conf
 ok "refused: a long key" refused key.conf "key.conf:1: unknown key \"$(repeat 64 x)\" in the file,\
- allowed there: version instance serial valid_from valid_until user group stats_file audit_file audit_mib audit_required reload_on_change missing_interface ring_mib coalesce_usecs busy_poll interfaces rules"
+ allowed there: version instance serial valid_from valid_until trial user group stats_file audit_file audit_mib audit_required reload_on_change missing_interface ring_mib coalesce_usecs busy_poll interfaces rules"
 head -c 1000 /dev/zero >zero.conf
 ok "refused: NUL bytes" refused zero.conf "zero.conf:1: a NUL byte, allowed is plain text"
 

@@ -36,7 +36,8 @@ struct rig {
 
 static void remove_files(void)
 {
-    static const char *const names[] = {"mcr.conf", "stats", "stats.new", "running.conf", "running.conf.new", "audit"};
+    static const char *const names[] = {"mcr.conf",       "stats",        "stats.new",        "stats.back",
+                                        "stats.back.new", "running.conf", "running.conf.new", "audit"};
     char path[96];
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -52,8 +53,9 @@ static void write_config(uint8_t which)
     const char *config = machine_configs[(which & 7) % machine_n_configs];
 
     FUZZ_ASSERT(fd >= 0 && fchmod(fd, which & 16 ? 0666 : 0600) == 0);
-    int n = snprintf(text, sizeof(text), "%suser=\"%s\";group=\"mcr\";stats_file=\"%s\";%s", config,
-                     which & 32 ? "other" : "mcr", stats_path, which & 64 ? "nonsense" : "");
+    int n = snprintf(text, sizeof(text), "%suser=\"%s\";group=\"mcr\";stats_file=\"%s\";%s%s", config,
+                     which & 32 ? "other" : "mcr", stats_path, which & 8 ? "trial={seconds=600;};" : "",
+                     which & 64 ? "nonsense" : "");
     FUZZ_ASSERT(n > 0 && (size_t) n < sizeof(text) && write(fd, text, (size_t) n) == n);
     close(fd);
     if (which & 128)
@@ -73,7 +75,7 @@ static void request(struct rig *x, enum handover_type type)
 {
     struct handover_message m = {.type = type, .serial = ++x->serial};
 
-    if (type == HANDOVER_LOAD)
+    if (type == HANDOVER_LOAD || type == HANDOVER_CONFIRM)
         m.asker.pid = fuzz_u8(x->in);
     else if (type == HANDOVER_LINKS)
         m.ring = fuzz_u8(x->in);
@@ -137,7 +139,7 @@ static void hear(struct rig *x)
 
     while ((result = handover_receive(x->relay, &m, fds)) != HANDOVER_EMPTY) {
         FUZZ_ASSERT(result == HANDOVER_GOT);
-        FUZZ_ASSERT(m.type == HANDOVER_OFFER                                ? m.n_fds == HANDOVER_TABLE_BEFORE
+        FUZZ_ASSERT(m.type == HANDOVER_OFFER ? m.n_fds == HANDOVER_PLAIN || m.n_fds == HANDOVER_TRIAL
                     : m.type == HANDOVER_SOCKETS || m.type == HANDOVER_POOL ? m.n_fds > 0
                                                                             : m.n_fds == 0);
         // They come with the first table that is offered, whatever becomes of it.
@@ -172,10 +174,12 @@ static bool serve_one(struct rig *x)
         return true;
     if (result != HANDOVER_GOT)
         return false;
-    bool served = serve_request(b, &m);
+    bool on_trial = b->trial.config != NULL, served = serve_request(b, &m);
     for (uint32_t i = 0; i < m.n_fds; i++)
         close(fds[i]);
-    FUZZ_ASSERT(served == (m.type == HANDOVER_LOAD || m.type == HANDOVER_LINKS || m.type == HANDOVER_PROBE));
+    FUZZ_ASSERT(served == (m.type == HANDOVER_LOAD || m.type == HANDOVER_LINKS || m.type == HANDOVER_PROBE ||
+                           m.type == HANDOVER_CONFIRM || (m.type == HANDOVER_RETURNED && on_trial)));
+    FUZZ_ASSERT(!b->trial.config == !b->trial.image.bytes && (!b->trial.config || b->config));
     FUZZ_ASSERT(!b->config == !b->running.bytes);
     return served && !b->over;
 }
@@ -184,7 +188,7 @@ static bool step(struct rig *x)
 {
     bool goes_on = true;
 
-    switch (fuzz_u8(x->in) % 8) {
+    switch (fuzz_u8(x->in) % 10) {
     case 0:
         say_anything(x);
         break;
@@ -212,6 +216,14 @@ static bool step(struct rig *x)
         request(x, HANDOVER_LOAD);
         verdict(x, HANDOVER_REJECTED);
         break;
+    case 8:
+        request(x, HANDOVER_CONFIRM);
+        verdict(x, HANDOVER_ADOPTED);
+        break;
+    case 9:
+        request(x, HANDOVER_RETURNED);
+        verdict(x, HANDOVER_ADOPTED);
+        break;
     }
     goes_on = serve_one(x);
     hear(x);
@@ -236,7 +248,7 @@ static void open_rig(struct rig *x, struct fuzz_input *in, int inotify)
     x->in = in;
     x->options = (struct broker_options){
         .sandbox = SANDBOX_OFF, .config_path = config_path, .trust_path = "none", .inotify = inotify};
-    *b = (struct broker){.options = &x->options, .relay = ends[1], .watch.inotify = inotify};
+    *b = (struct broker){.options = &x->options, .relay = ends[1], .watch.inotify = inotify, .trial.fds = {-1, -1, -1}};
     keep_init(&b->keep);
     audit_init(&b->audit);
     audit_prepare(&b->audit, audit_path, getuid(), getgid());
@@ -253,7 +265,9 @@ static void close_rig(struct rig *x)
     audit_free(&b->audit);
     sockets_free(b->sockets);
     free(b->running.bytes);
+    trial_end(b);
     config_free(b->config);
+    text_free(&b->text);
     close(b->relay);
     close(x->relay);
 }

@@ -80,7 +80,7 @@ Test(offer, what_was_sent_of_it_counts_if_the_rest_cannot_be)
     keep_init(&b.keep);
     audit_init(&b.audit);
     cr_assert(c && b.sockets && sockets_open_pool(b.sockets, 1, &step));
-    for (size_t sent = HANDOVER_TABLE_BEFORE; sent <= 2 * HANDOVER_TABLE_BEFORE; sent += HANDOVER_TABLE_BEFORE) {
+    for (size_t sent = HANDOVER_PLAIN; sent <= 2 * HANDOVER_PLAIN; sent += HANDOVER_PLAIN) {
         struct attempt a = {.serial = 1, .generation = 1};
         cr_expect_eq(offer_config(&b, &a, c), REFUSED);
         cr_expect(strstr(a.why, "the table cannot be handed over: Bad file descriptor"), "%s", a.why);

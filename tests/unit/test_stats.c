@@ -539,9 +539,12 @@ Test(stats, json_has_the_keys_of_the_contract)
     json_t *root = json_of(&s);
     json_t *rule = json_array_get(json_object_get(root, "rules"), 0);
 
-    expect_keys(
-        root, "instance pid version generation config uptime_s continued not_kept sandbox features broker heartbeat_ms interfaces rules");
-    expect_keys(json_object_get(root, "config"), "file sha256 loaded_at state last_error disk_sha256 last_load audit serial valid_from valid_until expired clock signed_by signatures_required trust_sha256");
+    expect_keys(root,
+                "instance pid version generation config uptime_s continued not_kept sandbox features broker "
+                "heartbeat_ms interfaces rules");
+    expect_keys(json_object_get(root, "config"),
+                "file sha256 loaded_at state trial_remaining_s returned last_error disk_sha256 last_load audit serial "
+                "valid_from valid_until expired clock signed_by signatures_required trust_sha256");
     expect_keys(json_object_get(root, "sandbox"), "capabilities seccomp landlock network root");
     expect_keys(json_object_get(root, "features"), (STATS_FEATURES(FEATURE_KEY)) + 1);
     cr_expect(json_array_size(json_object_get(root, "interfaces")) == INTERFACES);
@@ -793,7 +796,7 @@ Test(stats, what_is_pending_is_shown_beside_what_runs)
 
     memset(m.at.header->sha256, 0x11, sizeof(m.at.header->sha256));
     memset(m.at.header->disk_sha256, 0xab, sizeof(m.at.header->disk_sha256));
-    for (uint32_t state = STATS_CONFIG_CURRENT; state <= STATS_CONFIG_INVALID; state++) {
+    for (uint32_t state = STATS_CONFIG_CURRENT; state < STATS_CONFIG_END; state++) {
         m.at.header->config_state = state;
         char *text = table_text(&(struct show_view){.now = &s}, false);
         cr_expect_not_null(strstr(text, ", sha256 111111111111, generation 3 of "), "%s", text);
@@ -801,6 +804,41 @@ Test(stats, what_is_pending_is_shown_beside_what_runs)
                      state == STATS_CONFIG_PENDING, "%s", text);
         free(text);
     }
+    free(m.memory);
+}
+
+Test(stats, what_is_on_trial_and_what_has_returned_is_told)
+{
+    struct made m = make();
+    struct stats_snapshot s = snapshot_of(&m);
+    struct stats_header *h = m.at.header;
+
+    h->config_state = STATS_CONFIG_TRIAL;
+    h->trial_ends_ns = s.monotonic_ns + 89 * NS_PER_S + 1;
+    json_t *root = json_of(&s), *config = json_object_get(root, "config");
+    cr_expect_eq(json_integer_value(json_object_get(config, "trial_remaining_s")), 90, "rounded up");
+    cr_expect(json_is_null(json_object_get(config, "returned")));
+    json_decref(root);
+    char *text = table_text(&(struct show_view){.now = &s}, false);
+    cr_expect_not_null(strstr(text, "\ntrial "), "%s", text);
+    cr_expect_not_null(strstr(text, "mcrd --confirm keeps it"), "%s", text);
+    free(text);
+    h->trial_ends_ns = s.monotonic_ns;
+    root = json_of(&s);
+    cr_expect_eq(json_integer_value(json_object_get(json_object_get(root, "config"), "trial_remaining_s")), 0, "over");
+    json_decref(root);
+    h->trial_ends_ns = 0;
+    h->config_state = STATS_CONFIG_RETURNED;
+    strcpy(h->returned, "rule a fell silent");
+    root = json_of(&s);
+    config = json_object_get(root, "config");
+    cr_expect_str_eq(json_string_value(json_object_get(config, "state")), "returned");
+    cr_expect_str_eq(json_string_value(json_object_get(config, "returned")), "rule a fell silent");
+    cr_expect(json_is_null(json_object_get(config, "trial_remaining_s")));
+    json_decref(root);
+    text = table_text(&(struct show_view){.now = &s}, false);
+    cr_expect_not_null(strstr(text, "the last trial was not kept: rule a fell silent"), "%s", text);
+    free(text);
     free(m.memory);
 }
 

@@ -1,0 +1,280 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A file on trial: it is confirmed, or what ran before runs again, and what is in both files loses nothing."""
+import os
+import signal
+import time
+
+import mcrtest as t
+import reloadtest as r
+
+PORT, OUT_PORT = 5000, 6000
+STAYS, GOES, COMES = "239.255.0.1", "239.255.0.2", "239.255.0.3"
+OUT = {STAYS: "239.255.1.1", GOES: "239.255.1.2", COMES: "239.255.1.3"}
+NAMES = {STAYS: "stays", GOES: "goes", COMES: "comes"}
+LATE = 1.5 * t.SLOWNESS  # s, behind the end of a trial
+
+
+def rule(group, **keys):
+    return t.rule(NAMES[group], group, PORT, [t.to_group(OUT[group], OUT_PORT)], **keys)
+
+
+BEFORE, AFTER = [rule(STAYS), rule(GOES)], [rule(STAYS), rule(COMES)]
+
+
+def write(d, rules, **top):
+    """The next file: with trial=..., on trial."""
+    d.config.rules, d.config.top = rules, {**{k: v for k, v in d.config.top.items() if k != "trial"}, **top}
+    d.config.write()
+
+
+def try_out(d, rules, seconds, **keys):
+    """Reloads a file that is on trial for so long; the fields of the record."""
+    write(d, rules, trial={"seconds": seconds, **keys})
+    record = r.reload(d)
+    t.equal((record["result"], record.get("trial_s")), ("accepted", str(seconds)), "the record of a trial")
+    return record
+
+
+def confirm(d):
+    """mcrd --confirm; (exit status, what it said)."""
+    status, out, err = t.run_command([t.MCRD, "--confirm", "--config", d.config.file], check_status=False)
+    return status, out + err
+
+
+def state(d):
+    return d.stats()["config"]["state"]
+
+
+def wait_state(d, wanted, seconds):
+    t.wait_for(lambda: state(d) == wanted, seconds, f"config.state {wanted}, not {state(d)}")
+
+
+def rule_of(d, name):
+    return next(x for x in d.stats()["rules"] if x["name"] == name)
+
+
+def fields_of(d, event):
+    return [r.fields(x) for x in d.logged(event)]
+
+
+@t.test("confirmed: it stays; its record says by whom; a start is never on trial, nor is a file that runs already")
+def confirmed():
+    with t.line() as net, t.Mcrd(net.relay, BEFORE, trial={"seconds": 600}) as d:
+        t.equal(state(d), "current", "state of a start")
+        status, said = confirm(d)
+        t.check(status == 1 and "nothing is on trial" in said, f"--confirm without a trial: {status} {said}")
+        r.reload(d)
+        t.equal(state(d), "current", "state of a reload of the same file")
+        write(d, AFTER, trial={"seconds": 2})
+        status, out, err = t.run_command([t.MCRD, "--reload", "--config", d.config.file], check_status=False)
+        t.check(status == 0 and "on trial for 2 s" in out, f"--reload: {status} {out} {err}")
+        config = d.stats()["config"]
+        t.check(config["state"] == "trial" and 0 < config["trial_remaining_s"] <= 2, f"{config}")
+        trial = config["sha256"]
+        receiver = t.Receiver(net.dst, "d0", OUT[COMES], OUT_PORT, expect=100)
+        t.send(net.src, "s0", COMES, PORT, count=100, rate=1000)
+        receiver.all_came()
+        status, said = confirm(d)
+        t.check(status == 0 and said.startswith("confirmed: generation ") and trial in said, f"{status} {said}")
+        config = d.stats()["config"]
+        t.equal((config["state"], config["trial_remaining_s"], config["sha256"]), ("current", None, trial), "confirmed")
+        (record,) = fields_of(d, "confirmed")
+        t.equal((record["sha256"], record["uid"]), (trial, "0"), "who confirmed what")
+        t.check(int(record["pid"]) > 0, "the pid of who confirmed")
+        time.sleep(2 + LATE)
+        t.equal((state(d), d.logged("returned")), ("current", []), "behind the time of the trial")
+        status, said = confirm(d)
+        t.equal(status, 1, "a second --confirm")
+
+
+@t.test("not confirmed: what ran before runs again; its rule counts on, and nothing that came meanwhile is sent later")
+def returned():
+    with t.line() as net, t.Mcrd(net.relay, BEFORE) as d:
+        before = d.stats()["config"]
+        t.send(net.src, "s0", GOES, PORT, count=50, rate=1000)
+        t.wait_for(lambda: rule_of(d, "goes")["packets"] == 50, 5, "the rule that goes")
+        watch = t.Receiver(net.dst, "d0", OUT[STAYS], OUT_PORT, idle_ms=2000, seconds=60)
+        source = t.start_sending(net.src, "s0", STAYS, PORT, seconds=60, rate=2000)
+        late = t.Receiver(net.dst, "d0", OUT[GOES], OUT_PORT, idle_ms=3000, seconds=60)
+        seconds = int(2 * t.SLOWNESS)
+        record = try_out(d, AFTER, seconds)
+        t.send(net.src, "s0", GOES, PORT, count=50, rate=1000)  # nobody takes these
+        write(d, BEFORE + [rule(COMES)])
+        refused = r.reload(d)
+        t.check(refused["result"] == "refused" and "is on trial" in refused["reason"], f"a second reload: {refused}")
+        wait_state(d, "trial", 1)
+        write(d, AFTER, trial={"seconds": seconds})
+        wait_state(d, "returned", seconds + LATE)
+        config = d.stats()["config"]
+        t.equal(config["sha256"], before["sha256"], "what runs")
+        t.equal(config["returned"], f"it was not confirmed within {seconds} s", "why")
+        (back,) = t.wait_for(lambda: fields_of(d, "returned"), 5, "the record")
+        t.equal((back["sha256"], back["from_sha256"], back["from_generation"]),
+                (before["sha256"], record["sha256"], record["generation"]), "the record of the return")
+        t.equal({x["name"]: x["packets"] for x in d.stats()["rules"] if x["name"] != "stays"}, {"goes": 50}, "counted on")
+        t.send(net.src, "s0", GOES, PORT, count=50, rate=1000, stream=7)
+        source.send_signal(signal.SIGINT)
+        t.finish_sending(source)
+        report = watch.report()
+        t.equal((report["lost"], report["duplicates"], report["corrupt"]), (0, 0, 0), "of what is in both files")
+        report = late.report()
+        t.equal((report["received"] + report["foreign"] + report["unexpected"], report["corrupt"]), (50, 0),
+                "what came in the trial is not sent later")
+        status, said = confirm(d)
+        t.check(status == 1 and "not confirmed within" in said, f"--confirm behind it: {status} {said}")
+        t.equal(d.stats()["broker"], "alive", "broker")
+        write(d, BEFORE)
+        wait_state(d, "current", 5)
+
+
+@t.test("20 trials go back and 20 are confirmed under 20,000/s: what is in both files loses nothing, nothing comes twice")
+def many():
+    n = 6 if t.SANITIZED else 20
+    with t.line() as net, t.Mcrd(net.relay, BEFORE, ring_mib=64) as d:
+        receiver = t.Receiver(net.dst, "d0", OUT[STAYS], OUT_PORT, idle_ms=3000, seconds=150)
+        source = t.start_sending(net.src, "s0", STAYS, PORT, seconds=140, rate=r.rate(20000), size=200)
+        for i in range(n):
+            try_out(d, AFTER + [rule(GOES, note=f"{i}")] if i % 2 else AFTER, 1)
+            t.wait_for(lambda: len(d.logged("returned")) == i + 1, 2 + LATE, "a return")
+        # What runs stays the same, so that each trial is another file than that.
+        for i in range(n):
+            try_out(d, BEFORE if i % 2 else AFTER, 600)
+            t.equal(confirm(d)[0], 0, "--confirm")
+        source.send_signal(signal.SIGINT)
+        t.finish_sending(source)
+        report = receiver.report()
+        drops = d.stats()["interfaces"][0]["ring_drops"]
+        t.equal((report["lost"], report["duplicates"], report["reordered"], report["corrupt"]),
+                (drops + report["socket_drops"], 0, 0, 0), "lost, twice, reordered, corrupt")
+        t.check(drops == 0, f"{drops} dropped by the ring")
+
+
+@t.test("the broker is killed in a trial: the relay goes back by itself, and shows it")
+def broker_killed():
+    with t.line() as net, t.Mcrd(net.relay, BEFORE) as d:
+        before = d.stats()["config"]["sha256"]
+        seconds = int(2 * t.SLOWNESS)
+        receiver = t.Receiver(net.dst, "d0", OUT[STAYS], OUT_PORT, idle_ms=2000, seconds=60)
+        source = t.start_sending(net.src, "s0", STAYS, PORT, seconds=60, rate=2000)
+        try_out(d, AFTER, seconds)
+        wait_state(d, "trial", 5)
+        d.broker_expected = False
+        os.kill(d.broker, signal.SIGKILL)
+        t.wait_for(lambda: d.logged("broker"), 5, "the news of the broker's end")
+        status, said = confirm(d)
+        t.check(status == 1 and "broker" in said, f"--confirm without a broker: {status} {said}")
+        t.wait_for(lambda: d.logged("returned"), seconds + LATE, "the return")
+        t.equal(d.stats()["config"]["sha256"], before, "what runs")
+        t.equal({x["name"] for x in d.stats()["rules"]}, {"stays", "goes"}, "rules")
+        late = t.Receiver(net.dst, "d0", OUT[GOES], OUT_PORT, expect=100)
+        t.send(net.src, "s0", GOES, PORT, count=100, rate=1000)
+        late.all_came()
+        source.send_signal(signal.SIGINT)
+        t.finish_sending(source)
+        report = receiver.report()
+        t.equal((report["lost"], report["duplicates"]), (0, 0), "of what is in both files")
+
+
+@t.test("return on silence: when a rule that relayed has nothing for silence_ms, or drops nearly all, within 100 ms")
+def on_silence():
+    quiet = 500 * t.SLOWNESS
+    watched = rule(STAYS, silence_ms=int(quiet))
+    with t.line() as net, t.Mcrd(net.relay, [watched, rule(GOES, silence_ms=int(quiet))]) as d:
+        source = t.start_sending(net.src, "s0", STAYS, PORT, seconds=60, rate=1000)
+        t.wait_for(lambda: rule_of(d, "stays")["packets"] > 200, 10, "the stream")
+        t.wait_for(lambda: rule_of(d, "goes")["state"] == "silent", 10, "the rule that is silent before")
+        wrong = {**watched, "input": {**watched["input"], "port": PORT + 1}}
+        try_out(d, [wrong, rule(GOES, silence_ms=int(quiet))], 60, return_on_silence=True)
+        began = time.monotonic()
+        t.wait_for(lambda: d.logged("returned"), quiet / 1000 + 5, "the return")
+        took = (time.monotonic() - began) * 1000
+        t.check(took <= quiet + 100 + 150 * t.SLOWNESS, f"{took:.0f} ms behind the reload")
+        t.check("rule stays fell silent" in d.logged("returned")[0], d.logged("returned")[0])
+        # A rule that was silent before does not count, and one that goes on does not fall silent.
+        try_out(d, [watched, rule(GOES, silence_ms=int(quiet), note="other")], int(3 * t.SLOWNESS), return_on_silence=True)
+        time.sleep(2 * quiet / 1000)
+        t.equal(state(d), "trial", "nothing has fallen silent")
+        t.wait_for(lambda: len(d.logged("returned")) == 2, 3 * t.SLOWNESS + LATE, "its end")
+        # All that comes is too large for it.
+        try_out(d, [{**watched, "max_payload": 10}], int(30 * t.SLOWNESS), return_on_silence=True)
+        t.wait_for(lambda: len(d.logged("returned")) == 3, 10 * t.SLOWNESS, "the return of a rule that drops all")
+        t.check("rule stays drops nearly all" in d.logged("returned")[2], d.logged("returned")[2])
+        source.send_signal(signal.SIGINT)
+        t.finish_sending(source)
+
+
+@t.test("links that change in a trial, another ring_mib, and a reload of the file before, which ends it")
+def links():
+    with t.line() as net, t.Mcrd(net.relay, BEFORE) as d:
+        before = d.stats()["config"]["sha256"]
+        seconds = int(6 * t.SLOWNESS)
+        write(d, AFTER, trial={"seconds": seconds}, ring_mib=8)
+        t.equal(r.reload(d)["result"], "accepted", "the trial")
+        net.relay.run("ip", "link", "set", "out0", "down")
+        t.wait_for(lambda: rule_of(d, "comes")["state"] == "down", 5, "the link's end")
+        net.relay.run("ip", "link", "set", "out0", "up")
+        t.wait_for(lambda: rule_of(d, "comes")["state"] == "active", 10, "the link's return")
+        wait_state(d, "returned", seconds + LATE)
+        t.equal(d.stats()["config"]["sha256"], before, "what runs")
+        receiver = t.Receiver(net.dst, "d0", OUT[GOES], OUT_PORT, expect=100)
+        t.send(net.src, "s0", GOES, PORT, count=100, rate=1000)
+        receiver.all_came()
+        write(d, AFTER, ring_mib=16, trial={"seconds": 600})
+        t.equal(r.reload(d)["result"], "accepted", "the next trial")
+        write(d, BEFORE)
+        d.config.top.pop("ring_mib", None)
+        d.config.write()
+        record = r.reload(d)
+        t.equal((record["result"], record["sha256"]), ("accepted", before), "the file before, again")
+        t.equal((state(d), len(d.logged("returned"))), ("current", 1), "the trial has ended")
+
+
+@t.test("a restart, a kill, or the broker's end in a trial: what ran before goes on, nothing is lost, the file stays on the disk")
+def restarts():
+    ends = [("relay", signal.SIGTERM, 0), ("relay", signal.SIGKILL, -signal.SIGKILL), ("broker", signal.SIGKILL, 1)]
+    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, BEFORE) as d:
+        before = d.stats()["config"]["sha256"]
+        receiver = t.Receiver(net.dst, "d0", OUT[STAYS], OUT_PORT, idle_ms=3000, seconds=90)
+        source = t.start_sending(net.src, "s0", STAYS, PORT, seconds=80, rate=2000)
+        for i, (what, number, status) in enumerate(ends):
+            try_out(d, AFTER + [rule(GOES, note=str(i))] * (i % 2), 600)
+            manager.listen()
+            t.send(net.src, "s0", GOES, PORT, count=10)
+            line = d.restart(number, status, what)
+            t.check(line and "rings=1" in line, f"{what}: {line}")
+            t.equal(d.stats()["config"]["sha256"], before, f"what runs behind {what}'s end")
+            wait_state(d, "returned", 5)
+            t.equal({x["name"] for x in d.stats()["rules"]}, {"stays", "goes"}, "rules")
+        # What has returned is not what the next start begins with, however that comes about.
+        d.restart(signal.SIGTERM, 0)
+        t.equal(d.stats()["config"]["sha256"], before, "what runs behind another restart")
+        wait_state(d, "returned", 5)
+        source.send_signal(signal.SIGINT)
+        t.finish_sending(source)
+        report = receiver.report()
+        t.equal((report["lost"], report["corrupt"]), (0, 0), "of what is in both files")
+        t.check(report["duplicates"] <= 2 * 256, f"{report['duplicates']} came twice")
+
+
+@t.test("a relay that does not go back in time: the broker closes what the trial has opened; woken, it goes back")
+def relay_late():
+    with t.line() as net, t.Mcrd(net.relay, BEFORE) as d:
+        before = d.stats()["config"]["sha256"]
+        try_out(d, AFTER, 1)
+        d.signal(signal.SIGSTOP)
+        t.wait_for(lambda: any("has not gone back" in x for x in d.logged("returned")), 10, "the broker's answer")
+        filters = len(d.logged("returned"))
+        d.signal(signal.SIGCONT)
+        t.wait_for(lambda: len(d.logged("returned")) > filters, 5, "the return")
+        t.equal(d.stats()["config"]["sha256"], before, "what runs")
+        receiver = t.Receiver(net.dst, "d0", OUT[GOES], OUT_PORT, expect=100)
+        t.send(net.src, "s0", GOES, PORT, count=100, rate=1000)
+        receiver.all_came()
+        t.equal(r.reload(d)["result"], "accepted", "the next reload")
+        t.equal(confirm(d)[0], 0, "--confirm")
+        t.equal(d.logged("links"), [], "news of links that were refused")
+
+
+if __name__ == "__main__":
+    t.main()
