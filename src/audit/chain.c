@@ -12,7 +12,11 @@
 #define TAIL_MAX 240 // more than the end of a record has
 
 static const char *const marks[] = {
-    [CHAIN_NEXT] = "", [CHAIN_CONTINUES] = " chain=continues", [CHAIN_BEGINS] = " chain=begins"};
+    [CHAIN_NEXT] = "",
+    [CHAIN_CONTINUES] = " chain=continues",
+    [CHAIN_ELSEWHERE] = " chain=elsewhere",
+    [CHAIN_BEGINS] = " chain=begins",
+};
 
 #define MARKS (sizeof(marks) / sizeof(marks[0]))
 
@@ -225,7 +229,9 @@ static void go_on(struct chain_check *c, const struct chain_record *r)
 // Rotation removes whole files only, so that the first record that is left begins one.
 static void judge_first(struct chain_check *c, const struct chain_record *r)
 {
-    if ((c->complete || c->bad > 0) && r->head.n > c->bad + 1)
+    if (c->whole && c->bad == 0 && r->mark == CHAIN_ELSEWHERE && r->head.n > 1)
+        tell(c, CHAIN_OPENS, r->head.n, r->head.n, false);
+    else if ((c->complete || c->bad > 0) && r->head.n > c->bad + 1)
         tell(c, CHAIN_MISSING, c->bad + 1, r->head.n - 1, true);
     else if (c->unsure)
         return;
@@ -307,6 +313,8 @@ bool chain_print(const struct chain_finding *f, FILE *to)
         return fprintf(to, "record %" PRIu64 ": of another chain\n", f->from) > 0;
     case CHAIN_ANEW:
         return fprintf(to, "record 1: a new chain begins behind record %" PRIu64 "\n", f->to) > 0;
+    case CHAIN_OPENS:
+        return fprintf(to, "begins with record %" PRIu64 ": the ones before are in the log\n", f->from) > 0;
     case CHAIN_CUT:
         return fprintf(to, "record %" PRIu64 ": cut\n", f->from) > 0;
     }

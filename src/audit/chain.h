@@ -3,11 +3,12 @@
 //
 // A record is one line, which ends in
 //
-//   ... [chain=begins |chain=continues ]n=N time=TIME prev=HASH hash=HASH
+//   ... [chain=begins |chain=continues |chain=elsewhere ]n=N time=TIME prev=HASH hash=HASH
 //
 // N counts from 1. hash is the SHA-256 of the bytes of the line from its first one up to the blank before "hash=", so
 // that it covers prev, the hash of record N - 1 (zeros in record 1). chain=begins: record 1; chain=continues: the first
-// record of a file that goes on with another one's chain. TIME: RFC 3339, UTC, with milliseconds.
+// record of a file that goes on with another one's chain; chain=elsewhere: the first one of a first file, as the start
+// before had no audit_file, or another one. TIME: RFC 3339, UTC, with milliseconds.
 #ifndef MCR_AUDIT_CHAIN_H
 #define MCR_AUDIT_CHAIN_H
 
@@ -27,7 +28,7 @@ struct chain_head {
     uint8_t hash[DIGEST_BYTES];
 };
 
-enum chain_mark { CHAIN_NEXT, CHAIN_CONTINUES, CHAIN_BEGINS };
+enum chain_mark { CHAIN_NEXT, CHAIN_CONTINUES, CHAIN_ELSEWHERE, CHAIN_BEGINS };
 
 // Appends the end of a record, without a newline, to the *used bytes of line, which it cuts at a character if there is
 // no room, and makes it the new head. realtime_ns: CLOCK_REALTIME.
@@ -62,6 +63,7 @@ enum chain_fault {
     CHAIN_FOREIGN, // a record names another one before it than the one that is there, or is not the one of the anchor
     CHAIN_ANEW,    // a new chain begins behind record `to`
     CHAIN_CUT,     // the last line is not whole
+    CHAIN_OPENS,   // the files begin with record `from`, which says that those before are elsewhere; never fatal
 };
 
 struct chain_finding {
@@ -73,7 +75,7 @@ struct chain_finding {
 struct chain_check {
     // Set by the caller; the rest is zero before the first line.
     bool whole;               // a set of files: each line is a record, and the first begins one of them
-    bool complete;            // none of its files has been removed by rotation: it begins with record 1
+    bool complete;            // none of its files has been removed by rotation: it begins with record 1, or opens
     struct chain_head anchor; // a head that is known from elsewhere; n 0: none
     void (*found)(void *context, const struct chain_finding *finding);
     void *context;

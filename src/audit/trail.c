@@ -69,7 +69,7 @@ static int open_one(const char *name, struct stat *st)
     if (fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode))
         return fd;
     if (fd >= 0)
-        errno = EINVAL;
+        errno = S_ISDIR(st->st_mode) ? EISDIR : EINVAL;
     return descriptors_close(fd);
 }
 

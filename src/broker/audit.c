@@ -171,7 +171,7 @@ bool audit_flush(struct audit *a)
     bool ok = write_late(a);
 
     // Also of records that are in the log only: no number is given twice.
-    audit_head_set(a->kept, &a->head);
+    audit_head_set(a->kept, &a->head, ok && a->fd >= 0 && a->size > 0 ? a->path : NULL);
     show(a);
     return ok;
 }
@@ -202,13 +202,13 @@ static void seal(struct audit *a, enum log_level level, char line[CHAIN_LINE_MAX
     keep_late(a, line, used);
 }
 
-void audit_note(struct audit *a, const char *reason, const char *effect)
+void audit_note(struct audit *a, enum log_level level, const char *reason, const char *effect)
 {
     char line[CHAIN_LINE_MAX], file[600], quoted[600];
-    size_t used = log_format(line, sizeof(line), LOG_LEVEL_ERR, EVENT_AUDIT, "file=%s reason=%s effect=\"%s\"",
+    size_t used = log_format(line, sizeof(line), level, EVENT_AUDIT, "file=%s reason=%s effect=\"%s\"",
                              log_quote(a->path, file, sizeof(file)), log_quote(reason, quoted, sizeof(quoted)), effect);
 
-    seal(a, LOG_LEVEL_ERR, line, used);
+    seal(a, level, line, used);
 }
 
 // Whether the file is as this process has left it. A record of the contrary begins the next file.
@@ -221,13 +221,14 @@ static void look(struct audit *a)
     if (fstat(a->fd, &open) != 0 || fstatat(AT_FDCWD, a->path, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
         named.st_dev != open.st_dev || named.st_ino != open.st_ino) {
         leave(a);
-        audit_note(a, "the file was moved or removed", "a new one is begun");
+        audit_note(a, LOG_LEVEL_ERR, "the file was moved or removed", "a new one is begun");
     } else if ((uint64_t) open.st_size != a->size) {
         if (!audit_rotate(a)) {
             audit_fail(a);
             leave(a); // the first write tries it again
         }
-        audit_note(a, "the file was changed by somebody else", "it is set aside, and a new one is begun");
+        audit_note(a, LOG_LEVEL_ERR, "the file was changed by somebody else",
+                   "it is set aside, and a new one is begun");
     }
 }
 

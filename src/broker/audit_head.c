@@ -4,12 +4,14 @@
 #include "broker/audit_head.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/descriptors.h"
 
-#define MAGIC UINT64_C(0x314441454848434d) // "MCHHEAD1" as little-endian bytes
+#define MAGIC UINT64_C(0x324441454848434d) // "MCHHEAD2" as little-endian bytes
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define BYTES (sizeof(struct audit_head))
 
@@ -43,7 +45,8 @@ struct audit_head *audit_head_map(int fd, const char **why)
         fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
         return NULL;
     struct audit_head *h = map(fd);
-    if (h && (h->magic != MAGIC || h->now > 1)) {
+    if (h &&
+        (h->magic != MAGIC || h->now > 1 || !memchr(h->places[h->now].file, '\0', sizeof(h->places[h->now].file)))) {
         audit_head_unmap(h);
         h = NULL;
     }
@@ -56,12 +59,15 @@ void audit_head_unmap(struct audit_head *h)
         munmap(h, BYTES);
 }
 
-void audit_head_set(struct audit_head *h, const struct chain_head *head)
+void audit_head_set(struct audit_head *h, const struct chain_head *head, const char *file)
 {
     if (!h)
         return;
+    const struct audit_place *before = &h->places[h->now & 1];
     uint32_t next = !h->now;
-    h->places[next] = *head;
+    struct audit_place *place = &h->places[next];
+    place->head = *head;
+    snprintf(place->file, sizeof(place->file), "%s", file ? file : before->file);
     // A kill must find the head whole before it is the one that counts.
     __atomic_thread_fence(__ATOMIC_RELEASE);
     h->now = next;
@@ -69,5 +75,10 @@ void audit_head_set(struct audit_head *h, const struct chain_head *head)
 
 struct chain_head audit_head_get(const struct audit_head *h)
 {
-    return h ? h->places[h->now & 1] : (struct chain_head){.n = 0};
+    return h ? h->places[h->now & 1].head : (struct chain_head){.n = 0};
+}
+
+const char *audit_head_file(const struct audit_head *h)
+{
+    return h ? h->places[h->now & 1].file : "";
 }

@@ -120,7 +120,7 @@ static void set_aside(struct audit *a, const char *reason)
         a->fd = descriptors_close(a->fd); // the first write tries it again
     }
     a->mark = a->head.n > 0 ? CHAIN_CONTINUES : CHAIN_BEGINS;
-    audit_note(a, reason, ASIDE);
+    audit_note(a, LOG_LEVEL_ERR, reason, ASIDE);
 }
 
 // Removes what follows the last whole record: a computer that lost its power wrote no more of it.
@@ -130,7 +130,7 @@ static void take_off_rest(struct audit *a, uint64_t bytes)
 
     snprintf(reason, sizeof(reason), "the last line was not whole: %" PRIu64 " bytes were removed", bytes);
     if (ftruncate(a->fd, (off_t) a->size) == 0)
-        audit_note(a, reason, "the file goes on");
+        audit_note(a, LOG_LEVEL_ERR, reason, "the file goes on");
     else
         set_aside(a, reason);
 }
@@ -165,9 +165,10 @@ static void go_on(struct audit *a, const struct scan *s, const struct chain_head
     if (has_kept(s, kept)) {
         a->head = c->last;
     } else if (kept->n > c->last.n) {
-        snprintf(reason, sizeof(reason), "it ends with record %" PRIu64 ", and the last one was %" PRIu64, c->last.n,
-                 kept->n);
-        audit_note(a, reason, "the file goes on");
+        bool other = a->kept && strcmp(audit_head_file(a->kept), a->path) != 0;
+        snprintf(reason, sizeof(reason), "it ends with record %" PRIu64 ", and the last one was %" PRIu64 "%s",
+                 c->last.n, kept->n, other ? ": the ones between are in the log" : "");
+        audit_note(a, other ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR, reason, "the file goes on");
     } else {
         snprintf(reason, sizeof(reason), "its record %" PRIu64 " is not the one that was written", kept->n);
         set_aside(a, reason);
@@ -175,6 +176,28 @@ static void go_on(struct audit *a, const struct scan *s, const struct chain_head
     }
     if (s->cut && fstat(a->fd, &st) == 0)
         take_off_rest(a, (uint64_t) st.st_size - s->whole);
+}
+
+// Whether no file of this name had records before, as far as the kept head says: the start before had no audit_file, or
+// another one. Where there was one, it is missing.
+static bool is_first(const struct audit *a)
+{
+    char name[TRAIL_NAME_MAX];
+    struct stat st;
+
+    return a->kept && strcmp(audit_head_file(a->kept), a->path) != 0 &&
+           fstatat(AT_FDCWD, trail_name(a->path, 1, name), &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+}
+
+// Says of the first file where the records before are.
+static void tell_first(struct audit *a)
+{
+    const char *before = audit_head_file(a->kept);
+    char reason[TRAIL_PATH_MAX + 80];
+
+    snprintf(reason, sizeof(reason), "the records before are in the log%s%s", *before ? "; audit_file was " : "",
+             before);
+    audit_note(a, LOG_LEVEL_NOTICE, reason, "a first file is begun");
 }
 
 void audit_open(struct audit *a, struct audit_head *kept)
@@ -193,12 +216,18 @@ void audit_open(struct audit *a, struct audit_head *kept)
         go_on(a, &s, &head);
         return;
     }
-    if (a->fd < 0 && errno != ENOENT)
+    bool missing = a->fd < 0;
+    if (missing && errno != ENOENT)
         audit_fail(a);
     else if (head.n == 0)
         take_older(a);
     // The next record is the first one of its file.
-    a->mark = a->head.n > 0 ? CHAIN_CONTINUES : CHAIN_BEGINS;
-    if (!a->failed && head.n > 0)
-        audit_note(a, a->fd < 0 ? "the file is missing" : "the file is empty", "a new one is begun");
+    bool first = head.n > 0 && is_first(a);
+    a->mark = a->head.n == 0 ? CHAIN_BEGINS : first ? CHAIN_ELSEWHERE : CHAIN_CONTINUES;
+    if (a->failed || head.n == 0)
+        return;
+    if (first)
+        tell_first(a);
+    else
+        audit_note(a, LOG_LEVEL_ERR, missing ? "the file is missing" : "the file is empty", "a new one is begun");
 }

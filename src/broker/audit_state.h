@@ -9,7 +9,7 @@
 bool audit_rotate(struct audit *a);
 
 // Makes a record of what has become of the file.
-void audit_note(struct audit *a, const char *reason, const char *effect);
+void audit_note(struct audit *a, enum log_level level, const char *reason, const char *effect);
 
 // Notes why the file cannot be written, from errno, and tells it once.
 void audit_fail(struct audit *a);

@@ -133,16 +133,20 @@ static void reading_free(struct reading *r)
 
 // --- requests --------------------------------------------------------------------------------------------------------
 
-// Counts the rules that next adds, removes and changes. The caller frees the diff.
-static bool compare(const struct broker *b, const struct config *next, struct diff *d, struct handover_file *file)
+// Counts the rules that next adds, removes and changes. *before: what it is compared with at the start, or NULL. The
+// caller frees the diff and *before, to which it points.
+static bool compare(const struct broker *b, const struct config *next, struct attempt *a, struct diff *d,
+                    struct config **before)
 {
     static const struct config nothing;
 
-    if (!diff_make(d, b->config ? b->config : &nothing, next))
+    *before = b->config ? NULL : start_before(b, a->before, next);
+    if (!diff_make(d, b->config ? b->config : *before ? *before : &nothing, next))
         return false;
-    file->added = (uint32_t) d->n_added;
-    file->removed = (uint32_t) d->n_removed;
-    file->changed = (uint32_t) d->n_changed;
+    a->compared = b->config || *before;
+    a->file.added = (uint32_t) d->n_added;
+    a->file.removed = (uint32_t) d->n_removed;
+    a->file.changed = (uint32_t) d->n_changed;
     return true;
 }
 
@@ -165,15 +169,17 @@ static bool make_room(struct broker *b, struct attempt *a, const struct config *
 static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
 {
     struct diff changes = {.rules = NULL};
+    struct config *before = NULL;
+
     if (r->config) {
         approve_date(b, r->config);
         validity_set(b, r->config);
     }
-    bool compared = r->config && compare(b, r->config, &changes, &r->file), adopted = false;
-
     a->begins_trial = r->config && trial_begins(b, r->config);
 
     a->file = r->file;
+    bool compared = r->config && compare(b, r->config, a, &changes, &before), adopted = false;
+
     // At the start before its record; else nothing of a file counts that is not in force.
     if (r->config && r->signatures.enough && !b->config)
         b->audit.most = (uint64_t) r->config->audit_mib << 20;
@@ -191,8 +197,8 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
     if (adopted) {
         if (!statistics_save_running(b->stats_file, r->bytes.text, r->bytes.size, r->bytes.info.mode))
             log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
-        // Changes are not logged at the start, when every rule is new.
-        if (b->config)
+        // Not at a start behind nothing, when every rule is new.
+        if (a->compared)
             record_changes(b, &changes, a->generation);
         if (a->begins_trial)
             trial_begin(b, r->config); // a start goes on with the file before
@@ -212,6 +218,7 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
         validity_tell(b);
     }
     diff_free(&changes);
+    config_free(before);
     return adopted;
 }
 
@@ -240,6 +247,7 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     uint32_t login = asker_login(asker);
     struct reading r;
 
+    keep_digest(&b->keep, before, a.before);
     if (!b->config && b->disk_refused)
         record_disk(b, &a);
     if (!b->config && b->goes_on)
@@ -465,6 +473,7 @@ int broker_run(const struct broker_options *options, int relay)
         if (status != EXIT_SUCCESS)
             validity_close(&b);
     }
+    keep_end(&b.keep);
     audit_end(&b.audit);
     audit_free(&b.audit);
     keep_free(&b.keep);

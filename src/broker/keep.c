@@ -4,6 +4,7 @@
 #include "broker/keep.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,6 +21,8 @@
 #define FILE_NAME   "file"
 #define SIGNED_NAME "signatures" // of the file
 #define HEAD_NAME   "head"       // of the records
+#define END_MS      1000         // of TimeoutStopSec= of the unit, 10 s
+#define END_STEP_MS 10
 #define SEALED      (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
 
 void keep_init(struct keep *k)
@@ -232,6 +235,15 @@ bool keep_file_before(const struct keep *k, struct config_bytes *out)
     return out->text != NULL;
 }
 
+void keep_digest(const struct keep *k, const struct table_view *running, uint8_t sha256[32])
+{
+    memset(sha256, 0, 32);
+    if (running)
+        memcpy(sha256, running->header->sha256, 32);
+    else if (k->bytes_before.text)
+        memcpy(sha256, k->bytes_before.info.sha256, 32);
+}
+
 bool keep_goes_on(const struct keep *k)
 {
     return k->bytes_before.text && !k->in_order;
@@ -333,6 +345,20 @@ bool keep_tell(struct keep *k)
     if (told)
         k->over = over;
     return told;
+}
+
+void keep_end(struct keep *k)
+{
+    bool told = keep_tell(k);
+
+    for (int ms = 0; !told && ms < END_MS; ms += END_STEP_MS) {
+        poll(NULL, 0, END_STEP_MS);
+        told = keep_tell(k);
+    }
+    if (!told)
+        log_warn(EVENT_NOTIFY,
+                 "reason=\"the service manager has not taken all descriptors\" effect=\"a restart may begin "
+                 "with an older table, or open these anew\"");
 }
 
 uint32_t keep_over(const struct keep *k, const struct sockets *sockets, bool is_signed)

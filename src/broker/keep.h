@@ -47,6 +47,10 @@ const struct table_view *keep_before(const struct keep *k);
 // not kept, or is not the one of that table.
 bool keep_file_before(const struct keep *k, struct config_bytes *out);
 
+// Writes the digest of the file that runs, of which `running` is the table, or of the one that the mcrd before ran;
+// zeros if neither is known.
+void keep_digest(const struct keep *k, const struct table_view *running, uint8_t sha256[32]);
+
 // Returns whether the start is to go on with that file, whatever lies on the disk: the mcrd before has crashed, or was
 // told so (SIGUSR2).
 bool keep_goes_on(const struct keep *k);
@@ -72,6 +76,9 @@ void keep_file(struct keep *k, const struct config_bytes *bytes, const char *sig
 // false, keep_tell(): the manager had no room for all news.
 void keep_settle(struct keep *k, const struct sockets *sockets, const struct table_view *t);
 bool keep_tell(struct keep *k);
+
+// Tells the rest when the broker ends, for a second at most, and logs what stays untold.
+void keep_end(struct keep *k);
 
 // Returns for how many descriptors of a load that is under way the manager has no room. is_signed: its file has
 // signatures.

@@ -33,7 +33,6 @@ static bool changes_nothing(const struct broker *b, const struct attempt *a, boo
 static void write_record(struct broker *b, const struct attempt *a, bool accepted, const char *more)
 {
     char then[DIGEST_TEXT_MAX], now[DIGEST_TEXT_MAX], file[600], when[32] = "none", daemon[32] = "";
-    static const uint8_t none[32];
     const struct handover_file *f = &a->file;
     time_t mtime = (time_t) f->mtime_s;
     struct tm tm;
@@ -49,8 +48,8 @@ static void write_record(struct broker *b, const struct attempt *a, bool accepte
              "%spid=%u uid=%u loginuid=%d took_ms=%.1f %s",
              accepted ? "accepted" : "refused", (unsigned long long) (accepted ? a->generation : a->generation - 1),
              log_quote(b->options->config_path, file, sizeof(file)), digest_or_none(f->sha256, now),
-             digest_or_none(b->config ? b->config->file.sha256 : none, then), (unsigned long long) f->size, f->owner,
-             f->mode & 07777, when, daemon, a->asker->pid, a->asker->uid, (int) f->loginuid,
+             digest_or_none(b->config ? b->config->file.sha256 : a->before, then), (unsigned long long) f->size,
+             f->owner, f->mode & 07777, when, daemon, a->asker->pid, a->asker->uid, (int) f->loginuid,
              (double) (clock_monotonic_ns() - a->began_ns) / 1e6, more);
 
     enum log_level level = accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR;
@@ -82,21 +81,24 @@ static const char *tell_signatures(const struct broker *b, const struct attempt 
 void record_accepted(struct broker *b, const struct attempt *a, const struct table_view *t,
                      const struct handover_receipt *r)
 {
-    char more[512 + 2 * SIGNATURES_NAMES_MAX], signatures[2 * SIGNATURES_NAMES_MAX], trial[32] = "";
+    char more[512 + 2 * SIGNATURES_NAMES_MAX], signatures[2 * SIGNATURES_NAMES_MAX], changes[64] = "", trial[32] = "";
 
     if (t->header->trial_seconds > 0)
         snprintf(trial, sizeof(trial), "trial_s=%u ", t->header->trial_seconds);
+    if (b->config || a->compared)
+        snprintf(changes, sizeof(changes), " added=%u removed=%u changed=%u", a->file.added, a->file.removed,
+                 a->file.changed);
     if (b->config)
-        snprintf(more, sizeof(more), "%srules=%u added=%u removed=%u changed=%u received=%llu ring_drops=%llu%s", trial,
-                 t->n_rules, a->file.added, a->file.removed, a->file.changed, (unsigned long long) r->received,
-                 (unsigned long long) r->ring_drops, tell_signatures(b, a, false, signatures));
+        snprintf(more, sizeof(more), "%srules=%u%s received=%llu ring_drops=%llu%s", trial, t->n_rules, changes,
+                 (unsigned long long) r->received, (unsigned long long) r->ring_drops,
+                 tell_signatures(b, a, false, signatures));
     else
         snprintf(more, sizeof(more),
-                 "version=%s rules=%u interfaces=%u seccomp=%s landlock=%u network=%s root=%s capabilities=%llx%s%s",
-                 PACKAGE_VERSION, t->n_rules, t->n_interfaces, stats_seccomp_name(b->options->sandbox), r->landlock,
-                 r->isolation & STATS_OWN_NETWORK ? "own" : "host", r->isolation & STATS_EMPTY_ROOT ? "empty" : "host",
-                 (unsigned long long) r->capabilities, tell_signatures(b, a, true, signatures),
-                 b->goes_on ? " text=kept" : "");
+                 "version=%s rules=%u%s interfaces=%u seccomp=%s landlock=%u network=%s root=%s capabilities=%llx%s%s",
+                 PACKAGE_VERSION, t->n_rules, changes, t->n_interfaces, stats_seccomp_name(b->options->sandbox),
+                 r->landlock, r->isolation & STATS_OWN_NETWORK ? "own" : "host",
+                 r->isolation & STATS_EMPTY_ROOT ? "empty" : "host", (unsigned long long) r->capabilities,
+                 tell_signatures(b, a, true, signatures), b->goes_on ? " text=kept" : "");
     write_record(b, a, true, more);
     memset(b->begun, 0, sizeof(b->begun));
 }
@@ -163,7 +165,6 @@ void record_changes(struct broker *b, const struct diff *d, uint64_t generation)
 bool record_begins(struct broker *b, struct attempt *a, const struct config *c)
 {
     char now[DIGEST_TEXT_MAX], then[DIGEST_TEXT_MAX];
-    static const uint8_t none[32];
 
     // A start that goes on puts nothing in force that was not.
     if (!c->audit_required || (!b->config && b->goes_on))
@@ -174,7 +175,7 @@ bool record_begins(struct broker *b, struct attempt *a, const struct config *c)
         audit_record(&b->audit, LOG_LEVEL_NOTICE, EVENT_LOAD_BEGINS,
                      "generation=%llu sha256=%s sha256_before=%s pid=%u uid=%u loginuid=%d",
                      (unsigned long long) a->generation, digest_or_none(a->file.sha256, now),
-                     digest_or_none(b->config ? b->config->file.sha256 : none, then), a->asker->pid, a->asker->uid,
+                     digest_or_none(b->config ? b->config->file.sha256 : a->before, then), a->asker->pid, a->asker->uid,
                      (int) a->file.loginuid);
     }
     if (audit_flush(&b->audit) && !b->audit.failed)

@@ -165,6 +165,21 @@ bool start_kept_fits(struct broker *b)
     return fits;
 }
 
+struct config *start_before(const struct broker *b, const uint8_t sha256[32], const struct config *next)
+{
+    struct config_problems problems = {0};
+    struct config_bytes bytes;
+    struct config *before = NULL;
+
+    // Of a file on trial the one before is kept, which is not what ran.
+    if (keep_file_before(&b->keep, &bytes) && memcmp(bytes.info.sha256, sha256, sizeof(bytes.info.sha256)) == 0 &&
+        memcmp(bytes.info.sha256, next->file.sha256, sizeof(next->file.sha256)) != 0)
+        before = config_load_text(bytes.text, bytes.size, CONFIG_LOAD_OFFLINE_INTERFACES, &problems);
+    config_problems_free(&problems);
+    file_free(&bytes);
+    return before;
+}
+
 bool start_judge(struct broker *b, struct config_bytes *bytes)
 {
     struct config_problems problems = {0};

@@ -95,6 +95,8 @@ struct attempt {
     const struct handover_asker *asker; // of the load; NULL: links have changed
     struct handover_file file;
     const char *signed_by; // names
+    uint8_t before[32];    // at the start: digest of the file that the mcrd before ran; zero: none
+    bool compared;         // with that file: its numbers of changed rules are right
     uint64_t began_ns;     // CLOCK_MONOTONIC
     uint64_t generation;   // that the table has when it is in force
     bool offered;          // the relay has got some of it
@@ -114,6 +116,9 @@ bool start_read_identity(struct broker *b, struct config_bytes *bytes);
 // Returns whether the start may go on with the file that the mcrd before ran, although it has become the user of the
 // one on the disk: both name the same user, group and statistics.
 bool start_kept_fits(struct broker *b);
+// Returns the file of this digest that the mcrd before ran, where it was kept and is another one than next; else NULL.
+// The caller calls config_free().
+struct config *start_before(const struct broker *b, const uint8_t sha256[32], const struct config *next);
 // Last step of start_run(), after the rights are dropped: returns whether these bytes are a valid file, and prints the
 // problems as --check does. Frees the bytes.
 bool start_judge(struct broker *b, struct config_bytes *bytes);

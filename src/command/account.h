@@ -20,6 +20,8 @@ bool account_may_read(const char *path, const struct file_reader *of_file, pid_t
 
 // Whether this user can make a file beside the one at this absolute path, with the groups that it belongs to on this
 // host. Tried in the same way. True where the directory is not there.
-bool account_may_write(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
+// config, own: as in file_directory_is_shut().
+bool account_may_write(const char *path, const char *config, const char *own, const struct file_reader *reader,
+                       char why[FILE_WHY_MAX]);
 
 #endif

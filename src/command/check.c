@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "command/account.h"
+#include "command/audit_place.h"
 #include "command/running.h"
 #include "command/signed.h"
 #include "common/arguments.h"
@@ -113,13 +114,14 @@ static void warn_of_start(const struct config *c)
 
     if (account_find(c, &reader, &problems) && !account_may_read(c->path, &reader, 0, why))
         config_warning(&problems, 0, NULL, "mcrd cannot load it from here: %s", why);
-    if (reader.user && !account_may_write(c->stats_file, &reader, why))
+    if (reader.user && !account_may_write(c->stats_file, c->path, "/run/mcr", &reader, why))
         config_warning(&problems, 0, NULL, "mcrd cannot keep its statistics there: %s", why);
     warn_of_directory("stats_file", c->stats_file, "statistics", &problems);
     if (c->audit_file[0]) {
-        if (reader.user && !account_may_write(c->audit_file, &reader, why))
+        if (reader.user && !account_may_write(c->audit_file, c->path, "/var/lib/mcr", &reader, why))
             config_warning(&problems, 0, NULL, "mcrd cannot keep its records there: %s", why);
         warn_of_directory("audit_file", c->audit_file, "records", &problems);
+        audit_place_doubt(c, &problems);
     }
     config_problems_print(&problems, c->path, stderr);
     config_problems_free(&problems);

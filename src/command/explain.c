@@ -330,7 +330,7 @@ static int explain(struct explain *x)
 {
     const struct explain_options *o = x->options;
     json_t *tries = json_array(), *nearest = json_array(), *notes = json_array();
-    char hex[DIGEST_TEXT_MAX], running[DIGEST_TEXT_MAX], inputs[OFFLINE_INPUTS_MAX];
+    char hex[DIGEST_TEXT_MAX], running[DIGEST_TEXT_MAX], inputs[OFFLINE_INPUTS_MAX], why[TIMES_LOAD_MAX];
     bool forwarded, printed = true;
 
     x->notes = notes;
@@ -348,6 +348,8 @@ static int explain(struct explain *x)
         json_array_append_new(notes, json_string(OFFLINE_DEADLINE));
     if (addr_is_multicast(&x->source))
         json_array_append_new(notes, json_string("SRC is a group: SRC and DST may be swapped"));
+    if (!o->running && !times_may_load(x->config, command_time(o->at), why))
+        json_array_append_new(notes, json_string(why));
     if (o->running)
         digest_text(x->config->file.sha256, running);
     else

@@ -16,6 +16,7 @@
 #include "command/ask.h"
 #include "command/daemon.h"
 #include "command/signed.h"
+#include "command/trusted.h"
 #include "common/clock.h"
 #include "common/digest.h"
 #include "common/exit.h"
@@ -102,6 +103,8 @@ static int reload(const struct config *c, const char *trust, double seconds, con
 
     if (process < 0)
         return EXIT_TROUBLE;
+    const struct daemon before = d;
+    trust = trusted_as(trust, &before);
     warn_of_clock(c);
     if (!may_daemon_read(c, &d, bytes))
         status = 1;

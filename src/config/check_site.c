@@ -27,6 +27,17 @@ static void doubt_names(const struct site *s, uint32_t file, uint32_t other)
         }
 }
 
+// On one host their lines in the log, and their metrics, would be those of one relay.
+static void doubt_instance(const struct site *s, uint32_t file, uint32_t other)
+{
+    const struct config *c = s->files[file], *before = s->files[other];
+
+    if (c->instance[0] && strcmp(c->instance, before->instance) == 0)
+        config_warning(&s->problems[file], 0, NULL,
+                       "instance is \"%s\", as that of %s: nothing tells the lines and metrics of the two apart",
+                       c->instance, before->path);
+}
+
 void check_site(const struct config *const *files, size_t n, struct config_problems *problems)
 {
     struct site s = {.files = files, .n = n, .problems = problems};
@@ -37,8 +48,10 @@ void check_site(const struct config *const *files, size_t n, struct config_probl
         for (uint32_t j = 0; j < i; j++) {
             if (memcmp(files[i]->file.sha256, files[j]->file.sha256, sizeof(files[i]->file.sha256)) == 0)
                 s.counts[i] = false;
-            else
+            else {
                 doubt_names(&s, i, j);
+                doubt_instance(&s, i, j);
+            }
         }
     }
     if (site_collect(&s) && check_site_circles(&s)) {

@@ -14,7 +14,7 @@
 // Errors: a circle of rules through several relays, which two_way does not allow: a relay does not take in what it
 // sends itself, but does take in what another one sends. Warnings: a circle for which a relay's own address would have
 // to be among the sources of an input; two relays that send to one group or broadcast; what is sent to a group or
-// broadcast of a zone in which another relay takes in, and none takes this.
+// broadcast of a zone in which another relay takes in, and none takes this; one instance.
 void check_site(const struct config *const *files, size_t n, struct config_problems *problems);
 
 #endif

@@ -213,7 +213,24 @@ bool file_is_shut(const char *path, const struct file_reader *reader, char why[F
            (fstatat(AT_FDCWD, part, &st, 0) == 0 && is_shut(&st, reader, S_IROTH, "read it", why));
 }
 
-bool file_directory_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX])
+// Whether mcr's user may own this directory: by its name, as /run/mcr or /var/lib/mcr-NAME, nothing else lies there,
+// and the config file at this path does not. Whoever owns that one's directory can replace it.
+static bool is_own(const char *directory, const struct stat *st, const char *config)
+{
+    const char *name = strrchr(directory, '/') + 1;
+    char above[PATH_MAX] = ".";
+    const char *slash = strrchr(config, '/');
+    struct stat of_config;
+
+    if (slash)
+        snprintf(above, sizeof(above), "%.*s", slash == config ? 1 : (int) (slash - config), config);
+    return (strcmp(name, "mcr") == 0 || strncmp(name, "mcr-", 4) == 0) && strncmp(directory, "/etc/", 5) != 0 &&
+           fstatat(AT_FDCWD, above, &of_config, 0) == 0 &&
+           (of_config.st_dev != st->st_dev || of_config.st_ino != st->st_ino);
+}
+
+bool file_directory_is_shut(const char *path, const char *config, const char *own, const struct file_reader *reader,
+                            char why[FILE_WHY_MAX])
 {
     char directory[PATH_MAX], owner[12], group[12];
     const char *slash = strrchr(path, '/');
@@ -235,10 +252,11 @@ bool file_directory_is_shut(const char *path, const struct file_reader *reader, 
     size_t used = strlen(why);
     if (shift == 6)
         snprintf(why + used, FILE_WHY_MAX - used, "chmod u+wx %.120s", directory);
-    else if (strchr(directory + 1, '/') == NULL) // of the whole system: /run
-        snprintf(why + used, FILE_WHY_MAX - used, "name a directory of its own, as /run/mcr-NAME is of mcrd@NAME");
-    else
+    else if (is_own(directory, &st, config))
         snprintf(why + used, FILE_WHY_MAX - used, "chown %s %.120s", reader->user, directory);
+    else
+        snprintf(why + used, FILE_WHY_MAX - used, "name a directory of its own: mkdir -p %s; chown %s %s", own,
+                 reader->user, own);
     return true;
 }
 

@@ -44,9 +44,11 @@ struct file_reader {
 // checked.
 bool file_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
 
-// The same for making a file beside the one at this absolute path: "user mcr cannot write /srv/run (0755 root:root):
-// chown mcr /srv/run"; nobody is told to give away /run. False where the directory is not there.
-bool file_directory_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
+// The same for making a file beside the one at this absolute path: "user mcr cannot write /run/mcr (0755 root:root):
+// chown mcr /run/mcr". Nobody is told to give away a directory that is not mcr's own by its name, or has the config
+// file at this path: `own` is named in its place, as "/var/lib/mcr". False where the directory is not there.
+bool file_directory_is_shut(const char *path, const char *config, const char *own, const struct file_reader *reader,
+                            char why[FILE_WHY_MAX]);
 
 void file_free(struct config_bytes *bytes);
 

@@ -9,17 +9,28 @@
 
 #include "common/moment.h"
 
-void times_check(const struct config *c, uint64_t now, struct config_problems *problems)
+bool times_may_load(const struct config *c, uint64_t now, char why[TIMES_LOAD_MAX])
 {
+    enum schedule_phase phase = schedule_phase(c->valid, now);
     char bound[MOMENT_TEXT_MAX], present[MOMENT_TEXT_MAX];
 
     moment_format(now, present);
-    if (schedule_phase(c->valid, now) == SCHEDULE_AFTER)
-        config_error(problems, 0, NULL, "valid_until is \"%s\", which has passed (now %s): no load takes it",
-                     moment_format(c->valid.until, bound), present);
-    if (schedule_phase(c->valid, now) == SCHEDULE_BEFORE)
-        config_error(problems, 0, NULL, "valid_from is \"%s\", which is to come (now %s): no load takes it before",
-                     moment_format(c->valid.from, bound), present);
+    if (phase == SCHEDULE_AFTER)
+        snprintf(why, TIMES_LOAD_MAX, "valid_until is \"%s\", which has passed (now %s): no load takes it",
+                 moment_format(c->valid.until, bound), present);
+    if (phase == SCHEDULE_BEFORE)
+        snprintf(why, TIMES_LOAD_MAX, "valid_from is \"%s\", which is to come (now %s): no load takes it before",
+                 moment_format(c->valid.from, bound), present);
+    return phase != SCHEDULE_AFTER && phase != SCHEDULE_BEFORE;
+}
+
+void times_check(const struct config *c, uint64_t now, struct config_problems *problems)
+{
+    char bound[MOMENT_TEXT_MAX], present[MOMENT_TEXT_MAX], why[TIMES_LOAD_MAX];
+
+    moment_format(now, present);
+    if (!times_may_load(c, now, why))
+        config_error(problems, 0, NULL, "%s", why);
     for (size_t i = 0; i < c->n_rules; i++) {
         const struct config_rule *r = &c->rules[i];
         if (r->enabled && schedule_phase(r->active, now) == SCHEDULE_AFTER)

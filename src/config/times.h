@@ -10,6 +10,10 @@
 // Adds an error where the file is outside valid_from and valid_until, and a warning for each rule that has expired.
 void times_check(const struct config *c, uint64_t now, struct config_problems *problems);
 
+// Returns whether a load may take the file at this time; if not, writes why.
+#define TIMES_LOAD_MAX 128
+bool times_may_load(const struct config *c, uint64_t now, char why[TIMES_LOAD_MAX]);
+
 // Sets the phase of every rule (whether it runs now), next_change and clock_least. set: times_clock_is_set(); a clock
 // that is not opens no rule that has a time. A rule that was expired before stays so.
 void times_apply(struct config *c, uint64_t now, bool set);

@@ -30,6 +30,7 @@ struct reader {
     unsigned depth;  // open brackets
     enum setting of; // the last key
     bool in_keys;
+    bool other;                      // it is a config file, which was told: the rest is not looked at
     bool has_required, has[KEY + 1]; // of the file, and of the present group
     long long required;
     int required_line;
@@ -42,16 +43,25 @@ static struct trustconf_key *present(struct reader *r)
     return r->n <= TRUSTCONF_KEYS_MAX && r->n > 0 ? &r->t->keys[r->n - 1] : &r->spare;
 }
 
+static bool is_key(const struct lexical_token *t, const char *name)
+{
+    return strlen(name) == t->length && memcmp(name, t->text, t->length) == 0;
+}
+
 static void see_key(struct reader *r, const struct lexical_token *t)
 {
     bool in_group = r->depth == 2 && r->in_keys;
 
     r->of = UNKNOWN;
     for (enum setting s = REQUIRED; s <= KEY; s++)
-        if ((settings[s].depth == 2 ? in_group : r->depth == 0) && strlen(settings[s].name) == t->length &&
-            memcmp(settings[s].name, t->text, t->length) == 0)
+        if ((settings[s].depth == 2 ? in_group : r->depth == 0) && is_key(t, settings[s].name))
             r->of = s;
-    if (r->of == UNKNOWN)
+    r->other = r->of == UNKNOWN && r->depth == 0 && (is_key(t, "version") || is_key(t, "rules"));
+    if (r->other)
+        config_error(r->problems, t->line, NULL,
+                     "\"%.*s\" is a key of a config file, which is no trust.conf: allowed are required and keys",
+                     (int) t->length, t->text);
+    else if (r->of == UNKNOWN)
         config_error(r->problems, t->line, NULL, "\"%.*s\" is not known here, allowed are %s",
                      (int) (t->length < 40 ? t->length : 40), t->text, in_group ? "name and key" : "required and keys");
 }
@@ -157,6 +167,8 @@ static void see(void *context, const struct lexical_token *t)
 {
     struct reader *r = context;
 
+    if (r->other)
+        return;
     if (t->kind == LEXICAL_MARK)
         see_mark(r, t);
     else if (t->kind == LEXICAL_KEY)

@@ -73,9 +73,8 @@ static void mend_recent(const struct merge *m, struct recent *r)
 // Whether the line is one that merge_take() can have left, as far as its walks through the numbers go.
 static bool is_sound(const struct merge *m, const struct line *l)
 {
-    // tail is behind head where all has left the window, next where all has had its turn. Where nothing is held back,
-    // next stays where the line began, and counts for nothing.
-    int64_t waits = m->store > 0 ? (int64_t) (l->head + 1 - l->next) : 0;
+    // tail is behind head where all has left the window, next where all has had its turn.
+    int64_t waits = (int64_t) (l->head + 1 - l->next);
 
     return !l->used || (l->head + 1 - l->tail <= m->room && waits <= (int64_t) m->room && waits >= -(int64_t) m->room);
 }

@@ -221,6 +221,10 @@ warned() {
   sed -n 's/^[^ ]*: warning: //p' stderr | grep -vFx 'there is no rule: nothing is relayed' >found
   [ "$(cat found)" = "$2" ] || { echo "wanted: $2"; cat stderr; return 1; }
 }
+# FILE PATTERN: of FILE this one is told, whatever else is.
+told() {
+  accepted "$1" && grep -x "$1: warning: $2" stderr || { echo "wanted: $2"; cat stderr; return 1; }
+}
 no_rules() {
   echo 'version = 1; rules = ( );' >none.conf && accepted none.conf &&
     grep -Fx 'none.conf: warning: there is no rule: nothing is relayed' stderr
@@ -245,7 +249,8 @@ if [ "$(id -u)" -eq 0 ]; then
     "mcrd cannot load it from here: user daemon cannot enter $work/shut (0700 root:root): chgrp daemon, chmod 750"
   chmod 0755 shut && mkdir -m 0755 run
   ok "warning: it may not write where the statistics lie" warned into.conf \
-    "mcrd cannot keep its statistics there: user daemon cannot write $work/run (0755 root:root): chown daemon $work/run"
+    "mcrd cannot keep its statistics there: user daemon cannot write $work/run (0755 root:root): \
+name a directory of its own: mkdir -p /run/mcr; chown daemon /run/mcr"
   chown daemon run
   ok "no warning: it may" warned into.conf ""
   chmod 0555 run
@@ -253,12 +258,56 @@ if [ "$(id -u)" -eq 0 ]; then
     "mcrd cannot keep its statistics there: user daemon cannot write $work/run (0555 daemon:root): chmod u+wx $work/run"
   echo 'version = 1; user = "daemon"; group = "daemon"; stats_file = "/etc/stats"; rules = ( );' >system.conf
   ok "warning: nobody is told to give away a directory of the system" warned system.conf \
-    "mcrd cannot keep its statistics there: user daemon cannot write /etc (0755 root:root): name a directory of its own, as \
-/run/mcr-NAME is of mcrd@NAME"
+    "mcrd cannot keep its statistics there: user daemon cannot write /etc (0755 root:root): name a directory of its own: \
+mkdir -p /run/mcr; chown daemon /run/mcr"
+  mkdir -m 0755 mcr mcr/etc && records='mcrd cannot keep its records there: user daemon cannot write'
+  for directory in /var/lib /var/log "$work/mcr/etc"; do
+    printf 'version = 1; user = "daemon"; group = "daemon"; audit_file = "%s"; rules = ( );\n' "$directory/mcr.log" >mcr/etc/give.conf
+    ok "warning: nobody is told to give away $directory" told mcr/etc/give.conf "$records $directory (.*): \
+name a directory of its own: mkdir -p /var/lib/mcr; chown daemon /var/lib/mcr"
+  done
+  printf 'version = 1; user = "daemon"; group = "daemon"; audit_file = "%s/mcr/log"; rules = ( );\n' "$work" >mcr/etc/give.conf
+  ok "warning: but mcr's own directory" told mcr/etc/give.conf "$records $work/mcr (.*): chown daemon $work/mcr"
+  cp mcr/etc/give.conf mcr/give.conf
+  ok "warning: unless the config file lies there" told mcr/give.conf "$records $work/mcr (.*): \
+name a directory of its own: mkdir -p /var/lib/mcr; chown daemon /var/lib/mcr"
   echo 'version = 1; user = "nosuchuser"; group = "daemon"; rules = ( );' >nouser.conf
   ok "warning: no such user" warned nouser.conf \
     'user "nosuchuser" does not exist here: mcrd cannot start as root: make it, or leave the key out'
 fi
+
+# --- the place of the records ---
+# NAME FILE: a file without rules that keeps its records there.
+records_at() {
+  printf 'version = 1; stats_file = "%s/st/stats"; audit_file = "%s"; rules = ( );\n' "$work" "$2" >"$1"
+}
+mkdir -m 0777 st records && chmod 0777 st records && : >records/empty && echo notes >records/notes && printf notes >records/cut &&
+  ln -s empty records/link && echo 'level=notice event=started chain=begins n=1 time=2026-11-30T10:00:00.000Z '"prev=$(
+    printf '%064d' 0) hash=$(printf '%064d' 1)" >records/log
+records_at doubt.conf "$work/records/link"
+ok "warning: audit_file is a link" told doubt.conf "audit_file is $work/records/link, a symbolic link, which mcrd does not follow: \
+the records would be in the log only: name the file itself"
+sed 's/rules/audit_required = true; rules/' doubt.conf >required.conf
+ok "warning: with audit_required no start" told required.conf "audit_file is .* with audit_required the start would be refused: .*"
+records_at doubt.conf "$work/records/notes"
+ok "warning: audit_file is something else" told doubt.conf "audit_file is $work/records/notes, which holds something else than \
+records: mcrd would set it aside as $work/records/notes.1: name another file"
+records_at doubt.conf "$work/records/cut"
+ok "warning: something else without an end" told doubt.conf "audit_file is $work/records/cut, which has no record: mcrd would .*"
+for what in empty log none; do
+  records_at doubt.conf "$work/records/$what"
+  ok "no warning: the records may be there ($what)" eval 'accepted doubt.conf && ! grep "audit_file\|records" stderr'
+done
+
+# --- files together ---
+one_instance() {
+  printf 'version = 1; instance = "a"; serial = 1; rules = ( );\n' >one.conf
+  printf 'version = 1; instance = "%s"; serial = 2; rules = ( );\n' "$1" >two.conf
+  run --check one.conf two.conf
+}
+ok "warning: two files of one instance" eval 'one_instance a && grep -Fx "two.conf: warning: instance is \"a\", as that of one.conf: \
+nothing tells the lines and metrics of the two apart" stderr'
+ok "no warning: of two, or of one text" eval 'one_instance b && ! grep instance stderr && run --check one.conf one.conf && ! grep instance stderr'
 
 # --- the place of the statistics ---
 # NAME STATS_FILE: a file without rules that keeps its statistics there.

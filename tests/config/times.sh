@@ -58,6 +58,13 @@ check_expired() {
     run 0 --check --at 2030-06-30T23:59:59Z && quiet_of "which has passed" && run 0 --check --at 2030-01-01T00:00:00Z && quiet_of "active_"
 }
 
+explain_refused() {
+  run 0 --explain 198.18.1.1 239.1.1.1 5000 --at 2031-01-01T00:00:00Z &&
+    grep -Fx 'note: valid_until is "2031-01-01T00:00:00Z", which has passed (now 2031-01-01T00:00:00Z): no load takes it' stdout &&
+    run 0 --explain 198.18.1.1 239.1.1.1 5000 --at 2029-12-31T23:59:59Z &&
+    grep -F 'note: valid_from is "2030-01-01T00:00:00Z", which is to come' stdout &&
+    run 0 --explain 198.18.1.1 239.1.1.1 5000 --at 2030-07-01T00:00:00Z && ! grep 'note: valid' stdout
+}
 explain() {
   run 1 --explain 198.18.1.1 239.1.1.2 5000 --at 2030-05-31T23:59:59Z &&
     said '  times.conf:7: rule "brief" is not active yet: from 2030-06-01T00:00:00Z' &&
@@ -105,6 +112,7 @@ ok "check: before valid_from" check_early
 ok "check: behind valid_until" check_late
 ok "check: a rule that has expired is a warning" check_expired
 ok "explain: before, while and after" explain
+ok "explain: a note where no load takes the file now" explain_refused
 ok "firewall: before, while and after" firewall
 ok "replay: while and after" replay
 ok "refused: --at tomorrow" bad tomorrow

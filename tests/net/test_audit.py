@@ -184,6 +184,9 @@ def trouble():
                              (("--config", "/no/where"), "name them with --from"), (("--from", "-", "--from", c.file), "standard input")):
         t.check(re.search(pattern, err := history(*options, status=2)[1]), err)
     t.check("no record" in verify("--from", "/dev/null"), "an empty file")
+    c = audited()
+    os.makedirs(c.audit)
+    t.check("Is a directory" in (err := history("--config", c.file, status=2)[1]), err)
 
 
 @t.test("restarts: the chain goes on by the file; under a manager without one, too; else it begins anew and says so")
@@ -212,6 +215,34 @@ def restarts():
             t.check("note: record 1: a new chain begins behind record 2" in verify("--from", "-", stdin=log), "the log")
         with open(d.config.log, encoding="utf-8") as log:
             python_verify("-", stdin=log)
+
+
+@t.test("audit_file that comes, or moves, by a restart: the chain goes on, and both verifiers say from where; one that was "
+        "removed is missed")
+def first_file():
+    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
+        d.reload()
+        c, n = d.config, 3
+        for name in "audit", "elsewhere":
+            c.audit = c.top["audit_file"] = os.path.join(c.directory, name, "audit.log")
+            c.write()
+            d.restart(signal.SIGTERM, 0)
+            first = records(c)[0]
+            t.check(first.startswith("level=notice ") and f" chain=elsewhere n={n} " in first, first)
+            out = verify("--config", c.file)
+            t.check(f"begins with record {n}: the ones before are in the log\n" in out and f"records {n} to {n + 1} are whole" in out,
+                    out)
+            t.check(f"begins with record {n}: " in (out := python_verify("--head", head_of(d), c.audit)), out)
+            t.equal(json.loads(history("--config", c.file, "--json")[0])["whole"], True, "as JSON")
+            n += 2
+        t.check("audit_file was " in first and "/audit/audit.log" in first, first)
+        with open(c.log, encoding="utf-8") as log:
+            t.check(f"records 1 to {n - 1} are whole" in verify("--from", "-", stdin=log), "the log")
+        os.unlink(c.audit)
+        d.restart(signal.SIGTERM, 0)
+        first = records(c)[0]
+        t.check(first.startswith("level=error ") and "the file is missing" in first and " chain=continues " in first, first)
+        t.check(f"records 1 to {n - 1}: missing" in verify("--config", c.file, status=1), "the file that was removed")
 
 
 @t.test("a full disk: loads go on, it is an alarm and an event, and what waits is written when there is room")

@@ -3,9 +3,11 @@
 """What a restart tells: the record of a refused file, the status line, and where nothing goes on, why."""
 import os
 import signal
+import threading
 import time
 
 import mcrtest as t
+import reloadtest as r
 
 A, OUT, PORT, OUT_PORT = "239.255.0.1", "239.255.1.1", 5000, 6000
 RULES = [t.rule("r", A, PORT, [t.to_group(OUT, OUT_PORT)])]
@@ -94,6 +96,48 @@ def status_lost():
         t.wait_for(lambda: d.stats()["config"]["state"] == "invalid", 5, "invalid")
         time.sleep(0.5)  # no event: the relay has nothing to send any more
         t.wait_for(lambda: "the file on disk is INVALID" in status(manager), 1, f"the status line: {status(manager)}")
+
+
+@t.test("a file that a restart puts in force: the record has the digest before and the counts, and each rule one, as of a reload; "
+        "nothing of the kind where what ran goes on")
+def changed_rules():
+    def rule(name, group, **keys):
+        return t.rule(name, group, PORT, [t.to_group(OUT, OUT_PORT, **keys)])
+
+    with t.line() as net, t.Manager() as manager, \
+            t.KeptMcrd(manager, net.relay, [rule("same", "239.255.0.1"), rule("gone", "239.255.0.2"),
+                                            rule("other", "239.255.0.3")]) as d:
+        first = r.fields(d.logged("started")[-1])
+        t.equal((first["sha256_before"], "added" in first), ("none", False), "the first start")
+        d.config.rules = [rule("same", "239.255.0.1"), rule("other", "239.255.0.3", ttl=9), rule("new", "239.255.0.4")]
+        d.config.write()
+        d.restart(signal.SIGKILL, -signal.SIGKILL)
+        t.equal(d.logged("rule_added"), [], "what ran goes on")
+        for again in range(2):
+            d.restart(signal.SIGTERM, 0)
+            line = r.fields(d.logged("started")[-1])
+            t.equal((line["sha256_before"], line.get("added"), line.get("removed"), line.get("changed")),
+                    (line["sha256"], None, None, None) if again else (first["sha256"], "1", "1", "1"), f"the record, {again}")
+            for event, name in ("added", "new"), ("removed", "gone"), ("changed", "other"):
+                lines = t.wait_for(lambda event=event: d.logged(f"rule_{event}"), 5, f"rule_{event}")
+                t.equal([r.fields(x)["rule"] for x in lines], [name], event)
+
+
+@t.test("a manager with little room and a restart at once: the rest is told before the broker ends, or that it is not")
+def told_at_the_end():
+    with t.line() as net, t.Manager(room=1) as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
+        for generation in 2, 3:
+            reader = threading.Thread(target=lambda: [manager.listen() and time.sleep(0.01) for _ in range(100)])
+            reader.start()
+            t.check("rings=1" in (line := d.restart(signal.SIGTERM, 0)), line)
+            reader.join()
+            t.equal(d.stats()["generation"], generation, "generation")
+        t.check(not [x for x in d.logged("notify") if "not taken" in x], "it was told")
+        d.config.rules = [t.rule("other", A, PORT + 1, [t.to_group(OUT, OUT_PORT)])]
+        d.config.write()
+        d.reload()
+    line = t.wait_for(lambda: [x for x in d.logged("notify") if "has not taken all descriptors" in x], 5, "the warning")[0]
+    t.check(line.startswith("level=warning"), line)
 
 
 if __name__ == "__main__":

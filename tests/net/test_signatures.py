@@ -235,6 +235,13 @@ def changed_trust():
             status, _, err = check(d.config, "--reload", "--trust", s.trust, "--timeout", "1")
             t.check(status == 0 and "is not what mcrd" in err, err)
             t.equal(len(d.logged("trust")), 1, "told once")
+            # Whatever it is called here, or not named.
+            for trust in ("--trust", os.path.relpath(s.trust)), ():
+                status, _, err = check(d.config, "--reload", *trust, "--timeout", "1")
+                t.check(status == 0 and f"note: {s.trust} is not what mcrd" in err, f"{trust}: {err}")
+            shutil.copy(s.trust, other := s.trust + ".other")
+            status, _, err = check(d.config, "--reload", "--trust", other, "--timeout", "1")
+            t.check(f"goes by {s.trust}, not by {other}" in err, err)
         status, said = t.Mcrd(net.relay, config, args=["--trust", s.trust]).run_to_end()
         t.check(status == 1 and "signatures: 1 of 2, signed by a; missing: c" in said, said)
 

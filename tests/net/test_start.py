@@ -344,7 +344,8 @@ def stats_directory_shut():
 
         os.mkdir(run)
         os.chmod(run, 0o755)
-        told(f"user {t.USER} cannot write {run} (0755 root:root): chown {t.USER} {run}")
+        told(f"user {t.USER} cannot write {run} (0755 root:root): name a directory of its own: mkdir -p /run/mcr; chown "
+             f"{t.USER} /run/mcr")
         os.chown(run, t.pwd.getpwnam(t.USER).pw_uid, -1)
         os.chmod(run, 0o555)
         told(f"user {t.USER} cannot write {run} (0555 {t.USER}:root): chmod u+wx {run}")

@@ -62,6 +62,11 @@ chmod 666 trust.conf
 ok "one that others may write" check 1 "trust.conf: mode is 0666, allowed is one without write by group or others" --trust trust.conf
 chmod 644 trust.conf
 sed 's/required = 2/required = 4/' trust.conf >bad.conf
+config_as_trust() {
+  check 1 'mcr.conf:1: "version" is a key of a config file, which is no trust.conf: allowed are required and keys' --trust mcr.conf &&
+    [ "$(grep -c 'allowed are\|known here\|missing' output)" -eq 1 ]
+}
+ok "a config file in its place: one line" config_as_trust
 ok "one that is not valid" check 1 'bad.conf:2: "required" is 4, allowed is 1 to 3, the number of keys' --trust bad.conf
 if [ "$(id -u)" = 0 ]; then
   cp trust.conf foreign.conf && chown 65534 foreign.conf

@@ -223,10 +223,10 @@ Test(audit, a_file_that_does_not_verify_is_set_aside)
         cr_expect_eq(files(), 2 + known);
         cr_expect(strstr(verify(&a), ": changed"), "%s", said);
         audit_free(&a);
-        audit_head_set(kept, &a.head);
+        audit_head_set(kept, &a.head, path);
         if (!known) {
             begin(&a, NULL);
-            audit_head_set(kept, &a.head);
+            audit_head_set(kept, &a.head, path);
             audit_free(&a);
         }
     }
@@ -260,6 +260,98 @@ Test(audit, what_is_done_to_the_file_while_mcrd_does_not_run_is_told_by_the_kept
     cr_expect_eq(a.head.n, 10);
     cr_expect_str_eq(verify(&a), "records 1 to 8: missing\n", "%s", said);
     audit_free(&a);
+}
+
+// Begins with `at` in place of audit_file, makes n records and ends.
+static void run_at(struct audit *a, struct audit_head *kept, const char *at, unsigned n)
+{
+    snprintf(path, sizeof(path), "%s", at);
+    begin(a, kept);
+    record(a, n);
+    audit_free(a);
+}
+
+Test(audit, a_first_file_says_from_which_record_on_it_is_kept)
+{
+    const char *why;
+    struct audit_head *kept = audit_head_map(audit_head_new(), &why);
+    char first[64], second[64];
+    struct audit a;
+
+    snprintf(first, sizeof(first), "%s", path);
+    snprintf(second, sizeof(second), "%s/second", directory);
+    run_at(&a, kept, "", 3);
+    run_at(&a, kept, first, 2); // and the record that says so
+    cr_expect_eq(audit_head_get(kept).n, 6);
+    a.head = audit_head_get(kept);
+    cr_expect_str_eq(verify(&a), "begins with record 4: the ones before are in the log\n", "%s", said);
+    // Another place is a first file, too; and its first record says which one has those before.
+    run_at(&a, kept, second, 1);
+    a.head = audit_head_get(kept);
+    cr_expect_str_eq(verify(&a), "begins with record 7: the ones before are in the log\n", "%s", said);
+    cr_expect_str_eq(audit_head_file(kept), second);
+    // It is so after a restart, and with files that rotation makes.
+    begin(&a, kept);
+    a.most = 1;
+    record(&a, 2);
+    audit_free(&a);
+    a.head = audit_head_get(kept);
+    cr_expect_str_eq(verify(&a), "begins with record 7: the ones before are in the log\n", "%s", said);
+    // A file that was moved with its place goes on.
+    cr_assert_eq(rename(second, first), 0);
+    run_at(&a, kept, first, 1);
+    a.head = audit_head_get(kept);
+    cr_expect_eq(a.head.n, 11);
+}
+
+Test(audit, a_file_that_was_removed_is_no_first_one)
+{
+    const char *why, *missing;
+    struct audit_head *kept = audit_head_map(audit_head_new(), &why);
+    char first[64], other[64];
+    struct audit a;
+
+    snprintf(first, sizeof(first), "%s", path);
+    snprintf(other, sizeof(other), "%s/other", directory);
+    run_at(&a, kept, "", 3);
+    run_at(&a, kept, first, 2);
+    // A start without audit_file between makes no first one of it.
+    for (unsigned between = 0; between < 2; between++) {
+        cr_assert_eq(unlink(first), 0);
+        if (between)
+            run_at(&a, kept, "", 1);
+        uint64_t n = audit_head_get(kept).n;
+        run_at(&a, kept, first, 1);
+        a.head = audit_head_get(kept);
+        missing = verify(&a);
+        cr_expect_eq(a.head.n, n + 2);
+        cr_expect(strstr(missing, "records 1 to ") && strstr(missing, "missing") && !strstr(missing, "begins"), "%s",
+                  said);
+    }
+    // Nor is one behind which older ones lie.
+    char older[TRAIL_NAME_MAX];
+    FILE *f = fopen(trail_name(other, 1, older), "w");
+    cr_assert(f && fputs("something\n", f) >= 0 && fclose(f) == 0);
+    run_at(&a, kept, other, 1);
+    a.head = audit_head_get(kept);
+    cr_expect(!strstr(verify(&a), "begins"), "%s", said);
+}
+
+Test(audit, a_first_file_that_could_not_be_written_is_one_at_the_next_start)
+{
+    const char *why;
+    struct audit_head *kept = audit_head_map(audit_head_new(), &why);
+    char first[64], shut[80];
+    struct audit a;
+
+    snprintf(first, sizeof(first), "%s", path);
+    run_at(&a, kept, "", 3);
+    snprintf(shut, sizeof(shut), "%s/none/where/log", directory);
+    run_at(&a, kept, shut, 1);
+    cr_expect_str_eq(audit_head_file(kept), "");
+    run_at(&a, kept, first, 1);
+    a.head = audit_head_get(kept);
+    cr_expect_str_eq(verify(&a), "begins with record 6: the ones before are in the log\n", "%s", said);
 }
 
 Test(audit, what_is_done_to_the_file_while_mcrd_runs_is_told)

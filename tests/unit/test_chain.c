@@ -318,6 +318,35 @@ Test(chain, a_set_of_files_of_which_the_oldest_was_removed_begins_with_one)
     }
 }
 
+Test(chain, a_first_file_says_that_the_records_before_are_elsewhere)
+{
+    static struct file f;
+    static char text[2 * sizeof(f.text)];
+
+    memset(&f, 0, sizeof(f));
+    f.heads[0].n = 100;
+    add(&f, 0, "level=notice event=audit", CHAIN_ELSEWHERE);
+    for (unsigned i = 1; i < RECORDS; i++)
+        add(&f, i, "level=notice event=reload", CHAIN_NEXT);
+    cr_expect_str_eq(judge_lines(&f, "12345678", &f.heads[RECORDS]),
+                     "note: begins with record 101: the ones before are in the log\n");
+    // What was cut off its beginning shows all the same, and so does what is behind it.
+    cr_expect_str_eq(judge_lines(&f, "2345678", NULL), "records 1 to 101: missing\n");
+    f.text[f.at[0] + 8] ^= 1;
+    cr_expect_str_eq(judge_lines(&f, "12345678", NULL), "record 1: changed\nrecords 2 to 101: missing\n", "%s", said);
+    f.text[f.at[0] + 8] ^= 1;
+    // Behind other records it excuses nothing.
+    size_t size = f.at[1];
+    memcpy(text, f.text, f.at[1]);
+    static struct file g;
+    make(&g, "reload");
+    memcpy(text, g.text, g.at[4]);
+    memcpy(text + g.at[4], f.text, size);
+    cr_expect_str_eq(judge(text, g.at[4] + size, true, NULL), "records 5 to 100: missing\n", "%s", said);
+    // In the journal, which has those before, it is nothing special.
+    cr_expect_str_eq(judge(f.text, f.size, false, NULL), "", "%s", said);
+}
+
 Test(history, fields_are_found_whole_and_safe_to_show)
 {
     static const char body[] =
