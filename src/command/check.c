@@ -223,7 +223,7 @@ static int check_one(const char *path, const char *trust, uint64_t at)
         return 1;
     }
     warn_of_start(c);
-    bool printed = print_valid(c, &memory) && print_rings(c), enough = signed_print(path, trust, &bytes, stdout);
+    bool printed = print_valid(c, &memory) && print_rings(c), enough = signed_print(c, true, trust, &bytes, stdout);
     file_free(&bytes);
     int status = finish(c, printed);
     return enough ? status : 1;
@@ -289,7 +289,7 @@ int command_check(const struct argument_list *paths, const char *trust, uint64_t
         struct compile_memory memory;
         struct config_bytes bytes;
         struct config *c = load_of_site(paths->texts[i], command_time(at), &memory, &bytes);
-        ok = c && print_valid(c, &memory) && signed_print(paths->texts[i], trust, &bytes, stdout) && ok;
+        ok = c && print_valid(c, &memory) && signed_print(c, false, trust, &bytes, stdout) && ok;
         file_free(&bytes);
         if (c)
             files[n++] = c;
