@@ -102,6 +102,10 @@ def chain():
         t.check("rule r1, note: ticket 1" in out and "reason: " in out, out)
         with open(d.config.log, encoding="utf-8") as log:
             t.check("records 1 to 6 are whole" in verify("--from", "-", stdin=log), "the log")
+        out = verify("--from", d.config.log, status=1)
+        t.check("are of a log" in out and "--from -" in out and "changed" not in out and "missing" not in out, out)
+        out = verify("--from", d.config.audit)
+        t.check("with --from no running mcrd is asked" in out, out)
         d.config.write()
         out = verify("--config", d.config.file)
         t.check("records 1 to 6 are whole" in out and "reaches the head" in out, out)
@@ -183,7 +187,15 @@ def trouble():
                              (("--config", audited().file), "No such file"), (("--from", "/no/where"), "/no/where: "),
                              (("--config", "/no/where"), "name them with --from"), (("--from", "-", "--from", c.file), "standard input")):
         t.check(re.search(pattern, err := history(*options, status=2)[1]), err)
-    t.check("no record" in verify("--from", "/dev/null"), "an empty file")
+    t.check("no record" in verify("--from", "/dev/null", status=2), "an empty file")
+    t.check("no record" in verify("--from", "-", status=2), "an empty input")
+    t.check("no record" in history("--from", "-", status=2)[1], "an empty input as a table")
+    t.equal(json.loads(history("--json", "--from", "/dev/null", status=2)[0])["whole"], None, "whole")
+    empty = audited()
+    os.mkdir(os.path.dirname(empty.audit))
+    with open(empty.audit, "w", encoding="ascii"):
+        pass
+    t.check("no record" in verify("--config", empty.file, status=2), "an empty audit_file")
 
 
 @t.test("restarts: the chain goes on by the file; under a manager without one, too; else it begins anew and says so")
