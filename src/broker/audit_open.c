@@ -120,7 +120,7 @@ static void set_aside(struct audit *a, const char *reason)
         a->fd = descriptors_close(a->fd); // the first write tries it again
     }
     a->mark = a->head.n > 0 ? CHAIN_CONTINUES : CHAIN_BEGINS;
-    audit_note(a, reason, ASIDE);
+    audit_note_change(a, reason, ASIDE);
 }
 
 // Removes what follows the last whole record: a computer that lost its power wrote no more of it.
@@ -167,7 +167,7 @@ static void go_on(struct audit *a, const struct scan *s, const struct chain_head
     } else if (kept->n > c->last.n) {
         snprintf(reason, sizeof(reason), "it ends with record %" PRIu64 ", and the last one was %" PRIu64, c->last.n,
                  kept->n);
-        audit_note(a, reason, "the file goes on");
+        audit_note_change(a, reason, "the file goes on");
     } else {
         snprintf(reason, sizeof(reason), "its record %" PRIu64 " is not the one that was written", kept->n);
         set_aside(a, reason);
@@ -175,6 +175,22 @@ static void go_on(struct audit *a, const struct scan *s, const struct chain_head
     }
     if (s->cut && fstat(a->fd, &st) == 0)
         take_off_rest(a, (uint64_t) st.st_size - s->whole);
+}
+
+// Two chains in one file could not be told from tampering.
+static void tell_other(struct audit *a)
+{
+    char file[600];
+
+    a->failed = true;
+    if (a->other > 0)
+        snprintf(a->error, sizeof(a->error), "another mcrd (pid %d) writes %s", (int) a->other, a->path);
+    else
+        snprintf(a->error, sizeof(a->error), "another mcrd writes %s", a->path);
+    log_error(EVENT_AUDIT,
+              "file=%s pid=%d error=\"another mcrd writes it\" effect=\"records are in the log only, until a restart; "
+              "each instance needs an audit_file of its own\"",
+              log_quote(a->path, file, sizeof(file)), a->other > 0 ? (int) a->other : 0);
 }
 
 void audit_open(struct audit *a, struct audit_head *kept)
@@ -187,6 +203,10 @@ void audit_open(struct audit *a, struct audit_head *kept)
     a->mark = head.n > 0 ? CHAIN_NEXT : CHAIN_BEGINS;
     if (!a->path[0])
         return;
+    if (a->other) {
+        tell_other(a);
+        return;
+    }
     a->late = malloc(AUDIT_LATE_MAX);
     a->fd = open_regular(a->path, O_RDWR | O_APPEND);
     if (a->fd >= 0 && scan(&s, a->fd, &head) && (s.whole > 0 || s.cut)) {
@@ -200,5 +220,5 @@ void audit_open(struct audit *a, struct audit_head *kept)
     // The next record is the first one of its file.
     a->mark = a->head.n > 0 ? CHAIN_CONTINUES : CHAIN_BEGINS;
     if (!a->failed && head.n > 0)
-        audit_note(a, a->fd < 0 ? "the file is missing" : "the file is empty", "a new one is begun");
+        audit_note_change(a, a->fd < 0 ? "the file is missing" : "the file is empty", "a new one is begun");
 }

@@ -140,7 +140,7 @@ static void tell_no_statistics(const struct broker *b, struct attempt *a)
     int used = snprintf(a->why, sizeof(a->why), "%s: %s", b->stats_file, strerror(errno));
     char shut[FILE_WHY_MAX];
 
-    if (denied && file_directory_is_shut(b->stats_file, &reader, shut))
+    if (denied && file_directory_is_shut(b->stats_file, "/run/mcr-NAME", &reader, shut))
         snprintf(a->why + used, sizeof(a->why) - (size_t) used, "; %s", shut);
 }
 

@@ -126,7 +126,7 @@ bool account_may_read(const char *path, const struct file_reader *reader, pid_t 
     return false;
 }
 
-bool account_may_write(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX])
+bool account_may_write(const char *path, const char *own, const struct file_reader *reader, char why[FILE_WHY_MAX])
 {
     char directory[PATH_MAX];
     int length = (int) (strrchr(path, '/') - path);
@@ -134,7 +134,7 @@ bool account_may_write(const char *path, const struct file_reader *reader, char 
     if ((size_t) snprintf(directory, sizeof(directory), "%.*s", length, path) >= sizeof(directory) ||
         !is_refused(directory, W_OK | X_OK, reader, 0))
         return true;
-    if (!file_directory_is_shut(path, reader, why))
+    if (!file_directory_is_shut(path, own, reader, why))
         snprintf(why, FILE_WHY_MAX, "user %s cannot write %.200s", reader->user, directory);
     return false;
 }

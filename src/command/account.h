@@ -19,7 +19,7 @@ bool account_find(const struct config *c, struct file_reader *reader, struct con
 bool account_may_read(const char *path, const struct file_reader *of_file, pid_t daemon, char why[FILE_WHY_MAX]);
 
 // Whether this user can make a file beside the one at this absolute path, with the groups that it belongs to on this
-// host. Tried in the same way. True where the directory is not there.
-bool account_may_write(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
+// host. own: as file_directory_is_shut(). Tried in the same way. True where the directory is not there.
+bool account_may_write(const char *path, const char *own, const struct file_reader *reader, char why[FILE_WHY_MAX]);
 
 #endif

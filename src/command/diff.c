@@ -236,11 +236,11 @@ static int compare(const struct config *running, const struct config *wanted, si
     find_refusal(running, wanted, refusal);
     d.needs_restart |= *restart != '\0';
     if (json) {
-        printed = print_json(&d, running, wanted, restart, refusal, signed_tree(wanted, !against, trust, bytes));
+        printed = print_json(&d, running, wanted, restart, refusal, signed_tree(wanted, false, trust, bytes));
     } else {
         print_text(&d, running, wanted, restart, refusal, against);
         // Standard output is "no difference" alone where there is none.
-        signed_print(wanted, !against, trust, bytes, diff_is_empty(&d) ? stderr : stdout);
+        signed_print(wanted, false, trust, bytes, diff_is_empty(&d) ? stderr : stdout);
     }
     status = !command_flush(wanted->path, printed) ? EXIT_TROUBLE : diff_is_empty(&d) ? 0 : 1;
     diff_free(&d);

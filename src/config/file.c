@@ -210,7 +210,15 @@ bool file_is_shut(const char *path, const struct file_reader *reader, char why[F
            (fstatat(AT_FDCWD, part, &st, 0) == 0 && is_shut(&st, reader, S_IROTH, "read it", why));
 }
 
-bool file_directory_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX])
+// Whether it is of the whole system, as /run and /var/log are.
+static bool is_of_system(const char *directory)
+{
+    const char *below = strncmp(directory, "/var/", strlen("/var/")) == 0 ? directory + strlen("/var/") : directory + 1;
+
+    return strchr(below, '/') == NULL;
+}
+
+bool file_directory_is_shut(const char *path, const char *own, const struct file_reader *reader, char why[FILE_WHY_MAX])
 {
     char directory[PATH_MAX], owner[12], group[12];
     const char *slash = strrchr(path, '/');
@@ -232,8 +240,8 @@ bool file_directory_is_shut(const char *path, const struct file_reader *reader, 
     size_t used = strlen(why);
     if (shift == 6)
         snprintf(why + used, FILE_WHY_MAX - used, "chmod u+wx %.120s", directory);
-    else if (strchr(directory + 1, '/') == NULL) // of the whole system: /run
-        snprintf(why + used, FILE_WHY_MAX - used, "name a directory of its own, as /run/mcr-NAME is of mcrd@NAME");
+    else if (is_of_system(directory))
+        snprintf(why + used, FILE_WHY_MAX - used, "name a directory of its own, as %s is of mcrd@NAME", own);
     else
         snprintf(why + used, FILE_WHY_MAX - used, "chown %s %.120s", reader->user, directory);
     return true;

@@ -45,8 +45,10 @@ struct file_reader {
 bool file_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
 
 // The same for making a file beside the one at this absolute path: "user mcr cannot write /srv/run (0755 root:root):
-// chown mcr /srv/run"; nobody is told to give away /run. False where the directory is not there.
-bool file_directory_is_shut(const char *path, const struct file_reader *reader, char why[FILE_WHY_MAX]);
+// chown mcr /srv/run"; nobody is told to give away /run or /var/log: own is what the unit of an instance has in place
+// of it, as "/run/mcr-NAME". False where the directory is not there.
+bool file_directory_is_shut(const char *path, const char *own, const struct file_reader *reader,
+                            char why[FILE_WHY_MAX]);
 
 void file_free(struct config_bytes *bytes);
 

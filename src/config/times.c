@@ -11,14 +11,16 @@
 
 void times_check(const struct config *c, uint64_t now, struct config_problems *problems)
 {
-    char bound[MOMENT_TEXT_MAX], present[MOMENT_TEXT_MAX];
+    char bound[MOMENT_TEXT_MAX], present[MOMENT_TEXT_MAX], end[MOMENT_TEXT_MAX];
 
     moment_format(now, present);
     if (schedule_phase(c->valid, now) == SCHEDULE_AFTER)
-        config_error(problems, 0, NULL, "valid_until is \"%s\", which has passed (now %s): no load takes it",
+        config_error(problems, c->valid_until_line, NULL,
+                     "valid_until is \"%s\", which has passed (now %s): no load takes it",
                      moment_format(c->valid.until, bound), present);
     if (schedule_phase(c->valid, now) == SCHEDULE_BEFORE)
-        config_error(problems, 0, NULL, "valid_from is \"%s\", which is to come (now %s): no load takes it before",
+        config_error(problems, c->valid_from_line, NULL,
+                     "valid_from is \"%s\", which is to come (now %s): no load takes it before",
                      moment_format(c->valid.from, bound), present);
     for (size_t i = 0; i < c->n_rules; i++) {
         const struct config_rule *r = &c->rules[i];
@@ -26,6 +28,11 @@ void times_check(const struct config *c, uint64_t now, struct config_problems *p
             config_warning(problems, r->active_line, r->name,
                            "active_until is \"%s\", which has passed (now %s): the rule relays nothing: remove it",
                            moment_format(r->active.until, bound), present);
+        if (r->enabled && c->valid.until && r->active.from >= c->valid.until)
+            config_warning(problems, r->active_line, r->name,
+                           "active_from is \"%s\", and the file is valid until \"%s\" only: the rule begins only if "
+                           "this file still runs then",
+                           moment_format(r->active.from, bound), moment_format(c->valid.until, end));
     }
 }
 
