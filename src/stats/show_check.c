@@ -62,7 +62,7 @@ static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool
         find(f, SHOW_CRITICAL, "the broker is gone: restart mcrd");
     if (h->verdict == STATS_VERDICT_REFUSED)
         find(f, SHOW_WARNING, "the last load was refused");
-    if (show_may_put_back(h))
+    if (h->verdict == STATS_VERDICT_REFUSED && show_may_put_back(h))
         find(f, SHOW_WARNING, SHOW_PUT_BACK);
     if (h->config_state != STATS_CONFIG_CURRENT)
         find(f, SHOW_WARNING, "the file on disk is %s", stats_config_state_name(h->config_state));

@@ -157,6 +157,18 @@ static void tell_unread(const struct config_problems *problems, const char *path
     snprintf(why, SIGNATURES_REASON_MAX, "%.120s%.500s", path, first);
 }
 
+// As minisign names a signature that is given no name.
+static const char *unnamed(const char *path)
+{
+    char name[PATH_MAX];
+    struct stat st;
+
+    return (size_t) snprintf(name, sizeof(name), "%s.minisig", path) < sizeof(name) &&
+                   fstatat(AT_FDCWD, name, &st, AT_SYMLINK_NOFOLLOW) == 0
+               ? ", but one without a name, .minisig: minisign -x gives it one"
+               : "";
+}
+
 // Judges the file of one key. Returns false with the reason.
 static bool judge_one(const struct trustconf *t, size_t i, const char *path, const struct config_bytes *bytes,
                       signatures_reader *may_read, const void *context, struct signatures *out,
@@ -175,7 +187,7 @@ static bool judge_one(const struct trustconf *t, size_t i, const char *path, con
     const char *shown = slash ? name + (slash - path) + 1 : name;
     if (!file_read(name, true, &file, &problems)) {
         if (file.open_error == ENOENT)
-            snprintf(why, SIGNATURES_REASON_MAX, "there is no %.120s", shown);
+            snprintf(why, SIGNATURES_REASON_MAX, "there is no %.120s%s", shown, unnamed(path));
         else
             tell_unread(&problems, shown, why);
     } else if (file.size > MINISIGN_FILE_MAX) {

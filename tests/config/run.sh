@@ -255,6 +255,12 @@ if [ "$(id -u)" -eq 0 ]; then
   ok "warning: nobody is told to give away a directory of the system" warned system.conf \
     "mcrd cannot keep its statistics there: user daemon cannot write /etc (0755 root:root): name a directory of its own, as \
 /run/mcr-NAME is of mcrd@NAME"
+  printf 'version = 1; user = "daemon"; group = "daemon"; stats_file = "%s"; audit_file = "/etc/audit.log"; rules = ( );\n' \
+    "$work/run/stats" >records.conf
+  chmod 0755 run
+  ok "warning: nor for the records" warned records.conf \
+    "mcrd cannot keep its records there: user daemon cannot write /etc (0755 root:root): name a directory of its own, as \
+/var/lib/mcr-NAME is of mcrd@NAME"
   echo 'version = 1; user = "nosuchuser"; group = "daemon"; rules = ( );' >nouser.conf
   ok "warning: no such user" warned nouser.conf \
     'user "nosuchuser" does not exist here: mcrd cannot start as root: make it, or leave the key out'
