@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,24 +43,52 @@ static bool is_same(const struct stat *a, const struct stat *b)
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-// Whether it says the same, as far as it may be read.
-static bool reads_the_same(const struct broker *b, const char *path)
+// Whether a file that cannot be opened is another one for a start: one that is named must be there.
+static bool starts_without(const struct broker *b, int error)
 {
-    struct config_problems problems = {0};
-    struct config_bytes bytes;
-    bool same = b->approval.trust.required > 0 && file_read(path, true, &bytes, &problems) &&
-                memcmp(bytes.info.sha256, b->approval.trust.sha256, sizeof(b->approval.trust.sha256)) == 0;
+    return error != ENOENT || !b->options->trust_path;
+}
 
-    if (b->approval.trust.required > 0)
-        file_free(&bytes);
+#define TODO_MAX (SIGNATURES_WHY_MAX + PATH_MAX)
+
+// Whether trust.conf says something else now, as far as it may be read. todo: what a start with it would do.
+static bool differs(const struct broker *b, const char *path, char todo[TODO_MAX])
+{
+    struct config_problems problems = {0}, ignored = {0};
+    struct config_bytes trust = {.text = NULL}, bytes = {.text = NULL};
+    struct signatures s = {.enough = true};
+    struct trustconf t;
+    char first[SIGNATURES_WHY_MAX] = "";
+    bool other = true;
+
+    snprintf(todo, TODO_MAX, "restart mcrd to use it, if mcrd --check accepts the file with it");
+    if (b->approval.trust.required == 0)
+        return true; // libsodium is not initialised
+    if (file_read(path, true, &trust, &problems))
+        other = memcmp(trust.info.sha256, b->approval.trust.sha256, sizeof(trust.info.sha256)) != 0;
+    if (other && problems.n_errors == 0 && signatures_trust(b->options->trust_path, &t, &problems) &&
+        file_read(b->options->config_path, true, &bytes, &ignored))
+        signatures_judge(&t, b->options->config_path, &bytes, &s);
+    if (problems.n_errors > 0 && !(trust.open_error && starts_without(b, trust.open_error)))
+        config_problems_first(&problems, path, first, sizeof(first));
+    if (*first)
+        snprintf(todo, TODO_MAX, "a start would be refused: %s", first);
+    if (s.enough && bytes.text)
+        snprintf(todo, TODO_MAX, "restart mcrd to use it");
+    if (!s.enough)
+        snprintf(todo, TODO_MAX, "a start would refuse %s: %s", b->options->config_path, s.why);
+    signatures_free(&s);
+    file_free(&trust);
+    file_free(&bytes);
     config_problems_free(&problems);
-    return same;
+    config_problems_free(&ignored);
+    return other;
 }
 
 void approve_look(struct broker *b)
 {
     const char *path = signatures_trust_path(b->options->trust_path);
-    char quoted[600];
+    char quoted[600], todo[TODO_MAX], effect[1024], in_quotes[1200];
     struct stat st;
 
     if (strcmp(path, TRUSTCONF_NONE) == 0)
@@ -67,14 +96,18 @@ void approve_look(struct broker *b)
     if (!look(path, &st) || is_same(&st, &b->approval.seen))
         return;
     b->approval.seen = st;
-    if (!reads_the_same(b, path))
-        log_warn(EVENT_TRUST, "file=%s reason=\"it has %s since the start\" effect=\"%s: restart mcrd to use it\"",
-                 log_quote(path, quoted, sizeof(quoted)),
-                 st.st_ino == 0                    ? "gone"
-                 : b->approval.trust.required == 0 ? "come"
-                                                   : "changed",
-                 b->approval.trust.required > 0 ? "the keys that were read then stay in force"
-                                                : "no signatures are asked for");
+    if (!differs(b, path, todo))
+        return;
+    snprintf(effect, sizeof(effect), "%s: %.900s",
+             b->approval.trust.required > 0 ? "the keys that were read then stay in force"
+                                            : "no signatures are asked for",
+             todo);
+    log_warn(EVENT_TRUST, "file=%s reason=\"it has %s since the start\" effect=%s",
+             log_quote(path, quoted, sizeof(quoted)),
+             st.st_ino == 0                    ? "gone"
+             : b->approval.trust.required == 0 ? "come"
+                                               : "changed",
+             log_quote(effect, in_quotes, sizeof(in_quotes)));
 }
 
 // --- signatures ------------------------------------------------------------------------------------------------------

@@ -20,7 +20,8 @@
 
 void audit_init(struct audit *a)
 {
-    *a = (struct audit){.most = (uint64_t) AUDIT_MIB_DEFAULT << 20, .mark = CHAIN_BEGINS, .directory = -1, .fd = -1};
+    *a = (struct audit){
+        .most = (uint64_t) AUDIT_MIB_DEFAULT << 20, .mark = CHAIN_BEGINS, .directory = -1, .fd = -1, .lock = -1};
 }
 
 static void show_nothing(struct audit *a)
@@ -35,6 +36,7 @@ void audit_free(struct audit *a)
     show_nothing(a);
     free(a->late);
     descriptors_close(a->fd);
+    descriptors_close(a->lock);
     descriptors_close(a->directory);
     audit_init(a);
 }
@@ -44,6 +46,8 @@ void audit_prepare(struct audit *a, const char *path, uint32_t uid, uint32_t gid
     snprintf(a->path, sizeof(a->path), "%s", path);
     if (a->path[0])
         a->directory = directory_open(a->path, 0750, uid, gid);
+    if (a->directory >= 0)
+        audit_lock(a, uid, gid);
 }
 
 // --- statistics ------------------------------------------------------------------------------------------------------
@@ -61,6 +65,8 @@ static void show(struct audit *a)
     to->lost = a->n_lost;
     snprintf(to->file, sizeof(to->file), "%s", a->path);
     snprintf(to->error, sizeof(to->error), "%s", a->error);
+    snprintf(to->changed, sizeof(to->changed), "%s", a->changed);
+    to->changes = a->n_changed;
     stats_write_end(&to->sequence);
 }
 
@@ -122,8 +128,14 @@ static bool make(struct audit *a)
 {
     struct stat st;
 
-    if (fstatat(AT_FDCWD, a->path, &st, AT_SYMLINK_NOFOLLOW) == 0 && !audit_rotate(a))
-        return false;
+    if (fstatat(AT_FDCWD, a->path, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (S_ISDIR(st.st_mode)) { // no file of records, and no older one
+            errno = EISDIR;
+            return false;
+        }
+        if (!audit_rotate(a))
+            return false;
+    }
     a->fd = open(a->path, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
     a->size = 0;
     // Its name must be on the disk as its records are.
@@ -156,6 +168,8 @@ static bool write_late(struct audit *a)
 {
     if (!a->path[0] || (a->n_bytes == 0 && !a->failed))
         return true;
+    if (a->other)
+        return false;
     if ((a->fd < 0 && !make(a)) || !append(a)) {
         audit_fail(a);
         return false;
@@ -182,6 +196,10 @@ static void keep_late(struct audit *a, const char *line, size_t length)
 {
     if (!a->path[0])
         return;
+    if (a->other) {
+        a->n_lost++;
+        return;
+    }
     if (a->n_bytes + length + 1 > AUDIT_LATE_MAX && !a->failed)
         write_late(a);
     if (!a->late || a->n_bytes + length + 1 > AUDIT_LATE_MAX) {
@@ -211,6 +229,13 @@ void audit_note(struct audit *a, enum log_level level, const char *reason, const
     seal(a, level, line, used);
 }
 
+void audit_note_change(struct audit *a, const char *reason, const char *effect)
+{
+    a->n_changed++;
+    snprintf(a->changed, sizeof(a->changed), "%s, and %s", reason, effect);
+    audit_note(a, reason, effect);
+}
+
 // Whether the file is as this process has left it. A record of the contrary begins the next file.
 static void look(struct audit *a)
 {
@@ -221,14 +246,13 @@ static void look(struct audit *a)
     if (fstat(a->fd, &open) != 0 || fstatat(AT_FDCWD, a->path, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
         named.st_dev != open.st_dev || named.st_ino != open.st_ino) {
         leave(a);
-        audit_note(a, LOG_LEVEL_ERR, "the file was moved or removed", "a new one is begun");
+        audit_note_change(a, "the file was moved or removed", "a new one is begun");
     } else if ((uint64_t) open.st_size != a->size) {
         if (!audit_rotate(a)) {
             audit_fail(a);
             leave(a); // the first write tries it again
         }
-        audit_note(a, LOG_LEVEL_ERR, "the file was changed by somebody else",
-                   "it is set aside, and a new one is begun");
+        audit_note_change(a, "the file was changed by somebody else", "it is set aside, and a new one is begun");
     }
 }
 
@@ -293,7 +317,7 @@ int audit_wait_ms(const struct audit *a, uint64_t now_ns)
 {
     uint64_t room = AUDIT_IDLE_AHEAD_NS, wait_ms = UINT64_MAX;
 
-    if (a->failed)
+    if (a->failed && !a->other)
         wait_ms = AUDIT_RETRY_MS;
     if (a->n_refused + a->n_repeats > 0 && a->due_ns <= now_ns + room)
         return 0;

@@ -40,6 +40,10 @@ struct audit {
     uint64_t n_late;      // records in late
     uint64_t n_lost;      // records that were left out of the file, since the start
     bool failed;
+    int lock;           // a file that this process has locked, or -1
+    pid_t other;        // of the mcrd that has locked it; 0: none has
+    uint64_t n_changed; // how often the file was found as somebody else has left it
+    char changed[sizeof(((struct stats_audit *) NULL)->changed)]; // what was found last
     char error[sizeof(((struct stats_audit *) NULL)->error)];
     uint64_t due_ns;               // of the next load that changes nothing
     char sha256[DIGEST_TEXT_MAX];  // of the file that the last record of one in force names, by audit_open(); or empty
@@ -51,7 +55,8 @@ void audit_init(struct audit *a);
 void audit_free(struct audit *a);
 
 // Step one, with the rights of the start: notes path and opens its directory, which it makes where it is missing, with
-// this owner. Errors are told by audit_open().
+// this owner. Locks the file's name for this process, so that two write no file together; waits for a process that is
+// about to end. Errors are told by audit_open().
 void audit_prepare(struct audit *a, const char *path, uint32_t uid, uint32_t gid);
 
 // Step two, under all restrictions: finds the head, in kept, which may be NULL, and in the file, which it verifies.

@@ -120,7 +120,7 @@ static void set_aside(struct audit *a, const char *reason)
         a->fd = descriptors_close(a->fd); // the first write tries it again
     }
     a->mark = a->head.n > 0 ? CHAIN_CONTINUES : CHAIN_BEGINS;
-    audit_note(a, LOG_LEVEL_ERR, reason, ASIDE);
+    audit_note_change(a, reason, ASIDE);
 }
 
 // Removes what follows the last whole record: a computer that lost its power wrote no more of it.
@@ -168,7 +168,10 @@ static void go_on(struct audit *a, const struct scan *s, const struct chain_head
         bool other = a->kept && strcmp(audit_head_file(a->kept), a->path) != 0;
         snprintf(reason, sizeof(reason), "it ends with record %" PRIu64 ", and the last one was %" PRIu64 "%s",
                  c->last.n, kept->n, other ? ": the ones between are in the log" : "");
-        audit_note(a, other ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR, reason, "the file goes on");
+        if (other)
+            audit_note(a, LOG_LEVEL_NOTICE, reason, "the file goes on");
+        else
+            audit_note_change(a, reason, "the file goes on");
     } else {
         snprintf(reason, sizeof(reason), "its record %" PRIu64 " is not the one that was written", kept->n);
         set_aside(a, reason);
@@ -200,6 +203,22 @@ static void tell_first(struct audit *a)
     audit_note(a, LOG_LEVEL_NOTICE, reason, "a first file is begun");
 }
 
+// Two chains in one file could not be told from tampering.
+static void tell_other(struct audit *a)
+{
+    char file[600];
+
+    a->failed = true;
+    if (a->other > 0)
+        snprintf(a->error, sizeof(a->error), "another mcrd (pid %d) writes %s", (int) a->other, a->path);
+    else
+        snprintf(a->error, sizeof(a->error), "another mcrd writes %s", a->path);
+    log_error(EVENT_AUDIT,
+              "file=%s pid=%d error=\"another mcrd writes it\" effect=\"records are in the log only, until a restart; "
+              "each instance needs an audit_file of its own\"",
+              log_quote(a->path, file, sizeof(file)), a->other > 0 ? (int) a->other : 0);
+}
+
 void audit_open(struct audit *a, struct audit_head *kept)
 {
     struct chain_head head = audit_head_get(kept);
@@ -210,6 +229,10 @@ void audit_open(struct audit *a, struct audit_head *kept)
     a->mark = head.n > 0 ? CHAIN_NEXT : CHAIN_BEGINS;
     if (!a->path[0])
         return;
+    if (a->other) {
+        tell_other(a);
+        return;
+    }
     a->late = malloc(AUDIT_LATE_MAX);
     a->fd = open_regular(a->path, O_RDWR | O_APPEND);
     if (a->fd >= 0 && scan(&s, a->fd, &head) && (s.whole > 0 || s.cut)) {
@@ -229,5 +252,5 @@ void audit_open(struct audit *a, struct audit_head *kept)
     if (first)
         tell_first(a);
     else
-        audit_note(a, LOG_LEVEL_ERR, missing ? "the file is missing" : "the file is empty", "a new one is begun");
+        audit_note_change(a, missing ? "the file is missing" : "the file is empty", "a new one is begun");
 }

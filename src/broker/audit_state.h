@@ -11,6 +11,12 @@ bool audit_rotate(struct audit *a);
 // Makes a record of what has become of the file.
 void audit_note(struct audit *a, enum log_level level, const char *reason, const char *effect);
 
+// The same of what somebody else has done to it, which the statistics show from then on.
+void audit_note_change(struct audit *a, const char *reason, const char *effect);
+
+// Locks PATH.lock in the open directory. Sets a->lock, or a->other if another process has it.
+void audit_lock(struct audit *a, uint32_t uid, uint32_t gid);
+
 // Notes why the file cannot be written, from errno, and tells it once.
 void audit_fail(struct audit *a);
 

@@ -17,6 +17,7 @@
 #include "common/arguments.h"
 #include "common/digest.h"
 #include "common/exit.h"
+#include "common/moment.h"
 #include "compile/compile.h"
 #include "config/check.h"
 #include "config/check_site.h"
@@ -104,6 +105,18 @@ static void warn_of_directory(const char *key, const char *path, const char *wha
                        what, above, key, above);
 }
 
+// What lies at audit_file, which mcrd appends to only if it is a regular file.
+static void warn_of_audit_file(const struct config *c, struct config_problems *problems)
+{
+    struct stat st;
+
+    if (fstatat(AT_FDCWD, c->audit_file, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode))
+        config_warning(problems, 0, NULL, "mcrd cannot keep its records there: %s is %s: name a file", c->audit_file,
+                       S_ISDIR(st.st_mode)   ? "a directory"
+                       : S_ISLNK(st.st_mode) ? "a symbolic link"
+                                             : "no regular file");
+}
+
 // Warns about problems that mcrd will have with this file when root starts it. They are no errors: config management
 // checks a temporary file with mode 0600, and another machine has other users.
 static void warn_of_start(const struct config *c)
@@ -120,6 +133,7 @@ static void warn_of_start(const struct config *c)
     if (c->audit_file[0]) {
         if (reader.user && !account_may_write(c->audit_file, c->path, "/var/lib/mcr", &reader, why))
             config_warning(&problems, 0, NULL, "mcrd cannot keep its records there: %s", why);
+        warn_of_audit_file(c, &problems);
         warn_of_directory("audit_file", c->audit_file, "records", &problems);
         audit_place_doubt(c, &problems);
     }
@@ -190,7 +204,7 @@ static bool print_rings(const struct config *c)
 static bool may_start(const struct config *c, uint64_t now, struct compile_memory *memory)
 {
     struct config_problems problems = {0};
-    char why[COMPILE_WHY_MAX];
+    char why[COMPILE_WHY_MAX], from[MOMENT_TEXT_MAX];
     const char *taken = stats_place_taken(AT_FDCWD, c->stats_file);
 
     if (taken && (errno == EEXIST || errno == EISDIR))
@@ -201,6 +215,9 @@ static bool may_start(const struct config *c, uint64_t now, struct compile_memor
     bool may = problems.n_errors == 0;
     config_problems_print(&problems, c->path, stderr);
     config_problems_free(&problems);
+    if (schedule_phase(c->valid, now) == SCHEDULE_BEFORE)
+        fprintf(stderr, "%s: as of then it is checked by mcrd --check --at %s\n", c->path,
+                moment_format(c->valid.from, from));
     return may;
 }
 
@@ -225,7 +242,7 @@ static int check_one(const char *path, const char *trust, uint64_t at)
         return 1;
     }
     warn_of_start(c);
-    bool printed = print_valid(c, &memory) && print_rings(c), enough = signed_print(path, trust, &bytes, stdout);
+    bool printed = print_valid(c, &memory) && print_rings(c), enough = signed_print(c, true, trust, &bytes, stdout);
     file_free(&bytes);
     int status = finish(c, printed);
     return enough ? status : 1;
@@ -263,6 +280,19 @@ static bool print_same(struct config *const *files, size_t i)
     return true;
 }
 
+// Instances of one host have a stats_file each; so does each host.
+static void warn_of_shared_records(struct config *const *files, size_t i, struct config_problems *problems)
+{
+    const struct config *c = files[i];
+
+    for (size_t j = 0; j < i && c->audit_file[0]; j++)
+        if (strcmp(c->audit_file, files[j]->audit_file) == 0 && strcmp(c->stats_file, files[j]->stats_file) != 0)
+            config_warning(problems, 0, NULL,
+                           "audit_file is \"%s\", as that of %s: on one host only the first mcrd that is started can "
+                           "write it: name another one",
+                           c->audit_file, files[j]->path);
+}
+
 // Checks them together, and prints the problems. Returns whether there is no error.
 static bool fit_together(struct config *const *files, size_t n)
 {
@@ -270,6 +300,8 @@ static bool fit_together(struct config *const *files, size_t n)
     size_t errors = 0;
 
     check_site((const struct config *const *) files, n, problems);
+    for (size_t i = 1; i < n; i++)
+        warn_of_shared_records(files, i, &problems[i]);
     for (size_t i = 0; i < n; i++) {
         errors += problems[i].n_errors;
         config_problems_print(&problems[i], files[i]->path, stderr);
@@ -291,7 +323,7 @@ int command_check(const struct argument_list *paths, const char *trust, uint64_t
         struct compile_memory memory;
         struct config_bytes bytes;
         struct config *c = load_of_site(paths->texts[i], command_time(at), &memory, &bytes);
-        ok = c && print_valid(c, &memory) && signed_print(paths->texts[i], trust, &bytes, stdout) && ok;
+        ok = c && print_valid(c, &memory) && signed_print(c, false, trust, &bytes, stdout) && ok;
         file_free(&bytes);
         if (c)
             files[n++] = c;
@@ -336,17 +368,25 @@ static bool roles_agree(struct config *const *files, size_t n)
     return errors == 0;
 }
 
-// Each instance of a host has its own statistics: two files with one stats_file are one instance, or a key is missing.
+static bool differ(const char *key, const struct config *a, const char *value, const struct config *b,
+                   const char *other)
+{
+    if (!*value || strcmp(value, other) != 0)
+        return true;
+    fprintf(stderr, "%s: \"%s\" is \"%s\", as that of %s, allowed is one for each instance of the host\n", a->path, key,
+            value, b->path);
+    return false;
+}
+
+// Each instance of a host has its own statistics and records: two files with one stats_file are one instance, or a key
+// is missing.
 static bool instances_differ(struct config *const *files, size_t n)
 {
     for (size_t i = 1; i < n; i++)
         for (size_t j = 0; j < i; j++)
-            if (strcmp(files[i]->stats_file, files[j]->stats_file) == 0) {
-                fprintf(stderr,
-                        "%s: \"stats_file\" is \"%s\", as that of %s, allowed is one for each instance of the host\n",
-                        files[i]->path, files[i]->stats_file, files[j]->path);
+            if (!differ("stats_file", files[i], files[i]->stats_file, files[j], files[j]->stats_file) ||
+                !differ("audit_file", files[i], files[i]->audit_file, files[j], files[j]->audit_file))
                 return false;
-            }
     return true;
 }
 

@@ -203,9 +203,10 @@ static bool print_json(const struct diff *d, const struct config *running, const
 
 // --- both ------------------------------------------------------------------------------------------------------------
 
-// Why serial or validity do not let a reload pass now; else empty.
-static void find_refusal(const struct config *running, const struct config *wanted, char why[1024])
+// Why serial or validity do not let a reload pass now, or would not if what it is compared with ran; else empty.
+static void find_refusal(const struct config *running, const struct config *wanted, bool against, char why[1024])
 {
+    static const char runs[] = "what runs";
     struct config_problems problems = {0};
     char reason[TIMES_WHY_MAX];
 
@@ -215,6 +216,12 @@ static void find_refusal(const struct config *running, const struct config *want
         config_problems_first(&problems, wanted->path, why, 1024);
     else if (!times_may_follow(running->serial, running->file.sha256, wanted, reason))
         snprintf(why, 1024, "%s: %s", wanted->path, reason);
+    char *at = against ? strstr(why, runs) : NULL;
+    if (at) {
+        char rest[1024];
+        snprintf(rest, sizeof(rest), "%s", at + strlen(runs));
+        snprintf(at, (size_t) (why + 1024 - at), "%s%s", running->path, rest);
+    }
     config_problems_free(&problems);
 }
 
@@ -233,14 +240,14 @@ static int compare(const struct config *running, const struct config *wanted, si
     if (inputs_most > 0 && n > inputs_most)
         snprintf(restart, sizeof(restart),
                  "%zu input interfaces, and sockets for %zu: mcrd opens them at its start only", n, inputs_most);
-    find_refusal(running, wanted, refusal);
+    find_refusal(running, wanted, against, refusal);
     d.needs_restart |= *restart != '\0';
     if (json) {
-        printed = print_json(&d, running, wanted, restart, refusal, signed_tree(wanted->path, trust, bytes));
+        printed = print_json(&d, running, wanted, restart, refusal, signed_tree(wanted, false, trust, bytes));
     } else {
         print_text(&d, running, wanted, restart, refusal, against);
         // Standard output is "no difference" alone where there is none.
-        signed_print(wanted->path, trust, bytes, diff_is_empty(&d) ? stderr : stdout);
+        signed_print(wanted, false, trust, bytes, diff_is_empty(&d) ? stderr : stdout);
     }
     status = !command_flush(wanted->path, printed) ? EXIT_TROUBLE : diff_is_empty(&d) ? 0 : 1;
     diff_free(&d);

@@ -27,7 +27,8 @@ struct reading {
     json_t *records, *faults; // NULL: a table
     FILE *to;                 // of findings
     uint64_t n_found;
-    bool ok; // all was written
+    uint64_t line, n_log, first_log; // lines read, those of a log in a file of records, and the first of these
+    bool ok;                         // all was written
 };
 
 static void found(void *context, const struct chain_finding *finding)
@@ -47,17 +48,35 @@ static void found(void *context, const struct chain_finding *finding)
         r->ok &= fprintf(r->to, "%s%s\n", finding->fatal ? "" : "note: ", text) > 0;
 }
 
+// Whether a line that is no record is one of a log, where anything may stand once an event has.
+static bool is_of_log(const struct reading *r, const char *line, size_t length, const char *level)
+{
+    bool event = level && memmem(level, length - (size_t) (level - line), " event=", strlen(" event="));
+
+    return (event || r->n_log > 0) && !memmem(line, length, " hash=", strlen(" hash="));
+}
+
 static void take_line(void *context, const char *line, size_t length)
 {
     static const char first[] = "level=";
     struct reading *r = context;
     struct chain_record record;
     // The journal may have put something before it.
-    const char *begin = r->check.whole ? line : memmem(line, length, first, strlen(first));
+    const char *level = memmem(line, length, first, strlen(first)), *begin = r->check.whole ? line : level;
 
+    r->line++;
     if (!begin)
         return;
     bool is_record = chain_parse(begin, length - (size_t) (begin - line), &record);
+    if (!is_record && r->check.whole && r->options->from->n > 0) {
+        is_record = level && chain_parse(level, length - (size_t) (level - line), &record) && record.right;
+        bool of_log = is_record || is_of_log(r, line, length, level);
+        if (of_log && r->n_log++ == 0)
+            r->first_log = r->line;
+        if (of_log && !is_record)
+            return;
+        begin = is_record ? level : begin;
+    }
     chain_check_line(&r->check, is_record ? &record : NULL);
     if (!is_record || (r->options->verify && !r->options->json))
         return;
@@ -82,35 +101,61 @@ static bool read_all(struct reading *r, const int *fds, unsigned n, const char *
     return true;
 }
 
+// Lines of a log are no tampering, if somebody saved one; in a file of records they are.
+static void tell_log(struct reading *r, const char *name)
+{
+    char text[300];
+
+    if (r->n_log == 0)
+        return;
+    snprintf(text, sizeof(text),
+             "%" PRIu64 " lines (the first: line %" PRIu64
+             ") are of a log, which has other lines than records, too: a log is given as standard input: --from -",
+             r->n_log, r->first_log);
+    r->check.faults++;
+    if (r->faults)
+        json_array_append_new(r->faults, json_string(text));
+    else
+        r->ok &= fprintf(r->to, "%s: %s\n", name, text) > 0;
+}
+
+// Why the end was not compared with a head.
+static const char *uncompared(const struct reading *r)
+{
+    return r->options->from->n > 0 ? "with --from no running mcrd is asked: give the head that is known: --head N:HASH"
+                                   : "no mcrd with this audit_file runs, and no --head is given";
+}
+
 static bool finish(struct reading *r, const char *name)
 {
     const struct chain_check *c = &r->check;
     char hash[DIGEST_TEXT_MAX];
 
     digest_text(c->last.hash, hash);
+    tell_log(r, name);
     if (r->options->json) {
         json_t *head = c->any ? json_pack("{s:I, s:s}", "n", (json_int_t) c->last.n, "hash", hash) : json_null();
         json_t *root = json_object();
         json_object_set_new(root, "file", json_string(name));
         json_object_set_new(root, "records", r->records);
         json_object_set_new(root, "head", head);
-        json_object_set_new(root, "whole", json_boolean(c->faults == 0));
+        json_object_set_new(root, "whole", c->any || c->faults > 0 ? json_boolean(c->faults == 0) : json_null());
         json_object_set_new(root, "faults", r->faults);
         return command_print_tree(root);
     }
     if (r->n_found > FINDINGS_MOST)
         r->ok &= fprintf(r->to, "and %" PRIu64 " more\n", r->n_found - FINDINGS_MOST) > 0;
-    if (!r->options->verify)
+    if (!c->any && (r->options->verify || c->faults == 0))
+        r->ok &= fprintf(r->to, "%s: no record\n", name) > 0;
+    if (!r->options->verify || !c->any)
         return r->ok;
-    if (!c->any)
-        return printf("%s: no record\n", name) > 0;
     if (c->faults == 0)
         r->ok &= printf("%s: records %" PRIu64 " to %" PRIu64 " are whole\n", name, c->first, c->last.n) > 0;
     if (c->faults == 0 && c->anchor.n > 0)
         r->ok &= printf("their end: %s\n", c->met ? "reaches the head that was given or that the running mcrd shows"
                                                   : "the head that is known is older than the first record") > 0;
     else if (c->faults == 0)
-        r->ok &= printf("their end: not compared, as no mcrd runs and no --head is given\n") > 0;
+        r->ok &= printf("their end: not compared: %s\n", uncompared(r)) > 0;
     return printf("head: %" PRIu64 ":%s\n", c->last.n, hash) > 0 && r->ok;
 }
 
@@ -203,7 +248,9 @@ int command_history(const char *path, const struct history_options *options)
             history_head();
         }
         if (read_all(&r, t.fds, t.n, name))
-            status = command_flush(name, finish(&r, name)) && r.check.faults == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+            status = !command_flush(name, finish(&r, name)) || r.check.faults > 0 ? EXIT_FAILURE
+                     : r.check.any                                                ? EXIT_SUCCESS
+                                                                                  : EXIT_TROUBLE;
     }
     trail_close(&t);
     return status;

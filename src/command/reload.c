@@ -65,7 +65,8 @@ static void record_refusal(const char *path, const struct config_problems *probl
 
 // Checks that the daemon may read the file: one that root started has dropped the rights by which this process has read
 // it. Returns false after a message if it may not. Also prints the problems that it will have at its next start.
-static bool may_daemon_read(const struct config *c, const struct daemon *d, const struct config_bytes *bytes)
+static bool may_daemon_read(const struct config *c, const char *trust, const struct daemon *d,
+                            const struct config_bytes *bytes)
 {
     struct config_problems problems = {0};
     struct file_reader reader;
@@ -75,6 +76,7 @@ static bool may_daemon_read(const struct config *c, const struct daemon *d, cons
     if (account_find(c, &reader, &problems) && reader.uid == d->owner &&
         !account_may_read(c->path, &reader, d->pid, why))
         config_error(&problems, 0, NULL, "%s", why);
+    signed_readable(c, trust, bytes, d, &problems);
     bool ok = problems.n_errors == 0;
     config_problems_print(&problems, c->path, stderr);
     if (!ok)
@@ -106,11 +108,11 @@ static int reload(const struct config *c, const char *trust, double seconds, con
     const struct daemon before = d;
     trust = trusted_as(trust, &before);
     warn_of_clock(c);
-    if (!may_daemon_read(c, &d, bytes))
+    if (!may_daemon_read(c, trust, &d, bytes))
         status = 1;
     else if (ask_signal(process, &d, SIGHUP) && ask_wait(process, c->stats_file, seconds, &d))
         status = tell_verdict(c, &d);
-    signed_note(trust, &d);
+    signed_note(c, trust, bytes, &d);
     close(process);
     return status;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "command/account.h"
 #include "command/command.h"
 #include "command/daemon.h"
 #include "common/clock.h"
@@ -15,34 +16,91 @@
 
 #define LOOK_NS 200000000
 
+// --- who reads them --------------------------------------------------------------------------------------------------
+
+struct other {
+    struct file_reader reader;
+    pid_t daemon; // 0: none runs
+};
+
+static bool may_read(const void *context, const char *path, char why[SIGNATURES_REASON_MAX])
+{
+    const struct other *o = context;
+    char shut[FILE_WHY_MAX];
+    bool may = account_may_read(path, &o->reader, o->daemon, shut);
+
+    if (!may)
+        snprintf(why, SIGNATURES_REASON_MAX, "%s", shut);
+    return may;
+}
+
+// The user that mcrd becomes; what is wrong with him is told with the file.
+static bool find_other(const struct config *c, struct other *o)
+{
+    struct config_problems told = {0};
+    bool found = account_find(c, &o->reader, &told);
+
+    config_problems_free(&told);
+    return found;
+}
+
+static void judge(const struct config *c, bool here, const struct trustconf *t, const struct config_bytes *bytes,
+                  struct signatures *out)
+{
+    struct other o = {.daemon = 0};
+
+    signatures_judge_as(t, c->path, bytes, here && find_other(c, &o) ? may_read : NULL, &o, out);
+}
+
+// A mcrd that root starts reads trust.conf before it becomes its user; mcrd.service starts it as that user.
+static void warn_of_trust(const struct config *c, const char *path, struct config_problems *problems)
+{
+    char why[FILE_WHY_MAX], none[DAEMON_WHY_MAX];
+    struct other o = {.daemon = 0};
+    struct daemon d;
+
+    if (!find_other(c, &o) || account_may_read(path, &o.reader, 0, why))
+        return;
+    // Only what root has started has a network and a root of its own.
+    if (daemon_look(c->stats_file, &d, none) == DAEMON_RUNS && d.header.isolation != 0)
+        return;
+    config_warning(problems, 0, NULL, "a start as user %s, as mcrd.service has it, would be refused: %s", o.reader.user,
+                   why);
+}
+
+// --- commands --------------------------------------------------------------------------------------------------------
+
 // Reads trust.conf. Returns false where none are asked for, *usable: or where it cannot be used, which has been said.
-static bool find_trust(const char *trust, struct trustconf *t, bool *usable)
+// c: for a mcrd of this machine; or NULL.
+static bool find_trust(const struct config *c, const char *trust, struct trustconf *t, bool *usable)
 {
     struct config_problems problems = {0};
 
     *usable = signatures_trust(trust, t, &problems);
     if (!*usable && !trust) // the default one, which nobody has named
         fprintf(stderr, "warning: the signatures are not judged here:\n");
+    if (*usable && t->required > 0 && c)
+        warn_of_trust(c, signatures_trust_path(trust), &problems);
     config_problems_print(&problems, signatures_trust_path(trust), stderr);
     config_problems_free(&problems);
     return *usable && t->required > 0;
 }
 
-bool signed_print(const char *path, const char *trust, const struct config_bytes *bytes, FILE *to)
+bool signed_print(const struct config *c, bool here, const char *trust, const struct config_bytes *bytes, FILE *to)
 {
     char names[SIGNATURES_NAMES_MAX];
     struct signatures s;
     struct trustconf t;
     bool usable;
 
-    if (!find_trust(trust, &t, &usable))
+    if (!find_trust(here ? c : NULL, trust, &t, &usable))
         return usable || !trust;
-    signatures_judge(&t, path, bytes, &s);
+    judge(c, here, &t, bytes, &s);
     if (s.enough)
-        fprintf(to, "%s: signatures: %u of %u, signed by %s\n", path, t.required, t.required,
+        fprintf(to, "%s: signatures: %u of %u, signed by %s\n", c->path, t.required, t.required,
                 signatures_names(&t, &s, false, names));
     else
-        fprintf(to, "%s: %s\n", path, s.why);
+        fprintf(to, "%s: %s\n", c->path, s.why);
     signatures_free(&s);
     return s.enough || !trust;
 }
@@ -57,15 +115,15 @@ static json_t *names_tree(const struct trustconf *t, const struct signatures *s,
     return list;
 }
 
-json_t *signed_tree(const char *path, const char *trust, const struct config_bytes *bytes)
+json_t *signed_tree(const struct config *c, bool here, const char *trust, const struct config_bytes *bytes)
 {
     struct signatures s;
     struct trustconf t;
     bool usable;
 
-    if (!find_trust(trust, &t, &usable))
+    if (!find_trust(here ? c : NULL, trust, &t, &usable))
         return json_null();
-    signatures_judge(&t, path, bytes, &s);
+    judge(c, here, &t, bytes, &s);
     json_t *o =
         json_pack("{s:i, s:b, s:o, s:o, s:s?}", "required", (int) t.required, "enough", s.enough, "signed_by",
                   names_tree(&t, &s, false), "missing", names_tree(&t, &s, true), "reason", s.enough ? NULL : s.why);
@@ -101,7 +159,7 @@ bool signed_wait(const char *path, const char *trust, const struct config_bytes 
     bool usable, other = false, told = false;
     struct trustconf t;
 
-    if (!find_trust(trust, &t, &usable))
+    if (!find_trust(NULL, trust, &t, &usable))
         return false;
     most = most < SIGNATURES_WAIT_NS ? most : SIGNATURES_WAIT_NS;
     while (!is_signed(path, &t, bytes->info.sha256, &other, &told) && clock_monotonic_ns() - began < most)
@@ -109,16 +167,48 @@ bool signed_wait(const char *path, const char *trust, const struct config_bytes 
     return other;
 }
 
-void signed_note(const char *trust, const struct daemon *d)
+// Reads trust.conf silently, if it is the one that this daemon names.
+static bool read_same_trust(const char *trust, const struct daemon *d, struct trustconf *t)
 {
-    const struct stats_signatures *theirs = &d->header.signatures;
-    const char *path = signatures_trust_path(trust);
     struct config_problems problems = {0};
+    bool ok = strcmp(signatures_trust_path(trust), d->header.signatures.trust_file) == 0 &&
+              signatures_trust(trust, t, &problems);
+
+    config_problems_free(&problems);
+    return ok;
+}
+
+void signed_readable(const struct config *c, const char *trust, const struct config_bytes *bytes,
+                     const struct daemon *d, struct config_problems *problems)
+{
+    struct signatures ours, theirs;
+    struct other o = {.daemon = d->pid};
     struct trustconf t;
 
-    if (strcmp(path, theirs->trust_file) == 0 && signatures_trust(trust, &t, &problems) &&
-        memcmp(t.sha256, theirs->trust_sha256, sizeof(t.sha256)) != 0)
-        fprintf(stderr, "note: %s is not what mcrd (pid %d) has read at its start: restart mcrd to use it\n", path,
-                (int) d->pid);
-    config_problems_free(&problems);
+    if (!read_same_trust(trust, d, &t) || memcmp(t.sha256, d->header.signatures.trust_sha256, sizeof(t.sha256)) != 0 ||
+        !find_other(c, &o) || o.reader.uid != d->owner)
+        return;
+    signatures_judge(&t, c->path, bytes, &ours);
+    signatures_judge_as(&t, c->path, bytes, may_read, &o, &theirs);
+    if (ours.enough && !theirs.enough)
+        config_error(problems, 0, NULL, "%s", theirs.why);
+    signatures_free(&ours);
+    signatures_free(&theirs);
+}
+
+void signed_note(const struct config *c, const char *trust, const struct config_bytes *bytes, const struct daemon *d)
+{
+    const char *path = signatures_trust_path(trust);
+    struct signatures s;
+    struct trustconf t;
+
+    if (!read_same_trust(trust, d, &t) || memcmp(t.sha256, d->header.signatures.trust_sha256, sizeof(t.sha256)) == 0)
+        return;
+    judge(c, true, &t, bytes, &s);
+    fprintf(stderr, "note: %s is not what mcrd (pid %d) has read at its start: ", path, (int) d->pid);
+    if (s.enough)
+        fprintf(stderr, "restart mcrd to use it\n");
+    else
+        fprintf(stderr, "that start would refuse %s: %s\n", c->path, s.why);
+    signatures_free(&s);
 }

@@ -28,6 +28,12 @@ static inline bool schedule_given(struct schedule s)
     return s.from != 0 || s.until != 0;
 }
 
+// Whether one of them has always ended before the other begins.
+static inline bool schedule_apart(struct schedule a, struct schedule b)
+{
+    return (a.until != 0 && a.until <= b.from) || (b.until != 0 && b.until <= a.from);
+}
+
 // Returns the earliest time that a clock may show which is set: no program of this kind ran before 2025, and nobody
 // loads a file before it was written (file_s: its mtime). A day is allowed for a clock that was set back a little.
 uint64_t schedule_clock_least(uint64_t file_s);

@@ -278,6 +278,8 @@ static bool doubt_pair(const struct check *k, const struct endpoint *before, con
     int line = rule->outputs[at->index % CONFIG_OUTPUTS_MAX].line;
     char text[ENDPOINT_TEXT_MAX];
 
+    if (schedule_apart(of->active, rule->active))
+        return false; // one takes over from the other
     if (strcmp(of->inputs[0].interface, rule->inputs[0].interface) == 0)
         config_warning(k->problems, line, rule->name,
                        "sends where rule \"%s\" in line %d sends (%s): their streams mix", of->name, of->line,

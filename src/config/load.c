@@ -101,7 +101,11 @@ static void check_audit_file(const struct config *c, struct config_problems *pro
 
     config_running_path(c->stats_file, running);
     if (c->audit_required && !c->audit_file[0])
-        config_error(problems, 0, NULL, "audit_required is true without audit_file, allowed is both or none");
+        config_error(problems, c->audit_required_line, NULL,
+                     "audit_required is true without audit_file, allowed is both or none");
+    if (c->audit_mib_line && !c->audit_file[0])
+        config_warning(problems, c->audit_mib_line, NULL,
+                       "audit_mib means nothing without audit_file: records are in the log only");
     if ((strncmp(c->audit_file, c->stats_file, stats) == 0 && (*behind == '\0' || *behind == '.')) ||
         strncmp(c->audit_file, running, strlen(running)) == 0)
         config_error(problems, 0, NULL,

@@ -199,6 +199,7 @@ struct config {
     char audit_file[108]; // empty: records are not kept in a file
     uint32_t audit_mib;
     bool audit_required;
+    int valid_from_line, valid_until_line, audit_mib_line, audit_required_line; // 0: the default
     bool reload_on_change;
     bool reject_missing; // missing_interface = "reject"
     uint64_t written_s;  // since the epoch, before which nobody loads it; 0: its mtime

@@ -333,12 +333,22 @@ static int line_in(const config_setting_t *group, const char *key)
     return s ? line_of(s) : 0;
 }
 
+static void top_lines(const config_setting_t *group, struct config *c)
+{
+    c->valid_from_line = line_in(group, "valid_from");
+    c->valid_until_line = line_in(group, "valid_until");
+    c->audit_mib_line = line_in(group, "audit_mib");
+    c->audit_required_line = line_in(group, "audit_required");
+}
+
 void section_lines(enum schema_place where, const config_setting_t *group, void *target)
 {
     struct config_rule *rule = target;
 
     if (where == SCHEMA_INPUT)
         ((struct config_input *) target)->sources_line = line_in(group, "sources");
+    if (where == SCHEMA_TOP)
+        top_lines(group, target);
     if (where != SCHEMA_RULE)
         return;
     rule->max_payload_line = line_in(group, "max_payload");

@@ -26,17 +26,24 @@ bool times_may_load(const struct config *c, uint64_t now, char why[TIMES_LOAD_MA
 
 void times_check(const struct config *c, uint64_t now, struct config_problems *problems)
 {
-    char bound[MOMENT_TEXT_MAX], present[MOMENT_TEXT_MAX], why[TIMES_LOAD_MAX];
+    char bound[MOMENT_TEXT_MAX], present[MOMENT_TEXT_MAX], end[MOMENT_TEXT_MAX], why[TIMES_LOAD_MAX];
 
     moment_format(now, present);
     if (!times_may_load(c, now, why))
-        config_error(problems, 0, NULL, "%s", why);
+        config_error(problems,
+                     schedule_phase(c->valid, now) == SCHEDULE_AFTER ? c->valid_until_line : c->valid_from_line, NULL,
+                     "%s", why);
     for (size_t i = 0; i < c->n_rules; i++) {
         const struct config_rule *r = &c->rules[i];
         if (r->enabled && schedule_phase(r->active, now) == SCHEDULE_AFTER)
             config_warning(problems, r->active_line, r->name,
                            "active_until is \"%s\", which has passed (now %s): the rule relays nothing: remove it",
                            moment_format(r->active.until, bound), present);
+        if (r->enabled && c->valid.until && r->active.from >= c->valid.until)
+            config_warning(problems, r->active_line, r->name,
+                           "active_from is \"%s\", and the file is valid until \"%s\" only: the rule begins only if "
+                           "this file still runs then",
+                           moment_format(r->active.from, bound), moment_format(c->valid.until, end));
     }
 }
 

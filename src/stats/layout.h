@@ -308,10 +308,12 @@ struct stats_audit {
     uint32_t reserved;
     uint64_t n; // number of the last record; 0: not told
     uint8_t hash[32];
-    uint64_t waiting; // records that are not in the file yet
-    uint64_t lost;    // records that will never be there, since the start
-    char file[108];   // empty: records are not kept in a file
-    char error[148];  // why records cannot be written there; empty: they can
+    uint64_t waiting;  // records that are not in the file yet
+    uint64_t lost;     // records that will never be there, since the start
+    char file[108];    // empty: records are not kept in a file
+    char error[148];   // why records cannot be written there; empty: they can
+    char changed[140]; // what others have done to the file last, since the start; empty: nothing was noticed
+    uint64_t changes;  // how often
 };
 
 // Which signatures the file in force needed, and has (trust.conf).

@@ -17,6 +17,12 @@
 // Not without a broker, which refuses every load.
 #define SHOW_PUT_BACK "the file on disk is what runs: mcrd --reload clears this"
 
+// Whether it would: what runs lies there, and nothing is known that refuses that as well.
+static inline bool show_may_put_back(const struct stats_header *h)
+{
+    return h->config_state == STATS_CONFIG_CURRENT && h->broker_alive && !h->expired && !h->audit.error[0];
+}
+
 // Returns whether everything was written to `to`.
 bool show_json(const struct stats_snapshot *s, FILE *to, bool one_line);
 

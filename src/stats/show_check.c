@@ -62,7 +62,7 @@ static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool
         find(f, SHOW_CRITICAL, "the broker is gone: restart mcrd");
     if (h->verdict == STATS_VERDICT_REFUSED)
         find(f, SHOW_WARNING, "the last load was refused");
-    if (h->verdict == STATS_VERDICT_REFUSED && h->config_state == STATS_CONFIG_CURRENT && h->broker_alive)
+    if (h->verdict == STATS_VERDICT_REFUSED && show_may_put_back(h))
         find(f, SHOW_WARNING, SHOW_PUT_BACK);
     if (h->returned[0])
         find(f, SHOW_WARNING, "the last trial was not kept: %s", h->returned);
@@ -70,6 +70,9 @@ static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool
         find(f, SHOW_WARNING, "the file on disk is %s", stats_config_state_name(h->config_state));
     if (h->audit.error[0])
         find(f, SHOW_WARNING, "records cannot be written: %s", h->audit.error);
+    if (h->audit.changes > 0)
+        find(f, SHOW_WARNING, "%s: %s: mcrd --history --verify; a restart clears this", h->audit.file,
+             h->audit.changed);
     if (h->audit.lost > 0)
         find(f, SHOW_WARNING, "%" PRIu64 " records are not in %s", h->audit.lost, h->audit.file);
     if (h->expired)

@@ -55,7 +55,8 @@ static bool put_audit(json_t *to, const struct stats_audit *a)
     return put(to, "audit", o) &&
            (a->n == 0 || (put(o, "n", number(a->n)) && put(o, "hash", json_string(digest_text(a->hash, hash))) &&
                           put(o, "file", text_or_null(a->file)) && put(o, "error", text_or_null(a->error)) &&
-                          put(o, "waiting", number(a->waiting)) && put(o, "lost", number(a->lost))));
+                          put(o, "waiting", number(a->waiting)) && put(o, "lost", number(a->lost)) &&
+                          put(o, "changes", number(a->changes)) && put(o, "changed", text_or_null(a->changed))));
 }
 
 // Seconds since the epoch; 0: none.

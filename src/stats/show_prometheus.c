@@ -164,6 +164,9 @@ static void put_audit(struct exposition *e, const struct stats_audit *a)
     put_one(e, GAUGE, "mcr_audit_file_ok", "Whether all records of loads are in audit_file.",
             !a->error[0] && a->waiting == 0 && a->lost == 0);
     put_one(e, COUNTER, "mcr_audit_lost_total", "Records of loads that will never be in audit_file.", a->lost);
+    put_one(e, COUNTER, "mcr_audit_file_changes_total",
+            "How often audit_file was not as mcrd had left it: changed, moved or removed by somebody else.",
+            a->changes);
 }
 
 static void put_config(struct exposition *e, const struct stats_snapshot *s)

@@ -94,7 +94,7 @@ static void show_config(const struct page *p)
                                                                 : "");
         paragraph_text(&f, BAD, error);
         fputc('\n', p->to);
-        if (h->config_state == STATS_CONFIG_CURRENT && h->broker_alive) {
+        if (show_may_put_back(h)) {
             f = paragraph(p, 0, "");
             paragraph_text(&f, PLAIN, SHOW_PUT_BACK);
             fputc('\n', p->to);
@@ -114,8 +114,13 @@ static void show_audit(const struct page *p)
     paragraph_word(&f, PLAIN, 1, "%" PRIu64 ",", a->n);
     paragraph_word(&f, PLAIN, 1, "hash %.12s%s", digest_text(a->hash, hash), a->file[0] ? "," : "");
     if (a->file[0])
-        paragraph_word(&f, a->error[0] || a->lost > 0 ? BAD : PLAIN, 1, "%s", a->file);
+        paragraph_word(&f, a->error[0] || a->lost > 0 || a->changes > 0 ? BAD : PLAIN, 1, "%s", a->file);
     fputc('\n', p->to);
+    if (a->changes > 0) {
+        f = paragraph(p, 0, "");
+        paragraph_text(&f, BAD, a->changed);
+        fputc('\n', p->to);
+    }
     if (a->error[0] || a->lost > 0) {
         f = paragraph(p, 0, "");
         if (a->error[0])

@@ -104,8 +104,28 @@ static void add(struct signatures *s, size_t i, const char *text, size_t size)
     s->n++;
 }
 
+// Appends a key that has not signed, with as much of the reason as fits: whole, without the remedy behind its last ":
+// ", or none of it; a command that is cut would do something else. Returns false if not even the name fits.
+static bool add_missing(char *text, size_t size, const char *between, const char *name, const char *reason)
+{
+    size_t used = strlen(text), room = size - used;
+    const char *remedy = NULL;
+
+    for (const char *at = reason; (at = strstr(at, ": ")); at++)
+        remedy = at;
+    if (*reason && (size_t) snprintf(text + used, room, "%s%s (%s)", between, name, reason) < room)
+        return true;
+    if (remedy &&
+        (size_t) snprintf(text + used, room, "%s%s (%.*s)", between, name, (int) (remedy - reason), reason) < room)
+        return true;
+    if ((size_t) snprintf(text + used, room, "%s%s", between, name) < room)
+        return true;
+    text[used] = '\0';
+    return false;
+}
+
 // reasons: of each key that has not signed, or empty.
-static void conclude(const struct trustconf *t, const char reasons[][200], struct signatures *s)
+static void conclude(const struct trustconf *t, char reasons[][SIGNATURES_REASON_MAX], struct signatures *s)
 {
     char names[SIGNATURES_NAMES_MAX];
     const char *between = "";
@@ -119,54 +139,72 @@ static void conclude(const struct trustconf *t, const char reasons[][200], struc
     append(s->why, sizeof(s->why), "; missing%s: ", t->n_keys - s->n > t->required - s->n ? ", any of" : "");
     for (size_t i = 0; i < t->n_keys; i++)
         if (!(s->keys >> i & 1)) {
-            append(s->why, sizeof(s->why), "%s%s", between, t->keys[i].name);
-            if (reasons && *reasons[i])
-                append(s->why, sizeof(s->why), " (%s)", reasons[i]);
+            if (!add_missing(s->why, sizeof(s->why), between, t->keys[i].name, reasons ? reasons[i] : ""))
+                break;
             between = ", ";
         }
 }
 
 // The reason of the first error, without the path: ": cannot be opened: ...".
-static void tell_unread(const struct config_problems *problems, const char *path, char why[200])
+static void tell_unread(const struct config_problems *problems, const char *path, char why[SIGNATURES_REASON_MAX])
 {
-    char first[200];
+    char first[2 * PATH_MAX];
 
     config_problems_first(problems, "", first, sizeof(first));
-    snprintf(why, 200, "%.100s%.95s", path, first);
+    char *remedy = strstr(first, ": chmod ");
+    if (remedy && strlen(first) + 120 >= SIGNATURES_REASON_MAX)
+        *remedy = '\0';
+    snprintf(why, SIGNATURES_REASON_MAX, "%.120s%.500s", path, first);
+}
+
+// As minisign names a signature that is given no name.
+static const char *unnamed(const char *path)
+{
+    char name[PATH_MAX];
+    struct stat st;
+
+    return (size_t) snprintf(name, sizeof(name), "%s.minisig", path) < sizeof(name) &&
+                   fstatat(AT_FDCWD, name, &st, AT_SYMLINK_NOFOLLOW) == 0
+               ? ", but one without a name, .minisig: minisign -x gives it one"
+               : "";
 }
 
 // Judges the file of one key. Returns false with the reason.
 static bool judge_one(const struct trustconf *t, size_t i, const char *path, const struct config_bytes *bytes,
-                      struct signatures *out, char why[200])
+                      signatures_reader *may_read, const void *context, struct signatures *out,
+                      char why[SIGNATURES_REASON_MAX])
 {
     struct config_problems problems = {0};
     struct minisign_signature s;
     struct config_bytes file = {.text = NULL};
-    char name[PATH_MAX], bad[MINISIGN_WHY_MAX];
+    char name[PATH_MAX], bad[MINISIGN_WHY_MAX], shut[SIGNATURES_REASON_MAX];
     const char *slash = strrchr(path, '/');
 
     if ((size_t) snprintf(name, sizeof(name), "%s.%s.minisig", path, t->keys[i].name) >= sizeof(name)) {
-        snprintf(why, 200, "the path is too long");
+        snprintf(why, SIGNATURES_REASON_MAX, "the path is too long");
         return false;
     }
     const char *shown = slash ? name + (slash - path) + 1 : name;
     if (!file_read(name, true, &file, &problems)) {
         if (file.open_error == ENOENT)
-            snprintf(why, 200, "there is no %.120s", shown);
+            snprintf(why, SIGNATURES_REASON_MAX, "there is no %.120s%s", shown, unnamed(path));
         else
             tell_unread(&problems, shown, why);
     } else if (file.size > MINISIGN_FILE_MAX) {
-        snprintf(why, 200, "%.120s: size is %zu bytes, allowed is up to %d", shown, file.size, MINISIGN_FILE_MAX);
+        snprintf(why, SIGNATURES_REASON_MAX, "%.120s: size is %zu bytes, allowed is up to %d", shown, file.size,
+                 MINISIGN_FILE_MAX);
     } else {
         size_t used = minisign_signature(file.text, file.size, &s, bad);
         if (used == 0)
-            snprintf(why, 200, "%.120s: %s", shown, bad);
+            snprintf(why, SIGNATURES_REASON_MAX, "%.120s: %s", shown, bad);
         else if (used < file.size)
-            snprintf(why, 200, "%.120s: more than one signature", shown);
+            snprintf(why, SIGNATURES_REASON_MAX, "%.120s: more than one signature", shown);
         else if (memcmp(s.id, t->keys[i].key.id, sizeof(s.id)) != 0)
-            snprintf(why, 200, "%.120s is by another key", shown);
+            snprintf(why, SIGNATURES_REASON_MAX, "%.120s is by another key", shown);
         else if (!minisign_verify(&t->keys[i].key, &s, bytes->text, bytes->size))
-            snprintf(why, 200, "%.120s does not fit this file", shown);
+            snprintf(why, SIGNATURES_REASON_MAX, "%.120s does not fit this file", shown);
+        else if (may_read && !may_read(context, name, shut))
+            snprintf(why, SIGNATURES_REASON_MAX, "%.120s: %.500s", shown, shut);
         else
             add(out, i, file.text, file.size);
     }
@@ -178,12 +216,18 @@ static bool judge_one(const struct trustconf *t, size_t i, const char *path, con
 void signatures_judge(const struct trustconf *t, const char *path, const struct config_bytes *bytes,
                       struct signatures *out)
 {
-    char reasons[TRUSTCONF_KEYS_MAX][200];
+    signatures_judge_as(t, path, bytes, NULL, NULL, out);
+}
+
+void signatures_judge_as(const struct trustconf *t, const char *path, const struct config_bytes *bytes,
+                         signatures_reader *may_read, const void *context, struct signatures *out)
+{
+    char reasons[TRUSTCONF_KEYS_MAX][SIGNATURES_REASON_MAX];
 
     memset(out, 0, sizeof(*out));
     for (size_t i = 0; i < t->n_keys; i++) {
         reasons[i][0] = '\0';
-        judge_one(t, i, path, bytes, out, reasons[i]);
+        judge_one(t, i, path, bytes, may_read, context, out, reasons[i]);
     }
     conclude(t, reasons, out);
 }

@@ -13,12 +13,15 @@
 // its signatures arrive does not matter so long.
 #define SIGNATURES_WAIT_NS UINT64_C(10000000000)
 
+#define SIGNATURES_WHY_MAX    700
+#define SIGNATURES_REASON_MAX 640 // of one key
+
 struct signatures {
-    bool enough;   // as many keys as required have signed, or none are asked for
-    uint32_t keys; // those that have signed: bit N is keys[N] of trust.conf
-    unsigned n;    // how many
-    char why[700]; // "signatures: 1 of 2, signed by a; missing: b (there is no ...)"; empty: enough
-    char *text;    // the valid ones, one after the other; NULL: none
+    bool enough;                  // as many keys as required have signed, or none are asked for
+    uint32_t keys;                // those that have signed: bit N is keys[N] of trust.conf
+    unsigned n;                   // how many
+    char why[SIGNATURES_WHY_MAX]; // "signatures: 1 of 2, signed by a; missing: b (there is no ...)"; empty: enough
+    char *text;                   // the valid ones, one after the other; NULL: none
     size_t size;
 };
 
@@ -34,6 +37,12 @@ const char *signatures_trust_path(const char *path);
 // Judges the file of these bytes by the signatures beside path. The caller frees *out by signatures_free().
 void signatures_judge(const struct trustconf *t, const char *path, const struct config_bytes *bytes,
                       struct signatures *out);
+
+// The same for another reader than this process: a signature counts if may_read() says so of its file; if not, it
+// writes the reason.
+typedef bool signatures_reader(const void *context, const char *path, char why[SIGNATURES_REASON_MAX]);
+void signatures_judge_as(const struct trustconf *t, const char *path, const struct config_bytes *bytes,
+                         signatures_reader *may_read, const void *context, struct signatures *out);
 
 // The same by signatures that were kept, as signatures.text has them. Pure.
 void signatures_judge_kept(const struct trustconf *t, const struct config_bytes *bytes, const char *text, size_t size,

@@ -10,6 +10,12 @@
 
 #define NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 
+// Secret keys of minisign are longer than public ones, and begin with their algorithms: Ed, Sc or none, and B2.
+static bool is_secret(const char *text, size_t length)
+{
+    return length > MINISIGN_KEY_TEXT && (strncmp(text, "RWRTY0Iy", 8) == 0 || strncmp(text, "RWQAAEIy", 8) == 0);
+}
+
 // What a value may be of: a key at its place.
 enum setting { UNKNOWN, REQUIRED, KEYS, NAME, KEY };
 
@@ -73,7 +79,11 @@ static void see_name(struct reader *r, const struct lexical_token *t)
 
     r->has[NAME] = true;
     // It is a part of a file's name.
-    if (length == 0 || length >= sizeof(k->name) || strspn(k->name, NAME_CHARACTERS) != length)
+    if (length > 0 && length < sizeof(k->name) && strspn(k->name, NAME_CHARACTERS) < length &&
+        strspn(k->name, NAME_CHARACTERS " ") == length)
+        config_error(r->problems, t->line, NULL, "\"name\" is \"%s\", allowed are characters of A-Z a-z 0-9 _ . - only",
+                     k->name);
+    else if (length == 0 || length >= sizeof(k->name) || strspn(k->name, NAME_CHARACTERS) != length)
         config_error(r->problems, t->line, NULL,
                      "\"name\" has %zu characters, allowed are 1 to %d of A-Z a-z 0-9 _ . -", length,
                      TRUSTCONF_NAME_MAX - 1);
@@ -84,7 +94,12 @@ static void see_public_key(struct reader *r, const struct lexical_token *t)
     char text[MINISIGN_KEY_TEXT + 1], why[MINISIGN_WHY_MAX];
 
     r->has[KEY] = true;
-    if (!minisign_key(text, lexical_string(t, text, sizeof(text)), &present(r)->key, why))
+    if (is_secret(text, lexical_string(t, text, sizeof(text))))
+        config_error(
+            r->problems, t->line, NULL,
+            "\"key\" is a secret key, which has been shown now: make another pair by minisign -G, and write the "
+            "second line of its .pub here");
+    else if (!minisign_key(text, lexical_string(t, text, sizeof(text)), &present(r)->key, why))
         config_error(r->problems, t->line, NULL, "\"key\" is %s; allowed is one as minisign -G prints it: RW...", why);
 }
 

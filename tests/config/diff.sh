@@ -104,6 +104,14 @@ stopped() {
 }
 ok "trouble: the daemon was stopped" stopped
 
+# A refusal names what it was compared with.
+against_serial() {
+  here "$goldens/times.conf" >new.conf && here "$goldens/times.running.conf" >old.conf &&
+    timeout 60 "$MCRD" --diff --against old.conf --config new.conf >stdout 2>stderr
+  grep -F 'new.conf: "serial" is 41, and old.conf has 42: allowed is a higher one' stdout
+}
+ok "--against: a serial that is not higher" against_serial
+
 no_running() {
   prepare same && rm running.conf && trouble "$work/running.conf: cannot be opened: No such file or directory"
 }

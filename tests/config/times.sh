@@ -46,11 +46,12 @@ quiet_of() {
 
 check_early() {
   run 1 --check --at 2029-12-31T23:59:59Z &&
-    said 'times.conf: valid_from is "2030-01-01T00:00:00Z", which is to come (now 2029-12-31T23:59:59Z): no load takes it before'
+    said 'times.conf:2: valid_from is "2030-01-01T00:00:00Z", which is to come (now 2029-12-31T23:59:59Z): no load takes it before' &&
+    said 'times.conf: as of then it is checked by mcrd --check --at 2030-01-01T00:00:00Z'
 }
 check_late() {
   run 1 --check --at 2031-01-01T00:00:00Z &&
-    said 'times.conf: valid_until is "2031-01-01T00:00:00Z", which has passed (now 2031-01-01T00:00:00Z): no load takes it'
+    said 'times.conf:3: valid_until is "2031-01-01T00:00:00Z", which has passed (now 2031-01-01T00:00:00Z): no load takes it'
 }
 check_expired() {
   run 0 --check --at 2030-07-01T00:00:00Z &&
@@ -65,6 +66,15 @@ explain_refused() {
     grep -F 'note: valid_from is "2030-01-01T00:00:00Z", which is to come' stdout &&
     run 0 --explain 198.18.1.1 239.1.1.1 5000 --at 2030-07-01T00:00:00Z && ! grep 'note: valid' stdout
 }
+check_behind() {
+  sed 's/2030-06-01T/2031-01-01T/; s/2030-07-01T/2031-02-01T/' times.conf >behind.conf && mv behind.conf behind && cp times.conf kept &&
+    mv behind times.conf && run 0 --check --at 2030-01-01T00:00:00Z &&
+    said 'times.conf:6: warning: rule "brief": active_from is "2031-01-01T00:00:00Z", and the file is valid until "2031-01-01T00:00:00Z" only: the rule begins only if this file still runs then'
+  found=$?
+  mv kept times.conf
+  return $found
+}
+
 explain() {
   run 1 --explain 198.18.1.1 239.1.1.2 5000 --at 2030-05-31T23:59:59Z &&
     said '  times.conf:7: rule "brief" is not active yet: from 2030-06-01T00:00:00Z' &&
@@ -111,6 +121,7 @@ bad_places() {
 ok "check: before valid_from" check_early
 ok "check: behind valid_until" check_late
 ok "check: a rule that has expired is a warning" check_expired
+ok "check: a rule that begins behind valid_until is a warning" check_behind
 ok "explain: before, while and after" explain
 ok "explain: a note where no load takes the file now" explain_refused
 ok "firewall: before, while and after" firewall

@@ -60,7 +60,7 @@ second() {
 - role: mcr
   mcr_file: /etc/mcr/mcrd.conf
   mcr_service: mcrd@mcrd
-  mcr_top: { stats_file: /run/mcr-mcrd/stats }
+  mcr_top: { stats_file: /run/mcr-mcrd/stats, valid_until: 2097-12-01T22:00:00Z }
   mcr_rules:
     - name: other
       note: 31337
@@ -204,6 +204,7 @@ ansible_two() {
   local other=1 now pid
   now=$(generation)
   play 0 2 '' && recap 'failed=0' && flows && flows other && grep -Fq 'note = "2026-11-30";' /etc/mcr/mcrd.conf &&
+    grep -Fq 'valid_until = "2097-12-01T22:00:00Z";' /etc/mcr/mcrd.conf &&
     equal "$(systemctl is-enabled mcrd@mcrd mcr-metrics@mcrd.timer | tr '\n' ' ')" "enabled enabled " &&
     equal "$(generation) $(generation /run/mcr-mcrd/stats)" "$now 1" || return 1
   pid=$(property MainPID mcrd@mcrd)

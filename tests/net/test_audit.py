@@ -102,6 +102,10 @@ def chain():
         t.check("rule r1, note: ticket 1" in out and "reason: " in out, out)
         with open(d.config.log, encoding="utf-8") as log:
             t.check("records 1 to 6 are whole" in verify("--from", "-", stdin=log), "the log")
+        out = verify("--from", d.config.log, status=1)
+        t.check("are of a log" in out and "--from -" in out and "changed" not in out and "missing" not in out, out)
+        out = verify("--from", d.config.audit)
+        t.check("with --from no running mcrd is asked" in out, out)
         d.config.write()
         out = verify("--config", d.config.file)
         t.check("records 1 to 6 are whole" in out and "reaches the head" in out, out)
@@ -183,7 +187,15 @@ def trouble():
                              (("--config", audited().file), "No such file"), (("--from", "/no/where"), "/no/where: "),
                              (("--config", "/no/where"), "name them with --from"), (("--from", "-", "--from", c.file), "standard input")):
         t.check(re.search(pattern, err := history(*options, status=2)[1]), err)
-    t.check("no record" in verify("--from", "/dev/null"), "an empty file")
+    t.check("no record" in verify("--from", "/dev/null", status=2), "an empty file")
+    t.check("no record" in verify("--from", "-", status=2), "an empty input")
+    t.check("no record" in history("--from", "-", status=2)[1], "an empty input as a table")
+    t.equal(json.loads(history("--json", "--from", "/dev/null", status=2)[0])["whole"], None, "whole")
+    empty = audited()
+    os.mkdir(os.path.dirname(empty.audit))
+    with open(empty.audit, "w", encoding="ascii"):
+        pass
+    t.check("no record" in verify("--config", empty.file, status=2), "an empty audit_file")
     c = audited()
     os.makedirs(c.audit)
     t.check("Is a directory" in (err := history("--config", c.file, status=2)[1]), err)
@@ -281,6 +293,72 @@ def full_disk():
             t.check("are whole" in verify("--config", c.file), "all is there")
     finally:
         t.run_command(["umount", os.path.dirname(c.audit)])
+
+
+def check_all(d):
+    """The plugin's line and status, and the metrics."""
+    status, out, _ = t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)
+    _, metrics, _ = t.run_command([t.MCRSTAT, "--prometheus", "--stats", d.config.stats_file])
+    return status, out, int(float(re.search(r"^mcr_audit_file_changes_total(?:\{.*\})? (\S+)$", metrics, re.M)[1]))
+
+
+@t.test("what somebody else does to the file is a warning until a restart: in the statistics, the plugin and the metrics")
+def changed_by_others():
+    with t.line() as net, t.Mcrd(net.relay, audited()) as d:
+        change(d, A, B)
+        t.equal((check_all(d)[0], check_all(d)[2]), (0, 0), "before")
+        os.truncate(d.config.audit, 100)
+        change(d, A)
+        status, out, n = check_all(d)
+        t.check(status == 1 and n == 1 and "the file was changed by somebody else, and it is set aside" in out, f"{out} {n}")
+        a = d.stats()["config"]["audit"]
+        t.check(a["changes"] == 1 and "changed by somebody else" in a["changed"] and a["error"] is None, f"{a}")
+        _, table, _ = t.run_command([t.MCRSTAT, "--stats", d.config.stats_file])
+        t.check("the file was changed by somebody else" in re.sub(r"\s+", " ", table), table)
+        os.unlink(d.config.audit)
+        change(d, A, B)
+        t.check("moved or removed" in check_all(d)[1] and check_all(d)[2] == 2, "removed")
+
+
+@t.test("two daemons with one audit_file: the second says who has it and writes nothing there, or with audit_required does not start; "
+        "behind the first the next has it")
+def shared():
+    with t.line() as net:
+        first, second = audited(), audited()
+        second.top["audit_file"] = first.audit
+        second.write()
+        with t.Mcrd(net.relay, first) as d:
+            with t.Mcrd(net.relay, second) as other:
+                line = other.logged("audit")[0]
+                t.check(f"pid={d.broker}" in line and "another mcrd writes it" in line, line)
+                change(other, A, B)
+                a = other.stats()["config"]["audit"]
+                t.check(f"another mcrd (pid {d.broker}) writes" in a["error"] and a["lost"] > 0 and a["waiting"] == 0, f"{a}")
+                t.equal(check_all(other)[0], 1, "status")
+                change(d, A, B)
+            t.equal(check_all(d)[0], 0, "status of the first")
+            verify("--config", first.file)
+            second.top["audit_required"] = True
+            second.write()
+            status, log = t.Mcrd(net.relay, second).run_to_end()
+            t.check(status == 1 and f"audit_required: the load cannot be recorded: another mcrd (pid {d.broker}) writes" in log, log)
+            for argv, status, said in ((["--firewall"], 1, '"audit_file" is "'), (["--check"], 0, "warning: audit_file is \"")):
+                found, out, err = run([t.MCRD, *argv, "--config", first.file, "--config", second.file])
+                t.check(found == status and said in err, f"{argv} {found}: {out} {err}")
+        with t.Mcrd(net.relay, first) as d:
+            t.equal(d.logged("audit"), [], "behind the first")
+        verify("--config", first.file)
+
+
+@t.test("audit_file is a directory: --check warns, and the start tells that, not what follows from it")
+def directory():
+    with t.line() as net:
+        c = audited(audit_required=True)
+        os.makedirs(c.audit)
+        status, out, err = run([t.MCRD, "--check", "--config", c.file])
+        t.check(status == 0 and f"warning: mcrd cannot keep its records there: {c.audit} is a directory" in err, out + err)
+        status, log = t.Mcrd(net.relay, c).run_to_end()
+        t.check(status == 1 and "audit_required" in log and "Is a directory" in log and "Permission denied" not in log, log)
 
 
 @t.test("audit_required: a record before the table is handed over; a start without a usable file is refused")

@@ -99,6 +99,7 @@ def expected(stats):
     if c["audit"]["file"]:
         add("mcr_audit_file_ok", not c["audit"]["error"])
         add("mcr_audit_lost_total", c["audit"]["lost"])
+        add("mcr_audit_file_changes_total", c["audit"]["changes"])
     add("mcr_config_invalid", c["state"] == "invalid")
     add("mcr_config_expired", c["expired"])
     if c["serial"]:

@@ -220,6 +220,42 @@ def commands():
         t.check(p.returncode == 1 and time.monotonic() - began < 4, out + err)
 
 
+@t.test("signatures and a trust.conf that mcrd's user cannot read: --check as root counts none of them, --reload says so "
+        "and does not signal, and a new trust.conf by which the file would be refused is told as such")
+def unreadable():
+    if t.USER != "nobody":
+        raise t.Skip("needs a user other than root")
+    s = t.Signers("a", "b")
+    config = signed(s, "a", "b")
+    s.trust = os.path.join(config.directory, "trust.conf")  # which the broker may read, as that of /etc/mcr
+    s.write(2, "a", "b")
+    with t.line() as net, t.Mcrd(net.relay, config, args=["--trust", s.trust]) as d:
+        trust, b = ["--trust", s.trust], d.config.file + ".b.minisig"
+        os.chmod(b, 0o640)
+        why = f"b (mcr.conf.b.minisig: user nobody cannot read it (0640 root:root): chgrp {t.GROUP}, chmod 640)"
+        status, out, _ = check(d.config, "--check", *trust)
+        t.check(status == 1 and f"signatures: 1 of 2, signed by a; missing: {why}" in out, out)
+        status, out, err = check(d.config, "--reload", *trust, "--timeout", "5")
+        t.check(status == 1 and f"missing: {why}" in err and "reload refused:" not in err, out + err)
+        t.equal(d.logged("reload"), [], "loads that the daemon was asked for")
+        os.chmod(b, 0o644)
+        # Root has started it, and so reads trust.conf before it becomes nobody.
+        status, out, err = check(d.config, "--check", *trust)
+        t.check(status == 0 and "signatures: 2 of 2, signed by a,b" in out and "as mcrd.service has it" not in err, out + err)
+        s.public["x"] = s.public["b"]
+        s.write(2, "a", "x")
+        os.chmod(s.trust, 0o644)
+        status, out, err = check(d.config, "--reload", *trust, "--timeout", "5")
+        t.check(status == 0 and f"that start would refuse {d.config.file}: signatures: 1 of 2, signed by a; missing: x (" in err, err)
+        os.utime(s.trust)
+        line = t.wait_for(lambda: [x for x in d.logged("trust") if "would refuse" in x], 5, "event=trust")[-1]
+        t.check(f"a start would refuse {d.config.file}: signatures: 1 of 2, signed by a; missing: x (" in line, line)
+    os.chmod(s.trust, 0o640)
+    status, out, err = check(config, "--check", *trust)
+    t.check("trust.conf: warning: a start as user nobody, as mcrd.service has it, would be refused: user nobody cannot read it "
+            "(0640 root:root): chgrp" in err, out + err)
+
+
 @t.test("trust.conf is read at the start only: another one is told and not used; a restart of what runs is judged by it")
 def changed_trust():
     s = t.Signers("a", "b", "c")
@@ -230,7 +266,7 @@ def changed_trust():
             change(d)  # news of it: trust.conf lies elsewhere
             s.sign(d.config, "a", "b")
             line = t.wait_for(lambda: d.logged("trust"), 5, "event=trust")[0]
-            t.check("it has changed since the start" in line and "restart mcrd to use it" in line, line)
+            t.check("it has changed since the start" in line and "restart mcrd to use it, if mcrd --check accepts" in line, line)
             t.equal(r.reload(d)["result"], "accepted", "by the keys of the start")
             status, _, err = check(d.config, "--reload", "--trust", s.trust, "--timeout", "1")
             t.check(status == 0 and "is not what mcrd" in err, err)

@@ -857,6 +857,16 @@ Test(stats, a_refusal_is_cleared_by_a_reload_only_with_a_broker)
         cr_expect_eq(strstr(text, "mcrd --reload clears this") != NULL, alive, "%s", text);
         free(text);
     }
+    // Nor where what runs would be refused as well.
+    m.at.header->expired = 1;
+    char *text = table_text(&(struct show_view){.now = &s}, false);
+    cr_expect_null(strstr(text, "mcrd --reload clears this"), "%s", text);
+    free(text);
+    m.at.header->expired = 0;
+    strcpy(m.at.header->audit.error, "/a: No space left on device");
+    text = table_text(&(struct show_view){.now = &s}, false);
+    cr_expect_null(strstr(text, "mcrd --reload clears this"), "%s", text);
+    free(text);
     free(m.memory);
 }
 

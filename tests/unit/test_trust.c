@@ -286,6 +286,73 @@ Test(trust, files_beside_it)
     file_free(&file);
 }
 
+static bool shut(const void *context, const char *path, char why[SIGNATURES_REASON_MAX])
+{
+    const char *name = context;
+
+    snprintf(why, SIGNATURES_REASON_MAX, "user mcr cannot read it (0640 root:root): chgrp mcr, chmod 640");
+    return strstr(path, name) == NULL;
+}
+
+Test(trust, of_another_reader)
+{
+    struct config_bytes file = read_vector("mcr.conf");
+    char path[512];
+    struct signatures s;
+    struct trustconf t;
+
+    read_trust(&t);
+    t.required = 3;
+    signatures_judge_as(&t, path_of("mcr.conf", path), &file, shut, ".b.", &s);
+    cr_expect(!s.enough && s.n == 2 && s.keys == 5);
+    cr_expect_str_eq(s.why,
+                     "signatures: 2 of 3, signed by a,c; missing: b (mcr.conf.b.minisig: user mcr cannot read it "
+                     "(0640 root:root): chgrp mcr, chmod 640)");
+    signatures_free(&s);
+    file_free(&file);
+}
+
+// What to type stands there whole or not at all, however long the path is.
+Test(trust, no_command_is_cut)
+{
+    struct config_bytes file = read_vector("mcr.conf");
+    char top[] = "/tmp/mcr-test-XXXXXX", conf[1024], name[1100], command[1200];
+    struct signatures s;
+    struct trustconf t;
+
+    read_trust(&t);
+    cr_assert(mkdtemp(top));
+    for (size_t length = 10; length <= 250; length += 60) {
+        int used = snprintf(conf, sizeof(conf), "%s/", top);
+        memset(conf + used, 'd', length);
+        conf[used + (int) length] = '\0';
+        cr_assert(mkdir(conf, 0755) == 0);
+        snprintf(conf + used + length, sizeof(conf) - (size_t) used - length, "/mcr.conf");
+        for (const char *key = "abc"; *key; key++) {
+            snprintf(name, sizeof(name), "%s.%c.minisig", conf, *key);
+            FILE *f = fopen(name, "w");
+            cr_assert(f && fchmod(fileno(f), 0664) == 0 && fclose(f) == 0);
+        }
+        signatures_judge(&t, conf, &file, &s);
+        for (const char *key = "abc"; *key; key++) {
+            char begin[80];
+            snprintf(begin, sizeof(begin), "%c (mcr.conf.%c.minisig: mode is 0664", *key, *key);
+            snprintf(name, sizeof(name), "%s.%c.minisig", conf, *key);
+            snprintf(command, sizeof(command), ": chmod go-w %s)", name);
+            const char *at = strstr(s.why, begin), *typed = at ? strstr(at, "chmod") : NULL;
+            const char *end = at ? strchr(at, ')') : NULL;
+            cr_expect(!at || (end && (!typed || typed > end || strstr(at, command))), "%s", s.why);
+            unlink(name);
+        }
+        cr_expect(strlen(s.why) < sizeof(s.why) - 1, "%zu: %s", length, s.why);
+        signatures_free(&s);
+        *strrchr(conf, '/') = '\0';
+        rmdir(conf);
+    }
+    rmdir(top);
+    file_free(&file);
+}
+
 // --- trust.conf ------------------------------------------------------------------------------------------------------
 
 #define A    "RWTq9Y6gMq3c01fF8V+AdGkAtW8N6u2TFudrXNgTzkZP4gJ9iUkK4R4i"
@@ -337,6 +404,10 @@ Test(trust, of_trust_conf)
          ":1: \"key\" is a list or a group, allowed is a string"},
         {"required = 1; keys = ( { name = \"a/../b\"; key = \"" A "\"; } );",
          ":1: \"name\" has 6 characters, allowed are 1 to 31 of A-Z a-z 0-9 _ . -"},
+        {"required = 1; keys = ( { name = \"ops lead\"; key = \"" A "\"; } );",
+         ":1: \"name\" is \"ops lead\", allowed are characters of A-Z a-z 0-9 _ . - only"},
+        {"required = 1; keys = ( { name = \"a\"; key = \"RWRTY0Iy" A A "\"; } );",
+         ":1: \"key\" is a secret key, which has been shown now: "},
         {"required = 1; keys = ( { name = \"\"; key = \"" A "\"; } );",
          ":1: \"name\" has 0 characters, allowed are 1 to 31 of A-Z a-z 0-9 _ . -"},
         {"required = 1; keys = ( { name = \"a\"; key = \"RW" A "\"; } );",

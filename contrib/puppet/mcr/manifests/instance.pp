@@ -87,7 +87,7 @@ define mcr::instance (
   # The run that wrote the file may have been refused or interrupted after that.
   -> exec { "${file} is what runs":
     command   => "mcrd --reload --config ${quoted}",
-    unless    => "test \"\$(mcrd --diff --config ${quoted})\" = 'no difference'",
+    unless    => "mcrd --diff --config ${quoted}", # 0: no difference
     onlyif    => $runs,
     provider  => shell,
     path      => ['/usr/sbin', '/usr/bin'],
