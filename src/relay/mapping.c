@@ -85,7 +85,7 @@ static bool map_stats(int fd, const struct table_view *t, struct stats_segment *
 static void *map_state(int fd, const struct table_view *t, char why[MAPPING_WHY_MAX])
 {
     const int sealed = F_SEAL_SHRINK | F_SEAL_SEAL;
-    size_t size = forward_bytes(t);
+    uint64_t size = forward_bytes(t);
     int seals = fcntl(fd, F_GET_SEALS);
 
     if (seals < 0 || (seals & sealed) != sealed || lseek(fd, 0, SEEK_END) != (off_t) HANDOVER_STATE_BYTES ||
@@ -93,7 +93,7 @@ static void *map_state(int fd, const struct table_view *t, char why[MAPPING_WHY_
         refuse(why, "the memory is no such file, or too small");
         return NULL;
     }
-    void *memory = size > 0 ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    void *memory = size > 0 ? mmap(NULL, (size_t) size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
     if (memory != MAP_FAILED)
         return memory;
     refuse(why, "the memory cannot be mapped: %m");

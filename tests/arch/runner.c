@@ -35,7 +35,7 @@ void arch_failed(const char *file, int line, const char *what, bool last, const 
 {
     va_list args;
 
-    fprintf(said, "# %s:%d: %s: ", file, line, what);
+    fprintf(said, "# %s:%d: %s:", file, line, what);
     va_start(args, format);
     vfprintf(said, format, args);
     va_end(args);
@@ -86,14 +86,25 @@ bool arch_printed(FILE *from, const char *wanted)
     return strcmp(text, wanted) == 0;
 }
 
+static const struct arch_test *suite_of(const struct arch_test *test)
+{
+    for (const struct arch_test *suite = tests; suite; suite = suite->next)
+        if (!suite->run && strcmp(suite->suite, test->suite) == 0)
+            return suite;
+    return test;
+}
+
 static void run(const struct arch_test *test)
 {
+    const struct arch_test *suite = suite_of(test);
+    void (*init)(void) = test->init ? test->init : suite->init, (*fini)(void) = test->fini ? test->fini : suite->fini;
+
     alarm(SECONDS);
-    if (test->init)
-        test->init();
+    if (init)
+        init();
     test->run();
-    if (test->fini)
-        test->fini();
+    if (fini)
+        fini();
     fflush(said);
     _exit(n_failed ? EXIT_FAILURE : EXIT_SUCCESS);
 }
@@ -118,7 +129,7 @@ int main(int argc, char **argv)
         return 2;
     for (const struct arch_test *test = tests; test; test = test->next) {
         int status = -1;
-        if (!is_asked_for(test, argc, argv))
+        if (!test->run || !is_asked_for(test, argc, argv))
             continue;
         fflush(NULL);
         pid_t child = fork();

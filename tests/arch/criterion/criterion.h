@@ -11,7 +11,7 @@
 
 struct arch_test {
     const char *suite, *name;
-    void (*run)(void);
+    void (*run)(void); // NULL: a suite
     struct arch_test *next;
     // Criterion's.
     void (*init)(void), (*fini)(void);
@@ -20,7 +20,7 @@ struct arch_test {
 
 void arch_add(struct arch_test *test);
 
-// Tells of a comparison that did not hold, and with `last` ends the test. The text is a format of its own, or "".
+// Tells of a comparison that did not hold, and with `last` ends the test. The text is a format.
 void arch_failed(const char *file, int line, const char *what, bool last, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
@@ -42,13 +42,19 @@ FILE *cr_get_redirected_stderr(void);
     }                                                                                                                  \
     static void suite_name##_##test_name##_test(void)
 
-// Its settings are a matter of Criterion's runner.
-#define TestSuite(name, ...) extern int arch_suite_##name
+// What all tests of a suite do before and after.
+#define TestSuite(suite_name, ...)                                                                                     \
+    __attribute__((constructor)) static void suite_name##_add(void)                                                    \
+    {                                                                                                                  \
+        static struct arch_test suite = {.suite = #suite_name, ##__VA_ARGS__};                                         \
+        arch_add(&suite);                                                                                              \
+    }                                                                                                                  \
+    struct arch_test
 
 #define ARCH_CHECK(last, holds, what, ...)                                                                             \
     do {                                                                                                               \
         if (!(holds))                                                                                                  \
-            arch_failed(__FILE__, __LINE__, what, last, "" __VA_ARGS__);                                               \
+            arch_failed(__FILE__, __LINE__, what, last, " " __VA_ARGS__);                                               \
     } while (0)
 #define ARCH_COMPARE(last, a, op, b, ...) ARCH_CHECK(last, (a) op(b), #a " " #op " " #b, __VA_ARGS__)
 
