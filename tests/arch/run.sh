@@ -27,8 +27,8 @@ all="units run diff explain graph times reload firewall trust fuzz"
 
 DEBOOTSTRAP_SECONDS=600
 INSTALL_SECONDS=900
-BUILD_SECONDS=1200
-TEST_SECONDS=1800
+BUILD_SECONDS=3600
+TEST_SECONDS=3600
 
 # shellcheck source=tests/tools.sh
 . "$srcdir/tests/tools.sh"

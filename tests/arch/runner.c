@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SECONDS 300 // under an emulator
+#define SECONDS 900 // under an emulator
 
 static struct arch_test *tests;
 static int n_failed; // of this test
