@@ -12,6 +12,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "command/commit.h"
 #include "machine/feature.h"
 #include "stats/layout.h"
 
@@ -23,7 +24,7 @@
 
 void command_built(void)
 {
-    printf("built with %s, headers of Linux %d.%d.%d", COMPILER, LINUX_VERSION_CODE >> 16,
+    printf("commit " MCR_COMMIT "\nbuilt with %s, headers of Linux %d.%d.%d", COMPILER, LINUX_VERSION_CODE >> 16,
            LINUX_VERSION_CODE >> 8 & 0xff, LINUX_VERSION_CODE & 0xff);
 #ifdef __GLIBC__
     printf(", glibc %d.%d", __GLIBC__, __GLIBC_MINOR__);

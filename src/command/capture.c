@@ -26,6 +26,18 @@ struct capture {
     uint8_t frame[FRAME_MAX];
 };
 
+#ifdef MCR_LIBRARIES_TIME32
+// struct pcap_pkthdr as the library was built.
+struct record {
+    struct {
+        int32_t tv_sec, tv_usec;
+    } ts;
+    bpf_u_int32 caplen, len;
+};
+#else
+#define record pcap_pkthdr
+#endif
+
 // --- the library -----------------------------------------------------------------------------------------------------
 
 #define FUNCTIONS(X)                                                                                                   \
@@ -131,12 +143,14 @@ void capture_close(struct capture *c)
     free(c);
 }
 
-static uint64_t time_of(const struct pcap_pkthdr *h)
+static uint64_t time_of(const struct record *h)
 {
+    int64_t seconds = h->ts.tv_sec;
+
     // The time stamps of a damaged file may have any value.
-    if (h->ts.tv_sec < 0 || h->ts.tv_sec > INT32_MAX * INT64_C(4) || h->ts.tv_usec < 0)
+    if (seconds < 0 || seconds > INT32_MAX * INT64_C(4) || h->ts.tv_usec < 0)
         return 0;
-    return (uint64_t) h->ts.tv_sec * NS_PER_S + (uint64_t) h->ts.tv_usec % NS_PER_S; // tv_usec has nanoseconds
+    return (uint64_t) seconds * NS_PER_S + (uint64_t) h->ts.tv_usec % NS_PER_S; // tv_usec has nanoseconds
 }
 
 // Replaces a cooked header by an Ethernet header.
@@ -179,9 +193,10 @@ static void take_tag(struct capture *c, struct capture_frame *out)
 
 enum capture_result capture_next(struct capture *c, struct capture_frame *out, char why[CAPTURE_WHY_MAX])
 {
-    struct pcap_pkthdr *header;
+    struct pcap_pkthdr *found = NULL;
     const u_char *bytes;
-    int rc = library.pcap_next_ex(c->pcap, &header, &bytes);
+    int rc = library.pcap_next_ex(c->pcap, &found, &bytes);
+    const struct record *header = (const void *) found;
 
     if (rc == PCAP_ERROR_BREAK)
         return CAPTURE_END;
@@ -224,12 +239,11 @@ struct pcap_dumper *capture_create(FILE *file, char why[CAPTURE_WHY_MAX])
 
 void capture_write(struct pcap_dumper *w, uint64_t time_ns, const uint8_t *bytes, size_t length)
 {
-    struct pcap_pkthdr header = {.ts = {.tv_sec = (time_t) (time_ns / NS_PER_S),
-                                        .tv_usec = (suseconds_t) (time_ns % NS_PER_S)}, // nanoseconds, as in the header
-                                 .caplen = (bpf_u_int32) length,
-                                 .len = (bpf_u_int32) length};
+    struct record header = {.caplen = (bpf_u_int32) length, .len = (bpf_u_int32) length};
 
-    library.pcap_dump((u_char *) w, &header, bytes);
+    header.ts.tv_sec = (__typeof__(header.ts.tv_sec)) (time_ns / NS_PER_S);
+    header.ts.tv_usec = (__typeof__(header.ts.tv_usec)) (time_ns % NS_PER_S); // nanoseconds, as in the file's header
+    library.pcap_dump((u_char *) w, (const void *) &header, bytes);
 }
 
 bool capture_finish(struct pcap_dumper *w)

@@ -10,17 +10,24 @@
 
 #define ARENA_ALIGN 64 // bytes, as the block must be aligned
 
+// More than this is as much: neither malloc nor mmap gives it, also with ARENA_ALIGN added. On 32-bit machines what a
+// file asks for can be more than an address space.
+#define ARENA_TOO_MUCH (SIZE_MAX - 0xffff)
+
 struct arena {
     uint8_t *base; // NULL: only the size is wanted
-    size_t at;     // bytes so far
+    size_t at;     // bytes so far, at most ARENA_TOO_MUCH
 };
 
 // Returns the place of n elements of this size, or NULL if only the size is wanted.
 static inline void *arena_place(struct arena *a, size_t n, size_t size)
 {
-    size_t here = a->at;
+    size_t here = a->at, bytes;
 
-    a->at += (n * size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    if (__builtin_mul_overflow(n, size, &bytes) || bytes > ARENA_TOO_MUCH - here)
+        a->at = ARENA_TOO_MUCH;
+    else
+        a->at += (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     return a->base ? a->base + here : NULL;
 }
 

@@ -189,7 +189,7 @@ static const struct table_output *neighbour(const struct compilation *c, const s
 {
     const struct table_output *first = &c->outputs[c->paths[r->first_path].first_output];
 
-    return o - first >= r->n_outputs ? o - r->n_outputs : NULL;
+    return o - first >= (ptrdiff_t) r->n_outputs ? o - r->n_outputs : NULL;
 }
 
 // Logs that an output waits, unless it waited in the previous table for the same reason.

@@ -11,7 +11,7 @@
 
 struct payload_maker *datagram_maker_new(const struct gen_options *o)
 {
-    return payload_maker_new(o->size, (uint32_t) o->stream, framing_length(&o->framing));
+    return payload_maker_new((size_t) o->size, (uint32_t) o->stream, framing_length(&o->framing));
 }
 
 unsigned datagram_parts(const struct gen_options *o, const struct payload_maker *maker, uint64_t seq, uint64_t time_ns,

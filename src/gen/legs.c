@@ -90,7 +90,8 @@ static bool open_lost(struct legs *legs)
 struct legs *legs_new(const struct gen_options *o, const struct payload_maker *maker, struct gen_sent *result)
 {
     struct legs *legs = calloc(1, sizeof(*legs));
-    uint64_t size = ring_size(o), datagrams = o->batch * o->gso;
+    // All within the bounds of the options.
+    size_t size = (size_t) ring_size(o), batch = (size_t) o->batch, datagrams = batch * (size_t) o->gso;
 
     if (!legs) {
         fprintf(stderr, "mcrgen: out of memory\n");
@@ -100,7 +101,7 @@ struct legs *legs_new(const struct gen_options *o, const struct payload_maker *m
     for (unsigned i = 0; i < LEG_MOST; i++)
         legs->ways[i].fd = -1;
     legs->made = calloc(size, sizeof(*legs->made));
-    legs->messages = calloc(o->batch, sizeof(*legs->messages));
+    legs->messages = calloc(batch, sizeof(*legs->messages));
     legs->parts = calloc(datagrams * DATAGRAM_PARTS, sizeof(*legs->parts));
     legs->headers = calloc(datagrams, sizeof(*legs->headers));
     if (!legs->made || !legs->messages || !legs->parts || !legs->headers)

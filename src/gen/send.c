@@ -42,7 +42,7 @@ struct source {
 
 static bool source_init(struct source *s, const struct gen_options *o)
 {
-    size_t datagrams = o->batch * o->gso;
+    size_t batch = (size_t) o->batch, datagrams = batch * (size_t) o->gso;
 
     *s = (struct source){.o = o, .fd = -1};
     s->maker = datagram_maker_new(o);
@@ -50,10 +50,10 @@ static bool source_init(struct source *s, const struct gen_options *o)
         s->legs = legs_new(o, s->maker, &s->result);
         return s->legs != NULL;
     }
-    s->messages = calloc(o->batch, sizeof(*s->messages));
+    s->messages = calloc(batch, sizeof(*s->messages));
     s->parts = calloc(datagrams * DATAGRAM_PARTS, sizeof(*s->parts));
     s->headers = calloc(datagrams, sizeof(*s->headers));
-    s->flows = calloc(o->flows, sizeof(*s->flows));
+    s->flows = calloc((size_t) o->flows, sizeof(*s->flows));
     if (!s->maker || !s->messages || !s->parts || !s->headers || !s->flows) {
         fprintf(stderr, "mcrgen: out of memory\n");
         return false;

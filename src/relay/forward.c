@@ -212,7 +212,7 @@ static __attribute__((noinline)) void judge_run(struct forward *f, const struct 
     if (a->rule->flags & TABLE_RULE_SHADOW)
         flow->counters.drops.shadow += passed;
     else if (passed > 0)
-        batch_run(f, a, at, passed * size, size);
+        batch_run(f, a, at, (size_t) passed * size, size);
 }
 
 // A run of n datagrams of one size.
@@ -223,7 +223,7 @@ static void pass_run(struct forward *f, const struct arrival *a, const uint8_t *
     else if (a->rule->flags & TABLE_RULE_JUDGED)
         judge_run(f, a, at, n, size);
     else
-        batch_run(f, a, at, n * size, size);
+        batch_run(f, a, at, (size_t) n * size, size);
 }
 
 static struct rule_state *touch(struct forward *f, uint32_t rule)

@@ -99,16 +99,16 @@ static size_t lay_out(struct forward *f, uint8_t *base, bool resumed)
 // Changes with whatever is laid out.
 static uint64_t layout(void)
 {
-    const size_t sizes[] = {sizeof(struct handover_state),
-                            sizeof(struct rule_state),
-                            sizeof(struct stats_interface_counters),
-                            sizeof(struct stats_input_counters),
-                            sizeof(struct stats_output_counters),
-                            sizeof(struct residence),
-                            sizeof(struct stream),
-                            merge_layout(),
-                            monitor_bytes(&(struct monitor_settings){.as = MONITOR_RTP, .clock_hz = 1}),
-                            senders_bytes()};
+    const uint64_t sizes[] = {sizeof(struct handover_state),
+                              sizeof(struct rule_state),
+                              sizeof(struct stats_interface_counters),
+                              sizeof(struct stats_input_counters),
+                              sizeof(struct stats_output_counters),
+                              sizeof(struct residence),
+                              sizeof(struct stream),
+                              merge_layout(),
+                              monitor_bytes(&(struct monitor_settings){.as = MONITOR_RTP, .clock_hz = 1}),
+                              senders_bytes()};
     uint64_t all = FORWARD_LAYOUT;
 
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/wide.h"
 
 // --- bucket ----------------------------------------------------------------------------------------------------------
 
@@ -39,28 +40,23 @@ void bucket_fill(struct bucket *b, uint64_t now_ns)
     if (b->rate == 0 || now_ns <= b->then_ns)
         return;
 
-    __uint128_t accrued = (__uint128_t) (now_ns - b->then_ns) * b->rate + b->billionths;
+    uint64_t rest, accrued = wide_scale(now_ns - b->then_ns, b->rate, b->billionths, NS_PER_S, &rest);
     uint64_t room = b->tokens < b->depth ? b->depth - b->tokens : 0; // none where bucket_bridge() has filled it
 
     b->then_ns = now_ns;
-    if (accrued / NS_PER_S >= room) {
-        b->tokens += room;
-        b->billionths = 0;
-    } else {
-        b->tokens += (uint64_t) (accrued / NS_PER_S);
-        b->billionths = (uint64_t) (accrued % NS_PER_S);
-    }
+    b->tokens += accrued < room ? accrued : room;
+    b->billionths = accrued < room ? rest : 0;
 }
 
 void bucket_bridge(struct bucket *b, uint64_t gap_ns, uint64_t now_ns)
 {
-    uint64_t from = gap_ns < now_ns ? now_ns - gap_ns : 0;
+    uint64_t from = gap_ns < now_ns ? now_ns - gap_ns : 0, rest;
 
     bucket_fill(b, from);
     from = b->then_ns > from ? b->then_ns : from;
     if (b->rate == 0 || from >= now_ns)
         return;
-    b->tokens += (uint64_t) ((__uint128_t) (now_ns - from) * b->rate / NS_PER_S);
+    b->tokens += wide_scale(now_ns - from, b->rate, 0, NS_PER_S, &rest);
     b->then_ns = now_ns;
 }
 

@@ -85,7 +85,7 @@ static bool map_stats(int fd, const struct table_view *t, struct stats_segment *
 static void *map_state(int fd, const struct table_view *t, size_t *mapped, char why[MAPPING_WHY_MAX])
 {
     const int sealed = F_SEAL_SHRINK | F_SEAL_SEAL;
-    size_t size = *mapped = forward_bytes(t);
+    uint64_t size = *mapped = forward_bytes(t);
     int seals = fcntl(fd, F_GET_SEALS);
 
     if (size == 0) {
@@ -97,7 +97,7 @@ static void *map_state(int fd, const struct table_view *t, size_t *mapped, char 
         refuse(why, "the memory is no such file, or too small");
         return NULL;
     }
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *memory = mmap(NULL, (size_t) size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory != MAP_FAILED)
         return memory;
     refuse(why, "the memory cannot be mapped: %m");

@@ -51,6 +51,11 @@ struct condition {
 // tests/net/test_coverage.py must see each call, unless its reason begins with "rare:" or "elsewhere:" (on other
 // machines or with another C library). "elsewhere: the same" marks another name of the call above: the test must see
 // one of the two.
+//
+// A call that this machine does not have is in no filter and no list. Those of 32-bit machines: calls for times and
+// offsets of 64 bits (clock_gettime64, _llseek, ftruncate64, fcntl64, mmap2, which takes its offset in pages), for ids
+// of 32 (geteuid32), and sigreturn, by which signal handlers without SA_SIGINFO return on arm. There the C library asks
+// statx for what struct stat has, because the older calls have times of 32 bits.
 struct row {
     const int *calls;
     size_t n;
@@ -68,7 +73,9 @@ static const struct row relay_allows[] = {
     {CALL(epoll_create1), "rare: libev, when a ring wakes it that the relay has closed and the broker has not yet", {ARG(0, EQUAL, EPOLL_CLOEXEC)}},
     {CALL(epoll_ctl), "rings that come and go with a table", {{0}}},
     {CALL(clock_gettime), "elsewhere: time, where the vDSO has no clock", {{0}}},
+    {CALL(clock_gettime64), "elsewhere: the same", {{0}}},
     {CALL(clock_nanosleep), "rare: libev lets datagrams gather under load", {{0}}},
+    {CALL(clock_nanosleep_time64), "elsewhere: the same", {{0}}},
     {CALL(read), "signalfd, inotify; super-frames that a ring slot cannot hold", {{0}}},
     {CALL(recvmsg), "messages of the broker, news of rtnetlink", {{0}}},
     {CALL(writev), "datagrams out, by connected or bound sockets", {ARG(0, BELOW, SANDBOX_INGRESS_FD)}},
@@ -77,12 +84,19 @@ static const struct row relay_allows[] = {
     {CALL(ppoll), "elsewhere: the same", {{0}}},
     {CALL(close), "descriptors of a table that was replaced", {{0}}},
     {CALL(lseek), "size of a table; no way back to what the log has", {ARG(1, EXACT, 0), ARG(2, EQUAL, SEEK_END)}},
+    {CALL(_llseek), "elsewhere: the same", {ARG(1, EQUAL, 0), ARG(2, EQUAL, 0), ARG(4, EQUAL, SEEK_END)}},
     {CALL(fcntl), "moves sockets of rings and memberships out of reach of write and writev", {ARG(1, EQUAL, F_DUPFD_CLOEXEC), ARG(2, EQUAL, SANDBOX_INGRESS_FD)}},
+    {CALL(fcntl64), "elsewhere: the same", {ARG(1, EQUAL, F_DUPFD_CLOEXEC), ARG(2, EQUAL, SANDBOX_INGRESS_FD)}},
     {CALL(fcntl), "checks that a table is sealed", {ARG(1, EQUAL, F_GET_SEALS)}},
+    {CALL(fcntl64), "elsewhere: the same", {ARG(1, EQUAL, F_GET_SEALS)}},
     {CALL(mmap), "rings, statistics", {ARG(2, EXACT, PROT_READ | PROT_WRITE), ARG(3, EXACT, MAP_SHARED)}},
+    {CALL(mmap2), "elsewhere: the same", {ARG(2, EXACT, PROT_READ | PROT_WRITE), ARG(3, EXACT, MAP_SHARED)}},
     {CALL(mmap), "tables", {ARG(2, EXACT, PROT_READ), ARG(3, EXACT, MAP_SHARED)}},
+    {CALL(mmap2), "elsewhere: the same", {ARG(2, EXACT, PROT_READ), ARG(3, EXACT, MAP_SHARED)}},
     {CALL(mmap), "elsewhere: tables, before Linux 6.7", {ARG(2, EXACT, PROT_READ), ARG(3, EXACT, MAP_PRIVATE)}},
+    {CALL(mmap2), "elsewhere: the same", {ARG(2, EXACT, PROT_READ), ARG(3, EXACT, MAP_PRIVATE)}},
     {CALL(mmap), "memory", {ARG(2, EXACT, PROT_READ | PROT_WRITE), ARG(3, EXACT, MAP_PRIVATE | MAP_ANONYMOUS)}},
+    {CALL(mmap2), "elsewhere: the same", {ARG(2, EXACT, PROT_READ | PROT_WRITE), ARG(3, EXACT, MAP_PRIVATE | MAP_ANONYMOUS)}},
     {CALL(munmap), "the same, given back", {{0}}},
     {CALL(mremap), "rare: realloc of what is large", {ARG(3, EXACT, MREMAP_MAYMOVE)}},
     {CALL(madvise), "elsewhere: free", {ARG(2, EQUAL, MADV_DONTNEED)}},
@@ -98,6 +112,7 @@ static const struct row relay_allows[] = {
     {CALL(setsockopt), "the same as IP_MULTICAST_TTL", {ARG(1, EQUAL, IPPROTO_IPV6), ARG(2, EQUAL, IPV6_MULTICAST_HOPS)}},
     {CALL(prctl), "verifies that this filter is in force", {ARG(0, EQUAL, PR_GET_SECCOMP)}},
     {CALL(rt_sigreturn), "rare: return from a signal", {{0}}},
+    {CALL(sigreturn), "elsewhere: the same", {{0}}},
     {CALL(rt_sigprocmask), "rare: abort", {{0}}},
     {CALL(restart_syscall), "rare: after a stop and continue", {{0}}},
     {CALL(exit), "rare: end", {{0}}},
@@ -117,8 +132,11 @@ static const struct row broker_allows[] = {
     {CALL(close), "descriptors", {{0}}},
     {CALL(newfstatat), "the config file, its signatures, trust.conf, the file of the records: kind, owner, mode, change", {{0}}},
     {CALL(fstat), "elsewhere: the same", {{0}}},
+    {CALL(statx), "elsewhere: the same", {{0}}},
     {CALL(fcntl), "seals a table", {ARG(1, EQUAL, F_ADD_SEALS)}},
+    {CALL(fcntl64), "elsewhere: the same", {ARG(1, EQUAL, F_ADD_SEALS)}},
     {CALL(ftruncate), "statistics; a part of a record for which the disk had no room is taken back", {{0}}},
+    {CALL(ftruncate64), "elsewhere: the same", {{0}}},
     {CALL(fallocate), "statistics: memory taken now, not when it is written", {ARG(1, EQUAL, 0)}},
     {CALL(fchmod), "statistics are readable by everyone, the copy of the file by whom the file is", {ARG(1, WITHOUT, 07777 & ~0644)}},
     {CALL(rename), "statistics replace the ones before at once; a full file of records becomes an older one", {{0}}},
@@ -180,19 +198,24 @@ static const struct row broker_allows[] = {
     {CALL(ioctl), "its MTU", {ARG(1, EQUAL, SIOCGIFMTU)}},
     {CALL(ioctl), "its kind and hardware address", {ARG(1, EQUAL, SIOCGIFHWADDR)}},
     {CALL(mmap), "statistics, the head of the records in them too", {ARG(2, EXACT, PROT_READ | PROT_WRITE), ARG(3, EXACT, MAP_SHARED)}},
+    {CALL(mmap2), "elsewhere: the same", {ARG(2, EXACT, PROT_READ | PROT_WRITE), ARG(3, EXACT, MAP_SHARED)}},
     {CALL(mmap), "rare: malloc of what is large", {ARG(2, EXACT, PROT_READ | PROT_WRITE), ARG(3, EXACT, MAP_PRIVATE | MAP_ANONYMOUS)}},
+    {CALL(mmap2), "elsewhere: the same", {ARG(2, EXACT, PROT_READ | PROT_WRITE), ARG(3, EXACT, MAP_PRIVATE | MAP_ANONYMOUS)}},
     {CALL(munmap), "the same, given back", {{0}}},
     {CALL(mremap), "rare: realloc of what is large", {ARG(3, EXACT, MREMAP_MAYMOVE)}},
     {CALL(madvise), "elsewhere: free", {ARG(2, EQUAL, MADV_DONTNEED)}},
     {CALL(brk), "malloc", {{0}}},
     {CALL(clock_gettime), "elsewhere: time, where the vDSO has no clock", {{0}}},
+    {CALL(clock_gettime64), "elsewhere: the same", {{0}}},
     {CALL(getpid), "elsewhere: rtnetlink, in the C library", {{0}}},
     {CALL(geteuid), "owner of the config file", {{0}}},
+    {CALL(geteuid32), "elsewhere: the same", {{0}}},
     {CALL(getrandom), "rare: malloc", {{0}}},
     {CALL(futex), "rare: locks of the C library", {ARG(1, EQUAL, FUTEX_WAIT_PRIVATE)}},
     {CALL(futex), "rare: the same", {ARG(1, EQUAL, FUTEX_WAKE_PRIVATE)}},
     {CALL(prctl), "verifies that this filter is in force", {ARG(0, EQUAL, PR_GET_SECCOMP)}},
     {CALL(rt_sigreturn), "rare: return from a signal", {{0}}},
+    {CALL(sigreturn), "elsewhere: the same", {{0}}},
     {CALL(rt_sigprocmask), "rare: abort", {{0}}},
     {CALL(restart_syscall), "rare: after a stop and continue", {{0}}},
     {CALL(exit), "rare: end", {{0}}},
@@ -221,7 +244,9 @@ static const struct row kills_both[] = {
     {CALLS(SCMP_SYS(unshare), SCMP_SYS(setns)), "other namespaces", {{0}}},
     {CALLS(SCMP_SYS(setuid), SCMP_SYS(setgid), SCMP_SYS(setresuid), SCMP_SYS(setresgid), SCMP_SYS(setreuid),
            SCMP_SYS(setregid), SCMP_SYS(setfsuid), SCMP_SYS(setfsgid), SCMP_SYS(setgroups), SCMP_SYS(capset),
-           SCMP_SYS(personality)), "other rights", {{0}}},
+           SCMP_SYS(personality), SCMP_SYS(setuid32), SCMP_SYS(setgid32), SCMP_SYS(setresuid32),
+           SCMP_SYS(setresgid32), SCMP_SYS(setreuid32), SCMP_SYS(setregid32), SCMP_SYS(setfsuid32),
+           SCMP_SYS(setfsgid32), SCMP_SYS(setgroups32)), "other rights", {{0}}},
     {CALLS(SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter),
            SCMP_SYS(io_uring_register), SCMP_SYS(userfaultfd), SCMP_SYS(init_module), SCMP_SYS(finit_module),
            SCMP_SYS(delete_module), SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(iopl), SCMP_SYS(ioperm),
@@ -233,15 +258,16 @@ static const struct row kills_both[] = {
 
 static const struct row kills_relay[] = {
     {CALLS(SCMP_SYS(writev), SCMP_SYS(write)), "the way back into a source zone", {ARG(0, FROM, SANDBOX_INGRESS_FD)}},
-    {CALL(mmap), "code that is not the program's", {ARG(2, WITH, PROT_EXEC)}},
+    {CALLS(SCMP_SYS(mmap), SCMP_SYS(mmap2)), "code that is not the program's", {ARG(2, WITH, PROT_EXEC)}},
     {CALLS(SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(bind), SCMP_SYS(connect)), "a way of its own", {{0}}},
     {CALLS(SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg)), "an address of its own", {{0}}},
-    {CALLS(SCMP_SYS(pwritev), SCMP_SYS(pwritev2), SCMP_SYS(pwrite64), SCMP_SYS(sendfile), SCMP_SYS(splice),
-           SCMP_SYS(tee), SCMP_SYS(vmsplice)), "what goes round writev", {{0}}},
+    {CALLS(SCMP_SYS(pwritev), SCMP_SYS(pwritev2), SCMP_SYS(pwrite64), SCMP_SYS(sendfile),
+           SCMP_SYS(sendfile64), SCMP_SYS(splice), SCMP_SYS(tee), SCMP_SYS(vmsplice)), "what goes round writev", {{0}}},
     {CALLS(SCMP_SYS(dup), SCMP_SYS(dup2), SCMP_SYS(dup3)), "an ingress socket below its bound", {{0}}},
     {CALLS(SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(creat), SCMP_SYS(memfd_create),
            SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(unlink), SCMP_SYS(unlinkat),
-           SCMP_SYS(truncate), SCMP_SYS(ftruncate), SCMP_SYS(fallocate)), "a file", {{0}}},
+           SCMP_SYS(truncate), SCMP_SYS(ftruncate), SCMP_SYS(truncate64), SCMP_SYS(ftruncate64),
+           SCMP_SYS(fallocate)), "a file", {{0}}},
 };
 // clang-format on
 
@@ -290,6 +316,12 @@ static struct scmp_arg_cmp compare(const struct condition *c)
     }
 }
 
+// libseccomp gives what another architecture has numbers below 0.
+static bool is_here(int call)
+{
+    return call >= 0;
+}
+
 static uint32_t action_of(enum answer answer, bool log_only)
 {
     if (answer == ALLOWED)
@@ -306,6 +338,8 @@ static int add(scmp_filter_ctx ctx, const struct list *list, bool log_only)
             if (row->where[j].match != ANY)
                 args[n_args++] = compare(&row->where[j]);
         for (const int *call = row->calls; call < row->calls + row->n; call++) {
+            if (!is_here(*call))
+                continue;
             int rc = seccomp_rule_add_array(ctx, action_of(list->answer, log_only), *call, n_args, args);
             // -EACCES: the row's action is the default action already (SANDBOX_LOG).
             if (rc != 0 && rc != -EACCES)
@@ -387,6 +421,8 @@ bool sandbox_list(FILE *to)
         for (const struct row *row = list->rows; row < list->rows + list->n; row++)
             for (const int *call = row->calls; call < row->calls + row->n; call++) {
                 char text[CONDITIONS_MAX];
+                if (!is_here(*call))
+                    continue;
                 char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, *call);
                 fprintf(to, line, list->process, answers[list->answer], name ? name : "?", width, describe(row, text),
                         row->why);

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/wide.h"
+
 // SipHash-1-3 (Aumasson and Bernstein, 2012), with words in the host's order.
 uint64_t digest(const uint64_t key[2], const uint8_t *bytes, size_t n);
 
@@ -35,8 +37,8 @@ static inline uint16_t digest_check(const uint64_t key[2], const uint8_t *behind
     else if (length > 0)
         memcpy(words, behind, length);
     uint64_t a = words[0] ^ rotate(words[2], 31) ^ key[0] ^ length, b = words[1] ^ rotate(words[3], 31) ^ key[1];
-    __uint128_t product = (__uint128_t) a * b;
-    return (uint16_t) (((uint64_t) (product >> 64) ^ (uint64_t) product) * UINT64_C(0x9e3779b97f4a7c15) >> 48);
+    struct wide product = wide_product(a, b);
+    return (uint16_t) ((product.high ^ product.low) * UINT64_C(0x9e3779b97f4a7c15) >> 48);
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/wide.h"
 
 #define BLIND_LEAST                                                                                                    \
     16 // datagrams (of a transport stream: packets) of a second that cannot be judged, and so many
@@ -27,7 +28,7 @@ struct mark {
 struct source {
     uint64_t session[2];
     uint64_t highest;
-    __uint128_t came; // bit i: highest - i has come
+    uint64_t came[2]; // bit i % 64 of word i / 64: highest - i has come
     // Since it began. A source with one datagram is in probation, one with none is not there.
     uint64_t taken, expected, lost, reordered, repeated;
     uint64_t heard_ns;
@@ -143,7 +144,7 @@ static void begin(const struct monitor *m, struct source *s, const struct mark *
 {
     *s = (struct source){.session = {k->session[0], k->session[1]},
                          .highest = k->number,
-                         .came = 1,
+                         .came = {1},
                          .taken = 1,
                          .expected = 1,
                          .heard_ns = stamp_ns,
@@ -164,20 +165,26 @@ static void take_transit(const struct monitor *m, struct source *s, const struct
 
 static void take_ahead(struct source *s, uint64_t ahead)
 {
-    s->came = ahead < 128 ? s->came << ahead | 1 : 1;
+    if (ahead < 64) {
+        s->came[1] = s->came[1] << ahead | s->came[0] >> 1 >> (63 - ahead);
+        s->came[0] = s->came[0] << ahead | 1;
+    } else {
+        s->came[1] = ahead < 128 ? s->came[0] << (ahead - 64) : 0;
+        s->came[0] = 1;
+    }
     s->expected += ahead;
     s->lost += ahead - 1;
 }
 
 static void take_behind(struct source *s, uint64_t behind)
 {
-    __uint128_t bit = (__uint128_t) 1 << behind;
+    uint64_t bit = UINT64_C(1) << behind % 64;
 
-    if (s->came & bit) {
+    if (s->came[behind / 64] & bit) {
         s->repeated++;
         return;
     }
-    s->came |= bit;
+    s->came[behind / 64] |= bit;
     s->reordered++;
     // A number from before the first one was never expected.
     if (behind < s->expected)
@@ -399,7 +406,9 @@ static uint64_t grown(uint64_t now, uint64_t before)
 
 static uint64_t ppm(uint64_t part, uint64_t whole)
 {
-    return whole > 0 ? (uint64_t) ((__uint128_t) part * 1000000 / whole) : 0;
+    uint64_t rest;
+
+    return whole > 0 ? wide_scale(part, 1000000, 0, whole, &rest) : 0;
 }
 
 // What came late in this window can take back more losses than there were.

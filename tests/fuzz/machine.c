@@ -213,6 +213,10 @@ int __wrap_nanosleep(const struct timespec *wanted, struct timespec *left)
     return 0;
 }
 
+// Their names where a 32-bit machine has times of 64 bits.
+__typeof__(setsockopt) __wrap___setsockopt64 __attribute__((alias("__wrap_setsockopt")));
+__typeof__(nanosleep) __wrap___nanosleep64 __attribute__((alias("__wrap_nanosleep")));
+
 // --- tables ----------------------------------------------------------------------------------------------------------
 
 #define RULE(name, input, outputs) "{name=\"" name "\";input={" input "};outputs=(" outputs ");}"

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/wide.h"
 #include "wire/monitor.h"
 
 #define DATAGRAMS_MAX 400
@@ -80,7 +81,8 @@ static bool belongs(const struct rig *x, const struct run *r, const struct said 
 
 static void append(const struct rig *x, struct run *r, const struct said *k, uint64_t stamp_ns)
 {
-    uint32_t arrival = (uint32_t) ((__uint128_t) stamp_ns * x->s.clock_hz / 1000000000);
+    uint64_t rest;
+    uint32_t arrival = (uint32_t) wide_scale(stamp_ns, x->s.clock_hz, 0, 1000000000, &rest);
     uint32_t transit = arrival - k->timestamp;
     int64_t d = (int32_t) (transit - r->transit);
 

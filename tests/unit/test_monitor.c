@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/wide.h"
 #include "wire/monitor.h"
 
 #define MILLISECOND UINT64_C(1000000)
@@ -403,6 +404,14 @@ Test(monitor, tables_of_headers)
 
 // --- jitter ----------------------------------------------------------------------------------------------------------
 
+// Of nanoseconds, in units of a clock.
+static uint32_t arrival_of(uint64_t ns, uint32_t hz)
+{
+    uint64_t rest;
+
+    return (uint32_t) wide_scale(ns, hz, 0, 1000000000, &rest);
+}
+
 // RFC 3550, A.8, as it stands there, but for the bound.
 struct reference {
     uint32_t transit, jitter;
@@ -411,7 +420,7 @@ struct reference {
 
 static uint64_t reference_take(struct reference *s, uint64_t ns, uint32_t timestamp, uint32_t hz)
 {
-    uint32_t arrival = (uint32_t) ((__uint128_t) ns * hz / 1000000000), transit = arrival - timestamp;
+    uint32_t arrival = arrival_of(ns, hz), transit = arrival - timestamp;
     int32_t d = (int32_t) (transit - s->transit);
 
     s->transit = transit;
@@ -477,7 +486,7 @@ Test(monitor, jitter_is_that_of_the_rfc)
         uint64_t sent = UINT64_C(1796000000123456789);
         for (uint16_t j = 0; j < 3000; j++) {
             uint64_t ns = sent + draw(&state, 1u << draw(&state, 31));
-            uint32_t timestamp = (uint32_t) ((__uint128_t) sent * clocks[i] / 1000000000) + 0xfffff000;
+            uint32_t timestamp = arrival_of(sent, clocks[i]) + 0xfffff000;
             if (draw(&state, 500) == 0)
                 sent += UINT64_C(3600000000000);
             take_rtp(m, ns, j, timestamp, 1);

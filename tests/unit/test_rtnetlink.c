@@ -51,6 +51,9 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *m, int flags)
     return (ssize_t) size;
 }
 
+// Its name where a 32-bit machine has times of 64 bits.
+ssize_t __wrap___recvmsg64(int fd, struct msghdr *m, int flags) __attribute__((alias("__wrap_recvmsg")));
+
 #define MOST 8
 struct told {
     uint32_t gone[MOST];
