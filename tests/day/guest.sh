@@ -423,7 +423,7 @@ change_pushed() {
 
 # The next change, of which only the roll-out is typed.
 change_by_hand() {
-  in_site "sed -i 's/serial = 43/serial = 44/; \$!s/ttl = 4/ttl = 5/' files/mcr.conf" && signs CHG0031402 &&
+  in_site "sed -i 's/serial = 43/serial = 44/; s/ttl = 4/ttl = 5/' files/mcr.conf" && signs CHG0031402 &&
     in_site "git commit -qam 'CHG0031402: ttl'" && walked 0 6.1 && walked 0 6.2 && saw '^on trial for 600 s' &&
     walked 0 6.3 && saw '^MCR OK' && walked 0 6.4 && saw '"state": "trial"' && saw '"serial": 44' && walked 0 6.5 &&
     saw '^confirmed: generation' && equal "$(config state)" current
