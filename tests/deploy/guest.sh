@@ -275,11 +275,11 @@ ansible_trial() {
   now=$(generation)
   mark
   verify 'mcrstat --json | grep -q ".state.: .trial." && mcrstat --check --rule steady'
-  during try_out 0 4 60 && recap 'failed=0' && grep 'on trial for 60 s' output && config_is current &&
+  during try_out 0 4 600 && recap 'failed=0' && grep 'on trial for 600 s' output && config_is current &&
     equal "$(generation)" $((now + 1)) && grep -A1 '^trial = {' $conf && said 'event=confirmed ' || return 1
   show 'on trial for' 1
   mark
-  try_out 0 4 60 && recap 'changed=0 .*failed=0' && ! said 'event=(confirmed|reload)' && try_out 0 4 60 --check --diff
+  try_out 0 4 600 && recap 'changed=0 .*failed=0' && ! said 'event=(confirmed|reload)' && try_out 0 4 600 --check --diff
 }
 
 # As Ansible tells it, in one line.
@@ -292,14 +292,14 @@ ansible_trial_returns() {
   now=$(generation)
   mark
   verify 'echo the new stream does not arrive >&2; false'
-  during try_out 2 5 20 && recap 'failed=1' && grep 'on trial for 20 s' output &&
-    told 'is not confirmed: .*The user looks.* failed: the new stream does not arrive' && within 40 config_is returned &&
-    equal "$(running_ttl)" 4 && flows && flows edited && said 'event=returned .*not confirmed within 20 s' &&
+  during try_out 2 5 40 && recap 'failed=1' && grep 'on trial for 40 s' output &&
+    told 'is not confirmed: .*The user looks.* failed: the new stream does not arrive' && within 60 config_is returned &&
+    equal "$(running_ttl)" 4 && flows && flows edited && said 'event=returned .*not confirmed within 40 s' &&
     ! said event=confirmed && grep -F 'ttl = 5;' $conf || return 1
   show 'is not confirmed' 1
   # Once more as it is: a new trial. The play of before ends it, and needs no confirmation.
   try_out 2 5 600 && grep 'on trial for 600 s' output && config_is trial &&
-    try_out 0 4 60 && recap 'failed=0' && ! grep 'on trial for' output && config_is current &&
+    try_out 0 4 600 && recap 'failed=0' && ! grep 'on trial for' output && config_is current &&
     equal "$(running_ttl)" 4 && equal "$(mcrd --diff)" "no difference"
 }
 
@@ -325,7 +325,7 @@ signed_by() {
 # goes on; with the signature it is taken over.
 deploy_signed() {
   local now
-  sed 's/ttl = [0-9]*/ttl = 5/' $conf >signed.conf && echo 'trial = { seconds = 60; };' >>signed.conf && sign a b && trust && "$1" ok && status 0 systemctl restart mcrd &&
+  sed 's/ttl = [0-9]*/ttl = 5/' $conf >signed.conf && echo 'trial = { seconds = 600; };' >>signed.conf && sign a b && trust && "$1" ok && status 0 systemctl restart mcrd &&
     equal "$(signed_by)" '"signed_by":["a","b"],' && cmp signed.conf $conf || return 1
   now=$(generation)
   sed -i 's/ttl = 5/ttl = 6/' signed.conf && sign a && "$1" refused &&
@@ -462,23 +462,23 @@ puppet_elsewhere() {
 }
 
 puppet_trial() {
-  trial="  trial => 60, verify => 'mcrstat --json | grep -q \".state.: .trial.\"',"
+  trial="  trial => 600, verify => 'mcrstat --json | grep -q \".state.: .trial.\"',"
   mark
-  during apply 2 4 '' && config_is current && said 'event=reload .*trial_s=60' && said 'event=confirmed ' &&
+  during apply 2 4 '' && config_is current && said 'event=reload .*trial_s=600' && said 'event=confirmed ' &&
     equal "$(running_ttl)" 4 && mark && apply 0 4 '' && ! said 'event=(confirmed|reload)'
 }
 
 # It is not tried again by the next run, half an hour later, which fails as well.
 puppet_trial_returns() {
   local now
-  trial="  trial => 20, verify => 'echo the new stream does not arrive; false',"
+  trial="  trial => 40, verify => 'echo the new stream does not arrive; false',"
   mark
   apply '4|6' 5 '' && grep 'the new stream does not arrive' output && grep 'mcr.conf is not confirmed' output || return 1
   show 'is not confirmed' 1
-  within 40 config_is returned && equal "$(running_ttl)" 4 && flows && ! said event=confirmed && now=$(generation) &&
+  within 60 config_is returned && equal "$(running_ttl)" 4 && flows && ! said event=confirmed && now=$(generation) &&
     apply '4|6' 5 '' && grep 'nothing is on trial: the last one was not kept' output && config_is returned &&
     equal "$(generation)" "$now" || return 1
-  trial="  trial => 60, verify => 'mcrstat --json | grep -q \".state.: .trial.\"',"
+  trial="  trial => 600, verify => 'mcrstat --json | grep -q \".state.: .trial.\"',"
   apply 2 4 '' && config_is current && equal "$(mcrd --diff)" "no difference" || return 1
   trial=
   apply 2 2 ''
