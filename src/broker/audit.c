@@ -233,7 +233,7 @@ void audit_note_change(struct audit *a, const char *reason, const char *effect)
 {
     a->n_changed++;
     snprintf(a->changed, sizeof(a->changed), "%s, and %s", reason, effect);
-    audit_note(a, reason, effect);
+    audit_note(a, LOG_LEVEL_ERR, reason, effect);
 }
 
 // Whether the file is as this process has left it. A record of the contrary begins the next file.

@@ -63,11 +63,11 @@ same "and several files" "$(offered "$MCRD" --graph --config a --against b --det
 same "files behind --check, as words" "$(offered "$MCRD" --check one "$work/a")" "$work/a file.conf" ''
 same "files behind --graph, as the first word" "$(offered "$MCRD" --graph "$work/o")" "$work/other" ''
 same "files of --against" "$(offered "$MCRD" --graph --against "$work/o")" "$work/other" ''
-same "the beginning of an option" "$(offered "$MCRD" --check --conf)" --config ''
+same "the beginning of an option" "$(offered "$MCRD" --check --tru)" --trust ''
 same "files" "$(offered "$MCRD" --config "$work/")" "$work/a file.conf
 $work/other" ''
 same "files, behind a letter" "$(offered "$MCRD" -t -c "$work/a")" "$work/a file.conf" ''
-same "options, behind a letter that takes no value" "$(offered "$MCRD" -t --conf)" --config ''
+same "options, behind a letter that takes no value" "$(offered "$MCRD" -t --tru)" --trust ''
 same "nothing for a value that only the user knows, behind a letter" "$(offered "$MCRGEN" send -c '')" '' expected
 same "interfaces" "$(offered "$MCRGEN" send --interface lo)" "$(compgen -W "$(ls /sys/class/net)" -- lo | sort)" ''
 same "modes of the sandbox" "$(offered "$MCRD" --sandbox '' | tr '\n' ' ')" "enforce list log off " ''

@@ -127,7 +127,7 @@ bad_running() {
   prepare same && echo 'version = 1; rules = ( ); later = 1;' >running.conf &&
     stands_in sha256="$(sha256 running.conf)" &&
     trouble "$work/running.conf: runs, but is not valid for this version: $work/running.conf:1: unknown key \"later\"\
- in the file, allowed there: version instance serial valid_from valid_until user group stats_file audit_file audit_mib audit_required reload_on_change missing_interface ring_mib coalesce_usecs\
+ in the file, allowed there: version instance serial valid_from valid_until trial user group stats_file audit_file audit_mib audit_required reload_on_change missing_interface ring_mib coalesce_usecs\
  busy_poll interfaces rules"
 }
 ok "trouble: running.conf is of another version" bad_running

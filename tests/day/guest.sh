@@ -31,10 +31,10 @@ shown() {
     awk -v shown=$SHOWN 'NR <= shown; END { if (NR > shown) printf "[… %d lines more]\n", NR - shown }'
 } >>transcript
 
-# STATUS COMMAND: by root on the relay; what is printed is in ./seen.
+# STATUS COMMAND: by root on the relay, in $place; what is printed is in ./seen.
 typed() {
   local got
-  timeout 150 bash -c "$2" >seen 2>&1
+  (cd "${place:-.}" && exec timeout 150 bash -c "$2") >seen 2>&1
   got=$?
   shown relay "$2" seen
   cat seen
@@ -326,6 +326,111 @@ opens_again() {
   typed 0 "$(page_command 8 2 | sed 's/=5min/=2s/')" && within 20 own 10 0
 }
 
+# --- a change, from ticket to audit: that section of operating.md ---
+
+# The section's commands, each behind a line @STEP.N; a here-document belongs to its command.
+walk_commands() {
+  zcat -f /usr/share/doc/mcr/docs/operating.md* | awk '
+    /^## / { on = $0 == "## A change from ticket to audit" }
+    !on { next }
+    !here && /^[0-9]+\. / { step = $1 + 0; n = 0 }
+    !here && !/^       / { next }
+    { sub(/^       /, "") }
+    !here { printf "@%d.%d\n", step, ++n; sub(/ +# .*/, "") }
+    { print }
+    /<<.END.$/ { here = 1 }
+    /^END$/ { here = 0 }'
+}
+
+# STATUS STEP.N
+walked() {
+  local command
+  command=$(walk_commands | awk -v at="@$2" '/^@[0-9.]+$/ { on = $0 == at; next } on')
+  [ -n "$command" ] || { echo "operating.md has no command $2"; return 1; }
+  echo "@$2" >>from_walk
+  place=site typed "$1" "$command"
+}
+
+walk_followed() {
+  walk_commands | grep '^@[0-9]' | sort >walk && sort -u from_walk | diff walk - && [ -s walk ]
+}
+
+# NAME: of the config, as mcrstat --json has it.
+config() {
+  mcrstat --json | jq -rc ".config.$1"
+}
+
+in_site() {
+  place=site typed 0 "$1"
+}
+
+signs() {
+  local name
+  for name in ops-lead security; do
+    minisign -S -s site/$name.key -m site/files/mcr.conf -x site/files/mcr.conf.$name.minisig -t "$1" || return 1
+  done
+}
+
+# Behind it the file of step 1 runs, signed. Started anew, the record begins in its audit_file.
+change_begins() {
+  local name
+  git config --global user.name Operator && git config --global user.email operator@site.example &&
+    git init -q -b main site && cp relays ansible.cfg site && cp ot0.pcap site/yesterday.pcap || return 1
+  for name in ops-lead security; do
+    minisign -G -W -p site/$name.pub -s site/$name.key || return 1
+  done
+  printf 'required = 2;\nkeys = (\n  { name = "ops-lead"; key = "%s"; },\n  { name = "security"; key = "%s"; } );\n' \
+    "$(sed 1d site/ops-lead.pub)" "$(sed 1d site/security.pub)" >site/trust.conf
+  walked 0 1.1 && walked 0 1.2 && walked 0 1.3 && walked 0 1.4 && walked 0 1.5 && signs CHG0030001 &&
+    in_site 'git add files site.yml verify.yml && git commit -qm first' && in_site 'cp trust.conf /etc/mcr' &&
+    in_site 'install -m 640 -g mcr files/mcr.conf* /etc/mcr/ && systemctl stop mcrd && systemctl start mcrd' &&
+    proof 1000 1000 && equal "$(config signed_by) $(config state)" '["ops-lead","security"] current'
+}
+
+change_reviewed() {
+  walked 0 2.1 && walked 0 2.2 && walked 0 2.3 && walked 0 3.1 && saw 'valid, 2 rules' && walked 0 3.2 &&
+    walked 1 3.3 && saw '^\+ rule "second"' && saw '^1 added, 0 removed, 0 changed' && walked 0 3.4 &&
+    grep '<svg' site/change.svg && walked 0 3.5 && saw '^1000 packets: 1000 forwarded'
+}
+
+change_signed() {
+  walked 0 4.1 && walked 1 4.2 && saw '1 of 2, signed by ops-lead; missing: security' && walked 0 4.3 && walked 0 4.4 &&
+    saw '2 of 2, signed by ops-lead,security' && walked 0 4.5 && walked 0 4.6 && walked 0 4.7
+}
+
+# The new stream comes as well, which verify.yml waits for.
+change_play() {
+  local noise="$noise|^\$" SHOWN=60 result=0 second
+  mark
+  ip netns exec source mcrgen send --interface eth0 --group 239.10.0.3 --port 5000 --rate 100 >second 2>&1 &
+  second=$!
+  walked 0 5.1 && saw 'rule .*second' && walked 0 5.2 && saw 'on trial for 600 s' && saw 'TASK \[mcr : Confirm\]' &&
+    saw 'failed=0' && equal "$(config state) $(config serial)" 'current 43' &&
+    said 'event=confirmed .*signed_by=ops-lead,security' || result=1
+  kill -TERM $second
+  wait $second || result=1
+  return $result
+}
+
+change_pushed() {
+  proof 600000 600000 change_play && grep -E '^lost +0' received && in_site 'ansible-playbook -i relays site.yml' &&
+    saw 'changed=0 '
+}
+
+# The next change, of which only the roll-out is typed.
+change_by_hand() {
+  in_site "sed -i 's/serial = 43/serial = 44/; s/ttl = 4/ttl = 5/' files/mcr.conf" && signs CHG0031402 &&
+    in_site "git commit -qam 'CHG0031402: ttl'" && walked 0 6.1 && walked 0 6.2 && saw '^on trial for 600 s' &&
+    walked 0 6.3 && saw '^MCR OK' && walked 0 6.4 && saw '"state": "trial"' && saw '"serial": 44' && walked 0 6.5 &&
+    saw '^confirmed: generation' && equal "$(config state)" current
+}
+
+change_audited() {
+  walked 0 7.1 && saw ' confirmed ' && saw 'rule second, note: CHG0031337' && walked 0 7.2 && saw '^no difference$' &&
+    walked 0 7.3 && saw '^[0-9]+:[0-9a-f]{64}$' && walked 0 8.1 && saw 'are whole' && walked 0 8.2 &&
+    saw ' ops-lead,security$' && equal "$(grep -c ' ops-lead,security$' seen)" 2
+}
+
 echo "# A new user's day: Debian $(cat /etc/debian_version), Linux $(uname -r)" >transcript
 step "A bare Debian with two interfaces, and a zone behind each" bare
 step "The package is installed by apt; nothing runs" installs
@@ -343,6 +448,13 @@ step "With the timer it has them, and they are those of mcrstat" metrics
 step "The alert rules are loaded, and none fires" alerts
 step "The firewall rules of the file: the relay's datagrams leave, nothing else" closed
 step "Not confirmed, they take themselves back" opens_again
+step "A change under two signatures: the file of before runs, signed, and its record lies in a file" change_begins
+step "The ticket's branch, and what CI says of it" change_reviewed
+step "Signed by two, merged" change_signed
+step "Pushed by Ansible on trial, verified, confirmed; the stream of the rule that stays loses nothing" change_pushed
+step "The next one by hand: on trial, looked at, confirmed" change_by_hand
+step "Who confirmed what; the record is whole, and has the head of the ticket" change_audited
+step "Each command of that change was typed, word for word" walk_followed
 step "Each command of the quick start was typed, word for word" page_followed
 { echo "Debian $(cat /etc/debian_version)" && ansible --version && prometheus --version; } 2>&1 |
   grep -E '^(Debian|ansible|prometheus)' | note

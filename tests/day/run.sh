@@ -11,10 +11,10 @@ set -u
 suite=day
 packages=procps # as on every installed Debian
 libraries=no
-seconds=600
+seconds=900
 
 # What the guest installs besides mcr, and what mcr recommends.
-TOOLS="ansible-core python3-apt curl nftables prometheus prometheus-node-exporter tcpdump tmux"
+TOOLS="ansible-core python3-apt curl git graphviz jq minisign nftables prometheus prometheus-node-exporter tcpdump tmux"
 
 prepare_host() {
   install_tools dh debhelper dpkg-buildpackage dpkg-dev

@@ -245,22 +245,96 @@ trust() {
     "$(sed 1d a.pub)" "$(sed 1d b.pub)" >/etc/mcr/trust.conf
 }
 
+config_state() {
+  mcrstat --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["config"]["state"])'
+}
+
+config_is() {
+  equal "$(config_state)" "$1"
+}
+
+# What the second rule has in the file that runs.
+running_ttl() {
+  mcrd --print --running | sed -n 's/.*ttl = \([0-9]*\);.*/\1/p' | tail -n 1
+}
+
+# COMMAND: the verify tasks, of one command in a shell.
+verify() {
+  printf -- '- name: The user looks\n  ansible.builtin.shell: |\n      %s\n  changed_when: false\n' "$1" >verify.yml
+}
+
+# STATUS TTL SECONDS [OPTION...]: a run on trial, with verify.yml.
+try_out() {
+  local expected=$1 ttl=$2 more
+  more="{\"mcr_trial\": $3, \"mcr_verify\": \"verify.yml\"}"
+  shift 3
+  play "$expected" "$ttl" '' -e "$more" "$@"
+}
+
+ansible_trial() {
+  local now
+  now=$(generation)
+  mark
+  verify 'mcrstat --json | grep -q ".state.: .trial." && mcrstat --check --rule steady'
+  during try_out 0 4 600 && recap 'failed=0' && grep 'on trial for 600 s' output && config_is current &&
+    equal "$(generation)" $((now + 1)) && grep -A1 '^trial = {' $conf && said 'event=confirmed ' || return 1
+  show 'on trial for' 1
+  mark
+  try_out 0 4 600 && recap 'changed=0 .*failed=0' && ! said 'event=(confirmed|reload)' && try_out 0 4 600 --check --diff
+}
+
+# As Ansible tells it, in one line.
+told() {
+  tr -s ' \n' ' ' <output | grep -oE -e "$1" || { echo "not told: $1"; return 1; }
+}
+
+ansible_trial_returns() {
+  local now
+  now=$(generation)
+  mark
+  verify 'echo the new stream does not arrive >&2; false'
+  during try_out 2 5 40 && recap 'failed=1' && grep 'on trial for 40 s' output &&
+    told 'is not confirmed: .*The user looks.* failed: the new stream does not arrive' && within 60 config_is returned &&
+    equal "$(running_ttl)" 4 && flows && flows edited && said 'event=returned .*not confirmed within 40 s' &&
+    ! said event=confirmed && grep -F 'ttl = 5;' $conf || return 1
+  show 'is not confirmed' 1
+  # Once more as it is: a new trial. The play of before ends it, and needs no confirmation.
+  try_out 2 5 600 && grep 'on trial for 600 s' output && config_is trial &&
+    try_out 0 4 600 && recap 'failed=0' && ! grep 'on trial for' output && config_is current &&
+    equal "$(running_ttl)" 4 && equal "$(mcrd --diff)" "no difference"
+}
+
+# A run that failed behind the reload, here for want of verify.yml, or was interrupted there.
+ansible_trial_again() {
+  rm verify.yml
+  try_out 2 6 600 && told 'is not confirmed: .*Verify.* failed' && config_is trial && verify 'true' && try_out 0 6 600 && recap 'changed=1 .*failed=0' &&
+    ! grep 'reload accepted' output && config_is current && equal "$(running_ttl)" 6
+}
+
+# What returns before it is confirmed fails the play, too; no seconds are none at all.
+ansible_trial_late() {
+  verify 'sleep 4'
+  try_out 2 7 2 && told 'is not confirmed: .*Confirm.* failed: mcrd: nothing is on trial: the last one was not kept' &&
+    try_out 2 7 '"10m"' && told 'seconds.* is' && play 0 2 '' && ! grep '^trial' $conf && config_is current
+}
+
 signed_by() {
   mcrstat --json | sed -n '/"signed_by": \[/,/\]/p' | tr -d ' \n'
 }
 
-# DEPLOY: a signed file comes with its signatures; one that lacks a signature is refused with who is missing, and what ran
+# DEPLOY: a signed file, which has a trial, comes with its signatures, and is confirmed; one that lacks a signature is refused with who is missing, and what ran
 # goes on; with the signature it is taken over.
 deploy_signed() {
   local now
-  sed 's/ttl = [0-9]*/ttl = 5/' $conf >signed.conf && sign a b && trust && "$1" ok && status 0 systemctl restart mcrd &&
+  sed 's/ttl = [0-9]*/ttl = 5/' $conf >signed.conf && echo 'trial = { seconds = 600; };' >>signed.conf && sign a b && trust && "$1" ok && status 0 systemctl restart mcrd &&
     equal "$(signed_by)" '"signed_by":["a","b"],' && cmp signed.conf $conf || return 1
   now=$(generation)
   sed -i 's/ttl = 5/ttl = 6/' signed.conf && sign a && "$1" refused &&
     grep -E 'reload refused: .*signatures: 1 of 2, signed by a; missing: b \(mcr.conf.b.minisig does not fit' output &&
     equal "$(generation)" "$now" && flows || return 1
   show 'reload refused' 1
-  sign b && "$1" ok && equal "$(generation)" $((now + 1)) && "$1" same && equal "$(generation)" $((now + 1)) &&
+  mark
+  sign b && "$1" ok && equal "$(generation)" $((now + 1)) && config_is current && said 'event=confirmed ' && "$1" same && equal "$(generation)" $((now + 1)) &&
     rm /etc/mcr/trust.conf $conf.a.minisig $conf.b.minisig signed.conf* && status 0 systemctl restart mcrd
 }
 
@@ -275,7 +349,8 @@ play_signed() {
 }
 
 ansible_signed() {
-  deploy_signed play_signed
+  deploy_signed play_signed &&
+    play 2 2 '' -e '{"mcr_signed": "/test/signed.conf", "mcr_trial": 600}' && grep 'cannot add to a file that is signed' output
 }
 
 starts_anew() {
@@ -292,6 +367,7 @@ class { 'mcr':
   top     => { 'instance' => 'relay-1', ${3:-"'ring_mib' => 4"} },
   metrics => true,
 ${elsewhere:-}
+${trial:-}
   rules   => [
     { 'name' => 'steady', 'note' => 'say "a\\b"',
       'input' => { 'interface' => 'in0', 'group' => '239.255.1.1', 'port' => 5000,
@@ -386,6 +462,29 @@ puppet_elsewhere() {
   apply 2 2 '' && equal "$(systemctl is-enabled mcrd)" enabled
 }
 
+puppet_trial() {
+  trial="  trial => 600, verify => 'mcrstat --json | grep -q \".state.: .trial.\"',"
+  mark
+  during apply 2 4 '' && config_is current && said 'event=reload .*trial_s=600' && said 'event=confirmed ' &&
+    equal "$(running_ttl)" 4 && mark && apply 0 4 '' && ! said 'event=(confirmed|reload)'
+}
+
+# It is not tried again by the next run, half an hour later, which fails as well.
+puppet_trial_returns() {
+  local now
+  trial="  trial => 40, verify => 'echo the new stream does not arrive; false',"
+  mark
+  apply '4|6' 5 '' && grep 'the new stream does not arrive' output && grep 'mcr.conf is not confirmed' output || return 1
+  show 'is not confirmed' 1
+  within 60 config_is returned && equal "$(running_ttl)" 4 && flows && ! said event=confirmed && now=$(generation) &&
+    apply '4|6' 5 '' && grep 'nothing is on trial: the last one was not kept' output && config_is returned &&
+    equal "$(generation)" "$now" || return 1
+  trial="  trial => 600, verify => 'mcrstat --json | grep -q \".state.: .trial.\"',"
+  apply 2 4 '' && config_is current && equal "$(mcrd --diff)" "no difference" || return 1
+  trial=
+  apply 2 2 ''
+}
+
 apply_signed() {
   local expected=2 got
   case $1 in refused) expected='4|6' ;; same) expected=0 ;; esac
@@ -432,6 +531,10 @@ ok "ansible: mended by the play with the old file" ansible_mended
 ok "ansible: a file that an interrupted play has left is taken over by the next" ansible_interrupted
 ok "ansible: two relays on a host; both take their files over" ansible_two
 ok "ansible: started elsewhere, the relay is neither enabled nor started, and reloaded where it runs" ansible_elsewhere
+ok "ansible: on trial, verified by the user's tasks, confirmed; a second run changes and confirms nothing" ansible_trial
+ok "ansible: a verify task fails, so nothing is confirmed, and what ran before runs again; the next run is a new trial" ansible_trial_returns
+ok "ansible: what a run left on trial is verified and confirmed by the next" ansible_trial_again
+ok "ansible: what has returned before it is confirmed fails the play; a trial of no number is refused" ansible_trial_late
 ok "ansible: a signed file with its signatures; without one of them it is refused, with who is missing" ansible_signed
 ok "the package is purged" starts_anew
 ok "puppet: installs, writes the file, starts; datagrams flow" puppet_installs
@@ -443,6 +546,8 @@ ok "puppet: no rules at all fail the run; nothing is written" puppet_empty
 ok "puppet: what the relay refuses fails this run and the next with its reason; mended by the old file" puppet_refused
 ok "puppet: a file that an interrupted run has left is taken over by the next" puppet_interrupted
 ok "puppet: started elsewhere, the relay is neither enabled nor started, and reloaded where it runs" puppet_elsewhere
+ok "puppet: on trial, verified by the user's command, confirmed; a second run changes nothing" puppet_trial
+ok "puppet: the command fails, so nothing is confirmed, and what ran before runs again; the next run does not try it again" puppet_trial_returns
 ok "puppet: a signed file with its signatures; without one of them it is refused, with who is missing" puppet_signed
 ok "puppet: a further relay on the host, beside the first" puppet_instance
 echo "1..$count" >&3
