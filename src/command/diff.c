@@ -203,9 +203,13 @@ static bool print_json(const struct diff *d, const struct config *running, const
 
 // --- both ------------------------------------------------------------------------------------------------------------
 
-// Why serial or validity do not let a reload pass now, or would not if what it is compared with ran; else empty.
-static void find_refusal(const struct config *running, const struct config *wanted, bool against, char why[1024])
+// Why serial, validity or a trial do not let a reload pass now, or would not if what it is compared with ran; else
+// empty.
+static void find_refusal(const struct config *running, const struct config *wanted, const struct running_facts *facts,
+                         bool against, char why[1024])
 {
+    bool same = memcmp(running->file.sha256, wanted->file.sha256, sizeof(wanted->file.sha256)) == 0;
+    bool before = facts->on_trial && memcmp(facts->returns_to, wanted->file.sha256, sizeof(facts->returns_to)) == 0;
     static const char runs[] = "what runs";
     struct config_problems problems = {0};
     char reason[TIMES_WHY_MAX];
@@ -214,7 +218,9 @@ static void find_refusal(const struct config *running, const struct config *want
     times_check(wanted, command_time(0), &problems);
     if (problems.n_errors > 0)
         config_problems_first(&problems, wanted->path, why, 1024);
-    else if (!times_may_follow(running->serial, running->file.sha256, wanted, reason))
+    else if (facts->on_trial && !before && !same)
+        snprintf(why, 1024, "%s: a file is on trial: confirm it (mcrd --confirm), or let it go back", wanted->path);
+    else if (!before && !times_may_follow(running->serial, running->file.sha256, wanted, reason))
         snprintf(why, 1024, "%s: %s", wanted->path, reason);
     char *at = against ? strstr(why, runs) : NULL;
     if (at) {
@@ -225,8 +231,8 @@ static void find_refusal(const struct config *running, const struct config *want
     config_problems_free(&problems);
 }
 
-static int compare(const struct config *running, const struct config *wanted, size_t inputs_most, bool against,
-                   const char *trust, const struct config_bytes *bytes, bool json)
+static int compare(const struct config *running, const struct config *wanted, const struct running_facts *facts,
+                   bool against, const char *trust, const struct config_bytes *bytes, bool json)
 {
     size_t n = config_input_interfaces(wanted);
     char restart[128] = ""; // a reason beside the keys that need one
@@ -237,10 +243,10 @@ static int compare(const struct config *running, const struct config *wanted, si
 
     if (!diff_make(&d, running, wanted))
         return command_trouble("out of memory");
-    if (inputs_most > 0 && n > inputs_most)
+    if (facts->inputs_most > 0 && n > facts->inputs_most)
         snprintf(restart, sizeof(restart),
-                 "%zu input interfaces, and sockets for %zu: mcrd opens them at its start only", n, inputs_most);
-    find_refusal(running, wanted, against, refusal);
+                 "%zu input interfaces, and sockets for %zu: mcrd opens them at its start only", n, facts->inputs_most);
+    find_refusal(running, wanted, facts, against, refusal);
     d.needs_restart |= *restart != '\0';
     if (json) {
         printed = print_json(&d, running, wanted, restart, refusal, signed_tree(wanted, false, trust, bytes));
@@ -260,19 +266,19 @@ int command_diff(const char *path, const char *against, const char *trust, bool 
     unsigned flags = against ? CONFIG_LOAD_OFFLINE_INTERFACES : 0;
     struct config_bytes bytes;
     struct config *wanted = command_load_text(path, flags, &bytes), *running = NULL;
-    size_t inputs_most = 0;
+    struct running_facts facts = {.inputs_most = 0};
     int status = EXIT_TROUBLE;
 
     if (wanted) {
         setlocale(LC_CTYPE, "");
-        running = against ? command_load(against, flags) : running_load(wanted, &inputs_most);
+        running = against ? command_load(against, flags) : running_load(wanted, &facts);
     }
     if (running) {
         times_apply(running, command_time(0), true);
         times_apply(wanted, command_time(0), true);
     }
     if (running)
-        status = compare(running, wanted, inputs_most, against != NULL, trust, &bytes, json);
+        status = compare(running, wanted, &facts, against != NULL, trust, &bytes, json);
     file_free(&bytes);
     config_free(running);
     config_free(wanted);

@@ -23,7 +23,7 @@ struct pair {
 // Loads the i-th file, and what it is compared with. Returns the exit status after a message, 0 for none.
 static int load(const struct graph_options *o, unsigned i, struct pair *p)
 {
-    size_t inputs_most;
+    struct running_facts facts;
 
     p->now = running_or_file(o->paths->texts[i], o->running, FLAGS);
     if (!p->now)
@@ -31,7 +31,7 @@ static int load(const struct graph_options *o, unsigned i, struct pair *p)
     if (o->against)
         p->before = command_load(o->against->texts[i], FLAGS);
     else if (o->diff)
-        p->before = running_load(p->now, &inputs_most);
+        p->before = running_load(p->now, &facts);
     if (p->before || !(o->against || o->diff))
         return EXIT_SUCCESS;
     return o->against ? EXIT_FAILURE : EXIT_TROUBLE;

@@ -90,9 +90,9 @@ static void tell_unread(const char *unread, const char *stats_file, const char *
 }
 
 // Loads the config in force. given: the file. unread: why it could not be read as far as its stats_file, or NULL.
-// *inputs_most: as in running_load(). Returns NULL after a message on stderr.
+// Returns NULL after a message on stderr.
 static struct config *find(const char *stats_file, const char *given, enum other other, const char *unread,
-                           size_t *inputs_most)
+                           struct running_facts *facts)
 {
     static const struct timespec pause = {.tv_nsec = MATCH_NS};
     struct config *running = NULL;
@@ -129,13 +129,16 @@ static struct config *find(const char *stats_file, const char *given, enum other
     }
     if (running && !daemon_is_of(&d, given))
         fprintf(stderr, "note: %s\n", other_text(given, stats_file, &d, text));
-    *inputs_most = d.header.inputs_most;
+    facts->inputs_most = d.header.inputs_most;
+    facts->on_trial = d.header.trial_ends_ns != 0;
+    memcpy(facts->returns_to, d.header.returns_to, sizeof(facts->returns_to));
     return running;
 }
 
-struct config *running_load(const struct config *c, size_t *inputs_most)
+struct config *running_load(const struct config *c, struct running_facts *facts)
 {
-    return find(c->stats_file, c->path, TELL, NULL, inputs_most);
+    *facts = (struct running_facts){.inputs_most = 0};
+    return find(c->stats_file, c->path, TELL, NULL, facts);
 }
 
 struct config *running_of(const char *path)
@@ -143,7 +146,7 @@ struct config *running_of(const char *path)
     struct config identity = {.stats_file = ""};
     struct config_problems problems = {0};
     struct config_bytes bytes;
-    size_t inputs_most;
+    struct running_facts facts;
     bool known = config_identify(path, &identity, &problems, &bytes);
     char unread[PATH_MAX + 1024];
 
@@ -152,7 +155,7 @@ struct config *running_of(const char *path)
     config_problems_free(&problems);
     file_free(&bytes);
     return find(*identity.stats_file ? identity.stats_file : STATS_DEFAULT_PATH, path, REFUSE, known ? NULL : unread,
-                &inputs_most);
+                &facts);
 }
 
 json_t *running_note(const struct config *c, char hex[DIGEST_TEXT_MAX])

@@ -3,14 +3,25 @@
 #ifndef MCR_COMMAND_RUNNING_H
 #define MCR_COMMAND_RUNNING_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "common/digest.h"
 #include "config/model.h"
 
 struct json_t;
 
-// Loads the config that runs by the stats_file of this one; its path is that of the copy. *inputs_most: the input
-// interfaces that a reload may have, 0: not known. Returns NULL after a message on stderr.
-struct config *running_load(const struct config *c, size_t *inputs_most);
+// What decides about the next reload besides the file.
+struct running_facts {
+    size_t inputs_most; // input interfaces that it may have; 0: not known
+    bool on_trial;
+    uint8_t returns_to[32]; // the only file that may be loaded during a trial, by its sha256
+};
+
+// Loads the config that runs by the stats_file of this one; its path is that of the copy. Returns NULL after a message
+// on stderr.
+struct config *running_load(const struct config *c, struct running_facts *facts);
 
 // Does the same for the daemon that was started with the file at path, which need not be valid now. Refuses one that
 // was started with another file.

@@ -35,6 +35,7 @@ static void stop(struct relay *r)
 {
     ev_timer_stop(r->loop, &r->trial.timer.timer);
     r->shown.trial_ends_ns = 0;
+    memset(r->shown.returns_to, 0, sizeof(r->shown.returns_to));
     free(r->trial.armed);
     r->trial.armed = NULL;
     r->trial.n_armed = 0;
@@ -71,6 +72,7 @@ void on_trial_adopted(struct relay *r, bool first)
         r->shown.returned[0] = '\0';
         memset(r->swap.now->memory->returned, 0, sizeof(r->swap.now->memory->returned));
     }
+    memcpy(r->shown.returns_to, h->returns_to, sizeof(r->shown.returns_to));
     if (!r->swap.back) {
         stop(r);
     } else if (r->under_way == REQUEST_LOAD) {

@@ -369,6 +369,7 @@ struct stats_header {
     char refusal[1024];     // why the last load was refused; empty: it was accepted
     char disk_error[1024];  // the first error of the file on disk; empty: it is valid
     uint64_t trial_ends_ns; // CLOCK_MONOTONIC; 0: nothing is on trial
+    uint8_t returns_to[32]; // sha256 of the file that a trial goes back to
     char returned[256];     // why the last trial was not kept; empty: there was none since, or it was
 };
 
