@@ -622,7 +622,7 @@ def broker_without():
 
 # --- requests --------------------------------------------------------------------------------------------------------
 
-LOAD, LINKS, PROBE, OFFER, ADOPTED, REJECTED, SWAPPED = 2, 3, 4, 8, 11, 12, 14
+LOAD, LINKS, PROBE, OFFER, ADOPTED, REJECTED, CONFIRM, RETURNED, SWAPPED = 2, 3, 4, 8, 11, 12, 14, 15, 16
 
 
 def request(kind, serial=1, n_fds=0):
@@ -652,6 +652,7 @@ def nonsense():
         "an unknown type": request(99).ljust(size, b"\0"),
         "what only the broker says": request(OFFER).ljust(size, b"\0"),
         "a verdict that is not due": request(ADOPTED).ljust(size, b"\0"),
+        "the return from no trial": request(RETURNED).ljust(size, b"\0"),
         "descriptors that did not come": request(LOAD, n_fds=1).ljust(size, b"\0"),
     }
     with t.line() as net:
@@ -670,6 +671,27 @@ def nonsense():
             t.equal(ask(Victim(d, "relay"), request(PROBE, 4711).ljust(size, b"\0")), size, "a probe")
             t.wait_for(lambda: any("unexpected message" in x for x in d.logged("broker")), 5, "its answer")
             t.check(t.process_status(d.broker) is not None, "the broker has ended")
+
+
+@t.test("a relay that confirms when its trial is over, or none is on: refused, no record says confirmed; what the trial opened is closed")
+def confirms():
+    group = "239.255.0.9"
+    with t.line() as net, t.Mcrd(net.relay, RULE) as d:
+        d.config.rules = [*RULE, t.rule("tried", group, 5009, [t.to_group("239.255.1.9", 6009)])]
+        d.config.top["trial"] = {"seconds": 1}
+        d.config.write()
+        t.check("trial_s=1" in d.reload(), "the trial")
+        t.check(group in t.memberships(net.relay, "in0"), "the group is joined")
+        victim = Victim(d, "relay")
+        d.signal(signal.SIGSTOP)
+        t.wait_for(lambda: any("has not gone back" in x for x in d.logged("returned")), 10, "the broker's own end of the trial")
+        t.check(group not in t.memberships(net.relay, "in0"), "the group is left")
+        d.signal(signal.SIGCONT)
+        t.wait_for(lambda: len(d.logged("returned")) == 2, 5, "the return")
+        for i in range(3):
+            t.equal(ask_and_take(victim, CONFIRM, 100 + i)[0], [REFUSED], "the answer to CONFIRM")
+        t.equal(d.logged("confirmed"), [], "records that confirm")
+        t.check(group not in t.memberships(net.relay, "in0"), "the group is joined again")
 
 
 @t.test("a relay that makes the broker end: what is open for a time only is closed before")
