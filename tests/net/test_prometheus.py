@@ -101,6 +101,10 @@ def expected(stats):
         add("mcr_audit_lost_total", c["audit"]["lost"])
         add("mcr_audit_file_changes_total", c["audit"]["changes"])
     add("mcr_config_invalid", c["state"] == "invalid")
+    add("mcr_config_trial", c["state"] == "trial")
+    add("mcr_config_trial_remaining_seconds", c["trial_remaining_s"] or 0)
+    add("mcr_config_returned", c["returned"] is not None)
+    add("mcr_config_signatures_required", c["signatures_required"])
     add("mcr_config_expired", c["expired"])
     if c["serial"]:
         add("mcr_config_serial", c["serial"])

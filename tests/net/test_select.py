@@ -112,7 +112,7 @@ def examples():
     shown = []
     for path in [os.path.join(top, "README.md"), *glob.glob(f"{top}/man/*.[1-9]"), *glob.glob(f"{top}/docs/*.md")]:
         with open(path, encoding="utf-8") as f:
-            shown += re.findall(r"mcrstat[^|\n]*--json[^|\n]*\| jq (?:-r )?('[^']*'|[^ )\n]+)", f.read())
+            shown += re.findall(r"mcrstat[^|\n]*--json[^|\n]*\| jq (?:-[re] )?('[^']*'|[^ )\n]+)", f.read())
     t.check(len(shown) >= 3, f"few examples are found: {shown}")
     with t.line() as net, t.Mcrd(net.relay, RULES) as d:
         t.RawSender(net.src, "s0").send(t.datagram("239.255.0.2", PORT, b"x" * 10))
