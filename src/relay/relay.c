@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -270,8 +271,10 @@ static bool receive_hello(int broker, struct handover_message *m)
     }
     errno = 0;
     enum handover_result result = handover_receive(broker, m, fds);
-    if (result == HANDOVER_GOT && m->type == HANDOVER_HELLO && m->n_fds == 1)
+    if (result == HANDOVER_GOT && m->type == HANDOVER_HELLO && m->n_fds == 1) {
+        signal(SIGCHLD, SIG_IGN); // from now on the kernel reaps the broker
         return lock_statistics(sandbox_move_up(fds[0]));
+    }
     if (result == HANDOVER_CLOSED && errno == 0)
         tell_broker_end();
     else

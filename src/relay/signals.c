@@ -95,7 +95,6 @@ int signals_open(void)
     sigaddset(&set, SIGUSR2);
     sigaddset(&set, STATS_CONFIRM_SIGNAL);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGCHLD, SIG_IGN); // the kernel reaps the broker
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
         return -1;
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
