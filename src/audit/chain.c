@@ -275,7 +275,8 @@ void chain_check_line(struct chain_check *c, const struct chain_record *r)
         tell(c, CHAIN_BEHIND, r->head.n, c->last.n, true);
         return;
     } else if (r->head.n > expected) {
-        tell(c, CHAIN_MISSING, expected, r->head.n - 1, true);
+        // One that says so of itself: those before are in the log or in another file.
+        tell(c, CHAIN_MISSING, expected, r->head.n - 1, !(c->whole && c->bad == 0 && r->mark == CHAIN_ELSEWHERE));
     } else if (!c->unsure && memcmp(r->prev, c->last.hash, sizeof(r->prev)) != 0) {
         tell(c, CHAIN_FOREIGN, r->head.n, r->head.n, true);
     }
@@ -296,6 +297,8 @@ void chain_check_end(struct chain_check *c, bool cut)
 
 bool chain_print(const struct chain_finding *f, FILE *to)
 {
+    const char *missing = f->fatal ? "missing" : "in the log or in another file";
+
     switch (f->fault) {
     case CHAIN_CHANGED:
         if (f->from == 0)
@@ -305,8 +308,8 @@ bool chain_print(const struct chain_finding *f, FILE *to)
         if (f->from == 0)
             return fprintf(to, "records before %" PRIu64 ": missing\n", f->to + 1) > 0;
         if (f->from >= f->to)
-            return fprintf(to, "record %" PRIu64 ": missing\n", f->to) > 0;
-        return fprintf(to, "records %" PRIu64 " to %" PRIu64 ": missing\n", f->from, f->to) > 0;
+            return fprintf(to, "record %" PRIu64 ": %s\n", f->to, missing) > 0;
+        return fprintf(to, "records %" PRIu64 " to %" PRIu64 ": %s\n", f->from, f->to, missing) > 0;
     case CHAIN_BEHIND:
         return fprintf(to, "record %" PRIu64 ": out of order, behind record %" PRIu64 "\n", f->from, f->to) > 0;
     case CHAIN_FOREIGN:

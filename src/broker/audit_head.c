@@ -11,7 +11,7 @@
 
 #include "common/descriptors.h"
 
-#define MAGIC UINT64_C(0x324441454848434d) // "MCHHEAD2" as little-endian bytes
+#define MAGIC UINT64_C(0x334441454848434d) // "MCHHEAD3" as little-endian bytes
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define BYTES (sizeof(struct audit_head))
 
@@ -67,7 +67,11 @@ void audit_head_set(struct audit_head *h, const struct chain_head *head, const c
     uint32_t next = !h->now;
     struct audit_place *place = &h->places[next];
     place->head = *head;
-    snprintf(place->file, sizeof(place->file), "%s", file ? file : before->file);
+    if (file)
+        snprintf(place->file, sizeof(place->file), "%s", file);
+    else
+        memcpy(place->file, before->file, sizeof(place->file));
+    place->file_n = file ? head->n : before->file_n;
     // A kill must find the head whole before it is the one that counts.
     __atomic_thread_fence(__ATOMIC_RELEASE);
     h->now = next;
@@ -78,7 +82,8 @@ struct chain_head audit_head_get(const struct audit_head *h)
     return h ? h->places[h->now & 1].head : (struct chain_head){.n = 0};
 }
 
-const char *audit_head_file(const struct audit_head *h)
+const char *audit_head_file(const struct audit_head *h, uint64_t *n)
 {
+    *n = h ? h->places[h->now & 1].file_n : 0;
     return h ? h->places[h->now & 1].file : "";
 }

@@ -146,6 +146,20 @@ static void take_pace(struct audit *a, const struct scan *s)
 }
 
 // Decides by what was found in the open file.
+// The records in between are in the log or in another file: the next one begins a file, and says so.
+static void begin_behind_gap(struct audit *a, const char *reason)
+{
+    char text[200];
+
+    snprintf(text, sizeof(text), "%s: the ones between are in the log", reason);
+    if (!audit_rotate(a)) {
+        audit_fail(a);
+        a->fd = descriptors_close(a->fd); // the first write tries it again
+    }
+    a->mark = CHAIN_ELSEWHERE;
+    audit_note(a, LOG_LEVEL_NOTICE, text, "a new one is begun");
+}
+
 static void go_on(struct audit *a, const struct scan *s, const struct chain_head *kept)
 {
     const struct chain_check *c = &s->check;
@@ -165,13 +179,16 @@ static void go_on(struct audit *a, const struct scan *s, const struct chain_head
     if (has_kept(s, kept)) {
         a->head = c->last;
     } else if (kept->n > c->last.n) {
-        bool other = a->kept && strcmp(audit_head_file(a->kept), a->path) != 0;
-        snprintf(reason, sizeof(reason), "it ends with record %" PRIu64 ", and the last one was %" PRIu64 "%s",
-                 c->last.n, kept->n, other ? ": the ones between are in the log" : "");
-        if (other)
-            audit_note(a, LOG_LEVEL_NOTICE, reason, "the file goes on");
-        else
-            audit_note_change(a, reason, "the file goes on");
+        uint64_t n;
+        bool other = a->kept && strcmp(audit_head_file(a->kept, &n), a->path) != 0;
+        snprintf(reason, sizeof(reason), "it ends with record %" PRIu64 ", and the last one was %" PRIu64, c->last.n,
+                 kept->n);
+        // Records of a time in which there was another file, or none.
+        if (a->kept && (other || n == c->last.n)) {
+            begin_behind_gap(a, reason);
+            return;
+        }
+        audit_note_change(a, reason, "the file goes on");
     } else {
         snprintf(reason, sizeof(reason), "its record %" PRIu64 " is not the one that was written", kept->n);
         set_aside(a, reason);
@@ -187,15 +204,17 @@ static bool is_first(const struct audit *a)
 {
     char name[TRAIL_NAME_MAX];
     struct stat st;
+    uint64_t n;
 
-    return a->kept && strcmp(audit_head_file(a->kept), a->path) != 0 &&
+    return a->kept && strcmp(audit_head_file(a->kept, &n), a->path) != 0 &&
            fstatat(AT_FDCWD, trail_name(a->path, 1, name), &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
 }
 
 // Says of the first file where the records before are.
 static void tell_first(struct audit *a)
 {
-    const char *before = audit_head_file(a->kept);
+    uint64_t n;
+    const char *before = audit_head_file(a->kept, &n);
     char reason[TRAIL_PATH_MAX + 80];
 
     snprintf(reason, sizeof(reason), "the records before are in the log%s%s", *before ? "; audit_file was " : "",

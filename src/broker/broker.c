@@ -199,7 +199,7 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
             log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
         // Not at a start behind nothing, when every rule is new.
         if (a->compared)
-            record_changes(b, &changes, a->generation);
+            record_changes(b, &changes, a);
         if (a->begins_trial)
             trial_begin(b, r->config); // a start goes on with the file before
         else

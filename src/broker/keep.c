@@ -107,7 +107,10 @@ static bool take_state(struct keep *k, int fd, const char **why)
         return false;
     k->state_before = fd;
     struct handover_state s;
-    k->in_order = pread(fd, &s, sizeof(s), 0) != (ssize_t) sizeof(s) || s.magic != HANDOVER_STATE_MAGIC || s.in_order;
+    bool told = pread(fd, &s, sizeof(s), 0) == (ssize_t) sizeof(s) && s.magic == HANDOVER_STATE_MAGIC;
+    k->in_order = !told || s.in_order;
+    if (told)
+        memcpy(k->returned, s.returned, sizeof(k->returned));
     return true;
 }
 
@@ -244,9 +247,14 @@ void keep_digest(const struct keep *k, const struct table_view *running, uint8_t
         memcpy(sha256, k->bytes_before.info.sha256, 32);
 }
 
-bool keep_goes_on(const struct keep *k)
+bool keep_goes_on(const struct keep *k, const uint8_t disk_sha256[32])
 {
-    return k->bytes_before.text && !k->in_order;
+    static const uint8_t none[32];
+    bool on_trial = k->image_before.bytes && k->before.header->trial_seconds > 0;
+    const uint8_t *returned = on_trial ? k->before.header->sha256 : k->returned;
+    bool refuses = memcmp(returned, none, sizeof(none)) != 0 && memcmp(returned, disk_sha256, sizeof(none)) == 0;
+
+    return k->bytes_before.text && (!k->in_order || refuses);
 }
 
 struct audit_head *keep_audit(struct keep *k)

@@ -28,6 +28,7 @@ struct keep {
     char *signatures_before;          // of that file, or NULL; the next start judges them anew
     size_t signatures_size;           // bytes
     bool in_order;                    // it was stopped in order, or nothing tells
+    uint8_t returned[32];             // digest of the file that it had on trial, or had gone back from; zero: none
     size_t over;                      // as was logged last
 };
 
@@ -51,9 +52,9 @@ bool keep_file_before(const struct keep *k, struct config_bytes *out);
 // zeros if neither is known.
 void keep_digest(const struct keep *k, const struct table_view *running, uint8_t sha256[32]);
 
-// Returns whether the start is to go on with that file, whatever lies on the disk: the mcrd before has crashed, or was
-// told so (SIGUSR2).
-bool keep_goes_on(const struct keep *k);
+// Returns whether the start is to go on with that file: the mcrd before has crashed, or was told so (SIGUSR2), or what
+// lies on the disk is what it had on trial, or had gone back from.
+bool keep_goes_on(const struct keep *k, const uint8_t disk_sha256[32]);
 
 // Returns the head of the records, which goes on over restarts; NULL without a manager or memory.
 struct audit_head *keep_audit(struct keep *k);

@@ -37,7 +37,7 @@ void offer_answer(struct broker *b, const struct handover_message *m)
     end_broker(b, "cannot be answered: the broker ends");
 }
 
-void offer_refuse(struct broker *b, const struct attempt *a)
+void offer_refuse(struct broker *b, struct attempt *a)
 {
     struct handover_message m = {.type = HANDOVER_REFUSED, .serial = a->serial};
 
@@ -208,9 +208,12 @@ static void close_all(int *fds, size_t n)
 // What the filters accept besides the destinations of the new table until the relay has adopted it.
 static const struct table_view *still_accepted(const struct broker *b, const struct attempt *a)
 {
+    // What was closed stays so.
+    if (b->revoked || b->trial.over)
+        return NULL;
     if (b->trial.config && !a->ends_trial)
         return &b->trial.view;
-    return b->running.bytes && !b->revoked ? &b->view : NULL;
+    return b->running.bytes ? &b->view : NULL;
 }
 
 static bool show(const char *path)
@@ -312,7 +315,9 @@ static bool compile_both(struct broker *b, const struct attempt *a, struct confi
 
     if (to)
         validity_set(b, to);
-    if (!compile(c, offer_before(b), a->generation, c == b->config, b->sockets, table, reason))
+    // What a start goes on with runs already.
+    bool running = c == b->config || (!b->config && b->goes_on);
+    if (!compile(c, offer_before(b), a->generation, running, b->sockets, table, reason))
         return false;
     if (!to)
         return true;
@@ -347,7 +352,7 @@ enum outcome offer_config(struct broker *b, struct attempt *a, struct config *c)
     const struct table_view *also = outcome == ADOPTED ? (to ? &b->trial.view : NULL)
                                     : b->trial.config  ? &b->trial.view
                                                        : NULL;
-    if (outcome == REFUSED && b->revoked)
+    if (outcome == REFUSED && (b->revoked || b->trial.over))
         validity_hold(b);
     else if (b->running.bytes && outcome != UNCHANGED && !sockets_set_filters(b->sockets, &b->view, also))
         log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");

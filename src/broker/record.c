@@ -30,7 +30,7 @@ static bool changes_nothing(const struct broker *b, const struct attempt *a, boo
 
 // Writes the record of a load: one line with the file, the asker and the result. The broker writes it, because it
 // decides. The asker, and what `more` quotes of a receipt, come from the relay.
-static void write_record(struct broker *b, const struct attempt *a, bool accepted, const char *more)
+static void write_record(struct broker *b, struct attempt *a, bool accepted, const char *more)
 {
     char then[DIGEST_TEXT_MAX], now[DIGEST_TEXT_MAX], file[600], when[32] = "none", daemon[32] = "";
     const struct handover_file *f = &a->file;
@@ -54,10 +54,11 @@ static void write_record(struct broker *b, const struct attempt *a, bool accepte
 
     enum log_level level = accepted ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERR;
     enum event event = b->config ? EVENT_RELOAD : accepted ? EVENT_STARTED : EVENT_START;
-    if (!changes_nothing(b, a, accepted) || audit_admit(&b->audit, !accepted, clock_monotonic_ns()))
-        audit_record(&b->audit, level, event, "%s", fields);
-    else
+    a->summed = changes_nothing(b, a, accepted) && !audit_admit(&b->audit, !accepted, clock_monotonic_ns());
+    if (a->summed)
         log_record(level, event, "%s", fields);
+    else
+        audit_record(&b->audit, level, event, "%s", fields);
     audit_flush(&b->audit);
 }
 
@@ -78,8 +79,7 @@ static const char *tell_signatures(const struct broker *b, const struct attempt 
     return out;
 }
 
-void record_accepted(struct broker *b, const struct attempt *a, const struct table_view *t,
-                     const struct handover_receipt *r)
+void record_accepted(struct broker *b, struct attempt *a, const struct table_view *t, const struct handover_receipt *r)
 {
     char more[512 + 2 * SIGNATURES_NAMES_MAX], signatures[2 * SIGNATURES_NAMES_MAX], changes[64] = "", trial[32] = "";
 
@@ -103,10 +103,15 @@ void record_accepted(struct broker *b, const struct attempt *a, const struct tab
     memset(b->begun, 0, sizeof(b->begun));
 }
 
-void record_refused(struct broker *b, const struct attempt *a)
+void record_refused(struct broker *b, struct attempt *a)
 {
     char quoted[1100], more[1200];
 
+    if (a->confirms) {
+        log_warn(EVENT_CONFIRM_ASKED, "pid=%u uid=%u reason=%s effect=none", a->asker->pid, a->asker->uid,
+                 log_quote(a->why, quoted, sizeof(quoted)));
+        return;
+    }
     snprintf(more, sizeof(more), "reason=%s", log_quote(a->why, quoted, sizeof(quoted)));
     write_record(b, a, false, more);
 }
@@ -137,11 +142,11 @@ void record_returned(struct broker *b, uint64_t from_generation, const uint8_t f
     audit_flush(&b->audit);
 }
 
-void record_changes(struct broker *b, const struct diff *d, uint64_t generation)
+void record_changes(struct broker *b, const struct diff *d, const struct attempt *a)
 {
     static const enum event events[] = {
         [DIFF_ADDED] = EVENT_RULE_ADDED, [DIFF_REMOVED] = EVENT_RULE_REMOVED, [DIFF_CHANGED] = EVENT_RULE_CHANGED};
-    char note[2 * CONFIG_NOTE_MAX], fields[1024];
+    char note[2 * CONFIG_NOTE_MAX], fields[1024], line[CHAIN_LINE_MAX];
 
     for (size_t i = 0; i < d->n_rules; i++) {
         const struct diff_rule *r = &d->rules[i];
@@ -154,9 +159,13 @@ void record_changes(struct broker *b, const struct diff *d, uint64_t generation)
                                       : !r->fields[j].to ? "-"
                                                          : "",
                                       r->fields[j].path);
-        audit_record(&b->audit, LOG_LEVEL_NOTICE, events[r->kind], "generation=%llu rule=%s note=%s disturbs=%s%s",
-                     (unsigned long long) generation, rule->name, log_quote(rule->note, note, sizeof(note)),
-                     r->disturbs ? "yes" : "no", fields);
+        snprintf(line, sizeof(line), "generation=%llu rule=%s note=%s disturbs=%s%s",
+                 (unsigned long long) a->generation, rule->name, log_quote(rule->note, note, sizeof(note)),
+                 r->disturbs ? "yes" : "no", fields);
+        if (a->summed)
+            log_record(LOG_LEVEL_NOTICE, events[r->kind], "%s", line);
+        else
+            audit_record(&b->audit, LOG_LEVEL_NOTICE, events[r->kind], "%s", line);
     }
     if (d->n_rules > 0)
         audit_flush(&b->audit);

@@ -131,21 +131,48 @@ static bool read_disk(const struct broker *b, struct config *c, struct config_by
     return ok;
 }
 
+// Zero: it cannot be read.
+static void digest_disk(const struct broker *b, uint8_t sha256[32])
+{
+    struct config_problems problems = {0};
+    struct config_bytes bytes;
+
+    memset(sha256, 0, 32);
+    if (file_read(b->options->config_path, true, &bytes, &problems))
+        memcpy(sha256, bytes.info.sha256, 32);
+    file_free(&bytes);
+    config_problems_free(&problems);
+}
+
+// Whether this file names a user and a group that exist.
+static bool has_user(const struct config *c)
+{
+    return geteuid() != 0 || (getpwnam(c->user) && getgrnam(c->group));
+}
+
 bool start_read_identity(struct broker *b, struct config_bytes *bytes)
 {
-    struct config c;
+    struct config_bytes kept;
+    struct config c, before;
+    uint8_t sha256[32];
 
     if (!approve_start(b))
         return false;
-    b->goes_on = keep_goes_on(&b->keep) && read_kept(b, &c, bytes);
-    if (!b->goes_on && !read_disk(b, &c, bytes)) {
-        struct config_bytes kept;
-        // A restart is a reload: a bad file changes nothing.
-        if (!(b->goes_on = b->disk_refused = read_kept(b, &c, &kept)))
-            return false;
+    digest_disk(b, sha256);
+    b->goes_on = keep_goes_on(&b->keep, sha256) && read_kept(b, &c, bytes);
+    bool ok = b->goes_on || read_disk(b, &c, bytes);
+    // A restart is a reload: a bad file changes nothing.
+    if ((!ok || (!b->goes_on && !has_user(&c))) && read_kept(b, &before, &kept)) {
+        if (ok)
+            log_error(EVENT_START, "reason=\"there is no user %s or no group %s\" effect=\"what ran goes on\"", c.user,
+                      c.group);
+        ok = b->goes_on = b->disk_refused = true;
         file_free(bytes);
         *bytes = kept;
+        c = before;
     }
+    if (!ok)
+        return false;
     log_setup("broker", c.instance);
     snprintf(b->user, sizeof(b->user), "%s", c.user);
     snprintf(b->group, sizeof(b->group), "%s", c.group);

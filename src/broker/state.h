@@ -48,7 +48,8 @@ struct trial {
     struct table_view view;   // of image
     int fds[HANDOVER_PLAIN];  // of it: table, statistics, state
     uint64_t ends_ns;         // CLOCK_MONOTONIC
-    bool over;                // the relay did not go back in time: what the trial has opened is closed
+    bool over;                // the relay did not go back in time: nothing is confirmed any more
+    bool closed;              // what the trial has opened is closed
 };
 
 struct broker {
@@ -103,6 +104,7 @@ struct attempt {
     bool begins_trial;     // what is in force until now can be gone back to
     bool ends_trial;       // for good: confirmed, or by a load of the file before
     bool confirms;         // no load: what is on trial stays
+    bool summed;           // its record is in the log alone
     char why[1024];        // reason of a refusal
 };
 
@@ -192,11 +194,10 @@ void approve_date(const struct broker *b, struct config *c);
 void approve_show(const struct broker *b, const char *signed_by, struct stats_signatures *out);
 
 // record.c
-void record_accepted(struct broker *b, const struct attempt *a, const struct table_view *t,
-                     const struct handover_receipt *r);
-void record_refused(struct broker *b, const struct attempt *a);
+void record_accepted(struct broker *b, struct attempt *a, const struct table_view *t, const struct handover_receipt *r);
+void record_refused(struct broker *b, struct attempt *a);
 // Second part of a record: one for each rule that was added, removed or changed.
-void record_changes(struct broker *b, const struct diff *d, uint64_t generation);
+void record_changes(struct broker *b, const struct diff *d, const struct attempt *a);
 // Where audit_required is set in c: makes a record of a load before it is in force. Returns false, with a->why, if it
 // cannot be written to audit_file.
 bool record_begins(struct broker *b, struct attempt *a, const struct config *c);
@@ -210,7 +211,7 @@ void offer_answer(struct broker *b, const struct handover_message *m);
 // Returns the table whose rules the next one goes on with: that in force, or that of the mcrd before; or NULL.
 const struct table_view *offer_before(const struct broker *b);
 // Records a refused load, with the reason a->why, and answers REFUSED.
-void offer_refuse(struct broker *b, const struct attempt *a);
+void offer_refuse(struct broker *b, struct attempt *a);
 enum outcome { ADOPTED, UNCHANGED, REFUSED };
 // Compiles c and hands the table over, on trial with the one to go back to. With REFUSED, a->why has the reason.
 enum outcome offer_config(struct broker *b, struct attempt *a, struct config *c);

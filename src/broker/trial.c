@@ -60,7 +60,7 @@ void trial_mark(struct table_image *table, const struct config *c, const struct 
     struct table_header *h = table->bytes;
 
     h->trial_seconds = c->trial.seconds;
-    h->flags |= c->trial.return_on_silence ? TABLE_RETURN_ON_SILENCE : 0u;
+    h->flags |= (c->trial.return_on_silence ? TABLE_RETURN_ON_SILENCE : 0u) | (times_matter(back) ? TABLE_TIMED : 0u);
     h->next_change = schedule_sooner(h->next_change, back->next_change);
     memcpy(h->returns_to, back->file.sha256, sizeof(h->returns_to));
 }
@@ -93,7 +93,7 @@ void trial_begin(struct broker *b, const struct config *next)
     b->trial.text = b->text;
     memcpy(b->trial.signed_by, b->approval.signed_by, sizeof(b->trial.signed_by));
     b->trial.ends_ns = clock_monotonic_ns() + next->trial.seconds * NS_PER_S;
-    b->trial.over = false;
+    b->trial.over = b->trial.closed = false;
     b->config = NULL;
     b->text = (struct text){.signatures = NULL};
 }
@@ -104,7 +104,7 @@ void trial_end(struct broker *b)
     config_free(b->trial.config);
     text_free(&b->trial.text);
     b->trial.config = NULL;
-    b->trial.over = false;
+    b->trial.over = b->trial.closed = false;
 }
 
 void trial_confirm(struct broker *b, const struct handover_message *m)
@@ -140,6 +140,7 @@ void trial_confirm(struct broker *b, const struct handover_message *m)
 bool trial_returned(struct broker *b, const struct handover_message *m)
 {
     struct trial *t = &b->trial;
+    bool revoked = b->revoked;
     uint64_t from = b->config ? b->view.header->generation : 0;
     uint8_t sha256[32];
     char why[sizeof(m->text)], file[600];
@@ -171,7 +172,13 @@ bool trial_returned(struct broker *b, const struct handover_message *m)
     if (!statistics_save_running(b->stats_file, b->text.bytes.text, b->text.bytes.size, b->text.bytes.info.mode))
         log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
     keep_settle(&b->keep, b->sockets, &b->view);
+    // What has ended meanwhile, and was closed, is in the table that the relay has gone back to.
     validity_tell(b);
+    b->revoked = revoked;
+    if (revoked)
+        validity_hold(b);
+    else if (!sockets_set_filters(b->sockets, &b->view, NULL))
+        log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");
     return true;
 }
 
@@ -181,7 +188,7 @@ int trial_wait_ms(const struct broker *b)
 {
     uint64_t now_ns = clock_monotonic_ns(), due_ns = b->trial.ends_ns + LATE_NS;
 
-    if (!b->trial.config || b->trial.over)
+    if (!b->trial.config || b->trial.closed)
         return -1;
     return due_ns > now_ns ? (int) ((due_ns - now_ns) / 1000000) + 1 : 1;
 }
@@ -193,9 +200,10 @@ void trial_close(struct broker *b)
     char why[COMPILE_WHY_MAX] = "", quoted[2 * COMPILE_WHY_MAX];
     const char *bad = "";
 
-    if (!b->trial.config || b->trial.over)
+    if (!b->trial.config || b->trial.closed)
         return;
     b->trial.over = true;
+    b->trial.ends_ns = clock_monotonic_ns(); // tried again behind that, if it fails
     validity_set(b, b->trial.config);
     sockets_begin(b->sockets);
     if (!compile(b->trial.config, &b->view, b->view.header->generation, true, b->sockets, &table, why) ||
@@ -207,6 +215,7 @@ void trial_close(struct broker *b)
         if (!sockets_set_filters(b->sockets, &view, NULL))
             log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");
         sockets_narrow(b->sockets);
+        b->trial.closed = true;
         keep_settle(&b->keep, b->sockets, &b->view);
         log_error(
             EVENT_RETURNED,
@@ -218,6 +227,6 @@ void trial_close(struct broker *b)
 
 void trial_look(struct broker *b)
 {
-    if (b->trial.config && !b->trial.over && clock_monotonic_ns() >= b->trial.ends_ns + LATE_NS)
+    if (b->trial.config && !b->trial.closed && clock_monotonic_ns() >= b->trial.ends_ns + LATE_NS)
         trial_close(b);
 }

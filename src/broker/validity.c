@@ -257,6 +257,7 @@ static bool close_ended(struct broker *b)
     struct table_view view, back_view;
     const char *bad;
     char quoted[2 * COMPILE_WHY_MAX];
+    bool closed = false;
 
     // Nothing begins here, which might not be possible.
     for (size_t i = 0; i < c->n_rules; i++) {
@@ -278,11 +279,11 @@ static bool close_ended(struct broker *b)
         sockets_narrow(b->sockets);
         keep_settle(&b->keep, b->sockets, &b->view);
         tell_revoked(c);
-        b->revoked = true;
+        b->revoked = closed = true;
     }
     free(table.bytes);
     free(back.bytes);
-    return b->revoked;
+    return closed;
 }
 
 void validity_hold(struct broker *b)

@@ -5,6 +5,7 @@
 #include "command/command.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,12 +17,13 @@
 #include "config/load.h"
 #include "stats/reader.h"
 
-static int tell(const struct daemon *d)
+// asked: as it was before.
+static int tell(const struct daemon *d, const struct daemon *asked)
 {
-    const struct stats_header *h = &d->header;
+    const struct stats_header *h = &d->header, *was = &asked->header;
     char shown[DAEMON_WHY_MAX], sha256[DIGEST_TEXT_MAX];
 
-    if (h->trial_ends_ns != 0) {
+    if (h->trial_ends_ns != 0 && h->generation == was->generation) {
         command_trouble("confirm refused: %s",
                         h->broker_alive ? daemon_text(h->refusal, shown)
                                         : "the broker is gone, and nobody else records it; what ran before runs again "
@@ -33,16 +35,42 @@ static int tell(const struct daemon *d)
                         daemon_text(h->returned, shown));
         return 1;
     }
-    printf("confirmed: generation %" PRIu64 ", sha256 %s\n", h->generation, digest_text(h->sha256, sha256));
+    printf("confirmed: generation %" PRIu64 ", sha256 %s\n", was->generation, digest_text(was->sha256, sha256));
     command_flush(h->file, true);
+    if (h->generation != was->generation)
+        fprintf(stderr, "note: another file has been loaded since: generation %" PRIu64 ", sha256 %s\n", h->generation,
+                digest_text(h->sha256, sha256));
     return 0;
+}
+
+// Writes why the file does not say where the statistics are, or "".
+static void find_unread(const char *path, char why[PATH_MAX + 1024])
+{
+    struct config_problems problems = {0};
+    struct config_bytes bytes;
+    struct config *c = config_load(path, CONFIG_LOAD_OFFLINE_INTERFACES, &problems, &bytes);
+
+    *why = '\0';
+    if (!c)
+        config_problems_first(&problems, path, why, PATH_MAX + 1024);
+    config_problems_free(&problems);
+    file_free(&bytes);
+    config_free(c);
 }
 
 static int confirm(const char *stats_file, const char *path, double seconds)
 {
-    char shown[DAEMON_WHY_MAX];
+    char shown[DAEMON_WHY_MAX], why[DAEMON_WHY_MAX], unread[PATH_MAX + 1024] = "";
     struct daemon d;
+
+    if (daemon_wait(stats_file, &d, why) != DAEMON_RUNS)
+        find_unread(path, unread);
+    if (*unread)
+        return command_trouble(
+            "%s; stats_file %s was looked at: %s. Put a readable file there, or send SIGRTMIN to mcrd", unread,
+            stats_file, why);
     int process = ask_find(stats_file, path, &d), status = EXIT_TROUBLE;
+    const struct daemon asked = d;
 
     if (process < 0)
         return EXIT_TROUBLE;
@@ -57,7 +85,7 @@ static int confirm(const char *stats_file, const char *path, double seconds)
         if (memcmp(d.header.disk_sha256, d.header.sha256, sizeof(d.header.sha256)) != 0)
             fprintf(stderr, "note: %s is not what is on trial: it was replaced meanwhile\n", path);
         if (ask_signal(process, &d, STATS_CONFIRM_SIGNAL) && ask_wait(process, stats_file, seconds, &d))
-            status = tell(&d);
+            status = tell(&d, &asked);
     }
     close(process);
     return status;

@@ -96,6 +96,11 @@ static void write_config(const struct config *c, FILE *to)
     if (c->instance[0])
         fprintf(to, "# instance: %s\n", c->instance);
     fprintf(to, "# rules: %zu\n", c->n_rules);
+    if (c->trial.line != 0)
+        fputs(
+            "# on trial when it is reloaded: what runs again if it is not confirmed needs the rules of the file "
+            "before\n",
+            to);
     for (size_t i = 0; i < c->n_rules; i++)
         if (!c->rules[i].enabled)
             fprintf(to, "# not enabled, nothing passes: %s\n", c->rules[i].name);

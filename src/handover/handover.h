@@ -78,6 +78,7 @@ struct handover_state {
     volatile uint32_t in_pass;  // frames have been judged that were not sent yet, and are still in the ring
     volatile uint32_t in_order; // the relay was stopped in order, so that the next start reads the file
     uint8_t returned[32];       // sha256 of the file that was on trial last and was not confirmed; zero: none
+    char why_returned[128];     // why not
 };
 #define HANDOVER_STATE_MAGIC UINT64_C(0x314554415453434d) // "MCSTATE1" as little-endian bytes
 

@@ -389,26 +389,35 @@ void sockets_give_up_ring(struct sockets *s, uint64_t id, uint64_t now_ns)
                  ring->key.ifindex);
 }
 
+// Sets the filters of the rings of t to what both tables take in by them. Returns false if one could not be set; the
+// others are set nevertheless.
+static bool set_filters(struct sockets *s, const struct table_view *t, const struct table_view *other,
+                        struct filter_key *keys)
+{
+    bool ok = true;
+
+    for (uint32_t i = 0; i < t->n_interfaces; i++) {
+        uint64_t id = t->interfaces[i].ring_id;
+        const struct registry_entry *ring = find_ring(s, id);
+        if (!ring)
+            continue;
+        size_t n = collect_keys(t, id, keys);
+        if (other)
+            n += collect_keys(other, id, keys + n);
+        struct ring_filter filter = {.keys = keys, .n = n, .ethernet = t->interfaces[i].link == TABLE_LINK_ETHERNET};
+        ok &= s->machine->ring_set_filter(ring->fd, &filter);
+    }
+    return ok;
+}
+
 bool sockets_set_filters(struct sockets *s, const struct table_view *table, const struct table_view *also)
 {
     size_t most = table->n_destinations + (also ? also->n_destinations : 0);
     struct filter_key *keys = calloc(most ? most : 1, sizeof(*keys));
-    bool ok = keys != NULL;
+    bool ok = keys && set_filters(s, table, also, keys);
 
-    // If one filter fails, the others are set nevertheless.
-    for (uint32_t i = 0; keys && i < table->n_interfaces; i++) {
-        uint64_t id = table->interfaces[i].ring_id;
-        const struct registry_entry *ring = find_ring(s, id);
-        if (!ring)
-            continue;
-        size_t n = collect_keys(table, id, keys);
-        if (also)
-            n += collect_keys(also, id, keys + n);
-        struct ring_filter filter = {
-            .keys = keys, .n = n, .ethernet = table->interfaces[i].link == TABLE_LINK_ETHERNET};
-        if (!s->machine->ring_set_filter(ring->fd, &filter))
-            ok = false;
-    }
+    if (keys && also)
+        ok &= set_filters(s, also, table, keys);
     free(keys);
     return ok;
 }

@@ -88,7 +88,7 @@ bool sockets_send_pool(const struct sockets *s, int fd, uint32_t serial);
 // Sends every descriptor that this load has opened to the relay. *n: how many. Returns false with errno set.
 bool sockets_send_new(const struct sockets *s, int fd, uint32_t serial, size_t *n);
 
-// Sets the filter of every ring of `table` to accept the destinations of `table` and of `also` (or NULL). Returns false
+// Sets the filter of every ring of `table` and of `also` (or NULL) to accept the destinations of both. Returns false
 // if a filter could not be set.
 bool sockets_set_filters(struct sockets *s, const struct table_view *table, const struct table_view *also);
 

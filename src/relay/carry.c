@@ -146,6 +146,7 @@ void forward_carry(struct forward *f, struct forward *before)
     if (!before)
         return;
     memcpy(f->memory->returned, before->memory->returned, sizeof(f->memory->returned));
+    memcpy(f->memory->why_returned, before->memory->why_returned, sizeof(f->memory->why_returned));
     carry_merges(f, before);
     streams_carry(f->streams, before->streams);
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
@@ -212,6 +213,9 @@ void forward_wake(struct forward *f, uint64_t now_ns)
             continue;
         health_init(&flow->health, now_ns);
         flow->health.count = flow->health.window_count = forward_allowed(flow);
+        flow->health.limit.count = flow->counters.drops.rate;
+        flow->blockage =
+            (struct blockage){.window_ns = now_ns, .packets = flow->counters.packets, .seen = flow->counters.drops};
         flow->second_ns = now_ns;
     }
 }

@@ -84,7 +84,7 @@ static void write_failing(char reason[TABLE_REASON_MAX], const struct forward *f
         snprintf(sentence, room - strlen("; "), "to %s: %s%s", addr_format(&refusal->to, to), strerror(refusal->error),
                  refusal_hint(refusal->error));
         if (!strstr(reason, sentence) && used + strlen("; ") + strlen(sentence) < room)
-            snprintf(reason + used, TABLE_REASON_MAX - used, "%s%s", used > 0 ? "; " : "", sentence);
+            snprintf(reason + used, TABLE_REASON_MAX - used, "%s%.*s", used > 0 ? "; " : "", (int) room, sentence);
     }
     size_t used = strlen(reason);
     if (n < r->n_outputs)

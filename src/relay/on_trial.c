@@ -52,14 +52,23 @@ static void wait(struct relay *r)
     ev_timer_start(r->loop, &r->trial.timer.timer);
 }
 
-// What the mcrd before had on trial, or had gone back from.
+static void forget_returned(struct relay *r)
+{
+    r->shown.returned[0] = '\0';
+    memset(r->swap.now->memory->returned, 0, sizeof(r->swap.now->memory->returned));
+}
+
+// What the mcrd before had on trial, or had gone back from, counts as long as this one goes on with the file before.
 static void continue_returned(struct relay *r)
 {
+    const struct handover_state *m = r->swap.now->memory;
     static const uint8_t none[32];
-    const uint8_t *returned = r->swap.now->memory->returned;
 
-    if (memcmp(returned, none, sizeof(none)) != 0 && memcmp(returned, r->shown.sha256, sizeof(none)) != 0)
-        snprintf(r->shown.returned, sizeof(r->shown.returned), "mcrd was started anew, and a start is never on trial");
+    if (!r->shown.continued.kept || memcmp(m->returned, none, sizeof(none)) == 0)
+        forget_returned(r);
+    else
+        snprintf(r->shown.returned, sizeof(r->shown.returned), "%.*s", (int) sizeof(m->why_returned) - 1,
+                 m->why_returned);
 }
 
 void on_trial_adopted(struct relay *r, bool first)
@@ -69,8 +78,7 @@ void on_trial_adopted(struct relay *r, bool first)
     if (first) {
         continue_returned(r);
     } else if (r->under_way == REQUEST_LOAD || r->under_way == REQUEST_CONFIRM) {
-        r->shown.returned[0] = '\0';
-        memset(r->swap.now->memory->returned, 0, sizeof(r->swap.now->memory->returned));
+        forget_returned(r);
     }
     memcpy(r->shown.returns_to, h->returns_to, sizeof(r->shown.returns_to));
     if (!r->swap.back) {
@@ -91,16 +99,22 @@ static void go_back(struct relay *r, const char *why)
     memcpy(returned, r->shown.sha256, sizeof(returned));
     stop(r);
     swap_return(&r->swap, clock_monotonic_ns(), r->spill);
+    if (relay_table(r)->header->flags & TABLE_TIMED)
+        forward_end_rules(r->swap.now, clock_realtime_ns() / NS_PER_S);
     for (size_t i = 0; i < r->swap.n_rings; i++)
         rings_pass(r, r->swap.rings[i]);
     const struct table_header *h = relay_table(r)->header;
     snprintf(r->shown.returned, sizeof(r->shown.returned), "%s", why);
     memcpy(r->swap.now->memory->returned, returned, sizeof(returned));
+    snprintf(r->swap.now->memory->why_returned, sizeof(r->swap.now->memory->why_returned), "%s", why);
     log_setup("relay", h->instance);
     r->shown.generation = h->generation;
     memcpy(r->shown.sha256, h->sha256, sizeof(r->shown.sha256));
     r->shown.loaded_ns = clock_realtime_ns();
-    r->shown.config_state = on_trial_config_state(r, STATS_CONFIG_PENDING);
+    // Another file may lie on the disk by now, of which the broker's answer to the probe is the news.
+    enum stats_config_state state = on_trial_config_state(r, STATS_CONFIG_PENDING);
+    if (state == STATS_CONFIG_RETURNED || !r->shown.broker_alive)
+        r->shown.config_state = state;
     timed_adopted(r);
     // The broker makes a record of it; where there is none, this is the only one.
     if (!r->shown.broker_alive)

@@ -378,10 +378,8 @@ static bool confine(struct relay *r, const struct handover_hello *whom)
 static void finish(struct relay *r)
 {
     notify_send(&r->notify, "STOPPING=1");
-    // What is on trial or has returned from one is not what the next start is to find on the disk.
-    bool leaves = r->shown.trial_ends_ns != 0 || r->shown.config_state == STATS_CONFIG_RETURNED;
     if (r->swap.now)
-        r->swap.now->memory->in_order = !r->goes_on && !leaves;
+        r->swap.now->memory->in_order = !r->goes_on;
     // Under a service manager, what is held back waits for the next start as what the rings hold does (broker/keep.h).
     if (r->swap.now && !r->notify.keeps)
         forward_release(r->swap.now, UINT64_MAX);

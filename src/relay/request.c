@@ -269,7 +269,8 @@ static void probed(struct relay *r, const struct handover_message *m)
         log_warn(EVENT_FILE, "state=invalid sha256=%s reason=%s", digest_or_none(m->file.sha256, sha256),
                  log_quote(m->text, quoted, sizeof(quoted)));
     else
-        log_notice(EVENT_FILE, "state=%s sha256=%s size=%llu owner=%u%s%s", stats_config_state_name(state),
+        log_notice(EVENT_FILE, "state=%s sha256=%s size=%llu owner=%u%s%s",
+                   stats_config_state_name(state == STATS_CONFIG_TRIAL ? m->probe_state : state),
                    digest_text(m->file.sha256, sha256), (unsigned long long) m->file.size, m->file.owner,
                    waits ? " reason=" : "", waits ? log_quote(m->text, quoted, sizeof(quoted)) : "");
     if (state == STATS_CONFIG_PENDING && !waits && (relay_table(r)->header->flags & TABLE_RELOAD_ON_CHANGE)) {
@@ -409,6 +410,8 @@ static const char *take_message(struct relay *r, struct handover_message *m, con
     case HANDOVER_COMMIT:
         if (!offering || broker_has_ended(r))
             return offering ? "ended" : unexpected;
+        if (r->wanted[REQUEST_RETURNED]) // the relay has gone back from a trial since it asked
+            swap_fail(&r->swap, "the trial has ended meanwhile");
         return commit(r) ? NULL : "cannot be told";
     case HANDOVER_KEPT: // what has waited for it goes on already
         return r->unrecorded ? NULL : unexpected;

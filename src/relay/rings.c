@@ -62,7 +62,10 @@ uint32_t rings_pass(struct relay *r, struct ingress *in)
     if (f->by_active)
         f->others_ns = others_settled_ns(r, in);
     f->now_ns = clock_monotonic_ns();
-    uint64_t until_ns = ingress_until(r->swap.rings, r->swap.n_rings, in, f, (uint64_t) (ev_now(r->loop) * 1e9));
+    // Only behind a gap are rings apart; a network that floods one leg's does not hold up another's.
+    uint64_t until_ns = f->bridged_ns == 0
+                            ? UINT64_MAX
+                            : ingress_until(r->swap.rings, r->swap.n_rings, in, f, (uint64_t) (ev_now(r->loop) * 1e9));
     uint32_t n = ingress_pass(in, f, r->spill, until_ns);
     forward_publish(f);
     publish_counters(r, in);

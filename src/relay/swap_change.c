@@ -95,8 +95,11 @@ static struct forward *take_up(struct swap *s, const struct forward *f, uint64_t
 
     if (before) {
         // A start is never on trial: it has gone back.
-        if (before->table->header->trial_seconds > 0)
+        if (before->table->header->trial_seconds > 0) {
             memcpy(before->memory->returned, before->table->header->sha256, sizeof(before->memory->returned));
+            snprintf(before->memory->why_returned, sizeof(before->memory->why_returned),
+                     "mcrd was started anew, and a start is never on trial");
+        }
         forget_pass(s, f, before, spill);
         continue_counters(s, before);
         if (before->anew > 0)
@@ -143,6 +146,7 @@ static void wake(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
             continue;
         ingress_skip(in, spill);
         ingress_count_drops(in, now_ns); // of what is thrown away
+        in->awake = true;
         in->counters.ring_drops = 0;
         s->rings[s->n_rings++] = in;
         s->resting[i] = s->resting[--s->n_resting];
@@ -173,12 +177,14 @@ static void change(struct swap *s, struct forward *f, struct forward *left, uint
             continue;
         uint64_t dropped = in->counters.ring_drops; // as resume() has counted
         // A ring that replaces another one of the interface (ring_mib) has the frames that were just drained from that.
-        if (has_ring_of(before, interface->ifindex)) {
+        // One that has rested is empty already.
+        if (has_ring_of(before, interface->ifindex) && !in->awake) {
             ingress_skip(in, spill);
             ingress_count_drops(in, now_ns); // clears drops of frames that the other ring has taken
         }
         in->counters = *saved_counters(s, interface->name);
         in->counters.ring_drops += dropped;
+        in->awake = false;
         ev_io_init(&in->watcher, s->on_readable, in->fd, EV_READ);
         in->watcher.data = in;
         ev_io_start(s->loop, &in->watcher);

@@ -60,35 +60,23 @@ static void show_skew(struct paragraph *f, const struct stats_input *in, const s
         paragraph_word(f, PLAIN, 2, "skew %s (max %s)", time_text(mean, us / copies), time_text(most, in->skew_max_us));
 }
 
-// Of all numbers some leg was the first to bring each, or it was lost.
-static uint64_t count_numbers(const struct page *p, uint32_t rule)
-{
-    const struct stats_rule *r = &p->view->now->at.rules[rule];
-    const struct stats_rule *before = p->view->d ? p->view->d->rules[rule] : NULL;
-    uint64_t n = grown(r->merged.lost, before ? &before->merged.lost : NULL);
-
-    for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++) {
-        const struct stats_input *was = p->view->d ? p->view->d->inputs[i] : NULL;
-        n += grown(p->view->now->at.inputs[i].merged.first, was ? &was->merged.first : NULL);
-    }
-    return n;
-}
-
 void show_merge_leg(const struct page *p, uint32_t rule, uint32_t input)
 {
     const bool numbered = stats_merge_numbered(p->view->now->at.rules[rule].merge);
     const struct stats_input *in = &p->view->now->at.inputs[input];
     const struct stats_input *before = p->view->d ? p->view->d->inputs[input] : NULL;
-    uint64_t packets = grown(in->counters.packets, before ? &before->counters.packets : NULL);
     uint64_t first = grown(in->merged.first, before ? &before->merged.first : NULL);
     uint64_t missing = grown(in->merged.missing, before ? &before->merged.missing : NULL);
-    double missed = percent_of(missing, (double) count_numbers(p, rule));
+    // Of the leg's own: its packets, and what other legs have counted, may be older.
+    uint64_t brought = first + grown(in->skew_count, before ? &before->skew_count : NULL);
+    double missed = percent_of(missing, (double) missing + (double) brought);
+    bool copies = p->view->now->at.rules[rule].merge != STATS_MERGE_ACTIVE;
     struct paragraph f = {p, INDENT, INDENT};
 
     if (in->counters.packets == 0 && in->merged.missing == 0)
         return;
     fprintf(p->to, "%*s", INDENT, "");
-    show_share(&f, PLAIN, "first", in->merged.first, percent_of(first, (double) packets));
+    show_share(&f, PLAIN, "first", in->merged.first, copies ? percent_of(first, (double) brought) : 0);
     if (numbered && in->merged.missing > 0)
         show_share(&f, missed >= MUCH ? BAD : PLAIN, "missing", in->merged.missing, missed);
     show_skew(&f, in, before);

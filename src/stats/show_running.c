@@ -77,6 +77,8 @@ static void show_config(const struct page *p)
         f = paragraph(p, 0, "returned");
         paragraph_text(&f, BAD, "the last trial was not kept:");
         paragraph_text(&f, BAD, h->returned);
+        if (h->config_state == STATS_CONFIG_RETURNED)
+            paragraph_text(&f, PLAIN, "; put the file before back, which a boot would read");
         fputc('\n', p->to);
     }
     show_config_times(p, h);

@@ -122,10 +122,12 @@ MERGE_INLINE void line_leave(struct merge *m, struct line *l)
 
 MERGE_INLINE void line_open_slot(struct merge *m, struct line *l, uint32_t us)
 {
-    l->head++;
-    if (l->head - l->tail >= m->room)
+    if (l->head + 1 - l->tail >= m->room)
         line_leave(m, l);
-    *slot_at(m, l, l->head) = (struct slot){.us = us};
+    *slot_at(m, l, l->head + 1) = (struct slot){.us = us};
+    // A kill finds it made before it counts.
+    __atomic_signal_fence(__ATOMIC_RELEASE);
+    l->head++;
 }
 
 MERGE_INLINE void line_advance(struct merge *m, struct line *l, const struct datagram *d, uint64_t number)

@@ -235,6 +235,68 @@ def links():
         t.equal((state(d), len(d.logged("returned"))), ("current", 1), "the trial has ended")
 
 
+@t.test("an answer of the broker that comes behind the end of the trial puts nothing in force: news of links, a load, in any state")
+def overtaken():
+    for what in ("links", "load"):
+        with t.line() as net, t.Mcrd(net.relay, BEFORE) as d:
+            before = d.stats()["config"]["sha256"]
+            try_out(d, AFTER, int(2 * t.SLOWNESS))
+            wait_state(d, "trial", 5)
+            os.kill(d.broker, signal.SIGSTOP)
+            if what == "links":
+                net.relay.run("ip", "link", "set", "out0", "down")
+            else:
+                write(d, BEFORE)
+                d.signal(signal.SIGHUP)
+            time.sleep(2 * t.SLOWNESS + 1)
+            os.kill(d.broker, signal.SIGCONT)
+            t.wait_for(lambda: d.logged("returned"), 5, "the record of the return")
+            net.relay.run("ip", "link", "set", "out0", "up")
+            t.wait_for(lambda: {x["name"] for x in d.stats()["rules"]} == {"stays", "goes"}, 5, f"the rules behind {what}")
+            t.equal(d.stats()["config"]["sha256"], before, "what runs")
+            t.wait_for(lambda: rule_of(d, "goes")["state"] == "active", 10, "the link is up again")
+            receiver = t.Receiver(net.dst, "d0", OUT[GOES], OUT_PORT, expect=100)
+            t.send(net.src, "s0", GOES, PORT, count=100, rate=1000)
+            receiver.all_came()
+            t.equal(d.stats()["broker"], "alive", "broker")
+
+
+@t.test("a file that comes during a trial: reload_on_change takes it behind the return, and behind a confirmation, which names the other")
+def third():
+    with t.line() as net, t.Mcrd(net.relay, BEFORE, reload_on_change=True) as d:
+        def put(rules, **top):
+            write(d, rules, reload_on_change=True, **top)
+            return r.sha256_of(d.config.file)
+
+        for ends in ("returned", "confirmed"):
+            tried = put(AFTER + [rule(GOES, note=ends)], trial={"seconds": int(4 * t.SLOWNESS)})
+            wait_state(d, "trial", 5)
+            other = put(BEFORE + [rule(COMES, note=ends)])
+            time.sleep(.5)
+            t.equal(d.stats()["config"]["sha256"], tried, "what runs in the trial")
+            if ends == "confirmed":
+                status, said = confirm(d)
+                t.check(status == 0 and f"sha256 {tried}" in said, f"--confirm: {said}")
+            t.wait_for(lambda: d.stats()["config"]["sha256"] == other, 4 * t.SLOWNESS + 5, f"the other file, behind {ends}")
+            t.equal(len(d.logged(ends)), 1, ends)
+
+
+@t.test("--confirm where the file cannot be read any more says so, and where it looked")
+def unread():
+    with t.line() as net, t.Mcrd(net.relay, BEFORE) as d:
+        try_out(d, AFTER, 600)
+        with open(d.config.file, "w", encoding="ascii") as f:
+            f.write("version = 1; rules = (")
+        status, said = confirm(d)
+        t.check(status == 2 and d.config.file in said and "SIGRTMIN" in said, f"{status} {said}")
+        os.unlink(d.config.file)
+        status, said = confirm(d)
+        t.check(status == 2 and "SIGRTMIN" in said and "No such file" in said, f"{status} {said}")
+        d.signal(signal.SIGRTMIN)
+        wait_state(d, "invalid", 5)
+        t.equal(len(d.logged("confirmed")), 1, "records")
+
+
 @t.test("a restart, a kill, or the broker's end in a trial: what ran before goes on, nothing is lost, the file stays on the disk")
 def restarts():
     ends = [("relay", signal.SIGTERM, 0), ("relay", signal.SIGKILL, -signal.SIGKILL), ("broker", signal.SIGKILL, 1)]
@@ -255,11 +317,22 @@ def restarts():
         d.restart(signal.SIGTERM, 0)
         t.equal(d.stats()["config"]["sha256"], before, "what runs behind another restart")
         wait_state(d, "returned", 5)
+        t.equal(d.stats()["config"]["returned"], "mcrd was started anew, and a start is never on trial", "why")
         source.send_signal(signal.SIGINT)
         t.finish_sending(source)
         report = receiver.report()
         t.equal((report["lost"], report["corrupt"]), (0, 0), "of what is in both files")
         t.check(report["duplicates"] <= 2 * 256, f"{report['duplicates']} came twice")
+        # Another file is read by a restart at once.
+        write(d, BEFORE + [rule(COMES)])
+        d.restart(signal.SIGTERM, 0)
+        config = d.stats()["config"]
+        t.equal((config["sha256"], config["state"], config["returned"]), (r.sha256_of(d.config.file), "current", None), "another file")
+        # A file that names nobody leaves what ran.
+        write(d, BEFORE, user="nobody-at-all")
+        d.restart(signal.SIGTERM, 0)
+        t.equal(d.stats()["config"]["sha256"], config["sha256"], "what runs behind a file that names nobody")
+        write(d, BEFORE + [rule(COMES)], user=t.USER)
 
 
 @t.test("a relay that does not go back in time: the broker closes what the trial has opened; woken, it goes back")

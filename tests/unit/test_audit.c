@@ -277,6 +277,7 @@ Test(audit, a_first_file_says_from_which_record_on_it_is_kept)
     struct audit_head *kept = audit_head_map(audit_head_new(), &why);
     char first[64], second[64];
     struct audit a;
+    uint64_t n;
 
     snprintf(first, sizeof(first), "%s", path);
     snprintf(second, sizeof(second), "%s/second", directory);
@@ -289,7 +290,7 @@ Test(audit, a_first_file_says_from_which_record_on_it_is_kept)
     run_at(&a, kept, second, 1);
     a.head = audit_head_get(kept);
     cr_expect_str_eq(verify(&a), "begins with record 7: the ones before are in the log\n", "%s", said);
-    cr_expect_str_eq(audit_head_file(kept), second);
+    cr_expect_str_eq(audit_head_file(kept, &n), second);
     // It is so after a restart, and with files that rotation makes.
     begin(&a, kept);
     a.most = 1;
@@ -302,6 +303,36 @@ Test(audit, a_first_file_says_from_which_record_on_it_is_kept)
     run_at(&a, kept, first, 1);
     a.head = audit_head_get(kept);
     cr_expect_eq(a.head.n, 11);
+}
+
+// To another file and back, or without one for a time: nobody has taken anything away.
+Test(audit, a_file_that_comes_back_goes_on_behind_a_gap)
+{
+    static const char *const between[] = {"", "second"};
+
+    for (size_t i = 0; i < 2; i++) {
+        const char *why;
+        struct audit_head *kept = audit_head_map(audit_head_new(), &why);
+        char first[64], second[64];
+        struct audit a;
+
+        snprintf(first, sizeof(first), "%s/first%zu", directory, i);
+        snprintf(second, sizeof(second), *between[i] ? "%s/second" : "", directory);
+        run_at(&a, kept, first, 3);
+        run_at(&a, kept, second, 2);
+        run_at(&a, kept, first, 1);
+        cr_expect_eq(a.n_changed, 0, "%zu: a change is told", i);
+        a.head = audit_head_get(kept);
+        cr_expect(strstr(verify(&a), "records 4 to ") && strstr(said, "in the log or in another file"), "%s", said);
+        // It is so at the next starts, too.
+        run_at(&a, kept, first, 1);
+        cr_expect_eq(a.n_changed, 0, "%zu: the next start tells a change", i);
+        run_at(&a, NULL, first, 1);
+        cr_expect_eq(a.n_changed, 0, "%zu: a start without a kept head tells a change", i);
+        cr_expect(!strstr(verify(&a), ": missing"), "%s", said);
+        // What is missing of it all the same is.
+        audit_head_unmap(kept);
+    }
 }
 
 Test(audit, a_file_that_was_removed_is_no_first_one)
@@ -343,12 +374,13 @@ Test(audit, a_first_file_that_could_not_be_written_is_one_at_the_next_start)
     struct audit_head *kept = audit_head_map(audit_head_new(), &why);
     char first[64], shut[80];
     struct audit a;
+    uint64_t n;
 
     snprintf(first, sizeof(first), "%s", path);
     run_at(&a, kept, "", 3);
     snprintf(shut, sizeof(shut), "%s/none/where/log", directory);
     run_at(&a, kept, shut, 1);
-    cr_expect_str_eq(audit_head_file(kept), "");
+    cr_expect_str_eq(audit_head_file(kept, &n), "");
     run_at(&a, kept, first, 1);
     a.head = audit_head_get(kept);
     cr_expect_str_eq(verify(&a), "begins with record 6: the ones before are in the log\n", "%s", said);

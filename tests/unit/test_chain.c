@@ -335,14 +335,15 @@ Test(chain, a_first_file_says_that_the_records_before_are_elsewhere)
     f.text[f.at[0] + 8] ^= 1;
     cr_expect_str_eq(judge_lines(&f, "12345678", NULL), "record 1: changed\nrecords 2 to 101: missing\n", "%s", said);
     f.text[f.at[0] + 8] ^= 1;
-    // Behind other records it excuses nothing.
+    // Behind other records it names those that are to be looked for elsewhere.
     size_t size = f.at[1];
     memcpy(text, f.text, f.at[1]);
     static struct file g;
     make(&g, "reload");
     memcpy(text, g.text, g.at[4]);
     memcpy(text + g.at[4], f.text, size);
-    cr_expect_str_eq(judge(text, g.at[4] + size, true, NULL), "records 5 to 100: missing\n", "%s", said);
+    cr_expect_str_eq(judge(text, g.at[4] + size, true, NULL),
+                     "note: records 5 to 100: in the log or in another file\n", "%s", said);
     // In the journal, which has those before, it is nothing special.
     cr_expect_str_eq(judge(f.text, f.size, false, NULL), "", "%s", said);
 }
