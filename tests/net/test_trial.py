@@ -118,6 +118,11 @@ def returned():
         t.equal((back["sha256"], back["from_sha256"], back["from_generation"]),
                 (before["sha256"], record["sha256"], record["generation"]), "the record of the return")
         t.equal({x["name"]: x["packets"] for x in d.stats()["rules"] if x["name"] != "stays"}, {"goes": 50}, "counted on")
+        # The filter takes in no more than before.
+        unmatched = d.stats()["interfaces"][0]["unmatched"]
+        t.send(net.src, "s0", COMES, PORT, count=50, rate=1000)
+        time.sleep(.3)
+        t.equal(d.stats()["interfaces"][0]["unmatched"], unmatched, "what only the file on trial took in")
         t.send(net.src, "s0", GOES, PORT, count=50, rate=1000, stream=7)
         source.send_signal(signal.SIGINT)
         t.finish_sending(source)
