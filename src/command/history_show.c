@@ -149,9 +149,16 @@ static void show_asker(const char *body, size_t length, char *out, size_t size)
 static const struct {
     const char *key, *before;
 } below[] = {
-    {"rule", "rule "},           {"fields", ""},          {"note", "note: "},
-    {"signed_by", "signed by "}, {"refused", "refused "}, {"accepted", "accepted "},
-    {"text", "text="},           {"version", "version "}, {"reason", "reason: "},
+    {"rule", "rule "},
+    {"fields", ""},
+    {"note", "note: "},
+    {"signed_by", "signed by "},
+    {"refused", "refused "},
+    {"accepted", "accepted "},
+    {"trial_s", "on trial, seconds: "},
+    {"text", "text="},
+    {"version", "version "},
+    {"reason", "reason: "},
     {"effect", "effect: "},
 };
 
