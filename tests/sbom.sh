@@ -94,7 +94,11 @@ if command -v dpkg-query >/dev/null; then
 else
   skip "each with the package and version that ldd and dpkg find" "no dpkg"
 fi
-ok "each with a licence" licences
+if ldd "$MCRD" | grep -q 'lib[au][bs]*san'; then
+  skip "each with a licence" "a sanitizer's library, which is in no package that is shipped"
+else
+  ok "each with a licence" licences
+fi
 ok "mcrd -VV tells the commit and its libraries with their versions" told
 ok "with SOURCE_DATE_EPOCH the list is the same twice" same
 plan

@@ -18,6 +18,7 @@ RULES = [t.rule("r", A, PORT, [t.to_group(OUT, OUT_PORT)])]
 HERE = os.path.dirname(os.path.abspath(__file__))
 VERIFIER = os.path.join(HERE, "..", "..", "contrib", "audit", "mcr-audit-verify")
 
+SOUND = 1 if t.SANDBOX == "off" else 0  # exit status of mcrstat --check, which warns of a sandbox that is off
 
 def audited(rules=None, **top):
     """A config whose audit_file lies in a directory of its own."""
@@ -306,7 +307,7 @@ def check_all(d):
 def changed_by_others():
     with t.line() as net, t.Mcrd(net.relay, audited()) as d:
         change(d, A, B)
-        t.equal((check_all(d)[0], check_all(d)[2]), (0, 0), "before")
+        t.equal((check_all(d)[0], check_all(d)[2]), (SOUND, 0), "before")
         os.truncate(d.config.audit, 100)
         change(d, A)
         status, out, n = check_all(d)
@@ -336,7 +337,7 @@ def shared():
                 t.check(f"another mcrd (pid {d.broker}) writes" in a["error"] and a["lost"] > 0 and a["waiting"] == 0, f"{a}")
                 t.equal(check_all(other)[0], 1, "status")
                 change(d, A, B)
-            t.equal(check_all(d)[0], 0, "status of the first")
+            t.equal(check_all(d)[0], SOUND, "status of the first")
             verify("--config", first.file)
             second.top["audit_required"] = True
             second.write()
