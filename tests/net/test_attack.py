@@ -688,6 +688,7 @@ def confirms():
         t.check(group not in t.memberships(net.relay, "in0"), "the group is left")
         d.signal(signal.SIGCONT)
         t.wait_for(lambda: len(d.logged("returned")) == 2, 5, "the return")
+        time.sleep(t.SLOWNESS)  # the relay asks for the links and the file, too
         for i in range(3):
             t.equal(ask_and_take(victim, CONFIRM, 100 + i)[0], [REFUSED], "the answer to CONFIRM")
         t.equal(d.logged("confirmed"), [], "records that confirm")
