@@ -36,8 +36,8 @@ void audit_head_set(struct audit_head *h, const struct chain_head *head, const c
 // n is 0 if there is none.
 struct chain_head audit_head_get(const struct audit_head *h);
 
-// Returns the last audit_file in which records were written; empty: none is known. It is h's. *n: the number of the last
-// of them.
+// Returns the last audit_file in which records were written; empty: none is known. It is h's. *n: the number of the
+// last of them.
 const char *audit_head_file(const struct audit_head *h, uint64_t *n);
 
 #endif

@@ -247,14 +247,18 @@ void keep_digest(const struct keep *k, const struct table_view *running, uint8_t
         memcpy(sha256, k->bytes_before.info.sha256, 32);
 }
 
-bool keep_goes_on(const struct keep *k, const uint8_t disk_sha256[32])
+bool keep_goes_on(const struct keep *k)
+{
+    return k->bytes_before.text && !k->in_order;
+}
+
+bool keep_went_back_from(const struct keep *k, const uint8_t sha256[32])
 {
     static const uint8_t none[32];
     bool on_trial = k->image_before.bytes && k->before.header->trial_seconds > 0;
-    const uint8_t *returned = on_trial ? k->before.header->sha256 : k->returned;
-    bool refuses = memcmp(returned, none, sizeof(none)) != 0 && memcmp(returned, disk_sha256, sizeof(none)) == 0;
+    const uint8_t *from = on_trial ? k->before.header->sha256 : k->returned;
 
-    return k->bytes_before.text && (!k->in_order || refuses);
+    return memcmp(from, none, sizeof(none)) != 0 && memcmp(from, sha256, sizeof(none)) == 0;
 }
 
 struct audit_head *keep_audit(struct keep *k)

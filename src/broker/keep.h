@@ -52,9 +52,12 @@ bool keep_file_before(const struct keep *k, struct config_bytes *out);
 // zeros if neither is known.
 void keep_digest(const struct keep *k, const struct table_view *running, uint8_t sha256[32]);
 
-// Returns whether the start is to go on with that file: the mcrd before has crashed, or was told so (SIGUSR2), or what
-// lies on the disk is what it had on trial, or had gone back from.
-bool keep_goes_on(const struct keep *k, const uint8_t disk_sha256[32]);
+// Returns whether the start is to go on with that file, whatever lies on the disk: the mcrd before has crashed, or was
+// told so (SIGUSR2).
+bool keep_goes_on(const struct keep *k);
+
+// Returns whether the mcrd before had the file of this digest on trial, or had gone back from it.
+bool keep_went_back_from(const struct keep *k, const uint8_t sha256[32]);
 
 // Returns the head of the records, which goes on over restarts; NULL without a manager or memory.
 struct audit_head *keep_audit(struct keep *k);

@@ -349,11 +349,10 @@ enum outcome offer_config(struct broker *b, struct attempt *a, struct config *c)
     // The only commit point. After a failure exactly the sockets of the table in force are open, and during a trial
     // those of the one to go back to.
     sockets_settle(b->sockets, outcome != REFUSED);
-    const struct table_view *also = outcome == ADOPTED ? (to ? &b->trial.view : NULL)
-                                    : b->trial.config  ? &b->trial.view
-                                                       : NULL;
+    const struct config *back_to = outcome == ADOPTED ? to : b->trial.config;
+    const struct table_view *also = back_to ? &b->trial.view : NULL;
     if (outcome == REFUSED && (b->revoked || b->trial.over))
-        validity_hold(b);
+        validity_narrow(b);
     else if (b->running.bytes && outcome != UNCHANGED && !sockets_set_filters(b->sockets, &b->view, also))
         log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");
     return outcome;

@@ -131,19 +131,6 @@ static bool read_disk(const struct broker *b, struct config *c, struct config_by
     return ok;
 }
 
-// Zero: it cannot be read.
-static void digest_disk(const struct broker *b, uint8_t sha256[32])
-{
-    struct config_problems problems = {0};
-    struct config_bytes bytes;
-
-    memset(sha256, 0, 32);
-    if (file_read(b->options->config_path, true, &bytes, &problems))
-        memcpy(sha256, bytes.info.sha256, 32);
-    file_free(&bytes);
-    config_problems_free(&problems);
-}
-
 // Whether this file names a user and a group that exist.
 static bool has_user(const struct config *c)
 {
@@ -154,19 +141,20 @@ bool start_read_identity(struct broker *b, struct config_bytes *bytes)
 {
     struct config_bytes kept;
     struct config c, before;
-    uint8_t sha256[32];
 
     if (!approve_start(b))
         return false;
-    digest_disk(b, sha256);
-    b->goes_on = keep_goes_on(&b->keep, sha256) && read_kept(b, &c, bytes);
+    b->goes_on = keep_goes_on(&b->keep) && read_kept(b, &c, bytes);
     bool ok = b->goes_on || read_disk(b, &c, bytes);
-    // A restart is a reload: a bad file changes nothing.
-    if ((!ok || (!b->goes_on && !has_user(&c))) && read_kept(b, &before, &kept)) {
-        if (ok)
+    bool nobody = ok && !b->goes_on && !has_user(&c);
+    bool returned = ok && !b->goes_on && keep_went_back_from(&b->keep, bytes->info.sha256);
+    // A restart is a reload: a bad file changes nothing, nor does one that was on trial and is not confirmed.
+    if ((!ok || nobody || returned) && read_kept(b, &before, &kept)) {
+        if (nobody)
             log_error(EVENT_START, "reason=\"there is no user %s or no group %s\" effect=\"what ran goes on\"", c.user,
                       c.group);
-        ok = b->goes_on = b->disk_refused = true;
+        b->disk_refused = !ok || nobody;
+        ok = b->goes_on = true;
         file_free(bytes);
         *bytes = kept;
         c = before;

@@ -144,8 +144,9 @@ void validity_tell(struct broker *b);
 int validity_wait_ms(const struct broker *b);
 // Closes what has ended, by what the broker can do without the relay, where that has not asked in time.
 void validity_look(struct broker *b);
-// Closes it again behind a load that was refused.
-void validity_hold(struct broker *b);
+// Closes what may not be open any more: what has ended, and behind a trial what only that has opened. Returns false if
+// that was not possible; to be tried again.
+bool validity_narrow(struct broker *b);
 // Closes every temporary opening, because the broker ends for what the relay does: nobody else would, in its time.
 void validity_close(struct broker *b);
 

@@ -15,7 +15,6 @@
 #include "common/clock.h"
 #include "common/descriptors.h"
 #include "common/schedule.h"
-#include "compile/compile.h"
 #include "log/log.h"
 
 #define LATE_NS (3 * NS_PER_S) // an intact relay has gone back by then
@@ -176,7 +175,7 @@ bool trial_returned(struct broker *b, const struct handover_message *m)
     validity_tell(b);
     b->revoked = revoked;
     if (revoked)
-        validity_hold(b);
+        validity_narrow(b);
     else if (!sockets_set_filters(b->sockets, &b->view, NULL))
         log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");
     return true;
@@ -195,34 +194,14 @@ int trial_wait_ms(const struct broker *b)
 
 void trial_close(struct broker *b)
 {
-    struct table_image table = {.bytes = NULL};
-    struct table_view view;
-    char why[COMPILE_WHY_MAX] = "", quoted[2 * COMPILE_WHY_MAX];
-    const char *bad = "";
-
     if (!b->trial.config || b->trial.closed)
         return;
     b->trial.over = true;
     b->trial.ends_ns = clock_monotonic_ns(); // tried again behind that, if it fails
     validity_set(b, b->trial.config);
-    sockets_begin(b->sockets);
-    if (!compile(b->trial.config, &b->view, b->view.header->generation, true, b->sockets, &table, why) ||
-        !table_attach(&view, table.bytes, table.size, &bad)) {
-        sockets_settle(b->sockets, false);
-        log_error(EVENT_RETURNED, "reason=%s effect=\"what the trial has opened stays open\"",
-                  log_quote(why, quoted, sizeof(quoted)));
-    } else {
-        if (!sockets_set_filters(b->sockets, &view, NULL))
-            log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");
-        sockets_narrow(b->sockets);
-        b->trial.closed = true;
-        keep_settle(&b->keep, b->sockets, &b->view);
-        log_error(
-            EVENT_RETURNED,
-            "reason=\"the trial is over, and the relay has not gone back\" effect=\"what the file before does not "
-            "use is closed\"");
-    }
-    free(table.bytes);
+    b->trial.closed = validity_narrow(b);
+    log_error(EVENT_RETURNED, "reason=\"the trial is over, and the relay has not gone back\" effect=\"%s\"",
+              b->trial.closed ? "what the file before does not use is closed" : "what it has opened stays open");
 }
 
 void trial_look(struct broker *b)

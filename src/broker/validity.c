@@ -249,7 +249,7 @@ static struct config *allowed(const struct broker *b)
 
 // Compiles what runs now, and closes what that does not use. The relay gets no table: it still has the one before.
 // Returns false if that was not possible.
-static bool close_ended(struct broker *b)
+bool validity_narrow(struct broker *b)
 {
     char why[COMPILE_WHY_MAX] = "";
     struct table_image table = {.bytes = NULL}, back = {.bytes = NULL};
@@ -279,16 +279,11 @@ static bool close_ended(struct broker *b)
         sockets_narrow(b->sockets);
         keep_settle(&b->keep, b->sockets, &b->view);
         tell_revoked(c);
-        b->revoked = closed = true;
+        closed = true;
     }
     free(table.bytes);
     free(back.bytes);
     return closed;
-}
-
-void validity_hold(struct broker *b)
-{
-    close_ended(b);
 }
 
 void validity_close(struct broker *b)
@@ -305,7 +300,7 @@ void validity_close(struct broker *b)
         any = true;
     }
     if (any)
-        close_ended(b);
+        validity_narrow(b);
 }
 
 void validity_look(struct broker *b)
@@ -324,8 +319,10 @@ void validity_look(struct broker *b)
     validity_set(b, b->config);
     if (b->trial.config)
         validity_set(b, b->trial.config);
-    if (close_ended(b))
+    if (validity_narrow(b)) {
+        b->revoked = true;
         expect(b);
-    else
+    } else {
         b->late_ns = now_ns; // tried again
+    }
 }

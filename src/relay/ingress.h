@@ -30,7 +30,6 @@ struct ingress {
     uint32_t slot_size, n_slots, block_size, slots_per_block;
     uint32_t head;              // next slot to be read
     bool more;                  // the last pass ended by its budget, or by until_ns
-    bool awake;                 // it has rested, and was emptied for the table that is being put in force
     bool ethernet;              // frames begin with an Ethernet header
     bool super_frames;          // each frame follows a virtio_net_hdr
     uint32_t interface;         // index in the present table

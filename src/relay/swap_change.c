@@ -137,17 +137,21 @@ static void rest(struct swap *s)
     }
 }
 
+static bool is_resting(const struct swap *s, const struct ingress *in)
+{
+    for (size_t i = 0; i < s->n_resting; i++)
+        if (s->resting[i] == in)
+            return true;
+    return false;
+}
+
 // Those of the resting rings that the table in force names are used again.
-static void wake(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
+static void wake(struct swap *s)
 {
     for (size_t i = s->n_resting; i-- > 0;) {
         struct ingress *in = s->resting[i];
         if (!swap_names_ring(s->now, in->id))
             continue;
-        ingress_skip(in, spill);
-        ingress_count_drops(in, now_ns); // of what is thrown away
-        in->awake = true;
-        in->counters.ring_drops = 0;
         s->rings[s->n_rings++] = in;
         s->resting[i] = s->resting[--s->n_resting];
     }
@@ -163,7 +167,6 @@ static void change(struct swap *s, struct forward *f, struct forward *left, uint
     if (left)
         forward_bridge(f, f->stats.header->continued.gap_ns, now_ns);
     s->now = f;
-    wake(s, now_ns, spill);
     configure_egress(f);
     for (uint32_t i = 0; i < f->table->n_interfaces; i++) {
         const struct table_interface *interface = &f->table->interfaces[i];
@@ -175,20 +178,21 @@ static void change(struct swap *s, struct forward *f, struct forward *left, uint
         in->interface = i;
         if (swap_names_ring(before, in->id))
             continue;
-        uint64_t dropped = in->counters.ring_drops; // as resume() has counted
-        // A ring that replaces another one of the interface (ring_mib) has the frames that were just drained from that.
-        // One that has rested is empty already.
-        if (has_ring_of(before, interface->ifindex) && !in->awake) {
+        bool rested = is_resting(s, in);
+        uint64_t dropped = rested ? 0 : in->counters.ring_drops; // as resume() has counted
+        // A ring that replaces another one of the interface (ring_mib) has the frames that were just drained from that;
+        // one that has rested, those of that time.
+        if (rested || has_ring_of(before, interface->ifindex)) {
             ingress_skip(in, spill);
-            ingress_count_drops(in, now_ns); // clears drops of frames that the other ring has taken
+            ingress_count_drops(in, now_ns); // clears drops that are none of this table's
         }
         in->counters = *saved_counters(s, interface->name);
         in->counters.ring_drops += dropped;
-        in->awake = false;
         ev_io_init(&in->watcher, s->on_readable, in->fd, EV_READ);
         in->watcher.data = in;
         ev_io_start(s->loop, &in->watcher);
     }
+    wake(s);
     rest(s);
     swap_close_unnamed(s);
     if (before) {

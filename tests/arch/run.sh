@@ -22,7 +22,7 @@ srcdir=$(cd "$srcdir" && pwd)
 arch=${ARCH:-arm64}
 cache=$PWD/tests/arch/cache
 root=$cache/$arch
-work=$PWD/tests/arch/work/$arch
+work=$PWD/tests/arch/made/$arch
 all="units run diff explain graph times reload firewall trust fuzz"
 
 DEBOOTSTRAP_SECONDS=600
