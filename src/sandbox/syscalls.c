@@ -13,6 +13,7 @@
 #include <linux/futex.h>
 #include <linux/if_packet.h>
 #include <linux/netlink.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -349,15 +350,46 @@ static int add(scmp_filter_ctx ctx, const struct list *list, bool log_only)
     return 0;
 }
 
-static int load(scmp_filter_ctx ctx, enum sandbox_role role, bool log_only)
+// Adds all of the role's rows, and writes the program to fd.
+static int build(scmp_filter_ctx ctx, enum sandbox_role role, bool log_only, int fd)
 {
-    // A call of another ABI of this machine kills the process. sandbox_drop() has set no_new_privs.
+    // A call of another ABI of this machine kills the process.
     int rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 
     for (const struct list *list = lists; rc == 0 && list < lists + N_LISTS; list++)
         if (list->roles & OF(role))
             rc = add(ctx, list, log_only);
-    return rc == 0 ? seccomp_load(ctx) : rc;
+    return rc == 0 ? seccomp_export_bpf(ctx, fd) : rc;
+}
+
+// libseccomp 2.5.4 may go round forever where an allocation failed. The signal ends the process, before the other one
+// gives up (HELLO_SECONDS).
+#define BUILD_TIME_S 10
+
+static int build_in_time(enum sandbox_role role, bool log_only, int fd)
+{
+    alarm(BUILD_TIME_S);
+    scmp_filter_ctx ctx = seccomp_init(log_only ? SCMP_ACT_LOG : SCMP_ACT_ERRNO(ENOSYS));
+    int rc = ctx ? build(ctx, role, log_only, fd) : -ENOMEM;
+
+    if (ctx)
+        seccomp_release(ctx);
+    alarm(0);
+    return rc;
+}
+
+// Loads the program of fd. sandbox_drop() has set no_new_privs.
+static int load(int fd)
+{
+    static struct sock_filter program[BPF_MAXINSNS + 1]; // the kernel refuses one that is longer
+    ssize_t size = pread(fd, program, sizeof(program), 0);
+    if (size < 0)
+        return -errno;
+
+    struct sock_fprog loaded = {.len = (unsigned short) ((size_t) size / sizeof(program[0])), .filter = program};
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &loaded, 0, 0) != 0)
+        return -errno;
+    return prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER ? 0 : -EPERM;
 }
 
 bool sandbox_filter(enum sandbox_role role, enum sandbox_mode mode)
@@ -365,13 +397,13 @@ bool sandbox_filter(enum sandbox_role role, enum sandbox_mode mode)
     if (mode == SANDBOX_OFF)
         return true;
 
-    scmp_filter_ctx ctx = seccomp_init(mode == SANDBOX_LOG ? SCMP_ACT_LOG : SCMP_ACT_ERRNO(ENOSYS));
-    int rc = ctx ? load(ctx, role, mode == SANDBOX_LOG) : -ENOMEM;
+    int fd = memfd_create("mcr-filter", MFD_CLOEXEC);
+    int rc = fd == -1 ? -errno : build_in_time(role, mode == SANDBOX_LOG, fd);
 
-    if (ctx)
-        seccomp_release(ctx);
-    if (rc == 0 && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 2)
-        rc = -EPERM;
+    if (rc == 0)
+        rc = load(fd);
+    if (fd != -1)
+        close(fd);
     if (rc == 0)
         return true;
     log_error(EVENT_SANDBOX_FILTER, "role=%s error=\"%s\" reason=\"the system call filter cannot be loaded\"",

@@ -143,7 +143,7 @@ WITHIN(int, seccomp_attr_set, (scmp_filter_ctx c, enum scmp_filter_attr attr, ui
 WITHIN(int, seccomp_rule_add_array,
        (scmp_filter_ctx c, uint32_t action, int call, unsigned n, const struct scmp_arg_cmp *args), c, action, call, n,
        args)
-WITHIN(int, seccomp_load, (const scmp_filter_ctx c), c)
+WITHIN(int, seccomp_export_bpf, (const scmp_filter_ctx c, int fd), c, fd)
 
 void config_init(config_t *config)
 {
