@@ -121,8 +121,8 @@ CAN_FAIL = {
 }
 # munmap(2) fails for a part of a mapping alone.
 CANNOT_FAIL = set("""
-    arch_prctl clock_gettime exit exit_group getegid geteuid getgid getpid getppid getuid rseq rt_sigaction
-    rt_sigprocmask rt_sigreturn set_robust_list set_tid_address setfsgid setfsuid setsid uname umask getsockname sysinfo
+    alarm arch_prctl clock_gettime exit exit_group getegid geteuid getgid getpid getppid getuid rseq rt_sigaction
+    rt_sigprocmask rt_sigreturn setitimer set_robust_list set_tid_address setfsgid setfsuid setsid uname umask getsockname sysinfo
     gettid access faccessat2 restart_syscall tgkill munmap
 """.split())
 # How often they are made depends on the traffic and on the time; the first ones stand for all.
