@@ -134,6 +134,10 @@ class Scenario:
     latency: bool = False  # instead of what the core has left
     seconds: float = 1.0
 
+    @property
+    def legs(self):
+        return 2 if self.merged else 1
+
 
 @contextlib.contextmanager
 def sending(world, s, seconds):
@@ -143,9 +147,7 @@ def sending(world, s, seconds):
     argv = [t.MCRGEN, "send", "--json"]
     if s.merged:
         options["as"] = "rtp"
-        argv += [x for i in range(2) for x in ("--leg", f"s{i},{w.in_group(0)},{w.PORT}")]
-    else:
-        argv += ["--interface", "s0", "--group", w.in_group(0), "--port", str(w.PORT)]
+    argv += ["--interface", "s0", "--group", w.in_group(0), "--port", str(w.PORT)]
     for name, value in options.items():
         argv += [f"--{name}", str(value)]
     with w.on_core(w.SOURCE_CORE):
@@ -179,7 +181,7 @@ def _sample(s):
 
 def run(world, relay, s, empty):
     """Returns what was measured, as a dict. empty: of empty_core()."""
-    world.set(segmentation=s.segmentation, gro=s.gro, rps=s.rps, cut=s.cut, inputs=s.inputs, sample=_sample(s))
+    world.set(segmentation=s.segmentation, gro=s.gro, rps=s.rps, cut=s.cut, inputs=s.inputs, doubled=s.merged, sample=_sample(s))
     calm = wait_for_calm(5)
     group, port = relay.first_output()
     total = WARM_UP + s.seconds + 0.2
@@ -216,10 +218,9 @@ def run(world, relay, s, empty):
     if foreign > CALM or steal > 0.02:
         out["suspicious"].append(f"others took {100 * foreign:.0f} %, the host {100 * steal:.0f} % of a core")
     arrived = w.datagrams(first, last, s.size)
-    count = max(leg["sent"] for leg in sent["legs"]) if s.merged else sent["sent"]
-    wanted = count * s.fanout
+    wanted = sent["sent"] * s.fanout
     out |= {
-        "offered_pps": sent["rate_pps"], "sent": count, "arrived": arrived,
+        "offered_pps": sent["rate_pps"] * s.legs, "sent": sent["sent"], "arrived": arrived,
         "lost": wanted - arrived, "loss": (wanted - arrived) / wanted if wanted else 0,
         "out_pps": w.datagrams(a, b, s.size) / (tb - ta),
         "checked": report["received"], "corrupt": report["corrupt"], "duplicates": report["duplicates"],
@@ -233,5 +234,5 @@ def run(world, relay, s, empty):
         out["left"] = (ib - ia) / (tb - ta) / empty
         if out["out_pps"]:
             out["cpu_ns"] = (1 - out["left"]) * 1e9 / out["out_pps"]
-            out["cpu_in_ns"] = out["cpu_ns"] * s.fanout / (2 if s.merged else 1)
+            out["cpu_in_ns"] = out["cpu_ns"] * s.fanout / s.legs
     return out

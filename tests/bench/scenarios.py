@@ -151,10 +151,10 @@ def targets():
         Target("64 interfaces at 200,000/s, cpu for each packet", 1.1, False, "× one interface", ratio(
             median(scale, "64 interfaces, 200,000/s", "cpu_ns"), median(scale, "1 rule, 200,000/s", "cpu_ns"))),
         Target("two legs merged, cpu for each datagram that comes in", 1.3, False, "× plain", ratio(
-            median("Two legs merged by RTP", "merged, 200,000/s by each leg", "cpu_in_ns"),
-            median("Two legs merged by RTP", "plain, 400,000/s", "cpu_in_ns"))),
+            median("Two legs merged by RTP", "merged, 200,000/s by each leg", "cpu_in_ns", FIREWALL),
+            median("Two legs merged by RTP", "plain, 400,000/s", "cpu_in_ns", FIREWALL))),
         Target("two legs merged: loss, worst round", 0, False, "lost",
-               worst("Two legs merged by RTP", "merged, 200,000/s by each leg")),
+               worst("Two legs merged by RTP", "merged, 200,000/s by each leg", FIREWALL)),
         Target("loss in 20 reloads at full rate, worst round", 0, False, "lost",
                worst("20 reloads at full rate", "20 reloads, all")),
         Target("received on the relay's core, 200,000/s, cpu for each packet", 1, False, "× kernel",

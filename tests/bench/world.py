@@ -59,9 +59,10 @@ class World:
         for i in range(width):
             self.net.link(relay, f"out{i}", f"198.18.{2 + i}.2/24", dst, f"d{i}", f"198.18.{2 + i}.1/24", mtu)
 
-    def set(self, segmentation=False, gro=False, rps=False, cut=False, inputs=1, sample=1):
+    def set(self, segmentation=False, gro=False, rps=False, cut=False, inputs=1, doubled=False, sample=1):
         """segmentation: out0 takes UDP super-frames; gro: in0 makes them; cut: the source's kernel cuts those that the
-        source hands over; inputs: in0, in1, ... of so many; sample: one of so many reaches the receiver."""
+        source hands over; inputs: in0, in1, ... of so many; doubled: what comes by in0 comes by in1 too; sample: one of
+        so many reaches the receiver."""
         self._add_inputs(inputs)
         self._change("segmentation", segmentation, lambda: [
             self.relay.ethtool(f"out{i}", "tx-udp-segmentation", _on(segmentation)) for i in range(self.width)])
@@ -70,6 +71,7 @@ class World:
         self._change("gro", gro, lambda: self._merge(gro))
         self._change("rps", rps, lambda: self._write_sysfs(
             f"echo {1 << RELAY_CORE if rps else 0:x} > queues/rx-0/rps_cpus"))
+        self._change("doubled", doubled, lambda: self._double(doubled))
         self._change("sample", sample, lambda: self._drop_all_but(sample))
 
     def _add_inputs(self, n):
@@ -87,6 +89,15 @@ class World:
         self.relay.ethtool("in0", "gro", _on(gro), "rx-udp-gro-forwarding", _on(gro))
         self._write_sysfs(f"echo {GRO_WAIT_NS if gro else 0} > gro_flush_timeout; "
                           f"echo {2 if gro else 0} > napi_defer_hard_irqs")
+
+    def _double(self, doubled):
+        # tc's hook is behind the taps: in0's ring has what goes on to in1's.
+        if doubled:
+            self.relay.run("tc", "qdisc", "add", "dev", "in0", "clsact")
+            self.relay.run("tc", "filter", "add", "dev", "in0", "ingress", "protocol", "ip", "u32", "match", "u32", "0",
+                           "0", "action", "mirred", "ingress", "redirect", "dev", "in1")
+        elif "doubled" in self.settings:
+            self.relay.run("tc", "qdisc", "del", "dev", "in0", "clsact")
 
     def _write_sysfs(self, commands):
         self.relay.run("unshare", "-m", "sh", "-ec", f"mount -t sysfs none /sys; cd /sys/class/net/in0; {commands}")
