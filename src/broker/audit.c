@@ -24,16 +24,17 @@ void audit_init(struct audit *a)
         .most = (uint64_t) AUDIT_MIB_DEFAULT << 20, .mark = CHAIN_BEGINS, .directory = -1, .fd = -1, .lock = -1};
 }
 
-static void show_nothing(struct audit *a)
+void audit_hide(struct audit *a, enum audit_view view)
 {
-    if (a->shown)
-        munmap(a->shown, sizeof(*a->shown));
-    a->shown = NULL;
+    if (a->shown[view])
+        munmap(a->shown[view], sizeof(*a->shown[view]));
+    a->shown[view] = NULL;
 }
 
 void audit_free(struct audit *a)
 {
-    show_nothing(a);
+    for (enum audit_view view = 0; view < AUDIT_VIEWS; view++)
+        audit_hide(a, view);
     free(a->late);
     descriptors_close(a->fd);
     descriptors_close(a->lock);
@@ -52,12 +53,8 @@ void audit_prepare(struct audit *a, const char *path, uint32_t uid, uint32_t gid
 
 // --- statistics ------------------------------------------------------------------------------------------------------
 
-static void show(struct audit *a)
+static void show_in(const struct audit *a, struct stats_audit *to)
 {
-    struct stats_audit *to = a->shown ? &a->shown->audit : NULL;
-
-    if (!to)
-        return;
     stats_write_begin(&to->sequence);
     to->n = a->head.n;
     memcpy(to->hash, a->head.hash, sizeof(to->hash));
@@ -70,12 +67,19 @@ static void show(struct audit *a)
     stats_write_end(&to->sequence);
 }
 
-void audit_show(struct audit *a, int stats)
+static void show(const struct audit *a)
 {
-    show_nothing(a);
-    void *memory = mmap(NULL, sizeof(*a->shown), PROT_READ | PROT_WRITE, MAP_SHARED, stats, 0);
+    for (enum audit_view view = 0; view < AUDIT_VIEWS; view++)
+        if (a->shown[view])
+            show_in(a, &a->shown[view]->audit);
+}
+
+void audit_show(struct audit *a, enum audit_view view, int stats)
+{
+    audit_hide(a, view);
+    void *memory = mmap(NULL, sizeof(*a->shown[view]), PROT_READ | PROT_WRITE, MAP_SHARED, stats, 0);
     if (memory != MAP_FAILED)
-        a->shown = memory;
+        a->shown[view] = memory;
     show(a);
 }
 

@@ -26,6 +26,9 @@
 #define AUDIT_IDLE_INTERVAL_NS (300 * UINT64_C(1000000000))
 #define AUDIT_IDLE_AHEAD_NS    ((AUDIT_IDLE_BURST - 1) * AUDIT_IDLE_INTERVAL_NS)
 
+// Whose statistics show the head: those of what runs, and those that a trial may go back to, when no broker may live.
+enum audit_view { AUDIT_NOW, AUDIT_BACK, AUDIT_VIEWS };
+
 struct audit {
     char path[TRAIL_PATH_MAX]; // empty: records go to the log only
     uint64_t most;             // bytes of a file from which on it is rotated
@@ -48,7 +51,7 @@ struct audit {
     uint64_t due_ns;               // of the next load that changes nothing
     char sha256[DIGEST_TEXT_MAX];  // of the file that the last record of one in force names, by audit_open(); or empty
     uint64_t n_refused, n_repeats; // that were not recorded yet
-    struct stats_header *shown;    // mapped; NULL: nothing is shown
+    struct stats_header *shown[AUDIT_VIEWS]; // mapped; NULL: nothing is shown there
 };
 
 void audit_init(struct audit *a);
@@ -81,7 +84,8 @@ void audit_end(struct audit *a);
 int audit_wait_ms(const struct audit *a, uint64_t now_ns);
 void audit_tick(struct audit *a, uint64_t now_ns);
 
-// Shows the head in these statistics from now on, a file which the caller may close. Not at all if that fails.
-void audit_show(struct audit *a, int stats);
+// Shows the head in these statistics, too, from now on, a file which the caller may close. Not at all if that fails.
+void audit_show(struct audit *a, enum audit_view view, int stats);
+void audit_hide(struct audit *a, enum audit_view view);
 
 #endif

@@ -280,7 +280,7 @@ static bool offer(struct broker *b, struct attempt *a, const struct table_image 
             statistics_discard(back_path);
         return false;
     }
-    audit_show(&b->audit, fds[HANDOVER_STATS]);
+    audit_show(&b->audit, AUDIT_NOW, fds[HANDOVER_STATS]);
     fds[HANDOVER_STATS] = descriptors_close(fds[HANDOVER_STATS]);
     keep(b, fds);
     if (on_trial)

@@ -84,6 +84,7 @@ void trial_ready(struct broker *b, struct table_image *image, int fds[HANDOVER_P
     memcpy(b->trial.fds, fds, sizeof(b->trial.fds));
     for (size_t i = 0; i < HANDOVER_PLAIN; i++)
         fds[i] = -1;
+    audit_show(&b->audit, AUDIT_BACK, b->trial.fds[HANDOVER_STATS]);
 }
 
 void trial_begin(struct broker *b, const struct config *next)
@@ -99,6 +100,7 @@ void trial_begin(struct broker *b, const struct config *next)
 
 void trial_end(struct broker *b)
 {
+    audit_hide(&b->audit, AUDIT_BACK);
     drop_ready(&b->trial);
     config_free(b->trial.config);
     text_free(&b->trial.text);
@@ -148,7 +150,7 @@ bool trial_returned(struct broker *b, const struct handover_message *m)
         return false;
     memcpy(sha256, b->config->file.sha256, sizeof(sha256));
     snprintf(why, sizeof(why), "%.*s", (int) sizeof(why) - 1, m->text);
-    audit_show(&b->audit, t->fds[HANDOVER_STATS]);
+    audit_show(&b->audit, AUDIT_NOW, t->fds[HANDOVER_STATS]);
     keep_table(&b->keep, t->fds[HANDOVER_TABLE], t->fds[HANDOVER_STATE]);
     t->fds[HANDOVER_TABLE] = t->fds[HANDOVER_STATE] = -1;
     offer_run(b, &t->image);

@@ -169,6 +169,8 @@ def broker_killed():
         source = t.start_sending(net.src, "s0", STAYS, PORT, seconds=60, rate=2000)
         try_out(d, AFTER, seconds)
         wait_state(d, "trial", 5)
+        record = d.stats()["config"]["audit"]
+        t.check(record["n"] > 0, f"the record: {record}")
         d.broker_expected = False
         os.kill(d.broker, signal.SIGKILL)
         t.wait_for(lambda: d.logged("broker"), 5, "the news of the broker's end")
@@ -176,6 +178,7 @@ def broker_killed():
         t.check(status == 1 and "broker" in said, f"--confirm without a broker: {status} {said}")
         t.wait_for(lambda: d.logged("returned"), seconds + LATE, "the return")
         t.equal(d.stats()["config"]["sha256"], before, "what runs")
+        t.equal(d.stats()["config"]["audit"], record, "the record, which nobody can make longer")
         t.equal({x["name"] for x in d.stats()["rules"]}, {"stays", "goes"}, "rules")
         late = t.Receiver(net.dst, "d0", OUT[GOES], OUT_PORT, expect=100)
         t.send(net.src, "s0", GOES, PORT, count=100, rate=1000)
