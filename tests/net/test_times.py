@@ -11,7 +11,6 @@ import time
 import mcrtest as t
 import reloadtest as r
 
-WITNESS = os.environ.get("WITNESS", os.path.join(os.path.dirname(t.MCRD), "../tests/net/witness.so"))
 A, B, OUT_A, HOST, PORT, OUT_PORT = "239.255.0.1", "239.255.0.2", "239.255.1.1", "198.18.2.1", 5000, 6000
 ALWAYS = t.rule("always", A, PORT, [t.to_group(OUT_A, OUT_PORT)])
 SOON = 4 * t.SLOWNESS  # s, until something begins or ends
@@ -44,25 +43,6 @@ def sockets_to_host(pid):
     """How many UDP sockets of the process are connected to the output of the temporary rule."""
     with open(f"/proc/{pid}/net/udp", encoding="ascii") as f:
         return sum(x.split()[2].startswith("010212C6:") for x in f.read().splitlines()[1:])
-
-
-class Clock:
-    """A wall clock for mcrd alone."""
-
-    def __init__(self):
-        if not os.access(WITNESS, os.R_OK):
-            raise t.Skip("tests/net/witness.so is not built")
-        self.path = os.path.join(t.case.present.directory(), "clock")
-        self.set(0)
-        os.chmod(self.path, 0o644)
-        self.before = ["env", f"LD_PRELOAD={WITNESS}", f"MCR_CLOCK={self.path}",
-                       f"ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"]
-
-    def set(self, ahead):
-        """Ahead of the machine's by so many seconds; in place: mcrd has mapped the file."""
-        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
-        os.write(fd, struct.pack("=q", int(ahead * 1000000000)))
-        os.close(fd)
 
 
 @t.test("a rule begins and ends under two streams: joined, sent, left and closed at its times; the other one loses nothing")
@@ -201,7 +181,7 @@ def restarts():
 
 @t.test("the clock is set ahead: what has ended by it is closed and stays so, when it is set back, behind a reload and a restart")
 def steps():
-    clock = Clock()
+    clock = t.Clock()
     with t.line() as net, t.Manager() as manager:
         ends = int(time.time()) + 10 * DAY
         with t.KeptMcrd(manager, net.relay, [ALWAYS, brief(None, ends)], before=clock.before) as d:
@@ -228,7 +208,7 @@ def steps():
 
 @t.test("a rule that is to begin: a clock set ahead opens it, one set back closes it again")
 def steps_before():
-    clock = Clock()
+    clock = t.Clock()
     with t.line() as net, t.Mcrd(net.relay, [ALWAYS, brief(int(time.time()) + 10 * DAY)], before=clock.before) as d:
         for ahead, state in ((0, "scheduled"), (20 * DAY, "active"), (0, "scheduled"), (20 * DAY, "active")):
             clock.set(ahead)
@@ -238,7 +218,7 @@ def steps_before():
 
 @t.test("a clock at 1970: what has no time runs, temporary rules wait, a reload of a file with a validity is refused; then it is set")
 def unset():
-    clock = Clock()
+    clock = t.Clock()
     now = int(time.time())
     with t.line() as net:
         clock.set(-now + 100)

@@ -3,25 +3,34 @@
 //
 // It tells on the standard error as which user mcrd gives a text to libconfig; ends it before the writev() whose number
 // $DIE_AT_SEND says; refuses it every ring if $REFUSE_RINGS is set; lets it begin $OLDER_BY seconds earlier by the
-// clock that goes on in a suspend, so that it does what it does after so long a life; and shows it a wall clock that is
-// so many nanoseconds ahead as the file named by $MCR_CLOCK says (an int64_t), which the test may change while mcrd
-// runs. The machine's clock stays as it is.
+// clock that goes on in a suspend, so that it does what it does after so long a life; and shows it the clocks that the
+// file named by $MCR_CLOCK says (struct clocks), which the test may change while mcrd runs: a wall clock that is set,
+// and time that is left out, as if nothing had happened in it. The machine's clocks stay as they are.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libconfig.h>
 #include <linux/if_packet.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-static const volatile int64_t *ahead_ns;
+// Nanoseconds: of the wall clock alone, and of all clocks.
+struct clocks {
+    int64_t set, left_out;
+};
+
+#define LOOK_MS 5 // how often one that waits looks whether time was left out
+
+static const volatile struct clocks *clocks;
 static int (*clock_of_libc)(clockid_t, struct timespec *);
 static bool has_begun; // that clock was asked for
 
@@ -34,9 +43,9 @@ static void __attribute__((constructor)) begin(void)
     clock_of_libc = (int (*)(clockid_t, struct timespec *)) dlsym(RTLD_NEXT, "clock_gettime");
     if (fd < 0)
         return;
-    void *memory = mmap(NULL, sizeof(*ahead_ns), PROT_READ, MAP_SHARED, fd, 0);
+    void *memory = mmap(NULL, sizeof(*clocks), PROT_READ, MAP_SHARED, fd, 0);
     if (memory != MAP_FAILED)
-        ahead_ns = memory;
+        clocks = memory;
     close(fd);
 }
 
@@ -49,14 +58,71 @@ int clock_gettime(clockid_t clock, struct timespec *t)
         t->tv_sec -= getenv("OLDER_BY") ? strtol(getenv("OLDER_BY"), NULL, 10) : 0;
         has_begun = true;
     }
-    if (result != 0 || clock != CLOCK_REALTIME || !ahead_ns)
+    if (result != 0 || !clocks || (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME))
         return result;
-    int64_t ns = (int64_t) t->tv_sec * 1000000000 + t->tv_nsec + *ahead_ns;
+    int64_t ns = (int64_t) t->tv_sec * 1000000000 + t->tv_nsec + clocks->left_out;
+    if (clock == CLOCK_REALTIME)
+        ns += clocks->set;
     if (ns < 0)
         ns = 0;
     t->tv_sec = (time_t) (ns / 1000000000);
     t->tv_nsec = (long) (ns % 1000000000);
     return 0;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+// How long to wait before the next look.
+static int slice(int64_t ends_ms)
+{
+    int64_t left = ends_ms - now_ms();
+
+    return left <= 0 ? 0 : left < LOOK_MS ? (int) left : LOOK_MS;
+}
+
+int epoll_wait(int fd, struct epoll_event *events, int most, int timeout)
+{
+    int (*wait)(int, struct epoll_event *, int, int) =
+        (int (*)(int, struct epoll_event *, int, int)) dlsym(RTLD_NEXT, "epoll_wait");
+    int64_t ends_ms = timeout > 0 && clocks ? now_ms() + timeout : 0;
+    int n, part;
+
+    if (ends_ms == 0)
+        return wait(fd, events, most, timeout);
+    do {
+        part = slice(ends_ms);
+        n = wait(fd, events, most, part);
+    } while (n == 0 && part > 0);
+    return n;
+}
+
+int poll(struct pollfd *fds, nfds_t n_fds, int timeout)
+{
+    int (*wait)(struct pollfd *, nfds_t, int) = (int (*)(struct pollfd *, nfds_t, int)) dlsym(RTLD_NEXT, "poll");
+    int64_t ends_ms = timeout > 0 && clocks ? now_ms() + timeout : 0;
+    int n, part;
+
+    if (ends_ms == 0)
+        return wait(fds, n_fds, timeout);
+    do {
+        part = slice(ends_ms);
+        n = wait(fds, n_fds, part);
+    } while (n == 0 && part > 0);
+    return n;
+}
+
+// Where poll() is fortified.
+int __poll_chk(struct pollfd *fds, nfds_t n_fds, int timeout, size_t size);
+int __poll_chk(struct pollfd *fds, nfds_t n_fds, int timeout, size_t size)
+{
+    (void) size;
+    return poll(fds, n_fds, timeout);
 }
 
 int config_read_string(config_t *config, const char *text)

@@ -8,6 +8,7 @@ Nothing of the machine is touched: the test itself moves into a network namespac
 behind, not even when the test is killed: see Guardian.
 """
 from .capture import *
+from .clock import *
 from .daemon import *
 from .frames import *
 from .manager import *
