@@ -32,10 +32,25 @@ static void doubt_content(const struct config *c, int fd, struct config_problems
                        c->audit_file, c->audit_file);
 }
 
+static bool is_lost(const char *path)
+{
+    static const char *const places[] = {"/run/", "/var/run/", "/dev/shm/"};
+
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+        if (strncmp(path, places[i], strlen(places[i])) == 0)
+            return true;
+    return false;
+}
+
 void audit_place_doubt(const struct config *c, struct config_problems *problems)
 {
     struct stat st;
 
+    if (is_lost(c->audit_file))
+        config_warning(problems, 0, NULL,
+                       "audit_file is %s: what lies there is removed when mcrd is stopped or the host boots: name one "
+                       "in /var/lib/mcr",
+                       c->audit_file);
     if (!c->audit_file[0] || lstat(c->audit_file, &st) != 0)
         return;
     if (S_ISLNK(st.st_mode)) {

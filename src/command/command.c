@@ -10,12 +10,27 @@
 
 #include "common/clock.h"
 #include "common/exit.h"
+#include "compile/compile.h"
 #include "config/load.h"
+
+struct config *command_read(const char *path, unsigned flags, struct config_problems *problems,
+                            struct config_bytes *bytes)
+{
+    struct config *c = config_load(path, flags, problems, bytes);
+    struct compile_memory memory;
+    char why[COMPILE_WHY_MAX];
+
+    if (!c || compile_memory(c, &memory, why))
+        return c;
+    config_error(problems, memory.line, NULL, "%s", why);
+    config_free(c);
+    return NULL;
+}
 
 struct config *command_load_text(const char *path, unsigned flags, struct config_bytes *bytes)
 {
     struct config_problems problems = {0};
-    struct config *c = config_load(path, flags, &problems, bytes);
+    struct config *c = command_read(path, flags, &problems, bytes);
 
     config_problems_print(&problems, path, stderr);
     config_problems_free(&problems);

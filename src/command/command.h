@@ -13,6 +13,7 @@
 struct argument_list;
 struct config;
 struct config_bytes;
+struct config_problems;
 struct json_t;
 
 // Prints "FILE: valid, N rules, sha256 HEX" for each file, and checks several together, as relays of one site
@@ -96,7 +97,11 @@ void command_built(void);
 
 // --- shared by the commands ------------------------------------------------------------------------------------------
 
-// Loads the file (config_load()), and prints its problems to stderr. Returns NULL if it is not valid.
+// Loads the file as config_load() does, and refuses what takes more memory than is allowed.
+struct config *command_read(const char *path, unsigned flags, struct config_problems *problems,
+                            struct config_bytes *bytes);
+
+// Does the same, and prints the problems to stderr. Returns NULL if it is not valid.
 struct config *command_load(const char *path, unsigned flags);
 
 // Returns the time to judge by: at, in seconds since the epoch, or now for 0.

@@ -63,8 +63,11 @@ static int confirm(const char *stats_file, const char *path, double seconds)
     char shown[DAEMON_WHY_MAX], why[DAEMON_WHY_MAX], unread[PATH_MAX + 1024] = "";
     struct daemon d;
 
-    if (daemon_wait(stats_file, &d, why) != DAEMON_RUNS)
+    bool runs = daemon_wait(stats_file, &d, why) == DAEMON_RUNS;
+    if (!runs || !daemon_is_of(&d, path))
         find_unread(path, unread);
+    if (*unread && runs)
+        snprintf(why, sizeof(why), "its daemon (pid %d) runs %s", (int) d.pid, daemon_text(d.header.file, shown));
     if (*unread)
         return command_trouble(
             "%s; stats_file %s was looked at: %s. Put a readable file there, or send SIGRTMIN to mcrd", unread,

@@ -104,8 +104,9 @@ static enum daemon_state judge(int fd, const char *path, struct daemon *d, char 
                     "the layout of %s is version %u, known here is %d: use the mcrd that runs, or restart it", path,
                     h->version, STATS_VERSION);
     d->pid = stats_writer(path);
-    // A reload marks the old file as superseded, and then renames the new one to its name.
-    if (h->state == STATS_SUPERSEDED || !consistent)
+    // A reload marks the old file as superseded, and then renames the new one to its name; so does a return from a
+    // trial, behind which the last one may have ended.
+    if ((h->state == STATS_SUPERSEDED || !consistent) && d->pid != 0)
         return tell(DAEMON_CHANGING, why, "%s is being replaced", path);
     if (h->state == STATS_STOPPED || d->pid == 0)
         return tell_none(path, why, "mcrd (pid %u), whose statistics are in %s, %s", h->pid, path,

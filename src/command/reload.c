@@ -121,14 +121,14 @@ int command_reload(const char *path, const char *trust, double seconds)
 {
     struct config_problems problems = {0};
     struct config_bytes bytes;
-    struct config *c = config_load(path, 0, &problems, &bytes);
+    struct config *c = command_read(path, 0, &problems, &bytes);
     int status = 1;
 
     if (c && signed_wait(path, trust, &bytes, seconds)) {
         config_problems_free(&problems);
         file_free(&bytes);
         config_free(c);
-        c = config_load(path, 0, &problems, &bytes);
+        c = command_read(path, 0, &problems, &bytes);
     }
     config_problems_print(&problems, path, stderr);
     if (c) {

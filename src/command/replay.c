@@ -211,20 +211,22 @@ static bool give_up_rights(enum sandbox_mode mode)
     return sandbox_filter(SANDBOX_RELAY, mode);
 }
 
-static bool is_same_file(FILE *capture, const char *out)
+static bool is_same_file(const struct stat *a, const char *out)
 {
-    struct stat a, b;
+    struct stat b;
 
-    return fstat(fileno(capture), &a) == 0 && stat(out, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    return stat(out, &b) == 0 && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
 }
 
 static bool open_source(struct source *s, const char *out)
 {
+    struct stat st;
+
     if (is_stream(s) && isatty(STDIN_FILENO))
         command_trouble("--replay -: the standard input is a terminal: tcpdump -i IF -U -w - udp | mcrd --replay -");
     else if (!(s->file = is_stream(s) ? stdin : fopen(s->name, "rbe")))
         command_trouble("%s: cannot be opened: %s", s->name, strerror(errno));
-    else if (out && is_same_file(s->file, out))
+    else if (out && fstat(fileno(s->file), &st) == 0 && is_same_file(&st, out))
         command_trouble("%s: is the capture itself", out);
     else
         return true;
@@ -234,8 +236,13 @@ static bool open_source(struct source *s, const char *out)
 // When it fails, the process ends: what is open goes with it.
 static bool open_files(struct replay *r, FILE **out)
 {
-    const char *name = r->of.options->out;
+    const char *name = r->of.options->out, *config = r->of.config->path;
+    struct stat st;
 
+    if (name && stat(config, &st) == 0 && is_same_file(&st, name)) {
+        command_trouble("%s: is the config itself", name);
+        return false;
+    }
     for (unsigned i = 0; i < r->n_sources; i++)
         if (!open_source(&r->sources[i], name))
             return false;

@@ -39,6 +39,8 @@ bool compile_refuse(struct compilation *c, const char *format, ...) __attribute_
 void compile_name_interfaces(struct compilation *c, bool enabled);
 // Fills in rules, paths, outputs, sources and destinations, and which counters are carried over from the previous
 // table. Returns false after compile_refuse().
+// Refuses what takes more memory than is allowed, or a merge that cannot be.
+bool compile_fits(struct compilation *c);
 bool compile_plan(struct compilation *c);
 
 // open.c: opens the sockets that the rules need, and reuses those that are open already. All belong to c->sockets.

@@ -276,7 +276,7 @@ bool compile_judge(const struct config *config, struct sockets *sockets, char wh
 {
     struct compilation c = {
         .config = config, .sockets = sockets, .reject_missing = config->reject_missing, .judging = true, .why = why};
-    bool ok = allocate(&c) && find_interfaces(&c);
+    bool ok = compile_fits(&c) && allocate(&c) && find_interfaces(&c);
 
     release(&c);
     return ok;

@@ -474,13 +474,20 @@ static void place_rule(struct compilation *c, uint32_t i)
         place_input(c, i, j);
 }
 
-bool compile_plan(struct compilation *c)
+bool compile_fits(struct compilation *c)
 {
     struct compile_memory memory;
     char why[COMPILE_WHY_MAX];
 
-    if (!compile_memory(c->config, &memory, why))
-        return memory.line ? compile_refuse(c, "line %d: %s", memory.line, why) : compile_refuse(c, "%s", why);
+    if (compile_memory(c->config, &memory, why))
+        return true;
+    return memory.line ? compile_refuse(c, "line %d: %s", memory.line, why) : compile_refuse(c, "%s", why);
+}
+
+bool compile_plan(struct compilation *c)
+{
+    if (!compile_fits(c))
+        return false;
     while (c->n_rules < c->config->n_rules)
         place_rule(c, c->n_rules++);
     return carry_over(c);

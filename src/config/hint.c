@@ -128,6 +128,12 @@ static bool is_nothing(const struct schema_key *key, const struct value *value)
     return false;
 }
 
+// An alarm for more than so much: 0 may be meant as "at any".
+static bool is_most(const struct schema_key *key)
+{
+    return key->where == SCHEMA_MONITOR && strncmp(key->name, "max_", 4) == 0;
+}
+
 static bool is_every_sender(const char *text)
 {
     static const char *const words[] = {"any", "all", "*", "everyone", "0/0", "0.0.0.0/0", "::/0", "0.0.0.0", "::"};
@@ -225,9 +231,9 @@ static bool is_any_address(const struct value *value)
     return is_text(value) && is_every_sender(value->text);
 }
 
-#define EACH_INPUT  ": one input for each, write inputs = ( { ... }, { ... } )"
+#define EACH_INPUT  ": one input for each, write inputs = ( { ... }, { ... } ), or one rule for each pair"
 #define EACH_PORT   ": one rule for each, or a range such as \"5000-5009\""
-#define EACH_OUTPUT ": one output for each, write outputs = ( { ... }, { ... } )"
+#define EACH_OUTPUT ": one output for each, write outputs = ( { ... }, { ... } ), or one rule for each pair"
 
 // What is meant by a value of another type than the key's, or that stands for more than one.
 static const struct {
@@ -323,7 +329,7 @@ const char *hint_value(const struct schema_key *key, const struct value *value, 
     if (is_word_of_group(key, value, text))
         return text;
     if (is_nothing(key, value))
-        return strcpy(text, ": leave the key out");
+        return strcpy(text, is_most(key) ? ": write 1; without the key there is no alarm" : ": leave the key out");
     if (is_text(value) && (ADDRESSES & 1u << key->kind) && hint_url(key, value->text, text))
         return text;
     if (is_otherwise(key, value, text))

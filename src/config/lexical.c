@@ -365,7 +365,8 @@ static void key(struct lexer *l)
         if (names[i].length == last->length && memcmp(names[i].text, last->text, last->length) == 0) {
             bool input = last->length == strlen("input") && memcmp(last->text, "input", last->length) == 0;
             fail(l, l->line, "key \"%.*s\" is given twice in the same group%s",
-                 (int) (last->length < 64 ? last->length : 64), last->text, input ? ": for two legs " HINT_LEGS : "");
+                 (int) (last->length < 64 ? last->length : 64), last->text,
+                 input ? ": for two legs " HINT_LEGS "; for two streams a rule for each" : "");
             break;
         }
     names[l->keys[l->depth] - 1] = *last;

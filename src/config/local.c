@@ -359,6 +359,22 @@ static void check_source(const struct check *k, const struct config_output *out)
                        addr_format(&out->source, text), advise(k->local, out->interface, out->source.family, advice));
 }
 
+// What goes by lo stays on this host.
+static void check_stays(const struct check *k, const struct config_output *out)
+{
+    const struct addr_prefix to = {out->address, (uint8_t) (8 * addr_length(&out->address))};
+    const char *other = near_other(k->local, out->interface, &to);
+    char text[ADDR_TEXT_MAX], write[64] = "name an address of this host, or the interface that leads to it";
+
+    if (addr_is_loopback(&out->address) || owner_of(k->local, &out->address, out->interface))
+        return;
+    if (other)
+        snprintf(write, sizeof(write), "write interface = \"%s\"", other);
+    config_warning(k->problems, out->line, k->rule->name,
+                   "address %s is not of this host, and by \"" CONFIG_LOOPBACK "\" nothing leaves it: %s",
+                   addr_format(&out->address, text), write);
+}
+
 static void check_receiver(const struct check *k, const struct config_output *out)
 {
     const struct addr_prefix to = {out->address, (uint8_t) (8 * addr_length(&out->address))};
@@ -407,8 +423,8 @@ void local_check(const struct config *c, const struct local *local, struct confi
             check_has_address(&k, out);
             if (!is_loopback(out->interface))
                 check_source(&k, out);
-            if (!is_loopback(out->interface) && out->kind == CONFIG_ADDRESS)
-                check_receiver(&k, out);
+            if (out->kind == CONFIG_ADDRESS)
+                (is_loopback(out->interface) ? check_stays : check_receiver)(&k, out);
         }
     }
 }

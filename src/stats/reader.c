@@ -197,7 +197,11 @@ static bool daemon_gone(const struct stats_snapshot *s, char why[STATS_WHY_MAX])
     return refuse(why,
                   "no daemon: mcrd (pid %u) %s; last statistics from %s; \"systemctl start mcrd\" starts it, "
                   "\"journalctl -u mcrd\" tells more",
-                  h->pid, h->state == STATS_STOPPED ? "was stopped" : "has ended without being stopped", time);
+                  h->pid,
+                  h->state == STATS_STOPPED      ? "was stopped"
+                  : h->state == STATS_SUPERSEDED ? "has ended"
+                                                 : "has ended without being stopped",
+                  time);
 }
 
 // Writes that path may not be opened, and which directory may not be entered, where that is why.
@@ -272,7 +276,8 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
         return refuse(why, "%s cannot be read: it was cut: try again", path);
     if (!check(s, size, path, why))
         return false;
-    *superseded = h->state == STATS_SUPERSEDED;
+    bool ended = stats_writer(path) == 0;
+    *superseded = h->state == STATS_SUPERSEDED && !ended;
     if (*superseded)
         return refuse(why,
                       "%s is from before the last reload and was not replaced: \"journalctl -u mcrd\" tells why "
@@ -281,7 +286,7 @@ static bool take_open(struct stats_snapshot *s, int fd, size_t size, const char 
     // The sandbox keeps mcrd from asking.
     if (h->clock == STATS_CLOCK_SET && h->timed && clock_is_unsynchronised())
         h->clock = STATS_CLOCK_UNSYNCHRONISED;
-    if (h->state == STATS_STOPPED || stats_writer(path) == 0)
+    if (h->state == STATS_STOPPED || ended)
         return daemon_gone(s, why);
     if (h->state != STATS_LIVE)
         return refuse(why, "mcrd does not use %s yet: try again", path);

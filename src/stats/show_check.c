@@ -27,7 +27,7 @@ static const enum show_status of_state[STATS_RULE_END] = {
 
 struct finding {
     enum show_status status;
-    char text[SHOW_UNKNOWN + 1][4096]; // what is wrong, by its status, separated by ", "
+    char text[SHOW_UNKNOWN + 1][4096]; // what is to be said, by its status, separated by ", "
 };
 
 static void __attribute__((format(printf, 3, 4)))
@@ -52,7 +52,7 @@ static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool
 {
     const struct stats_header *h = s->at.header;
     uint64_t silent_ms = stats_age_ms(s, h->heartbeat_ns);
-    char age[TEXT_NUMBER_MAX], time[MOMENT_TEXT_MAX];
+    char age[TEXT_NUMBER_MAX], left[TEXT_NUMBER_MAX], time[MOMENT_TEXT_MAX];
 
     if (silent_ms >= SHOW_HEARTBEAT_LATE_MS)
         find(f, SHOW_CRITICAL, "no sign of life for %s", text_age(age, silent_ms));
@@ -65,6 +65,8 @@ static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool
         find(f, SHOW_WARNING, "the last load was refused");
     if (h->verdict == STATS_VERDICT_REFUSED && show_may_put_back(h))
         find(f, SHOW_WARNING, SHOW_PUT_BACK);
+    if (h->trial_ends_ns)
+        find(f, SHOW_OK, "on trial for another %s", text_duration(left, stats_remaining_s(s, h->trial_ends_ns)));
     if (h->returned[0])
         find(f, SHOW_WARNING, "the last trial was not kept: %s", h->returned);
     if (h->config_state != STATS_CONFIG_CURRENT && h->config_state != STATS_CONFIG_TRIAL)
@@ -207,7 +209,7 @@ enum show_status show_check(const struct stats_snapshot *s, bool whole, enum sho
         find(&f, what, "%s", why);
     }
     fprintf(to, "MCR %s - ", statuses[f.status]);
-    for (int status = SHOW_UNKNOWN; status > SHOW_OK; status--) { // the worst first
+    for (int status = SHOW_UNKNOWN; status >= SHOW_OK; status--) { // the worst first
         text_repair(f.text[status]);
         for (char *c = f.text[status]; *c; c++)
             if (*c == '|')

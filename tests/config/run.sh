@@ -123,7 +123,7 @@ outputs() {
         i ? "," : "", i, i / 256, i % 256
       print "outputs = ("
       for (o = 0; o < m; o++) {
-        to = sprintf("%s = \"%s.2.%d.%d\"", kind, kind == "group" ? "239" : "10", o / 256, o % 256)
+        to = sprintf("%s = \"%s.2.%d.%d\"", kind, kind == "group" ? "239" : "127", o / 256, o % 256)
         if (kind ~ / = /)
           to = kind
         printf "%s{ interface = \"lo\"; %s; port = %d; }\n", o ? "," : "", to, 5000 + o
@@ -294,6 +294,8 @@ ok "warning: audit_file is something else" told doubt.conf "audit_file is $work/
 records: mcrd would set it aside as $work/records/notes.1: name another file"
 records_at doubt.conf "$work/records/cut"
 ok "warning: something else without an end" told doubt.conf "audit_file is $work/records/cut, which has no record: mcrd would .*"
+records_at doubt.conf /run/mcr/records
+ok "warning: records that a stop removes" eval 'accepted doubt.conf && grep -q "audit_file is /run/mcr/records: what lies there is removed" stderr'
 for what in empty log none; do
   records_at doubt.conf "$work/records/$what"
   ok "no warning: the records may be there ($what)" eval 'accepted doubt.conf && ! grep "audit_file\|records" stderr'

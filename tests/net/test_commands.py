@@ -281,6 +281,14 @@ def diff_trouble():
             running = os.path.join(os.path.dirname(d.config.stats_file), "running.conf")
             d.config.write("rules = (")
             says(command(d, "--diff"), 2, None, r"syntax error")
+            legs = [{"leg": leg, "interface": "in0", "group": f"239.255.0.{leg}", "port": PORT} for leg in "12"]
+            d.config.rules = [{"name": "r", "inputs": legs, "merge": {"by": "rtp", "window_ms": 5000},
+                               "outputs": [t.to_group(OUT, OUT_PORT)]}]
+            d.config.write()
+            r.wait_config(d, "invalid", disk_sha256=r.sha256_of(d.config.file))
+            for what in ("--diff", "--print", "--graph", "--firewall", "--reload", "--check"):
+                says(command(d, what), 2 if what == "--diff" else 1, None, "can tell apart")
+            d.config.rules = RULE
             d.config.write()
             with open(running, encoding="ascii") as f:
                 text = f.read()
@@ -406,6 +414,11 @@ def local_addresses():
          '"bare0" has no IPv4 address to send from: give it one, or set source; until then it waits'),
         (of("198.18.1.2", [t.to_group(OUT, OUT_PORT, "bare0", source="198.18.2.9")]), None),
         (of("198.18.1.2", [to("198.18.2.1")]), None),
+        (of("198.18.1.2", [to("198.18.2.1", interface="lo")]),
+         'address 198.18.2.1 is not of this host, and by "lo" nothing leaves it: write interface = "out0"'),
+        (of("198.18.1.2", [to("203.0.113.5", interface="lo")]), 'address 203.0.113.5 is not of this host, and by "lo" nothing leaves '
+         "it: name an address of this host, or the interface that leads to it"),
+        (of("198.18.1.2", [to("198.18.2.2", interface="lo")]), None),
         (of("198.18.1.2", [to("198.18.2.255")]), '198.18.2.255 is the broadcast of a subnet of "out0", no host: write broadcast = true '
                                                  'in place of "address"'),
         (of("198.18.1.2", [to("198.18.2.0")]), 'address 198.18.2.0 is that of a network of "out0", hardly of a receiver: name a host, '

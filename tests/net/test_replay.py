@@ -429,6 +429,7 @@ def trouble():
     os.link(r.capture, r.out)
     t.check("is the capture itself" in r.run(*one, "--out", r.out, status=2)[1], "the capture as output")
     t.equal(os.path.getsize(r.capture), 24 + 16 + len(good), "the capture is as it was")
+    t.check("is the config itself" in r.run(*one, "--out", r.config.file, status=2)[1], "the config as output")
     if os.path.exists("/dev/full"):
         r.run(*one, "--out", "/dev/full", status=1)
     r.config.write("version = 1;\nrules = ( ;\n")

@@ -72,6 +72,8 @@ def confirmed():
         config = d.stats()["config"]
         t.check(config["state"] == "trial" and 0 < config["trial_remaining_s"] <= 2, f"{config}")
         trial = config["sha256"]
+        said = t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file])[1]
+        t.check("MCR OK - on trial for another 00:00:0" in said, said)
         receiver = t.Receiver(net.dst, "d0", OUT[COMES], OUT_PORT, expect=100)
         t.send(net.src, "s0", COMES, PORT, count=100, rate=1000)
         receiver.all_came()
@@ -187,6 +189,9 @@ def broker_killed():
         t.finish_sending(source)
         report = receiver.report()
         t.equal((report["lost"], report["duplicates"]), (0, 0), "of what is in both files")
+    for what in ([t.MCRSTAT, "--check", "--stats", d.config.stats_file], [t.MCRD, "--reload", "--config", d.config.file]):
+        _, out, err = t.run_command(what, check_status=False)
+        t.check("no daemon: mcrd (pid" in out + err and "has ended" in out + err, f"{what[0]}: {out} {err}")
 
 
 @t.test("return on silence: when a rule that relayed has nothing for silence_ms, or drops nearly all, within 100 ms")
@@ -300,6 +305,11 @@ def unread():
         os.unlink(d.config.file)
         status, said = confirm(d)
         t.check(status == 2 and "SIGRTMIN" in said and "No such file" in said, f"{status} {said}")
+        other = os.path.join(d.config.directory, "other.conf")
+        with open(other, "w", encoding="ascii") as f:
+            f.write(f'version = 1; stats_file = "{d.config.stats_file}"; rules = ( 1 );')
+        status, out, err = t.run_command([t.MCRD, "--confirm", "--config", other], check_status=False)
+        t.check(status == 2 and f"{other}:1:" in err and f"runs {d.config.file}" in err, f"{status} {out} {err}")
         d.signal(signal.SIGRTMIN)
         wait_state(d, "invalid", 5)
         t.equal(len(d.logged("confirmed")), 1, "records")
