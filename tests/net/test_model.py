@@ -24,7 +24,7 @@ SEED = os.environ.get("MCR_MODEL_SEED") or ""
 FIXED = (2, 3, 4)[:2 if t.SANITIZED else 3]
 TELL = os.environ.get("MCR_MODEL_TELL", "")
 WITNESS = os.environ.get("WITNESS", os.path.join(os.path.dirname(t.MCRD), "../tests/net/witness.so"))
-LEAD, SETTLE, LAG = (int(x * t.SLOWNESS * m.MS) for x in (150, 100, 1500))
+LEAD, SETTLE, LAG = (int(x * t.SLOWNESS * (3 if t.SANITIZED else 1) * m.MS) for x in (150, 100, 1500))
 RECOVERS = 9 * t.SLOWNESS  # s
 ENDS = {"SIGTERM": 0, "SIGKILL": -signal.SIGKILL}
 # Interface: (number of its link, node and name of the other end, its addresses, those of the relay).
@@ -287,7 +287,8 @@ class Run:
             at = f"{(s.begin - zero) / 1e9:.3f} to {(s.end - zero) / 1e9:.3f} s" if s else "failed" if i == len(self.steps) else "-"
             rules = " ".join(f"{n}.{i}" for n, i in sorted(world.rules.items()))
             argument = "" if what[1] is None else what[1] if isinstance(what[1], str) else f"trial={what[1][1]}"
-            lines.append(f"{i + 1:3} {what[0]} {argument} ({at}) rules={rules} broken={world.broken} config={world.config_state()} {self.slow.get(i) or ''}")
+            lines.append(f"{i + 1:3} {what[0]} {argument} ({at}) rules={rules} broken={world.broken} "
+                         f"config={world.config_state()} {self.slow.get(i) or ''}")
         log = [x for x in self.d.log_text().splitlines() if not x.startswith("witness:")]
         return "\n".join(lines + ["log:"] + log[-20:])
 
