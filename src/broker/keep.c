@@ -191,6 +191,14 @@ static bool is_of(const struct config_bytes *bytes, const struct table_header *h
     return memcmp(bytes->info.sha256, sha256, sizeof(bytes->info.sha256)) == 0;
 }
 
+static bool had_rings(const struct table_view *t)
+{
+    for (uint32_t i = 0; i < t->n_interfaces; i++)
+        if (t->interfaces[i].ring_id != 0)
+            return true;
+    return false;
+}
+
 size_t keep_inherit(struct keep *k, struct sockets *sockets, int manager, int first, size_t n, const char *names,
                     bool fresh)
 {
@@ -215,9 +223,9 @@ size_t keep_inherit(struct keep *k, struct sockets *sockets, int manager, int fi
         close(fd);
     }
     descriptors_close(own);
-    // A state without its table, or without the rings that it was read from, is none. The text of the file is what it
-    // is.
-    if (rings == 0 || k->table_before < 0 || k->state_before < 0)
+    // A state without its table, or without the rings that it was read from, is none; where no input was there, it had
+    // none. The text of the file is what it is.
+    if (k->table_before < 0 || k->state_before < 0 || (rings == 0 && had_rings(&k->before)))
         drop_table_before(k);
     else if (k->bytes_before.text && !is_of(&k->bytes_before, k->before.header))
         file_free(&k->bytes_before);

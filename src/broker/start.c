@@ -326,7 +326,7 @@ bool start_run(struct broker *b)
             give_up(b, &bytes);
         } else {
             b->features = feature_probe(b->options->without);
-            if (b->continued.rings > 0)
+            if (b->continued.rings > 0 || keep_before(&b->keep))
                 statistics_read_before(b->stats_file, &b->continued);
             struct audit_head *kept = keep_audit(&b->keep);
             ok = confine(b) && start_judge(b, &bytes);

@@ -116,7 +116,7 @@ void forward_carry(struct forward *f, struct forward *before);
 // find in the table on trial go on with them.
 void forward_keep(struct forward *f, const struct forward *same);
 
-// Begins the time of rules that were not in the table on trial, before forward_carry().
+// Begins the time of rules that were not in the table on trial, whose counters may be older, before forward_carry().
 void forward_wake(struct forward *f, uint64_t now_ns);
 
 // After a start that goes on with the state of an mcrd which ended gap_ns ago: limits take what waited meanwhile as if

@@ -155,7 +155,7 @@ static void note_continued(struct relay *r)
     r->shown.continued = *c;
     // It may have gone on with the file that ran, whatever lies on the disk.
     r->wanted[REQUEST_PROBE] |= c->kept != 0;
-    if (c->rings > 0)
+    if (c->rings > 0 || c->from_pid != 0)
         log_notice(EVENT_CONTINUED, "from_pid=%u rings=%u replaced=%u gap_ms=%.1f waiting=%llu dropped=%llu",
                    c->from_pid, c->rings, c->replaced, (double) c->gap_ns / 1e6, (unsigned long long) c->waiting,
                    (unsigned long long) c->dropped);

@@ -232,6 +232,10 @@ bool swap_commit(struct swap *s, uint64_t now_ns, struct ingress_spill *spill)
     struct forward *left = continued ? take_up(s, f, now_ns, spill) : NULL;
     if (back) // what only that has goes on there when it is in force again
         forward_keep(back, s->back ? s->back : before);
+    if (s->back && !back) { // the same where a reload of the file before ends the trial
+        forward_keep(f, s->back);
+        forward_wake(f, now_ns);
+    }
     mapping_drop(s->back);
     s->back = back;
     change(s, f, left, now_ns, spill);

@@ -292,7 +292,7 @@ struct stats_output {
 // What a start has taken over of the mcrd before it, by the service manager's store.
 struct stats_continued {
     uint32_t from_pid; // of the relay before; 0: unknown
-    uint32_t rings;    // 0: nothing was taken over
+    uint32_t rings;    // 0: nothing was taken over, or, with from_pid, no input was there
     uint32_t kept;     // 1: the file is the one that ran before, whatever lies on the disk
     uint32_t replaced; // rings that were taken over and do not fit this file: what waited in them is lost
     uint64_t ended_ns; // CLOCK_MONOTONIC, when the one before last wrote its statistics

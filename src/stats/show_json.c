@@ -279,7 +279,7 @@ static bool add_rule(json_t *to, const struct stats_snapshot *s, const struct st
 // null: the start was one of its own.
 static bool put_continued(json_t *root, const struct stats_continued *c)
 {
-    if (c->rings == 0)
+    if (c->rings == 0 && c->from_pid == 0)
         return put(root, "continued", json_null());
     json_t *o = json_object();
 

@@ -56,6 +56,23 @@ def refusal():
         t.equal(len(d.logged("start")), seen, "a valid file is not refused")
 
 
+@t.test("no input is there while mcrd is started anew, and there is no ring: counters and generation go on all the same, and that is told")
+def no_input():
+    for number in ENDS:
+        with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
+            t.send(net.src, "s0", A, PORT, count=50, rate=1000)
+            t.wait_for(lambda: d.stats()["rules"][0]["packets"] == 50, 5, "the packets")
+            net.relay.run("ip", "link", "del", "in0")
+            t.wait_for(lambda: d.stats()["rules"][0]["state"] == "waiting", 5, "the link's end")
+            manager.wait_names("ring", 0)
+            for generation in 2, 3:
+                line = d.restart(number, ENDS[number])
+                t.check(line and " rings=0 " in line, f"the line: {line}")
+                stats = d.stats()
+                t.equal((stats["generation"], stats["rules"][0]["packets"], stats["continued"]["rings"]), (generation, 50, 0),
+                        "generation, packets, continued.rings")
+
+
 @t.test("LISTEN_PID of another process: what was kept is not taken over, and that is told")
 def another_process():
     with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:

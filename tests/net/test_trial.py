@@ -248,6 +248,26 @@ def links():
         t.equal((state(d), len(d.logged("returned"))), ("current", 1), "the trial has ended")
 
 
+@t.test("a reload of the file before ends a trial as the return does: rules that only that file has count on, and no limit is told anew")
+def ended_by_the_file_before():
+    goes = rule(GOES, limit={"packets_per_second": 10})
+    with t.line() as net, t.Mcrd(net.relay, [rule(STAYS), goes]) as d:
+        t.send(net.src, "s0", GOES, PORT, count=50, rate=1000)
+        counters = t.wait_for(lambda: (x := rule_of(d, "goes"))["packets"] == 50 and x, 5, "the rule that goes")
+        t.check(counters["drops"]["rate"] > 0, "nothing was limited")
+        try_out(d, AFTER, 600)
+        write(d, [rule(STAYS), goes])
+        told = len(d.logged("rule_limited"))
+        t.equal((r.reload(d)["result"], state(d)), ("accepted", "current"), "the file before, again")
+        time.sleep(.5)
+        now = rule_of(d, "goes")
+        for key in ("packets", "bytes", "drops", "outputs"):
+            t.equal(now[key], counters[key], key)
+        t.equal((now["state"], len(d.logged("rule_limited"))), ("active", told), "state, lines of the limit")
+        t.send(net.src, "s0", GOES, PORT, count=50, rate=1000)
+        t.wait_for(lambda: rule_of(d, "goes")["packets"] == 100, 5, "it counts on")
+
+
 @t.test("an answer of the broker that comes behind the end of the trial puts nothing in force: news of links, a load, in any state")
 def overtaken():
     for what in ("links", "load"):
