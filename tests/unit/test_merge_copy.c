@@ -66,7 +66,8 @@ Test(merge_copy, goes_on_without_what_was_copied)
             uint64_t wanted = step(straight, n), said = step(n < 2001 ? from : copy, n);
             cr_assert_eq(said, wanted, "%zu: datagram %u", i, n);
         }
-        cr_expect_eq(memcmp(merge_counters(copy), merge_counters(straight), sizeof(struct merge_counters)), 0, "%zu", i);
+        cr_expect_eq(memcmp(merge_counters(copy), merge_counters(straight), sizeof(struct merge_counters)), 0, "%zu",
+                     i);
         for (size_t j = 0; j < 3; j++)
             free(memory[j]);
     }
