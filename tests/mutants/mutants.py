@@ -168,7 +168,7 @@ def equivalents():
     """{(file, line, line as mutated)} of equivalent.txt."""
     with open(os.path.join(srcdir, "tests/mutants/equivalent.txt"), encoding="utf-8") as f:
         return {(m[1], m[2].strip(), m[3].strip()) for m in
-                re.finditer(r"^(\S+\.c)\n- (.*)\n\+ (.*)\n", f.read(), re.M)}
+                re.finditer(r"^src/(\S+\.c)\n- (.*)\n\+ (.*)\n", f.read(), re.M)}
 
 
 def chosen(parts, again):
