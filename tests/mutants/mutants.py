@@ -26,7 +26,7 @@ import subprocess
 import sys
 import time
 
-from mutate import Mutation, mutations
+from mutate import mutations
 from rooms import ROOMS, SLOW, room_of
 
 AIM = 95  # %
@@ -165,10 +165,9 @@ class Tree:
 
 
 def equivalents():
-    """{(file, line, line as mutated)} of equivalent.txt."""
+    """{(file, line above or '', line, line as mutated)} of equivalent.txt."""
     with open(os.path.join(srcdir, "tests/mutants/equivalent.txt"), encoding="utf-8") as f:
-        return {(m[1], m[2].strip(), m[3].strip()) for m in
-                re.finditer(r"^src/(\S+\.c)\n- (.*)\n\+ (.*)\n", f.read(), re.M)}
+        return set(re.findall(r"^src/(\S+\.c)\n(?:  (.*)\n)?- (.*)\n\+ (.*)\n", f.read(), re.M))
 
 
 def chosen(parts, again):
@@ -180,16 +179,17 @@ def chosen(parts, again):
             with open(path, encoding="utf-8") as f:
                 rows += mutations(file, f.read())
     if again:
-        left = {(m.file, m.before, m.after) for m in last("survived")}
-        return [m for row in rows for m in row if (m.file, m.before, m.after) in left]
+        left = last("survived")
+        return [m for row in rows for m in row if (m.file, m.above, m.before, m.after) in left]
     seed = random.Random(os.environ.get("MCR_MUTANTS_SEED", "1"))
     seed.shuffle(rows)
     return [seed.choice(row) for row in rows]
 
 
 def last(what):
+    """{(file, line above, line, line as mutated)} of the last run."""
     with open(os.path.join(place, "result.json"), encoding="utf-8") as f:
-        return [Mutation(*m) for m, said in json.load(f) if said == what]
+        return {tuple(m[i] for i in (0, 2, 3, 4)) for m, said in json.load(f) if said == what}
 
 
 def main():
@@ -210,7 +210,7 @@ def main():
             trees.put(tree)
 
     def judge(m):
-        if (m.file, m.before, m.after) in equal:
+        if {(m.file, above, m.before, m.after) for above in ("", m.above)} & equal:
             return m, "equivalent"
         said = in_a_tree(Tree.judge, m, wrong)
         show = said == "survived" or os.environ.get("MCR_MUTANTS_TELL")

@@ -6,8 +6,8 @@ clang-format's spaces tell a binary operator (one on each side) from a unary one
 import collections
 import re
 
-# What stands in a line, and what in its place. offset: of the file's text, where `old` is replaced by `new`.
-Mutation = collections.namedtuple("Mutation", "file line before after offset old new")
+# What stands in a line, what in its place, and what in the line above. offset: of the file's text, where `old` is replaced by `new`.
+Mutation = collections.namedtuple("Mutation", "file line above before after offset old new")
 
 _BINARY = {"<": ("<=", ">="), "<=": ("<", ">"), ">": (">=", "<="), ">=": (">", "<"), "==": ("!=",), "!=": ("==",),
            "&&": ("||",), "||": ("&&",), "+": ("-",), "-": ("+",), "*": ("/",), "/": ("*",), "%": ("*",),
@@ -81,7 +81,7 @@ def mutations(file, text):
             real, here = lines[number - 1], []
             for offset, old, new in _of_line(code, start, line, above):
                 at = offset - start
-                here.append(Mutation(file, number, real.strip(), (real[:at] + new + real[at + len(old):]).strip(), offset,
+                here.append(Mutation(file, number, above.strip(), real.strip(), (real[:at] + new + real[at + len(old):]).strip(), offset,
                                      text[offset:offset + len(old)], new))
             if here:
                 found.append(here)
