@@ -39,7 +39,7 @@ ROOMS = (
     ("relay/", "notify", "relay forward", "", {"tell": "start_in_log paths_in_log", "health": "silence_reload", "legs": "reload", "trial": "returned",
                                                "residence": "alarm", "restart": "monitors", "watch": "applied burst", **_LOAD}),
     ("table/", "table*", "table relay", "explain", {"fanout": "disabled_rule", "ranges": "counterparts", "reload": "counters"}),
-    ("compile/", "table* plan state", "config broker", "explain", {"links": "late_input", "reload": "counters", "legs": "reload one_missing", **_STREAM}),
+    ("compile/", "table* plan state", "config broker", "explain", {"links": "late_input", "reload": "counters", "legs": "reload one_missing", "start": "missing_wait", **_STREAM}),
     ("broker/audit", "audit", "audit broker", "", {"audit": "chain restarts trouble full_disk changed_by_others directory"}),
     ("broker/approve", "trust", "broker trust", "", {"signatures": "started none on_change changed_trust"}),
     ("broker/trial", "trial", "broker", "", {"trial": "confirmed returned broker_killed restarts"}),
