@@ -6,7 +6,7 @@ clang-format's spaces tell a binary operator (one on each side) from a unary one
 import collections
 import re
 
-# What stands in a line, what in its place, and what in the line above. offset: of the file's text, where `old` is replaced by `new`.
+# What stands in a line, what in its place, and what in the line above. offset: of the text, where `old` is replaced by `new`.
 Mutation = collections.namedtuple("Mutation", "file line above before after offset old new")
 
 _BINARY = {"<": ("<=", ">="), "<=": ("<", ">"), ">": (">=", "<="), ">=": (">", "<"), "==": ("!=",), "!=": ("==",),
@@ -81,8 +81,8 @@ def mutations(file, text):
             real, here = lines[number - 1], []
             for offset, old, new in _of_line(code, start, line, above):
                 at = offset - start
-                here.append(Mutation(file, number, above.strip(), real.strip(), (real[:at] + new + real[at + len(old):]).strip(), offset,
-                                     text[offset:offset + len(old)], new))
+                after = real[:at] + new + real[at + len(old):]
+                here.append(Mutation(file, number, above.strip(), real.strip(), after.strip(), offset, real[at:at + len(old)], new))
             if here:
                 found.append(here)
         if line.strip():
