@@ -58,9 +58,7 @@ def run(argv, cwd, environment=None):
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, signal.SIGKILL)
         status = p.wait()
-    if failed or status == 0:
-        return failed
-    return ENDLESS if time.monotonic() >= deadline else f"status {status}"
+    return failed if failed or status == 0 else ENDLESS if time.monotonic() >= deadline else f"status {status}"
 
 
 def steps_of(room):

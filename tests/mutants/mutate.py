@@ -50,10 +50,8 @@ def _of_line(code, start, line, above):
     for m in _NUMBER.finditer(line):
         for n in {0: (1,), 1: (0, 2)}.get(int(m[1]), (int(m[1]) + 1, int(m[1]) - 1)):
             yield start + m.start(1), m[1], str(n)
-    for m in re.finditer(r"!(?!=)|~", line):
-        yield start + m.start(), m[0], ""
-    for m in re.finditer(r"\+\+|--", line):
-        yield start + m.start(), m[0], "--" if m[0] == "++" else "++"
+    for m in re.finditer(r"!(?!=)|~|\+\+|--", line):
+        yield start + m.start(), m[0], {"++": "--", "--": "++"}.get(m[0], "")
     m = re.match(r"\s+return (.*);$", line)
     if m and m[1] in ("true", "false"):
         yield start + m.start(1), m[1], "false" if m[1] == "true" else "true"
