@@ -53,7 +53,7 @@ ROOMS = (
      "signatures": "kept", "restart_told": "refusal"}),
     ("broker/watch", "offer", "broker", "", {"watch": "replaced in_place deleted link applied directory_replaced"}),
     ("broker/asker", "asker", "broker", "", {"attack": "many_loads record", "reload": "record"}),
-    ("broker/offer", "offer", "broker", "reload", {"trial": "confirmed returned", **_REQUEST}),
+    ("broker/offer", "offer", "broker", "reload", {"trial": "confirmed returned", **_REQUEST, "restart": "broker_killed which_file"}),
     ("broker/", "offer", "broker", "reload", _REQUEST),
     ("sandbox/", "sandbox", "", "", {"attack": "relay_is_refused isolation broker_is_refused broker_files inherited modes",
      "start": "container_rights without_right features"}),

@@ -108,7 +108,9 @@ Test(trial, what_it_held_is_given_back_once)
         b.trial.fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     int fd = b.trial.fds[0];
     b.trial.image.bytes = malloc(100);
+    b.trial.text.signatures = malloc(100);
     trial_end(&b);
+    cr_expect_null(b.trial.text.signatures);
     cr_expect_null(b.trial.image.bytes);
     cr_expect(b.trial.fds[0] == -1 && fcntl(fd, F_GETFD) < 0);
     trial_end(&b);
