@@ -30,7 +30,8 @@ from mutate import mutations
 from rooms import ROOMS, SLOW, room_of
 
 AIM = 95  # %
-MOST_S = 60  # for each test program
+MOST_S = 300  # for each test program; with a mutation, LEAST_S and five times what it took without
+LEAST_S = 60
 ENDLESS = "no end"
 # What is copied. What autoreconf has made keeps its times, so that make does not make it again.
 MADE = ("configure", "configure.ac", "Makefile.am", "Makefile.in", "aclocal.m4", "config.h.in")
@@ -39,12 +40,13 @@ PROGRAMS = ("src/mcrd", "src/mcrstat", "src/mcrgen", "tests/unit/units")
 srcdir = os.path.abspath(os.environ.get("srcdir", "."))
 place = os.path.abspath("mutants")
 MAKE = os.environ.get("MAKE", "make")
+took = {}  # seconds that a test program may take, by its command
 
 
-def run(argv, cwd, environment=None):
-    """Runs a program until it ends, says "not ok", or has had MOST_S. Returns what failed, or None."""
-    deadline = time.monotonic() + MOST_S
-    p = subprocess.Popen(["timeout", "-k", "5", str(MOST_S), *argv], cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
+def run(argv, cwd, environment=None, most_s=MOST_S):
+    """Runs a program until it ends, says "not ok", or has had most_s. Returns what failed, or None."""
+    deadline = time.monotonic() + most_s
+    p = subprocess.Popen(["timeout", "-k", "5", str(most_s), *argv], cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, errors="replace")
     failed = None
     for line in p.stdout:
@@ -125,9 +127,11 @@ class Tree:
         if programs and not self.make(*programs):
             return f"{name}: does not link"
         for _ in range(1 + more):
-            failed = run(command, self.build, self.environment)
+            began = time.monotonic()
+            failed = run(command, self.build, self.environment, took.get(str(command), MOST_S))
             shutil.rmtree(os.path.join(self.build, "artefacts"), ignore_errors=True)
             if not failed:
+                took.setdefault(str(command), LEAST_S + 5 * round(time.monotonic() - began))
                 return None
             if failed == ENDLESS:
                 break

@@ -20,10 +20,6 @@ _BEHIND = re.compile(r"(?:[;{})]|\belse|\bdo|:)$")
 _NUMBER = re.compile(r"(?<![\w.])(\d+)([uUlL]*)(?![\w.])")
 
 
-def _blank(text, start, end):
-    return text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
-
-
 def _closing(text, at):
     """Behind the parenthesis that closes the one at `at`."""
     depth = 0
@@ -38,7 +34,8 @@ def _code(text):
     """The text with spaces in place of what is not mutated: comments, literals, the preprocessor, log calls."""
     text = _HIDDEN.sub(lambda m: re.sub(r"[^\n]", "\"" if m[0][0] == '"' else " ", m[0]), text)
     while found := _UNJUDGED.search(text):
-        text = _blank(text, found.start(), _closing(text, found.end() - 1))
+        start, end = found.start(), _closing(text, found.end() - 1)
+        text = text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
     return text
 
 
