@@ -1189,6 +1189,8 @@ def inherited():
             with t.Mcrd(net.relay, config, sandbox=mode, before=before) as d:
                 for who, pid in (("relay", d.process.pid), ("broker", d.broker)):
                     t.equal([n for n, to in links(pid).items() if to == secret], [], f"secrets of the {who}")
+                    t.equal([to for to in links(pid).values() if "mcr-filter" in to or "landlock" in to], [],
+                            f"what the sandbox of the {who} was made of")
                     t.equal([links(pid)[n] for n in range(3)], ["/dev/null", "/dev/null", d.config.log], f"the {who}")
                 if mode == "off":
                     t.equal(inject(d.process.pid, "read", 77, "@0", 8), -errno.EBADF, "read")

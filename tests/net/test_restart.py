@@ -516,7 +516,14 @@ def hostile():
         manager.wait_names("ring", 1)
         d.signal(signal.SIGTERM)
         t.end_process(d.process, 10)
+        # What is right, but can still be written.
+        copies = {x: os.memfd_create("x", os.MFD_ALLOW_SEALING) for x in ("table", "file")}
+        for x, fd in manager.store:
+            if x in copies:
+                os.pwrite(copies[x], os.pread(fd, os.fstat(fd).st_size, 0), 0)
         manager.clear()
+        for x, fd in copies.items():
+            manager.put(x, fd)
         udp, tcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
         memory = os.memfd_create("x", os.MFD_ALLOW_SEALING)
         os.ftruncate(memory, 4096)
@@ -531,14 +538,16 @@ def hostile():
         for lie, what in [(name, x) for x in everything] + [("table", memory), ("ring,index=1", null)] + \
                 [(x, y) for x in lies for y in everything]:
             manager.put(lie, what)
-        n = d.started()
+        n, seen = d.started(), len(d.logged("continued"))
         d.launch()
         t.wait_for(lambda: manager.listen() and d.started() > n, 20, "the start")
         d.find_broker()
         t.wait_for(lambda: d.stats()["generation"] == 1, 5, "the statistics")
         t.equal(d.stats()["continued"], None, "nothing is taken over")
+        closed = [x for x in d.logged("continued")[seen:] if "it is closed" in x][:2]
+        t.check("a table's size" in closed[0] and "a config's size" in closed[1], f"what can still be written: {closed}")
         for why in ("no packet socket", "a ring of another size", "not bound to the interface", "an unknown name",
-                    "no sealed file"):
+                    "no sealed file of a table's size", "no sealed file of a config's size"):
             t.check(why in d.log_text(), f"the log does not say: {why}")
         expect_traffic(net, "s0", A, OUT, OUT_PORT)
         manager.wait_names("ring", 1)
@@ -554,8 +563,8 @@ def hostile():
         t.wait_for(lambda: d.stats()["generation"] == 1, 5, "too many: nothing is taken over")
         for s in (udp, tcp, other, out):
             s.close()
-        os.close(memory)
-        os.close(null)
+        for fd in (memory, null, *copies.values()):
+            os.close(fd)
 
 
 @t.test("a state that lies: whatever bytes are in it, the start goes on, and with what is not usable begins anew")

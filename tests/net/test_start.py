@@ -170,6 +170,9 @@ def missing_wait():
                    "alarms": [], "packets": 1, "bytes": 19, "stream": None}]], "inputs")
         t.equal({i["name"]: i["state"] for i in s["interfaces"]},
                 {"in0": "up", "out0": "up", "nowhere0": "missing", "nowhere1": "missing"}, "interfaces")
+        told = sorted(line[line.index(" interface="):] for line in d.logged("interface_missing"))
+        t.equal(told, [f' interface=nowhere{i} rules="{rule}" reason="they wait for it"' for i, rule in ((0, "in"), (1, "out"))],
+                "the log")
 
 
 @t.test("a second mcrd with the same stats_file is refused, the first one runs on")

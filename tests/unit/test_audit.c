@@ -306,6 +306,26 @@ Test(audit, a_first_file_says_from_which_record_on_it_is_kept)
 }
 
 // To another file and back, or without one for a time: nobody has taken anything away.
+Test(audit, a_file_that_cannot_be_set_aside_is_told_at_once)
+{
+    char command[3 * TRAIL_NAME_MAX], old[TRAIL_NAME_MAX], oldest[TRAIL_NAME_MAX];
+    struct audit a;
+
+    begin(&a, NULL);
+    record(&a, 3);
+    audit_free(&a);
+    patch(path, 10, "X");
+    snprintf(command, sizeof(command), "mkdir %s && touch %s", trail_name(path, TRAIL_OLD, oldest),
+             trail_name(path, TRAIL_OLD - 1, old));
+    cr_assert_eq(system(command), 0);
+    begin(&a, NULL);
+    cr_expect(a.failed && strstr(a.error, "Is a directory"), "%s", a.error);
+    cr_expect_eq(rmdir(oldest), 0);
+    record(&a, 1);
+    cr_expect(!a.failed && files() == 3);
+    audit_free(&a);
+}
+
 Test(audit, a_file_that_comes_back_goes_on_behind_a_gap)
 {
     static const char *const between[] = {"", "second"};

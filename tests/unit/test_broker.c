@@ -98,3 +98,21 @@ Test(offer, what_was_sent_of_it_counts_if_the_rest_cannot_be)
     config_free(c);
     rmdir(directory);
 }
+
+Test(trial, what_it_held_is_given_back_once)
+{
+    struct broker b = {.relay = -1};
+
+    audit_init(&b.audit);
+    for (size_t i = 0; i < HANDOVER_PLAIN; i++)
+        b.trial.fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int fd = b.trial.fds[0];
+    b.trial.image.bytes = malloc(100);
+    b.trial.text.signatures = malloc(100);
+    trial_end(&b);
+    cr_expect_null(b.trial.text.signatures);
+    cr_expect_null(b.trial.image.bytes);
+    cr_expect(b.trial.fds[0] == -1 && fcntl(fd, F_GETFD) < 0);
+    trial_end(&b);
+    audit_free(&b.audit);
+}

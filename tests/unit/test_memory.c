@@ -16,7 +16,9 @@
 #include "firewall/ruleset.h"
 #include "graph/graph.h"
 #include "machine/machine.h"
+#include "relay/forward.h"
 #include "table/view.h"
+#include "../make_table.h"
 
 // path: below the top of the sources.
 static char *read_file(const char *path)
@@ -234,4 +236,42 @@ Test(memory, a_site_is_judged_whole_or_it_is_told)
         config_free(p.before);
         config_free(p.now);
     }
+}
+
+// Also taken up from what the first one has left.
+static bool forwards(void *context, FILE *to)
+{
+    const struct table_view *v = context;
+    size_t size = forward_bytes(v);
+    void *memory = size > 0 ? aligned_alloc(ARENA_ALIGN, (size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN) : NULL;
+    bool ok = memory != NULL;
+
+    (void) to;
+    for (int resumed = 0; ok && resumed < 2; resumed++) {
+        const char *why = NULL;
+        if (!resumed)
+            memset(memory, 0, size);
+        struct forward *f = resumed ? forward_resume(v, memory, size, 1, &why) : forward_new(v, NULL, memory, 1);
+        ok = f != NULL;
+        cr_expect(ok || !resumed || why);
+        cr_expect(!ok || (f->refusals.of && f->output_sends && f->egress && f->touched && f->came && f->batch &&
+                          f->waiting && f->holding && f->holds && f->merges && f->streams));
+        forward_free(f);
+    }
+    free(memory);
+    return ok;
+}
+
+Test(memory, a_forwarder_is_whole_or_there_is_none)
+{
+    struct table_view view;
+
+    make_view(&view, NULL,
+              "version=1;rules=({name=\"r\";max_payload=1472;monitor={as=\"rtp\";clock_hz=90000;};merge={by=\"rtp\";"
+              "reorder_ms=5;};"
+              "inputs=({interface=\"in0\";group=\"239.255.0.0\";port=5000;},"
+              "{interface=\"in1\";group=\"239.255.0.0\";port=5000;});"
+              "outputs=({interface=\"out0\";group=\"239.255.0.0\";port=6000;});});");
+    cr_expect_gt(deny_each(forwards, &view, false), 0);
+    free((void *) view.header);
 }

@@ -139,6 +139,10 @@ Test(monitor, tables_of_numbers)
          5,
          {1, 2, 130, 31, 31},
          {.expected = 130, .lost = 126, .reordered = 1, .repeated = 1}},
+        {"what came is kept over steps",
+         7,
+         {1, 2, 40, 70, 80, 2, 3},
+         {.expected = 80, .lost = 74, .reordered = 1, .repeated = 1}},
         {"a gap of 128", 4, {1, 2, 130, 129}, {.expected = 130, .lost = 126, .reordered = 1}},
         {"a gap of 127", 4, {1, 2, 129, 128}, {.expected = 129, .lost = 125, .reordered = 1}},
     };
