@@ -51,7 +51,9 @@ if [ "${1:-}" = build ]; then
 fi
 
 [ "${BUILDS:-}" != list ] || { builds | cut -d'|' -f1; exit; }
-rm -rf "$made" && mkdir -p "$made" || exit 1
+mkdir -p "${made%/*}" && exec 9>"${made%/*}/lock" || exit 1
+flock -n 9 || { echo "another one runs here"; exit 1; }
+rm -rf "$made" && mkdir "$made" || exit 1
 builds | grep -E -- "^[^|]*(${BUILDS:-.})[^|]*\|" >"$made/builds"
 passed=0 failed=0 skipped=0
 while IFS='|' read -r name tools arguments; do
