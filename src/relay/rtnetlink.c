@@ -117,14 +117,21 @@ static enum rtnetlink_concern larger(enum rtnetlink_concern a, enum rtnetlink_co
     return a > b ? a : b;
 }
 
+// As NLMSG_OK(), whose types compilers disagree about: the message lies within `left` bytes, which NLMSG_NEXT() lets
+// fall below 0.
+static bool is_whole(const struct nlmsghdr *h, int left)
+{
+    return left >= (int) sizeof(*h) && h->nlmsg_len >= sizeof(*h) && h->nlmsg_len <= (uint32_t) left;
+}
+
 // Reads `size` bytes of messages.
 static enum rtnetlink_concern concern_of_all(const void *messages, size_t size, const struct table_view *table,
                                              rtnetlink_gone *gone, void *context)
 {
-    uint32_t left = (uint32_t) size;
+    int left = (int) size;
     enum rtnetlink_concern most = RTNETLINK_NOTHING;
 
-    for (const struct nlmsghdr *h = messages; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+    for (const struct nlmsghdr *h = messages; is_whole(h, left); h = NLMSG_NEXT(h, left)) {
         const struct ifinfomsg *info = NLMSG_DATA(h);
         // RTM_DELLINK of AF_BRIDGE means that the interface has left a bridge, not that it is gone.
         if (gone && h->nlmsg_type == RTM_DELLINK && h->nlmsg_len >= NLMSG_LENGTH(sizeof(*info)) &&
@@ -197,7 +204,7 @@ void rtnetlink_neighbours(int fd, rtnetlink_silent *silent, void *context)
         int left = (int) n;
         if (n < 0 && errno != ENOBUFS)
             return;
-        for (const struct nlmsghdr *h = (const void *) buffer; n > 0 && NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
+        for (const struct nlmsghdr *h = (const void *) buffer; n > 0 && is_whole(h, left); h = NLMSG_NEXT(h, left))
             tell_silent(h, silent, context);
     }
 }

@@ -299,13 +299,13 @@ static struct scmp_arg_cmp compare(const struct condition *c)
 {
     switch (c->match) {
     case EXACT:
-        return SCMP_CMP(c->argument, SCMP_CMP_EQ, c->value);
+        return SCMP_CMP(c->argument, SCMP_CMP_EQ, c->value, 0);
     case BELOW:
         // The kernel uses only the lower 32 bits of a descriptor. The comparison is made on all 64, so a call with
         // upper bits set is refused.
-        return SCMP_CMP(c->argument, SCMP_CMP_LT, c->value);
+        return SCMP_CMP(c->argument, SCMP_CMP_LT, c->value, 0);
     case FROM:
-        return SCMP_CMP(c->argument, SCMP_CMP_GE, c->value);
+        return SCMP_CMP(c->argument, SCMP_CMP_GE, c->value, 0);
     case WITH:
         return SCMP_CMP(c->argument, SCMP_CMP_MASKED_EQ, c->value, c->value);
     case WITHOUT:
@@ -445,7 +445,7 @@ static int width_of_conditions(void)
 bool sandbox_list(FILE *to)
 {
     static const char *const answers[] = {[ALLOWED] = "allow", [REFUSED] = "EPERM", [KILLED] = "kill"};
-    const char *const line = "%-7s  %-6s  %-17s  %-*s  %s\n";
+    static const char line[] = "%-7s  %-6s  %-17s  %-*s  %s\n";
     const int width = width_of_conditions();
 
     fprintf(to, line, "PROCESS", "ANSWER", "CALL", width, "IF", "WHY");

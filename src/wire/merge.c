@@ -311,7 +311,7 @@ enum merge_verdict merge_take(struct merge *m, uint32_t leg, uint64_t stamp_ns, 
         return MERGE_NO_SEQUENCE;
     if (is_bare(&m->s, m->header, &d))
         return take_payload(m, leg, us, payload, length);
-    int64_t distance;
+    int64_t distance = 0; // with LTO gcc does not see that line_find() sets it for each line that it finds
     struct line *l = line_find(m, &d, &distance);
     return l ? take_number(m, l, &d, distance) : take_unknown(m, &d);
 }

@@ -97,7 +97,7 @@ static void walk_value(struct reading *r, const config_setting_t *s)
         walk_elements(r, s, "(", ")");
         break;
     default:
-        FUZZ_ASSERT(!"a setting has a type");
+        FUZZ_ASSERT(false && "a setting has a type");
     }
 }
 

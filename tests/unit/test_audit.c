@@ -337,7 +337,7 @@ Test(audit, a_file_that_comes_back_goes_on_behind_a_gap)
         struct audit a;
 
         snprintf(first, sizeof(first), "%s/first%zu", directory, i);
-        snprintf(second, sizeof(second), *between[i] ? "%s/second" : "", directory);
+        snprintf(second, sizeof(second), "%s%s", *between[i] ? directory : "", *between[i] ? "/second" : "");
         run_at(&a, kept, first, 3);
         run_at(&a, kept, second, 2);
         run_at(&a, kept, first, 1);

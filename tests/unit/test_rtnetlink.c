@@ -125,6 +125,31 @@ Test(links, what_is_told)
     free((void *) table.header);
 }
 
+// A message whose length is no multiple of 4 ends what was read, although the buffer has more of what came before.
+Test(links, an_odd_length)
+{
+    struct table_view table = table_of_two();
+    struct message {
+        struct nlmsghdr h;
+        struct ifinfomsg info;
+        uint32_t more;
+    } messages[2] = {
+        {.h = {.nlmsg_type = RTM_DELLINK, .nlmsg_len = sizeof(struct message)}, .info = {.ifi_index = 6}},
+        {.h = {.nlmsg_type = RTM_DELLINK, .nlmsg_len = sizeof(struct message)}, .info = {.ifi_index = 7}},
+    };
+    struct message odd = messages[0];
+    struct told told = {.n = 0};
+
+    odd.h.nlmsg_len = sizeof(odd) - 3;
+    answers[0] = (struct answer){.type = RTM_DELLINK, .bytes = messages, .size = sizeof(messages)};
+    answers[1] = (struct answer){.type = RTM_DELLINK, .bytes = &odd, .size = odd.h.nlmsg_len};
+    n_answers = 2;
+    at = 0;
+    rtnetlink_changed(SCRIPTED, &table, take_gone, &told);
+    cr_expect_eq(told.n, 3, "%zu", told.n);
+    free((void *) table.header);
+}
+
 // Of addresses and routes no loss takes an interface away.
 Test(links, addresses)
 {

@@ -485,8 +485,10 @@ Test(stats, reader_tells_a_reload_that_was_not_published)
     struct made m = make();
 
     m.at.header->state = STATS_SUPERSEDED;
-    close(write_file(p.file, m.memory, m.size, false));
+    close(write_file(p.file, m.memory, m.size, true));
     expect_refused(p.file, "before the last reload");
+    close(write_file(p.file, m.memory, m.size, false)); // nobody is there who would
+    expect_refused(p.file, "has ended;");
     remove_place(&p);
     free(m.memory);
 }
