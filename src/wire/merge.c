@@ -254,18 +254,19 @@ MERGE_INLINE enum merge_verdict take_number(struct merge *m, struct line *l, con
     if (m->store > 0 && (int64_t) (number - l->next) < 0)
         return MERGE_LATE;
     const struct recent_entry *e = m->crowded ? crowd_find(m, d) : NULL;
-    *s = (struct slot){.us = d->us, .check = d->check, .legs = (uint8_t) (1u << d->leg), .state = SEEN};
+    *s = (struct slot){.us = d->us, .check = d->check, .legs = (uint8_t) (1u << d->leg)};
+    // A kill finds when and by which leg it came, or that it has not come.
+    __atomic_signal_fence(__ATOMIC_RELEASE);
+    s->state = (uint8_t) (SEEN | (e ? FIRST_LEG : d->leg));
     if (d->count > 1)
         line_cover(m, l, number, d->count, d->us);
     if (e) {
         // It has passed before the line was there.
         s->us = e->us;
         s->legs |= (uint8_t) e->tag;
-        s->state |= FIRST_LEG;
         order_pass_by(l, number, d->count);
         return MERGE_COPY;
     }
-    s->state |= (uint8_t) d->leg;
     m->counters.legs[d->leg].first++;
     return m->store > 0 ? order_take(m, l, s, d, number) : MERGE_PASSES;
 }

@@ -22,6 +22,8 @@ static bool hold(struct merge *m, struct line *l, struct slot *s, const struct d
     if (d->length > 0)
         memcpy(m->bytes + (size_t) buffer * m->stride, d->payload, d->length);
     l->buffers[number & (m->room - 1)] = buffer;
+    // A kill finds it whole, or not held.
+    __atomic_signal_fence(__ATOMIC_RELEASE);
     s->state |= HELD;
     l->n_held++;
     return true;

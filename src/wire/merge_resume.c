@@ -17,17 +17,19 @@ static void mend_held(struct merge *m, struct line *l, bool *taken)
         uint64_t number = l->head - i;
         struct slot *s = slot_at(m, l, number);
         uint32_t buffer = l->buffers[number & (m->room - 1)];
-        if (!(s->state & (HELD | LEAVING)))
+        uint8_t state = s->state & (uint8_t) ~(HELD | LEAVING);
+        if (state == s->state)
             continue;
-        s->state &= (uint8_t) ~(HELD | LEAVING);
         // A number is held once it has come, and no further behind than a jump leaves room for.
-        if (!(s->state & SEEN) || i >= m->room / 2 || buffer > m->store || taken[buffer] ||
-            m->held[buffer].length > m->s.max_payload || m->held[buffer].leg >= m->s.n_legs)
+        if (!(state & SEEN) || i >= m->room / 2 || buffer > m->store || taken[buffer] ||
+            m->held[buffer].length > m->s.max_payload || m->held[buffer].leg >= m->s.n_legs) {
+            s->state = state;
             continue;
+        }
         taken[buffer] = true;
         m->held[buffer].line = (uint32_t) (l - m->lines);
         m->held[buffer].at = (uint32_t) (s - l->slots);
-        s->state |= HELD;
+        s->state = state | HELD; // at once: this process may be killed, too
         l->n_held++;
         // It had its turn, but has not been sent.
         if ((int64_t) (number - l->next) < 0)
@@ -128,9 +130,12 @@ void merge_forget(struct merge *m, uint32_t leg, uint64_t from_ns)
             struct slot *s = slot_at(m, l, number);
             if (!(s->state & SEEN) || (s->state & (HELD | FIRST_LEG)) != leg || !is_from(m, s->us, from_us))
                 continue;
-            *s = (struct slot){.us = s->us};
+            // The turn first, and the state last: another start may have to do it again.
             if ((int64_t) (number - l->next) < 0)
                 l->next = number;
+            *s = (struct slot){.us = s->us, .state = s->state};
+            __atomic_signal_fence(__ATOMIC_RELEASE);
+            s->state = 0;
         }
     }
     // No leg can bring its copy any more.

@@ -31,12 +31,12 @@
 
 // What outlives the process.
 struct world {
-    volatile uint64_t now;      // since T0
-    volatile uint32_t heads[2]; // of the rings: the first number that was not given back
-    volatile uint32_t in_pass;
-    volatile uint32_t which; // of the memories
-    volatile uint32_t lives; // that have begun
-    uint8_t left[NUMBERS];   // how often each number has left
+    volatile uint64_t now;        // since T0
+    volatile uint32_t heads[2];   // of the rings: the first number that was not given back
+    volatile uint32_t which;      // of the memories
+    volatile uint32_t in_pass[2]; // of each
+    volatile uint32_t lives;      // that have begun
+    uint8_t left[NUMBERS];        // how often each number has left
     uint32_t late;
 };
 
@@ -128,7 +128,7 @@ static void pass(struct merge *m, uint32_t leg, bool holds)
 {
     uint32_t taken[PASS], n = 0, number = world->heads[leg];
 
-    world->in_pass = 1;
+    world->in_pass[world->which] = 1;
     for (; n < PASS && number < NUMBERS && stamp(leg, number) <= world->now; number++)
         if (brings(leg, number)) {
             take(m, leg, number, holds);
@@ -138,7 +138,7 @@ static void pass(struct merge *m, uint32_t leg, bool holds)
     for (uint32_t i = 0; i < n; i++)
         world->heads[leg] = taken[i] + 1;
     skip_gaps(leg);
-    world->in_pass = 0;
+    world->in_pass[world->which] = 0;
 }
 
 // As relay.c: turns of the loop, until the end of the stream or of the process.
@@ -151,11 +151,11 @@ static void live(const struct merge_settings *s, uint32_t life, unsigned seed)
         merge_place(s, m);
         if (!merge_resume(s, before))
             abort();
-        for (uint32_t leg = 0; world->in_pass && leg < 2; leg++)
+        for (uint32_t leg = 0; world->in_pass[world->which] && leg < 2; leg++)
             merge_forget(before, leg, T0 + stamp(leg, world->heads[leg]));
         merge_copy(m, before);
-        // From here on the next start finds this one. (in_pass is of a state in truth.)
-        world->in_pass = 0;
+        world->in_pass[1 - world->which] = 0;
+        // From here on the next start finds this one.
         world->which = 1 - world->which;
     } else {
         m = before;
@@ -205,7 +205,7 @@ static void kill_at_any_time(uint32_t reorder_ms, unsigned seed)
             live(&s, lives, seed + lives);
             _exit(0);
         }
-        for (uint32_t i = rand_r(&seed) % 16 > 0 ? 50000 : 0; i > 0 && world->lives != lives; i--)
+        for (uint32_t i = rand_r(&seed) % 4 > 0 ? 50000 : 0; i > 0 && world->lives != lives; i--)
             usleep(100);
         usleep((useconds_t) rand_r(&seed) % 2500);
         if (killed < KILLS)
