@@ -337,7 +337,7 @@ static int explain(struct explain *x)
     write_probe(x);
     forwarded = try_interfaces(x, tries);
     if (o->interface && offline_input(x->offline, o->interface) == TABLE_NONE)
-        json_array_append_new(notes, json_sprintf("--interface is \"%s\", the inputs of the file's rules are: %s",
+        json_array_append_new(notes, json_sprintf("--interface is \"%s\", the inputs of the file's active rules are: %s",
                                                   o->interface, offline_inputs(x->offline, inputs)));
     if (json_array_size(tries) == 0)
         nearest_find(x->config, o->interface, &x->key, nearest);

@@ -321,6 +321,16 @@ static int open_and_run(struct replay *r)
     return command_flush(r->of.config->path, true) ? status : 1;
 }
 
+// A rule that has this input, or any, and is not active at the time.
+static const struct config_rule *resting(const struct config *c, const char *interface)
+{
+    for (const struct config_rule *r = c->rules; r < c->rules + c->n_rules; r++)
+        for (size_t i = 0; (!r->enabled || r->phase != SCHEDULE_OPEN) && i < r->n_inputs; i++)
+            if (!interface || strcmp(r->inputs[i].interface, interface) == 0)
+                return r;
+    return NULL;
+}
+
 static int choose_interface(struct replay *r, unsigned i)
 {
     const struct argument_list *given = r->of.options->interfaces;
@@ -331,7 +341,12 @@ static int choose_interface(struct replay *r, unsigned i)
     if (r->of.interfaces[i] != TABLE_NONE)
         return 0;
     fprintf(stderr, name ? "mcrd: --interface is \"%s\"" : "mcrd: --replay needs --interface", name);
-    fprintf(stderr, ", allowed are the inputs of the file's rules: %s\n", offline_inputs(r->of.offline, inputs));
+    fprintf(stderr, ", allowed are the inputs of the file's active rules: %s", offline_inputs(r->of.offline, inputs));
+    const struct config_rule *other = resting(r->of.config, name);
+    if (other)
+        fprintf(stderr, "; rule \"%s\" is not active: %s", other->name,
+                other->enabled ? "--at judges by another time" : "enabled = false");
+    fputc('\n', stderr);
     return EXIT_TROUBLE;
 }
 

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "config/port.h"
+
 // --- what the kernel says --------------------------------------------------------------------------------------------
 
 // False for all but IPv4 and IPv6.
@@ -252,6 +254,19 @@ static void check_input(const struct check *k, const struct config_input *in)
                        advise(k->local, in->interface, in->address.family, advice));
 }
 
+// The host joins, and answers queries, by the bridge that has its traffic.
+static void check_port(const struct check *k, const struct config_input *in)
+{
+    char master[IF_NAMESIZE];
+
+    if (in->kind == CONFIG_GROUP && in->vlan == 0 && port_of(in->interface, master))
+        config_warning(
+            k->problems, in->line, k->rule->name,
+            "\"%s\" is a port of \"%s\", by which the host answers no query for the group: write interface = "
+            "\"%s\"",
+            in->interface, master, master);
+}
+
 // Senders with an address of the input's own interface, of which all is dropped (relay/martian.c).
 static void check_own_sources(const struct check *k, const struct config_input *in)
 {
@@ -330,18 +345,22 @@ static bool has_family(const struct local *local, const char *interface, uint8_t
 // Without a source of its own an output sends from an address of its interface.
 static void check_has_address(const struct check *k, const struct config_output *out)
 {
-    static const char format[] = "\"%s\" has no %s address to send from: give it one, or set source%s";
+    static const char format[] = "\"%s\" has no %s address to send from: %s, or set source%s";
     uint8_t family = out->kind == CONFIG_BROADCAST ? ADDR_IPV4 : out->address.family;
     const char *name = family == ADDR_IPV6 ? "IPv6" : "IPv4";
+    char master[IF_NAMESIZE], give[64] = "give it one";
 
     if (family == ADDR_NONE || out->source.family != ADDR_NONE || out->keep_source ||
         has_family(k->local, out->interface, family) || if_nametoindex(out->interface) == 0)
         return;
+    if (port_of(out->interface, master))
+        snprintf(give, sizeof(give), "write interface = \"%s\", of which it is a port", master);
     if (k->reject_missing)
-        config_error(k->problems, out->line, k->rule->name, format, out->interface, name,
+        config_error(k->problems, out->line, k->rule->name, format, out->interface, name, give,
                      "; missing_interface = \"reject\" refuses it");
     else
-        config_warning(k->problems, out->line, k->rule->name, format, out->interface, name, "; until then it waits");
+        config_warning(k->problems, out->line, k->rule->name, format, out->interface, name, give,
+                       "; until then it waits");
 }
 
 // A frame may have any source; the interface then needs no address.
@@ -414,6 +433,7 @@ void local_check(const struct config *c, const struct local *local, struct confi
             continue;
         for (size_t j = 0; j < rule->n_inputs; j++) {
             check_input(&k, &rule->inputs[j]);
+            check_port(&k, &rule->inputs[j]);
             check_own_sources(&k, &rule->inputs[j]);
             check_no_senders(&k, &rule->inputs[j]);
             check_far_sources(&k, &rule->inputs[j]);

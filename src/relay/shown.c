@@ -94,6 +94,7 @@ static void publish_merge(struct forward *f, uint32_t rule, uint64_t now_ns)
     to->merge = r->merge.by;
     to->two_streams = two_streams != 0;
     to->messages = r->merge.count_bytes > 0;
+    to->reorder_ms = r->merge.reorder_ms;
     to->active_leg = merge_counters(f->merges[r->first_path])->active_leg;
     to->merged = sum;
     stats_write_end(&to->sequence);

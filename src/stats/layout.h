@@ -274,7 +274,7 @@ struct stats_rule {
     uint32_t merge;       // enum stats_merge
     uint32_t active_leg;  // its place among the inputs, where one is active; else UINT32_MAX
     uint32_t two_streams; // 1: lately its legs, merged by number, bring two streams
-    uint32_t reserved;
+    uint32_t reorder_ms;
     uint32_t messages; // 1: a datagram says how many numbers it brings (count_at); 0: one
     struct stats_merge_counters merged;
     struct stats_rule_counters counters;

@@ -34,6 +34,19 @@ static bool misses_alike(const struct stats_segment *at, const struct stats_rule
     return r->merge == STATS_MERGE_FIELD && !r->messages && legs > 1 && numbers >= NUMBERS_LEAST && 4 * lost >= numbers;
 }
 
+// Whether a leg comes so far behind another one that what it brings for a gap is late.
+static bool is_behind(const struct stats_segment *at, const struct stats_rule *r)
+{
+    uint64_t waits_us = r->reorder_ms * UINT64_C(1000);
+
+    for (uint32_t i = r->first_input; waits_us > 0 && i < r->first_input + r->n_inputs; i++) {
+        const struct stats_input *in = &at->inputs[i];
+        if (in->skew_count >= NUMBERS_LEAST && in->skew_us / in->skew_count > waits_us)
+            return true;
+    }
+    return false;
+}
+
 const char *merge_doubt(const struct stats_segment *at, const struct stats_rule *r)
 {
     if (merge_doubt_two_streams(r))
@@ -41,5 +54,8 @@ const char *merge_doubt(const struct stats_segment *at, const struct stats_rule 
     if (misses_alike(at, r))
         return "many numbers are missing by every leg alike: do they count messages, not datagrams (count_at), or is "
                "the field's offset wrong? If neither, the legs lose them where they share a path";
+    if (is_behind(at, r))
+        return "a leg comes further behind than reorder_ms waits, so that it fills no gap: write a reorder_ms that is "
+               "longer than its skew";
     return NULL;
 }

@@ -60,6 +60,20 @@ static void show_skew(struct paragraph *f, const struct stats_input *in, const s
         paragraph_word(f, PLAIN, 2, "skew %s (max %s)", time_text(mean, us / copies), time_text(most, in->skew_max_us));
 }
 
+// What a leg has brought, copies and first ones: all numbers that it does not miss. Its packets may be older.
+static uint64_t brought_by(const struct page *p, uint32_t rule, uint64_t first, uint64_t missing)
+{
+    const struct stats_rule *r = &p->view->now->at.rules[rule];
+    const struct stats_rule *was = p->view->d ? p->view->d->rules[rule] : NULL;
+    uint64_t all = grown(r->merged.lost, was ? &was->merged.lost : NULL);
+
+    for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++) {
+        const struct stats_input *before = p->view->d ? p->view->d->inputs[i] : NULL;
+        all += grown(p->view->now->at.inputs[i].merged.first, before ? &before->merged.first : NULL);
+    }
+    return all > missing && all - missing > first ? all - missing : first;
+}
+
 void show_merge_leg(const struct page *p, uint32_t rule, uint32_t input)
 {
     const bool numbered = stats_merge_numbered(p->view->now->at.rules[rule].merge);
@@ -67,8 +81,7 @@ void show_merge_leg(const struct page *p, uint32_t rule, uint32_t input)
     const struct stats_input *before = p->view->d ? p->view->d->inputs[input] : NULL;
     uint64_t first = grown(in->merged.first, before ? &before->merged.first : NULL);
     uint64_t missing = grown(in->merged.missing, before ? &before->merged.missing : NULL);
-    // Of the leg's own: its packets, and what other legs have counted, may be older.
-    uint64_t brought = first + grown(in->skew_count, before ? &before->skew_count : NULL);
+    uint64_t brought = brought_by(p, rule, first, missing);
     double missed = percent_of(missing, (double) missing + (double) brought);
     bool copies = p->view->now->at.rules[rule].merge != STATS_MERGE_ACTIVE;
     struct paragraph f = {p, INDENT, INDENT};

@@ -78,7 +78,7 @@ static void show_config(const struct page *p)
         paragraph_text(&f, BAD, "the last trial was not kept:");
         paragraph_text(&f, BAD, h->returned);
         if (h->config_state == STATS_CONFIG_RETURNED)
-            paragraph_text(&f, PLAIN, "; put the file before back, which a boot would read");
+            paragraph_text(&f, PLAIN, "(put the file before back, which a boot would read)");
         fputc('\n', p->to);
     }
     show_config_times(p, h);
@@ -156,7 +156,7 @@ static void show_sandbox(const struct page *p)
     if (h->broker_alive)
         paragraph_word(&f, PLAIN, 1, "broker alive");
     else
-        paragraph_text(&f, BAD, "broker gone: restart mcrd to load a file again");
+        paragraph_text(&f, BAD, "broker gone: mcrd --check, then restart mcrd to load a file again");
     fputc('\n', p->to);
 }
 

@@ -251,8 +251,10 @@ MERGE_INLINE enum merge_verdict take_number(struct merge *m, struct line *l, con
     line_note_leg(m, l, d, number, again);
     if (s->state & SEEN)
         return take_copy(m, s, d, again);
-    if (m->store > 0 && (int64_t) (number - l->next) < 0)
+    if (m->store > 0 && (int64_t) (number - l->next) < 0) {
+        s->legs |= (uint8_t) (1u << d->leg);
         return MERGE_LATE;
+    }
     const struct recent_entry *e = m->crowded ? crowd_find(m, d) : NULL;
     *s = (struct slot){.us = d->us, .check = d->check, .legs = (uint8_t) (1u << d->leg)};
     // A kill finds when and by which leg it came, or that it has not come.

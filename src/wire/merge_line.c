@@ -73,7 +73,11 @@ void line_count_lost(struct merge *m, struct line *l, const struct slot *s)
     if (s->state & COVERED)
         return;
     for (uint32_t i = 0; i < m->s.n_legs; i++)
-        m->counters.legs[i].missing++;
+        m->counters.legs[i].missing += !(s->legs >> i & 1);
+    if (s->legs != 0) { // it came, behind its turn
+        l->run = 0;
+        return;
+    }
     m->counters.lost++;
     m->counters.lost_together += ++l->run == MERGE_TOGETHER && m->s.n_legs > 1;
 }

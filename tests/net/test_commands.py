@@ -466,6 +466,11 @@ def local_addresses():
                                         "name the sender's address"),
         (sources("198.18.5.10"), None),
         (sources("203.0.113.5"), None),
+        ({"name": "r", "input": {"interface": "port0", "group": IN, "port": PORT}, "outputs": group},
+         '"port0" is a port of "br0", by which the host answers no query for the group: write interface = "br0"'),
+        ({"name": "r", "input": {"interface": "br0", "group": IN, "port": PORT}, "outputs": group}, None),
+        (of("198.18.1.2", [t.to_group(OUT, OUT_PORT, "port0", mode="socket")]),
+         '"port0" has no IPv4 address to send from: write interface = "br0", of which it is a port, or set source; until then it waits'),
         ({"name": "r", "inputs": [{"interface": "in0", "group": IN, "port": PORT, "sources": ["198.18.3.10"]},
                                   {"interface": "wan0", "group": IN, "port": PORT + 1}], "outputs": group}, None),
         (of("127.0.0.1", group), 'address 127.0.0.1 is this host itself, which nothing comes to by "in0": write interface = "lo"'),
@@ -483,6 +488,9 @@ def local_addresses():
         net.relay.run("ip", "tuntap", "add", "bare0", "mode", "tap")
         net.relay.run("ip", "tuntap", "add", "two0", "mode", "tap")
         net.relay.run("ip", "address", "add", "198.18.6.1/31", "dev", "two0")
+        net.relay.run("ip", "link", "add", "br0", "type", "bridge")
+        net.relay.run("ip", "tuntap", "add", "port0", "mode", "tap")
+        net.relay.run("ip", "link", "set", "port0", "master", "br0")
         for name, n in (("wan0", 3), ("wan1", 4), ("off0", 5)):
             net.relay.run("sh", "-c", f"echo 0 > /proc/sys/net/ipv6/conf/{name}/disable_ipv6")
             net.relay.run("ip", "link", "set", name, "up")

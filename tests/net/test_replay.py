@@ -420,7 +420,7 @@ def trouble():
                 t.rule("b", "239.255.1.1", 5000, [t.to_group("239.255.2.1", 6000)], interface="in1")])
     good = t.datagram("239.255.1.1", 5000, b"good")
     pcap(r.capture, [good])
-    t.check("allowed are the inputs of the file's rules: in0, in1" in r.run(status=2)[1], "no interface")
+    t.check("allowed are the inputs of the file's active rules: in0, in1" in r.run(status=2)[1], "no interface")
     t.check("--interface is \"out0\", allowed" in r.run("--interface", "out0", status=2)[1], "an output")
     t.equal(verdicts(json.loads(r.run("--interface", "in1", "--json")[0])), ["forwarded"], "the other input")
     one = ("--interface", "in0")
@@ -432,6 +432,9 @@ def trouble():
     t.check("is the config itself" in r.run(*one, "--out", r.config.file, status=2)[1], "the config as output")
     if os.path.exists("/dev/full"):
         r.run(*one, "--out", "/dev/full", status=1)
+    r.config.rules = [{**r.config.rules[0], "enabled": False}, r.config.rules[1]]
+    r.config.write()
+    t.check('rules: in1; rule "a" is not active: enabled = false' in r.run(*one, status=2)[1], "a rule that rests")
     r.config.write("version = 1;\nrules = ( ;\n")
     t.check(f"{r.config.file}:2: " in r.run(*one, status=2)[1], "a bad file")
 

@@ -132,6 +132,31 @@ static void run(const struct row *r)
     merge_free(m);
 }
 
+// A leg that is further behind than others wait for it: what it brings for a gap is late, and neither lost nor missing.
+Test(merge, behind_its_turn)
+{
+    struct merge_settings s = rtp();
+    struct merge_held held;
+
+    s.reorder_ms = 10;
+    s.max_payload = 64;
+    struct merge *m = merge_new(&s);
+    const struct merge_counters *c = merge_counters(m);
+    cr_expect_eq(take(m, &s, 0, 0, 0, 1, 0), MERGE_PASSES);
+    cr_expect_eq(take(m, &s, 0, 2000, 0, 4, 0), MERGE_HELD);
+    cr_expect(merge_next(m, T0 + 15 * UINT64_C(1000000), &held) && held.tag == 4);
+    merge_sent(m);
+    cr_expect_eq(take(m, &s, 1, 20000, 0, 1, 0), MERGE_COPY);
+    cr_expect_eq(take(m, &s, 1, 20500, 0, 2, 0), MERGE_LATE);
+    cr_expect_eq(take(m, &s, 1, 22000, 0, 4, 0), MERGE_COPY);
+    merge_look(m, T0 + UINT64_C(2000000000));
+    cr_expect_eq(c->lost, 1, "lost: %lu", (unsigned long) c->lost); // 3
+    cr_expect_eq(c->recovered, 0);
+    cr_expect_eq(c->legs[0].missing, 2);
+    cr_expect_eq(c->legs[1].missing, 1, "missing: %lu", (unsigned long) c->legs[1].missing);
+    merge_free(m);
+}
+
 Test(merge, the_first_copy_passes)
 {
     struct merge_settings one = rtp(), three = rtp();

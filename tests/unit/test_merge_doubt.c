@@ -69,3 +69,20 @@ Test(merge_doubt, of_each_row)
         cr_expect_eq(merge_doubt(&at, &r) != NULL, row->doubt == STREAMS, "%s, messages", row->what);
     }
 }
+
+// A leg that is behind by more than reorder_ms.
+Test(merge_doubt, further_behind_than_others_wait)
+{
+    struct stats_input inputs[2] = {{.skew_count = 0}, {.skew_us = 20000 * 1000, .skew_count = 1000}};
+    struct stats_rule r = {.n_inputs = 2, .merge = STATS_MERGE_RTP};
+    const struct stats_segment at = {.rules = &r, .inputs = inputs};
+
+    cr_expect_null(merge_doubt(&at, &r), "the order of arrival");
+    r.reorder_ms = 20;
+    cr_expect_null(merge_doubt(&at, &r), "as long as it waits");
+    r.reorder_ms = 19;
+    cr_expect(merge_doubt(&at, &r) && strstr(merge_doubt(&at, &r), "reorder_ms"));
+    inputs[1].skew_count = 999;
+    inputs[1].skew_us = 999 * 20000;
+    cr_expect_null(merge_doubt(&at, &r), "too few");
+}

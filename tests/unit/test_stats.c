@@ -1091,7 +1091,8 @@ Test(stats, table_tells_what_each_leg_brings)
     before.monotonic_ns = s.monotonic_ns - NS_PER_S;
     old.at.inputs[0].counters.packets -= 50;
     old.at.inputs[0].merged.first -= 25;
-    old.at.inputs[0].merged.missing -= 1;
+    m.at.inputs[0].merged.missing = 9; // those that no leg brought, and one more
+    old.at.inputs[0].merged.missing = 0;
     old.at.inputs[1].counters.packets -= 200;
     old.at.inputs[1].skew_us -= 200 * 800;
     old.at.inputs[1].skew_count -= 200;
@@ -1099,7 +1100,7 @@ Test(stats, table_tells_what_each_leg_brings)
     m.at.rules[0].merged.lost_together = old.at.rules[0].merged.lost_together = 1;
     cr_assert(stats_delta_make(&d, &s, &before));
     text = table_text(&(struct show_view){.now = &s, .d = &d, .rates = true}, true);
-    cr_expect_not_null(strstr(text, "    first 999,900 (100 %)  \x1b[1;31mmissing 1 (3.85 %)\x1b[0m\n"), "%s", text);
+    cr_expect_not_null(strstr(text, "    first 999,900 (100 %)  \x1b[1;31mmissing 9 (26.5 %)\x1b[0m\n"), "%s", text);
     cr_expect_not_null(strstr(text, "    first 1  missing 10,001  skew 800 us (max 40 ms)"), "%s", text);
     cr_expect_not_null(strstr(text,
                               "  merged   recovered 10,000  \x1b[1;31mlost 8 (+8/s)\x1b[0m  "
@@ -1424,12 +1425,12 @@ Test(stats, check_of_the_relay)
     m.at.rules[1].state = STATS_RULE_ACTIVE;
     h->heartbeat_ns = s.monotonic_ns;
     h->broker_alive = 0;
-    expect_check(&s, true, SHOW_CRITICAL, "MCR CRITICAL - the broker is gone: restart mcrd; 2 rules active |");
+    expect_check(&s, true, SHOW_CRITICAL, "MCR CRITICAL - the broker is gone: mcrd --check, then restart mcrd; 2 rules active |");
     // Where one rule is asked for, that is another service's matter.
     expect_check(&s, false, SHOW_OK, "MCR OK - 2 rules active |");
     h->verdict = STATS_VERDICT_REFUSED;
     expect_check(&s, true, SHOW_CRITICAL,
-                 "MCR CRITICAL - the broker is gone: restart mcrd, the last load was refused; 2 rules active |");
+                 "MCR CRITICAL - the broker is gone: mcrd --check, then restart mcrd, the last load was refused; 2 rules active |");
     h->broker_alive = 1;
     expect_check(&s, true, SHOW_WARNING,
                  "MCR WARNING - the last load was refused, the file on disk is what runs: mcrd --reload clears this;");

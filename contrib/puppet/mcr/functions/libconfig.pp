@@ -6,7 +6,7 @@ function mcr::libconfig($value, String $indent = '') >> String {
     Hash: {
       # Keys whose text may be digits alone.
       $members = $value.map |$key, $v| {
-        $text = ($key in ['name', 'note', 'leg', 'instance', 'user', 'group', 'interface']) and ($v =~ Integer)
+        $text = ($key in ['name', 'note', 'leg', 'instance', 'user', 'group', 'interface', 'zone']) and ($v =~ Integer)
         "${deeper}${key} = ${mcr::libconfig($text ? { true => String($v), default => $v }, $deeper)};\n"
       }
       "{\n${members.join}${indent}}"
