@@ -179,7 +179,7 @@ static void go_on(struct audit *a, const struct scan *s, const struct chain_head
     if (has_kept(s, kept)) {
         a->head = c->last;
     } else if (kept->n > c->last.n) {
-        uint64_t n;
+        uint64_t n = 0; // gcc's LTO does not see that it is set
         bool other = a->kept && strcmp(audit_head_file(a->kept, &n), a->path) != 0;
         snprintf(reason, sizeof(reason), "it ends with record %" PRIu64 ", and the last one was %" PRIu64, c->last.n,
                  kept->n);
