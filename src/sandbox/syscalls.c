@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/kernel.h"
@@ -378,7 +379,7 @@ static int build_in_time(enum sandbox_role role, bool log_only, int fd)
     return rc;
 }
 
-// Loads the program of fd. sandbox_drop() has set no_new_privs.
+// Loads the program of fd.
 static int load(int fd)
 {
     static struct sock_filter program[BPF_MAXINSNS + 1]; // the kernel refuses one that is longer
@@ -387,7 +388,8 @@ static int load(int fd)
         return -errno;
 
     struct sock_fprog loaded = {.len = (unsigned short) ((size_t) size / sizeof(program[0])), .filter = program};
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &loaded, 0, 0) != 0)
+    // Without rights sandbox_drop() was not called, which sets it too.
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &loaded) != 0)
         return -errno;
     return prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER ? 0 : -EPERM;
 }

@@ -112,7 +112,7 @@ def examples():
     shown = []
     for path in [os.path.join(top, "README.md"), *glob.glob(f"{top}/man/*.[1-9]"), *glob.glob(f"{top}/docs/*.md")]:
         with open(path, encoding="utf-8") as f:
-            shown += re.findall(r"mcrstat[^|\n]*--json[^|\n]*\| jq (?:-[re] )?('[^']*'|[^ )\n]+)", f.read())
+            shown += re.findall(r"mcrstat[^|\n]*--json[^|\n]*\| jq (-[res]+ )?('[^']*'|[^ )\n]+)", f.read())
     t.check(len(shown) >= 3, f"few examples are found: {shown}")
     with t.line() as net, t.Mcrd(net.relay, RULES) as d:
         t.RawSender(net.src, "s0").send(t.datagram("239.255.0.2", PORT, b"x" * 10))
@@ -120,7 +120,16 @@ def examples():
         told = os.path.join(d.config.directory, "told.json")
         with open(told, "w", encoding="utf-8") as f:
             f.write(mcrstat(d, "--json"))
-        for program in (x.strip("'") for x in shown):
+        sent = json.loads(mcrstat(d, "--json"))
+        for output in (o for rule in sent["rules"] for o in rule["outputs"]):
+            output["packets"] += 1
+        with open(f"{told}.sent", "w", encoding="utf-8") as f:
+            json.dump(sent, f)
+        for options, program in ((o, x.strip("'")) for o, x in shown):
+            if "s" in options:  # two readings
+                for second, found in ((told, "false\n"), (f"{told}.sent", "true\n")):
+                    t.equal(t.run_command(["jq", "-c", "-s", program, told, second])[1], found, "whether each rule relays")
+                continue
             said = t.run_command(["jq", "-c", program, told])[1]
             t.check(said.strip(), f"{program} says nothing")
             if "drops" in program:
