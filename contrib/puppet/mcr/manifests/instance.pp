@@ -121,7 +121,8 @@ define mcr::instance (
   # not tried again each half hour.
   -> exec { "${file} is what runs":
     command   => "mcrd --reload --config ${quoted}",
-    unless    => ["mcrd --diff --config ${quoted}", $returned], # 0: no difference
+    # No difference, not in a comment either: the record has the digest of the file on the disk.
+    unless    => ["told=\$(mcrd --diff --config ${quoted}) && ! echo \"\$told\" | grep -q 'the files differ'", $returned],
     onlyif    => $runs,
     provider  => shell,
     path      => ['/usr/sbin', '/usr/bin'],
