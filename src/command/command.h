@@ -103,11 +103,11 @@ struct config *command_read(const char *path, unsigned flags, struct config_prob
 
 // Does the same, and prints the problems to stderr. Returns NULL if it is not valid.
 struct config *command_load(const char *path, unsigned flags);
+// The same with the text of the file, which the caller frees by file_free(), even after a failure.
+struct config *command_load_text(const char *path, unsigned flags, struct config_bytes *bytes);
 
 // Returns the time to judge by: at, in seconds since the epoch, or now for 0.
 uint64_t command_time(uint64_t at);
-// The same with the text of the file, which the caller frees by file_free(), even after a failure.
-struct config *command_load_text(const char *path, unsigned flags, struct config_bytes *bytes);
 
 // Prints "mcrd: " and why there is no answer (printf format). Returns EXIT_TROUBLE.
 int command_trouble(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -37,10 +37,11 @@ struct compilation {
 bool compile_refuse(struct compilation *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // Adds each interface that a rule names to c->interfaces, once: of the enabled rules (enabled) or of the disabled ones.
 void compile_name_interfaces(struct compilation *c, bool enabled);
+// Refuses what takes more memory than is allowed, or a merge that cannot be. Returns false after compile_refuse().
+bool compile_fits(struct compilation *c);
+
 // Fills in rules, paths, outputs, sources and destinations, and which counters are carried over from the previous
 // table. Returns false after compile_refuse().
-// Refuses what takes more memory than is allowed, or a merge that cannot be.
-bool compile_fits(struct compilation *c);
 bool compile_plan(struct compilation *c);
 
 // open.c: opens the sockets that the rules need, and reuses those that are open already. All belong to c->sockets.
