@@ -72,7 +72,7 @@ def confirmed():
         config = d.stats()["config"]
         t.check(config["state"] == "trial" and 0 < config["trial_remaining_s"] <= 2, f"{config}")
         trial = config["sha256"]
-        said = t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file])[1]
+        said = t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)[1]
         sound = "MCR OK - " if t.SANDBOX == "enforce" else "MCR WARNING - the sandbox is not in force, "
         t.check(said.startswith(f"{sound}on trial for another 00:00:0"), said)
         receiver = t.Receiver(net.dst, "d0", OUT[COMES], OUT_PORT, expect=100)
