@@ -45,11 +45,11 @@ static bool has(const char *line, size_t body, const char *word)
 static void note_record(struct scan *s, const struct chain_record *r, const char *line)
 {
     static const char key[] = " sha256=";
-    bool started = has(line, r->body, " event=started "), reload = has(line, r->body, " event=reload ");
+    bool started = has(line, r->body, " event=started "), returned = has(line, r->body, " event=returned ");
     const char *sha256 = memmem(line, r->body, key, strlen(key));
     uint64_t when = chain_time_ns(r);
 
-    if (sha256 && (started || (reload && has(line, r->body, " event=reload result=accepted "))))
+    if (sha256 && (started || returned || has(line, r->body, " event=reload result=accepted ")))
         snprintf(s->sha256, sizeof(s->sha256), "%.64s", sha256 + strlen(key));
     if (!started && !has(line, r->body, " event=start ") && !has(line, r->body, " event=loads_summed ") &&
         !has(line, r->body, " event=reload result=refused "))

@@ -165,6 +165,12 @@ static bool make_room(struct broker *b, struct attempt *a, const struct config *
     return a->why[0] == '\0';
 }
 
+static void save_running(struct broker *b, bool back, const struct config_bytes *file)
+{
+    if (!statistics_save_running(b->stats_file, back, file->text, file->size, file->info.mode))
+        log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
+}
+
 // Loads what was read. Returns whether it is in force; if not, a->why has the reason, unless the relay has got none.
 static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
 {
@@ -195,8 +201,9 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
                    (validity_admit(b, r->config, a->why) && validity_scheduled(b, r->config, a->why))) &&
                   make_room(b, a, r->config) && offer_config(b, a, r->config) == ADOPTED;
     if (adopted) {
-        if (!statistics_save_running(b->stats_file, r->bytes.text, r->bytes.size, r->bytes.info.mode))
-            log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
+        if (a->begins_trial)
+            save_running(b, true, &b->text.bytes);
+        save_running(b, false, &r->bytes);
         // Not at a start behind nothing, when every rule is new.
         if (a->compared)
             record_changes(b, &changes, a);
@@ -274,6 +281,8 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
         offer_refuse(b, &a);
     if (b->config)
         b->goes_on = b->disk_refused = false;
+    if (b->config && b->keep.left > 0)
+        trial_left(b);
     // A refused start ends both processes. The relay sees packets before its verdict. If it is compromised by then, it
     // must not get the sockets for rings a second time, at descriptors that it may write to.
     if (!b->config) {

@@ -229,6 +229,10 @@ size_t keep_inherit(struct keep *k, struct sockets *sockets, int manager, int fi
         drop_table_before(k);
     else if (k->bytes_before.text && !is_of(&k->bytes_before, k->before.header))
         file_free(&k->bytes_before);
+    if (k->image_before.bytes && k->before.header->trial_seconds > 0) {
+        memcpy(k->returned, k->before.header->sha256, sizeof(k->returned));
+        k->left = k->before.header->generation;
+    }
     return rings;
 }
 
@@ -263,10 +267,8 @@ bool keep_goes_on(const struct keep *k)
 bool keep_went_back_from(const struct keep *k, const uint8_t sha256[32])
 {
     static const uint8_t none[32];
-    bool on_trial = k->image_before.bytes && k->before.header->trial_seconds > 0;
-    const uint8_t *from = on_trial ? k->before.header->sha256 : k->returned;
 
-    return memcmp(from, none, sizeof(none)) != 0 && memcmp(from, sha256, sizeof(none)) == 0;
+    return memcmp(k->returned, none, sizeof(none)) != 0 && memcmp(k->returned, sha256, sizeof(none)) == 0;
 }
 
 struct audit_head *keep_audit(struct keep *k)

@@ -126,16 +126,16 @@ void record_confirmed(struct broker *b, const struct attempt *a)
     audit_flush(&b->audit);
 }
 
-void record_returned(struct broker *b, uint64_t from_generation, const uint8_t from_sha256[32], const char *why)
+void record_returned(struct broker *b, uint64_t from_generation, const uint8_t from_sha256[32], const char *why,
+                     bool bounded)
 {
     char was[DIGEST_TEXT_MAX], now[DIGEST_TEXT_MAX], quoted[1100], fields[CHAIN_LINE_MAX];
-    bool again = memcmp(from_sha256, b->returned, sizeof(b->returned)) == 0;
 
     snprintf(fields, sizeof(fields), "generation=%llu sha256=%s from_generation=%llu from_sha256=%s reason=%s",
              (unsigned long long) b->view.header->generation, digest_text(b->config->file.sha256, now),
              (unsigned long long) from_generation, digest_text(from_sha256, was),
              log_quote(why, quoted, sizeof(quoted)));
-    if (!again || audit_admit(&b->audit, false, clock_monotonic_ns()))
+    if (!bounded || audit_admit(&b->audit, false, clock_monotonic_ns()))
         audit_record(&b->audit, LOG_LEVEL_ERR, EVENT_RETURNED, "%s", fields);
     else
         log_record(LOG_LEVEL_ERR, EVENT_RETURNED, "%s", fields);

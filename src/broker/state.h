@@ -168,6 +168,8 @@ void trial_end(struct broker *b);
 // Answer CONFIRM and RETURNED. returned: false if nothing is on trial; else the caller follows the links.
 void trial_confirm(struct broker *b, const struct handover_message *m);
 bool trial_returned(struct broker *b, const struct handover_message *m);
+// Records that the start has ended a trial.
+void trial_left(struct broker *b);
 // Returns how long to wait for a request, in milliseconds, or -1; and closes what a trial has opened whose end the
 // relay lets pass.
 int trial_wait_ms(const struct broker *b);
@@ -203,8 +205,9 @@ void record_changes(struct broker *b, const struct diff *d, const struct attempt
 // cannot be written to audit_file.
 bool record_begins(struct broker *b, struct attempt *a, const struct config *c);
 void record_confirmed(struct broker *b, const struct attempt *a);
-// why: from the relay.
-void record_returned(struct broker *b, uint64_t from_generation, const uint8_t from_sha256[32], const char *why);
+// why: as the relay says. bounded: as loads that change nothing.
+void record_returned(struct broker *b, uint64_t from_generation, const uint8_t from_sha256[32], const char *why,
+                     bool bounded);
 
 // offer.c
 // Sends an answer, for which the relay waits. If that fails, the broker ends, which the relay detects.

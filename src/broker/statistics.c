@@ -210,16 +210,19 @@ const char *statistics_back_path(const char *path, char out[PATH_MAX])
 
 bool statistics_go_back(const char *path)
 {
-    char name[PATH_MAX];
+    char running[CONFIG_RUNNING_PATH_MAX], name[PATH_MAX];
 
-    return rename(statistics_back_path(path, name), path) == 0;
+    config_running_path(path, running);
+    bool ok = rename(statistics_back_path(running, name), running) == 0;
+    return rename(statistics_back_path(path, name), path) == 0 && ok;
 }
 
 void statistics_forget_back(const char *path)
 {
-    char name[PATH_MAX];
+    char running[CONFIG_RUNNING_PATH_MAX], name[PATH_MAX];
 
     unlink(statistics_back_path(path, name));
+    unlink(statistics_back_path(config_running_path(path, running), name));
 }
 
 static bool write_all(int fd, const char *text, size_t size)
@@ -234,10 +237,13 @@ static bool write_all(int fd, const char *text, size_t size)
     return true;
 }
 
-bool statistics_save_running(const char *path, const char *text, size_t size, mode_t mode)
+bool statistics_save_running(const char *path, bool back, const char *text, size_t size, mode_t mode)
 {
-    char name[CONFIG_RUNNING_PATH_MAX];
-    int fd = create_new(config_running_path(path, name));
+    char running[CONFIG_RUNNING_PATH_MAX], name[PATH_MAX];
+
+    config_running_path(path, running);
+    snprintf(name, sizeof(name), "%s%s", running, back ? STATS_BACK_SUFFIX : "");
+    int fd = create_new(name);
 
     if (fd < 0)
         return false;

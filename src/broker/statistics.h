@@ -26,22 +26,22 @@ void statistics_read_before(const char *path, struct stats_continued *continued)
 // then calls statistics_publish() or statistics_discard().
 int statistics_create(const char *path, const struct stats_header *told, const struct table_view *table);
 
-// The path of the statistics of a table to go back to (STATS_BACK_SUFFIX).
+// The path of the statistics of a table to go back to, or of the copy of its file (STATS_BACK_SUFFIX).
 const char *statistics_back_path(const char *path, char out[PATH_MAX]);
 
-// Renames that to PATH; false with errno set.
+// Gives both the names of what runs; false with errno set.
 bool statistics_go_back(const char *path);
 
-// Removes it, where it is left from a trial.
+// Removes them, where they are left from a trial.
 void statistics_forget_back(const char *path);
 
 // Renames PATH.new to PATH (false with errno set), or removes it.
 bool statistics_publish(const char *path);
 void statistics_discard(const char *path);
 
-// Replaces the copy beside PATH (config_running_path()) atomically by size bytes of text, the file in force. mode: that
-// of the file, so that only those who may read the file may read the copy; rights to write are removed for others.
-// Returns false with errno set.
-bool statistics_save_running(const char *path, const char *text, size_t size, mode_t mode);
+// Replaces the copy beside PATH (config_running_path()) atomically by size bytes of text, the file in force, or of the
+// one to go back to. mode: that of the file, so that only those who may read the file may read the copy; rights to
+// write are removed for others. Returns false with errno set.
+bool statistics_save_running(const char *path, bool back, const char *text, size_t size, mode_t mode);
 
 #endif

@@ -63,6 +63,19 @@ static struct config *read_copy(const char *path, const struct daemon *d, struct
     return c;
 }
 
+// Reads the copy of a file that a relay without a broker has gone back to. Returns NULL if that is not in force either.
+static struct config *read_back(const char *path, const struct daemon *d)
+{
+    struct config_problems problems = {0};
+    char back[PATH_MAX];
+    bool again;
+
+    snprintf(back, sizeof(back), "%s" STATS_BACK_SUFFIX, path);
+    struct config *c = read_copy(back, d, &problems, &again);
+    config_problems_free(&problems);
+    return c;
+}
+
 // Writes that another file was given than that of the daemon: a new version of it, or one of another instance that does
 // not say its own stats_file. Returns out.
 static const char *other_text(const char *given, const char *stats_file, const struct daemon *d, char out[OTHER_MAX])
@@ -120,8 +133,12 @@ static struct config *find(const char *stats_file, const char *given, enum other
             return NULL;
         }
         running = read_copy(path, &d, &problems, &again);
-        again = again && i < MATCH_TRIES;
         if (again)
+            running = read_back(path, &d);
+        again = again && !running && i < MATCH_TRIES;
+        if (running)
+            ; // what the other copy is not does not matter
+        else if (again)
             nanosleep(&pause, NULL);
         else
             config_problems_print(&problems, path, stderr);

@@ -80,7 +80,8 @@ struct handover_state {
     uint8_t returned[32];       // sha256 of the file that was on trial last and was not confirmed; zero: none
     char why_returned[128];     // why not
 };
-#define HANDOVER_STATE_MAGIC UINT64_C(0x314554415453434d) // "MCSTATE1" as little-endian bytes
+#define HANDOVER_STATE_MAGIC UINT64_C(0x314554415453434d)                           // "MCSTATE1" as little-endian bytes
+#define HANDOVER_LEFT_TRIAL  "mcrd was started anew, and a start is never on trial" // why_returned by a start
 
 // When a file that waits for signatures (HANDOVER_PROBED) is to be looked at again: the broker waits no longer.
 #define HANDOVER_WAITS_NS UINT64_C(10000000000)

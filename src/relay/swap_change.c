@@ -97,8 +97,7 @@ static struct forward *take_up(struct swap *s, const struct forward *f, uint64_t
         // A start is never on trial: it has gone back.
         if (before->table->header->trial_seconds > 0) {
             memcpy(before->memory->returned, before->table->header->sha256, sizeof(before->memory->returned));
-            snprintf(before->memory->why_returned, sizeof(before->memory->why_returned),
-                     "mcrd was started anew, and a start is never on trial");
+            snprintf(before->memory->why_returned, sizeof(before->memory->why_returned), HANDOVER_LEFT_TRIAL);
         }
         forget_pass(s, f, before, spill);
         continue_counters(s, before);

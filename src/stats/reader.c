@@ -334,8 +334,10 @@ bool stats_snapshot_take(struct stats_snapshot *s, const char *path, char why[ST
     bool superseded, ok = take(s, path, path, &superseded, why);
 
     for (unsigned i = 0; superseded && i < REOPEN_TRIES; i++) {
-        if (take_back(s, path))
+        if (take_back(s, path)) {
+            why[0] = '\0';
             return true;
+        }
         nanosleep(&pause, NULL);
         ok = take(s, path, path, &superseded, why);
     }

@@ -23,6 +23,15 @@ static inline bool show_may_put_back(const struct stats_header *h)
     return h->config_state == STATS_CONFIG_CURRENT && h->broker_alive && !h->expired && !h->audit.error[0];
 }
 
+// What to do where the broker is gone: a restart reads the file on the disk, which may be the one on trial, or one that
+// has returned, unless a service manager keeps the one before.
+static inline const char *show_without_broker(const struct stats_header *h)
+{
+    return h->config_state == STATS_CONFIG_TRIAL || h->config_state == STATS_CONFIG_RETURNED
+               ? "put the file before back (running.conf.back, else running.conf), then restart mcrd"
+               : "mcrd --check, then restart mcrd";
+}
+
 // Returns whether everything was written to `to`.
 bool show_json(const struct stats_snapshot *s, FILE *to, bool one_line);
 

@@ -59,8 +59,7 @@ static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool
     if (!whole)
         return;
     if (!h->broker_alive)
-        find(f, SHOW_CRITICAL, "the broker is gone: %s, then restart mcrd",
-             h->config_state == STATS_CONFIG_RETURNED ? "put the file before back" : "mcrd --check");
+        find(f, SHOW_CRITICAL, "the broker is gone: %s", show_without_broker(h));
     if (h->verdict == STATS_VERDICT_REFUSED)
         find(f, SHOW_WARNING, "the last load was refused");
     if (h->verdict == STATS_VERDICT_REFUSED && show_may_put_back(h))

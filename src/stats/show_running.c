@@ -137,8 +137,9 @@ static void show_sandbox(const struct page *p)
 {
     const struct stats_header *h = p->view->now->at.header;
     struct paragraph f = paragraph(p, 0, "sandbox");
-    char name[STATS_CAPABILITY_MAX];
+    char name[STATS_CAPABILITY_MAX], gone[128];
 
+    snprintf(gone, sizeof(gone), "broker gone: %s", show_without_broker(h));
     paragraph_word(&f, page_paint_of(seccomp_paints, h->seccomp), 1, "seccomp %s,", stats_seccomp_name(h->seccomp));
     if (h->landlock)
         paragraph_word(&f, PLAIN, 1, "landlock %u,", h->landlock);
@@ -156,7 +157,7 @@ static void show_sandbox(const struct page *p)
     if (h->broker_alive)
         paragraph_word(&f, PLAIN, 1, "broker alive");
     else
-        paragraph_text(&f, BAD, "broker gone: mcrd --check, then restart mcrd to load a file again");
+        paragraph_text(&f, BAD, gone);
     fputc('\n', p->to);
 }
 

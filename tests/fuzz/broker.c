@@ -36,8 +36,16 @@ struct rig {
 
 static void remove_files(void)
 {
-    static const char *const names[] = {"mcr.conf",       "stats",        "stats.new",        "stats.back",
-                                        "stats.back.new", "running.conf", "running.conf.new", "audit"};
+    static const char *const names[] = {"mcr.conf",
+                                        "stats",
+                                        "stats.new",
+                                        "stats.back",
+                                        "stats.back.new",
+                                        "running.conf",
+                                        "running.conf.new",
+                                        "running.conf.back",
+                                        "running.conf.back.new",
+                                        "audit"};
     char path[96];
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -58,6 +58,10 @@ def fields_of(d, event):
     return [r.fields(x) for x in d.logged(event)]
 
 
+def check(d):
+    return t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)[1]
+
+
 @t.test("confirmed: it stays; its record says by whom; a start is never on trial, nor is a file that runs already")
 def confirmed():
     with t.line() as net, t.Mcrd(net.relay, BEFORE, trial={"seconds": 600}) as d:
@@ -72,7 +76,7 @@ def confirmed():
         config = d.stats()["config"]
         t.check(config["state"] == "trial" and 0 < config["trial_remaining_s"] <= 2, f"{config}")
         trial = config["sha256"]
-        said = t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)[1]
+        said = check(d)
         sound = "MCR OK - " if t.SANDBOX == "enforce" else "MCR WARNING - the sandbox is not in force, "
         t.check(said.startswith(f"{sound}on trial for another 00:00:0"), said)
         receiver = t.Receiver(net.dst, "d0", OUT[COMES], OUT_PORT, expect=100)
@@ -179,8 +183,16 @@ def broker_killed():
         t.wait_for(lambda: d.logged("broker"), 5, "the news of the broker's end")
         status, said = confirm(d)
         t.check(status == 1 and "broker" in said, f"--confirm without a broker: {status} {said}")
+        told = check(d)
+        t.check("broker is gone: put the file before back (running.conf.back, else" in told, f"in the trial: {told}")
         t.wait_for(lambda: d.logged("returned"), seconds + LATE, "the return")
+        told = check(d)
+        t.check("broker is gone: put the file before back (running.conf.back, else" in told, f"behind it: {told}")
         t.equal(d.stats()["config"]["sha256"], before, "what runs")
+        running = os.path.join(os.path.dirname(d.config.stats_file), "running.conf.back")
+        t.equal(r.sha256_of(running), before, "the file that runs")
+        status, out, err = t.run_command([t.MCRD, "--print", "--running", "--config", d.config.file], check_status=False)
+        t.check(status == 0 and '"goes"' in out and not err, f"--print --running: {status} {out} {err}")
         t.equal(d.stats()["config"]["audit"], record, "the record, which nobody can make longer")
         t.equal({x["name"] for x in d.stats()["rules"]}, {"stays", "goes"}, "rules")
         late = t.Receiver(net.dst, "d0", OUT[GOES], OUT_PORT, expect=100)
@@ -344,19 +356,24 @@ def restarts():
         receiver = t.Receiver(net.dst, "d0", OUT[STAYS], OUT_PORT, idle_ms=3000, seconds=90)
         source = t.start_sending(net.src, "s0", STAYS, PORT, seconds=80, rate=2000)
         for i, (what, number, status) in enumerate(ends):
-            try_out(d, AFTER + [rule(GOES, note=str(i))] * (i % 2), 600)
+            tried = try_out(d, AFTER + [rule(GOES, note=str(i))] * (i % 2), 600)
             manager.listen()
             t.send(net.src, "s0", GOES, PORT, count=10)
             line = d.restart(number, status, what)
             t.check(line and "rings=1" in line, f"{what}: {line}")
             t.equal(d.stats()["config"]["sha256"], before, f"what runs behind {what}'s end")
             wait_state(d, "returned", 5)
+            back = fields_of(d, "returned")
+            t.equal(len(back), i + 1, "records of a return")
+            t.equal((back[-1]["sha256"], back[-1]["from_sha256"], back[-1]["from_generation"], "n" in back[-1]),
+                    (before, tried["sha256"], tried["generation"], True), "the record of the return")
             t.equal({x["name"] for x in d.stats()["rules"]}, {"stays", "goes"}, "rules")
         # What has returned is not what the next start begins with, however that comes about.
         d.restart(signal.SIGTERM, 0)
         t.equal(d.stats()["config"]["sha256"], before, "what runs behind another restart")
         wait_state(d, "returned", 5)
         t.equal(d.stats()["config"]["returned"], "mcrd was started anew, and a start is never on trial", "why")
+        t.equal(len(fields_of(d, "returned")), len(ends), "records of a return, behind a restart that ended none")
         source.send_signal(signal.SIGINT)
         t.finish_sending(source)
         report = receiver.report()

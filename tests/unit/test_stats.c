@@ -1431,6 +1431,13 @@ Test(stats, check_of_the_relay)
     h->verdict = STATS_VERDICT_REFUSED;
     expect_check(&s, true, SHOW_CRITICAL,
                  "MCR CRITICAL - the broker is gone: mcrd --check, then restart mcrd, the last load was refused; 2 rules active |");
+    h->verdict = STATS_VERDICT_ACCEPTED;
+    h->config_state = STATS_CONFIG_TRIAL;
+    expect_check(&s, true, SHOW_CRITICAL,
+                 "MCR CRITICAL - the broker is gone: put the file before back (running.conf.back, else running.conf), then "
+                 "restart mcrd; 2 rules active |");
+    h->config_state = STATS_CONFIG_CURRENT;
+    h->verdict = STATS_VERDICT_REFUSED;
     h->broker_alive = 1;
     expect_check(&s, true, SHOW_WARNING,
                  "MCR WARNING - the last load was refused, the file on disk is what runs: mcrd --reload clears this;");
