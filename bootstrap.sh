@@ -130,31 +130,45 @@ count_tests() {
   [ -n "$lost" ] || tail -n 100 "$dir/check.log"
 }
 
+# Notes how long a part of check() took.
+end_phase() {
+  phases+="${phases:+, }$1 $((SECONDS - phase_began)) s"
+  phase_began=$SECONDS
+}
+
 # Tests with packets run when nothing is built, and those of them that judge times one by one; the others of them mostly
 # wait, and run by three on a processor. Tests without packets run while the second build is made: one of them boots a
 # Debian and mostly waits.
 check() {
-  local sanitizers=$build-sanitizers plain status=0 status_sanitizers=0 many=$((3 * $(nproc))) began=$SECONDS
+  local sanitizers=$build-sanitizers plain status=0 status_sanitizers=0 many=$((3 * $(nproc))) began=$SECONDS phase_began=$SECONDS phases=
   passed=0 failed=0 skipped=0 failures=
   say "building with warnings as errors"
   configure_and_make "$build" --enable-werror
+  end_phase build
   say "tests without packets; meanwhile, building with AddressSanitizer and UndefinedBehaviorSanitizer"
   begin_tests "$build"
   run_tests "$build" check-plain -j"$(nproc)" &
   plain=$!
   configure_and_make "$sanitizers" --enable-werror --enable-sanitizers CFLAGS="-g -O1"
   begin_tests "$sanitizers"
+  end_phase "second build"
   run_tests "$sanitizers" check-plain -j"$(nproc)" || status_sanitizers=$?
   wait "$plain" || status=$?
+  end_phase "without packets"
   say "tests with packets"
   run_tests "$build" check-calm -j"$many" || status=$?
+  end_phase "with packets"
   run_tests "$build" check-loud || status=$?
+  end_phase "one by one"
   count_tests "$build" "$status"
   say "the same tests under the sanitizers"
   run_tests "$sanitizers" check-calm -j"$many" || status_sanitizers=$?
+  end_phase "with packets, sanitizers"
   run_tests "$sanitizers" check-loud || status_sanitizers=$?
+  end_phase "one by one, sanitizers"
   count_tests "$sanitizers" "$status_sanitizers"
   show_slowest "$build" "$sanitizers"
+  printf '%s\n' "$phases"
   say "all of it: $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s"
   printf '%s%d passed, %d failed, %d skipped\n' "$failures" "$passed" "$failed" "$skipped"
   [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

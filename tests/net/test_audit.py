@@ -382,7 +382,7 @@ def required():
             t.check("Permission denied" in d.stats()["config"]["audit"]["error"], "the alarm")
 
 
-@t.test("rotation: 1 MiB each, the chain goes on, nine files at most; audit_file is fixed until a restart")
+@t.test("rotation: 1 MiB each, the chain goes on, nine files at most; audit_file is fixed until a restart", released=True)
 def rotation():
     note = "n" * 250
     rules = [[t.rule(f"r{i}-{j}", A, 1000 + i, [t.to_group(OUT, 1000 + i)], note=note) for i in range(600)] for j in (0, 1)]

@@ -179,7 +179,8 @@ def two_streams():
                     f"the metric: {metrics}")
 
 
-@t.test("copies at first, two encoders now: the plugin tells of it within seconds, and no more when they are copies again")
+@t.test("copies at first, two encoders now: the plugin tells of it within seconds, and no more when they are copies again",
+        released=True)
 def two_streams_now():
     def shown(d):
         return d.stats()["rules"][0]["merge"]["two_streams"]
@@ -335,7 +336,8 @@ def reload_with_other_room():
             exact(d, sent)
 
 
-@t.test("a stream that goes on long after its first numbers have left the room of the merge, with legs near and far")
+@t.test("a stream that goes on long after its first numbers have left the room of the merge, with legs near and far",
+        released=True)
 def long_stream():
     for delay_ms in (0, 15):
         with t.two_paths() as net, t.Mcrd(net.relay, [rule()]) as d:

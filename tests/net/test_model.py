@@ -21,7 +21,7 @@ from modeltraffic import Receiving, Sending
 STEPS = int(os.environ.get("MCR_MODEL_STEPS") or 12)
 SEEDS = int(os.environ.get("MCR_MODEL_SEEDS") or 0)
 SEED = os.environ.get("MCR_MODEL_SEED") or ""
-FIXED = (2, 3, 4)[:2 if t.SANITIZED else 3]
+FIXED = (2, 3, 4)[:1 if t.SANITIZED else 3]
 TELL = os.environ.get("MCR_MODEL_TELL", "")
 WITNESS = os.environ.get("WITNESS", os.path.join(os.path.dirname(t.MCRD), "../tests/net/witness.so"))
 LEAD, SETTLE, LAG = (int(x * t.SLOWNESS * (3 if t.SANITIZED else 1) * m.MS) for x in (150, 100, 1500))

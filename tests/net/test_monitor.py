@@ -222,7 +222,8 @@ def told(d, event, n=1):
     return r.fields(lines[-1])
 
 
-@t.test("loss: the alarm names leg and figures, begins and ends once, and changes no state; mcrstat --check warns")
+@t.test("loss: the alarm names leg and figures, begins and ends once, and changes no state; mcrstat --check warns",
+        released=True)
 def loss():
     limits = {"as": "rtp", "max_loss_ppm": 50000}
     with t.line() as net, t.Mcrd(net.relay, [merged(monitor=limits)]) as d:

@@ -151,7 +151,7 @@ def preloaded(variable):
             f"ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0:handle_sigill=0"]
 
 
-@t.test("a stream that is within its limit loses nothing of what waited; a flood is limited as before")
+@t.test("a stream that is within its limit loses nothing of what waited; a flood is limited as before", released=True)
 def within_limits():
     for limit in ({"packets_per_second": 1200}, {"packets_per_second": 1200, "per_source": True}, {"bits_per_second": 1700 * 1000}):
         rule = t.rule("r", A, PORT, [t.to_group(OUT, OUT_PORT)], limit=limit, max_residence_us=50000)

@@ -68,7 +68,8 @@ def first_sends_of_one_leg():
         t.check(abs(n - sent["sent"]) <= PASS * len(SENDS), f"the rule has counted {n} of {sent['sent']}")
 
 
-@t.test("the broker is killed 20 times in a row: both are started anew, nothing is lost or comes twice, the next reload works")
+@t.test("the broker is killed 20 times in a row: both are started anew, nothing is lost or comes twice, the next reload works",
+        released=True)
 def brokers():
     # A relay lives for 5 s at least; this one believes to have done so.
     with t.line() as net, t.Manager() as manager, \

@@ -50,7 +50,8 @@ def short_wait_round(rule):
                 max(leg["skew_us"]["max"] for leg in rule["inputs"]))
 
 
-@t.test("a merge in order that holds no more than comes in reorder_ms: what one leg's ring holds after a gap is there by the other's before its turn is over")
+@t.test("a merge in order that holds no more than comes in reorder_ms: what one leg's ring holds after a gap is there by the other's before its turn is over",
+        released=True)
 def short_wait():
     # It has room for 128; after a restart each ring holds about 200.
     rule = merged(1, by="rtp", window_ms=200, reorder_ms=60,

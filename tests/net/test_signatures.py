@@ -131,7 +131,7 @@ def order():
         t.equal(d.stats()["generation"], 3, "generation")
 
 
-@t.test("what is not signed after 10 s is invalid, a file that runs as well: the next start would refuse it; a signature mends it")
+@t.test("what is not signed after 10 s is invalid, a file that runs as well: the next start would refuse it; a signature mends it", released=True)
 def late():
     s = t.Signers("a", "b")
     with t.line() as net, t.Mcrd(net.relay, signed(s, "a", "b"), args=["--trust", s.trust]) as d:
@@ -171,7 +171,7 @@ def on_change():
 
 
 @t.test("mcrd --reload waits for signatures that come within 10 s, and for the file; after that the daemon refuses it; --diff "
-        "and --check tell what is missing")
+        "and --check tell what is missing", released=True)
 def commands():
     s = t.Signers("a", "b")
     with t.line() as net, t.Mcrd(net.relay, signed(s, "a", "b"), args=["--trust", s.trust]) as d:

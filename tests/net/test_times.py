@@ -250,7 +250,8 @@ def without_broker():
                 leaks.none()
 
 
-@t.test("a relay that does not ask: the broker leaves the group and closes the socket by itself, and says so; what runs goes on")
+@t.test("a relay that does not ask: the broker leaves the group and closes the socket by itself, and says so; what runs goes on",
+        released=True)
 def relay_stands_still():
     # By a ring that another rule uses, too, and by one of its own.
     for interface, sender, other in (("in0", "s0", {A}), ("in1", "s1", set())):
