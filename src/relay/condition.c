@@ -15,14 +15,11 @@ bool forward_sends(const struct table_rule *r)
     return (r->flags & TABLE_RULE_ENABLED) && !(r->flags & TABLE_RULE_SHADOW);
 }
 
-// A receiver that is gone answers at least so often (Linux sends one ICMP error each second). A single answer may be
-// forged, or be that of a receiver which starts again.
-#define ANSWERS_NS (4 * NS_PER_S)
-
 #define REFUSED_ALL 10 // datagrams, of which none has left: a burst that was dropped as a whole
 
-// Whether an output does not get through. Where a queue is full some of it does; a firewall of this host that drops
-// frames answers the same (ENOBUFS), and nothing leaves.
+// Whether an output does not get through: from the first refusal or answer until it works again, as the log tells it.
+// Where a queue is full some of it does get through; a firewall of this host that drops frames answers the same
+// (ENOBUFS), and nothing leaves.
 static bool is_failing(const struct forward *f, uint32_t counter)
 {
     const struct sends *s = &f->output_sends[counter];
@@ -33,7 +30,7 @@ static bool is_failing(const struct forward *f, uint32_t counter)
         return false;
     if (r->error == ENOBUFS || r->error == EAGAIN)
         return f->outputs[counter].packets == s->before && (lasted_ns >= NS_PER_S || n >= REFUSED_ALL);
-    return r->sure || (n >= 2 && n * ANSWERS_NS >= lasted_ns);
+    return true;
 }
 
 // Returns how many outputs of the rule are failing.

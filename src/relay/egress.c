@@ -111,14 +111,13 @@ const char *refusal_hint(int error)
                             : "";
 }
 
-void refusals_note(struct refusals *refusals, const struct table_output *o, uint32_t n, int error, bool sure)
+void refusals_note(struct refusals *refusals, const struct table_output *o, uint32_t n, int error)
 {
     if (!refusals)
         return;
     struct refusal *r = &refusals->of[o->counter];
     r->n += n;
     r->error = error;
-    r->sure = sure;
     r->to = o->to;
     r->port = o->port;
     refusals->any = true;
@@ -304,7 +303,7 @@ static bool ship(struct egress *e, const struct table_output *o, struct shipment
         n = send_once(e, o, s);
         if (n >= 0) {
             counters->unreachable++;
-            refusals_note(e->refusals, o, 1, answer, false);
+            refusals_note(e->refusals, o, 1, answer);
         }
     }
     if (n >= 0) {
@@ -324,7 +323,7 @@ static void count_failure(struct egress *e, const struct table_output *o, struct
         return;
     }
     counters->errors += n;
-    refusals_note(e->refusals, o, n, errno, true);
+    refusals_note(e->refusals, o, n, errno);
 }
 
 // Sends each datagram of the batch separately. together: frames may wait in the transmit ring, which one call sends.

@@ -42,7 +42,6 @@ struct refusal {
     int error;  // errno, destination and port of the last one
     struct addr to;
     uint16_t port;
-    bool sure; // the last one: the kernel itself says so; false: an ICMP error, which anybody may send
 };
 
 struct refusals {
@@ -54,7 +53,7 @@ struct refusals {
 const char *refusal_hint(int error);
 
 // Counts n datagrams of this output that the kernel has refused, or one answer. refusals NULL: they are not counted.
-void refusals_note(struct refusals *refusals, const struct table_output *o, uint32_t n, int error, bool sure);
+void refusals_note(struct refusals *refusals, const struct table_output *o, uint32_t n, int error);
 
 // Whether the link is still as the table says. Link events lower the trust until the broker has looked at the links.
 enum egress_trust {

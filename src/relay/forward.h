@@ -39,7 +39,7 @@ struct rule_state {
 // Whether sending by one output works. The data path does not touch it.
 struct sends {
     struct spell failing;
-    uint64_t packets; // the output's counter when a failure was last seen
+    uint64_t packets; // the output's counter when a failure was last seen, and for ICMP_PAUSE_NS (shown.c) from then
     uint64_t left_ns; // first look at which a datagram had left since then; 0: none has
     uint64_t before;  // the output's counter when the spell began
     uint64_t id;      // of its socket; 0: it has none

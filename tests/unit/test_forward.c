@@ -679,7 +679,7 @@ Test(forward, rare_datagrams_to_a_host_that_is_not_there_never_work)
         if (s % 8 == 1)
             x->f->outputs[o->counter].packets++;
         if (s % 8 == 4)
-            refusals_note(&x->f->refusals, o, 1, EHOSTUNREACH, true);
+            refusals_note(&x->f->refusals, o, 1, EHOSTUNREACH);
         forward_look_at_sends(x->f, s * NS_PER_S, tell_sends);
         cr_expect_eq(told.n, s >= 4, "%u after %u s", told.n, (unsigned) s);
     }
