@@ -132,7 +132,8 @@ static void warn_of_start(const struct config *c)
     warn_of_directory("stats_file", c->stats_file, "statistics", &problems);
     if (c->audit_file[0]) {
         if (reader.user && !account_may_write(c->audit_file, c->path, "/var/lib/mcr", &reader, why))
-            config_warning(&problems, 0, NULL, "mcrd cannot keep its records there: %s", why);
+            config_warning(&problems, 0, NULL, "mcrd cannot keep its records there: %s%s", why,
+                           c->audit_required ? ": with audit_required the start would be refused" : "");
         warn_of_audit_file(c, &problems);
         warn_of_directory("audit_file", c->audit_file, "records", &problems);
         audit_place_doubt(c, &problems);
@@ -172,6 +173,28 @@ static uint64_t limits_of(const struct config *c, const char *interface)
     return sum;
 }
 
+// Writes what a restart loses all the same by this interface: what waits in its ring for longer than a rule lets it.
+static void print_deadlines(const struct config *c, const char *interface)
+{
+    const struct config_rule *first = NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->n_rules; i++) {
+        const struct config_rule *r = &c->rules[i];
+        bool takes = false;
+        for (size_t j = 0; r->enabled && j < r->n_inputs; j++)
+            takes |= strcmp(r->inputs[j].interface, interface) == 0;
+        if (!takes || r->deadline_us == 0 || r->deadline_us >= RESTART_MS * 1000)
+            continue;
+        first = first ? first : r;
+        n++;
+    }
+    if (n == 1)
+        printf(", but what waits longer than the deadline_us of rule \"%s\"", first->name);
+    else if (n > 1)
+        printf(", but what waits longer than the deadline_us of %zu rules", n);
+}
+
 // Says what the ring of each input interface bridges while no mcrd runs. One that is not here is taken for an Ethernet.
 static bool print_rings(const struct config *c)
 {
@@ -194,6 +217,7 @@ static bool print_rings(const struct config *c)
         if (limit > 0)
             printf(", one of %.1f s at its rules' limits, %llu/s", (double) frames / (double) limit,
                    (unsigned long long) limit);
+        print_deadlines(c, links[i].name);
         putchar('\n');
     }
     link_release(links, n);

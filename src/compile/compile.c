@@ -33,18 +33,28 @@ static bool missing_before(const struct table_view *t, const char *name)
 
 static void tell_missing(const struct compilation *c, const char *name)
 {
-    char rules[1024] = "", more[32] = "";
-    size_t used = 0, left_out = 0;
+    char rules[1024] = "", more[32] = "", who[32] = "what uses it";
+    size_t used = 0, left_out = 0, n = 0, alike = 0;
+    const char *part = NULL;
 
     if (c->judging || missing_before(c->before, name))
         return;
-    for (size_t i = 0; i < c->config->n_rules; i++)
-        left_out += config_rule_runs(&c->config->rules[i]) && check_rule_names(&c->config->rules[i], name) &&
-                    !log_list_add(rules, sizeof(rules), &used, c->config->rules[i].name);
+    for (size_t i = 0; i < c->config->n_rules; i++) {
+        const struct config_rule *r = &c->config->rules[i];
+        if (!config_rule_runs(r) || !check_rule_names(r, name))
+            continue;
+        left_out += !log_list_add(rules, sizeof(rules), &used, r->name);
+        part = part ? part : check_part(r, name);
+        alike += strcmp(part, check_part(r, name)) == 0;
+        n++;
+    }
+    if (part && alike == n)
+        snprintf(who, sizeof(who), "the %s%s", part, n > 1 ? "s" : "");
     if (left_out > 0)
         snprintf(more, sizeof(more), " more=%zu", left_out);
     log_named(LOG_LEVEL_WARNING, EVENT_INTERFACE_MISSING, name,
-              "interface=%s rules=\"%s\"%s reason=\"they wait for it\"", name, rules, more);
+              "interface=%s rules=\"%s\"%s reason=\"%s wait%s for it\"", name, rules, more, who,
+              alike == n && n > 1 ? "" : "s");
 }
 
 // Refuses an interface that may not be missing, and an alternative name always: news of the interface come by its own.

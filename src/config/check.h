@@ -20,6 +20,10 @@ size_t check_roles_of(const struct config *c, const struct config *other, struct
 // Whether the rule uses the interface.
 bool check_rule_names(const struct config_rule *r, const char *interface);
 
+// Returns what of a rule that uses the interface waits for it where it is missing: "input" or "output", if it has
+// others that go on, or "rule".
+const char *check_part(const struct config_rule *r, const char *interface);
+
 // Whether no rule, not even a disabled one, uses this interface of the list.
 bool check_is_only_listed(const struct config *c, const struct config_interface *listed);
 

@@ -119,14 +119,6 @@ static void check_roles(struct check *k, const struct use *uses, size_t n)
                          k->roles == k->c ? "" : k->roles->path, role_names[listed->role]);
 }
 
-// What waits for the interface: of several inputs or outputs the others go on.
-static const char *part_of(const struct use *use)
-{
-    const struct config_rule *r = use->rule;
-
-    return use->role == CONFIG_ROLE_IN ? (r->n_inputs > 1 ? "input" : "rule") : r->n_outputs > 1 ? "output" : "rule";
-}
-
 // Reports an interface that does not exist, or that has this only as an alternative name. The daemon knows only the
 // main name, so an alternative name is always an error: the rule would never match.
 static void check_exists(struct check *k, const struct use *uses, size_t n)
@@ -146,7 +138,7 @@ static void check_exists(struct check *k, const struct use *uses, size_t n)
         return;
     unsigned index = if_nametoindex(first->interface);
     bool exists = index != 0 && if_indextoname(index, name);
-    snprintf(others, sizeof(others), "the %s waits", part_of(first));
+    snprintf(others, sizeof(others), "the %s waits", check_part(first->rule, first->interface));
     if (n_rules > 1)
         snprintf(others, sizeof(others), "the rule and %zu more wait", n_rules - 1);
     if (exists && strcmp(name, first->interface) != 0)
@@ -159,6 +151,14 @@ static void check_exists(struct check *k, const struct use *uses, size_t n)
     else if (!exists)
         config_warning(k->problems, first->line, first->rule->name, "interface \"%s\" does not exist here%s; %s for it",
                        first->interface, local_interface_hint(k->local, first->interface, hint), others);
+}
+
+const char *check_part(const struct config_rule *r, const char *interface)
+{
+    for (size_t i = 0; i < r->n_inputs; i++)
+        if (strcmp(r->inputs[i].interface, interface) == 0)
+            return r->n_inputs > 1 ? "input" : "rule";
+    return r->n_outputs > 1 ? "output" : "rule";
 }
 
 bool check_rule_names(const struct config_rule *r, const char *interface)

@@ -229,7 +229,8 @@ static void doubt_monitor(const struct config_rule *rule, struct config_problems
     if (m->as != CONFIG_MONITOR_FIELD && m->clock_hz < CLOCK_HZ_LEAST)
         config_warning(problems, m->line, rule->name,
                        "clock_hz is %u, and no clock of RTP is so slow: in hertz, as 48000 or 90000?", m->clock_hz);
-    if (m->as == CONFIG_MONITOR_TS && m->max_jitter_us > 0)
+    if (m->as == CONFIG_MONITOR_TS && m->max_jitter_us > 0 &&
+        !(rule->merge.line != 0 && rule->merge.by == CONFIG_MERGE_RTP))
         config_warning(problems, m->line, rule->name,
                        "max_jitter_us is judged where the transport stream comes in RTP: plain UDP has no time stamps");
     if (m->as == CONFIG_MONITOR_FIELD && rule->merge.line == 0 && is_mold(&m->field))
@@ -254,7 +255,7 @@ static void doubt_merge(const struct config_rule *rule, struct config_problems *
                        "(no_sequence): write a rule for each port of RTP",
                        rule->inputs[0].n_ports);
     if (rule->merge.line != 0 && rule->merge.by == CONFIG_MERGE_ACTIVE &&
-        rule->merge.window_ms != (uint32_t) atoll(schema_find(SCHEMA_MERGE, "window_ms")->fallback))
+        rule->merge.window_ms != schema_default(SCHEMA_MERGE, "window_ms"))
         config_warning(problems, rule->merge.line, rule->name,
                        "window_ms means nothing where \"by\" is \"active\": leave it out");
     if (problems->n_errors == 0 && rule->merge.line != 0 && rule->silence_ms == 0)
@@ -322,6 +323,22 @@ static void doubt_sizes(const struct config_rule *rule, struct config_problems *
                        (unsigned long long) bits, largest);
 }
 
+// A burst by bits_per_second alone that is less than the datagram which always passes (limiter_init()). One of packets
+// is as small as can be then.
+static void doubt_burst(const struct config_rule *rule, struct config_problems *problems)
+{
+    const struct config_limit *l = &rule->limit;
+    uint64_t bytes = l->bits_per_second / 1000 * l->burst_ms / 8 + l->bits_per_second % 1000 * l->burst_ms / 8000;
+    bool written = l->burst_ms != schema_default(SCHEMA_LIMIT, "burst_ms"); // which --print writes
+
+    if (l->line != 0 && written && l->bits_per_second > 0 && l->packets_per_second == 0 && bytes < rule->max_payload)
+        config_warning(problems, l->line, rule->name,
+                       "burst_ms is %u, %llu bytes at this rate, and has no effect: one datagram of %u bytes, the "
+                       "largest that max_payload lets pass, may always come at once: a smaller max_payload makes that "
+                       "less",
+                       l->burst_ms, (unsigned long long) bytes, rule->max_payload);
+}
+
 // A least rate that the limit does not let through. The limit counts one copy of what is merged, the least those of all
 // legs.
 static void doubt_rates(const struct config_rule *rule, struct config_problems *problems)
@@ -367,6 +384,7 @@ void doubt_rule(const struct config_rule *rule, struct config_problems *problems
 
     doubt_times(rule, problems);
     doubt_sizes(rule, problems);
+    doubt_burst(rule, problems);
     doubt_rates(rule, problems);
     doubt_merge(rule, problems);
     doubt_monitor(rule, problems);

@@ -103,7 +103,8 @@ static void check_audit_file(const struct config *c, struct config_problems *pro
     if (c->audit_required && !c->audit_file[0])
         config_error(problems, c->audit_required_line, NULL,
                      "audit_required is true without audit_file, allowed is both or none");
-    if (c->audit_mib_line && !c->audit_file[0])
+    // --print writes the default.
+    if (c->audit_mib_line && !c->audit_file[0] && c->audit_mib != schema_default(SCHEMA_TOP, "audit_mib"))
         config_warning(problems, c->audit_mib_line, NULL,
                        "audit_mib means nothing without audit_file: records are in the log only");
     if ((strncmp(c->audit_file, c->stats_file, stats) == 0 && (*behind == '\0' || *behind == '.')) ||

@@ -4,6 +4,7 @@
 #include "config/schema.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/edits.h"
@@ -267,6 +268,11 @@ const struct schema_key *schema_find(enum schema_place where, const char *name)
     while ((key = schema_next(where, key)) && strcmp(key->name, name) != 0)
         ;
     return key;
+}
+
+uint32_t schema_default(enum schema_place where, const char *name)
+{
+    return (uint32_t) strtoul(schema_find(where, name)->fallback, NULL, 10);
 }
 
 const struct schema_key *schema_nearest(enum schema_place where, const char *name)

@@ -99,6 +99,9 @@ const struct schema_key *schema_next(enum schema_place where, const struct schem
 // Returns the key with this name in this place, or NULL.
 const struct schema_key *schema_find(enum schema_place where, const char *name);
 
+// Returns the default of a key that is there, and is a number with one.
+uint32_t schema_default(enum schema_place where, const char *name);
+
 // Returns the key of this place of which name is most likely a misspelling, or NULL if none is near.
 const struct schema_key *schema_nearest(enum schema_place where, const char *name);
 

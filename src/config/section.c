@@ -185,15 +185,17 @@ static void doubt_areas(struct parser *p, const config_setting_t *group, const s
     const struct area areas[] = {{"number", f->at, f->bytes},
                                  {"session", f->session_at, f->session_bytes},
                                  {"count", f->count_at, f->count_bytes}};
-    char key[32];
+    char key[32], size[32];
 
     for (size_t i = 0; i < sizeof(areas) / sizeof(areas[0]); i++) {
         const struct area *a = &areas[i];
         snprintf(key, sizeof(key), "%s_at", a->name);
         const config_setting_t *at = config_setting_get_member(group, key);
-        if (at && a->bytes == 0)
+        snprintf(size, sizeof(size), "%s_bytes", a->name);
+        // --print writes both, with a size of 0.
+        if (at && a->bytes == 0 && !config_setting_get_member(group, size))
             config_warning(p->problems, line_of(at), p->rule,
-                           "\"%s\" does nothing without \"%s_bytes\", its size: write both", key, a->name);
+                           "\"%s\" does nothing without \"%s\", its size: write both", key, size);
         for (size_t j = 0; j < i; j++) {
             const struct area *b = &areas[j];
             if (a->bytes > 0 && a->at < b->at + b->bytes && b->at < a->at + a->bytes)

@@ -39,11 +39,13 @@ struct rule_state {
 // Whether sending by one output works. The data path does not touch it.
 struct sends {
     struct spell failing;
-    uint64_t packets; // the output's counter when a failure was last seen
+    uint64_t packets; // the output's counter when a failure was last seen, and for ICMP_PAUSE_NS (shown.c) from then
     uint64_t left_ns; // first look at which a datagram had left since then; 0: none has
     uint64_t before;  // the output's counter when the spell began
-    uint64_t id;      // of its socket; 0: it has none
-    uint64_t excused; // how many failures were those of other sockets
+    uint64_t seen;    // the output's counter at looked_ns, the last look in the spell
+    uint64_t looked_ns, sending_ns; // sending_ns: the time of the spell in which datagrams have left
+    uint64_t id;                    // of its socket; 0: it has none
+    uint64_t excused;               // how many failures were those of other sockets
 };
 
 // forward_new() allocates all memory; none is allocated for a packet.

@@ -188,6 +188,7 @@ static void adopted(struct relay *r, const struct handover_receipt *then, struct
         r->shown.refusal[0] = r->shown.disk_error[0] = '\0';
         r->shown.verdict = STATS_VERDICT_ACCEPTED;
         r->shown.config_state = on_trial_config_state(r, STATS_CONFIG_CURRENT);
+        r->shown.disk_state = STATS_CONFIG_CURRENT;
         memcpy(r->shown.disk_sha256, t->header->sha256, sizeof(r->shown.disk_sha256));
     }
     if (r->under_way == REQUEST_CONFIRM) {
@@ -254,10 +255,17 @@ static void probed(struct relay *r, const struct handover_message *m)
     // A file whose signatures may still arrive has a reason, and is not invalid yet.
     bool waits = m->probe_state != STATS_CONFIG_INVALID && m->text[0] != '\0';
     bool news = state != r->shown.config_state || other ||
-                (state == STATS_CONFIG_PENDING && waits != (r->shown.disk_error[0] != '\0'));
+                (state == STATS_CONFIG_TRIAL && m->probe_state != r->shown.disk_state) ||
+                (m->probe_state == STATS_CONFIG_PENDING && state != STATS_CONFIG_RETURNED &&
+                 waits != (r->shown.disk_error[0] != '\0'));
+    // In a trial only the file before may be loaded, which ends it.
+    bool loads = state == STATS_CONFIG_PENDING ||
+                 (state == STATS_CONFIG_TRIAL && m->probe_state == STATS_CONFIG_PENDING &&
+                  memcmp(m->file.sha256, r->shown.returns_to, sizeof(r->shown.returns_to)) == 0);
     char sha256[DIGEST_TEXT_MAX], quoted[1100];
 
     r->shown.config_state = state;
+    r->shown.disk_state = m->probe_state;
     snprintf(r->shown.disk_error, sizeof(r->shown.disk_error), "%s", m->text);
     // The time of its signatures passes, or its own comes.
     uint64_t again_ns = clock_monotonic_ns() + (waits ? HANDOVER_WAITS_NS : PROBE_SECONDS * NS_PER_S);
@@ -265,7 +273,7 @@ static void probed(struct relay *r, const struct handover_message *m)
         r->probe_again_ns = again_ns;
     if (!news)
         return;
-    if (state == STATS_CONFIG_INVALID)
+    if (m->probe_state == STATS_CONFIG_INVALID)
         log_warn(EVENT_FILE, "state=invalid sha256=%s reason=%s", digest_or_none(m->file.sha256, sha256),
                  log_quote(m->text, quoted, sizeof(quoted)));
     else
@@ -273,7 +281,7 @@ static void probed(struct relay *r, const struct handover_message *m)
                    stats_config_state_name(state == STATS_CONFIG_TRIAL ? m->probe_state : state),
                    digest_text(m->file.sha256, sha256), (unsigned long long) m->file.size, m->file.owner,
                    waits ? " reason=" : "", waits ? log_quote(m->text, quoted, sizeof(quoted)) : "");
-    if (state == STATS_CONFIG_PENDING && !waits && (relay_table(r)->header->flags & TABLE_RELOAD_ON_CHANGE)) {
+    if (loads && !waits && (relay_table(r)->header->flags & TABLE_RELOAD_ON_CHANGE)) {
         // A load that somebody has asked for already keeps its asker.
         if (!r->wanted[REQUEST_LOAD])
             r->next_asker = (struct handover_asker){.loginuid = UINT32_MAX};

@@ -297,8 +297,8 @@ void forward_unreachable(struct forward *f, uint32_t ifindex, const struct addr 
     }
 }
 
-// A host answers a burst by a few ICMP errors, and then by one each second (Linux, net.ipv4.icmp_ratelimit): what
-// leaves sooner behind an error proves nothing.
+// A host answers a burst by a few ICMP errors, and then by one each second (Linux, net.ipv4.icmp_ratelimit). So what
+// leaves sooner behind an error proves nothing: neither by itself, nor by being there when the pause is over.
 #define ICMP_PAUSE_NS (2 * NS_PER_S)
 
 static void look_at_output(struct forward *f, const struct table_rule *rule, const struct table_output *o,
@@ -307,17 +307,26 @@ static void look_at_output(struct forward *f, const struct table_rule *rule, con
     const struct refusal *r = &f->refusals.of[o->counter];
     struct sends *s = &f->output_sends[o->counter];
     uint64_t packets = f->outputs[o->counter].packets;
+    bool refused = r->n != s->failing.count;
 
-    if (r->n != s->failing.count) {
+    if (refused && !s->failing.on) {
+        s->before = packets;
+        s->sending_ns = 0;
+    } else if (packets != s->seen) {
+        s->sending_ns += now_ns - s->looked_ns;
+    }
+    s->seen = packets;
+    s->looked_ns = now_ns;
+    if (refused || now_ns - s->failing.last_ns < ICMP_PAUSE_NS) {
         s->packets = packets;
         s->left_ns = 0;
-        if (!s->failing.on)
-            s->before = packets;
-    } else if (packets != s->packets && !s->left_ns && now_ns - s->failing.last_ns >= ICMP_PAUSE_NS) {
+    } else if (packets != s->packets && !s->left_ns) {
         s->left_ns = now_ns;
     }
-    // The kernel takes a datagram to a host that is not there, and says so when its neighbour discovery has given up:
-    // by default after 3 seconds. So a spell ends so long after a datagram has left, and never without traffic.
+    // An ICMP error is read by the next send: a datagram that leaves without one shows that the one before has arrived,
+    // however long ago that was. The kernel takes a datagram to a host that is not there, and says so when its
+    // neighbour discovery has given up: by default after 3 seconds. So a spell ends so long after a datagram has left,
+    // and never without traffic.
     bool proven = s->left_ns && now_ns - s->left_ns >= SPELL_QUIET_NS;
     if (spell_look(&s->failing, r->n, proven ? SPELL_QUIET_NS : UINT64_MAX, now_ns))
         tell(rule, &f->table->interfaces[o->interface], r, &s->failing);

@@ -181,6 +181,11 @@ const char *stats_last_error(const struct stats_header *h)
     return h->config_state != STATS_CONFIG_CURRENT && h->disk_error[0] ? h->disk_error : h->refusal;
 }
 
+uint32_t stats_disk_state(const struct stats_header *h)
+{
+    return h->config_state == STATS_CONFIG_TRIAL ? h->disk_state : h->config_state;
+}
+
 const char *stats_capability_name(unsigned capability, char out[STATS_CAPABILITY_MAX])
 {
     const char *name = capng_capability_to_name(capability);

@@ -79,6 +79,9 @@ bool stats_rule_state_of(const char *word, uint32_t *state);
 // Returns the error of the file on disk, or else the reason why the last load was refused; "" if there is neither.
 const char *stats_last_error(const struct stats_header *h);
 
+// Returns the state of the file on disk, also where config_state says that what runs is on trial.
+uint32_t stats_disk_state(const struct stats_header *h);
+
 #define STATS_CAPABILITY_MAX 40
 
 // Writes the name of a capability: "CAP_NET_RAW" for 13. Returns out.

@@ -185,9 +185,9 @@ static void put_config(struct exposition *e, const struct stats_snapshot *s)
     put_one(e, GAUGE, "mcr_config_last_reload_successful",
             "Whether the last file that was to be taken over was not refused.", h->verdict != STATS_VERDICT_REFUSED);
     put_one(e, GAUGE, "mcr_config_pending", "Whether the file on disk is valid, but not the one that runs.",
-            h->config_state == STATS_CONFIG_PENDING);
+            stats_disk_state(h) == STATS_CONFIG_PENDING);
     put_one(e, GAUGE, "mcr_config_invalid", "Whether the file on disk would be refused.",
-            h->config_state == STATS_CONFIG_INVALID);
+            stats_disk_state(h) == STATS_CONFIG_INVALID);
     put_one(e, GAUGE, "mcr_config_trial", "Whether the file that runs is on trial: it waits to be confirmed.",
             h->trial_ends_ns != 0);
     put_one(e, GAUGE, "mcr_config_trial_remaining_seconds",

@@ -83,7 +83,7 @@ static void show_config(const struct page *p)
     }
     show_config_times(p, h);
     show_signatures(p);
-    if (h->config_state == STATS_CONFIG_PENDING) {
+    if (stats_disk_state(h) == STATS_CONFIG_PENDING) {
         f = paragraph(p, 0, "pending");
         paragraph_word(&f, WARN, 1, "sha256 %.12s", digest_text(h->disk_sha256, sha256));
         paragraph_text(&f, WARN, "lies on disk: mcrd --diff tells what it changes");
@@ -91,9 +91,9 @@ static void show_config(const struct page *p)
     }
     if (*error) {
         f = paragraph(p, 0,
-                      error != h->disk_error                    ? "refused"
-                      : h->config_state == STATS_CONFIG_INVALID ? "invalid"
-                                                                : "");
+                      error != h->disk_error                        ? "refused"
+                      : stats_disk_state(h) == STATS_CONFIG_INVALID ? "invalid"
+                                                                    : "");
         paragraph_text(&f, BAD, error);
         fputc('\n', p->to);
         if (show_may_put_back(h)) {

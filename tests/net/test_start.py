@@ -171,7 +171,8 @@ def missing_wait():
         t.equal({i["name"]: i["state"] for i in s["interfaces"]},
                 {"in0": "up", "out0": "up", "nowhere0": "missing", "nowhere1": "missing"}, "interfaces")
         told = sorted(line[line.index(" interface="):] for line in d.logged("interface_missing"))
-        t.equal(told, [f' interface=nowhere{i} rules="{rule}" reason="they wait for it"' for i, rule in ((0, "in"), (1, "out"))],
+        t.equal(told, [f' interface=nowhere{i} rules="{rule}" reason="the {part} waits for it"'
+                       for i, rule, part in ((0, "in", "rule"), (1, "out", "output"))],
                 "the log")
 
 

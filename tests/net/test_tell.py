@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import socket
+import time
 
 import mcrtest as t
 import reloadtest as r
@@ -155,6 +156,40 @@ def dead_host():
                 listeners.enter_context(net.dst.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(where)
             wait(40, {"gone": ("active", ""), "shut": ("active", "")})
         t.equal((len(d.logged("send_failed")), len(d.logged("send_works"))), (2, 2), "lines")
+
+
+@t.test("rare datagrams to a port that nobody has: the rule is down from the first answer until a datagram leaves without one")
+def rare_and_refused():
+    with t.line() as net, t.Mcrd(net.relay, [t.rule("traps", IN, PORT, [t.to_host("198.18.2.1", 6002)])]) as d:
+        sender = t.RawSender(net.src, "s0")
+
+        def send():
+            before = d.stats()["rules"][0]["outputs"][0]["packets"]
+            sender.send(t.datagram(IN, PORT, b"trap"))
+            t.wait_for(lambda: d.stats()["rules"][0]["outputs"][0]["packets"] == before + 1, 5, "the datagram")
+
+        def shown():
+            rule = d.stats()["rules"][0]
+            return rule["state"], rule.get("reason") or "", rule["outputs"][0]["unreachable"]
+
+        refused = "to 198.18.2.1: Connection refused"
+        send()
+        time.sleep(.3)  # the answer comes, and nothing reads it
+        t.equal(shown(), ("active", "", 0), "before the next datagram")
+        send()
+        t.wait_for(lambda: shown() == ("down", refused, 1), 2, "down with the first answer that is read")
+        time.sleep(8.5)  # behind the time in which a stream that works would be active again
+        t.equal(shown(), ("down", refused, 1), "without a datagram")
+        send()
+        time.sleep(.5)
+        t.equal(shown(), ("down", refused, 2), "with the second answer, 8.5 s behind the first")
+        with net.dst.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+            listener.bind(("198.18.2.1", 6002))
+            send()  # reads the answer to the one before
+            time.sleep(2.5)
+            send()
+            t.wait_for(lambda: shown() == ("active", "", 3), 8, "active again")
+        t.equal((len(d.logged("send_failed")), len(d.logged("send_works"))), (1, 1), "lines")
 
 
 class Systemd:

@@ -327,6 +327,39 @@ def third():
             t.equal(len(d.logged(ends)), 1, ends)
 
 
+def disk_as_told(d):
+    """What mcrstat --check says of the disk, the metrics pending and invalid, and the state."""
+    said = t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)
+    metrics = t.run_command([t.MCRSTAT, "--prometheus", "--stats", d.config.stats_file])[1].splitlines()
+    values = tuple(next(x.split()[-1] for x in metrics if x.split("{")[0].split(" ")[0] == f"mcr_config_{name}")
+                   for name in ("pending", "invalid"))
+    word = next((w for w in ("pending", "invalid") if f"the file on disk is {w}: not what is on trial" in said[1]), None)
+    t.check(said[0] == 1 or (not word and t.SANDBOX == "enforce") == (said[0] == 0), f"{said}")
+    return word, values, state(d)
+
+
+@t.test("another file on the disk during a trial is told as ever; reload_on_change takes over the file before, which ends it")
+def disk_in_a_trial():
+    with t.line() as net, t.Mcrd(net.relay, BEFORE, reload_on_change=True) as d:
+        before = d.stats()["config"]["sha256"]
+        write(d, AFTER, reload_on_change=True, trial={"seconds": 600})
+        wait_state(d, "trial", 5)
+        t.equal(disk_as_told(d), (None, ("0", "0"), "trial"), "the file on trial lies on the disk")
+        with open(d.config.file, "w", encoding="ascii") as f:
+            f.write("version = 1; rules = (")
+        t.wait_for(lambda: disk_as_told(d) == ("invalid", ("0", "1"), "trial"), 5, "an invalid file")
+        (told,) = [x for x in d.logged("file") if "state=invalid" in x]
+        t.check("level=warning" in told and d.config.file in r.fields(told).get("reason", ""), told)
+        t.check(d.config.file in d.stats()["config"]["last_error"], "last_error")
+        write(d, BEFORE + [rule(COMES)], reload_on_change=True)
+        t.wait_for(lambda: disk_as_told(d) == ("pending", ("1", "0"), "trial"), 5, "another file")
+        t.equal([x["state"] for x in fields_of(d, "file") if x["sha256"] == r.sha256_of(d.config.file)], ["pending"], "its lines")
+        write(d, BEFORE, reload_on_change=True)
+        wait_state(d, "current", 5)
+        t.equal((d.stats()["config"]["sha256"], d.logged("returned"), d.stats()["config"]["returned"]), (before, [], None),
+                "the file before ends the trial, which is no return")
+
+
 @t.test("--confirm where the file cannot be read any more says so, and where it looked")
 def unread():
     with t.line() as net, t.Mcrd(net.relay, BEFORE) as d:

@@ -243,3 +243,101 @@ Test(state, names_each_output_that_fails)
         close_rule(&x);
     }
 }
+
+// A stream to one host by the clock: every so many ms a burst, whose datagrams leave one behind the other. A host that
+// has no such port answers one datagram a second (net.ipv4.icmp_ratelimit); the next send reads the answer.
+struct trickle {
+    struct fixture x;
+    unsigned every_ms, burst, behind_ms, trip_ms; // of the burst, of its datagrams, of an answer
+    bool dead;
+    uint64_t now_ms, answered_ms, arrives_ms; // 0: no answer is under way
+};
+
+#define LOOK_MS 200 // the relay looks five times a second
+
+static void send_one(struct trickle *s)
+{
+    const struct table_output *o = &s->x.view->outputs[0];
+
+    if (s->arrives_ms > 0 && s->arrives_ms <= s->now_ms) {
+        s->arrives_ms = 0;
+        refusals_note(&s->x.f->refusals, o, 1, ECONNREFUSED, false);
+    }
+    if (s->dead && s->now_ms - s->answered_ms >= 1000 && s->arrives_ms == 0) {
+        s->answered_ms = s->now_ms;
+        s->arrives_ms = s->now_ms + s->trip_ms;
+    }
+    s->x.f->outputs[o->counter].packets++;
+}
+
+// Lets so many bursts go out, and returns by how many looks the rule was down.
+static unsigned run(struct trickle *s, unsigned bursts)
+{
+    unsigned down = 0;
+
+    for (uint64_t end = s->now_ms + (uint64_t) bursts * s->every_ms; s->now_ms < end; s->now_ms++) {
+        uint64_t at = s->now_ms % s->every_ms;
+        if (at == 0 || (at % s->behind_ms == 0 && at / s->behind_ms < s->burst))
+            send_one(s);
+        if (s->now_ms % LOOK_MS == LOOK_MS - 1) {
+            forward_look_at_sends(s->x.f, s->now_ms * (NS_PER_S / 1000), tell_sends);
+            down += s->x.stats.rules[0].state == STATS_RULE_DOWN;
+        }
+    }
+    return down;
+}
+
+// However rare the datagrams are, the rule is down by the answers until one leaves without reading an answer to the one
+// before, and for 5 seconds more.
+Test(state, down_by_answers_until_a_datagram_leaves_without_one)
+{
+    static const struct trickle streams[] = {
+        {.every_ms = 1, .burst = 1, .behind_ms = 1, .trip_ms = 1},
+        {.every_ms = 20, .burst = 1, .behind_ms = 1, .trip_ms = 30},
+        {.every_ms = 400, .burst = 1, .behind_ms = 1, .trip_ms = 1},
+        {.every_ms = 1500, .burst = 1, .behind_ms = 1, .trip_ms = 1},
+        {.every_ms = 3000, .burst = 1, .behind_ms = 1, .trip_ms = 1},
+        {.every_ms = 6000, .burst = 1, .behind_ms = 1, .trip_ms = 1},
+        {.every_ms = 12000, .burst = 1, .behind_ms = 1, .trip_ms = 1},
+        {.every_ms = 60000, .burst = 1, .behind_ms = 1, .trip_ms = 1},
+        {.every_ms = 12000, .burst = 3, .behind_ms = 300, .trip_ms = 700}, // two leave before the answer to the first
+    };
+
+    for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++) {
+        struct trickle s = streams[i];
+        unsigned minute = s.every_ms < 6000 ? 60000 / s.every_ms : 10; // bursts
+        s.x = open_rule("", "in0", HOST("out0", "198.51.100.20"));
+        s.now_ms = 60000;
+        told = 0;
+        cr_expect(run(&s, minute) == 0 && told == 0, "%zu: up", i);
+        s.dead = true;
+        for (unsigned ms = 0; ms < 2500; ms += 2 * s.every_ms) // two bursts, or as many as bring the first answer
+            run(&s, 2);
+        expect(&s.x, "down", "to 198.51.100.20: Connection refused");
+        cr_expect_eq(run(&s, minute), minute * s.every_ms / LOOK_MS, "%zu: all the time", i);
+        cr_expect_eq(told, 1, "%zu: told %u times", i, told);
+        s.dead = false;
+        cr_expect_gt(run(&s, minute), 5000 / LOOK_MS, "%zu: for 5 s more", i);
+        expect(&s.x, "active", "");
+        cr_expect(run(&s, minute) == 0 && told == 1, "%zu: for good", i);
+        close_rule(&s.x);
+    }
+}
+
+// A receiver that is there, and somebody who forges an ICMP error now and then.
+Test(state, a_forged_answer_now_and_then_puts_no_stream_down)
+{
+    struct trickle s = {.every_ms = 20, .burst = 1, .behind_ms = 1, .now_ms = 60000};
+    const struct table_output *o;
+    unsigned down = 0;
+
+    s.x = open_rule("", "in0", HOST("out0", "198.51.100.20"));
+    o = &s.x.view->outputs[0];
+    for (unsigned i = 0; i < 20; i++) {
+        refusals_note(&s.x.f->refusals, o, 1, ECONNREFUSED, false);
+        down += run(&s, 6000 / s.every_ms);
+    }
+    cr_expect_leq(down, 3 * 6000 / LOOK_MS, "down by %u looks", down); // three of them are one in 4 s
+    cr_expect_eq(run(&s, 6000 / s.every_ms), 0);
+    close_rule(&s.x);
+}

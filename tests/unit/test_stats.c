@@ -807,6 +807,16 @@ Test(stats, what_is_pending_is_shown_beside_what_runs)
                      state == STATS_CONFIG_PENDING, "%s", text);
         free(text);
     }
+    m.at.header->config_state = STATS_CONFIG_TRIAL;
+    m.at.header->disk_state = STATS_CONFIG_PENDING;
+    char *text = table_text(&(struct show_view){.now = &s}, false);
+    cr_expect_not_null(strstr(text, "\npending  sha256 abababababab lies on disk"), "%s", text);
+    free(text);
+    m.at.header->disk_state = STATS_CONFIG_INVALID;
+    strcpy(m.at.header->disk_error, "mcr.conf:1: no");
+    text = table_text(&(struct show_view){.now = &s}, false);
+    cr_expect_not_null(strstr(text, "\ninvalid  mcr.conf:1: no"), "%s", text);
+    free(text);
     free(m.memory);
 }
 
@@ -1451,6 +1461,17 @@ Test(stats, check_of_the_relay)
     m.at.rules[1].state = STATS_RULE_ACTIVE;
     h->config_state = STATS_CONFIG_INVALID;
     expect_check(&s, true, SHOW_WARNING, "MCR WARNING - the file on disk is invalid;");
+    // What is confirmed would not be what a boot reads.
+    h->config_state = STATS_CONFIG_TRIAL;
+    h->trial_ends_ns = s.monotonic_ns + 59 * NS_PER_S;
+    h->disk_state = STATS_CONFIG_CURRENT;
+    expect_check(&s, true, SHOW_OK, "MCR OK - on trial for another 00:00:59;");
+    h->disk_state = STATS_CONFIG_PENDING;
+    expect_check(&s, true, SHOW_WARNING,
+                 "MCR WARNING - the file on disk is pending: not what is on trial, on trial for another 00:00:59;");
+    h->disk_state = STATS_CONFIG_INVALID;
+    expect_check(&s, true, SHOW_WARNING, "MCR WARNING - the file on disk is invalid: not what is on trial, on trial");
+    h->trial_ends_ns = 0;
     h->config_state = STATS_CONFIG_CURRENT;
     h->capabilities = 1;
     expect_check(&s, true, SHOW_WARNING, "MCR WARNING - the sandbox is not in force;");
