@@ -86,8 +86,8 @@ static void reading_take_kept(struct broker *b, uint32_t login, struct reading *
     config_problems_free(&problems);
 }
 
-// Reads and checks the file as it is now. print: write every problem to stderr, as --check does; else only the first
-// one is reported, to the relay. The caller calls reading_free().
+// Reads and checks the file as it is now. print: write every problem to stderr; else only the first one
+// is reported, to the relay. The caller calls reading_free().
 static void reading_take(struct broker *b, bool print, uint32_t login, struct reading *r)
 {
     struct config_problems problems = {0};
@@ -99,7 +99,7 @@ static void reading_take(struct broker *b, bool print, uint32_t login, struct re
     r->file = describe(&r->bytes.info, login);
     if (!r->config) {
         if (print)
-            config_problems_print(&problems, b->options->config_path, stderr);
+            record_problems(&problems, b->options->config_path);
         config_problems_first(&problems, b->options->config_path, r->why, sizeof(r->why));
         tell_denial(b, r);
     }
@@ -120,7 +120,7 @@ static void reading_take(struct broker *b, bool print, uint32_t login, struct re
     if (!r->signatures.enough) {
         snprintf(r->why, sizeof(r->why), "%s: %s", b->options->config_path, r->signatures.why);
         if (print)
-            fprintf(stderr, "%s\n", r->why);
+            log_line(LOG_LEVEL_ERR, r->why, strlen(r->why));
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/digest.h"
+#include "config/problems.h"
 #include "log/log.h"
 #include "stats/counters.h"
 
@@ -192,4 +193,18 @@ bool record_begins(struct broker *b, struct attempt *a, const struct config *c)
     snprintf(a->why, sizeof(a->why), "audit_required: the load cannot be recorded: %s",
              b->audit.path[0] ? b->audit.error : "the start had no audit_file: restart mcrd");
     return false;
+}
+
+void record_problems(const struct config_problems *p, const char *path)
+{
+    char line[LOG_RECORD_MAX];
+
+    for (size_t i = 0; i < p->n; i++) {
+        snprintf(line, sizeof(line), "%s%s", path, p->list[i].text);
+        log_line(p->list[i].warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERR, line, strlen(line));
+    }
+    if (p->left_out) {
+        snprintf(line, sizeof(line), "%s: %zu more left out", path, p->left_out);
+        log_line(LOG_LEVEL_ERR, line, strlen(line));
+    }
 }

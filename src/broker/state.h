@@ -208,6 +208,8 @@ void record_confirmed(struct broker *b, const struct attempt *a);
 // why: as the relay says. bounded: as loads that change nothing.
 void record_returned(struct broker *b, uint64_t from_generation, const uint8_t from_sha256[32], const char *why,
                      bool bounded);
+// Every problem of a file that a load has read, as --check tells them. Waits for no reader, as the log.
+void record_problems(const struct config_problems *p, const char *path);
 
 // offer.c
 // Sends an answer, for which the relay waits. If that fails, the broker ends, which the relay detects.

@@ -5,9 +5,9 @@
 # of config files, signatures, and the fuzz targets over their corpora and mutations.
 #
 # Run it as root in the build directory, or as "make check-arch ARCH=armhf". ARCH is arm64, armhf, riscv64 or s390x (which
-# is big-endian). It installs debootstrap when it is missing, and keeps the Debian with the compiler in
-# tests/arch/cache/ARCH of the build directory. Nothing is registered with the kernel of this machine (binfmt_misc):
-# each program is started by a script.
+# is big-endian). What this emulation cannot show (the sandbox, packets, restarts), and what a test skips, it says. It
+# installs debootstrap when it is missing, and keeps the Debian with the compiler in tests/arch/cache/ARCH of the build
+# directory. Nothing is registered with the kernel of this machine (binfmt_misc): each program is started by a script.
 #
 # Environment: srcdir, the top of the sources; ARCH; MCR_ARCH_SUITE, the Debian (its default is below); MCR_ARCH_TESTS,
 # those of $all to run; MCR_DEBIAN_MIRROR; FUZZ_MUTATIONS.
@@ -112,6 +112,7 @@ part() {
   good=$(grep -c '^ok' "$work/$name.tap")
   skipped=$(grep -c '^ok.* # SKIP' "$work/$name.tap")
   bad=$(grep -c '^not ok' "$work/$name.tap")
+  sed -n 's/^# \(not here: .*\)/# \1/p; s/^ok.* # SKIP \(.*\)/# skipped: \1/p' "$work/$name.tap" | sort | uniq -c | sed 's/^ *\([0-9]*\) # /# \1 × /'
   text="$arch, $name: $((good - skipped)) ok, $bad failed, $skipped skipped"
   if [ $status -eq 0 ] && [ "$good" -gt 0 ] && [ "$bad" -eq 0 ]; then
     echo "ok $count - $text"
@@ -145,6 +146,7 @@ grep 'warning:' "$work/build.log" | sed 's/^/# /'
 
 count=0
 failed=0
+echo "# not shown: the sandbox (off here: qemu's user emulation has neither seccomp nor Landlock), packet sockets and rings, restarts, times"
 for test in ${MCR_ARCH_TESTS:-$all}; do
   case $test in
     units) part units /build/run/tests/unit/units ;;

@@ -47,6 +47,16 @@ void arch_failed(const char *file, int line, const char *what, bool last, const 
     }
 }
 
+void arch_lacks(const char *format, ...)
+{
+    va_list args;
+
+    fputs("# not here: ", said);
+    va_start(args, format);
+    vfprintf(said, format, args);
+    va_end(args);
+}
+
 static void redirect(int fd)
 {
     char path[64];

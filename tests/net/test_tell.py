@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import signal
 import socket
 import time
 
@@ -99,6 +100,26 @@ def instance_in_log():
         net.relay.run("ip", "address", "flush", "dev", "out0")
         t.wait_for(lambda: d.logged("output_waiting"), 5, "event=output_waiting")
         t.equal(instances("output_waiting"), [("broker", "three")], "the broker's lines after a refusal")
+
+
+class Piped(t.PipedLog, t.Mcrd):
+    pass
+
+
+@t.test("nobody reads the log: a refused file, with its errors, is told in the statistics; datagrams pass, and the next file is taken")
+def log_that_nobody_reads():
+    with t.line() as net, Piped(net.relay, RULE) as d:
+        good, d.config.rules = d.config.rules, [{"name": f"r{i}", "nonsense": i} for i in range(20)]
+        d.stop_log()
+        d.config.write()
+        d.signal(signal.SIGHUP)
+        t.wait_for(lambda: "nonsense" in (d.stats()["config"]["last_error"] or "") or None, 5, "the refusal")
+        passes(net)
+        d.config.rules = [{**good[0], "note": "another"}]
+        d.config.write()
+        t.run_command([t.MCRD, "--reload", "--config", d.config.file])
+        t.equal(d.stats()["generation"], 2, "generation")
+        d.start_log()
 
 
 @t.test("an output whose datagrams the kernel refuses: named once, and once more when it works again")

@@ -24,6 +24,9 @@ void arch_add(struct arch_test *test);
 void arch_failed(const char *file, int line, const char *what, bool last, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
+// Tells what this machine cannot do. The text is a format.
+void arch_lacks(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 // Whether what was redirected is `wanted`, from its beginning.
 bool arch_printed(FILE *to, const char *wanted);
 
@@ -57,6 +60,8 @@ FILE *cr_get_redirected_stderr(void);
             arch_failed(__FILE__, __LINE__, what, last, " " __VA_ARGS__);                                               \
     } while (0)
 #define ARCH_COMPARE(last, a, op, b, ...) ARCH_CHECK(last, (a) op(b), #a " " #op " " #b, __VA_ARGS__)
+
+#define cr_log_warn(...) arch_lacks(__VA_ARGS__)
 
 #define cr_assert(x, ...)              ARCH_CHECK(true, x, #x, __VA_ARGS__)
 #define cr_assert_not(x, ...)          ARCH_CHECK(true, !(x), "! " #x, __VA_ARGS__)

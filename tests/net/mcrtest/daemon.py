@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """mcrd and its file."""
+import contextlib
 import json
 import os
 import pwd
@@ -102,8 +103,12 @@ class Mcrd:
             case.present.last_stats(self)
             kill_process(self.process)
 
+    def log_to(self):
+        """The file that its standard error becomes."""
+        return open(self.config.log, "ab")
+
     def launch(self):
-        with open(self.config.log, "ab") as log:
+        with self.log_to() as log:
             self.process = start_process(
                 [*self.before, MCRD, f"--sandbox={self.sandbox}", *self.args, "--config", self.config.file], self.node,
                 stdout=log, stderr=log)
@@ -239,6 +244,32 @@ class Mcrd:
             equal(sum(r["packets"] for r in mine) + sum(i[k] for k in others), i["received"],
                   f"interface {i['name']}: rules and drops")
         return stats
+
+
+class PipedLog:
+    """Before Mcrd or its like: the log is a pipe, which another process empties into the file."""
+
+    def __enter__(self):
+        reader, self.pipe = os.pipe()
+        with open(self.config.log, "ab") as log:
+            self.pump = start_process(["cat"], stdin=reader, stdout=log)
+        os.close(reader)
+        return super().__enter__()
+
+    def log_to(self):
+        return os.fdopen(os.dup(self.pipe), "wb")
+
+    def stop_log(self):
+        """Nobody reads, and the pipe is full."""
+        self.pump.send_signal(signal.SIGSTOP)
+        filler = os.open(f"/proc/self/fd/{self.pipe}", os.O_WRONLY | os.O_NONBLOCK)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(filler, b"test: filler\n")
+        os.close(filler)
+
+    def start_log(self):
+        self.pump.send_signal(signal.SIGCONT)
 
 
 def _wanted_rule(r, given):

@@ -124,7 +124,7 @@ class KeptMcrd(Mcrd):
             for i, fd in enumerate(fds):
                 os.dup2(fd, FIRST + i)
 
-        with open(self.config.log, "ab") as log, _taken(range(FIRST, FIRST + len(fds))):
+        with self.log_to() as log, _taken(range(FIRST, FIRST + len(fds))):
             self.process = start_process(
                 [*self.before, MCRD, f"--sandbox={self.sandbox}", *self.args, "--config", self.config.file], self.node,
                 before=hand_over, pass_fds=range(FIRST, FIRST + len(fds)), stdout=log, stderr=log)
