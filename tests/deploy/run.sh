@@ -10,7 +10,7 @@ suite=deploy
 # (debootstrap does not find who provides a virtual package: python3-cffi-backend.)
 packages=init-system-helpers,ansible-core,python3-cffi-backend,openssh-server,openssh-client,sudo
 packages=$packages,python3-apt,puppet-agent,minisign
-seconds=900
+seconds=1500
 
 # A repository with the package, for the guest to install it from as from any other.
 prepare_host() {
