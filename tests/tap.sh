@@ -34,3 +34,12 @@ plan() {
   echo "1..$count"
   [ "$failed" -eq 0 ]
 }
+
+# On an emulated machine whatever has a bound has it so many times.
+if [ "${MCR_TEST_SLOWNESS:-1}" != 1 ]; then
+  timeout() {
+    seconds=$(($1 * MCR_TEST_SLOWNESS))
+    shift
+    command timeout $seconds "$@"
+  }
+fi

@@ -104,8 +104,8 @@ part() {
   dir=/src
   shift
   [ "$name" != fuzz ] || dir=/build/run
-  within timeout -k 5 $TEST_SECONDS sh -c 'cd "$1" && shift && env srcdir=/src MCR_SANDBOX=off MCRD=/build/run/src/mcrd \
-    MCRSTAT=/build/run/src/mcrstat MCRGEN=/build/run/src/mcrgen STANDIN=/build/run/tests/config/standin \
+  within timeout -k 5 $TEST_SECONDS sh -c 'cd "$1" && shift && env srcdir=/src MCR_SANDBOX=off MCR_TEST_SLOWNESS=10 \
+    MCRD=/build/run/src/mcrd MCRSTAT=/build/run/src/mcrstat MCRGEN=/build/run/src/mcrgen STANDIN=/build/run/tests/config/standin \
     FUZZ_MUTATIONS='"${FUZZ_MUTATIONS:-10000}"' "$@"' sh $dir "$@" >"$work/$name.tap" 2>"$work/$name.err"
   status=$?
   count=$((count + 1))

@@ -14,6 +14,7 @@ import random
 PORT, RATE, LIMIT = 5000, 500, 100  # RATE: datagrams a second of each stream
 MS = 1000000
 PASS = 256  # frames of a pass at most: what a kill may bring twice, of each ring (mcrd(8), RESTART)
+NEIGHBOUR = 1000 * MS  # until a busy host has answered
 MUST, MAY, NEVER = "must", "may", "must not"
 
 # What comes: its number: (interface, destination, sender).
@@ -251,13 +252,13 @@ class Judge:
     def kills(self, since=0):
         return [s for s in self.steps[since:] if s.what[0] == "SIGKILL"]
 
-    def _times(self, state, same):
+    def _times(self, state, same, late=0):
         """A function from times to MUST, MAY, NEVER. state(world): whether what is sent then is delivered; None: it may be.
-        same(before, after): whether what goes on is left as it is."""
+        same(before, after): whether what goes on is left as it is. late: ns for which it may not be, behind what mends a link."""
         loose, steady = [], [state(self.first)] + [state(s.after) for s in self.steps]
         for before, after, s in zip(steady, steady[1:], self.steps):
             if before is not after or (after and not same(s.before, s.after)):
-                loose.append((s.begin - self.lead, s.end + self.settle))
+                loose.append((s.begin - self.lead, s.end + self.settle + (late if s.what[0] == "mend" else 0)))
 
         def verdict(ns):
             if any(a <= ns < b for a, b in loose):
@@ -281,7 +282,8 @@ class Judge:
         def same(before, after):
             return before.output(name, where) == after.output(name, where)
 
-        return self._times(state, same)
+        # The kernel asks who has a host's address, once the link is there.
+        return self._times(state, same, 0 if where[1].startswith(("239.", "ff")) else NEIGHBOUR)
 
     def counted(self, name, stream):
         """When a rule must count what comes. Without any output it may."""

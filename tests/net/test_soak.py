@@ -40,7 +40,7 @@ ALLOCATOR = "GLIBC_TUNABLES=glibc.malloc.mmap_threshold=65536:glibc.malloc.trim_
 QUIET, STREAM, FRAGMENTS, MAIN, SPARE, BRIEF, FLOODED = range(21, 28)
 HUSH = 599  # s of a trial that goes back by silence
 FLOOD = 4000
-SILENCE_MS = int(400 * t.SLOWNESS)
+SILENCE_MS = int(800 * t.SLOWNESS)
 m.STREAMS.update({n: ("in2", f"239.255.0.{n}", "198.18.12.1") for n in range(QUIET, FLOODED + 1)})
 m.LEGS[MAIN] = MAIN, SPARE
 m.LACKS.update({n: (5, {1, 2, 3, 4}) for n in (FRAGMENTS, FLOODED)})  # a fifth of the rate
@@ -155,6 +155,8 @@ class Lap(Run):
         self.write(text)
 
     def reload(self, kind, text, before, after):
+        if kind == "try":  # a rule that is silent already is not waited for
+            t.wait_for(lambda: self.rule("quiet")["state"] == "active", 5, "what relays")
         if not self.steps or self.steps[-1].what[0] != "stop_log":
             super().reload(kind, text, before, after)
             return
@@ -369,7 +371,9 @@ def soak():
     with contextlib.suppress(t.Skip):
         config.signers = t.Signers("a", "b")
         args = ["--trust", config.signers.trust]
-    config.top |= {"audit_file": os.path.join(config.directory, "audit", "audit.log"), "audit_mib": 1, "instance": "soak"}
+    # Rotated, but not so often that the first records go: some 5 MiB an hour, and nine files are kept.
+    config.top |= {"audit_file": os.path.join(config.directory, "audit", "audit.log"),
+                   "audit_mib": max(1, int(SECONDS / 3600)), "instance": "soak"}
     config.rules = config_rules((name, 0) for name in m.POOL)
     config.write()
     with Soaked() as net, t.Manager() as manager, daemon(
