@@ -110,10 +110,11 @@ static void works(struct audit *a)
 
 static void leave(struct audit *a)
 {
+    // Behind a file that was left already, the first record of the next one waits.
+    if (a->fd >= 0 && a->mark == CHAIN_NEXT)
+        a->mark = CHAIN_CONTINUES;
     a->fd = descriptors_close(a->fd);
     a->size = 0;
-    if (a->mark == CHAIN_NEXT)
-        a->mark = CHAIN_CONTINUES;
 }
 
 bool audit_rotate(struct audit *a)
@@ -250,7 +251,7 @@ static void look(struct audit *a)
     if (fstat(a->fd, &open) != 0 || fstatat(AT_FDCWD, a->path, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
         named.st_dev != open.st_dev || named.st_ino != open.st_ino) {
         leave(a);
-        audit_note_change(a, "the file was moved or removed", "a new one is begun");
+        audit_note_change(a, "the file was moved, removed or replaced", "a new one is begun");
     } else if ((uint64_t) open.st_size != a->size) {
         if (!audit_rotate(a)) {
             audit_fail(a);

@@ -180,7 +180,7 @@ bool record_begins(struct broker *b, struct attempt *a, const struct config *c)
     if (!c->audit_required || (!b->config && b->goes_on))
         return true;
     // Once for each file: the relay may reject it as often as it likes.
-    if (!changes_nothing(b, a, true) && memcmp(b->begun, a->file.sha256, sizeof(b->begun)) != 0) {
+    if ((a->confirms || !changes_nothing(b, a, true)) && memcmp(b->begun, a->file.sha256, sizeof(b->begun)) != 0) {
         memcpy(b->begun, a->file.sha256, sizeof(b->begun));
         audit_record(&b->audit, LOG_LEVEL_NOTICE, EVENT_LOAD_BEGINS,
                      "generation=%llu sha256=%s sha256_before=%s pid=%u uid=%u loginuid=%d",
@@ -190,7 +190,8 @@ bool record_begins(struct broker *b, struct attempt *a, const struct config *c)
     }
     if (audit_flush(&b->audit) && !b->audit.failed)
         return true;
-    snprintf(a->why, sizeof(a->why), "audit_required: the load cannot be recorded: %s",
+    snprintf(a->why, sizeof(a->why), "audit_required: the %s cannot be recorded: %s",
+             a->confirms ? "confirmation" : "load",
              b->audit.path[0] ? b->audit.error : "the start had no audit_file: restart mcrd");
     return false;
 }

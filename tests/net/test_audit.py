@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The records of loads as a chain: in audit_file, in the log, over restarts, with a full disk; --history; the verifier in
 Python; and every tampering told by number."""
+import contextlib
+import fcntl
 import importlib.machinery
 import importlib.util
 import json
@@ -9,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 
 import mcrtest as t
@@ -177,7 +180,9 @@ def tampering():
         os.rename(path, d.config.audit)
         t.check(f"records {n - 1} to {n}: missing" in verify("--config", d.config.file, status=1), "the end")
         d.reload()
-        t.check("was moved or removed" in d.logged("audit")[0], "an event")
+        t.check("was moved, removed or replaced" in d.logged("audit")[0], "an event")
+        d.reload()
+        t.equal([i for i, x in enumerate(records(d.config)) if " chain=" in x], [0], "records that begin a file")
         verify("--config", d.config.file, status=1)
 
 
@@ -318,7 +323,7 @@ def changed_by_others():
         t.check("the file was changed by somebody else" in re.sub(r"\s+", " ", table), table)
         os.unlink(d.config.audit)
         change(d, A, B)
-        t.check("moved or removed" in check_all(d)[1] and check_all(d)[2] == 2, "removed")
+        t.check("moved, removed or replaced" in check_all(d)[1] and check_all(d)[2] == 2, "removed")
 
 
 @t.test("two daemons with one audit_file: the second says who has it and writes nothing there, or with audit_required does not start; "
@@ -380,6 +385,38 @@ def required():
         c.write()
         with t.Mcrd(net.relay, c) as d:
             t.check("Permission denied" in d.stats()["config"]["audit"]["error"], "the alarm")
+
+
+@contextlib.contextmanager
+def immutable(path):
+    """Nobody can write to it, as to a full disk (chattr +i)."""
+    get, change, immutable_flag = 0x80086601, 0x40086602, 0x10  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL
+    with open(path, "rb") as f:
+        try:
+            flags = struct.unpack("=l", fcntl.ioctl(f, get, bytes(struct.calcsize("=l"))))[0]
+            fcntl.ioctl(f, change, struct.pack("=l", flags | immutable_flag))
+        except OSError as e:
+            raise t.Skip(f"this file system has no chattr: {e}") from None
+        try:
+            yield
+        finally:
+            fcntl.ioctl(f, change, struct.pack("=l", flags))
+
+
+@t.test("audit_required: a trial whose confirmation cannot be recorded is not confirmed; it is as soon as it can")
+def required_confirmation():
+    with t.line() as net, t.Mcrd(net.relay, audited(audit_required=True)) as d:
+        d.config.top["trial"] = {"seconds": 600}
+        t.check("result=accepted" in change(d, A, B), "the load")
+        with immutable(d.config.audit):
+            status, _, err = run([t.MCRD, "--confirm", "--config", d.config.file])
+            t.check(status == 1 and "audit_required: the confirmation cannot be recorded: " in err, f"{status} {err}")
+            t.equal(d.stats()["config"]["state"], "trial", "state")
+        status, out, err = run([t.MCRD, "--confirm", "--config", d.config.file])
+        t.equal(status, 0, f"--confirm: {out} {err}")
+        events = [re.search(r" event=(\w+) ", x)[1] for x in records(d.config)]
+        t.equal(events[-2:], ["load_begins", "confirmed"], "the last records")
+        verify("--config", d.config.file)
 
 
 @t.test("rotation: 1 MiB each, the chain goes on, nine files at most; audit_file is fixed until a restart", released=True)
