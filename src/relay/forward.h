@@ -208,7 +208,8 @@ bool forward_tick(struct forward *f, uint64_t now_ns, forward_tell_blockage *tel
 // Writes the changed counters to the statistics segment.
 void forward_publish(struct forward *f);
 
-// Writes counters, states and reasons of all rules to the statistics segment (when it is new).
-void forward_publish_all(struct forward *f);
+// Writes counters, states and reasons of n rules from `first` on to the statistics segment (when it is new). Returns
+// the rule behind them.
+uint32_t forward_publish_part(struct forward *f, uint32_t first, uint32_t n);
 
 #endif

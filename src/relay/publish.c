@@ -14,7 +14,8 @@
 #include "log/log.h"
 #include "stats/counters.h"
 
-#define SUMMARY_PART 32 // rules in one turn of the loop
+#define PUBLISH_PART 32              // rules, until the rings are read again
+#define SUMMARY_NS   UINT64_C(25000) // of one turn of the loop
 
 void publish_header(struct relay *r, enum stats_segment_state state)
 {
@@ -30,12 +31,18 @@ void publish_header(struct relay *r, enum stats_segment_state state)
     stats_write_end(&h->sequence);
 }
 
+// Of thousands of rules that takes milliseconds: the rings are read in between.
 void publish_everything(struct relay *r)
 {
     if (!r->swap.now)
         return;
     rings_publish(r);
-    forward_publish_all(r->swap.now);
+    forward_publish_merges(r->swap.now, 0);
+    for (uint32_t i = 0; i < relay_table(r)->n_rules;) {
+        i = forward_publish_part(r->swap.now, i, PUBLISH_PART);
+        if (!r->ending)
+            rings_pass_ready(r);
+    }
     publish_header(r, STATS_LIVE);
 }
 
@@ -107,9 +114,13 @@ void publish_summary_begin(struct relay *r)
 bool publish_summary_next(struct relay *r)
 {
     const struct table_view *t = relay_table(r);
+    const uint64_t until_ns = clock_monotonic_ns() + SUMMARY_NS;
 
-    for (unsigned i = 0; t && i < SUMMARY_PART && r->summary_next < t->n_rules; i++)
+    while (t && r->summary_next < t->n_rules) {
         log_rule(r, r->summary_next++);
+        if (clock_monotonic_ns() >= until_ns)
+            break;
+    }
     return t && r->summary_next < t->n_rules;
 }
 

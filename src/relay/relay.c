@@ -17,6 +17,7 @@
 #include "log/log.h"
 #include "relay/loop_memory.h"
 #include "relay/rtnetlink.h"
+#include "relay/slice.h"
 #include "relay/state.h"
 
 #define HELD_SECONDS  0.01           // a longer wait for what a merge holds back is looked at again
@@ -184,17 +185,6 @@ static void choose_wait(struct relay *r)
 // With busy_poll: how long only the rings are polled before signals, timers and the broker get a turn.
 #define SPIN_NS UINT64_C(50000)
 
-static bool pass_ready(struct relay *r)
-{
-    bool any = false;
-
-    for (size_t i = 0; i < r->swap.n_rings; i++)
-        if (ingress_ready(r->swap.rings[i]))
-            any |= rings_pass(r, r->swap.rings[i]) > 0;
-    rings_settle(r);
-    return any;
-}
-
 // Polls the rings for SPIN_NS without sleep.
 static void spin(struct relay *r)
 {
@@ -202,7 +192,7 @@ static void spin(struct relay *r)
 
     do {
         for (unsigned i = 0; i < 64; i++)
-            if (pass_ready(r))
+            if (rings_pass_ready(r))
                 break;
     } while (clock_monotonic_ns() < until);
 }
@@ -315,6 +305,7 @@ static bool prepare(struct relay *r)
 {
     // The kernel may delay a wake-up by 50 us by default, which is longer than the waits of choose_wait().
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+    slice_ask();
     tzset(); // reads the time zone's files, which gmtime_r() would do later
     r->shown.started_ns = clock_realtime_ns();
     r->shown.started_boottime_ns = clock_ns(CLOCK_BOOTTIME);

@@ -230,10 +230,11 @@ void forward_publish(struct forward *f)
     }
 }
 
-void forward_publish_all(struct forward *f)
+uint32_t forward_publish_part(struct forward *f, uint32_t first, uint32_t n)
 {
-    forward_publish_merges(f, 0);
-    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+    uint32_t end = n < f->table->n_rules - first ? first + n : f->table->n_rules;
+
+    for (uint32_t i = first; i < end; i++) {
         publish_rule(f, i);
         publish_streams(f, i);
         publish_state(f, i);
@@ -245,6 +246,7 @@ void forward_publish_all(struct forward *f)
             f->came[f->n_came++] = i;
         }
     }
+    return end;
 }
 
 // Judges the residence of each whole second.

@@ -106,11 +106,16 @@ def write_record(about, counts):
             f.write(f"{name}\t{value:.1f}\n")
 
 
-def main():
+def unfit():
+    """Why nothing can be counted here, or None."""
     if not shutil.which("valgrind"):
-        skip("valgrind is not installed")
-    if "sanitize" in table_of("--build")["flags"]:
-        skip("sanitizers add instructions of their own")
+        return "valgrind is not installed"
+    return "sanitizers add instructions of their own" if "sanitize" in table_of("--build")["flags"] else None
+
+
+def main():
+    if unfit():
+        skip(unfit())
     if len(sys.argv) == 3 and sys.argv[1] == "--shares":
         name, n = next(iter(table_of("--names").items()))
         with tempfile.TemporaryDirectory() as directory, open(sys.argv[2], "w", encoding="utf-8") as f:
