@@ -81,6 +81,7 @@ struct forward {
     struct egress **waiting; // the egress whose transmit rings hold frames until the end of a flush
     uint32_t n_waiting;
     uint64_t now_ns;                       // start of this pass, CLOCK_MONOTONIC
+    bool has_merges;                       // some rule merges
     bool by_active;                        // some rule merges so
     bool merging[TABLE_INTERFACES_MAX];    // of each interface: it brings a leg of a merge
     uint64_t others_ns;                    // stamp up to which the rings but that of this pass have been emptied

@@ -14,6 +14,7 @@
 #include "log/log.h"
 #include "stats/counters.h"
 
+#define STATUS_PART  256             // the same
 #define PUBLISH_PART 32              // rules, until the rings are read again
 #define SUMMARY_NS   UINT64_C(25000) // of one turn of the loop
 
@@ -31,7 +32,14 @@ void publish_header(struct relay *r, enum stats_segment_state state)
     stats_write_end(&h->sequence);
 }
 
-// Of thousands of rules that takes milliseconds: the rings are read in between.
+// What all of thousands of rules are asked takes milliseconds: the rings are read in between. Not at the end, where
+// what is held back has left.
+static void meanwhile(struct relay *r)
+{
+    if (!r->ending)
+        rings_pass_ready(r);
+}
+
 void publish_everything(struct relay *r)
 {
     if (!r->swap.now)
@@ -40,8 +48,7 @@ void publish_everything(struct relay *r)
     forward_publish_merges(r->swap.now, 0);
     for (uint32_t i = 0; i < relay_table(r)->n_rules;) {
         i = forward_publish_part(r->swap.now, i, PUBLISH_PART);
-        if (!r->ending)
-            rings_pass_ready(r);
+        meanwhile(r);
     }
     publish_header(r, STATS_LIVE);
 }
@@ -60,8 +67,11 @@ void publish_status(struct relay *r)
 
     if (!t)
         return;
-    for (uint32_t i = 0; i < t->n_rules; i++)
+    for (uint32_t i = 0; i < t->n_rules; i++) {
         in[forward_state(r->swap.now, i)]++;
+        if (i % STATUS_PART == STATUS_PART - 1)
+            meanwhile(r);
+    }
     if (r->shown.trial_ends_ns != 0)
         moment_format((clock_realtime_ns() + r->shown.trial_ends_ns - clock_monotonic_ns()) / NS_PER_S, until);
     notify_status(&r->notify,
