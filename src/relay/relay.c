@@ -17,7 +17,6 @@
 #include "log/log.h"
 #include "relay/loop_memory.h"
 #include "relay/rtnetlink.h"
-#include "relay/slice.h"
 #include "relay/state.h"
 
 #define HELD_SECONDS  0.01           // a longer wait for what a merge holds back is looked at again
@@ -305,7 +304,6 @@ static bool prepare(struct relay *r)
 {
     // The kernel may delay a wake-up by 50 us by default, which is longer than the waits of choose_wait().
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
-    slice_ask();
     tzset(); // reads the time zone's files, which gmtime_r() would do later
     r->shown.started_ns = clock_realtime_ns();
     r->shown.started_boottime_ns = clock_ns(CLOCK_BOOTTIME);

@@ -171,8 +171,10 @@ def print_all(results, groups, targets):
     for group in groups:
         for line in table(results, group):
             print(line)
-    print("\nTo reach: medians of the ratios of each round, and their spread\n")
-    for line in _rows([list(x) for x in [TITLES, *against(results, targets)]]):
+    rows = against(results, targets)
+    if rows:
+        print("\nTo reach: medians of the ratios of each round, and their spread\n")
+    for line in _rows([list(x) for x in [TITLES, *rows]]) if rows else ():
         print(line)
     for name, why in results.left_out.items():
         print(f"# SKIP {name}: {why}")

@@ -60,6 +60,7 @@ def prices():
     limit = {"packets_per_second": 100000000, "bits_per_second": 1000000000000}
     return (
         one("single flow"), one("16 sources", sources=16), one("limit", {"limit": limit}),
+        one("limit, 16 senders", {"limit": limit}, sources=16),
         one("limit of each sender", {"limit": {**limit, "per_source": True}}),
         one("deadline", {"deadline_us": 10000000}),
         one("alarms", {"silence_ms": 1000, "min_packets_per_second": 1, "max_residence_us": 10000000}),
