@@ -157,7 +157,8 @@ void forward_carry(struct forward *f, struct forward *before)
         f->flows[i].counters = old->counters;
         f->flows[i].blockage = old->blockage;
         carry_told_leg(f, i, &before->table->rules[from], old);
-        // Most of many rules have none, and their memory is not touched: a page of it that is only read is taken as well.
+        // Most of many rules have none, and their memory is not touched: a page of it that is only read is taken as
+        // well.
         if (old->counters.packets > 0)
             f->residence[i] = before->residence[from];
         if (f->flows[i].second)
