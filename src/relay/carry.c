@@ -157,8 +157,9 @@ void forward_carry(struct forward *f, struct forward *before)
         f->flows[i].counters = old->counters;
         f->flows[i].blockage = old->blockage;
         carry_told_leg(f, i, &before->table->rules[from], old);
-        // Most of many rules have none, and their memory is not touched.
-        if (before->residence[from].sum_ns > 0 || before->residence[from].clock_steps > 0)
+        // Most of many rules have none, and their memory is not touched: a page of it that is only read is taken as
+        // well.
+        if (old->counters.packets > 0)
             f->residence[i] = before->residence[from];
         if (f->flows[i].second)
             *f->flows[i].second = old->second ? *old->second : f->residence[i];
@@ -196,7 +197,8 @@ void forward_keep(struct forward *f, const struct forward *same)
         return;
     for (uint32_t i = 0; i < t->n_rules; i++) {
         f->flows[i].counters = same->flows[i].counters;
-        f->residence[i] = same->residence[i];
+        if (same->flows[i].counters.packets > 0)
+            f->residence[i] = same->residence[i];
         if (f->flows[i].second)
             *f->flows[i].second = f->residence[i];
     }

@@ -83,6 +83,7 @@ struct forward {
     struct egress **waiting; // the egress whose transmit rings hold frames until the end of a flush
     uint32_t n_waiting;
     uint64_t now_ns;                       // start of this pass, CLOCK_MONOTONIC
+    bool has_merges;                       // some rule merges
     bool by_active;                        // some rule merges so
     bool merging[TABLE_INTERFACES_MAX];    // of each interface: it brings a leg of a merge
     uint64_t others_ns;                    // stamp up to which the rings but that of this pass have been emptied
@@ -210,7 +211,8 @@ bool forward_tick(struct forward *f, uint64_t now_ns, forward_tell_blockage *tel
 // Writes the changed counters to the statistics segment.
 void forward_publish(struct forward *f);
 
-// Writes counters, states and reasons of all rules to the statistics segment (when it is new).
-void forward_publish_all(struct forward *f);
+// Writes counters, states and reasons of n rules from `first` on to the statistics segment (when it is new). Returns
+// the rule behind them.
+uint32_t forward_publish_part(struct forward *f, uint32_t first, uint32_t n);
 
 #endif

@@ -63,6 +63,7 @@ static void init_merges(struct forward *f, struct arena *a, bool resumed)
     for (uint32_t i = 0; i < f->table->n_paths; i++) {
         const struct table_rule *r = &f->table->rules[f->table->paths[i].rule];
         struct merge_settings s = merge_settings_of(r, key);
+        f->has_merges |= (r->flags & TABLE_RULE_MERGES) != 0;
         f->by_active |= (r->flags & TABLE_RULE_MERGES) && s.by == MERGE_ACTIVE;
         void *memory = r->flags & TABLE_RULE_MERGES ? arena_place(a, 1, merge_bytes(&s)) : NULL;
         if (memory && resumed)

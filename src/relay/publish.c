@@ -14,7 +14,9 @@
 #include "log/log.h"
 #include "stats/counters.h"
 
-#define SUMMARY_PART 32 // rules in one turn of the loop
+#define STATUS_PART  256             // the same
+#define PUBLISH_PART 32              // rules, until the rings are read again
+#define SUMMARY_NS   UINT64_C(25000) // of one turn of the loop
 
 void publish_header(struct relay *r, enum stats_segment_state state)
 {
@@ -30,12 +32,24 @@ void publish_header(struct relay *r, enum stats_segment_state state)
     stats_write_end(&h->sequence);
 }
 
+// What all of thousands of rules are asked takes milliseconds: the rings are read in between. Not at the end, where
+// what is held back has left.
+static void meanwhile(struct relay *r)
+{
+    if (!r->ending)
+        rings_pass_ready(r);
+}
+
 void publish_everything(struct relay *r)
 {
     if (!r->swap.now)
         return;
     rings_publish(r);
-    forward_publish_all(r->swap.now);
+    forward_publish_merges(r->swap.now, 0);
+    for (uint32_t i = 0; i < relay_table(r)->n_rules;) {
+        i = forward_publish_part(r->swap.now, i, PUBLISH_PART);
+        meanwhile(r);
+    }
     publish_header(r, STATS_LIVE);
 }
 
@@ -53,8 +67,11 @@ void publish_status(struct relay *r)
 
     if (!t)
         return;
-    for (uint32_t i = 0; i < t->n_rules; i++)
+    for (uint32_t i = 0; i < t->n_rules; i++) {
         in[forward_state(r->swap.now, i)]++;
+        if (i % STATUS_PART == STATUS_PART - 1)
+            meanwhile(r);
+    }
     if (r->shown.trial_ends_ns != 0)
         moment_format((clock_realtime_ns() + r->shown.trial_ends_ns - clock_monotonic_ns()) / NS_PER_S, until);
     notify_status(&r->notify,
@@ -107,9 +124,13 @@ void publish_summary_begin(struct relay *r)
 bool publish_summary_next(struct relay *r)
 {
     const struct table_view *t = relay_table(r);
+    const uint64_t until_ns = clock_monotonic_ns() + SUMMARY_NS;
 
-    for (unsigned i = 0; t && i < SUMMARY_PART && r->summary_next < t->n_rules; i++)
+    while (t && r->summary_next < t->n_rules) {
         log_rule(r, r->summary_next++);
+        if (clock_monotonic_ns() >= until_ns)
+            break;
+    }
     return t && r->summary_next < t->n_rules;
 }
 

@@ -184,17 +184,6 @@ static void choose_wait(struct relay *r)
 // With busy_poll: how long only the rings are polled before signals, timers and the broker get a turn.
 #define SPIN_NS UINT64_C(50000)
 
-static bool pass_ready(struct relay *r)
-{
-    bool any = false;
-
-    for (size_t i = 0; i < r->swap.n_rings; i++)
-        if (ingress_ready(r->swap.rings[i]))
-            any |= rings_pass(r, r->swap.rings[i]) > 0;
-    rings_settle(r);
-    return any;
-}
-
 // Polls the rings for SPIN_NS without sleep.
 static void spin(struct relay *r)
 {
@@ -202,7 +191,7 @@ static void spin(struct relay *r)
 
     do {
         for (unsigned i = 0; i < 64; i++)
-            if (pass_ready(r))
+            if (rings_pass_ready(r))
                 break;
     } while (clock_monotonic_ns() < until);
 }

@@ -132,3 +132,14 @@ void rings_settle(struct relay *r)
     forward_release(f, settled);
     forward_publish(f);
 }
+
+bool rings_pass_ready(struct relay *r)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < r->swap.n_rings; i++)
+        if (ingress_ready(r->swap.rings[i]))
+            any |= rings_pass(r, r->swap.rings[i]) > 0;
+    rings_settle(r);
+    return any;
+}

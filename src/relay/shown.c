@@ -116,7 +116,7 @@ static void publish_residence(struct forward *f, uint32_t rule)
 
 void forward_publish_merges(struct forward *f, uint64_t now_ns)
 {
-    for (uint32_t i = 0; i < f->table->n_rules; i++)
+    for (uint32_t i = 0; f->has_merges && i < f->table->n_rules; i++)
         if (f->table->rules[i].flags & TABLE_RULE_MERGES)
             publish_merge(f, i, now_ns);
 }
@@ -148,7 +148,7 @@ static void publish_streams(struct forward *f, uint32_t rule)
 
 void forward_publish_streams(struct forward *f)
 {
-    for (uint32_t i = 0; i < f->table->n_rules; i++)
+    for (uint32_t i = 0; f->streams->n_monitors > 0 && i < f->table->n_rules; i++)
         if (f->table->rules[i].flags & TABLE_RULE_MONITORS)
             publish_streams(f, i);
 }
@@ -178,7 +178,7 @@ bool forward_tick(struct forward *f, uint64_t now_ns, forward_tell_blockage *tel
 
 void forward_look_at_switches(struct forward *f, forward_tell_switch *tell)
 {
-    for (uint32_t i = 0; i < f->table->n_rules; i++) {
+    for (uint32_t i = 0; f->by_active && i < f->table->n_rules; i++) {
         const struct table_rule *r = &f->table->rules[i];
         const struct table_input *legs = &f->table->inputs[r->first_input];
         uint32_t *told = &f->flows[i].told_leg, now;
@@ -230,21 +230,24 @@ void forward_publish(struct forward *f)
     }
 }
 
-void forward_publish_all(struct forward *f)
+uint32_t forward_publish_part(struct forward *f, uint32_t first, uint32_t n)
 {
-    forward_publish_merges(f, 0);
-    for (uint32_t i = 0; i < f->table->n_rules; i++) {
-        publish_rule(f, i);
+    uint32_t end = n < f->table->n_rules - first ? first + n : f->table->n_rules;
+
+    for (uint32_t i = first; i < end; i++) {
         publish_streams(f, i);
         publish_state(f, i);
+        // All of a rule's counters are zero until something comes, as the segment is.
         if (f->flows[i].counters.packets == 0)
             continue;
+        publish_rule(f, i);
         publish_residence(f, i);
         if (!f->flows[i].came) {
             f->flows[i].came = true;
             f->came[f->n_came++] = i;
         }
     }
+    return end;
 }
 
 // Judges the residence of each whole second.

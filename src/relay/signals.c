@@ -12,7 +12,7 @@
 #include "log/log.h"
 
 // Pause between two parts of a summary, in which the rings are read.
-#define SUMMARY_SECONDS 0.005
+#define SUMMARY_SECONDS 0.001
 
 // Only what a service manager has kept says which file ran.
 static void go_on(struct relay *r, const struct signalfd_siginfo *info)

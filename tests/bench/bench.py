@@ -19,6 +19,7 @@ from world import t
 import flame
 import measure
 import plot
+import prices
 import relays
 import report
 import scenarios
@@ -50,20 +51,19 @@ def calm():
             measure.wait_for_calm(max(0.0, deadline - time.monotonic()))
             if path:
                 fcntl.flock(f, fcntl.LOCK_EX)
-            if measure.wait_for_calm(2) or time.monotonic() > deadline:
+            if not path or measure.wait_for_calm(2) or time.monotonic() > deadline:
                 break
-            if path:
-                fcntl.flock(f, fcntl.LOCK_UN)
+            fcntl.flock(f, fcntl.LOCK_UN)
         yield
 
 
 def candidates(group, s, known, number):
     """Who takes part in a scenario, in the order of this round."""
     names = [n for n in group.relays if n in known]
+    names += [n for name, n in group.extra if name == s.name and n in known]
     names += [n for n, r in known.items() if isinstance(r, relays.Before) and "mcrd" in names]
     if "other" in group.relays:
         names += [n for n, r in known.items() if isinstance(r, relays.Other)]
-    names += [n for name, n in group.extra if name == s.name and n in known]
     names = [n for n in names if known[n].takes(s)]
     shift = number % len(names) if names else 0
     return names[shift:] + names[:shift]
@@ -86,6 +86,10 @@ def measure_one(worlds, relay, s, empty):
 def rounds_of(groups, known, results, n, worlds):
     began = time.monotonic()
     for number in range(n):
+        spent = time.monotonic() - began
+        if QUICK and number > 0 and spent + spent / number > QUICK_SECONDS:
+            break
+        results.about["rounds"] = number + 1
         with calm():
             empty = measure.empty_core(worlds[1500])
         results.about.setdefault("empty_core", []).append(round(empty / 1e9, 4))
@@ -102,7 +106,9 @@ def rounds_of(groups, known, results, n, worlds):
         results.save(os.path.join(OUT, "bench.json"))
 
 
-ATTEMPTS = 3  # of a run that was disturbed
+QUICK = os.environ.get("BENCH") == "quick"
+QUICK_SECONDS = 240  # as many rounds as fit; more than one
+ATTEMPTS = 1 if QUICK else 3  # of a run that was disturbed
 OUT = os.environ.get("BENCH_OUT") or "bench-results"
 
 
@@ -113,19 +119,20 @@ def write_all(results, directory):
     plot.draw(results, directory)
 
 
-def run():
-    quick = os.environ.get("BENCH") == "quick"
-    n = int(os.environ.get("BENCH_ROUNDS") or (2 if quick else 5))
-    only = os.environ.get("BENCH_ONLY")  # a regular expression of groups' titles
-    groups = [g for g in scenarios.groups(quick) if not only or re.search(only, g.title)]
+def run(only=None, about_more=None):
+    """only: a regular expression of groups' titles."""
+    n = int(os.environ.get("BENCH_ROUNDS") or (9 if QUICK else 5))
+    groups = [g for g in scenarios.groups(QUICK) if not only or re.search(only, g.title)]
+    targets = [x for x in scenarios.targets() if x.of[0] in {g.title for g in groups}]
     os.makedirs(OUT, exist_ok=True)
     known, left_out = relays.everything(os.environ.get("RELAY"))
     for name, why in left_out.items():
         print(f"# SKIP {name}: {why}")
-    results = report.Results(about(n), left_out=left_out)
+    results = report.Results(about(n) | (about_more or {}), left_out=left_out)
     worlds = {1500: w.World(1500, w.WIDTH), 9000: w.World(9000)}
     rounds_of(groups, known, results, n, worlds)
-    report.print_all(results, groups, scenarios.targets())
+    report.print_all(results, groups, targets)
+    prices.show(results)
     write_all(results, OUT)
     print(f"# {OUT}: bench.json, targets.md and plots")
 
@@ -149,6 +156,7 @@ def main():
     if len(sys.argv) > 2 and sys.argv[1] == "--show":
         results = report.Results.load(sys.argv[2])
         report.print_all(results, scenarios.groups(False), scenarios.targets())
+        prices.show(results)
         if len(sys.argv) > 3:
             write_all(results, sys.argv[3])
         return
@@ -157,7 +165,12 @@ def main():
         print(f"SKIP: the benchmark cannot run here: {why}")
         return
     with t.session("bench"):
-        profile() if os.environ.get("BENCH") == "profile" else run()
+        if os.environ.get("BENCH") == "profile":
+            profile()
+        elif os.environ.get("BENCH") == "prices":
+            run(f"^{scenarios.PRICES}$", {"instructions": prices.count()})
+        else:
+            run(os.environ.get("BENCH_ONLY"))
 
 
 if __name__ == "__main__":

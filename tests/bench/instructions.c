@@ -6,6 +6,7 @@
 //
 //   instructions [NAME]      all cases, or one; measured() is run once for each
 //   instructions --names     name and datagrams of each case
+//   instructions --features  name of each case that asks for more than the first, and what it asks for
 //   instructions --build     what the counts depend on
 #include <config.h>
 
@@ -43,30 +44,52 @@ struct test {
     size_t size;       // payload bytes of a datagram
     uint32_t per_slot; // datagrams of a super-frame
     uint32_t rules, used, outputs, sources;
-    bool ipv6, limited, check, one_by_one;
-    const char *monitor; // as what the rules monitor; NULL: they do not
-    bool merged;         // by RTP, of two legs that bring the same in turns
+    bool ipv6, check, one_by_one;
+    const char *keys, *output; // further keys of the rules and of their outputs, or NULL: what is asked of a plain rule
+    bool numbered, ts;         // what the payload is: as RTP, which is a field of 2 bytes, too; packets of one PID
+    bool legs;                 // two legs that bring the same in turns
+    bool untimed;
 };
 
-// clang-format off
+#define RULE       .size = 1316, .per_slot = 1, .rules = 1, .used = 1, .outputs = 1
+#define RULES(n)   .size = 1316, .per_slot = 1, .rules = (n), .outputs = 1
+#define LIMIT      "limit={packets_per_second=100000000;bits_per_second=1000000000000L;"
+#define NUMBER     "field={at=2;bytes=2;};"
+#define MERGES(by) .legs = true, .numbered = true, .keys = "merge={by=\"" by "\";"
+
 static const struct test tests[] = {
-    //                        size  slot   rules  used  out  src   ipv6   limited check  one_by_one
-    {"single flow",           1316, 1,      1,     1,    1,   0,   false, false,  false, false, NULL, false},
-    {"100 bytes",              100, 1,      1,     1,    1,   0,   false, false,  false, false, NULL, false},
-    {"64 interleaved flows",  1316, 1,     64,    64,    1,   0,   false, false,  false, false, NULL, false},
-    {"1 of 10,000 rules",     1316, 1,  10000,     1,    1,   0,   false, false,  false, false, NULL, false},
-    {"64 of 10,000 rules",    1316, 1,  10000,    64,    1,   0,   false, false,  false, false, NULL, false},
-    {"16 outputs",            1316, 1,      1,     1,   16,   0,   false, false,  false, false, NULL, false},
-    {"super-frames of 48",    1316, 48,     1,     1,    1,   0,   false, false,  false, false, NULL, false},
-    {"limit, 16 senders",     1316, 1,      1,     1,    1,   16,  false, true,   false, false, NULL, false},
-    {"checksum to verify",    1316, 1,      1,     1,    1,   0,   false, false,  true,  false, NULL, false},
-    {"IPv6",                  1316, 1,      1,     1,    1,   0,   true,  false,  false, false, NULL, false},
-    {"without GSO",           1316, 1,      1,     1,    1,   0,   false, false,  false, true, NULL, false},
-    {"monitor RTP",           1316, 1,      1,     1,    1,   0,   false, false,  false, false, "rtp", false},
-    {"monitor 7 TS packets",  1316, 1,      1,     1,    1,   0,   false, false,  false, false, "ts", false},
-    {"merged by RTP",         1316, 1,      1,     1,    1,   0,   false, false,  false, false, NULL, true},
+    {"single flow", RULE},
+    {"100 bytes", .size = 100, .per_slot = 1, .rules = 1, .used = 1, .outputs = 1},
+    {"64 interleaved flows", RULES(64), .used = 64},
+    {"1 of 10,000 rules", RULES(10000), .used = 1},
+    {"64 of 10,000 rules", RULES(10000), .used = 64},
+    {"16 outputs", .size = 1316, .per_slot = 1, .rules = 1, .used = 1, .outputs = 16},
+    {"super-frames of 48", .size = 1316, .per_slot = 48, .rules = 1, .used = 1, .outputs = 1},
+    {"checksum to verify", RULE, .check = true},
+    {"IPv6", RULE, .ipv6 = true},
+    {"without GSO", RULE, .one_by_one = true},
+    // What a rule may ask for, each beside the single flow.
+    {"without residence", RULE, .untimed = true},
+    {"16 sources", RULE, .sources = 16},
+    {"limit", RULE, .keys = LIMIT "};"},
+    {"limit, 16 senders", RULE, .sources = 16, .keys = LIMIT "};"},
+    {"limit of each sender", RULE, .keys = LIMIT "per_source=true;};"},
+    {"deadline", RULE, .keys = "deadline_us=10000000;"},
+    {"alarms", RULE, .keys = "silence_ms=1000;min_packets_per_second=1;max_residence_us=10000000;"},
+    {"burst of 8", RULE, .output = "burst=8;"},
+    {"ttl decrement", RULE, .output = "ttl=\"decrement\";"},
+    {"source preserve", RULE, .output = "source=\"preserve\";"},
+    {"monitor RTP", RULE, .numbered = true, .keys = "monitor={as=\"rtp\";};"},
+    {"monitor RTP, jitter", RULE, .numbered = true, .keys = "monitor={as=\"rtp\";clock_hz=90000;};"},
+    {"monitor field", RULE, .numbered = true, .keys = "monitor={as=\"field\";" NUMBER "};"},
+    {"monitor 7 TS packets", RULE, .ts = true, .keys = "monitor={as=\"ts\";};"},
+    {"merged by RTP", RULE, MERGES("rtp") "};"},
+    {"merged by RTP, reorder", RULE, MERGES("rtp") "reorder_ms=10;};max_payload=1472;"},
+    {"merged by field", RULE, MERGES("field") NUMBER "window_ms=40;};"},
+    {"merged by field, reorder", RULE, MERGES("field") NUMBER "window_ms=40;reorder_ms=10;};max_payload=1472;"},
+    {"merged by payload", RULE, MERGES("payload") "};"},
+    {"merged by active", RULE, MERGES("active") "};"},
 };
-// clang-format on
 #define TESTS (sizeof(tests) / sizeof(tests[0]))
 
 static struct tx_kernel kernel;
@@ -145,26 +168,29 @@ static void write_input(const struct test *t, uint32_t i, FILE *to)
     fprintf(to, "%s}", t->sources ? "];" : "");
 }
 
+static const char *text_of(const char *keys)
+{
+    return keys ? keys : "";
+}
+
 static void write_rule(const struct test *t, uint32_t i, FILE *to)
 {
     char text[ADDR_TEXT_MAX];
     struct addr a;
 
-    fprintf(to, "%s{name=\"rule-%u\";%s", i ? "," : "", i, t->merged ? "merge={by=\"rtp\";};inputs=(" : "input=");
+    fprintf(to, "%s{name=\"rule-%u\";%s%s", i ? "," : "", i, text_of(t->keys), t->legs ? "inputs=(" : "input=");
     write_input(t, i, to);
-    if (t->merged) {
+    if (t->legs) {
         fputc(',', to);
         write_input(t, i + 1, to);
     }
-    fprintf(to, "%s;outputs=(", t->merged ? ")" : "");
+    fprintf(to, "%s;outputs=(", t->legs ? ")" : "");
     for (uint32_t o = 0; o < t->outputs; o++) {
         a = group_of(t, i * t->outputs + o);
-        fprintf(to, "%s{interface=\"out0\";group=\"%s\";port=6000;}", o ? "," : "", addr_format(&a, text));
+        fprintf(to, "%s{interface=\"out0\";group=\"%s\";port=6000;%s}", o ? "," : "", addr_format(&a, text),
+                text_of(t->output));
     }
-    fputs(t->limited ? ");limit={packets_per_second=100000000;bits_per_second=1000000000000L;};" : ");", to);
-    if (t->monitor)
-        fprintf(to, "monitor={as=\"%s\";};", t->monitor);
-    fputs("}", to);
+    fputs(");}", to);
 }
 
 static void make_rules(const struct test *t, struct fixture *x)
@@ -207,7 +233,7 @@ static size_t make_frame(const struct test *t, uint32_t rule, uint8_t *at)
         memcpy(at + 14, &ip, sizeof(ip));
     }
     for (size_t i = 0; i < payload; i++)
-        at[14 + ip_size + sizeof(udp) + i] = (uint8_t) (i * 7 + rule);
+        at[14 + ip_size + sizeof(udp) + i] = (uint8_t) (i * 7 + (t->legs ? 0 : rule));
     uint16_t sum = packet_sum(packet_sum(0, sender.bytes, addr_length(&sender)), group.bytes, addr_length(&group));
     memcpy(at + 14 + ip_size, &udp, sizeof(udp));
     udp.check =
@@ -240,7 +266,7 @@ static void make_ring(const struct test *t, struct fixture *x)
         memcpy(bytes + mac - sizeof(v), &v, sizeof(v));
         slot->tp_mac = (uint16_t) mac;
         // The used rules lie spread over the table.
-        uint32_t group = t->merged ? i % 2 : i % t->used * (t->rules / t->used);
+        uint32_t group = t->legs ? i % 2 : i % t->used * (t->rules / t->used);
         slot->tp_len = slot->tp_snaplen = (uint32_t) make_frame(t, group, bytes + mac);
     }
 }
@@ -248,7 +274,7 @@ static void make_ring(const struct test *t, struct fixture *x)
 // A stream in order: version 2 of RTP, or packets of one PID whose counter goes up.
 static void number_payload(const struct test *t, uint8_t *p, uint32_t n)
 {
-    if (t->merged || strcmp(t->monitor, "rtp") == 0) {
+    if (t->numbered) {
         memcpy(p, (const uint8_t[12]){0x80, 96, (uint8_t) (n >> 8), (uint8_t) n}, 12);
         return;
     }
@@ -264,9 +290,9 @@ static void fill_ring(const struct test *t, struct fixture *x, uint32_t turn)
     for (uint32_t i = 0; i < PASS; i++) {
         uint8_t *bytes = x->in.ring + (size_t) i * x->in.slot_size;
         struct tpacket2_hdr *slot = (void *) bytes;
-        if (t->monitor || t->merged)
+        if (t->numbered || t->ts)
             number_payload(t, bytes + slot->tp_mac + 14 + sizeof(struct iphdr) + sizeof(struct udphdr),
-                           t->merged ? (turn * PASS + i) / 2 : turn * PASS + i);
+                           t->legs ? (turn * PASS + i) / 2 : turn * PASS + i);
         slot->tp_status = TP_STATUS_USER | (t->check ? 0 : TP_STATUS_CSUM_VALID);
         slot->tp_sec = (uint32_t) ((first_ns + i * GAP_NS) / NS_PER_S);
         slot->tp_nsec = (uint32_t) ((first_ns + i * GAP_NS) % NS_PER_S);
@@ -294,6 +320,7 @@ static struct fixture *open_fixture(const struct test *t, int null)
     if (!x->f || !x->spill || !x->queue)
         exit(1);
     x->f->egress[0] = &x->socket;
+    x->f->untimed = t->untimed;
     return x;
 }
 
@@ -319,7 +346,7 @@ static __attribute__((noinline)) void measured(const struct test *t, struct fixt
 static __attribute__((noinline)) bool run(const struct test *t, int null)
 {
     struct fixture *x = open_fixture(t, null);
-    uint64_t sent = 0, wanted = (uint64_t) PASSES * PASS * t->per_slot * t->outputs / (t->merged ? 2 : 1);
+    uint64_t sent = 0, wanted = (uint64_t) PASSES * PASS * t->per_slot * t->outputs / (t->legs ? 2 : 1);
 
     measured(t, x);
     for (uint32_t i = 0; i < x->view.n_counters; i++)
@@ -357,6 +384,11 @@ int main(int argc, char *argv[])
     if (strcmp(what, "--names") == 0) {
         for (size_t i = 0; i < TESTS; i++)
             printf("%s\t%u\n", tests[i].name, PASSES * PASS * tests[i].per_slot);
+    } else if (strcmp(what, "--features") == 0) {
+        for (size_t i = 0; i < TESTS; i++)
+            if (tests[i].keys || tests[i].output || tests[i].sources || tests[i].untimed)
+                printf("%s\t%s%s%s\n", tests[i].name, tests[i].sources ? "sources=[16];" : "", text_of(tests[i].keys),
+                       text_of(tests[i].output));
     } else if (strcmp(what, "--build") == 0) {
         uname(&u);
         printf("compiler\t" __VERSION__ "\nflags\t" BUILD_FLAGS "\nlibc\t%s\nmachine\t%s\n", gnu_get_libc_version(),

@@ -96,6 +96,11 @@ def read_record():
     return dict(rows)
 
 
+def differences(record):
+    """In what this build is another than that of the record."""
+    return [f"{k} {record.get(k)}, here {v}" for k, v in build().items() if record.get(k) != v]
+
+
 def write_record(about, counts):
     with open(RECORD, "w", encoding="utf-8") as f:
         f.write("# Instructions of the relay for each datagram that arrives, from ring slot to system call, by callgrind.\n"
@@ -106,30 +111,33 @@ def write_record(about, counts):
             f.write(f"{name}\t{value:.1f}\n")
 
 
-def main():
+def unfit():
+    """Why nothing can be counted here, or None."""
     if not shutil.which("valgrind"):
-        skip("valgrind is not installed")
-    if "sanitize" in table_of("--build")["flags"]:
-        skip("sanitizers add instructions of their own")
+        return "valgrind is not installed"
+    return "sanitizers add instructions of their own" if "sanitize" in table_of("--build")["flags"] else None
+
+
+def main():
+    if unfit():
+        skip(unfit())
     if len(sys.argv) == 3 and sys.argv[1] == "--shares":
         name, n = next(iter(table_of("--names").items()))
         with tempfile.TemporaryDirectory() as directory, open(sys.argv[2], "w", encoding="utf-8") as f:
             found = shares(count(directory)[0])
             json.dump({"case": name, **{k: v / int(n) for k, v in sorted(found.items(), key=lambda x: -x[1])}}, f, indent=1)
         return
-    about = build()
     if os.environ.get("UPDATE", "") not in ("", "0"):
-        write_record(about, measure())
+        write_record(build(), measure())
         skip(f"the record is written anew: {RECORD}")
     try:
         record = read_record()
     except OSError as e:
         print(f"Bail out! {RECORD}: {e.strerror}")
         sys.exit(1)
-    differs = [k for k, v in about.items() if record.get(k) != v]
+    differs = differences(record)
     if differs:
-        skip("the record is of another build: " + "; ".join(
-            f"{k} {record.get(k)}, here {about[k]}" for k in differs))
+        skip("the record is of another build: " + "; ".join(differs))
     counts = measure()
     print(f"1..{len(counts)}")
     failed = 0

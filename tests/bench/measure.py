@@ -11,10 +11,13 @@ import time
 import world as w
 from world import case, t
 
+import during
+
 IDLE = os.environ.get("IDLE", "tests/bench/idle")
 WARM_UP = 0.3  # s
 CALM = 0.05  # share of one core that others may take
-PATIENCE = float(os.environ.get("BENCH_PATIENCE") or 60)  # s, to wait for a calm machine
+# s, to wait for a calm machine
+PATIENCE = float(os.environ.get("BENCH_PATIENCE") or (0.5 if os.environ.get("BENCH") == "quick" else 60))
 
 # --- the machine ------------------------------------------------------------------------------------------------------
 
@@ -108,7 +111,7 @@ def empty_core(world):
             idle.close()
         if rate > 0.95e9:
             return rate
-        wait_for_calm(10)
+        wait_for_calm(min(10.0, PATIENCE))
     return 1e9  # others do not stop: what is measured now will be marked by itself
 
 
@@ -129,14 +132,19 @@ class Scenario:
     rps: bool = False  # what comes in is received on the relay's core
     rules: int = 1
     inputs: int = 1  # interfaces; datagrams come by the first
-    merged: bool = False  # the stream comes by the first two, at this rate by each, and leaves once
+    merge: dict = None  # as the rule says; the stream comes by the first two, at this rate by each, and leaves once
+    keys: dict = dataclasses.field(default_factory=dict)  # further ones of the rules,
+    output: dict = dataclasses.field(default_factory=dict)  # and of their outputs
+    sources: int = 0  # that the rules allow; the source is the last one
+    numbered: bool = False  # datagrams as RTP
     reloads: int = 0
+    during: str = ""  # what happens all the while: a name of during.py
     latency: bool = False  # instead of what the core has left
     seconds: float = 1.0
 
     @property
     def legs(self):
-        return 2 if self.merged else 1
+        return 2 if self.merge else 1
 
 
 @contextlib.contextmanager
@@ -145,7 +153,7 @@ def sending(world, s, seconds):
     if s.latency:
         options["batch"] = 1  # each at its own time
     argv = [t.MCRGEN, "send", "--json"]
-    if s.merged:
+    if s.merge or s.numbered:
         options["as"] = "rtp"
     argv += ["--interface", "s0", "--group", w.in_group(0), "--port", str(w.PORT)]
     for name, value in options.items():
@@ -160,51 +168,45 @@ def sending(world, s, seconds):
 
 def _reload(daemon, s):
     """Reloads that each add or remove one other rule. Returns how long they took."""
-    took, as_before = [], daemon.config.rules
-    for i in range(s.reloads):
-        rules = as_before
-        if i % 2 == 0:
-            rules = rules + [t.rule("other", "239.255.0.250", 5001, [t.to_group("239.255.1.250", 6001)])]
-        daemon.config.rules = rules
-        daemon.config.write()
-        begin = time.monotonic()
-        t.check("result=accepted" in daemon.reload(), "a reload was refused")
-        took.append(time.monotonic() - begin)
-    return took
+    change = during.Reloads(daemon)
+    return [change.once() for _ in range(s.reloads)]
 
 
 def _sample(s):
-    """One of how many datagrams the receiver checks: mcrgen recv shares the source's core."""
+    """One of how many datagrams the receiver checks: mcrgen recv shares the source's core. For a p99.9 of more than a
+    few datagrams it needs more of them."""
     offered = s.rate or 500000
-    return 1 if offered * s.seconds <= 5000 else max(2, offered // 1000)
+    return 1 if offered * s.seconds <= 5000 else max(2, offered // (10000 if s.latency else 1000))
 
 
 def run(world, relay, s, empty):
     """Returns what was measured, as a dict. empty: of empty_core()."""
-    world.set(segmentation=s.segmentation, gro=s.gro, rps=s.rps, cut=s.cut, inputs=s.inputs, doubled=s.merged, sample=_sample(s))
-    calm = wait_for_calm(5)
+    world.set(segmentation=s.segmentation, gro=s.gro, rps=s.rps, cut=s.cut, inputs=s.inputs, doubled=bool(s.merge), sample=_sample(s))
+    calm = wait_for_calm(min(5.0, PATIENCE))
     group, port = relay.first_output()
     total = WARM_UP + s.seconds + 0.2
+    open_ended = s.reloads or s.during in during.KINDS  # the source is ended when it is over
     idle = None
     out = {"suspicious": [] if calm else ["the machine was busy before"]}
     with relay.running(world, s) as account:
         with w.on_core(w.SOURCE_CORE):
-            receiver = t.Receiver(world.dst, "d0", group, port, idle_ms=300, seconds=max(6, total + 3), size=s.size,
-                                  **({"as": "rtp"} if s.merged else {}))
+            receiver = t.Receiver(world.dst, "d0", group, port, idle_ms=300, size=s.size,
+                                  seconds=60 if open_ended else max(6, total + 3),
+                                  **({"as": "rtp"} if s.merge or s.numbered else {}))
         try:
             idle = None if s.latency else Idle()
             first, began = world.arrived(), time.monotonic()
-            with sending(world, s, total if not s.reloads else 60) as source:
+            with sending(world, s, 60 if open_ended else total) as source:
                 time.sleep(WARM_UP)
                 watch = Watch()
                 a, ia, ta = world.arrived(), idle.count() if idle else 0, time.monotonic()
                 if s.reloads:
                     out["reload_ms"] = round(1000 * max(_reload(relay.daemon, s)), 1)
                 else:
-                    time.sleep(s.seconds)
+                    during.spend(s.seconds, s.during, world, relay)
                 b, ib, tb = world.arrived(), idle.count() if idle else 0, time.monotonic()
                 foreign, steal = watch.others()
-                if s.reloads:
+                if open_ended:
                     source.terminate()
                 sent = t.finish_sending(source)
             report = receiver.report()
@@ -213,7 +215,8 @@ def run(world, relay, s, empty):
                 idle.close()
         last = world.arrived()
         out["account"] = account()
-        out["stayed"] = (out["account"] or {}).pop("stayed", None)
+        for name in ("stayed", "stayed99.9"):
+            out[name] = (out["account"] or {}).pop(name, None)
         out |= relay.tells()
     if foreign > CALM or steal > 0.02:
         out["suspicious"].append(f"others took {100 * foreign:.0f} %, the host {100 * steal:.0f} % of a core")

@@ -150,18 +150,26 @@ class Mcrd(Relay):
         return None
 
     def rules(self, s):
-        if s.merged:
+        if s.merge:
             legs = [{"leg": "AB"[i], "interface": f"in{i}", "group": w.in_group(0), "port": w.PORT} for i in range(2)]
-            return [{"name": "merged", "inputs": legs, "merge": {"by": "rtp"},
+            return [{"name": "merged", "inputs": legs, "merge": s.merge, **s.keys,
                      "outputs": [t.to_group(w.out_group(0, 0), w.OUT_PORT)]}]
+        keys = {"silence_ms": 86400000, "max_residence_us": 10000000} if s.during == "alarms" else s.keys
+        sources = [f"198.18.100.{i}" for i in range(s.sources - 1)] + [w.SOURCE_ADDRESS] if s.sources else None
         rules = [t.rule(f"flow-{f}", w.in_group(f), w.PORT,
-                        [t.to_group(w.out_group(f, o), w.OUT_PORT) for o in range(s.fanout)]) for f in range(s.flows)]
+                        [t.to_group(w.out_group(f, o), w.OUT_PORT, **s.output) for o in range(s.fanout)], sources=sources,
+                        **keys) for f in range(s.flows)]
         # Others, which nobody sends to: as many groups as memberships would take are not the question here.
-        rules += [t.rule(f"idle-{i}", w.in_group(100 + i % 100), 10000 + i, [t.to_group(w.out_group(100, 0), 10000 + i)])
+        rules += [t.rule(f"idle-{i}", w.in_group(100 + i % 100), 10000 + i,
+                         [t.to_group(w.out_group(100, 0), 10000 + i, "out1" if s.during == "news" else "out0")], **keys)
                   for i in range(s.rules - s.flows)]
         rules += [t.rule(f"in-{i}", w.in_group(0), w.PORT, [t.to_group(w.out_group(101, i), w.OUT_PORT)], f"in{i}")
                   for i in range(1, s.inputs)]
         return rules
+
+    def before(self):
+        """A command that runs it."""
+        return []
 
     def tells(self):
         """From the request for the file to the first verdict: read, check, open, join, compile, hand over."""
@@ -169,7 +177,7 @@ class Mcrd(Relay):
 
     @contextlib.contextmanager
     def running(self, world, s):
-        daemon = t.Mcrd(world.relay, self.rules(s), **self.top)
+        daemon = t.Mcrd(world.relay, self.rules(s), before=self.before(), **self.top)
         self.daemon = daemon
         with w.on_core(w.RELAY_CORE):
             daemon.__enter__()
@@ -210,7 +218,7 @@ def _account(daemon):
     return {**{k: v for k, v in i.items() if isinstance(v, int) and v and not isinstance(v, bool)},
             "sent": sum(o["packets"] for o in r["outputs"]), "drops": sum(r["drops"].values()),
             "errors": sum(o["errors"] for o in r["outputs"]),
-            "stayed": r.get("residence_us", {}).get("p50")}
+            "stayed": r.get("residence_us", {}).get("p50"), "stayed99.9": r.get("residence_us", {}).get("p999")}
 
 
 class Other(Relay):
@@ -239,7 +247,8 @@ def everything(template):
     """All relays by name, and why those that are missing are."""
     before = [Before(os.environ["BEFORE"])] if os.environ.get("BEFORE") else []
     relays = [Mcrd(), *before, Minimal(), Socat(), Kernel(), Mcrd("mcrd busy_poll", busy_poll=True),
-              Mcrd("mcrd host firewall", firewall=True), Mcrd("mcrd 1 ms", coalesce_usecs=1000)]
+              Mcrd("mcrd host firewall", firewall=True), Mcrd("mcrd 1 ms", coalesce_usecs=1000),
+              Mcrd("mcrd no wait", coalesce_usecs=0)]
     relays += [Ring("ring v2", "2"), Ring("ring v2, 180 frames", "2:180", 1000), Ring("ring v3", "3"),
                Ring("ring v3, 64 KiB", "3:64")]
     if template:

@@ -12,6 +12,7 @@ COLUMNS = {  # title, what is shown of the median
     "cpu": ("ns/packet", lambda r: _count(r.get("cpu_ns"))),
     "cpu in": ("ns/packet in", lambda r: _count(r.get("cpu_in_ns"))),
     "stayed": ("p50 by mcrd", lambda r: _number(r.get("stayed"))),
+    "stayed99.9": ("p99.9 by mcrd", lambda r: _number(r.get("stayed99.9"))),
     "batch": ("datagrams/send", lambda r: _number(r.get("batch"))),
     "start": ("start, ms", lambda r: _number(r.get("start_ms"))),
     "reload": ("longest reload, ms", lambda r: _number(r.get("reload_ms"))),
@@ -33,7 +34,7 @@ def _percent(value, exact=None):
     return "none" if exact == 0 else f"{100 * value:.2f} %" if value < 0.01 else f"{100 * value:.1f} %"
 
 
-TITLES = ("measure", "target", "measured", "reached")
+TITLES = ("measure", "target", "measured", "spread", "reached")
 
 
 class Results:
@@ -71,6 +72,20 @@ class Results:
 
     def worst(self, group, scenario, relay, what):
         return max(self.values(group, scenario, relay, what), default=None)
+
+    def ratios(self, a, b):
+        """What one cell (group, scenario, relay, what) is of another, round by round: both were measured within the same
+        minutes. Also whether all rounds were disturbed; else only the others count."""
+        def by_round(cell, calm):
+            return {r["round"]: r[cell[3]] for r in self.records if
+                    (r["group"], r["scenario"], r["relay"]) == tuple(cell[:3]) and r.get(cell[3]) is not None
+                    and not (calm and r["suspicious"])}
+        for calm in (True, False):
+            x, y = by_round(a, calm), by_round(b, calm)
+            found = [x[n] / y[n] for n in sorted(x) if y.get(n)]
+            if found:
+                return found, not calm
+        return [], False
 
     def medians(self, group, scenario, relay):
         names = {k for r in self.rounds(group, scenario, relay) for k, v in r.items()
@@ -117,30 +132,49 @@ def table(results, group):
     return ["", group.title, ""] + _rows(lines) if len(lines) > 1 else []
 
 
+def _verdict(target, value):
+    if target.bound is None:
+        return "shown only"
+    if value >= target.bound if target.least else value <= target.bound:
+        return "yes"
+    return f"no, by {100 * abs(value / target.bound - 1):.0f} %" if target.bound else "no"
+
+
 def against(results, targets):
-    """(measure, target, reached, verdict) of each target; verdict: yes, no or not measured."""
+    """(measure, target, measured, spread, verdict) of each target; verdict: yes, no, shown only or not measured. !: all
+    rounds were disturbed, which ratios of one round mostly survive."""
     rows = []
     for x in targets:
-        value = x.value(results)
-        if value is None:
-            rows.append((x.measure, x.text(), "", "not measured"))
+        values, doubtful = x.values(results)
+        if not values:
+            rows.append((x.measure, x.text(), "", "", "not measured"))
             continue
-        reached = value >= x.bound if x.least else value <= x.bound
-        shown = "none" if x.unit == "lost" and value == 0 else f"{value:,.2f} {x.unit}"
-        missed = f"no, by {100 * abs(value / x.bound - 1):.0f} %" if x.bound else "no"
-        rows.append((x.measure, x.text(), shown, "yes" if reached else missed))
+        value = max(values) if x.worst else statistics.median(values)
+        shown = "none" if x.worst and value == 0 else f"{x.scale * value:,.2f} {x.unit}"
+        spread = "" if x.worst or len(values) < 2 else f"{x.scale * min(values):,.2f} to {x.scale * max(values):,.2f}"
+        rows.append((x.measure, x.text(), shown, spread, _verdict(x, value) + (" !" if doubtful else "")))
     return rows
+
+
+def disturbed(results):
+    """How much of the run was disturbed, in words; "" where nothing was."""
+    n = sum(1 for r in results.records if r["suspicious"])
+    return f"{n} of {len(results.records)} measurements were disturbed by others on this machine" if n else ""
 
 
 def print_all(results, groups, targets):
     a = results.about
     print(f"{a['version']}, {a['machine']}, Linux {a['kernel']}, {a['date']}, {a['rounds']} rounds: medians of the "
           "undisturbed ones; spread: of out/s, or of p50; !: all rounds were disturbed")
+    if disturbed(results):
+        print(f"! {disturbed(results)}: trust the ratios below, each within one round, and no number alone")
     for group in groups:
         for line in table(results, group):
             print(line)
-    print("\nTo reach\n")
-    for line in _rows([list(x) for x in [TITLES, *against(results, targets)]]):
+    rows = against(results, targets)
+    if rows:
+        print("\nTo reach: medians of the ratios of each round, and their spread\n")
+    for line in _rows([list(x) for x in [TITLES, *rows]]) if rows else ():
         print(line)
     for name, why in results.left_out.items():
         print(f"# SKIP {name}: {why}")
@@ -150,5 +184,7 @@ def markdown(results, targets):
     """What was to be reached, for the documentation."""
     a = results.about
     rows = [TITLES, tuple("---" for _ in TITLES), *against(results, targets)]
-    return (f"{a['machine']}, Linux {a['kernel']}, {a['date'][:10]}, medians of {a['rounds']} rounds.\n\n" +
+    said = disturbed(results)
+    return (f"{a['machine']}, Linux {a['kernel']}, {a['date'][:10]}, {a['rounds']} rounds: medians of the ratios of each, "
+            "and their spread" + (f"; {said}" if said else "") + ".\n\n" +
             "".join("| " + " | ".join(r) + " |\n" for r in rows))

@@ -113,7 +113,8 @@ static void forward_all(const struct table_view *v)
         forward_packet(f, key.interface, &p, &m);
     }
     forward_flush(f);
-    forward_publish_all(f);
+    forward_publish_merges(f, 0);
+    forward_publish_part(f, 0, UINT32_MAX);
     forward_free(f);
     free(egress);
     free(memory);

@@ -71,7 +71,8 @@ static struct fixture open_rule(const char *keys, const char *interface, const c
     stats_segment_place(&x.stats, calloc(1, size), x.view->n_interfaces, 1, x.view->n_inputs);
     x.f = forward_new(x.view, &x.stats, NULL, 1);
     cr_assert_not_null(x.f);
-    forward_publish_all(x.f);
+    forward_publish_merges(x.f, 0);
+    forward_publish_part(x.f, 0, UINT32_MAX);
     return x;
 }
 
