@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rig's relay: what the loop answers is answered by functions of its own.
+#include <config.h>
+
+#include "relay/relay.c" // NOLINT
+
+#include <criterion/criterion.h>
+
+#include "rig_parts.h"
+
+static struct relay_options options;
+static uint64_t alarm_due_ns;
+
+struct relay *rig_relay_start(int broker, int inotify)
+{
+    struct relay *r = calloc(1, sizeof(*r));
+
+    cr_assert_not_null(r);
+    options = (struct relay_options){.sandbox = SANDBOX_OFF, .inotify = inotify};
+    log_setup("relay", NULL);
+    *r = (struct relay){
+        .options = &options,
+        .broker = broker,
+        .shown = {.seccomp = STATS_SECCOMP_OFF, .broker_alive = true},
+        .under_way = REQUEST_NONE,
+        .notify = {.fd = -1},
+        .next_asker = {.uid = 17, .loginuid = UINT32_MAX},
+        .status = EXIT_FAILURE,
+    };
+    cr_assert(prepare(r));
+    r->shown.pid = RIG_PID;
+    request_send(r, REQUEST_LOAD);
+    return r;
+}
+
+static void as_relay(struct relay *r)
+{
+    log_setup("relay", r->swap.now ? relay_table(r)->header->instance : NULL);
+}
+
+bool rig_relay_hears(struct relay *r)
+{
+    return !r->ending && ev_is_active(&r->from_broker.io);
+}
+
+void rig_relay_take(struct relay *r)
+{
+    as_relay(r);
+    request_on_message(r);
+}
+
+void rig_relay_tick(struct relay *r, uint64_t now_ns)
+{
+    as_relay(r);
+    for (size_t i = 0; r->swap.now && i < r->swap.n_rings; i++)
+        if (ingress_ready(r->swap.rings[i]))
+            rings_on_readable(r->loop, &r->swap.rings[i]->watcher, EV_READ);
+    rings_settle(r);
+    choose_wait(r);
+    on_tick(r);
+    if (r->alarm.timer.repeat > 0 && now_ns >= alarm_due_ns) {
+        publish_alarms(r);
+        alarm_due_ns = now_ns + (uint64_t) (r->alarm.timer.repeat * 1e9);
+    }
+    if (ev_is_active(&r->trial.timer.timer))
+        on_trial_ended(r);
+    if (ev_is_active(&r->links_timer.timer)) {
+        ev_timer_stop(r->loop, &r->links_timer.timer);
+        on_links_timer(r);
+    }
+    if (ev_is_active(&r->probe_timer.timer)) {
+        ev_timer_stop(r->loop, &r->probe_timer.timer);
+        on_probe_timer(r);
+    }
+    if (ev_is_active(&r->summary_timer.timer))
+        on_summary_timer(r);
+}
+
+void rig_relay_signals(struct relay *r)
+{
+    as_relay(r);
+    signals_answer(r);
+}
+
+void rig_relay_news(struct relay *r, bool links)
+{
+    as_relay(r);
+    if (!links) {
+        on_inotify(r);
+        return;
+    }
+    trust_doubt_links(r);
+    answer_later(r, &r->links_timer, LINKS_SECONDS);
+}
+
+void rig_relay_end(struct relay *r, bool killed)
+{
+    as_relay(r);
+    close(r->broker);
+    if (killed) {
+        swap_close(&r->swap);
+        ev_loop_destroy(r->loop);
+    } else {
+        finish(r);
+    }
+    close(r->inotify.io.fd);
+    close(r->links.io.fd);
+    close(r->addresses.io.fd);
+    close(r->neighbours.io.fd);
+    close(r->signals.io.fd);
+    if (r->notify.fd >= 0)
+        close(r->notify.fd);
+    free(r);
+}
