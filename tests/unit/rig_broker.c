@@ -47,6 +47,11 @@ struct broker *rig_broker_start(int relay, int inotify, const char *path, int fi
     return b;
 }
 
+void rig_broker_speaks(const struct broker *b)
+{
+    log_setup("broker", b->config ? b->view.header->instance : NULL);
+}
+
 void rig_broker_run(struct broker *b)
 {
     if (serve(b) != EXIT_SUCCESS)

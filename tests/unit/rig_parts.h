@@ -18,6 +18,8 @@ struct relay;
 
 // first, n, names: what the manager has handed over.
 struct broker *rig_broker_start(int relay, int inotify, const char *path, int first, size_t n, const char *names);
+// What is logged from now on is the broker's.
+void rig_broker_speaks(const struct broker *b);
 // Serves requests until the broker ends, as its process does, and frees it.
 void rig_broker_run(struct broker *b);
 

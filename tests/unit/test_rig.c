@@ -146,7 +146,7 @@ Test(rig, follows_the_links)
     rig_link(x, "out0", "up");
     rig_links(x);
     rig_come(x, "in0", 1, 7, 2, "again", 0);
-    rig_file(x, "missing_interface=\"fail\";" ONE);
+    rig_file(x, "missing_interface=\"reject\";" ONE);
     rig_link(x, "out0", "missing");
     rig_reload(x, 1000);
     rig_link(x, "out0", "up");
@@ -229,6 +229,7 @@ Test(rig, raises_alarms)
     rig_wait(x, 400 * RIG_MS);
     rig_show(x);
     rig_refuse(x, "out0", 0);
+    rig_wait(x, 2000 * RIG_MS);
     rig_come(x, "in0", 1, 7, 3, "leaves", 0);
     rig_wait(x, 6000 * RIG_MS);
     rig_show(x);
@@ -241,6 +242,7 @@ Test(rig, raises_alarms)
     rig_reload(x, 1000);
     rig_show(x);
     rig_signal(x, SIGUSR1);
+    rig_wait(x, 200 * RIG_MS);
     rig_close(x, "alarms");
 }
 
@@ -278,8 +280,9 @@ Test(rig, merges_legs)
     rig_wait(x, 600 * RIG_MS);
     rig_come_rtp(x, "in1", 1, 12);
     rig_show(x);
-    for (uint16_t n = 1; n <= 40; n += 2)
-        rig_come_rtp(x, "in1", 3, n);
+    for (uint16_t n = 1; n <= 20; n++)
+        if (n % 5 != 0)
+            rig_come_rtp(x, "in1", 3, n);
     rig_wait(x, 1400 * RIG_MS);
     rig_show(x);
     rig_link(x, "in1", "down");

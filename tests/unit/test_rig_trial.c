@@ -124,7 +124,7 @@ Test(rig, goes_on_over_restarts)
     rig_restart(x, false);
     rig_wait(x, 400 * RIG_MS);
     rig_show(x);
-    rig_file(x, "stats_file=\"/nowhere/stats\";" ONE);
+    rig_file(x, "user=\"other\";" ONE);
     rig_signal(x, SIGUSR2);
     rig_restart(x, false);
     rig_show(x);
