@@ -10,6 +10,7 @@
 #include <ev.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/if_packet.h>
 #include <poll.h>
 #include <pthread.h>
 #include <pwd.h>
@@ -317,12 +318,25 @@ void rig_answer(struct rig *x, const struct handover_message *m)
 void rig_come(struct rig *x, const char *interface, uint8_t group, uint8_t host, unsigned n, const void *payload,
               size_t size)
 {
+    static const struct rig_slot good = {.kind = PACKET_MULTICAST, .status = TP_STATUS_CSUM_VALID};
+    uint8_t frame[2048];
+    size_t length = rig_machine_udp(frame, group, host, payload, size ? size : strlen(payload));
+
     rig_tell(x, "=== %u by %s for 239.255.0.%u", n, interface, group);
     while (n-- > 0)
-        rig_machine_put(x->relay, interface, group, host, payload, size ? size : strlen(payload), realtime_ns);
+        rig_machine_frame(x->relay, interface, frame, length, realtime_ns, &good);
     rig_relay_tick(x->relay, monotonic_ns);
     run(x);
     say_all(x);
+}
+
+void rig_frame(struct rig *x, const char *what, const uint8_t *frame, size_t size, const struct rig_slot *how)
+{
+    rig_tell(x, "=== %s", what);
+    rig_machine_frame(x->relay, "in0", frame, size, realtime_ns, how);
+    rig_relay_tick(x->relay, monotonic_ns);
+    run(x);
+    rig_show(x);
 }
 
 void rig_come_rtp(struct rig *x, const char *interface, uint8_t group, uint16_t number)

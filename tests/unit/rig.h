@@ -84,6 +84,9 @@ void rig_link(struct rig *x, const char *name, const char *state);
 // text.
 void rig_come(struct rig *x, const char *interface, uint8_t group, uint8_t host, unsigned n, const void *payload,
               size_t size);
+// A frame comes by in0, and what is then counted.
+struct rig_slot;
+void rig_frame(struct rig *x, const char *what, const uint8_t *frame, size_t size, const struct rig_slot *how);
 // One of RTP with this sequence number.
 void rig_come_rtp(struct rig *x, const char *interface, uint8_t group, uint16_t number);
 // The outputs by an interface are refused from now on with this error; 0: no longer.

@@ -230,55 +230,76 @@ static void put16(uint8_t *at, size_t value)
     at[1] = (uint8_t) value;
 }
 
-#define AT 96u // of the frame in its slot
-
-void rig_machine_put(struct relay *r, const char *interface, uint8_t group, uint8_t host, const void *payload,
-                     size_t size, uint64_t stamp_ns)
+static struct ingress *ring_on(struct relay *r, const char *interface)
 {
-    struct ingress *in = NULL;
-
     for (size_t i = 0; i < r->swap.n_rings; i++)
         if (strcmp(relay_table(r)->interfaces[r->swap.rings[i]->interface].name, interface) == 0)
-            in = r->swap.rings[i];
-    cr_assert(in, "no ring on %s", interface);
-    uint32_t slot_number = in->head;
+            return r->swap.rings[i];
+    cr_assert_fail("no ring on %s", interface);
+    return NULL;
+}
+
+#define AT 96u // of the frame in its slot
+
+void rig_machine_frame(struct relay *r, const char *interface, const uint8_t *frame, size_t size, uint64_t stamp_ns,
+                       const struct rig_slot *how)
+{
+    const struct ingress *in = ring_on(r, interface);
+    uint32_t number = in->head;
     struct tpacket2_hdr h;
     uint8_t *slot;
-    do {
-        slot = in->ring + (size_t) (slot_number / in->slots_per_block) * in->block_size +
-               (size_t) (slot_number % in->slots_per_block) * in->slot_size;
-        memcpy(&h, slot, sizeof(h));
-        slot_number = (slot_number + 1) % in->n_slots;
-    } while (h.tp_status != TP_STATUS_KERNEL);
-    size_t length = 28 + size;
-    uint8_t *frame = slot + AT, *ip = frame + 14;
-    struct sockaddr_ll from = {.sll_pkttype = PACKET_MULTICAST};
 
-    cr_assert_leq(AT + 14 + length, in->slot_size);
-    h = (struct tpacket2_hdr){.tp_status = TP_STATUS_USER | TP_STATUS_CSUM_VALID,
-                              .tp_len = (uint32_t) (14 + length),
-                              .tp_snaplen = (uint32_t) (14 + length),
-                              .tp_mac = AT,
+    do {
+        slot = in->ring + (size_t) (number / in->slots_per_block) * in->block_size +
+               (size_t) (number % in->slots_per_block) * in->slot_size;
+        memcpy(&h, slot, sizeof(h));
+        number = (number + 1) % in->n_slots;
+    } while (h.tp_status != TP_STATUS_KERNEL);
+    struct sockaddr_ll from = {.sll_pkttype = how->kind};
+
+    cr_assert_leq(AT + size, in->slot_size);
+    h = (struct tpacket2_hdr){.tp_status = TP_STATUS_USER | how->status,
+                              .tp_len = (uint32_t) size + how->cut,
+                              .tp_snaplen = (uint32_t) size,
+                              .tp_mac = how->mac ? how->mac : AT,
                               .tp_net = AT + 14,
                               .tp_sec = (uint32_t) (stamp_ns / NS_PER_S),
-                              .tp_nsec = (uint32_t) (stamp_ns % NS_PER_S)};
-    memset(frame, 0, 14);
+                              .tp_nsec = (uint32_t) (stamp_ns % NS_PER_S),
+                              .tp_vlan_tci = how->tci,
+                              .tp_vlan_tpid = how->tpid};
+    memcpy(slot + AT, frame, size);
+    memcpy(slot + TPACKET_ALIGN(sizeof(h)), &from, sizeof(from));
+    memcpy(slot, &h, sizeof(h));
+}
+
+size_t rig_machine_udp(uint8_t *frame, uint8_t group, uint8_t host, const void *payload, size_t size)
+{
+    uint8_t *ip = frame + 14;
+    size_t length = 28 + size;
+
+    memset(frame, 0, 14 + 28);
     memcpy(frame + 12, "\x08\x00", 2);
-    memset(ip, 0, 28);
     ip[0] = 0x45;
     put16(ip + 2, length);
     ip[8] = 64;
     ip[9] = IPPROTO_UDP;
     memcpy(ip + 12, (uint8_t[]){198, 18, 0, host}, 4);
     memcpy(ip + 16, (uint8_t[]){239, 255, 0, group}, 4);
-    uint16_t sum = (uint16_t) ~packet_sum(0, ip, 20);
-    memcpy(ip + 10, &sum, 2);
     put16(ip + 20, 40000);
     put16(ip + 22, 5000);
     put16(ip + 24, length - 20);
     memcpy(ip + 28, payload, size);
-    memcpy(slot + TPACKET_ALIGN(sizeof(h)), &from, sizeof(from));
-    memcpy(slot, &h, sizeof(h));
+    rig_machine_sign(frame);
+    return 14 + length;
+}
+
+void rig_machine_sign(uint8_t *frame)
+{
+    uint8_t *ip = frame + 14;
+
+    memset(ip + 10, 0, 2);
+    uint16_t sum = (uint16_t) ~packet_sum(0, ip, 20);
+    memcpy(ip + 10, &sum, 2);
 }
 
 void rig_machine_end(FILE *to)

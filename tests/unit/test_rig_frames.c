@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Frames as the kernel says that they came, and what is counted of each: compared with a file of
+// tests/unit/transcripts.
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <linux/if_packet.h>
+#include <string.h>
+
+#include "rig.h"
+#include "rig_machine.h"
+#include "rig_rules.h"
+
+#define VALID TP_STATUS_CSUM_VALID
+#define TAG   TP_STATUS_VLAN_VALID
+#define TPID  TP_STATUS_VLAN_TPID_VALID
+
+Test(rig, frames_of_every_kind)
+{
+    static const struct {
+        const char *what;
+        struct rig_slot how;
+    } slots[] = {
+        {"to a group", {.kind = PACKET_MULTICAST, .status = VALID}},
+        {"to this host", {.kind = PACKET_HOST, .status = VALID}},
+        {"to all", {.kind = PACKET_BROADCAST, .status = VALID}},
+        {"of this host", {.kind = PACKET_OUTGOING, .status = VALID}},
+        {"to another host", {.kind = PACKET_OTHERHOST, .status = VALID}},
+        {"no checksum, which nobody vouches for", {.kind = PACKET_MULTICAST}},
+        {"the checksum is to come", {.kind = PACKET_MULTICAST, .status = TP_STATUS_CSUMNOTREADY}},
+        {"of a VLAN", {.kind = PACKET_MULTICAST, .status = VALID | TAG, .tci = 7}},
+        {"of a VLAN that no rule has", {.kind = PACKET_MULTICAST, .status = VALID | TAG, .tci = 8}},
+        {"with a priority", {.kind = PACKET_MULTICAST, .status = VALID | TAG, .tci = 0xe000}},
+        {"of a VLAN, with a priority",
+         {.kind = PACKET_MULTICAST, .status = VALID | TAG | TPID, .tci = 0xe007, .tpid = 0x8100}},
+        {"with a service tag", {.kind = PACKET_MULTICAST, .status = VALID | TAG | TPID, .tci = 7, .tpid = 0x88a8}},
+        {"a tag that is none", {.kind = PACKET_MULTICAST, .status = VALID, .tci = 7, .tpid = 0x88a8}},
+        {"cut", {.kind = PACKET_MULTICAST, .status = VALID, .cut = 1}},
+        {"where no frame can be", {.kind = PACKET_MULTICAST, .status = VALID, .mac = 9}},
+        {"behind the slot", {.kind = PACKET_MULTICAST, .status = VALID, .mac = 0x7fff}},
+    };
+    struct rig *x = rig_open(
+        "rules=(" RULE("one", "", "in0", "1", "out0") ",{name=\"tagged\";input={interface=\"in0\";vlan=7;"
+        "group=\"239.255.0.1\";port=5000;};outputs=({interface=\"out0\";vlan=9;group=\"239.255.1.9\";port=6000;});});",
+        false);
+    uint8_t frame[2048];
+    size_t size = rig_machine_udp(frame, 1, 7, "text", 4);
+
+    for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++)
+        rig_frame(x, slots[i].what, frame, size, &slots[i].how);
+    rig_close(x, "frames-slots");
+}
+
+Test(rig, frames_with_every_mistake)
+{
+    // A byte of the frame, what it is in place of what it was, and how many bytes are lacking or too many.
+    static const struct {
+        const char *what;
+        uint16_t at;
+        uint8_t value;
+        int16_t more;
+        bool sign;
+    } cases[] = {
+        {"none", 0, 0, 0, false},
+        {"padded", 0, 0, 10, false},
+        {"another protocol", 13, 6, 0, false},
+        {"another version", 14, 0x55, 0, true},
+        {"options of IP", 14, 0x46, 0, true},
+        {"a header that is too short", 14, 0x44, 0, true},
+        {"less than it says", 0, 0, -1, false},
+        {"no more than IP", 0, 0, -12, false},
+        {"not all of IP", 0, 0, -13, false},
+        {"no more than Ethernet", 0, 0, -32, false},
+        {"not all of Ethernet", 0, 0, -33, false},
+        {"longer than it is", 17, 200, 0, true},
+        {"shorter than UDP", 17, 27, 0, true},
+        {"its sum is wrong", 24, 0x12, 0, false},
+        {"no UDP", 23, 6, 0, true},
+        {"ttl 1", 22, 1, 0, true},
+        {"ttl 0", 22, 0, 0, true},
+        {"from 127.18.0.7", 26, 127, 0, true},
+        {"from 0.18.0.7", 26, 0, 0, true},
+        {"from 224.18.0.7", 26, 224, 0, true},
+        {"from 240.18.0.7", 26, 240, 0, true},
+        {"to another port", 37, 0x89, 0, false},
+        {"from port 0", 34, 0, 0, false},
+        {"UDP is longer", 39, 200, 0, false},
+        {"UDP is shorter", 39, 11, 0, false},
+        {"UDP has no header", 39, 7, 0, false},
+        {"a checksum of UDP", 41, 0x12, 0, false},
+        {"the first of two fragments", 20, 0x20, 0, true},
+        {"the evil bit", 20, 0x80, 0, true},
+        {"not to be fragmented", 20, 0x40, 0, true},
+        {"a later fragment", 21, 1, 0, true},
+    };
+    static const struct rig_slot how = {.kind = PACKET_MULTICAST};
+    struct rig *x = rig_open(
+        "rules=({name=\"one\";input={interface=\"in0\";group=\"239.255.0.1\";port=5000;};"
+        "outputs=({interface=\"out0\";group=\"239.255.1.1\";port=6000;ttl=\"decrement\";});});",
+        false);
+    uint8_t frame[2048];
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t size = rig_machine_udp(frame, 1, 7, "text", 4);
+        if (cases[i].at > 0)
+            frame[cases[i].at] = cases[i].value;
+        if (cases[i].sign)
+            rig_machine_sign(frame);
+        rig_frame(x, cases[i].what, frame, size + (size_t) cases[i].more, &how);
+    }
+    rig_wait(x, 40 * RIG_S); // what was held for fragments that did not come
+    rig_show(x);
+    rig_close(x, "frames");
+}
