@@ -363,7 +363,7 @@ static void allow_descriptors(void)
 
 static void start(struct rig *x)
 {
-    static char path[64];
+    static char path[64], trust[64];
     char names[8192] = "";
     int ends[2];
 
@@ -374,7 +374,8 @@ static void start(struct rig *x)
     x->broker_ended = finished = false;
     snprintf(path, sizeof(path), "%s/mcr.conf", x->directory);
     size_t n = rig_manager_hand_over(FIRST, names, sizeof(names));
-    x->broker = rig_broker_start(broker_end, x->inotify, path, FIRST, n, names);
+    snprintf(trust, sizeof(trust), "%s/trust.conf", x->directory);
+    x->broker = rig_broker_start(broker_end, x->inotify, path, x->trust ? trust : "none", FIRST, n, names);
     x->relay = rig_relay_start(relay_end, fcntl(x->inotify, F_DUPFD_CLOEXEC, 3));
     // Behind the relay's start, so that it has the same signals blocked.
     cr_assert(sem_init(&to_broker, 0, 0) == 0 && sem_init(&to_test, 0, 0) == 0 &&
@@ -383,7 +384,7 @@ static void start(struct rig *x)
     say_all(x);
 }
 
-struct rig *rig_open(const char *text, bool managed)
+struct rig *rig_make(const char *text, bool managed)
 {
     struct rig *x = calloc(1, sizeof(*x));
     int log[2];
@@ -410,7 +411,20 @@ struct rig *rig_open(const char *text, bool managed)
     realtime_ns = RIG_EPOCH * RIG_S;
     rig_file(x, text);
     rig = x;
+    return x;
+}
+
+void rig_start(struct rig *x, bool trust)
+{
+    x->trust = trust;
     start(x);
+}
+
+struct rig *rig_open(const char *text, bool managed)
+{
+    struct rig *x = rig_make(text, managed);
+
+    rig_start(x, false);
     return x;
 }
 

@@ -30,6 +30,7 @@ struct rig {
     size_t size;
     struct broker *broker;
     struct relay *relay;
+    bool trust; // trust.conf counts
     bool broker_ended;
     bool deaf; // the relay does nothing of itself, as one that was taken over
 };
@@ -39,6 +40,9 @@ void rig_file(struct rig *x, const char *text);
 
 // managed: there is a service manager that keeps descriptors. The first load is done.
 struct rig *rig_open(const char *text, bool managed);
+// The same in two steps, between which other files may be written. trust: trust.conf is among them.
+struct rig *rig_make(const char *text, bool managed);
+void rig_start(struct rig *x, bool trust);
 // Compares the transcript with tests/unit/transcripts/NAME.txt, after all has been stopped as by SIGTERM.
 void rig_close(struct rig *x, const char *name);
 

@@ -12,7 +12,8 @@
 
 static struct broker_options options;
 
-struct broker *rig_broker_start(int relay, int inotify, const char *path, int first, size_t n, const char *names)
+struct broker *rig_broker_start(int relay, int inotify, const char *path, const char *trust, int first, size_t n,
+                                const char *names)
 {
     struct broker *b = calloc(1, sizeof(*b));
     struct config_bytes bytes = {.text = NULL};
@@ -21,7 +22,7 @@ struct broker *rig_broker_start(int relay, int inotify, const char *path, int fi
     options = (struct broker_options){.machine = &rig_machine,
                                       .sandbox = SANDBOX_OFF,
                                       .config_path = path,
-                                      .trust_path = "none",
+                                      .trust_path = trust,
                                       .without = RIG_WITHOUT,
                                       .inotify = inotify};
     *b = (struct broker){.options = &options,

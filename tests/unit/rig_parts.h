@@ -17,7 +17,8 @@ struct broker;
 struct relay;
 
 // first, n, names: what the manager has handed over.
-struct broker *rig_broker_start(int relay, int inotify, const char *path, int first, size_t n, const char *names);
+struct broker *rig_broker_start(int relay, int inotify, const char *path, const char *trust, int first, size_t n,
+                                const char *names);
 // What is logged from now on is the broker's.
 void rig_broker_speaks(const struct broker *b);
 // Serves requests until the broker ends, as its process does, and frees it.

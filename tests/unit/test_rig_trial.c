@@ -9,6 +9,7 @@
 
 #include "rig.h"
 #include "rig_rules.h"
+#include "rig_sign.h"
 
 Test(rig, tries_a_file)
 {
@@ -135,4 +136,58 @@ Test(rig, goes_on_over_restarts)
     rig_wait(x, 400 * RIG_MS);
     rig_show(x);
     rig_close(x, "restarts");
+}
+
+Test(rig, asks_for_signatures)
+{
+    struct rig *x = rig_make(ONE, true);
+
+    rig_trust(x, 2, "abc", RIG_EPOCH - 3600);
+    rig_sign(x, 'a');
+    rig_sign(x, 'c');
+    rig_start(x, true);
+    rig_show(x);
+    // Another file, whose signatures come one after the other.
+    rig_file(x, "rules=(" RULE("two", "", "in0", "2", "out0") ");");
+    rig_look(x);
+    rig_show(x);
+    rig_reload(x, 1000);
+    rig_sign(x, 'b');
+    rig_look(x);
+    rig_wait(x, 12 * RIG_S);
+    rig_show(x);
+    rig_sign(x, 'a');
+    rig_look(x);
+    rig_reload(x, 1000);
+    rig_show(x);
+    // Its time counts where the clock is before trust.conf.
+    rig_file(x, "rules=(" RULE("two", TIMED("40:00", "59:00"), "in0", "2", "out0") ");");
+    rig_sign(x, 'a');
+    rig_sign(x, 'b');
+    rig_set_clock(x, -7200);
+    rig_reload(x, 1000);
+    rig_show(x);
+    rig_set_clock(x, 7200);
+    rig_wait(x, 1200 * RIG_MS);
+    rig_show(x);
+    // trust.conf changes: it is told, and the keys of the start stay.
+    rig_trust(x, 1, "d", RIG_EPOCH - 1800);
+    rig_look(x);
+    rig_look(x);
+    rig_trust(x, 2, "ab", RIG_EPOCH - 1700);
+    rig_look(x);
+    rig_trust(x, 2, "abc", RIG_EPOCH - 1600); // as it was
+    rig_look(x);
+    rig_remove(x, "trust.conf");
+    rig_look(x);
+    rig_trust(x, 2, "abc", RIG_EPOCH - 1500);
+    rig_look(x);
+    // A restart goes on with what was signed, and with keys that are withdrawn it does not.
+    rig_restart(x, true);
+    rig_show(x);
+    rig_file(x, ONE);
+    rig_restart(x, false);
+    rig_wait(x, 400 * RIG_MS);
+    rig_show(x);
+    rig_close(x, "signatures");
 }
