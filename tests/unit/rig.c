@@ -307,6 +307,14 @@ void rig_ask(struct rig *x, const struct handover_message *m)
     }
 }
 
+void rig_garble(struct rig *x, bool broker)
+{
+    rig_tell(x, "=== the %s says what is no message", broker ? "broker" : "relay");
+    cr_assert_eq(send(broker ? broker_end : relay_end, "mcr", 3, 0), 3);
+    run(x);
+    say_all(x);
+}
+
 void rig_answer(struct rig *x, const struct handover_message *m)
 {
     rig_tell(x, "=== the broker says %u", m->type);

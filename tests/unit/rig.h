@@ -81,6 +81,8 @@ struct handover_message;
 void rig_ask(struct rig *x, const struct handover_message *m);
 // A message to the relay, as from a broker that was taken over.
 void rig_answer(struct rig *x, const struct handover_message *m);
+// Some bytes, of either.
+void rig_garble(struct rig *x, bool broker);
 
 // State of an interface from now on: "up", "down", "missing". Others are up.
 void rig_link(struct rig *x, const char *name, const char *state);

@@ -135,3 +135,14 @@ Test(rig, hears_a_hostile_broker)
         rig_close(x, name);
     }
 }
+
+Test(rig, hears_no_message_at_all)
+{
+    for (int broker = 0; broker < 2; broker++) {
+        struct rig *x = rig_open("rules=(" RULE("one", TIMED("46:00", "59:00"), "in0", "1", "out0") ");", false);
+        rig_garble(x, broker);
+        rig_reload(x, 1000);
+        rig_show(x);
+        rig_close(x, broker ? "broker-garbles" : "relay-garbles");
+    }
+}
