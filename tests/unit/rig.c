@@ -41,16 +41,25 @@ static pthread_t thread;
 static sem_t to_broker, to_test;
 static bool in_broker, finished;
 
+static uint64_t each_look_ns; // by which the clocks go on when they are read
+
 // --- in place of the C library and libev -----------------------------------------------------------------------------
 
 __typeof__(poll) __wrap_poll, __real_poll;
 __typeof__(clock_gettime) __wrap_clock_gettime, __real_clock_gettime;
 __typeof__(ev_now) __wrap_ev_now, __real_ev_now;
 
+static void pass_time(uint64_t ns)
+{
+    monotonic_ns += ns;
+    realtime_ns += ns;
+}
+
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
 {
     if (!rig)
         return __real_clock_gettime(clock, t);
+    pass_time(each_look_ns);
     uint64_t ns = clock == CLOCK_REALTIME ? realtime_ns : monotonic_ns;
     *t = (struct timespec){.tv_sec = (time_t) (ns / RIG_S), .tv_nsec = (long) (ns % RIG_S)};
     return 0;
@@ -62,12 +71,6 @@ __typeof__(clock_gettime) __wrap___clock_gettime64 __attribute__((alias("__wrap_
 ev_tstamp __wrap_ev_now(struct ev_loop *loop)
 {
     return rig ? (double) realtime_ns / 1e9 : __real_ev_now(loop);
-}
-
-static void pass_time(uint64_t ns)
-{
-    monotonic_ns += ns;
-    realtime_ns += ns;
 }
 
 static bool has_come(int fd)
@@ -230,7 +233,7 @@ void rig_end_broker(struct rig *x)
 
 void rig_wait(struct rig *x, uint64_t ns)
 {
-    rig_tell(x, "=== %llu ms", (unsigned long long) (ns / RIG_MS));
+    rig_tell(x, ns < RIG_MS ? "=== %llu us" : "=== %llu ms", (unsigned long long) (ns / (ns < RIG_MS ? 1000 : RIG_MS)));
     while (ns > 0) {
         uint64_t step = ns < 200 * RIG_MS ? ns : 200 * RIG_MS;
         pass_time(step);
@@ -246,6 +249,22 @@ void rig_set_clock(struct rig *x, int64_t by_s)
 {
     rig_tell(x, "=== the clock is set by %lld s", (long long) by_s);
     realtime_ns += (uint64_t) by_s * RIG_S;
+}
+
+void rig_turn(struct rig *x, const char *interface, unsigned n)
+{
+    static const struct rig_slot good = {.kind = PACKET_MULTICAST, .status = TP_STATUS_CSUM_VALID};
+    uint8_t frame[256];
+    size_t length = rig_machine_udp(frame, 1, 7, "turn", 4);
+
+    for (unsigned i = 0; i < n; i++)
+        rig_machine_frame(x->relay, interface, frame, length, realtime_ns, &good);
+    each_look_ns = 1000;
+    struct rig_turn t = rig_relay_turn(x->relay);
+    each_look_ns = 0;
+    rig_tell(x, "=== a turn with %u frames: %s, waits %u us%s", n, t.busy ? "busy" : "idle", t.wait_us,
+             t.held ? ", holds" : "");
+    say_all(x);
 }
 
 static void send_signal(struct rig *x, int number, int login)

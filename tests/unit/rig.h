@@ -65,6 +65,9 @@ void rig_remove_all(struct rig *x);
 // Both clocks go on, and the relay's timers of that time are answered: its ticks, and its look at alarms, a trial and a
 // summary, as far as they are due.
 void rig_wait(struct rig *x, uint64_t ns);
+// One turn of the relay's loop, in which the clocks go on by 1 us at each look; before, n datagrams come for the
+// group 1.
+void rig_turn(struct rig *x, const char *interface, unsigned n);
 // The wall clock alone is set.
 void rig_set_clock(struct rig *x, int64_t by_s);
 

@@ -31,6 +31,13 @@ bool rig_relay_hears(struct relay *r);
 void rig_relay_take(struct relay *r);
 // What is due at this time (CLOCK_MONOTONIC), a tick of 0.2 s behind the last one.
 void rig_relay_tick(struct relay *r, uint64_t now_ns);
+// One turn of the loop, without what libev does in it.
+struct rig_turn {
+    bool busy;        // it has polled
+    bool held;        // a timer runs for what is held back
+    unsigned wait_us; // before the next one
+};
+struct rig_turn rig_relay_turn(struct relay *r);
 void rig_relay_signals(struct relay *r);
 void rig_relay_news(struct relay *r, bool links);
 void rig_relay_end(struct relay *r, bool killed);

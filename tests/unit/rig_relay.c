@@ -56,7 +56,6 @@ void rig_relay_tick(struct relay *r, uint64_t now_ns)
         if (ingress_ready(r->swap.rings[i]))
             rings_on_readable(r->loop, &r->swap.rings[i]->watcher, EV_READ);
     rings_settle(r);
-    choose_wait(r);
     on_tick(r);
     if (r->alarm.timer.repeat > 0 && now_ns >= alarm_due_ns) {
         publish_alarms(r);
@@ -74,6 +73,29 @@ void rig_relay_tick(struct relay *r, uint64_t now_ns)
     }
     if (ev_is_active(&r->summary_timer.timer))
         on_summary_timer(r);
+}
+
+static double wait_s; // of the loop, as was set last
+
+__typeof__(ev_set_io_collect_interval) __wrap_ev_set_io_collect_interval;
+
+void __wrap_ev_set_io_collect_interval(struct ev_loop *loop, ev_tstamp interval)
+{
+    (void) loop;
+    wait_s = interval;
+}
+
+struct rig_turn rig_relay_turn(struct relay *r)
+{
+    as_relay(r);
+    bool busy = is_busy(r);
+    if (busy)
+        spin(r);
+    choose_wait(r);
+    watch_held(r);
+    rings_settle(r);
+    return (struct rig_turn){
+        .busy = busy, .held = ev_is_active(&r->held.timer), .wait_us = (unsigned) (wait_s * 1e6 + 0.5)};
 }
 
 void rig_relay_signals(struct relay *r)

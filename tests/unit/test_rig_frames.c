@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include <linux/if_packet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "rig.h"
@@ -112,4 +113,46 @@ Test(rig, frames_with_every_mistake)
     rig_wait(x, 40 * RIG_S); // what was held for fragments that did not come
     rig_show(x);
     rig_close(x, "frames");
+}
+
+// When the relay polls, and how long it waits.
+Test(rig, turns_of_the_loop)
+{
+    static const char *const keys[] = {"", "coalesce_usecs=0;", "coalesce_usecs=1000;", "busy_poll=300;",
+                                       "busy_poll=true;"};
+    struct rig *x = rig_open(ONE, false);
+    char text[1024];
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        rig_tell(x, "====== %s", keys[i]);
+        snprintf(text, sizeof(text), "%s%s", keys[i], ONE);
+        rig_file(x, text);
+        rig_reload(x, 1000);
+        rig_turn(x, "in0", 0);
+        rig_turn(x, "in0", 3);
+        for (int n = 0; n < 12; n++) {
+            rig_come(x, "in0", 1, 7, 20, "turn", 0);
+            rig_wait(x, 200000);
+            rig_turn(x, "in0", 1);
+        }
+        rig_come(x, "in0", 1, 7, 300, "more than a pass", 0);
+        rig_turn(x, "in0", 0);
+        rig_wait(x, 400 * RIG_MS);
+        rig_turn(x, "in0", 0);
+    }
+    rig_close(x, "turns");
+}
+
+Test(rig, a_turn_for_what_is_held_back)
+{
+    struct rig *x =
+        rig_open("rules=(" MERGED("two", "max_payload=1472;merge={by=\"rtp\";reorder_ms=20;};", "1") ");", false);
+
+    rig_come_rtp(x, "in1", 1, 1);
+    rig_come_rtp(x, "in1", 1, 2);
+    rig_turn(x, "in1", 0);
+    rig_come_rtp(x, "in2", 1, 4);
+    rig_turn(x, "in1", 0);
+    rig_turn(x, "in1", 0);
+    rig_close(x, "held");
 }
