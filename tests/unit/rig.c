@@ -351,7 +351,7 @@ void rig_come(struct rig *x, const char *interface, uint8_t group, uint8_t host,
 
     rig_tell(x, "=== %u by %s for 239.255.0.%u", n, interface, group);
     while (n-- > 0)
-        rig_machine_frame(x->relay, interface, frame, length, realtime_ns, &good);
+        rig_machine_frame(x->relay, interface, frame, length, realtime_ns - x->late_ns, &good);
     rig_relay_tick(x->relay, monotonic_ns);
     run(x);
     say_all(x);

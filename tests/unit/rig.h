@@ -32,7 +32,8 @@ struct rig {
     struct relay *relay;
     bool trust; // trust.conf counts
     bool broker_ended;
-    bool deaf; // the relay does nothing of itself, as one that was taken over
+    uint64_t late_ns; // so long ago has come what comes
+    bool deaf;        // the relay does nothing of itself, as one that was taken over
 };
 
 // Writes mcr.conf: this text, with the rig's directory in place of each DIR, and stats_file. NULL: there is none.

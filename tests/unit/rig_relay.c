@@ -121,6 +121,8 @@ void rig_relay_end(struct relay *r, bool killed)
     close(r->broker);
     if (killed) {
         swap_close(&r->swap);
+        free(r->spill);
+        on_trial_free(r);
         ev_loop_destroy(r->loop);
     } else {
         finish(r);

@@ -121,6 +121,39 @@ static void write_header(FILE *to, const char *directory, const struct stats_hea
     rig_text_write(to, directory, line);
 }
 
+// A field, unless it is 0.
+static void write_field(FILE *to, const char *name, uint64_t value)
+{
+    if (value > 0)
+        fprintf(to, " %s=%llu", name, (unsigned long long) value);
+}
+
+#define FIELD(struct, name) write_field(to, #name, (struct)->name)
+
+static void write_rest(FILE *to, const char *directory, const struct stats_header *h)
+{
+    const struct stats_continued *c = &h->continued;
+    char line[2048];
+
+    snprintf(line, sizeof(line),
+             "- signatures %u of %s by %s; records in %s: %llu wait, %llu lost, %llu changes: %s %s",
+             h->signatures.required, h->signatures.trust_file, h->signatures.signed_by, h->audit.file,
+             (unsigned long long) h->audit.waiting, (unsigned long long) h->audit.lost,
+             (unsigned long long) h->audit.changes, h->audit.changed, h->audit.error);
+    rig_text_write(to, directory, line);
+    fputs("- continued", to);
+    FIELD(c, from_pid);
+    FIELD(c, rings);
+    FIELD(c, kept);
+    FIELD(c, replaced);
+    FIELD(c, ended_ns);
+    FIELD(c, gap_ns);
+    FIELD(c, waiting);
+    FIELD(c, dropped);
+    fprintf(to, "; started %llu, up since %llu; sequence %u\n", (unsigned long long) (h->started_ns / 1000000),
+            (unsigned long long) (h->started_boottime_ns / 1000000), h->sequence % 2);
+}
+
 static void write_rule(FILE *to, const struct stats_segment *s, const struct stats_rule *r, uint64_t now_ns)
 {
     fprintf(to, "- rule %s (%s): %s %s; alarms %x; packets=%llu bytes=%llu", r->name, r->note,
@@ -130,6 +163,17 @@ static void write_rule(FILE *to, const struct stats_segment *s, const struct sta
         fprintf(to, " last %llu ms ago", (unsigned long long) ((now_ns - r->counters.last_packet_ns) / 1000000));
     write_counters(to, "dropped_", stats_rule_drops, &r->counters.drops);
     write_counters(to, "", stats_merge_counters, &r->merged);
+    FIELD(r, merge);
+    if (r->merge)
+        fprintf(to, " active_leg=%d", (int) r->active_leg);
+    FIELD(r, two_streams);
+    FIELD(r, reorder_ms);
+    FIELD(r, messages);
+    FIELD(r, active_from);
+    FIELD(r, active_until);
+    FIELD(&r->residence, sum_ns);
+    FIELD(&r->residence, max_ns);
+    FIELD(&r->residence, clock_steps);
     fputc('\n', to);
     for (uint32_t i = r->first_input; i < r->first_input + r->n_inputs; i++) {
         const struct stats_input *in = &s->inputs[i];
@@ -138,11 +182,17 @@ static void write_rule(FILE *to, const struct stats_segment *s, const struct sta
         write_counters(to, "", stats_input_counters, &in->counters);
         write_counters(to, "", stats_leg_counters, &in->merged);
         write_counters(to, "", stats_stream_counters, &in->stream);
+        write_counters(to, "ts_", stats_ts_counters, &in->ts);
+        FIELD(in, as);
+        FIELD(in, skew_us);
+        FIELD(in, skew_count);
+        FIELD(in, skew_max_us);
         fputc('\n', to);
     }
     for (uint32_t i = r->first_output; i < r->first_output + r->n_outputs; i++) {
         fprintf(to, "-   %s:", s->outputs[i].to);
         write_counters(to, "", stats_output_counters, &s->outputs[i].counters);
+        FIELD(&s->outputs[i].counters, largest_run);
         fputc('\n', to);
     }
 }
@@ -163,6 +213,7 @@ void rig_text_statistics(FILE *to, const char *directory, const char *path, uint
     close(fd);
     stats_segment_place(&s, (void *) h, h->n_interfaces, h->n_rules, h->n_inputs);
     write_header(to, directory, h, now_ns);
+    write_rest(to, directory, h);
     for (uint32_t i = 0; i < h->n_interfaces; i++) {
         fprintf(to, "- %s %s:", s.interfaces[i].name, stats_interface_state_name(s.interfaces[i].state));
         write_counters(to, "", stats_interface_counters, &s.interfaces[i].counters);

@@ -256,6 +256,7 @@ Test(rig, merges_legs)
 
     for (uint16_t n = 1; n <= 4; n++) {
         rig_come_rtp(x, "in1", 1, n);
+        rig_wait(x, n * RIG_MS);
         rig_come_rtp(x, "in2", 1, n);
     }
     rig_come_rtp(x, "in1", 1, 6);

@@ -156,3 +156,76 @@ Test(rig, a_turn_for_what_is_held_back)
     rig_turn(x, "in1", 0);
     rig_close(x, "held");
 }
+
+// How long datagrams stay, and which come too late.
+Test(rig, datagrams_that_stay)
+{
+    static const char text[] = "rules=(" RULE("one", "max_residence_us=2000;", "in0", "1", "out0") "," //
+        RULE("two", "deadline_us=3000;", "in0", "2", "out0") ");";
+    struct rig *x = rig_open(text, false);
+
+    for (uint64_t ms = 0; ms < 6; ms++) {
+        x->late_ns = ms * RIG_MS;
+        rig_come(x, "in0", 1, 7, 100, "stays", 0);
+        rig_come(x, "in0", 2, 7, 2, "in time", 0);
+        rig_wait(x, 1000 * RIG_MS);
+        rig_show(x);
+    }
+    rig_reload(x, 1000);
+    x->late_ns = 0;
+    for (int i = 0; i < 7; i++) {
+        rig_come(x, "in0", 1, 7, 100, "leaves", 0);
+        rig_wait(x, 1000 * RIG_MS);
+    }
+    rig_show(x);
+    rig_close(x, "residence");
+}
+
+// Each sender has its own limit, also over a reload.
+Test(rig, senders_of_a_limit)
+{
+#define SENDERS(n)                                                                                                     \
+    "rules=(" RULE("one", "limit={packets_per_second=" n ";burst_ms=1000;per_source=true;};", "in0", "1", "out0") ");"
+    struct rig *x = rig_open(SENDERS("3"), true);
+
+    for (uint8_t host = 1; host < 4; host++)
+        rig_come(x, "in0", 1, host, 5, "of a sender", 0);
+    rig_wait(x, 400 * RIG_MS);
+    rig_come(x, "in0", 1, 1, 5, "of a sender", 0);
+    rig_file(x, SENDERS("4"));
+    rig_reload(x, 1000);
+    rig_come(x, "in0", 1, 1, 5, "of a sender", 0);
+    rig_come(x, "in0", 1, 9, 9, "of a new one", 0);
+    rig_restart(x, true);
+    rig_come(x, "in0", 1, 1, 9, "of a sender", 0);
+    rig_wait(x, 2000 * RIG_MS);
+    rig_come(x, "in0", 1, 1, 9, "of a sender", 0);
+    rig_come(x, "in0", 1, 10, 9, "of a new one", 0);
+    rig_show(x);
+    rig_close(x, "senders");
+}
+
+// What the monitor of a transport stream counts.
+Test(rig, a_transport_stream)
+{
+    struct rig *x =
+        rig_open("rules=(" RULE("ts", "monitor={as=\"ts\";max_loss_ppm=1000;};", "in0", "1", "out0") ");", false);
+    uint8_t ts[7][188];
+
+    memset(ts, 0xff, sizeof(ts));
+    for (unsigned n = 0; n < 6; n++) {
+        for (unsigned i = 0; i < 7; i++) {
+            memcpy(ts[i], (uint8_t[]){0x47, 1, (uint8_t) (i % 2), (uint8_t) (0x10 | ((n * 4 + i / 2) & 15))}, 4);
+            if (n == 3)
+                ts[i][3] = 0x10;
+            if (n == 4 && i == 2)
+                ts[i][0] = 0x48;
+            if (n == 5)
+                ts[i][1] = 0x81;
+        }
+        rig_come(x, "in0", 1, 7, 1, ts, n == 2 ? sizeof(ts) - 1 : sizeof(ts));
+        rig_wait(x, 1000 * RIG_MS);
+        rig_show(x);
+    }
+    rig_close(x, "ts");
+}
