@@ -146,3 +146,17 @@ Test(rig, hears_no_message_at_all)
         rig_close(x, broker ? "broker-garbles" : "relay-garbles");
     }
 }
+
+Test(rig, nobody_reads_the_log)
+{
+    struct rig *x = rig_open(ONE, true);
+
+    close(x->log);
+    x->log = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    rig_reload(x, 1000);
+    rig_come(x, "in0", 1, 7, 3, "goes on", 0);
+    rig_file(x, NULL);
+    rig_reload(x, 1000);
+    rig_show(x);
+    rig_close(x, "unread");
+}
