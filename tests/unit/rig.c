@@ -267,6 +267,13 @@ void rig_turn(struct rig *x, const char *interface, unsigned n)
     say_all(x);
 }
 
+void rig_watches(struct rig *x)
+{
+    rig_relay_watches(x->relay, x->to);
+    run(x);
+    say_all(x);
+}
+
 static void send_signal(struct rig *x, int number, int login)
 {
     if (login < 0)
@@ -421,7 +428,8 @@ struct rig *rig_make(const char *text, bool managed)
     setenv("TZ", "UTC", 1);
     unsetenv("JOURNAL_STREAM");
     unsetenv("NOTIFY_SOCKET");
-    unsetenv("WATCHDOG_USEC");
+    setenv("WATCHDOG_USEC", "30000000", 1);
+    unsetenv("WATCHDOG_PID");
     unsetenv("FDSTORE");
     strcpy(x->directory, "/tmp/mcr-rig-XXXXXX");
     x->to = open_memstream(&x->text, &x->size);

@@ -69,6 +69,8 @@ void rig_wait(struct rig *x, uint64_t ns);
 // One turn of the relay's loop, in which the clocks go on by 1 us at each look; before, n datagrams come for the
 // group 1.
 void rig_turn(struct rig *x, const char *interface, unsigned n);
+// What the relay's loop watches.
+void rig_watches(struct rig *x);
 // The wall clock alone is set.
 void rig_set_clock(struct rig *x, int64_t by_s);
 

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "machine/feature.h"
 
@@ -40,6 +41,8 @@ struct rig_turn {
 struct rig_turn rig_relay_turn(struct relay *r);
 void rig_relay_signals(struct relay *r);
 void rig_relay_news(struct relay *r, bool links);
+// Writes what the loop watches, and lets each be answered once.
+void rig_relay_watches(struct relay *r, FILE *to);
 void rig_relay_end(struct relay *r, bool killed);
 
 #endif

@@ -6,6 +6,8 @@
 
 #include <criterion/criterion.h>
 
+#include <stdio.h>
+
 #include "rig_parts.h"
 
 static struct relay_options options;
@@ -46,7 +48,7 @@ bool rig_relay_hears(struct relay *r)
 void rig_relay_take(struct relay *r)
 {
     as_relay(r);
-    request_on_message(r);
+    r->from_broker.answer(r);
 }
 
 void rig_relay_tick(struct relay *r, uint64_t now_ns)
@@ -56,23 +58,23 @@ void rig_relay_tick(struct relay *r, uint64_t now_ns)
         if (ingress_ready(r->swap.rings[i]))
             rings_on_readable(r->loop, &r->swap.rings[i]->watcher, EV_READ);
     rings_settle(r);
-    on_tick(r);
+    r->tick.answer(r);
     if (r->alarm.timer.repeat > 0 && now_ns >= alarm_due_ns) {
-        publish_alarms(r);
+        r->alarm.answer(r);
         alarm_due_ns = now_ns + (uint64_t) (r->alarm.timer.repeat * 1e9);
     }
     if (ev_is_active(&r->trial.timer.timer))
-        on_trial_ended(r);
+        r->trial.timer.answer(r);
     if (ev_is_active(&r->links_timer.timer)) {
         ev_timer_stop(r->loop, &r->links_timer.timer);
-        on_links_timer(r);
+        r->links_timer.answer(r);
     }
     if (ev_is_active(&r->probe_timer.timer)) {
         ev_timer_stop(r->loop, &r->probe_timer.timer);
-        on_probe_timer(r);
+        r->probe_timer.answer(r);
     }
     if (ev_is_active(&r->summary_timer.timer))
-        on_summary_timer(r);
+        r->summary_timer.answer(r);
 }
 
 static double wait_s; // of the loop, as was set last
@@ -101,18 +103,51 @@ struct rig_turn rig_relay_turn(struct relay *r)
 void rig_relay_signals(struct relay *r)
 {
     as_relay(r);
-    signals_answer(r);
+    r->signals.answer(r);
 }
 
 void rig_relay_news(struct relay *r, bool links)
 {
     as_relay(r);
     if (!links) {
-        on_inotify(r);
+        r->inotify.answer(r);
         return;
     }
     trust_doubt_links(r);
     answer_later(r, &r->links_timer, LINKS_SECONDS);
+}
+
+void rig_relay_watches(struct relay *r, FILE *to)
+{
+    const struct {
+        const char *name;
+        struct source *s;
+    } sources[] = {{"broker", &r->from_broker},  {"signals", &r->signals},       {"links", &r->links},
+                   {"addresses", &r->addresses}, {"neighbours", &r->neighbours}, {"inotify", &r->inotify}};
+    const struct {
+        const char *name;
+        struct timer *t;
+    } timers[] = {
+        {"tick", &r->tick},   {"links", &r->links_timer}, {"probe", &r->probe_timer}, {"summary", &r->summary_timer},
+        {"alarm", &r->alarm}, {"held", &r->held},         {"trial", &r->trial.timer}, {"watchdog", &r->watchdog}};
+
+    as_relay(r);
+    // Nothing has come by the first ones.
+    for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+        fprintf(to, "watches %s: %s, priority %d, from %s\n", sources[i].name,
+                ev_is_active(&sources[i].s->io) ? "yes" : "no", ev_priority(&sources[i].s->io),
+                sources[i].s->io.fd >= SANDBOX_INGRESS_FD ? "above" : "below");
+        sources[i].s->answer(r);
+    }
+    for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++) {
+        fprintf(to, "timer %s: %s, %s, every %d ms\n", timers[i].name,
+                ev_is_active(&timers[i].t->timer) ? "runs" : "rests", timers[i].t->answer ? "answered" : "not answered",
+                (int) (timers[i].t->timer.repeat * 1000 + 0.5));
+        if (i > 0)
+            timers[i].t->answer(r);
+    }
+    on_source(r->loop, &r->signals.io, EV_READ);
+    on_timer(r->loop, &r->held.timer, EV_TIMER);
 }
 
 void rig_relay_end(struct relay *r, bool killed)

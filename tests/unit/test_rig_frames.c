@@ -120,8 +120,10 @@ Test(rig, turns_of_the_loop)
 {
     static const char *const keys[] = {"", "coalesce_usecs=0;", "coalesce_usecs=1000;", "busy_poll=300;",
                                        "busy_poll=true;"};
-    struct rig *x = rig_open(ONE, false);
+    struct rig *x = rig_open(ONE, true);
     char text[1024];
+
+    rig_watches(x);
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         rig_tell(x, "====== %s", keys[i]);
