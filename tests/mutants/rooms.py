@@ -49,7 +49,7 @@ ROOMS = (
     ("broker/approve", "trust rig", "broker trust", "", {"signatures": "started none on_change changed_trust"}),
     ("broker/trial", "trial rig", "broker", "", {"trial": "confirmed returned broker_killed restarts"}),
     ("broker/validity", "offer rig", "broker", "", {"times": "begins_and_ends loads validity steps", "attack": "temporary_opening"}),
-    ("broker/keep", "offer rig", "broker", "", {"restart": "fresh which_file small_store changed refused_ring hostile",
+    ("broker/keep", "keep rig", "broker", "", {"restart": "fresh which_file small_store changed refused_ring hostile",
      "signatures": "kept", "restart_told": "refusal"}),
     ("broker/watch", "offer watch rig", "broker", "", {"watch": "replaced in_place deleted link applied directory_replaced"}),
     ("broker/asker", "asker rig", "broker", "", {"attack": "many_loads record", "reload": "record"}),

@@ -149,18 +149,20 @@ struct group *__wrap_getgrnam(const char *name)
 }
 
 // The rings are files.
+bool rig_rings;
+
 __typeof__(ring_socket) __wrap_ring_socket, __real_ring_socket;
 __typeof__(ring_verify) __wrap_ring_verify, __real_ring_verify;
 
 int __wrap_ring_socket(const char **step)
 {
-    return rig ? rig_machine.ring_socket(step) : __real_ring_socket(step);
+    return rig || rig_rings ? rig_machine.ring_socket(step) : __real_ring_socket(step);
 }
 
 bool __wrap_ring_verify(int fd, int own, uint32_t ifindex, const struct ring_geometry *g, bool super_frames,
                         const char **why)
 {
-    return rig || __real_ring_verify(fd, own, ifindex, g, super_frames, why);
+    return rig || rig_rings || __real_ring_verify(fd, own, ifindex, g, super_frames, why);
 }
 
 // --- what is told ----------------------------------------------------------------------------------------------------

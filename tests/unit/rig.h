@@ -22,6 +22,9 @@
 struct broker;
 struct relay;
 
+// Rings are files without a rig, too: no right is needed.
+extern bool rig_rings;
+
 struct rig {
     char directory[32];
     int log, inotify;
