@@ -16,12 +16,12 @@ _REQUEST = {"start": "reload_broken reload_unchanged stats_directory broker_dies
             "restart": "fresh which_file", "attack": "nonsense broker_dies_loading many_loads record"}
 
 ROOMS = (
-    ("wire/merge", "merge merge_*", "merge forward", "", {"merge": "rtp in_order payload active reload",
+    ("wire/merge", "merge merge_* rig", "merge forward", "", {"merge": "rtp in_order payload active reload",
      "restart_merges": "short_wait"}),
-    ("wire/monitor", "monitor", "monitor forward", "", {"monitor": "rtp_figures field transport blind reload_keeps silent_leg"}),
-    ("wire/reassembly", "reassembly", "reassembly forward", "", {
+    ("wire/monitor", "monitor rig", "monitor forward", "", {"monitor": "rtp_figures field transport blind reload_keeps silent_leg"}),
+    ("wire/reassembly", "reassembly rig", "reassembly forward", "", {
      "fragments": "large any_order overlapping interfaces vlans across_reload"}),
-    ("wire/", "packet", "packet forward", "explain", _PACKET),
+    ("wire/", "packet rig", "packet forward", "explain", _PACKET),
     ("relay/limiter", "limiter rig", "forward", "", {"health": "per_source forged shadow limited", "ranges": "limit"}),
     ("relay/egress", "tx_ring rig", "forward relay", "", {"offload": "source_gso fallbacks max_payload shorter_last_cut",
      "tx_ring": "many_flows mixtures_tagged narrow", **_STREAM}),

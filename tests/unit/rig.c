@@ -9,11 +9,9 @@
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/if_packet.h>
 #include <poll.h>
 #include <pthread.h>
-#include <pwd.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -80,9 +78,15 @@ static bool has_come(int fd)
     return __real_poll(&p, 1, 0) == 1;
 }
 
+static void wait_for(sem_t *turn)
+{
+    while (sem_wait(turn) != 0)
+        ;
+}
+
 static void *run_broker(void *b)
 {
-    sem_wait(&to_broker);
+    wait_for(&to_broker);
     rig_broker_run(b);
     finished = true;
     sem_post(&to_test);
@@ -97,7 +101,7 @@ static void let_broker(struct rig *x)
     in_broker = true;
     rig_broker_speaks(x->broker);
     sem_post(&to_broker);
-    sem_wait(&to_test);
+    wait_for(&to_test);
     in_broker = false;
     if (!finished)
         return;
@@ -125,44 +129,9 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int ms)
     uint64_t until_ns = ms < 0 ? UINT64_MAX : monotonic_ns + (uint64_t) ms * RIG_MS;
     while ((ready = __real_poll(fds, n, 0)) == 0 && monotonic_ns < until_ns) {
         sem_post(&to_test);
-        sem_wait(&to_broker);
+        wait_for(&to_broker);
     }
     return ready;
-}
-
-// Every user and group is there.
-__typeof__(getpwnam) __wrap_getpwnam, __real_getpwnam;
-__typeof__(getgrnam) __wrap_getgrnam, __real_getgrnam;
-
-struct passwd *__wrap_getpwnam(const char *name)
-{
-    static struct passwd anybody;
-
-    return rig ? &anybody : __real_getpwnam(name);
-}
-
-struct group *__wrap_getgrnam(const char *name)
-{
-    static struct group any;
-
-    return rig ? &any : __real_getgrnam(name);
-}
-
-// The rings are files.
-bool rig_rings;
-
-__typeof__(ring_socket) __wrap_ring_socket, __real_ring_socket;
-__typeof__(ring_verify) __wrap_ring_verify, __real_ring_verify;
-
-int __wrap_ring_socket(const char **step)
-{
-    return rig || rig_rings ? rig_machine.ring_socket(step) : __real_ring_socket(step);
-}
-
-bool __wrap_ring_verify(int fd, int own, uint32_t ifindex, const struct ring_geometry *g, bool super_frames,
-                        const char **why)
-{
-    return rig || rig_rings || __real_ring_verify(fd, own, ifindex, g, super_frames, why);
 }
 
 // --- what is told ----------------------------------------------------------------------------------------------------
@@ -448,6 +417,7 @@ struct rig *rig_make(const char *text, bool managed)
     realtime_ns = RIG_EPOCH * RIG_S;
     rig_file(x, text);
     rig = x;
+    rig_rings = true;
     return x;
 }
 
@@ -491,6 +461,7 @@ void rig_close(struct rig *x, const char *name)
     rig_machine_end(x->to);
     fclose(x->to);
     rig = NULL;
+    rig_rings = false;
     rig_text_compare(x->text, x->size, name);
     free(x->text);
     close(x->log);

@@ -22,7 +22,7 @@
 struct broker;
 struct relay;
 
-// Rings are files without a rig, too: no right is needed.
+// Rings are files, and every user is there, as in a rig: no right is needed.
 extern bool rig_rings;
 
 struct rig {

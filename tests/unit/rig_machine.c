@@ -8,9 +8,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +130,8 @@ static int open_wire(enum registry_kind kind, const struct output_address *a, un
         return open("/dev/null", O_RDWR | O_CLOEXEC);
     cr_assert(n_wires < sizeof(wires) / sizeof(wires[0]) &&
               socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0 && fstat(ends[0], &st) == 0);
+    // Room for what comes between two looks.
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int));
     struct wire *w = &wires[n_wires++];
     *w = (struct wire){.fd = ends[1], .inode = st.st_ino};
     // Of a frame the address says the index alone.
@@ -179,6 +183,42 @@ ssize_t __wrap_writev(int fd, const struct iovec *iov, int n)
             return -1;
         }
     return __real_writev(fd, iov, n);
+}
+
+// --- in place of the machine's own ---
+
+bool rig_rings;
+
+// Every user and group is there.
+__typeof__(getpwnam) __wrap_getpwnam, __real_getpwnam;
+__typeof__(getgrnam) __wrap_getgrnam, __real_getgrnam;
+
+struct passwd *__wrap_getpwnam(const char *name)
+{
+    static struct passwd anybody;
+
+    return rig_rings ? &anybody : __real_getpwnam(name);
+}
+
+struct group *__wrap_getgrnam(const char *name)
+{
+    static struct group any;
+
+    return rig_rings ? &any : __real_getgrnam(name);
+}
+
+__typeof__(ring_socket) __wrap_ring_socket, __real_ring_socket;
+__typeof__(ring_verify) __wrap_ring_verify, __real_ring_verify;
+
+int __wrap_ring_socket(const char **step)
+{
+    return rig_rings ? rig_machine.ring_socket(step) : __real_ring_socket(step);
+}
+
+bool __wrap_ring_verify(int fd, int own, uint32_t ifindex, const struct ring_geometry *g, bool super_frames,
+                        const char **why)
+{
+    return rig_rings || __real_ring_verify(fd, own, ifindex, g, super_frames, why);
 }
 
 // --- datagrams -------------------------------------------------------------------------------------------------------
