@@ -294,5 +294,17 @@ Test(rig, merges_legs)
     rig_links(x);
     rig_wait(x, 6000 * RIG_MS);
     rig_show(x);
+    // The other leg, and both.
+    rig_link(x, "in2", "down");
+    rig_links(x);
+    rig_wait(x, 400 * RIG_MS);
+    rig_link(x, "in1", "down");
+    rig_links(x);
+    rig_wait(x, 400 * RIG_MS);
+    rig_link(x, "in1", "up");
+    rig_link(x, "in2", "up");
+    rig_links(x);
+    rig_wait(x, 400 * RIG_MS);
+    rig_show(x);
     rig_close(x, "merges");
 }

@@ -160,3 +160,19 @@ Test(rig, nobody_reads_the_log)
     rig_show(x);
     rig_close(x, "unread");
 }
+
+// What it has offered is not put in force: nobody would record it.
+Test(rig, the_broker_ends_behind_its_offer)
+{
+    struct rig *x = rig_open(ONE, false);
+
+    rig_file(x, "rules=(" RULE("two", "", "in0", "2", "out0") ");");
+    x->deaf = true;
+    rig_reload(x, 1000);
+    rig_end_broker(x);
+    x->deaf = false;
+    rig_wait(x, 200 * RIG_MS);
+    rig_come(x, "in0", 1, 7, 2, "goes on", 0);
+    rig_show(x);
+    rig_close(x, "broker-ends");
+}
