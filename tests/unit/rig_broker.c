@@ -31,6 +31,7 @@ struct broker *rig_broker_start(int relay, int inotify, const char *path, const 
                          .watch.inotify = inotify,
                          .trial.fds = {-1, -1, -1},
                          .verdict_ms = VERDICT_MS};
+    b->landlock = 1; // in what it says
     log_setup("broker", NULL);
     keep_init(&b->keep);
     audit_init(&b->audit);
