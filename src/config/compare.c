@@ -36,7 +36,7 @@ static bool allows(const struct config_input *in, struct addr_prefix prefix)
     return allows(in, low) && allows(in, high);
 }
 
-// Returns whether `to` excludes a sender that `from` allows.
+// Returns whether `to` excludes a sender that `from` allows, or joins its group in a way that no router obeys.
 static bool shuts_out(const struct config_input *from, const struct config_input *to)
 {
     struct endpoint input = endpoint_of_input(to, 0);
@@ -44,6 +44,8 @@ static bool shuts_out(const struct config_input *from, const struct config_input
     for (size_t i = 0; i < from->n_sources; i++)
         if (!allows(to, from->sources[i]))
             return true;
+    if (config_joins_nobody(to) && !config_joins_nobody(from))
+        return true;
     return from->n_sources == 0 && !allows(to, (struct addr_prefix){.addr.family = endpoint_family(&input)});
 }
 
@@ -81,10 +83,15 @@ struct fields {
 static void compare_section(struct fields *f, enum schema_place where, const void *from, const void *to,
                             const char *prefix);
 
+static uint64_t number_of(const struct schema_key *key, const void *target)
+{
+    return value_load_number((const char *) target + key->offset, key->size);
+}
+
 // Returns the permissiveness of a limit; 0 (not given) means unlimited.
 static uint64_t allowance(const struct schema_key *key, const void *target)
 {
-    uint64_t number = value_load_number((const char *) target + key->offset, key->size);
+    uint64_t number = number_of(key, target);
 
     return number < (uint64_t) key->least ? UINT64_MAX : number;
 }
@@ -105,6 +112,9 @@ static enum diff_effect effect_of(const struct schema_key *key, const void *from
         break;
     case SCHEMA_LESS:
         disturbs = allowance(key, to) < allowance(key, from);
+        break;
+    case SCHEMA_SOONER:
+        disturbs = number_of(key, to) - 1 < number_of(key, from) - 1;
         break;
     case SCHEMA_APPEARS:
         disturbs = !before;

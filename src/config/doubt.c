@@ -28,17 +28,6 @@ static void doubt_ptp(const struct config_rule *rule, struct config_problems *pr
                        "port %u is that of PTP, whose time a relay's delay falsifies: use a boundary clock", port);
 }
 
-// Returns whether a is a source-specific group (RFC 4607: 232.0.0.0/8 and ff3x::/32), which can be joined only for
-// given senders.
-static bool is_source_specific(const struct addr *a)
-{
-    const uint8_t *b = a->bytes;
-
-    if (a->family == ADDR_IPV4)
-        return b[0] == 232;
-    return a->family == ADDR_IPV6 && b[0] == 0xff && b[1] >> 4 == 3 && b[2] == 0 && b[3] == 0;
-}
-
 // ff01::/16 and the like, whatever the flags, and ff00::/16, whose scope is reserved (RFC 4291, section 2.7). Returns
 // what it has instead of a scope that leaves the host, or NULL.
 static const char *hostly_scope(const struct addr *a)
@@ -81,29 +70,20 @@ static void doubt_loopback(const struct config_rule *rule, struct config_problem
         }
 }
 
-// A prefix among the senders: with one, the group is joined as without senders. NULL: there is none.
-static const struct addr_prefix *source_prefix(const struct config_input *in)
-{
-    for (size_t i = 0; i < in->n_sources; i++)
-        if (in->sources[i].bits < 8 * addr_length(&in->sources[i].addr))
-            return &in->sources[i];
-    return NULL;
-}
-
 // A source-specific group that no sender's address is joined for.
 static void doubt_specific(const struct config_rule *rule, struct config_problems *problems,
                            const struct config_input *in)
 {
-    const struct addr_prefix *prefix = source_prefix(in);
+    const struct addr_prefix *prefix = config_source_prefix(in);
     char text[ADDR_TEXT_MAX], shown[ADDR_TEXT_MAX];
 
-    if (in->kind != CONFIG_GROUP || !is_source_specific(&in->address))
+    if (!config_joins_nobody(in))
         return;
-    if (in->sources_line == 0)
+    if (!prefix)
         config_warning(problems, in->line, rule->name,
                        "group %s is source-specific (RFC 4607): without \"sources\" no router brings it here",
                        addr_format(&in->address, text));
-    else if (prefix)
+    else
         config_warning(problems, in->sources_line, rule->name,
                        "group %s is source-specific (RFC 4607), and only single addresses can be joined: with the "
                        "prefix %s in \"sources\" no router brings it here: name each sender",

@@ -188,3 +188,30 @@ const char *endpoint_format(const struct endpoint *e, char text[ENDPOINT_TEXT_MA
              e->interface, vlan);
     return text;
 }
+
+// --- senders ---------------------------------------------------------------------------------------------------------
+
+// Returns whether a is a source-specific group (RFC 4607: 232.0.0.0/8 and ff3x::/32), which can be joined only for
+// given senders.
+static bool is_source_specific(const struct addr *a)
+{
+    const uint8_t *b = a->bytes;
+
+    if (a->family == ADDR_IPV4)
+        return b[0] == 232;
+    return a->family == ADDR_IPV6 && b[0] == 0xff && b[1] >> 4 == 3 && b[2] == 0 && b[3] == 0;
+}
+
+const struct addr_prefix *config_source_prefix(const struct config_input *in)
+{
+    for (size_t i = 0; i < in->n_sources; i++)
+        if (in->sources[i].bits < 8 * addr_length(&in->sources[i].addr))
+            return &in->sources[i];
+    return NULL;
+}
+
+bool config_joins_nobody(const struct config_input *in)
+{
+    return in->kind == CONFIG_GROUP && is_source_specific(&in->address) &&
+           (in->n_sources == 0 || config_source_prefix(in));
+}

@@ -26,6 +26,13 @@ const char *config_leg(const struct config_rule *rule, size_t input, char text[C
 // The name of the zone that an interface is in, or "": it is not listed, or has a zone of its own.
 const char *config_zone(const struct config *c, const char *interface);
 
+// A prefix among the senders: with one, the group is joined as without senders. NULL: there is none.
+const struct addr_prefix *config_source_prefix(const struct config_input *in);
+
+// Returns whether its group is source-specific (RFC 4607), and not each allowed sender is a single address: what it
+// joins then no router brings.
+bool config_joins_nobody(const struct config_input *in);
+
 // Among those of all rules: CONFIG_INPUTS_MAX for each.
 #define ENDPOINT_INDEX(rule, input) ((uint32_t) (rule) *CONFIG_INPUTS_MAX + (uint32_t) (input))
 #define ENDPOINT_RULE(index)        ((index) / CONFIG_INPUTS_MAX)

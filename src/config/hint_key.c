@@ -43,7 +43,7 @@ static const struct {
     {" loss max_loss loss_ppm ", SCHEMA_MONITOR, "max_loss_ppm"},
     {" jitter max_jitter jitter_us jitter_ms max_jitter_ms ", SCHEMA_MONITOR, "max_jitter_us"},
     {" clock clock_rate hz ", SCHEMA_MONITOR, "clock_hz"},
-    {" dry_run test trial ", SCHEMA_RULE, "shadow"},
+    {" dry_run test ", SCHEMA_RULE, "shadow"},
     {" residence residence_us residence_ms latency latency_us latency_ms max_latency max_latency_us max_latency_ms ",
      SCHEMA_RULE, "max_residence_us"},
     {" timeout silence silence_s silent_ms ", SCHEMA_RULE, "silence_ms"},

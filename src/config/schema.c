@@ -206,10 +206,10 @@ const struct schema_key schema_keys[] = {
      .help = "where the number lies in the payload, by = \"field\""},
     {SCHEMA_MERGE, "switch_after_ms", SCHEMA_NUMBER, FIELD(config_merge, switch_after_ms), RANGE(1, 60000),
      .fallback = "200",
-     DISTURBS(NEVER), .help = "by = \"active\": silence after which the next live leg takes over, milliseconds"},
+     DISTURBS(SOONER), .help = "by = \"active\": silence after which the next live leg takes over, milliseconds"},
     {SCHEMA_MERGE, "return_after_ms", SCHEMA_NUMBER, FIELD(config_merge, return_after_ms), RANGE(0, 3600000),
      .fallback = "5000",
-     DISTURBS(NEVER), .help = "by = \"active\": how long a better leg must have been alive to take over again, milliseconds; 0: never"},
+     DISTURBS(SOONER), .help = "by = \"active\": how long a better leg must have been alive to take over again, milliseconds; 0: never"},
 
     NUMBER_IN_PAYLOAD(SCHEMA_FIELD, SCHEMA_ALWAYS),
     {SCHEMA_FIELD, "count_at", SCHEMA_NUMBER, FIELD(config_field, count_at), RANGE(0, 65000), .fallback = "0",

@@ -60,6 +60,7 @@ enum schema_change {
     SCHEMA_NEVER,
     SCHEMA_RESTART,    // every change, which a reload cannot make
     SCHEMA_LESS,       // a smaller number, or true to false; not given means no limit
+    SCHEMA_SOONER,     // a smaller number; 0 means never
     SCHEMA_APPEARS,    // from not given to given
     SCHEMA_DISAPPEARS, // from given to not given
     SCHEMA_NARROWER,   // a change that excludes senders
