@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <netpacket/packet.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -122,7 +123,8 @@ static bool outlived(int fd)
     struct sockaddr_ll where;
     socklen_t length = sizeof(where);
 
-    return getsockname(fd, (struct sockaddr *) &where, &length) == 0 && where.sll_ifindex <= 0;
+    return getsockname(fd, (struct sockaddr *) &where, &length) == 0 &&
+           length >= offsetof(struct sockaddr_ll, sll_hatype) && where.sll_ifindex <= 0;
 }
 
 // Returns the entry with this key whose interface exists and whose slots fit this MTU, and marks it as wanted. Returns
