@@ -24,8 +24,8 @@ struct scan {
     struct chain_finding first; // the first fault
     uint64_t whole;             // bytes
     uint64_t due_ns;            // CLOCK_REALTIME: as audit_admit() would have it after these records
-    char sha256[DIGEST_TEXT_MAX];
-    bool cut; // something follows them
+    char sha256[DIGEST_TEXT_MAX], returned[DIGEST_TEXT_MAX]; // as in struct audit
+    bool cut;                                                // something follows them
 };
 
 static void note_fault(void *context, const struct chain_finding *finding)
@@ -36,23 +36,42 @@ static void note_fault(void *context, const struct chain_finding *finding)
         s->first = *finding;
 }
 
-static bool has(const char *line, size_t body, const char *word)
+// Whether the record is of this event: what it quotes further on, as of a relay, does not say so.
+static bool is_event(const char *line, size_t body, const char *event)
 {
-    return memmem(line, body, word, strlen(word)) != NULL;
+    const char *at = memmem(line, body, " event=", strlen(" event="));
+
+    return at && (size_t) (line + body - at) >= strlen(event) && memcmp(at, event, strlen(event)) == 0;
+}
+
+static void digest_of(const char *line, size_t body, const char *key, char out[DIGEST_TEXT_MAX])
+{
+    const char *at = memmem(line, body, key, strlen(key));
+
+    snprintf(out, DIGEST_TEXT_MAX, "%.64s", at ? at + strlen(key) : "");
 }
 
 // Notes what a start has to know of the records before it.
 static void note_record(struct scan *s, const struct chain_record *r, const char *line)
 {
-    static const char key[] = " sha256=";
-    bool started = has(line, r->body, " event=started "), returned = has(line, r->body, " event=returned ");
-    const char *sha256 = memmem(line, r->body, key, strlen(key));
+    bool started = is_event(line, r->body, " event=started "), returned = is_event(line, r->body, " event=returned ");
+    bool accepted = is_event(line, r->body, " event=reload result=accepted ");
+    char sha256[DIGEST_TEXT_MAX], from[DIGEST_TEXT_MAX];
     uint64_t when = chain_time_ns(r);
 
-    if (sha256 && (started || returned || has(line, r->body, " event=reload result=accepted ")))
-        snprintf(s->sha256, sizeof(s->sha256), "%.64s", sha256 + strlen(key));
-    if (!started && !has(line, r->body, " event=start ") && !has(line, r->body, " event=loads_summed ") &&
-        !has(line, r->body, " event=reload result=refused "))
+    digest_of(line, r->body, " sha256=", sha256);
+    digest_of(line, r->body, " from_sha256=", from);
+    // As record.c has it: loads of what runs, or has returned, and another return of that, change nothing.
+    bool idle = started || is_event(line, r->body, " event=start ") ||
+                is_event(line, r->body, " event=loads_summed ") ||
+                is_event(line, r->body, " event=reload result=refused ") ||
+                (accepted && (strcmp(sha256, s->sha256) == 0 || strcmp(sha256, s->returned) == 0)) ||
+                (returned && strcmp(from, s->returned) == 0);
+    if (started || returned || accepted)
+        memcpy(s->sha256, sha256, sizeof(s->sha256));
+    if (returned)
+        memcpy(s->returned, from, sizeof(s->returned));
+    if (!idle)
         return;
     s->due_ns = (s->due_ns < when ? when : s->due_ns) + AUDIT_IDLE_INTERVAL_NS;
 }
@@ -143,6 +162,7 @@ static void take_pace(struct audit *a, const struct scan *s)
 
     a->due_ns = clock_monotonic_ns() + (ahead < most ? ahead : most);
     memcpy(a->sha256, s->sha256, sizeof(a->sha256));
+    memcpy(a->returned, s->returned, sizeof(a->returned));
 }
 
 // Decides by what was found in the open file.

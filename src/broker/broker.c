@@ -120,7 +120,7 @@ static void reading_take(struct broker *b, bool print, uint32_t login, struct re
     if (!r->signatures.enough) {
         snprintf(r->why, sizeof(r->why), "%s: %s", b->options->config_path, r->signatures.why);
         if (print)
-            log_line(LOG_LEVEL_ERR, r->why, strlen(r->why));
+            log_plain(LOG_LEVEL_ERR, r->why, strlen(r->why));
     }
 }
 
@@ -165,12 +165,6 @@ static bool make_room(struct broker *b, struct attempt *a, const struct config *
     return a->why[0] == '\0';
 }
 
-static void save_running(struct broker *b, bool back, const struct config_bytes *file)
-{
-    if (!statistics_save_running(b->stats_file, back, file->text, file->size, file->info.mode))
-        log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
-}
-
 // Loads what was read. Returns whether it is in force; if not, a->why has the reason, unless the relay has got none.
 static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
 {
@@ -202,8 +196,8 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
                   make_room(b, a, r->config) && offer_config(b, a, r->config) == ADOPTED;
     if (adopted) {
         if (a->begins_trial)
-            save_running(b, true, &b->text.bytes);
-        save_running(b, false, &r->bytes);
+            offer_save_running(b, true, &b->text.bytes);
+        offer_save_running(b, false, &r->bytes);
         // Not at a start behind nothing, when every rule is new.
         if (a->compared)
             record_changes(b, &changes, a);
@@ -281,8 +275,8 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
         offer_refuse(b, &a);
     if (b->config)
         b->goes_on = b->disk_refused = false;
-    if (b->config && b->keep.left > 0)
-        trial_left(b);
+    if (b->config && b->keep.trial_generation > 0)
+        trial_ended_by_start(b);
     // A refused start ends both processes. The relay sees packets before its verdict. If it is compromised by then, it
     // must not get the sockets for rings a second time, at descriptors that it may write to.
     if (!b->config) {

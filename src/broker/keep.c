@@ -231,7 +231,7 @@ size_t keep_inherit(struct keep *k, struct sockets *sockets, int manager, int fi
         file_free(&k->bytes_before);
     if (k->image_before.bytes && k->before.header->trial_seconds > 0) {
         memcpy(k->returned, k->before.header->sha256, sizeof(k->returned));
-        k->left = k->before.header->generation;
+        k->trial_generation = k->before.header->generation;
     }
     return rings;
 }

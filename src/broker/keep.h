@@ -29,7 +29,7 @@ struct keep {
     size_t signatures_size;           // bytes
     bool in_order;                    // it was stopped in order, or nothing tells
     uint8_t returned[32];             // digest of the file that it had on trial, or had gone back from; zero: none
-    uint64_t left;                    // generation of a trial in which it ended, or 0
+    uint64_t trial_generation;        // of a trial in which it ended, or 0
     size_t over;                      // as was logged last
 };
 

@@ -226,6 +226,12 @@ static bool show(const char *path)
     return false;
 }
 
+void offer_save_running(const struct broker *b, bool back, const struct config_bytes *file)
+{
+    if (!statistics_save_running(b->stats_file, back, file->text, file->size, file->info.mode))
+        log_errno(LOG_LEVEL_WARNING, EVENT_RUNNING, "reason=\"no copy of the running file can be kept\"");
+}
+
 // Puts the statistics in their place, and answers, when the relay has adopted a table.
 static void publish(struct broker *b, const struct attempt *a, bool on_trial)
 {

@@ -14,6 +14,15 @@
 #include "log/log.h"
 #include "stats/counters.h"
 
+// Whether the file has been on trial and returned, last of all, in this process or before.
+static bool has_returned(const struct broker *b, const uint8_t sha256[32])
+{
+    char text[DIGEST_TEXT_MAX];
+
+    return memcmp(sha256, b->returned, sizeof(b->returned)) == 0 ||
+           strcmp(digest_text(sha256, text), b->audit.returned) == 0;
+}
+
 // A relay that was taken over can ask for as many of these as it likes, and end for as many starts.
 static bool changes_nothing(const struct broker *b, const struct attempt *a, bool accepted)
 {
@@ -24,7 +33,7 @@ static bool changes_nothing(const struct broker *b, const struct attempt *a, boo
     if (!b->config)
         return strcmp(digest_text(a->file.sha256, sha256), b->audit.sha256) == 0;
     // It can let a trial begin and go back again and again.
-    if (accepted && memcmp(a->file.sha256, b->returned, sizeof(b->returned)) == 0)
+    if (accepted && has_returned(b, a->file.sha256))
         return true;
     return !accepted || memcmp(a->file.sha256, b->config->file.sha256, sizeof(a->file.sha256)) == 0;
 }
@@ -128,7 +137,7 @@ void record_confirmed(struct broker *b, const struct attempt *a)
 }
 
 void record_returned(struct broker *b, uint64_t from_generation, const uint8_t from_sha256[32], const char *why,
-                     bool bounded)
+                     bool start)
 {
     char was[DIGEST_TEXT_MAX], now[DIGEST_TEXT_MAX], quoted[1100], fields[CHAIN_LINE_MAX];
 
@@ -136,7 +145,7 @@ void record_returned(struct broker *b, uint64_t from_generation, const uint8_t f
              (unsigned long long) b->view.header->generation, digest_text(b->config->file.sha256, now),
              (unsigned long long) from_generation, digest_text(from_sha256, was),
              log_quote(why, quoted, sizeof(quoted)));
-    if (!bounded || audit_admit(&b->audit, false, clock_monotonic_ns()))
+    if ((!start && !has_returned(b, from_sha256)) || audit_admit(&b->audit, false, clock_monotonic_ns()))
         audit_record(&b->audit, LOG_LEVEL_ERR, EVENT_RETURNED, "%s", fields);
     else
         log_record(LOG_LEVEL_ERR, EVENT_RETURNED, "%s", fields);
@@ -174,18 +183,20 @@ void record_changes(struct broker *b, const struct diff *d, const struct attempt
 
 bool record_begins(struct broker *b, struct attempt *a, const struct config *c)
 {
+    const struct config *before = a->confirms ? b->trial.config : b->config;
     char now[DIGEST_TEXT_MAX], then[DIGEST_TEXT_MAX];
 
     // A start that goes on puts nothing in force that was not.
     if (!c->audit_required || (!b->config && b->goes_on))
         return true;
     // Once for each file: the relay may reject it as often as it likes.
-    if ((a->confirms || !changes_nothing(b, a, true)) && memcmp(b->begun, a->file.sha256, sizeof(b->begun)) != 0) {
+    if ((a->confirms || !changes_nothing(b, a, true)) && memcmp(b->begun, a->file.sha256, sizeof(b->begun)) != 0 &&
+        (!has_returned(b, a->file.sha256) || audit_admit(&b->audit, false, clock_monotonic_ns()))) {
         memcpy(b->begun, a->file.sha256, sizeof(b->begun));
         audit_record(&b->audit, LOG_LEVEL_NOTICE, EVENT_LOAD_BEGINS,
                      "generation=%llu sha256=%s sha256_before=%s pid=%u uid=%u loginuid=%d",
                      (unsigned long long) a->generation, digest_or_none(a->file.sha256, now),
-                     digest_or_none(b->config ? b->config->file.sha256 : a->before, then), a->asker->pid, a->asker->uid,
+                     digest_or_none(before ? before->file.sha256 : a->before, then), a->asker->pid, a->asker->uid,
                      (int) a->file.loginuid);
     }
     if (audit_flush(&b->audit) && !b->audit.failed)
@@ -202,10 +213,10 @@ void record_problems(const struct config_problems *p, const char *path)
 
     for (size_t i = 0; i < p->n; i++) {
         snprintf(line, sizeof(line), "%s%s", path, p->list[i].text);
-        log_line(p->list[i].warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERR, line, strlen(line));
+        log_plain(p->list[i].warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERR, line, strlen(line));
     }
     if (p->left_out) {
         snprintf(line, sizeof(line), "%s: %zu more left out", path, p->left_out);
-        log_line(LOG_LEVEL_ERR, line, strlen(line));
+        log_plain(LOG_LEVEL_ERR, line, strlen(line));
     }
 }

@@ -169,7 +169,7 @@ void trial_end(struct broker *b);
 void trial_confirm(struct broker *b, const struct handover_message *m);
 bool trial_returned(struct broker *b, const struct handover_message *m);
 // Records that the start has ended a trial.
-void trial_left(struct broker *b);
+void trial_ended_by_start(struct broker *b);
 // Returns how long to wait for a request, in milliseconds, or -1; and closes what a trial has opened whose end the
 // relay lets pass.
 int trial_wait_ms(const struct broker *b);
@@ -205,13 +205,15 @@ void record_changes(struct broker *b, const struct diff *d, const struct attempt
 // cannot be written to audit_file.
 bool record_begins(struct broker *b, struct attempt *a, const struct config *c);
 void record_confirmed(struct broker *b, const struct attempt *a);
-// why: as the relay says. bounded: as loads that change nothing.
+// why: as the relay says; start: as the start knows.
 void record_returned(struct broker *b, uint64_t from_generation, const uint8_t from_sha256[32], const char *why,
-                     bool bounded);
-// Every problem of a file that a load has read, as --check tells them. Waits for no reader, as the log.
+                     bool start);
+// Every problem of a file that a load has read, as --check tells them. Waits for no reader: the record has the first of them.
 void record_problems(const struct config_problems *p, const char *path);
 
 // offer.c
+// Keeps a copy of the file that runs, or (back) of the one that a trial may go back to.
+void offer_save_running(const struct broker *b, bool back, const struct config_bytes *file);
 // Sends an answer, for which the relay waits. If that fails, the broker ends, which the relay detects.
 void offer_answer(struct broker *b, const struct handover_message *m);
 // Returns the table whose rules the next one goes on with: that in force, or that of the mcrd before; or NULL.

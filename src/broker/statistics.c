@@ -210,11 +210,16 @@ const char *statistics_back_path(const char *path, char out[PATH_MAX])
 
 bool statistics_go_back(const char *path)
 {
-    char running[CONFIG_RUNNING_PATH_MAX], name[PATH_MAX];
+    char name[PATH_MAX];
 
-    config_running_path(path, running);
-    bool ok = rename(statistics_back_path(running, name), running) == 0;
-    return rename(statistics_back_path(path, name), path) == 0 && ok;
+    return rename(statistics_back_path(path, name), path) == 0;
+}
+
+bool statistics_running_back(const char *path)
+{
+    char running[CONFIG_RUNNING_PATH_MAX];
+
+    return statistics_go_back(config_running_path(path, running));
 }
 
 void statistics_forget_back(const char *path)

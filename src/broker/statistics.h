@@ -29,8 +29,9 @@ int statistics_create(const char *path, const struct stats_header *told, const s
 // The path of the statistics of a table to go back to, or of the copy of its file (STATS_BACK_SUFFIX).
 const char *statistics_back_path(const char *path, char out[PATH_MAX]);
 
-// Gives both the names of what runs; false with errno set.
+// Give them the names of what runs; false with errno set.
 bool statistics_go_back(const char *path);
+bool statistics_running_back(const char *path);
 
 // Removes them, where they are left from a trial.
 void statistics_forget_back(const char *path);

@@ -165,11 +165,13 @@ bool trial_returned(struct broker *b, const struct handover_message *m)
     b->audit.most = (uint64_t) b->config->audit_mib << 20;
     trial_end(b);
     log_setup("broker", b->view.header->instance);
-    record_returned(b, from, sha256, why, memcmp(sha256, b->returned, sizeof(b->returned)) == 0);
+    record_returned(b, from, sha256, why, false);
     memcpy(b->returned, sha256, sizeof(b->returned));
     b->unpublished = false; // what is on trial is not shown any more
     if (!statistics_go_back(b->stats_file))
         log_errno(LOG_LEVEL_ERR, EVENT_STATISTICS, "file=%s", log_quote(b->stats_file, file, sizeof(file)));
+    if (!statistics_running_back(b->stats_file))
+        offer_save_running(b, false, &b->text.bytes);
     keep_settle(&b->keep, b->sockets, &b->view);
     // What has ended meanwhile, and was closed, is in the table that the relay has gone back to.
     validity_tell(b);
@@ -181,11 +183,11 @@ bool trial_returned(struct broker *b, const struct handover_message *m)
     return true;
 }
 
-void trial_left(struct broker *b)
+void trial_ended_by_start(struct broker *b)
 {
-    record_returned(b, b->keep.left, b->keep.returned, HANDOVER_LEFT_TRIAL, true);
+    record_returned(b, b->keep.trial_generation, b->keep.returned, HANDOVER_LEFT_TRIAL, true);
     memcpy(b->returned, b->keep.returned, sizeof(b->returned));
-    b->keep.left = 0;
+    b->keep.trial_generation = 0;
 }
 
 // --- without the relay -----------------------------------------------------------------------------------------------

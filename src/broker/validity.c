@@ -229,15 +229,16 @@ int validity_wait_ms(const struct broker *b)
     return now >= b->revoke_s ? 1 : b->revoke_s - now < WAKE_MS / 1000 ? (int) (b->revoke_s - now) * 1000 : WAKE_MS;
 }
 
-static void tell_revoked(struct config *c)
+static void tell_revoked(struct config *c, bool ending)
 {
     for (size_t i = 0; i < c->n_rules; i++)
         if (c->rules[i].enabled && c->rules[i].phase == SCHEDULE_AFTER && c->rules[i].told != SCHEDULE_AFTER) {
             c->rules[i].told = SCHEDULE_AFTER;
             log_named(LOG_LEVEL_ERR, EVENT_RULE_REVOKED, c->rules[i].name,
-                      "rule=%s reason=\"it has ended, and the relay has not asked\" effect=\"its groups are left, its "
-                      "filters and sockets closed\"",
-                      c->rules[i].name);
+                      "rule=%s reason=\"%s\" effect=\"its groups are left, its filters and sockets closed\"",
+                      c->rules[i].name,
+                      ending ? "it would end without a broker, which is about to end"
+                             : "it has ended, and the relay has not asked");
         }
 }
 
@@ -249,7 +250,7 @@ static struct config *allowed(const struct broker *b)
 
 // Compiles what runs now, and closes what that does not use. The relay gets no table: it still has the one before.
 // Returns false if that was not possible.
-bool validity_narrow(struct broker *b)
+static bool narrow(struct broker *b, bool ending)
 {
     char why[COMPILE_WHY_MAX] = "";
     struct table_image table = {.bytes = NULL}, back = {.bytes = NULL};
@@ -278,12 +279,17 @@ bool validity_narrow(struct broker *b)
             log_errno(LOG_LEVEL_WARNING, EVENT_FILTER, "reason=\"an ingress filter stays wider than needed\"");
         sockets_narrow(b->sockets);
         keep_settle(&b->keep, b->sockets, &b->view);
-        tell_revoked(c);
+        tell_revoked(c, ending);
         closed = true;
     }
     free(table.bytes);
     free(back.bytes);
     return closed;
+}
+
+bool validity_narrow(struct broker *b)
+{
+    return narrow(b, false);
 }
 
 void validity_close(struct broker *b)
@@ -300,7 +306,7 @@ void validity_close(struct broker *b)
         any = true;
     }
     if (any)
-        validity_narrow(b);
+        narrow(b, true);
 }
 
 void validity_look(struct broker *b)

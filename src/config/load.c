@@ -79,8 +79,14 @@ const char *config_running_path(const char *stats_file, char out[CONFIG_RUNNING_
 // directory, and both are replaced by rename.
 static void check_stats_file(const struct config *c, struct config_problems *problems)
 {
-    static const char *const taken[] = {"/" RUNNING_NAME, "/" RUNNING_NAME ".new", "/" RUNNING_NAME ".back",
-                                        "." RUNNING_NAME, "." RUNNING_NAME ".new", "." RUNNING_NAME ".back"};
+    static const char *const taken[] = {"/" RUNNING_NAME,
+                                        "/" RUNNING_NAME ".new",
+                                        "/" RUNNING_NAME ".back",
+                                        "/" RUNNING_NAME ".back.new",
+                                        "." RUNNING_NAME ".back.new",
+                                        "." RUNNING_NAME,
+                                        "." RUNNING_NAME ".new",
+                                        "." RUNNING_NAME ".back"};
     size_t length = strlen(c->stats_file);
     bool is_taken = false;
 

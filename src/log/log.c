@@ -236,7 +236,7 @@ size_t log_format(char *out, size_t size, enum log_level level, enum event event
     return used;
 }
 
-void log_line(enum log_level level, const char *line, size_t length)
+static void put_as_is(enum log_level level, const char *line, size_t length, bool record)
 {
     char whole[LOG_RECORD_MAX + 8];
     int n = ctx.journald ? snprintf(whole, sizeof(whole), "<%d>", (int) level) : 0;
@@ -246,7 +246,17 @@ void log_line(enum log_level level, const char *line, size_t length)
     if (length >= LOG_RECORD_MAX)
         length = LOG_RECORD_MAX - 1;
     memcpy(whole + n, line, length);
-    put(whole, (size_t) n + length, true);
+    put(whole, (size_t) n + length, record);
+}
+
+void log_line(enum log_level level, const char *line, size_t length)
+{
+    put_as_is(level, line, length, true);
+}
+
+void log_plain(enum log_level level, const char *line, size_t length)
+{
+    put_as_is(level, line, length, false);
 }
 
 void log_sum_up(void)

@@ -47,6 +47,9 @@ size_t log_format(char *out, size_t size, enum log_level level, enum event event
     __attribute__((format(printf, 5, 6)));
 void log_line(enum log_level level, const char *line, size_t length);
 
+// The same of a line that is no record: it waits for no room, and is left out where there is none.
+void log_plain(enum log_level level, const char *line, size_t length);
+
 // Writes value in double quotes to out, which has size bytes, and cuts it if it does not fit. Escapes quotes,
 // backslashes, bytes that are not UTF-8, and hidden characters (utf8_is_hidden()). Returns out.
 const char *log_quote(const char *value, char *out, size_t size);

@@ -147,6 +147,7 @@ void forward_carry(struct forward *f, struct forward *before)
         return;
     memcpy(f->memory->returned, before->memory->returned, sizeof(f->memory->returned));
     memcpy(f->memory->why_returned, before->memory->why_returned, sizeof(f->memory->why_returned));
+    f->unreachable_seen |= before->unreachable_seen;
     carry_merges(f, before);
     streams_carry(f->streams, before->streams);
     for (uint32_t i = 0; i < f->table->n_rules; i++) {
@@ -195,6 +196,7 @@ void forward_keep(struct forward *f, const struct forward *same)
     if (memcmp(t->header->sha256, was->header->sha256, sizeof(t->header->sha256)) != 0 || t->n_rules != was->n_rules ||
         t->n_inputs != was->n_inputs || t->n_counters != was->n_counters)
         return;
+    f->unreachable_seen |= same->unreachable_seen;
     for (uint32_t i = 0; i < t->n_rules; i++) {
         f->flows[i].counters = same->flows[i].counters;
         if (same->flows[i].counters.packets > 0)

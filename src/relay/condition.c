@@ -16,10 +16,8 @@ bool forward_sends(const struct table_rule *r)
 }
 
 // A receiver that is gone answers at least so often while datagrams leave (Linux sends one ICMP error each second). A
-// single answer may be forged, or be that of a receiver which starts again; it counts where hardly a datagram leaves
-// within a second of it.
+// single answer may be forged, or be that of a receiver which starts again; it counts where hardly a datagram leaves.
 #define ANSWERS_NS (4 * NS_PER_S)
-#define RARE       3
 
 #define REFUSED_ALL 10 // datagrams, of which none has left: a burst that was dropped as a whole
 
@@ -30,14 +28,12 @@ static bool is_failing(const struct forward *f, uint32_t counter)
     const struct sends *s = &f->output_sends[counter];
     const struct refusal *r = &f->refusals.of[counter];
     uint64_t n = r->n - s->failing.before, lasted_ns = s->failing.last_ns - s->failing.began_ns;
-    uint64_t left = f->outputs[counter].packets - s->before;
 
     if (!s->failing.on || r->n <= s->excused)
         return false;
     if (r->error == ENOBUFS || r->error == EAGAIN)
-        return left == 0 && (lasted_ns >= NS_PER_S || n >= REFUSED_ALL);
-    return r->sure || (n * ANSWERS_NS >= s->sending_ns &&
-                       (n >= 2 || (left <= RARE && s->looked_ns - s->failing.began_ns >= NS_PER_S)));
+        return f->outputs[counter].packets == s->before && (lasted_ns >= NS_PER_S || n >= REFUSED_ALL);
+    return r->sure || ((n >= 2 || s->single) && n * ANSWERS_NS >= s->sending_ns);
 }
 
 // Returns how many outputs of the rule are failing.

@@ -39,13 +39,15 @@ struct rule_state {
 // Whether sending by one output works. The data path does not touch it.
 struct sends {
     struct spell failing;
-    uint64_t packets; // the output's counter when a failure was last seen, and for ICMP_PAUSE_NS (shown.c) from then
-    uint64_t left_ns; // first look at which a datagram had left since then; 0: none has
-    uint64_t before;  // the output's counter when the spell began
-    uint64_t seen;    // the output's counter at looked_ns, the last look in the spell
-    uint64_t looked_ns, sending_ns; // sending_ns: the time of the spell in which datagrams have left
-    uint64_t id;                    // of its socket; 0: it has none
-    uint64_t excused;               // how many failures were those of other sockets
+    uint64_t packets;    // the output's counter when a failure was last seen, and for ICMP_PAUSE_NS (shown.c) from then
+    uint64_t left_ns;    // first look at which a datagram had left since then; 0: none has
+    uint64_t before;     // the output's counter when the spell began
+    uint64_t seen;       // the output's counter at the last look in the spell
+    uint64_t sent_ns;    // when it had grown last, or the spell had begun
+    uint64_t sending_ns; // the time of the spell in which datagrams have left: up to a second for each
+    bool single;         // hardly one has left in its first second
+    uint64_t id;         // of its socket; 0: it has none
+    uint64_t excused;    // how many failures were those of other sockets
 };
 
 // forward_new() allocates all memory; none is allocated for a packet.
@@ -84,6 +86,7 @@ struct forward {
     uint32_t n_waiting;
     uint64_t now_ns;                       // start of this pass, CLOCK_MONOTONIC
     bool has_merges;                       // some rule merges
+    bool unreachable_seen;                 // an output may have counted what its rule did not bring
     bool by_active;                        // some rule merges so
     bool merging[TABLE_INTERFACES_MAX];    // of each interface: it brings a leg of a merge
     uint64_t others_ns;                    // stamp up to which the rings but that of this pass have been emptied

@@ -14,8 +14,9 @@
 #include "log/log.h"
 #include "stats/counters.h"
 
-#define STATUS_PART  256             // the same
-#define PUBLISH_PART 32              // rules, until the rings are read again
+#define PUBLISH_PART 32  // rules, until the rings are read again
+#define STATUS_PART  256 // the same
+#define MEANWHILE_NS UINT64_C(20000000)
 #define SUMMARY_NS   UINT64_C(25000) // of one turn of the loop
 
 void publish_header(struct relay *r, enum stats_segment_state state)
@@ -32,23 +33,26 @@ void publish_header(struct relay *r, enum stats_segment_state state)
     stats_write_end(&h->sequence);
 }
 
-// What all of thousands of rules are asked takes milliseconds: the rings are read in between. Not at the end, where
-// what is held back has left.
-static void meanwhile(struct relay *r)
+// What all of thousands of rules are asked takes milliseconds: the rings are read in between, but not for longer than
+// MEANWHILE_NS, since nothing else has its turn: timers, links, the broker. Not at the end either, where what is held
+// back has left.
+static void meanwhile(struct relay *r, uint64_t began_ns)
 {
-    if (!r->ending)
+    if (!r->ending && clock_monotonic_ns() - began_ns < MEANWHILE_NS)
         rings_pass_ready(r);
 }
 
 void publish_everything(struct relay *r)
 {
+    uint64_t began_ns = clock_monotonic_ns();
+
     if (!r->swap.now)
         return;
     rings_publish(r);
     forward_publish_merges(r->swap.now, 0);
     for (uint32_t i = 0; i < relay_table(r)->n_rules;) {
         i = forward_publish_part(r->swap.now, i, PUBLISH_PART);
-        meanwhile(r);
+        meanwhile(r, began_ns);
     }
     publish_header(r, STATS_LIVE);
 }
@@ -62,6 +66,7 @@ void publish_status(struct relay *r)
                                                         [STATS_CONFIG_RETURNED] =
                                                             "the file on disk was on trial and has RETURNED"};
     const struct table_view *t = relay_table(r);
+    uint64_t began_ns = clock_monotonic_ns();
     uint32_t in[STATS_RULE_END] = {0};
     char until[MOMENT_TEXT_MAX] = "";
 
@@ -70,7 +75,7 @@ void publish_status(struct relay *r)
     for (uint32_t i = 0; i < t->n_rules; i++) {
         in[forward_state(r->swap.now, i)]++;
         if (i % STATUS_PART == STATUS_PART - 1)
-            meanwhile(r);
+            meanwhile(r, began_ns);
     }
     if (r->shown.trial_ends_ns != 0)
         moment_format((clock_realtime_ns() + r->shown.trial_ends_ns - clock_monotonic_ns()) / NS_PER_S, until);

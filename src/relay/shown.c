@@ -237,10 +237,12 @@ uint32_t forward_publish_part(struct forward *f, uint32_t first, uint32_t n)
     for (uint32_t i = first; i < end; i++) {
         publish_streams(f, i);
         publish_state(f, i);
-        // All of a rule's counters are zero until something comes, as the segment is.
-        if (f->flows[i].counters.packets == 0)
+        // All of a rule's counters are zero until something comes, as the segment is, but those of neighbours.
+        if (f->flows[i].counters.packets == 0 && !f->unreachable_seen)
             continue;
         publish_rule(f, i);
+        if (f->flows[i].counters.packets == 0)
+            continue;
         publish_residence(f, i);
         if (!f->flows[i].came) {
             f->flows[i].came = true;
@@ -296,6 +298,7 @@ void forward_unreachable(struct forward *f, uint32_t ifindex, const struct addr 
         if (f->table->interfaces[o->interface].ifindex != ifindex || !addr_equal(&o->to, to))
             continue;
         f->outputs[o->counter].unreachable++;
+        f->unreachable_seen = true;
         refusals_note(&f->refusals, o, 1, EHOSTUNREACH, true);
     }
 }
@@ -303,6 +306,8 @@ void forward_unreachable(struct forward *f, uint32_t ifindex, const struct addr 
 // A host answers a burst by a few ICMP errors, and then by one each second (Linux, net.ipv4.icmp_ratelimit). So what
 // leaves sooner behind an error proves nothing: neither by itself, nor by being there when the pause is over.
 #define ICMP_PAUSE_NS (2 * NS_PER_S)
+
+#define SINGLE_MOST 3 // datagrams in a second
 
 static void look_at_output(struct forward *f, const struct table_rule *rule, const struct table_output *o,
                            uint64_t now_ns, forward_tell_sends *tell)
@@ -314,12 +319,16 @@ static void look_at_output(struct forward *f, const struct table_rule *rule, con
 
     if (refused && !s->failing.on) {
         s->before = packets;
+        s->sent_ns = now_ns;
         s->sending_ns = 0;
+        s->single = false;
     } else if (packets != s->seen) {
-        s->sending_ns += now_ns - s->looked_ns;
+        s->sending_ns += now_ns - s->sent_ns < NS_PER_S ? now_ns - s->sent_ns : NS_PER_S;
+        s->sent_ns = now_ns;
     }
     s->seen = packets;
-    s->looked_ns = now_ns;
+    if (s->failing.on && now_ns - s->failing.began_ns >= NS_PER_S && s->failing.last_ns == s->failing.began_ns)
+        s->single |= packets - s->before <= SINGLE_MOST;
     if (refused || now_ns - s->failing.last_ns < ICMP_PAUSE_NS) {
         s->packets = packets;
         s->left_ns = 0;

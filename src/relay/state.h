@@ -108,7 +108,7 @@ void signals_answer(struct relay *r);
 // Makes one pass over a ring. Returns the number of frames.
 uint32_t rings_pass(struct relay *r, struct ingress *in);
 // Makes one over each ring that has something, and sends what is due: also between two parts of a long piece of work,
-// as long as the table in force is whole. Returns whether there was something.
+// but not while a table is being swapped. Returns whether there was something.
 bool rings_pass_ready(struct relay *r);
 // Callback of a ring's watcher.
 void rings_on_readable(struct ev_loop *loop, ev_io *io, int events);

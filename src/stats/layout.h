@@ -353,11 +353,11 @@ struct stats_header {
     uint32_t expired;                 // 1: valid_until has passed
     uint32_t clock;                   // enum stats_clock; UNSYNCHRONISED is what a reader finds (stats/reader.c)
     uint32_t timed;                   // not 0: the file has times, so that the clock matters
-    uint32_t disk_state;              // of the file on disk: config_state, had the trial not another word for it
-    uint32_t config_state; // enum stats_config_state
-    uint32_t seccomp;      // enum stats_seccomp, as the kernel reports it for the relay
-    uint64_t capabilities; // of the relay, effective or permitted, as the kernel reports them
-    uint32_t landlock;     // ABI in force, 0: none
+    uint32_t disk_state;              // of the file on disk; differs from config_state during a trial alone
+    uint32_t config_state;            // enum stats_config_state
+    uint32_t seccomp;                 // enum stats_seccomp, as the kernel reports it for the relay
+    uint64_t capabilities;            // of the relay, effective or permitted, as the kernel reports them
+    uint32_t landlock;                // ABI in force, 0: none
     uint32_t broker_alive;
     uint8_t disk_sha256[32]; // of the file that is on disk now; zero: it cannot be read
     // mcrd --reload reads asked, sends SIGHUP, and waits until answered is larger than the value it has read. So does

@@ -334,7 +334,7 @@ def disk_as_told(d):
     values = tuple(next(x.split()[-1] for x in metrics if x.split("{")[0].split(" ")[0] == f"mcr_config_{name}")
                    for name in ("pending", "invalid"))
     word = next((w for w in ("pending", "invalid") if f"the file on disk is {w}: not what is on trial" in said[1]), None)
-    t.check(said[0] == 1 or (not word and t.SANDBOX == "enforce") == (said[0] == 0), f"{said}")
+    t.equal(said[0], 0 if not word and t.SANDBOX == "enforce" else 1, f"status of {said}")
     return word, values, state(d)
 
 

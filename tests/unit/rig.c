@@ -396,6 +396,7 @@ struct rig *rig_make(const char *text, bool managed)
 
     cr_assert_not_null(x);
     allow_descriptors();
+    umask(022);
     setenv("TZ", "UTC", 1);
     unsetenv("JOURNAL_STREAM");
     unsetenv("NOTIFY_SOCKET");

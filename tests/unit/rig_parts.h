@@ -12,7 +12,7 @@
 
 // Frames leave one by one, so that each is seen.
 #define RIG_WITHOUT (FEATURE_SUPER_FRAMES | FEATURE_TX_RING | FEATURE_PACKET_GSO | FEATURE_UDP_GSO | FEATURE_LANDLOCK)
-#define RIG_PID     4711
+#define RIG_PID     4711471 // that of no process: more than PID_MAX_LIMIT of linux/threads.h
 
 struct broker;
 struct relay;

@@ -57,10 +57,9 @@ void rig_text_write(FILE *to, const char *directory, const char *line)
     snprintf(uid, sizeof(uid), "uid=%u", (unsigned) getuid());
     snprintf(owner, sizeof(owner), "owner=%u", (unsigned) getuid());
     snprintf(version, sizeof(version), "version=%s", PACKAGE_VERSION);
-    // Of a process that lives the kernel tells the login, whatever was said.
-    bool is_self = strstr(line, pid) != NULL;
     for (const char *at = line; *at;) {
-        if (is_self && strncmp(at, "loginuid=", 9) == 0) {
+        // Of a process that lives the kernel tells it, whatever was said.
+        if (strncmp(at, "loginuid=", 9) == 0) {
             fputs("loginuid=ITS", to);
             at += 9 + strspn(at + 9, "-0123456789");
             continue;
