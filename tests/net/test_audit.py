@@ -373,6 +373,7 @@ def required():
         with t.Mcrd(net.relay, audited(audit_required=True)) as d:
             t.check("result=accepted" in change(d, A, B), "the load")
             d.reload()  # of the same file: nothing is put in force
+            t.wait_for(lambda: len(records(d.config)) == 8, 2, "the file, which comes behind the log")
             events = [re.search(r" event=(\w+) ", x)[1] for x in records(d.config)]
             t.equal(events, ["load_begins", "started", "load_begins", "reload", "rule_added", "rule_added", "rule_removed",
                              "reload"], "the records")
