@@ -538,3 +538,52 @@ Test(audit, starts_of_the_same_file_are_bounded_over_restarts)
     cr_expect_geq(n, AUDIT_IDLE_BURST);
     cr_expect_leq(summed, 2);
 }
+
+#define FILE_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define FILE_F "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
+
+static void record_return(struct audit *a)
+{
+    audit_record(a, LOG_LEVEL_ERR, EVENT_RETURNED,
+                 "generation=3 sha256=%s from_generation=2 from_sha256=%s reason=\"%s\"", FILE_A, FILE_F,
+                 "it was not confirmed");
+}
+
+// A relay that was taken over may end as often as it likes: a start knows what the records before it have used up.
+Test(audit, a_start_knows_what_returned_and_how_often)
+{
+    struct audit a;
+
+    begin(&a, NULL);
+    record_return(&a);
+    audit_flush(&a);
+    audit_free(&a);
+    begin(&a, NULL);
+    cr_expect_str_eq(a.sha256, FILE_A);
+    cr_expect_str_eq(a.returned, FILE_F);
+    cr_expect_leq(a.due_ns, clock_monotonic_ns(), "the first return changes what runs");
+    audit_record(&a, LOG_LEVEL_NOTICE, EVENT_RELOAD, "result=accepted generation=4 sha256=%s", FILE_F);
+    record_return(&a);
+    audit_flush(&a);
+    audit_free(&a);
+    begin(&a, NULL);
+    uint64_t ahead = a.due_ns - clock_monotonic_ns();
+    cr_expect(ahead > AUDIT_IDLE_INTERVAL_NS && ahead <= 2 * AUDIT_IDLE_INTERVAL_NS, "%" PRIu64, ahead);
+    audit_free(&a);
+}
+
+Test(audit, what_a_record_quotes_is_no_event)
+{
+    struct audit a;
+
+    begin(&a, NULL);
+    audit_record(&a, LOG_LEVEL_NOTICE, EVENT_RELOAD, "result=accepted generation=2 sha256=%s", FILE_A);
+    audit_record(&a, LOG_LEVEL_ERR, EVENT_RELOAD, "result=refused generation=2 sha256=%s reason=\"%s from_sha256=%s\"",
+                 FILE_F, "the relay: event=started event=returned event=reload result=accepted", FILE_F);
+    audit_flush(&a);
+    audit_free(&a);
+    begin(&a, NULL);
+    cr_expect_str_eq(a.sha256, FILE_A);
+    cr_expect_str_eq(a.returned, "");
+    audit_free(&a);
+}
