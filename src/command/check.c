@@ -156,6 +156,15 @@ static bool print_memory(const struct config *c, const struct compile_memory *m)
     return print_bytes(c, "merges", m->merges) && print_bytes(c, "monitors", m->monitors);
 }
 
+static bool takes_by(const struct config_rule *r, const char *interface)
+{
+    bool takes = false;
+
+    for (size_t i = 0; r->enabled && i < r->n_inputs; i++)
+        takes |= strcmp(r->inputs[i].interface, interface) == 0;
+    return takes;
+}
+
 // What is known of the rate of an input interface: the sum of its rules' limits, or 0 if one has none.
 static uint64_t limits_of(const struct config *c, const char *interface)
 {
@@ -163,9 +172,7 @@ static uint64_t limits_of(const struct config *c, const char *interface)
 
     for (size_t i = 0; i < c->n_rules; i++) {
         const struct config_rule *r = &c->rules[i];
-        bool takes = false;
-        for (size_t j = 0; r->enabled && j < r->n_inputs; j++)
-            takes |= strcmp(r->inputs[j].interface, interface) == 0;
+        bool takes = takes_by(r, interface);
         if (takes && (r->limit.packets_per_second == 0 || r->limit.per_source))
             return 0;
         sum += takes ? r->limit.packets_per_second : 0;
@@ -181,10 +188,7 @@ static void print_deadlines(const struct config *c, const char *interface)
 
     for (size_t i = 0; i < c->n_rules; i++) {
         const struct config_rule *r = &c->rules[i];
-        bool takes = false;
-        for (size_t j = 0; r->enabled && j < r->n_inputs; j++)
-            takes |= strcmp(r->inputs[j].interface, interface) == 0;
-        if (!takes || r->deadline_us == 0 || r->deadline_us >= RESTART_MS * 1000)
+        if (!takes_by(r, interface) || r->deadline_us == 0 || r->deadline_us >= RESTART_MS * 1000)
             continue;
         first = first ? first : r;
         n++;
