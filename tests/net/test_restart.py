@@ -35,22 +35,18 @@ def restart(d, number):
 @t.test(f"{ROUNDS} restarts by SIGTERM, {ROUNDS} by SIGKILL: nothing is lost; what comes twice is at most a pass each; counters go on")
 def plain():
     for number in ENDS:
-        with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
+        # Room for 8 s: on a busy machine a start takes its time.
+        with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES, ring_mib=32) as d:
             receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=2000, seconds=90)
             source = t.start_sending(net.src, "s0", A, PORT, seconds=60, rate=5000, size=200)
-            waiting, dropped = 0, 0
-            for _ in range(ROUNDS):
-                found = restart(d, number)
-                waiting += found["waiting"]
-                dropped += found["dropped"]
-                t.equal(found["rings"], 1, "rings")
+            found = [restart(d, number) for _ in range(ROUNDS)]
+            t.equal([(x["rings"], x["dropped"]) for x in found], [(1, 0)] * ROUNDS, f"rings, dropped, with {found}")
             source.send_signal(signal.SIGINT)
             sent, report = t.finish_sending(source), receiver.report()
-            t.equal((report["lost"], report["corrupt"], report["reordered"], dropped), (0, 0, 0, 0),
-                    "lost, corrupt, reordered, dropped")
+            t.equal((report["lost"], report["corrupt"], report["reordered"]), (0, 0, 0), f"lost, corrupt, reordered, of {report}")
             t.check(report["duplicates"] <= (0 if number == signal.SIGTERM else 256 * ROUNDS),
                     f"{report['duplicates']} came twice")
-            t.check(waiting > 0, "no ring bridged a restart")
+            t.check(sum(x["waiting"] for x in found) > 0, "no ring bridged a restart")
             stats = d.stats()
             t.equal(stats["generation"], ROUNDS + 1, "generation")
             # A pass that was cut off may be counted by the one and not yet by the other.
@@ -63,7 +59,7 @@ def plain():
 
 @t.test("the broker is killed, again and again: both are started anew, nothing is lost or comes twice, the next reload works")
 def broker_killed():
-    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES) as d:
+    with t.line() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, RULES, ring_mib=32) as d:
         receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=2000, seconds=90)
         source = t.start_sending(net.src, "s0", A, PORT, seconds=60, rate=5000, size=200)
         for _ in range(2):
@@ -179,8 +175,11 @@ def active_leg():
              t.rule("r", "239.255.0.9", PORT, [t.to_group("239.255.1.9", 6009)])]
     with t.two_paths() as net, t.Manager() as manager, t.KeptMcrd(manager, net.relay, rules) as d:
         other = t.start_sending(net.src, "s0", "239.255.0.9", PORT, seconds=60, rate=4000, size=200)
-        receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=2000, seconds=60, **{"as": "rtp"})
         source = t.start_sending_legs(net.src, [f"s0,{A},{PORT}", f"s1,{B},{PORT}"], seconds=60, rate=500, size=200, **{"as": "rtp"})
+        # What the rings hold at first may leave by both legs: within switch_after_ms of the first one, the better leg takes over.
+        t.wait_for(lambda: d.stats()["rules"][0]["packets"] > 150, 10, "the end of the beginning")
+        seen = len(d.log_text().splitlines())
+        receiver = t.Receiver(net.dst, "d0", OUT, OUT_PORT, idle_ms=2000, seconds=60, **{"as": "rtp"})
         for _ in range(4):
             time.sleep(.3)
             restart(d, signal.SIGTERM)
@@ -188,10 +187,9 @@ def active_leg():
             s.send_signal(signal.SIGINT)
             t.finish_sending(s)
         report = receiver.report()
-        # The first one may come by both legs, before the better one is known.
-        t.check(report["lost"] == 0 and report["duplicates"] <= 1, f"{report['lost']} lost, {report['duplicates']} twice")
+        t.equal((report["lost"], report["duplicates"]), (0, 0), "lost, twice")
         t.equal(d.stats()["rules"][0]["merge"]["active_leg"], "A", "the active leg")
-        t.equal([x for x in d.logged("leg_active") if "before=none" not in x], [], "switches")
+        t.equal([x for x in d.logged("leg_active", seen) if "before=none" not in x], [], "switches")
 
 
 @t.test("groups stay joined through a restart: no report of IGMP or MLD says that one is left; after a stop all are left")
