@@ -2,10 +2,11 @@
 // witness: loaded into mcrd with LD_PRELOAD.
 //
 // It tells on the standard error as which user mcrd gives a text to libconfig; ends it before the writev() whose number
-// $DIE_AT_SEND says; refuses it every ring if $REFUSE_RINGS is set; lets it begin $OLDER_BY seconds earlier by the
-// clock that goes on in a suspend, so that it does what it does after so long a life; and shows it the clocks that the
-// file named by $MCR_CLOCK says (struct clocks), which the test may change while mcrd runs: a wall clock that is set,
-// and time that is left out, as if nothing had happened in it. The machine's clocks stay as they are.
+// $DIE_AT_SEND says, or before the first one that comes $DIE_AFTER_MS behind its first; refuses it every ring if
+// $REFUSE_RINGS is set; lets it begin $OLDER_BY seconds earlier by the clock that goes on in a suspend, so that it does
+// what it does after so long a life; and shows it the clocks that the file named by $MCR_CLOCK says (struct clocks),
+// which the test may change while mcrd runs: a wall clock that is set, and time that is left out, as if nothing had
+// happened in it. The machine's clocks stay as they are.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -49,13 +50,20 @@ static void __attribute__((constructor)) begin(void)
     close(fd);
 }
 
+static long number_of(const char *variable)
+{
+    const char *value = getenv(variable);
+
+    return value ? strtol(value, NULL, 10) : 0;
+}
+
 int clock_gettime(clockid_t clock, struct timespec *t)
 {
     if (!clock_of_libc)
         begin();
     int result = clock_of_libc(clock, t);
     if (result == 0 && clock == CLOCK_BOOTTIME && !has_begun) {
-        t->tv_sec -= getenv("OLDER_BY") ? strtol(getenv("OLDER_BY"), NULL, 10) : 0;
+        t->tv_sec -= number_of("OLDER_BY");
         has_begun = true;
     }
     if (result != 0 || !clocks || (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME))
@@ -142,15 +150,16 @@ int config_read_string(config_t *config, const char *text)
 ssize_t writev(int fd, const struct iovec *iov, int n)
 {
     static long to_come = -1;
+    static int64_t ends_ms;
     ssize_t (*send)(int, const struct iovec *, int) =
         (ssize_t(*)(int, const struct iovec *, int)) dlsym(RTLD_NEXT, "writev");
 
     if (to_come < 0) {
-        const char *at = getenv("DIE_AT_SEND");
-        to_come = at ? strtol(at, NULL, 10) : 0;
+        to_come = number_of("DIE_AT_SEND");
+        ends_ms = number_of("DIE_AFTER_MS") > 0 ? now_ms() + number_of("DIE_AFTER_MS") : INT64_MAX;
     }
     // The sandbox refuses kill(2).
-    if (to_come > 0 && --to_come == 0)
+    if ((to_come > 0 && --to_come == 0) || (ends_ms < INT64_MAX && now_ms() >= ends_ms))
         __builtin_trap();
     return send(fd, iov, n);
 }
