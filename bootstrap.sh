@@ -121,7 +121,10 @@ count_tests() {
   done < <(find "$dir" -name '*.trs' -exec sed -n 's/^:test-result: \([A-Z]*\).*/\1/p' {} + | sort | uniq -c)
   [ "$status" -ne 0 ] || return 0
   [ "$failed" -gt 0 ] || failed=1
-  lost=$(sed -nE "s|^(FAIL\|XPASS\|ERROR):.*|${dir##*/}: &|p" "$dir/check.log")
+  # Each failure, with the line that says why.
+  lost=$(find "$dir" -name '*.trs' -exec grep -LE '^:global-test-result: (PASS|SKIP)' {} + | sort | sed 's/trs$/log/' |
+    xargs -r awk -v "dir=${dir##*/}" '/^(FAIL|XPASS|ERROR):/ { print dir ": " $0; failed = 1; next }
+      failed && /^# / { print "    " $0 } { failed = 0 }')
   failures+=${lost:-$dir: the tests did not run to their end}$'\n'
   find "$dir" -name '*.trs' -exec grep -LE '^:global-test-result: (PASS|SKIP)' {} + | sort | while read -r trs; do
     say "${trs%.trs}.log"
