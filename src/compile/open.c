@@ -42,21 +42,35 @@ static bool open_ring(struct compilation *c, uint32_t interface)
     t->n_slots = g.n_slots;
     t->block_size = g.block_size;
     t->super_frames = e->super_frames;
-    // No sender on this interface can have one of these addresses (martians).
+    return true;
+}
+
+// Notes by what the relay knows what this host itself has sent (relay/martian.h, relay/station.h).
+static void note_own(struct compilation *c, uint32_t interface)
+{
+    struct table_interface *t = &c->interfaces[interface];
+    const struct link *l = &c->links[interface];
+    // The virtual routers' addresses are of several hosts (RFC 9568, section 7.3).
+    static const uint8_t vrrp[4] = {0x00, 0x00, 0x5e, 0x00};
+    bool shared = memcmp(l->mac, vrrp, sizeof(vrrp)) == 0 && (l->mac[4] == 1 || l->mac[4] == 2);
+
     t->loopback = l->loopback;
+    if (l->ethernet && !l->loopback && !shared)
+        memcpy(t->mac, l->mac, sizeof(t->mac));
     t->first_own = c->n_own;
     t->n_own = l->n_own;
     if (l->n_own > 0)
         memcpy(c->own + c->n_own, l->own, l->n_own * sizeof(*c->own));
     c->n_own += l->n_own;
-    return true;
 }
 
 bool compile_open_rings(struct compilation *c)
 {
-    for (uint32_t i = 0; i < c->n_interfaces; i++)
+    for (uint32_t i = 0; i < c->n_interfaces; i++) {
+        note_own(c, i);
         if (c->links[i].ifindex && !open_ring(c, i))
             return false;
+    }
     return true;
 }
 

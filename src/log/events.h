@@ -60,6 +60,7 @@
     X(EVENT_INPUT_NOT_QUIET, input_not_quiet, LOG_AT(WARNING))                                                         \
     X(EVENT_FEATURE_MISSING, feature_missing, LOG_AT(WARNING))                                                         \
     X(EVENT_BUFFER_SMALL, buffer_small, LOG_AT(INFO))                                                                  \
+    X(EVENT_LOOPED, looped, LOG_AT(WARNING))                                                                           \
     X(EVENT_RING_STUCK, ring_stuck, LOG_AT(WARNING))                                                                   \
     X(EVENT_RING_WITHHELD, ring_withheld, LOG_AT(ERR))                                                                 \
     X(EVENT_OFFERS_END, offers_end, LOG_AT(ERR))                                                                       \

@@ -79,6 +79,7 @@ struct forward {
     uint64_t due_ns;         // when what is held back leaves at the latest, CLOCK_REALTIME; UINT64_MAX: nothing is held
     struct streams *streams; // (M)
     uint64_t own[TABLE_INTERFACES_MAX]; // martian_bits() of each interface
+    uint64_t stations;                  // station_bits()
     struct batch **batch;               // pending batch of each path, or NULL
     uint32_t pending[FORWARD_BATCHES];  // paths that hold a batch; batch i belongs to pending[i]
     uint32_t n_pending;

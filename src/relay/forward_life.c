@@ -9,6 +9,7 @@
 #include "common/arena.h"
 #include "relay/forward.h"
 #include "relay/martian.h"
+#include "relay/station.h"
 
 #define FORWARD_LAYOUT 1 // to be counted up when the meaning of a piece changes
 
@@ -154,6 +155,7 @@ static struct forward *make(const struct table_view *table, const struct stats_s
               f->holding && f->holds;
     for (uint32_t i = 0; i < table->n_interfaces; i++)
         f->own[i] = martian_bits(&table->own[table->interfaces[i].first_own], table->interfaces[i].n_own);
+    f->stations = station_bits(table);
     for (uint32_t i = 0; ok && i < table->n_outputs; i++)
         if (table->outputs[i].egress != TABLE_NONE)
             f->output_sends[table->outputs[i].counter].id = table->egress[table->outputs[i].egress].id;

@@ -15,6 +15,7 @@
 
 #include "common/kernel.h"
 #include "relay/prefetch.h"
+#include "relay/station.h"
 
 // Largest super-frame: a link header and an IP packet of 64 KiB (GSO_LEGACY_MAX_SIZE).
 #define SPILL_FRAME (sizeof(struct virtio_net_hdr) + 65536 + 64)
@@ -256,6 +257,12 @@ void ingress_frame(struct ingress *in, struct forward *f, const uint8_t *bytes, 
     // Frames to other hosts arrive only if another program has made the interface promiscuous.
     if (verdict != PACKET_OK || kind == PACKET_OTHERHOST) {
         c->unmatched += n;
+        return;
+    }
+    if (meta.ethernet && station_suspect(f->stations, bytes + STATION_AT) &&
+        station_is_own(f->table, in->interface, bytes + STATION_AT, &p.source)) {
+        c->own += n;
+        in->looped += n;
         return;
     }
     switch (forward_packet(f, in->interface, &p, &meta)) {

@@ -34,6 +34,8 @@ struct ingress {
     bool super_frames;          // each frame follows a virtio_net_hdr
     uint32_t interface;         // index in the present table
     uint64_t taken, taken_then; // frames taken: now, and at the last ingress_count_drops()
+    uint64_t looped;            // datagrams of this host that came back, since rings_publish() last told of them
+    uint64_t looped_next_ns;    // when it may tell again, CLOCK_MONOTONIC
     struct reassembly *reassembly;
     struct stats_interface_counters counters;
 };

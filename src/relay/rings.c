@@ -22,6 +22,22 @@ static void publish_counters(struct relay *r, struct ingress *in)
     stats_write_end(&to->sequence);
 }
 
+#define LOOPED_SECONDS 60 // least time between two warnings
+
+// A loop of the network is told as long as it lasts.
+static void tell_looped(const struct relay *r, struct ingress *in, uint64_t now_ns)
+{
+    if (in->looped == 0 || now_ns < in->looped_next_ns)
+        return;
+    log_warn(
+        EVENT_LOOPED,
+        "interface=%s datagrams=%llu reason=\"what this host has sent comes back: the network of this interface is "
+        "connected with that of another one, or mirrors\" effect=\"it is dropped (own)\"",
+        relay_table(r)->interfaces[in->interface].name, (unsigned long long) in->looped);
+    in->looped = 0;
+    in->looped_next_ns = now_ns + LOOPED_SECONDS * NS_PER_S;
+}
+
 #define STUCK_SECONDS 1 // least time between two requests: the broker may let a stuck ring wait (ring_pool.h)
 
 void rings_publish(struct relay *r)
@@ -38,6 +54,7 @@ void rings_publish(struct relay *r)
             r->stuck_ring = in->id;
             r->stuck_next_ns = now_ns + STUCK_SECONDS * NS_PER_S;
         }
+        tell_looped(r, in, now_ns);
         publish_counters(r, in);
     }
 }

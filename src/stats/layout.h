@@ -39,7 +39,7 @@
     X(bad_checksum, "wrong UDP checksum", NULL)                                                                        \
     X(martian, "from an address that no sender has: loopback, a group, the interface's own", NULL)                     \
     X(vlan, "carries a VLAN tag that no rule asks for", "vlan")                                                        \
-    X(own, "sent by this host itself", NULL)                                                                           \
+    X(own, "sent by this host itself", NULL)                                                                         \
     X(ring_drops, "frames lost by the kernel because the ring was full; not part of received", "ring_mib")
 
 #define STATS_RULE_DROPS(X)                                                                                            \

@@ -13,7 +13,7 @@
 #include "common/addr.h"
 
 #define TABLE_MAGIC   UINT64_C(0x313042415452434d) // "MCRTAB01" as little-endian bytes
-#define TABLE_VERSION 11
+#define TABLE_VERSION 12
 
 #define TABLE_NAME_MAX         64
 #define TABLE_NOTE_MAX         256
@@ -115,9 +115,9 @@ struct table_interface {
     uint32_t n_slots;
     uint32_t block_size;       // bytes
     uint32_t ring_socket;      // number of the ring's socket in the pool (machine/ring_pool.h)
-    uint32_t loopback;         // 1: the loopback interface, where only this host sends
     uint32_t first_own, n_own; // its addresses and its subnets' broadcasts, sorted by addr_compare()
-    uint32_t reserved2;
+    uint16_t loopback;         // 1: the loopback interface, where only this host sends
+    uint8_t mac[6];            // that this host alone has; zero: it has none, or other hosts may have it, too
 };
 
 enum table_rule_flags {

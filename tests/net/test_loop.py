@@ -140,6 +140,55 @@ def discovery(address, port, args=(), **keys):
             t.equal(came, said[1 - me], f"what came to {ends[me][0]}: each once, and nothing of its own")
 
 
+# --- one relay, whose own frames come back -----------------------------------------------------------------------------
+
+
+def one_segment():
+    """in0 and out0 of the relay, and s0 and d0, on one switch: a patch cable too many, or a VLAN that leaks."""
+    net = t.Net()
+    try:
+        relay, switch = net.node("relay"), net.node("switch")
+        switch.run("ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
+        switch.run("ip", "link", "set", "br0", "up")
+        for i, (node, name) in enumerate(((net.node("src"), "s0"), (relay, "in0"), (relay, "out0"))):
+            net.link(node, name, f"198.18.{max(1, i)}.{i + 1}/24", switch, f"p{i}", None)
+            t.enable_ipv6(node, name, f"2001:db8:{max(1, i)}::{i + 11}")
+            switch.run("ip", "link", "set", f"p{i}", "master", "br0")
+    except BaseException:
+        net.__exit__()
+        raise
+    return net
+
+
+@t.test("input and output on one segment, by accident: what the relay has sent does not come in again, whoever is its sender; the log says so")
+def same_segment():
+    outputs = ({}, {"source": "preserve"}, {"mode": "socket"})
+    for family, datagram in ((4, t.datagram), (6, t.datagram6)):
+        group = GROUPS[family][0]
+        for keys in outputs[:3 if family == 4 else 2]:
+            with one_segment() as net, t.Mcrd(net.relay, [t.rule("r", group, PORT, [t.to_group(group, PORT, **keys)])]) as d:
+                t.RawSender(net.src, "s0").send(*[datagram(group, PORT, b"once")] * N)
+                d.account({"r": N}, in0={"own": N})
+                line = t.wait_for(lambda: d.logged("looped"), 5, "event=looped")[0]
+                t.check("interface=in0 datagrams=" in line, line)
+
+
+@t.test("stations: a virtual router's address is nobody's own; another host with the input's address passes, unless the sender's address is the relay's, too")
+def stations():
+    group = GROUPS[4][0]
+    with t.line() as net:
+        shared, vrrp = bytes.fromhex("02aa00000007"), bytes.fromhex("00005e000107")
+        net.relay.run("ip", "link", "set", "in0", "address", shared.hex(":"))
+        net.relay.run("ip", "link", "set", "out0", "address", vrrp.hex(":"))
+        with t.Mcrd(net.relay, [t.rule("r", group, PORT, [t.to_group(group, PORT)])]) as d:
+            def sent(source, station):
+                return t.datagram(group, PORT, b"x", source=source)[:6] + station + t.datagram(group, PORT, b"x", source=source)[12:]
+
+            t.RawSender(net.src, "s0").send(sent("198.18.1.1", vrrp), sent("198.18.1.1", shared), sent("198.18.2.2", shared),
+                                            sent("198.18.2.2", bytes.fromhex("02aa00000047")))
+            d.account({"r": 3}, in0={"own": 1})
+
+
 @t.test("discovery in both directions: mDNS, IPv4 and IPv6, DDS, BACnet/IP: each datagram crosses once")
 def discovery_frame():
     for address, port in DISCOVERY.values():
