@@ -28,6 +28,8 @@ void rig_broker_run(struct broker *b);
 struct relay *rig_relay_start(int broker, int inotify);
 // Whether it still listens to the broker.
 bool rig_relay_hears(struct relay *r);
+// Whether its loop is to end, and with which exit status.
+bool rig_relay_ends(const struct relay *r, int *status);
 // One message of the broker.
 void rig_relay_take(struct relay *r);
 // What is due at this time (CLOCK_MONOTONIC), a tick of 0.2 s behind the last one.

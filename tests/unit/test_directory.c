@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "broker/audit.h"
 #include "broker/directory.h"
 
 #define OTHER 4711
@@ -91,4 +92,24 @@ Test(audit, the_root_is_a_directory_too)
     cr_assert(fd >= 0 && stat("/", &root) == 0 && fstat(fd, &found) == 0);
     cr_expect(root.st_ino == found.st_ino && root.st_dev == found.st_dev);
     close(fd);
+}
+
+// What has been freed has nothing, and can be freed again: its descriptors are others' by then.
+Test(audit, is_empty_when_it_has_been_freed, .init = enter, .fini = leave)
+{
+    struct audit a;
+
+    audit_init(&a);
+    audit_prepare(&a, "audit/log", getuid(), getgid());
+    audit_open(&a, NULL);
+    audit_record(&a, LOG_LEVEL_NOTICE, EVENT_RELOAD, "result=accepted");
+    audit_flush(&a);
+    cr_expect(a.fd >= 0 && a.directory >= 0 && a.lock >= 0);
+    audit_free(&a);
+    cr_expect(a.fd == -1 && a.directory == -1 && a.lock == -1 && !a.late && a.n_late == 0);
+    int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    audit_free(&a);
+    cr_expect_geq(fcntl(next, F_GETFD), 0);
+    close(next);
+    cr_expect_eq(system("rm -r audit"), 0);
 }
