@@ -145,7 +145,6 @@ class Tree:
         """What comes of a mutation: "found by ...", "survived", "does not compile" or "same code"."""
         path = os.path.join(self.top, "src", m.file)
         binary = os.path.join(self.build, "src", m.file[:-2] + ".o")
-        times = os.stat(path)
         shutil.copy2(binary, binary + ".whole")
         with open(path, encoding="utf-8") as f:
             text = f.read()
@@ -166,7 +165,8 @@ class Tree:
         finally:
             with open(path, "w", encoding="utf-8") as f:
                 f.write(text)
-            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+            # Its time is that of now: what includes it, as the units' rig does, is built anew, or the mutation would stay there.
+            # The object file gets a later one.
             shutil.copyfile(binary + ".whole", binary)
 
 
