@@ -165,7 +165,7 @@ class Tree:
         finally:
             with open(path, "w", encoding="utf-8") as f:
                 f.write(text)
-            # Its time is that of now: what includes it, as the units' rig does, is built anew, or the mutation would stay there.
+            # Its time is that of now, so that what includes it is built anew, as the units' rig: the mutation would stay there.
             # The object file gets a later one.
             shutil.copyfile(binary + ".whole", binary)
 
@@ -244,7 +244,8 @@ def main():
     survived = sum(said == "survived" for _, said in results)
     share = 100 * (counted - survived) / counted if counted else 100
     units = sum(said.startswith("found by units") for _, said in results)
-    print(f"{counted - survived} found ({units} by units), {survived} survived, {len(results) - counted} not counted: {share:.1f} %")
+    print(f"{counted - survived} found ({units} by units), {survived} survived, {len(results) - counted} not counted: "
+          f"{share:.1f} %")
     return share < AIM
 
 
