@@ -11,7 +11,8 @@
 typedef bool deny_action(void *context, FILE *to);
 
 // Does it with each of its allocations failing, by itself and with all that follow: it must say that it failed, or come
-// to what it comes to with memory. Returns how often it said so. json: jansson's allocations count.
+// to what it comes to with memory, and give back what it has taken. Returns how often it failed. json: jansson's
+// allocations count.
 unsigned deny_each(deny_action *action, void *context, bool json);
 
 #endif

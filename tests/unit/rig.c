@@ -192,6 +192,11 @@ static void run(struct rig *x)
             rig_relay_take(x->relay);
         rig_manager_hear();
     } while (any);
+    int status;
+    if (!x->relay_ended && rig_relay_ends(x->relay, &status)) {
+        x->relay_ended = true;
+        rig_tell(x, "the relay's loop ends, status %d", status);
+    }
 }
 
 void rig_end_broker(struct rig *x)
@@ -376,7 +381,7 @@ static void start(struct rig *x)
     cr_assert(handover_pair(ends));
     relay_end = ends[0];
     broker_end = ends[1];
-    x->broker_ended = finished = false;
+    x->broker_ended = x->relay_ended = finished = false;
     snprintf(path, sizeof(path), "%s/mcr.conf", x->directory);
     size_t n = rig_manager_hand_over(FIRST, names, sizeof(names));
     snprintf(trust, sizeof(trust), "%s/trust.conf", x->directory);

@@ -34,7 +34,7 @@ struct rig {
     struct broker *broker;
     struct relay *relay;
     bool trust; // trust.conf counts
-    bool broker_ended;
+    bool broker_ended, relay_ended;
     uint64_t late_ns; // so long ago has come what comes
     bool deaf;        // the relay does nothing of itself, as one that was taken over
 };

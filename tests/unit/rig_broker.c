@@ -70,3 +70,8 @@ void rig_broker_run(struct broker *b)
     close(b->relay);
     free(b);
 }
+
+int rig_broker_sooner(int a, int b)
+{
+    return sooner(a, b);
+}

@@ -105,8 +105,19 @@ void rig_manager_hear(void)
 // The kernel queues few messages, and how many is a setting of the machine's.
 __typeof__(sendmsg) __wrap_sendmsg, __real_sendmsg;
 
+static int fails;
+
+void rig_manager_fails(int error)
+{
+    fails = error;
+}
+
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags)
 {
+    if (fails) {
+        errno = fails;
+        return -1;
+    }
     ssize_t n = __real_sendmsg(fd, m, flags);
 
     if (n >= 0 || errno != EAGAIN || own < 0)

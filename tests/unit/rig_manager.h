@@ -22,6 +22,9 @@ size_t rig_manager_hand_over(int first, char *names, size_t size);
 // A descriptor of this name is another one from now on, which is the caller's: what a start finds is not what was kept.
 void rig_manager_forge(const char *name, int fd);
 
+// No message can be sent from now on, with this error; 0: as usual.
+void rig_manager_fails(int error);
+
 void rig_manager_close(void);
 
 #endif

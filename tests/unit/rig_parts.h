@@ -24,10 +24,14 @@ struct broker *rig_broker_start(int relay, int inotify, const char *path, const 
 void rig_broker_speaks(const struct broker *b);
 // Serves requests until the broker ends, as its process does, and frees it.
 void rig_broker_run(struct broker *b);
+// Of two times that the broker may wait, the one that it waits.
+int rig_broker_sooner(int a, int b);
 
 struct relay *rig_relay_start(int broker, int inotify);
 // Whether it still listens to the broker.
 bool rig_relay_hears(struct relay *r);
+// Whether its loop is to end, and with which exit status.
+bool rig_relay_ends(const struct relay *r, int *status);
 // One message of the broker.
 void rig_relay_take(struct relay *r);
 // What is due at this time (CLOCK_MONOTONIC), a tick of 0.2 s behind the last one.

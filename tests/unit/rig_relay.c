@@ -45,6 +45,12 @@ bool rig_relay_hears(struct relay *r)
     return !r->ending && ev_is_active(&r->from_broker.io);
 }
 
+bool rig_relay_ends(const struct relay *r, int *status)
+{
+    *status = r->status;
+    return r->ending;
+}
+
 void rig_relay_take(struct relay *r)
 {
     as_relay(r);

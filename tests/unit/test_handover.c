@@ -3,13 +3,17 @@
 
 #include <criterion/criterion.h>
 
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "handover/handover.h"
+#include "rig_manager.h"
 
 static int open_descriptors(void)
 {
@@ -111,4 +115,37 @@ Test(handover, anything_else_is_bogus_and_leaks_nothing)
     cr_assert_gt(write(ends[1], &m, sizeof(m)), 0);
     cr_expect_eq(handover_receive(ends[0], &back, got), HANDOVER_BOGUS);
     cr_expect_eq(open_descriptors(), before);
+}
+
+static void on_alarm(int signal)
+{
+    (void) signal;
+}
+
+// The reason is the send's, whatever interrupts the pauses between its tries.
+Test(handover, what_cannot_be_sent_says_why)
+{
+    const struct sigaction action = {.sa_handler = on_alarm};
+    const struct itimerval often = {.it_interval = {.tv_usec = 200}, .it_value = {.tv_usec = 200}}, never = {0};
+    struct handover_message m = {.type = HANDOVER_SOCKETS};
+    int ends[2], fds[HANDOVER_FDS_MAX + 1] = {0};
+
+    cr_assert(handover_pair(ends) && sigaction(SIGALRM, &action, NULL) == 0);
+    m.n_fds = HANDOVER_FDS_MAX + 1;
+    cr_expect(!handover_send(ends[0], &m, fds));
+    cr_expect_eq(errno, EINVAL);
+    m.n_fds = 1;
+    cr_assert_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
+    rig_manager_fails(ENOBUFS);
+    bool sent = handover_send(ends[0], &m, fds);
+    int error = errno;
+    cr_expect_eq(setitimer(ITIMER_REAL, &never, NULL), 0);
+    cr_expect(!sent);
+    cr_expect_eq(error, ENOBUFS, "%d", error);
+    rig_manager_fails(0);
+    cr_expect(handover_send(ends[0], &m, fds));
+    close(ends[1]);
+    cr_expect(!handover_send(ends[0], &m, fds));
+    cr_expect(errno == EPIPE || errno == ECONNRESET);
+    close(ends[0]);
 }

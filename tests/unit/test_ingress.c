@@ -33,12 +33,16 @@ struct rig {
     uint32_t filled[2];
 };
 
+static const struct forward *watched; // what its memory says of a pass while datagrams leave
+static unsigned seen_in_pass;
+
 static ssize_t swallow(struct egress *e, const struct table_output *o, const struct iovec *iov, int n)
 {
     ssize_t bytes = 0;
 
     (void) e;
     (void) o;
+    seen_in_pass += watched && watched->memory->in_pass == 1;
     for (int i = 0; i < n; i++)
         bytes += (ssize_t) iov[i].iov_len;
     return bytes;
@@ -388,5 +392,24 @@ Test(ingress, goes_on_whatever_the_slots_say)
         cr_expect_leq(ingress_resume(in), SLOTS);
         cr_expect_lt(in->head, SLOTS);
     }
+    close_rig(x);
+}
+
+// A kill in a pass leaves slots whose datagrams may have left: the next start is told.
+Test(ingress, a_pass_is_marked_while_it_lasts)
+{
+    struct rig *x = open_rig(1);
+
+    watched = x->f;
+    for (int pass = 0; pass < 2; pass++) {
+        put(x, 0, 1);
+        seen_in_pass = 0;
+        cr_expect_eq(ingress_pass(&x->rings[0], x->f, x->spill, UINT64_MAX), 1);
+        cr_expect_gt(seen_in_pass, 0);
+        cr_expect_eq(x->f->memory->in_pass, 0);
+    }
+    cr_expect_eq(ingress_pass(&x->rings[0], x->f, x->spill, UINT64_MAX), 0);
+    cr_expect_eq(x->f->memory->in_pass, 0);
+    watched = NULL;
     close_rig(x);
 }

@@ -133,7 +133,21 @@ Test(keep, fresh_takes_nothing)
     sockets_free(s);
 }
 
-// One of them is another: which of all are then open.
+// What is logged while this is taken up.
+static void inherit_and_read(struct keep *k, struct sockets *s, char *text, size_t size)
+{
+    int log = memfd_create("log", MFD_CLOEXEC), before = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+
+    cr_assert(log >= 0 && before >= 0 && dup2(log, STDERR_FILENO) == STDERR_FILENO);
+    inherit(k, s, false);
+    cr_assert(dup2(before, STDERR_FILENO) == STDERR_FILENO);
+    ssize_t n = pread(log, text, size - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    close(before);
+    close(log);
+}
+
+// One of them is another: which of all are then open, and what is said of it.
 Test(keep, what_is_forged_is_closed)
 {
     static const uint8_t zero[4096];
@@ -142,32 +156,40 @@ Test(keep, what_is_forged_is_closed)
         int kind, seals;
         size_t size;
         const char *open; // of table, state, file, signatures, head, ring
+        const char *why;
     } cases[] = {
-        {"nothing", KINDS, 0, 0, "111111"},
-        {"a table that is none", TABLE, SEALS, 4096, "001111"},
-        {"an empty table", TABLE, SEALS, 0, "001111"},
-        {"a table that may change", TABLE, SEALS & ~F_SEAL_WRITE, 4096, "001111"},
-        {"a small state", STATE, F_SEAL_SHRINK | F_SEAL_SEAL, 4096, "001111"},
-        {"a file without its facts", FILE_, SEALS, sizeof(struct config_file_info) - 1, "110111"},
-        {"another file", FILE_, SEALS, sizeof(struct config_file_info) + 3, "111111"},
-        {"a file that may change", FILE_, SEALS & ~F_SEAL_GROW, sizeof(struct config_file_info), "110111"},
-        {"no signatures", SIGNATURES, SEALS, 0, "111011"},
-        {"signatures that may change", SIGNATURES, F_SEAL_SEAL, 6, "111011"},
-        {"a head that is none", HEAD, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, sizeof(struct audit_head), "111101"},
+        {"nothing", KINDS, 0, 0, "111111", ""},
+        {"a table that is none", TABLE, SEALS, 4096, "001111", ""},
+        {"an empty table", TABLE, SEALS, 0, "001111", "no sealed file of a table's size"},
+        {"a table that may change", TABLE, SEALS & ~F_SEAL_WRITE, 4096, "001111", "no sealed file of a table's size"},
+        {"a small state", STATE, F_SEAL_SHRINK | F_SEAL_SEAL, 4096, "001111", "no sealed file of the size of a state"},
+        {"a file without its facts", FILE_, SEALS, sizeof(struct config_file_info) - 1, "110111",
+         "no sealed file of a config's size"},
+        {"another file", FILE_, SEALS, sizeof(struct config_file_info) + 3, "111111", ""},
+        {"a file that may change", FILE_, SEALS & ~F_SEAL_GROW, sizeof(struct config_file_info), "110111",
+         "no sealed file of a config's size"},
+        {"no signatures", SIGNATURES, SEALS, 0, "111011", "no sealed file of the size of signatures"},
+        {"signatures that may change", SIGNATURES, F_SEAL_SEAL, 6, "111011",
+         "no sealed file of the size of signatures"},
+        {"a head that is none", HEAD, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, sizeof(struct audit_head), "111101",
+         "no sealed file of the head of records"},
         {"a head of another size", HEAD, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, sizeof(struct audit_head) + 1,
-         "111101"},
+         "111101", "no sealed file of the head of records"},
     };
 
-    log_set_silent(true);
     rig_rings = true;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct sockets *s = sockets_new(&machine_none, 0);
         struct config_bytes bytes;
         struct keep k;
+        char log[2048];
         make_whole();
         if (cases[i].kind < KINDS)
             whole[cases[i].kind] = sealed(zero, cases[i].size, cases[i].seals);
-        inherit(&k, s, false);
+        inherit_and_read(&k, s, log, sizeof(log));
+        cr_expect(strstr(log, cases[i].why), "%s: %s", cases[i].what, log);
+        cr_expect_eq(strstr(log, "it is closed") != NULL, strchr(cases[i].open, '0') != NULL, "%s: %s", cases[i].what,
+                     log);
         for (int j = 0; j < KINDS; j++)
             cr_expect_eq(is_open(j), cases[i].open[j] == '1', "%s: %d", cases[i].what, j);
         if (cases[i].kind != FILE_)

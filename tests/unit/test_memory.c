@@ -4,9 +4,12 @@
 #include <config.h>
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "broker/state.h"
 #include "compile/compile.h"
 #include "config/check_site.h"
 #include "config/compare.h"
@@ -274,4 +277,38 @@ Test(memory, a_forwarder_is_whole_or_there_is_none)
               "outputs=({interface=\"out0\";group=\"239.255.0.0\";port=6000;});});");
     cr_expect_gt(deny_each(forwards, &view, false), 0);
     free((void *) view.header);
+}
+
+// The file of a start, which is read once more with fewer rights: its errors are printed.
+static bool starts(void *context, FILE *to)
+{
+    const char *text = context;
+    struct broker_options options = {.config_path = "mcr.conf"};
+    struct broker b = {.options = &options, .goes_on = strstr(text, "kept")};
+    struct config_bytes bytes = {.text = malloc(strlen(text) + 1), .size = strlen(text)};
+
+    (void) to;
+    if (!bytes.text)
+        return false;
+    strcpy(bytes.text, text);
+    keep_init(&b.keep);
+    return start_judge(&b, &bytes);
+}
+
+Test(memory, a_start_judges_its_file_or_refuses)
+{
+    static const char rule[] =
+        "version=1;rules=({name=\"%s\";input={interface=\"in0\";group=\"239.255.0.0\";"
+        "port=5000;};outputs=({interface=\"out0\";group=\"239.255.0.0\";port=6000;});});";
+    char text[400];
+    int before = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    cr_assert(before >= 0 && null >= 0 && dup2(null, STDERR_FILENO) >= 0);
+    snprintf(text, sizeof(text), rule, "r");
+    unsigned failed = deny_each(starts, text, false);
+    // One that ran is no longer valid, and there is no other.
+    bool ok = starts((char[]){"kept = "}, stdout);
+    cr_assert(dup2(before, STDERR_FILENO) >= 0);
+    cr_expect_gt(failed, 5);
+    cr_expect(!ok);
 }

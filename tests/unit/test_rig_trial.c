@@ -191,3 +191,32 @@ Test(rig, asks_for_signatures)
     rig_show(x);
     rig_close(x, "signatures");
 }
+
+// What ran goes on where the file would be refused, for which the disk has another one or the same; the refusal of what
+// lies there is recorded.
+Test(rig, goes_on_where_the_file_is_refused)
+{
+#define REFUSES "missing_interface=\"reject\";audit_file=\"DIR/audit\";"
+    struct rig *x = rig_open(REFUSES ONE, true);
+
+    rig_file(x, REFUSES "rules=(" RULE("two", "", "in1", "2", "out1") ");");
+    rig_link(x, "out0", "missing");
+    rig_restart(x, true);
+    rig_show(x);
+    rig_file(x, REFUSES ONE);
+    rig_restart(x, false);
+    rig_close(x, "restarts-refused");
+}
+
+// A service manager that keeps descriptors starts both anew, but not in a loop.
+Test(rig, a_relay_ends_for_its_broker_once_it_has_lived)
+{
+    struct rig *x = rig_open(ONE, true);
+
+    rig_wait(x, 2 * RIG_S);
+    rig_end_broker(x);
+    rig_wait(x, 2800 * RIG_MS);
+    rig_tell(x, "=== five seconds behind its start");
+    rig_wait(x, 400 * RIG_MS);
+    rig_close(x, "ends-for-broker");
+}
