@@ -104,6 +104,7 @@ part() {
   dir=/src
   shift
   [ "$name" != fuzz ] || dir=/build/run
+  began=$(date +%s)
   within timeout -k 5 $TEST_SECONDS sh -c 'cd "$1" && shift && env srcdir=/src MCR_SANDBOX=off MCR_TEST_SLOWNESS=10 \
     MCRD=/build/run/src/mcrd MCRSTAT=/build/run/src/mcrstat MCRGEN=/build/run/src/mcrgen STANDIN=/build/run/tests/config/standin \
     FUZZ_MUTATIONS='"${FUZZ_MUTATIONS:-10000}"' "$@"' sh $dir "$@" >"$work/$name.tap" 2>"$work/$name.err"
@@ -113,7 +114,7 @@ part() {
   skipped=$(grep -c '^ok.* # SKIP' "$work/$name.tap")
   bad=$(grep -c '^not ok' "$work/$name.tap")
   sed -n 's/^# \(not here: .*\)/# \1/p; s/^ok.* # SKIP \(.*\)/# skipped: \1/p' "$work/$name.tap" | sort | uniq -c | sed 's/^ *\([0-9]*\) # /# \1 × /'
-  text="$arch, $name: $((good - skipped)) ok, $bad failed, $skipped skipped"
+  text="$arch, $name: $((good - skipped)) ok, $bad failed, $skipped skipped, $(($(date +%s) - began)) s"
   if [ $status -eq 0 ] && [ "$good" -gt 0 ] && [ "$bad" -eq 0 ]; then
     echo "ok $count - $text"
   else
