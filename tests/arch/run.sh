@@ -51,14 +51,17 @@ within() {
 }
 
 # What compiles, what emulates, what the tests use; then the libraries of that machine.
+packages="qemu-user make pkg-config python3 jq nftables minisign gcc-$triplet libc6-dev:$arch"
+for library in libconfig libev libcap-ng libseccomp libmd libsodium libjansson libpcap0.8 zlib1g; do
+  packages="$packages $library-dev:$arch"
+done
+
+# /other: that machine's locales, whose byte order is its own.
 install_in_root() {
-  packages="qemu-user make pkg-config python3-minimal jq nftables minisign gcc-$triplet libc6-dev:$arch"
-  for library in libconfig libev libcap-ng libseccomp libmd libsodium libjansson libpcap0.8 zlib1g; do
-    packages="$packages $library-dev:$arch"
-  done
   # shellcheck disable=SC2086
   within dpkg --add-architecture "$arch" && within apt-get -q update &&
-    within timeout -k 5 $INSTALL_SECONDS apt-get -q install -y --no-install-recommends $packages
+    within timeout -k 5 $INSTALL_SECONDS apt-get -q install -y --no-install-recommends $packages &&
+    within sh -c 'mkdir /other && cd /other && apt-get -q download "libc-bin:$1" && dpkg -x libc-bin_*.deb . && rm libc-bin_*.deb' sh "$arch"
 }
 
 # Gets its name when it is whole.
@@ -70,7 +73,7 @@ make_root() {
     cp /etc/resolv.conf "$root/etc/" &&
     # Manual pages differ between the machines of some packages, so that dpkg would refuse the second one.
     printf 'path-exclude=/usr/share/man/*\npath-exclude=/usr/share/doc/*\n' >"$root/etc/dpkg/dpkg.cfg.d/mcr" &&
-    install_in_root && echo "$suite" >"$root/suite" && rm -rf "$root"/var/cache/apt/* && mv "$root" "$name" || return 1
+    install_in_root && echo "$suite: $packages" >"$root/made-of" && rm -rf "$root"/var/cache/apt/* && mv "$root" "$name" || return 1
   root=$name
 }
 
@@ -130,7 +133,7 @@ if [ "${1:-}" != inside ]; then
   install_tools debootstrap debootstrap
   proxy=$(apt-config shell p Acquire::http::Proxy | sed "s/^p='\(.*\)'$/\1/")
   [ -z "$proxy" ] || export http_proxy="$proxy"
-  if [ ! -d "$root" ] || [ "$(cat "$root/suite")" != "$suite" ]; then
+  if [ ! -d "$root" ] || [ "$(cat "$root/made-of" 2>/dev/null)" != "$suite: $packages" ]; then
     rm -rf --one-file-system "$root"
     make_root >"$work/root.log" 2>&1 || { tail -n 20 "$work/root.log" | sed 's/^/# /'; skip "no Debian for $arch can be made"; }
   fi
@@ -150,7 +153,7 @@ failed=0
 echo "# not shown: the sandbox (off here: qemu's user emulation has neither seccomp nor Landlock), packet sockets and rings, restarts, times"
 for test in ${MCR_ARCH_TESTS:-$all}; do
   case $test in
-    units) part units /build/run/tests/unit/units ;;
+    units) part units env LOCPATH=/other/usr/lib/locale /build/run/tests/unit/units ;;
     fuzz) part fuzz sh /src/tests/fuzz/replay.sh ;;
     trust) part trust sh /src/tests/trust/run.sh ;;
     *) part "$test" sh "/src/tests/config/$test.sh" ;;
