@@ -3,7 +3,8 @@
 # Config goldens, as TAP: each file in valid/ must be printed as its .printed says, each in invalid/ must be
 # refused with exactly the errors of its .err. Then what cannot lie in a repository: sizes, modes, FIFOs.
 #
-# Environment: MCRD, the program (default: src/mcrd of the build directory); srcdir, the top of the sources.
+# Environment: MCRD, the program (default: src/mcrd of the build directory); srcdir, the top of the sources; STATS_MAGIC,
+# how a file of statistics begins there (default: as on a little-endian machine).
 # UPDATE=1 writes the goldens anew, to be read before they are committed.
 set -u
 
@@ -325,7 +326,7 @@ stats_at() {
   printf 'version = 1; stats_file = "%s"; rules = ( );\n' "$2" >"$1"
 }
 mkdir -m 0755 place && place=$work/place
-echo notes >place/notes && : >place/empty && printf 'MCTATS01\0' >place/stats && ln -s notes place/link && mkfifo place/fifo
+echo notes >place/notes && : >place/empty && printf '%s\0' "${STATS_MAGIC:-MCTATS01}" >place/stats && ln -s notes place/link && mkfifo place/fifo
 taken="which the statistics would replace: name another one"
 stats_at itself.conf "$work/itself.conf"
 ok "refused: stats_file is the file itself" refused itself.conf "itself.conf: stats_file is \"$work/itself.conf\", and the \
