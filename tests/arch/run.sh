@@ -159,6 +159,7 @@ for test in ${MCR_ARCH_TESTS:-$all}; do
     units) part units env LOCPATH=/other/usr/lib/locale /build/run/tests/unit/units ;;
     fuzz) part fuzz sh /src/tests/fuzz/replay.sh ;;
     trust) part trust sh /src/tests/trust/run.sh ;;
+    firewall) part firewall bash /src/tests/config/firewall.sh ;;
     *) part "$test" sh "/src/tests/config/$test.sh" ;;
   esac
 done

@@ -435,9 +435,10 @@ circle 10000 >circle.conf
 ok "refused: a circle of 10,000 rules" refused circle.conf "circle.conf:3: rule \"r0\": outputs run in a\
  circle: \"r0\" -> \"r1\" -> \"r2\" -> \"r3\" -> \"r4\" -> \"r5\" -> \"r6\" -> \"r7\" -> \"r8\" -> \"r9\" ->\
  \"r10\" -> \"r11\" -> 9988 more -> \"r0\"; allowed only when each of these rules says two_way = true, and never by way of \"lo\""
-{ echo 'version = 1; a ='; repeat 1000000 '('; repeat 1000000 ')'; } >deep.conf
+sized 1000000 "brackets, and keys"
+{ echo 'version = 1; a ='; repeat "$size" '('; repeat "$size" ')'; } >deep.conf
 ok "refused: brackets in brackets" refused deep.conf "deep.conf:2: brackets are nested deeper than 16"
-{ awk 'BEGIN { for (i = 0; i < 1000000; i++) printf "a%d=1;", i }'; } >keys.conf
+{ awk -v size="$size" 'BEGIN { for (i = 0; i < size; i++) printf "a%d=1;", i }'; } >keys.conf
 ok "refused: keys without end" refused keys.conf "keys.conf:1: more than 64 keys in one group"
 { printf 'version = 1; rules = (1'; repeat 3000000 ',1'; echo ');'; } >values.conf
 ok "refused: values without end" refused values.conf "values.conf:1: more than 2097152 values in the file"
