@@ -3,15 +3,17 @@
 
 #include "table/view.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 
+// The same on each machine, whatever its byte order: so is each table's longest_probe.
 static uint64_t load64(const uint8_t *p)
 {
     uint64_t v;
 
     memcpy(&v, p, sizeof(v));
-    return v;
+    return le64toh(v);
 }
 
 uint32_t table_hash(const struct table_key *key)

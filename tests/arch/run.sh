@@ -33,6 +33,9 @@ TEST_SECONDS=3600
 # shellcheck source=tests/tools.sh
 . "$srcdir/tests/tools.sh"
 
+# How a file of statistics begins, which is a number.
+magic=MCTATS01
+[ "$arch" != s390x ] || magic=10STATCM
 # Debian 13: times of armhf have 64 bits there, and riscv64 came with it. Debian 12 where its archive has all of s390x.
 suite=trixie
 case $arch in
@@ -51,14 +54,17 @@ within() {
 }
 
 # What compiles, what emulates, what the tests use; then the libraries of that machine.
+packages="qemu-user make pkg-config python3 jq nftables minisign gcc-$triplet libc6-dev:$arch"
+for library in libconfig libev libcap-ng libseccomp libmd libsodium libjansson libpcap0.8 zlib1g; do
+  packages="$packages $library-dev:$arch"
+done
+
+# /other: that machine's locales, whose byte order is its own.
 install_in_root() {
-  packages="qemu-user make pkg-config python3-minimal jq nftables minisign gcc-$triplet libc6-dev:$arch"
-  for library in libconfig libev libcap-ng libseccomp libmd libsodium libjansson libpcap0.8 zlib1g; do
-    packages="$packages $library-dev:$arch"
-  done
   # shellcheck disable=SC2086
   within dpkg --add-architecture "$arch" && within apt-get -q update &&
-    within timeout -k 5 $INSTALL_SECONDS apt-get -q install -y --no-install-recommends $packages
+    within timeout -k 5 $INSTALL_SECONDS apt-get -q install -y --no-install-recommends $packages &&
+    within sh -c 'mkdir /other && cd /other && apt-get -q download "libc-bin:$1" && dpkg -x libc-bin_*.deb . && rm libc-bin_*.deb' sh "$arch"
 }
 
 # Gets its name when it is whole.
@@ -70,7 +76,7 @@ make_root() {
     cp /etc/resolv.conf "$root/etc/" &&
     # Manual pages differ between the machines of some packages, so that dpkg would refuse the second one.
     printf 'path-exclude=/usr/share/man/*\npath-exclude=/usr/share/doc/*\n' >"$root/etc/dpkg/dpkg.cfg.d/mcr" &&
-    install_in_root && echo "$suite" >"$root/suite" && rm -rf "$root"/var/cache/apt/* && mv "$root" "$name" || return 1
+    install_in_root && echo "$suite: $packages" >"$root/made-of" && rm -rf "$root"/var/cache/apt/* && mv "$root" "$name" || return 1
   root=$name
 }
 
@@ -104,7 +110,8 @@ part() {
   dir=/src
   shift
   [ "$name" != fuzz ] || dir=/build/run
-  within timeout -k 5 $TEST_SECONDS sh -c 'cd "$1" && shift && env srcdir=/src MCR_SANDBOX=off MCR_TEST_SLOWNESS=10 \
+  began=$(date +%s)
+  within timeout -k 5 $TEST_SECONDS sh -c 'cd "$1" && shift && env srcdir=/src STATS_MAGIC='"$magic"' MCR_SANDBOX=off MCR_TEST_SLOWNESS=10 \
     MCRD=/build/run/src/mcrd MCRSTAT=/build/run/src/mcrstat MCRGEN=/build/run/src/mcrgen STANDIN=/build/run/tests/config/standin \
     FUZZ_MUTATIONS='"${FUZZ_MUTATIONS:-10000}"' "$@"' sh $dir "$@" >"$work/$name.tap" 2>"$work/$name.err"
   status=$?
@@ -113,7 +120,7 @@ part() {
   skipped=$(grep -c '^ok.* # SKIP' "$work/$name.tap")
   bad=$(grep -c '^not ok' "$work/$name.tap")
   sed -n 's/^# \(not here: .*\)/# \1/p; s/^ok.* # SKIP \(.*\)/# skipped: \1/p' "$work/$name.tap" | sort | uniq -c | sed 's/^ *\([0-9]*\) # /# \1 × /'
-  text="$arch, $name: $((good - skipped)) ok, $bad failed, $skipped skipped"
+  text="$arch, $name: $((good - skipped)) ok, $bad failed, $skipped skipped, $(($(date +%s) - began)) s"
   if [ $status -eq 0 ] && [ "$good" -gt 0 ] && [ "$bad" -eq 0 ]; then
     echo "ok $count - $text"
   else
@@ -129,7 +136,7 @@ if [ "${1:-}" != inside ]; then
   install_tools debootstrap debootstrap
   proxy=$(apt-config shell p Acquire::http::Proxy | sed "s/^p='\(.*\)'$/\1/")
   [ -z "$proxy" ] || export http_proxy="$proxy"
-  if [ ! -d "$root" ] || [ "$(cat "$root/suite")" != "$suite" ]; then
+  if [ ! -d "$root" ] || [ "$(cat "$root/made-of" 2>/dev/null)" != "$suite: $packages" ]; then
     rm -rf --one-file-system "$root"
     make_root >"$work/root.log" 2>&1 || { tail -n 20 "$work/root.log" | sed 's/^/# /'; skip "no Debian for $arch can be made"; }
   fi
@@ -149,9 +156,10 @@ failed=0
 echo "# not shown: the sandbox (off here: qemu's user emulation has neither seccomp nor Landlock), packet sockets and rings, restarts, times"
 for test in ${MCR_ARCH_TESTS:-$all}; do
   case $test in
-    units) part units /build/run/tests/unit/units ;;
+    units) part units env LOCPATH=/other/usr/lib/locale /build/run/tests/unit/units ;;
     fuzz) part fuzz sh /src/tests/fuzz/replay.sh ;;
     trust) part trust sh /src/tests/trust/run.sh ;;
+    firewall) part firewall bash /src/tests/config/firewall.sh ;;
     *) part "$test" sh "/src/tests/config/$test.sh" ;;
   esac
 done

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,6 +57,24 @@ void arch_lacks(const char *format, ...)
     vfprintf(said, format, args);
     va_end(args);
 }
+
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+// In place of libc's: qemu's F_DUPFD (7.2 to 10.0) forgets of a signalfd that its records have another byte order here.
+// Its dup3 does not.
+int fcntl(int fd, int command, ...)
+{
+    va_list args;
+
+    va_start(args, command);
+    long argument = va_arg(args, long);
+    va_end(args);
+    if (command != F_DUPFD_CLOEXEC)
+        return (int) syscall(SYS_fcntl, fd, command, argument);
+    while (syscall(SYS_fcntl, argument, F_GETFD) >= 0)
+        argument++;
+    return (int) syscall(SYS_dup3, fd, argument, O_CLOEXEC);
+}
+#endif
 
 static void redirect(int fd)
 {

@@ -176,13 +176,14 @@ if [ -c /dev/full ]; then
   ok "trouble: standard output is full" full
 fi
 
-# --- 10,000 rules ---
-# TTL NOTE: ten thousand rules, in an order of their own for each NOTE.
+# --- sizes ---
+sized 10000 rules
+# TTL NOTE: so many rules, in an order of their own for each NOTE.
 rules() {
-  awk -v ttl="$1" -v note="$2" -v stats="$work/stats" 'BEGIN {
+  awk -v size="$size" -v ttl="$1" -v note="$2" -v stats="$work/stats" 'BEGIN {
     print "version = 1; stats_file = \"" stats "\"; ring_mib = 1;\nrules = ("
-    for (n = 0; n < 10000; n++) {
-      i = note == "" ? n : 9999 - n
+    for (n = 0; n < size; n++) {
+      i = note == "" ? n : size - 1 - n
       printf "%s{ name = \"r%d\"; note = \"%s\"; input = { interface = \"lo\"; group = \"239.1.%d.%d\"; port = 5000; };\n" \
         "outputs = ( { interface = \"lo\"; group = \"239.2.%d.%d\"; port = 5000; ttl = %d; } ); }\n", \
         n ? "," : "", i, note, i / 256, i % 256, i / 256, i % 256, ttl
@@ -195,12 +196,12 @@ many() {
   rules 1 "" >running.conf
   rules 2 CHG1 >new.conf
   stands_in sha256="$(sha256 running.conf)" && run 1 --diff --config new.conf &&
-    [ "$(tail -n 1 stdout)" = "0 added, 0 removed, 10000 changed; disturbs traffic: yes" ] &&
-    [ "$(head -n 4 stdout)" = '~ rule "r9999"
-    note: unset -> "CHG1"
+    [ "$(tail -n 1 stdout)" = "0 added, 0 removed, $size changed; disturbs traffic: yes" ] &&
+    [ "$(head -n 4 stdout)" = "~ rule \"r$((size - 1))\"
+    note: unset -> \"CHG1\"
     outputs[0].ttl: 1 -> 2
-    disturbs traffic: yes' ] && run 1 --diff --json --config new.conf && is_json
+    disturbs traffic: yes" ] && run 1 --diff --json --config new.conf && is_json
 }
-ok "10,000 rules" many
+ok "$size rules" many
 
 plan

@@ -255,11 +255,12 @@ rules() {
   }'
 }
 
-rules 10000 >rules.conf
+sized 10000 rules
+rules "$size" >rules.conf
 for role in $roles; do
-  ok "10,000 rules: $role within a minute" run 0 --firewall --role "$role" --config rules.conf
+  ok "$size rules: $role within a minute" run 0 --firewall --role "$role" --config rules.conf
   cp stdout rules.nft
-  accepts "10,000 rules: $role, accepted by nft within two minutes" rules.nft long
+  accepts "$size rules: $role, accepted by nft within two minutes" rules.nft long
 done
 
 # RULES BITS: each with 256 senders, prefixes of so many bits, and 256 outputs that keep them.

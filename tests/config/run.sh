@@ -3,7 +3,8 @@
 # Config goldens, as TAP: each file in valid/ must be printed as its .printed says, each in invalid/ must be
 # refused with exactly the errors of its .err. Then what cannot lie in a repository: sizes, modes, FIFOs.
 #
-# Environment: MCRD, the program (default: src/mcrd of the build directory); srcdir, the top of the sources.
+# Environment: MCRD, the program (default: src/mcrd of the build directory); srcdir, the top of the sources; STATS_MAGIC,
+# how a file of statistics begins there (default: as on a little-endian machine).
 # UPDATE=1 writes the goldens anew, to be read before they are committed.
 set -u
 
@@ -325,7 +326,7 @@ stats_at() {
   printf 'version = 1; stats_file = "%s"; rules = ( );\n' "$2" >"$1"
 }
 mkdir -m 0755 place && place=$work/place
-echo notes >place/notes && : >place/empty && printf 'MCTATS01\0' >place/stats && ln -s notes place/link && mkfifo place/fifo
+echo notes >place/notes && : >place/empty && printf '%s\0' "${STATS_MAGIC:-MCTATS01}" >place/stats && ln -s notes place/link && mkfifo place/fifo
 taken="which the statistics would replace: name another one"
 stats_at itself.conf "$work/itself.conf"
 ok "refused: stats_file is the file itself" refused itself.conf "itself.conf: stats_file is \"$work/itself.conf\", and the \
@@ -434,9 +435,10 @@ circle 10000 >circle.conf
 ok "refused: a circle of 10,000 rules" refused circle.conf "circle.conf:3: rule \"r0\": outputs run in a\
  circle: \"r0\" -> \"r1\" -> \"r2\" -> \"r3\" -> \"r4\" -> \"r5\" -> \"r6\" -> \"r7\" -> \"r8\" -> \"r9\" ->\
  \"r10\" -> \"r11\" -> 9988 more -> \"r0\"; allowed only when each of these rules says two_way = true, and never by way of \"lo\""
-{ echo 'version = 1; a ='; repeat 1000000 '('; repeat 1000000 ')'; } >deep.conf
+sized 1000000 "brackets, and keys"
+{ echo 'version = 1; a ='; repeat "$size" '('; repeat "$size" ')'; } >deep.conf
 ok "refused: brackets in brackets" refused deep.conf "deep.conf:2: brackets are nested deeper than 16"
-{ awk 'BEGIN { for (i = 0; i < 1000000; i++) printf "a%d=1;", i }'; } >keys.conf
+{ awk -v size="$size" 'BEGIN { for (i = 0; i < size; i++) printf "a%d=1;", i }'; } >keys.conf
 ok "refused: keys without end" refused keys.conf "keys.conf:1: more than 64 keys in one group"
 { printf 'version = 1; rules = (1'; repeat 3000000 ',1'; echo ');'; } >values.conf
 ok "refused: values without end" refused values.conf "values.conf:1: more than 2097152 values in the file"

@@ -98,7 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if ((flags & (MEND_IP | MEND_UDP)) && length > lead)
         fuzz_mend(frame + lead, length - lead, flags & MEND_UDP);
 
-    uint16_t sum = packet_sum(flags, frame, length), simple = fuzz_sum((uint16_t) (flags << 8), frame, length);
+    uint16_t sum = packet_sum(htons(flags), frame, length), simple = fuzz_sum(flags, frame, length);
     FUZZ_ASSERT(ntohs(sum) == simple);
     enum packet_verdict verdict = packet_parse(&p, frame, length, &m);
     if (verdict == PACKET_OK) {

@@ -110,7 +110,8 @@ Test(rig, hears_a_hostile_relay)
         if (cases[i].verdicts[0].type == 0)
             rig_wait(x, 61 * RIG_S);
         for (uint32_t type = HANDOVER_LOAD; type <= HANDOVER_PROBE && !x->broker_ended; type++)
-            rig_ask(x, &(struct handover_message){.type = type, .serial = 10, .ring = 1});
+            rig_ask(x, type == HANDOVER_LOAD ? &(struct handover_message){.type = type, .serial = 10, .asker.pid = 1}
+                                             : &(struct handover_message){.type = type, .serial = 10, .ring = 1});
         if (!x->broker_ended)
             rig_ask(x, &(struct handover_message){.type = HANDOVER_CONFIRM, .serial = 12});
         if (!x->broker_ended)
