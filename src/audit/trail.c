@@ -103,7 +103,9 @@ bool trail_open(struct trail *t, const char *path)
             fd = descriptors_close(fd);
         else if (fd >= 0) {
             memmove(t->fds + 1, t->fds, t->n * sizeof(t->fds[0]));
+            memmove(t->ages + 1, t->ages, t->n * sizeof(t->ages[0]));
             t->fds[0] = fd;
+            t->ages[0] = age;
             t->n++;
             younger = st;
             t->complete = age < TRAIL_OLD;

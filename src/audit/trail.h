@@ -33,6 +33,7 @@ bool trail_read(int fd, trail_each *each, void *context, bool tail, uint64_t *wh
 // The files that are there, from the oldest to the youngest.
 struct trail {
     int fds[TRAIL_OLD + 1];
+    unsigned ages[TRAIL_OLD + 1]; // as trail_name() takes them
     unsigned n;
     bool complete; // none can have been removed by rotation
 };
