@@ -191,13 +191,18 @@ bool chain_parse_head(const char *text, struct chain_head *head)
 
 // --- verifying -------------------------------------------------------------------------------------------------------
 
+static void report(struct chain_check *c, const struct chain_finding *finding)
+{
+    c->faults += finding->fatal;
+    if (c->found)
+        c->found(c->context, finding);
+}
+
 static void tell(struct chain_check *c, enum chain_fault fault, uint64_t from, uint64_t to, bool fatal)
 {
     struct chain_finding finding = {.fault = fault, .from = from, .to = to, .fatal = fatal};
 
-    c->faults += fatal;
-    if (c->found)
-        c->found(c->context, &finding);
+    report(c, &finding);
 }
 
 static bool begins(const struct chain_record *r)
@@ -241,16 +246,53 @@ static void judge_first(struct chain_check *c, const struct chain_record *r)
         tell(c, CHAIN_MISSING, 0, r->head.n - 1, true);
 }
 
-// One that is no record, or a changed one, whose number may be changed, too.
+// Takes lines that were no records as those of records that are missing before number n, and tells the others as what
+// they are. known: n says which are missing.
+static void judge_waiting(struct chain_check *c, uint64_t n, bool known)
+{
+    uint64_t expected = c->last.n + c->bad + 1, lost = known && n > expected ? n - expected : 0;
+    struct chain_finding others = {.fault = CHAIN_NO_RECORD, .from = c->last.n, .to = n, .fatal = true, .place = c->at};
+
+    for (; c->waiting > 0 && lost > 0; c->waiting--, lost--) {
+        tell(c, CHAIN_CHANGED, c->last.n + c->bad + 1, c->last.n + c->bad + 1, true);
+        c->bad++;
+        c->unsure = true;
+    }
+    others.count = c->waiting;
+    c->waiting = 0;
+    if (others.count > 0)
+        report(c, &others);
+}
+
+// The same before record r, which may be changed itself.
+static void judge_waiting_before(struct chain_check *c, const struct chain_record *r)
+{
+    bool known = c->any || c->bad > 0 || c->complete, opens = !c->any && r->mark != CHAIN_NEXT;
+    bool follows = c->any && !c->unsure && memcmp(r->prev, c->last.hash, sizeof(r->prev)) == 0;
+
+    // The first record of a set whose older ones are gone begins a file, so that one was before this one.
+    for (; c->waiting > 0 && !known && !opens; c->waiting--) {
+        tell(c, CHAIN_CHANGED, 0, 0, true);
+        c->unsure = true;
+    }
+    judge_waiting(c, r->head.n, known && !opens && !follows && !(r->right && begins(r)));
+}
+
+void chain_check_settle(struct chain_check *c)
+{
+    bool known = c->anchor.n > 0 && c->anchor.n < UINT64_MAX && (c->any || c->bad > 0 || c->complete);
+
+    judge_waiting(c, known ? c->anchor.n + 1 : 0, known);
+}
+
+// A changed record, whose number may be changed, too.
 static void judge_bad(struct chain_check *c, const struct chain_record *r)
 {
     bool counted = c->any || c->bad > 0 || c->complete; // else nothing tells the number of a first line
-    uint64_t expected = counted ? c->last.n + c->bad + 1 : r ? r->head.n : 0;
+    uint64_t expected = counted ? c->last.n + c->bad + 1 : r->head.n;
+    bool follows = !c->unsure && memcmp(r->prev, c->last.hash, sizeof(r->prev)) == 0;
 
-    if (!r && !c->whole)
-        return; // a line of another kind
-    bool follows = r && !c->unsure && memcmp(r->prev, c->last.hash, sizeof(r->prev)) == 0;
-    if (counted && r && !follows && r->head.n > expected) {
+    if (counted && !follows && r->head.n > expected) {
         tell(c, CHAIN_MISSING, expected, r->head.n - 1, true);
         expected = r->head.n;
     }
@@ -261,7 +303,14 @@ static void judge_bad(struct chain_check *c, const struct chain_record *r)
 
 void chain_check_line(struct chain_check *c, const struct chain_record *r)
 {
-    if (!r || !r->right) {
+    if (!r && !c->whole)
+        return; // a line of another kind
+    if (!r) {
+        c->at = c->waiting++ == 0 ? c->place : c->at;
+        return;
+    }
+    judge_waiting_before(c, r);
+    if (!r->right) {
         judge_bad(c, r);
         return;
     }
@@ -285,6 +334,7 @@ void chain_check_line(struct chain_check *c, const struct chain_record *r)
 
 void chain_check_end(struct chain_check *c, bool cut)
 {
+    chain_check_settle(c);
     uint64_t last = c->last.n + c->bad + cut;
 
     if (cut)
@@ -304,6 +354,14 @@ bool chain_print(const struct chain_finding *f, FILE *to)
         if (f->from == 0)
             return fputs("the first record: changed\n", to) >= 0;
         return fprintf(to, "record %" PRIu64 ": changed\n", f->from) > 0;
+    case CHAIN_NO_RECORD:
+        if (f->count > 1)
+            fprintf(to, "%" PRIu64 " lines that are no records", f->count);
+        else
+            fputs("a line that is no record", to);
+        if (f->from > 0)
+            return fprintf(to, ", behind record %" PRIu64 "\n", f->from) > 0;
+        return (f->to > 0 ? fprintf(to, ", before record %" PRIu64 "\n", f->to) : fprintf(to, "\n")) > 0;
     case CHAIN_MISSING:
         if (f->from == 0)
             return fprintf(to, "records before %" PRIu64 ": missing\n", f->to + 1) > 0;

@@ -56,19 +56,28 @@ bool chain_parse_head(const char *text, struct chain_head *head);
 // --- verifying -------------------------------------------------------------------------------------------------------
 
 enum chain_fault {
-    CHAIN_CHANGED, // the bytes of a record are not those of its hash, or its place has a line that is no record;
-                   // from 0: it is the first, and nothing tells its number
-    CHAIN_MISSING, // records `from` to `to`; from 0: those before record to + 1
-    CHAIN_BEHIND,  // a record stands behind one with a number as high or higher, `to`
-    CHAIN_FOREIGN, // a record names another one before it than the one that is there, or is not the one of the anchor
-    CHAIN_ANEW,    // a new chain begins behind record `to`
-    CHAIN_CUT,     // the last line is not whole
-    CHAIN_OPENS,   // the files begin with record `from`, which says that those before are elsewhere; never fatal
+    CHAIN_CHANGED,   // the bytes of a record are not those of its hash, or its place has a line that is no record;
+                     // from 0: it is the first, and nothing tells its number
+    CHAIN_NO_RECORD, // `count` lines at `place` are no records and in the place of none: they stand behind record
+                     // `from`, or, if that is 0, before record `to`, or, if that is 0, too, alone
+    CHAIN_MISSING,   // records `from` to `to`; from 0: those before record to + 1
+    CHAIN_BEHIND,    // a record stands behind one with a number as high or higher, `to`
+    CHAIN_FOREIGN,   // a record names another one before it than the one that is there, or is not the one of the anchor
+    CHAIN_ANEW,      // a new chain begins behind record `to`
+    CHAIN_CUT,       // the last line is not whole
+    CHAIN_OPENS,     // the files begin with record `from`, which says that those before are elsewhere; never fatal
+};
+
+struct chain_place {
+    unsigned file; // as the caller counts them
+    uint64_t line; // from 1 on
 };
 
 struct chain_finding {
     enum chain_fault fault;
     uint64_t from, to;
+    struct chain_place place; // of CHAIN_NO_RECORD
+    uint64_t count;
     bool fatal; // false: the line says so of itself, and nothing more is known of it
 };
 
@@ -79,6 +88,7 @@ struct chain_check {
     struct chain_head anchor; // a head that is known from elsewhere; n 0: none
     void (*found)(void *context, const struct chain_finding *finding);
     void *context;
+    struct chain_place place; // of the line that is given next
 
     bool any;               // a record was seen
     bool unsure;            // the hash of the record before is not known
@@ -86,11 +96,16 @@ struct chain_check {
     uint64_t first;         // number of the first record
     uint64_t bad;           // places behind the last record of which only changed ones, or none, were seen
     uint64_t faults;        // fatal ones
-    bool met, wrong;        // the record of the anchor's number was seen; it is another one
+    uint64_t waiting; // lines behind the last record that are none: the next one tells whether in the place of some
+    struct chain_place at; // of the first of them
+    bool met, wrong;       // the record of the anchor's number was seen; it is another one
 };
 
 // Takes the next line, without its newline. r: what chain_parse() says of it, or NULL if it is no record.
 void chain_check_line(struct chain_check *c, const struct chain_record *r);
+
+// Judges lines that are no records, as far as they wait for another record. chain_check_end() does so, too.
+void chain_check_settle(struct chain_check *c);
 
 // Ends it. cut: the last line had no newline; it was not given.
 void chain_check_end(struct chain_check *c, bool cut);

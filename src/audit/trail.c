@@ -12,6 +12,8 @@
 
 #include "common/descriptors.h"
 
+_Static_assert(TRAIL_OLD <= 9, "one digit each");
+
 const char *trail_name(const char *path, unsigned age, char out[TRAIL_NAME_MAX])
 {
     if (age == 0)
@@ -19,6 +21,17 @@ const char *trail_name(const char *path, unsigned age, char out[TRAIL_NAME_MAX])
     else
         snprintf(out, TRAIL_NAME_MAX, "%s.%u", path, age);
     return out;
+}
+
+bool trail_writes(const char *path, const char *name)
+{
+    size_t length = strlen(path);
+    const char *end = name + length;
+
+    if (strncmp(name, path, length) != 0)
+        return false;
+    return *end == '\0' || strcmp(end, TRAIL_LOCK_SUFFIX) == 0 ||
+           (end[0] == '.' && end[1] >= '1' && end[1] <= '0' + TRAIL_OLD && end[2] == '\0');
 }
 
 // One byte more than a record has tells that a line is none.
@@ -90,7 +103,9 @@ bool trail_open(struct trail *t, const char *path)
             fd = descriptors_close(fd);
         else if (fd >= 0) {
             memmove(t->fds + 1, t->fds, t->n * sizeof(t->fds[0]));
+            memmove(t->ages + 1, t->ages, t->n * sizeof(t->ages[0]));
             t->fds[0] = fd;
+            t->ages[0] = age;
             t->n++;
             younger = st;
             t->complete = age < TRAIL_OLD;

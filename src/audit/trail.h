@@ -19,6 +19,10 @@
 // Writes the name of the file with this age; 0: the one that is written. Returns out.
 const char *trail_name(const char *path, unsigned age, char out[TRAIL_NAME_MAX]);
 
+// Returns whether name is that of one of these files, or of their lock. Pure.
+#define TRAIL_LOCK_SUFFIX ".lock" // appended to audit_file: the file that the process which writes it has locked
+bool trail_writes(const char *path, const char *name);
+
 // Gets each line without its newline; bytes that a record never has are cut off an overlong one.
 typedef void trail_each(void *context, const char *line, size_t length);
 
@@ -29,6 +33,7 @@ bool trail_read(int fd, trail_each *each, void *context, bool tail, uint64_t *wh
 // The files that are there, from the oldest to the youngest.
 struct trail {
     int fds[TRAIL_OLD + 1];
+    unsigned ages[TRAIL_OLD + 1]; // as trail_name() takes them
     unsigned n;
     bool complete; // none can have been removed by rotation
 };

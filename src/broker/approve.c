@@ -141,13 +141,14 @@ bool approve_waits(struct broker *b, const uint8_t sha256[32], const struct sign
 _Static_assert(HANDOVER_WAITS_NS >= SIGNATURES_WAIT_NS, "the time is over when the relay asks again");
 _Static_assert(sizeof(((struct stats_signatures *) NULL)->signed_by) == SIGNATURES_NAMES_MAX, "room for the names");
 
-void approve_show(const struct broker *b, const char *signed_by, struct stats_signatures *out)
+void approve_show(const struct broker *b, const char *signed_by, bool left, struct stats_signatures *out)
 {
     memset(out, 0, sizeof(*out));
     out->required = b->approval.trust.required;
     memcpy(out->trust_sha256, b->approval.trust.sha256, sizeof(out->trust_sha256));
     snprintf(out->trust_file, sizeof(out->trust_file), "%s", signatures_trust_path(b->options->trust_path));
     snprintf(out->signed_by, sizeof(out->signed_by), "%s", signed_by);
+    snprintf(out->left, sizeof(out->left), "%.*s", (int) sizeof(out->left) - 1, left ? b->left : "");
 }
 
 // Whoever brings a file chooses its time, which no key has signed.

@@ -48,11 +48,11 @@ struct audit {
     uint64_t n_changed; // how often the file was found as somebody else has left it
     char changed[sizeof(((struct stats_audit *) NULL)->changed)]; // what was found last
     char error[sizeof(((struct stats_audit *) NULL)->error)];
-    uint64_t due_ns;               // of the next load that changes nothing
+    uint64_t due_ns; // of the next load that changes nothing
     // By audit_open(), or empty: of the file that the last record of one in force names, and of the one from which the
     // last return was.
     char sha256[DIGEST_TEXT_MAX], returned[DIGEST_TEXT_MAX];
-    uint64_t n_refused, n_repeats; // that were not recorded yet
+    uint64_t n_refused, n_repeats;           // that were not recorded yet
     struct stats_header *shown[AUDIT_VIEWS]; // mapped; NULL: nothing is shown there
 };
 

@@ -15,7 +15,6 @@
 
 #include "common/descriptors.h"
 
-#define LOCK_SUFFIX ".lock"
 // How long the broker of an mcrd that has just ended may take to write its last records.
 #define LOCK_TRIES 100
 #define LOCK_NS    20000000
@@ -27,7 +26,7 @@ static int open_lock(int directory, const char *path, uid_t uid, gid_t gid)
     char name[NAME_MAX + 1];
     struct stat st;
 
-    if ((size_t) snprintf(name, sizeof(name), "%s" LOCK_SUFFIX, strrchr(path, '/') + 1) >= sizeof(name))
+    if ((size_t) snprintf(name, sizeof(name), "%s" TRAIL_LOCK_SUFFIX, strrchr(path, '/') + 1) >= sizeof(name))
         return -1;
     int fd = openat(directory, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
     if (fd < 0)

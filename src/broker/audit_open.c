@@ -94,7 +94,9 @@ static bool scan(struct scan *s, int fd, const struct chain_head *kept)
 {
     *s = (struct scan){.check = {.whole = true, .anchor = *kept, .found = note_fault}};
     s->check.context = s;
-    return trail_read(fd, scan_line, s, false, &s->whole, &s->cut);
+    bool ok = trail_read(fd, scan_line, s, false, &s->whole, &s->cut);
+    chain_check_settle(&s->check);
+    return ok;
 }
 
 // Returns a descriptor, or -1 with errno set.
@@ -191,7 +193,10 @@ static void go_on(struct audit *a, const struct scan *s, const struct chain_head
     a->size = s->whole;
     take_pace(a, s);
     if (c->faults > 0) {
-        snprintf(reason, sizeof(reason), "it does not verify at record %" PRIu64, s->first.to);
+        if (s->first.fault == CHAIN_NO_RECORD)
+            snprintf(reason, sizeof(reason), "it has a line that is no record, behind record %" PRIu64, s->first.from);
+        else
+            snprintf(reason, sizeof(reason), "it does not verify at record %" PRIu64, s->first.to);
         a->head = *kept;
         set_aside(a, reason);
         return;

@@ -178,7 +178,7 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
     a->begins_trial = r->config && trial_begins(b, r->config);
 
     a->file = r->file;
-    bool compared = r->config && compare(b, r->config, a, &changes, &before), adopted = false;
+    bool compared = r->config && compare(b, r->config, a, &changes, &before), adopted = false, start = !b->config;
 
     // At the start before its record; else nothing of a file counts that is not in force.
     if (r->config && r->signatures.enough && !b->config)
@@ -195,6 +195,8 @@ static bool load_reading(struct broker *b, struct attempt *a, struct reading *r)
                    (validity_admit(b, r->config, a->why) && validity_scheduled(b, r->config, a->why))) &&
                   make_room(b, a, r->config) && offer_config(b, a, r->config) == ADOPTED;
     if (adopted) {
+        if (!start)
+            b->left[0] = '\0';
         if (a->begins_trial)
             offer_save_running(b, true, &b->text.bytes);
         offer_save_running(b, false, &r->bytes);
@@ -261,13 +263,18 @@ static void load(struct broker *b, uint32_t serial, const struct handover_asker 
     // refused, as by a newer version, a start is a start.
     bool other = b->goes_on ? !b->disk_refused : start_kept_fits(b);
     if (!adopted && !b->config && !a.offered && !b->over && other) {
+        char why[sizeof(a.why)];
         record_refused(b, &a);
         b->goes_on = !b->goes_on;
+        memcpy(why, a.why, sizeof(why));
         a.why[0] = '\0';
+        b->left[0] = '\0';
         if (b->goes_on)
             reading_take_kept(b, login, &r);
         else
             reading_take(b, true, login, &r);
+        if (!b->goes_on && r.config && r.signatures.enough)
+            start_leaves(b, r.file.sha256, why);
         adopted = load_reading(b, &a, &r);
         reading_free(&r);
     }

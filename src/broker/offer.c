@@ -167,7 +167,7 @@ static void tell_no_statistics(const struct broker *b, struct attempt *a)
         snprintf(a->why + used, sizeof(a->why) - (size_t) used, "; %s", shut);
 }
 
-static int create_statistics(const struct broker *b, const char *path, const char *signed_by,
+static int create_statistics(const struct broker *b, const struct attempt *a, const char *path, const char *signed_by,
                              const struct table_view *t)
 {
     struct stats_header told = {.features = b->features,
@@ -178,7 +178,7 @@ static int create_statistics(const struct broker *b, const char *path, const cha
 
     told.continued.kept = b->goes_on;
     told.continued.replaced = b->config ? 0 : sockets_unwanted_rings(b->sockets); // of a later load the relay knows it
-    approve_show(b, signed_by, &told.signatures);
+    approve_show(b, signed_by, !b->config || !a->asker, &told.signatures);
     snprintf(told.file, sizeof(told.file), "%s", b->options->config_path);
     return statistics_create(path, &told, t);
 }
@@ -193,7 +193,7 @@ static bool make(struct broker *b, struct attempt *a, const struct table_image *
         snprintf(a->why, sizeof(a->why), "the table and its state cannot be sealed: %s", strerror(errno));
         return false;
     }
-    fds[HANDOVER_STATS] = create_statistics(b, path, signed_by, view);
+    fds[HANDOVER_STATS] = create_statistics(b, a, path, signed_by, view);
     if (fds[HANDOVER_STATS] < 0)
         tell_no_statistics(b, a);
     return fds[HANDOVER_STATS] >= 0;

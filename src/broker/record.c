@@ -30,8 +30,9 @@ static bool changes_nothing(const struct broker *b, const struct attempt *a, boo
 
     if (!b->config && !accepted)
         return true;
+    // A start that does not go on with what ran puts in force what was not, also if it was on trial.
     if (!b->config)
-        return strcmp(digest_text(a->file.sha256, sha256), b->audit.sha256) == 0;
+        return !b->left[0] && strcmp(digest_text(a->file.sha256, sha256), b->audit.sha256) == 0;
     // It can let a trial begin and go back again and again.
     if (accepted && has_returned(b, a->file.sha256))
         return true;
@@ -91,8 +92,13 @@ static const char *tell_signatures(const struct broker *b, const struct attempt 
 
 void record_accepted(struct broker *b, struct attempt *a, const struct table_view *t, const struct handover_receipt *r)
 {
-    char more[512 + 2 * SIGNATURES_NAMES_MAX], signatures[2 * SIGNATURES_NAMES_MAX], changes[64] = "", trial[32] = "";
+    char left[2 * sizeof(b->left)], why[sizeof(left) + 160] = "";
+    char more[512 + 2 * SIGNATURES_NAMES_MAX + sizeof(why)], signatures[2 * SIGNATURES_NAMES_MAX], changes[64] = "",
+                                                                                                   trial[32] = "";
 
+    if (!b->config && b->left[0])
+        snprintf(why, sizeof(why), " reason=%s effect=\"%s\"", log_quote(b->left, left, sizeof(left)),
+                 start_left_for(b, a->file.sha256));
     if (t->header->trial_seconds > 0)
         snprintf(trial, sizeof(trial), "trial_s=%u ", t->header->trial_seconds);
     if (b->config || a->compared)
@@ -103,12 +109,13 @@ void record_accepted(struct broker *b, struct attempt *a, const struct table_vie
                  (unsigned long long) r->received, (unsigned long long) r->ring_drops,
                  tell_signatures(b, a, false, signatures));
     else
-        snprintf(more, sizeof(more),
-                 "version=%s rules=%u%s interfaces=%u seccomp=%s landlock=%u network=%s root=%s capabilities=%llx%s%s",
-                 PACKAGE_VERSION, t->n_rules, changes, t->n_interfaces, stats_seccomp_name(b->options->sandbox),
-                 r->landlock, r->isolation & STATS_OWN_NETWORK ? "own" : "host",
-                 r->isolation & STATS_EMPTY_ROOT ? "empty" : "host", (unsigned long long) r->capabilities,
-                 tell_signatures(b, a, true, signatures), b->goes_on ? " text=kept" : "");
+        snprintf(
+            more, sizeof(more),
+            "version=%s rules=%u%s interfaces=%u seccomp=%s landlock=%u network=%s root=%s capabilities=%llx%s%s%s",
+            PACKAGE_VERSION, t->n_rules, changes, t->n_interfaces, stats_seccomp_name(b->options->sandbox), r->landlock,
+            r->isolation & STATS_OWN_NETWORK ? "own" : "host", r->isolation & STATS_EMPTY_ROOT ? "empty" : "host",
+            (unsigned long long) r->capabilities, tell_signatures(b, a, true, signatures),
+            b->goes_on ? " text=kept" : "", why);
     write_record(b, a, true, more);
     memset(b->begun, 0, sizeof(b->begun));
 }

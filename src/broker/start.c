@@ -96,7 +96,8 @@ static bool prepare_statistics(struct broker *b, uid_t owner)
 }
 
 // The identity of the file that the mcrd before ran, if it was kept and is signed as trust.conf says now.
-static bool read_kept(struct broker *b, struct config *c, struct config_bytes *bytes)
+// Else *why says which signatures it lacks, or is empty.
+static bool read_kept(struct broker *b, struct config *c, struct config_bytes *bytes, char why[SIGNATURES_WHY_MAX])
 {
     struct config_problems problems = {0};
     struct signatures s = {.enough = false};
@@ -104,6 +105,7 @@ static bool read_kept(struct broker *b, struct config *c, struct config_bytes *b
 
     if (ok)
         approve_kept(b, bytes, &s);
+    snprintf(why, SIGNATURES_WHY_MAX, "%s", ok && !s.enough ? s.why : "");
     ok = ok && s.enough;
     signatures_free(&s);
     config_problems_free(&problems);
@@ -137,19 +139,40 @@ static bool has_user(const struct config *c)
     return geteuid() != 0 || (getpwnam(c->user) && getgrnam(c->group));
 }
 
+const char *start_left_for(const struct broker *b, const uint8_t sha256[32])
+{
+    return keep_went_back_from(&b->keep, sha256)
+               ? "the file on the disk is in force, which was on trial and was not confirmed"
+               : "the file on the disk is in force";
+}
+
+void start_leaves(struct broker *b, const uint8_t sha256[32], const char *why)
+{
+    char quoted[2 * sizeof(b->left)];
+    uint8_t before[32];
+
+    keep_digest(&b->keep, NULL, before);
+    if (memcmp(before, sha256, sizeof(before)) == 0)
+        return; // the same file, as with other signatures
+    snprintf(b->left, sizeof(b->left), "the file that ran before is not gone on with: %s", why);
+    log_warn(EVENT_CONTINUED, "reason=%s effect=\"%s\"", log_quote(b->left, quoted, sizeof(quoted)),
+             start_left_for(b, sha256));
+}
+
 bool start_read_identity(struct broker *b, struct config_bytes *bytes)
 {
     struct config_bytes kept;
     struct config c, before;
+    char why[SIGNATURES_WHY_MAX] = "";
 
     if (!approve_start(b))
         return false;
-    b->goes_on = keep_goes_on(&b->keep) && read_kept(b, &c, bytes);
+    b->goes_on = keep_goes_on(&b->keep) && read_kept(b, &c, bytes, why);
     bool ok = b->goes_on || read_disk(b, &c, bytes);
     bool nobody = ok && !b->goes_on && !has_user(&c);
     bool returned = ok && !b->goes_on && keep_went_back_from(&b->keep, bytes->info.sha256);
     // A restart is a reload: a bad file changes nothing, nor does one that was on trial and is not confirmed.
-    if ((!ok || nobody || returned) && read_kept(b, &before, &kept)) {
+    if ((!ok || nobody || returned) && read_kept(b, &before, &kept, why)) {
         if (nobody)
             log_error(EVENT_START, "reason=\"there is no user %s or no group %s\" effect=\"what ran goes on\"", c.user,
                       c.group);
@@ -162,6 +185,8 @@ bool start_read_identity(struct broker *b, struct config_bytes *bytes)
     if (!ok)
         return false;
     log_setup("broker", c.instance);
+    if (!b->goes_on && why[0])
+        start_leaves(b, bytes->info.sha256, why);
     snprintf(b->user, sizeof(b->user), "%s", c.user);
     snprintf(b->group, sizeof(b->group), "%s", c.group);
     snprintf(b->stats_file, sizeof(b->stats_file), "%s", c.stats_file);
@@ -173,7 +198,8 @@ bool start_kept_fits(struct broker *b)
 {
     struct config_bytes bytes;
     struct config c;
-    bool fits = read_kept(b, &c, &bytes) && strcmp(c.user, b->user) == 0 && strcmp(c.group, b->group) == 0 &&
+    char why[SIGNATURES_WHY_MAX];
+    bool fits = read_kept(b, &c, &bytes, why) && strcmp(c.user, b->user) == 0 && strcmp(c.group, b->group) == 0 &&
                 strcmp(c.stats_file, b->stats_file) == 0 && strcmp(c.audit_file, b->audit_file) == 0;
 
     file_free(&bytes);
@@ -213,6 +239,8 @@ bool start_judge(struct broker *b, struct config_bytes *bytes)
         config_problems_print(&problems, b->options->config_path, stderr);
         config_problems_free(&problems);
         ok = c != NULL;
+        if (ok)
+            start_leaves(b, bytes->info.sha256, "it is not valid for this version of mcrd");
         config_free(c);
         file_free(bytes);
         return ok;

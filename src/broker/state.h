@@ -69,7 +69,9 @@ struct broker {
     uint8_t begun[32];                // digest of the file of the last record that begins a load, until one is in force
     struct stats_continued continued; // what the start has taken over
     bool goes_on;                     // the first load, which is under way, is of the file that the mcrd before ran
-    bool disk_refused;                // the one on the disk was refused at the start, which then goes on
+    char left[SIGNATURES_WHY_MAX + 80]; // why the file that the mcrd before ran was not gone on with, and another one
+                                        // is in force; until the next load; empty: it was, or nothing was kept
+    bool disk_refused;                  // the one on the disk was refused at the start, which then goes on
     struct watch watch;
     struct approval approval;
     struct config *config; // in force; NULL before the first load
@@ -121,6 +123,11 @@ bool start_kept_fits(struct broker *b);
 // Returns the file of this digest that the mcrd before ran, where it was kept and is another one than next; else NULL.
 // The caller calls config_free().
 struct config *start_before(const struct broker *b, const uint8_t sha256[32], const struct config *next);
+// Notes, and logs, why the start does not go on with the file that the mcrd before ran: of `sha256` on the disk
+// instead.
+void start_leaves(struct broker *b, const uint8_t sha256[32], const char *why);
+// Returns what that file on the disk is, as an effect.
+const char *start_left_for(const struct broker *b, const uint8_t sha256[32]);
 // Last step of start_run(), after the rights are dropped: returns whether these bytes are a valid file, and prints the
 // problems as --check does. Frees the bytes.
 bool start_judge(struct broker *b, struct config_bytes *bytes);
@@ -168,7 +175,7 @@ void trial_end(struct broker *b);
 // Answer CONFIRM and RETURNED. returned: false if nothing is on trial; else the caller follows the links.
 void trial_confirm(struct broker *b, const struct handover_message *m);
 bool trial_returned(struct broker *b, const struct handover_message *m);
-// Records that the start has ended a trial.
+// Records that the start has ended a trial, unless what was on trial is in force.
 void trial_ended_by_start(struct broker *b);
 // Returns how long to wait for a request, in milliseconds, or -1; and closes what a trial has opened whose end the
 // relay lets pass.
@@ -193,8 +200,8 @@ void approve_kept(const struct broker *b, const struct config_bytes *bytes, stru
 bool approve_waits(struct broker *b, const uint8_t sha256[32], const struct signatures *s);
 // Sets the time that the clock must show to be believed: where signatures are asked for, that of trust.conf.
 void approve_date(const struct broker *b, struct config *c);
-// Fills in what the statistics show.
-void approve_show(const struct broker *b, const char *signed_by, struct stats_signatures *out);
+// Fills in what the statistics show. left: also why the file that the mcrd before ran was not gone on with.
+void approve_show(const struct broker *b, const char *signed_by, bool left, struct stats_signatures *out);
 
 // record.c
 void record_accepted(struct broker *b, struct attempt *a, const struct table_view *t, const struct handover_receipt *r);
@@ -208,7 +215,8 @@ void record_confirmed(struct broker *b, const struct attempt *a);
 // why: as the relay says; start: as the start knows.
 void record_returned(struct broker *b, uint64_t from_generation, const uint8_t from_sha256[32], const char *why,
                      bool start);
-// Every problem of a file that a load has read, as --check tells them. Waits for no reader: the record has the first of them.
+// Every problem of a file that a load has read, as --check tells them. Waits for no reader: the record has the first of
+// them.
 void record_problems(const struct config_problems *p, const char *path);
 
 // offer.c

@@ -185,6 +185,11 @@ bool trial_returned(struct broker *b, const struct handover_message *m)
 
 void trial_ended_by_start(struct broker *b)
 {
+    bool stays = memcmp(b->config->file.sha256, b->keep.returned, sizeof(b->keep.returned)) == 0;
+
+    b->keep.trial_generation = stays ? 0 : b->keep.trial_generation;
+    if (stays)
+        return; // nothing has returned: the record of the start says why
     record_returned(b, b->keep.trial_generation, b->keep.returned, HANDOVER_LEFT_TRIAL, true);
     memcpy(b->returned, b->keep.returned, sizeof(b->returned));
     b->keep.trial_generation = 0;

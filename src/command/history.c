@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,18 +28,31 @@ struct reading {
     json_t *records, *faults; // NULL: a table
     FILE *to;                 // of findings
     uint64_t n_found;
-    uint64_t line, n_log, first_log; // lines read, those of a log in a file of records, and the first of these
-    bool ok;                         // all was written
+    struct chain_place first_log; // the first line of a log in a file of records
+    uint64_t n_log;               // such lines
+    const char *path;             // audit_file; NULL: the files are those of --from
+    const struct trail *trail;
+    bool ok; // all was written
 };
+
+// The name of a file that is read.
+static const char *name_of(const struct reading *r, unsigned file, char out[TRAIL_NAME_MAX])
+{
+    if (!r->path)
+        return strcmp(r->options->from->texts[file], "-") == 0 ? "the standard input" : r->options->from->texts[file];
+    return trail_name(r->path, r->trail->ages[file], out);
+}
 
 static void found(void *context, const struct chain_finding *finding)
 {
     struct reading *r = context;
-    char text[120];
+    char text[PATH_MAX + 120], name[TRAIL_NAME_MAX];
     FILE *to = fmemopen(text, sizeof(text), "w");
 
     if (!to)
         return;
+    if (finding->fault == CHAIN_NO_RECORD)
+        fprintf(to, "%.*s:%" PRIu64 ": ", PATH_MAX, name_of(r, finding->place.file, name), finding->place.line);
     chain_print(finding, to);
     fclose(to);
     text[strcspn(text, "\n")] = '\0';
@@ -64,7 +78,7 @@ static void take_line(void *context, const char *line, size_t length)
     // The journal may have put something before it.
     const char *level = memmem(line, length, first, strlen(first)), *begin = r->check.whole ? line : level;
 
-    r->line++;
+    r->check.place.line++;
     if (!begin)
         return;
     bool is_record = chain_parse(begin, length - (size_t) (begin - line), &record);
@@ -72,7 +86,7 @@ static void take_line(void *context, const char *line, size_t length)
         is_record = level && chain_parse(level, length - (size_t) (level - line), &record) && record.right;
         bool of_log = is_record || is_of_log(r, line, length, level);
         if (of_log && r->n_log++ == 0)
-            r->first_log = r->line;
+            r->first_log = r->check.place;
         if (of_log && !is_record)
             return;
         begin = is_record ? level : begin;
@@ -92,31 +106,33 @@ static bool read_all(struct reading *r, const int *fds, unsigned n, const char *
     uint64_t whole;
     bool cut = false;
 
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
+        r->check.place = (struct chain_place){.file = i};
         if (!trail_read(fds[i], take_line, r, !r->check.whole, &whole, &cut)) {
             command_trouble("%s: %s", name, strerror(errno));
             return false;
         }
+    }
     chain_check_end(&r->check, cut && r->check.whole);
     return true;
 }
 
 // Lines of a log are no tampering, if somebody saved one; in a file of records they are.
-static void tell_log(struct reading *r, const char *name)
+static void tell_log(struct reading *r)
 {
-    char text[300];
+    char text[300], name[TRAIL_NAME_MAX];
 
     if (r->n_log == 0)
         return;
     snprintf(text, sizeof(text),
              "%" PRIu64 " lines (the first: line %" PRIu64
              ") are of a log, which has other lines than records, too: a log is given as standard input: --from -",
-             r->n_log, r->first_log);
+             r->n_log, r->first_log.line);
     r->check.faults++;
     if (r->faults)
         json_array_append_new(r->faults, json_string(text));
     else
-        r->ok &= fprintf(r->to, "%s: %s\n", name, text) > 0;
+        r->ok &= fprintf(r->to, "%s: %s\n", name_of(r, r->first_log.file, name), text) > 0;
 }
 
 // Why the end was not compared with a head.
@@ -132,7 +148,7 @@ static bool finish(struct reading *r, const char *name)
     char hash[DIGEST_TEXT_MAX];
 
     digest_text(c->last.hash, hash);
-    tell_log(r, name);
+    tell_log(r);
     if (r->options->json) {
         json_t *head = c->any ? json_pack("{s:I, s:s}", "n", (json_int_t) c->last.n, "hash", hash) : json_null();
         json_t *root = json_object();
@@ -224,6 +240,8 @@ static const char *open_files(struct reading *r, const char *config_path, struct
                                           : "");
         return NULL;
     }
+    r->path = c->audit_file;
+    r->trail = t;
     r->check.complete = t->complete;
     return c->audit_file;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "audit/trail.h"
 #include "config/check.h"
 #include "config/file.h"
 #include "config/lexical.h"
@@ -61,6 +62,8 @@ bool config_identify(const char *path, struct config *identity, struct config_pr
 #define RUNNING_NAME "running.conf"
 #define COMMON_NAME  "stats" // of a stats_file that has its directory for itself
 
+#define BESIDE_MAX (sizeof(((struct config *) NULL)->stats_file) + sizeof(((struct config *) NULL)->audit_file))
+
 _Static_assert(sizeof(((struct config *) NULL)->stats_file) + sizeof("." RUNNING_NAME) <= CONFIG_RUNNING_PATH_MAX,
                "room for the path of the copy");
 
@@ -98,12 +101,29 @@ static void check_stats_file(const struct config *c, struct config_problems *pro
                      c->stats_file);
 }
 
-// Refuses names for audit_file that are those of the statistics, or of what lies beside them.
+// Writes the path of audit_file as one in the directory of stats_file, if both are in the same one by whatever names or
+// links; else as it is. Returns out.
+static const char *audit_beside_stats(const struct config *c, char out[BESIDE_MAX])
+{
+    const char *name = strrchr(c->audit_file, '/') + 1, *stats = strrchr(c->stats_file, '/') + 1;
+    int length = (int) (stats - c->stats_file);
+    char directory[BESIDE_MAX];
+    struct stat of_audit, of_stats;
+
+    snprintf(out, BESIDE_MAX, "%.*s", (int) (name - c->audit_file), c->audit_file);
+    snprintf(directory, sizeof(directory), "%.*s", length, c->stats_file);
+    bool same = fstatat(AT_FDCWD, out, &of_audit, 0) == 0 && fstatat(AT_FDCWD, directory, &of_stats, 0) == 0 &&
+                of_audit.st_dev == of_stats.st_dev && of_audit.st_ino == of_stats.st_ino;
+    snprintf(out, BESIDE_MAX, "%.*s%s", same ? length : (int) (name - c->audit_file),
+             same ? c->stats_file : c->audit_file, name);
+    return out;
+}
+
+// Refuses names for audit_file that are those of the statistics, or of what lies beside them, and the other way round.
 static void check_audit_file(const struct config *c, struct config_problems *problems)
 {
-    char running[CONFIG_RUNNING_PATH_MAX];
+    char running[CONFIG_RUNNING_PATH_MAX], audit[BESIDE_MAX];
     size_t stats = strlen(c->stats_file);
-    const char *behind = c->audit_file + stats;
 
     config_running_path(c->stats_file, running);
     if (c->audit_required && !c->audit_file[0])
@@ -113,12 +133,20 @@ static void check_audit_file(const struct config *c, struct config_problems *pro
     if (c->audit_mib_line && !c->audit_file[0] && c->audit_mib != schema_default(SCHEMA_TOP, "audit_mib"))
         config_warning(problems, c->audit_mib_line, NULL,
                        "audit_mib means nothing without audit_file: records are in the log only");
-    if ((strncmp(c->audit_file, c->stats_file, stats) == 0 && (*behind == '\0' || *behind == '.')) ||
-        strncmp(c->audit_file, running, strlen(running)) == 0)
+    if (!c->audit_file[0])
+        return;
+    audit_beside_stats(c, audit);
+    if ((strncmp(audit, c->stats_file, stats) == 0 && (audit[stats] == '\0' || audit[stats] == '.')) ||
+        strncmp(audit, running, strlen(running)) == 0)
         config_error(problems, 0, NULL,
                      "audit_file is \"%s\", allowed is any other name: the statistics, or what lies beside them, have "
                      "this one",
                      c->audit_file);
+    else if (trail_writes(audit, c->stats_file))
+        config_error(problems, 0, NULL,
+                     "stats_file is \"%s\", allowed is any other name: audit_file (\"%s\") has it for its lock "
+                     "(.lock) and for older records (.1 to .%d)",
+                     c->stats_file, c->audit_file, TRAIL_OLD);
 }
 
 // Refuses a stats_file by which the daemon would replace or remove the config file itself, by whatever name or link.

@@ -25,7 +25,7 @@
 // gives it its name; if that has ended, it stays under this one.
 #define STATS_BACK_SUFFIX ".back"
 
-#define STATS_VERSION 15
+#define STATS_VERSION 16
 
 // Declares every counter once: X(name, help, key). The writer, the reader, JSON and the tables follow from it. key: the
 // key of the config file on which it depends (config/schema.c); NULL: none.
@@ -323,6 +323,7 @@ struct stats_signatures {
     uint8_t trust_sha256[32]; // of trust.conf, as the start has read it
     char trust_file[256];     // its path, cut
     char signed_by[512];      // names of the keys, "a,b"
+    char left[512];           // why the start did not go on with the file that ran before; empty: it did, or had none
 };
 
 struct stats_header {

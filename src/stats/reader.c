@@ -78,7 +78,8 @@ bool stats_parse(struct stats_segment *at, void *memory, size_t size, char why[S
     stats_segment_place(at, memory, h->n_interfaces, h->n_rules, h->n_inputs);
     if (!STRING(h->program_version) || !STRING(h->instance) || !STRING(h->file) || !STRING(h->refusal) ||
         !STRING(h->disk_error) || !STRING(h->returned) || !STRING(h->audit.file) || !STRING(h->audit.error) ||
-        !STRING(h->audit.changed) || !STRING(h->signatures.trust_file) || !STRING(h->signatures.signed_by))
+        !STRING(h->audit.changed) || !STRING(h->signatures.trust_file) || !STRING(h->signatures.signed_by) ||
+        !STRING(h->signatures.left))
         return refuse(why, "a string of the header does not end");
     for (uint32_t i = 0; i < h->n_interfaces; i++)
         if (!STRING(at->interfaces[i].name))

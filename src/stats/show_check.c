@@ -68,6 +68,8 @@ static void judge_daemon(struct finding *f, const struct stats_snapshot *s, bool
         find(f, SHOW_OK, "on trial for another %s", text_duration(left, stats_remaining_s(s, h->trial_ends_ns)));
     if (h->returned[0])
         find(f, SHOW_WARNING, "the last trial was not kept: %s", h->returned);
+    if (h->signatures.left[0])
+        find(f, SHOW_WARNING, "%s; the next load clears this", h->signatures.left);
     if (stats_disk_state(h) != STATS_CONFIG_CURRENT)
         find(f, SHOW_WARNING, "the file on disk is %s%s", stats_config_state_name(stats_disk_state(h)),
              h->trial_ends_ns ? ": not what is on trial" : "");

@@ -98,6 +98,7 @@ static bool put_config(json_t *to, const struct stats_snapshot *s)
     ok &= put(o, "state", json_string(stats_config_state_name(h->config_state)));
     ok &= put(o, "trial_remaining_s", h->trial_ends_ns ? number(stats_remaining_s(s, h->trial_ends_ns)) : json_null());
     ok &= put(o, "returned", text_or_null(h->returned));
+    ok &= put(o, "not_continued", text_or_null(h->signatures.left));
     ok &= put(o, "last_error", text_or_null(stats_last_error(h)));
     ok &= put(o, "disk_sha256", on_disk ? json_string(digest_text(h->disk_sha256, sha256)) : json_null());
     ok &= put(o, "last_load", json_string(stats_verdict_name(h->verdict)));

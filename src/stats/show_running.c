@@ -81,6 +81,11 @@ static void show_config(const struct page *p)
             paragraph_text(&f, PLAIN, "(put the file before back, which a boot would read)");
         fputc('\n', p->to);
     }
+    if (h->signatures.left[0]) {
+        f = paragraph(p, 0, "before");
+        paragraph_text(&f, BAD, h->signatures.left);
+        fputc('\n', p->to);
+    }
     show_config_times(p, h);
     show_signatures(p);
     if (stats_disk_state(h) == STATS_CONFIG_PENDING) {

@@ -162,6 +162,13 @@ def tampering():
             if 0 < i < min(n, len(foreign)):
                 put(whole[:i] + foreign[i:])
                 tell_both(i + 1, path, head)
+        for i, wanted in ((2, ", behind record 2"), (n, f", behind record {n}"), (0, "")):  # a line that is no record
+            put(whole[:i] + [b"junk\n"] + whole[i:])
+            for said in (verify("--head", head, "--from", path, status=1), python_verify("--head", head, path, status=1)):
+                t.check(f"{path}:{i + 1}: a line that is no record{wanted}" in said and "changed" not in said and
+                        "order" not in said and "missing" not in said, f"{i}: {said}")
+        put(whole[:1] + [b"junk\n"] + whole[2:])
+        tell_both(2, path, head)
         # Each byte, by the verifier in Python; tests/unit does it for mcrd.
         source = importlib.machinery.SourceFileLoader("verifier", VERIFIER)
         module = importlib.util.module_from_spec(importlib.util.spec_from_loader("verifier", source))

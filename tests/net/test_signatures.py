@@ -335,5 +335,38 @@ def kept():
         runs(r.sha256_of(d.config.file), "y,c", None)
 
 
+@t.test("a restart in a trial, and behind one, whose file before has no valid signatures any more: what lies on the disk is in force, and "
+        "log, record, statistics and plugin say why the one before is not; no record of a return that was none")
+def trial_unsigned():
+    for behind in (False, True):
+        s = t.Signers("a", "b")
+        s.write(1, "a", "b")
+        with t.line() as net, t.Manager() as manager, \
+                t.KeptMcrd(manager, net.relay, signed(s, "a"), args=["--trust", s.trust]) as d:
+            d.config.top = {**d.config.top, "trial": {"seconds": 2 if behind else 600}}
+            change(d)
+            s.withdraw(d.config, "a")
+            s.sign(d.config, "b")
+            tried = r.reload(d)
+            t.equal(tried["result"], "accepted", "the load")
+            if behind:
+                wait_state(d, "returned", 10)
+            n = len(d.logged("returned"))
+            s.write(1, "b")  # a's key is withdrawn
+            d.restart(signal.SIGTERM, 0)
+            started = r.fields(d.logged("started")[-1])
+            t.equal((started["sha256"], "text" in started), (tried["sha256"], False), "what runs")
+            t.equal([x for x in d.logged("returned")[n:] if "process=broker" in x], [], "records of a return")
+            why = "the file that ran before is not gone on with: signatures: 0 of 1"
+            t.check(why in d.logged("started")[-1] and "was on trial and was not confirmed" in d.logged("started")[-1], "the record")
+            t.check(any(why in x and "level=warning" in x for x in d.logged("continued")), "the log")
+            t.check(why in (d.stats()["config"]["not_continued"] or ""), f"{d.stats()['config']}")
+            status, out, _ = t.run_command([t.MCRSTAT, "--check", "--stats", d.config.stats_file], check_status=False)
+            t.check(status == 1 and why in out, f"{status} {out}")
+            # Another load clears it.
+            t.equal(r.reload(d)["result"], "accepted", "another load")
+            t.equal(d.stats()["config"]["not_continued"], None, "behind another load")
+
+
 if __name__ == "__main__":
     t.main()

@@ -219,6 +219,71 @@ Test(chain, each_changed_byte_is_told_by_the_number_of_its_record)
         }
 }
 
+// The order has 'x' for a line that is no record.
+static const char *judge_with_others(const struct file *f, const char *order, const struct chain_head *head)
+{
+    static char text[2 * RECORDS * CHAIN_LINE_MAX];
+    size_t size = 0;
+
+    for (; *order; order++) {
+        unsigned i = (unsigned) (*order - '1');
+        size_t n = *order == 'x' ? 5 : f->at[i + 1] - f->at[i];
+        memcpy(text + size, *order == 'x' ? "junk\n" : f->text + f->at[i], n);
+        size += n;
+    }
+    return judge(text, size, true, head);
+}
+
+Test(chain, a_line_that_is_no_record_is_told_by_the_record_before_it)
+{
+    static struct file f;
+    static const struct {
+        const char *order, *expected;
+        bool head;
+    } cases[] = {
+        {"12x345678", "a line that is no record, behind record 2\n", true},
+        {"12xx345x678", "2 lines that are no records, behind record 2\na line that is no record, behind record 5\n",
+         true},
+        {"12345678x", "a line that is no record, behind record 8\n", true},
+        {"12345678xx", "2 lines that are no records, behind record 8\n", false},
+        {"x12345678", "a line that is no record, before record 1\n", true},
+        {"x", "a line that is no record\n", false},
+        // In the place of a record.
+        {"12x45678", "record 3: changed\n", true},
+        {"12xx5678", "record 3: changed\nrecord 4: changed\n", true},
+        {"12x5678", "record 3: changed\nrecord 4: missing\n", true},
+        {"12xx45678", "record 3: changed\na line that is no record, behind record 2\n", true},
+        {"1234567x", "record 8: changed\n", true},
+        {"1234567x", "a line that is no record, behind record 7\n", false},
+        {"x2345678", "record 1: changed\n", true},
+        {"12x245678",
+         "a line that is no record, behind record 2\nrecord 2: out of order, behind record 2\n"
+         "record 3: missing\n",
+         true},
+    };
+    struct chain_check c = {.whole = true};
+    struct chain_record r;
+
+    make(&f, "reload");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        cr_expect_str_eq(judge_with_others(&f, cases[i].order, cases[i].head ? &f.heads[RECORDS] : NULL),
+                         cases[i].expected, "%s: %s", cases[i].order, said);
+    // Before a changed record that names the one before.
+    f.text[f.at[2] + 8] ^= 1;
+    cr_expect_str_eq(judge_with_others(&f, "12x345678", NULL),
+                     "a line that is no record, behind record 2\nrecord 3: changed\n", "%s", said);
+    // The caller's place is that of the first of them.
+    cr_assert(chain_parse(f.text, f.at[1] - 1, &r));
+    for (unsigned i = 1; i < 4; i++) {
+        c.place = (struct chain_place){1, i};
+        chain_check_line(&c, i == 1 ? &r : NULL);
+    }
+    cr_expect_eq(c.at.line, 2);
+    cr_expect_eq(c.faults, 0);
+    chain_check_settle(&c);
+    cr_expect_eq(c.faults, 1);
+}
+
 Test(chain, a_cut_at_every_byte_is_told)
 {
     static struct file f;
@@ -342,8 +407,8 @@ Test(chain, a_first_file_says_that_the_records_before_are_elsewhere)
     make(&g, "reload");
     memcpy(text, g.text, g.at[4]);
     memcpy(text + g.at[4], f.text, size);
-    cr_expect_str_eq(judge(text, g.at[4] + size, true, NULL),
-                     "note: records 5 to 100: in the log or in another file\n", "%s", said);
+    cr_expect_str_eq(judge(text, g.at[4] + size, true, NULL), "note: records 5 to 100: in the log or in another file\n",
+                     "%s", said);
     // In the journal, which has those before, it is nothing special.
     cr_expect_str_eq(judge(f.text, f.size, false, NULL), "", "%s", said);
 }

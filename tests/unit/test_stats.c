@@ -546,7 +546,7 @@ Test(stats, json_has_the_keys_of_the_contract)
                 "instance pid version generation config uptime_s continued not_kept sandbox features broker "
                 "heartbeat_ms interfaces rules");
     expect_keys(json_object_get(root, "config"),
-                "file sha256 loaded_at state trial_remaining_s returned last_error disk_sha256 last_load audit serial "
+                "file sha256 loaded_at state trial_remaining_s returned not_continued last_error disk_sha256 last_load audit serial "
                 "valid_from valid_until expired clock signed_by signatures_required trust_sha256");
     expect_keys(json_object_get(root, "sandbox"), "capabilities seccomp landlock network root");
     expect_keys(json_object_get(root, "features"), (STATS_FEATURES(FEATURE_KEY)) + 1);
