@@ -206,7 +206,12 @@ static void doubt_monitor(const struct config_rule *rule, struct config_problems
         config_warning(problems, m->line, rule->name,
                        "max_payload is %u, and what monitor looks at takes %u bytes or more: nothing could be judged",
                        rule->max_payload, monitored_least(m));
-    if (m->as != CONFIG_MONITOR_FIELD && m->clock_hz < CLOCK_HZ_LEAST)
+    if (m->as == CONFIG_MONITOR_TS && m->clock_hz != CONFIG_MONITOR_CLOCK_HZ)
+        config_warning(problems, m->line, rule->name,
+                       "clock_hz is %u, and RTP that carries a transport stream ticks at %u (RFC 2250), not as PCR: "
+                       "the jitter would be wrong: leave clock_hz out",
+                       m->clock_hz, CONFIG_MONITOR_CLOCK_HZ);
+    if (m->as == CONFIG_MONITOR_RTP && m->clock_hz < CLOCK_HZ_LEAST)
         config_warning(problems, m->line, rule->name,
                        "clock_hz is %u, and no clock of RTP is so slow: in hertz, as 48000 or 90000?", m->clock_hz);
     if (m->as == CONFIG_MONITOR_TS && m->max_jitter_us > 0 &&
