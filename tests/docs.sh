@@ -33,6 +33,28 @@ after_diff() {
 }
 ok "no command hangs on the success of mcrd --diff" after_diff
 
+# GitHub shows no cell of a row beyond those of its head, and fills up what is lacking. Also in `code` a | parts two cells.
+# FILE...
+rows() {
+  awk '
+    function cells(row) { gsub(/\\\|/, "", row); sub(/[ \t]*$/, "", row); sub(/\|$/, "", row); return gsub(/\|/, "", row) }
+    FNR == 1 { fenced = n = 0 }
+    /^ *```/ { fenced = !fenced }
+    fenced || !/^ *\|/ { n = 0; next }
+    n == 0 { n = cells($0) }
+    cells($0) != n { printf "%s:%d: %d cells, the head has %d: %s\n", FILENAME, FNR, cells($0), n, $0; wrong = 1 }
+    { seen++ }
+    END { if (seen < 1) print "no table"; exit wrong || seen < 1 }' "$@"
+}
+printf '| a | b |\n|---|---|\n| 1 | `x \\| y` |\n' >"$work/right.md"
+printf '| a | b |\n|---|---|\n| 1 | 2 | 3 |\n' >"$work/wide.md"
+printf '| a | b |\n|---|---|\n| 1 |\n' >"$work/narrow.md"
+known_rows() {
+  rows "$work/right.md" && ! rows "$work/wide.md" && ! rows "$work/narrow.md"
+}
+ok "a row with too many or too few cells is found" known_rows
+ok "each row of a table has the cells of its head" rows "$srcdir"/*.md "$srcdir"/docs/*.md
+
 # FILE STATUS: what operating.md has of warnings in a pipeline, as it stands there, ends with STATUS, in a script that
 # goes on where a step does not end it.
 pipeline() {

@@ -394,18 +394,21 @@ static bool roles_agree(struct config *const *files, size_t n)
     return errors == 0;
 }
 
+// Whether the files have their own value, or are of one instance: before and after a change, as a trial needs both.
 static bool differ(const char *key, const struct config *a, const char *value, const struct config *b,
                    const char *other)
 {
+    bool one = strcmp(a->instance, b->instance) == 0;
+
     if (!*value || strcmp(value, other) != 0)
         return true;
-    fprintf(stderr, "%s: \"%s\" is \"%s\", as that of %s, allowed is one for each instance of the host\n", a->path, key,
-            value, b->path);
-    return false;
+    fprintf(stderr, "%s: %s\"%s\" is \"%s\", as that of %s, %s\n", a->path, one ? "warning: " : "", key, value, b->path,
+            one ? "taken as two files of one instance: what either lets pass does"
+                : "allowed is one for each instance of the host");
+    return one;
 }
 
-// Each instance of a host has its own statistics and records: two files with one stats_file are one instance, or a key
-// is missing.
+// Each instance of a host has its own statistics and records: with one stats_file and two names a key is missing.
 static bool instances_differ(struct config *const *files, size_t n)
 {
     for (size_t i = 1; i < n; i++)

@@ -233,13 +233,33 @@ static void tell_opened(const struct compilation *c, const struct table_rule *r,
                  addr_port_format(&o->to, o->port, to));
 }
 
+// Refuses an output that would wait, or that never can be opened.
+static bool refuse_output(struct compilation *c, const struct config_rule *r, const struct config_output *given,
+                          const struct table_output *o, const char *reason, int error)
+{
+    bool named = given->source.family != ADDR_NONE;
+    char to[ADDR_TEXT_MAX], source[ADDR_TEXT_MAX] = "", why[COMPILE_WHY_MAX / 2];
+
+    if (named)
+        addr_format(&given->source, source);
+    if (named && error == EADDRNOTAVAIL)
+        snprintf(why, sizeof(why), "this host does not have the source %s", source);
+    else if (error == ENETUNREACH || error == EHOSTUNREACH)
+        snprintf(why, sizeof(why), "there is no route to it%s%s", named ? " from the source " : "", source);
+    else
+        snprintf(why, sizeof(why), "%s%s%s", reason, error ? ": " : "", error ? strerror(error) : "");
+    return compile_refuse(c, "line %d: rule \"%s\": output to %s by interface \"%s\": %s%s", given->line, r->name,
+                          addr_port_format(&o->to, o->port, to), c->interfaces[o->interface].name, why,
+                          error && !is_passing(error)
+                              ? ""
+                              : ", which missing_interface = \"reject\" refuses: \"wait\" would wait for it");
+}
+
 static bool output_waits(struct compilation *c, const struct config_rule *r, const struct config_output *given,
                          const struct table_output *o, const char *reason, int error)
 {
     if (c->reject_missing || (error && !c->running && !is_passing(error)))
-        return compile_refuse(c, "rule \"%s\": output on interface \"%s\": %s%s%s", r->name,
-                              c->interfaces[o->interface].name, reason, error ? ": " : "",
-                              error ? strerror(error) : "");
+        return refuse_output(c, r, given, o, reason, error);
     struct table_rule *rule = &c->rules[r - c->config->rules];
     compile_tell_output(c, (uint32_t) (rule - c->rules), given, reason, error);
     tell_waiting(c, rule, o, reason, error);

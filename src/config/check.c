@@ -355,6 +355,7 @@ void check_config(const struct config *c, struct config_problems *problems)
     if (!check_sizes(&k))
         return;
     doubt_trial(c, problems);
+    doubt_waits(c, problems);
     for (size_t i = 0; i < c->n_rules; i++) {
         check_outputs_of(&k, &c->rules[i]);
         check_kept_sources(&k, &c->rules[i]);

@@ -206,7 +206,12 @@ static void doubt_monitor(const struct config_rule *rule, struct config_problems
         config_warning(problems, m->line, rule->name,
                        "max_payload is %u, and what monitor looks at takes %u bytes or more: nothing could be judged",
                        rule->max_payload, monitored_least(m));
-    if (m->as != CONFIG_MONITOR_FIELD && m->clock_hz < CLOCK_HZ_LEAST)
+    if (m->as == CONFIG_MONITOR_TS && m->clock_hz != CONFIG_MONITOR_CLOCK_HZ)
+        config_warning(problems, m->line, rule->name,
+                       "clock_hz is %u, and RTP that carries a transport stream ticks at %u (RFC 2250), not as PCR: "
+                       "the jitter would be wrong: leave clock_hz out",
+                       m->clock_hz, CONFIG_MONITOR_CLOCK_HZ);
+    if (m->as == CONFIG_MONITOR_RTP && m->clock_hz < CLOCK_HZ_LEAST)
         config_warning(problems, m->line, rule->name,
                        "clock_hz is %u, and no clock of RTP is so slow: in hertz, as 48000 or 90000?", m->clock_hz);
     if (m->as == CONFIG_MONITOR_TS && m->max_jitter_us > 0 &&
@@ -337,6 +342,28 @@ static void doubt_rates(const struct config_rule *rule, struct config_problems *
         "min_packets_per_second is %llu, and the limit lets %llu a second pass%s: whatever the rate is, there "
         "is an alarm or datagrams are dropped",
         (unsigned long long) rule->min_packets_per_second, (unsigned long long) l->packets_per_second, legs);
+}
+
+void doubt_waits(const struct config *c, struct config_problems *problems)
+{
+    bool written = c->coalesce_usecs > schema_default(SCHEMA_TOP, "coalesce_usecs"); // and longer than by default
+
+    if (written && c->busy_poll_usecs != 0)
+        config_warning(problems, 0, NULL, "coalesce_usecs is %u, and is not used with busy_poll: leave one of them out",
+                       c->coalesce_usecs);
+    for (size_t i = 0; written && c->busy_poll_usecs == 0 && i < c->n_rules; i++) {
+        const struct config_rule *r = &c->rules[i];
+        if (r->enabled && r->deadline_us > 0 && c->coalesce_usecs >= r->deadline_us)
+            config_warning(problems, r->deadline_line, r->name,
+                           "deadline_us is %u, and under load coalesce_usecs = %u alone lets datagrams wait for so "
+                           "long: they would be dropped: make coalesce_usecs less",
+                           r->deadline_us, c->coalesce_usecs);
+        else if (r->enabled && r->max_residence_us > 0 && c->coalesce_usecs >= r->max_residence_us)
+            config_warning(problems, r->max_residence_line, r->name,
+                           "max_residence_us is %u, and under load coalesce_usecs = %u alone lets datagrams wait for "
+                           "so long: the alarm would tell of that: make coalesce_usecs less",
+                           r->max_residence_us, c->coalesce_usecs);
+    }
 }
 
 void doubt_trial(const struct config *c, struct config_problems *problems)

@@ -9,6 +9,9 @@
 // Adds a warning for each such thing of an enabled rule.
 void doubt_rule(const struct config_rule *rule, struct config_problems *problems);
 
+// The same of how long the relay lets datagrams wait (coalesce_usecs), where the file says it.
+void doubt_waits(const struct config *c, struct config_problems *problems);
+
 // The same of the trial of a file.
 void doubt_trial(const struct config *c, struct config_problems *problems);
 

@@ -363,7 +363,19 @@ static void check_has_address(const struct check *k, const struct config_output 
                        "; until then it waits");
 }
 
-// A frame may have any source; the interface then needs no address.
+// Whether the kernel sends from an address that this host does not have; true where it does not say. From one of IPv4
+// it finds no route, whatever net.ipv4.ip_nonlocal_bind is.
+static bool sends_nonlocal(uint8_t family)
+{
+    FILE *f = family == ADDR_IPV6 ? fopen("/proc/sys/net/ipv6/ip_nonlocal_bind", "re") : NULL;
+    int answer = f ? fgetc(f) : EOF;
+
+    if (f)
+        fclose(f);
+    return family == ADDR_IPV6 && answer != '0';
+}
+
+// A frame may have any source; the interface then needs no address. A rule that begins later is not opened now.
 static void check_source(const struct check *k, const struct config_output *out)
 {
     bool frame = out->kind != CONFIG_ADDRESS && out->mode != CONFIG_MODE_SOCKET;
@@ -371,11 +383,20 @@ static void check_source(const struct check *k, const struct config_output *out)
 
     if (addr_is_loopback(&out->source) || (frame && !address_of(k->local, out->interface, out->source.family)))
         return; // the first is refused without asking the kernel
-    if (out->source.family != ADDR_NONE && !owner_of(k->local, &out->source, out->interface) &&
-        if_nametoindex(out->interface) != 0)
+    if (out->source.family == ADDR_NONE || owner_of(k->local, &out->source, out->interface) ||
+        if_nametoindex(out->interface) == 0)
+        return;
+    advise(k->local, out->interface, out->source.family, advice);
+    if (k->reject_missing && !frame && !schedule_given(k->rule->active) && !sends_nonlocal(out->source.family))
+        config_error(
+            k->problems, out->line, k->rule->name,
+            "this host does not have the source %s, which missing_interface = \"reject\" refuses: %s, or write "
+            "\"wait\" if it comes later (VRRP)",
+            addr_format(&out->source, text), advice);
+    else
         config_warning(k->problems, out->line, k->rule->name,
                        "this host does not have the source %s: %s, unless it comes later (VRRP)",
-                       addr_format(&out->source, text), advise(k->local, out->interface, out->source.family, advice));
+                       addr_format(&out->source, text), advice);
 }
 
 // What goes by lo stays on this host.

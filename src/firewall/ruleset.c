@@ -99,7 +99,9 @@ static void write_config(const struct config *c, FILE *to)
     if (c->trial.line != 0)
         fputs(
             "# on trial when it is reloaded: what runs again if it is not confirmed needs the rules of the file "
-            "before\n",
+            "before:\n# made before the reload, --firewall --config RUNNING --config NEW has both (RUNNING: "
+            "running.conf "
+            "beside stats_file)\n",
             to);
     for (size_t i = 0; i < c->n_rules; i++)
         if (!c->rules[i].enabled)

@@ -230,6 +230,27 @@ one_instance() {
     diff -u - found
 }
 ok "refused: two files with one stats_file" one_instance
+# Of one instance the files may be those before and after a change: the flows of both pass, each once in each table (inet,
+# bridge).
+before_and_after() {
+  conf "$(rule a 239.10.0.1 "$one")" "$(rule both 239.10.0.3 "$one")" >before.conf
+  { echo 'trial = { seconds = 600; };'; conf "$(rule b 239.10.0.2 "$two")" "$(rule both 239.10.0.3 "$one")"; } >after.conf
+  local role
+  for role in $roles; do
+    run 0 --firewall --role "$role" -c before.conf -c after.conf && cp stdout trial.$role || return 1
+    echo 'after.conf: warning: "stats_file" is "/run/mcr/stats", as that of before.conf, taken as two files of one' \
+      'instance: what either lets pass does' >wanted
+    grep 'stats_file' stderr | diff -u wanted - || return 1
+    grep -q '^# made before the reload, --firewall --config RUNNING --config NEW has both' stdout || return 1
+  done
+  flow trial.upstream '239.10.0.1 . 5000 comment "a"' && flow trial.upstream '239.10.0.2 . 5000 comment "b"' &&
+    flow trial.downstream '"a, both"' && flow trial.downstream '"b"' &&
+    [ "$(flow trial.upstream '239.10.0.3 . 5000' | grep -c 'comment "both"')" -eq 2 ]
+}
+ok "two files of one instance: the flows of both pass" before_and_after
+for role in $roles; do
+  accepts "two files of one instance: $role, accepted by nft" trial.$role
+done
 one_invalid() {
   run 1 --firewall --config audio.conf --config nowhere.conf && [ ! -s stdout ] && grep '^nowhere.conf: ' stderr
 }

@@ -247,9 +247,10 @@ static void check_table(const struct table_image *t, const struct config *c, con
 static bool may_fail(const char *why)
 {
     return strstr(why, "has no Ethernet headers") || strstr(why, "missing_interface is \"reject\"") ||
-           strstr(why, "the interface does not exist") || strstr(why, "has no address to send from") ||
-           strstr(why, "Too many open files") || strstr(why, "Cannot allocate memory") ||
-           strstr(why, "than a merge can tell apart") || strstr(why, "a shorter datagram cannot be merged") ||
+           strstr(why, "which missing_interface = \"reject\" refuses") || strstr(why, "the interface does not exist") ||
+           strstr(why, "has no address to send from") || strstr(why, "Too many open files") ||
+           strstr(why, "Cannot allocate memory") || strstr(why, "than a merge can tell apart") ||
+           strstr(why, "a shorter datagram cannot be merged") ||
            strstr(why, "the merges and monitors of all rules would take");
 }
 

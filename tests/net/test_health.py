@@ -106,6 +106,18 @@ def silence():
             t.wait_for(lambda: len(d.logged("rule_heard")) == alarms, 3, "the log line of its end")
 
 
+@t.test("silence_ms of a range: one destination that falls silent is not told while another goes on (mcr.conf(5), RANGES)")
+def silence_of_range():
+    many = [t.rule("r", "239.255.2.0/31", PORT, [t.to_group("239.255.3.0/31", OUT_PORT)], silence_ms=500)]
+    with t.line() as net, t.Mcrd(net.relay, many) as d:
+        sender = t.RawSender(net.src, "s0")
+        sender.send(t.datagram("239.255.2.1", PORT, b"ends"))
+        for _ in range(10):
+            sender.send(t.datagram("239.255.2.0", PORT, b"goes on"))
+            time.sleep(0.2)
+        t.equal((state(d), d.logged("rule_silent")), (("active", []), []), "while one goes on")
+
+
 @t.test("silence_ms: more alarms at once than the log takes in a second are all named, in one line")
 def silence_of_many():
     names = [f"rule-{i}" for i in range(40)]

@@ -215,9 +215,55 @@ def unknown_user():
 def source_not_there():
     rules = [t.rule("r", IN, PORT, [t.to_group(OUT, OUT_PORT, source="198.19.1.1", mode="socket")])]
     with t.line() as net:
-        refused(net.relay, t.Config(rules, missing_interface="reject"), "source")
+        c = t.Config(rules, missing_interface="reject")
+        line = next(i for i, text in enumerate(open(c.file), 1) if "198.19.1.1" in text)
+        end = 'which missing_interface = ."reject." refuses: ."wait." would wait for it'
+        refused(net.relay, c, f'line {line}: rule ."r.": output to {OUT}:{OUT_PORT} by interface ."out0.": this host does not '
+                              f"have the source 198.19.1.1, {end}")
+        host = [t.rule("r", IN, PORT, [t.to_host("2001:db8:99::1", OUT_PORT)])]
+        t.enable_ipv6(net.relay, "out0", "2001:db8:2::2")
+        refused(net.relay, t.Config(host, missing_interface="reject"),
+                rf'output to \[2001:db8:99::1\]:{OUT_PORT} by interface ."out0.": there is no route to it, {end}')
         with t.Mcrd(net.relay, rules) as d:
             t.equal(d.stats()["rules"][0]["state"], "waiting", "state")
+
+
+@t.test("--check of a source that is not there, where missing_interface is \"reject\": an error where the start is refused")
+def source_not_there_rejected():
+    def rule(source, **keys):
+        return [t.rule("r", IN, PORT, [t.to_group(OUT if "." in source else "ff15::1", OUT_PORT, source=source, **keys)])]
+
+    later = "name an address of \"out0\", such as 198.18.2.2, {} (VRRP)"
+    refuses = "this host does not have the source {}, which missing_interface = \"reject\" refuses: "
+    with t.line() as net:
+        t.enable_ipv6(net.relay, "out0", "2001:db8:2::2")
+
+        def told(rules):
+            c = t.Config(rules, missing_interface="reject")
+            status, _, err = net.relay.run(t.MCRD, "--check", "--config", c.file, check_status=False)
+            return status, [line.partition(': ')[2] for line in err.splitlines() if "cannot load it" not in line]
+
+        status, said = told(rule("198.19.1.1", mode="socket"))
+        t.equal((status, said), (1, ['rule "r": ' + refuses.format("198.19.1.1") + later.format('or write "wait" if it comes later')]),
+                "a socket")
+        status, said = told(rule("2001:db8::9", mode="socket"))
+        t.check(status == 1 and refuses.format("2001:db8::9") in said[0], said)
+        waits = "this host does not have the source 198.19.1.1: " + later.format("unless it comes later")
+        t.equal(told(rule("198.19.1.1")), (0, [f'warning: rule "r": {waits}']), "a frame, which has any source")
+        for family in ("ipv4", "ipv6"):
+            net.relay.set(f"{family}/ip_nonlocal_bind", 1)
+        t.equal(told(rule("198.19.1.1", mode="socket"))[0], 1, "IPv4 has no route from it")
+        refused(net.relay, t.Config(rule("198.19.1.1", mode="socket"), missing_interface="reject"),
+                "there is no route to it from the source 198.19.1.1")
+        t.equal(told(rule("2001:db8::9", mode="socket"))[0], 0, "IPv6 sends from it")
+        with t.Mcrd(net.relay, t.Config(rule("2001:db8::9", mode="socket"), missing_interface="reject")):
+            pass
+        for family in ("ipv4", "ipv6"):
+            net.relay.set(f"{family}/ip_nonlocal_bind", 0)
+        begins = [{**rule("198.19.1.1", mode="socket")[0], "active_from": "2100-01-01T00:00:00Z"}]
+        t.equal(told(begins)[0], 0, "one that begins later")
+        with t.Mcrd(net.relay, t.Config(begins, missing_interface="reject")) as d:
+            t.equal(d.stats()["rules"][0]["state"], "scheduled", "state")
 
 
 @t.test("without CAP_NET_RAW it does not start")
