@@ -119,7 +119,7 @@ part() {
   good=$(grep -c '^ok' "$work/$name.tap")
   skipped=$(grep -c '^ok.* # SKIP' "$work/$name.tap")
   bad=$(grep -c '^not ok' "$work/$name.tap")
-  sed -n 's/^# \(not here: .*\)/# \1/p; s/^ok.* # SKIP \(.*\)/# skipped: \1/p' "$work/$name.tap" | sort | uniq -c | sed 's/^ *\([0-9]*\) # /# \1 × /'
+  sed -n 's/^# \(not here: .*\)/# \1/p; s/^# \(took .*\)/# \1/p; s/^ok.* # SKIP \(.*\)/# skipped: \1/p' "$work/$name.tap" | sort | uniq -c | sed 's/^ *\([0-9]*\) # /# \1 × /'
   text="$arch, $name: $((good - skipped)) ok, $bad failed, $skipped skipped, $(($(date +%s) - began)) s"
   if [ $status -eq 0 ] && [ "$good" -gt 0 ] && [ "$bad" -eq 0 ]; then
     echo "ok $count - $text"

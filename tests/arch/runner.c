@@ -13,9 +13,11 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#define SECONDS 900 // under an emulator
+#define SECONDS      900 // under an emulator
+#define LONG_SECONDS 15  // of which a test tells
 
 static struct arch_test *tests;
 static int n_failed; // of this test
@@ -161,6 +163,7 @@ int main(int argc, char **argv)
         if (!test->run || !is_asked_for(test, argc, argv))
             continue;
         fflush(NULL);
+        time_t began = time(NULL);
         pid_t child = fork();
         if (child == 0)
             run(test);
@@ -170,6 +173,8 @@ int main(int argc, char **argv)
             printf("# signal %d\n", WTERMSIG(status));
         printf("%s %d - %s/%s\n", status == 0 ? "ok" : "not ok", ++n, test->suite, test->name);
         bad += status != 0;
+        if (time(NULL) - began >= LONG_SECONDS)
+            printf("# took %d s: %s/%s\n", (int) (time(NULL) - began), test->suite, test->name);
     }
     printf("1..%d\n", n);
     return bad || n == 0;

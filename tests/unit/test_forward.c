@@ -42,7 +42,8 @@ struct fixture {
         size_t length;
     } in[2][MOST];
     size_t n_in[2], n_out[2], n_writes, largest;
-    uint32_t most; // datagrams of a write
+    uint32_t most;     // datagrams of a write
+    uint64_t stamp_ns; // of what put_rtp_frame() puts
 };
 
 // Of x->view, which has one egress.
@@ -444,7 +445,9 @@ Test(forward, one_that_fits_behind_one_that_does_not)
 static void put_rtp_frame(struct fixture *x, uint32_t interface, uint32_t first, uint32_t n, uint32_t passes)
 {
     uint8_t *bytes = malloc((size_t) n * RTP_SIZE + 8);
-    struct packet_meta meta = {.checksum_vouched = true, .segment = RTP_SIZE, .stamp_ns = clock_realtime_ns()};
+    // The same for all: a process that has to wait meanwhile makes none of them older than a merge remembers.
+    x->stamp_ns = x->stamp_ns ? x->stamp_ns : clock_realtime_ns();
+    struct packet_meta meta = {.checksum_vouched = true, .segment = RTP_SIZE, .stamp_ns = x->stamp_ns};
     struct packet p = {.destination = x->view.destinations[0].address,
                        .source = {.family = ADDR_IPV4, .bytes = {198, 18, 0, 1}},
                        .source_port = 7000,
