@@ -103,6 +103,12 @@ static const struct link_type {
     {.link = DLT_IPV6},
 };
 
+// What unpacks a file that begins with this byte, as no capture does; else NULL.
+static const char *reader_of(int first)
+{
+    return first == 0x1f ? "zcat" : first == 0xfd ? "xzcat" : first == 0x28 ? "zstdcat" : NULL;
+}
+
 struct capture *capture_open(FILE *file, char why[CAPTURE_WHY_MAX])
 {
     struct capture *c = calloc(1, sizeof(*c));
@@ -118,7 +124,9 @@ struct capture *capture_open(FILE *file, char why[CAPTURE_WHY_MAX])
     c->pcapng = first == '\n';
     c->pcap = library.pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, error);
     if (!c->pcap) {
-        snprintf(why, CAPTURE_WHY_MAX, "is no capture file: %s", error);
+        const char *reader = reader_of(first);
+        snprintf(why, CAPTURE_WHY_MAX, "is no capture file: %.128s%s%s%s", error, reader ? ": compressed? " : "",
+                 reader ? reader : "", reader ? " FILE | mcrd --replay -" : "");
         fclose(file);
         free(c);
         return NULL;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """mcrd --replay: captures made by hand, whose verdicts are known, and captures of what mcrd relayed at the same time."""
+import gzip
 import json
 import os
 import pwd
@@ -425,7 +426,12 @@ def trouble():
     t.equal(verdicts(json.loads(r.run("--interface", "in1", "--json")[0])), ["forwarded"], "the other input")
     one = ("--interface", "in0")
     t.check("cannot be opened: No such file" in r.run(*one, capture="/nowhere", status=2)[1], "no capture")
-    t.check("is no capture file" in r.run(*one, capture=r.config.file, status=2)[1], "another file")
+    said = r.run(*one, capture=r.config.file, status=2)[1]
+    t.check("is no capture file" in said and "compressed" not in said, "another file")
+    with open(r.capture, "rb") as f, gzip.open(f"{r.capture}.gz", "wb") as packed:
+        packed.write(f.read())
+    t.check("is no capture file" in (said := r.run(*one, capture=f"{r.capture}.gz", status=2)[1]) and
+            said.rstrip().endswith("compressed? zcat FILE | mcrd --replay -"), said)
     os.link(r.capture, r.out)
     t.check("is the capture itself" in r.run(*one, "--out", r.out, status=2)[1], "the capture as output")
     t.equal(os.path.getsize(r.capture), 24 + 16 + len(good), "the capture is as it was")
