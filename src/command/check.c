@@ -398,7 +398,7 @@ static bool roles_agree(struct config *const *files, size_t n)
 static bool differ(const char *key, const struct config *a, const char *value, const struct config *b,
                    const char *other)
 {
-    bool one = strcmp(a->instance, b->instance) == 0;
+    bool one = strcmp(a->instance, b->instance) == 0 && strcmp(a->stats_file, b->stats_file) == 0;
 
     if (!*value || strcmp(value, other) != 0)
         return true;
