@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -60,23 +61,28 @@ void arch_lacks(const char *format, ...)
     va_end(args);
 }
 
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-// In place of libc's: qemu's F_DUPFD (7.2 to 10.0) forgets of a signalfd that its records have another byte order here.
-// Its dup3 does not.
+#ifdef SYS_fcntl64
+#define FCNTL SYS_fcntl64
+#else
+#define FCNTL SYS_fcntl
+#endif
+
+// In place of libc's: qemu's F_DUPFD (7.2 to 10.0) forgets of a signalfd that its records have the byte order and the
+// numbers of real-time signals of the machine outside. Its dup3 does not.
 int fcntl(int fd, int command, ...)
 {
     va_list args;
 
     va_start(args, command);
-    long argument = va_arg(args, long);
+    void *argument = va_arg(args, void *);
     va_end(args);
     if (command != F_DUPFD_CLOEXEC)
-        return (int) syscall(SYS_fcntl, fd, command, argument);
-    while (syscall(SYS_fcntl, argument, F_GETFD) >= 0)
-        argument++;
-    return (int) syscall(SYS_dup3, fd, argument, O_CLOEXEC);
+        return (int) syscall(FCNTL, fd, command, argument);
+    int to = (int) (intptr_t) argument;
+    while (syscall(FCNTL, to, F_GETFD) >= 0)
+        to++;
+    return (int) syscall(SYS_dup3, fd, to, O_CLOEXEC);
 }
-#endif
 
 static void redirect(int fd)
 {
