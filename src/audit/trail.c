@@ -95,9 +95,9 @@ bool trail_open(struct trail *t, const char *path)
     // From the youngest on: a file that rotation renames meanwhile is met again, and left out.
     for (unsigned age = 0; age <= TRAIL_OLD; age++) {
         int fd = open_one(trail_name(path, age, name), &st);
-        if (fd < 0 && errno != ENOENT) {
-            trail_close(t);
-            return false;
+        if (fd < 0 && errno != ENOENT && t->error == 0) {
+            t->error = errno;
+            t->unread = age;
         }
         if (fd >= 0 && age > 0 && st.st_dev == younger.st_dev && st.st_ino == younger.st_ino)
             fd = descriptors_close(fd);
@@ -112,7 +112,7 @@ bool trail_open(struct trail *t, const char *path)
         }
     }
     if (t->n == 0)
-        errno = ENOENT;
+        errno = t->error ? t->error : ENOENT;
     return t->n > 0;
 }
 

@@ -35,10 +35,12 @@ struct trail {
     int fds[TRAIL_OLD + 1];
     unsigned ages[TRAIL_OLD + 1]; // as trail_name() takes them
     unsigned n;
-    bool complete; // none can have been removed by rotation
+    bool complete;   // none can have been removed by rotation
+    int error;       // errno of the youngest one that cannot be opened, which is left out, or 0
+    unsigned unread; // its age
 };
 
-// Opens them. Returns false with errno set if there is none, or one cannot be opened; t holds none then.
+// Opens them. Returns false with errno set if there is none, or none can be opened; t holds none then.
 // The caller calls trail_close().
 bool trail_open(struct trail *t, const char *path);
 void trail_close(struct trail *t);

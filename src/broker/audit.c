@@ -87,14 +87,16 @@ void audit_show(struct audit *a, enum audit_view view, int stats)
 
 void audit_fail(struct audit *a)
 {
-    char file[600];
+    char name[TRAIL_NAME_MAX], file[600];
 
-    snprintf(a->error, sizeof(a->error), "%s: %s", a->path, strerror(errno));
+    trail_name(a->path, a->obstacle, name);
+    snprintf(a->error, sizeof(a->error), "%s: %s", name, strerror(errno));
     if (!a->failed)
         log_errno(LOG_LEVEL_ERR, EVENT_AUDIT,
                   "file=%s effect=\"records are in the log only; the file is tried again every %d s\"",
-                  log_quote(a->path, file, sizeof(file)), AUDIT_RETRY_MS / 1000);
+                  log_quote(name, file, sizeof(file)), AUDIT_RETRY_MS / 1000);
     a->failed = true;
+    a->obstacle = 0;
 }
 
 static void works(struct audit *a)
@@ -106,6 +108,9 @@ static void works(struct audit *a)
                    log_quote(a->path, file, sizeof(file)), a->n_late, a->n_lost);
     a->failed = false;
     a->error[0] = '\0';
+    char *due = strstr(a->changed, AUDIT_ASIDE_DUE);
+    if (due)
+        snprintf(due, sizeof(a->changed) - (size_t) (due - a->changed), "%s", AUDIT_ASIDE);
 }
 
 static void leave(struct audit *a)
@@ -122,8 +127,10 @@ bool audit_rotate(struct audit *a)
     char from[TRAIL_NAME_MAX], to[TRAIL_NAME_MAX];
 
     for (unsigned age = TRAIL_OLD; age > 0; age--)
-        if (rename(trail_name(a->path, age - 1, from), trail_name(a->path, age, to)) != 0 && errno != ENOENT)
+        if (rename(trail_name(a->path, age - 1, from), trail_name(a->path, age, to)) != 0 && errno != ENOENT) {
+            a->obstacle = errno == EISDIR ? age : age - 1; // what is there, or what may not be renamed
             return false;
+        }
     leave(a);
     return true;
 }
@@ -253,11 +260,12 @@ static void look(struct audit *a)
         leave(a);
         audit_note_change(a, "the file was moved, removed or replaced", "a new one is begun");
     } else if ((uint64_t) open.st_size != a->size) {
-        if (!audit_rotate(a)) {
+        bool aside = audit_rotate(a);
+        if (!aside) {
             audit_fail(a);
             leave(a); // the first write tries it again
         }
-        audit_note_change(a, "the file was changed by somebody else", "it is set aside, and a new one is begun");
+        audit_note_change(a, "the file was changed by somebody else", aside ? AUDIT_ASIDE : AUDIT_ASIDE_DUE);
     }
 }
 

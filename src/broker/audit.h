@@ -43,6 +43,7 @@ struct audit {
     uint64_t n_late;      // records in late
     uint64_t n_lost;      // records that were left out of the file, since the start
     bool failed;
+    unsigned obstacle;  // age of the file (trail_name()) that audit_rotate() could not rename or replace; 0: none
     int lock;           // a file that this process has locked, or -1
     pid_t other;        // of the mcrd that has locked it; 0: none has
     uint64_t n_changed; // how often the file was found as somebody else has left it

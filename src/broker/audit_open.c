@@ -16,8 +16,6 @@
 #include "common/clock.h"
 #include "common/descriptors.h"
 
-#define ASIDE "it is set aside, and a new one is begun"
-
 struct scan {
     struct chain_check check;
     uint8_t prev[DIGEST_BYTES]; // of the first record
@@ -141,7 +139,7 @@ static void set_aside(struct audit *a, const char *reason)
         a->fd = descriptors_close(a->fd); // the first write tries it again
     }
     a->mark = a->head.n > 0 ? CHAIN_CONTINUES : CHAIN_BEGINS;
-    audit_note_change(a, reason, ASIDE);
+    audit_note_change(a, reason, rotated ? AUDIT_ASIDE : AUDIT_ASIDE_DUE);
 }
 
 // Removes what follows the last whole record: a computer that lost its power wrote no more of it.

@@ -5,7 +5,11 @@
 
 #include "broker/audit.h"
 
-// Makes the file older by one, and the others; the next record begins a new one. Returns false with errno set.
+#define AUDIT_ASIDE     "it is set aside, and a new one is begun"
+#define AUDIT_ASIDE_DUE "it is to be set aside, before a new one is begun"
+
+// Makes the file older by one, and the others; the next record begins a new one. Returns false with errno and
+// a->obstacle set.
 bool audit_rotate(struct audit *a);
 
 // Makes a record of what has become of the file.

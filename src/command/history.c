@@ -240,6 +240,11 @@ static const char *open_files(struct reading *r, const char *config_path, struct
                                           : "");
         return NULL;
     }
+    if (t->error) {
+        char name[TRAIL_NAME_MAX];
+        command_trouble("%s: %s: what it has is left out", trail_name(c->audit_file, t->unread, name),
+                        strerror(t->error));
+    }
     r->path = c->audit_file;
     r->trail = t;
     r->check.complete = t->complete;
@@ -250,7 +255,7 @@ int command_history(const char *path, const struct history_options *options)
 {
     struct reading r = {.options = options, .ok = true, .to = options->verify ? stdout : stderr};
     struct config identity;
-    struct trail t;
+    struct trail t = {.n = 0};
     int status = EXIT_TROUBLE;
 
     r.check.found = found;
@@ -267,7 +272,7 @@ int command_history(const char *path, const struct history_options *options)
         }
         if (read_all(&r, t.fds, t.n, name))
             status = !command_flush(name, finish(&r, name)) || r.check.faults > 0 ? EXIT_FAILURE
-                     : r.check.any                                                ? EXIT_SUCCESS
+                     : r.check.any && t.error == 0                                ? EXIT_SUCCESS
                                                                                   : EXIT_TROUBLE;
     }
     trail_close(&t);

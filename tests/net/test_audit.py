@@ -333,6 +333,25 @@ def changed_by_others():
         t.check("moved, removed or replaced" in check_all(d)[1] and check_all(d)[2] == 2, "removed")
 
 
+@t.test("what stands in the way of setting the file aside is named, and that it is still to be done; --history shows the rest; it heals")
+def in_the_way():
+    with t.line() as net, t.Mcrd(net.relay, audited()) as d:
+        change(d, A, B)
+        os.makedirs(d.config.audit + ".1/x")
+        with open(d.config.audit, "a", encoding="ascii") as f:
+            f.write("x\n")
+        change(d, A)
+        out = check_all(d)[1]
+        t.check("changed by somebody else, and it is to be set aside" in out and f"{d.config.audit}.1: " in out, out)
+        shown, err = history("--config", d.config.file, status=2)
+        t.check(f"{d.config.audit}.1: Is a directory: what it has is left out" in err and "started" in shown, f"{shown} {err}")
+        t.check(f'file="{d.config.audit}.1"' in d.logged("audit")[0], "the event")
+        os.rmdir(d.config.audit + ".1/x")
+        os.rmdir(d.config.audit + ".1")
+        t.wait_for(lambda: not d.stats()["config"]["audit"]["error"], 15, "the end of the alarm")
+        t.check("changed by somebody else, and it is set aside" in (out := check_all(d)[1]), out)
+
+
 @t.test("two daemons with one audit_file: the second says who has it and writes nothing there, or with audit_required does not start; "
         "behind the first the next has it")
 def shared():
