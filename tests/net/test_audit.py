@@ -343,7 +343,7 @@ def in_the_way():
         change(d, A)
         out = check_all(d)[1]
         t.check("changed by somebody else, and it is to be set aside" in out and f"{d.config.audit}.1: " in out, out)
-        shown, err = history("--config", d.config.file, status=2)
+        shown, err = history("--config", d.config.file, status=1)
         t.check(f"{d.config.audit}.1: Is a directory: what it has is left out" in err and "started" in shown, f"{shown} {err}")
         t.check(f'file="{d.config.audit}.1"' in d.logged("audit")[0], "the event")
         os.rmdir(d.config.audit + ".1/x")
