@@ -128,7 +128,7 @@ bool audit_rotate(struct audit *a)
 
     for (unsigned age = TRAIL_OLD; age > 0; age--)
         if (rename(trail_name(a->path, age - 1, from), trail_name(a->path, age, to)) != 0 && errno != ENOENT) {
-            a->obstacle = errno == EISDIR ? age : age - 1; // what is there, or what may not be renamed
+            a->obstacle = errno == EISDIR || errno == ENOTEMPTY ? age : age - 1; // what is there, or may not be renamed
             return false;
         }
     leave(a);
