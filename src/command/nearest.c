@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config/endpoint.h"
+#include "config/local.h"
 #include "config/print.h"
 #include "config/times.h"
 
@@ -134,11 +135,26 @@ static const char *frames(uint16_t vlan, char text[24])
     return text;
 }
 
+// Which addresses broadcast = true is here; "" of another input.
+static const char *broadcasts(const struct config_input *in, char text[LOCAL_BROADCASTS_MAX])
+{
+    struct local local;
+
+    text[0] = '\0';
+    if (in->kind != CONFIG_BROADCAST)
+        return text;
+    local_read(&local);
+    local_broadcasts(&local, in->interface, text);
+    local_free(&local);
+    return text;
+}
+
 static void add(const struct candidate *c, const char *interface, const struct table_key *key, json_t *array)
 {
     const struct config_input *in = c->input;
     json_t *differs = json_array();
-    char value[NEAREST_TEXT_MAX], address[ADDR_TEXT_MAX], theirs[24], asked[24], time[TIMES_TEXT_MAX], *text;
+    char value[NEAREST_TEXT_MAX], address[ADDR_TEXT_MAX], theirs[24], asked[24], time[TIMES_TEXT_MAX],
+        here[LOCAL_BROADCASTS_MAX], *text;
     size_t size;
     FILE *to = open_memstream(&text, &size);
 
@@ -146,8 +162,9 @@ static void add(const struct candidate *c, const char *interface, const struct t
         return json_decref(differs);
     fprintf(to, "rule \"%s\"%s", c->rule->name, c->distance > c->differs[DISABLED] ? " takes" : "");
     if (c->differs[OTHER_ADDRESS])
-        tell(to, differs, keys[in->kind], " %s %.64s, not %s", keys[in->kind],
-             nearest_value(SCHEMA_INPUT, keys[in->kind], in, value), addr_format(&key->destination, address));
+        tell(to, differs, keys[in->kind], " %s %.64s%s, not %s", keys[in->kind],
+             nearest_value(SCHEMA_INPUT, keys[in->kind], in, value), broadcasts(in, here),
+             addr_format(&key->destination, address));
     if (c->differs[OTHER_PORT])
         tell(to, differs, "port", " port %.16s, not %u", nearest_value(SCHEMA_INPUT, "port", in, value), key->port);
     if (c->differs[OTHER_VLAN])

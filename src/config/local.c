@@ -3,74 +3,12 @@
 
 #include "config/local.h"
 
-#include <ifaddrs.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "config/port.h"
-
-// --- what the kernel says --------------------------------------------------------------------------------------------
-
-// False for all but IPv4 and IPv6.
-static bool addr_of(const struct sockaddr *from, struct addr *to)
-{
-    *to = (struct addr){.family = ADDR_NONE};
-    if (from && from->sa_family == AF_INET) {
-        struct sockaddr_in in;
-        memcpy(&in, from, sizeof(in));
-        to->family = ADDR_IPV4;
-        memcpy(to->bytes, &in.sin_addr, sizeof(in.sin_addr));
-    } else if (from && from->sa_family == AF_INET6) {
-        struct sockaddr_in6 in;
-        memcpy(&in, from, sizeof(in));
-        to->family = ADDR_IPV6;
-        memcpy(to->bytes, &in.sin6_addr, sizeof(in.sin6_addr));
-    }
-    return to->family != ADDR_NONE;
-}
-
-static uint8_t bits_of(const struct addr *mask)
-{
-    uint8_t bits = 0;
-
-    while (bits < 8 * addr_length(mask) && mask->bytes[bits / 8] & 0x80u >> bits % 8)
-        bits++;
-    return bits;
-}
-
-void local_read(struct local *local)
-{
-    struct ifaddrs *all = NULL;
-    struct addr mask;
-    size_t room = 0;
-
-    *local = (struct local){.n = 0};
-    if (getifaddrs(&all) != 0)
-        return;
-    for (const struct ifaddrs *a = all; a; a = a->ifa_next)
-        room++;
-    local->list = calloc(room + 1, sizeof(*local->list));
-    for (const struct ifaddrs *a = all; a && local->list; a = a->ifa_next) {
-        struct local_address *l = &local->list[local->n];
-        if (!addr_of(a->ifa_addr, &l->net.addr) || strlen(a->ifa_name) >= IFNAMSIZ)
-            continue;
-        strcpy(l->interface, a->ifa_name);
-        l->net.bits = addr_of(a->ifa_netmask, &mask) ? bits_of(&mask) : 0;
-        l->to_one = (a->ifa_flags & IFF_POINTOPOINT) != 0;
-        l->running = (a->ifa_flags & IFF_UP) && (a->ifa_flags & IFF_RUNNING);
-        local->n++;
-    }
-    freeifaddrs(all);
-}
-
-void local_free(struct local *local)
-{
-    free(local->list);
-    *local = (struct local){.n = 0};
-}
 
 // --- interfaces ------------------------------------------------------------------------------------------------------
 
@@ -208,6 +146,15 @@ static bool may_be_near(const struct local *local, const char *interface, const 
     return !known;
 }
 
+// Whether the prefix is within a subnet of the interface.
+static bool network_has(const struct local *local, const char *interface, const struct addr_prefix *p)
+{
+    for (size_t i = 0; i < local->n; i++)
+        if (strcmp(local->list[i].interface, interface) == 0 && is_within(&local->list[i].net, p))
+            return true;
+    return false;
+}
+
 static bool is_exact(const struct addr_prefix *p)
 {
     return p->bits == 8 * addr_length(&p->addr);
@@ -265,6 +212,45 @@ static void check_port(const struct check *k, const struct config_input *in)
             "\"%s\" is a port of \"%s\", by which the host answers no query for the group: write interface = "
             "\"%s\"",
             in->interface, master, master);
+}
+
+static bool has_family(const struct local *local, const char *interface, uint8_t family)
+{
+    for (size_t i = 0; i < local->n; i++)
+        if (strcmp(local->list[i].interface, interface) == 0 && local->list[i].net.addr.family == family)
+            return true;
+    return false;
+}
+
+// What to do where an interface has no address of its own.
+static const char *advise_address(const char *interface, char text[64])
+{
+    char master[IF_NAMESIZE];
+
+    snprintf(text, 64, "give it one");
+    if (port_of(interface, master))
+        snprintf(text, 64, "write interface = \"%s\", of which it is a port", master);
+    return text;
+}
+
+// Of a network whose broadcasts are to come, the interface must have an address. Hosts that look for one (DHCP) send to
+// 255.255.255.255.
+static void check_broadcasts(const struct check *k, const struct config_input *in)
+{
+    char advice[64];
+
+    if (in->kind != CONFIG_BROADCAST || in->port == 67 || in->port == 68 || if_nametoindex(in->interface) == 0 ||
+        is_loopback(in->interface))
+        return;
+    if (in->vlan != 0)
+        config_warning(k->problems, in->line, k->rule->name,
+                       "with vlan, 255.255.255.255 is taken and the broadcasts of \"%s\"'s own subnets, not those of "
+                       "the VLAN's: name the VLAN's own interface for them",
+                       in->interface);
+    else if (!has_family(k->local, in->interface, ADDR_IPV4))
+        config_warning(k->problems, in->line, k->rule->name,
+                       "\"%s\" has no IPv4 address: 255.255.255.255 is taken, and no network's broadcast: %s",
+                       in->interface, advise_address(in->interface, advice));
 }
 
 // Senders with an address of the input's own interface, of which all is dropped (relay/martian.c).
@@ -334,32 +320,25 @@ static void check_far_sources(const struct check *k, const struct config_input *
     }
 }
 
-static bool has_family(const struct local *local, const char *interface, uint8_t family)
-{
-    for (size_t i = 0; i < local->n; i++)
-        if (strcmp(local->list[i].interface, interface) == 0 && local->list[i].net.addr.family == family)
-            return true;
-    return false;
-}
-
 // Without a source of its own an output sends from an address of its interface.
 static void check_has_address(const struct check *k, const struct config_output *out)
 {
-    static const char format[] = "\"%s\" has no %s address to send from: %s, or set source%s";
+    static const char format[] = "\"%s\" has no %s address to send from: %s%s%s";
     uint8_t family = out->kind == CONFIG_BROADCAST ? ADDR_IPV4 : out->address.family;
     const char *name = family == ADDR_IPV6 ? "IPv6" : "IPv4";
-    char master[IF_NAMESIZE], give[64] = "give it one";
+    char master[IF_NAMESIZE], give[64];
+    // The route to a host is the bridge's, whatever the source.
+    const char *source = out->kind == CONFIG_ADDRESS && port_of(out->interface, master) ? "" : ", or set source";
 
     if (family == ADDR_NONE || out->source.family != ADDR_NONE || out->keep_source ||
         has_family(k->local, out->interface, family) || if_nametoindex(out->interface) == 0)
         return;
-    if (port_of(out->interface, master))
-        snprintf(give, sizeof(give), "write interface = \"%s\", of which it is a port", master);
+    advise_address(out->interface, give);
     if (k->reject_missing)
-        config_error(k->problems, out->line, k->rule->name, format, out->interface, name, give,
+        config_error(k->problems, out->line, k->rule->name, format, out->interface, name, give, source,
                      "; missing_interface = \"reject\" refuses it");
     else
-        config_warning(k->problems, out->line, k->rule->name, format, out->interface, name, give,
+        config_warning(k->problems, out->line, k->rule->name, format, out->interface, name, give, source,
                        "; until then it waits");
 }
 
@@ -420,8 +399,12 @@ static void check_receiver(const struct check *k, const struct config_output *ou
     const struct addr_prefix to = {out->address, (uint8_t) (8 * addr_length(&out->address))};
     const char *owner = owner_of(k->local, &out->address, out->interface);
     const char *other = near_other(k->local, out->interface, &to);
-    char text[ADDR_TEXT_MAX];
+    char text[ADDR_TEXT_MAX], master[IF_NAMESIZE];
 
+    // The hosts of a bridge's subnet are reached by the bridge.
+    if (!other && !network_has(k->local, out->interface, &to) && port_of(out->interface, master) &&
+        network_has(k->local, master, &to))
+        other = master;
     if ((owner && is_loopback(owner)) || check_broadcast(k, out->interface, &out->address, out->line))
         return; // the first is told without asking the kernel
     if (owner)
@@ -455,6 +438,7 @@ void local_check(const struct config *c, const struct local *local, struct confi
         for (size_t j = 0; j < rule->n_inputs; j++) {
             check_input(&k, &rule->inputs[j]);
             check_port(&k, &rule->inputs[j]);
+            check_broadcasts(&k, &rule->inputs[j]);
             check_own_sources(&k, &rule->inputs[j]);
             check_no_senders(&k, &rule->inputs[j]);
             check_far_sources(&k, &rule->inputs[j]);

@@ -31,6 +31,12 @@ void local_free(struct local *local);
 // Returns text.
 const char *local_interface_hint(const struct local *local, const char *name, char text[LOCAL_HINT_MAX]);
 
+#define LOCAL_BROADCASTS_MAX 256
+
+// What an input with broadcast = true takes in by this interface: " (here 255.255.255.255, 198.18.1.255)"; "" if there
+// is no such interface. Those that find no room are left out. Returns text.
+const char *local_broadcasts(const struct local *local, const char *interface, char text[LOCAL_BROADCASTS_MAX]);
+
 // Adds a warning for each address in an enabled rule by which nothing can arrive or leave: one that this host does not
 // have, its own as a receiver, a receiver or a sender on the subnet of another interface, and a receiver behind a
 // router that the ttl does not reach. What names an interface that does not exist is passed over.

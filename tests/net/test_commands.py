@@ -471,6 +471,20 @@ def local_addresses():
         ({"name": "r", "input": {"interface": "br0", "group": IN, "port": PORT}, "outputs": group}, None),
         (of("198.18.1.2", [t.to_group(OUT, OUT_PORT, "port0", mode="socket")]),
          '"port0" has no IPv4 address to send from: write interface = "br0", of which it is a port, or set source; until then it waits'),
+        (of("198.18.1.2", [to("198.18.7.20", interface="port0", source="198.18.7.1")]), near("198.18.7.20", "br0", "port0")),
+        (of("198.18.1.2", [to("198.18.8.20", interface="port0", source="198.18.7.1", ttl=2)]), None),
+        (of("198.18.1.2", [to("198.18.8.20", interface="port0", ttl=2)]),
+         '"port0" has no IPv4 address to send from: write interface = "br0", of which it is a port; until then it waits'),
+        (t.rule_of("r", group, broadcast=True, port=PORT), None),
+        (t.rule_of("r", group, interface="bare0", broadcast=True, port=PORT),
+         '"bare0" has no IPv4 address: 255.255.255.255 is taken, and no network\'s broadcast: give it one'),
+        (t.rule_of("r", group, interface="port0", broadcast=True, port=PORT),
+         '"port0" has no IPv4 address: 255.255.255.255 is taken, and no network\'s broadcast: write interface = "br0", of which it is a '
+         "port"),
+        (t.rule_of("r", group, interface="bare0", broadcast=True, port=67), None),
+        (t.rule_of("r", group, broadcast=True, port=PORT, vlan=5),
+         'with vlan, 255.255.255.255 is taken and the broadcasts of "in0"\'s own subnets, not those of the VLAN\'s: name the VLAN\'s own '
+         "interface for them"),
         ({"name": "r", "inputs": [{"interface": "in0", "group": IN, "port": PORT, "sources": ["198.18.3.10"]},
                                   {"interface": "wan0", "group": IN, "port": PORT + 1}], "outputs": group}, None),
         (of("127.0.0.1", group), 'address 127.0.0.1 is this host itself, which nothing comes to by "in0": write interface = "lo"'),
@@ -489,6 +503,7 @@ def local_addresses():
         net.relay.run("ip", "tuntap", "add", "two0", "mode", "tap")
         net.relay.run("ip", "address", "add", "198.18.6.1/31", "dev", "two0")
         net.relay.run("ip", "link", "add", "br0", "type", "bridge")
+        net.relay.run("ip", "address", "add", "198.18.7.1/24", "dev", "br0")
         net.relay.run("ip", "tuntap", "add", "port0", "mode", "tap")
         net.relay.run("ip", "link", "set", "port0", "master", "br0")
         for name, n in (("wan0", 3), ("wan1", 4), ("off0", 5)):
@@ -501,6 +516,9 @@ def local_addresses():
             status, _, err = net.relay.run(t.MCRD, "--check", "--config", config.file, check_status=False)
             told = [line.partition(': warning: rule "r": ')[2] for line in err.splitlines() if "cannot load it" not in line and "enabled = false" not in line]
             t.equal((status, told), (0, [warning] if warning else []), rule)
+        config = t.Config([t.rule_of("r", group, broadcast=True, port=PORT)])
+        _, out, _ = net.relay.run(t.MCRD, "--explain", "198.18.1.10", "198.18.20.255", str(PORT), "--config", config.file, check_status=False)
+        t.check("takes broadcast true (here 255.255.255.255, 198.18.1.255), not 198.18.20.255" in out, out)
 
 
 @t.test("interfaces: a name that does not exist is a warning, and refused with missing_interface = \"reject\", also at the start")
