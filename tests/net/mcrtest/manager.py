@@ -4,6 +4,7 @@ import array
 import contextlib
 import fcntl
 import os
+import resource
 import socket
 import time
 
@@ -24,6 +25,9 @@ class Manager:
         """room: messages that wait, as systemd sets it for the whole system; here it is that of the test's namespace."""
         with open("/proc/sys/net/unix/max_dgram_qlen", "w", encoding="ascii") as f:
             f.write(str(room))
+        # It keeps many, and what it starts may have as many: LimitNOFILE of the unit.
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.path = os.path.join(case.present.directory(), "notify")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.socket.bind(self.path)
