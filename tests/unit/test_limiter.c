@@ -64,10 +64,12 @@ Test(limiter, least_burst_is_the_largest_payload)
 // left of that is taken back.
 Test(limiter, bridges_a_restart)
 {
+    const struct table_rule bits = {.bits_per_second = 8000, .burst_ms = 1000, .max_payload = 100}; // ten payloads
     struct limiter l;
 
-    for (int settled = 0; settled < 2; settled++) {
-        limiter_init(&l, &ten, 0);
+    for (int round = 0; round < 4; round++) {
+        bool settled = round % 2;
+        limiter_init(&l, round < 2 ? &ten : &bits, 0);
         cr_expect_eq(limiter_admit(&l, 100, 100, NS_PER_S), 10, "idle until then");
         limiter_bridge(&l, 3 * NS_PER_S, 4 * NS_PER_S);
         cr_expect_eq(limiter_admit(&l, 15, 100, 4 * NS_PER_S), 15);
@@ -90,23 +92,6 @@ Test(limiter, bridges_a_restart)
     limiter_init(&l, &most, 0);
     limiter_bridge(&l, UINT64_MAX, NS_PER_S);
     cr_expect_eq(limiter_admit(&l, 100, 100, NS_PER_S), 100);
-}
-
-// The same by bits: 800 are a payload of 100 bytes.
-Test(limiter, bridges_a_restart_by_bits)
-{
-    struct table_rule bits = {.bits_per_second = 8000, .burst_ms = 1000, .max_payload = 100};
-    struct limiter l;
-
-    for (int settled = 0; settled < 2; settled++) {
-        limiter_init(&l, &bits, 0);
-        cr_expect_eq(limiter_admit(&l, 100, 100, NS_PER_S), 10, "idle until then");
-        limiter_bridge(&l, 3 * NS_PER_S, 4 * NS_PER_S);
-        cr_expect_eq(limiter_admit(&l, 15, 100, 4 * NS_PER_S), 15);
-        if (settled)
-            limiter_settle(&l);
-        cr_expect_eq(limiter_admit(&l, 100, 100, 4 * NS_PER_S), settled ? 10 : 15, "and no more");
-    }
 }
 
 Test(limiter, a_restart_bridges_for_each_sender)
